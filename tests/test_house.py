@@ -1,0 +1,398 @@
+"""The house keeps its shape: arrows between rooms, sizes, public names, what an import loads, forbidden words.
+
+Each check is a function that returns what is wrong; at the end each is shown a bad source, which it must report.
+"""
+
+import ast
+import fnmatch
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import tinygrad_nn
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tinygrad_nn"
+
+# room -> the rooms it may import; a room may always import itself.
+ENGINE = {"primitive", "tensor", "backward", "transforms", "gradcheck"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics"}
+ARROWS: dict[str, set[str]] = {
+    "primitive":  set(),
+    "manual":     set(),
+    "metrics":    set(),
+    "data":       set(),
+    "ops":        {"primitive"},
+    "node":       {"primitive"},
+    "tensor":     {"primitive", "node"},
+    "backward":   {"primitive", "node", "tensor"},
+    "transforms": {"primitive", "node", "tensor", "backward"},
+    "gradcheck":  {"primitive", "node", "tensor", "backward", "transforms"},
+    "graph":      {"node", "tensor"},
+    "viz":        {"graph"},
+    "nn":         {"ops", "node", "tensor", "backward"},
+    "optim":      {"ops", "node", "tensor", "backward"},
+    "solver":     {"nn", "optim", "manual", "metrics", "data", "node", "tensor", "backward"},
+    "io":         {"tensor", "nn", "optim", "solver", "data"},
+    "compare":    ALL - {"viz", "__init__"},
+    "__init__":   ALL - {"viz"},
+    "cli":        ALL,
+}
+
+# Third-party packages besides NumPy: room -> packages. A lazy one is imported inside a function, where it is used.
+LAZY: dict[str, set[str]] = {
+    "viz":    {"graphviz", "matplotlib", "latex2mathml"},
+    "io":     {"safetensors"},
+    "solver": {"rich"},
+    "cli":    {"rich", "typer"},
+}
+EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
+HEAVY = ("graphviz", "matplotlib", "rich", "typer", "latex2mathml", "safetensors", "numba")
+
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+TOP_LEVEL = {"tinygrad_nn", "tests", "examples", "docs", ".ci", ".gitignore", "LICENSE", "README.md", "pyproject.toml"}
+
+# Written so that no pattern matches its own source.
+FORBIDDEN_WORDS = {
+    "unfinished work":      r"\b(?:TO(?:DO)|FI(?:XME)|X(?:XX))\b",
+    "an absolute path":     r"(?<![\w.:/~-])/(?:home|root|tmp|work|Users|opt|var|mnt)\b|\b[A-Z]:\\\\?[A-Za-z]",
+    "how it came to be":    r"(?i:(?:helper|developer)[ ]session)",
+    "a host of a registry": r"(?i:pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|(?:deb|security)[.]debian[.]org)",
+}
+
+
+class Import(NamedTuple):
+    """One imported module, by its full name; `late` if it is not imported together with the module it stands in."""
+
+    target: str
+    line: int
+    late: bool
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file of the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """The room of a module of ours: `ops` for tinygrad_nn.ops.linalg, `__init__` for the package itself."""
+    return [*module.split("."), "__init__"][1]
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def imports(source: str, module: str, is_package: bool = False) -> Iterator[Import]:
+    """Every import of a source: at the top, in functions, for type checking only, and through importlib."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+
+    def visit(node: ast.AST, late: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, late)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                ours = origin.split(".")[0] == "tinygrad_nn"
+                yield Import(inner if ours and is_module(inner) else origin, node.lineno, late)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
+            yield Import("a name made at run time" if name.startswith(".") else name, node.lineno, late)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            late = True
+        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
+            for child in node.body:
+                yield from visit(child, True)
+            for child in node.orelse:
+                yield from visit(child, late)
+            return
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, late)
+
+    yield from visit(ast.parse(source), False)
+
+
+def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Imports that the table of rooms does not allow."""
+    room = room_of(module)
+    if room not in ARROWS:
+        return [f"{module}: the room {room!r} has no row in ARROWS"]
+    wrong = []
+    for target, line, late in imports(source, module, is_package):
+        top = target.split(".")[0]
+        if top == "tinygrad_nn":
+            allowed = room_of(target) in ARROWS[room] | {room}
+        else:
+            third_party = EAGER.get(room, set()) | (LAZY.get(room, set()) if late else set())
+            allowed = top in sys.stdlib_module_names or top in {"numpy"} | third_party
+        if not allowed:
+            when = "" if late else " when it is itself imported"
+            wrong.append(f"{module}:{line}: the room {room!r} must not import {target}{when}")
+    return wrong
+
+
+def too_long(source: str, module: str) -> list[str]:
+    lines = len(source.splitlines())
+    return [f"{module} has {lines} lines; a module stays under 400"] if lines >= 400 else []
+
+
+def forbidden_code(source: str, module: str) -> list[str]:
+    """Pickle in any form, print outside the command, assert."""
+    wrong = [
+        f"{module}:{line}: {target} loads code from data; save arrays with safetensors"
+        for target, line, _ in imports(source, module)
+        if target.split(".")[0] in PICKLES
+    ]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assert):
+            wrong.append(f"{module}:{node.lineno}: assert vanishes under -O; raise an error that teaches")
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            wrong.append(f"{module}:{node.value.lineno}: allow_pickle")
+        if isinstance(node, ast.Name) and node.id == "print" and module != "tinygrad_nn.cli":
+            wrong.append(f"{module}:{node.lineno}: print; library code returns, its caller prints")
+    return wrong
+
+
+def undocumented(source: str, module: str) -> list[str]:
+    """Public functions and classes at the top of a module that have no docstring."""
+    return [
+        f"{module}:{node.lineno}: {node.name} has no docstring"
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+        and not any(ast.unparse(mark).split(".")[-1] == "overload" for mark in node.decorator_list)
+    ]
+
+
+def wrong_exports(module: ModuleType) -> list[str]:
+    """Where `__all__` and the public names differ. Submodules are public only where `__all__` says so."""
+    listed = list(getattr(module, "__all__", ()))
+    public = {name for name in dir(module) if not name.startswith("_")}
+    values = {name: getattr(module, name, None) for name in public}
+    for name, value in values.items():
+        if name not in listed and (inspect.ismodule(value) or type(value).__module__ == "__future__"):
+            public.remove(name)
+    wrong = [f"{name} is public but not in __all__" for name in sorted(public - set(listed))]
+    wrong += [f"{name} is in __all__ but not there" for name in sorted(set(listed) - public)]
+    wrong += [f"__all__ is not sorted, or names one thing twice: {listed}"] if listed != sorted(set(listed)) else []
+    named = {name: values[name] for name in listed if name in public}
+    return wrong + [
+        f"{name} has no docstring"
+        for name, value in named.items()
+        if (inspect.isclass(value) or inspect.isroutine(value)) and not inspect.getdoc(value)
+    ]
+
+
+def forbidden_words(text: str, name: str) -> list[str]:
+    return [
+        f"{name}:{number}: {what}: {found[0]!r}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for what, pattern in FORBIDDEN_WORDS.items()
+        if (found := re.search(pattern, line))
+    ]
+
+
+def strangers(names: set[str]) -> list[str]:
+    return [f"{name} does not belong at the top level" for name in sorted(names - TOP_LEVEL)]
+
+
+def loaded_by(statement: str, names: tuple[str, ...]) -> list[str]:
+    """Which of the named packages a fresh Python has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*(name for name in {names!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def project_files() -> list[Path]:
+    """The project's files: those git knows or would add; outside a checkout, all that .gitignore lets through."""
+    if (ROOT / ".git").exists():
+        listing = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split("\n") if (ROOT / ".gitignore").exists() else []
+    ignored = [line.strip("/") for line in lines if line and not line.startswith("#")] + [".git", "PKG-INFO"]
+    return [
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file()
+        and not any(fnmatch.fnmatch(part, name) for part in path.relative_to(ROOT).parts for name in ignored)
+    ]
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+each_module = pytest.mark.parametrize("path", MODULES, ids=module_name)
+
+
+@each_module
+def test_imports_follow_the_arrows(path: Path) -> None:
+    assert not wrong_arrows(path.read_text(encoding="utf-8"), module_name(path), path.name == "__init__.py")
+
+
+@each_module
+def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> None:
+    source, module = path.read_text(encoding="utf-8"), module_name(path)
+    wrong = too_long(source, module) + undocumented(source, module) + forbidden_code(source, module)
+    assert not wrong
+
+
+def test_all_equals_the_public_names() -> None:
+    assert Path(inspect.getfile(tinygrad_nn)).parent == PACKAGE, "the tests must see the checkout, not another copy"
+    assert not wrong_exports(tinygrad_nn)
+
+
+def test_import_loads_numpy_and_nothing_else_of_the_dependencies() -> None:
+    assert loaded_by("import tinygrad_nn", ("numpy", *HEAVY)) == ["numpy"]
+
+
+def test_no_file_holds_forbidden_words() -> None:
+    wrong = []
+    for path in project_files():
+        data = path.read_bytes()
+        if b"\0" not in data[:8192]:
+            wrong += forbidden_words(data.decode("utf-8", errors="replace"), str(path.relative_to(ROOT)))
+    assert not wrong
+
+
+def test_top_level_holds_only_what_the_design_names() -> None:
+    assert not strangers({path.relative_to(ROOT).parts[0] for path in project_files()})
+
+
+# The checks above, checked on sources that are bad.
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "allowed"),
+    [
+        ("tinygrad_nn.tensor", "from .primitive import REGISTRY", True),
+        ("tinygrad_nn.tensor", "from .ops import elementwise", False),
+        ("tinygrad_nn.tensor", "def f():\n    from tinygrad_nn.ops.elementwise import exp", False),
+        ("tinygrad_nn.tensor", "import typing\nif typing.TYPE_CHECKING:\n    import tinygrad_nn.graph", False),
+        ("tinygrad_nn.tensor", "import importlib\nimportlib.import_module('tinygrad_nn.ops')", False),
+        ("tinygrad_nn.tensor", "import importlib\nimportlib.import_module('tinygrad' + '_nn.ops')", False),
+        ("tinygrad_nn.tensor", "import tinygrad_nn", False),
+        ("tinygrad_nn.backward", "from .tensor import Tensor", True),
+        ("tinygrad_nn.backward", "from . import transforms", False),
+        ("tinygrad_nn.ops.reduce", "from ..primitive import declare\nfrom .elementwise import exp", True),
+        ("tinygrad_nn.ops.reduce", "from ..tensor import Tensor", False),
+        ("tinygrad_nn.manual.network", "import numpy as np\nfrom .losses import mse", True),
+        ("tinygrad_nn.manual.network", "from ..tensor import Tensor", False),
+        ("tinygrad_nn.solver.fit", "from ..viz import plots", False),
+        ("tinygrad_nn.compare.report", "from ..manual import network\nfrom ..solver import fit", True),
+        ("tinygrad_nn.compare.report", "from ..cli import main", False),
+        ("tinygrad_nn.attic", "import os", False),
+        ("tinygrad_nn.tensor", "import scipy", False),
+        ("tinygrad_nn.viz.dot", "def draw():\n    import graphviz", True),
+        ("tinygrad_nn.viz.dot", "import graphviz", False),
+        ("tinygrad_nn.viz.dot", "class Dot:\n    import graphviz", False),
+        ("tinygrad_nn.viz.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
+        ("tinygrad_nn.viz.dot", "def draw():\n    import scipy", False),
+        ("tinygrad_nn.io", "def save():\n    from safetensors.numpy import save_file", True),
+        ("tinygrad_nn.io", "from safetensors.numpy import save_file", False),
+        ("tinygrad_nn.cli", "import typer", True),
+    ],
+)
+def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool) -> None:
+    assert (wrong_arrows(source, module) == []) is allowed
+
+
+def test_size_check_reports_400_lines() -> None:
+    assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (399, 400)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "def f():\n    from pickle import loads",
+        "np.load(path, allow_pickle=True)",
+        "print(1)",
+        "show = print",
+        "assert x > 0, 'x must be positive'",
+    ],
+)
+def test_code_check_reports(source: str) -> None:
+    assert len(forbidden_code(source, "tinygrad_nn.metrics")) == 1
+
+
+def test_code_check_lets_the_command_print() -> None:
+    assert not forbidden_code("print(1)", "tinygrad_nn.cli")
+
+
+def test_docstring_check_reports_public_names_only() -> None:
+    bad = "def f(): pass\nclass C: pass\ndef _g(): pass\ndef h():\n    '''Documented.'''\n@overload\ndef k(): ...\n"
+    assert [text.split()[1] for text in undocumented(bad, "m")] == ["f", "C"]
+
+
+def test_export_check_reports_each_kind() -> None:
+    module = ModuleType("bad")
+    code = "import os\ndef f(): pass\ndef g(): 'Doc.'\n_x = 1\nhidden = 2\n__all__ = ['g', 'f', 'gone']"
+    exec(code, vars(module))
+    assert [text.split(maxsplit=1)[0] for text in wrong_exports(module)] == ["hidden", "gone", "__all__", "f"]
+
+
+def test_load_check_reports_what_is_loaded() -> None:
+    assert loaded_by("import json", ("json", "numpy")) == ["json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# TO" + "DO: later",
+        "# FI" + "XME",
+        "open('/ho" + "me/ada/data.csv')",
+        "see /wo" + "rk/notes.md",
+        "C:" + "\\Users\\ada",
+        "a helper" + " session wrote this",
+        "from https://py" + "pi.org/simple",
+    ],
+)
+def test_word_check_reports(text: str) -> None:
+    assert forbidden_words(text, "page")
+
+
+def test_word_check_knows_what_is_harmless() -> None:
+    assert not forbidden_words("its open TODOs; docs/tmp/x; #!/usr/bin/env bash; 2>/dev/null; y/root", "page")
+
+
+def test_top_level_check_reports_a_stranger() -> None:
+    assert strangers({"docs", "notes.txt"}) == ["notes.txt does not belong at the top level"]
+
+
+SKIPS = """
+import pytest
+
+@pytest.mark.skip(reason="not today")
+def test_mark(): pass
+
+def test_call(): pytest.skip("not here")
+
+@pytest.mark.xfail(strict=True)
+def test_xfail(): raise ValueError
+"""
+
+
+@pytest.mark.parametrize(("ci", "line"), [("true", "1 failed, 1 xfailed, 2 errors"), ("", "3 skipped, 1 xfailed")])
+def test_a_skip_fails_in_ci_only(ci: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_bytes((ROOT / "tests" / "conftest.py").read_bytes())
+    (tmp_path / "test_one.py").write_text(SKIPS)
+    (tmp_path / "test_two.py").write_text("import pytest\npytest.skip('never', allow_module_level=True)\n")
+    command = [sys.executable, "-m", "pytest", "--continue-on-collection-errors", "--rootdir=.", "."]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "CI": ci}, capture_output=True, text=True)
+    assert line in done.stdout.splitlines()[-1], done.stdout
+    assert bool(done.returncode) is bool(ci)

@@ -1,0 +1,304 @@
+"""The walk back: from a result through the Nodes in reverse order of birth, each primitive's VJP rules on the way."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .node import Node, thread
+from .primitive import NO_METADATA, Primitive, sum_to
+from .tensor import Tensor, wrap
+
+_by_age = attrgetter("index")
+_PACKAGE, _NUMPY = str(Path(__file__).parent), str(Path(np.__file__).parent)
+FREED = (
+    "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
+    "or compute the result again."
+)
+
+
+def ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
+    """Return the Nodes that the roots were computed from, themselves included, youngest first.
+
+    Each Node comes once however many paths lead to it. Nodes older than `oldest` are left out.
+
+    Raises:
+        RuntimeError: part of the graph was freed.
+    """
+    stack = list(roots)
+    seen = set(stack)
+    add, push = seen.add, stack.append
+    while stack:
+        parents = stack.pop().parents
+        if parents is None:
+            raise RuntimeError(FREED)
+        for parent in parents:
+            if parent is not None and parent not in seen and parent.index >= oldest:
+                add(parent)
+                if parent.primitive is not None:
+                    push(parent)
+    return sorted(seen, key=_by_age, reverse=True)
+
+
+def walk(
+    root: Node,
+    seed: Any,
+    *,
+    wanted: frozenset[Node] | None = None,
+    differentiable: bool = False,
+    free: bool = False,
+    keep: Callable[[Node, Any], None] | None = None,
+) -> dict[Node, Any]:
+    """Carry a cotangent from a Node back and return the gradient that arrived at each leaf, or each wanted Node.
+
+    Args:
+        root: where to start.
+        seed: the cotangent of its result: an ndarray, or a Tensor if `differentiable`.
+        wanted: stop at these Nodes and return their gradients; by default at the leaves.
+        differentiable: run the rules on Tensors, so that the gradients have a graph of their own.
+        free: drop each operation's arguments once its rules have run.
+        keep: called with each operation's Node and its complete cotangent.
+
+    Returns:
+        Node -> gradient, only for those that one arrived at.
+    """
+    oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
+    pending: dict[Node, Any] = {root: seed}
+    arrived: dict[Node, Any] = {}
+    for node in ancestors((root,), oldest):
+        g = pending.pop(node, None)
+        watched = False
+        if g is not None and node.notes is not None:
+            g = _heed(node, g, differentiable)
+            watched = "where" in node.notes
+        primitive = node.primitive
+        if primitive is None or (wanted is not None and node in wanted):
+            if g is not None:
+                arrived[node] = g
+            continue
+        if g is not None:
+            if keep is not None:
+                keep(node, g)
+            args: Any = node.args
+            out, meta = node.out, node.meta
+            if differentiable:
+                args, out, meta = _lift(node)
+            jointly = primitive.jointly
+            rules: Any = jointly(g, out, *args, **meta) if jointly is not None else primitive.vjps
+            slot = -1
+            for parent in node.parents:  # type: ignore[union-attr]
+                slot += 1
+                if parent is None or parent.index < oldest:
+                    continue
+                r = rules[slot]
+                if r is None:
+                    continue
+                if jointly is None:
+                    r = r(g, out, *args, **meta) if meta else r(g, out, *args)
+                arg = args[slot]
+                if r.shape != arg.shape:
+                    r = sum_to(r, arg.shape)
+                if r.dtype is not arg.dtype:
+                    r = _cast(r, arg.dtype)
+                if watched:
+                    _inspect_gradient(node, slot, g, r)
+                pending[parent] = pending[parent] + r if parent in pending else r
+        if free:
+            node.args = node.parents = node.out = None
+            node.meta = NO_METADATA
+    return arrived
+
+
+def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
+    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph."""
+    args = [arg if p is None else wrap(arg, p) for arg, p in zip(node.args or (), node.parents or (), strict=True)]
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    meta = node.meta
+    if primitive.saves:
+        given = {key: value for key, value in meta.items() if key not in primitive.saves}
+        meta = {**given, **{key: again(*args, **given) for key, again in primitive.saves.items()}}
+    return args, wrap(node.out, node), meta
+
+
+def _cast(r: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a gradient in the dtype of its argument; of a complex gradient a real argument takes the real part."""
+    if r.dtype == dtype:
+        return r
+    if r.dtype.kind == "c" and dtype.kind != "c":
+        r = r.real
+    return r.astype(dtype)
+
+
+def _heed(node: Node, g: Any, differentiable: bool) -> Any:
+    """Run a Node's hooks and its check for arrays written into since the forward."""
+    notes = node.notes or {}
+    if "checksum" in notes and notes["checksum"] != _checksum(node):
+        raise RuntimeError(
+            f"an array that {_describe(node)} read or made was written into between forward and backward, so its "
+            "gradient would be wrong. Make a new array instead of writing into it, or copy it first."
+        )
+    for hook in list(notes.get("hooks", ())):
+        given = hook(g if differentiable else np.asarray(g))
+        if given is not None:
+            shape = np.shape(node.out)
+            if np.shape(given) != shape:
+                raise ValueError(f"a hook returned a gradient of shape {np.shape(given)} in place of one of {shape}.")
+            g = given if isinstance(given, Tensor) and differentiable else np.asarray(getattr(given, "data", given))
+    return g
+
+
+def backward(
+    self: Tensor, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False
+) -> None:
+    r"""Add the gradient of this Tensor with respect to every leaf it was computed from to the leaf's ``grad``.
+
+    .. math:: \bar x \mathrel{+}= \left(\partial out / \partial x\right)^T \overline{out}
+
+    Args:
+        gradient: the cotangent, of this Tensor's shape; it may be left out for a single number, and is then 1.
+        retain_graph: keep the graph, so that it can be walked or drawn again; otherwise it is freed.
+        retain_grads: also leave the gradient of every intermediate Tensor in its ``grad``.
+
+    Raises:
+        RuntimeError: nothing here requires gradients, or the graph was freed.
+        ValueError: the gradient has another shape, or is needed and missing.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0]); y = x * x
+        >>> y.backward([1.0, 10.0]); print(x.grad)
+        [ 2. 40.]
+    """
+    if self.node is None:
+        raise RuntimeError(
+            f"backward() on a constant: {self!r:.80} was not computed from any Tensor that requires gradients. "
+            "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats."
+        )
+    seed = _seed(self, gradient)
+    kept: dict[Node, Any] = {}
+    keep = kept.__setitem__ if retain_grads else None
+    arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
+    for node, g in _own({**kept, **arrived}, seed).items():
+        node.grad = g if node.grad is None or node in kept else node.grad + g
+
+
+def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
+    """Return the cotangent to start from, in the dtype of the result."""
+    if gradient is None:
+        if result.data.size != 1:
+            raise ValueError(
+                f"backward() of a Tensor of shape {result.shape} needs a gradient of that shape: which combination of "
+                "its entries is to be differentiated? For their sum write t.sum().backward()."
+            )
+        return np.ones_like(result.data)
+    seed = np.asarray(getattr(gradient, "data", gradient), dtype=result.data.dtype)
+    if seed.shape != result.data.shape:
+        raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
+    return seed
+
+
+def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
+    """Return the gradients as arrays that share memory neither with each other nor with anything else."""
+    lent = {id(seed)}
+    owned = {}
+    for node, g in gradients.items():
+        if type(g) is not np.ndarray or g.base is not None or id(g) in lent:
+            g = np.array(g)
+        lent.add(id(g))
+        owned[node] = g
+    return owned
+
+
+# -- Anomaly detection
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Find where a NaN or an infinity is born, and arrays written into between forward and backward.
+
+    Inside this block, in this thread, each operation remembers the line that called it and is checked as it runs and
+    as its rules run, which takes several times as long.
+
+    Raises:
+        FloatingPointError: an operation or a rule made NaN or infinity of finite numbers, or a constant holds NaN;
+            the message names the operation, its line and its arguments.
+        RuntimeError: from `backward`, an argument or a result changed since the forward.
+
+    Example:
+        >>> with detect_anomaly():
+        ...     np.log(Tensor([1.0, 0.0]))
+        Traceback (most recent call last):
+            ...
+        FloatingPointError: log made -inf of finite numbers at entry (1,), ...
+    """
+    mode = thread.mode
+    before, mode.inspect = mode.inspect, _inspect
+    try:
+        with np.errstate(all="ignore"):  # the report says more than NumPy's warning
+            yield
+    finally:
+        mode.inspect = before
+
+
+def _inspect(node: Node) -> None:
+    node.note(where=_caller(), checksum=_checksum(node))
+    bad = _not_finite(node.out)
+    if bad is None:
+        return
+    for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
+        if parent is None and np.isnan(arg).any():
+            raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
+        if _not_finite(arg) is not None:
+            return  # born earlier, or an infinity that was put in on purpose
+    raise FloatingPointError(f"{node.primitive.name if node.primitive else ''} made {bad}, in {_describe(node)}.")
+
+
+def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
+    bad = _not_finite(getattr(r, "data", r))
+    if bad is not None and _not_finite(getattr(g, "data", g)) is None:
+        raise FloatingPointError(
+            f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}."
+        )
+
+
+def _not_finite(array: Any) -> str | None:
+    """Return which entry is NaN or infinite, in words, or None."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+        return None
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{array[where]} of finite numbers at entry {where}"
+
+
+def _caller() -> tuple[str, int]:
+    """Return file and line of the innermost frame outside this package and NumPy."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _checksum(node: Node) -> tuple[int, ...]:
+    return tuple(zlib.crc32(np.ascontiguousarray(array).tobytes()) for array in (*(node.args or ()), node.out))
+
+
+def _describe(node: Node) -> str:
+    """Return an operation with its arguments, and the line that called it if known."""
+    name = node.primitive.name if node.primitive else "leaf"
+    arguments = ", ".join(
+        f"{((p.notes or {}).get('name') if p else None) or 'array'} {np.asarray(arg).dtype}{list(np.shape(arg))}"
+        for arg, p in zip(node.args or (), node.parents or (), strict=True)
+    )
+    where = (node.notes or {}).get("where")
+    line = f" at {where[0]}:{where[1]}: {linecache.getline(*where).strip()}" if where else ""
+    return f"{name}({arguments}){line}"
+
+
+Tensor.backward = backward  # type: ignore[attr-defined]

@@ -1,0 +1,22 @@
+"""Data on its way into a network: tables and bundled sets, splitting, minibatches, one-hot labels, scaling."""
+
+from tinygrad_nn.data.bundled import Dataset, load_digits, load_iris
+from tinygrad_nn.data.encode import Scaler, one_hot
+from tinygrad_nn.data.split import DataLoader, Part, Split, data_loader, data_split
+from tinygrad_nn.data.table import Table, read_features, read_table
+
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "Part",
+    "Scaler",
+    "Split",
+    "Table",
+    "data_loader",
+    "data_split",
+    "load_digits",
+    "load_iris",
+    "one_hot",
+    "read_features",
+    "read_table",
+]

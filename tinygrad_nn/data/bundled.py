@@ -1,0 +1,83 @@
+"""Two real data sets that come with the package; sources and licences in `sets/README.md`."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinygrad_nn.data.encode import one_hot
+
+
+class Dataset(NamedTuple):
+    """Samples `x` (batch, n_in), class numbers `y` (batch,), and what a reader needs to know of them."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    description: str
+    source: str
+    licence: str
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """The classes as one-hot rows, (batch, classes)."""
+        return one_hot(self.y, len(self.class_names))
+
+
+def load_iris() -> Dataset:
+    """Fisher's iris flowers: 150 flowers, 4 lengths in cm, 3 species of 50 each.
+
+    Source: R. A. Fisher (1936), Annals of Eugenics 7, 179-188; his table, without the two errors of UCI's copy.
+
+    >>> iris = load_iris()
+    >>> iris.x.shape, iris.targets.shape, iris.class_names
+    ((150, 4), (150, 3), ('setosa', 'versicolor', 'virginica'))
+    """
+    header, *lines = _read("iris.csv").decode("ascii").split()
+    cells = [line.split(",") for line in lines]
+    classes = tuple(sorted({row[-1] for row in cells}))
+    return Dataset(
+        x=np.array([row[:-1] for row in cells], dtype=np.float64),
+        y=np.array([classes.index(row[-1]) for row in cells], dtype=np.int64),
+        feature_names=tuple(header.split(",")[:-1]),
+        class_names=classes,
+        description="150 iris flowers: length and width of sepal and petal in cm, and the species. Fisher's table; "
+        "UCI's copy differs in rows 35 and 38.",
+        source="R. A. Fisher (1936), The use of multiple measurements in taxonomic problems, Annals of Eugenics 7(2), "
+        "179-188; UCI Machine Learning Repository, https://doi.org/10.24432/C56C76",
+        licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
+    )
+
+
+def load_digits() -> Dataset:
+    """Handwritten digits: 1,797 images of 8x8 pixels (row by row, 0 to 16), 10 classes.
+
+    Source: E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI.
+
+    >>> digits = load_digits()
+    >>> digits.x.shape, digits.targets.shape, digits.x.max()
+    ((1797, 64), (1797, 10), np.float64(16.0))
+    """
+    import gzip
+
+    table: NDArray[Any] = np.array(
+        [line.split(",") for line in gzip.decompress(_read("digits.csv.gz")).decode("ascii").split()], dtype=np.int64
+    )
+    return Dataset(
+        x=table[:, :-1].astype(np.float64),
+        y=table[:, -1].copy(),
+        feature_names=tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8)),
+        class_names=tuple("0123456789"),
+        description="1,797 handwritten digits by 13 people, 8x8 pixels row by row, ink from 0 to 16: the test part of "
+        "the UCI set.",
+        source="E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning "
+        "Repository, https://doi.org/10.24432/C50P49",
+        licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
+    )
+
+
+def _read(name: str) -> bytes:
+    from importlib.resources import files
+
+    return files("tinygrad_nn.data").joinpath("sets", name).read_bytes()

@@ -1,0 +1,106 @@
+"""Node, the memory of one operation, and the switches of a thread that decide whether Nodes are made."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .primitive import Primitive
+
+
+class Node:
+    """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.
+
+    Attributes:
+        primitive: the operation, ``None`` for a leaf.
+        args: the raw arguments, ``parents`` the Node behind each (``None`` for a constant); both empty for a leaf,
+            and ``None`` once the graph was freed.
+        meta: keyword arguments of the operation, and what its forward saved.
+        out: the raw result (for a leaf its data at creation).
+        index: the order of birth.
+        scope: the path of the layer that was running, or ``None``.
+        grad: what `backward` left here, an ndarray or ``None``.
+        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``.
+    """
+
+    __slots__ = ("__weakref__", "args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope")
+
+    primitive: Primitive | None
+    args: Sequence[Any] | None
+    parents: Sequence[Node | None] | None
+    meta: dict[str, Any]
+    out: Any
+    index: int
+    scope: str | None
+    grad: np.ndarray[Any, Any] | None
+    notes: dict[str, Any] | None
+
+    def note(self, **notes: Any) -> None:
+        """Attach remarks to the node, such as a name."""
+        self.notes = {**(self.notes or {}), **notes}
+
+    def __repr__(self) -> str:
+        kind = self.primitive.name if self.primitive else "leaf"
+        return f"<node {self.index} {kind}>"
+
+
+class Mode:
+    """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node."""
+
+    __slots__ = ("grad", "inspect", "scope")
+
+    def __init__(self) -> None:
+        self.grad = True
+        self.scope: str | None = None
+        self.inspect: Callable[[Node], None] | None = None
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.mode = Mode()
+
+
+thread = _Thread()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing inside this block, in this thread: results are constants.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor([1.0, 2.0])
+        >>> with no_grad():
+        ...     y = x * 2
+        >>> y.requires_grad
+        False
+    """
+    with recording(False):
+        yield
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Record operations inside this block, in this thread, or do not."""
+    mode = thread.mode
+    before, mode.grad = mode.grad, on
+    try:
+        yield
+    finally:
+        mode.grad = before
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Mark operations inside this block as belonging to a layer, for drawings; blocks nest as ``outer.inner``."""
+    mode = thread.mode
+    before = mode.scope
+    mode.scope = name if before is None else f"{before}.{name}"
+    try:
+        yield
+    finally:
+        mode.scope = before

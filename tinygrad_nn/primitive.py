@@ -1,0 +1,216 @@
+"""A primitive is one row of the table of derivatives: forward, one VJP rule per array argument, and the TeX of both.
+
+A rule has the signature ``(g, out, *inputs, **metadata)``. It is plain NumPy, uses declared functions and operators
+only, and may ignore broadcasting: whoever runs it sums the result back to the shape of its argument. So the same line
+runs on ndarrays (first order), on Tensors (any order) and on whatever else implements NumPy's protocols.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell and need not
+Rule = tuple[Callable[..., Any], str]
+
+REGISTRY: dict[str, Primitive] = {}
+OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
+NO_METADATA: dict[str, Any] = {}
+_KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
+
+
+class Primitive:
+    r"""A function whose derivative is written down rather than derived.
+
+    Made by `declare`. Calling it runs the forward; if an argument is a Tensor the call is recorded in its graph.
+
+    Attributes:
+        name: the key in `REGISTRY` and the label in drawings.
+        forward: the function on plain arrays.
+        tex: the TeX of ``out`` in terms of ``x, y, ...``.
+        vjps: one rule per array argument, ``None`` where it is not differentiable.
+        jointly: instead of `vjps`, one rule that returns the gradients of all arguments, however many there are.
+        rule_tex: the TeX of each rule, in terms of ``g``, ``out`` and the arguments.
+        saves: intermediate results that the forward hands to the rules by keyword, each with the declared function
+            of the inputs that computes it again where it must itself be differentiated.
+        domain: an interval per array argument in which the function is smooth (for checks and the docs).
+        kinks: what the derivative is defined to be where it does not exist, in words.
+
+    Example:
+        >>> import tinygrad_nn
+        >>> tinygrad_nn.primitive.REGISTRY["sin"].tex
+        '\\sin x'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[..., Any],
+        vjps: Sequence[Rule | None],
+        tex: str,
+        *,
+        jointly: Rule | None = None,
+        saves: Mapping[str, Callable[..., Any]] | None = None,
+        domain: Sequence[tuple[float, float]] | None = None,
+        kinks: str | None = None,
+        numpy: Sequence[Any] = (),
+    ) -> None:
+        self.name = self.__name__ = name
+        self.forward = forward
+        self.tex = tex
+        self.vjps = tuple(rule and rule[0] for rule in vjps)
+        self.jointly = jointly and jointly[0]
+        self.rule_tex = (jointly[1],) if jointly else tuple(rule and rule[1] for rule in vjps)
+        self.arity = len(vjps)
+        self.saves = dict(saves or {})
+        self.domain = tuple(domain or ())
+        self.kinks = kinks
+        self.numpy = tuple(numpy)
+        self.metadata = () if isinstance(forward, np.ufunc) else _metadata_names(forward, self.arity)
+        self.__doc__ = forward.__doc__
+        if not isinstance(forward, np.ufunc):
+            self.__signature__ = inspect.signature(forward)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the forward; where an argument is a Tensor, through its funnel."""
+        arrays, metadata = self.bind(args, kwargs)
+        for array in arrays:
+            if type(array) not in _KNOWN:
+                funnel = getattr(type(array), "_funnel", None)
+                if funnel is not None:
+                    return funnel(self, arrays, metadata)
+        out = self.forward(*arrays, **metadata)
+        return out[0] if self.saves else out
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Part a call's arguments into the arrays, in order, and the metadata, by name."""
+        if self.jointly:
+            arrays, metadata = args, kwargs
+        elif not kwargs and len(args) == self.arity:
+            return args, NO_METADATA
+        else:
+            arrays, metadata = self._bind_by_name(args, dict(kwargs))
+        unknown = [name for name in metadata if name not in self.metadata]
+        if unknown:
+            takes = ", ".join(self.metadata) or "no keyword at all"
+            raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.")
+        return arrays, metadata
+
+    def _bind_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if len(args) > self.arity + len(self.metadata):
+            most = self.arity + len(self.metadata)
+            raise TypeError(f"{self.name} takes at most {most} arguments; it got {len(args)}.")
+        if len(args) < self.arity and not isinstance(self.forward, np.ufunc):  # arrays given by keyword
+            for parameter in list(inspect.signature(self.forward).parameters)[len(args) : self.arity]:
+                if parameter not in kwargs:
+                    raise TypeError(f"{self.name} needs the argument {parameter!r}.")
+                args = (*args, kwargs.pop(parameter))
+        if len(args) < self.arity:
+            raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
+        return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
+
+
+def _metadata_names(forward: Callable[..., Any], arity: int) -> tuple[str, ...]:
+    parameters = [p.name for p in inspect.signature(forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    return tuple(parameters[arity:])
+
+
+def declare(
+    forward: Callable[..., Any],
+    tex: str,
+    *rules: Rule | None,
+    name: str | None = None,
+    numpy: Any = (),
+    jointly: Rule | None = None,
+    saves: Mapping[str, Callable[..., Any]] | None = None,
+    domain: Sequence[tuple[float, float]] | None = None,
+    kinks: str | None = None,
+) -> Primitive:
+    r"""Declare a primitive: its forward, its equation, and one VJP rule per array argument.
+
+    .. math:: \bar x = \left(\partial out / \partial x\right)^T g
+
+    Args:
+        forward: a function of arrays, then metadata by keyword; it returns a new array, or ``(array, saved)`` with a
+            dict of intermediate results if `saves` names them. A NumPy ufunc serves as it is.
+        tex: the TeX of the result, with ``x, y, ...`` for the arguments.
+        *rules: per array argument ``(vjp, tex)`` or ``None``. ``vjp(g, out, *inputs, **metadata)`` takes the cotangent
+            ``g`` (shape of ``out``) to the argument's gradient, before broadcasting is undone.
+        name: by default the name of `forward` without leading underscores.
+        numpy: the NumPy function, or functions, that this one stands in for when called on a Tensor.
+        jointly: instead of `rules`, for a forward over ``*arrays``: one rule that returns all their gradients.
+        saves: name -> function of ``(*inputs, **metadata)``, for each intermediate that the forward hands to the rules.
+        domain: for each array argument an interval in which the function is smooth; the default is (-2, 2).
+        kinks: what the derivative is defined to be where it does not exist, in words.
+
+    Returns:
+        The primitive, which is also in `REGISTRY`, a method of Tensor, and subject to the table-driven tests.
+
+    Raises:
+        ValueError: the name is taken, there is no rule, or the TeX is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import Tensor, declare
+        >>> cube = declare(lambda x: x**3, r"x^3", (lambda g, out, x: g * 3 * x**2, r"3 x^2 g"), name="cube")
+        >>> t = Tensor(2.0)
+        >>> cube(t).backward(); print(t.grad)
+        12.0
+    """
+    name = name or getattr(forward, "__name__", "").lstrip("_")
+    replaced = tuple(numpy) if isinstance(numpy, (tuple, list)) else (numpy,)
+    if isinstance(forward, np.ufunc):
+        replaced = (forward, *replaced)
+    if not name.isidentifier():
+        raise ValueError(f"a primitive needs a name; {name!r} is not one. Pass name='...' to declare.")
+    if name in REGISTRY:
+        raise ValueError(f"a primitive named {name!r} is declared already; choose another name.")
+    if not rules and jointly is None:
+        raise ValueError(f"{name} has no rule; pass (vjp, tex) per array argument, or None where there is no gradient.")
+    if not all([tex, *(rule[1] for rule in (*rules, jointly) if rule)]):
+        raise ValueError(f"{name} has a rule without an equation; write its TeX beside it.")
+    primitive = Primitive(
+        name, forward, rules, tex,
+        jointly=jointly, saves=saves, domain=domain, kinks=kinks, numpy=replaced,
+    )  # fmt: skip
+    REGISTRY[name] = primitive
+    for function in replaced:
+        OVERRIDES.setdefault(function, primitive)
+    return primitive
+
+
+def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an argument of that shape was broadcast.
+
+    Example:
+        >>> import numpy as np
+        >>> sum_to(np.ones((5, 3)), (1, 3))
+        array([[5., 5., 5.]])
+    """
+    extra = g.ndim - len(shape)
+    if extra > 0:
+        g = g.sum(axis=0 if extra == 1 else tuple(range(extra)))
+    if g.shape == shape:
+        return g
+    if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape, strict=True)):
+        raise ValueError(f"a VJP rule returned a gradient of shape {g.shape} for an argument of shape {shape}.")
+    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
+
+
+def no_rule(name: str) -> TypeError:
+    """Return the error of a NumPy function that has no derivative rule: why, the nearest that has one, the ways out."""
+    known = sorted({function.__name__ for function in OVERRIDES if hasattr(function, "__name__")})
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f" The nearest that has one is np.{near[0]}." if near else ""
+    return TypeError(
+        f"np.{name} has no derivative rule here, so its result would silently lose the graph.{hint} For a plain value "
+        f"write np.{name}(t.data); to differentiate it, declare a rule: "
+        f"tinygrad_nn.declare(forward, tex, (vjp, tex), numpy=np.{name})."
+    )

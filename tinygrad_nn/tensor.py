@@ -1,0 +1,410 @@
+"""Tensor, the array that remembers where it came from, and the funnel, where every Node is born."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from .node import Node, thread
+from .primitive import NO_METADATA, OVERRIDES, REGISTRY, Primitive, no_rule
+
+_number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
+_new = object.__new__
+_PLAIN = frozenset({np.ndarray, float, int, bool, complex})  # arguments that need no conversion
+
+
+def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
+    """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
+    raw: list[Any] = []
+    parents: list[Node | None] = []
+    live = False
+    names = None
+    for arg in args:
+        if isinstance(arg, Tensor):
+            parent = arg.node
+            raw.append(arg.data)
+            parents.append(parent)
+            if parent is not None:
+                live = True
+            elif arg.label is not None:
+                names = {**(names or {}), len(raw) - 1: arg.label}
+        else:
+            raw.append(arg if type(arg) in _PLAIN else _constant(arg, primitive))
+            parents.append(None)
+    out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
+    if primitive.saves:
+        out, saved = out
+        meta = {**meta, **saved}
+    if type(out) is not np.ndarray:
+        out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
+    tensor: Tensor = _new(Tensor)
+    tensor.data = out
+    if live and (mode := thread.mode).grad:
+        node: Node = _new(Node)
+        node.primitive = primitive
+        node.args = raw
+        node.parents = parents
+        node.meta = meta
+        node.out = out
+        node.index = _number()
+        node.scope = mode.scope
+        node.grad = None
+        node.notes = None if names is None else {"constants": names}
+        tensor.node = node
+        if mode.inspect is not None:
+            mode.inspect(node)
+    else:
+        tensor.node = tensor.label = None
+    return tensor
+
+
+def _constant(arg: Any, primitive: Primitive) -> Any:
+    """Turn a list or scalar into an array; refuse what hides Tensors or is not made of numbers."""
+    array = np.asarray(arg)
+    if array.dtype == object:
+        raise TypeError(
+            f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
+            "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
+        )
+    return array
+
+
+def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
+    """Make a Tensor that gradients arrive at, from an array of floats."""
+    tensor: Tensor = _new(Tensor)
+    tensor.data = data
+    tensor.label = None
+    node: Node = _new(Node)
+    node.primitive = None
+    node.args = node.parents = ()
+    node.meta = NO_METADATA
+    node.out = data
+    node.index = _number()
+    node.scope = thread.mode.scope
+    node.grad = None
+    node.notes = {"name": name} if name else None
+    tensor.node = node
+    return tensor
+
+
+def wrap(data: Any, node: Node | None) -> Tensor:
+    """Make a Tensor over existing data and an existing Node, or a constant for ``None``."""
+    tensor: Tensor = _new(Tensor)
+    tensor.data = data if type(data) is np.ndarray else np.asarray(data)
+    tensor.node = node
+    tensor.label = None
+    return tensor
+
+
+def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, Any], Tensor]]:
+    """Return the method of an operator and that of its reflection."""
+    return (
+        lambda self, other: apply(REGISTRY[name], (self, other)),
+        lambda self, other: apply(REGISTRY[name], (other, self)),
+    )
+
+
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return the method of a comparison, which gives a plain array."""
+    return lambda self, other: compare(self.data, raw(other))
+
+
+class Tensor:
+    """An array that records the operations done on it, so that gradients can be taken.
+
+    It takes part in NumPy expressions, operators, ``np.*`` functions and methods alike, together with plain arrays
+    and numbers, which are constants. Integer and boolean data is always constant.
+
+    Args:
+        data: an array or nested list of numbers, of any shape; an ndarray is not copied.
+        requires_grad: whether gradients are wanted with respect to it (floats and complex numbers only).
+        name: shown in drawings and error messages.
+
+    Attributes:
+        data: the ndarray.
+        grad: the gradient left by `backward`, an ndarray of the same shape and dtype, or ``None``.
+        node: how it was made, or ``None`` for a constant.
+
+    Raises:
+        TypeError: data that is not made of numbers.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0, 3.0])
+        >>> (x * x).sum().backward()
+        >>> print(x.grad)
+        [2. 4. 6.]
+    """
+
+    __slots__ = ("__weakref__", "data", "label", "node")
+
+    data: np.ndarray[Any, Any]
+    node: Node | None
+    label: str | None
+
+    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError(
+                "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same "
+                "data, or Tensor(t.data) for a new leaf."
+            )
+        array = np.asarray(data)
+        if array.dtype.kind not in "fciub":
+            raise TypeError(
+                f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
+                "np.asarray(data, dtype=float); text classes become numbers with tinygrad_nn.data.one_hot."
+            )
+        self.data = array
+        self.label = name
+        self.node = leaf(array, name).node if requires_grad and array.dtype.kind in "fc" else None
+
+    @property
+    def name(self) -> str | None:
+        """The name shown in drawings and messages."""
+        return self.label if self.node is None else (self.node.notes or {}).get("name")
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        if self.node is None:
+            self.label = name
+        else:
+            self.node.note(name=name)
+
+    @property
+    def grad(self) -> np.ndarray[Any, Any] | None:
+        """The gradient that `backward` accumulated, or ``None``; assign ``None`` to start afresh."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if self.node is None:
+            raise ValueError("this Tensor is a constant and has no gradient; make it with Tensor(data) of floats.")
+        if value is not None:
+            value = np.asarray(value, dtype=self.data.dtype)
+            if value.shape != self.data.shape:
+                raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
+        self.node.grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this Tensor."""
+        return self.node is not None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by a person rather than by an operation."""
+        return self.node is None or self.node.primitive is None
+
+    shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
+    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
+    size = property(lambda self: self.data.size, doc="The number of entries.")
+    dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
+
+    @property
+    def T(self) -> Tensor:
+        """The Tensor with its axes in reverse order."""
+        return apply(REGISTRY["transpose"], (self,))
+
+    @property
+    def at(self) -> Any:
+        """Updates without writing: ``t.at[index].set(value)`` is a new Tensor, and so with ``.add``."""
+        return _At(self)
+
+    def detach(self) -> Tensor:
+        """Return a constant Tensor with the same data: no gradient flows through it."""
+        return wrap(self.data, None)
+
+    def item(self) -> Any:
+        """Return the only entry as a Python number, outside the graph."""
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """Return the data as nested lists of Python numbers, outside the graph."""
+        return self.data.tolist()
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
+        lengths = shape[0] if len(shape) == 1 else shape
+        return apply(REGISTRY["reshape"], (self,), {"shape": lengths, "order": order})
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Return the axes in another order, by default reversed, as ndarray.transpose does."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns, if anything, replaces it.
+
+        Args:
+            hook: takes an ndarray of this Tensor's shape (a Tensor when the gradient is itself being differentiated).
+
+        Returns:
+            A function that removes the hook.
+
+        Raises:
+            ValueError: the Tensor is a constant.
+        """
+        if self.node is None:
+            raise ValueError("no gradient reaches a constant Tensor; a hook on it would never run.")
+        hooks = (self.node.notes or {}).get("hooks", [])
+        self.node.note(hooks=hooks)
+        hooks.append(hook)
+        return lambda: hooks.remove(hook) if hook in hooks else None
+
+    # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
+
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
+    __pow__, __rpow__ = _operators("power")
+    __matmul__, __rmatmul__ = _operators("matmul")
+    __lt__ = _comparison(operator.lt)
+    __le__ = _comparison(operator.le)
+    __gt__ = _comparison(operator.gt)
+    __ge__ = _comparison(operator.ge)
+    __eq__ = _comparison(operator.eq)
+    __ne__ = _comparison(operator.ne)
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Tensor:
+        return apply(REGISTRY["negative"], (self,))
+
+    def __abs__(self) -> Tensor:
+        return apply(REGISTRY["absolute"], (self,))
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return apply(REGISTRY["getitem"], (self,), {"index": raw_index(index)})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "
+            "t = t.at[index].set(value); instead of t[index] += value write t = t.at[index].add(value)."
+        )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self.data)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self._number("float(t)"))
+
+    def __int__(self) -> int:
+        return int(self._number("int(t)"))
+
+    def __index__(self) -> int:
+        return self._number("an index").__index__()  # type: ignore[no-any-return]
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex(t)"))
+
+    def _number(self, call: str) -> Any:
+        if self.node is not None:
+            raise TypeError(
+                f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
+                "be differentiated use np.sin(t) and the like rather than math.sin(t)."
+            )
+        return self.data.item()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data.item() if spec else self, spec)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.data.dtype in (np.float64, np.int64, np.bool_) else f", dtype={self.data.dtype}"
+        name = f", name={self.name!r}" if self.name else ""
+        constant = "" if self.node is not None or self.data.dtype.kind not in "fc" else ", requires_grad=False"
+        made = f", by={self.node.primitive.name}" if self.node is not None and self.node.primitive else ""
+        return f"Tensor({body}{dtype}{name}{constant}{made})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Every primitive is a method: ``t.exp()`` is ``np.exp(t)``."""
+        primitive = REGISTRY.get(name)
+        if primitive is None:
+            raise AttributeError(f"a Tensor has no attribute {name!r}; plain arrays do have: use t.data.{name}"
+                                 if hasattr(np.ndarray, name) else f"a Tensor has no attribute {name!r}")
+        return lambda *args, **kwargs: primitive(self, *args, **kwargs)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *REGISTRY})
+
+    # -- NumPy's protocols.
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__":
+            handler = OVERRIDES.get(ufunc)
+            if not kwargs and type(handler) is Primitive:
+                return apply(handler, inputs)
+        else:
+            handler = OVERRIDES.get((ufunc, method))
+        if "out" in kwargs or method == "at":
+            raise TypeError(
+                f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Leave out= away; "
+                "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
+            )
+        if handler is None:
+            raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
+        return handler(*inputs, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        handler = OVERRIDES.get(function)
+        if handler is None:
+            raise no_rule(function.__name__)
+        return handler(*args, **kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError(
+            "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
+            "through it); for an array of several Tensors write np.stack([...])."
+        )
+
+    @staticmethod
+    def _funnel(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        return apply(primitive, args, meta)
+
+
+class _At:
+    """The pending update ``t.at[index]``."""
+
+    __slots__ = ("index", "tensor")
+
+    def __init__(self, tensor: Tensor, index: Any = None) -> None:
+        self.tensor = tensor
+        self.index = raw_index(index)
+
+    def __getitem__(self, index: Any) -> _At:
+        return _At(self.tensor, index)
+
+    def set(self, value: Any) -> Tensor:
+        """Return the Tensor with the entries at the index replaced by the value; the last of equal indices wins."""
+        return apply(REGISTRY["at_set"], (self.tensor, value), {"index": self.index})
+
+    def add(self, value: Any) -> Tensor:
+        """Return the Tensor with the value added to the entries at the index; equal indices add up."""
+        return apply(REGISTRY["at_add"], (self.tensor, value), {"index": self.index})
+
+
+def raw(value: Any) -> Any:
+    """Return the bare array of a Tensor; anything else as it is."""
+    return value.data if isinstance(value, Tensor) else value
+
+
+def raw_index(index: Any) -> Any:
+    """Return an index with every Tensor in it replaced by its bare array."""
+    if isinstance(index, tuple):
+        return tuple(raw(part) for part in index)
+    return raw(index)
