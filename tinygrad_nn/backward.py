@@ -15,7 +15,7 @@ import numpy as np
 
 from .node import Node, thread
 from .primitive import NO_METADATA, Primitive, sum_to
-from .tensor import Tensor, wrap
+from .tensor import Tensor, raw, wrap
 
 _by_age = attrgetter("index")
 _PACKAGE, _NUMPY = str(Path(__file__).parent), str(Path(np.__file__).parent)
@@ -59,6 +59,9 @@ def walk(
 ) -> dict[Node, Any]:
     """Carry a cotangent from a Node back and return the gradient that arrived at each leaf, or each wanted Node.
 
+    Of complex numbers the gradient of a real L is ∂L/∂Re + i ∂L/∂Im, as in PyTorch. Inside the walk its conjugate
+    travels, so that the rules of holomorphic functions need no conjugation.
+
     Args:
         root: where to start.
         seed: the cotangent of its result: an ndarray, or a Tensor if `differentiable`.
@@ -71,7 +74,7 @@ def walk(
         Node -> gradient, only for those that one arrived at.
     """
     oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
-    pending: dict[Node, Any] = {root: seed}
+    pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
     for node in ancestors((root,), oldest):
         g = pending.pop(node, None)
@@ -82,11 +85,11 @@ def walk(
         primitive = node.primitive
         if primitive is None or (wanted is not None and node in wanted):
             if g is not None:
-                arrived[node] = g
+                arrived[node] = _conj(g)
             continue
         if g is not None:
             if keep is not None:
-                keep(node, g)
+                keep(node, _conj(g))
             args: Any = node.args
             out, meta = node.out, node.meta
             if differentiable:
@@ -128,6 +131,10 @@ def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     return args, wrap(node.out, node), meta
 
 
+def _conj(g: Any) -> Any:
+    return g.conj() if g.dtype.kind == "c" else g
+
+
 def _cast(r: Any, dtype: np.dtype[Any]) -> Any:
     """Return a gradient in the dtype of its argument; of a complex gradient a real argument takes the real part."""
     if r.dtype == dtype:
@@ -146,12 +153,13 @@ def _heed(node: Node, g: Any, differentiable: bool) -> Any:
             "gradient would be wrong. Make a new array instead of writing into it, or copy it first."
         )
     for hook in list(notes.get("hooks", ())):
-        given = hook(g if differentiable else np.asarray(g))
+        shown = _conj(g)
+        given = hook(shown if differentiable else np.asarray(shown))
         if given is not None:
             shape = np.shape(node.out)
             if np.shape(given) != shape:
                 raise ValueError(f"a hook returned a gradient of shape {np.shape(given)} in place of one of {shape}.")
-            g = given if isinstance(given, Tensor) and differentiable else np.asarray(getattr(given, "data", given))
+            g = _conj(given if isinstance(given, Tensor) and differentiable else np.asarray(raw(given)))
     return g
 
 
@@ -198,7 +206,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
         return np.ones_like(result.data)
-    seed = np.asarray(getattr(gradient, "data", gradient), dtype=result.data.dtype)
+    seed = np.asarray(raw(gradient), dtype=result.data.dtype)
     if seed.shape != result.data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
     return seed
@@ -261,8 +269,8 @@ def _inspect(node: Node) -> None:
 
 
 def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
-    bad = _not_finite(getattr(r, "data", r))
-    if bad is not None and _not_finite(getattr(g, "data", g)) is None:
+    bad = _not_finite(raw(r))
+    if bad is not None and _not_finite(raw(g)) is None:
         raise FloatingPointError(
             f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}."
         )

@@ -7,7 +7,6 @@ the result is a Tensor with a graph, so that operators nest to any order.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -18,41 +17,10 @@ import numpy as np
 from .backward import ancestors, walk
 from .node import Node, recording, thread
 from .primitive import declare
-from .tensor import Tensor, apply, leaf, wrap
+from .tensor import Tensor, apply, leaf, raw, wrap
+from .tree import Tree, flatten
 
-Tree = Any
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias")
-
-
-def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
-    """Part a nest of containers into its leaves, in order, and the function that puts others in their place.
-
-    Example:
-        >>> leaves, rebuild = flatten({"W": 1.0, "layers": [2.0, (3.0,)]})
-        >>> leaves, rebuild([10, 20, 30])
-        ([1.0, 2.0, 3.0], {'W': 10, 'layers': [20, (30,)]})
-    """
-    make: Callable[[Any], Tree]
-    if isinstance(tree, dict):
-        parts, make = list(tree.values()), lambda new: dict(zip(tree, new, strict=True))
-    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        parts, make = list(tree), lambda new: type(tree)(*new)
-    elif isinstance(tree, (list, tuple)):
-        parts, make = list(tree), type(tree)
-    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [field.name for field in dataclasses.fields(tree) if field.init]
-        parts = [getattr(tree, name) for name in names]
-        make = lambda new: dataclasses.replace(tree, **dict(zip(names, new, strict=True)))  # noqa: E731
-    else:
-        return [tree], lambda new: new[0]
-    flat = [flatten(part) for part in parts]
-    leaves = [x for found, _ in flat for x in found]
-
-    def rebuild(new: Sequence[Any]) -> Tree:
-        queue = iter(new)
-        return make([again([next(queue) for _ in found]) for found, again in flat])
-
-    return leaves, rebuild
 
 
 def enter(value: Any, what: str = "the argument") -> Tensor:
@@ -192,7 +160,9 @@ def value_and_grad(
     return wraps(f)(value_and_gradient)
 
 
-def grad(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False) -> Any:
+def grad(
+    f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
     r"""Return the function that computes the gradient of f.
 
     .. math:: x \mapsto \nabla f(x)
@@ -217,3 +187,208 @@ def grad(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *,
         return (gradients, value[1]) if has_aux else gradients
 
     return wraps(f)(gradient)
+
+
+def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
+    r"""Return f at the arguments, and the function that takes a cotangent of the result back to them.
+
+    .. math:: v \mapsto J^T v
+
+    Args:
+        f: a function of arrays, or containers of arrays, returning an array or containers of arrays.
+        *args: its arguments, all of which are differentiated.
+
+    Returns:
+        ``(value, pull)``; ``pull(cotangent)`` takes what has the shape of the value and returns a tuple with a
+        gradient per argument. It may be called any number of times.
+
+    Raises:
+        TypeError: an argument is not made of floats, or f returns something without a graph.
+        ValueError: (from ``pull``) the cotangent has another shape than the value.
+
+    Example:
+        >>> value, pull = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+        >>> print(value, *pull(np.array([1.0, 10.0])))
+        [3. 8.] [ 3. 40.] [ 1. 20.]
+    """
+    call = _Call(f, range(len(args)), args, {})
+    outs, rebuild = flatten(call.value)
+    outs = [_result(f, out) for out in outs]
+
+    def pull(cotangent: Tree) -> Tree:
+        cotangents, _ = flatten(cotangent)
+        shapes = [np.shape(raw(c)) for c in cotangents]
+        if shapes != [out.shape for out in outs]:
+            raise ValueError(
+                f"the cotangent of {_name(f)} needs the shape of its value, {[o.shape for o in outs]}; it has {shapes}."
+            )
+        total: list[Any] = []
+        for out, c in zip(outs, cotangents, strict=True):
+            found = pullback(out, call.inputs, c)
+            total = found if not total else [a + b for a, b in zip(total, found, strict=True)]
+        return call.arrange(total)
+
+    return rebuild([_shown(out, call) for out in outs]), pull
+
+
+def _shown(out: Tensor, call: _Call) -> Any:
+    """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
+    live = out.node is not None and _outside(out.node, frozenset(t.node for t in call.inputs if t.node))
+    return out if live else out.data
+
+
+def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    r"""Return f and its derivative along a direction.
+
+    .. math:: J v
+
+    It is the transpose of the transpose: `vjp` is linear in its cotangent, so its own `vjp` with respect to that
+    cotangent is the forward derivative.
+
+    Args:
+        f: a function of arrays, or containers of arrays, returning an array or containers of arrays.
+        args: its arguments.
+        tangents: a direction, with the shapes of the arguments.
+
+    Returns:
+        ``(value, derivative)``, both in the containers f returns.
+
+    Raises:
+        TypeError, ValueError: as `vjp`; the tangents have other shapes than the arguments.
+
+    Source:
+        J. Townsend, A new trick for calculating Jacobian vector products (2017).
+
+    Example:
+        >>> jvp(np.sin, (np.array(0.0),), (np.array(2.0),))
+        (array(0.), array(2.))
+    """
+    primals, directions = flatten(list(args))[0], flatten(list(tangents))[0]
+    shapes = [np.shape(raw(x)) for x in primals], [np.shape(raw(v)) for v in directions]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
+    call = _Call(f, range(len(args)), tuple(args), {})
+    outs, rebuild = flatten(call.value)
+    derivatives = []
+    for out in outs:
+        dummy = leaf(np.ones_like(_result(f, out).data))
+        transposed = pullback(out, call.inputs, dummy)
+        derivative: Any = np.zeros_like(out.data)
+        for row, v in zip(transposed, directions, strict=True):
+            if isinstance(row, Tensor) and row.node is not None:
+                derivative = derivative + pullback(row, [dummy], v)[0]
+        outside = isinstance(_shown(out, call), Tensor) or any(isinstance(v, Tensor) and v.node for v in directions)
+        derivatives.append(derivative if outside else raw(derivative))
+    return rebuild([_shown(out, call) for out in outs]), rebuild(derivatives)
+
+
+def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
+    r"""Return the function that computes every derivative of every entry of f.
+
+    .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
+
+    Args:
+        f: a function returning an array, or containers of arrays.
+        argnums: the position or name of the argument to differentiate, or several.
+
+    Returns:
+        A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
+        array of shape ``(*out, *in)``; with containers, those of the result and in each place those of the argument.
+        For complex numbers it is the complex derivative of a holomorphic f.
+
+    Raises:
+        TypeError, ValueError: as `vjp`.
+
+    Example:
+        >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+        array([[2., 0.],
+               [0., 4.]])
+    """
+
+    def matrix(*args: Any, **kwargs: Any) -> Tree:
+        call = _Call(f, argnums, args, kwargs)
+        outs, rebuild = flatten(call.value)
+        return rebuild([call.arrange(_rows(_result(f, out), call.inputs)) for out in outs])
+
+    return wraps(f)(matrix)
+
+
+def _rows(out: Tensor, inputs: Sequence[Tensor]) -> list[Any]:
+    """Return for each input the derivatives of every entry of a result, one walk an entry."""
+    unit = np.eye(out.data.size, dtype=out.data.dtype).reshape(-1, *out.shape)
+    rows = [pullback(out, inputs, one) for one in unit]
+    columns = [[row[k] for row in rows] for k in range(len(inputs))]
+    blocks = [np.stack(c) if c else np.zeros((0, *t.shape)) for c, t in zip(columns, inputs, strict=True)]
+    blocks = [np.conj(b) if b.dtype.kind == "c" else b for b in blocks]
+    return [b.reshape((*out.shape, *t.shape)) for b, t in zip(blocks, inputs, strict=True)]
+
+
+def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
+    r"""Return the function that computes the second derivatives of a function returning one number.
+
+    .. math:: H_{jk} = \partial^2 f / \partial x_j \partial x_k
+
+    Args:
+        f: returns one number.
+        argnums: the position or name of the argument to differentiate, or several.
+
+    Returns:
+        A function of the same arguments returning an array of shape ``(*in, *in)``; see `jacobian` for containers.
+
+    Example:
+        >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
+        array([[ 6.,  0.],
+               [ 0., 12.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Callable[..., Any], args: Sequence[Any], direction: Tree) -> Tree:
+    r"""Return the product of the Hessian with a direction, at a few times the cost of f.
+
+    .. math:: H v = \nabla_x \left( \nabla f(x)^T v \right)
+
+    Args:
+        f: returns one number.
+        args: its arguments; the Hessian is that with respect to the first.
+        direction: what the Hessian is multiplied with, shaped like the first argument.
+
+    Returns:
+        The product, shaped like the first argument.
+
+    Source:
+        B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
+
+    Example:
+        >>> hvp(lambda x: (x**3).sum(), (np.array([1.0, 2.0]),), np.array([1.0, 10.0]))
+        array([  6., 120.])
+    """
+
+    def slope(x: Tree) -> Any:
+        gradients, directions = flatten(grad(f)(x, *args[1:]))[0], flatten(direction)[0]
+        return sum(((g * v).sum() for g, v in zip(gradients, directions, strict=True)), Tensor(0.0, False))
+
+    return grad(slope)(args[0])
+
+
+def elementwise_grad(f: Callable[..., Any], argnums: int | str = 0) -> Callable[..., Any]:
+    r"""Return the derivative of a function whose every result entry depends on its own input entry alone.
+
+    .. math:: f'(x)_i = \partial f(x)_i / \partial x_i
+
+    Args:
+        f: acts entry by entry.
+        argnums: the position or name of the argument to differentiate.
+
+    Returns:
+        A function of the same arguments returning the derivative, of the argument's shape.
+
+    Example:
+        >>> print(elementwise_grad(np.tanh)(np.array([0.0, 1.0])).round(4))
+        [1.     0.42  ]
+    """
+
+    def total(*args: Any, **kwargs: Any) -> Any:
+        return _result(f, f(*args, **kwargs)).sum()
+
+    return grad(wraps(f)(total), argnums)

@@ -1,7 +1,9 @@
 """Elementwise primitives, ordered as in a calculus table.
 
 The columns of a row are: forward, its equation, then per argument the VJP rule and the equation of the rule.
-A factor that is infinite where the cotangent is zero (a branch that ``np.where`` did not take) contributes zero.
+A factor that is infinite or NaN where the cotangent is zero (a branch that ``np.where`` did not take) contributes zero.
+The guard must look at the singular point too, never at the cotangent alone: it may be zero by chance, as it is for
+``w * np.log(x)`` at w = 0, whose mixed derivative is 1/x all the same.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ POSITIVE = [(0.1, 3.0)]
 
 
 def _live(g: Array, x: Array) -> Array:
-    """Return x, and 1 where the cotangent is zero, so that a singular factor there does not turn zero into NaN."""
-    return np.where(g == 0, 1, x)
+    """Return x, and 1 where both it and the cotangent are zero: a branch not taken contributes 0, not 0/0."""
+    return np.where((g == 0) & (x == 0), 1, x)
 
 
 def _share(wins: Any, ties: Any, g: Array) -> Array:

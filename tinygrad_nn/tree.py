@@ -1,0 +1,40 @@
+"""Nested containers of arrays, taken apart into a flat list and put together again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
+    """Part a nest of containers into its leaves, in order, and the function that puts others in their place.
+
+    Example:
+        >>> leaves, rebuild = flatten({"W": 1.0, "layers": [2.0, (3.0,)]})
+        >>> leaves, rebuild([10, 20, 30])
+        ([1.0, 2.0, 3.0], {'W': 10, 'layers': [20, (30,)]})
+    """
+    make: Callable[[Any], Tree]
+    if isinstance(tree, dict):
+        parts, make = list(tree.values()), lambda new: dict(zip(tree, new, strict=True))
+    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        parts, make = list(tree), lambda new: type(tree)(*new)
+    elif isinstance(tree, (list, tuple)):
+        parts, make = list(tree), type(tree)
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [field.name for field in dataclasses.fields(tree) if field.init]
+        parts = [getattr(tree, name) for name in names]
+        make = lambda new: dataclasses.replace(tree, **dict(zip(names, new, strict=True)))  # noqa: E731
+    else:
+        return [tree], lambda new: new[0]
+    flat = [flatten(part) for part in parts]
+    leaves = [x for found, _ in flat for x in found]
+
+    def rebuild(new: Sequence[Any]) -> Tree:
+        queue = iter(new)
+        return make([again([next(queue) for _ in found]) for found, again in flat])
+
+    return leaves, rebuild
