@@ -1,0 +1,309 @@
+"""The differential operators against closed forms, against each other and against finite differences."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tinygrad_nn import (
+    Tensor, checkpoint, custom_vjp, elementwise_grad, grad, hessian, hvp, jacobian, jvp, stop_gradient,
+    value_and_grad, vjp,
+)  # fmt: skip
+
+# function, derivatives of order 1 to 4 in closed form, where
+SMOOTH = {
+    "exp": (np.exp, [np.exp] * 4, 0.3),
+    "log": (np.log, [lambda x: 1 / x, lambda x: -(x**-2), lambda x: 2 * x**-3, lambda x: -6 * x**-4], 0.7),
+    "sin": (np.sin, [np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin], 0.4),
+    "power": (lambda x: x**5, [lambda x: 5 * x**4, lambda x: 20 * x**3, lambda x: 60 * x**2, lambda x: 120 * x], -1.3),
+    "sqrt": (np.sqrt, [lambda x: 0.5 * x**-0.5, lambda x: -0.25 * x**-1.5, lambda x: 0.375 * x**-2.5,
+                       lambda x: -0.9375 * x**-3.5], 1.7),
+    "reciprocal": (lambda x: 1 / x, [lambda x: -(x**-2), lambda x: 2 * x**-3, lambda x: -6 * x**-4,
+                                     lambda x: 24 * x**-5], -0.8),
+    "tanh": (np.tanh, [lambda x: 1 - np.tanh(x) ** 2, lambda x: -2 * np.tanh(x) * (1 - np.tanh(x) ** 2),
+                       lambda x: (6 * np.tanh(x) ** 2 - 2) * (1 - np.tanh(x) ** 2),
+                       lambda x: (16 - 24 * np.tanh(x) ** 2) * np.tanh(x) * (1 - np.tanh(x) ** 2)], 0.6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_derivatives_of_any_order(name: str, order: int) -> None:
+    f, derivatives, x = SMOOTH[name]
+    d = f
+    for _ in range(order):
+        d = grad(d)
+    np.testing.assert_allclose(d(x), derivatives[order - 1](x), rtol=1e-13)
+    d = f
+    for _ in range(order):  # the same by forward mode, and by alternating the two
+        d = (lambda inner: lambda x: jvp(inner, (x,), (1.0,))[1])(d)
+    np.testing.assert_allclose(d(x), derivatives[order - 1](x), rtol=1e-13)
+
+
+def network(p: dict[str, Any], x: Any) -> Any:
+    return np.tanh(x @ p["W"] + p["b"])
+
+
+@pytest.fixture
+def p(rng: np.random.Generator) -> dict[str, Any]:
+    return {"W": rng.normal(size=(3, 4)), "b": rng.normal(size=4)}
+
+
+def test_jacobian_agrees_with_differences(rng: np.random.Generator, p: dict[str, Any]) -> None:
+    x = rng.normal(size=(2, 3))
+    J = jacobian(network)(p, x)
+    assert J["W"].shape == (2, 4, 3, 4)
+    assert J["b"].shape == (2, 4, 4)
+    step = 1e-5  # truncation about step^2, rounding about 1e-16 / step: both below 1e-9
+    for name in p:
+        v = rng.normal(size=p[name].shape)
+        moved = [network({**p, name: p[name] + s * step * v}, x) for s in (1, -1)]
+        expected = (moved[0] - moved[1]) / (2 * step)
+        np.testing.assert_allclose(np.tensordot(J[name], v, v.ndim), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_vjp_and_jvp_are_transposes(rng: np.random.Generator, p: dict[str, Any]) -> None:
+    x = rng.normal(size=(2, 3))
+    v = {k: rng.normal(size=w.shape) for k, w in p.items()}, rng.normal(size=x.shape)
+    u = rng.normal(size=(2, 4))
+    value, pull = vjp(network, p, x)
+    same, push = jvp(network, (p, x), v)
+    np.testing.assert_array_equal(value, same)
+    gp, gx = pull(u)
+    np.testing.assert_allclose((u * push).sum(), sum((gp[k] * v[0][k]).sum() for k in p) + (gx * v[1]).sum(), rtol=1e-12)
+    np.testing.assert_array_equal(pull(u)[1], gx)  # it can be called again
+
+
+def test_vjp_of_several_results_in_containers(rng: np.random.Generator) -> None:
+    x = rng.normal(size=3)
+    value, pull = vjp(lambda x: {"s": np.sin(x), "rest": (x.sum(), [x * x])}, x)
+    assert value["rest"][1][0].shape == (3,)
+    (g,) = pull({"s": np.ones(3), "rest": (2.0, [x])})
+    np.testing.assert_allclose(g, np.cos(x) + 2 + 2 * x * x, rtol=1e-13)
+    with pytest.raises(ValueError, match=r"the cotangent of <lambda> needs the shape"):
+        pull({"s": np.ones(2), "rest": (2.0, [x])})
+
+
+def test_hessian_is_symmetric_and_agrees_with_hvp(rng: np.random.Generator) -> None:
+    x, v = rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
+
+    def f(x: Any) -> Any:
+        return (np.tanh(x @ x.T) * np.exp(x.sum(axis=1))).sum()
+
+    H = hessian(f)(x).reshape(6, 6)
+    np.testing.assert_allclose(H, H.T, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(hvp(f, (x,), v).ravel(), H @ v.ravel(), rtol=1e-12)
+    step = 1e-5
+    difference = (grad(f)(x + step * v) - grad(f)(x - step * v)) / (2 * step)
+    np.testing.assert_allclose(hvp(f, (x,), v), difference, rtol=1e-6, atol=1e-8)
+
+
+def test_elementwise_grad() -> None:
+    x = np.linspace(-2, 2, 7)
+    np.testing.assert_allclose(elementwise_grad(elementwise_grad(np.sin))(x), -np.sin(x), rtol=1e-13)
+    np.testing.assert_allclose(elementwise_grad(np.power, 1)(3.0, x), 3.0**x * math.log(3), rtol=1e-13)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@dataclasses.dataclass
+class Config:
+    w: Any
+    scale: float
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ((2.0, 3.0), (3.0, 2.0)),
+        ([2.0, 3.0], [3.0, 2.0]),
+        ({"x": 2.0, "y": 3.0}, {"x": 3.0, "y": 2.0}),
+        (Pair(2.0, 3.0), Pair(3.0, 2.0)),
+        (Config(2.0, 3.0), Config(3.0, 2.0)),
+        ({"deep": [(2.0,), Pair(3.0, 0.0)]}, {"deep": [(3.0,), Pair(2.0, 0.0)]}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_containers_come_back_as_they_went_in(argument: Any, expected: Any) -> None:
+    def product(tree: Any) -> Any:
+        leaves = tg.tree.flatten(tree)[0]
+        return leaves[0] * leaves[1]
+
+    found = grad(product)(argument)
+    assert type(found) is type(expected)
+    assert found == expected
+
+
+def test_arguments_by_position_name_and_several() -> None:
+    def f(x: Any, y: Any, *, z: Any = 1.0) -> Any:
+        return x * y * y * z
+
+    assert grad(f, 1)(2.0, 3.0) == 12
+    assert grad(f, "y")(2.0, 3.0) == 12
+    assert grad(f, "z")(2.0, 3.0, z=1.0) == 18
+    assert grad(f, (0, "z"))(2.0, 3.0, z=2.0) == (18, 18)
+    assert grad(f, -1)(2.0, 3.0) == 12
+    with pytest.raises(ValueError, match="was called with 2 positional"):
+        grad(f, 2)(2.0, 3.0)
+    with pytest.raises(ValueError, match=r"without an argument 'w'; its parameters are \['x', 'y', 'z'\]"):
+        grad(f, "w")(2.0, 3.0)
+
+
+def test_aux_is_handed_on() -> None:
+    gradient, aux = grad(lambda x: (x * x, "note"), has_aux=True)(3.0)
+    assert (gradient, aux) == (6, "note")
+    (value, aux), gradient = value_and_grad(lambda x: (x * x, {"n": 1}), has_aux=True)(3.0)
+    assert (value, aux, gradient) == (9, {"n": 1}, 6)
+
+
+def test_nested_derivatives_are_not_confused() -> None:
+    assert grad(lambda x: x * grad(lambda y: x + y)(2.0))(1.0) == 1  # Siskind & Pearlmutter (2005)
+    assert grad(lambda x: x * grad(lambda y: x * y)(2.0))(3.0) == 6
+    assert grad(lambda x: vjp(lambda y: y * y * x, 3.0)[1](1.0)[0] * x)(2.0) == 24
+    value, slope = jvp(lambda x: jvp(lambda y: y**3 * x, (x,), (1.0,))[1], (2.0,), (1.0,))
+    assert (value, slope) == (24, 36)
+    assert grad(lambda x: jvp(lambda y: y**3 * x, (x,), (1.0,))[1])(2.0) == 36
+
+
+def test_mixed_derivative_survives_a_factor_that_is_zero_by_chance() -> None:
+    mixed = grad(lambda w: grad(lambda x: w * np.log(x))(2.0))
+    assert mixed(0.0) == 0.5
+    assert grad(lambda w: grad(lambda x: w * np.sqrt(x))(4.0))(0.0) == 0.25
+    assert grad(lambda w: grad(lambda x: w * x**2)(-1.0))(0.0) == -2
+    assert grad(lambda w: grad(lambda x: w / x)(2.0))(0.0) == -0.25
+
+
+def test_closing_over_a_tensor_keeps_the_result_differentiable() -> None:
+    w = Tensor(3.0)
+    slope = grad(lambda x: x * w * w)(2.0)
+    assert isinstance(slope, Tensor)
+    slope.backward()
+    assert w.grad == 6
+    with tg.no_grad():
+        assert grad(lambda x: x * x)(2.0) == 4
+
+
+def test_what_cannot_be_differentiated_says_so() -> None:
+    with pytest.raises(TypeError, match="dtype int64"):
+        grad(lambda x: x * x)(2)
+    with pytest.raises(TypeError, match="returned a float, which has no graph"):
+        grad(lambda x: 3.0)(2.0)
+    with pytest.raises(TypeError, match="returned a float64, which has no graph"):
+        grad(lambda x: x.data * 2)(2.0)
+    with pytest.raises(ValueError, match=r"shape \(2,\); a gradient needs one number"):
+        grad(lambda x: x * x)(np.ones(2))
+    with pytest.raises(ValueError, match="the tangents need the shapes"):
+        jvp(np.sin, (np.ones(2),), (np.ones(3),))
+
+
+def test_independent_arguments_have_zero_gradients() -> None:
+    gx, gy = grad(lambda x, y: (x * x).sum(), (0, 1))(np.ones(2), np.ones((3, 1)))
+    np.testing.assert_array_equal(gx, [2, 2])
+    np.testing.assert_array_equal(gy, np.zeros((3, 1)))
+    assert gx is not gy
+
+
+def test_results_do_not_share_memory() -> None:
+    x = np.ones(3)
+    a, b = grad(lambda x, y: (x + y).sum(), (0, 1))(x, x)
+    a += 1
+    np.testing.assert_array_equal(b, np.ones(3))
+
+
+def test_stop_gradient() -> None:
+    assert grad(lambda x: x * stop_gradient(x))(3.0) == 3
+    assert grad(lambda p: stop_gradient(p)["a"] * p["b"])({"a": 2.0, "b": 5.0}) == {"a": 0, "b": 2}
+
+
+def test_custom_vjp_to_second_order_and_with_several_arguments() -> None:
+    double = custom_vjp(lambda x, y, k=1: k * x * y, lambda g, out, x, y, k=1: (k * g * y, k * g * x))
+    assert grad(double, (0, 1))(2.0, 3.0) == (3, 2)
+    assert grad(lambda x: double(x, x, k=4))(3.0) == 24
+    assert grad(grad(lambda x: double(x, x, k=4)))(3.0) == 8
+    wrong = custom_vjp(lambda x, y: x * y, lambda g, out, x, y: g)
+    with pytest.raises(ValueError, match="returned 1 gradients for 2 arguments"):
+        grad(wrong)(2.0, 3.0)
+    clipped = custom_vjp(lambda x: x * x, lambda g, out, x: (np.clip(2 * g * x, -1, 1),))
+    assert grad(clipped)(3.0) == 1
+
+
+def test_checkpoint_gives_the_same_gradients_including_captured_tensors(rng: np.random.Generator) -> None:
+    W = Tensor(rng.normal(size=(3, 3)), name="W")
+    calls = []
+
+    def f(p: Any, scale: float) -> Any:
+        calls.append(1)
+        return np.tanh(p["x"] @ W * scale) @ W + p["y"]
+
+    p = {"x": rng.normal(size=(2, 3)), "y": rng.normal(size=3)}
+
+    def through(g: Any) -> Any:
+        W.grad = None
+        x = {k: Tensor(v) for k, v in p.items()}
+        (g(x, 0.7) ** 2).sum().backward()
+        return x["x"].grad, x["y"].grad, W.grad
+
+    plain = through(f)
+    assert len(calls) == 1
+    kept = through(checkpoint(f))
+    assert len(calls) == 3
+    for a, b in zip(plain, kept, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_checkpoint_can_be_differentiated_twice(rng: np.random.Generator) -> None:
+    x = rng.normal(size=4)
+
+    def f(x: Any) -> Any:
+        return np.exp(np.sin(x)).sum()
+
+    np.testing.assert_allclose(hessian(checkpoint(f))(x), hessian(f)(x), rtol=1e-12)
+
+
+def test_checkpoint_drops_what_it_computed(rng: np.random.Generator) -> None:
+    def deep(x: Any) -> Any:
+        for _ in range(50):
+            x = np.sin(x)
+        return x
+
+    x = Tensor(rng.normal(size=3))
+    assert len(tg.backward.ancestors([checkpoint(deep)(x).node])) == 2
+    assert len(tg.backward.ancestors([deep(x).node])) == 51
+
+
+# -- complex numbers: the convention of PyTorch, dL/dRe + i dL/dIm
+
+COMPLEX = {
+    "square": (lambda z: (z * z).real.sum(), lambda z: 2 * z.conj()),
+    "modulus squared": (lambda z: (z * z.conj()).real.sum(), lambda z: 2 * z),
+    "abs": (lambda z: np.abs(z).sum(), lambda z: z / np.abs(z)),
+    "imaginary part": (lambda z: z.imag.sum(), lambda z: np.full_like(z, 1j)),
+    "exp": (lambda z: np.exp(z).real.sum(), lambda z: np.exp(z).conj()),
+    "real argument inside": (lambda z: (np.exp(1j * z.real)).imag.sum(), lambda z: np.cos(z.real) + 0j),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_gradients(name: str, rng: np.random.Generator) -> None:
+    f, expected = COMPLEX[name]
+    z = rng.normal(size=3) + 1j * rng.normal(size=3)
+    np.testing.assert_allclose(grad(f)(z), expected(z), rtol=1e-13)
+    step = 1e-6
+    for i in range(3):  # by differences along the two axes
+        e = np.zeros(3, dtype=complex)
+        e[i] = step
+        slope = complex(*((f(z + d) - f(z - d)) / (2 * step) for d in (e, 1j * e)))
+        np.testing.assert_allclose(grad(f)(z)[i], slope, rtol=1e-8, atol=1e-9)
+
+
+def test_jacobian_of_a_holomorphic_function(rng: np.random.Generator) -> None:
+    z = rng.normal(size=3) + 1j * rng.normal(size=3)
+    np.testing.assert_allclose(jacobian(lambda z: z * z)(z), np.diag(2 * z), rtol=1e-13)
+    push = jvp(lambda z: z * z, (z,), (z,))[1]
+    np.testing.assert_allclose(push, 2 * z * z, rtol=1e-13)
