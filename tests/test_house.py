@@ -23,13 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-ENGINE = {"primitive", "tensor", "backward", "transforms", "gradcheck"}
+ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "primitive":  set(),
     "manual":     set(),
     "metrics":    set(),
+    "files":      set(),
     "data":       set(),
     "ops":        {"primitive"},
     "node":       {"primitive"},
@@ -40,11 +41,11 @@ ARROWS: dict[str, set[str]] = {
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"node", "tensor"},
-    "viz":        {"graph"},
+    "viz":        {"graph", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
-    "solver":     {"nn", "optim", "manual", "metrics", "data", "node", "tensor", "backward"},
-    "io":         {"tensor", "nn", "optim", "solver", "data"},
+    "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "node", "tensor", "backward"},
+    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "cli":        ALL,

@@ -9,8 +9,18 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import (
-    Tensor, checkpoint, custom_vjp, elementwise_grad, grad, hessian, hvp, jacobian, jvp, stop_gradient,
-    value_and_grad, vjp,
+    Tensor,
+    checkpoint,
+    custom_vjp,
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    stop_gradient,
+    value_and_grad,
+    vjp,
 )  # fmt: skip
 
 # function, derivatives of order 1 to 4 in closed form, where
@@ -73,7 +83,8 @@ def test_vjp_and_jvp_are_transposes(rng: np.random.Generator, p: dict[str, Any])
     same, push = jvp(network, (p, x), v)
     np.testing.assert_array_equal(value, same)
     gp, gx = pull(u)
-    np.testing.assert_allclose((u * push).sum(), sum((gp[k] * v[0][k]).sum() for k in p) + (gx * v[1]).sum(), rtol=1e-12)
+    pulled = sum((gp[k] * v[0][k]).sum() for k in p) + (gx * v[1]).sum()
+    np.testing.assert_allclose((u * push).sum(), pulled, rtol=1e-12)
     np.testing.assert_array_equal(pull(u)[1], gx)  # it can be called again
 
 

@@ -7,22 +7,21 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from heapq import heappop, heappush
 from operator import attrgetter
-from pathlib import Path
+from os.path import dirname
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from .node import Node, thread
+from .node import FREED, Node, thread
 from .primitive import NO_METADATA, Primitive, sum_to
 from .tensor import Tensor, raw, wrap
 
 _by_age = attrgetter("index")
-_PACKAGE, _NUMPY = str(Path(__file__).parent), str(Path(np.__file__).parent)
-FREED = (
-    "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
-    "or compute the result again."
-)
+_accumulating = Lock()  # threads that share leaves add to their gradients one after the other
+_PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
 
 def ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
@@ -76,47 +75,59 @@ def walk(
     oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
     pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
-    for node in ancestors((root,), oldest):
-        g = pending.pop(node, None)
-        watched = False
-        if g is not None and node.notes is not None:
+    # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
+    queue = [] if root.primitive is None else [(-root.index, root)]
+    while queue:
+        node = heappop(queue)[1]
+        g = pending.pop(node)
+        notes = node.notes
+        if notes is not None:
             g = _heed(node, g, differentiable)
-            watched = "where" in node.notes
-        primitive = node.primitive
-        if primitive is None or (wanted is not None and node in wanted):
-            if g is not None:
-                arrived[node] = _conj(g)
+        if wanted is not None and node in wanted:
+            arrived[node] = _conj(g)
             continue
-        if g is not None:
-            if keep is not None:
-                keep(node, _conj(g))
-            args: Any = node.args
-            out, meta = node.out, node.meta
-            if differentiable:
-                args, out, meta = _lift(node)
-            jointly = primitive.jointly
-            rules: Any = jointly(g, out, *args, **meta) if jointly is not None else primitive.vjps
-            slot = -1
-            for parent in node.parents:  # type: ignore[union-attr]
-                slot += 1
-                if parent is None or parent.index < oldest:
-                    continue
-                r = rules[slot]
-                if r is None:
-                    continue
-                if jointly is None:
-                    r = r(g, out, *args, **meta) if meta else r(g, out, *args)
-                arg = args[slot]
-                if r.shape != arg.shape:
-                    r = sum_to(r, arg.shape)
-                if r.dtype is not arg.dtype:
-                    r = _cast(r, arg.dtype)
-                if watched:
-                    _inspect_gradient(node, slot, g, r)
-                pending[parent] = pending[parent] + r if parent in pending else r
+        if keep is not None:
+            keep(node, _conj(g))
+        parents, args = node.parents, node.args
+        if parents is None or args is None:
+            raise RuntimeError(FREED)
+        primitive: Primitive = node.primitive  # type: ignore[assignment]
+        out, meta = node.out, node.meta
+        if differentiable:
+            args, out, meta = _lift(node)
+        jointly = primitive.jointly
+        rules: Any = primitive.vjps if jointly is None else jointly(g, out, *args, **meta)
+        slot = -1
+        for parent in parents:
+            slot += 1
+            if parent is None or parent.index < oldest:
+                continue
+            r = rules[slot]
+            if r is None:
+                continue
+            if jointly is None:
+                r = r(g, out, *args, **meta) if meta else r(g, out, *args)
+            arg = args[slot]
+            if r.shape != arg.shape:
+                r = sum_to(r, arg.shape)
+            if r.dtype is not arg.dtype:
+                r = _cast(r, arg.dtype)
+            if notes is not None and "where" in notes:
+                _inspect_gradient(node, slot, g, r)
+            before = pending.get(parent)
+            if before is not None:
+                pending[parent] = before + r
+            else:
+                pending[parent] = r
+                if parent.primitive is not None:
+                    heappush(queue, (-parent.index, parent))
         if free:
             node.args = node.parents = node.out = None
             node.meta = NO_METADATA
+    for leaf, g in pending.items():
+        if leaf.notes is not None and "hooks" in leaf.notes:
+            g = _heed(leaf, g, differentiable)
+        arrived[leaf] = g.conj() if g.dtype.kind == "c" else g
     return arrived
 
 
@@ -159,7 +170,8 @@ def _heed(node: Node, g: Any, differentiable: bool) -> Any:
             shape = np.shape(node.out)
             if np.shape(given) != shape:
                 raise ValueError(f"a hook returned a gradient of shape {np.shape(given)} in place of one of {shape}.")
-            g = _conj(given if isinstance(given, Tensor) and differentiable else np.asarray(raw(given)))
+            own = isinstance(given, Tensor) and differentiable
+            g = _conj(given if own else np.array(raw(given), dtype=np.asarray(node.out).dtype))
     return g
 
 
@@ -193,8 +205,9 @@ def backward(
     kept: dict[Node, Any] = {}
     keep = kept.__setitem__ if retain_grads else None
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
-    for node, g in _own({**kept, **arrived}, seed).items():
-        node.grad = g if node.grad is None or node in kept else node.grad + g
+    with _accumulating:
+        for node, g in _own({**kept, **arrived}, seed).items():
+            node.grad = g if node.grad is None or node in kept else node.grad + g
 
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:

@@ -11,6 +11,11 @@ import numpy as np
 
 from .primitive import Primitive
 
+FREED = (
+    "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
+    "or compute the result again."
+)
+
 
 class Node:
     """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.

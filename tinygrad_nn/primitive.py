@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ Rule = tuple[Callable[..., Any], str]
 
 REGISTRY: dict[str, Primitive] = {}
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
+METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
 NO_METADATA: dict[str, Any] = {}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
@@ -70,7 +70,9 @@ class Primitive:
         self.domain = tuple(domain or ())
         self.kinks = kinks
         self.numpy = tuple(numpy)
-        self.metadata = () if isinstance(forward, np.ufunc) else _metadata_names(forward, self.arity)
+        parameters = () if isinstance(forward, np.ufunc) else _metadata_parameters(forward, self.arity)
+        self.metadata = tuple(p.name for p in parameters)
+        self.positional = self.arity + sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.__doc__ = forward.__doc__
         if not isinstance(forward, np.ufunc):
             self.__signature__ = inspect.signature(forward)
@@ -104,9 +106,10 @@ class Primitive:
         return arrays, metadata
 
     def _bind_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if len(args) > self.arity + len(self.metadata):
-            most = self.arity + len(self.metadata)
-            raise TypeError(f"{self.name} takes at most {most} arguments; it got {len(args)}.")
+        if len(args) > self.positional:
+            raise TypeError(f"{self.name} takes at most {self.positional} arguments by position; it got {len(args)}.")
+        if kwargs.get("out", self) is None:
+            del kwargs["out"]
         if len(args) < self.arity and not isinstance(self.forward, np.ufunc):  # arrays given by keyword
             for parameter in list(inspect.signature(self.forward).parameters)[len(args) : self.arity]:
                 if parameter not in kwargs:
@@ -117,8 +120,8 @@ class Primitive:
         return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
 
 
-def _metadata_names(forward: Callable[..., Any], arity: int) -> tuple[str, ...]:
-    parameters = [p.name for p in inspect.signature(forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+def _metadata_parameters(forward: Callable[..., Any], arity: int) -> tuple[inspect.Parameter, ...]:
+    parameters = [p for p in inspect.signature(forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
     return tuple(parameters[arity:])
 
 
@@ -194,18 +197,40 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
         >>> sum_to(np.ones((5, 3)), (1, 3))
         array([[5., 5., 5.]])
     """
-    extra = g.ndim - len(shape)
+    extra, given = g.ndim - len(shape), g.shape
     if extra > 0:
         g = g.sum(axis=0 if extra == 1 else tuple(range(extra)))
     if g.shape == shape:
         return g
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape, strict=True)):
-        raise ValueError(f"a VJP rule returned a gradient of shape {g.shape} for an argument of shape {shape}.")
+        raise ValueError(f"a VJP rule returned a gradient of shape {given} for an argument of shape {shape}.")
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
+
+
+def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run what stands in for a ufunc, with the keywords of ufuncs; ``dtype=`` casts the arguments."""
+    if kwargs.get("where", True) is not True:
+        name = handler.__name__.lstrip("_")
+        raise TypeError(
+            f"np.{name}(..., where=mask) leaves the other entries undefined, so they have no derivative. Say what they "
+            f"are: np.where(mask, np.{name}(...), other)."
+        )
+    options = {key: value for key, value in kwargs.items() if key not in ("where", "order", "subok")}
+    if type(handler) is Primitive and ("dtype" in options or "casting" in options):
+        dtype, casting = options.pop("dtype", None), options.pop("casting", "same_kind")
+        if dtype is not None:
+            inputs = tuple(
+                x if isinstance(x, (int, float, complex)) else
+                (x if hasattr(x, "astype") else np.asarray(x)).astype(dtype, casting=casting)
+                for x in inputs
+            )  # fmt: skip
+    return handler(*inputs, **options)
 
 
 def no_rule(name: str) -> TypeError:
     """Return the error of a NumPy function that has no derivative rule: why, the nearest that has one, the ways out."""
+    from difflib import get_close_matches
+
     known = sorted({function.__name__ for function in OVERRIDES if hasattr(function, "__name__")})
     near = get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f" The nearest that has one is np.{near[0]}." if near else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from .node import Node, thread
-from .primitive import NO_METADATA, OVERRIDES, REGISTRY, Primitive, no_rule
+from .primitive import METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_ufunc, no_rule
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new = object.__new__
@@ -203,36 +204,31 @@ class Tensor:
     size = property(lambda self: self.data.size, doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
 
-    @property
-    def T(self) -> Tensor:
-        """The Tensor with its axes in reverse order."""
-        return apply(REGISTRY["transpose"], (self,))
-
-    @property
-    def at(self) -> Any:
-        """Updates without writing: ``t.at[index].set(value)`` is a new Tensor, and so with ``.add``."""
-        return _At(self)
+    T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
+    mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")
+    real = property(lambda self: apply(REGISTRY["real"], (self,)), doc="The real parts.")
+    imag = property(lambda self: apply(REGISTRY["imag"], (self,)), doc="The imaginary parts.")
+    at = property(lambda self: METHODS["at"](self), doc="Updates that make a new Tensor: ``t.at[index].set(value)``.")
 
     def detach(self) -> Tensor:
         """Return a constant Tensor with the same data: no gradient flows through it."""
         return wrap(self.data, None)
 
-    def item(self) -> Any:
-        """Return the only entry as a Python number, outside the graph."""
-        return self.data.item()
+    def item(self, *where: int) -> Any:
+        """Return the only entry, or the one at a place, as a Python number, outside the graph."""
+        return self.data.item(*where)
 
     def tolist(self) -> Any:
         """Return the data as nested lists of Python numbers, outside the graph."""
         return self.data.tolist()
 
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
-        lengths = shape[0] if len(shape) == 1 else shape
-        return apply(REGISTRY["reshape"], (self,), {"shape": lengths, "order": order})
+        return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
     def transpose(self, *axes: Any) -> Tensor:
         """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
         return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
@@ -260,6 +256,8 @@ class Tensor:
     __sub__, __rsub__ = _operators("subtract")
     __mul__, __rmul__ = _operators("multiply")
     __truediv__, __rtruediv__ = _operators("divide")
+    __floordiv__, __rfloordiv__ = _operators("floor_divide")
+    __mod__, __rmod__ = _operators("remainder")
     __pow__, __rpow__ = _operators("power")
     __matmul__, __rmatmul__ = _operators("matmul")
     __lt__ = _comparison(operator.lt)
@@ -272,6 +270,12 @@ class Tensor:
 
     def __neg__(self) -> Tensor:
         return apply(REGISTRY["negative"], (self,))
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
 
     def __abs__(self) -> Tensor:
         return apply(REGISTRY["absolute"], (self,))
@@ -318,7 +322,7 @@ class Tensor:
         return self.data.item()
 
     def __format__(self, spec: str) -> str:
-        return format(self.data.item() if spec else self, spec)
+        return format(self.data.item(), spec) if spec else repr(self)
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(")
@@ -332,15 +336,17 @@ class Tensor:
         return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
 
     def __getattr__(self, name: str) -> Any:
-        """Every primitive is a method: ``t.exp()`` is ``np.exp(t)``."""
-        primitive = REGISTRY.get(name)
-        if primitive is None:
+        """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""
+        method = METHODS.get(name) or REGISTRY.get(name)
+        if method is None and hasattr(np.ndarray, name) and name[0] != "_":
+            method = OVERRIDES.get(getattr(np, name, None))
+        if method is None:
             raise AttributeError(f"a Tensor has no attribute {name!r}; plain arrays do have: use t.data.{name}"
                                  if hasattr(np.ndarray, name) else f"a Tensor has no attribute {name!r}")
-        return lambda *args, **kwargs: primitive(self, *args, **kwargs)
+        return partial(method, self)
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *REGISTRY})
+        return sorted({*object.__dir__(self), *REGISTRY, *METHODS})
 
     # -- NumPy's protocols.
 
@@ -358,7 +364,7 @@ class Tensor:
             )
         if handler is None:
             raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
-        return handler(*inputs, **kwargs)
+        return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = OVERRIDES.get(function)
@@ -369,33 +375,13 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError(
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-            "through it); for an array of several Tensors write np.stack([...])."
+            "through it). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): np.array, "
+            "np.r_ and np.c_ do not ask us. Instead of np.full(shape, t) write np.full(shape, t, like=t)."
         )
 
     @staticmethod
     def _funnel(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
         return apply(primitive, args, meta)
-
-
-class _At:
-    """The pending update ``t.at[index]``."""
-
-    __slots__ = ("index", "tensor")
-
-    def __init__(self, tensor: Tensor, index: Any = None) -> None:
-        self.tensor = tensor
-        self.index = raw_index(index)
-
-    def __getitem__(self, index: Any) -> _At:
-        return _At(self.tensor, index)
-
-    def set(self, value: Any) -> Tensor:
-        """Return the Tensor with the entries at the index replaced by the value; the last of equal indices wins."""
-        return apply(REGISTRY["at_set"], (self.tensor, value), {"index": self.index})
-
-    def add(self, value: Any) -> Tensor:
-        """Return the Tensor with the value added to the entries at the index; equal indices add up."""
-        return apply(REGISTRY["at_add"], (self.tensor, value), {"index": self.index})
 
 
 def raw(value: Any) -> Any:
@@ -405,6 +391,6 @@ def raw(value: Any) -> Any:
 
 def raw_index(index: Any) -> Any:
     """Return an index with every Tensor in it replaced by its bare array."""
-    if isinstance(index, tuple):
-        return tuple(raw(part) for part in index)
-    return raw(index)
+    if isinstance(index, (tuple, list)):
+        return type(index)([raw_index(part) for part in index])
+    return index.data if isinstance(index, Tensor) else index

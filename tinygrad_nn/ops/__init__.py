@@ -1,5 +1,49 @@
 """The rule tables, one row a primitive; importing this package fills `REGISTRY` and `OVERRIDES`."""
 
-from . import elementwise, linalg, neural, plain, reduce, shape
+from . import (
+    complex,
+    decomposition,
+    differences,
+    einsum,
+    elementwise,
+    fft,
+    indexing,
+    inverse,
+    joining,
+    linalg,
+    neural,
+    norms,
+    padding,
+    plain,
+    reduce,
+    selection,
+    sequence,
+    shape,
+    special,
+    statistics,
+    ufuncs,
+)
 
-__all__ = ["elementwise", "linalg", "neural", "plain", "reduce", "shape"]
+__all__ = [
+    "complex",
+    "decomposition",
+    "differences",
+    "einsum",
+    "elementwise",
+    "fft",
+    "indexing",
+    "inverse",
+    "joining",
+    "linalg",
+    "neural",
+    "norms",
+    "padding",
+    "plain",
+    "reduce",
+    "selection",
+    "sequence",
+    "shape",
+    "special",
+    "statistics",
+    "ufuncs",
+]

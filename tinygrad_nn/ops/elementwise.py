@@ -1,35 +1,78 @@
-"""Elementwise primitives, ordered as in a calculus table.
+r"""Elementwise primitives, ordered as in a calculus table: arithmetic, exponentials, trigonometry, absolute values.
 
 The columns of a row are: forward, its equation, then per argument the VJP rule and the equation of the rule.
-A factor that is infinite or NaN where the cotangent is zero (a branch that ``np.where`` did not take) contributes zero.
-The guard must look at the singular point too, never at the cotangent alone: it may be zero by chance, as it is for
-``w * np.log(x)`` at w = 0, whose mixed derivative is 1/x all the same.
+
+A factor that is infinite or NaN where the cotangent is zero (a branch that ``np.where`` did not take) contributes zero,
+to any order. The guard must look at the singular point too, never at the cotangent alone: it may be zero by chance, as
+it is for ``(np.sqrt(x) - 2) ** 2`` at x = 4, whose second derivative is 1/8 all the same.
 """
 
 from __future__ import annotations
 
+from math import log as ln
+from math import pi
 from typing import Any
 
 import numpy as np
 
-from ..primitive import Array, declare
+from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
 
 inf = np.inf
-POSITIVE = [(0.1, 3.0)]
+ABOVE_ONE, INSIDE_ONE, POSITIVE, APART = [(1.1, 3)], [(-0.9, 0.9)], [(0.1, 3)], [(0.5, 2), (0.5, 2)]
+LN2, LN10, DEGREE = ln(2), ln(10), pi / 180
+
+
+def _regular(*arrays: Array) -> bool:
+    """Tell whether these are plain arrays without 0 and NaN, of which a guard would change nothing but take time."""
+    return all(type(a) is np.ndarray and np.count_nonzero(np.abs(a) > 0) == a.size for a in arrays)
 
 
 def _live(g: Array, x: Array) -> Array:
-    """Return x, and 1 where both it and the cotangent are zero: a branch not taken contributes 0, not 0/0."""
-    return np.where((g == 0) & (x == 0), 1, x)
+    """Return a divisor with infinity where it is 0 or NaN and the cotangent is 0: dividing by it gives 0, not 0/0."""
+    if type(x) in (int, float, complex) or _regular(x):  # a number divides all alike: no branch was left out
+        return x
+    return np.where((g == 0) & ((x == 0) | (x != x)), inf, x)
 
 
-def _share(wins: Any, ties: Any, g: Array) -> Array:
-    """Return g where this argument wins, half of it where it ties."""
-    return np.where(wins, g, np.where(ties, 0.5 * g, 0))
+def nonzero(x: Array) -> Array:
+    """Return a divisor with infinity in place of 0: dividing by it gives 0, and so do all derivatives."""
+    return np.where(x == 0, inf, x)
 
 
-def _clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
-    return np.clip(x, a_min, a_max)
+def _power(x: Array, y: Array) -> Array:
+    return x**y  # unlike np.power it knows that a square is one multiplication
+
+
+def _power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    if type(y) in (int, float) and y >= 1 and y % 1 == 0:  # a polynomial: never singular, and common
+        return g * y * x ** (y - 1)
+    if _regular(x, out):
+        return g * y * x ** (y - (y != 0))
+    lost = (g == 0) & (((x == 0) & (np.real(y) < 1)) | (out != out))
+    return np.where(lost, 0, g * y) * np.where(lost, 1, x) ** (y - (y != 0))
+
+
+def _power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    lost = (g == 0) & (out != out)
+    return np.where(lost, 0, g * out) * np.log(np.where(lost | (x == 0), 1, x))
+
+
+def _float_power(x: Array, y: Array) -> Array:
+    return power(np.multiply(x, np.float64(1)), np.multiply(y, np.float64(1)))
+
+
+def _softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
+    """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
+    tie = (x == y) | (out == -inf)  # of two infinities there is no difference
+    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(tie, 0, x) - np.where(tie, 0, y))))
+
+
+def _sign(x: Array) -> Array:
+    return x / nonzero(np.absolute(x)) if np.iscomplexobj(x) else sign(x)
+
+
+def _absolute_vjp(g: Array, out: Array, x: Array) -> Array:
+    return g * (np.conjugate(x) / nonzero(out)) if x.dtype.kind == "c" else g * np.sign(x)
 
 
 # fmt: off
@@ -47,37 +90,93 @@ multiply = declare(np.multiply, r"x \, y",
     (lambda g, out, x, y: g * y,                   r"g \, y"),
     (lambda g, out, x, y: g * x,                   r"g \, x"))
 
+def _divide_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    y = _live(g, y)
+    return -(g / y) * (x / y)
+
 divide = declare(np.divide, r"\frac{x}{y}",
-    (lambda g, out, x, y: g / y,                   r"\frac{g}{y}"),
-    (lambda g, out, x, y: -g * x / _live(g, y)**2, r"-\frac{g \, x}{y^2}"),
-    domain=[(-2, 2), (0.5, 2)])
+    (lambda g, out, x, y: g / _live(g, y),         r"\frac{g}{y}"),
+    (_divide_vjp_y,                                r"-\frac{g \, x}{y^2}"),
+    domain=[(-2, 2), (0.5, 2)], kinks="at y = 0 infinite, and 0 where the cotangent is 0")
 
 negative = declare(np.negative, r"-x",
     (lambda g, out, x: -g,                         r"-g"))
 
-power = declare(np.power, r"x^y",
-    (lambda g, out, x, y: g * y * _live(g, x) ** (y - (y != 0)),        r"g \, y \, x^{y-1}"),
-    (lambda g, out, x, y: g * out * np.log(np.where(x == 0, 1, x)),     r"g \, x^y \ln x"),
-    domain=[(0.1, 2), (-2, 2)], kinks="at y = 0 the slope in x is 0; at x = 0 the slope in y is 0")
+positive = declare(np.positive, r"x",
+    (lambda g, out, x: g,                          r"g"))
 
-# -- exponentials and logarithms
+reciprocal = declare(np.reciprocal, r"\frac{1}{x}",
+    (lambda g, out, x: -(g / _live(g, x) / _live(g, x)), r"-\frac{g}{x^2}"),
+    domain=[(0.5, 2)], kinks="at 0 infinite, and 0 where the cotangent is 0")
+
+square = declare(np.square, r"x^2",
+    (lambda g, out, x: 2 * g * x,                  r"2 \, g \, x"))
+
+power = declare(_power, r"x^y",
+    (_power_vjp_x,                                 r"g \, y \, x^{y-1}"),
+    (_power_vjp_y,                                 r"g \, x^y \ln x"),
+    numpy=np.power, domain=[(0.1, 2), (-2, 2)],
+    kinks="at y = 0 the slope in x is 0; at x = 0 that in x is infinite for 0 < y < 1, but 0 where the cotangent is 0, "
+          "and that in y is 0; for x < 0 that in y is NaN")
+
+ldexp = declare(np.ldexp, r"x \, 2^y",
+    (lambda g, out, x, y: np.ldexp(g, y),          r"g \, 2^y"),
+    None)
+
+deg2rad = declare(np.deg2rad, r"\frac{\pi}{180} x",
+    (lambda g, out, x: g * DEGREE,                 r"\frac{\pi}{180} g"),
+    numpy=np.radians)
+
+rad2deg = declare(np.rad2deg, r"\frac{180}{\pi} x",
+    (lambda g, out, x: g / DEGREE,                 r"\frac{180}{\pi} g"),
+    numpy=np.degrees)
+
+# -- exponentials, logarithms and roots
 
 exp = declare(np.exp, r"e^x",
     (lambda g, out, x: g * out,                    r"g \, e^x"))
 
+exp2 = declare(np.exp2, r"2^x",
+    (lambda g, out, x: g * out * LN2,              r"g \, 2^x \ln 2"))
+
+expm1 = declare(np.expm1, r"e^x - 1",
+    (lambda g, out, x: g * np.exp(x),              r"g \, e^x"))
+
 log = declare(np.log, r"\ln x",
     (lambda g, out, x: g / _live(g, x),            r"\frac{g}{x}"),
-    domain=POSITIVE)
+    domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
+
+log2 = declare(np.log2, r"\log_2 x",
+    (lambda g, out, x: g / _live(g, x) / LN2,      r"\frac{g}{x \ln 2}"),
+    domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
+
+log10 = declare(np.log10, r"\log_{10} x",
+    (lambda g, out, x: g / _live(g, x) / LN10,     r"\frac{g}{x \ln 10}"),
+    domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 log1p = declare(np.log1p, r"\ln(1 + x)",
     (lambda g, out, x: g / _live(g, 1 + x),        r"\frac{g}{1 + x}"),
-    domain=[(-0.9, 2)])
+    domain=[(-0.9, 2)], kinks="at -1 infinite, and 0 where the cotangent is 0")
 
 sqrt = declare(np.sqrt, r"\sqrt{x}",
     (lambda g, out, x: 0.5 * g / _live(g, out),    r"\frac{g}{2 \sqrt{x}}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
-# -- trigonometric and hyperbolic
+cbrt = declare(np.cbrt, r"\sqrt[3]{x}",
+    (lambda g, out, x: g / 3 / _live(g, out) / _live(g, out), r"\frac{g}{3 \sqrt[3]{x}^2}"),
+    domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
+
+logaddexp = declare(np.logaddexp, r"\ln(e^x + e^y)",
+    (lambda g, out, x, y: g * _softly(x, y, out),  r"g \, \sigma(x - y)"),
+    (lambda g, out, x, y: g * _softly(y, x, out),  r"g \, \sigma(y - x)"),
+    kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
+
+logaddexp2 = declare(np.logaddexp2, r"\log_2(2^x + 2^y)",
+    (lambda g, out, x, y: g * _softly(x, y, out, LN2), r"g \, \sigma((x - y) \ln 2)"),
+    (lambda g, out, x, y: g * _softly(y, x, out, LN2), r"g \, \sigma((y - x) \ln 2)"),
+    kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
+
+# -- trigonometric
 
 sin = declare(np.sin, r"\sin x",
     (lambda g, out, x: g * np.cos(x),              r"g \cos x"))
@@ -85,36 +184,71 @@ sin = declare(np.sin, r"\sin x",
 cos = declare(np.cos, r"\cos x",
     (lambda g, out, x: -g * np.sin(x),             r"-g \sin x"))
 
+tan = declare(np.tan, r"\tan x",
+    (lambda g, out, x: g * (1 + out * out),        r"g \, (1 + \tan^2 x)"),
+    domain=[(-1.2, 1.2)])
+
+arcsin = declare(np.arcsin, r"\arcsin x",
+    (lambda g, out, x: g / _live(g, np.sqrt((1 - x) * (1 + x))),  r"\frac{g}{\sqrt{1 - x^2}}"),
+    domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
+
+arccos = declare(np.arccos, r"\arccos x",
+    (lambda g, out, x: -g / _live(g, np.sqrt((1 - x) * (1 + x))), r"-\frac{g}{\sqrt{1 - x^2}}"),
+    domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
+
+arctan = declare(np.arctan, r"\arctan x",
+    (lambda g, out, x: g / (1 + x * x),            r"\frac{g}{1 + x^2}"))
+
+arctan2 = declare(np.arctan2, r"\operatorname{atan2}(x, y)",
+    (lambda g, out, x, y: g * (y / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)),  r"\frac{g \, y}{x^2 + y^2}"),
+    (lambda g, out, x, y: -g * (x / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)), r"-\frac{g \, x}{x^2 + y^2}"),
+    domain=APART, kinks="at (0, 0) the slopes are 0")
+
+hypot = declare(np.hypot, r"\sqrt{x^2 + y^2}",
+    (lambda g, out, x, y: g * (x / nonzero(out)),  r"\frac{g \, x}{\sqrt{x^2 + y^2}}"),
+    (lambda g, out, x, y: g * (y / nonzero(out)),  r"\frac{g \, y}{\sqrt{x^2 + y^2}}"),
+    domain=APART, kinks="at (0, 0) the slopes are 0")
+
+# -- hyperbolic
+
+sinh = declare(np.sinh, r"\sinh x",
+    (lambda g, out, x: g * np.cosh(x),             r"g \cosh x"))
+
+cosh = declare(np.cosh, r"\cosh x",
+    (lambda g, out, x: g * np.sinh(x),             r"g \sinh x"))
+
 tanh = declare(np.tanh, r"\tanh x",
     (lambda g, out, x: g * (1 - out * out),        r"g \, (1 - \tanh^2 x)"))
 
-# -- with kinks
+arcsinh = declare(np.arcsinh, r"\operatorname{arsinh} x",
+    (lambda g, out, x: g / np.sqrt(x * x + 1),     r"\frac{g}{\sqrt{x^2 + 1}}"))
+
+arccosh = declare(np.arccosh, r"\operatorname{arcosh} x",
+    (lambda g, out, x: g / _live(g, np.sqrt(x - 1)) / _live(g, np.sqrt(x + 1)), r"\frac{g}{\sqrt{x - 1} \sqrt{x + 1}}"),
+    domain=ABOVE_ONE, kinks="at 1 infinite, and 0 where the cotangent is 0")
+
+arctanh = declare(np.arctanh, r"\operatorname{artanh} x",
+    (lambda g, out, x: g / _live(g, (1 - x) * (1 + x)), r"\frac{g}{1 - x^2}"),
+    domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
+
+# -- absolute values and signs
 
 absolute = declare(np.absolute, r"|x|",
+    (_absolute_vjp,                                r"g \, \operatorname{sign} \bar x"),
+    kinks="at 0 the slope is 0")
+
+fabs = declare(np.fabs, r"|x|",
     (lambda g, out, x: g * np.sign(x),             r"g \, \operatorname{sign} x"),
     kinks="at 0 the slope is 0")
 
 sign = declare(np.sign, r"\operatorname{sign} x",
     None, kinks="at 0 the slope is 0")
 
-maximum = declare(np.maximum, r"\max(x, y)",
-    (lambda g, out, x, y: _share(x > y, x == y, g), r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share(y > x, x == y, g), r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each")
+copysign = declare(np.copysign, r"|x| \operatorname{sign} y",
+    (lambda g, out, x, y: g * np.sign(x) * np.copysign(1, y), r"g \, \operatorname{sign}(x) \operatorname{sign}(y)"),
+    None, kinks="at x = 0 the slope in x is 0; that in y is 0")
+# fmt: on
 
-minimum = declare(np.minimum, r"\min(x, y)",
-    (lambda g, out, x, y: _share(x < y, x == y, g), r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
-    (lambda g, out, x, y: _share(y < x, x == y, g), r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
-    kinks="a tie gives half to each")
-
-where = declare(np.where, r"x \text{ if } c \text{ else } y",
-    None,
-    (lambda g, out, c, x, y: np.where(c, g, 0),    r"g \, [c]"),
-    (lambda g, out, c, x, y: np.where(c, 0, g),    r"g \, [\neg c]"),
-    name="where", numpy=np.where)
-
-clip = declare(_clip, r"\min(\max(x, a), b)",
-    (lambda g, out, x, a_min=None, a_max=None: np.where(
-        (x > (-inf if a_min is None else a_min)) & (x < (inf if a_max is None else a_max)), g, 0),
-                                                   r"g \, [a < x < b]"),
-    numpy=np.clip, kinks="at a bound the slope is 0")
+overrides: dict[Any, Any] = {np.float_power: _float_power, np.sign: _sign}
+OVERRIDES.update(overrides)
+METHODS["sign"] = _sign

@@ -1,10 +1,46 @@
-"""Products of matrices."""
+"""Products of vectors, matrices and tensors. Bilinear as they are, each rule is again such a product."""
 
 from __future__ import annotations
 
-import numpy as np
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from ..primitive import Array, declare
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..primitive import OVERRIDES, Array, declare
+from .plain import bare, refuse_out
+
+
+def array(x: Any) -> Array:
+    """Return lists and numbers as arrays; arrays, and what behaves like them, as they are."""
+    return x if hasattr(type(x), "__array_function__") else np.asarray(x)
+
+
+def conj(x: Array) -> Array:
+    """Return the complex conjugate; real numbers as they are."""
+    return np.conj(x) if x.dtype.kind == "c" else x
+
+
+def T(x: Array) -> Array:
+    """Return matrices transposed."""
+    return x.swapaxes(-1, -2)
+
+
+def H(x: Array) -> Array:
+    """Return matrices transposed and conjugated."""
+    return conj(x.swapaxes(-1, -2))
+
+
+def real(x: Array) -> Array:
+    """Return the real part; real numbers as they are."""
+    return np.real(x) if x.dtype.kind == "c" else x
+
+
+def diagonal(d: Array, rest: Any = 0) -> Array:
+    """Return matrices with these diagonals, and elsewhere the entries of others."""
+    return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
 
 
 def _matmul_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -23,8 +59,8 @@ def _matmul_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     return x.swapaxes(-1, -2) @ g
 
 
-def _dot(x: Array, y: Array) -> Array:
-    return np.dot(x, y)
+def _dot(a: Array, b: Array) -> Array:
+    return np.dot(a, b)
 
 
 def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
@@ -35,17 +71,41 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     if y.ndim == 2:
         return g.dot(y.T)  # (..., n)
     columns = y.swapaxes(-1, -2).reshape(-1, y.shape[-2])  # (rest, n)
-    return g.reshape(*x.shape[:-1], -1).dot(columns)  # (..., n)
+    return g.reshape(*x.shape[:-1], len(columns)).dot(columns)  # (..., n)
 
 
 def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     if x.ndim == 0 or y.ndim == 0:
         return g * x
-    rows = x.reshape(-1, x.shape[-1])  # (batch, n)
+    if x.ndim == y.ndim == 2:
+        return x.T.dot(g)  # (n, m)
+    count = x.size // x.shape[-1] if x.size else _product(x.shape[:-1])
+    rows = x.reshape(count, x.shape[-1])  # (batch, n)
     if y.ndim <= 2:
-        return rows.T.dot(g.reshape(rows.shape[0], *y.shape[1:]))  # (n,) or (n, m)
-    through = rows.T.dot(g.reshape(rows.shape[0], -1))  # (n, rest)
+        return rows.T.dot(g.reshape(count, *y.shape[1:]))  # (n,) or (n, m)
+    through = rows.T.dot(g.reshape(count, _product(g.shape[x.ndim - 1 :])))  # (n, rest)
     return through.reshape(y.shape[-2], *y.shape[:-2], y.shape[-1]).transpose(*range(1, y.ndim - 1), 0, y.ndim - 1)
+
+
+def _product(lengths: Sequence[int]) -> int:
+    """Return a product of lengths; unlike -1 in a shape it also works where one of them is 0."""
+    n = 1
+    for length in lengths:
+        n *= length
+    return n
+
+
+def _vdot(a: Array, b: Array) -> Array:
+    return np.vdot(a, b)
+
+
+def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
+    return a.trace(offset, axis1, axis2, dtype)
+
+
+def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Array:
+    diagonal = np.eye(x.shape[axis1], x.shape[axis2], offset, dtype=x.dtype)
+    return np.moveaxis(g[..., None, None] * diagonal, (-2, -1), (axis1, axis2))
 
 
 # fmt: off
@@ -57,3 +117,217 @@ dot = declare(_dot, r"X \, Y",
     (_dot_vjp_x, r"g \, Y^T"),
     (_dot_vjp_y, r"X^T g"),
     numpy=np.dot)
+
+vdot = declare(_vdot, r"\textstyle\sum_i \bar x_i \, y_i",
+    (lambda g, out, x, y: conj(g * y).reshape(x.shape),     r"\overline{g \, y}"),
+    (lambda g, out, x, y: (g * conj(x)).reshape(y.shape),   r"g \, \bar x"),
+    numpy=np.vdot)
+
+vecdot = declare(np.vecdot, r"\textstyle\sum_i \bar x_i \, y_i",
+    (lambda g, out, x, y: conj(g[..., None] * y),           r"\overline{g \, y}"),
+    (lambda g, out, x, y: g[..., None] * conj(x),           r"g \, \bar x"))
+
+cross = declare(lambda x, y: np.cross(x, y), r"x \times y",
+    (lambda g, out, x, y: np.cross(y, g),                   r"y \times g"),
+    (lambda g, out, x, y: np.cross(g, x),                   r"g \times x"),
+    name="cross")
+
+trace = declare(_trace, r"\operatorname{tr} X",
+    (_trace_vjp,                                            r"g \, I"),
+    numpy=np.trace)
+# fmt: on
+
+
+# -- Compositions of these, with all of NumPy's arguments
+
+
+def _gufunc(product: Callable[[Any, Any], Any], to_numbers: bool = False) -> Callable[..., Any]:
+    """Return a product over the last axes as NumPy's generalised ufunc, which takes other axes by keyword."""
+
+    def run(
+        x1: Any, x2: Any, /, *,
+        axes: Any = None, axis: Any = None, keepdims: bool = False, dtype: Any = None, casting: Any = "same_kind",
+    ) -> Any:  # fmt: skip
+        if dtype is not None:
+            x1, x2 = (array(x).astype(dtype, casting=casting) for x in (x1, x2))
+        if axis is not None:
+            axes = [axis, axis, ()]
+        if not to_numbers and (axis is not None or keepdims):
+            raise TypeError(f"np.{run.__name__} takes neither axis= nor keepdims=; it takes axes=.")
+        if axes is None:
+            out = product(x1, x2)
+            return out[..., None] if keepdims else out
+        first, second, last = (a if isinstance(a, (tuple, list)) else (a,) for a in [*axes, ()][:3])
+        out = product(_to_the_end(array(x1), first), _to_the_end(array(x2), second))
+        if keepdims:
+            return np.expand_dims(out, first[0])
+        return np.moveaxis(out, range(-len(last), 0), last) if last else out
+
+    run.__name__ = getattr(product, "__name__", "").lstrip("_")
+    return run
+
+
+def _to_the_end(x: Array, axes: Any) -> Array:
+    return np.moveaxis(x, axes, range(-len(axes), 0))
+
+
+def _matvec(x1: Any, x2: Any) -> Any:
+    return matmul(x1, array(x2)[..., None])[..., 0]
+
+
+def _vecmat(x1: Any, x2: Any) -> Any:
+    return matmul(conj(array(x1))[..., None, :], x2)[..., 0, :]
+
+
+def _inner(a: Any, b: Any, /) -> Any:
+    a, b = array(a), array(b)
+    return a * b if a.ndim == 0 or b.ndim == 0 else _tensordot(a, b, axes=(-1, -1))
+
+
+def _outer(a: Any, b: Any, out: Any = None) -> Any:
+    refuse_out("outer", out)
+    a, b = array(a), array(b)
+    return a.reshape(a.size, 1) * b.reshape(b.size)
+
+
+def _outer_of_vectors(x1: Any, x2: Any, /) -> Any:
+    if np.ndim(x1) != 1 or np.ndim(x2) != 1:
+        raise ValueError(f"np.linalg.outer needs two vectors; they have {np.ndim(x1)} and {np.ndim(x2)} axes.")
+    return _outer(x1, x2)
+
+
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    a, b = array(a), array(b)
+    pair = axes if hasattr(axes, "__iter__") else (range(-operator.index(axes), 0), range(operator.index(axes)))
+    over_a, over_b = (normalize_axis_tuple(over, x.ndim) for over, x in zip(pair, (a, b), strict=True))
+    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
+        raise ValueError(
+            f"tensordot sums axes {over_a} of shape {a.shape} against axes {over_b} of shape {b.shape}; "
+            "their lengths differ."
+        )
+    free_a = [i for i in range(a.ndim) if i not in over_a]
+    free_b = [i for i in range(b.ndim) if i not in over_b]
+    shape_a, shape_b = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
+    n = _product([a.shape[i] for i in over_a])
+    rows = a.transpose([*free_a, *over_a]).reshape(_product(shape_a), n)
+    columns = b.transpose([*over_b, *free_b]).reshape(n, _product(shape_b))
+    return dot(rows, columns).reshape((*shape_a, *shape_b))
+
+
+def _kron(a: Any, b: Any) -> Any:
+    a, b = array(a), array(b)
+    n = max(a.ndim, b.ndim)
+    rows, columns = (1,) * (n - a.ndim) + a.shape, (1,) * (n - b.ndim) + b.shape
+    blocks = a.reshape([k for i in rows for k in (i, 1)]) * b.reshape([k for j in columns for k in (1, j)])
+    return blocks.reshape([i * j for i, j in zip(rows, columns, strict=True)])
+
+
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(array(a), axisa, -1), np.moveaxis(array(b), axisb, -1)
+    if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
+        raise ValueError(f"cross needs vectors of length 2 or 3; these have {a.shape[-1]} and {b.shape[-1]}.")
+    if a.shape[-1] == b.shape[-1] == 2:
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return np.moveaxis(cross(_in_space(a), _in_space(b)), -1, axisc)
+
+
+def _in_space(x: Array) -> Array:
+    """Return vectors of the plane as vectors of space."""
+    if x.shape[-1] == 3:
+        return x
+    return np.concatenate([x, np.zeros((*x.shape[:-1], 1), dtype=x.dtype)], axis=-1)
+
+
+def _cross_in_space(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    x1, x2 = array(x1), array(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(f"np.linalg.cross needs vectors of length 3; these have {x1.shape[axis]}, {x2.shape[axis]}.")
+    return _cross(x1, x2, axis=axis)
+
+
+def _matrix_power(a: Any, n: int) -> Any:
+    n = operator.index(n)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"matrix_power needs square matrices; this array has shape {a.shape}.")
+    if n == 0:  # a constant, but in the graph: its gradient is zero, not missing
+        return np.where(True, np.eye(a.shape[-1], dtype=a.dtype), a)
+    square, n = (np.linalg.inv(a), -n) if n < 0 else (a, n)
+    out = None
+    while n:
+        n, odd = divmod(n, 2)
+        if odd:
+            out = square if out is None else matmul(out, square)
+        square = matmul(square, square) if n else square
+    return out
+
+
+def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
+    refuse_out("linalg.multi_dot", out)
+    chain = [array(a) for a in arrays]
+    if len(chain) < 2:
+        raise ValueError(f"multi_dot needs at least two arrays; it got {len(chain)}.")
+    first, last = chain[0].ndim == 1, chain[-1].ndim == 1
+    if first:
+        chain[0] = chain[0].reshape(1, -1)
+    if last:
+        chain[-1] = chain[-1].reshape(-1, 1)
+    wrong = [a.shape for a in chain if a.ndim != 2]
+    if wrong:
+        raise np.linalg.LinAlgError(f"multi_dot needs matrices, and vectors only at its ends; it got {wrong[0]}.")
+    product = _in_order(chain, _splits([a.shape[0] for a in chain] + [chain[-1].shape[1]]), 0, len(chain) - 1)
+    return product.reshape(product.shape[first : 2 - last])
+
+
+def _splits(sizes: list[int]) -> dict[tuple[int, int], int]:
+    """Return where to part each stretch of a chain of matrices so that the fewest numbers are multiplied.
+
+    Source: T. H. Cormen et al., Introduction to Algorithms (2009), section 15.2.
+    """
+    count = len(sizes) - 1
+    cost, split = {(i, i): 0 for i in range(count)}, {}
+    for length in range(1, count):
+        for i in range(count - length):
+            j = i + length
+            choices = [
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            ]
+            cost[i, j], split[i, j] = min(choices)
+    return split
+
+
+def _in_order(chain: list[Any], split: dict[tuple[int, int], int], i: int, j: int) -> Any:
+    if i == j:
+        return chain[i]
+    k = split[i, j]
+    return dot(_in_order(chain, split, i, k), _in_order(chain, split, k + 1, j))
+
+
+_run_matmul = _gufunc(matmul)
+_run_vecdot = _gufunc(vecdot, to_numbers=True)
+
+OVERRIDES.update({
+    np.matmul: _run_matmul,
+    np.vecdot: _run_vecdot,
+    np.inner: _inner,
+    np.outer: _outer,
+    np.tensordot: _tensordot,
+    np.kron: _kron,
+    np.cross: _cross,
+    np.linalg.matmul: lambda x1, x2, /: matmul(x1, x2),
+    np.linalg.vecdot: lambda x1, x2, /, *, axis=-1: _run_vecdot(x1, x2, axis=axis),
+    np.linalg.outer: _outer_of_vectors,
+    np.linalg.tensordot: lambda x1, x2, /, *, axes=2: _tensordot(x1, x2, axes),
+    np.linalg.cross: _cross_in_space,
+    np.linalg.trace: lambda x, /, *, offset=0, dtype=None: trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype),
+    np.linalg.diagonal: lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1),
+    np.linalg.matrix_transpose: lambda x, /: T(x),
+    np.linalg.matrix_power: _matrix_power,
+    np.linalg.multi_dot: _multi_dot,
+    np.linalg.matrix_rank: lambda A, tol=None, hermitian=False, *, rtol=None: np.linalg.matrix_rank(
+        bare(A), tol, hermitian, rtol=rtol),
+})  # fmt: skip
+if hasattr(np, "matvec"):  # NumPy 2.2
+    OVERRIDES[np.matvec] = _gufunc(_matvec)
+    OVERRIDES[np.vecmat] = _gufunc(_vecmat)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Array, declare
+from ..primitive import Array, Primitive, declare
 from .reduce import spread
 
 
@@ -65,8 +65,8 @@ leaky_relu = declare(_leaky_relu, r"\max(x, 0) + \alpha \min(x, 0)",
     (lambda g, out, x, alpha=0.01: np.where(x > 0, g, alpha * g),    r"g \, ([x > 0] + \alpha [x \le 0])"),
     kinks="at 0 the slope is alpha")
 
-sigmoid = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
-    (lambda g, out, x: g * out * (1 - out),                          r"g \, \sigma(x) (1 - \sigma(x))"))
+sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
+    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, \sigma(x) (1 - \sigma(x))"))
 
 softmax = declare(_softmax, r"s = \frac{e^{x}}{\sum_j e^{x_j}}",
     (lambda g, out, x, axis=-1: out * (g - (g * out).sum(axis=axis, keepdims=True)),
@@ -171,7 +171,7 @@ affine = declare(_affine, r"x \, W^T + b",
 
 softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
     (lambda g, out, z, y, p, normalized=False:
-        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * (g / _batch(z)),
+        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * g / _batch(z),
      r"\frac{g}{N} (\operatorname{softmax}(z) \textstyle\sum y - y)"),
     (lambda g, out, z, y, p, normalized=False: log_softmax(z) * (-g / _batch(z)),
      r"-\frac{g}{N} \ln \operatorname{softmax}(z)"),

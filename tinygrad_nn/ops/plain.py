@@ -1,4 +1,8 @@
-"""NumPy functions that ask about a Tensor rather than compute with it; they answer with plain arrays."""
+"""NumPy functions that ask about a Tensor rather than compute with it, and those that would write into one.
+
+A question (where is the largest entry?) is answered with a plain array. A set operation or a histogram is one only for
+constants: of a Tensor that requires gradients it would lose the graph, so it raises. So does everything that writes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES
+from ..primitive import METHODS, OVERRIDES, no_rule
 
-QUESTIONS = (
+ANSWERED: tuple[Any, ...] = (
     np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.may_share_memory, np.shares_memory,
-    np.argmax, np.argmin, np.argsort, np.argpartition, np.nanargmax, np.nanargmin, np.searchsorted, np.digitize,
-    np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero, np.all, np.any, np.isin, np.unique, np.histogram,
+    np.can_cast, np.common_type, np.min_scalar_type,
+    np.argmax, np.argmin, np.argsort, np.argpartition, np.nanargmax, np.nanargmin, np.lexsort, np.searchsorted,
+    np.digitize, np.nonzero, np.flatnonzero, np.argwhere, np.count_nonzero, np.all, np.any, np.isin,
+    np.ix_, np.ravel_multi_index, np.unravel_index, np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
     np.isnan, np.isinf, np.isfinite, np.signbit, np.isreal, np.iscomplex, np.isposinf, np.isneginf,
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
@@ -20,12 +26,52 @@ QUESTIONS = (
     np.zeros_like, np.ones_like, np.empty_like,
 )  # fmt: skip
 
+OF_CONSTANTS: tuple[Any, ...] = (
+    np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
+    np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.bincount,
+    np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
+    np.arange, np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.fromfunction,  # reached through like=
+)  # fmt: skip
+
+WRITERS: tuple[Any, ...] = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
+QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all that takes a Tensor and has no gradient
+
+OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Leave out= away and use what it returns."
+
 
 def bare(value: Any) -> Any:
     """Return a value with the Tensors in it, also inside lists and tuples, replaced by their data."""
     if isinstance(value, (list, tuple)):
-        return type(value)(bare(part) for part in value)
-    return value.data if hasattr(type(value), "_funnel") else value
+        return type(value)([bare(part) for part in value])
+    return value.data if is_tensor(value) else value
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether a value is a Tensor."""
+    return hasattr(type(value), "_funnel")
+
+
+def tensors(value: Any) -> list[Any]:
+    """Return the Tensors in a value that may be one, or a nest of lists and tuples that holds some."""
+    if isinstance(value, (list, tuple)):
+        return [t for part in value for t in tensors(part)]
+    return [value] if is_tensor(value) else []
+
+
+def override(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function run in place of the NumPy functions of these names, as far as this NumPy has them, on Tensors."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        OVERRIDES.update({getattr(np, name): function for name in names if hasattr(np, name)})
+        return function
+
+    return register
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Raise if an array to write into was given."""
+    if out is not None:
+        raise TypeError(OUT.format(name=f"np.{name}"))
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,5 +82,34 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-for question in QUESTIONS:
+def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
+    plain = _plain(function)
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        if any(t.node is not None for t in tensors([*args, *kwargs.values()])):
+            raise no_rule(function.__name__)
+        return plain(*args, **kwargs)
+
+    answer.__name__ = function.__name__
+    return answer
+
+
+def _writes(name: str, way: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{name} writes into an array, and a Tensor's graph would not know of it. {way}")
+
+    refuse.__name__ = name.split(".")[-1]
+    return refuse
+
+
+_AT = "Make a new Tensor instead: t = t.at[index].set(value); the old one may be a plain array, Tensor(array)."
+for question in ANSWERED:
     OVERRIDES[question] = _plain(question)
+for question in OF_CONSTANTS:
+    OVERRIDES[question] = _of_constants(question)
+for writer in WRITERS:
+    OVERRIDES[writer] = _writes(f"np.{writer.__name__}", _AT)
+for method in ("fill", "put", "setfield", "byteswap"):
+    METHODS[method] = _writes(f"t.{method}", _AT)
+for method in ("resize", "sort", "partition"):
+    METHODS[method] = _writes(f"t.{method}", f"np.{method}(t, ...) makes a new one.")

@@ -1,4 +1,7 @@
-"""Reductions: sums, means and extremes over any axes. ``axis`` and ``keepdims`` are as in NumPy."""
+"""Reductions: sums, products, means, extremes and variances over any axes.
+
+``axis``, ``dtype``, ``keepdims``, ``initial`` and ``where`` are as in NumPy; entries outside ``where`` have slope 0.
+"""
 
 from __future__ import annotations
 
@@ -6,82 +9,327 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES, Array, declare
+from ..primitive import METHODS, Array, declare
+from .plain import override, refuse_out
 
 
-def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return the reduced axes as a tuple of non-negative integers."""
-    if axis is None:
+    if axis is None or ndim == 0:
         return tuple(range(ndim))
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def kept(reduced: Array, x: Array, axis: Any) -> Array:
     """Return a reduction's result with the reduced axes back as length 1."""
-    axes = _axes(axis, x.ndim)
-    return reduced.reshape(tuple(1 if a in axes else n for a, n in enumerate(x.shape)))
+    if axis is None:
+        return reduced.reshape((1,) * x.ndim)
+    axes = axes_of(axis, x.ndim)
+    return reduced.reshape(tuple([1 if a in axes else n for a, n in enumerate(x.shape)]))
 
 
 def spread(g: Array, x: Array, axis: Any) -> Array:
     """Return g repeated along the reduced axes to the shape of x."""
-    return np.broadcast_to(kept(g, x, axis), x.shape)
+    g = kept(g, x, axis)
+    if type(g) is not np.ndarray or not g.flags.c_contiguous:
+        return np.broadcast_to(g, x.shape)
+    # The same view as np.broadcast_to makes of an ndarray, in a quarter of its time.
+    strides = [0 if n == 1 else step for n, step in zip(g.shape, g.strides, strict=True)]
+    view: Any = np.ndarray(x.shape, g.dtype, g, 0, strides)
+    view.flags.writeable = False
+    return view
 
 
 def count(x: Array, axis: Any) -> int:
     """Return how many entries each reduced entry stands for."""
+    if axis is None:
+        return x.size  # type: ignore[no-any-return]
     n = 1
-    for a in _axes(axis, x.ndim):
+    for a in axes_of(axis, x.ndim):
         n *= x.shape[a]
     return n
 
 
-def _sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return x.sum(axis=axis, keepdims=keepdims)
+def counted(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
+    """Return how many entries each reduced entry stands for; under a mask an array with the reduced axes kept."""
+    if where is None:
+        return count(x, axis)
+    return np.broadcast_to(where, x.shape).sum(axis=axis, keepdims=True, dtype=dtype)
 
 
-def _mean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return x.mean(axis=axis, keepdims=keepdims)
+def masked(g: Array, where: Any) -> Array:
+    """Return g, and 0 where the mask is false."""
+    return g if where is None else np.where(where, g, 0)
 
 
-def _max(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return x.max(axis=axis, keepdims=keepdims)
+def lines(x: Array, axis: Any) -> Array:
+    """Return x with the given axes merged into one, the last: (rest, n)."""
+    axes = axes_of(axis, x.ndim)
+    rest = [a for a in range(x.ndim) if a not in axes]
+    if axes != tuple(range(len(rest), x.ndim)):
+        x = x.transpose((*rest, *axes))
+    return x.reshape((*x.shape[: len(rest)], count(x, tuple(range(len(rest), x.ndim)))))
 
 
-def _min(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return x.min(axis=axis, keepdims=keepdims)
+def unlines(y: Array, x: Array, axis: Any) -> Array:
+    """Return what `lines` merged in the shape of x again."""
+    axes = axes_of(axis, x.ndim)
+    order = [a for a in range(x.ndim) if a not in axes] + list(axes)
+    y = y.reshape(tuple(x.shape[a] for a in order))
+    return y if order == list(range(x.ndim)) else y.transpose(tuple(order.index(a) for a in range(x.ndim)))
 
 
-def _var(x: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Array:
-    return x.var(axis=axis, ddof=ddof, keepdims=keepdims)
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given, which are those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _extreme_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    won = x == kept(out, x, axis)
-    return np.where(won, kept(g, x, axis), 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
+# -- Forwards
+
+
+def _sum(
+    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
+) -> Array:
+    """Return the sum over axes."""
+    if initial is None and where is None:
+        return np.add.reduce(x, axis, dtype, keepdims=keepdims)
+    return x.sum(axis, dtype, None, keepdims, **given(initial=initial, where=where))
+
+
+def _prod(
+    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
+) -> Array:
+    """Return the product over axes; its gradient is right with any number of zeros, to any order."""
+    return x.prod(axis, dtype, None, keepdims, **given(initial=initial, where=where))
+
+
+def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = None) -> Array:
+    """Return the mean over axes."""
+    n = count(x, axis)
+    if dtype is None and where is None and n and x.dtype.char in "fdFD":
+        return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
+    return x.mean(axis, dtype, None, keepdims, **given(where=where))
+
+
+def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
+    """Return the largest entry over axes; equal ones share the gradient evenly."""
+    if initial is None and where is None:
+        return np.maximum.reduce(x, axis, keepdims=keepdims)
+    return x.max(axis, None, keepdims, **given(initial=initial, where=where))
+
+
+def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
+    """Return the smallest entry over axes; equal ones share the gradient evenly."""
+    if initial is None and where is None:
+        return np.minimum.reduce(x, axis, keepdims=keepdims)
+    return x.min(axis, None, keepdims, **given(initial=initial, where=where))
+
+
+def _var(
+    x: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the variance over axes."""
+    if where is None and correction is None:
+        return x.var(axis, dtype, None, ddof, keepdims=keepdims)
+    return np.var(x, axis, dtype, None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+
+
+def _std(
+    x: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the standard deviation over axes; where it is 0 the slope is 0."""
+    if where is None and correction is None:
+        return x.std(axis, dtype, None, ddof, keepdims=keepdims)
+    return np.std(x, axis, dtype, None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+
+
+def _var_about(
+    x: Array, mean: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the mean squared deviation from a given mean, whose reduced axes are kept."""
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.var(x, axis, dtype, None, keepdims=keepdims, mean=mean, **options)
+
+
+def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
+    """Return the one of the two names of the same number that was given; both given are NumPy's to refuse."""
+    return ({"ddof": ddof} if ddof or correction is None else {}) | given(correction=correction)
+
+
+# -- Rules
+
+
+def _sum_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
+    keepdims: bool = False, initial: Any = None, where: Any = None,
+) -> Array:  # fmt: skip
+    return spread(g, x, axis) if where is None else np.where(where, spread(g, x, axis), 0)
+
+
+def _mean_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *, keepdims: bool = False, where: Any = None
+) -> Array:
+    if where is None:
+        return spread(g / (count(x, axis) or 1), x, axis)
+    return np.where(where, spread(kept(g, x, axis) / np.maximum(counted(x, axis, where, g.dtype), 1), x, axis), 0)
+
+
+def among(
+    lost: Any, g: Array, best: Array, x: Array, axis: Any,
+    keepdims: bool = False, initial: Any = None, where: Any = None,
+) -> Array:  # fmt: skip
+    """Return g divided evenly among the entries that did not lose, of which `best` is the value."""
+    if where is not None:
+        lost = lost | np.logical_not(where)
+    ties = x.size // (best.size or 1) - lost.sum(axis=axis, keepdims=True, dtype=g.dtype)
+    if initial is not None:
+        ties = ties + (best == initial)  # it takes its share
+    return np.where(lost, 0, g.reshape(best.shape) / ties)
+
+
+def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
+    best = kept(out, x, axis)
+    return among(x < best, g, best, x, axis, **more)
+
+
+def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
+    best = kept(out, x, axis)
+    return among(x > best, g, best, x, axis, **more)
+
+
+def exclusive(x: Array) -> Array:
+    """Return the product of all entries before each one, along the last axis: 1, x₀, x₀x₁, ..."""
+    return np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1).cumprod(axis=-1)
+
+
+def _others(x: Array) -> Array:
+    """Return the product of all entries but each one, along the last axis, without a division."""
+    return exclusive(x) * exclusive(x[..., ::-1])[..., ::-1]
+
+
+def _prod_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
+    keepdims: bool = False, initial: Any = None, where: Any = None,
+) -> Array:  # fmt: skip
+    factors = lines(x if where is None else np.where(where, x, 1), axis)
+    g = spread(g if initial is None else g * initial, x, axis)
+    return masked(g * unlines(_others(factors), x, axis), where)
+
+
+def conj(x: Array) -> Array:
+    """Return the complex conjugate; of real numbers themselves."""
+    return np.conjugate(x) if x.dtype.kind == "c" else x
+
+
+def _squares_vjp(g: Array, x: Array, deviation: Array, axis: Any, where: Any, ddof: float) -> Array:
+    n = counted(x, axis, where, g.dtype) - ddof
+    # Without a degree of freedom the variance is NaN, and so is its slope.
+    factor = (2 / n if n > 0 else np.nan) if where is None else 2 / np.where(n > 0, n, np.nan)
+    return spread(g, x, axis) * factor * conj(masked(deviation, where))
+
+
+def _var_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: bool = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    if where is None:
+        center = x.sum(axis=axis, keepdims=True) / (count(x, axis) or 1)
+    else:
+        center = x.sum(axis=axis, keepdims=True, where=where) / np.maximum(counted(x, axis, where, x.dtype), 1)
+    return _squares_vjp(g, x, x - center, axis, where, ddof if correction is None else correction)
+
+
+def _std_vjp(g: Array, out: Array, x: Array, **options: Any) -> Array:
+    return _var_vjp(np.where(out == 0, 0, 0.5 * g / np.where(out == 0, 1, out)), out, x, **options)
+
+
+def _var_about_vjp(
+    g: Array, out: Array, x: Array, mean: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: bool = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    return _squares_vjp(g, x, x - mean, axis, where, ddof if correction is None else correction)
 
 
 # fmt: off
 sum = declare(_sum, r"\sum_i x_i",
-    (lambda g, out, x, axis=None, keepdims=False: spread(g, x, axis), r"g \, \mathbf 1"),
+    (_sum_vjp,      r"g \, \mathbf 1"),
     numpy=np.sum)
 
+prod = declare(_prod, r"\prod_i x_i",
+    (_prod_vjp,     r"g \prod_{j \ne i} x_j"),
+    numpy=np.prod)
+
 mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
-    (lambda g, out, x, axis=None, keepdims=False: spread(g, x, axis) / count(x, axis), r"\frac{g}{n} \mathbf 1"),
+    (_mean_vjp,     r"\frac{g}{n} \mathbf 1"),
     numpy=np.mean)
 
 max = declare(_max, r"\max_i x_i",
-    (_extreme_vjp, r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
-    numpy=(np.max, np.amax), kinks="ties share evenly")
+    (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
+    numpy=(np.max, np.amax), kinks="ties share evenly; where NaN is among them all entries do")
 
 min = declare(_min, r"\min_i x_i",
-    (_extreme_vjp, r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
-    numpy=(np.min, np.amin), kinks="ties share evenly")
+    (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
+    numpy=(np.min, np.amin), kinks="ties share evenly; where NaN is among them all entries do")
 
-var = declare(_var, r"\frac{1}{n - \mathrm{ddof}} \sum_i (x_i - \bar x)^2",
-    (lambda g, out, x, axis=None, ddof=0, keepdims=False:
-        spread(g, x, axis) * (x - x.mean(axis=axis, keepdims=True)) * (2 / (count(x, axis) - ddof)),
-     r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x)"),
-    numpy=np.var)
+var = declare(_var, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2",
+    (_var_vjp,      r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x)"))
+
+std = declare(_std, r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2}",
+    (_std_vjp,      r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out}"),
+    kinks="at 0 the slope is 0")
+
+var_about = declare(_var_about, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - y|^2",
+    (_var_about_vjp,                                r"\frac{2 g}{n - \mathrm{ddof}} (x_i - y)"),
+    (lambda *args, **more: -_var_about_vjp(*args, **more), r"-\frac{2 g}{n - \mathrm{ddof}} \sum_i (x_i - y)"))
 # fmt: on
 
-OVERRIDES.update({(np.add, "reduce"): lambda x, axis=0, keepdims=False: sum(x, axis=axis, keepdims=keepdims)})
+
+# -- Compositions
+
+
+@override("var")
+def _variance(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
+    """Return np.var of a Tensor: `var`, or `var_about` where the mean is given."""
+    return var(x, *args, **options) if mean is None else var_about(x, mean, *args, **options)
+
+
+@override("std")
+def _deviation(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
+    """Return np.std of a Tensor."""
+    return std(x, *args, **options) if mean is None else np.sqrt(var_about(x, mean, *args, **options))
+
+
+@override("ptp")
+def _ptp(x: Array, axis: Any = None, out: Any = None, keepdims: bool = False) -> Array:
+    """Return the largest entry less the smallest."""
+    refuse_out("ptp", out)
+    return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
+
+
+@override("average")
+def _average(x: Array, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """Return Σ w x / Σ w over axes, with `returned` also Σ w in the shape of the result."""
+    if weights is None:
+        out = mean(x, axis=axis, keepdims=keepdims)
+        total: Any = np.full(out.shape, count(x, axis), dtype=out.dtype)
+        return (out, total) if returned else out
+    x, w = (v if hasattr(v, "ndim") else np.asarray(v) for v in (x, weights))
+    axes = axes_of(axis, x.ndim)
+    if w.shape != x.shape:
+        if axis is None:
+            raise TypeError("Axis must be specified when shapes of a and weights differ.")
+        if w.shape != tuple(x.shape[a] for a in axes):
+            raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+        order = tuple(int(i) for i in np.argsort(axes))
+        w = w.transpose(order).reshape(tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
+    total = sum(w, axis=axis, keepdims=keepdims)
+    if np.any(np.equal(total, 0)):
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    out = sum(x * w, axis=axis, keepdims=keepdims) / total
+    return (out, np.broadcast_to(total, out.shape)) if returned else out
+
+
+METHODS.update(var=_variance, std=_deviation)

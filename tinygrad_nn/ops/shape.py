@@ -1,4 +1,8 @@
-"""Primitives that move entries without changing them: views, joins, gathering and scattering."""
+"""Functions that move entries without changing them: other shapes, other orders of the axes, other orders along them.
+
+Where NumPy knows the answer for an array's shape or for the numbers of its entries, it is asked: so every argument
+means what it means there, and errors are NumPy's own.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES, REGISTRY, Array, declare
+from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
+from .plain import bare, is_tensor, override
 
 
-def _is_basic(index: Any) -> bool:
-    """Tell whether an index selects by position and slice alone, so that no entry is selected twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice)) for part in parts)
+def _read_order(x: Array, order: Any) -> Any:
+    """Return the order of reading that "A" and "K" stand for, given how x lies in memory."""
+    flags = bare(x).flags
+    return ("F" if flags.f_contiguous and not flags.c_contiguous else "C") if order in ("A", "K") else order
 
 
-def _reshape(x: Array, shape: Any, order: str = "C") -> Array:
-    return x.reshape(shape, order=order)
+def _reshape(a: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
+    options = {} if copy is None else {"copy": copy}
+    return a.reshape(shape, order=order, **options)
 
 
-def _transpose(x: Array, axes: Any = None) -> Array:
-    return x.transpose(axes)
+def _reshape_vjp(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
+    return g.reshape(x.shape, order=order if order == "C" else _read_order(x, order))
 
 
-def _swapaxes(x: Array, axis1: int, axis2: int) -> Array:
-    return x.swapaxes(axis1, axis2)
+def _transpose(a: Array, axes: Any = None) -> Array:
+    return a.transpose(axes)
+
+
+def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
+    return a.swapaxes(axis1, axis2)
 
 
 def _inverse(axes: Any, ndim: int) -> Any:
@@ -32,59 +42,30 @@ def _inverse(axes: Any, ndim: int) -> Any:
     return None if axes is None else tuple(int(a) for a in np.argsort([a % ndim for a in axes]))
 
 
-def _getitem(x: Array, index: Any) -> Array:
-    return x[index]
+def _broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
+    return np.broadcast_to(array, shape)
 
 
-def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    out = np.zeros(shape, dtype=x.dtype)
-    if _is_basic(index):
-        out[index] = x
-    else:
-        np.add.at(out, index, x)
-    return out
+def _roll(a: Array, shift: Any, axis: Any = None) -> Array:
+    return np.roll(a, shift, axis)
 
 
-def _at_add(x: Array, y: Array, index: Any) -> Array:
-    out = x.copy()
-    np.add.at(out, index, y)
-    return out
+def _back(shift: Any) -> Any:
+    """Return the opposite shift, or shifts."""
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
-def _at_set(x: Array, y: Array, index: Any) -> Array:
-    out = x.copy()
-    out[index] = y
-    return out
+def _copy(a: Array, order: Any = "K", subok: bool = False) -> Array:
+    return a.copy(order)
 
 
-def _last_written(x: Array, index: Any) -> Any:
-    """Tell which entries of x[index] survive when all are written to x: of equal indices only the last."""
-    slots = np.zeros(x.shape, dtype=int)
-    serial = np.arange(slots[index].size).reshape(slots[index].shape)
-    slots[index] = serial
-    return slots[index] == serial
-
-
-def _concatenate(*arrays: Array, axis: Any = 0) -> Array:
-    return np.concatenate(arrays, axis=axis)
-
-
-def _concatenate_vjp(g: Array, out: Array, *arrays: Array, axis: Any = 0) -> list[Array]:
-    if axis is None:
-        ends = np.cumsum([array.size for array in arrays])
-        return [g[end - a.size : end].reshape(a.shape) for a, end in zip(arrays, ends, strict=True)]
-    ends = np.cumsum([array.shape[axis] for array in arrays])
-    before = (slice(None),) * (axis % g.ndim)
-    return [g[(*before, slice(end - a.shape[axis], end))] for a, end in zip(arrays, ends, strict=True)]
-
-
-def _stack(*arrays: Array, axis: int = 0) -> Array:
-    return np.stack(arrays, axis=axis)
+def _astype(x: Array, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Array:
+    return x.astype(dtype, casting=casting, copy=copy)
 
 
 # fmt: off
 reshape = declare(_reshape, r"\operatorname{reshape}(x)",
-    (lambda g, out, x, shape, order="C": g.reshape(x.shape, order=order), r"\operatorname{reshape}(g)"),
+    (_reshape_vjp,                                                        r"\operatorname{reshape}(g)"),
     numpy=np.reshape)
 
 transpose = declare(_transpose, r"x^T",
@@ -95,30 +76,237 @@ swapaxes = declare(_swapaxes, r"x^{T_{ij}}",
     (lambda g, out, x, axis1, axis2: g.swapaxes(axis1, axis2),            r"g^{T_{ij}}"),
     numpy=np.swapaxes)
 
-broadcast_to = declare(lambda x, shape: np.broadcast_to(x, shape), r"x \, \mathbf 1",
-    (lambda g, out, x, shape: g,                                          r"\sum g"),
-    name="broadcast_to", numpy=np.broadcast_to)
+broadcast_to = declare(_broadcast_to, r"x \, \mathbf 1",
+    (lambda g, out, x, shape, subok=False: g,                             r"\sum g"),
+    numpy=np.broadcast_to)
 
-getitem = declare(_getitem, r"x_{[i]}",
-    (lambda g, out, x, index: REGISTRY["put"](g, index=index, shape=x.shape),         r"\sum_{[i]} g"))
+roll = declare(_roll, r"x_{i - s}",
+    (lambda g, out, x, shift, axis=None: np.roll(g, _back(shift), axis),  r"g_{i + s}"),
+    numpy=np.roll)
 
-put = declare(_put, r"\sum_{[i]} x",
-    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"))
+copy = declare(_copy, r"x",
+    (lambda g, out, x, order="K", subok=False: g,                         r"g"),
+    numpy=np.copy)
 
-at_add = declare(_at_add, r"x_{[i]} \mathrel{+}= y",
-    (lambda g, out, x, y, index: g,                                       r"g"),
-    (lambda g, out, x, y, index: g[index],                                r"g_{[i]}"))
-
-at_set = declare(_at_set, r"x_{[i]} := y",
-    (lambda g, out, x, y, index: REGISTRY["at_set"](g, 0, index=index),               r"g,\ g_{[i]} := 0"),
-    (lambda g, out, x, y, index: np.where(_last_written(x, index), g[index], 0), r"g_{[i]}"))
-
-concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"))
-
-stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(
-    lambda g, out, *arrays, axis=0: [g[(slice(None),) * (axis % g.ndim) + (i,)] for i in range(len(arrays))],
-    r"g_{[1]}, \dots, g_{[n]}"))
+cast = declare(_astype, r"x",
+    (lambda g, out, x, dtype, casting="unsafe", copy=True: g,             r"g"),
+    name="cast")
 # fmt: on
 
-OVERRIDES[np.concatenate] = lambda arrays, axis=0: concatenate(*arrays, axis=axis)
-OVERRIDES[np.stack] = lambda arrays, axis=0: stack(*arrays, axis=axis)
+
+# -- the same entries in another shape
+
+
+@override("astype")
+def astype(
+    x: Array, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True,
+    *, device: Any = None,
+) -> Array:  # fmt: skip
+    """Return x in another dtype; in an integer or boolean one it is a constant."""
+    differentiable = np.dtype(dtype).kind in "fc"
+    return cast(x if differentiable else x.detach(), dtype=dtype, casting=casting, copy=copy)
+
+
+@override("ravel")
+def ravel(a: Array, order: Any = "C") -> Array:
+    """Return the entries in a row; "K" reads them as they lie in memory."""
+    if order == "K":
+        strides = bare(a).strides
+        return a.transpose(sorted(range(a.ndim), key=lambda axis: -abs(strides[axis]))).reshape(-1)
+    return a.reshape(-1, order=_read_order(a, order))
+
+
+def _reshaped(name: str) -> None:
+    """Let a NumPy function that only changes shapes say which; arrays that it leaves alone stay as they are."""
+    function = getattr(np, name)
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        arrays = list(args) if name.startswith("atleast") else [args[0] if args else kwargs["a"]]
+        views = function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
+        views = views if isinstance(views, tuple) else (views,)
+        shaped = tuple(np.reshape(x, v.shape) if is_tensor(x) else v for x, v in zip(arrays, views, strict=True))
+        return shaped if len(shaped) > 1 else shaped[0]
+
+    override(name)(answer)
+
+
+for _name in ("expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"):
+    _reshaped(_name)
+
+
+# -- the axes in another order
+
+
+def _permuted(name: str) -> None:
+    """Let a NumPy function that only permutes axes say how: tell the axes apart by their lengths 0, 1, 2, ..."""
+    function = getattr(np, name)
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        if not args:
+            args = (kwargs.pop("x" if name == "matrix_transpose" else "a"),)
+        return args[0].transpose(function(np.empty(range(args[0].ndim)), *args[1:], **kwargs).shape)
+
+    override(name)(answer)
+
+
+for _name in ("moveaxis", "rollaxis", "matrix_transpose"):
+    _permuted(_name)
+
+
+@override("flip")
+def flip(m: Array, axis: Any = None) -> Array:
+    """Return the entries in reverse order along the axes, by default all."""
+    axes = range(m.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, m.ndim)
+    return m[tuple(slice(None, None, -1 if a in axes else None) for a in range(m.ndim))]
+
+
+@override("fliplr")
+def fliplr(m: Array) -> Array:
+    """Return the columns in reverse order."""
+    np.fliplr(bare(m))  # complains of too few axes
+    return m[:, ::-1]
+
+
+@override("flipud")
+def flipud(m: Array) -> Array:
+    """Return the rows in reverse order."""
+    np.flipud(bare(m))
+    return m[::-1]
+
+
+@override("rot90")
+def rot90(m: Array, k: int = 1, axes: Any = (0, 1)) -> Array:
+    """Return m turned k times by a quarter in the plane of two axes, from the first towards the second."""
+    np.rot90(bare(m), k, axes)
+    first, second = axes
+    m = m[:] if k % 4 == 0 else m
+    for _ in range(k % 4):
+        m = np.flip(m, second).swapaxes(first, second)
+    return m
+
+
+# -- more entries, and fewer
+
+
+@override("broadcast_arrays")
+def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
+    """Return the arrays broadcast against each other."""
+    shape = np.broadcast_shapes(*(np.shape(x) for x in args))
+    return tuple(np.broadcast_to(x, shape) for x in args)
+
+
+@override("meshgrid")
+def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: Any = "xy") -> tuple[Array, ...]:
+    """Return coordinate arrays of the grid that coordinate vectors span."""
+    shapes = [x.shape for x in np.meshgrid(*bare(xi), sparse=True, copy=False, indexing=indexing)]
+    grids = tuple(np.reshape(x, shape) for x, shape in zip(xi, shapes, strict=True))
+    return grids if sparse else tuple(np.broadcast_arrays(*grids))
+
+
+@override("tile")
+def tile(A: Array, reps: Any) -> Array:
+    """Return x laid out again and again along each axis."""
+    counts = tuple(reps) if np.ndim(reps) else (reps,)
+    lengths = (1,) * (len(counts) - A.ndim) + A.shape
+    counts = (1,) * (A.ndim - len(counts)) + counts
+    blocks = A.reshape([n for length in lengths for n in (1, length)])
+    spread = np.broadcast_to(blocks, [n for pair in zip(counts, lengths, strict=True) for n in pair])
+    return spread.reshape([n * length for n, length in zip(counts, lengths, strict=True)])
+
+
+@override("repeat")
+def repeat(a: Array, repeats: Any, axis: Any = None) -> Array:
+    """Return x with each entry, or slice along the axis, repeated."""
+    x = a.reshape(-1) if axis is None else a
+    axis = np.lib.array_utils.normalize_axis_index(axis or 0, x.ndim)
+    source = np.repeat(np.arange(x.shape[axis]), bare(repeats))
+    if np.size(repeats) > 1 or len(source) == 0:
+        return x[(slice(None),) * axis + (source,)]
+    before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    each = np.broadcast_to(x.reshape(*before, n, 1, *after), (*before, n, len(source) // n, *after))
+    return each.reshape(*before, len(source), *after)
+
+
+@override("full_like")
+def full_like(
+    a: Array, fill_value: Array, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None,
+    *, device: Any = None,
+) -> Array:  # fmt: skip
+    """Return an array like a, holding the fill value everywhere; a gradient flows to the fill value."""
+    if not is_tensor(fill_value):
+        return np.full_like(bare(a), fill_value, dtype, order, subok, shape)
+    filled = np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
+    return filled.astype(bare(a).dtype if dtype is None else dtype)
+
+
+@override("full")
+def full(shape: Any, fill_value: Array, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Array:
+    """Return an array that holds the fill value everywhere; NumPy gets here only with ``like=`` a Tensor."""
+    if not is_tensor(fill_value):
+        return np.full(shape, fill_value, dtype, order)
+    filled = np.broadcast_to(fill_value, shape)
+    return filled if dtype is None else filled.astype(dtype)
+
+
+@override("linspace")
+def linspace(
+    start: Array, stop: Array, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
+    axis: int = 0, *, device: Any = None,
+) -> Array:  # fmt: skip
+    """Return numbers evenly spaced between two, both of which it meets exactly."""
+    none = np.linspace(bare(start), bare(stop), 0)
+    weights = np.linspace(0, 1, num, endpoint=endpoint).astype(none.dtype).reshape(-1, *(1,) * (none.ndim - 1))
+    samples = np.moveaxis(start * (1 - weights) + stop * weights, 0, axis)
+    if dtype is not None:
+        whole = np.issubdtype(dtype, np.integer)
+        samples = np.floor(bare(samples)).astype(dtype) if whole else samples.astype(dtype)
+    intervals = num - 1 if endpoint else num
+    return (samples, (stop - start) / intervals if intervals > 0 else np.nan) if retstep else samples
+
+
+# -- triangles and diagonals
+
+
+def _below(m: Array, k: int) -> Any:
+    return np.tri(m.shape[-2:][0], m.shape[-1], k, bool)
+
+
+@override("tril")
+def tril(m: Array, k: int = 0) -> Array:
+    """Return the lower triangle, zeros above."""
+    return np.where(_below(m, k), m, np.zeros(1, m.dtype))
+
+
+@override("triu")
+def triu(m: Array, k: int = 0) -> Array:
+    """Return the upper triangle, zeros below."""
+    return np.where(_below(m, k - 1), np.zeros(1, m.dtype), m)
+
+
+@override("diagonal")
+def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """Return the entries on a diagonal of two axes, as the last axis of the result."""
+    length = np.diagonal(bare(a), offset, axis1, axis2).shape[-1]
+    i = np.arange(length)
+    return np.moveaxis(a, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)]
+
+
+@override("diag")
+def diag(v: Array, k: int = 0) -> Array:
+    """Return the diagonal of a matrix, or the matrix that has a vector on its diagonal."""
+    if v.ndim != 1:
+        np.diag(bare(v))  # complains of other numbers of axes
+        return np.diagonal(v, k)
+    n = v.shape[0] + abs(k)
+    i = np.arange(v.shape[0])
+    return REGISTRY["put"](v, index=(i + max(-k, 0), i + max(k, 0)), shape=(n, n))
+
+
+@override("diagflat")
+def diagflat(v: Array, k: int = 0) -> Array:
+    """Return the matrix that has all entries on its diagonal."""
+    return np.diag(np.ravel(v), k)
+
+
+METHODS.update(astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])
+METHODS["copy"] = lambda x, order="C": copy(x, order=order)

@@ -1,0 +1,69 @@
+"""Rows for special functions, with references in terms of Python's math module or of their definitions.
+
+Recorded numbers of high precision over the whole range are in tests/test_special.py.
+"""
+
+import math
+
+import numpy as np
+
+import tinygrad_nn as tg
+from tinygrad_nn.ops.special import bessel_i
+
+from .case import Case
+
+
+def _of_numbers(f):
+    """A function of numbers as one of arrays that keeps float32."""
+    return lambda x: np.vectorize(f, otypes=[x.dtype])(x)
+
+
+def _polygamma(n):
+    """(-1)^(n+1) n! Σ 1/(x+k)^(n+1), the tail by Euler and Maclaurin."""
+
+    def value(x):
+        terms = sum((x + k) ** -(n + 1.0) for k in range(60))
+        y = x + 60
+        tail = y**-n / n + y ** -(n + 1) / 2 + (n + 1) * y ** -(n + 2) / 12
+        tail -= (n + 1) * (n + 2) * (n + 3) * y ** -(n + 4) / 720
+        return (-1) ** (n + 1) * math.factorial(n) * (terms + tail)
+
+    return _of_numbers(value)
+
+
+def _digamma(x):
+    y = x + 60
+    series = math.log(y) - 1 / (2 * y) - 1 / (12 * y**2) + 1 / (120 * y**4) - 1 / (252 * y**6)
+    return series - sum(1 / (x + k) for k in range(60))
+
+
+def _bessel(n):
+    """The integral of exp(x cos t) cos(nt) over a period by the trapezoidal rule, which is exact but for rounding."""
+    t = 2 * np.pi * np.arange(64) / 64
+    return _of_numbers(lambda x: np.mean(np.exp(x * np.cos(t)) * np.cos(n * t)))
+
+
+def _special():
+    yield Case("erf", tg.erf, ((2, 3),), reference=_of_numbers(math.erf), order=4)
+    yield Case("erfc", tg.erfc, ((2, 3),), (-3.0, 5.0), reference=_of_numbers(math.erfc), order=4)
+    for note, domain in {"": (0.2, 6.0), "large": (9.0, 30.0), "below 0": (-2.8, -2.2)}.items():
+        yield Case("gammaln", tg.gammaln, ((2, 3),), domain, reference=_of_numbers(math.lgamma), order=4, note=note)
+        yield Case("digamma", tg.digamma, ((2, 3),), domain, order=3, note=note,
+                   reference=_of_numbers(_digamma) if domain[0] > 0 else None)  # fmt: skip
+        for n in (1, 2, 3):
+            yield Case(
+                "polygamma", lambda x, n=n: tg.polygamma(x, order=n), ((2, 3),), domain, note=f"{n} {note}",
+                reference=_polygamma(n) if domain[0] > 0 else None,
+            )  # fmt: skip
+    yield Case("i0", np.i0, ((2, 3),), order=4)
+    for n in range(4):
+        yield Case("bessel_i", lambda x, n=n: bessel_i(x, order=n), ((2, 3),), reference=_bessel(n), note=f"order {n}")
+    yield Case("sinc", np.sinc, ((2, 3),), order=4, complex=True, analytic=True)
+    yield Case("sinc", np.sinc, (np.array([0.0, 1e-5, 0.6, 0.64, -0.65, 5.2]),), order=4, note="at and near 0")
+    yield Case("logit", tg.logit, ((2, 3),), (0.1, 0.9), reference=lambda x: np.log(x / (1 - x)), order=4)
+    yield Case("expit", tg.expit, ((2, 3),), reference=lambda x: 1 / (1 + np.exp(-x)), order=4)
+    yield Case("softplus", tg.softplus, ((2, 3),), reference=lambda x: np.log1p(np.exp(x)), order=4)
+    yield Case("log_sigmoid", tg.log_sigmoid, ((2, 3),), reference=lambda x: -np.log1p(np.exp(-x)), order=4)
+
+
+CASES = [*_special()]

@@ -1,0 +1,521 @@
+"""Drawings say what the graph says, in every format, and no text can break out of them.
+
+The files in golden/ are what the drawings of a dozen graphs look like as DOT, Mermaid and JSON. When a drawing is
+meant to change, `PYTHONPATH=. python tests/test_viz.py` writes them anew; look at the difference before keeping it.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
+from tinygrad_nn.graph import GraphView
+from tinygrad_nn.node import scope
+from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, render, save_figure
+from tinygrad_nn.viz.picture import visible
+from tinygrad_nn.viz.theme import THEMES
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = [
+    '"; }',
+    "</script><img src=x onerror=alert(1)>",
+    "<b>bold</b> &amp; 'q'",
+    "back\\slash \\N \\G",
+    "line\nbreak\ttab",
+    "日本語 Ω ∇ ß",
+    "\u202eevil ]]> \x00\ud800",
+    "--> end %% `md` #quot;",
+    "",
+    " ",
+    "n0",
+    "a" * 500,
+]
+
+
+# -- The graphs
+
+
+def two_layers(rows: int = 2) -> Tensor:
+    x = Tensor(np.linspace(-1, 1, rows * 4).reshape(rows, 4), requires_grad=False, name="x")
+    y = Tensor(np.eye(3)[np.arange(rows) % 3], requires_grad=False, name="y")
+    W1, b1 = Tensor(np.linspace(-0.5, 0.5, 20).reshape(5, 4), name="W1"), Tensor(np.zeros(5), name="b1")
+    W2, b2 = Tensor(np.linspace(0.3, -0.4, 15).reshape(3, 5), name="W2"), Tensor(np.zeros(3), name="b2")
+    with scope("layer1"):
+        z1 = affine(x, W1, b1)
+        a1 = relu(z1)
+    with scope("layer2"):
+        z2 = affine(a1, W2, b2)
+    z1.name, a1.name, z2.name = "z1", "a1", "z2"
+    loss = softmax_crossentropy(z2, y)
+    loss.name = "loss"
+    loss.backward(retain_graph=True, retain_grads=True)
+    return loss
+
+
+def square() -> Tensor:
+    x = Tensor(3.0, name="x")
+    y = x * x
+    y.backward(retain_graph=True, retain_grads=True)
+    return y
+
+
+def expression() -> Tensor:
+    x, w = Tensor(3.0, name="x"), Tensor([1.0, -2.0, 0.5], name="w")
+    y = (x * x + np.abs(w) * 2.0 - 1.0).sum()
+    y.backward(retain_graph=True, retain_grads=True)
+    return y
+
+
+def shared_constant() -> Tensor:
+    c = np.arange(8.0)
+    return (Tensor(np.ones(8), name="x") * c + c).sum()
+
+
+def doublings() -> Tensor:
+    y = Tensor(1.0, name="y")
+    for _ in range(4):
+        y = y + y
+    return y
+
+
+def nested() -> Tensor:
+    x = Tensor([1.0, -2.0], requires_grad=False, name="x")
+    h = Tensor([0.5, 0.5], name="scale") * x
+    for i in range(2):
+        with scope(f"block{i}"):
+            with scope("inner"):
+                h = relu(h * Tensor([2.0, 3.0], name=f"w{i}"))
+            h = h + 1.0
+    return h
+
+
+def shapes() -> Tensor:
+    x = Tensor(np.arange(12.0).reshape(3, 4), name="x")
+    return np.stack([x[0], x.sum(axis=0), x.T[1:, 2].reshape(3)[[0, 1, 1, 2]]], axis=1)
+
+
+def kinds_of_numbers() -> dict[str, Tensor]:
+    single = Tensor(np.array([0.5, 1.5], np.float32), name="single")
+    complex_ = Tensor(np.array([1 + 2j, -1j]), name="complex")
+    bad = Tensor([np.nan, 1.0, -np.inf], name="bad")
+    many = Tensor([np.nan, *range(9)], name="many")
+    mask = np.array([True, False])
+    return {"a": np.where(mask, single, np.float32(0)), "b": complex_ * 2.0, "c": bad * 2.0, "d": many * 1.0}
+
+
+def hostile() -> Tensor:
+    with scope('"; } <b>\\N'):
+        return np.stack([Tensor(float(i), name=name) for i, name in enumerate(HOSTILE)])
+
+
+GRAPHS: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [
+    ("leaf", lambda: Tensor([1.0, 2.0], name="x"), {}),
+    ("constant", lambda: Tensor(2, name="two"), {}),
+    ("square", square, {}),
+    ("expression", expression, {}),
+    ("expression_down", expression, {"direction": "TB", "title": "An expression", "theme": "dark"}),
+    ("shared_constant", shared_constant, {}),
+    ("doublings", doublings, {"values": False, "shapes": False}),
+    ("two_layers", two_layers, {}),
+    ("two_layers_folded", two_layers, {"depth": 0, "constants": False, "theme": "dark"}),
+    ("nested", nested, {}),
+    ("nested_folded", nested, {"depth": 1}),
+    ("shapes", shapes, {}),
+    ("kinds_of_numbers", kinds_of_numbers, {}),
+    ("hostile", hostile, {"title": HOSTILE[0]}),
+]
+each_graph = pytest.mark.parametrize(("name", "make", "options"), GRAPHS, ids=[name for name, *_ in GRAPHS])
+
+
+def texts(drawing: Drawing) -> dict[str, str]:
+    return {".dot": drawing.dot, ".mmd": drawing.mermaid, ".json": drawing.view.to_json(indent=1) + "\n"}
+
+
+@each_graph
+def test_text_is_as_in_the_golden_files(name: str, make: Callable[[], Any], options: dict[str, Any]) -> None:
+    drawn = texts(draw(make(), **options))
+    assert drawn == texts(draw(make(), **options)), "two runs must write the same"
+    for suffix, text in drawn.items():
+        assert text == (GOLDEN / f"{name}{suffix}").read_text(encoding="utf-8")
+
+
+def test_there_is_no_golden_file_too_many() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == {name for name, *_ in GRAPHS}
+
+
+# -- SVG
+
+
+def words(svg: str) -> list[str]:
+    """All text that a reader sees in an SVG."""
+    return ["".join(found.itertext()) for found in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def titles(svg: str) -> dict[str, str]:
+    """The text a reader gets by pointing at each part, by its id."""
+    space = "{http://www.w3.org/2000/svg}"
+    groups = [group for group in ET.fromstring(svg).iter(f"{space}g") if group.find(f"{space}title") is not None]
+    return {group.attrib["id"]: group.findtext(f"{space}title") or "" for group in groups}
+
+
+@each_graph
+def test_svg_holds_every_node_and_edge_with_its_text(
+    name: str, make: Callable[[], Any], options: dict[str, Any]
+) -> None:
+    drawing = draw(make(), **options)
+    told = titles(drawing.svg)
+    for item in drawing.picture.items:
+        assert told[item.key] == item.about
+    assert len([key for key in told if re.fullmatch(r"e\d+", key)]) == len(drawing.picture.arrows)
+    shown = [word.strip() for word in words(drawing.svg)]
+    assert not [item.title for item in drawing.picture.items if item.title.strip() not in shown]
+
+
+def test_svg_tells_values_gradients_and_equations() -> None:
+    loss = two_layers()
+    told = titles(draw(loss).svg)
+    assert any("x \\, W^T + b" in text and "gradient of operand 1: g^T x" in text for text in told.values())
+    shown = words(draw(loss).svg)
+    assert "z1" in shown
+    assert "affine" in shown
+    assert f"\xa0{loss.item():.4g}" in shown
+    hidden = words(draw(loss, values=False, gradients=False).svg)
+    assert not {"value", "grad", "min"} & set(hidden)
+    assert not any("float64" in word for word in words(draw(loss, shapes=False).svg))
+
+
+def test_a_notebook_gets_the_svg_and_a_screen_reader_its_name() -> None:
+    drawing = draw(square(), title='x < "2"')
+    root = ET.fromstring(drawing._repr_svg_())
+    assert (root.attrib["role"], root.attrib["aria-label"]) == ("img", 'x < "2"')
+    assert "script" not in drawing.svg
+    assert "<!--" not in drawing.svg
+
+
+def test_foreign_text_is_text_everywhere() -> None:
+    drawing = draw(hostile())
+    assert "<img" not in drawing.svg + drawing.dot + drawing.mermaid + drawing.view.to_json()
+    shown = words(drawing.svg)
+    for name in HOSTILE[:4]:
+        assert any(word.startswith(name[:30]) for word in shown), name
+    assert '"; } <b>\\N' in shown
+    assert "line\\nbreak\\ttab" in shown
+    assert "\\u202eevil ]]> \\x00\\ud800" in shown
+    labels = re.findall(r'"(.*)"', drawing.mermaid)
+    assert len(labels) == len(HOSTILE) + 2
+    assert not [label for label in labels if re.search(r'["`<>;\\{}%&]', re.sub(r"<br/>|#\d+;", "", label))]
+
+
+@pytest.mark.parametrize("text", ["plain é 日本", "a\nb", "\x1b[31m", "\u2028", "\ud800", "\\n"])
+def test_visible_text_can_be_written_and_read(text: str) -> None:
+    assert visible(text).isprintable()
+    assert visible(text).encode()
+
+
+# -- What is shown
+
+
+def keys(drawing: Drawing) -> list[str]:
+    return [item.key for item in drawing.picture.items]
+
+
+def test_operands_are_numbered_where_there_are_several() -> None:
+    arrows = draw(square()).picture.arrows
+    assert [(arrow.source, arrow.target, arrow.slot) for arrow in arrows] == [("n0", "n1", 0), ("n0", "n1", 1)]
+    (arrow,) = draw(np.exp(Tensor(1.0))).picture.arrows
+    assert arrow.slot is None
+
+
+def test_constants_can_be_hidden_but_not_a_result() -> None:
+    assert keys(draw(Tensor(1.0) * 2.0, constants=False)) == ["n0", "n2"]
+    assert keys(draw(Tensor(2), constants=False)) == ["n0"]
+
+
+def test_parameters_stand_in_the_box_of_their_only_layer_and_inputs_outside() -> None:
+    boxes = {item.title: item.box for item in draw(two_layers()).picture.items}
+    assert {name: box for name, box in boxes.items() if box} == {
+        "W1": "layer1", "b1": "layer1", "z1": "layer1", "a1": "layer1", "W2": "layer2", "b2": "layer2", "z2": "layer2",
+    }  # fmt: skip
+    shared = Tensor(2.0, name="shared")
+    with scope("one"):
+        y = np.sin(shared)
+    with scope("two"):
+        y = y * shared
+    assert draw(y).picture.items[0].box == ""
+
+
+@pytest.mark.parametrize(("depth", "folds"), [(0, ["block0", "block1"]), (1, ["inner", "inner"]), (2, []), (None, [])])
+def test_scopes_fold_at_a_depth(depth: int | None, folds: list[str]) -> None:
+    picture = draw(nested(), depth=depth).picture
+    assert [item.title for item in picture.items if item.kind == "fold"] == folds
+    known = {item.key for item in picture.items}
+    assert {key for arrow in picture.arrows for key in (arrow.source, arrow.target)} <= known
+
+
+def test_a_fold_counts_what_it_holds() -> None:
+    fold = next(item for item in draw(two_layers(), depth=0).picture.items if item.title == "layer1")
+    assert fold.lines == ("2 operations", "2 leaves, 25 numbers", "→ 2 × 5 float64")
+
+
+def test_a_drawing_can_be_made_of_a_view_and_changes_nothing() -> None:
+    y = square()
+    view = GraphView(y)
+    before = view.to_json()
+    assert draw(view).view is view
+    assert draw(y, names={"out": y}).view.find("out").operation == "multiply"
+    assert view.to_json() == GraphView(y).to_json() == before
+
+
+def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
+    y = Tensor(1.0)
+    for _ in range(20_000):
+        y = -y
+    assert draw(y).dot.count(" -> ") == 20_000
+    with scope(".".join(f"s{i}" for i in range(2_000))):
+        y = Tensor(1.0) * 2.0
+    assert draw(y).dot.count("subgraph") == 2_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "up"}, "it is 'LR' .* or 'TB'"),
+        ({"theme": "pink"}, "one of 'light', 'dark'"),
+        ({"depth": -1}, "0 or more"),
+        ({"path": "graph.gif"}, r"saved as .svg, .png, .pdf, .dot, .json, .mmd; 'graph.gif'"),
+        ({"path": "graph"}, "ends in none of these"),
+    ],
+)
+def test_unknown_options_list_the_known(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(square(), **options)
+
+
+# -- Files and programs
+
+
+def test_every_format_is_written_whole(tmp_path: Path) -> None:
+    drawing = draw(square(), tmp_path / "graph.svg")
+    for suffix in ("png", "dot", "json", "mmd"):
+        assert drawing.save(tmp_path / f"graph.{suffix}") == tmp_path / f"graph.{suffix}"
+    assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == drawing.svg
+    assert (tmp_path / "graph.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "graph.json").read_text(encoding="utf-8")) == drawing.view.to_dict()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".dot", ".json", ".mmd", ".png", ".svg"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "graph.dot"
+    target.write_text("old")
+
+    def no_space(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, step, no_space)
+    with pytest.raises(OSError, match="no space"):
+        draw(square(), target)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"folder '.*nowhere' does not exist"):
+        draw(square(), tmp_path / "nowhere" / "graph.dot")
+
+
+def test_a_drawing_needs_no_activated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "<svg" in draw(square()).svg
+
+
+def test_without_a_program_text_is_still_written_and_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "programs", lambda: iter(()))
+    drawing = draw(square())
+    for suffix in (".dot", ".json", ".mmd"):
+        assert drawing.save(tmp_path / f"graph{suffix}").stat().st_size
+    for suffix in (".svg", ".png", ".pdf"):
+        with pytest.raises(RuntimeError, match=rf"drawing {suffix[1:].upper()} needs .*`pip install graphviz-pure`"):
+            drawing.save(tmp_path / f"picture{suffix}")
+    assert not list(tmp_path.glob("*picture*"))
+
+
+def fake_dot(folder: Path, body: str) -> None:
+    """Put a program named dot into a folder."""
+    program = folder / "dot"
+    program.write_text(f"#!{sys.executable}\nimport sys\ntext = sys.stdin.read()\n{body}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for dot is a script with a first line")
+def test_the_dot_of_the_system_comes_first_and_writes_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fake_dot(tmp_path, "print('%PDF of', sys.argv[1], len(text))")
+    drawing = draw(square(), tmp_path / "graph.pdf")
+    assert (tmp_path / "graph.pdf").read_text() == f"%PDF of -Tpdf {len(drawing.dot)}\n"
+    fake_dot(tmp_path, "sys.exit('broken plugins')")
+    assert "<svg" in draw(square()).svg, "a dot that fails is passed over"
+    with pytest.raises(RuntimeError, match="broken plugins"):
+        drawing.save(tmp_path / "other.pdf")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for dot is a script with a first line")
+def test_a_graph_that_takes_too_long_to_arrange_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(render, "PATIENCE", 0.3)
+    fake_dot(tmp_path, "import time; time.sleep(60)")
+    with pytest.raises(RuntimeError, match=r"given up after 0.3 seconds. .*depth=0"):
+        draw(square()).save(tmp_path / "graph.svg")
+
+
+def test_pdf_without_graphviz_itself_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r"graphviz-pure writes \.svg and \.png"):
+        draw(square(), tmp_path / "graph.pdf")
+
+
+def test_drawing_loads_no_drawing_library() -> None:
+    code = "import tinygrad_nn.viz, sys; print([m for m in ('matplotlib', 'graphviz', 'rich') if m in sys.modules])"
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# -- Colours
+
+
+def linear(colour: str) -> np.ndarray[Any, Any]:
+    """The light of a colour in red, green and blue."""
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it, from 1 to 21."""
+    dark, light = sorted(float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1: what a reader without red, green or blue cones sees.
+SIGHT = {
+    "all cones": np.eye(3),
+    "no red": np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]]),
+    "no green": np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]),
+    "no blue": np.array([[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]]),
+}
+
+
+def lab(light: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """CIE L*a*b* of linear RGB."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    t = to_xyz @ np.clip(light, 0, 1) / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_text_can_be_read_and_lines_be_seen(theme: Any) -> None:
+    fills = [paint.fill for paint in theme.kinds.values()]
+    for paint in theme.kinds.values():
+        assert contrast(paint.ink, paint.fill) >= 4.5
+        assert contrast(paint.line, theme.box_fill) >= 3
+        assert contrast(paint.line, theme.background) >= 3
+    for ink in (theme.text, theme.muted, theme.gradient):
+        assert min(contrast(ink, ground) for ground in (*fills, theme.background, theme.box_fill)) >= 4.5
+    assert contrast(theme.edge, theme.box_fill) >= 3
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_kinds_are_told_apart_by_colour(theme: Any, sight: str) -> None:
+    seen = {kind: lab(SIGHT[sight] @ linear(paint.line)) for kind, paint in theme.kinds.items()}
+    apart = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a in seen for b in seen if a < b}
+    assert min(apart.values()) > 12, min(apart, key=lambda pair: apart[pair])
+
+
+# -- Plots
+
+
+def test_history_shows_both_losses_from_epoch_one() -> None:
+    ax = plot_history({"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, None, 2.5]})
+    training, validation = ax.get_lines()
+    assert np.asarray(training.get_xdata()).tolist() == [1, 2, 3]
+    assert np.asarray(training.get_ydata()).tolist() == [3.0, 2.0, 1.0]
+    assert np.isnan(validation.get_ydata()[1])  # type: ignore[index]
+    assert ax.get_legend() is not None
+
+
+@pytest.mark.parametrize("val", [None, [], [None, None], [np.nan, np.nan]])
+def test_history_without_validation_has_one_line_and_no_legend(val: Any) -> None:
+    class History:
+        loss = (2.0, 1.0)
+        val_loss = val
+
+    ax = plot_history(History())
+    assert len(ax.get_lines()) == 1
+    assert ax.get_legend() is None
+    with pytest.raises(ValueError, match="no losses"):
+        plot_history({})
+
+
+def test_confusion_writes_rows_of_true_classes() -> None:
+    ax = plot_confusion(np.array([[5, 1], [0, 1200]]), names=["$a", 7])
+    assert [(t.get_position(), t.get_text()) for t in ax.texts] == [
+        ((0, 0), "5"), ((1, 0), "1"), ((0, 1), "0"), ((1, 1), "1,200"),
+    ]  # fmt: skip
+    assert [t.get_text() for t in ax.get_yticklabels() if t.get_text()] == ["\\$a", "7"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+    for wrong, message in ((np.ones((2, 3)), r"\(2, 3\)"), (np.ones(3), "square"), (np.ones((0, 0)), "square")):
+        with pytest.raises(ValueError, match=message):
+            plot_confusion(wrong)
+    with pytest.raises(ValueError, match="2 classes, but there are 1 names"):
+        plot_confusion(np.eye(2), names=["a"])
+
+
+def test_plots_draw_on_given_axes_and_open_no_window(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    left, right = Figure().subplots(1, 2)
+    assert plot_history({"loss": [1.0]}, ax=left) is left
+    assert plot_confusion([[1]], ax=right) is right
+    if "matplotlib.pyplot" not in sys.modules:
+        assert plot_history({"loss": [1.0]}).figure.canvas.manager is None
+
+
+def test_figures_are_saved_whole_and_the_same_each_time(tmp_path: Path) -> None:
+    for suffix in ("png", "svg", "pdf"):
+        path = tmp_path / f"plot.{suffix}"
+        first, again = (save_figure(plot_confusion([[3, 1], [1, 3]]), path).read_bytes() for _ in range(2))
+        assert first == again
+    ax = plot_history({"loss": [1.0]})
+    with pytest.raises(ValueError, match=r"saved as one of .*\.png.*'.*plot\.xyz'"):
+        save_figure(ax, tmp_path / "plot.xyz")
+    with pytest.raises(FileNotFoundError, match="make it before"):
+        save_figure(ax, tmp_path / "nowhere" / "plot.png")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_drawing_is_also_a_source_of_the_graphviz_library() -> None:
+    drawing = draw(Tensor(2.0, name="x") * 3.0)
+    assert drawing.source.source == drawing.dot
+
+
+if __name__ == "__main__":
+    shutil.rmtree(GOLDEN, ignore_errors=True)
+    GOLDEN.mkdir()
+    for name, make, options in GRAPHS:
+        for suffix, text in texts(draw(make(), **options)).items():
+            (GOLDEN / f"{name}{suffix}").write_text(text, encoding="utf-8")

@@ -1,0 +1,93 @@
+"""Files that are written whole or not at all, one by one or several together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+StrPath = str | os.PathLike[str]
+
+
+def write_whole(path: StrPath, content: bytes) -> Path:
+    """Write a file by way of another beside it, so that no reader ever finds half of it.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        content: all of it.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        OSError: the disk is full, the folder is read-only, and so on; the file that was there is still there.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {str(path.parent)!r} does not exist; make it before writing {path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash could leave the new name on an empty file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def together(folder: StrPath) -> Iterator[Path]:
+    """Give a new empty folder; what is written there moves into `folder` when the block ends well, else it is gone.
+
+    Args:
+        folder: where the files belong; it is made if need be. Files of the same names in it are replaced.
+
+    Raises:
+        OSError: the folder cannot be made or written to; it is as it was, or not there if it was not.
+    """
+    target = Path(folder)
+    check_folder(target)
+    missing = [part for part in (target, *target.parents) if not part.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    staging = target / f".{secrets.token_hex(4)}.part"
+    done = False
+    try:
+        staging.mkdir()
+        yield staging
+        names = sorted(part.name for part in staging.iterdir())
+        for name in names:  # before the first is moved, so that no move can fail half-way for this reason
+            if (target / name).is_dir():
+                raise IsADirectoryError(f"{target / name} is a folder, and a file of that name is to be written there.")
+        for name in names:
+            os.replace(staging / name, target / name)
+        done = True
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not done:
+            for part in missing:  # the innermost first; one that someone else has filled meanwhile stays
+                try:
+                    part.rmdir()
+                except OSError:
+                    break
+
+
+def check_folder(folder: StrPath) -> Path:
+    """Return the path of a folder that is there, or can be made; raise before any work is done if it cannot.
+
+    Raises:
+        NotADirectoryError: a file has that name, or stands in the way.
+        PermissionError: it is not allowed to write there.
+    """
+    path = Path(folder)
+    nearest = next(part for part in (path, *path.parents) if part.exists() or part == part.parent)
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{nearest} is a file; a folder is needed there. Name another folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"{nearest} is read-only; name a folder that can be written to.")
+    return path

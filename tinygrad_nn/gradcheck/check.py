@@ -1,0 +1,313 @@
+"""Checks of gradients against numerical derivatives: of a function, of a primitive, of any order; and their report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..node import recording
+from ..primitive import REGISTRY, Primitive
+from ..tensor import Tensor, wrap
+from ..transforms import enter, pullback
+from ..tree import flatten
+from .numerical import EPS, SAFETY, Line, bare, double, is_float, pair
+
+VISIBLE = 5e-4  # a check that would overlook a relative error above this is blind
+UNSTEADY = "not checked: the function returned two different results for the same arguments. Fix its random seed."
+BLIND = (
+    "a blind test, which any rule would pass: the derivatives compared are zero, or smaller than the error of the "
+    "comparison. Choose arguments, or a direction, along which the function changes."
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: the derivative along one line by the rules, numerically, and how far apart they may be."""
+
+    order: int
+    where: str
+    analytic: float
+    numerical: float
+    tolerance: float
+    kink: str = ""
+    method: str = "differences"
+
+    @property
+    def error(self) -> float:
+        """The difference of the two."""
+        return abs(self.analytic - self.numerical)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is within the tolerance (NaN never is)."""
+        return self.error <= self.tolerance
+
+    @property
+    def blind(self) -> bool:
+        """Whether an error of a thousandth would go unseen here, for instance because both are zero."""
+        return not max(abs(self.analytic), abs(self.numerical)) * VISIBLE > self.tolerance
+
+    @property
+    def argument(self) -> str:
+        """The name of the argument that moved."""
+        return self.where.split(" entry ")[0]
+
+    def __str__(self) -> str:
+        kink = f"; {self.kink}, where derivatives are a matter of convention" if self.kink else ""
+        return (
+            f"order {self.order}, {self.where}: by the rules {self.analytic:.12g}, by {self.method} "
+            f"{self.numerical:.12g}, apart by {self.error:.3g}, tolerance {self.tolerance:.3g}{kink}"
+        )
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What a check of gradients found.
+
+    Attributes:
+        checks: every comparison made.
+        steady: whether the function gave the same result twice.
+    """
+
+    checks: tuple[Check, ...]
+    steady: bool = True
+    failures: tuple[Check, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failures", tuple(check for check in self.checks if not check.agrees))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every comparison agrees and the check could have seen an error."""
+        return self.steady and not self.failures and not self.blind
+
+    @property
+    def blind(self) -> bool:
+        """Whether, in some order, no comparison could have seen an error: a constant function, a zero direction."""
+        orders = {check.order for check in self.checks}
+        return not orders or any(all(c.blind for c in self.checks if c.order == order) for order in orders)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The arguments on which the result does not visibly depend in first order."""
+        first = [check for check in self.checks if check.order == 1]
+        seen = {check.argument for check in first if not check.blind}
+        return tuple(dict.fromkeys(check.argument for check in first if check.argument not in seen))
+
+    @property
+    def kinks(self) -> tuple[str, ...]:
+        """Kinks that were met, by where."""
+        return tuple(f"{check.where}: {check.kink}" for check in self.checks if check.kink)
+
+    @property
+    def worst(self) -> Check | None:
+        """The comparison that uses up most of its tolerance."""
+        return max(self.checks, key=lambda c: _ratio(c.error, c.tolerance), default=None)
+
+    def __str__(self) -> str:
+        if not self.steady:
+            return UNSTEADY
+        if self.failures:
+            shown = sorted(self.failures, key=lambda c: -_ratio(c.error, c.tolerance))[:5]
+            lines = "\n".join(f"  {check}" for check in shown)
+            return f"{len(self.failures)} of {len(self.checks)} comparisons of gradients disagree:\n{lines}"
+        if self.blind:
+            return BLIND
+        notes = "".join(f"\n  note: {kink}" for kink in self.kinks)
+        notes += "".join(f"\n  note: the result does not depend on {where}" for where in self.unseen)
+        return f"gradients agree in {len(self.checks)} comparisons; the tightest: {self.worst}{notes}"
+
+
+def _ratio(error: float, tolerance: float) -> float:
+    return math.inf if not error <= tolerance else error / tolerance if tolerance else 0.0
+
+
+def check_gradients(
+    f: Callable[..., Any],
+    *args: Any,
+    order: int = 1,
+    rng: np.random.Generator | int = 0,
+    directions: int = 2,
+    entries: int = 32,
+    direction: Any = None,
+    complex_step: bool | None = None,
+) -> GradientReport:
+    r"""Compare the gradients of a function with numerical ones.
+
+    .. math:: \langle J^T c,\ v \rangle = \left.\frac{d}{dt} \langle c,\ f(x + t v) \rangle\right|_{t=0}
+
+    for random cotangents c and directions v, one argument at a time; and for small arguments entry by entry. Order 2
+    does the same to the function that takes x and c to the gradient, and so on upwards. Arguments in float32 are
+    replayed in float64. The tolerance is ten times the error that the extrapolation estimates for itself, plus
+    :math:`\varepsilon^{2/3}` (3.7e-11) times the size of the terms of the product, which is what rounding may do to
+    the rules.
+
+    Args:
+        f: takes arrays, or nests of containers of them, and returns an array or a nest; it is run on Tensors.
+        *args: where to check. Integers, booleans and whatever is no array are left as they are.
+        order: the highest order of derivatives to check, from 1.
+        rng: generator, or seed, of cotangents and directions.
+        directions: how many random directions an argument gets.
+        entries: arguments of at most so many entries are also checked entry by entry, in first order.
+        direction: instead of random directions this one, in the containers and shapes of `args` (a tuple).
+        complex_step: True insists on a complex step, False forbids it, None uses it where it proves right.
+
+    Returns:
+        A report with `ok`, `blind`, `kinks`, `worst`, `failures`; printed it says what was found.
+
+    Raises:
+        TypeError: no argument is made of floats.
+
+    Example:
+        >>> print(check_gradients(lambda x: np.exp(x).sum(), np.array([0.0, 1.0]), order=2).ok)
+        True
+    """
+    rng = np.random.default_rng(rng)
+    flat, rebuild = flatten(args)
+    moving = [i for i, x in enumerate(flat) if is_float(bare(x))]
+    leaves = [double(bare(flat[i])) for i in moving]
+    labels = [label for k, arg in enumerate(args) for label in _labels(k, len(flatten(arg)[0]))]
+    names = ["the argument"] if len(moving) == 1 else [labels[i] for i in moving]
+    if not moving:
+        raise TypeError(f"none of the {len(args)} arguments is made of floats, so there is no gradient to check.")
+
+    def call(*tensors: Any) -> list[Any]:
+        new = list(flat)
+        for i, t in zip(moving, tensors, strict=True):
+            new[i] = t if isinstance(t, Tensor) else wrap(t, None)
+        return [out for out in flatten(f(*rebuild(new)))[0] if is_float(bare(out))]
+
+    along = None
+    if direction is not None:
+        given = flatten(direction)[0]
+        along = [np.asarray(given[i], dtype=x.dtype) for i, x in zip(moving, leaves, strict=True)]
+    checks: list[Check] = []
+    for level in range(1, order + 1):
+        first = level == 1
+        with np.errstate(all="ignore"):  # what is not finite disagrees, and the report shows it
+            with recording(False):
+                line = Line(lambda *xs, call=call: [bare(out) for out in call(*xs)], leaves)
+            if not line.steady:
+                return GradientReport(tuple(checks), steady=False)
+            cotangents = [_random(out, rng) for out in line.outs]
+            up = _gradients(call, len(leaves))
+            gradients = [np.asarray(g) for g in up(*leaves, *cotangents)]
+            for i, v, where in _directions(leaves, names, along, rng, directions if first else 1, entries * first):
+                with recording(False):
+                    found = line.along({i: v}, cotangents, complex_step if first else False)
+                size = float(np.abs(gradients[i] * v).sum()) + abs(found.value)
+                tolerance = SAFETY * found.error + EPS ** (2 / 3) * size
+                slope = pair(gradients[i], v)
+                checks.append(Check(level, where, slope, found.value, tolerance, found.kink, found.method))
+        call, leaves, along = up, [*leaves, *cotangents], None
+        names = [*names, *(f"a cotangent of order {level}" for _ in cotangents)]
+    return GradientReport(tuple(checks))
+
+
+def _labels(position: int, count: int) -> list[str]:
+    return [f"argument {position}" + (f", array {j}" if count > 1 else "") for j in range(count)]
+
+
+def _random(x: Any, rng: np.random.Generator) -> Any:
+    """Draw an array in the shape and kind of another, its entries of unlike sizes from 0.5 to 1.5 and either sign."""
+    def real() -> Any:
+        return rng.uniform(0.5, 1.5, np.shape(x)) * rng.choice([-1.0, 1.0], np.shape(x))
+
+    return real() + 1j * real() if np.asarray(x).dtype.kind == "c" else real()
+
+
+def _directions(
+    leaves: Sequence[Any], names: list[str], along: list[Any] | None, rng: np.random.Generator, count: int, entries: int
+) -> list[tuple[int, Any, str]]:
+    """Return which leaf moves, along what, and how to call that."""
+    if along is not None:
+        return [(i, v, names[i]) for i, v in enumerate(along)]
+    chosen = []
+    for i, x in enumerate(leaves):
+        if np.size(x) == 0:
+            continue
+        size = np.maximum(1.0, np.abs(x))
+        chosen += [(i, _random(x, rng) / 1.5 * size, names[i]) for _ in range(count)]
+        for index in np.ndindex(x.shape) if x.ndim and x.size <= entries else ():
+            for unit in (1.0, 1j) if x.dtype.kind == "c" else (1.0,):
+                v = np.zeros_like(x)
+                v[index] = unit * size[index]
+                chosen.append((i, v, f"{names[i]} entry {index}"))
+    return chosen
+
+
+def _gradients(call: Callable[..., list[Any]], n: int) -> Callable[..., list[Any]]:
+    """Return the function of n inputs and the cotangents that gives the gradient of Σ cotangent · result."""
+
+    def gradients(*values: Any) -> list[Any]:
+        with recording(True):
+            inputs = [enter(x) for x in values[:n]]
+            outs = call(*inputs)
+            total: list[Any] = [0.0] * n
+            for out, c in zip(outs, values[n:], strict=True):
+                if isinstance(out, Tensor):
+                    total = [a + b for a, b in zip(total, pullback(out, inputs, c), strict=True)]
+        return [t if np.shape(t) == x.shape else np.zeros_like(x.data) for t, x in zip(total, inputs, strict=True)]
+
+    return gradients
+
+
+def check_primitive(
+    name: str, *shapes: tuple[int, ...], order: int = 2, rng: np.random.Generator | int = 0, **metadata: Any
+) -> GradientReport:
+    """Check the rules of a primitive, by name, on arguments drawn from its domain; see `check_gradients`.
+
+    Args:
+        name: as in `primitive.REGISTRY`.
+        *shapes: of its arguments; by default (2, 3) for each.
+        order: the highest order of derivatives to check.
+        rng: generator, or seed.
+        **metadata: keyword arguments of the primitive.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: no primitive has that name.
+
+    Example:
+        >>> check_primitive("sqrt").ok, check_primitive("logsumexp", (4, 3), axis=1).ok
+        (True, True)
+    """
+    primitive = REGISTRY.get(name)
+    if primitive is None:
+        raise ValueError(f"no primitive is named {name!r}; there are {', '.join(sorted(REGISTRY))}.")
+    rng = np.random.default_rng(rng)
+    arguments = draw(primitive, shapes or ((2, 3),) * max(primitive.arity, 1), rng)
+    return check_gradients(lambda *xs: primitive(*xs, **metadata), *arguments, order=order, rng=rng)
+
+
+def draw(primitive: Primitive, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -> list[Any]:
+    """Draw arguments of given shapes from the domain of a primitive, away from the ends of its intervals."""
+    domain = primitive.domain or ((-2.0, 2.0),)
+    intervals = [domain[min(i, len(domain) - 1)] for i in range(len(shapes))]
+    return [rng.uniform(low + 0.05 * (high - low), high - 0.05 * (high - low), shape)
+            for (low, high), shape in zip(intervals, shapes, strict=True)]
+
+
+def assert_gradients(f: Callable[..., Any], *args: Any, **options: Any) -> GradientReport:
+    """Raise unless `check_gradients`, whose arguments it takes, finds agreement.
+
+    Returns:
+        The report.
+
+    Raises:
+        AssertionError: gradients disagree, the test is blind, or the function returns something else each time.
+
+    Example:
+        >>> assert_gradients(np.tanh, 0.5).blind
+        False
+    """
+    report = check_gradients(f, *args, **options)
+    if not report.ok:
+        raise AssertionError(str(report))
+    return report

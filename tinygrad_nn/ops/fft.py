@@ -1,0 +1,172 @@
+"""Fourier transforms. The matrix of a transform is symmetric, so that each is its own transpose.
+
+Two and more dimensions, and the Hermitian forms, are compositions of the four transforms along one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..primitive import OVERRIDES, Array, declare
+from .linalg import array, conj
+from .plain import refuse_out
+
+# The scale 1/n moves between a transform and its inverse; their transposes need that of the other.
+OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
+
+
+def _fit(x: Array, length: int, axis: int) -> Array:
+    """Return x cut off, or continued with zeros, to a length along an axis."""
+    axis = axis % x.ndim
+    missing = length - x.shape[axis]
+    if missing > 0:
+        zeros = np.zeros((*x.shape[:axis], missing, *x.shape[axis + 1 :]), dtype=x.dtype)
+        return np.concatenate([x, zeros], axis=axis)
+    return x[(slice(None),) * axis + (slice(0, length),)] if missing else x
+
+
+def _fft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.fft(a, n, axis, norm)
+
+
+def _ifft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.ifft(a, n, axis, norm)
+
+
+def _rfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.rfft(a, n, axis, norm)
+
+
+def _irfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.irfft(a, n, axis, norm)
+
+
+def _fft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    return _fit(np.fft.fft(g, None, axis, norm), x.shape[axis], axis)
+
+
+def _ifft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    return _fit(np.fft.ifft(g, None, axis, norm), x.shape[axis], axis)
+
+
+def _rfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    length = x.shape[axis] if n is None else n
+    return _fit(np.fft.fft(_fit(g, length, axis), None, axis, norm), x.shape[axis], axis)
+
+
+def _irfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    spectrum = conj(np.fft.rfft(g, None, axis, OPPOSITE.get(norm, norm)))
+    return _fit(spectrum * _multiplicity(spectrum, g.shape[axis], axis), x.shape[axis], axis)
+
+
+def _multiplicity(spectrum: Array, n: int, axis: int) -> Array:
+    """Return how often each frequency of a real signal of length n stands in its full spectrum: 1 at the ends, or 2."""
+    k = np.arange(spectrum.shape[axis])
+    twice = np.where((k == 0) | (2 * k == n), 1, 2).astype(spectrum.dtype)
+    return twice.reshape([-1 if i == axis % spectrum.ndim else 1 for i in range(spectrum.ndim)])
+
+
+# fmt: off
+fft = declare(_fft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}",
+    (_fft_vjp,                                     r"\textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
+    numpy=np.fft.fft)
+
+ifft = declare(_ifft, r"\tfrac{1}{n} \textstyle\sum_k x_k \, e^{2 \pi i j k / n}",
+    (_ifft_vjp,                                    r"\tfrac{1}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
+    numpy=np.fft.ifft)
+
+rfft = declare(_rfft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}, \; k \le n / 2",
+    (_rfft_vjp,                                    r"\operatorname{Re} \textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
+    numpy=np.fft.rfft)
+
+irfft = declare(_irfft, r"\tfrac{1}{n} \operatorname{Re} \textstyle\sum_k m_k \, x_k \, e^{2 \pi i j k / n}",
+    (_irfft_vjp,                                   r"\tfrac{m_k}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
+    numpy=np.fft.irfft)
+# fmt: on
+
+
+def _hfft(a: Any, n: int | None = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    refuse_out("fft.hfft", out)
+    a = array(a)
+    return irfft(conj(a), n=(a.shape[axis] - 1) * 2 if n is None else n, axis=axis, norm=OPPOSITE.get(norm, norm))
+
+
+def _ihfft(a: Any, n: int | None = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    refuse_out("fft.ihfft", out)
+    return np.conj(rfft(a, n=n, axis=axis, norm=OPPOSITE.get(norm, norm)))
+
+
+def _lengths(a: Any, s: Any, axes: Any, real_out: bool = False) -> list[tuple[Any, int]]:
+    """Return (length, axis) of each transform of several."""
+    if axes is None:
+        axes = range(-(a.ndim if s is None else len(s)), 0)
+    if s is None:
+        s = [a.shape[axis] for axis in axes]
+        if real_out and s:
+            s[-1] = (s[-1] - 1) * 2
+    if len(s) != len(axes):
+        raise ValueError(f"s and axes need the same length; they are {tuple(s)} and {tuple(axes)}.")
+    return [(a.shape[axis] if n in (-1, None) else n, axis) for n, axis in zip(s, axes, strict=True)]
+
+
+def _several(one: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the transform along several axes, last axis first."""
+
+    def transform(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+        refuse_out("fft.fftn", out)
+        for n, axis in reversed(_lengths(a, s, axes)):
+            a = one(a, n=n, axis=axis, norm=norm)
+        return a
+
+    return transform
+
+
+def _rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+    refuse_out("fft.rfftn", out)
+    *rest, (n, axis) = _lengths(a, s, axes)
+    a = rfft(a, n=n, axis=axis, norm=norm)
+    for n, axis in reversed(rest):
+        a = fft(a, n=n, axis=axis, norm=norm)
+    return a
+
+
+def _irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+    refuse_out("fft.irfftn", out)
+    *rest, (last, end) = _lengths(a, s, axes, real_out=True)
+    for n, axis in rest:
+        a = ifft(a, n=n, axis=axis, norm=norm)
+    return irfft(a, n=last, axis=end, norm=norm)
+
+
+def _plane(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same with the last two axes as default."""
+    return lambda a, s=None, axes=(-2, -1), norm=None, out=None: transform(a, s, axes, norm, out)
+
+
+def _shift(direction: int) -> Callable[..., Any]:
+    def shift(x: Any, axes: Any = None) -> Any:
+        axes = range(x.ndim) if axes is None else (axes,) if np.ndim(axes) == 0 else axes
+        return np.roll(x, tuple(direction * (x.shape[a] // 2) for a in axes), tuple(axes))
+
+    return shift
+
+
+_fftn, _ifftn = _several(fft), _several(ifft)
+
+OVERRIDES.update({
+    np.fft.hfft: _hfft,
+    np.fft.ihfft: _ihfft,
+    np.fft.fftn: _fftn,
+    np.fft.ifftn: _ifftn,
+    np.fft.rfftn: _rfftn,
+    np.fft.irfftn: _irfftn,
+    np.fft.fft2: _plane(_fftn),
+    np.fft.ifft2: _plane(_ifftn),
+    np.fft.rfft2: _plane(_rfftn),
+    np.fft.irfft2: _plane(_irfftn),
+    np.fft.fftshift: _shift(1),
+    np.fft.ifftshift: _shift(-1),
+})  # fmt: skip

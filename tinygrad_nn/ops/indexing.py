@@ -1,0 +1,296 @@
+"""Gathering and scattering: indexing of every kind, its adjoint, and updates that make a new array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import METHODS, Array, Primitive, declare
+from .plain import bare, override, refuse_out
+
+
+def _distinct(index: Any) -> bool:
+    """Tell whether an index is of a kind that selects no entry twice: positions, slices and masks."""
+    return all(
+        part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice))
+        or (isinstance(part, np.ndarray) and part.dtype == np.bool_)
+        for part in (index if isinstance(index, tuple) else (index,))
+    )  # fmt: skip
+
+
+def _accumulate(out: Array, index: Any, x: Array) -> None:
+    """Add x to the entries at an index of a C-contiguous array, equal indices adding up.
+
+    np.add.at is quick where it adds single entries and slow where whole rows, so rows are given as their entries.
+    """
+    if _distinct(index):
+        out[index] += x
+    elif out.ndim > 1 and isinstance(index, np.ndarray) and index.dtype.kind == "i":
+        width = out.size // max(len(out), 1)
+        flat = index.astype(np.intp)[..., None] * width + np.arange(width)
+        np.add.at(out.reshape(-1), flat.reshape(-1), np.broadcast_to(x, index.shape + out.shape[1:]).reshape(-1))
+    elif out.ndim > 1 and np.size(x) > 64 and 4 * np.size(x) > out.size:
+        flat = np.arange(out.size).reshape(out.shape)[index]
+        np.add.at(out.reshape(-1), flat.reshape(-1), np.broadcast_to(x, flat.shape).reshape(-1))
+    else:
+        np.add.at(out, index, x)
+
+
+def _getitem(x: Array, index: Any) -> Array:
+    return x[index]
+
+
+def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    out = np.zeros(shape, dtype=x.dtype)
+    if _distinct(index):
+        out[index] = x
+    else:
+        _accumulate(out, index, x)
+    return out
+
+
+def _copy_for(x: Array, y: Array) -> Array:
+    """Return a copy of x to write y into, if it can hold the likes of y."""
+    kind = np.result_type(y)
+    if not np.can_cast(kind, x.dtype, "same_kind"):
+        raise TypeError(
+            f"t.at[...] cannot put a value of dtype {kind} into a Tensor of dtype {x.dtype} without changing it. "
+            f"Convert the Tensor first: t.astype({np.result_type(x, y).name!r}).at[index].set(value)."
+        )
+    return x.copy()
+
+
+def _at_set(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    out[index] = y
+    return out
+
+
+def _at_add(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    _accumulate(out, index, y)
+    return out
+
+
+def _at_multiply(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.multiply.at(out, index, y)
+    return out
+
+
+def _at_min(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.minimum.at(out, index, y)
+    return out
+
+
+def _at_max(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.maximum.at(out, index, y)
+    return out
+
+
+def _slots(x: Array, index: Any) -> Any:
+    """Return the numbers of the entries that an index selects."""
+    return np.arange(x.size).reshape(x.shape)[index]
+
+
+def _surviving(g: Array, index: Any) -> Array:
+    """Return g at the index, and zero where another value is written over this one: the last wins."""
+    if _distinct(index):
+        return g[index]
+    slots = _slots(g, index)
+    serial = np.arange(slots.size).reshape(slots.shape)
+    last = _at_set(np.zeros(g.shape, dtype=int), serial, index)
+    return np.where(last[index] == serial, g[index], 0)
+
+
+def _other_factors(x: Array, y: Array, index: Any) -> Array:
+    """Return, per selected entry, the product of the other factors that an update multiplies the same entry by."""
+    if _distinct(index):
+        return 1
+    slots = _slots(x, index)
+    flat = slots.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    first = np.searchsorted(flat[order], flat[order])
+    rank = (np.arange(flat.size) - first)[np.argsort(order)]  # how many earlier factors the same entry has
+    most = int(rank.max(initial=0)) + 1
+    if most == 1:
+        return 1
+    group = np.searchsorted(np.sort(flat), flat)  # one row per entry, and rows that nothing reads
+    factors = np.broadcast_to(y, slots.shape).reshape(-1)
+    table = at_set(np.ones((flat.size, most), dtype=y.dtype), factors, index=(group, rank))  # (factors, most)
+    columns = [table[:, i] for i in range(most)]
+    before, after = [1], [1]
+    for i in range(most - 1):
+        before.append(before[-1] * columns[i])
+        after.append(after[-1] * columns[-1 - i])
+    others = np.stack([b * a for b, a in zip(before, reversed(after), strict=True)], axis=1)  # (factors, most)
+    return others[group, rank].reshape(slots.shape)
+
+
+def _split_ties(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
+    """Return g divided by the number of candidates that tie for each entry."""
+    ties = _at_add((x == out).astype(out.dtype), y == out[index], index)
+    return g / np.maximum(ties, 1)
+
+
+def _won_x(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
+    return np.where(x == out, _split_ties(g, out, x, y, index), 0)
+
+
+def _won_y(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
+    return np.where(y == out[index], _split_ties(g, out, x, y, index)[index], 0)
+
+
+# fmt: off
+getitem = declare(_getitem, r"x_{[i]}",
+    (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"))
+
+put: Primitive = declare(_put, r"\sum_{[i]} x",
+    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"))
+
+at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
+    (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
+    (lambda g, out, x, y, index: _surviving(g, index),                    r"g_{[i]}"),
+    kinks="of equal indices the last wins, and it alone has a gradient")
+
+at_add = declare(_at_add, r"x_{[i]} \mathrel{+}= y",
+    (lambda g, out, x, y, index: g,                                       r"g"),
+    (lambda g, out, x, y, index: g[index],                                r"g_{[i]}"))
+
+at_multiply: Primitive = declare(_at_multiply, r"x_{[i]} \mathrel{\times}= y",
+    (lambda g, out, x, y, index: at_multiply(g, y, index=index),          r"g,\ g_{[i]} \mathrel{\times}= y"),
+    (lambda g, out, x, y, index: g[index] * x[index] * _other_factors(x, y, index),
+                                                                          r"(g \, x)_{[i]} \, y_{\text{others}}"))
+
+at_min = declare(_at_min, r"x_{[i]} := \min(x_{[i]}, y)",
+    (_won_x,                                                              r"g \, [x = out] / \text{ties}"),
+    (_won_y,                                                              r"g_{[i]} \, [y = out_{[i]}] / \text{ties}"),
+    kinks="ties share evenly")
+
+at_max = declare(_at_max, r"x_{[i]} := \max(x_{[i]}, y)",
+    (_won_x,                                                              r"g \, [x = out] / \text{ties}"),
+    (_won_y,                                                              r"g_{[i]} \, [y = out_{[i]}] / \text{ties}"),
+    kinks="ties share evenly")
+# fmt: on
+
+
+class At:
+    """The pending update ``t.at[index]``: each method returns a new Tensor and leaves the old one as it is.
+
+    The index is of any kind that NumPy has. Where it names an entry several times, `set` keeps the last value, and the
+    others take every value into account.
+    """
+
+    __slots__ = ("index", "tensor")
+
+    def __init__(self, tensor: Array, index: Any = ...) -> None:
+        self.tensor = tensor
+        self.index = bare(index)
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self.tensor, index)
+
+    def set(self, value: Array) -> Array:
+        """Return the Tensor with the value in place of the entries at the index."""
+        return at_set(self.tensor, value, index=self.index)
+
+    def add(self, value: Array) -> Array:
+        """Return the Tensor with the value added to the entries at the index; equal indices add up."""
+        return at_add(self.tensor, value, index=self.index)
+
+    def multiply(self, value: Array) -> Array:
+        """Return the Tensor with the entries at the index multiplied by the value, or by several for equal indices."""
+        return at_multiply(self.tensor, value, index=self.index)
+
+    def min(self, value: Array) -> Array:
+        """Return the Tensor with the smaller of entry and value at the index; a tie shares its gradient evenly."""
+        return at_min(self.tensor, value, index=self.index)
+
+    def max(self, value: Array) -> Array:
+        """Return the Tensor with the larger of entry and value at the index; a tie shares its gradient evenly."""
+        return at_max(self.tensor, value, index=self.index)
+
+
+METHODS["at"] = At
+
+
+# -- NumPy's functions that gather
+
+
+def along(x: Array, axis: Any, part: Any) -> Array:
+    """Return x indexed along one axis; of a flat copy if axis is None."""
+    if axis is None:
+        return x.reshape(-1)[part]
+    return x[(slice(None),) * np.lib.array_utils.normalize_axis_index(axis, x.ndim) + (part,)]
+
+
+def _length(x: Array, axis: Any) -> int:
+    return int(x.size if axis is None else x.shape[axis])
+
+
+@override("take")
+def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
+    """Return the entries, or slices along an axis, at the indices."""
+    refuse_out("take", out)
+    picks = np.asarray(bare(indices))
+    if mode != "raise" or picks.dtype.kind not in "iu":
+        picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
+    return along(a, axis, picks)
+
+
+@override("take_along_axis")
+def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
+    """Return the entries at indices that differ from one position along the axis to the next, as argsort gives them."""
+    picks = bare(indices)
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    if picks.dtype.kind not in "iu" or picks.ndim != arr.ndim:
+        np.take_along_axis(bare(arr), picks, axis)  # raises
+    axis = np.lib.array_utils.normalize_axis_index(axis, arr.ndim)
+    grid = np.ogrid[tuple(slice(n) for n in arr.shape)] if arr.ndim > 1 else (None,)
+    return arr[tuple(picks if a == axis else grid[a] for a in range(arr.ndim))]
+
+
+@override("choose")
+def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
+    """Return at each place the entry of that array among the choices whose number stands there."""
+    refuse_out("choose", out)
+    arrays = list(choices)
+    picks = np.choose(bare(a), range(len(arrays)), mode=mode)
+    shape = np.broadcast_shapes(np.shape(picks), *(np.shape(c) for c in arrays))
+    spread, dtype = [np.broadcast_to(c, shape) for c in arrays], np.result_type(*bare(arrays))
+    stacked = np.stack(spread, dtype=dtype)  # (choices, ...)
+    return np.take_along_axis(stacked, np.broadcast_to(picks, shape)[None], axis=0)[0]
+
+
+@override("compress")
+def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Array:
+    """Return the entries, or slices along an axis, for which the condition holds."""
+    refuse_out("compress", out)
+    return along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
+
+
+METHODS["compress"] = lambda self, condition, axis=None, out=None: compress(condition, self, axis, out)
+
+
+@override("extract")
+def extract(condition: Any, arr: Array) -> Array:
+    """Return the entries at which the condition holds, in a row."""
+    return np.ravel(arr)[np.nonzero(np.ravel(bare(condition)))[0]]
+
+
+@override("delete")
+def delete(arr: Array, obj: Any, axis: Any = None) -> Array:
+    """Return the array without the entries, or the slices along an axis, at the indices."""
+    return along(arr, axis, np.delete(np.arange(_length(arr, axis)), bare(obj)))
+
+
+@override("resize")
+def resize(a: Array, new_shape: Any) -> Array:
+    """Return the entries, again from the start if they are too few, in a new shape."""
+    if a.size == 0:
+        return np.resize(bare(a), new_shape)
+    return a.reshape(-1)[np.resize(np.arange(a.size), new_shape)]

@@ -1,0 +1,238 @@
+"""Arrays made of several, and several of one: joining, inserting, splitting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, declare
+from .indexing import along
+from .plain import bare, override, refuse_out, tensors
+
+
+def _concatenate(*arrays: Array, axis: Any = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
+
+
+def _concatenate_vjp(
+    g: Array, out: Array, *arrays: Array, axis: Any = 0, dtype: Any = None, casting: Any = "same_kind"
+) -> Any:
+    if axis is None:
+        ends = np.cumsum([np.size(x) for x in arrays])
+        return [g[end - np.size(x) : end].reshape(np.shape(x)) for x, end in zip(arrays, ends, strict=True)]
+    before = (slice(None),) * (axis % g.ndim)
+    ends = np.cumsum([x.shape[axis] for x in arrays])
+    return [g[(*before, slice(end - x.shape[axis], end))] for x, end in zip(arrays, ends, strict=True)]
+
+
+def _stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
+
+
+def _stack_vjp(g: Array, out: Array, *arrays: Array, axis: int = 0, **how: Any) -> Any:
+    before = (slice(None),) * (axis % g.ndim)
+    return [g[(*before, i)] for i in range(len(arrays))]
+
+
+# fmt: off
+concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+
+stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+# fmt: on
+
+
+# -- joining
+
+
+def _given(dtype: Any, casting: Any) -> dict[str, Any]:
+    """Return the two as metadata, which a drawing shows, only if they say anything."""
+    return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
+
+
+@override("concatenate", "concat")
+def _join(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    refuse_out("concatenate", out)
+    return concatenate(*arrays, axis=axis, **_given(dtype, casting))
+
+
+@override("stack")
+def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    refuse_out("stack", out)
+    return stack(*arrays, axis=axis, **_given(dtype, casting))
+
+
+def _at_least(ndim: int, arrays: Any) -> list[Array]:
+    """Return arrays with at least so many axes."""
+    widen = {1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[ndim]
+    return [widen(x) for x in arrays]
+
+
+@override("vstack")
+def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    """Return the arrays one below the other."""
+    return concatenate(*_at_least(2, tup), axis=0, **_given(dtype, casting))
+
+
+@override("hstack")
+def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
+    """Return the arrays side by side."""
+    arrays = _at_least(1, tup)
+    axis = 0 if arrays and arrays[0].ndim == 1 else 1
+    return concatenate(*arrays, axis=axis, **_given(dtype, casting))
+
+
+@override("dstack")
+def dstack(tup: Any) -> Array:
+    """Return the arrays one behind the other, along the third axis."""
+    return concatenate(*_at_least(3, tup), axis=2)
+
+
+@override("column_stack")
+def column_stack(tup: Any) -> Array:
+    """Return a matrix with the arrays for columns."""
+    columns = [x if np.ndim(x) > 1 else np.reshape(x, (-1, 1)) for x in tup]
+    return concatenate(*columns, axis=1)
+
+
+@override("block")
+def block(arrays: Any) -> Array:
+    """Return the array that nested lists of blocks make up."""
+    ndim = np.block(bare(arrays)).ndim  # and complains of lists of unequal depth
+    depth = _depth(arrays)
+
+    def build(part: Any, level: int) -> Array:
+        if level < depth:
+            return concatenate(*(build(p, level + 1) for p in part), axis=level - depth)
+        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
+
+    return build(arrays, 0)
+
+
+def _depth(nest: Any) -> int:
+    return 1 + _depth(nest[0]) if isinstance(nest, list) else 0
+
+
+@override("append")
+def append(arr: Array, values: Array, axis: Any = None) -> Array:
+    """Return the values after the array, along an axis or in a row."""
+    if axis is None:
+        arr, values, axis = np.ravel(arr), np.ravel(values), 0
+    return np.concatenate((arr, values), axis=axis)
+
+
+@override("insert")
+def insert(arr: Array, obj: Any, values: Array, axis: Any = None) -> Array:
+    """Return the array with values, cast to its dtype, put in before the indices."""
+    n, m = np.size(arr), np.size(values)
+    places, others = np.arange(n).reshape(np.shape(arr)), np.arange(n, n + m).reshape(np.shape(values))
+    source = np.insert(places, bare(obj), others, axis)  # where each entry of the result comes from
+    dtype = np.result_type(arr)
+    return np.concatenate((np.ravel(arr), np.ravel(values)), dtype=dtype, casting="unsafe")[source]
+
+
+def array(value: Any, dtype: Any = None) -> Array:
+    r"""Return nested lists of Tensors and numbers as one Tensor, which np.array cannot, since NumPy does not ask us.
+
+    .. math:: out = [x_1, \dots, x_n]
+
+    Args:
+        value: a number, an array, a Tensor, or lists and tuples of them, all of one shape at each level.
+        dtype: of the result; by default what NumPy makes of the parts, where Python numbers give way to arrays.
+
+    Returns:
+        A Tensor through which gradients flow to every Tensor inside; an ndarray if there is none.
+
+    Raises:
+        ValueError: the parts of a list have different shapes.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor(2.0)
+        >>> y = array([[x, 1], [0, x * x]]); y.sum().backward()
+        >>> print(y.data.tolist(), x.grad)
+        [[2.0, 1.0], [0.0, 4.0]] 5.0
+    """
+    if not tensors(value):
+        return np.array(value, dtype=dtype)
+    if dtype is None:
+        dtype = np.result_type(*_dtypes(value))
+    return _build(value, dtype).astype(dtype)
+
+
+def _build(value: Any, dtype: Any) -> Array:
+    if not isinstance(value, (list, tuple)):
+        return value
+    if not tensors(value):
+        return np.array(value, dtype=dtype)
+    parts = [_build(part, dtype) for part in value]
+    shapes = [np.shape(part) for part in parts]
+    if len(set(shapes)) > 1:
+        other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+        raise ValueError(
+            f"tinygrad_nn.array needs parts of one shape in each list; part 0 has shape {shapes[0]}, part {other} has "
+            f"{shapes[other]}. Parts of different lengths join with np.concatenate([...])."
+        )
+    return stack(*parts, dtype=dtype, casting="unsafe")
+
+
+def _dtypes(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _dtypes(part)
+    else:
+        yield value if isinstance(value, (bool, int, float, complex)) else np.result_type(value)
+
+
+@override("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
+def _array_like(value: Any, dtype: Any = None, *, ndmin: int = 0, **layout: Any) -> Array:
+    """Run in place of ``np.array(..., like=t)``."""
+    made = array(value, dtype)
+    return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape)
+
+
+# -- splitting
+
+
+def _splitting(name: str, axis_of: Callable[[int], int] | None) -> None:
+    """Let a NumPy function that splits say where; it splits the numbers of the positions."""
+    function = getattr(np, name)
+    cut = np.array_split if name == "array_split" else np.split
+
+    def answer(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+        if axis_of is not None:
+            function(bare(ary), indices_or_sections)  # complains of too few axes
+            axis = axis_of(ary.ndim)
+        pieces = cut(np.arange(ary.shape[axis]), indices_or_sections)
+        return [along(ary, axis, slice(p[0], p[-1] + 1) if len(p) else slice(0)) for p in pieces]
+
+    answer.__name__ = name
+    override(name)(answer)
+
+
+_splitting("array_split", None)
+_splitting("split", None)
+_splitting("hsplit", lambda ndim: 0 if ndim == 1 else 1)
+_splitting("vsplit", lambda ndim: 0)
+_splitting("dsplit", lambda ndim: 2)
+
+
+@override("unstack")
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """Return the slices along an axis, each without it."""
+    return tuple(along(x, axis, i) for i in range(x.shape[axis]))
+
+
+@override("apply_along_axis")
+def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: Any, **kwargs: Any) -> Array:
+    """Return what a function makes of each one-dimensional slice along an axis; it is given Tensors."""
+    axis = np.lib.array_utils.normalize_axis_index(axis, arr.ndim)
+    slices = np.moveaxis(arr, axis, -1)
+    others = slices.shape[:-1]
+    if 0 in others:
+        raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
+    results = [array(func1d(slices[i], *args, **kwargs)) for i in np.ndindex(*others)]
+    inner = results[0].shape
+    joined = np.stack(results).reshape(*others, *inner)
+    return np.moveaxis(joined, range(len(others), joined.ndim), range(axis, axis + len(inner)))

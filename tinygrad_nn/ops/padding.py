@@ -1,0 +1,138 @@
+"""np.pad in all of its modes: axis by axis, from slices and joins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array
+from .indexing import along, put
+from .joining import array as array_of
+from .plain import bare, override
+
+_NO_FUNCTION = (
+    "np.pad of a Tensor takes no function as mode, since it would write into an array. Use one of NumPy's named modes, "
+    "or join the parts with np.concatenate."
+)
+
+
+@override("pad")
+def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Array:
+    """Return the array with more entries on each side; those that mode "empty" leaves undefined are 0."""
+    if callable(mode):
+        raise NotImplementedError(_NO_FUNCTION)
+    ndim = array.ndim
+    np.pad(np.zeros((1,) * ndim), 0, mode, **{key: _probe(key, value) for key, value in kwargs.items()})
+    widths = _widths(pad_width, ndim)
+    if array.size == 0 and mode not in ("constant", "empty"):
+        np.pad(bare(array), widths, mode)  # complains of what cannot be extended
+        return _with_zeros(array, widths)
+    if mode == "empty" or (mode == "constant" and _is_zero(kwargs.get("constant_values", 0))):
+        return _with_zeros(array, widths)
+    options = next(iter(kwargs.values()), None)
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            array = _BY_MODE[mode](array, axis, (before, after), _pair(options, axis, ndim), mode)
+    return array
+
+
+def _probe(key: str, value: Any) -> Any:
+    """Return an option with which NumPy, padding by nothing, complains of unknown modes, keywords and shapes."""
+    return None if key == "stat_length" else bare(value)
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value == 0
+
+
+def _widths(pad_width: Any, ndim: int) -> list[list[int]]:
+    """Return how many entries to add before and after, per axis."""
+    if isinstance(pad_width, dict):
+        pairs: list[Any] = [(0, 0)] * ndim
+        for axis, width in pad_width.items():
+            pairs[axis] = width if isinstance(width, tuple) else (width, width)
+        pad_width = pairs
+    np.pad(np.zeros((0,) * ndim), pad_width)  # complains of fractions and negative numbers
+    return np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()  # type: ignore[no-any-return]
+
+
+def _with_zeros(x: Array, widths: list[list[int]]) -> Array:
+    inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))
+    return put(x, index=inner, shape=tuple(b + n + a for (b, a), n in zip(widths, x.shape, strict=True)))
+
+
+def _pair(options: Any, axis: int, ndim: int) -> tuple[Any, Any]:
+    """Return an option's values before and after, on one axis."""
+    if options is None or isinstance(options, str):
+        return options, options
+    pairs = np.broadcast_to(array_of(options), (ndim, 2))
+    return pairs[axis, 0], pairs[axis, 1]
+
+
+def _join(x: Array, axis: int, before: Array, after: Array) -> Array:
+    return np.concatenate((before, x, after), axis=axis, dtype=x.dtype, casting="unsafe")
+
+
+def _spread(value: Array, x: Array, axis: int, width: int) -> Array:
+    """Return a value in a block as x, of the width along the axis."""
+    return np.broadcast_to(value, (*x.shape[:axis], width, *x.shape[axis + 1 :]))
+
+
+def _gathered(x: Array, axis: int, widths: Any, options: Any, mode: Any) -> Array:
+    """Edge, wrap and even reflections: every new entry is a copy of an old one."""
+    return along(x, axis, np.pad(np.arange(x.shape[axis]), widths, mode))
+
+
+def _reflected(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
+    """An odd reflection is turned about the edge by half a circle; longer ones are reflected again."""
+    n = x.shape[axis]
+    if options[0] != "odd" or n == 1:
+        return _gathered(x, axis, widths, options, mode)
+    before, after = widths
+    edge = int(mode != "symmetric")  # how many entries at the edge are not reflected themselves
+    while before > 0 or after > 0:
+        length = x.shape[axis]
+        whole = (length - edge) // (n - edge) * (n - edge)
+        b, a = min(whole, before), min(whole, after)
+        first, last = along(x, axis, slice(0, 1)), along(x, axis, slice(length - 1, length))
+        left = 2 * first - np.flip(along(x, axis, slice(edge, edge + b)), axis)
+        right = 2 * last - np.flip(along(x, axis, slice(length - edge - a, length - edge)), axis)
+        x = _join(x, axis, left, right)
+        before, after = before - b, after - a
+    return x
+
+
+def _constant(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
+    return _join(x, axis, *(_spread(value, x, axis, width) for value, width in zip(options, widths, strict=True)))
+
+
+def _ramp(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
+    n = x.shape[axis]
+    ends = (0, 0) if options[0] is None else options
+    edges = along(x, axis, 0), along(x, axis, n - 1)
+    left, right = (
+        np.linspace(end, edge, width, endpoint=False, dtype=x.dtype, axis=axis)
+        for end, edge, width in zip(ends, edges, widths, strict=True)
+    )
+    return _join(x, axis, left, np.flip(right, axis))
+
+
+def _statistic(x: Array, axis: int, widths: Any, options: Any, mode: str) -> Array:
+    """Mean, median, largest and smallest of the entries next to the edge."""
+    n = x.shape[axis]
+    statistic: Any = {"mean": np.mean, "median": np.median, "maximum": np.max, "minimum": np.min}[mode]
+    lengths = [n if option is None else min(n, int(option)) for option in options]
+    if 0 in lengths and mode in ("maximum", "minimum"):
+        raise ValueError("stat_length of 0 yields no value for padding")
+    parts = along(x, axis, slice(0, lengths[0])), along(x, axis, slice(n - lengths[1], n))
+    values = [statistic(part, axis=axis, keepdims=True) for part in parts]
+    if x.dtype.kind in "iu":
+        values = [np.rint(bare(value)) for value in values]
+    return _join(x, axis, *(_spread(value, x, axis, width) for value, width in zip(values, widths, strict=True)))
+
+
+_BY_MODE = {
+    "constant": _constant, "edge": _gathered, "wrap": _gathered, "reflect": _reflected, "symmetric": _reflected,
+    "linear_ramp": _ramp, "mean": _statistic, "median": _statistic, "maximum": _statistic, "minimum": _statistic,
+}  # fmt: skip

@@ -1,0 +1,330 @@
+"""Sequences along an axis: running sums and products, sorting, convolution, polynomials, windows.
+
+The adjoints are sequences themselves: a running sum from the other end, the order undone, a convolution with the
+other argument reversed, windows added up where they overlap.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..primitive import OVERRIDES, REGISTRY, Array, declare
+from .plain import override, refuse_out
+from .reduce import conj, exclusive
+
+_windows = np.lib.stride_tricks.sliding_window_view
+
+
+def along(axis: int, part: Any) -> tuple[Any, ...]:
+    """Return the index that takes a part of one axis (not negative) and all of the others."""
+    return (slice(None),) * axis + (part,)
+
+
+def _line(x: Array, axis: int | None) -> tuple[Array, int]:
+    """Return the array and the axis that a running sum goes along; without an axis it is flattened first."""
+    return (x.reshape(-1), 0) if axis is None or x.ndim == 0 else (x, axis % x.ndim)
+
+
+def recur(g: Array, a: Array) -> Array:
+    """Return the s with s_i = g_i + a_i s_{i+1} along the last axis, where a is one entry shorter than g.
+
+    Each round doubles how far entries see ahead, so there are log2(n) of them; nothing is divided or subtracted.
+    """
+    n, step = g.shape[-1], 1
+    while step < n:
+        g = np.concatenate([g[..., :-step] + a * g[..., step:], g[..., -step:]], axis=-1)
+        a = a[..., :-step] * a[..., step:]
+        step *= 2
+    return g
+
+
+# -- Running sums, products, extremes
+
+
+def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    """Return the sums of all entries up to each one."""
+    return x.cumsum(axis, dtype)
+
+
+def _cumprod(x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    """Return the products of all entries up to each one; the gradient is right with any number of zeros."""
+    return x.cumprod(axis, dtype)
+
+
+def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    g, axis = _line(g, axis)
+    back = along(axis, slice(None, None, -1))
+    return g[back].cumsum(axis=axis)[back].reshape(x.shape)
+
+
+def _cumprod_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    (line, axis), g = _line(x, axis), g if axis is not None else g.reshape(-1)
+    line, g = line.swapaxes(axis, -1), g.swapaxes(axis, -1)
+    return (exclusive(line) * recur(g, line[..., 1:])).swapaxes(axis, -1).reshape(x.shape)
+
+
+def _cummax(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the largest of all entries up to each one; equal ones share the gradient evenly."""
+    return np.maximum.accumulate(x, axis, dtype)
+
+
+def _cummin(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the smallest of all entries up to each one; equal ones share the gradient evenly."""
+    return np.minimum.accumulate(x, axis, dtype)
+
+
+def _logcumsumexp(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the logarithms of the sums of the exponentials of all entries up to each one, without overflow."""
+    return np.logaddexp.accumulate(x, axis, dtype)
+
+
+def _same(x: Array, y: Array) -> Any:
+    return np.equal(x, y) | (np.isnan(x) & np.isnan(y))
+
+
+def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
+    won = _same(x, out)
+    going_on = _same(out[..., 1:], out[..., :-1])  # the same value as before
+    ties = recur(won[..., ::-1].astype(g.dtype), going_on[..., ::-1])[..., ::-1]  # entries so far that have it
+    return np.where(won, recur(g / ties, going_on), 0).swapaxes(axis, -1)
+
+
+def _logcumsumexp_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
+    return (np.exp(x - out) * recur(g, np.exp(out[..., :-1] - out[..., 1:]))).swapaxes(axis, -1)
+
+
+# -- Order
+
+
+def _order(x: Array, axis: Any, kind: Any, order: Any, stable: Any) -> Any:
+    """Return where each entry of the sorted array comes from; equal entries keep their order if not told otherwise."""
+    if stable is None:
+        return np.argsort(x, axis, kind or "stable", order)
+    return np.argsort(x, axis, kind, order, stable=stable)
+
+
+def _sorted(x: Array, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """Return the entries in increasing order along an axis; equal ones keep their order, and so their gradients."""
+    places = _order(x, axis, kind, order, stable)
+    return np.take_along_axis(x, places, axis), {"places": places}
+
+
+def _partitioned(x: Array, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> Any:
+    """Return the entries such that the k-th is where sorting puts it, none before it larger, none after it smaller."""
+    places = np.argpartition(x, kth, axis, kind, order)
+    return np.take_along_axis(x, places, axis), {"places": places}
+
+
+def _unsort(g: Array, out: Array, x: Array, *, places: Any, axis: int = -1, **options: Any) -> Array:
+    return rearrange(g, places=np.argsort(places, axis), axis=axis)
+
+
+def _rearrange(x: Array, places: Any, axis: int) -> Array:
+    return np.take_along_axis(x, places, axis)
+
+
+# -- Convolution and polynomials
+
+
+def _convolve(a: Array, v: Array, mode: Any = "full") -> Array:
+    return np.convolve(a, v, mode)
+
+
+def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
+    return np.correlate(a, v, mode)
+
+
+def _full(g: Array, n: int, m: int, mode: str, correlating: bool = False) -> Array:
+    """Return the cotangent of a convolution of n and m entries in mode "full", of which other modes are a part."""
+    short = n if n < m else m
+    start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}[str(mode)[0]]
+    if correlating and n < m:  # NumPy swaps the two and reverses the result
+        start = n + m - 1 - start - g.shape[0]
+    return REGISTRY["put"](g, index=slice(start, start + g.shape[0]), shape=(n + m - 1,))
+
+
+def _reversed(x: Array) -> Array:
+    return np.reshape(x, -1)[::-1]
+
+
+def _convolve_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
+    return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(v), "valid")
+
+
+def _convolve_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
+    return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(a), "valid")
+
+
+def _correlate_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
+    return np.convolve(_full(g, np.size(a), np.size(v), mode, True), conj(np.reshape(v, -1)), "valid")
+
+
+def _correlate_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
+    return conj(np.convolve(_full(g, np.size(a), np.size(v), mode, True), _reversed(a), "valid")[::-1])
+
+
+def _polyval(p: Array, x: Array) -> Array:
+    if np.ndim(p) != 1:
+        raise ValueError(f"np.polyval of a Tensor needs coefficients of one axis; they have shape {np.shape(p)}.")
+    return np.polyval(p, x)
+
+
+def _polyval_vjp_p(g: Array, out: Array, p: Array, x: Array) -> Array:
+    return g.reshape(-1) @ np.vander(np.reshape(x, -1), len(p))
+
+
+def _polyval_vjp_x(g: Array, out: Array, p: Array, x: Array) -> Array:
+    return g * np.polyval(p[:-1] * np.arange(len(p) - 1, 0, -1, dtype=p.dtype), x)
+
+
+def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    return np.vander(x, N, increasing)
+
+
+def _vander_vjp(g: Array, out: Array, x: Array, N: int | None = None, increasing: bool = False) -> Array:
+    powers = np.arange(1, out.shape[1] or 1, dtype=x.dtype)  # those whose derivative is not zero
+    g = g[:, 1:] * powers if increasing else g[:, :-1] * powers[::-1]
+    return (g * np.vander(x, len(powers), increasing)).sum(axis=1)
+
+
+# -- Windows
+
+
+def _window(x: Array, n: int, axis: int) -> Array:
+    """Return the windows of n entries along an axis, which are added as a last axis."""
+    return _windows(x, n, axis)
+
+
+def _overlap_add(x: Array, axis: int) -> Array:
+    """Return the sum of windows (the last axis) that start one entry apart along another axis."""
+    starts, n = x.shape[axis], x.shape[-1]
+    out = np.zeros((*x.shape[:axis], starts + n - 1, *x.shape[axis + 1 : -1]), x.dtype)
+    if n <= starts:
+        for j in range(n):
+            out[along(axis, slice(j, j + starts))] += x[..., j]
+    else:
+        x = np.moveaxis(x, -1, axis + 1)
+        for i in range(starts):
+            out[along(axis, slice(i, i + n))] += x[along(axis, i)]
+    return out
+
+
+# fmt: off
+cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
+    (_cumsum_vjp,        r"\sum_{i \ge j} g_i"),
+    numpy=np.cumsum)
+
+cumprod = declare(_cumprod, r"y_i = \prod_{j \le i} x_j",
+    (_cumprod_vjp,       r"\sum_{i \ge j} g_i \prod_{k \le i, k \ne j} x_k"),
+    numpy=np.cumprod)
+
+cummax = declare(_cummax, r"y_i = \max_{j \le i} x_j",
+    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
+    kinks="ties share evenly")
+
+cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
+    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
+    kinks="ties share evenly")
+
+logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
+    (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"))
+
+sorted_along = declare(_sorted, r"x_\pi, \text{ increasing}",
+    (_unsort,            r"g_{\pi^{-1}}"),
+    name="sorted", saves={"places": lambda x, axis=-1, kind=None, order=None, stable=None: _order(
+        x, axis, kind, order, stable)}, kinks="equal entries keep their order")
+
+partitioned = declare(_partitioned, r"x_\pi",
+    (lambda g, out, x, kth, **options: _unsort(g, out, x, **options), r"g_{\pi^{-1}}"),
+    saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
+        x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
+
+rearrange = declare(_rearrange, r"x_\pi",
+    (lambda g, out, x, places, axis: REGISTRY["rearrange"](g, places=np.argsort(places, axis), axis=axis),
+                         r"g_{\pi^{-1}}"))
+
+convolve = declare(_convolve, r"x * y",
+    (_convolve_vjp_a,    r"g * y_{-i}"),
+    (_convolve_vjp_v,    r"g * x_{-i}"),
+    numpy=np.convolve)
+
+correlate = declare(_correlate, r"x * \bar y_{-i}",
+    (_correlate_vjp_a,   r"g * \bar y"),
+    (_correlate_vjp_v,   r"\overline{(g * x_{-i})_{-i}}"),
+    numpy=np.correlate)
+
+polyval = declare(_polyval, r"\sum_k x_k \, y^{n - k}",
+    (_polyval_vjp_p,     r"\sum g \, y^{n - k}"),
+    (_polyval_vjp_x,     r"g \sum_k (n - k) \, x_k \, y^{n - k - 1}"),
+    numpy=np.polyval)
+
+vander = declare(_vander, r"x_i^k",
+    (_vander_vjp,        r"\sum_k g_{ik} \, k \, x_i^{k - 1}"),
+    numpy=np.vander)
+
+window = declare(_window, r"y_{ij} = x_{i+j}",
+    (lambda g, out, x, n, axis: REGISTRY["overlap_add"](g, axis=axis), r"\sum_{i + j = k} g_{ij}"))
+
+overlap_add = declare(_overlap_add, r"y_k = \sum_{i + j = k} x_{ij}",
+    (lambda g, out, x, axis: window(g, n=x.shape[-1], axis=axis), r"g_{i+j}"))
+# fmt: on
+
+
+# -- Compositions
+
+
+@override("sort")
+def _sort(a: Array, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Array:
+    """Return np.sort of a Tensor."""
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return sorted_along(a, axis=axis, kind=kind, order=order, stable=stable)
+
+
+@override("partition")
+def _partition(a: Array, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None) -> Array:
+    """Return np.partition of a Tensor."""
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return partitioned(a, kth=kth, axis=axis, kind=kind, order=order)
+
+
+def _cumulative(running: Any, first: Any) -> Any:
+    def cumulative(
+        x: Array, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+    ) -> Array:
+        refuse_out(f"cumulative_{running.name[3:]}", out)
+        if axis is None and x.ndim > 1:
+            raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+        total = running(x, axis=axis, dtype=dtype)
+        if not include_initial:
+            return total
+        axis = (axis or 0) % total.ndim
+        return np.concatenate([first(total[along(axis, slice(0, 1))]), total], axis=axis)
+
+    return cumulative
+
+
+override("cumulative_sum")(_cumulative(cumsum, np.zeros_like))
+override("cumulative_prod")(_cumulative(cumprod, np.ones_like))
+
+
+def _sliding_window_view(
+    x: Array, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Array:
+    """Return np.lib.stride_tricks.sliding_window_view of a Tensor: one `window` after another."""
+    if writeable:
+        raise TypeError("windows of a Tensor are not writeable: its graph would not know of what is written.")
+    lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
+    if len(lengths) != len(axes):
+        raise ValueError(f"sliding_window_view got {len(lengths)} lengths of windows for {len(axes)} axes.")
+    for n, a in zip(lengths, axes, strict=True):
+        x = window(x, n=n, axis=a)
+    return x
+
+
+OVERRIDES[_windows] = _sliding_window_view

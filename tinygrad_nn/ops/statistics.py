@@ -1,0 +1,317 @@
+"""Order statistics, and reductions that leave NaN out.
+
+A quantile is read off the sorted entries: it is linear in them, so its gradient goes to the one or two entries that it
+lies on or between, of equal entries to those that a stable sort puts there. In q it is linear between two entries.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..primitive import Array, Primitive, declare
+from . import reduce
+from .plain import bare, is_tensor, override, refuse_out
+from .sequence import sorted_along
+
+# -- Reductions that leave NaN out: NumPy's values and warnings, the rules of `reduce` under a mask
+
+
+def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., Any]:
+    """Return a NumPy function as a forward with the metadata of another reduction."""
+
+    def forward(x: Array, axis: Any = None, **options: Any) -> Array:
+        return function(x, axis, **options)
+
+    forward.__name__ = function.__name__
+    forward.__doc__ = f"Return `{like.name}` of the entries that are not NaN."
+    forward.__signature__ = inspect.signature(like.forward)  # type: ignore[attr-defined]
+    return forward
+
+
+def _numbers(x: Array, where: Any = None) -> Any:
+    """Return the mask of what is not NaN, within another mask if there is one."""
+    mask = np.logical_not(np.isnan(x))
+    return mask if where is None else mask & where
+
+
+def _of_numbers(like: Primitive) -> Callable[..., Any]:
+    """Return the rule of a reduction under the mask of what is not NaN."""
+    rule: Any = like.vjps[0]
+    return lambda g, out, x, where=None, **options: rule(g, out, x, where=_numbers(x, where), **options)
+
+
+def _nanextreme_vjp(g: Array, out: Array, x: Array, axis: Any = None, **options: Any) -> Array:
+    best = reduce.kept(out, x, axis)
+    return reduce.among((x != best) & np.logical_not(np.isnan(best)), g, best, x, axis, **options)
+
+
+# fmt: off
+nansum = declare(_skipping(np.nansum, reduce.sum), r"\sum_{x_i \in \mathbb R} x_i",
+    (_of_numbers(reduce.sum),   r"g \, [x_i \in \mathbb R]"),
+    numpy=np.nansum, kinks="at NaN the slope is 0")
+
+nanprod = declare(_skipping(np.nanprod, reduce.prod), r"\prod_{x_i \in \mathbb R} x_i",
+    (_of_numbers(reduce.prod),  r"g \, [x_i \in \mathbb R] \prod_{j \ne i} x_j"),
+    numpy=np.nanprod, kinks="at NaN the slope is 0")
+
+nanmean = declare(_skipping(np.nanmean, reduce.mean), r"\frac{1}{n} \sum_{x_i \in \mathbb R} x_i",
+    (_of_numbers(reduce.mean),  r"\frac{g}{n} [x_i \in \mathbb R]"),
+    numpy=np.nanmean, kinks="at NaN the slope is 0")
+
+nanmax = declare(_skipping(np.nanmax, reduce.max), r"\max_{x_i \in \mathbb R} x_i",
+    (_nanextreme_vjp,           r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
+    numpy=np.nanmax, kinks="ties share evenly; at NaN the slope is 0, but where all are NaN they share evenly")
+
+nanmin = declare(_skipping(np.nanmin, reduce.min), r"\min_{x_i \in \mathbb R} x_i",
+    (_nanextreme_vjp,           r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
+    numpy=np.nanmin, kinks="ties share evenly; at NaN the slope is 0, but where all are NaN they share evenly")
+
+nanvar = declare(_skipping(np.nanvar, reduce.var),
+    r"\frac{1}{n - \mathrm{ddof}} \sum_{x_i \in \mathbb R} |x_i - \bar x|^2",
+    (_of_numbers(reduce.var),   r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x) [x_i \in \mathbb R]"),
+    kinks="at NaN the slope is 0")
+
+nanstd = declare(_skipping(np.nanstd, reduce.std),
+    r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_{x_i \in \mathbb R} |x_i - \bar x|^2}",
+    (_of_numbers(reduce.std),   r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out} [x_i \in \mathbb R]"),
+    kinks="at NaN the slope is 0; at 0 it is 0 too")
+# fmt: on
+
+
+@override("nanvar")
+def _nanvariance(x: Array, *args: Any, mean: Any = None, where: Any = None, **options: Any) -> Array:
+    """Return np.nanvar of a Tensor."""
+    if mean is None:
+        return nanvar(x, *args, **options, **reduce.given(where=where))
+    return reduce.var_about(x, mean, *args, where=_numbers(x, where), **options)
+
+
+@override("nanstd")
+def _nandeviation(x: Array, *args: Any, mean: Any = None, where: Any = None, **options: Any) -> Array:
+    """Return np.nanstd of a Tensor."""
+    if mean is None:
+        return nanstd(x, *args, **options, **reduce.given(where=where))
+    return np.sqrt(reduce.var_about(x, mean, *args, where=_numbers(x, where), **options))
+
+
+# -- Quantiles
+
+# For a method that interpolates, the place of a quantile among n sorted entries is n q + α + q (1 - α - β) - 1.
+_PLOTTING_POSITIONS = {
+    "interpolated_inverted_cdf": (0, 1),
+    "hazen": (0.5, 0.5),
+    "weibull": (0, 0),
+    "linear": (1, 1),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+
+
+def _after(place: Any, keep: Any) -> Any:
+    """Return the place itself where `keep` says so, else the next whole one."""
+    return np.floor(place) + np.where(keep, 0, 1)
+
+
+def _weighted(low: Any, high: Any, weight: Any, place: Any) -> tuple[Any, Any, Any]:
+    return low, high, np.full(np.shape(place), weight, dtype=place.dtype)
+
+
+# Methods that step from entry to entry or half-way: from n and q to the two places, and the weight of the second.
+_STEPS: dict[str, Callable[[Any, Any], tuple[Any, Any, Any]]] = {
+    "lower": lambda n, q: (np.floor((n - 1) * q), None, None),
+    "higher": lambda n, q: (np.ceil((n - 1) * q), None, None),
+    "nearest": lambda n, q: (np.round((n - 1) * q), None, None),
+    "midpoint": lambda n, q: _weighted(np.floor((n - 1) * q), np.ceil((n - 1) * q), 0.5, 0.5 * ((n - 1) * q)),
+    "inverted_cdf": lambda n, q: (_after(n * q - 1, (n * q - 1) % 1 == 0), None, None),
+    "averaged_inverted_cdf": lambda n, q: _weighted(
+        np.floor(n * q - 1), np.floor(n * q - 1) + 1, np.where((n * q - 1) % 1 == 0, 0.5, 1), n * q - 1),
+    "closest_observation": lambda n, q: (
+        _after(n * q - 1.5, ((n * q - 1.5) % 1 == 0) & (np.floor(n * q - 1.5) % 2 == 1)), None, None),
+}  # fmt: skip
+
+
+def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
+    """Return the two sorted entries that a quantile lies between and the weight of the second, or the one."""
+    if method in _STEPS:
+        low, high, weight = _STEPS[method](n, bare(q))
+    elif method in _PLOTTING_POSITIONS:
+        alpha, beta = _PLOTTING_POSITIONS[method]
+        place = (n - 1) * q if method == "linear" else n * q + (alpha + q * (1 - alpha - beta)) - 1
+        low = np.floor(bare(place))
+        high, weight = (None, None) if method == "linear" and place.dtype.kind in "iu" else (low + 1, place - low)
+    else:
+        known = ", ".join(sorted({*_STEPS, *_PLOTTING_POSITIONS}))
+        raise ValueError(f"{method!r} is not a method of np.quantile; the methods are {known}.")
+    low, high = (None if p is None else np.clip(p, 0, np.maximum(n - 1, 0)).astype(np.intp) for p in (low, high))
+    return low, high, weight
+
+
+def _between(low: Array, high: Array, weight: Array) -> Array:
+    """Return low + weight (high - low), computed from the nearer end as NumPy does."""
+    step = high - low
+    near = bare(weight) >= 0.5
+    return np.where(near, high - step * (1 - weight), low + step * weight)
+
+
+def _checked(axis: Any, ndim: int) -> Any:
+    """Return axes as a tuple, all of which there are."""
+    return axis if axis is None else normalize_axis_tuple(axis, ndim)
+
+
+def _take(entries: Array, places: Any) -> Array:
+    """Return the entries at places of their own in each line: of (..., n) and (m,) or (..., m) it makes (..., m)."""
+    if places.ndim == 1:
+        return entries[..., places]
+    grid = np.ix_(*(np.arange(n) for n in (*entries.shape[:-1], 1)))[:-1]
+    return entries[(*grid, places)]
+
+
+def _arranged(found: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[int, ...]) -> Array:
+    """Return quantiles (rest, m) in the shape NumPy gives them: the axes of q, then those left of x."""
+    axes = reduce.axes_of(axis, x.ndim)
+    rest = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
+    if q_shape:
+        found = found.transpose((found.ndim - 1, *range(found.ndim - 1)))
+    return found.reshape((*q_shape, *rest))
+
+
+def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
+    """Return for each q the first sorted entry at which the weights add up to that part of their sum."""
+    sums = np.take_along_axis(weights, order, axis=-1).cumsum(axis=-1, dtype=np.float64)
+    if not np.all(sums[..., -1] > 0) or not np.all(np.isfinite(sums)):
+        raise ValueError("Weights included NaN, inf or were all zero.")
+    parts = sums / sums[..., -1:]
+    reached = (parts[..., None, :] < q[:, None]) | (parts[..., None, :] == 0)
+    return np.minimum(reached.sum(axis=-1), order.shape[-1] - 1)
+
+
+def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
+    """Return weights of the shape of x, or of its reduced axes, as lines."""
+    w = np.asarray(bare(weights))
+    if np.any(w < 0):
+        raise ValueError("Weights must be non-negative.")
+    if w.shape != x.shape:
+        axes = reduce.axes_of(axis, x.ndim)
+        if axis is None or w.shape != tuple(x.shape[a] for a in axes):
+            raise ValueError("np.quantile needs weights of the shape of a, or of its reduced axes in their order.")
+        w = w.transpose(np.argsort(axes)).reshape(tuple(n if a in axes else 1 for a, n in enumerate(x.shape)))
+    return reduce.lines(np.broadcast_to(w, x.shape), axis)
+
+
+def _quantile_of(
+    x: Any, q: Any, axis: Any, method: str, keepdims: bool, weights: Any = None, skip: bool = False
+) -> Array:
+    """Return quantiles of a Tensor, or of an array where q is one; with `skip` of the entries that are not NaN."""
+    x = x if is_tensor(x) else np.asarray(x)
+    axis = _checked(axis, x.ndim)
+    if x.dtype.kind == "c":
+        raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
+    q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if isinstance(q, (int, float)) else None)
+    if not np.all((bare(q) >= 0) & (bare(q) <= 1)):
+        raise ValueError("Quantiles must be in the range [0, 1]")
+    entries = reduce.lines(x, axis)  # (rest, n)
+    ordered = sorted_along(entries)
+    missing = np.isnan(bare(ordered))
+    flat = q.reshape(-1)  # (m,)
+    n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True, dtype=flat.dtype) if skip else entries.shape[-1]
+    if weights is None:
+        low, high, weight = _places(method, n, flat)
+        found = _take(ordered, low)
+        if high is not None:
+            found = _between(found, _take(ordered, high), weight)
+    elif method != "inverted_cdf":
+        raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
+    else:
+        order = np.argsort(bare(entries), axis=-1, kind="stable")
+        lines = _weights_like(x, weights, axis)
+        lines = np.where(np.isnan(bare(entries)), 0, lines) if skip else lines
+        found = _take(ordered, _weighted_places(order, lines, bare(flat)))
+    found = _mark_missing(found, missing, skip)
+    return _arranged(found, x, axis, keepdims, q.shape)
+
+
+def _mark_missing(found: Array, missing: Any, skip: bool) -> Array:
+    """Return NaN, with slope 0, where an entry is NaN, or with `skip` where all are."""
+    if not missing[..., -1:].any():  # NaN sorts to the end
+        return found
+    gone = missing.all(axis=-1, keepdims=True) if skip else missing[..., -1:]
+    if skip and gone.any():
+        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)
+    return np.where(gone, np.nan, found)
+
+
+@override("quantile")
+def _quantile(
+    a: Array, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: Any = None,
+) -> Array:  # fmt: skip
+    """Return np.quantile of a Tensor."""
+    refuse_out("quantile", out)
+    return _quantile_of(a, q, axis, method, keepdims, weights)
+
+
+@override("nanquantile")
+def _nanquantile(
+    a: Array, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: Any = None,
+) -> Array:  # fmt: skip
+    """Return np.nanquantile of a Tensor."""
+    refuse_out("nanquantile", out)
+    return _quantile_of(a, q, axis, method, keepdims, weights, skip=True)
+
+
+def _hundredth(a: Any, q: Any) -> Any:
+    """Return q / 100 in the dtype in which NumPy divides."""
+    if is_tensor(q):
+        return q / 100
+    dtype = getattr(a, "dtype", np.dtype(float))
+    hundred = dtype.type(100) if dtype.kind == "f" else 100
+    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / hundred
+
+
+@override("percentile")
+def _percentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
+    """Return np.percentile of a Tensor."""
+    return _quantile(a, _hundredth(a, q), *args, **options)
+
+
+@override("nanpercentile")
+def _nanpercentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
+    """Return np.nanpercentile of a Tensor."""
+    return _nanquantile(a, _hundredth(a, q), *args, **options)
+
+
+def _median_of(x: Array, axis: Any, keepdims: bool, skip: bool) -> Array:
+    """Return the mean of the middle entry, or of the two middle ones."""
+    axis = _checked(axis, x.ndim)
+    ordered = sorted_along(reduce.lines(x, axis))
+    missing = np.isnan(bare(ordered))
+    n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True) if skip else np.array([ordered.shape[-1]])
+    if ordered.shape[-1] == 0:
+        return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN, with NumPy's warning
+    below, above = (_take(ordered, np.maximum(place, 0)) for place in ((n - 1) // 2, n // 2))
+    return _arranged(_mark_missing((below + above) / 2, missing, skip), x, axis, keepdims, ())
+
+
+@override("median")
+def _median(
+    a: Array, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
+    """Return np.median of a Tensor."""
+    refuse_out("median", out)
+    return _median_of(a, axis, keepdims, skip=False)
+
+
+@override("nanmedian")
+def _nanmedian(
+    a: Array, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
+    """Return np.nanmedian of a Tensor."""
+    refuse_out("nanmedian", out)
+    return _median_of(a, axis, keepdims, skip=True)

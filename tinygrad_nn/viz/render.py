@@ -1,0 +1,96 @@
+"""DOT to pictures, by a program of Graphviz."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html import escape
+from importlib import metadata
+from pathlib import Path
+
+NO_PROGRAM = (
+    "drawing {format} needs a program of Graphviz, and none was found. Install one with `pip install graphviz-pure` "
+    "(SVG and PNG) or Graphviz itself (also PDF): `apt install graphviz`, `brew install graphviz` or "
+    "https://graphviz.org/download. Without it, .dot, .json and .mmd files can still be written."
+)
+NO_PDF = (
+    "drawing PDF needs the `dot` program of Graphviz itself, which was not found: `apt install graphviz`, "
+    "`brew install graphviz` or https://graphviz.org/download. The installed graphviz-pure writes .svg and .png."
+)
+PATIENCE = 120  # seconds; arranging a graph takes much longer than computing it
+TOO_LARGE = (
+    "arranging this graph was given up after {seconds} seconds. Draw less of it: fold layers with depth=0, hide "
+    "constants with constants=False, or draw an earlier result; .dot, .json and .mmd files can be written at any size."
+)
+_STACK = "Helvetica,Arial,'Liberation Sans',sans-serif"  # fonts of the same widths, in the order to try
+
+
+def programs() -> Iterator[str]:
+    """Find the programs that draw: `dot` of the system first, then `graphviz-pure`, wherever pip put it."""
+    system = shutil.which("dot")
+    if system:
+        yield system
+    pure = _pure()
+    if pure:
+        yield pure
+
+
+def _pure() -> str | None:
+    """Return the path of graphviz-pure; a virtual environment need not be active for that."""
+    name = "graphviz-pure.exe" if os.name == "nt" else "graphviz-pure"
+    try:
+        files = metadata.files("graphviz-pure") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    installed = [str(Path(str(file.locate())).resolve().parent) for file in files if file.name == name]
+    return next(filter(None, (shutil.which(name, path=folder) for folder in installed)), None) or shutil.which(name)
+
+
+def render(dot: str, format: str) -> bytes:
+    """Return DOT text drawn as ``"svg"``, ``"png"`` or ``"pdf"``.
+
+    Raises:
+        RuntimeError: no program that can is installed, it failed, or the graph is too large; with what to do then.
+    """
+    found = list(programs())
+    if not found:
+        raise RuntimeError(NO_PROGRAM.format(format=format.upper()))
+    if format == "pdf":
+        found = [program for program in found if "graphviz-pure" not in Path(program).name]
+        if not found:
+            raise RuntimeError(NO_PDF)
+    said = ""
+    for program in found:
+        command = [program, f"-T{format}", *(["-Gdpi=144"] if format == "png" else [])]
+        try:
+            done = subprocess.run(command, input=dot.encode(), capture_output=True, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(TOO_LARGE.format(seconds=PATIENCE)) from None
+        if done.returncode == 0 and done.stdout:
+            return done.stdout
+        said += f"\n{program}: {done.stderr.decode(errors='replace').strip()[:1000]}"
+    raise RuntimeError(f"the program that draws graphs failed:{said}\nThe graph can still be written as a .dot file.")
+
+
+def tidy_svg(svg: str, about: dict[str, str], title: str) -> str:
+    """Return Graphviz's SVG without its prolog, with fonts in reserve and a title to point at on every part.
+
+    Args:
+        svg: as Graphviz wrote it.
+        about: the text of each part, by its id.
+        title: what the whole picture is.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'font-family="Helvetica[^"]*"', f'font-family="{_STACK}"', svg)
+
+    def name(found: re.Match[str]) -> str:
+        text = about.get(found[2], title if found[3] == "graph" else "")
+        return f"{found[1]}<title>{escape(text)}</title>" if text else found[1]
+
+    svg = re.sub(r'(<g id="(\w+)" class="(\w+)"[^>]*>\s*)<title>.*?</title>', name, svg, flags=re.DOTALL)
+    opening = f'<svg role="img" aria-label="{escape(title)}" style="max-width:100%;height:auto"'
+    return svg.replace("<svg", opening, 1).rstrip() + "\n"
