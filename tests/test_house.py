@@ -24,7 +24,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "support", "viz", "io"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "primitive":  set(),
@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
+    "support":    {"primitive", "ops"},
     "graph":      {"node", "tensor"},
     "viz":        {"graph", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},

@@ -35,6 +35,7 @@ from .solver import (
     fit,
     graph_loss,
 )
+from .support import supported
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -104,6 +105,7 @@ __all__ = [
     "softmax_crossentropy",
     "softplus",
     "stop_gradient",
+    "supported",
     "value_and_grad",
     "vjp",
 ]

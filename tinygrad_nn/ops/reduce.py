@@ -84,6 +84,20 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def checked(dtype: Any, x: Array) -> Any:
+    """Return the dtype to compute in, if it can hold the entries of x.
+
+    Raises:
+        TypeError: it would cut off their fractions, and then every slope is 0.
+    """
+    if dtype is not None and x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
+        raise TypeError(
+            f"dtype={np.dtype(dtype).name} cuts off the fractions of {x.dtype.name}, and with them the gradient. For a "
+            "plain value compute with t.data."
+        )
+    return dtype
+
+
 # -- Forwards
 
 
@@ -92,15 +106,15 @@ def _sum(
 ) -> Array:
     """Return the sum over axes."""
     if initial is None and where is None:
-        return np.add.reduce(x, axis, dtype, keepdims=keepdims)
-    return x.sum(axis, dtype, None, keepdims, **given(initial=initial, where=where))
+        return np.add.reduce(x, axis, None if dtype is None else checked(dtype, x), keepdims=keepdims)
+    return x.sum(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
 
 
 def _prod(
     x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
 ) -> Array:
     """Return the product over axes; its gradient is right with any number of zeros, to any order."""
-    return x.prod(axis, dtype, None, keepdims, **given(initial=initial, where=where))
+    return x.prod(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
 
 
 def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = None) -> Array:
@@ -108,7 +122,7 @@ def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = Fals
     n = count(x, axis)
     if dtype is None and where is None and n and x.dtype.char in "fdFD":
         return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
-    return x.mean(axis, dtype, None, keepdims, **given(where=where))
+    return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
 
 
 def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
@@ -131,8 +145,8 @@ def _var(
 ) -> Array:  # fmt: skip
     """Return the variance over axes."""
     if where is None and correction is None:
-        return x.var(axis, dtype, None, ddof, keepdims=keepdims)
-    return np.var(x, axis, dtype, None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+        return x.var(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
+    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
 
 
 def _std(
@@ -141,8 +155,8 @@ def _std(
 ) -> Array:  # fmt: skip
     """Return the standard deviation over axes; where it is 0 the slope is 0."""
     if where is None and correction is None:
-        return x.std(axis, dtype, None, ddof, keepdims=keepdims)
-    return np.std(x, axis, dtype, None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+        return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
+    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
 
 
 def _var_about(
@@ -151,7 +165,7 @@ def _var_about(
 ) -> Array:  # fmt: skip
     """Return the mean squared deviation from a given mean, whose reduced axes are kept."""
     options = _freedom(ddof, correction) | given(where=where)
-    return np.var(x, axis, dtype, None, keepdims=keepdims, mean=mean, **options)
+    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, mean=mean, **options)
 
 
 def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
 from .plain import override, refuse_out
-from .reduce import conj, exclusive
+from .reduce import checked, conj, exclusive
 
 _windows = np.lib.stride_tricks.sliding_window_view
 
@@ -46,12 +46,12 @@ def recur(g: Array, a: Array) -> Array:
 
 def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
     """Return the sums of all entries up to each one."""
-    return x.cumsum(axis, dtype)
+    return x.cumsum(axis, checked(dtype, x))
 
 
 def _cumprod(x: Array, axis: Any = None, dtype: Any = None) -> Array:
     """Return the products of all entries up to each one; the gradient is right with any number of zeros."""
-    return x.cumprod(axis, dtype)
+    return x.cumprod(axis, checked(dtype, x))
 
 
 def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:

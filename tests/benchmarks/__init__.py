@@ -1,0 +1,1 @@
+"""Benchmarks: what the engine costs, measured against NumPy in the same run. `python -m tests.benchmarks`."""

@@ -1,0 +1,95 @@
+"""The comparison of the roads: it agrees where they do, and reports where they do not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import FeedForward, Layer, Regularization, Solver
+from tinygrad_nn.compare import RoadsReport, compare_roads, roads
+
+
+def problem(activation: str = "tanh", output: str = "softmax", dtype: type = np.float64) -> tuple[object, ...]:
+    rng = np.random.default_rng(3)
+    model = [Layer(3, 6, activation, rng=1, dtype=dtype), Layer(6, 2, output, rng=2, dtype=dtype)]
+    return model, rng.normal(size=(5, 3)), np.eye(2)[rng.integers(0, 2, 5)]
+
+
+@pytest.mark.parametrize("loss", ["mae", "mse", "rmse", "binarycrossentropy", "crossentropy"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_roads_agree(loss: str, dtype: type) -> None:
+    model, x, y = problem("relu", dtype=dtype)
+    solver = Solver(loss, "sgd", 0.1, Regularization("elasticnet", 0.1, 0.3, 0.4))
+    masks = FeedForward(model, x, solver=solver, rng=0).masks
+    report = compare_roads(model, x, y, solver=solver, masks=masks)
+    assert report.agree, str(report)
+    assert report.checked == report.entries == 38
+    assert max(report.losses.values()) - min(report.losses.values()) < 1e-5
+    if dtype is np.float64:
+        assert max(row.manual_graph.relative for row in report.parameters) < 1e-12
+        assert max(row.graph_numerical.relative for row in report.parameters) < 1e-7
+
+
+@pytest.mark.parametrize("road", ["graph_step", "manual_step", "derivative"])
+@pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
+def test_a_road_that_is_wrong_is_reported(road: str, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = getattr(roads, road)
+
+    def wrong(*arguments: object) -> object:
+        if road == "derivative":
+            found = right(*arguments)
+            return dataclasses.replace(found, value=found.value * factor)
+        loss, dW, db = right(*arguments)
+        return loss, [dW[0], dW[1] * factor], db
+
+    monkeypatch.setattr(roads, road, wrong)
+    model, x, y = problem()
+    report = compare_roads(model, x, y, solver=Solver("mse"))
+    assert "layer 2 W" in report.apart
+    assert ("layer 1 W" in report.apart) is (road == "derivative")
+    assert "do NOT agree on" in report.verdict
+    assert not report.agree
+
+
+def test_nothing_is_changed() -> None:
+    model, x, y = problem()
+    before = [(layer.W.data.copy(), layer.b.data.copy(), layer.W.grad) for layer in model]
+    compare_roads(model, x, y, solver=Solver("mse", "adam"))
+    for layer, (W, b, grad) in zip(model, before, strict=True):
+        assert (layer.W.data == W).all()
+        assert (layer.b.data == b).all()
+        assert layer.W.grad is grad is None
+        assert layer.optimizer_state is None
+
+
+def test_of_a_large_model_a_sample_of_each_parameter_is_checked() -> None:
+    model, x, y = problem()
+    report = compare_roads(model, x, y, solver=Solver("mse"), most=10)
+    assert report.agree
+    assert [row.checked for row in report.parameters] == [5, 2, 3, 1]
+    assert "11 of 38 entries" in report.verdict
+    again = compare_roads(model, x, y, solver=Solver("mse"), most=10)
+    assert report == again
+    with pytest.raises(ValueError, match="most=0"):
+        compare_roads(model, x, y, solver=Solver("mse"), most=0)
+
+
+def test_entries_at_a_kink_are_left_out_and_counted() -> None:
+    model = [Layer(2, 3, "relu", rng=0), Layer(3, 1, rng=1)]
+    x = np.zeros((2, 2))  # so z is 0 in the first layer: each of its biases stands at the kink of relu
+    report = compare_roads(model, x, np.ones((2, 1)), solver=Solver("mse"))
+    assert report.kinks == 3
+    assert "3 at a kink left out" in report.verdict
+    assert report.agree
+
+
+def test_the_report_is_a_table() -> None:
+    model, x, y = problem()
+    report = compare_roads(model, x, y, solver=Solver("crossentropy"))
+    lines = str(report).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:5]] == [f"layer {k} {name}" for k in (1, 2) for name in "Wb"]
+    assert lines[-1] == "The three roads agree (all 38 entries checked numerically)."
+    assert max(map(len, lines)) <= 80
+    assert isinstance(report, RoadsReport)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.entries = 0  # type: ignore[misc]

@@ -1,0 +1,59 @@
+"""The files of a run: all of them, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..files import together, write_whole
+from ..io import save_network
+from ..solver import graph_loss
+from .run import Outcome, Plan, prepare
+
+IN_GRAPH = 2  # rows of the batch whose graph is drawn: few, so that their numbers can be read
+
+
+def write_run(folder: Path, outcome: Outcome) -> tuple[list[str], str]:
+    """Write plots, graph, history and weights into a folder; return their names, and a note if one is another.
+
+    Where the graph cannot be drawn it is left as DOT text: a long training is not lost for that.
+
+    Args:
+        folder: made if need be; files of the same names are replaced once all the new ones are there.
+        outcome: of the run.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    from ..viz import plot_confusion, plot_history, save_figure
+
+    names, note = ["loss.png", "graph.svg", "history.json", "model.safetensors"], ""
+    with together(folder) as staging:
+        save_figure(plot_history(outcome.history), staging / "loss.png")
+        if outcome.scores:
+            names.insert(1, "confusion.png")
+            classes = outcome.plan.problem.classes
+            save_figure(plot_confusion(outcome.scores.matrix, classes), staging / "confusion.png")
+        try:
+            draw_graph(outcome.plan, staging / "graph.svg")
+        except RuntimeError as error:
+            note = f"graph.svg could not be drawn: {error}"
+            names[names.index("graph.svg")] = "graph.dot"
+            draw_graph(outcome.plan, staging / "graph.dot")
+        write_whole(staging / "history.json", outcome.history.to_json().encode() + b"\n")
+        save_network(staging / "model.safetensors", outcome.plan.network)
+    return names, note
+
+
+def draw_graph(plan: Plan, path: Path) -> None:
+    """Draw the loss of the first rows as a graph, with the weights and gradients that the training began with."""
+    from ..viz import draw
+
+    fresh = prepare(plan.options)  # the trained weights are near their goal, where gradients are hardly worth a look
+    x, y = fresh.parts["train"]
+    x, y = x[:IN_GRAPH], y[:IN_GRAPH]
+    model = fresh.network.layers
+    x, y = (part.astype(model[0].dtype, copy=False) for part in (x, y))
+    loss = graph_loss(model, x, y, solver=plan.solver)
+    loss.backward(retain_graph=True, retain_grads=True)
+    rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
+    draw(loss, path, names={"x": x, "y": y, "loss": loss}, title=f"{plan.solver.loss} of {rows}, before training")

@@ -1,0 +1,164 @@
+"""What the command prints, 80 columns wide: what will be trained, how it went, how good it is, and where it is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..compare import RoadsReport
+from ..metrics import format_cm
+from .predict import Prediction
+from .run import Outcome, Plan, Scores
+
+SHOWN = 20  # rows of a prediction, before the rest is left to a file
+MOST_COLUMNS = 5  # classes whose probabilities fit side by side
+MOST_CLASSES = 12  # names in a list
+
+
+class Report:
+    """Prints to standard output, or nothing where `quiet`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        # foreign text is printed as it is: a class named [red] or :star: is no markup
+        self.console = Console(quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print a paragraph."""
+        self.console.print(Text(text, style=style))
+
+    def exact(self, text: str) -> None:
+        """Print lines that must not be wrapped."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    def heading(self, text: str) -> None:
+        """Print the title of a section."""
+        self.line()
+        self.line(text, "bold")
+
+    def facts(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Print names and what they are, in two columns."""
+        rows = list(rows)
+        left = 2 + max(len(name) for name, _ in rows)
+        for name, text in rows:
+            lines = Text(text).wrap(self.console, max(20, self.console.width - left))
+            for k, line in enumerate(lines):
+                line.rstrip()
+                self.console.print(Text.assemble((("" if k else name).ljust(left), "dim"), line))
+
+    def start(self, plan: Plan) -> None:
+        """Print what is about to be trained."""
+        problem, solver, settings = plan.problem, plan.solver, plan.settings
+        layers = plan.network.layers
+        scaled = ", scaled as well" if plan.network.target_scaler else ""
+        what = listed(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
+        rows = {name: len(x) for name, (x, _) in plan.parts.items()}
+        parameters = sum(layer.W.size + layer.b.size for layer in layers)
+        widths = [str(layers[0].n_in), *(f"{layer.n_out} {layer.activation}" for layer in layers)]
+        regularization = solver.regularization
+        extras = []
+        if regularization.lam:
+            mix = f", r {regularization.r:g}" if regularization.method == "elasticnet" else ""
+            extras.append(f"{regularization.method} with lam {regularization.lam:g}{mix}")
+        if regularization.dropout:
+            extras.append(f"dropout {regularization.dropout:g}")
+        inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if plan.network.scaler else ''}"
+        how = f"{solver.loss} by {solver.rule.name}, learning rate {solver.learning_rate:g}"
+        times = f"{settings.epochs:,} {'epoch' if settings.epochs == 1 else 'epochs'}"
+        with_ = f"gradients by {plan.options.gradients}, seed {plan.options.seed}"
+        self.facts(
+            [
+                ("data", f"{problem.name}: {inputs}"),
+                ("to predict", what),
+                ("split", ", ".join(f"{rows[name]:,} {name}" for name in ("train", "val", "test"))),
+                ("network", f"{' - '.join(widths)}; {parameters:,} parameters, {layers[0].dtype}"),
+                ("training", ", ".join([how, *extras])),
+                ("", f"{times} in batches of {settings.batch_size:,}, {with_}"),
+            ]
+        )
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print losses, scores, and the comparison of the roads."""
+        self.line()
+        self.exact(str(outcome.history))
+        rows = len(outcome.plan.parts[outcome.scored][0])
+        note = "" if outcome.scored == "test" else " (there is no test part)"
+        self.heading(f"Scores on the {rows:,} rows of the {outcome.scored} part{note}")
+        if outcome.scores:
+            self.scores(outcome.scores, outcome.plan.problem.classes)
+        else:
+            self.line(f"R2 = {outcome.r2:.4f}")
+        self.heading("Gradients of the first batch before training, by three roads")
+        self.roads(outcome.roads)
+
+    def scores(self, scores: Scores, classes: Sequence[str]) -> None:
+        """Print the confusion matrix and the scores of each class."""
+        self.exact(format_cm(scores.matrix, classes))
+        self.line()
+        table = _table("class", "precision", "recall", "F1", "rows")
+        columns = (scores.precision, scores.recall, scores.f1)
+        counts = scores.matrix.sum(axis=1)
+        for k, name in enumerate(classes):
+            table.add_row(Text(str(name)), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}")
+        table.add_section()
+        table.add_row("mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}")
+        self.console.print(table)
+        self.line(f"accuracy = {scores.accuracy.overall:.4f}")
+
+    def roads(self, roads: RoadsReport) -> None:
+        """Print how far the three gradients are apart."""
+        table = _table("parameter", "largest", "manual - graph", "graph - numerical", "manual - numerical")
+        for row in roads.parameters:
+            apart = (row.manual_graph, row.graph_numerical, row.manual_numerical)
+            table.add_row(row.name, f"{row.largest:.3g}", *(f"{found.relative:.0e}" for found in apart))
+        self.console.print(table)
+        self.line("(the largest difference over the largest entry of each gradient)", "dim")
+        self.line(roads.verdict, "green" if roads.agree else "bold red")
+
+    def written(self, folder: Path, names: Sequence[str]) -> None:
+        """Print where everything is, and what to do next."""
+        self.heading("Written")
+        for name in names:
+            self.exact(f"  {folder / name}")
+        self.line("To use it:")
+        self.exact(f"  tinygrad-nn predict {shlex.quote(str(folder / names[-1]))} FILE.csv")
+
+    def predictions(self, found: Prediction) -> None:
+        """Print the first predictions."""
+        heads = found.header
+        columns = [list(column) for column in zip(*found.rows[:SHOWN], strict=True)]
+        if len(found.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the class that won
+            columns = [columns[0], [max(cells, key=float) for cells in zip(*columns[1:], strict=True)]]
+            heads = [heads[0], "probability"]
+        table = _table("row", *heads)
+        for k, cells in enumerate(zip(*columns, strict=True), start=1):
+            table.add_row(str(k), *(Text(_short(cell, j, found.network.task)) for j, cell in enumerate(cells)))
+        self.console.print(table)
+        if len(found.rows) > SHOWN:
+            self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of some classes, not too many."""
+    more = f", ... ({len(names)} classes)" if len(names) > MOST_CLASSES else ""
+    return ", ".join(map(str, names[:MOST_CLASSES])) + more
+
+
+def _table(*heads: str) -> Table:
+    """Return a table with texts in the first column and numbers in the others."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    for k, head in enumerate(heads):
+        table.add_column(Text(head), justify="left" if k == 0 else "right", overflow="fold")
+    return table
+
+
+def _short(cell: str, column: int, task: str) -> str:
+    """Return a cell as it is shown: the class as it is, a probability or number at a few digits."""
+    if task == "regression":
+        return f"{float(cell):.6g}"
+    return f"{float(cell):.4f}" if column else cell

@@ -1,0 +1,164 @@
+"""Layer, a fully connected layer: weights, biases, an activation."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..node import thread
+from ..ops.neural import affine as affine
+from ..tensor import Tensor
+from .activations import Activation, activation
+from .init import DISTRIBUTIONS, initial_weights
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+
+class Layer:
+    r"""A fully connected layer, as in the Julia project: ``Layer(4, 40, 'relu', distribution='n')``.
+
+    .. math:: a = f(x W^T + b)
+
+    He's initialisation for relu and leaky_relu, Xavier's otherwise; biases start at zero.
+
+    Args:
+        n_in, n_out: columns in and out, at least 1.
+        activation: a name in any letter case, or a function with such a name; see `nn.activation`.
+        distribution: of the initial weights, ``'u'`` uniform or ``'n'`` normal.
+        rng: a Generator or a seed; ``None`` draws other weights each time.
+        dtype: ``float`` or ``np.float32``; data is converted to it.
+
+    Attributes:
+        W, b: Tensors ``(n_out, n_in)`` and ``(n_out,)``; an array assigned to one becomes a Tensor of the dtype.
+        optimizer_state: what `TrainNN` left for its next call; ``None`` at first, and after W or b were assigned.
+
+    Raises:
+        TypeError, ValueError: an argument is none of these.
+
+    Example:
+        >>> layer = Layer(4, 40, "relu", distribution="n", rng=0)
+        >>> layer, layer(np.ones((2, 4))).shape
+        (Layer(4, 40, relu), (2, 40))
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: str | Callable[..., Any] = "linear",
+        distribution: str = "u",
+        *,
+        rng: Rng = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.n_in, self.n_out = _width("n_in", n_in), _width("n_out", n_out)
+        self.act: Activation = _activation(activation)
+        self.distribution = _distribution(distribution)
+        self.dtype = _dtype(dtype)
+        self.optimizer_state: Any = None
+        self.W = initial_weights(self.n_in, self.n_out, self.act.slope, self.distribution, rng, self.dtype)
+        self.b = np.zeros(self.n_out, self.dtype)
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation, in lower case."""
+        return self.act.name
+
+    @property
+    def W(self) -> Tensor:
+        """The weights, ``(n_out, n_in)``."""
+        return self._W
+
+    @W.setter
+    def W(self, value: Any) -> None:
+        self._W = self._parameter("W", value, (self.n_out, self.n_in))
+
+    @property
+    def b(self) -> Tensor:
+        """The biases, ``(n_out,)``."""
+        return self._b
+
+    @b.setter
+    def b(self, value: Any) -> None:
+        self._b = self._parameter("b", value, (self.n_out,))
+
+    def _parameter(self, name: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+        if isinstance(value, Tensor):
+            value = value.data  # a leaf of its own: parameters do not depend on anything
+        array = np.array(value, dtype=self.dtype)
+        if array.shape != shape:
+            raise ValueError(f"{name} of {self!r} has shape {shape}; this array has shape {array.shape}.")
+        self.optimizer_state = None
+        return Tensor(array, name=name)
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return the layer's output for an array or Tensor of shape ``(..., n_in)``, recorded under the layer's name.
+
+        Raises:
+            ValueError: x has another number of columns.
+        """
+        if isinstance(x, (list, tuple)):
+            x = np.asarray(x, self.dtype)  # Python's numbers take the dtype of the weights
+        shape = np.shape(x)
+        if not shape or shape[-1] != self.n_in:
+            raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {shape}.{_hint(shape, self.n_in)}")
+        mode = thread.mode
+        before = mode.scope
+        mode.scope = repr(self) if before is None else f"{before}.{self!r}"
+        try:
+            result: Tensor = self.act(affine(x, self._W, self._b))
+            return result  # (..., n_out)
+        finally:
+            mode.scope = before
+
+    def plain(self, x: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+        """Return z and the output as plain arrays, ``(batch, n_out)`` each, unchecked and unrecorded."""
+        z = affine(x, self._W.data, self._b.data)
+        return z, self.act(z)
+
+    def __repr__(self) -> str:
+        return f"Layer({self.n_in}, {self.n_out}, {self.act.name})"
+
+
+def _hint(shape: tuple[int, ...], n_in: int) -> str:
+    if len(shape) == 2 and shape[0] == n_in:
+        return " It looks transposed: pass x.T, one row a sample."
+    return f" Pass one row a sample, (batch, {n_in}), or make the layer with n_in={shape[-1]}." if shape else ""
+
+
+def _width(name: str, value: Any) -> int:
+    try:
+        width = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"Layer: {name}={value!r:.60} is of type {type(value).__name__}; it counts columns, so it needs a whole "
+            "number, e.g. Layer(4, 40, 'relu')."
+        ) from None
+    if width < 1 or isinstance(value, bool):
+        raise ValueError(f"Layer: {name}={value!r}; a layer needs at least 1 column, e.g. Layer(4, 40, 'relu').")
+    return width
+
+
+def _activation(value: Any) -> Activation:
+    try:
+        return activation(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Layer: {error}") from None
+
+
+def _distribution(value: Any) -> str:
+    key = value.lower() if isinstance(value, str) else value
+    if key not in DISTRIBUTIONS:
+        raise ValueError(f"Layer: distribution={value!r}; known are 'u' (uniform) and 'n' (normal).")
+    return str(key)
+
+
+def _dtype(value: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(value)
+    if dtype.kind != "f":
+        raise TypeError(f"Layer: dtype={dtype}; gradients need floats: dtype=np.float64 or np.float32.")
+    return dtype

@@ -1,0 +1,106 @@
+"""Losses and penalties as compositions of declared operations: they run on arrays and, recorded, on Tensors.
+
+With N rows: mae is Σ|y−ŷ|/N, and so on; the table of definitions stands in `docs/backprop.md`. A cross-entropy of
+softmax or sigmoid comes from their input ``z``, so that it stays finite however sure the prediction is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ops.neural import log_softmax, logsumexp, sigmoid_crossentropy, softmax_crossentropy
+from ..tensor import raw
+
+Array = Any
+
+
+def mae(yhat: Array, y: Array) -> Array:
+    """Return Σ|y − ŷ|/N; the slope at a perfect fit is 0."""
+    return np.abs(yhat - y).sum() / len(y)
+
+
+def mse(yhat: Array, y: Array) -> Array:
+    """Return Σ(y − ŷ)²/N."""
+    error = yhat - y
+    return (error * error).sum() / len(y)
+
+
+def rmse(yhat: Array, y: Array) -> Array:
+    """Return √(Σ(y − ŷ)²/N); the slope at a perfect fit is 0."""
+    mean = mse(yhat, y)
+    return np.where(mean == 0, 0, np.sqrt(mean))
+
+
+def _xlogy(w: Array, x: Array) -> Array:
+    """Return w ln x with 0 ln 0 = 0; infinite or NaN off the domain, in silence: the caller knows what it means."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return w * np.log(np.where((w == 0) & (x == 0), 1, x))
+
+
+def binarycrossentropy(yhat: Array, y: Array) -> Array:
+    """Return −Σ(y ln ŷ + (1 − y) ln(1 − ŷ))/N, with 0 ln 0 = 0."""
+    return (_xlogy(y, yhat) + _xlogy(1 - y, 1 - yhat)).sum() / -len(y)
+
+
+def crossentropy(yhat: Array, y: Array) -> Array:
+    """Return −Σ y ln ŷ/N, with 0 ln 0 = 0."""
+    return _xlogy(y, yhat).sum() / -len(y)
+
+
+def crossentropy_sigmoid(z: Array, y: Array) -> Array:
+    """Return the crossentropy of sigmoid(z), Σ y ln(1 + e⁻ᶻ)/N."""
+    pairs = np.stack([z * 0, -z])  # (2, batch, n_out)
+    return (y * logsumexp(pairs, axis=0)).sum() / len(y)
+
+
+def binarycrossentropy_softmax(z: Array, y: Array) -> Array:
+    """Return the binarycrossentropy of p = softmax(z); 1 − pⱼ comes from the exponentials of the other classes.
+
+    Each sum of exponentials is taken relative to its own largest, a constant that does not change its logarithm, so
+    that it neither vanishes nor is rounded in units of z.
+    """
+    d = z - raw(z).max(axis=-1, keepdims=True)  # (batch, classes)
+    others = np.where(np.eye(z.shape[-1], dtype=bool), -np.inf, d[:, None, :])  # (batch, classes, classes)
+    shift = raw(others).max(axis=-1)  # (batch, classes)
+    shift = np.where(np.isfinite(shift), shift, 0)  # a single class has no others
+    with np.errstate(divide="ignore"):
+        ln_q = np.log(np.exp(others - shift[..., None]).sum(axis=-1)) + shift - np.log(np.exp(d).sum(axis=-1))[:, None]
+    return (y * log_softmax(z) + (1 - y) * np.where(y == 1, 0, ln_q)).sum() / -len(y)
+
+
+LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+    "mae": mae,
+    "mse": mse,
+    "rmse": rmse,
+    "binarycrossentropy": binarycrossentropy,
+    "crossentropy": crossentropy,
+}
+FROM_Z: dict[tuple[str, str], Callable[[Array, Array], Array]] = {
+    ("crossentropy",       "softmax"): softmax_crossentropy,
+    ("crossentropy",       "sigmoid"): crossentropy_sigmoid,
+    ("binarycrossentropy", "softmax"): binarycrossentropy_softmax,
+    ("binarycrossentropy", "sigmoid"): sigmoid_crossentropy,
+}  # fmt: skip
+
+
+def l1(W: Array, lam: float, r: float) -> Array:
+    """Return λ Σ|W|."""
+    return lam * np.abs(W).sum()
+
+
+def l2(W: Array, lam: float, r: float) -> Array:
+    """Return λ/2 ΣW²."""
+    return lam / 2 * (W * W).sum()
+
+
+def elasticnet(W: Array, lam: float, r: float) -> Array:
+    """Return r λ Σ|W| + (1 − r) λ/2 ΣW²."""
+    return l1(W, r * lam, r) + l2(W, (1 - r) * lam, r)
+
+
+PENALTIES: dict[str, Callable[[Array, float, float], Array] | None] = {
+    "none": None, "l1": l1, "l2": l2, "elasticnet": elasticnet,
+}  # fmt: skip

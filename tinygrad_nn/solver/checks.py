@@ -1,0 +1,151 @@
+"""Checks of a model and its data before anything is computed: each says what came, what is needed, and the edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..nn.layer import Layer
+from .settings import Solver
+
+Array = np.ndarray[Any, Any]
+_SUM = 1e-5  # float32 probabilities of a thousand classes sum to one within this
+
+
+def where(model: Sequence[Layer], k: int) -> str:
+    """Return how a layer is named in messages."""
+    return f"layer {k + 1} of {len(model)} ({model[k]!r})"
+
+
+def check_model(call: str, model: Any) -> list[Layer]:
+    """Return the layers of a model, each of which fits the one before it."""
+    if isinstance(model, Layer):
+        raise TypeError(f"{call}: the model is a single {model!r}; a model is a list of layers: [{model!r}].")
+    if not isinstance(model, (list, tuple)) or not all(isinstance(layer, Layer) for layer in model):
+        odd = next((part for part in model if not isinstance(part, Layer)), model) if isinstance(model, list) else model
+        raise TypeError(
+            f"{call}: a model is a list of layers; this has {odd!r:.60} of type {type(odd).__name__}. "
+            "Write [Layer(4, 40, 'relu'), Layer(40, 3, 'softmax')]."
+        )
+    if not model:
+        raise ValueError(f"{call}: the model has no layers. Write [Layer(4, 40, 'relu'), Layer(40, 3, 'softmax')].")
+    for k in range(1, len(model)):
+        before, layer = model[k - 1], model[k]
+        if layer.n_in != before.n_out:
+            raise ValueError(
+                f"{call}: {where(model, k)} takes {layer.n_in} columns, but {where(model, k - 1)} gives "
+                f"{before.n_out}. Write Layer({before.n_out}, {layer.n_out}, {layer.activation!r})."
+            )
+        if layer.dtype != before.dtype:
+            raise ValueError(
+                f"{call}: {where(model, k)} has dtype {layer.dtype} and {where(model, k - 1)} {before.dtype}. "
+                "Make all layers with the same dtype=."
+            )
+        if any(layer is other for other in model[:k]):
+            raise ValueError(
+                f"{call}: {where(model, k)} stands in the model twice; it would be updated twice. Make another Layer."
+            )
+    return list(model)
+
+
+def check_solver(call: str, solver: Any) -> Solver:
+    """Return the solver if it is one."""
+    if not isinstance(solver, Solver):
+        came = "none was given" if solver is None else f"{solver!r:.60} is of type {type(solver).__name__}"
+        raise TypeError(f"{call} needs a Solver; {came}. Write solver=Solver('crossentropy', 'sgd', 0.03).")
+    return solver
+
+
+def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in") -> Array:
+    """Return the inputs ``(batch, n_in)`` in the model's dtype."""
+    array = _numbers(call, x, name)
+    first = model[0]
+    if array.ndim != 2 or array.shape[1] != first.n_in:
+        if array.ndim == 1 and array.size == first.n_in:
+            hint = f"A single sample is {name}[None, :]."
+        elif array.ndim == 1 and first.n_in == 1:
+            hint = f"One column is {name}[:, None]."
+        elif array.ndim == 2 and array.shape[0] == first.n_in:
+            hint = f"It looks transposed: pass {name}.T, one row a sample."
+        else:
+            hint = f"Make the layer with n_in={array.shape[1]}." if array.ndim == 2 else "Pass one row a sample."
+        raise ValueError(
+            f"{call}: {where(model, 0)} takes {first.n_in} columns; {name} has shape {array.shape}. {hint}"
+        )
+    return _finite(call, array, name).astype(first.dtype, copy=False)
+
+
+def check_targets(
+    call: str, model: Sequence[Layer], y: Any, rows: int, loss: str, names: tuple[str, str] = ("data_in", "data_out")
+) -> Array:
+    """Return the targets ``(batch, n_out)`` in the model's dtype: one row for each row of inputs, fit for the loss."""
+    name = names[1]
+    array = _numbers(call, y, name)
+    last = model[-1]
+    if len(array) != rows:
+        hint = f" It looks transposed: pass {name}.T." if array.ndim == 2 and array.shape[1] == rows else ""
+        raise ValueError(
+            f"{call}: {names[0]} has {rows} rows and {name} {len(array)} (shape {array.shape}); each row of inputs "
+            f"needs its row of targets.{hint or ' Drop the rows that have no partner.'}"
+        )
+    if array.ndim == 1 and last.n_out == 1:
+        array = array[:, None]
+    if array.shape[1:] != (last.n_out,):
+        labels = array.ndim == 1 or array.shape[1:] == (1,)
+        hint = (
+            f"Encode labels with tinygrad_nn.data.one_hot({name}, {last.n_out})."
+            if labels
+            else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row a sample."
+        )
+        raise ValueError(
+            f"{call}: {where(model, len(model) - 1)} gives {last.n_out} columns; {name} has shape {array.shape}. {hint}"
+        )
+    array = _finite(call, array, name)
+    if loss.endswith("crossentropy"):
+        _probabilities(call, array, name, loss)
+    return array.astype(last.dtype, copy=False)
+
+
+def _probabilities(call: str, y: Array, name: str, loss: str) -> None:
+    outside = (y < 0) | (y > 1)
+    if outside.any():
+        row, column = (int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"{call}: {loss} needs targets that are probabilities, and {name}[{row}, {column}] is {y[row, column]:g}, "
+            f"which is outside [0, 1]. Encode labels with tinygrad_nn.data.one_hot(labels); for a regression use 'mse'."
+        )
+    if loss == "crossentropy":
+        sums = y.sum(axis=1, dtype=float)
+        wrong = abs(sums - 1) > _SUM
+        if wrong.any():
+            row = int(wrong.argmax())
+            one = " With a single output column use 'binarycrossentropy'." if y.shape[1] == 1 else ""
+            raise ValueError(
+                f"{call}: crossentropy needs one-hot targets, or rows of probabilities that sum to 1; row {row} of "
+                f"{name} is {y[row].tolist()!r:.60}, which sums to {sums[row]:g}.{one} Encode labels with "
+                "tinygrad_nn.data.one_hot(labels); for several labels a row use 'binarycrossentropy'."
+            )
+
+
+def _numbers(call: str, values: Any, name: str) -> Array:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{call}: {name} is of type {array.dtype}; a network needs real numbers. Class names become numbers with "
+            f"tinygrad_nn.data.one_hot({name}); a table of texts with {name}.astype(float)."
+        )
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(f"{call}: {name} has shape {array.shape}; it needs one row a sample, and at least one row.")
+    return array
+
+
+def _finite(call: str, array: Array, name: str) -> Array:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{call}: {name}[{', '.join(map(str, place))}] is {array[place]}; a network needs finite numbers. Drop the "
+            f"row, or fill the value in: keep = np.isfinite({name}).all(axis=1)."
+        )
+    return array

@@ -1,0 +1,104 @@
+"""History, what a training leaves: losses and metrics, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_FIELDS = ("loss", "val_loss", "metrics")
+
+
+@dataclass
+class History:
+    """Losses and metrics at the end of each epoch, over all the data, without dropout and penalties.
+
+    Attributes:
+        loss: of the training data, one number an epoch.
+        val_loss: of the validation data; empty if there was none.
+        metrics: name -> one number an epoch: ``accuracy`` or ``r2``, and ``val_accuracy`` or ``val_r2``.
+
+    Example:
+        >>> print(History([0.9, 0.5], [1.0, 0.8], {"accuracy": [0.5, 0.75]}))
+        epoch      loss  val_loss  accuracy
+            1    0.9000    1.0000    0.5000
+            2    0.5000    0.8000    0.7500
+    """
+
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were trained."""
+        return len(self.loss)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def add(self, loss: float, val_loss: float | None, metrics: Mapping[str, float]) -> None:
+        """Append an epoch."""
+        self.loss.append(loss)
+        if val_loss is not None:
+            self.val_loss.append(val_loss)
+        for name, value in metrics.items():
+            self.metrics.setdefault(name, []).append(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the history as a dict of lists and plain numbers."""
+        return {"loss": list(self.loss), "val_loss": list(self.val_loss),
+                "metrics": {name: list(values) for name, values in self.metrics.items()}}
+
+    def to_json(self) -> str:
+        """Return the history as JSON text; `from_json` reads it back without the loss of a digit.
+
+        JSON has no word for infinity and NaN; they become the texts ``"inf"`` and ``"nan"``.
+        """
+        import json
+
+        def plain(values: list[float]) -> list[float | str]:
+            return [value if math.isfinite(value) else str(value) for value in values]
+
+        data = {"loss": plain(self.loss), "val_loss": plain(self.val_loss),
+                "metrics": {name: plain(values) for name, values in self.metrics.items()}}
+        return json.dumps(data, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> History:
+        """Make a history from what `to_dict` returned.
+
+        Raises:
+            ValueError: a part is missing, or not a list of numbers.
+        """
+        missing = [name for name in _FIELDS if name not in data]
+        if missing:
+            raise ValueError(f"History: {missing[0]!r} is missing; a history has {', '.join(_FIELDS)}.")
+        try:
+            metrics = {str(name): [float(v) for v in values] for name, values in data["metrics"].items()}
+            return cls([float(v) for v in data["loss"]], [float(v) for v in data["val_loss"]], metrics)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"History: loss, val_loss and each of the metrics are lists of numbers; {error}") from None
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """Make a history from what `to_json` returned."""
+        import json
+
+        return cls.from_dict(json.loads(text))
+
+    def __str__(self) -> str:
+        columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
+        columns = {name: values for name, values in columns.items() if values}
+        widths = {name: max(10, len(name) + 2) for name in columns}
+        lines = ["epoch" + "".join(name.rjust(widths[name]) for name in columns)]
+        shown = range(len(self)) if len(self) <= 20 else [*range(10), *range(len(self) - 10, len(self))]
+        before = -1
+        for k in shown:
+            if k != before + 1:
+                lines.append("  ...")
+            cells = "".join(f"{values[k]:{widths[name]}.4f}" for name, values in columns.items())
+            lines.append(f"{k + 1:5d}{cells}")
+            before = k
+        return "\n".join(lines)
