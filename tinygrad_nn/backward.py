@@ -102,12 +102,11 @@ def walk(
             slot += 1
             if parent is None or parent.index < oldest:
                 continue
-            r = rules[slot]
+            r, arg = rules[slot], args[slot]
             if r is None:
-                continue
-            if jointly is None:
+                r = np.zeros_like(node.args[slot])  # type: ignore[index]
+            elif jointly is None:
                 r = r(g, out, *args, **meta) if meta else r(g, out, *args)
-            arg = args[slot]
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape)
             if r.dtype is not arg.dtype:

@@ -50,6 +50,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         ValueError: (when gradients are taken) the rule returns another number of gradients than there are arguments.
 
     Example:
+        >>> import numpy as np
         >>> from tinygrad_nn import grad
         >>> round_through = custom_vjp(np.round, lambda g, out, x: g)  # the straight-through estimator
         >>> float(grad(lambda x: round_through(x) * x)(2.6))

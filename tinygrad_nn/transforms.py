@@ -385,7 +385,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: int | str = 0) -> Callable[
 
     Example:
         >>> print(elementwise_grad(np.tanh)(np.array([0.0, 1.0])).round(4))
-        [1.     0.42  ]
+        [1.   0.42]
     """
 
     def total(*args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,10 @@ _SHAPES = (
     "attention got q {q}, k {k}, v {v}: q and k need the same last axis, k and v the same number of keys in the axis "
     "before it, and all three the same leading axes"
 )
-_MASK = "the mask is of dtype {dtype}: it must be of bool, True where a query may look at a key"
+_MASK = (
+    "the mask is of dtype {dtype} and shape {shape}: it must be of bool, True where a query may look at a key, and "
+    "broadcast to (..., queries, keys), here {need}"
+)
 _BLIND = "the mask lets some query look at no key: give it at least one, or leave the query out"
 _COTANGENT = "g has shape {got}, the result has {need}: give one number for each of its entries"
 
@@ -48,6 +51,13 @@ def _check(q: Array, k: Array, v: Array) -> None:
         raise ValueError(_SHAPES.format(q=q.shape, k=k.shape, v=v.shape))
 
 
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
 def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attention:
     r"""Let each query take the mean of the values, weighted by how well their keys match it.
 
@@ -64,7 +74,7 @@ def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attenti
         `y`, `(batch, heads, queries, n_v)`, and the weights `a`.
 
     Raises:
-        ValueError: shapes do not fit, the mask is not of bool, or a query may look at nothing.
+        ValueError: shapes do not fit, the mask is not of bool, or a query may look at no key.
 
     Source: Vaswani et al., Attention is all you need (2017), equation 1.
 
@@ -76,8 +86,8 @@ def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attenti
     _check(q, k, v)
     scores = q @ k.swapaxes(-1, -2) / sqrt(q.shape[-1])  # (A1)
     if mask is not None:
-        if mask.dtype != bool:
-            raise ValueError(_MASK.format(dtype=mask.dtype))
+        if mask.dtype != bool or not _broadcasts(mask.shape, scores.shape):
+            raise ValueError(_MASK.format(dtype=mask.dtype, shape=mask.shape, need=scores.shape))
         if not mask.any(axis=-1).all():
             raise ValueError(_BLIND)
         scores = np.where(mask, scores, -np.inf)  # (A2)

@@ -19,7 +19,7 @@ _ALONE = (
     "batch_norm of x with shape {shape} has one value a feature: its variance is 0, and every gradient of x too; "
     "give a batch of at least 2 rows"
 )
-_FEATURES = "gamma has shape {gamma} and beta {beta}: {name} of x with shape {shape} needs {need} for both"
+_FEATURES = "{key} has shape {got}: {name} of x with shape {shape} needs {need}"
 _COTANGENT = "g has shape {got}, the result has {need}: give one number for each of its entries"
 
 
@@ -75,9 +75,10 @@ def _feature_axes(x: Array) -> tuple[Axes, tuple[int, ...]]:
     return (0, *range(2, x.ndim)), (1, -1, *(1,) * (x.ndim - 2))
 
 
-def _check(name: str, x: Array, gamma: Array, beta: Array, need: tuple[int, ...]) -> None:
-    if gamma.shape != need or beta.shape != need:
-        raise ValueError(_FEATURES.format(name=name, shape=x.shape, gamma=gamma.shape, beta=beta.shape, need=need))
+def _check(name: str, x: Array, need: tuple[int, ...], **given: Array) -> None:
+    for key, array in given.items():
+        if array.shape != need:
+            raise ValueError(_FEATURES.format(key=key, got=array.shape, name=name, shape=x.shape, need=need))
 
 
 def batch_norm(
@@ -99,7 +100,7 @@ def batch_norm(
         `y`, `x_hat`, `std` for the way back, and the new `running_mean` and `running_var` (of n - 1, as PyTorch's).
 
     Raises:
-        ValueError: gamma or beta is not `(features,)`, or a feature has one value only.
+        ValueError: gamma, beta or a running statistic is not `(features,)`, or a feature has one value only.
 
     Source: Ioffe & Szegedy, Batch normalization (2015), algorithms 1 and 2.
 
@@ -110,7 +111,9 @@ def batch_norm(
         ([[-1.0], [1.0]], [0.2], [1.1])
     """
     axes, along = _feature_axes(x)
-    _check("batch_norm", x, gamma, beta, x.shape[1:2])
+    _check(
+        "batch_norm", x, x.shape[1:2], gamma=gamma, beta=beta, running_mean=running_mean, running_var=running_var
+    )  # fmt: skip
     n = x.size // x.shape[1]
     if n < 2:
         raise ValueError(_ALONE.format(shape=x.shape))
@@ -172,7 +175,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Lay
         >>> layer_norm(np.array([[1.0, 3.0], [0.0, 8.0]]), np.ones(2), np.zeros(2), eps=0.0).y.tolist()
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
-    _check("layer_norm", x, gamma, beta, x.shape[x.ndim - gamma.ndim :])
+    _check("layer_norm", x, x.shape[x.ndim - gamma.ndim :], gamma=gamma, beta=beta)
     _, _, s, x_hat = _normalise(x, tuple(range(x.ndim - gamma.ndim, x.ndim)), eps)
     y = gamma * x_hat + beta  # (N12)
     return LayerNorm(y, x_hat, s)

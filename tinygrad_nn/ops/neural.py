@@ -167,7 +167,7 @@ def _batch(z: Array) -> int:
 affine = declare(_affine, r"x \, W^T + b",
     (lambda g, out, x, W, b: g.dot(W),                               r"g \, W"),
     (lambda g, out, x, W, b: _rows(g).T.dot(_rows(x)),               r"g^T x"),
-    (lambda g, out, x, W, b: g,                                      r"\textstyle\sum_{\text{rows}} g"))
+    (lambda g, out, x, W, b: _rows(g).sum(axis=0),                   r"\textstyle\sum_{\text{rows}} g"))
 
 softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
     (lambda g, out, z, y, p, normalized=False:

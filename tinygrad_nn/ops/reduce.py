@@ -146,7 +146,8 @@ def _var(
     """Return the variance over axes."""
     if where is None and correction is None:
         return x.var(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
 
 
 def _std(
@@ -156,7 +157,8 @@ def _std(
     """Return the standard deviation over axes; where it is 0 the slope is 0."""
     if where is None and correction is None:
         return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **_freedom(ddof, correction), **given(where=where))
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
 
 
 def _var_about(
