@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
 # Third-party packages besides NumPy: room -> packages. A lazy one is imported inside a function, where it is used.
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml"},
+    "compare": {"latex2mathml"},
     "io":     {"safetensors"},
     "solver": {"rich"},
     "cli":    {"rich", "typer"},

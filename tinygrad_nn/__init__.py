@@ -1,12 +1,11 @@
 """Reverse-mode automatic differentiation in plain NumPy: a graph that can be seen, gradients that are checked."""
 
+import typing as _typing
+from importlib import import_module as _import_module
+
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_vjp, stop_gradient
-from .data import Scaler, data_loader, data_split, load_digits, load_iris, one_hot, read_features, read_table
-from .gradcheck import GradientReport, assert_gradients, check_gradients, check_primitive, numerical_gradient
-from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
-from .nn import Layer
 from .node import no_grad
 from .ops.joining import array
 from .ops.neural import (
@@ -22,22 +21,64 @@ from .ops.neural import (
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
 from .primitive import declare
-from .solver import (
-    BackProp,
-    Epoch,
-    FeedForward,
-    History,
-    Predict,
-    Regularization,
-    Settings,
-    Solver,
-    TrainNN,
-    fit,
-    graph_loss,
-)
-from .support import supported
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+
+if _typing.TYPE_CHECKING:
+    from .data import Scaler, data_loader, data_split, load_digits, load_iris, one_hot, read_features, read_table
+    from .gradcheck import GradientReport, assert_gradients, check_gradients, check_primitive, numerical_gradient
+    from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
+    from .nn import Layer
+    from .solver import (
+        BackProp,
+        Epoch,
+        FeedForward,
+        History,
+        Predict,
+        Regularization,
+        Settings,
+        Solver,
+        TrainNN,
+        fit,
+        graph_loss,
+    )
+    from .support import supported
+
+# What stands on the engine is loaded when it is first asked for, so that importing the engine stays quick.
+_LATER = {
+    "data": "Scaler data_loader data_split load_digits load_iris one_hot read_features read_table",
+    "gradcheck": "GradientReport assert_gradients check_gradients check_primitive numerical_gradient",
+    "metrics": "accuracy_score cm f1_score format_cm loss_fct precision_score r2_score recall_score",
+    "nn": "Layer",
+    "solver": "BackProp Epoch FeedForward History Predict Regularization Settings Solver TrainNN fit graph_loss",
+    "support": "supported",
+    "compare": "",
+    "graph": "",
+    "io": "",
+    "manual": "",
+    "optim": "",
+    "viz": "",
+}
+_HOME = {name: room for room, names in _LATER.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name in _HOME:
+        value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _LATER:
+        value = _import_module(f".{name}", __name__)
+    else:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [*__all__, *_LATER], n=1)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}" + (f"; is it {near[0]}?" if near else ""))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_LATER})
+
 
 __all__ = [
     "BackProp",

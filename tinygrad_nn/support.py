@@ -120,7 +120,7 @@ def _row(name: str, handler: Any, checked: dict[str, Any], plain: bool = False) 
     named = REGISTRY.get(name.rpartition(".")[2])
     if primitive is None and named is not None and named.name in names:
         primitive = named  # the NumPy function only reads its arguments and hands on
-    kinks = list(dict.fromkeys(REGISTRY[n].kinks for n in names if n in REGISTRY and REGISTRY[n].kinks))
+    kinks = dict.fromkeys(REGISTRY[n].kinks or "" for n in names if n in REGISTRY)
     zero = primitive is not None and not primitive.jointly and not any(primitive.vjps)
     order = checked.get("order", 0)
     return Support(
@@ -130,7 +130,7 @@ def _row(name: str, handler: Any, checked: dict[str, Any], plain: bool = False) 
         orders="-" if plain else "zero" if zero else f"any, checked to {order}" if order else "any",
         modes="-" if plain else "reverse, forward, nested",
         dtypes="-" if plain else "float32 float64" + (" complex64 complex128" if checked.get("complex") else ""),
-        conventions="; ".join(kinks),
+        conventions="; ".join(filter(None, kinks)),
         tex=primitive.tex if primitive else "",
         rules=primitive.rule_tex if primitive else (),
         forms=checked.get("forms", 0),
