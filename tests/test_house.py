@@ -24,7 +24,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "support", "viz", "io"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "steps", "support", "viz", "io"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "primitive":  set(),
@@ -42,7 +42,8 @@ ARROWS: dict[str, set[str]] = {
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "support":    {"primitive", "ops"},
     "graph":      {"node", "tensor"},
-    "viz":        {"graph", "files"},
+    "steps":      {"primitive", "node", "graph"},
+    "viz":        {"graph", "steps", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "node", "tensor", "backward"},
@@ -54,14 +55,14 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages besides NumPy: room -> packages. A lazy one is imported inside a function, where it is used.
 LAZY: dict[str, set[str]] = {
-    "viz":    {"graphviz", "matplotlib", "latex2mathml"},
+    "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
     "io":     {"safetensors"},
     "solver": {"rich"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("graphviz", "matplotlib", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -297,7 +298,7 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.ops.reduce", "from ..tensor import Tensor", False),
         ("tinygrad_nn.manual.network", "import numpy as np\nfrom .losses import mse", True),
         ("tinygrad_nn.manual.network", "from ..tensor import Tensor", False),
-        ("tinygrad_nn.solver.fit", "from ..viz import plots", False),
+        ("tinygrad_nn.solver.loop", "from ..viz import plots", False),
         ("tinygrad_nn.compare.report", "from ..manual import network\nfrom ..solver import fit", True),
         ("tinygrad_nn.compare.report", "from ..cli import main", False),
         ("tinygrad_nn.attic", "import os", False),
