@@ -270,6 +270,97 @@ TABLE: Table = [
         dW=lambda s, k, d, g: np.outer(d[-1], s.into(k)[-1]), db=lambda s, k, d, g: d[-1])),
 ]  # fmt: skip
 
+TINY = Setting((2, 3, 1), ("tanh", "sigmoid"), "binarycrossentropy", 4)
+BIG = Setting((8, 16, 12, 5), ("relu", "tanh", "softmax"), "crossentropy", 20)
+REGRESSION = Setting((6, 10, 10, 1), ("relu", "relu", "linear"), "mae", 12, "l2", 0.01)
+SIGMOIDS = Setting((4, 6, 6, 4), ("sigmoid", "sigmoid", "sigmoid"), "mse", 10)
+FLOAT32 = Setting((6, 8, 4), ("tanh", "softmax"), "crossentropy", 8, "l2", 0.05, dtype=np.float32)
+HEAVY = Setting((6, 12, 8, 3), ("relu", "sigmoid", "softmax"), "crossentropy", 10, "elasticnet", 0.2, 0.5)
+ONE_ROW = Setting((3, 5, 2), ("sigmoid", "linear"), "rmse", 1)
+COUPLED = Setting((4, 6, 3), ("sigmoid", "softmax"), "binarycrossentropy", 5)
+UNUSUAL = Setting((3, 5, 4), ("leaky_relu", "sigmoid"), "crossentropy", 6, "l1", 0.1)
+
+# Written after the diagnosis was finished, without a change to it: the honest half.
+HELD_OUT: Table = [
+    ("scale", "forgot to divide by N in dW only", [(BIG, 1), (SIGMOIDS, 2)],
+        weights_at(lambda s, k, d, g: s.N * (d.T @ s.into(k)) + s.penalty(k))),
+    ("scale", "divided by N twice", [(BIG, 2), (COUPLED, 1)], student(spoil=lambda s, k, d: d / s.N)),
+    ("scale", "a learning rate in the gradient", [(TINY, 0)], student(db=lambda s, k, d, g: 0.01 * g)),
+    ("scale", "times lambda", [(HEAVY, 1)], hidden_at(
+        lambda s, k, d: s.solver.regularization.lam * Student.hidden(s, k, d))),
+    ("scale", "missing two of mse", [(SIGMOIDS, 2)], student(output=lambda s, k: through(
+        s.name(k), (s.a[k] - s.y) / s.N, s.z[k]))),
+    ("sign", "hidden delta", [(SIGMOIDS, 0), (FLOAT32, 0)], student(spoil=lambda s, k, d: -d)),
+    ("sign", "dW", [(REGRESSION, 1)], weights_at(lambda s, k, d, g: -g)),
+    ("transpose", "square W", [(SIGMOIDS, 0)], hidden_at(
+        lambda s, k, d: through(s.name(k), d @ s.W(k + 1).T, s.z[k]))),
+    ("transpose", "dW of a square layer", [(REGRESSION, 1)], weights_at(lambda s, k, d, g: g.T)),
+    ("broadcast_not_summed", "db keeps the batch", [(TINY, 1), (FLOAT32, 0)], student(db=lambda s, k, d, g: d)),
+    ("broadcast_not_summed", "dW keeps the batch", [(TINY, 0)], weights_at(
+        lambda s, k, d, g: d[:, :, None] * s.into(k)[:, None, :])),
+    ("wrong_axis_sum", "one number for all biases", [(BIG, 0), (REGRESSION, 0)],
+        student(db=lambda s, k, d, g: np.zeros_like(g) + d.sum())),
+    ("wrong_axis_sum", "summed over units", [(COUPLED, 0), (FLOAT32, 1)], student(db=lambda s, k, d, g: d.sum(1))),
+    ("wrong_axis_sum", "sums before the product", [(SIGMOIDS, 1)], weights_at(
+        lambda s, k, d, g: np.outer(d.sum(0), s.into(k).sum(0)))),
+    ("missing_activation_derivative", "sigmoid output with mse", [(SIGMOIDS, 2)],
+        student(output=lambda s, k: 2 * (s.a[k] - s.y) / s.N)),
+    ("missing_activation_derivative", "in one hidden layer", [(BIG, 1), (HEAVY, 0), (REGRESSION, 0), (UNUSUAL, 0)],
+        hidden_at(lambda s, k, d: s.mask(k, d @ s.W(k + 1)))),
+    ("activation_derivative_at_wrong_value", "sigmoid of a", [(SIGMOIDS, 1), (HEAVY, 1)], hidden_at(
+        lambda s, k, d: s.mask(k, d @ s.W(k + 1)) * slope("sigmoid", value("sigmoid", s.z[k])))),
+    ("activation_derivative_at_wrong_value", "z times one minus z", [(SIGMOIDS, 0)], hidden_at(
+        lambda s, k, d: (d @ s.W(k + 1)) * s.z[k] * (1 - s.z[k]))),
+    ("activation_derivative_at_wrong_value", "output", [(SIGMOIDS, 2)], student(output=lambda s, k: (
+        loss_slope("mse", s.a[k], s.y) * slope("sigmoid", s.a[k])))),
+    ("softmax_diagonal_only", "crossentropy", [(BIG, 2), (FLOAT32, 1), (HEAVY, 2)], student(
+        output=lambda s, k: -s.y / s.N * (1 - s.a[k]))),
+    ("wrong_loss_gradient", "crossentropy for binary with softmax", [(COUPLED, 1)],
+        student(output=lambda s, k: (s.a[k] - s.y) / s.N)),
+    ("wrong_loss_gradient", "mse for crossentropy", [(BIG, 2), (FLOAT32, 1)], student(
+        output=lambda s, k: through("softmax", 2 * (s.a[k] - s.y) / s.N, s.z[k]))),
+    ("wrong_loss_gradient", "binary for crossentropy with sigmoid", [(UNUSUAL, 1)],
+        student(output=lambda s, k: (s.a[k] - s.y) / s.N)),
+    ("wrong_loss_gradient", "squares for absolute values", [(REGRESSION, 2)],
+        student(output=lambda s, k: 2 * (s.a[k] - s.y) / s.N)),
+    ("wrong_loss_gradient", "sigmoid slope with binarycrossentropy", [(TINY, 1)], student(
+        output=lambda s, k: (s.a[k] - s.y) / s.N * s.a[k] * (1 - s.a[k]))),
+    ("missing_penalty", "in one layer", [(HEAVY, 1), (UNUSUAL, 0), (FLOAT32, 1)],
+        weights_at(lambda s, k, d, g: d.T @ s.into(k))),
+    ("extra_penalty", "on biases", [(HEAVY, 2), (UNUSUAL, 0), (FLOAT32, 0)], student(
+        db=lambda s, k, d, g: g + s.solver.regularization.lam * np.sign(s.model[k].b.data))),
+    ("extra_penalty", "once a sample", [(HEAVY, 0), (REGRESSION, 1)],
+        weights_at(lambda s, k, d, g: g + (s.N - 1) * s.penalty(k))),
+    ("wrong_penalty", "l2 for l1", [(UNUSUAL, 1)], weights_at(
+        lambda s, k, d, g: d.T @ s.into(k) + s.solver.regularization.lam * s.W(k))),
+    ("wrong_penalty", "only the l2 part", [(HEAVY, 1)], weights_at(
+        lambda s, k, d, g: d.T @ s.into(k) + s.solver.regularization.lam * (1 - s.solver.regularization.r) * s.W(k))),
+    ("wrong_penalty", "divided by N", [(FLOAT32, 0)], weights_at(
+        lambda s, k, d, g: d.T @ s.into(k) + s.penalty(k) / s.N)),
+    ("dropout_mask_missing", "no mask on the way back", [(HEAVY, 1), (HEAVY, 0)], hidden_at(
+        lambda s, k, d: through(s.name(k), d @ s.W(k + 1), s.z[k]))),
+    ("dropout_scale_missing", "a mask of zeros and ones", [(HEAVY, 1)], hidden_at(
+        lambda s, k, d: through(s.name(k), np.where(s.masks[k] > 0, d @ s.W(k + 1), 0), s.z[k]))),
+    ("dropout_mask_stale", "rows in another order", [(HEAVY, 1)], hidden_at(
+        lambda s, k, d: through(s.name(k), s.masks[k][::-1] * (d @ s.W(k + 1)), s.z[k]))),
+    ("dropout_mask_stale", "drawn again", [(HEAVY, 0)], hidden_at(
+        lambda s, k, d: through(s.name(k), (np.random.default_rng().random(s.z[k].shape) >= 0.5)
+                                / (1 - s.solver.regularization.dropout) * (d @ s.W(k + 1)), s.z[k]))),
+    ("wrong_layer_input", "own output for input", [(SIGMOIDS, 1)], weights_at(lambda s, k, d, g: d.T @ s.a[k])),
+    ("wrong_layer_input", "weighted input", [(BIG, 2), (HEAVY, 1)], weights_at(
+        lambda s, k, d, g: d.T @ s.z[k - 1] + s.penalty(k))),
+    ("overwritten_not_accumulated", "a loop that keeps the last", [(BIG, 2), (HEAVY, 1)], student(
+        dW=lambda s, k, d, g: np.outer(d[-1], s.into(k)[-1]) + s.penalty(k), db=lambda s, k, d, g: d[-1])),
+    ("overwritten_not_accumulated", "db of the last sample", [(SIGMOIDS, 0)], student(db=lambda s, k, d, g: d[-1])),
+    ("inplace_overwrite", "delta written over z", [(BIG, 1), (TINY, 0)], hidden_at(
+        lambda s, k, d: np.multiply(d @ s.W(k + 1), slope(s.name(k), s.z[k]), out=s.a[k]) * 1.0)),
+    ("nondeterministic", "noise in the gradient", [(SIGMOIDS, 1)], student(
+        spoil=lambda s, k, d: d * (1 + np.random.default_rng().normal()))),
+    ("unknown", "cubed", [(BIG, 1)], student(spoil=lambda s, k, d: d**3)),
+    ("unknown", "one entry", [(SIGMOIDS, 1)], weights_at(
+        lambda s, k, d, g: g * np.where(np.arange(g.size).reshape(g.shape) == 5, 1.001, 1))),
+]  # fmt: skip
+
 
 def mistakes(table: Table, seeds: int = 1) -> Iterator[Mistake]:
     """All mistakes of a table."""

@@ -25,6 +25,7 @@ from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
+    from .compare import ComparisonReport, assert_gradients_match, compare_gradients
     from .data import Scaler, data_loader, data_split, load_digits, load_iris, one_hot, read_features, read_table
     from .gradcheck import GradientReport, assert_gradients, check_gradients, check_primitive, numerical_gradient
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
@@ -52,7 +53,7 @@ _LATER = {
     "nn": "Layer",
     "solver": "BackProp Epoch FeedForward History Predict Regularization Settings Solver TrainNN fit graph_loss",
     "support": "supported",
-    "compare": "",
+    "compare": "ComparisonReport assert_gradients_match compare_gradients",
     "graph": "",
     "io": "",
     "manual": "",
@@ -82,6 +83,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BackProp",
+    "ComparisonReport",
     "Epoch",
     "FeedForward",
     "GradientReport",
@@ -98,10 +100,12 @@ __all__ = [
     "affine",
     "array",
     "assert_gradients",
+    "assert_gradients_match",
     "check_gradients",
     "check_primitive",
     "checkpoint",
     "cm",
+    "compare_gradients",
     "custom_vjp",
     "data_loader",
     "data_split",

@@ -1,5 +1,10 @@
-"""The three roads to a gradient, side by side: written by hand, by the graph, numerical."""
+"""The three roads to a gradient, side by side: written by hand, by the graph, numerical; and why they differ."""
 
+from .gradients import assert_gradients_match, compare_gradients
+from .report import KINDS, ComparisonReport, Diagnosis, Row
 from .roads import Difference, Parameter, RoadsReport, compare_roads
 
-__all__ = ["Difference", "Parameter", "RoadsReport", "compare_roads"]
+__all__ = [
+    "KINDS", "ComparisonReport", "Diagnosis", "Difference", "Parameter", "RoadsReport", "Row", "assert_gradients_match",
+    "compare_gradients", "compare_roads",
+]  # fmt: skip

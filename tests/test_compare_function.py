@@ -1,0 +1,146 @@
+"""A person's backward of any function: right ones pass, wrong ones are explained by an operation of the graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tinygrad_nn import compare_gradients
+
+Array = Any
+
+RNG = np.random.default_rng(0)
+X, W, B, Y = RNG.normal(size=(6, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=3), RNG.normal(size=(6, 3))
+
+
+def f(x: Array, W: Array, b: Array) -> Array:
+    return ((np.tanh(x @ W + b) - Y) ** 2).sum() / len(x)
+
+
+def backward(
+    d: Callable[..., Array] = lambda z: 2 * (np.tanh(z) - Y) / 6 * (1 - np.tanh(z) ** 2),
+    edit: Callable[..., Any] = lambda dx, dW, db, d: (dx, dW, db),
+) -> Callable[..., Any]:
+    """The right backward of f with another delta, or other results."""
+
+    def manual(x: Array, W: Array, b: Array) -> Any:
+        delta = d(x @ W + b)
+        return edit(delta @ W.T, x.T @ delta, delta.sum(axis=0), delta)
+
+    return manual
+
+
+def softmax_backward(z: Array, g: Array) -> Array:
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    return p * (g - (g * p).sum(axis=1, keepdims=True))
+
+
+def doubled_in_place(z: Array) -> Array:
+    z *= 2
+    return np.cos(z / 2)
+
+
+def one_off(z: Array) -> Array:
+    g = np.cos(z)
+    g[777] *= 1.001
+    return g
+
+
+BIG = np.random.default_rng(1).normal(size=10_000)
+
+RIGHT = {
+    "three inputs": (f, (X, W, B), backward()),
+    "by name": (f, {"x": X, "W": W, "b": B}, lambda x, W, b: dict(zip("xWb", backward()(x, W, b), strict=True))),
+    "arrays": (f, (X, W, B), backward()(X, W, B)),
+    "a cotangent": (lambda z: tg.softmax(z), X, softmax_backward),
+    "float32": (lambda z: np.sin(z).sum(), X.astype(np.float32), np.cos),
+    "a number": (lambda z: z**2, 3.0, lambda z: 2 * z),
+    "an input without effect": (lambda a, b: (a * a).sum(), (X, B), lambda a, b: (2 * a, np.zeros(3))),
+    "a dict as one argument": (lambda p: (p["a"] ** 2).sum(), {"a": X}, lambda p: {"a": 2 * p["a"]}),
+}  # fmt: skip
+
+WRONG = {
+    "missing_activation_derivative": (f, (X, W, B), backward(lambda z: 2 * (np.tanh(z) - Y) / 6)),
+    "activation_derivative_at_wrong_value": (
+        f, (X, W, B), backward(lambda z: 2 * (np.tanh(z) - Y) / 6 * (1 - np.tanh(np.tanh(z)) ** 2))),
+    "scale": (f, (X, W, B), backward(lambda z: 2 * (np.tanh(z) - Y) * (1 - np.tanh(z) ** 2))),
+    "sign": (f, (X, W, B), backward(edit=lambda dx, dW, db, d: (dx, -dW, db))),
+    "transpose": (f, (X, W, B), backward(edit=lambda dx, dW, db, d: (dx, dW.T, db))),
+    "broadcast_not_summed": (f, (X, W, B), backward(edit=lambda dx, dW, db, d: (dx, dW, d))),
+    "wrong_axis_sum": (f, (X, W, B), backward(edit=lambda dx, dW, db, d: (dx, dW, d.sum(axis=1)))),
+    "overwritten_not_accumulated": (lambda x: (x * x + x).sum(), X, lambda x: 2 * x),
+    "missing_penalty": (
+        lambda W: ((X @ W - Y) ** 2).sum() + 0.05 * (W * W).sum(), W, lambda W: 2 * X.T @ (X @ W - Y)),
+    "softmax_diagonal_only": (lambda z: tg.softmax(z), X, lambda z, g: (lambda p: g * p * (1 - p))(
+        np.exp(z) / np.exp(z).sum(axis=1, keepdims=True))),
+    "cotangent_ignored": (lambda z: np.sin(z), X, lambda z, g: np.cos(z)),
+    "blind_test": (lambda z: tg.softmax(z).sum(), X, np.zeros_like),
+    "inplace_overwrite": (lambda z: np.sin(z).sum(), X, doubled_in_place),
+    "nondeterministic": (lambda z: np.sin(z).sum(), X, lambda z: np.cos(z) * np.random.default_rng().random()),
+    "unknown": (lambda z: np.sin(z).sum(), BIG, one_off),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right(name: str) -> None:
+    function, inputs, manual = RIGHT[name]
+    report = compare_gradients(function, inputs, manual=manual)
+    assert report.ok, str(report)
+    assert not report.diagnoses
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong(kind: str) -> None:
+    function, inputs, manual = WRONG[kind]
+    report = compare_gradients(function, inputs, manual=manual)
+    assert not report.ok
+    assert report.kinds == (kind,), str(report)
+    assert report.first_wrong
+
+
+def test_the_operation_is_named() -> None:
+    report = compare_gradients(f, (X, W, B), manual=backward(lambda z: 2 * (np.tanh(z) - Y) / 6))
+    assert report.first_wrong == "tanh, operation 3 of 7"
+    assert report.diagnoses[0].equation == r"g \, (1 - \tanh^2 x)"
+
+
+def test_harmless_differences() -> None:
+    kink = compare_gradients(lambda z: tg.relu(z).sum(), np.array([0.0, 1.0, -1.0]), manual=lambda z: (z >= 0) * 1.0)
+    assert kink.ok
+    assert kink.kinds == ("kink",)
+    single = compare_gradients(lambda z: np.sin(z).sum(), X, manual=lambda z: np.cos(z.astype(np.float32)))
+    assert single.ok
+    assert single.kinds == ("rounding",)
+    kept = compare_gradients(f, (X, W, B), manual=backward(edit=lambda dx, dW, db, d: (dx, dW, db[None])))
+    assert kept.ok
+    assert kept.kinds == ("convention",)
+
+
+def test_nan_is_explained() -> None:
+    value = compare_gradients(lambda z: np.log(z).sum(), np.array([-1.0, 2.0]), manual=lambda z: 1 / z)
+    assert value.kinds == ("blind_test",)
+    assert "not finite" in value.diagnoses[0].text
+    gradient = compare_gradients(lambda z: np.abs(z).sum(), np.array([0.0, 2.0]), manual=lambda z: z / np.abs(z))
+    assert not gradient.ok
+    assert "0/0" in gradient.diagnoses[0].text
+
+
+def test_an_array_without_a_cotangent_is_compared_for_its_sum_and_says_so() -> None:
+    report = compare_gradients(lambda z: np.sin(z), X, manual=np.cos)
+    assert report.ok
+    assert "give the backward a parameter g" in report.notes[0]
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(TypeError, match="needs manual="):
+        compare_gradients(f, (X, W, B))
+    with pytest.raises(TypeError, match="in one tuple, dict or array"):
+        compare_gradients(f, X, W, manual=backward())
+    with pytest.raises(TypeError, match="2 gradients; it needs a gradient for each of x, W, b"):
+        compare_gradients(f, (X, W, B), manual=lambda x, W, b: (x, W))
+    with pytest.raises(TypeError, match="no input is made of floats"):
+        compare_gradients(lambda n: n, 3, manual=lambda n: n)
+    with pytest.raises(TypeError, match="'other' and there is no input for it"):
+        compare_gradients(f, (X, W, B), manual=lambda x, W, b, other: 0)

@@ -1,0 +1,159 @@
+"""The `compare` command: one batch, or a person's own function, and its gradients by three roads."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .app import _teach, app, train
+
+_PANEL = "Gradients"
+_LEFT_OUT = ("out", "progress", "quiet", "gradients")
+
+
+def _file(text: str, what: str = "FILE.py:NAME") -> Any:
+    return typer.Option(help=text, rich_help_panel=_PANEL, metavar=what)
+
+
+def _compare(
+    manual: Annotated[str | None, _file("Your own BackProp, or with --function your own backward.")] = None,
+    function: Annotated[str | None, _file("A function of your own instead of a network.")] = None,
+    inputs: Annotated[
+        str | None, _file("Its inputs, an array, a tuple, or a dict; by default `inputs` in the file of --function.")
+    ] = None,
+    html: Annotated[str | None, _file("Write the report as a page, with heat maps and equations.", "FILE.html")] = None,
+    json: Annotated[str | None, _file("Write the report as JSON.", "FILE.json")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing but errors; the exit code says it.", rich_help_panel=_PANEL)
+    ] = False,
+    **options: Any,
+) -> None:
+    """Compare gradients written by hand with the graph's and numerical ones, and say why they differ.
+
+    Without options: the equations of this package, on the first batch of iris. Exit code 1 if a gradient is wrong.
+    """
+    found: list[bool] = []
+    _teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
+    if not all(found):
+        raise typer.Exit(1)
+
+
+def _run(
+    manual: str | None, function: str | None, inputs: str | None, html: str | None, json: str | None, quiet: bool,
+    options: dict[str, Any],
+) -> bool:  # fmt: skip
+    from ..compare import compare_gradients
+    from ..files import write_whole
+
+    if inputs is not None and function is None:
+        raise ValueError("inputs belong to a function; add --function FILE.py:NAME.")
+    backward = None if manual is None else _guarded(load(manual), manual)
+    if function is not None:
+        if backward is None:
+            raise ValueError("a function of your own needs its backward; add --manual FILE.py:NAME.")
+        values = load(inputs if inputs is not None else f"{_parts(function)[0]}:inputs")
+        values = values() if callable(values) else values
+        report = compare_gradients(_guarded(load(function), function), values, manual=backward, rng=options["seed"])
+    else:
+        from .run import Options, prepare
+
+        plan = prepare(Options(**options))
+        x, y = plan.parts["train"]
+        size = plan.settings.batch_size
+        report = compare_gradients(plan.network.layers, x[:size], y[:size], solver=plan.solver, manual=backward,
+                                   rng=options["seed"])  # fmt: skip
+    if html is not None:
+        write_whole(Path(html), report.to_html().encode())
+    if json is not None:
+        write_whole(Path(json), report.to_json().encode() + b"\n")
+    if not quiet:
+        typer.echo(str(report))
+        for path in (html, json):
+            if path is not None:
+                typer.echo(f"\nThe report is in {path}.")
+    return report.ok
+
+
+def _parts(place: str) -> tuple[str, str]:
+    path, colon, name = place.rpartition(":")
+    if not colon or not path or not name.isidentifier():
+        raise ValueError(f"{place!r} names no object in a file; write FILE.py:NAME, e.g. mine.py:backward.")
+    return path, name
+
+
+def load(place: str) -> Any:
+    """Return the object that ``FILE.py:NAME`` names; the file is run, once.
+
+    Raises:
+        ValueError: there is no such file, or it has no such name.
+        RuntimeError: the file raises an error; the message names its line.
+    """
+    path, name = _parts(place)
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"there is no file {path}; {place!r} should be FILE.py:NAME.")
+    key = f"_tinygrad_nn_own_{file.stem}_{abs(hash(str(file))):x}"
+    module = sys.modules.get(key)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(key, file)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{path} is no Python file; write FILE.py:NAME.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[key]
+            raise RuntimeError(_where(error, file, path)) from error
+    if not hasattr(module, name):
+        known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
+        raise ValueError(f"{path} has no {name!r}; it has {known}.")
+    return getattr(module, name)
+
+
+def _guarded(f: Any, place: str) -> Any:
+    """Return a function whose own errors name their line; anything else as it is."""
+    if not callable(f):
+        return f
+    path = _parts(place)[0]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except Exception as error:
+            raise RuntimeError(_where(error, Path(path).resolve(), path)) from error
+
+    call.__name__ = getattr(f, "__name__", "function")
+    call.__signature__ = inspect.signature(f)  # type: ignore[attr-defined]
+    return call
+
+
+def _where(error: Exception, file: Path, path: str) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
+    return f"{path}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
+
+
+def _with_options_of(own: Callable[..., None], other: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that takes its own options, and those of another that say what network and batch it is."""
+    mine = [p for p in inspect.signature(own, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    theirs = [p for p in inspect.signature(other, eval_str=True).parameters.values() if p.name not in _LEFT_OUT]
+    parameters = [*mine, *theirs]
+
+    def command(**given: Any) -> None:
+        own(**given)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = own.__doc__
+    return command
+
+
+compare = app.command("compare")(_with_options_of(_compare, train))

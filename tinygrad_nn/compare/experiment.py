@@ -1,0 +1,243 @@
+"""An experiment: one batch through one network, what the right equations say of it, and what a person's backward says.
+
+A diagnosis rests on several of them. The batch that was given is the first; the others have random weights, rows and
+strengths of penalty, so that a factor 3 that is the number of classes can be told from a factor 3.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .. import manual as by_hand
+from ..nn.layer import Layer
+from ..solver import DataCache, Solver
+from ..solver.step import Plan, draw_masks
+
+Array = np.ndarray[Any, Any]
+Manual = Callable[..., Any]
+
+LARGE = 20_000  # parameters; of a larger network the random copies are small
+_RETURNS = (
+    "compare_gradients: manual returned {what}; it needs to return (loss, dW, db), or (loss, dW, db, delta), where dW "
+    "and db are lists with one array for each of the {layers} layers."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person's backward returned: the loss, and for each layer dW, db and, if it told, delta."""
+
+    loss: float
+    dW: list[Array]
+    db: list[Array]
+    delta: list[Array] | None
+    overwritten: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass
+class Experiment:
+    """One batch through one network; all in float64 but for the `Layer` list that the person's backward is given."""
+
+    model: list[Layer]
+    x: Array
+    y: Array
+    masks: list[Array | None]
+    solver: Solver
+    given: bool = False
+    W: list[Array] = field(init=False)
+    b: list[Array] = field(init=False)
+    names: list[str] = field(init=False)
+    z: list[Array] = field(init=False)
+    a: list[Array] = field(init=False)
+    f: list[Array] = field(init=False)
+    right: by_hand.Backward = field(init=False)
+    answer: Answer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.dtype = self.model[0].dtype
+        self.names = [layer.activation for layer in self.model]
+        self.W = [layer.W.data.astype(np.float64) for layer in self.model]
+        self.b = [layer.b.data.astype(np.float64) for layer in self.model]
+        self.x, self.y = self.x.astype(np.float64), self.y.astype(np.float64)
+        self.own_masks = self.masks
+        self.masks = [None if m is None else m.astype(np.float64) for m in self.masks]
+        self.z, self.a = by_hand.forward(self.W, self.b, self.names, self.x, self.masks)
+        # the output of each activation before its mask
+        self.f = [a if m is None else by_hand.activation(name).f(z)
+                  for name, z, a, m in zip(self.names, self.z, self.a, self.masks, strict=True)]
+        reg = self.solver.regularization
+        self.right = by_hand.backward(
+            self.W, self.names, self.x, self.z, self.a, self.y, loss=self.solver.loss, penalty=reg.method, lam=reg.lam,
+            r=reg.r, masks=self.masks,
+        )
+
+    @property
+    def rows(self) -> int:
+        """The number N of samples."""
+        return len(self.x)
+
+    @property
+    def large(self) -> bool:
+        """Whether it is too large to try every suspect on."""
+        return bool(sum(layer.W.size for layer in self.model) * max(1, self.rows / 64) > LARGE)
+
+    def into(self, k: int) -> Array:
+        """Return the input of layer k, (batch, n_in)."""
+        return self.a[k - 1] if k else self.x
+
+    def penalty(self, k: int) -> Array:
+        """Return the gradient of the penalty on the weights of layer k."""
+        reg = self.solver.regularization
+        return by_hand.penalty_pair(reg.method).gradient(self.W[k], reg.lam, reg.r)
+
+    def cache(self) -> DataCache:
+        """Return a fresh data_cache in the dtype of the model."""
+        x = self.x.astype(self.dtype)
+        W, b = [layer.W.data for layer in self.model], [layer.b.data for layer in self.model]
+        z, a = by_hand.forward(W, b, self.names, x, self.own_masks)
+        own = [None if m is None else m.copy() for m in self.own_masks]
+        return DataCache(x, z, [np.array(p) for p in a], own)
+
+    def ask(self, manual: Manual) -> Answer:
+        """Run a person's backward on copies of everything, and see whether it wrote into them."""
+        model, cache, y = copied(self.model), self.cache(), self.y.astype(self.dtype)
+        named = {"data_cache.x": cache.x, "data_out": y}
+        for k, layer in enumerate(model):
+            named |= {f"layer {k + 1} W": layer.W.data, f"layer {k + 1} b": layer.b.data}
+            named |= {f"data_cache.z[{k}]": cache.z[k], f"data_cache.a[{k}]": cache.a[k]}
+            if cache.masks[k] is not None:
+                named[f"data_cache.masks[{k}]"] = cache.masks[k]  # type: ignore[assignment]
+        before = {name: array.copy() for name, array in named.items()}
+        answer = _without_kept_axes(_read(manual(model, cache, y, solver=self.solver), len(model)), self.b)
+        changed = tuple(n for n, array in named.items() if not np.array_equal(array, before[n], equal_nan=True))
+        changed += tuple(
+            f"layer {k + 1} {p}" for k, layer in enumerate(model) for p in ("W", "b")
+            if getattr(layer, p).data is not named[f"layer {k + 1} {p}"]
+        )  # fmt: skip
+        return replace(answer, overwritten=changed)
+
+
+def _read(found: Any, layers: int) -> Answer:
+    """Return what a person's backward returned, as arrays of our own."""
+    delta = getattr(found, "delta", None)
+    if not isinstance(found, (tuple, list)) or len(found) not in (3, 4):
+        raise TypeError(_RETURNS.format(what=f"{type(found).__name__} {found!r:.60}", layers=layers))
+    loss, dW, db = found[:3]
+    if len(found) == 4:
+        delta = found[3]
+    parts: list[Any] = []
+    given: tuple[tuple[str, Any], ...] = (("dW", dW), ("db", db), ("delta", delta))
+    for name, part in given:
+        if part is None and name == "delta":
+            parts.append(None)
+            continue
+        try:
+            arrays = [np.array(getattr(g, "data", g) if not isinstance(g, np.ndarray) else g) for g in part]
+        except (TypeError, ValueError):
+            arrays = []
+        if len(arrays) != layers or any(g.dtype.kind not in "fiub" for g in arrays):
+            raise TypeError(_RETURNS.format(what=f"{len(arrays)} arrays of numbers as {name}", layers=layers))
+        parts.append([g if g.dtype.kind == "f" else g.astype(np.float64) for g in arrays])
+    return Answer(float(np.asarray(getattr(loss, "data", loss))), parts[0], parts[1], parts[2])
+
+
+def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
+    """Return the answer with db of shape (1, n) or (n, 1) as (n,), and the names of those."""
+    db, kept = list(answer.db), []
+    for k, (g, b_k) in enumerate(zip(answer.db, b, strict=True)):
+        if g.ndim == 2 and 1 in g.shape and g.size == b_k.size:
+            db[k] = g.reshape(b_k.shape)
+            kept.append(f"layer {k + 1} b has shape {g.shape}")
+    return replace(answer, db=db, kept=tuple(kept))
+
+
+def copied(model: Sequence[Layer]) -> list[Layer]:
+    """Return layers of the same numbers in arrays of their own."""
+    layers = []
+    for layer in model:
+        new = copy.copy(layer)
+        new.W, new.b = layer.W.data, layer.b.data
+        layers.append(new)
+    return layers
+
+
+def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
+    """Return the experiment with the batch that was given."""
+    masks: list[Array | None] = [None] * len(model)
+    if solver.regularization.dropout:
+        masks = draw_masks(Plan(model, solver), len(x), rng) or masks
+    return Experiment(model, x, y, masks, solver, given=True)
+
+
+def alike(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
+    """Return experiments in which only the numbers are others: the sizes and the solver are those given."""
+    widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
+    found = [_random(start, widths, start.rows, rng, start.solver) for _ in range(1 if start.large else 2)]
+    return [case for case in found if case is not None]
+
+
+def more(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
+    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on."""
+    widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
+    small = [min(n, 5 + k) for k, n in enumerate(widths)]
+    wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
+    wider[-1] = max(2, wider[-1])
+    same = small if start.large else widths
+    plan = [(same, 9 if start.large else start.rows), (same, 2), (same, 3), (wider, 5), (same, 1)]
+    found = []
+    for n, rows in plan:
+        made = _random(start, n, min(rows, 64), rng)
+        if made is not None:
+            found.append(made)
+    return found
+
+
+def _random(
+    start: Experiment, widths: list[int], rows: int, rng: np.random.Generator, solver: Solver | None = None
+) -> Experiment | None:
+    """Return an experiment with random numbers, or None where no finite loss could be found for this model."""
+    reg = start.solver.regularization
+    if solver is None:
+        reg = replace(reg, lam=reg.lam and float(rng.uniform(0.1, 0.6)), r=float(rng.uniform(0.2, 0.8)),
+                      dropout=reg.dropout and float(rng.uniform(0.3, 0.6)))  # fmt: skip
+        solver = replace(start.solver, regularization=reg)
+    for attempt in range(4):
+        model = []
+        for layer, n_in, n_out in zip(start.model, widths, widths[1:], strict=False):
+            new = Layer(n_in, n_out, layer.activation, rng=0)
+            new.W = rng.normal(0, 1.2 / np.sqrt(n_in), (n_out, n_in))
+            new.b = rng.normal(0, 0.4, n_out)
+            model.append(new)
+        if attempt > 1:  # an output that must be positive for its logarithm
+            model[-1].W = np.abs(model[-1].W.data) * 0.05
+            model[-1].b = np.full(widths[-1], 0.4)
+        x = rng.normal(0, 1, (rows, widths[0]))
+        y = _targets(start, rows, widths[-1], rng)
+        masks: list[Array | None] = [None] * len(model)
+        if reg.dropout:
+            masks = draw_masks(Plan(model, solver), rows, rng) or masks
+        with np.errstate(all="ignore"):
+            made = Experiment(model, x, y, masks, solver)
+        numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]
+        if all(np.isfinite(g).all() for g in numbers) and np.any(made.right.delta[-1]):
+            return made
+    return None
+
+
+def _targets(start: Experiment, rows: int, n: int, rng: np.random.Generator) -> Array:
+    """Return targets of the kind that was given: one-hot, yes or no, probabilities, or any numbers."""
+    y, loss = start.y, start.solver.loss
+    if not loss.endswith("crossentropy"):
+        return rng.normal(0, 1, (rows, n)) if not np.isin(y, (0, 1)).all() else rng.integers(0, 2, (rows, n)) * 1.0
+    sure = bool(np.isin(y, (0, 1)).all())
+    if loss == "crossentropy" or (sure and n > 1 and bool((y.sum(axis=1) == 1).all()) and y.shape[1] > 1):
+        if n == 1:
+            return np.ones((rows, 1))
+        return np.eye(n)[rng.integers(0, n, rows)] if sure else rng.dirichlet(np.ones(n), rows)
+    return rng.integers(0, 2, (rows, n)) * 1.0 if sure else rng.uniform(0.05, 0.95, (rows, n))

@@ -1,0 +1,329 @@
+"""The search for the simplest set of mistakes that explains everything a person's backward returned.
+
+From the loss backwards, layer by layer: each suspect of the delta, with the delta that the layer above must have had,
+predicts dW and db in every experiment. What the layer above got wrong is thereby taken as given, so each layer answers
+for its own mistakes only. The best few explanations are kept, the cheapest wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .factors import Factor
+from .fit import Witness, misfit, penalty_found, scaled
+from .stale import recover, stale_mask
+from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
+
+Array = np.ndarray[Any, Any]
+
+KEPT = 6  # explanations that are carried on to the next layer
+UNKNOWN, FOLLOWED = 4.0, 5.0  # costs: of an array that nothing explains; of a delta that is only known from dW and db
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake: where (layer from 0; ``delta``, ``W`` or ``b``), what, and the numbers it rests on."""
+
+    layer: int
+    part: str
+    kind: str
+    text: str
+    factor: Factor | None = None
+    evidence: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+
+
+class State(NamedTuple):
+    """An explanation of the layers looked at so far, and the delta that the code must have had in each experiment."""
+
+    delta: tuple[Array | None, ...]
+    found: tuple[Finding, ...]
+    cost: float
+    deltas: tuple[tuple[Array | None, ...], ...] = ()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether something is left unexplained."""
+        return any(f.kind == "unknown" for f in self.found)
+
+
+class Option(NamedTuple):
+    """One explanation of one array."""
+
+    cost: float
+    found: tuple[Finding, ...]
+
+
+def explain(witnesses: Sequence[Witness], loss_doubled: bool = False) -> State:
+    """Return the cheapest explanation of all answers."""
+    last = len(witnesses[0].case.W) - 1
+    states = [State(tuple(None for _ in witnesses), (), 0.0)]
+    for k in range(last, -1, -1):
+        new: list[State] = []
+        for state in states:
+            new += _layer(witnesses, k, state, loss_doubled)
+        new.sort(key=lambda s: s.cost)
+        states = new[:KEPT]
+    return states[0]
+
+
+def _layer(witnesses: Sequence[Witness], k: int, state: State, loss_doubled: bool) -> list[State]:
+    """Return the ways to explain layer k after the layers above it."""
+    last = len(witnesses[0].case.W) - 1
+    active = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
+    if not active:
+        return [replace_delta(state, state.delta)]
+    seen = [witnesses[i] for i in active]
+    above = [state.delta[i] for i in active]
+    case = seen[0].case
+    suspects = output_suspects(case) if k == last else hidden_suspects(case, k)
+    states = []
+    for suspect in suspects:
+        base = _compute(suspect, seen, above)
+        if base is None:
+            continue
+        for factor, delta in _deltas(seen, k, base):
+            if suspect.kind == "kink" and not factor.is_one:
+                break  # a convention has no factor
+            free = suspect.kind == RIGHT and factor.is_one
+            option = _parts(seen, k, delta, loss_doubled, free)
+            if option is None:
+                continue
+            mine = _delta_finding(suspect, factor, k, seen)
+            cost = suspect.cost + (0 if factor.is_one else 0.5 if suspect.cost else 1) + option.cost
+            if suspect.kind == "unknown":
+                cost += 0.5
+            states.append(_extended(state, active, delta, (*mine, *option.found), cost))
+        if suspect.kind == RIGHT and states and min(s.cost for s in states) == state.cost:
+            return [s for s in states if s.cost == state.cost]
+    states = _with_twins(states, len(state.found))
+    states += _from_answers(seen, k, above, state, active, loss_doubled)
+    return states
+
+
+def _with_twins(states: list[State], before: int) -> list[State]:
+    """Return the states, each mistake in delta with the other kinds that compute the very same delta."""
+    new = []
+    for s in states:
+        mine = s.found[before] if len(s.found) > before else None
+        if mine is not None and mine.part == "delta":
+            twins = {
+                t.found[before].kind for t in states if t is not s and len(t.found) > before and t.cost < s.cost + 0.6
+                and t.found[before].part == "delta" and t.found[before].kind not in (mine.kind, "unknown", "kink")
+                and all(np.allclose(a, b, rtol=1e-7, atol=0) for a, b in zip(s.delta, t.delta, strict=True)
+                        if a is not None and b is not None)
+            }  # fmt: skip
+            found = (*s.found[:before], replace(mine, alternatives=tuple(sorted(twins))), *s.found[before + 1 :])
+            s = s._replace(found=found)
+        new.append(s)
+    return new
+
+
+def _from_answers(
+    seen: Sequence[Witness], k: int, above: Sequence[Array | None], state: State, active: list[int], loss_doubled: bool
+) -> Iterator[State]:
+    """Yield explanations whose delta was read from the answers: another mask, or one that nothing explains."""
+    read = [recover(w, k) for w in seen]
+    known = [i for i, d in enumerate(read) if d is not None]
+    if not known:
+        return
+    stale = stale_mask(seen, k, above, read)
+    for deltas, finding, cost in (
+        (stale, Finding(k, "delta", "dropout_mask_stale", "The backward pass uses another dropout mask than the one "
+                        "that the forward pass drew."), 1.5),
+        (read, Finding(k, "delta", "unknown", "delta is wrong, and no known mistake explains how."), FOLLOWED),
+    ):  # fmt: skip
+        if deltas is None:
+            continue
+        places = [i for i, d in enumerate(deltas) if d is not None]
+        option = _parts([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
+        if option is not None and not option.found:
+            finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
+            yield _extended(state, [active[i] for i in places], [deltas[i] for i in places],  # type: ignore[misc]
+                            (finding,), cost)  # fmt: skip
+
+
+def replace_delta(state: State, delta: tuple[Array | None, ...]) -> State:
+    """Return a state one layer further down."""
+    return state._replace(delta=delta, deltas=(*state.deltas, delta))
+
+
+def _extended(
+    state: State, active: Sequence[int], delta: Sequence[Array], found: Sequence[Finding], cost: float
+) -> State:
+    full: list[Array | None] = [None] * len(state.delta)
+    for i, d in zip(active, delta, strict=True):
+        full[i] = d
+    return State(tuple(full), (*state.found, *found), state.cost + cost, (*state.deltas, tuple(full)))
+
+
+def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | None]) -> list[Array] | None:
+    """Return what a suspect predicts in each experiment, or None where it cannot be."""
+    values = []
+    for w, d in zip(seen, above, strict=True):
+        try:
+            with np.errstate(all="ignore"):
+                value = suspect.compute(w.case, d)  # type: ignore[arg-type]
+        except (ValueError, IndexError):
+            return None
+        if value is None or not np.isfinite(value).all():
+            return None
+        values.append(value)
+    return values
+
+
+def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
+    """Yield a delta as it is, and times the factor by which db, or dW without its penalty, is apart from it."""
+    yield Factor("1", 1.0), base
+    width = seen[0].case.W[k].shape[0]
+    told = [w.case.answer.delta for w in seen]
+    if all(d is not None for d in told):
+        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), width)]
+    else:
+        sums = [d.sum(axis=0) for d in base]
+        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), width)]
+        data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
+        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], width))
+    names = set()
+    for fit in fits:
+        if fit is not None and not fit.factor.is_one and fit.factor.name not in names:
+            names.add(fit.factor.name)
+            yield fit.factor, [_times(w, fit.factor, d, k) for w, d in zip(seen, base, strict=True)]
+
+
+def _times(w: Witness, factor: Factor, d: Array, k: int) -> Array:
+    from .factors import PLAIN
+
+    name = factor.name.removeprefix("-")
+    sign = -1.0 if factor.name.startswith("-") and name in (*PLAIN, "1") else 1.0
+    if name in PLAIN:
+        return sign * PLAIN[name]({**w.facts, "width": w.case.W[k].shape[0]}) * d
+    return sign * d if name == "1" else factor.value * d
+
+
+def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witness]) -> tuple[Finding, ...]:
+    if suspect.kind == RIGHT and factor.is_one:
+        return ()
+    if suspect.kind != RIGHT:
+        times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+        return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
+    return (_by_factor(k, "delta", factor),)
+
+
+def _by_factor(k: int, part: str, factor: Factor) -> Finding:
+    what = part if part == "delta" else f"d{part}"
+    if factor.is_sign:
+        return Finding(k, part, "sign", f"{what} has the wrong sign: it is minus the right one.", factor)
+    if factor.name == "0":
+        return Finding(k, part, "scale", f"{what} is zero.", factor)
+    if factor.name == "1-p" and part == "delta":
+        return Finding(k, part, "dropout_scale_missing", "The mask is used without its scale 1/(1 - p).", factor)
+    return Finding(k, part, "scale", f"{what} is {factor.words} times the right one.", factor)
+
+
+def _parts(
+    seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False
+) -> Option | None:
+    """Explain dW and db of layer k by its delta; None where the code told another delta, or neither follows from it."""
+    for w, d in zip(seen, delta, strict=True):
+        told = w.case.answer.delta
+        if told is not None and misfit(w, told[k], d, w.noise and w.noise.delta[k]) > 1:
+            return None
+    exact_b, exact_W = _follows(seen, k, "b", delta), _follows(seen, k, "W", delta)
+    if not (free or exact_b or exact_W):
+        return None  # a mistake in delta shows in both; that both hide it by mistakes of their own is far-fetched
+    best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled)
+    best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled)
+    cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
+    if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].factor == found[1].factor:
+        cost = max(best_W.cost, best_b.cost) + 0.2
+    return Option(cost, found)
+
+
+def _follows(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
+    """Tell whether dW, or db, is what the right equation makes of a delta."""
+    for w, d in zip(seen, delta, strict=True):
+        if part == "W":
+            value, got = d.T @ w.case.into(k) + w.case.penalty(k), w.case.answer.dW[k]
+        else:
+            value, got = d.sum(axis=0), w.case.answer.db[k]
+        if misfit(w, got, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
+            return False
+    return True
+
+
+def _array(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool) -> Option:
+    """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
+    weights = part == "W"
+    got = [w.case.answer.dW[k] if weights else w.case.answer.db[k] for w in seen]
+    case = seen[0].case
+    options: list[Option] = []
+    for suspect in weight_suspects(case, k) if weights else bias_suspects(case, k):
+        base = _compute(suspect, seen, delta)
+        if base is None:
+            continue
+        extra: list[Array | float] = [_penalty(w, k, p, suspect.kind) if weights else 0.0
+                                      for w, p in zip(seen, base, strict=True)]  # fmt: skip
+        if suspect.kind == RIGHT:
+            other = penalty_found(seen, got, base, k, part, loss_doubled)  # what is left may be another penalty
+            if other is not None:
+                options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
+        floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
+        fits = [*_fits(seen, got, base, extra, case.W[k].shape[0], floor if suspect.kind != RIGHT else None)]
+        if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
+            turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
+            fits += _fits(seen, got, base, turned, case.W[k].shape[0])
+        for fit in fits:
+            if suspect.kind == RIGHT and not fit.factor.is_one:
+                options.append(Option(1.1, (_by_factor(k, part, fit.factor),)))
+            elif suspect.kind != RIGHT:
+                times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
+                finding = Finding(k, part, suspect.kind, suspect.text + times, None if times == "" else fit.factor)
+                options.append(Option(suspect.cost + 0.5 * bool(times), (finding,)))
+    options += _kink_of_penalty(seen, k, part, got, delta)
+    nothing = Finding(k, part, "unknown", f"d{part} is wrong, and no known mistake explains how.")
+    return min(options, key=lambda o: o.cost, default=Option(UNKNOWN, (nothing,)))
+
+
+def _fits(
+    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], width: int,
+    floor: list[float] | None = None,
+) -> Any:  # fmt: skip
+    """Yield the factors of an equation, which may stand before the penalty or before all of it."""
+    whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
+    for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
+        fit = scaled(seen, got, bases, extras, width, floor)
+        if fit is not None:
+            yield fit
+        if all(not np.any(e) for e in extra):
+            return
+
+
+def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
+    penalty = w.case.penalty(k)
+    if kind == "transpose" and p.shape == penalty.T.shape and not np.array_equal(p.shape, penalty.shape):
+        return penalty.T
+    return penalty if p.shape == penalty.shape else 0.0
+
+
+def _kink_of_penalty(seen: Sequence[Witness], k: int, part: str, got: list[Array], delta: Sequence[Array]) -> Any:
+    """Yield other conventions for sign(0), where a weight is 0 and the penalty has a kink."""
+    reg = seen[0].case.solver.regularization
+    strength = {"l1": 1.0, "elasticnet": reg.r}.get(reg.method, 0.0)
+    if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in seen):
+        return
+    for sign in (1.0, -1.0):
+        wanted = [
+            d.T @ w.case.into(k) + w.case.penalty(k)
+            + (w.case.W[k] == 0) * sign * w.case.solver.regularization.lam * (1 if reg.method == "l1" else
+                                                                          w.case.solver.regularization.r)
+            for w, d in zip(seen, delta, strict=True)
+        ]  # fmt: skip
+        if all(misfit(w, g, p) <= 1 for w, g, p in zip(seen, got, wanted, strict=True)):
+            text = (f"Where a weight is 0 the penalty |W| has a kink; this code takes the slope {sign:g} there, and "
+                    "the graph 0. Both are conventions.")  # fmt: skip
+            yield Option(0.3, (Finding(k, part, "kink", text),))

@@ -1,0 +1,180 @@
+"""Whether an equation explains what a person's code returned: up to rounding, up to a factor, up to a penalty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .experiment import Experiment
+from .factors import Factor, name_factor
+from .noise import SAFETY, Noise
+
+Array = np.ndarray[Any, Any]
+
+EXACT, SINGLE = 1e-8, 3e-4  # relative errors within which an equation explains float64, float32
+
+
+class Witness(NamedTuple):
+    """An experiment, what rounding may do in it, and how the sizes in it are called."""
+
+    case: Experiment
+    noise: Noise | None
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """The sizes and strengths of the experiment, by name."""
+        case, reg = self.case, self.case.solver.regularization
+        return {"N": case.rows, "n_out": case.y.shape[1], "p": reg.dropout, "lambda": reg.lam,
+                "L": float(case.right.loss) if case.solver.loss == "rmse" and not reg.lam else math.nan}  # fmt: skip
+
+
+def misfit(
+    witness: Witness, got: Array, wanted: Array, rounding: Array | None = None, floor: float = 0.0
+) -> float:
+    """Return the largest error of an explanation over what it may be: at most 1 where it explains."""
+    if got.shape != wanted.shape:
+        return math.inf
+    if not got.size:
+        return 0.0
+    case = witness.case
+    relative = SINGLE if case.given and case.dtype.itemsize < 8 else EXACT
+    with np.errstate(all="ignore"):
+        size = max(float(np.abs(got).max()), float(np.abs(wanted).max()))
+        allowed: Any = relative * max(size, floor)
+        if rounding is not None and rounding.shape == got.shape:
+            allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * rounding
+        error = np.abs(got - wanted) / np.maximum(allowed, 1e-300)
+    worst = float(np.max(error))
+    return worst if not math.isnan(worst) else math.inf
+
+
+class Fit(NamedTuple):
+    """How well an equation explains all experiments: with which factor, and with what misfit."""
+
+    factor: Factor
+    misfit: float
+
+
+def scaled(
+    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
+    width: int | None = None, floor: Sequence[float] | None = None,
+) -> Fit | None:  # fmt: skip
+    """Find the factor s with ``got = s base + extra`` in all experiments, by one name, or None."""
+    values, facts, worst = [], [], 0.0
+    for w, g, p, e, low in zip(witnesses, got, base, extra, floor or [0.0] * len(got), strict=True):
+        if g.shape != p.shape or not np.isfinite(g).all() or not np.isfinite(p).all():
+            return None
+        if np.shape(e) not in ((), p.shape):
+            return None
+        square = float((p * p).sum())
+        if square == 0 or float(np.abs(p).max()) < EXACT * low:  # zero but for rounding: any factor would do
+            if misfit(w, g, p + e, None, low) > 1:
+                return None
+            worst = max(worst, 0.5)
+            continue
+        s = float(((g - e) * p).sum()) / square
+        found = misfit(w, g, s * p + e, None, low)
+        if found > 1:
+            return None
+        worst = max(worst, found)
+        values.append(s)
+        facts.append({**w.facts, **({"width": width} if width else {})})
+    if not values:
+        return Fit(Factor("1", 1.0), worst) if worst else None
+    loose = any(w.case.given and w.case.dtype.itemsize < 8 for w in witnesses)
+    if all(abs(v) < (1e-3 if loose else 1e-7) for v in values):
+        return Fit(Factor("0", 0.0), worst)
+    factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
+    return None if factor is None else Fit(factor, worst)
+
+
+class Penalty(NamedTuple):
+    """What was found in place of the penalty: a kind, a sentence."""
+
+    kind: str
+    text: str
+
+
+def penalty_found(
+    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str, loss_doubled: bool
+) -> Penalty | None:
+    """Explain ``got - base`` by some multiple of sign(W) and some of W, or return None."""
+    for used in ((1,), (0,), (0, 1)):  # l2, l1, both
+        found = _penalty_of(used, witnesses, got, base, k, part, loss_doubled)
+        if found is not None:
+            return found
+    return None
+
+
+def _penalty_of(
+    used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str,
+    loss_doubled: bool,
+) -> Penalty | None:  # fmt: skip
+    pairs, wanted = [], []
+    name = part
+    for w, g, p in zip(witnesses, got, base, strict=True):
+        value = w.case.W[k] if part == "W" else w.case.b[k]
+        if g.shape != p.shape or g.shape != value.shape:
+            return None
+        columns = np.stack([np.sign(value).ravel(), value.ravel()], axis=1)[:, used]
+        square = columns.T @ columns
+        if value.size <= len(used) or np.linalg.cond(square) > 1e12:  # any multiple would do, or none is needed
+            if not value.any() and misfit(w, g, p) > 1:
+                return None
+            continue
+        fit = np.zeros(2)
+        fit[list(used)] = np.linalg.solve(square, columns.T @ (g - p).ravel())
+        if misfit(w, g, p + (columns @ fit[list(used)]).reshape(g.shape)) > 1:
+            return None
+        reg = w.case.solver.regularization
+        lam, r = reg.lam, reg.r
+        right = {"l1": (lam, 0.0), "l2": (0.0, lam), "elasticnet": (r * lam, (1 - r) * lam)}.get(reg.method, (0.0, 0.0))
+        pairs.append((float(fit[0]), float(fit[1])))
+        wanted.append((right, lam, w.case.rows))
+    if not pairs:
+        return None
+    size = max(lam for _, lam, _ in wanted) or max(map(max, pairs))
+    zero = [abs(a) < 1e-6 * size and abs(b) < 1e-6 * size for a, b in pairs]
+    if part == "b":
+        if all(zero):
+            return None
+        return Penalty("extra_penalty", "A penalty is put on the biases; it belongs on the weights only.")
+    if all(zero):
+        return Penalty("missing_penalty", "The gradient of the penalty is not added.") if any(
+            any(right) for right, _, _ in wanted) else None
+
+    def fits(f: Any) -> bool:
+        return all(
+            abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
+            for (a, b), (x, y) in zip(pairs, (f(*facts) for facts in wanted), strict=True)
+        )
+
+    def times(c: Any) -> Any:
+        return lambda right, lam, rows: (c(rows) * right[0], c(rows) * right[1])
+
+    if not any(any(right) for right, _, _ in wanted):
+        return Penalty("extra_penalty", f"A penalty is added to d{name}, and the solver asks for none.")
+    if fits(times(lambda n: 2)):
+        if loss_doubled:
+            return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda stands for lambda/2.")
+        return Penalty("extra_penalty", "The penalty is added twice, or differentiated without its 1/2.")
+    if fits(times(lambda n: n)):
+        return Penalty("extra_penalty", "The penalty is added once for every sample, and belongs once in the batch.")
+    for text, c in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
+        if fits(times(c)):
+            return Penalty("sign" if text == "minus" else "wrong_penalty", f"The penalty is {text} that of the solver.")
+    for text, f in (
+        ("l1", lambda right, lam, n: (lam, 0.0)), ("l2", lambda right, lam, n: (0.0, lam)),
+        ("only the l1 part of elasticnet", lambda right, lam, n: (right[0], 0.0)),
+        ("only the l2 part of elasticnet", lambda right, lam, n: (0.0, right[1])),
+        ("elasticnet with r and 1 - r exchanged", lambda right, lam, n: (right[1], right[0])),
+        ("l1 and l2 together, each at full strength", lambda right, lam, n: (lam, lam)),
+    ):  # fmt: skip
+        if fits(f):
+            return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
+    a, b = pairs[0]
+    return Penalty("wrong_penalty", f"The penalty is {a:.4g} sign(W) + {b:.4g} W, and belongs "
+                   f"{wanted[0][0][0]:.4g} sign(W) + {wanted[0][0][1]:.4g} W.")  # fmt: skip

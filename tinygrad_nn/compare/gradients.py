@@ -1,0 +1,81 @@
+"""The two functions that a person calls: compare gradients, and insist that they match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..nn.layer import Layer
+from ..solver import BackProp
+from .function import compare_function
+from .model import compare_model
+from .report import ComparisonReport
+
+
+def compare_gradients(
+    model: Any, *data: Any, solver: Any = None, manual: Any = None, rng: Any = 0, **named: Any
+) -> ComparisonReport:
+    r"""Compare a gradient written by hand with that of the graph and a numerical one, and say why they differ.
+
+    .. math:: \nabla_{\text{manual}} \overset{?}{=} \nabla_{\text{graph}} \overset{?}{=} \frac{dE}{d\theta}
+
+    ``compare_gradients(model, x, y, solver=, manual=BackProp)`` for a list of layers, where `manual` is any function
+    ``(model, data_cache, data_out, solver=) -> loss, dW, db`` (or with ``delta`` as a fourth);
+    ``compare_gradients(f, inputs, manual=)`` for any function.
+
+    Args:
+        model: a list of layers, or a function that runs on Tensors.
+        *data: the batch x ``(batch, n_in)`` and y ``(batch, n_out)``; or the inputs: an array, a tuple, or a dict.
+        solver: loss, penalty and dropout of a model.
+        manual: gradients by name or position, or what returns them given the inputs (by the name of the parameter also
+            the cotangent ``g`` and the result ``out``).
+        rng: a Generator or a seed, for masks, cotangents, and the entries that are looked at numerically.
+
+    Returns:
+        A frozen report: ``ok``, ``rows``, ``diagnoses``, ``first_wrong``; printed, it is a table.
+
+    Raises:
+        TypeError, ValueError: the arguments do not fit each other, or `manual` returned something else.
+
+    Example:
+        >>> import numpy as np
+        >>> report = compare_gradients(lambda x: (x**2).sum(), np.array([1.0, 3.0]), manual=lambda x: x)
+        >>> report.ok, report.diagnoses[0].kind, report.diagnoses[0].factor
+        (False, 'scale', '1/2')
+    """
+    if callable(model) and not isinstance(model, (Layer, list, tuple)):
+        inputs = data[0] if len(data) == 1 else named.pop("inputs", None) if not data else None
+        if len(data) > 1 or inputs is None or named or solver is not None:
+            raise TypeError(
+                "compare_gradients of a function takes its inputs in one tuple, dict or array, and manual=: "
+                "compare_gradients(f, (x, W), manual=backward)."
+            )
+        if manual is None:
+            raise TypeError(
+                "compare_gradients of a function needs manual=: your gradients, or a function of the inputs that "
+                "returns them. Without one, gradcheck.check_gradients(f, x) compares the graph with numbers."
+            )
+        return compare_function(model, inputs, manual=manual, rng=rng)
+    pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))
+    if len(pair) != 2 or named:
+        raise TypeError("compare_gradients of a model needs x and y: compare_gradients(model, x, y, solver=solver).")
+    return compare_model(model, *pair, solver=solver, manual=BackProp if manual is None else manual, rng=rng)
+
+
+def assert_gradients_match(*args: Any, **options: Any) -> ComparisonReport:
+    """Raise, with the table of `compare_gradients`, whose arguments it takes, unless the gradients match.
+
+    Returns:
+        The report.
+
+    Raises:
+        AssertionError: a gradient is wrong, or the test could not have seen it.
+
+    Example:
+        >>> import numpy as np
+        >>> assert_gradients_match(lambda x: (x**2).sum(), np.array([1.0, 3.0]), manual=lambda x: 2 * x).ok
+        True
+    """
+    report = compare_gradients(*args, **options)
+    if not report.ok:
+        raise AssertionError(f"the gradients do not match.\n{report}")
+    return report

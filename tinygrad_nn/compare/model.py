@@ -1,0 +1,175 @@
+"""The comparison for a list of layers: all rows, the experiments, and the diagnoses from what explains them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backward import ancestors, walk
+from ..nn.layer import Layer
+from ..solver import BackProp, Solver
+from ..solver.checks import check_inputs, check_model, check_solver, check_targets
+from ..solver.step import Plan, objective
+from .experiment import Experiment, Manual, alike, first, more
+from .fit import Witness
+from .noise import SAFETY, Noise, bounds
+from .referee import Referee
+from .report import ComparisonReport, Row
+from .rows import Checked, Comparison, compare_row
+from .verdict import diagnose
+
+Array = np.ndarray[Any, Any]
+
+ENTRIES, FEW, DIRECTIONS = 24, 6, 4  # of a parameter, of an intermediate array, random directions of a parameter
+EPS = float(np.finfo(np.float64).eps)
+CALL = "compare_gradients"
+
+
+class Graph(NamedTuple):
+    """What the graph says: the loss, and for each layer z, a, delta and the gradients."""
+
+    loss: float
+    z: list[Array]
+    a: list[Array]
+    delta: list[Array]
+    dW: list[Array]
+    db: list[Array]
+
+
+def by_graph(case: Experiment, dtype: Any) -> Graph:
+    """Walk the graph of an experiment and keep what arrives in the middle."""
+    model = []
+    for layer, W, b in zip(case.model, case.W, case.b, strict=True):
+        new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=dtype)
+        new.W, new.b = W, b
+        model.append(new)
+    x, y = case.x.astype(dtype), case.y.astype(dtype)
+    masks = [None if m is None else m.astype(dtype) for m in case.masks]
+    loss = objective(Plan(model, case.solver, y), x, y, masks)
+    kept: dict[Any, Array] = {}
+    arrived = walk(loss.node, np.ones((), dtype), keep=kept.__setitem__)  # type: ignore[arg-type]
+    z, a, delta = [], [], []
+    nodes = sorted(ancestors([loss.node]), key=lambda node: node.index)  # type: ignore[list-item]
+    for k, layer in enumerate(model, 1):
+        mine = [node for node in nodes if node.scope == f"layer {k}" and node.primitive is not None]
+        weighted = next(node for node in mine if node.primitive.name == "affine")  # type: ignore[union-attr]
+        z.append(np.asarray(weighted.out))
+        delta.append(np.asarray(kept.get(weighted, np.zeros_like(z[-1]))))
+        a.append(np.asarray(mine[-1].out if k < len(model) else layer.act(z[-1])))
+    zero = [np.zeros_like(p.data) for layer in model for p in (layer.W, layer.b)]
+    both = [arrived.get(p.node, zero[i])  # type: ignore[arg-type]
+            for i, p in enumerate(p for layer in model for p in (layer.W, layer.b))]
+    return Graph(float(loss.data), z, a, delta, both[::2], both[1::2])
+
+
+def compare_model(
+    model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, manual: Manual = BackProp, rng: Any = 0
+) -> ComparisonReport:
+    """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
+    layers = check_model(CALL, model)
+    check_solver(CALL, solver)
+    x = check_inputs(CALL, layers, x, "x")
+    y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
+    generator = np.random.default_rng(rng)
+    with np.errstate(all="ignore"):  # what is not finite is reported in words
+        case = first(layers, x, y, solver, generator)
+        if not math.isfinite(float(case.right.loss)):
+            return _no_loss(case)
+        case.answer = case.ask(manual)
+        again = case.ask(manual)
+        noise = bounds(case)
+        graph = by_graph(case, np.float64)
+        own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
+        others = [*_answered(more(case, generator), manual)]
+        near = [*_answered(alike(case, generator), manual)]
+        referee = Referee(case)
+        finding = diagnose(
+            Witness(case, noise), [Witness(c, None) for c in others], [Witness(c, None) for c in near], again
+        )
+        rows = _rows(case, noise, graph, own, referee, finding.delta, generator)
+    verified, ratio = referee.verify(generator)
+    method = _method(rows, verified, ratio)
+    losses = {"manual": case.answer.loss, "graph": graph.loss, "numerical": referee.loss()}
+    wide = " - ".join(map(str, (layers[0].n_in, *(layer.n_out for layer in layers))))
+    title = f"{wide} ({', '.join(case.names)}), {solver.loss}, {case.rows} rows, {case.dtype}"
+    return finding.report(title, rows, losses, method)
+
+
+def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
+    """Yield the experiments that a person's backward can answer: it may know this batch or these widths only."""
+    for case in cases:
+        try:
+            case.answer = case.ask(manual)
+        except Exception:  # whatever a person's code may raise
+            continue
+        yield case
+
+
+def _rows(
+    case: Experiment, noise: Noise, graph: Graph, own: Graph | None, referee: Referee, delta: Sequence[Array | None],
+    rng: np.random.Generator,
+) -> tuple[Row, ...]:  # fmt: skip
+    """Return the rows of all parameters, then of what lies between."""
+    eps, answer, rows = float(np.finfo(case.dtype).eps), case.answer, []
+    for k in range(len(case.W)):
+        for part, mine, theirs, bound in (
+            ("W", answer.dW[k], graph.dW[k], noise.dW[k]), ("b", answer.db[k], graph.db[k], noise.db[k]),
+        ):  # fmt: skip
+            ask = referee.weight if part == "W" else referee.bias
+            along = []
+            for _ in range(DIRECTIONS):
+                v: Array = np.asarray(rng.normal(size=theirs.shape))
+                slope = referee.direction(k, part, v)
+                if not slope.kink:
+                    allowed = SAFETY * EPS * float((bound * np.abs(v)).sum())
+                    along.append((float((theirs * v).sum()), slope.value, allowed))
+            float32 = None if own is None else (own.dW if part == "W" else own.db)[k]
+            what = Comparison(f"layer {k + 1} {part}", "parameter", mine, theirs, SAFETY * eps * bound, float32)
+
+            def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> Checked:
+                slope = ask(k, index)
+                return Checked(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
+
+            rows.append(compare_row(what, judge, rng, ENTRIES, along)[0])
+    cache = case.cache()
+    for k in range(len(case.W)):
+        values = (("z", cache.z[k], graph.z[k], noise.z[k], own and own.z[k]),
+                  ("a", cache.a[k], graph.a[k], noise.a[k], own and own.a[k]))  # fmt: skip
+        for name, mine, theirs, bound, float32 in values:
+            what = Comparison(f"layer {k + 1} {name}", "intermediate", mine, theirs, SAFETY * eps * bound, float32)
+            seen = (referee.z if name == "z" else case.a)[k]
+            rows.append(compare_row(
+                what, lambda i, seen=seen, bound=bound: Checked(float(seen[i]), SAFETY * EPS * float(bound[i]), False),  # type: ignore[misc]
+                rng, FEW)[0])  # fmt: skip
+        what = Comparison(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
+                          SAFETY * eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
+
+        def at(index: Any, k: int = k) -> Checked:
+            slope = referee.delta(k, index)
+            return Checked(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
+
+        rows.append(compare_row(what, at, rng, FEW, unknown="not known: the code returns dW and db only")[0])
+    return tuple(rows)
+
+
+def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
+    checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+    how = f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among them, "
+    how += f"and along {DIRECTIONS} random directions of each parameter"
+    sure = verified and ratio <= 1
+    return how + (f"; extrapolated differences confirm it along {verified} directions." if sure else ".")
+
+
+def _no_loss(case: Experiment) -> ComparisonReport:
+    """Return the report where there is no gradient to compare."""
+    from .report import Diagnosis
+
+    where = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
+    why = (f"z of layer {where + 1} is the first array that is not finite: the weights or the data are too large."
+           if where is not None else f"{case.solver.loss} takes the logarithm of a prediction that is not between 0 "
+           f"and 1: end the model with 'sigmoid' or 'softmax', and not with {case.names[-1]!r}.")  # fmt: skip
+    text = f"The loss of this batch is {float(case.right.loss)}, so there is no gradient, and nothing to compare. {why}"
+    return ComparisonReport("no finite loss", (), (Diagnosis("blind_test", "loss", text),), "loss")

@@ -1,0 +1,106 @@
+"""How far rounding may take a gradient that is right: a bound for each entry, in units of the machine epsilon.
+
+The gradient is a sum of products. Its bound is the same sum of absolute values, each factor with the error it may have:
+what the forward pass left in z, and what a formula like 1 - a², or p - y, loses where two numbers nearly cancel.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import manual as by_hand
+from .experiment import Experiment
+
+Array = np.ndarray[Any, Any]
+
+SAFETY = 8.0  # how many times the bound of one rounding the error may be: each number is the end of several
+
+
+class Noise(NamedTuple):
+    """Bounds for each layer, in machine epsilons: of z, of a, of dW, of db, of delta."""
+
+    z: list[Array]
+    a: list[Array]
+    dW: list[Array]
+    db: list[Array]
+    delta: list[Array]
+
+
+def bounds(case: Experiment) -> Noise:
+    """Return the bounds for an experiment."""
+    last = len(case.W) - 1
+    z, a = [], []
+    error, into = np.zeros_like(case.x), case.x
+    for k in range(last + 1):
+        z.append((np.abs(into) + error) @ np.abs(case.W[k]).T + np.abs(case.b[k]))
+        spread = z[k].max(axis=-1, keepdims=True) if case.names[k] == "softmax" else z[k]
+        error = _slope(case, k) * spread + np.abs(case.a[k])
+        into = case.a[k]
+        a.append(error)
+    delta: list[Array] = [np.zeros(0)] * (last + 1)
+    delta[last] = _output(case, z[last], a[last])
+    for k in range(last - 1, -1, -1):
+        g = np.abs(case.right.delta[k + 1]) @ np.abs(case.W[k + 1])
+        n = delta[k + 1] @ np.abs(case.W[k + 1]) + g
+        m = case.masks[k]
+        if m is not None:
+            n, g = m * n, m * g
+        delta[k] = _through(case, k, n, g, z[k])
+    dW, db = [], []
+    for k in range(last + 1):
+        size = np.abs(case.right.delta[k])
+        n = delta[k] + size
+        dW.append(n.T @ np.abs(case.into(k)) + (size.T @ a[k - 1] if k else 0) + np.abs(case.penalty(k)))
+        db.append(n.sum(axis=0))
+    # what is smaller than the largest by more than all digits may have underflowed on the way
+    floor = float(np.finfo(case.dtype).eps) * max(float(n.max(initial=0)) for n in (*dW, *db, *delta))
+    dW, db, delta = ([n + floor for n in part] for part in (dW, db, delta))
+    return Noise(z, a, dW, db, delta)
+
+
+def _slope(case: Experiment, k: int) -> Any:
+    """Return the largest effect of z on the output of layer k, after its mask."""
+    m, name, f = case.masks[k], case.names[k], case.f[k]
+    slope = f if name == "softmax" else np.abs(by_hand.activation(name).vjp(np.ones_like(f), case.z[k], f))
+    return slope if m is None else m * slope
+
+
+def _through(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
+    """Carry a bound back through the activation of layer k; g is the gradient that arrives, without sign."""
+    name, f = case.names[k], case.f[k]
+    if name == "softmax":
+        wide = 1 + z.max(axis=-1, keepdims=True)
+        return f * (n + (f * n).sum(axis=-1, keepdims=True)) + f * (g + (f * g).sum(axis=-1, keepdims=True)) * wide
+    slope = np.abs(by_hand.activation(name).vjp(np.ones_like(f), case.z[k], f))
+    if name in ("sigmoid", "tanh"):
+        return slope * (n + g * (1 + 2 * z)) + g  # the last is what 1 - a² may lose
+    return slope * (n + g)
+
+
+def _output(case: Experiment, z: Array, error: Array) -> Any:
+    """Return the bound of the output's delta; `error` is that of the prediction."""
+    loss, name, a, y = case.solver.loss, case.names[-1], case.a[-1], case.y
+    rows, last = len(y), len(case.W) - 1
+    if (loss, name) in by_hand.FUSED:
+        wide = 1 + 2 * (z.max(axis=-1, keepdims=True) if name == "softmax" else z)
+        if (loss, name) == ("binarycrossentropy", "softmax"):
+            whole = (np.abs(y) + np.abs(1 - y)).sum(axis=-1, keepdims=True)
+            return np.broadcast_to(whole / rows * wide, a.shape)
+        total = np.abs(y).sum(axis=-1, keepdims=True) if name == "softmax" else 1
+        bound: Array = (a * total + np.abs(y)) / rows + np.abs(case.right.delta[-1]) * wide + a * (1 - a) * wide / rows
+        return bound
+    g = np.abs(by_hand.LOSSES[loss].gradient(a, y))
+    reach = error + np.abs(a) + np.abs(y)  # the error of a - y
+    if loss == "mse":
+        n = g + 2 * reach / rows
+    elif loss == "rmse":
+        value = float(by_hand.LOSSES[loss].value(a, y)) or 1.0
+        n = g * (2 + float(reach.max()) / value) + reach / rows / value
+    elif loss == "mae":
+        n = g
+    else:  # of y/a and (1 - y)/(1 - a)
+        with np.errstate(all="ignore"):
+            n = g * (1 + error / np.maximum(np.abs(a), 1e-300) + (error + 1) / np.maximum(np.abs(1 - a), 1e-300))
+    return _through(case, last, n, g, z)

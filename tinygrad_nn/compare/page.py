@@ -1,0 +1,183 @@
+"""The report as a page of its own: no script, nothing from a network, every text of a person escaped."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import zlib
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .report import KINDS, ComparisonReport, Diagnosis, Row, number
+
+Array = np.ndarray[Any, Any]
+
+LOW, HIGH = -16.0, 0.0  # decades of the relative error between the lightest and the darkest colour
+COLOURS = np.array([[238, 243, 247], [250, 219, 160], [226, 110, 64], [120, 16, 40]], float)
+NOT_FINITE = (90, 60, 160)
+
+STYLE = """
+.tg { --ink:#1d252c; --soft:#5b6770; --line:#d5dce1; --card:#f6f8f9; --good:#11693b; --bad:#a51228; --paper:#fff;
+  font:16px/1.5 system-ui,sans-serif; color:var(--ink); background:var(--paper); max-width:60rem;
+  margin:0 auto; padding:1rem }
+@media (prefers-color-scheme:dark) { .tg { --ink:#e6ebef; --soft:#a3b0ba; --line:#3a454d; --card:#20282e;
+  --good:#6fd39c; --bad:#ff8d97; --paper:#161b1f } }
+.tg h1 { font-size:1.35rem; line-height:1.3; margin:.2rem 0 } .tg h2 { font-size:1.1rem; margin:2rem 0 .6rem }
+.tg h3 { font-size:1rem; margin:0 }
+.tg .soft { color:var(--soft) } .tg .verdict { font-weight:600; font-size:1.1rem } .tg .good { color:var(--good) }
+.tg .bad { color:var(--bad) } .tg .wide { overflow-x:auto } .tg p { margin:.4rem 0 }
+.tg h1,.tg p,.tg li,.tg td { overflow-wrap:anywhere }
+.tg table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
+.tg th,.tg td { padding:.28rem .5rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap }
+.tg th:first-child,.tg td:first-child,.tg th:nth-child(2),.tg td[class] { text-align:left }
+.tg th { color:var(--soft); font-weight:500 }
+.tg .card { background:var(--card); border-left:4px solid var(--bad); border-radius:4px;
+  padding:.7rem 1rem; margin:.7rem 0 }
+.tg .card.fine { border-color:var(--good) } .tg .card ul { margin:.4rem 0; padding-left:1.2rem; color:var(--soft) }
+.tg .maps { display:flex; flex-wrap:wrap; gap:1.2rem } .tg figure { margin:0; max-width:100% }
+.tg figcaption { font-size:.82rem; color:var(--soft); max-width:16rem }
+.tg img { image-rendering:pixelated; border:1px solid var(--line); display:block; max-width:100% }
+.tg .scale { height:.8rem; width:16rem; max-width:100%; border:1px solid var(--line) }
+.tg math { font-size:1.08rem } .tg code { font-size:.9em }
+"""
+
+
+def page(report: ComparisonReport) -> str:
+    """Return a whole HTML page."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(report.title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<style>html{color-scheme:light dark}body{margin:0;background:#fff}'
+        '@media (prefers-color-scheme:dark){body{background:#161b1f}}</style></head>\n'
+        f"<body>{fragment(report)}</body></html>\n"
+    )
+
+
+def fragment(report: ComparisonReport) -> str:
+    """Return the report as a piece of HTML, for a notebook."""
+    parts = [f"<style>{STYLE}</style><main class='tg'>", "<p class='soft'>Gradients compared</p>"]
+    parts.append(f"<h1>{escape(report.title)}</h1>")
+    parts.append(f"<p class='verdict {'good' if report.ok else 'bad'}'>{escape(report.verdict)}</p>")
+    if report.losses:
+        text = ", ".join(f"{road} {number(value, 8)}" for road, value in report.losses.items())
+        parts.append(f"<p>Loss: {escape(text)}</p>")
+    if report.diagnoses:
+        parts.append("<h2>Why</h2>")
+        parts += [_card(k, d) for k, d in enumerate(report.diagnoses, 1)]
+    if report.rows:
+        parts += ["<h2>The three roads, array by array</h2>", _table(report)]
+        parts.append(f"<p class='soft'>{escape(report.method)}</p>")
+        wrong = [row for row in report.rows if not row.ok and math.isfinite(row.graph)]
+        if wrong:
+            parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
+    maps = [row for row in report.rows if (row.error is not None and row.role != "intermediate") or not row.ok]
+    drawn = [_map(row) for row in maps if row.error is not None]
+    if drawn:
+        parts += ["<h2>Where the errors are</h2>", _legend(), f"<div class='maps'>{''.join(drawn)}</div>"]
+    if report.notes:
+        parts += ["<h2>Notes</h2>", *(f"<p>{escape(note)}</p>" for note in report.notes)]
+    return "\n".join([*parts, "</main>"])
+
+
+def _card(k: int, d: Diagnosis) -> str:
+    evidence = "".join(f"<li>{escape(text)}</li>" for text in d.evidence)
+    twins = escape(", ".join(d.alternatives))
+    other = f"<p class='soft'>The same numbers would come from: {twins}.</p>" if twins else ""
+    equation = f"<div class='wide'>right: {escape(d.number)} {mathml(d.equation)}</div>" if d.equation else ""
+    return (
+        f"<section class='card{' fine' if d.harmless else ''}'><h3>{k}. {escape(d.where)}: {escape(KINDS[d.kind])} "
+        f"<code class='soft'>{d.kind}</code></h3><p>{escape(d.text)}</p><ul>{evidence}</ul>{other}{equation}</section>"
+    )
+
+
+def mathml(tex: str) -> str:
+    """Return TeX as MathML, or as it is where it cannot be read."""
+    from latex2mathml.converter import convert
+
+    try:
+        return str(convert(tex))
+    except Exception:  # the rule of a person's own operation may carry any text
+        return f"<code>{escape(tex)}</code>"
+
+
+def _table(report: ComparisonReport) -> str:
+    heads = ("array", "verdict", "shape", "max abs", "max rel", "cosine", "ratio", "wrong", "checked")
+    lines = []
+    for row in report.rows:
+        verdict = "ok" if row.ok else f"{row.odd or 'manual'} is off"
+        if row.ok and row.note:
+            verdict = row.note
+        cells = [
+            "×".join(map(str, row.shape)) or "number", number(row.max_abs), number(row.max_rel), number(row.cosine, 6),
+            number(row.ratio, 5), f"{row.wrong:.1%}" if row.wrong else "0", f"{row.checked:,}",
+        ]  # fmt: skip
+        cells = [cell if cell != "nan" else "–" for cell in cells]
+        mark = "bad" if not row.ok else "soft" if row.note else "good"
+        lines.append(f"<tr><td>{escape(row.name)}</td><td class='{mark}'>{escape(verdict)}</td>"
+                     f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+
+
+def _worst(rows: list[Row]) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(row.name)}{list(row.worst)}</td>"
+        + "".join(f"<td>{'–' if math.isnan(v) else number(v, 8)}</td>" for v in (row.manual, row.graph, row.numerical))
+        + "</tr>" for row in rows
+    )  # fmt: skip
+    head = "<tr><th>entry</th><th>manual</th><th>graph</th><th>numerical</th></tr>"
+    return f"<div class='wide'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
+
+
+def _map(row: Row) -> str:
+    error = row.error
+    if error is None:
+        return ""
+    height, width = error.shape
+    size = max(4, min(24, 256 // max(width, 1)))
+    wide = min(256, size * width)
+    high = max(8, wide * height // max(width, 1)) if height > 1 else size
+    where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
+    return (
+        f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' width='{wide}' "
+        f"height='{high}' alt='errors of {escape(row.name, quote=True)}'>"
+        f"<figcaption>{escape(row.name)} ({'×'.join(map(str, row.shape))}), {escape(where)}</figcaption></figure>"
+    )
+
+
+def _legend() -> str:
+    ramp = _png(_colours(10.0 ** np.linspace(LOW, HIGH, 128)[None, :]))
+    return (
+        "<p class='soft'>|manual − graph| over the largest entry of the graph's gradient; rows of W are units.</p>"
+        f"<img class='scale' src='data:image/png;base64,{ramp}' alt='scale from 1e-16 to 1'>"
+        "<p class='soft'>from 1e-16 (left: rounding) to 1 (right), in decades; violet: not finite</p>"
+    )
+
+
+def _colours(error: Array) -> Array:
+    """Return bytes (rows, columns, 3): light for rounding, dark for wrong."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.clip((np.log10(error) - LOW) / (HIGH - LOW), 0, 1) * (len(COLOURS) - 1)
+    t = np.nan_to_num(t)
+    k = np.minimum(t.astype(int), len(COLOURS) - 2)
+    part = (t - k)[..., None]
+    rgb = COLOURS[k] * (1 - part) + COLOURS[k + 1] * part
+    rgb[~np.isfinite(error)] = NOT_FINITE
+    colours: Array = rgb.round().astype(np.uint8)
+    return colours
+
+
+def _png(rgb: Array) -> str:
+    """Return a picture as a PNG in base64."""
+    height, width, _ = rgb.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    raw = b"".join(b"\0" + line.tobytes() for line in rgb)
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
+    return base64.b64encode(data).decode()

@@ -1,0 +1,219 @@
+"""The numerical road for a list of layers: a third statement of the forward pass, which also takes complex numbers.
+
+To move one weight moves one column of z, so each derivative is a derivative with respect to z along some direction, and
+the layers below are not computed again. A step of 1e-20 along the imaginary axis has no difference to lose digits in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..gradcheck import derivative
+from .experiment import Experiment
+
+Array = np.ndarray[Any, Any]
+
+STEP = 1e-20
+TINY = 64 * float(np.finfo(np.float64).eps)  # a rectifier this near its kink, relative to its terms, is at it
+
+
+class Slope(NamedTuple):
+    """A derivative, and whether a kink was crossed: then it is the slope on one side."""
+
+    value: float
+    kink: bool
+
+
+def sigmoid(z: Array) -> Any:
+    """Return 1/(1 + e^-z), by the half plane."""
+    right = z.real >= 0
+    e = np.exp(np.where(right, -z, z))
+    return np.where(right, 1, e) / (1 + e)
+
+
+def softplus(z: Array) -> Any:
+    """Return ln(1 + e^z), by the half plane."""
+    right = z.real > 0
+    return np.where(right, z, 0) + np.log1p(np.exp(np.where(right, -z, z)))
+
+
+def log_softmax(z: Array) -> Any:
+    """Return ln softmax(z)."""
+    shifted = z - z.real.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _steep(z: Array, slope: float) -> Any:
+    return np.where(z.real > 0, z, slope * z)
+
+
+def activate(name: str, z: Array) -> Any:
+    """Apply an activation by name to an array that may be complex."""
+    plain: dict[str, Callable[[Array], Array]] = {
+        "sigmoid": sigmoid, "tanh": np.tanh, "softmax": lambda z: np.exp(log_softmax(z)), "linear": lambda z: z,
+        "relu": lambda z: _steep(z, 0.0), "leaky_relu": lambda z: _steep(z, 0.01),
+    }  # fmt: skip
+    if name in plain:
+        return plain[name](z)
+    return _steep(z, float(name.removeprefix("leaky_relu(").rstrip(")")))
+
+
+def _log(w: Array, x: Array) -> Any:
+    """Return w ln x with 0 ln 0 = 0."""
+    return w * np.log(np.where(w == 0, 1, x))
+
+
+def _log_rest(z: Array) -> Any:
+    """Return ln(1 - softmax(z)): the logarithm of the other classes' share."""
+    ln_p = log_softmax(z)
+    others = np.where(np.eye(z.shape[-1], dtype=bool), -np.inf, ln_p[:, None, :].real)
+    top = others.max(axis=-1, keepdims=True)
+    e = np.exp(np.where(np.eye(z.shape[-1], dtype=bool), -np.inf, ln_p[:, None, :] - top))
+    return np.log(e.sum(axis=-1)) + top[..., 0]
+
+
+def loss_of(loss: str, output: str, z: Array, y: Array) -> Any:
+    """Return the loss of a batch from the weighted input of the output layer, real or complex."""
+    ends, rows = (loss, output), len(y)
+    if ends == ("crossentropy", "softmax"):
+        return -(y * log_softmax(z)).sum() / rows
+    if ends == ("crossentropy", "sigmoid"):
+        return (y * softplus(-z)).sum() / rows
+    if ends == ("binarycrossentropy", "sigmoid"):
+        return (y * softplus(-z) + (1 - y) * softplus(z)).sum() / rows
+    if ends == ("binarycrossentropy", "softmax"):
+        rest = (1 - y) * np.where(y == 1, 0, _log_rest(z)) if z.shape[-1] > 1 else 0 * z
+        return -(y * log_softmax(z) + rest).sum() / rows
+    yhat = activate(output, z)
+    error = yhat - y
+    if loss == "mae":
+        return np.where(error.real < 0, -error, error).sum() / rows
+    if loss == "mse":
+        return (error * error).sum() / rows
+    if loss == "rmse":
+        return np.sqrt((error * error).sum() / rows)
+    if loss == "crossentropy":
+        return -_log(y, yhat).sum() / rows
+    return -(_log(y, yhat) + _log(1 - y, 1 - yhat)).sum() / rows
+
+
+class Referee:
+    """Derivatives of the loss of one experiment along any direction of a weighted input."""
+
+    def __init__(self, case: Experiment) -> None:
+        self.case, self.method = case, "complex step"
+        self.z: list[Array] = []
+        self.terms: list[Array] = []  # the size of what each z is the sum of
+        a = case.x
+        for k, name in enumerate(case.names):
+            self.terms.append(np.abs(a) @ np.abs(case.W[k]).T + np.abs(case.b[k]))
+            self.z.append(a @ case.W[k].T + case.b[k])
+            a = self._masked(k, activate(name, self.z[-1]))
+
+    def _masked(self, k: int, a: Array) -> Array:
+        m = self.case.masks[k]
+        return a if m is None else m * a
+
+    def loss(self) -> float:
+        """Return the loss with its penalties."""
+        reg = self.case.solver.regularization
+        value = float(self._from(len(self.z) - 1, self.z[-1])[0].real)
+        return value + sum(float(penalty(reg.method, W, reg.lam, reg.r).sum()) for W in self.case.W)
+
+    def _from(self, k: int, z: Array) -> tuple[Any, bool]:
+        """Return the loss without penalties where layer k has another z, and whether a kink was moved."""
+        case, kink = self.case, False
+        last = len(self.z) - 1
+        while True:
+            name = case.names[k]
+            if "relu" in name:
+                kink |= bool(((np.abs(z.real) <= TINY * self.terms[k]) & (z.imag != 0)).any())
+            if k == last:
+                break
+            z = self._masked(k, activate(name, z)) @ case.W[k + 1].T + case.b[k + 1]
+            k += 1
+        if case.solver.loss == "mae":
+            yhat = activate(name, z)
+            kink |= bool(((np.abs((yhat - case.y).real) <= TINY * np.abs(case.y)) & (yhat.imag != 0)).any())
+        value = loss_of(case.solver.loss, name, z, case.y)
+        return value, kink or (case.solver.loss == "rmse" and abs(value) == 0)
+
+    def along(self, k: int, dz: Array) -> Slope:
+        """Return the derivative of the loss, without penalties, along a direction of the z of layer k."""
+        with np.errstate(all="ignore"):
+            value, kink = self._from(k, self.z[k] + 1j * STEP * dz)
+        return Slope(float(np.imag(value)) / STEP, kink)
+
+    def differences(self, k: int, dz: Array) -> tuple[float, float, str]:
+        """Return the same by extrapolated differences, with its error and the kink it met."""
+        size = float(np.abs(dz).max()) or 1.0
+        noise = 8 * float(np.finfo(float).eps) * max(1.0, abs(self.loss()))
+        with np.errstate(all="ignore"):
+            found = derivative(lambda t: float(np.real(self._from(k, self.z[k] + t / size * dz)[0])), noise)
+        return found.value * size, found.error * size, found.kink
+
+    def weight(self, k: int, index: tuple[int, ...]) -> Slope:
+        """Return the derivative of the loss by one weight of layer k."""
+        j, i = index
+        dz = np.zeros_like(self.z[k])
+        dz[:, j] = self.case.into(k)[:, i]
+        reg = self.case.solver.regularization
+        w = self.case.W[k][j, i]
+        slope = self.along(k, dz)
+        extra = float(np.imag(penalty(reg.method, w + 1j * STEP, reg.lam, reg.r))) / STEP
+        return Slope(slope.value + extra, slope.kink or (w == 0 and reg.lam > 0 and reg.method in ("l1", "elasticnet")))
+
+    def bias(self, k: int, index: tuple[int, ...]) -> Slope:
+        """Return the derivative of the loss by one bias of layer k."""
+        dz = np.zeros_like(self.z[k])
+        dz[:, index[0]] = 1
+        return self.along(k, dz)
+
+    def delta(self, k: int, index: tuple[int, ...]) -> Slope:
+        """Return the derivative of the loss by one z of layer k."""
+        dz = np.zeros_like(self.z[k])
+        dz[index] = 1
+        return self.along(k, dz)
+
+    def direction(self, k: int, part: str, v: Array) -> Slope:
+        """Return the derivative along a direction of all weights, or all biases, of layer k."""
+        if part == "b":
+            return self.along(k, np.broadcast_to(v, self.z[k].shape))
+        reg = self.case.solver.regularization
+        slope = self.along(k, self.case.into(k) @ v.T)
+        extra = np.imag(penalty(reg.method, self.case.W[k] + 1j * STEP * v, reg.lam, reg.r).sum()) / STEP
+        kink = bool((self.case.W[k] == 0).any()) and reg.lam > 0 and reg.method in ("l1", "elasticnet")
+        return Slope(slope.value + float(extra), slope.kink or kink)
+
+    def verify(self, rng: np.random.Generator) -> tuple[int, float]:
+        """Compare the complex step with differences along one direction a layer; return how many, and the worst ratio.
+
+        A ratio above 1 says that the forward pass is not analytic there.
+        """
+        worst, count = 0.0, 0
+        for k, z in enumerate(self.z):
+            v: Array = np.asarray(rng.normal(size=z.shape))
+            slope = self.along(k, v)
+            value, error, kink = self.differences(k, v)
+            if slope.kink or kink or not math.isfinite(value):
+                continue
+            count += 1
+            worst = max(worst, abs(slope.value - value) / (10 * error + 1e-6 * abs(value) + 1e-300))
+        return count, worst
+
+
+def penalty(method: str, W: Any, lam: float, r: float) -> Any:
+    """Return the penalty of each weight, real or complex."""
+    W = np.asarray(W)
+    absolute = np.where(W.real < 0, -W, W)
+    if method == "l1":
+        return lam * absolute
+    if method == "l2":
+        return lam / 2 * W * W
+    if method == "elasticnet":
+        return r * lam * absolute + (1 - r) * lam / 2 * W * W
+    return 0 * W

@@ -1,0 +1,151 @@
+"""One row of a report: an array by each road, entry against entry, with the referee where it was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .report import Row
+
+Array = np.ndarray[Any, Any]
+
+MANY, STANDS_OUT, VISIBLE = 64, 30.0, 3e-4  # entries, times the usual error, relative error: see _outliers
+HEAT = 128  # a heat map has at most so many rows and columns
+
+
+class Checked(NamedTuple):
+    """What the referee says of one entry: its value, its error, whether it stands at a kink."""
+
+    value: float
+    bound: float
+    kink: bool
+
+
+class Comparison(NamedTuple):
+    """An array by two roads, and for each entry what rounding may do."""
+
+    name: str
+    role: str
+    manual: Array | None
+    graph: Array
+    rounding: Array
+    own: Array | None = None  # the graph's in the dtype of the model, if that is another
+
+
+def compare_row(
+    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator, entries: int,
+    directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
+) -> tuple[Row, Array]:  # fmt: skip
+    """Return the row, and where manual and graph disagree.
+
+    Args:
+        what: the array by both roads.
+        ask: the referee, by index.
+        rng: which entries it is asked for, besides the worst.
+        entries: how many.
+        directions: along random directions, (graph, numerical, bound) of each derivative.
+        unknown: what to say where the person's array is not known.
+    """
+    graph, manual = what.graph, what.manual
+    shape = graph.shape
+    if manual is None or manual.shape != shape:
+        note = unknown if manual is None else f"has shape {manual.shape}, and the graph's has {shape}"
+        error = np.full(shape, math.inf)
+    else:
+        note = "" if np.isfinite(manual).all() else f"{int((~np.isfinite(manual)).sum())} of {manual.size} not finite"
+        error = np.abs(manual - graph)
+        if what.own is not None:
+            error = np.minimum(error, np.abs(manual - what.own))
+        error = np.where(np.isfinite(manual), error, math.inf)
+    with np.errstate(all="ignore"):
+        excess = np.where(error > 0, error / np.maximum(what.rounding, 1e-300), 0.0)
+    bad = (excess > 1) | _outliers(excess, error, graph)
+    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), shape)) if graph.size else ()
+    chosen = _chosen(shape, entries, rng, worst)
+    answers = {index: ask(index) for index in chosen}
+    smooth = {index: found for index, found in answers.items() if not found.kink and math.isfinite(found.value)}
+    # the larger of two bounds: the referee's own, and what rounding does to the graph in float64
+    off = [index for index, found in smooth.items() if abs(found.value - graph[index]) > found.bound]
+    off_along = [d for d in directions if abs(d[0] - d[1]) > d[2]]
+    known = manual is not None and manual.shape == shape
+    odd = ""
+    if bad.any() and (known or manual is not None):
+        judge = smooth.get(worst)
+        odd = "manual"
+        if judge is not None and known and abs(judge.value - graph[worst]) > judge.bound:
+            near = abs(judge.value - manual[worst]) <= judge.bound + what.rounding[worst]  # type: ignore[index]
+            odd = "graph" if near else ""
+    elif off or off_along:
+        odd = "numerical"
+    judge = answers.get(worst)
+    row = Row(
+        name=what.name, shape=shape, role=what.role,
+        ok=not (bad.any() and manual is not None) and not off and not off_along,
+        **_numbers(manual if known else None, graph, error, bad),
+        wrong=float(bad.mean()) if graph.size and manual is not None else 0.0,
+        worst=worst, manual=_entry(manual, worst) if known else math.nan, graph=_entry(graph, worst),
+        numerical=judge.value if judge is not None and not judge.kink else math.nan, odd=odd, checked=len(smooth),
+        bound=max((found.bound for found in smooth.values()), default=0.0), note=note,
+        error=_heat(error, graph) if manual is not None else None,
+    )  # fmt: skip
+    return row, bad
+
+
+def _entry(array: Any, index: tuple[int, ...]) -> float:
+    """Return one entry; of a complex one its real part, and NaN of an empty array."""
+    return float(np.real(array[index])) if array.size else math.nan
+
+
+def _outliers(excess: Array, error: Array, graph: Array) -> Array:
+    """Return where an error stands out: rounding errors are of one size, while a bound allows for the worst."""
+    if excess.size < MANY:
+        return np.zeros(excess.shape, dtype=bool)
+    usual = float(np.quantile(excess, 0.9))
+    alone: Array = (excess > STANDS_OUT * usual) & (error > VISIBLE * np.abs(graph)) & (excess > 1e-4) & (usual > 0)
+    return alone
+
+
+def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> dict[str, float]:
+    if manual is None:
+        return dict.fromkeys(("max_abs", "max_rel", "cosine", "ratio"), math.nan)
+    if not graph.size:
+        return {"max_abs": 0.0, "max_rel": 0.0, "cosine": 1.0, "ratio": 1.0}
+    with np.errstate(all="ignore"):
+        size = np.maximum(np.abs(manual), np.abs(graph))
+        largest = float(np.max(size))
+        if bad.any():
+            relative = float(np.max(np.where(bad, error / size, 0)))
+        else:
+            relative = float(np.max(error)) / largest if largest else 0.0
+        square, product = float((graph * graph).sum()), float((manual * graph).sum())
+        length = math.sqrt(square) * float(np.sqrt((manual * manual).sum()))
+        same = largest == 0
+    return {
+        "max_abs": float(np.max(error)), "max_rel": relative,
+        "cosine": product / length if length else 1.0 if same else 0.0,
+        "ratio": product / square if square else 1.0 if same else math.nan,
+    }  # fmt: skip
+
+
+def _chosen(shape: tuple[int, ...], entries: int, rng: np.random.Generator, worst: tuple[int, ...]) -> list[Any]:
+    size = math.prod(shape)
+    flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+    found = [tuple(int(i) for i in np.unravel_index(int(j), shape)) for j in flat]
+    return found if worst in found or not size else [worst, *found]
+
+
+def _heat(error: Array, graph: Array) -> Array | None:
+    """Return the errors, over the largest entry of the graph's, as a matrix that is small enough to be drawn."""
+    if error.ndim == 0 or not error.size:
+        return None
+    largest = float(np.nan_to_num(np.abs(graph)).max()) or 1.0
+    matrix = np.where(np.isfinite(error), error / largest, np.nan)
+    matrix = matrix.reshape(-1, matrix.shape[-1]) if matrix.ndim > 1 else matrix[None, :]
+    for axis in (0, 1):
+        step = -(-matrix.shape[axis] // HEAT)
+        if step > 1:  # of each block the largest
+            matrix = np.fmax.reduceat(matrix, np.arange(0, matrix.shape[axis], step), axis=axis)
+    return matrix

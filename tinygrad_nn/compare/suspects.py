@@ -1,0 +1,295 @@
+"""The classic mistakes of a hand-written backward pass, each as the equation that it would compute.
+
+A suspect is a right equation with one thing changed. Given the delta that a person's own code must have had one layer
+up, it says what delta, dW or db would be; nothing here looks at what the person's code returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import manual as by_hand
+from .experiment import Experiment
+
+Array = np.ndarray[Any, Any]
+
+
+class Suspect(NamedTuple):
+    """A mistake: its kind, a sentence, and what it computes in an experiment (None where it cannot be made)."""
+
+    kind: str
+    text: str
+    compute: Callable[[Experiment, Array], Array | None]
+    cost: float = 1.0
+
+
+RIGHT = "right"
+_OTHERS = ("sigmoid", "tanh", "relu", "leaky_relu", "softmax")
+
+
+def _vjp(name: str, g: Array, z: Array, a: Array) -> Array:
+    return by_hand.activation(name).vjp(g, z, a)
+
+
+def _slope_from(name: str, g: Array, value: Array) -> Any:
+    """Return g times the derivative as it is written in terms of the output, a(1 - a), with another value in it."""
+    if name == "sigmoid":
+        return g * value * (1 - value)
+    if name == "tanh":
+        return g * (1 - value**2)
+    if name == "softmax":
+        return value * (g - (g * value).sum(axis=-1, keepdims=True))
+    return None
+
+
+def _at(name: str, g: Array, z: Array) -> Array:
+    """Return g times the derivative at another z."""
+    return _vjp(name, g, z, by_hand.activation(name).f(z))
+
+
+def output_suspects(case: Experiment) -> Iterator[Suspect]:
+    """Yield what the delta of the output layer may be; the second argument of `compute` is not used."""
+    loss, name = case.solver.loss, case.names[-1]
+    k = len(case.W) - 1
+
+    def slope(c: Experiment) -> Array:
+        return by_hand.LOSSES[loss].gradient(c.a[k], c.y)
+
+    yield Suspect(RIGHT, "", lambda c, _: c.right.delta[k], 0.0)
+    if name != "linear":
+        yield Suspect(
+            "missing_activation_derivative", f"The output delta is dL/da; the derivative of {name} is not in it.",
+            lambda c, _: slope(c),
+        )  # fmt: skip
+    if name == "softmax":
+        yield Suspect(
+            "softmax_diagonal_only",
+            "Softmax was differentiated as if each output depended on its own z only: p(1 - p) is the diagonal of its "
+            "Jacobian, and the other entries, -p_i p_k, are missing.",
+            lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
+        )
+    for other in by_hand.LOSSES:
+        if other != loss:
+            yield Suspect(
+                "wrong_loss_gradient", f"The output delta is that of {other}, and the loss is {loss}.",
+                lambda c, _, other=other: by_hand.output_delta(other, name, c.z[k], c.a[k], c.y),  # type: ignore[misc]
+            )
+    yield Suspect(
+        "wrong_loss_gradient",
+        "The output delta is (a - y)/N: that belongs to crossentropy with softmax and to binarycrossentropy with "
+        f"sigmoid, and here {loss} meets {name}.",
+        lambda c, _: (c.a[k] - c.y) / c.rows, 0.95 if (loss, name) == ("binarycrossentropy", "softmax") else 1.1,
+    )  # fmt: skip
+    for other in ("mse", "mae"):
+        if name == "softmax":
+            yield Suspect(
+                "wrong_loss_gradient", f"The output delta is f'(z) times the slope of {other}, with the diagonal of "
+                "the Jacobian of softmax only.",
+                lambda c, _, other=other: by_hand.LOSSES[other].gradient(c.a[k], c.y) * c.a[k] * (1 - c.a[k]),  # type: ignore[misc]
+                1.3,
+            )  # fmt: skip
+    yield from _at_wrong_value(case, k, lambda c, _: slope(c))
+    yield from _kinks(case, k, lambda c, _: slope(c))
+    if loss == "mae" and case.given and (case.a[k] == case.y).any():
+        for sign in (1.0, -1.0):
+            yield Suspect(
+                "kink", f"Where the fit is perfect |a - y| has a kink; this code takes the slope {sign:g} there, and "
+                "the graph 0. Both are conventions.",
+                lambda c, _, sign=sign: _vjp(name, np.where(c.a[k] == c.y, sign, np.sign(c.a[k] - c.y)) / c.rows,  # type: ignore[misc]
+                                             c.z[k], c.f[k]) if (c.a[k] == c.y).any() else c.right.delta[k],
+                0.3,
+            )  # fmt: skip
+
+
+def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
+    """Yield what the delta of a hidden layer may be, from the delta of the layer above."""
+    name = case.names[k]
+
+    def arriving(c: Experiment, above: Array) -> Array:
+        g = above @ c.W[k + 1]
+        m = c.masks[k]
+        return g if m is None else m * g
+
+    yield Suspect(RIGHT, "", lambda c, d: _vjp(name, arriving(c, d), c.z[k], c.f[k]), 0.0)
+    if name != "linear":
+        yield Suspect(
+            "missing_activation_derivative",
+            f"The gradient that arrives is passed on without the derivative of {name}.", arriving,
+        )  # fmt: skip
+    if name == "softmax":
+        yield Suspect(
+            "softmax_diagonal_only",
+            "Softmax was differentiated as if each output depended on its own z only: p(1 - p) is the diagonal of its "
+            "Jacobian, and the other entries, -p_i p_k, are missing.",
+            lambda c, d: arriving(c, d) * c.f[k] * (1 - c.f[k]),
+        )
+    if case.masks[k] is not None:
+        yield Suspect(
+            "dropout_mask_missing", "Units that were dropped still receive a gradient.",
+            lambda c, d: _vjp(name, d @ c.W[k + 1], c.z[k], c.f[k]),
+        )  # fmt: skip
+        yield Suspect(
+            "dropout_scale_missing", "The mask is used as zeros and ones, without its scale 1/(1 - p).",
+            lambda c, d: _vjp(name, d @ c.W[k + 1] * (c.masks[k] != 0), c.z[k], c.f[k]),
+        )  # fmt: skip
+        yield Suspect(
+            "dropout_mask_missing", f"Units that were dropped receive a gradient, and the derivative of {name} is "
+            "taken at the output after the mask, where it belongs before.",
+            lambda c, d: _slope_from(name, d @ c.W[k + 1], c.a[k]), 1.4,
+        )  # fmt: skip
+    yield from _at_wrong_value(case, k, arriving)
+    yield from _kinks(case, k, arriving)
+    yield Suspect(
+        "transpose", "The delta above is multiplied by the transposed weights.",
+        lambda c, d: _vjp(name, _mask(c, k, d @ c.W[k + 1].T), c.z[k], c.f[k]) if _square(c.W[k + 1]) else None,
+    )  # fmt: skip
+    for j in range(len(case.W)):
+        if j != k + 1:
+            yield Suspect(
+                "unknown", f"The delta above is multiplied by the weights of layer {j + 1} instead of layer {k + 2}.",
+                lambda c, d, j=j: _vjp(name, _mask(c, k, d @ c.W[j]), c.z[k], c.f[k])  # type: ignore[misc]
+                if c.W[j].shape == c.W[k + 1].shape else None, 1.4,
+            )  # fmt: skip
+    for other in _OTHERS:
+        if other != name:
+            yield Suspect(
+                "unknown", f"The derivative of {other} fits, and the activation is {name}.",
+                lambda c, d, other=other: _at(other, arriving(c, d), c.z[k]), 1.5,  # type: ignore[misc]
+            )
+
+
+def _mask(c: Experiment, k: int, g: Array) -> Array:
+    m = c.masks[k]
+    return g if m is None else m * g
+
+
+def _square(W: Array) -> bool:
+    return bool(W.shape[0] == W.shape[1])
+
+
+def _at_wrong_value(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
+    name, kind = case.names[k], "activation_derivative_at_wrong_value"
+    if name == "linear":
+        return
+    yield Suspect(
+        kind, f"The derivative of {name} is taken at a = f(z), and belongs at z.",
+        lambda c, d: _at(name, g(c, d), c.f[k]),
+    )  # fmt: skip
+    yield Suspect(
+        kind, f"The derivative of {name} is written for a = f(z), and z was put into it.",
+        lambda c, d: _slope_from(name, g(c, d), c.z[k]),
+    )  # fmt: skip
+    if case.masks[k] is not None:
+        yield Suspect(
+            kind, f"The derivative of {name} is taken at the output after the dropout mask; it belongs before.",
+            lambda c, d: _slope_from(name, g(c, d), c.a[k]),
+        )  # fmt: skip
+        yield Suspect(
+            kind, f"The derivative of {name} is taken at the output after the dropout mask, as if it were z.",
+            lambda c, d: _at(name, g(c, d), c.a[k]), 1.2,
+        )  # fmt: skip
+    for j in range(len(case.W)):
+        if j != k:
+            yield Suspect(
+                kind, f"The derivative of {name} is taken at the z of layer {j + 1}, not at that of layer {k + 1}.",
+                lambda c, d, j=j: _at(name, g(c, d), c.z[j]) if c.z[j].shape == c.z[k].shape else None, 1.2,  # type: ignore[misc]
+            )
+
+
+def _kinks(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
+    """Yield other conventions at z = 0; they differ from the right delta only where some z is 0."""
+    name = case.names[k]
+    if "relu" not in name or not case.given or not (case.z[k] == 0).any():
+        return
+    alpha = 0.0 if name == "relu" else float(_vjp(name, np.ones(1), -np.ones(1), np.zeros(1))[0])
+    for slope in dict.fromkeys((1.0, 0.5, (1 + alpha) / 2, 0.0)):
+        if slope != alpha:
+            yield Suspect(
+                "kink",
+                f"At z = 0 exactly {name} has a kink and no derivative. This code takes the slope {slope:g} there, the "
+                f"graph {alpha:g}. Neither is wrong: any number from {alpha:g} to 1 is a convention.",
+                lambda c, d, slope=slope: np.where(c.z[k] == 0, slope * g(c, d), _vjp(name, g(c, d), c.z[k], c.f[k])),  # type: ignore[misc]
+                0.3,
+            )
+
+
+def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
+    """Yield what dW of a layer may be without its penalty, from the delta of that layer."""
+    yield Suspect(RIGHT, "", lambda c, d: d.T @ c.into(k), 0.0)
+    yield Suspect(
+        "transpose", "dW is transposed: it is (batch)ᵀ delta instead of deltaᵀ (batch).",
+        lambda c, d: c.into(k).T @ d,
+    )  # fmt: skip
+    yield Suspect(
+        "transpose", "dW was computed transposed and reshaped, which puts the entries in another order.",
+        lambda c, d: (c.into(k).T @ d).reshape(c.W[k].shape) if not _square(c.W[k]) else None, 1.2,
+    )  # fmt: skip
+    if k and case.masks[k - 1] is not None:
+        yield Suspect(
+            "dropout_mask_missing", f"dW uses the output of layer {k} before its dropout mask.",
+            lambda c, d: d.T @ c.f[k - 1],
+        )  # fmt: skip
+        yield Suspect(
+            "dropout_scale_missing", f"dW uses the output of layer {k} with zeros and ones as its dropout mask.",
+            lambda c, d: d.T @ (c.f[k - 1] * (c.masks[k - 1] != 0)),
+        )  # fmt: skip
+    for text, source in _sources(case, k):
+        yield Suspect(
+            "wrong_layer_input", f"dW multiplies delta by {text}; it belongs to "
+            + (f"the output a of layer {k}." if k else "the input x."),
+            lambda c, d, source=source: d.T @ source(c),  # type: ignore[misc]
+        )
+    for text, row in (("last", -1), ("first", 0)):
+        yield Suspect(
+            "overwritten_not_accumulated",
+            f"dW holds the contribution of the {text} sample only: the others were overwritten, and belong added.",
+            lambda c, d, row=row: np.outer(d[row], c.into(k)[row]),  # type: ignore[misc]
+        )
+    yield Suspect(
+        "wrong_axis_sum", "delta and the input were each summed over the batch before they were multiplied; the "
+        "product comes first.",
+        lambda c, d: np.outer(d.sum(axis=0), c.into(k).sum(axis=0)),
+    )  # fmt: skip
+    yield Suspect(
+        "broadcast_not_summed", "dW has an axis for the samples that was not summed.",
+        lambda c, d: d[:, :, None] * c.into(k)[:, None, :],
+    )  # fmt: skip
+
+
+def _sources(case: Experiment, k: int) -> Iterator[tuple[str, Callable[[Experiment], Array]]]:
+    """Yield the arrays that may have been taken for the input of a layer, with their names."""
+    if k:
+        yield "the z of the layer before instead of its a", lambda c: c.z[k - 1]
+        yield "the input x", lambda c: c.x
+    for j in range(len(case.W)):
+        if j != k - 1:
+            which = "its own output" if j == k else f"the output of layer {j + 1}"
+            yield which, lambda c, j=j: c.a[j]  # type: ignore[misc]
+            yield f"the z of layer {j + 1}", lambda c, j=j: c.z[j]  # type: ignore[misc]
+
+
+def bias_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
+    """Yield what db of a layer may be, from the delta of that layer."""
+    yield Suspect(RIGHT, "", lambda c, d: d.sum(axis=0), 0.0)
+    yield Suspect(
+        "broadcast_not_summed", "db still has a row for each sample: the bias was added to every row, so its gradient "
+        "is the sum over the rows.",
+        lambda c, d: d if c.rows > 1 else d[0],
+    )  # fmt: skip
+    yield Suspect(
+        "wrong_axis_sum", "db is summed over the units; it belongs summed over the samples.",
+        lambda c, d: d.sum(axis=1),
+    )  # fmt: skip
+    yield Suspect(
+        "wrong_axis_sum", "db is the sum of all of delta; it belongs summed over the samples only.",
+        lambda c, d: np.full(c.b[k].shape, d.sum()),
+    )  # fmt: skip
+    for text, row in (("last", -1), ("first", 0)):
+        yield Suspect(
+            "overwritten_not_accumulated",
+            f"db holds the delta of the {text} sample only: the others were overwritten, and belong added.",
+            lambda c, d, row=row: d[row],  # type: ignore[misc]
+        )

@@ -1,0 +1,333 @@
+"""From what explains the experiments to diagnoses: which mistakes to name, with what evidence, and what to add."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .equations import right_equation
+from .experiment import Answer
+from .explain import Finding, State, explain
+from .fit import Witness, misfit
+from .report import HARMLESS, ComparisonReport, Diagnosis, Row
+
+Array = np.ndarray[Any, Any]
+
+SINGLE = float(np.finfo(np.float32).eps)
+
+
+class Verdict(NamedTuple):
+    """What explains the answers, before the rows are looked at."""
+
+    given: Witness
+    seen: list[Witness]
+    others: list[Witness]
+    state: State
+    hidden: bool  # found in other experiments only: in the batch that was given it does not show
+    steady: bool
+    delta: list[Array | None]
+
+    def report(self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str) -> ComparisonReport:
+        """Return the report, with a diagnosis for whatever is wrong in the rows."""
+        return _report(self, title, tuple(rows), losses, method)
+
+
+def diagnose(given: Witness, others: list[Witness], near: list[Witness], again: Answer) -> Verdict:
+    """Explain the answer to the batch that was given, with the help of other experiments."""
+    answer = given.case.answer
+    steady = _same(answer, again)
+    finite = all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
+    doubled = _loss_doubled(given)
+    right = finite and _right(given)
+    tries = [[given, *others], [given, *near], others, near, [given]] if finite else [others, near]
+    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
+        tries = [others] if others else [near]
+    best: tuple[float, State, list[Witness]] | None = None
+    for k, seen in enumerate(tries):
+        if not seen:
+            continue
+        state = _explained(seen, doubled)
+        cost = state.cost + 3 * (given not in seen) + 0.1 * k
+        if best is None or cost < best[0] - 0.5:
+            best = (cost, state, seen)
+        if not state.unknown and given in seen and len(seen) > 1:
+            break
+    nothing = State((), (), 0.0)
+    if best is None:
+        return Verdict(given, [], others, nothing, False, steady, [None] * len(answer.dW))
+    _, state, seen = best
+    hidden = False
+    unsummed = [f for f in state.found if f.kind == "broadcast_not_summed"]
+    if right and unsummed and answer.kept and given.case.rows == 1:
+        hidden = True  # with one row, an axis that was kept is one that was not summed
+    elif right and state.found:
+        # The batch shows no mistake. One that other weights show counts only where sizes and solver are those given:
+        # a code that was written for 16 rows is right for 16 rows.
+        sure = _explained(near, doubled) if near and not given.case.large else nothing
+        hidden = bool(near) and bool(sure.found) and not sure.unknown
+        state, seen = (sure, near) if hidden else (nothing, [])
+    deltas: list[Array | None] = [None] * len(answer.dW)
+    if given in seen:
+        i = next(j for j, w in enumerate(seen) if w is given)
+        deltas = [layer[i] for layer in reversed(state.deltas)]
+    elif right:
+        deltas = list(given.case.right.delta)
+    told = answer.delta
+    if told is not None:
+        deltas = list(told)
+    for f in state.found:  # what nothing explains was not read from the code either, unless it told
+        if f.kind == "unknown" and told is None and not (f.part == "delta" and f.evidence):
+            partner = [g for g in state.found if g.layer == f.layer and g.kind == "unknown"]
+            if len(partner) > 1:
+                deltas[: f.layer + 1] = [None] * (f.layer + 1)
+    return Verdict(given, seen, others, state, hidden, steady, deltas)
+
+
+def _explained(seen: list[Witness], doubled: bool) -> State:
+    return explain(seen, doubled)
+
+
+def _right(w: Witness) -> bool:
+    """Tell whether the answer to an experiment is right, as far as an explanation is asked to be."""
+    case, noise = w.case, w.noise
+    pairs = [*zip(case.answer.dW, case.right.dW, noise.dW if noise else case.W, strict=True),
+             *zip(case.answer.db, case.right.db, noise.db if noise else case.b, strict=True)]  # fmt: skip
+    return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
+
+
+def _same(a: Answer, b: Answer) -> bool:
+    pairs = zip((*a.dW, *a.db), (*b.dW, *b.db), strict=True)
+    return all(np.array_equal(p, q, equal_nan=True) for p, q in pairs)
+
+
+def _loss_doubled(given: Witness) -> bool:
+    """Tell whether the loss that was returned holds the penalty twice."""
+    case = given.case
+    plain = float(case.right.loss) - _penalty(given)
+    return bool(_penalty(given)) and math.isclose(case.answer.loss, plain + 2 * _penalty(given), rel_tol=1e-6)
+
+
+def _penalty(w: Witness) -> float:
+    from .referee import penalty
+
+    reg = w.case.solver.regularization
+    return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in w.case.W))
+
+
+def _report(
+    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str
+) -> ComparisonReport:
+    case, answer, state = verdict.given.case, verdict.given.case.answer, verdict.state
+    found = sorted(state.found, key=lambda f: -f.layer)
+    if not all(np.isfinite(g).all() for g in (*answer.dW, *answer.db)):
+        found = [f for f in found if f.kind != "unknown"]  # that it is not finite says more
+    wrong = [row for row in rows if not row.ok and row.role == "parameter"]
+    diagnoses: list[Diagnosis] = []
+    by_mean = _convention(verdict, found)
+    if by_mean is not None:
+        diagnoses.append(by_mean)
+        found = []
+    explained = bool(wrong) or verdict.hidden or bool(diagnoses)
+    rounded = _rounded(wrong, verdict)
+    if rounded:
+        worst = max(row.max_rel for row in wrong)
+        diagnoses.append(Diagnosis(
+            "rounding", ", ".join(row.name for row in wrong),
+            "The differences are spread over all entries and as small as rounding to float32 makes them: some step of "
+            "this code computes in float32, or loses digits where numbers nearly cancel. It is no mistake.",
+            (f"the largest relative difference is {worst:.1e}; the machine epsilon of float32 is {SINGLE:.1e}",),
+        ))  # fmt: skip
+    elif explained:
+        diagnoses += [_diagnosis(verdict, f) for f in _merged(found)]
+    if answer.overwritten:
+        diagnoses = [d for d in diagnoses if d.kind != "unknown"]
+        diagnoses.insert(0, Diagnosis(
+            "inplace_overwrite", answer.overwritten[0],
+            f"The code wrote into what it was given: {', '.join(answer.overwritten)}. What reads that array afterwards "
+            "reads other numbers than the forward pass left. Make a new array: `a = a * m` instead of `a *= m`.",
+            tuple(f"{name} has other numbers after the call" for name in answer.overwritten[:4]),
+        ))  # fmt: skip
+    if not verdict.steady:
+        # what was found in numbers that change with each call is no finding, but for a mask
+        diagnoses = [d for d in diagnoses if d.kind in ("inplace_overwrite", "dropout_mask_stale")]
+        text = "The same call gave two different results, so something random is drawn inside. "
+        if case.solver.regularization.dropout:
+            text += "With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
+        else:
+            text += "Pass the random numbers in, or fix their seed."
+        stale = [d for d in diagnoses if d.kind == "dropout_mask_stale"]
+        if not stale:
+            diagnoses.insert(0, Diagnosis("nondeterministic", "the whole backward pass", text,
+                                          ("dW and db of two calls with equal arguments differ",)))  # fmt: skip
+    elif not rounded and by_mean is None:
+        diagnoses += _left_over(verdict, wrong, found, answer)
+    for kept in () if verdict.hidden else answer.kept:
+        diagnoses.append(Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
+                                   "those of the graph, the kept axis is not. Sum without keepdims=True."))  # fmt: skip
+    guilty = [f.layer for f in found if f.kind not in HARMLESS] if explained and not rounded else []
+    first_wrong = f"layer {max(guilty) + 1}" if guilty else None
+    if first_wrong is None and any(not d.harmless for d in diagnoses):
+        first_wrong = next(d.where for d in diagnoses if not d.harmless)
+        first_wrong = " ".join(first_wrong.split()[:2]) if first_wrong.startswith("layer") else first_wrong
+    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
+
+
+def _merged(found: Sequence[Finding]) -> list[Finding]:
+    """Join what is said of W and of b of one layer in the same words."""
+    merged: list[Finding] = []
+    for f in found:
+        twin = next((g for g in merged if (g.layer, g.kind, g.factor) == (f.layer, f.kind, f.factor)
+                     and "delta" not in (f.part, g.part) and f.kind != "unknown"), None)  # fmt: skip
+        if twin is not None:
+            text = twin.text if twin.text == f.text.replace("db", "dW") else f"{twin.text} {f.text}"
+            merged[merged.index(twin)] = twin._replace(part="W and b", text=text) if hasattr(twin, "_replace") else \
+                Finding(twin.layer, "W and b", twin.kind, text, twin.factor, twin.evidence)
+        else:
+            merged.append(f)
+    return merged
+
+
+def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
+    seen = verdict.seen
+    sizes = ", ".join(str(w.case.rows) for w in seen)
+    count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"
+    evidence = list(f.evidence)
+    if f.kind != "unknown":
+        evidence.append(f"this explains dW and db of the layer to rounding in {count}; the right equation does not")
+    if f.factor is not None and not f.factor.is_sign:
+        evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
+        if f.factor.others:
+            evidence.append(f"it may as well be {', '.join(f.factor.others[:3])}: they are equal here")
+    if verdict.hidden:
+        evidence.append("in the batch that was given it does not show; with other weights and data it does")
+    elif verdict.given not in seen and verdict.seen and f.kind != "unknown" and not verdict.given.case.large:
+        evidence.append("found with random weights and data; in the batch that was given something else hides it")
+    elif verdict.given.case.large and f.kind != "unknown":
+        evidence.append("found in small networks of the same activations, with random weights and data")
+    if f.kind == "unknown" and f.part != "delta":
+        evidence += _closest(verdict, f)
+    twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
+    other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
+    other = f.alternatives or other
+    part = f.part if f.part in ("delta", "b") else "W"
+    number, equation = right_equation(verdict.given.case, f.layer, part, f.kind)
+    name = "" if f.factor is None or f.kind == "sign" else f.factor.name
+    return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, tuple(evidence), equation, number, name, other)
+
+
+def _closest(verdict: Verdict, f: Finding) -> list[str]:
+    """Say how far the array is from the right one, where nothing explains it."""
+    case = verdict.given.case
+    got, right = ((case.answer.dW, case.right.dW) if f.part == "W" else (case.answer.db, case.right.db))
+    g, r = got[f.layer], right[f.layer]
+    if g.shape != r.shape:
+        return [f"it has shape {g.shape}, and belongs {r.shape}"]
+    length = float(np.sqrt((g * g).sum() * (r * r).sum()))
+    return [f"the cosine of the angle to the right gradient is {float((g * r).sum()) / length:.6f}"] if length else []
+
+
+def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
+    """Say so where loss and gradient carry the same factor: both are right, for another mean."""
+    last = len(verdict.given.case.W) - 1
+    if len(found) != 1 or found[0].kind != "scale" or (found[0].layer, found[0].part) != (last, "delta"):
+        return None
+    factor = found[0].factor
+    for w in verdict.seen:
+        plain = float(w.case.right.loss) - _penalty(w)
+        wanted = w.case.answer.loss - _penalty(w), w.case.answer.loss
+        right = float((w.case.answer.db[last] * w.case.right.db[last]).sum()), float((w.case.right.db[last] ** 2).sum())
+        if not right[1] or not any(math.isclose(v, right[0] / right[1] * plain, rel_tol=1e-4) for v in wanted):
+            return None
+    if factor is None or not verdict.seen:
+        return None
+    told, ours = verdict.given.case.answer.loss, float(verdict.given.case.right.loss)
+    return Diagnosis(
+        "convention", "loss",
+        f"Loss and gradient are both {factor.words} times ours: this code takes another mean (a sum where ours divides "
+        "by N, or the like). Its gradient is right for its loss. With the same learning rate its steps are longer or "
+        "shorter by that factor.",
+        (f"the loss by the code is {told:.7g}, ours {ours:.7g}",),
+        factor=factor.name,
+    )  # fmt: skip
+
+
+def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
+    """Tell whether all differ by what float32 arithmetic would do: a little, and in most entries."""
+    noise, case = verdict.given.noise, verdict.given.case
+    if noise is None or any(row.note or row.odd not in ("manual", "") for row in wrong):
+        return False
+    off, size = 0.0, 0
+    for row in wrong:
+        k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
+        got, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
+                             (case.answer.db, case.right.db, noise.db))  # fmt: skip
+        if (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
+            return False
+        off, size = off + row.wrong * got[k].size, size + got[k].size
+    return off > 3 and off > 0.3 * size
+
+
+def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding], answer: Answer) -> list[Diagnosis]:
+    """Return a diagnosis for each wrong parameter that no finding speaks of."""
+    extra = []
+    for row in wrong:
+        k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
+        told = any((f.layer > k and f.part == "delta") or (f.layer == k and f.part in ("delta", part)) for f in found)
+        if told and not row.note.endswith("not finite"):
+            continue
+        where = (f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, "
+                 f"numerical {row.numerical:.9g}")  # fmt: skip
+        if row.odd == "graph":
+            text = ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "
+                    "wrong. Please report it.")  # fmt: skip
+        elif row.odd == "numerical":
+            text = "Manual and graph agree and the numerical derivative does not: a kink or a jump may be very near."
+        elif row.note.endswith("not finite"):
+            text = (f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large number. Look for a "
+                    "division by a - or 1 - a - that is 0 here, or take the formula in z.")  # fmt: skip
+        elif row.note:
+            text = f"The gradient {row.note}; it needs the shape of its parameter."
+        else:
+            count = round(row.wrong * math.prod(row.shape))
+            text = f"{count:,} of {math.prod(row.shape):,} entries are wrong, and no known mistake explains how."
+        number, equation = right_equation(verdict.given.case, k, part, "unknown")
+        extra.append(Diagnosis("unknown", row.name, text, (where,), equation, number))
+    return extra
+
+
+def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
+    case, notes = verdict.given.case, []
+    for k, name in enumerate(case.names):
+        zeros = int((case.z[k] == 0).sum())
+        if "relu" in name and zeros:
+            notes.append(
+                f"In layer {k + 1} z is exactly 0 at {zeros:,} of {case.z[k].size:,} places, where {name} has a kink. "
+                f"A derivative does not exist there; the graph takes {'0' if name == 'relu' else 'alpha'}, by "
+                "convention, and the numerical road is not asked."
+            )
+    for row in rows:
+        k = int(row.name.split()[1]) - 1
+        parts = {"W": case.right.dW, "b": case.right.db}
+        if row.role == "parameter" and not parts[row.name.split()[2]][k].any():
+            also = f" {len(verdict.others)} random batches were looked at as well." if verdict.others else ""
+            notes.append(
+                f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "
+                f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{also}"
+            )
+    if case.solver.regularization.dropout:
+        notes.append(
+            "Dropout is random. One mask was drawn, and all three roads use it: with another mask for each call the "
+            "numerical derivative would be noise. Pass rng= to draw another."
+        )
+    right, told = float(case.right.loss), case.answer.loss
+    if not math.isclose(right, told, rel_tol=1e-4 if case.dtype.itemsize < 8 else 1e-8, abs_tol=1e-12):
+        plain = right - _penalty(verdict.given)
+        what = " That is the loss without its penalty." if _penalty(verdict.given) and math.isclose(
+            told, plain, rel_tol=1e-6) else ""
+        notes.append(f"The loss that the code returned, {told:.7g}, is not the loss of this batch, {right:.7g}.{what}")
+    if len(verdict.others) < 2:
+        notes.append("The code could answer this batch only, and no random ones: what is said of factors is less sure.")
+    return tuple(notes)
