@@ -99,6 +99,30 @@ def test_both_roads_train_the_same_weights() -> None:
     assert all(np.allclose(a, b, rtol=1e-10, atol=0) for a, b in zip(*finals, strict=True))
 
 
+def test_the_road_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr("tinygrad_nn.cli.run.fit", lambda *_, gradients, **__: taken.append(gradients))
+    for gradients in ("graph", "Manual"):
+        execute(prepare(Options(gradients=gradients)))
+    assert taken == ["graph", "Manual"]
+
+
+def test_the_scaling_is_that_of_the_rows_that_are_trained_on() -> None:
+    plan = prepare(Options(data=houses(), target="price"))
+    for x in (plan.parts["train"][0], plan.parts["train"][1]):
+        assert np.allclose([x.mean(axis=0), x.std(axis=0)], [[0], [1]])
+    assert not np.allclose(plan.parts["test"][0].mean(axis=0), 0, atol=1e-3)
+
+
+def test_stratify_keeps_the_share_of_each_class() -> None:
+    def counts(stratify: bool) -> list[list[int]]:
+        parts = prepare(Options(stratify=stratify)).parts
+        return [parts[name][1].sum(axis=0).astype(int).tolist() for name in ("train", "val", "test")]
+
+    assert counts(True) == [[35] * 3, [5] * 3, [10] * 3]
+    assert counts(False) != counts(True)
+
+
 def test_looking_at_the_gradients_does_not_change_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(epochs=2, dropout=0.3)
     before = execute(prepare(options)).history.loss
@@ -246,13 +270,14 @@ REFUSED = [
     (["--data", "mixed.csv", "--target", "c"], r"mixes texts.*--kind classification"),
     (["--data", "houses.csv", "--target", "prise"], r"no target column 'prise'.*Did you mean 'price'"),
     (["--data", "houses.csv", "--target", "price", "--features", "sise"], r"no feature column 'sise'.*mean 'size'"),
-    (["--data", "houses.csv", "--target", "price", "--features", "price"], r"the target and also among the features"),
+    (["--data", "houses.csv", "--target", "price", "--features", "price"], r"also among the.*out of --features"),
     (["--data", "house.csv", "--target", "price"], r"house\.csv: no such file in .*Did you mean 'houses\.csv'"),
     (["--data", ".", "--target", "price"], r"is a folder"),
     (["--data", "houses.csv"], r"--data houses\.csv needs the name of the column to predict; add --target COLUMN"),
     (["--data", "houses.csv", "--target", "price", "--loss", "crossentropy"], r"needs classes.*--loss mse.*--kind"),
     (["--data", "houses.csv", "--target", "price", "--kind", "clustering"], r"--kind clustering; known kinds"),
     (["--data", "houses.csv", "--target", "price", "--encoding", "utf-99"], r"--encoding utf-99 is not known"),
+    (["--dataset", "digits", "--data", "houses.csv"], r"--dataset digits and --data houses\.csv are two data sets"),
     (["--target", "price"], r"add --data FILE\.csv"),
     (["--kind", "regression"], r"bundled data sets hold classes"),
     (["--dataset", "mnist"], r"unknown --dataset mnist; known are iris, digits"),

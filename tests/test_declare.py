@@ -232,3 +232,12 @@ def test_sum_to_undoes_broadcasting(shape: tuple[int, ...], wanted: Any) -> None
 def test_sum_to_refuses_what_was_not_broadcast(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"returned a gradient of shape \(2, 3, 4\) for an argument of shape"):
         sum_to(np.ones((2, 3, 4)), shape)
+
+
+def test_a_numpy_function_that_has_a_rule_cannot_be_given_another_in_silence() -> None:
+    rule = (lambda g, out, x: 2 * g, "2 g")
+    with pytest.raises(ValueError, match=r"np\.sin has a rule already, so twice_sin would never run"):
+        declare(lambda x: 2 * x, "2 x", rule, name="twice_sin", numpy=np.sin)
+    with pytest.raises(TypeError, match=r"numpy= takes a function such as np\.sin, not 'np\.sin'"):
+        declare(lambda x: 2 * x, "2 x", rule, name="twice_sin", numpy="np.sin")
+    assert "twice_sin" not in REGISTRY

@@ -205,3 +205,19 @@ def test_piecewise_shows_each_function_its_own_entries_only() -> None:
     out = np.piecewise(x, [x > 0], [np.sqrt, lambda t: -t])  # no warning about the root of -1
     out.sum().backward()
     np.testing.assert_array_equal(x.grad, [0.25, -1.0])
+
+
+def test_logsumexp_of_infinities() -> None:
+    inf = np.inf
+    for x, slopes in (
+        ([-inf, -inf], [0, 0]), ([-inf, 0.0], [0, 1]), ([inf, 0.0], [1, 0]), ([inf, inf, -inf], [0.5, 0.5, 0]),
+    ):  # fmt: skip
+        for options in ({}, {"axis": 0}, {"axis": 0, "keepdims": True}):
+            found = tg.grad(lambda t, o=options: tg.logsumexp(t, **o).sum())(np.array(x))
+            np.testing.assert_array_equal(found, slopes)
+
+
+def test_powers_of_booleans_and_the_whole_part_of_integers() -> None:
+    choice = np.array([True, False])
+    np.testing.assert_array_equal(tg.grad(lambda t: (t**choice).sum())(np.array([3.0, 4.0])), [1, 0])
+    assert [part.dtype for part in np.modf(Tensor([1, 2]))] == [np.float64, np.float64]

@@ -88,7 +88,7 @@ def test_the_table_of_kinks_is_computed(function: str, at: float, slope: float) 
 
 
 def test_the_table_of_kinks_is_found() -> None:
-    assert len(kinks()) == 18
+    assert len(kinks()) == 23
 
 
 def test_the_losses_have_the_slopes_that_are_said_at_a_perfect_fit() -> None:

@@ -210,6 +210,16 @@ def test_a_kink_near_the_point_is_reported_with_its_distance(distance: float) ->
     assert distance / 3 < told < 3 * distance
 
 
+@pytest.mark.parametrize("near", [3e-3, 1e-3, 1e-4, 2e-5])
+@pytest.mark.parametrize("small", [1e-3, 1e-5, 1.0])
+def test_kinks_near_the_point_do_not_spoil_the_slope_by_agreeing_by_chance(near: float, small: float) -> None:
+    def phi(t: float) -> float:  # what a bias of relu units does to a loss: many slopes that jump at many distances
+        return np.exp(t) + small * sum(max(t - near * k, 0.0) for k in range(1, 9))
+
+    found = derivative(phi, 1e-15)
+    assert abs(found.value - 1) <= 1e-7 + 10 * found.error <= 2e-7
+
+
 def test_a_disagreement_at_a_kink_says_that_convention_decides(temporary: Any) -> None:
     right = temporary(np.abs, "|x|", (lambda g, out, x: g * np.where(x >= 0, 1, -1), "g"), name="right_abs")
     report = check_gradients(lambda x: right(x), np.array([0.0]))

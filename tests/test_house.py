@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "support":    {"primitive", "ops"},
     "graph":      {"node", "tensor"},
     "steps":      {"primitive", "node", "graph"},
-    "viz":        {"graph", "steps", "files"},
+    "viz":        {"graph", "steps", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "node", "tensor", "backward"},

@@ -155,6 +155,8 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path: Path) -> N
     broken.layers[0].W = np.full((5, 4), np.nan)
     with pytest.raises(ValueError, match=r"layer1\.W holds infinities or NaN"):
         save_network(tmp_path / "m.safetensors", broken)
+    with pytest.raises(ValueError, match=r"layer1\.W is of type float16; a file holds float32 or float64"):
+        save_network(tmp_path / "m.safetensors", Network([Layer(4, 3, dtype=np.float16)]))
     with pytest.raises(ValueError, match="does not fit into JSON"):
         save_network(tmp_path / "m.safetensors", network(about={"rng": object()}))
     with pytest.raises(ValueError, match="does not fit into JSON"):
@@ -217,6 +219,16 @@ def test_together_moves_all_files_and_keeps_others(tmp_path: Path) -> None:
         (out / "mine").write_text("mine")
     assert sorted(os.listdir(out)) == ["mine", "x", "y"]
     assert {(out / name).read_text() for name in "xy"} == {"two"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is being read cannot be replaced there")
+def test_together_never_writes_into_a_file_that_someone_reads(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("old")
+    with (tmp_path / "x").open() as reader:
+        with together(tmp_path) as staging:
+            (staging / "x").write_text("new")
+        assert reader.read() == "old"
+    assert (tmp_path / "x").read_text() == "new"
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])

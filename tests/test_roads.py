@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import FeedForward, Layer, Regularization, Solver
+from tinygrad_nn.cli.run import Options, prepare
 from tinygrad_nn.compare import RoadsReport, compare_roads, roads
 
 
@@ -93,3 +94,19 @@ def test_the_report_is_a_table() -> None:
     assert isinstance(report, RoadsReport)
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.entries = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("seed", "widths", "loss", "rows"),
+    [
+        (0, (40,), "crossentropy", 105), (7, (40,), "crossentropy", 105),  # units of relu that fold close by
+        (13, (40,), "crossentropy", 105), (5, (64, 32), "rmse", 16),  # a softmax that is sure of itself
+    ],
+)  # fmt: skip
+def test_right_gradients_of_the_iris_data_as_it_is_agree(
+    seed: int, widths: tuple[int, ...], loss: str, rows: int
+) -> None:
+    plan = prepare(Options(seed=seed, hidden=",".join(map(str, widths)), activation="relu", loss=loss))
+    x, y = plan.parts["train"]
+    report = compare_roads(plan.network.layers, x[:rows], y[:rows], solver=plan.solver, rng=seed)
+    assert report.agree, str(report)

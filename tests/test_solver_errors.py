@@ -139,7 +139,9 @@ BAD = [
     (call(x=X + 1j), "data_in is of type complex128"),
     (call(x=with_entry(X, (3, 1), np.nan)), r"data_in\[3, 1\] is nan; a network needs finite numbers. Drop the row"),
     (call(x=with_entry(X, (0, 2), -np.inf)), r"data_in\[0, 2\] is -inf"),
-    (call(x=Tensor(X)), "turning a Tensor into an ndarray would drop its graph. Write t.data"),
+    (call(x=Tensor(X)), r"TrainNN: data_in is a Tensor; training takes plain arrays. Pass its numbers, data_in\.data"),
+    (call(x=[[1, 2, 3, 4], [1, 2]]), "TrainNN: the rows of data_in have different lengths"),
+    (call(x=None), "data_in is of type object; .* Pass an array of numbers, one row a sample; this is None"),
     # the targets
     (call(y=Y[:9]), r"data_in has 16 rows and data_out 9 \(shape \(9, 3\)\); each row of inputs needs its row"),
     (call(y=Y.T), r"data_out 3 \(shape \(3, 16\)\).* It looks transposed: pass data_out.T"),
@@ -179,6 +181,21 @@ def test_bad_input_is_named_with_what_is_needed_and_changes_nothing(bad: Callabl
     with pytest.raises((TypeError, ValueError), match=message):
         bad()
     assert all(a is b for a, b in zip(before, weights(MODEL), strict=True))
+
+
+@pytest.mark.parametrize("bad", [X, np.ones(16)])
+def test_the_edit_that_drops_rows_with_gaps_works_as_it_stands(bad: Array) -> None:
+    gaps = bad.copy()
+    gaps[3] = np.nan
+    with pytest.raises(ValueError, match="array\\[keep\\] with") as error:
+        Predict([Layer(4, 1)], gaps) if bad is X else TrainNN([Layer(4, 1)], X, gaps, solver=Solver("mse"))
+    name, edit = ("x" if bad is X else "data_out"), str(error.value).partition("keep = ")[2].partition(", or fill")[0]
+    keep = eval(edit, {"np": np, name: gaps})
+    assert keep.tolist() == [k != 3 for k in range(16)]
+
+
+def test_the_road_is_taken_in_any_letter_case() -> None:
+    assert TrainNN([Layer(4, 3, "softmax", rng=0)], X, Y, solver=CROSS, gradients=" Manual").loss > 0
 
 
 @pytest.mark.parametrize("gradients", ROADS)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -318,3 +320,37 @@ def test_jacobian_of_a_holomorphic_function(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(jacobian(lambda z: z * z)(z), np.diag(2 * z), rtol=1e-13)
     push = jvp(lambda z: z * z, (z,), (z,))[1]
     np.testing.assert_allclose(push, 2 * z * z, rtol=1e-13)
+
+
+def test_none_and_the_kinds_of_dicts_stay_in_their_places() -> None:
+    x = np.array([1.0, 2.0])
+    tree = OrderedDict(a=x, none=None, rest=[None, {}, (2.0 * x,)])
+    found = grad(lambda d: (d["a"] ** 2).sum() + d["rest"][2][0].sum())(tree)
+    assert type(found) is OrderedDict
+    assert found["none"] is None
+    assert found["rest"][:2] == [None, {}]
+    np.testing.assert_array_equal(found["a"], 2 * x)
+    with pytest.raises(TypeError, match="returned a NoneType"):
+        vjp(lambda x: None, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: grad(lambda a: (a * a).sum(), (0, 0))(x), ValueError, "names an argument of <lambda> twice"),
+        (lambda x: grad(lambda a: (a * a).sum(), ("a", 0))(x), ValueError, "names an argument of <lambda> twice"),
+        (lambda x: hvp(lambda a: (a**3).sum(), (x,), np.ones((2, 2))), ValueError, "the direction needs the shapes"),
+        (lambda x: grad(lambda a: (a * 1j).sum())(x), TypeError, "returned a complex number; a gradient needs a real"),
+    ],
+)  # fmt: skip
+def test_what_would_give_a_wrong_gradient_in_silence_is_refused(
+    call: Callable[[Any], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call(np.array([1.0, 2.0]))
+
+
+def test_jacobian_of_nothing_and_numpy_integers_as_positions() -> None:
+    x = np.array([1.0, 2.0])
+    assert jacobian(lambda a: a[:0])(x).shape == (0, 2)
+    np.testing.assert_array_equal(grad(lambda a, b: (a * b).sum(), np.int64(1))(x, x), x)

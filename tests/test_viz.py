@@ -118,6 +118,24 @@ def hostile() -> Tensor:
         return np.stack([Tensor(float(i), name=name) for i, name in enumerate(HOSTILE)])
 
 
+def blocks(n: int = 4) -> Tensor:
+    h = Tensor([[1.0, -2.0]], requires_grad=False, name="x")
+    for k in range(n):
+        with scope(f"block{k}"):
+            h = relu(affine(h, Tensor([[0.5, 0.25], [1.0, -1.0]], name="W"), Tensor([0.5, 0.0], name="b")))
+    loss = h.sum()
+    loss.backward(retain_graph=True, retain_grads=True)
+    return loss
+
+
+def born() -> Tensor:
+    x = Tensor([1.0, 0.0], name="x")
+    with np.errstate(all="ignore"):
+        y = (np.log(x) * x).sum()
+        y.backward(retain_graph=True, retain_grads=True)
+    return y
+
+
 GRAPHS: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [
     ("leaf", lambda: Tensor([1.0, 2.0], name="x"), {}),
     ("constant", lambda: Tensor(2, name="two"), {}),
@@ -133,6 +151,10 @@ GRAPHS: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [
     ("shapes", shapes, {}),
     ("kinds_of_numbers", kinds_of_numbers, {}),
     ("hostile", hostile, {"title": HOSTILE[0]}),
+    ("blocks", blocks, {"repeats": False, "color": "bytes"}),
+    ("blocks_folded", blocks, {"repeats": False, "depth": 0, "color": "gradient", "theme": "dark", "title": "Blocks"}),
+    ("born", born, {"color": "nan", "direction": "TB"}),
+    ("errors", square, {"color": "error", "measures": {"x": 2e-5}}),
 ]
 each_graph = pytest.mark.parametrize(("name", "make", "options"), GRAPHS, ids=[name for name, *_ in GRAPHS])
 
@@ -292,13 +314,76 @@ def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
         ({"direction": "up"}, "it is 'LR' .* or 'TB'"),
         ({"theme": "pink"}, "one of 'light', 'dark'"),
         ({"depth": -1}, "0 or more"),
-        ({"path": "graph.gif"}, r"saved as .svg, .png, .pdf, .dot, .json, .mmd; 'graph.gif'"),
+        ({"path": "graph.gif"}, r"saved as .svg, .png, .pdf, .html, .dot, .json, .mmd; 'graph.gif'"),
         ({"path": "graph"}, "ends in none of these"),
     ],
 )
 def test_unknown_options_list_the_known(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw(square(), **options)
+
+
+def test_repeated_blocks_are_drawn_once_with_their_number() -> None:
+    drawing = draw(blocks(12), repeats=False)
+    assert drawing.picture.label("block0") == "block0 … block11 × 12"
+    assert [item.title for item in drawing.picture.items] == ["W", "b", "x", "affine", "relu", "sum"]
+    joined = {(a.source, a.target) for a in drawing.picture.arrows}
+    assert len(joined) == 5, "no arrow leads from one block into itself"
+    assert draw(blocks(12), repeats=False, depth=0).picture.items[0].title == "block0 … block11 × 12"
+    with scope("block0"):
+        y = np.exp(Tensor(1.0))
+    with scope("block1"):
+        y = np.sin(y)
+    assert len(draw(y, repeats=False).picture.items) == 3
+
+
+def test_parameters_are_named_by_the_path_that_leads_to_them() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.scale = Tensor(2.0, name="own")
+            self.layers = [{"W": Tensor([1.0])}, {"W": self.scale, "it's": Tensor([3.0])}]
+
+    m = Model()
+    y = m.scale * m.layers[0]["W"] + m.layers[1]["it's"]
+    view = draw(y, names=m).view
+    assert [node.name for node in view if node.kind == "leaf"] == ["scale", "layers[0].W", """layers[1]["it's"]"""]
+    assert m.scale.name == "own"
+
+
+def test_colours_say_where_a_nan_was_born_and_how_large_gradients_are() -> None:
+    shades = {i.title: i.shade.text for i in draw(born(), color="nan").picture.items if i.shade}
+    assert shades == {
+        "x": "gradient: NaN or infinity born here", "log": "value: NaN or infinity born here",
+        "×": "value: carried on", "sum": "value: carried on",
+    }  # fmt: skip
+    sized = {i.title: i.shade.text for i in draw(square(), color="gradient").picture.items if i.shade}
+    assert sized == {"x": "norm of grad 6", "×": "norm of grad 1"}
+    timed = [i for i in draw(square(), color="time").picture.items if i.shade]
+    assert [i.title for i in timed] == ["×"]
+    for color, message in (("gradient", "backward"), ("error", "measures=")):
+        with pytest.raises(ValueError, match=message):
+            draw(Tensor(1.0) * 2.0, color=color)
+    with pytest.raises(ValueError, match="'gradient', 'bytes', 'time', 'error', 'nan'"):
+        draw(square(), color="red")
+
+
+def test_ink_can_be_read_on_every_colour() -> None:
+    from tinygrad_nn.viz.colour import BIRTH, BROKEN, DIVERGING, NEUTRAL, RISING, ZERO, shade
+
+    for fill in (*DIVERGING, *RISING, NEUTRAL, ZERO, BROKEN, *(fill for fill, _ in BIRTH)):
+        assert contrast(shade(fill, "").ink, fill) >= 4.5
+
+
+def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = draw(hostile(), title=HOSTILE[1]).save(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    monkeypatch.setattr(render, "programs", lambda: iter(()))
+    bare = draw(hostile(), title=HOSTILE[1]).save(tmp_path / "bare.html").read_text(encoding="utf-8")
+    assert "pip install graphviz-pure" in bare
+    assert "flowchart LR" in bare
+    for text in (page, bare):
+        assert not re.search("<script|<img", text)
+        assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
 
 
 # -- Files and programs

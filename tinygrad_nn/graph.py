@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -75,6 +76,12 @@ class GraphNode:
     line: tuple[str, int] | None
     array: Array = field(repr=False, compare=False)
     grad_array: Array | None = field(repr=False, compare=False)
+    origin: ref[Node] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def node(self) -> Node | None:
+        """What the walk back reads, while the graph lives; ``None`` for a constant. A view keeps no graph alive."""
+        return self.origin() if self.origin else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +171,8 @@ class GraphView:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the view as dicts, lists, text and numbers that any JSON reader takes (NaN and infinity as text)."""
-        return {
-            "nodes": [_plain(node) for node in self.nodes],
-            "edges": [_plain(edge) for edge in self.edges],
-            "outputs": list(self.outputs),
-        }
+        nodes, edges = map(_plain, self.nodes), map(_plain, self.edges)
+        return {"nodes": list(nodes), "edges": list(edges), "outputs": list(self.outputs)}
 
     def to_json(self, indent: int | None = None) -> str:
         r"""Return `to_dict` as JSON text of ASCII letters that can stand inside a ``<script>``: ``<`` is ``\u003c``."""
@@ -229,7 +233,6 @@ class _Build:
         array = _read_only(value)
         primitive = node.primitive if node else None
         grad = node.grad if node else None
-        meta = node.meta if node else {}
         self.nodes.append(
             GraphNode(
                 number=len(self.nodes),
@@ -239,7 +242,7 @@ class _Build:
                 scope=node.scope if node else None,
                 tex=primitive.tex if primitive else None,
                 rules=primitive.rule_tex if primitive else (),
-                metadata=_metadata(primitive, meta) if primitive and meta else "",
+                metadata=_metadata(primitive, node.meta) if node and primitive else "",
                 shape=array.shape,
                 dtype=str(array.dtype) if isinstance(value, np.ndarray) else type(value).__name__,
                 value=summarize(array),
@@ -247,6 +250,7 @@ class _Build:
                 line=(node.notes or {}).get("where") if node else None,
                 array=array,
                 grad_array=None if grad is None else _read_only(grad),
+                origin=ref(node) if node else None,
             )
         )
 

@@ -126,6 +126,11 @@ def to_bytes(network: Network) -> bytes:
         for name in ("W", "b")
     }
     for name, array in arrays.items():
+        if str(array.dtype) not in DTYPES:
+            raise ValueError(
+                f"save_network: {name} is of type {array.dtype}; a file holds {' or '.join(DTYPES)}. Make the layers "
+                "with dtype=np.float32."
+            )
         if not np.isfinite(array).all():
             raise ValueError(f"save_network: {name} holds infinities or NaN; a training that diverged is not saved.")
     try:

@@ -29,7 +29,7 @@ class Node:
         index: the order of birth.
         scope: the path of the layer that was running, or ``None``.
         grad: what `backward` left here, an ndarray or ``None``.
-        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``.
+        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``.
     """
 
     __slots__ = ("__weakref__", "args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope")
@@ -43,6 +43,16 @@ class Node:
     scope: str | None
     grad: np.ndarray[Any, Any] | None
     notes: dict[str, Any] | None
+
+    @property
+    def inner(self) -> bool:
+        """Whether it belongs to a calculation that is going on: made by an operation, or the input of a transform."""
+        return self.primitive is not None or bool(self.notes and "input" in self.notes)
+
+    def __getstate__(self) -> Any:
+        if self.inner:
+            raise TypeError("a graph cannot be pickled, nor a Tensor that is part of one; pickle t.data.")
+        return object.__getstate__(self)
 
     def note(self, **notes: Any) -> None:
         """Attach remarks to the node, such as a name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,14 @@ def declare(
     """
     name = name or getattr(forward, "__name__", "").lstrip("_")
     replaced = tuple(numpy) if isinstance(numpy, (tuple, list)) else (numpy,)
+    for function in replaced:
+        if not callable(function):
+            raise TypeError(f"{name}: numpy= takes a function such as np.sin, not {function!r}.")
+        if function in OVERRIDES:
+            raise ValueError(
+                f"{numpy_name(function)} has a rule already, so {name} would never run in its place; leave numpy= away "
+                "and call the primitive itself, or use custom_vjp."
+            )
     if isinstance(forward, np.ufunc):
         replaced = (forward, *replaced)
     if not name.isidentifier():
@@ -216,7 +225,7 @@ def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dic
             f"are: np.where(mask, np.{name}(...), other)."
         )
     options = {key: value for key, value in kwargs.items() if key not in ("where", "order", "subok")}
-    if type(handler) is Primitive and ("dtype" in options or "casting" in options):
+    if "dtype" in options or "casting" in options:
         dtype, casting = options.pop("dtype", None), options.pop("casting", "same_kind")
         if dtype is not None:
             inputs = tuple(
@@ -227,15 +236,54 @@ def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dic
     return handler(*inputs, **options)
 
 
-def no_rule(name: str) -> TypeError:
+def call_function(function: Any, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run what stands in for a NumPy function, however its arguments were given.
+
+    Ours name the first argument x, and have no place for out=: ``np.sum(a=t)``, ``np.max(t, 0, None, True)``.
+    """
+    if not args or len(args) > 2:
+        names = _positional(function)
+        if not args and names and names[0] in kwargs:
+            kwargs = dict(kwargs)
+            args = (kwargs.pop(names[0]),)
+        if "out" in names[: len(args)]:
+            out = names.index("out")
+            kwargs = {**dict(zip(names[out:], args[out:], strict=False)), **kwargs}
+            args = args[:out]
+    return handler(*args, **kwargs)
+
+
+@cache
+def _positional(function: Any) -> list[str]:
+    """Return the names of the arguments that a NumPy function takes by position."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C, without a signature
+        return []
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def numpy_name(function: Any) -> str:
+    """Return the name by which a person calls a NumPy function, or the method of a ufunc."""
+    if isinstance(function, tuple):
+        return f"{numpy_name(function[0])}.{function[1]}"
+    module = (getattr(function, "__module__", None) or "numpy").replace("lib.scimath", "emath")
+    inner = ("numpy.linalg", "numpy.fft", "numpy.lib", "numpy.emath", "numpy.strings")
+    place = module.replace("numpy", "np", 1) if module.startswith(inner) else "np"
+    return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{function.__name__}"
+
+
+def no_rule(function: Any) -> TypeError:
     """Return the error of a NumPy function that has no derivative rule: why, the nearest that has one, the ways out."""
     from difflib import get_close_matches
 
-    known = sorted({function.__name__ for function in OVERRIDES if hasattr(function, "__name__")})
+    name = numpy_name(function)
+    plain = f"{__package__}.ops.plain"  # these answer with plain arrays, and have no rule either
+    known = sorted({numpy_name(f) for f, handler in OVERRIDES.items() if getattr(handler, "__module__", "") != plain})
     near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f" The nearest that has one is np.{near[0]}." if near else ""
+    hint = f" The nearest that has one is {near[0]}." if near else ""
     return TypeError(
-        f"np.{name} has no derivative rule here, so its result would silently lose the graph.{hint} For a plain value "
-        f"write np.{name}(t.data); to differentiate it, declare a rule: "
-        f"tinygrad_nn.declare(forward, tex, (vjp, tex), numpy=np.{name})."
+        f"{name} has no derivative rule here, so its result would silently lose the graph.{hint} For a plain value "
+        f"write {name}(t.data); to differentiate it, declare a rule: "
+        f"tinygrad_nn.declare(forward, tex, (vjp, tex), numpy={name})."
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .ops.plain import QUESTIONS
-from .primitive import OVERRIDES, REGISTRY, Primitive
+from .primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,6 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         near = get_close_matches(name, [row.function for row in table], n=3, cutoff=0.4)
         raise ValueError(f"{name!r} takes no Tensors; near it are {', '.join(near) or 'none'}.")
     return found
-
-
-def numpy_name(function: Any) -> str:
-    """Return the name by which a person calls a NumPy function, or the method of a ufunc."""
-    if isinstance(function, tuple):
-        return f"np.{function[0].__name__}.{function[1]}"
-    module = getattr(function, "__module__", None) or "numpy"
-    place = module.replace("numpy", "np", 1) if module.startswith(("numpy.linalg", "numpy.fft", "numpy.lib")) else "np"
-    return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{function.__name__}"
 
 
 def _resolve(name: str) -> str | None:

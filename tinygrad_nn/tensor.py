@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .node import Node, thread
-from .primitive import METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_ufunc, no_rule
+from .primitive import METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_function, call_ufunc, no_rule
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new = object.__new__
@@ -34,7 +34,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             elif arg.label is not None:
                 names = {**(names or {}), len(raw) - 1: arg.label}
         else:
-            raw.append(arg if type(arg) in _PLAIN else _constant(arg, primitive))
+            plain = type(arg) in _PLAIN and (type(arg) is not np.ndarray or arg.dtype.char != "O")
+            raw.append(arg if plain else _constant(arg, primitive))
             parents.append(None)
     out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
     if primitive.saves:
@@ -333,6 +334,8 @@ class Tensor:
         return f"Tensor({body}{dtype}{name}{constant}{made})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
+            return apply(REGISTRY["copy"], (self,))
         return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
 
     def __getattr__(self, name: str) -> Any:
@@ -363,14 +366,14 @@ class Tensor:
                 "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
             )
         if handler is None:
-            raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
+            raise no_rule(ufunc if method == "__call__" else (ufunc, method))
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = OVERRIDES.get(function)
         if handler is None:
-            raise no_rule(function.__name__)
-        return handler(*args, **kwargs)
+            raise no_rule(function)
+        return call_function(function, handler, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError(

@@ -7,7 +7,6 @@ the result is a Tensor with a graph, so that operators nest to any order.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -18,8 +17,9 @@ from .backward import ancestors, walk
 from .node import Node, recording, thread
 from .primitive import declare
 from .tensor import Tensor, apply, leaf, raw, wrap
-from .tree import Tree, flatten
+from .tree import Tree, flatten, slot
 
+_INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias")
 
 
@@ -36,7 +36,9 @@ def _leaf(data: np.ndarray[Any, Any], what: str) -> Tensor:
             f"a gradient with respect to {what} needs floats, but it has dtype {data.dtype}. "
             "Write 3.0 rather than 3, or convert it with .astype(float)."
         )
-    return leaf(data)
+    tensor = leaf(data)
+    tensor.node.notes = _INPUT  # type: ignore[union-attr]
+    return tensor
 
 
 def _outside(root: Node, inputs: frozenset[Node]) -> bool:
@@ -82,26 +84,14 @@ def _name(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
 
-def _slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
-    """Return where an argument, given by position or name, stands in this call."""
-    if isinstance(argnum, int):
-        if not -len(args) <= argnum < len(args):
-            raise ValueError(f"argnums={argnum}, but {_name(f)} was called with {len(args)} positional arguments.")
-        return argnum % len(args)
-    if argnum in kwargs:
-        return argnum
-    names = list(inspect.signature(f).parameters)
-    if argnum not in names or names.index(argnum) >= len(args):
-        raise ValueError(f"{_name(f)} was called without an argument {argnum!r}; its parameters are {names}.")
-    return names.index(argnum)
-
-
 class _Call:
     """One call of a function, with the arguments to be differentiated replaced by fresh inputs."""
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.single = isinstance(argnums, (int, str))
-        slots = [_slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
+        self.single = isinstance(argnums, (int, np.integer, str))
+        slots = [slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
+        if len(set(slots)) < len(slots):
+            raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; its gradient is one.")
         call: dict[int | str, Any] = dict(enumerate(args))
         call.update(kwargs)
         leaves, self.rebuild = flatten([call[slot] for slot in slots])
@@ -151,6 +141,11 @@ def value_and_grad(
             raise ValueError(
                 f"{_name(f)} returned an array of shape {out.shape}; a gradient needs one number. Take its sum or "
                 "mean, or use jacobian, or elementwise_grad where an entry depends on its own input only."
+            )
+        if out.data.dtype.kind == "c":
+            raise TypeError(
+                f"{_name(f)} returned a complex number; a gradient needs a real one. Take np.real of it, or use "
+                "jacobian for the complex derivative of a holomorphic function."
             )
         gradients = pullback(out, call.inputs, np.ones_like(out.data))
         outside = any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.parents for t in call.inputs)
@@ -315,7 +310,7 @@ def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0
 
 def _rows(out: Tensor, inputs: Sequence[Tensor]) -> list[Any]:
     """Return for each input the derivatives of every entry of a result, one walk an entry."""
-    unit = np.eye(out.data.size, dtype=out.data.dtype).reshape(-1, *out.shape)
+    unit = np.eye(out.data.size, dtype=out.data.dtype).reshape(out.data.size, *out.shape)
     rows = [pullback(out, inputs, one) for one in unit]
     columns = [[row[k] for row in rows] for k in range(len(inputs))]
     blocks = [np.stack(c) if c else np.zeros((0, *t.shape)) for c, t in zip(columns, inputs, strict=True)]
@@ -364,8 +359,13 @@ def hvp(f: Callable[..., Any], args: Sequence[Any], direction: Tree) -> Tree:
         array([  6., 120.])
     """
 
+    directions = flatten(direction)[0]
+    shapes = [np.shape(raw(x)) for x in flatten(args[0])[0]], [np.shape(raw(v)) for v in directions]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the direction needs the shapes of the first argument, {shapes[0]}; it has {shapes[1]}.")
+
     def slope(x: Tree) -> Any:
-        gradients, directions = flatten(grad(f)(x, *args[1:]))[0], flatten(direction)[0]
+        gradients = flatten(grad(f)(x, *args[1:]))[0]
         return sum(((g * v).sum() for g, v in zip(gradients, directions, strict=True)), Tensor(0.0, False))
 
     return grad(slope)(args[0])

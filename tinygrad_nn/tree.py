@@ -1,9 +1,11 @@
-"""Nested containers of arrays, taken apart into a flat list and put together again."""
+"""The arguments of a call, and nested containers of arrays, taken apart into a flat list and put together again."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
@@ -19,7 +21,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     """
     make: Callable[[Any], Tree]
     if isinstance(tree, dict):
-        parts, make = list(tree.values()), lambda new: dict(zip(tree, new, strict=True))
+        parts, make = list(tree.values()), lambda new: _refilled(tree, dict(zip(tree, new, strict=True)))
     elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
         parts, make = list(tree), lambda new: type(tree)(*new)
     elif isinstance(tree, (list, tuple)):
@@ -30,7 +32,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         make = lambda new: dataclasses.replace(tree, **dict(zip(names, new, strict=True)))  # noqa: E731
     else:
         return [tree], lambda new: new[0]
-    flat = [flatten(part) for part in parts]
+    flat = [([], _nothing) if part is None else flatten(part) for part in parts]  # None stands for no array
     leaves = [x for found, _ in flat for x in found]
 
     def rebuild(new: Sequence[Any]) -> Tree:
@@ -38,3 +40,31 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         return make([again([next(queue) for _ in found]) for found, again in flat])
 
     return leaves, rebuild
+
+
+def _nothing(new: Sequence[Any]) -> None:
+    return None
+
+
+def _refilled(tree: Any, new: dict[Any, Any]) -> Any:
+    """Return a dict of the same type with other values."""
+    if type(tree) is dict:
+        return new
+    other = copy(tree)
+    other.update(new)
+    return other
+
+
+def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
+    """Return where an argument, given by position or name, stands in this call."""
+    name = getattr(f, "__name__", type(f).__name__)
+    if not isinstance(argnum, str):
+        if not -len(args) <= argnum < len(args):
+            raise ValueError(f"argnums={argnum}, but {name} was called with {len(args)} positional arguments.")
+        return int(argnum) % len(args)
+    if argnum in kwargs:
+        return argnum
+    names = list(inspect.signature(f).parameters)
+    if argnum not in names or names.index(argnum) >= len(args):
+        raise ValueError(f"{name} was called without an argument {argnum!r}; its parameters are {names}.")
+    return names.index(argnum)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from . import chain, importing, step
+from . import chain, dispatch, importing, step
 
 
 def machine() -> str:
@@ -23,7 +23,7 @@ def machine() -> str:
 def main() -> None:
     """Print the tables."""
     print(machine())
-    for module in (step, importing, chain):
+    for module in (step, dispatch, importing, chain):
         print(f"\n{module.__doc__.strip().splitlines()[0]}\n")
         module.main()
 

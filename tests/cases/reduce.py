@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.primitive import OVERRIDES, REGISTRY
 
 from .case import Case
 
@@ -14,6 +14,7 @@ ZEROS = np.array([[1.5, 0.0, -0.7, 2.0], [0.0, 0.6, 0.0, -1.2], [0.3, -0.8, 1.1,
 HOLES = np.array([[1.5, np.nan, -0.7, 2.0], [np.nan, 0.6, np.nan, -1.2], [0.3, -0.8, 1.1, 0.9]])
 TIES = np.array([[1.0, 2.0, 2.0], [0.5, 0.5, 0.5]])
 WEIGHTS = np.array([0.5, 1.5, 0.0, 2.0])
+STEPS = (np.heaviside, np.floor_divide)  # their slopes are 0
 QS = np.array([0.16, 0.47, 0.81])
 AXES = {
     "": {}, "axis 0": {"axis": 0}, "axis -1 kept": {"axis": -1, "keepdims": True}, "two axes": {"axis": (2, 0)},
@@ -206,8 +207,35 @@ def _ufunc_methods():
     yield Case("multiply.outer", lambda x: np.multiply.outer(x, [1.0, 2.0]), ((3,),), note="with a list")
 
 
+def _every_ufunc_method():
+    """What has no row above: every method of every ufunc of two arguments that has one on Tensors."""
+    for f, method in [key for key in OVERRIDES if isinstance(key, tuple)]:
+        name = f.__name__
+        if method == "outer":
+            call = (lambda x: np.ldexp.outer(x, [1, 2, -1])) if f is np.ldexp else (lambda x, y, f=f: f.outer(x, y))
+            shapes = ((3,),) if f is np.ldexp else ((3,), (2, 4))
+            seen = (True, f is not np.copysign)[: len(shapes)]
+            yield Case(f"{name}.outer", call, shapes, (0.5, 2.0), distinct=True, differentiable=seen, note="every",
+                       order=0 if f in STEPS else 2)  # fmt: skip
+            continue
+        call = {"reduce": lambda x, f=f: f.reduce(x, axis=0), "accumulate": lambda x, f=f: f.accumulate(x, axis=0)}
+        yield Case(f"{name}.{method}", call[method], ((3, 2),), (0.5, 2.0), distinct=True, note="every",
+                   order=0 if f in STEPS and method == "reduce" else 2)  # fmt: skip
+    for f in (np.fmax, np.fmin, np.hypot, np.logaddexp2):
+        yield Case(f"{f.__name__}.reduce", lambda x, f=f: f.reduce(x, axis=(0, 2), keepdims=True), ((3, 2, 4),),
+                   (0.5, 2.0), distinct=True, note="two axes")  # fmt: skip
+    for f in (np.subtract, np.hypot, np.fmax):
+        yield Case(f"{f.__name__}.reduce", lambda x, f=f: f.reduce(x, axis=1, initial=0.7, where=ROW), ((3, 4),),
+                   (0.5, 2.0), distinct=True, note="where")  # fmt: skip
+    yield Case("hypot.reduce", lambda x: np.hypot.reduce(x, axis=1), (np.array([[-1.5]]),), note="negative")
+    yield Case("logaddexp.reduce", lambda x: np.logaddexp.reduce(x, axis=1), ((3, 0),), note="of nothing")
+    yield Case("maximum.reduce", lambda x: np.maximum.reduce(x, dtype=np.float64), ((3, 4),), distinct=True,
+               note="dtype")  # fmt: skip
+
+
 CASES = list(itertools.chain(
     _masked(), _products_and_deviations(), _averages(), _quantiles(), _with_holes(), _ufunc_methods(),
+    _every_ufunc_method(),
     [
         Case("var_about", lambda x, m: REGISTRY["var_about"](x, m, axis=0), ((3, 4), (1, 4)),
              reference=lambda x, m: np.mean((x - m) ** 2, axis=0)),

@@ -23,6 +23,7 @@ NAMES = (
 CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads")
 WORDS = {  # what the library says of itself, said of the command
     "features=[...]": "features=NAME,NAME",
+    "out of features.": "out of --features.",
     "unknown method": "unknown --regularization",
     "scale the data with tinygrad_nn.data.Scaler": "add --scale",
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",

@@ -112,7 +112,7 @@ def prepare(options: Options) -> Plan:
     dtype = options.dtype.strip().lower()
     if dtype not in DTYPES:
         raise ValueError(f"unknown dtype={options.dtype}; known are {', '.join(DTYPES)}.")
-    if options.gradients not in ("graph", "manual"):
+    if options.gradients.strip().lower() not in ("graph", "manual"):
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)
     penalty = _regularization(options)
@@ -206,6 +206,8 @@ def _problem(options: Options) -> Problem:
         found = DATASETS[key]()
         target = "species" if key == "iris" else "digit"
         return Problem(key, found.x, found.targets, "classification", found.feature_names, target, found.class_names)
+    if options.dataset.strip().lower() != "iris":
+        raise ValueError(f"dataset={options.dataset} and data={options.data} are two data sets; leave one out.")
     if options.target is None:
         raise ValueError(f"data={options.data} needs the name of the column to predict; add target=COLUMN.")
     kind: Any = options.kind.strip().lower()

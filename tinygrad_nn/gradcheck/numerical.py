@@ -17,7 +17,9 @@ from ..tree import flatten
 
 FIRST_STEP, LEVELS = 2.0**-6, 24  # each step is half the one before
 SAFETY = 10.0  # how many times its own estimate the numerical error may be
+SMALL_STEP = 2.0**-20  # nearer than most kinks
 COMPLEX_STEP = 1e-20
+AT_POINT = "a kink at the point"
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -79,14 +81,26 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
         least = error
         if len(slopes) >= 4 and (exact or (stale >= 3 and error < 1e-5 * max(map(abs, slopes)))):
             break  # to go on would find numbers that agree by chance
-    return Estimate(best, error, _kink(slopes, jumps, best, error))
+    kink = _kink(slopes, jumps, best, error)
+    found = Estimate(best, error, kink)
+    doubtful = kink != AT_POINT if kink else error > 1e-9 * max(map(abs, slopes), default=math.inf)
+    return _nearer(phi, noise, found) if doubtful else found
+
+
+def _nearer(phi: Callable[[float], float], noise: float, found: Estimate) -> Estimate:
+    """Return the slope by small steps where two of them agree on another: kinks in the sweep had agreed by chance."""
+    near, half = ((float(phi(h)) - float(phi(-h))) / (2 * h) for h in (SMALL_STEP, SMALL_STEP / 2))
+    doubt = 8 * noise / SMALL_STEP
+    if abs(near - half) <= doubt and abs(half - found.value) > SAFETY * found.error + doubt:
+        return Estimate(half, doubt, found.kink or f"a kink at a distance of more than {SMALL_STEP:.1g}")
+    return found
 
 
 def _kink(slopes: list[float], jumps: list[float], best: float, error: float) -> str:
     """Say whether the slope jumps at 0, or within the steps of the sweep."""
     size = max(map(abs, slopes), default=0.0)
     if len(jumps) >= 4 and jumps[-1] > 1e-4 * size + SAFETY * error and jumps[-1] > 0.3 * max(jumps):
-        return "a kink at the point"  # of a smooth function the jump shrinks with the step
+        return AT_POINT  # of a smooth function the jump shrinks with the step
     miss = [abs(slope - best) for slope in slopes]
     for k, (wide, narrow) in enumerate(pairwise(miss)):
         if wide > 1e-6 * size + 64 * error and narrow < wide / 64:  # of a smooth function it shrinks fourfold

@@ -129,6 +129,8 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
         _slope(f.swapaxes(a, -1), step, edge_order).swapaxes(a, -1)
         for a, step in zip(axes, _steps(varargs, [f.shape[a] for a in axes]), strict=True)
     ]
+    if f.dtype.kind in "fc":  # NumPy writes them into an array like f
+        slopes = [slope if slope.dtype == f.dtype else slope.astype(f.dtype) for slope in slopes]
     return slopes[0] if len(slopes) == 1 else tuple(slopes)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, refuse_out
+from .plain import bare, checked, refuse_out
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order in which NumPy sorts an implicit output
 
@@ -32,6 +32,7 @@ class _OnDemand(Sequence[Any]):
 def _einsum(
     *arrays: Array, subscripts: str, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe"
 ) -> Array:
+    dtype = checked(dtype, *arrays)
     return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 

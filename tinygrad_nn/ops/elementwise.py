@@ -47,9 +47,9 @@ def _power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     if type(y) in (int, float) and y >= 1 and y % 1 == 0:  # a polynomial: never singular, and common
         return g * y * x ** (y - 1)
     if _regular(x, out):
-        return g * y * x ** (y - (y != 0))
+        return g * y * x ** (1 * y - (y != 0))
     lost = (g == 0) & (((x == 0) & (np.real(y) < 1)) | (out != out))
-    return np.where(lost, 0, g * y) * np.where(lost, 1, x) ** (y - (y != 0))
+    return np.where(lost, 0, g * y) * np.where(lost, 1, x) ** (1 * y - (y != 0))
 
 
 def _power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:

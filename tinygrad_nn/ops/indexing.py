@@ -236,6 +236,7 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
     picks = np.asarray(bare(indices))
+    picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
     if mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
     return along(a, axis, picks)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..primitive import Array, declare
 from .indexing import along
-from .plain import bare, override, refuse_out, tensors
+from .plain import bare, checked, is_tensor, override, refuse_out, tensors
 
 
 def _concatenate(*arrays: Array, axis: Any = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
@@ -46,21 +46,23 @@ stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \d
 # -- joining
 
 
-def _given(dtype: Any, casting: Any) -> dict[str, Any]:
+def _given(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     """Return the two as metadata, which a drawing shows, only if they say anything."""
+    if dtype is not None:
+        checked(dtype, *(t.data for t in tensors(arrays) if t.node is not None))
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
 
 
 @override("concatenate", "concat")
 def _join(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     refuse_out("concatenate", out)
-    return concatenate(*arrays, axis=axis, **_given(dtype, casting))
+    return concatenate(*arrays, axis=axis, **_given(arrays, dtype, casting))
 
 
 @override("stack")
 def _pile(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     refuse_out("stack", out)
-    return stack(*arrays, axis=axis, **_given(dtype, casting))
+    return stack(*arrays, axis=axis, **_given(arrays, dtype, casting))
 
 
 def _at_least(ndim: int, arrays: Any) -> list[Array]:
@@ -72,7 +74,7 @@ def _at_least(ndim: int, arrays: Any) -> list[Array]:
 @override("vstack")
 def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Return the arrays one below the other."""
-    return concatenate(*_at_least(2, tup), axis=0, **_given(dtype, casting))
+    return concatenate(*_at_least(2, tup), axis=0, **_given(tup, dtype, casting))
 
 
 @override("hstack")
@@ -80,7 +82,7 @@ def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Return the arrays side by side."""
     arrays = _at_least(1, tup)
     axis = 0 if arrays and arrays[0].ndim == 1 else 1
-    return concatenate(*arrays, axis=axis, **_given(dtype, casting))
+    return concatenate(*arrays, axis=axis, **_given(arrays, dtype, casting))
 
 
 @override("dstack")
@@ -128,7 +130,7 @@ def insert(arr: Array, obj: Any, values: Array, axis: Any = None) -> Array:
     n, m = np.size(arr), np.size(values)
     places, others = np.arange(n).reshape(np.shape(arr)), np.arange(n, n + m).reshape(np.shape(values))
     source = np.insert(places, bare(obj), others, axis)  # where each entry of the result comes from
-    dtype = np.result_type(arr)
+    dtype = np.result_type(arr if is_tensor(arr) else np.asarray(arr))  # a list would be read as the name of a type
     return np.concatenate((np.ravel(arr), np.ravel(values)), dtype=dtype, casting="unsafe")[source]
 
 

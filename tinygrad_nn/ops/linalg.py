@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
-from .plain import bare, refuse_out
+from .plain import bare, checked, refuse_out
 
 
 def array(x: Any) -> Array:
@@ -100,7 +100,7 @@ def _vdot(a: Array, b: Array) -> Array:
 
 
 def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
-    return a.trace(offset, axis1, axis2, dtype)
+    return a.trace(offset, axis1, axis2, checked(dtype, a))
 
 
 def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Array:
@@ -146,10 +146,8 @@ def _gufunc(product: Callable[[Any, Any], Any], to_numbers: bool = False) -> Cal
 
     def run(
         x1: Any, x2: Any, /, *,
-        axes: Any = None, axis: Any = None, keepdims: bool = False, dtype: Any = None, casting: Any = "same_kind",
+        axes: Any = None, axis: Any = None, keepdims: bool = False,
     ) -> Any:  # fmt: skip
-        if dtype is not None:
-            x1, x2 = (array(x).astype(dtype, casting=casting) for x in (x1, x2))
         if axis is not None:
             axes = [axis, axis, ()]
         if not to_numbers and (axis is not None or keepdims):

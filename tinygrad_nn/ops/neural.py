@@ -43,7 +43,7 @@ def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     shift = _finite(x.max(axis=axis, keepdims=True))
     with np.errstate(divide="ignore"):
         out = np.log(np.exp(x - shift).sum(axis=axis, keepdims=True)) + shift
-    return out if keepdims else out.reshape(x.sum(axis=axis).shape)
+    return out if keepdims else out.reshape(()) if axis is None else out.squeeze(axis)
 
 
 def _log_softmax(x: Array, axis: Any = -1) -> Array:
@@ -53,7 +53,18 @@ def _log_softmax(x: Array, axis: Any = -1) -> Array:
 
 
 def _logsumexp_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return spread(g, x, axis) * np.exp(x - spread(_finite(out), x, axis))
+    below = x - spread(_finite(out), x, axis)
+    infinite = spread(out == np.inf, x, axis)  # then all is shared by what is inf itself
+    share = np.maximum((x == np.inf).sum(axis=axis, keepdims=keepdims), 1).astype(g.dtype)
+    return spread(g / share, x, axis) * np.exp(np.where(infinite, np.where(x == np.inf, 0, -np.inf), below))
+
+
+def _softmax_vjp(g: Array, out: Array, x: Array, axis: Any = -1) -> Array:
+    """Return s (g - Σ g s). It does not see a constant added to g: with g = 0 at the likeliest entry nothing cancels
+    where that entry has nearly all of the probability."""
+    likeliest = np.where(out == out.max(axis=axis, keepdims=True), g, 0)
+    g = g - likeliest.sum(axis=axis, keepdims=True)
+    return out * (g - (g * out).sum(axis=axis, keepdims=True))
 
 
 # fmt: off
@@ -69,12 +80,11 @@ sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
     (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, \sigma(x) (1 - \sigma(x))"))
 
 softmax = declare(_softmax, r"s = \frac{e^{x}}{\sum_j e^{x_j}}",
-    (lambda g, out, x, axis=-1: out * (g - (g * out).sum(axis=axis, keepdims=True)),
-                                                                     r"s \odot (g - \textstyle\sum_j g_j s_j)"))
+    (_softmax_vjp,                                                   r"s \odot (g - \textstyle\sum_j g_j s_j)"))
 
 logsumexp = declare(_logsumexp, r"\ln \sum_j e^{x_j}",
     (_logsumexp_vjp,                                                 r"g \operatorname{softmax}(x)"),
-    kinks="where every x is -inf the slope is 0")
+    kinks="where every x is -inf the slope is 0; those that are inf share evenly")
 
 log_softmax = declare(_log_softmax, r"x - \ln \sum_j e^{x_j}",
     (lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),

@@ -74,6 +74,22 @@ def refuse_out(name: str, out: Any) -> None:
         raise TypeError(OUT.format(name=f"np.{name}"))
 
 
+def checked(dtype: Any, *arrays: Any) -> Any:
+    """Return the dtype to compute in, if it can hold the entries of the arrays.
+
+    Raises:
+        TypeError: it would cut off their fractions, and then every slope is 0.
+    """
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        for kind in (np.result_type(x) for x in arrays):
+            if kind.kind in "fc":
+                raise TypeError(
+                    f"dtype={np.dtype(dtype).name} cuts off the fractions of {kind.name}, and with them the gradient. "
+                    "For a plain value compute with t.data."
+                )
+    return dtype
+
+
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     def answer(*args: Any, **kwargs: Any) -> Any:
         return function(*bare(args), **{key: bare(value) for key, value in kwargs.items()})
@@ -87,7 +103,7 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def answer(*args: Any, **kwargs: Any) -> Any:
         if any(t.node is not None for t in tensors([*args, *kwargs.values()])):
-            raise no_rule(function.__name__)
+            raise no_rule(function)
         return plain(*args, **kwargs)
 
     answer.__name__ = function.__name__
@@ -107,8 +123,9 @@ for question in ANSWERED:
     OVERRIDES[question] = _plain(question)
 for question in OF_CONSTANTS:
     OVERRIDES[question] = _of_constants(question)
+_AT_OR_FULL = f"{_AT} Instead of np.full_like(a, t) write np.full(a.shape, t, like=t)."
 for writer in WRITERS:
-    OVERRIDES[writer] = _writes(f"np.{writer.__name__}", _AT)
+    OVERRIDES[writer] = _writes(f"np.{writer.__name__}", _AT_OR_FULL if writer is np.copyto else _AT)
 for method in ("fill", "put", "setfield", "byteswap"):
     METHODS[method] = _writes(f"t.{method}", _AT)
 for method in ("resize", "sort", "partition"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, Array, declare
-from .plain import override, refuse_out
+from .plain import checked, override, refuse_out
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -84,20 +84,6 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def checked(dtype: Any, x: Array) -> Any:
-    """Return the dtype to compute in, if it can hold the entries of x.
-
-    Raises:
-        TypeError: it would cut off their fractions, and then every slope is 0.
-    """
-    if dtype is not None and x.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
-        raise TypeError(
-            f"dtype={np.dtype(dtype).name} cuts off the fractions of {x.dtype.name}, and with them the gradient. For a "
-            "plain value compute with t.data."
-        )
-    return dtype
-
-
 # -- Forwards
 
 
@@ -120,7 +106,7 @@ def _prod(
 def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = None) -> Array:
     """Return the mean over axes."""
     n = count(x, axis)
-    if dtype is None and where is None and n and x.dtype.char in "fdFD":
+    if dtype is None and where is None and n and x.dtype.char in "fdFD" and (axis is None or x.ndim):
         return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
     return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
 

@@ -159,17 +159,20 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
     """Return np.clip of a Tensor; bounds are ``a_min, a_max`` or ``min=, max=``, each None, a number or an array."""
     refuse_out("clip", out)
     low, high = options.pop("min", MISSING), options.pop("max", MISSING)
+    dtype = options.pop("dtype", None)
     if options:
-        raise TypeError(f"np.clip of a Tensor takes bounds only, not {', '.join(options)}=.")
+        raise TypeError(f"np.clip of a Tensor takes bounds and dtype= only, not {', '.join(options)}=.")
     if (low is not MISSING or high is not MISSING) and (a_min is not MISSING or a_max is not MISSING):
         raise ValueError("np.clip takes its bounds as a_min, a_max or as min=, max=, not both.")
     low, high = (None if b is MISSING else b for b in ((a_min, a_max) if low is high is MISSING else (low, high)))
     x = x if hasattr(x, "dtype") else np.asarray(x)
+    x = x if dtype is None else x.astype(dtype)
     return clip(x, _bound(low, x, -1), _bound(high, x, +1))
 
 
 def _modf(x: Array) -> tuple[Array, Array]:
-    return fraction(x), trunc(x)
+    part = fraction(x)  # of integers, a float
+    return part, trunc(x if x.dtype == part.dtype else x.astype(part.dtype))
 
 
 def _divmod(x: Array, y: Array) -> tuple[Array, Array]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
-from .plain import override, refuse_out
-from .reduce import checked, conj, exclusive
+from .plain import checked, override, refuse_out
+from .reduce import conj, exclusive
 
 _windows = np.lib.stride_tricks.sliding_window_view
 
@@ -139,10 +139,10 @@ def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
     return np.correlate(a, v, mode)
 
 
-def _full(g: Array, n: int, m: int, mode: str, correlating: bool = False) -> Array:
+def _full(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Array:
     """Return the cotangent of a convolution of n and m entries in mode "full", of which other modes are a part."""
     short = n if n < m else m
-    start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}[str(mode)[0]]
+    start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}["vsf"[mode] if isinstance(mode, int) else mode[0]]
     if correlating and n < m:  # NumPy swaps the two and reverses the result
         start = n + m - 1 - start - g.shape[0]
     return REGISTRY["put"](g, index=slice(start, start + g.shape[0]), shape=(n + m - 1,))
@@ -303,7 +303,8 @@ def _cumulative(running: Any, first: Any) -> Any:
         if not include_initial:
             return total
         axis = (axis or 0) % total.ndim
-        return np.concatenate([first(total[along(axis, slice(0, 1))]), total], axis=axis)
+        start = tuple(1 if a == axis else n for a, n in enumerate(total.shape))
+        return np.concatenate([first(total, shape=start), total], axis=axis)
 
     return cumulative
 

@@ -103,6 +103,8 @@ def astype(
     *, device: Any = None,
 ) -> Array:  # fmt: skip
     """Return x in another dtype; in an integer or boolean one it is a constant."""
+    if np.dtype(dtype).kind not in "fciub":
+        raise TypeError(f"a Tensor holds numbers, not {np.dtype(dtype)}; for a plain array write t.data.astype(...).")
     differentiable = np.dtype(dtype).kind in "fc"
     return cast(x if differentiable else x.detach(), dtype=dtype, casting=casting, copy=copy)
 
@@ -217,7 +219,7 @@ def tile(A: Array, reps: Any) -> Array:
 @override("repeat")
 def repeat(a: Array, repeats: Any, axis: Any = None) -> Array:
     """Return x with each entry, or slice along the axis, repeated."""
-    x = a.reshape(-1) if axis is None else a
+    x = a.reshape(-1) if axis is None or a.ndim == 0 else a
     axis = np.lib.array_utils.normalize_axis_index(axis or 0, x.ndim)
     source = np.repeat(np.arange(x.shape[axis]), bare(repeats))
     if np.size(repeats) > 1 or len(source) == 0:

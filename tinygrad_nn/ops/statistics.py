@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import bare, is_tensor, override, refuse_out
+from .plain import bare, checked, is_tensor, override, refuse_out
 from .sequence import sorted_along
 
 # -- Reductions that leave NaN out: NumPy's values and warnings, the rules of `reduce` under a mask
@@ -26,6 +26,7 @@ def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., An
     """Return a NumPy function as a forward with the metadata of another reduction."""
 
     def forward(x: Array, axis: Any = None, **options: Any) -> Array:
+        checked(options.get("dtype"), x)
         return function(x, axis, **options)
 
     forward.__name__ = function.__name__
@@ -212,7 +213,8 @@ def _quantile_of(
     axis = _checked(axis, x.ndim)
     if x.dtype.kind == "c":
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
-    q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if isinstance(q, (int, float)) else None)
+    weak = isinstance(q, (int, float)) and x.dtype.kind == "f"  # a Python number takes the precision of the array
+    q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
     if not np.all((bare(q) >= 0) & (bare(q) <= 1)):
         raise ValueError("Quantiles must be in the range [0, 1]")
     entries = reduce.lines(x, axis)  # (rest, n)

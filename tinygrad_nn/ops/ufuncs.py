@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..primitive import OVERRIDES, Array, Primitive
 from . import reduce
 from .neural import logsumexp
-from .plain import is_tensor
+from .plain import bare, checked, is_tensor
 from .sequence import along, cummax, cummin, cumprod, cumsum, logcumsumexp
 
 
@@ -23,6 +23,8 @@ def _reduction(primitive: Primitive) -> Callable[..., Array]:
     def reduce_all(x: Array, axis: Any = 0, dtype: Any = None, **options: Any) -> Array:
         if options.get("where", False) is True:
             del options["where"]
+        if dtype is not None and "dtype" not in primitive.metadata:  # max and min choose, they do not compute
+            x, dtype = x.astype(checked(dtype, bare(x))), None
         return primitive(x, axis=axis, **options, **({} if dtype is None else {"dtype": dtype}))
 
     return reduce_all
@@ -37,17 +39,18 @@ def _logaddexp_reduce(
 ) -> Array:
     """Return np.logaddexp.reduce of a Tensor."""
     x = x if where is True else np.where(where, x, -np.inf)
-    x = x if dtype is None else x.astype(dtype)
-    out = logsumexp(x, axis=axis, keepdims=keepdims)
+    x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+    nothing = reduce.count(x, axis) == 0  # and the logarithm of nothing is -inf
+    out = x.sum(axis=axis, keepdims=keepdims) - np.inf if nothing else logsumexp(x, axis=axis, keepdims=keepdims)
     return out if initial is None else np.logaddexp(out, initial)
 
 
-def _steps(ufunc: Any, x: Array, axis: int, initial: Any = None) -> list[Array]:
-    """Return what the ufunc has made of the first entry, of the first two, and so on."""
-    entries = [x[along(axis, i)] for i in range(x.shape[axis])]
+def _steps(ufunc: Any, entries: list[Array], masks: Any = None, initial: Any = None) -> list[Array]:
+    """Return what the ufunc has made of the first entry, of the first two, and so on; masked ones change nothing."""
     made = [entries.pop(0) if initial is None else initial]
-    for entry in entries:
-        made.append(ufunc(made[-1], entry))
+    for i, entry in enumerate(entries):
+        new = ufunc(made[-1], entry)
+        made.append(new if masks is None else np.where(masks[i], new, made[-1]))
     return made
 
 
@@ -55,20 +58,20 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
     def reduce_by_steps(
         x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
+        ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # complains of axes that are not there, or cannot be merged
+        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+        start = ufunc.identity if initial is None else initial
+        lines = reduce.lines(x, axis)  # (rest, n)
+        n, masks = lines.shape[-1], None
         if where is not True:
-            raise TypeError(f"np.{ufunc.__name__}.reduce of a Tensor does not take where=; choose entries by an index.")
-        x = x if dtype is None else x.astype(dtype)
-        axes = reduce.axes_of(axis, x.ndim)
-        if len(axes) != 1:
-            raise ValueError(f"np.{ufunc.__name__}.reduce of a Tensor takes one axis, not {len(axes)}.")
-        axis = normalize_axis_index(axes[0] if axis is None else (axis[0] if isinstance(axis, tuple) else axis), x.ndim)
-        if x.shape[axis]:
-            out = _steps(ufunc, x, axis, initial)[-1]
-        elif initial is None and ufunc.identity is None:
-            raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
+            masks = np.moveaxis(reduce.lines(np.broadcast_to(bare(where), x.shape), axis), -1, 0)
+        if (masks is not None or n == 0) and start is None:
+            raise ValueError(f"np.{ufunc.__name__}.reduce of no entries, or of some of them, needs initial=.")
+        if n == 0:
+            out = lines.sum(axis=-1) + start  # the sum of nothing is 0
         else:
-            out = x.sum(axis=axis) + (ufunc.identity if initial is None else initial)  # the sum of nothing is 0
-        return out[along(axis, None)] if keepdims else out
+            out = _steps(ufunc, [lines[..., i] for i in range(n)], masks, start)[-1]
+        return reduce.kept(out, x, axis) if keepdims else out
 
     return reduce_by_steps
 
@@ -76,8 +79,9 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
 def _accumulate_by_steps(ufunc: Any) -> Callable[..., Array]:
     def accumulate_by_steps(x: Array, axis: int = 0, dtype: Any = None) -> Array:
         axis = normalize_axis_index(axis, x.ndim)
-        x = x if dtype is None else x.astype(dtype)
-        return np.stack(_steps(ufunc, x, axis), axis=axis) if x.shape[axis] else x
+        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+        entries = [x[along(axis, i)] for i in range(x.shape[axis])]
+        return np.stack(_steps(ufunc, entries), axis=axis) if entries else x
 
     return accumulate_by_steps
 
@@ -88,6 +92,11 @@ def _outer(ufunc: Any) -> Callable[..., Array]:
         return ufunc(x.reshape(x.shape + (1,) * y.ndim), y, **options)
 
     return outer
+
+
+def _in_double(run: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a method of np.float_power, which computes in float64 at least."""
+    return lambda x, *args, **options: run(np.multiply(x, np.float64(1)), *args, **options)
 
 
 OVERRIDES.update({
@@ -101,8 +110,12 @@ OVERRIDES.update({
     (np.maximum, "accumulate"): _running(cummax),
     (np.minimum, "accumulate"): _running(cummin),
     (np.logaddexp, "accumulate"): _running(logcumsumexp),
+    (np.float_power, "reduce"): _in_double(_reduce_by_steps(np.float_power)),
+    (np.float_power, "accumulate"): _in_double(_accumulate_by_steps(np.float_power)),
+    (np.float_power, "outer"): _outer(np.float_power),
 })
 for ufunc, primitive in list(OVERRIDES.items()):
     if isinstance(ufunc, np.ufunc) and isinstance(primitive, Primitive) and ufunc.nin == 2 and ufunc.signature is None:
         for method, make in (("reduce", _reduce_by_steps), ("accumulate", _accumulate_by_steps), ("outer", _outer)):
-            OVERRIDES.setdefault((ufunc, method), make(ufunc))
+            if ufunc is not np.ldexp or method == "outer":  # its exponents are integers, its results are not
+                OVERRIDES.setdefault((ufunc, method), make(ufunc))

@@ -1,7 +1,7 @@
 """The API of the Julia project: layers in a list, a solver, and the functions that train them."""
 
-from .loop import Epoch, fit
 from .history import History
+from .loop import Epoch, fit
 from .settings import Regularization, Settings, Solver
 from .train import BackProp, DataCache, FeedForward, Predict, Trained, TrainNN, graph_loss
 

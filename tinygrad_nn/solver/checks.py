@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..nn.layer import Layer
+from ..tensor import Tensor
 from .settings import Solver
 
 Array = np.ndarray[Any, Any]
@@ -130,12 +131,20 @@ def _probabilities(call: str, y: Array, name: str, loss: str) -> None:
 
 
 def _numbers(call: str, values: Any, name: str) -> Array:
-    array = np.asarray(values)
+    if isinstance(values, Tensor):
+        raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{call}: the rows of {name} have different lengths; give each the same columns.") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{call}: {name} is of type {array.dtype}; a network needs real numbers. Class names become numbers with "
-            f"tinygrad_nn.data.one_hot({name}); a table of texts with {name}.astype(float)."
+        hint = (
+            f"Class names become numbers with tinygrad_nn.data.one_hot({name}); a table of texts with "
+            f"np.asarray({name}, dtype=float)."
+            if array.dtype.kind in "US"
+            else f"Pass an array of numbers, one row a sample; this is {values!r:.60}."
         )
+        raise TypeError(f"{call}: {name} is of type {array.dtype}; a network needs real numbers. {hint}")
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"{call}: {name} has shape {array.shape}; it needs one row a sample, and at least one row.")
     return array
@@ -146,6 +155,7 @@ def _finite(call: str, array: Array, name: str) -> Array:
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
             f"{call}: {name}[{', '.join(map(str, place))}] is {array[place]}; a network needs finite numbers. Drop the "
-            f"row, or fill the value in: keep = np.isfinite({name}).all(axis=1)."
+            f"row from inputs and targets, array[keep] with keep = np.isfinite({name}).reshape(len({name}), -1)"
+            ".all(axis=1), or fill the value in."
         )
     return array

@@ -239,9 +239,10 @@ def TrainNN(
 
 def check_road(call: str, gradients: Any) -> Any:
     """Return the function that computes the gradients."""
-    if gradients not in ROADS:
+    key = gradients.strip().lower() if isinstance(gradients, str) else gradients
+    if key not in ROADS:
         raise ValueError(f"{call}: gradients={gradients!r}; known are {', '.join(map(repr, ROADS))}.")
-    return ROADS[gradients]
+    return ROADS[key]
 
 
 def _checked(

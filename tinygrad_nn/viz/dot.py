@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from html import escape
 
+from .colour import Legend
 from .picture import Arrow, Item, Picture, rows, shorten, visible
 from .theme import Theme
 
@@ -24,8 +26,11 @@ def to_dot(picture: Picture) -> str:
         f"  node [shape=box {font} margin=0 height=0.3 width=0.3]",
         f'  edge [color="{theme.edge}" penwidth=1.1 arrowsize=0.6]',
     ]
-    if style.title is not None:
-        out.append(f"  label=<{_font(_text(style.title), 15, bold=True)}>; labelloc=t; labeljust=l")
+    title = "" if style.title is None else _font(_text(style.title), 15, bold=True)
+    if picture.legend is not None:
+        title = _legend(picture.legend, title, theme)
+    if title:
+        out.append(f"  label=<{title}>; labelloc=t; labeljust=l")
     out += _boxes(picture, theme)
     out += [_arrow(number, arrow, style.direction) for number, arrow in enumerate(picture.arrows)]
     return "\n".join([*out, "}", ""])
@@ -78,12 +83,12 @@ def _boxes(picture: Picture, theme: Theme) -> list[str]:
     for what, part, depth in walk_boxes(picture):
         indent = "  " * (depth + 1)
         if isinstance(part, Item):
-            out.append(indent + _node(part, theme, picture.style.direction))
+            out.append(indent + _node(part, theme, picture))
         elif what == "close":
             out.append(indent + "}")
         else:
             number = numbers[part]
-            name = shorten(part.rpartition(".")[2])
+            name = shorten(picture.label(part))
             fill = theme.box_fill if depth % 2 == 0 else theme.background
             label = _font(_text(name), 11, theme.muted, bold=True)
             out.append(
@@ -93,17 +98,40 @@ def _boxes(picture: Picture, theme: Theme) -> list[str]:
     return out
 
 
-def _node(item: Item, theme: Theme, direction: str) -> str:
+def _node(item: Item, theme: Theme, picture: Picture) -> str:
     paint = theme.kinds[item.kind]
     look = "filled" if item.kind in ("leaf", "constant") else "rounded,filled"
     if item.kind == "constant":
         look += ",dashed"
-    label = _label(item, theme, direction)
+    label = _label(item, _inked(theme, item), picture.style.direction)
+    fill = item.shade.fill if item.shade else theme.background if picture.legend else paint.fill
     sides = " peripheries=2" if item.kind == "fold" else ""
     return (
-        f'{item.key} [id="{item.key}" style="{look}" fillcolor="{paint.fill}" color="{paint.line}" '
+        f'{item.key} [id="{item.key}" style="{look}" fillcolor="{fill}" color="{paint.line}" '
         f"penwidth={paint.width}{sides} label=<{label}>]"
     )
+
+
+def _inked(theme: Theme, item: Item) -> Theme:
+    """Return the theme with one ink for all text, where a node is coloured by a number."""
+    if item.shade is None:
+        return theme
+    ink = item.shade.ink
+    kinds = {kind: replace(paint, ink=ink) for kind, paint in theme.kinds.items()}
+    return replace(theme, text=ink, muted=ink, gradient=ink, kinds=kinds)
+
+
+def _legend(legend: Legend, title: str, theme: Theme) -> str:
+    """Return the title and, below it, every colour with what it means."""
+    heading = f'<TD ALIGN="LEFT">{_font(_text(legend.title) + ":", 10, theme.text)}</TD>'
+    chips = "".join(
+        f'<TD BGCOLOR="{entry.fill}" CELLPADDING="4">{_font(_text(entry.text), 10, entry.ink)}</TD>'
+        for entry in legend.entries
+    )
+    rows = [f'<TR><TD ALIGN="LEFT">{title}</TD></TR>'] if title else []
+    table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
+    rows += [f"<TR>{heading}</TR>", f'<TR><TD ALIGN="LEFT">{table}<TR>{chips}</TR></TABLE></TD></TR>']
+    return f"{table}{''.join(rows)}</TABLE>"
 
 
 def _label(item: Item, theme: Theme, direction: str) -> str:
@@ -128,10 +156,13 @@ def _label(item: Item, theme: Theme, direction: str) -> str:
 def _body(item: Item, theme: Theme) -> str:
     """Return a table: the title, small lines, then the numbers in columns of their own width."""
     paint = theme.kinds[item.kind]
-    cells = [f"<TD{_width(item.title, 13)}>{_font(_text(item.title), 13, bold=True)}</TD>"]
+    ink = theme.text if item.shade else None
+    cells = [f"<TD{_width(item.title, 13)}>{_font(_text(item.title), 13, ink, bold=True)}</TD>"]
     if item.operation:
         cells.append(f"<TD{_width(item.operation, 11)}>{_font(_text(item.operation), 11, paint.ink)}</TD>")
     cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, theme.muted)}</TD>" for line in item.lines]
+    if item.shade and item.shade.text:
+        cells.append(f"<TD{_width(item.shade.text, 10)}>{_font(_text(item.shade.text), 10, ink, bold=True)}</TD>")
     table = rows(item)
     if table:
         cells.append(f"<TD>{TABLE.format(padding=1)}{''.join(_row(*row, theme) for row in table)}</TABLE></TD>")

@@ -13,10 +13,12 @@ from ..files import write_whole
 from ..graph import GraphView
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
+from .naming import parameters, rename
+from .paper import to_page
 from .picture import Picture, Style, compose, visible
 from .render import render, tidy_svg
 
-SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".json", ".mmd")
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,18 @@ class Drawing:
         """The SVG text, which can stand in an HTML page."""
         about = {item.key: item.about for item in self.picture.items}
         about |= {f"e{number}": visible(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
-        about |= {f"b{number}": visible(path) for path, number in box_numbers(self.picture).items()}
+        labels = self.picture.labels
+        about |= {f"b{n}": visible(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
         title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
         return tidy_svg(render(self.dot, "svg").decode(), about, visible(title))
+
+    @cached_property
+    def html(self) -> str:
+        """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
+        try:
+            return to_page(self.view, self.picture, self.svg)
+        except RuntimeError as error:
+            return to_page(self.view, self.picture, None, str(error), self.mermaid)
 
     @property
     def source(self) -> Any:
@@ -67,11 +78,12 @@ class Drawing:
         """Write the drawing, whole or not at all, and return the path.
 
         Args:
-            path: ends in .svg, .png, .pdf (with Graphviz itself installed), .dot, .json (the whole graph) or .mmd.
+            path: ends in .svg, .png, .pdf (with Graphviz itself installed), .html (a page without scripts or
+                network), .dot, .json (the whole graph) or .mmd.
 
         Raises:
             ValueError: another suffix.
-            RuntimeError: no program that draws is installed; .dot, .json and .mmd need none.
+            RuntimeError: no program that draws is installed; .html, .dot, .json and .mmd need none.
             FileNotFoundError: the folder does not exist.
         """
         suffix = _suffix(path)
@@ -79,7 +91,7 @@ class Drawing:
             return write_whole(path, render(self.dot, suffix[1:]))
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
-        text = {".svg": lambda: self.svg, ".dot": lambda: self.dot, ".mmd": lambda: self.mermaid}[suffix]()
+        text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
         return write_whole(path, text.encode())
 
 
@@ -95,7 +107,10 @@ def draw(
     theme: str = "light",
     depth: int | None = None,
     title: str | None = None,
-    names: Mapping[str, Any] | None = None,
+    names: Any = None,
+    repeats: bool = True,
+    color: str | None = None,
+    measures: Any = None,
 ) -> Drawing:
     """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
 
@@ -109,7 +124,12 @@ def draw(
         theme: ``"light"`` or ``"dark"``.
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
-        names: names for Tensors and arrays that have none of their own, such as ``locals()``.
+        names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
+            whose parameters are called by their attribute paths: ``[0].W`` of a list of layers.
+        repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
+        color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
+            ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
+        measures: seconds or relative errors by the name or number of a node, or a `ComparisonReport`.
 
     Returns:
         A `Drawing`.
@@ -131,11 +151,14 @@ def draw(
           n0 -->|1| n1
         <BLANKLINE>
     """
-    style = Style(direction, values, gradients, constants, shapes, theme, depth, title)
+    style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
     if path is not None:
         _suffix(path)
-    view = result if isinstance(result, GraphView) else GraphView(result, names=names)
-    drawing = Drawing(view, compose(view, style))
+    plain = isinstance(names, Mapping)
+    view = result if isinstance(result, GraphView) else GraphView(result, names=names if plain else None)
+    if names is not None and not plain:
+        view = rename(view, parameters(names))
+    drawing = Drawing(view, compose(view, style, measures))
     if path is not None:
         drawing.save(path)
     return drawing

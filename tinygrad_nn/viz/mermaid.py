@@ -22,7 +22,11 @@ def to_mermaid(picture: Picture) -> str:
         elif what == "close":
             out.append(indent + "end")
         else:
-            out.append(f'{indent}subgraph b{numbers[part]}["{_text(shorten(part.rpartition(".")[2]))}"]')
+            out.append(f'{indent}subgraph b{numbers[part]}["{_text(shorten(picture.label(part)))}"]')
+    if picture.legend is not None:
+        out.append(f'  subgraph legend["{_text(picture.legend.title)}"]')
+        out += [f'    k{i}["{_text(entry.text)}"]' for i, entry in enumerate(picture.legend.entries)]
+        out.append("  end")
     for arrow in picture.arrows:
         label = "" if arrow.slot is None else f"|{arrow.slot}|"
         out.append(f"  {arrow.source} -->{label} {arrow.target}")
@@ -30,11 +34,15 @@ def to_mermaid(picture: Picture) -> str:
         paint = theme.kinds[kind]
         look = f"fill:{paint.fill},stroke:{paint.line},stroke-width:{paint.width}px,color:{theme.text}"
         out.append(f"  classDef {kind} {look}{',stroke-dasharray:4 3' if kind == 'constant' else ''}")
+    painted = [(f"k{i}", entry) for i, entry in enumerate(picture.legend.entries if picture.legend else ())]
+    painted += [(item.key, item.shade) for item in picture.items if item.shade]
+    out += [f"  style {key} fill:{paint.fill},color:{paint.ink}" for key, paint in painted]
     return "\n".join([*out, ""])
 
 
 def _node(item: Item) -> str:
     lines = [item.title, *([item.operation] if item.operation else []), *item.lines]
+    lines += [item.shade.text] if item.shade and item.shade.text else []
     for label, columns in rows(item):
         if label:
             lines.append(f"{label} {columns[0]}" if len(columns) == 1 else f"{label} {' / '.join(columns)}")

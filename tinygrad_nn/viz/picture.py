@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..graph import GraphNode, GraphView, Summary
+from .colour import COLOURS, Legend, Shade, colour
+from .repeats import Repeats, find_repeats
 from .theme import THEMES, Theme
 
 LONGEST = 36  # letters of a name that are shown
@@ -24,6 +27,8 @@ class Style:
     theme: str = "light"
     depth: int | None = None
     title: str | None = None
+    repeats: bool = True
+    color: str | None = None
 
     def __post_init__(self) -> None:
         if self.direction not in ("LR", "TB"):
@@ -32,6 +37,8 @@ class Style:
             raise ValueError(f"theme={self.theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
         if self.depth is not None and self.depth < 0:
             raise ValueError(f"depth={self.depth!r}; it is how many nested scopes to show, 0 or more, or None for all.")
+        if self.color is not None and self.color not in COLOURS:
+            raise ValueError(f"color={self.color!r}; it is None or one of {', '.join(map(repr, COLOURS))}.")
 
     @property
     def colours(self) -> Theme:
@@ -51,6 +58,7 @@ class Item:
         slots: how many operands to number; 0 where there is only one.
         box: the path of the scope it stands in, empty for none.
         about: the whole story in one line, for a reader who points at it or listens.
+        shade: its colour and a line about it, where the drawing is coloured by a number.
     """
 
     key: str
@@ -63,6 +71,7 @@ class Item:
     slots: int
     box: str
     about: str
+    shade: Shade | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +86,65 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Items, in topological order as far as folding allows, and arrows."""
+    """Items, in topological order as far as folding allows, and arrows.
+
+    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean.
+    """
 
     items: tuple[Item, ...]
     arrows: tuple[Arrow, ...]
     style: Style
+    labels: Mapping[str, str] = field(default_factory=dict)
+    legend: Legend | None = None
+
+    def label(self, path: str) -> str:
+        """Return what is written on the box of a scope."""
+        return self.labels.get(path) or path.rpartition(".")[2]
 
 
-def compose(view: GraphView, style: Style) -> Picture:
+def compose(view: GraphView, style: Style, measures: Any = None) -> Picture:
     """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes."""
     arity = [0] * len(view)
     for edge in view.edges:
         arity[edge.target] = max(arity[edge.target], edge.slot + 1)
     shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
     homes = _homes(view)
+    repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
+    first = repeats.first
     folds: dict[str, list[GraphNode]] = {}
     owner: list[str] = []
-    for node, home in zip(view, homes, strict=True):
+    for node, drawn in zip(view, first, strict=True):
+        home = homes[drawn]
         parts = home.split(".") if home else []
         folded = style.depth is not None and len(parts) > style.depth
         owner.append(".".join(parts[: (style.depth or 0) + 1]) if folded else "")
-        if folded:
+        if folded and drawn == node.number:
             folds.setdefault(owner[-1], []).append(node)
-    keys = [f"s{folds[path][0].number}" if path else f"n{i}" for i, path in enumerate(owner)]
+    keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
     items: dict[str, Item] = {}
+    groups: dict[str, list[int]] = {}
     for node, key, path in zip(view, keys, owner, strict=True):
+        if path or shown[node.number]:
+            groups.setdefault(key, []).append(node.number)
         if path and key not in items:
-            items[key] = _fold(key, path, folds[path])
-        elif not path and shown[node.number]:
+            items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
+        elif not path and shown[node.number] and first[node.number] == node.number:
             items[key] = _item(node, key, homes[node.number], arity[node.number], style)
     arrows: dict[tuple[str, str, int, int], Arrow] = {}
     for edge in view.edges:
         source, target = keys[edge.source], keys[edge.target]
-        if not shown[edge.source] or source == target:
+        if not shown[edge.source] or source == target or repeats.between(edge.source, edge.target):
             continue
         into_fold = bool(owner[edge.target])
         slot = edge.slot if not into_fold and arity[edge.target] > 1 else None
         about = f"{_call(view[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
-        same = (source, target, -1, -1) if into_fold else (source, target, edge.source, edge.slot)
+        same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
         arrows.setdefault(same, Arrow(source, target, slot, about))
-    return Picture(tuple(items.values()), tuple(arrows.values()), style)
+    legend = None
+    if style.color is not None:
+        shades, legend = colour(view, groups, style.color, measures, homes)
+        items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
+    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
 
 
 def _homes(view: GraphView) -> list[str]:
@@ -186,7 +214,7 @@ def _about(node: GraphNode) -> str:
     return " · ".join(map(visible, parts))
 
 
-def _fold(key: str, path: str, nodes: list[GraphNode]) -> Item:
+def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
     operations = sum(node.operation is not None for node in nodes)
     leaves = [node for node in nodes if node.kind == "leaf"]
     lines = [_count(operations, "operation")]
@@ -197,7 +225,7 @@ def _fold(key: str, path: str, nodes: list[GraphNode]) -> Item:
     lines.append(f"→ {_shape(last)} {last.dtype}")
     box, _, name = path.rpartition(".")
     about = " · ".join([f"{visible(path)}, folded", *lines])
-    return Item(key, "fold", shorten(name), "", tuple(lines), None, None, 0, box, about)
+    return Item(key, "fold", shorten(label or name), "", tuple(lines), None, None, 0, box, about)
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

@@ -16,21 +16,24 @@ from ..files import write_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BLUE, ORANGE, INK, MUTED = "#0072b2", "#d55e00", "#1b1f24", "#57606a"
+BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#00714f", "#1b1f24"
 
 
-def plot_history(history: Any, ax: Axes | None = None) -> Axes:
-    """Plot the loss of each epoch, of the training and of the validation data where there is one.
+def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", test: float | None = None) -> Axes:
+    """Plot the loss or a metric of each epoch: of the training data, and of the validation and test data if there.
 
     Args:
-        history: a mapping or an object with ``loss`` and perhaps ``val_loss``, sequences of one number an epoch.
+        history: a mapping or an object with ``loss`` and perhaps ``val_loss`` and ``test_loss``, sequences of one
+            number an epoch, and ``metrics``, a dict of more of them: ``accuracy``, ``val_accuracy``.
         ax: Matplotlib axes to draw on.
+        metric: ``"loss"``, or the name of a metric.
+        test: the value on the test data at the end, a dotted line.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: there is no loss in it.
+        ValueError: there is no such curve in it.
 
     Example:
         >>> ax = plot_history({"loss": [0.9, 0.4, 0.2], "val_loss": [1.0, 0.6, 0.5]})
@@ -39,20 +42,24 @@ def plot_history(history: Any, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.ticker import MaxNLocator
 
-    curves = [(label, _series(history, key)) for label, key in (("training", "loss"), ("validation", "val_loss"))]
-    if not curves[0][1].size:
-        raise ValueError("this history has no losses; pass what fit returned, or {'loss': [...], 'val_loss': [...]}.")
+    curves = [_series(history, f"{part}{metric}") for part in ("", "val_", "test_")]
+    if not curves[0].size:
+        if metric == "loss":
+            raise ValueError("this history has no losses; pass what fit returned, or {'loss': [...], 'val_loss': []}.")
+        known = [name for name in (_get(history, "metrics") or {}) if not name.startswith(("val_", "test_"))]
+        raise ValueError(f"this history has no {metric!r}; it has {', '.join(map(repr, ['loss', *known]))}.")
     ax = _axes(ax, (6.4, 4.0))
-    for (label, losses), colour, dash in zip(curves, (BLUE, ORANGE), ("-", "--"), strict=True):
-        if np.isfinite(losses).any():
-            epochs = np.arange(1, losses.size + 1)
-            marker = "o" if losses.size <= 30 else ""
-            ax.plot(epochs, losses, dash, color=colour, linewidth=1.8, marker=marker, markersize=4, label=label)
-    ax.set(xlabel="epoch", ylabel="loss")
+    for label, values, colour, dash in zip(("training", "validation", "test"), curves, (BLUE, ORANGE, GREEN),
+                                           ("-", "--", "-."), strict=True):  # fmt: skip
+        if np.isfinite(values).any():
+            epochs = np.arange(1, values.size + 1)
+            marker = "o" if values.size <= 30 else ""
+            ax.plot(epochs, values, dash, color=colour, linewidth=1.8, marker=marker, markersize=4, label=label)
+    if test is not None:
+        ax.axhline(test, color=GREEN, linestyle=":", linewidth=1.8, label=f"test {test:.4g}")
+    ax.set(xlabel="epoch", ylabel=_plain(metric))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(True, color="#d0d7de", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     if len(ax.get_lines()) > 1:
         ax.legend(frameon=False)
     return ax
@@ -141,9 +148,22 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return Figure(figsize=size, layout="constrained").subplots()
 
 
+def tidy(ax: Axes) -> None:
+    """Give axes a light grid below the curves, and no frame on the sides without a scale."""
+    ax.grid(True, color="#d0d7de", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _get(history: Any, key: str) -> Any:
+    return history.get(key) if hasattr(history, "get") else getattr(history, key, None)
+
+
 def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
     """Return one curve of a history as floats, with NaN for None; empty if it is not there."""
-    values = history.get(key) if hasattr(history, "get") else getattr(history, key, None)
+    values = _get(history, key)
+    if values is None:
+        values = (_get(history, "metrics") or {}).get(key)
     return np.array([np.nan if v is None else v for v in (() if values is None else values)], dtype=float)
 
 

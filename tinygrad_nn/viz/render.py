@@ -14,7 +14,7 @@ from pathlib import Path
 NO_PROGRAM = (
     "drawing {format} needs a program of Graphviz, and none was found. Install one with `pip install graphviz-pure` "
     "(SVG and PNG) or Graphviz itself (also PDF): `apt install graphviz`, `brew install graphviz` or "
-    "https://graphviz.org/download. Without it, .dot, .json and .mmd files can still be written."
+    "https://graphviz.org/download. Without it, .html, .dot, .json and .mmd files can still be written."
 )
 NO_PDF = (
     "drawing PDF needs the `dot` program of Graphviz itself, which was not found: `apt install graphviz`, "
