@@ -43,3 +43,29 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+# Sweeps that are only worth their time before a change lands; `pytest -m "not slow"` leaves them out.
+SWEEPS = {
+    "test_explore": (),  # all of it: each test starts a browser
+    "test_compare": ("test_a_mistake_is_named", "test_right_gradients_raise_no_alarm"),
+    "test_cli": ("test_a_write_that_fails_leaves_the_run_before_it", "test_options_work_together"),
+    "test_solver_gradients": ("test_three_roads_meet",),
+    "test_primitives": (
+        "test_gradients_with_respect_to_complex_arguments_are_the_numerical_ones",
+        "test_layout_in_memory_does_not_matter",
+        "test_float32_in_gives_float32_out_and_back",
+    ),
+    "test_manual": (
+        "test_gradient_along_a_random_direction_is_the_numerical_one",
+        "test_float32_stays_float32_and_is_close_to_float64",
+    ),
+    "test_random_graphs": ("test_gradients_of_programs_of_hundreds_of_operations", "test_gradients_of_random_programs"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = SWEEPS.get(item.path.stem)
+        if names is not None and (not names or getattr(item, "originalname", None) in names):
+            item.add_marker(pytest.mark.slow)

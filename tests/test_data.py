@@ -470,3 +470,8 @@ def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError, match="There is no CSV file in that folder"):
         read_table(path, "kind")
+
+
+def test_a_size_that_is_a_text_is_refused_in_words() -> None:
+    with pytest.raises(TypeError, match=r"data_split: val_size='0\.1' is a text; a size is a number from 0 to 1"):
+        data_split(np.ones((5, 1)), np.ones(5), val_size="0.1")  # type: ignore[arg-type]

@@ -114,6 +114,7 @@ def commands(page: str) -> list[list[str]]:
 def unknown_options(call: list[str], app: Any) -> list[str]:
     """The words of a call of the command that its `--help` does not know: its subcommand, its options."""
     testing = importlib.import_module("typer.testing")
+    importlib.import_module("typer.rich_utils")  # keeps the TERMINAL_WIDTH of its import, so not inside `screen`
 
     def help_of(*path: str) -> str:
         screen = {"COLUMNS": "240", "TERMINAL_WIDTH": "240", "NO_COLOR": "1", "TERM": "dumb"}
