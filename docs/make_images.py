@@ -1,6 +1,7 @@
-"""Make the pictures of the README: `python docs/make_images.py`. A test checks that they are fresh.
+"""Make the pictures of the README and the docs: `python docs/make_images.py`. A test checks that they are fresh.
 
-`graph.svg` is what the first Python block of the README draws; `iris.svg` is what `tinygrad-nn train` draws.
+The first Python block of the README draws `graph.svg`, `tinygrad-nn train` draws `iris.svg`, and the blocks of
+`drawings.md` draw the others.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from tinygrad_nn.cli.outputs import draw_graph
@@ -16,19 +18,36 @@ from tinygrad_nn.cli.run import Options, prepare
 DOCS = Path(__file__).resolve().parent
 
 
-def make_images(folder: Path) -> None:
-    """Write all pictures into a folder."""
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    snippet = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)[0]
-    before = Path.cwd()
-    os.chdir(folder)  # the block saves its drawing where it runs
+def blocks(page: Path) -> list[str]:
+    """Return the Python blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def run(code: list[str], name: str, folder: Path) -> None:
+    """Run blocks one after the other where their pictures shall be."""
+    before, namespace = Path.cwd(), {"__name__": "__main__"}
+    os.chdir(folder)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(snippet, "README.md", "exec"), {"__name__": "__main__"})
+            for block in code:
+                exec(compile(block, name, "exec"), namespace)
     finally:
         os.chdir(before)
+
+
+def make_images(folder: Path) -> None:
+    """Write all pictures into a folder."""
+    run(blocks(DOCS.parent / "README.md")[:1], "README.md", folder)
+    run(blocks(DOCS / "drawings.md"), "drawings.md", folder)
     draw_graph(prepare(Options()), folder / "iris.svg")
 
 
 if __name__ == "__main__":
-    make_images(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "images")
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "images"
+    with tempfile.TemporaryDirectory() as made:
+        make_images(Path(made))
+        target.mkdir(parents=True, exist_ok=True)
+        for picture in sorted(Path(made).iterdir()):
+            (target / picture.name).write_bytes(picture.read_bytes())
+            print(f"{picture.stat().st_size:>9,} bytes  {target / picture.name}")

@@ -1,8 +1,10 @@
 """What every test gets: a generator of its own, fixed examples in CI, no window, and no way to skip in CI."""
 
 import os
+import shutil
 import zlib
 from collections.abc import Generator
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -21,6 +23,19 @@ hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Generator seeded by the name of the test: the same numbers each run, others in the next test."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Generator[Any]:
+    """A real Chromium without a window; where there is none, tests that need it are skipped, and fail in CI."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium on the PATH: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -47,7 +62,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 # Sweeps that are only worth their time before a change lands; `pytest -m "not slow"` leaves them out.
 SWEEPS = {
-    "test_explore": (),  # all of it: each test starts a browser
+    "test_explore": (),  # all of it: its pages are opened in a browser
+    "test_live_browser": (),
     "test_compare": ("test_a_mistake_is_named", "test_right_gradients_raise_no_alarm"),
     "test_cli": ("test_a_write_that_fails_leaves_the_run_before_it", "test_options_work_together"),
     "test_solver_gradients": ("test_three_roads_meet",),

@@ -203,7 +203,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(capsys: Capture) ->
     [
         ["--loss", "BinaryCrossEntropy", "--optimizer", "RMSprop", "--learning-rate", "0.01"],
         ["--loss", "mae", "--regularization", "ElasticNet", "--lam", "0.01", "--r", "0.3", "--dropout", "0.2"],
-        ["--hidden", "6,5", "--activation", "tanh,leaky_relu(0.2)", "--distribution", "U", "--optimizer", "nesterov"],
+        ["--hidden", "6,5", "--activation", "tanh,hard_tanh(-2,2)", "--distribution", "U", "--optimizer", "nesterov"],
         ["--hidden", "none", "--scale", "--gradients", "manual", "--batch-size", "500", "--val-size", "0"],
         ["--train-size", "1", "--val-size", "0", "--output", "sigmoid", "--no-progress"],
     ],
@@ -214,6 +214,11 @@ def test_options_work_together(options: list[str], capsys: Capture) -> None:
     assert "The three roads agree" in said
     assert ("there is no test part" in said) is ("--train-size" in options)
     assert sorted(os.listdir("tinygrad-nn-out")) == FILES
+
+
+def test_numbers_of_activations_may_have_commas() -> None:
+    layers = prepare(Options(hidden="6,5,4", activation="hard_tanh(-2, 2), elu(0.5),gelu")).network.layers
+    assert [layer.activation for layer in layers] == ["hard_tanh(-2,2)", "elu(0.5)", "gelu", "softmax"]
 
 
 def test_quiet_prints_nothing(capsys: Capture) -> None:
@@ -291,6 +296,8 @@ REFUSED = [
     (["--regularization", "l2"], r"needs a strength; add --lam 0\.001"),
     (["--regularization", "l2", "--lam", "-1"], r"--lam -1\.0; a penalty needs a finite strength of at least 0"),
     (["--lam", "0.1"], r"no effect without a penalty; add --regularization l2"),
+    (["--r", "0.3"], r"--r 0\.3 has no effect without elasticnet; add --regularization elasticnet"),
+    (["--r", "0.5", "--regularization", "l2", "--lam", "0.1"], r"--r 0\.5 has no effect without elasticnet"),
     (["--r", "1"], r"--r 1\.0; it is the share of l1 in elasticnet, at least 0 and below 1"),
     (["--dropout", "1"], r"--dropout 1\.0; it is the probability of dropping a unit, at least 0 and below 1"),
     (["--epochs", "0"], r"--epochs 0; it must be at least 1"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.further import FURTHER
 from tests.wrong_backward import (
     DEEP,
     HELD_OUT,
@@ -133,6 +134,35 @@ def test_right_gradients_raise_no_alarm(part: int) -> None:
         report = compare_gradients(model, x, y, solver=solver, rng=seed)
         assert report.ok, (seed, str(report))
         assert not report.diagnoses, (seed, str(report))
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_right_gradients_with_one_more_activation_raise_no_alarm(name: str) -> None:
+    rng = np.random.default_rng(3)
+    for hidden, output, scale in ((name, "linear", 1.0), ("tanh", name, 1.0), (name, "sigmoid", 100.0)):
+        model = [Layer(3, 5, hidden, rng=1), Layer(5, 2, output, rng=2)]
+        for layer in model:
+            layer.W = layer.W.data * scale
+        report = compare_gradients(model, rng.normal(size=(6, 3)), rng.uniform(size=(6, 2)), solver=Solver("mse"))
+        assert report.ok, str(report)
+        assert not report.diagnoses, str(report)
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_a_forgotten_derivative_of_one_more_activation_is_named_with_its_equation(name: str) -> None:
+    model = [Layer(3, 5, name, rng=1), Layer(5, 2, "linear", rng=2)]
+    model[0].W = model[0].W.data * 2
+    rng = np.random.default_rng(3)
+    x, y, solver = rng.normal(size=(6, 3)), rng.uniform(size=(6, 2)), Solver("mse")
+
+    def manual(model: Any, data_cache: Any, data_out: Any, *, solver: Solver) -> Any:
+        loss, dW, db = BackProp(model, data_cache, data_out, solver=solver)
+        delta = 2 * (data_cache.a[-1] - data_out) / len(data_out) @ model[1].W.data
+        return loss, [delta.T @ data_cache.x, dW[1]], [delta.sum(axis=0), db[1]]
+
+    report = compare_gradients(model, x, y, solver=solver, manual=manual)
+    assert report.kinds == ("missing_activation_derivative",)
+    assert equations.ACTIVATION.get(name, equations.ACTIVATION[name.partition("(")[0]]) in str(report)
 
 
 def test_a_code_written_for_this_batch_only_is_right_for_this_batch() -> None:
@@ -316,8 +346,9 @@ def test_assert_fails_with_the_table() -> None:
 
 
 def test_equations_are_those_of_the_docs() -> None:
-    docs = (Path(__file__).parents[1] / "docs" / "backprop.md").read_text(encoding="utf-8")
-    written = {number: "".join(tex.split()) for tex, number in re.findall(r"\$\$(.+?)\\tag\{(B\d+)\}\$\$", docs)}
+    pages = (Path(__file__).parents[1] / "docs" / name for name in ("backprop.md", "backprop_layers.md"))
+    docs = "".join(page.read_text(encoding="utf-8") for page in pages)
+    written = {number: "".join(tex.split()) for tex, number in re.findall(r"\$\$(.+?)\\tag\{([BF]\d+)\}\$\$", docs)}
     assert {key: "".join(tex.split()) for key, tex in equations.EQUATIONS.items()}.items() <= written.items()
 
 

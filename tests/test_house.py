@@ -24,7 +24,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "steps", "support", "viz", "io"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "steps", "support", "viz", "io", "store", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "primitive":  set(),
@@ -41,13 +41,16 @@ ARROWS: dict[str, set[str]] = {
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "support":    {"primitive", "ops"},
-    "graph":      {"node", "tensor"},
+    "brief":      set(),
+    "graph":      {"brief", "node", "tensor"},
     "steps":      {"primitive", "node", "graph"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "graph"},
     "viz":        {"graph", "steps", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
-    "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "node", "tensor", "backward"},
-    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
+    "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "store", "tree", "node", "tensor", "backward"},
+    "store":      {"files"},
+    "io":         {"tensor", "nn", "optim", "solver", "data", "files", "store"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "cli":        ALL,
@@ -57,7 +60,8 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
-    "io":     {"safetensors"},
+    "store":  {"safetensors"},
+    "compiled": {"numba"},
     "solver": {"rich"},
     "cli":    {"rich", "typer"},
 }
@@ -308,8 +312,8 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.viz.dot", "class Dot:\n    import graphviz", False),
         ("tinygrad_nn.viz.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
         ("tinygrad_nn.viz.dot", "def draw():\n    import scipy", False),
-        ("tinygrad_nn.io", "def save():\n    from safetensors.numpy import save_file", True),
-        ("tinygrad_nn.io", "from safetensors.numpy import save_file", False),
+        ("tinygrad_nn.store", "def save():\n    from safetensors.numpy import save_file", True),
+        ("tinygrad_nn.store", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),
     ],
 )

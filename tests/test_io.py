@@ -92,14 +92,14 @@ def resigned(tmp_path: Path, change: object) -> Path:
     """Return a file with another description and a checksum that fits."""
     from safetensors.numpy import save_file
 
-    from tinygrad_nn import io
+    from tinygrad_nn import io, store
 
     before = network()
     known = io._describe(before)
     change(known)  # type: ignore[operator]
     text = json.dumps(known)
     arrays = {f"layer{k}.{n}": getattr(part, n).data for k, part in enumerate(before.layers, 1) for n in ("W", "b")}
-    notes = {"format": io.FORMAT, "version": io.VERSION, "network": text, "sha256": io._digest(text, arrays)}
+    notes = {"format": io.FORMAT, "version": io.VERSION, "network": text, "sha256": store.digest(text, arrays)}
     path = tmp_path / "m.safetensors"
     save_file(arrays, path, notes)
     return path

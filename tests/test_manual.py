@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from equations import code, mismatches, page
+from further import FURTHER, kinks_of
 
 from tinygrad_nn import manual
 from tinygrad_nn.manual import FUSED, LOSSES, PENALTIES, Activation, Loss, Penalty, backward, forward, objective
@@ -56,7 +57,11 @@ class Case(NamedTuple):
     def sides(self) -> list[Array]:
         """On which side of each of its kinks the case lies."""
         z, a = forward(self.W, self.b, self.activations, self.x, self.masks)
-        kinked = [z_k for z_k, name in zip(z, self.activations, strict=True) if "relu" in name]
+        kinked = [
+            z_k - kink
+            for z_k, name in zip(z, self.activations, strict=True)
+            for kink in kinks_of(name)
+        ]
         if self.kind["loss"] == "mae":
             kinked.append(a[-1] - self.y)
         if self.kind["penalty"] in ("l1", "elasticnet"):
@@ -174,6 +179,20 @@ def test_each_entry_of_the_gradient_is_the_numerical_one(
     gradient = case.gradients().flat()
     numerical = [slope(case, v) for v in each]
     np.testing.assert_allclose(gradient, numerical, rtol=0, atol=TOLERANCE * np.linalg.norm(gradient))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", FURTHER)
+def test_gradients_with_one_more_activation_are_the_numerical_ones(
+    name: str, loss: str, rng: np.random.Generator
+) -> None:
+    for hidden, output in (name, "linear"), ("tanh", name):
+        if (output, loss) == ("softplus", "binarycrossentropy"):
+            continue  # a prediction above 1 has no logarithm of 1 - p
+        case, each = draw_smooth(rng, hidden, output, loss, "elasticnet", 0.4, 3, 7, directions=axes)
+        gradient = case.gradients().flat()
+        numerical = [slope(case, v) for v in each]
+        np.testing.assert_allclose(gradient, numerical, rtol=0, atol=TOLERANCE * np.linalg.norm(gradient))
 
 
 # ---- the checks above must notice an error of 0.1 %
@@ -373,6 +392,10 @@ KINKS = [
     ("relu", [[-0.0, 0.0]]),
     ("leaky_relu(0.2)", [[0.2, 0.2]]),
     ("leaky_relu(-1)", [[-1.0, -1.0]]),
+    ("elu(0.5)", [[0.5, 0.5]]),
+    ("selu", [[1.7580993408473766, 1.7580993408473766]]),
+    ("celu(0.5)", [[1.0, 1.0]]),
+    ("hard_tanh(0,2)", [[0.0, 0.0]]),
 ]
 
 
@@ -498,7 +521,11 @@ def test_slope_in_the_name_of_leaky_relu() -> None:
     assert manual.activation("leaky_relu(0.5)").f(z).tolist() == [[-1, 1]]
 
 
-@pytest.mark.parametrize("name", ["", "rleu", "leaky_relu()", "leaky_relu(x)", "leaky_relu(1,2)", "leaky_relu(1e)"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "rleu", "leaky_relu()", "leaky_relu(x)", "leaky_relu(1,2)", "leaky_relu(1e)", "elu(beta=1)", "elu(1",
+     "relu(1)", "hard_tanh(1)"],
+)
 def test_unknown_activation_is_refused_with_the_known_ones(name: str) -> None:
     known = "sigmoid, softmax, tanh, linear, relu, leaky_relu"
     with pytest.raises(ValueError, match=re.escape(f"unknown activation {name!r}: use one of {known}")):

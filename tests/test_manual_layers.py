@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from equations import MANUAL, code, derived, mismatches, page
+from further import FURTHER
 
 import tinygrad_nn as tg
 from tinygrad_nn import manual
+from tinygrad_nn.nn import activation
 from tinygrad_nn.ops.neural import sigmoid, softmax
 from tinygrad_nn.optim import OPTIMIZERS
+from tinygrad_nn.optim.quasi_newton import direction
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -136,6 +139,14 @@ def embedding_case(rng: Rng, shape: tuple[int, ...], words: int = 5) -> Case:
     )  # fmt: skip
 
 
+def activation_case(rng: Rng, name: str) -> Case:
+    f, vjp = manual.activation(name)
+    act = activation(name)
+    # On either side of every kink, and far enough out that each piece is met.
+    z = np.linspace(-4.2, 4.1, 24).reshape(4, 6)
+    return Case((z,), lambda z: (f(z),), lambda g, z: (vjp(g, z, f(z)),), lambda z: (act(z),))
+
+
 def rnn_case(rng: Rng, batch: int, time: int, n_in: int, n: int) -> Case:
     shapes = (batch, time, n_in), (batch, n), (n, n_in), (n, n), (n,)
 
@@ -224,6 +235,7 @@ CASES: dict[str, dict[str, Draw]] = {
         for shape, last in [((7, 3), 1), ((1, 4), 1), ((2, 3, 4), 1), ((2, 3, 4), 2), ((3, 2, 4, 2), 3)]
     },
     "embedding": {str(shape): partial(embedding_case, shape=shape) for shape in [(4,), (1,), (2, 3), (3, 2, 4), (0,)]},
+    "activation": {name: partial(activation_case, name=name) for name in FURTHER},
     "rnn": {str(s): partial(rnn_case, batch=s[0], time=s[1], n_in=s[2], n=s[3]) for s in SEQUENCES},
     "lstm": {str(s): partial(lstm_case, batch=s[0], time=s[1], n_in=s[2], n=s[3]) for s in SEQUENCES},
     "attention": {
@@ -310,6 +322,7 @@ def test_float32_stays_float32_and_nothing_given_is_changed(draw: Draw, rng: Rng
 
 COUNTS = {
     "conv2d": 3, "pooling": 1, "batch_norm": 3, "layer_norm": 3, "embedding": 1, "rnn": 5, "lstm": 6, "attention": 3,
+    "activation": 1,
 }  # fmt: skip
 GRADIENTS = [(name, i) for name, count in COUNTS.items() for i in range(count)]
 
@@ -356,7 +369,7 @@ def test_one_entry_that_is_a_thousandth_off_is_rejected(name: str, i: int, rng: 
 # ---- the optimizers
 
 
-def walk(name: str, w: Array, gradients: list[Array], eta: float, **hyper: float) -> list[Array]:
+def walk(name: str, w: Array, gradients: list[Array], eta: float, **hyper: Any) -> list[Array]:
     start, step = manual.update_rule(name)
     memory, path = start(w), []
     for g in gradients:
@@ -365,26 +378,47 @@ def walk(name: str, w: Array, gradients: list[Array], eta: float, **hyper: float
     return path
 
 
-HYPER: dict[str, list[dict[str, float]]] = {
-    "sgd": [{}],
-    "momentum": [{}, {"mu": 0.5}, {"mu": 0.0}],
-    "nesterov": [{}, {"mu": 0.5}, {"mu": 0.0}],
-    "adam": [{}, {"beta1": 0.8, "beta2": 0.9, "eps": 1e-3}, {"beta1": 0.0, "beta2": 0.0}],
-    "rmsprop": [{}, {"alpha": 0.5, "eps": 1e-2}],
-    "adagrad": [{}, {"eps": 1e-2}],
-    "adadelta": [{}, {"rho": 0.5, "eps": 1e-3}],
-}
+HYPER: dict[str, list[dict[str, Any]]] = {
+    "sgd": [{}, {"mu": 0.5, "dampening": 0.3}, {"mu": 0.5, "nesterov": True, "weight_decay": 0.1}],
+    "momentum": [{}, {"mu": 0.5}, {"mu": 0.0}, {"weight_decay": 0.1}],
+    "nesterov": [{}, {"mu": 0.5}, {"mu": 0.0}, {"weight_decay": 0.1}],
+    "adam": [
+        {}, {"beta1": 0.8, "beta2": 0.9, "eps": 1e-3}, {"beta1": 0.0, "beta2": 0.0}, {"weight_decay": 0.1},
+        {"beta2": 0.5, "amsgrad": True},
+    ],
+    "adamw": [{}, {"beta2": 0.5, "weight_decay": 0.3, "amsgrad": True}],
+    "amsgrad": [{}, {"beta2": 0.5, "weight_decay": 0.1}],
+    "nadam": [{}, {"momentum_decay": 0.1, "weight_decay": 0.1}, {"decoupled": True, "weight_decay": 0.1}],
+    "radam": [{}, {"beta2": 0.9, "weight_decay": 0.1}, {"beta2": 0.6}, {"decoupled": True, "weight_decay": 0.1}],
+    "adamax": [{}, {"beta2": 0.5, "eps": 1e-2, "weight_decay": 0.1}],
+    "rmsprop": [
+        {}, {"alpha": 0.5, "eps": 1e-2}, {"mu": 0.5, "weight_decay": 0.1}, {"alpha": 0.5, "centered": True},
+        {"mu": 0.5, "centered": True},
+    ],
+    "adagrad": [{}, {"eps": 1e-2}, {"lr_decay": 0.2, "initial": 0.3, "weight_decay": 0.1}],
+    "adadelta": [{}, {"rho": 0.5, "eps": 1e-3}, {"weight_decay": 0.1}],
+    "lion": [{}, {"beta1": 0.5, "beta2": 0.7, "weight_decay": 0.1}],
+    "muon": [{}, {"mu": 0.5, "nesterov": False, "weight_decay": 0.3, "adjust": "match_rms_adamw"}],
+}  # fmt: skip
 EACH_UPDATE = [(name, hyper) for name, rows in HYPER.items() for hyper in rows]
 
 
-def agree_with_optim(name: str, hyper: dict[str, float], rng: Rng) -> None:
-    w, gradients = rng.normal(size=(3, 4)), [rng.normal(size=(3, 4)) * 10.0 ** rng.integers(-2, 2) for _ in range(20)]
-    rule = OPTIMIZERS[name](**hyper)
-    state, other = rule.init(w), w
-    for g, got in zip(gradients, walk(name, w, gradients, 0.1, **hyper), strict=True):
-        step, state = rule.update(g, state, 0.1)
+def agree_with_optim(name: str, hyper: dict[str, Any], rng: Rng) -> None:
+    for shape in [(3, 4), (4, 3), (3, 2, 2), (5,)] if name == "muon" else [(3, 4)]:
+        agree_at_shape(shape, name, hyper, rng)
+
+
+def agree_at_shape(shape: tuple[int, ...], name: str, hyper: dict[str, Any], rng: Rng) -> None:
+    w, gradients = rng.normal(size=shape), [rng.normal(size=shape) * 10.0 ** rng.integers(-2, 2) for _ in range(20)]
+    rule, (start, step_by_hand) = OPTIMIZERS[name](**hyper), manual.update_rule(name)
+    state, other, got, memory = rule.init(w), w, w, start(w)
+    for g in gradients:
+        got, memory = step_by_hand(got, g, memory, 0.1, **hyper)
+        step, state = rule.update(g, state, 0.1, other)
         other = other - step
         close(got - w, other - w, SAME)
+        for kept, remembered in zip(state[:1], memory, strict=False):  # of which Lion shows the sign only
+            close(remembered, kept, SAME)
 
 
 # Each memory written out as a sum over all gradients so far, without a recursion.
@@ -417,7 +451,7 @@ def test_every_optimizer_is_written_by_hand_too() -> None:
 
 
 @pytest.mark.parametrize(("name", "hyper"), EACH_UPDATE)
-def test_twenty_steps_are_those_of_optim(name: str, hyper: dict[str, float], rng: Rng) -> None:
+def test_twenty_steps_are_those_of_optim(name: str, hyper: dict[str, Any], rng: Rng) -> None:
     agree_with_optim(name, hyper, rng)
 
 
@@ -454,14 +488,28 @@ def test_an_optimizer_keeps_float32_and_changes_nothing_in_place(name: str, rng:
 
 def test_an_optimizer_with_a_flat_gradient_stays(rng: Rng) -> None:
     for name in manual.UPDATES:
-        assert [w.tolist() for w in walk(name, np.ones(2), [np.zeros(2)] * 3, 0.1)] == [[1, 1]] * 3
+        hyper = {"weight_decay": 0.0} if name in ("adamw", "muon") else {}  # which decay by default
+        assert [w.tolist() for w in walk(name, np.ones(2), [np.zeros(2)] * 3, 0.1, **hyper)] == [[1, 1]] * 3
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 2, 5])
+def test_the_two_loops_of_lbfgs_are_the_matrix_of_bfgs(pairs: int, rng: Rng) -> None:
+    quasi_newton_is_the_matrix(pairs, rng)
+
+
+def quasi_newton_is_the_matrix(pairs: int, rng: Rng) -> None:
+    A = rng.normal(size=(6, 6))
+    g, s = rng.normal(size=6), list(rng.normal(size=(pairs, 6)))
+    y = [step @ A @ A.T + step for step in s]  # the gradient of a bowl, so that y and s point the same way
+    scale = float(s[-1] @ y[-1]) / float(y[-1] @ y[-1]) if pairs else 1.0
+    close(direction(g, s, y, scale), manual.quasi_newton_direction(g, s, y), SAME)
 
 
 # ---- each equation, wrong by 0.1 %, must be noticed
 
 CHAPTERS: dict[str, list[str]] = {  # letter: the layers whose checks must notice
     "C": ["conv2d", "pooling"], "P": ["pooling"], "N": ["batch_norm", "layer_norm"], "E": ["embedding"],
-    "R": ["rnn", "lstm"], "A": ["attention"], "O": [],
+    "R": ["rnn", "lstm"], "A": ["attention"], "F": ["activation"], "O": [],
 }  # fmt: skip
 
 
@@ -513,6 +561,7 @@ def chapter_holds(letter: str, rng: Rng) -> None:
     if letter == "O":
         for name, hyper in EACH_UPDATE:
             agree_with_optim(name, hyper, rng)
+        quasi_newton_is_the_matrix(3, rng)
 
 
 @pytest.mark.parametrize(("module", "letter", "line"), numbered())
@@ -662,7 +711,7 @@ def test_what_does_not_fit_is_refused_in_plain_words(call: Callable[[], Any], me
 
 @pytest.mark.parametrize("letter", CHAPTERS)
 def test_each_equation_of_the_page_is_one_line_of_the_code_and_the_other_way_round(letter: str) -> None:
-    assert not mismatches(letter, page("backprop_layers.md"), code())
+    assert not mismatches(letter, page("optimizers.md" if letter == "O" else "backprop_layers.md"), code())
 
 
 def test_equations_of_the_other_page_exist() -> None:

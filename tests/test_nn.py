@@ -20,6 +20,9 @@ VARIANCE = {  # of the initial weights of a layer 300 -> 200
     "softmax": 2 / 500,
     "tanh": 2 / 500,
     "linear": 2 / 500,
+    "selu": 1 / 300,  # LeCun's, for which its fixed point is derived
+    "gelu": 2 / 500,
+    "elu(0.5)": 2 / 500,
 }
 
 
@@ -78,6 +81,71 @@ def test_names_of_activations_are_read_as_both_roads_read_them(given: Any, name:
     assert parsed.name == name
     np.testing.assert_array_equal(parsed(z), [[-2 * alpha, 0.0, 3.0]])
     np.testing.assert_array_equal(tinygrad_nn.manual.activation(name).f(z), parsed(z))
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "meta"),
+    [
+        ("GELU", "gelu", {}),
+        (tinygrad_nn.gelu, "gelu", {}),
+        ("gelu( tanh )", "gelu(tanh)", {"approximate": "tanh"}),
+        ("gelu(approximate=tanh)", "gelu(tanh)", {"approximate": "tanh"}),
+        ("elu(0.50)", "elu(0.5)", {"alpha": 0.5}),
+        ("CELU(alpha=2)", "celu(2)", {"alpha": 2.0}),
+        ("softplus(beta=2)", "softplus(2)", {"beta": 2.0}),
+        ("hard_tanh(-2, 0.5)", "hard_tanh(-2,0.5)", {"low": -2.0, "high": 0.5}),
+        ("hard_tanh(low=-2,high=2)", "hard_tanh(-2,2)", {"low": -2.0, "high": 2.0}),
+    ],
+)
+def test_numbers_in_the_names_of_activations(given: Any, name: str, meta: dict[str, Any]) -> None:
+    parsed = activation(given)
+    assert (parsed.name, parsed.meta) == (name, meta)
+    assert activation(parsed.name) == parsed
+    z = np.linspace(-3, 3, 8).reshape(2, 4)
+    np.testing.assert_allclose(tinygrad_nn.manual.activation(name).f(z), parsed(z), rtol=1e-14, atol=1e-16)
+
+
+def test_activations_are_functions_of_the_package_and_of_nn() -> None:
+    for name in set(PRIMITIVES) - {"linear", "tanh"} | {"prelu", "glu", "log_softmax", "log_sigmoid"}:
+        assert getattr(tinygrad_nn, name) is getattr(tinygrad_nn.nn, name)
+        assert name in tinygrad_nn.__all__
+
+
+def test_both_roads_know_the_same_names() -> None:
+    assert set(PRIMITIVES) == set(tinygrad_nn.manual.ACTIVATIONS) - {"gelu(tanh)"}
+
+
+FAR = {  # name: value and slope at -1000, value and slope at 1000
+    "sigmoid": (0, 0, 1, 0), "tanh": (-1, 0, 1, 0), "linear": (-1e3, 1, 1e3, 1), "relu": (0, 0, 1e3, 1),
+    "leaky_relu": (-10, 0.01, 1e3, 1), "elu": (-1, 0, 1e3, 1), "elu(0.5)": (-0.5, 0, 1e3, 1),
+    "selu": (-1.7580993408473766, 0, 1050.7009873554805, 1.0507009873554805), "celu": (-1, 0, 1e3, 1),
+    "celu(0.5)": (-0.5, 0, 1e3, 1), "gelu": (0, 0, 1e3, 1), "gelu(tanh)": (0, 0, 1e3, 1), "silu": (0, 0, 1e3, 1),
+    "mish": (0, 0, 1e3, 1), "softplus": (0, 0, 1e3, 1), "softplus(2)": (0, 0, 1e3, 1),
+    "softsign": (-1000 / 1001, 1 / 1001**2, 1000 / 1001, 1 / 1001**2), "hard_tanh": (-1, 0, 1, 0),
+    "hard_sigmoid": (0, 0, 1, 0), "hard_swish": (0, 0, 1e3, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", FAR)
+def test_values_and_slopes_far_out_are_the_limits_on_both_roads(name: str, dtype: type) -> None:
+    z, ones = np.array([[-1e3, 1e3]], dtype), np.ones((1, 2), dtype)
+    low, low_slope, high, high_slope = FAR[name]
+    f, vjp = tinygrad_nn.manual.activation(name)
+    value, pull = tinygrad_nn.vjp(activation(name), z)
+    rtol = 4 * np.finfo(dtype).eps  # of a division or two
+    for a, slopes in ((f(z), vjp(ones, z, f(z))), (value, pull(ones)[0])):
+        assert a.dtype == slopes.dtype == dtype
+        np.testing.assert_allclose(a, [[low, high]], rtol=rtol)
+        np.testing.assert_allclose(slopes, [[low_slope, high_slope]], rtol=rtol)
+
+
+@pytest.mark.parametrize("name", [name for name in FAR if name not in ("linear", "softsign")])
+def test_second_derivatives_far_out_are_zero(name: str) -> None:
+    f = activation(name)
+    bend = tinygrad_nn.elementwise_grad(tinygrad_nn.elementwise_grad(f))
+    assert bend(np.array([-1e3, -800.0, 800.0, 1e3])).tolist() == [0, 0, 0, 0]
+    assert np.isfinite(bend(np.array([-40.0, -1.0, -0.0, 0.0, 1.0, 3.0, 40.0]))).all()
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
@@ -140,11 +208,21 @@ def test_a_copied_layer_goes_its_own_way() -> None:
         (
             lambda: Layer(4, 3, "rely"),
             ValueError,
-            r"Layer: unknown activation 'rely'; known are sigmoid, .* 'leaky_relu\(0.2\)'. Did you mean 'relu'\?",
+            r"Layer: unknown activation 'rely'; known are sigmoid, .* 'leaky_relu\(0.2\)', .* Did you mean 'relu'\?",
         ),
         (lambda: Layer(4, 3, "leaky_relu(nan)"), ValueError, r"unknown activation 'leaky_relu\(nan\)'"),
         (lambda: Layer(4, 3, "leaky_relu(x)"), ValueError, r"unknown activation 'leaky_relu\(x\)'"),
         (lambda: Layer(4, 3, "relu(0.2)"), ValueError, r"unknown activation 'relu\(0.2\)'"),
+        (lambda: Layer(4, 3, "elu()"), ValueError, r"unknown activation 'elu\(\)'.* Did you mean 'elu'"),
+        (lambda: Layer(4, 3, "elu(beta=1)"), ValueError, r"unknown activation 'elu\(beta=1\)'"),
+        (lambda: Layer(4, 3, "hard_tanh(1)"), ValueError, r"unknown activation 'hard_tanh\(1\)'"),
+        (lambda: Layer(4, 3, "hard_tanh(2,1)"), ValueError, "hard_tanh needs low below high; it got low=2.0"),
+        (lambda: Layer(4, 3, "gelu(tan)"), ValueError, "approximate='tan'; known are 'none'"),
+        (lambda: Layer(4, 3, "celu(0)"), ValueError, "alpha=0"),
+        (lambda: Layer(4, 3, "softplus(-1)"), ValueError, "needs a beta above 0"),
+        (lambda: Layer(4, 3, "glu"), ValueError, r"call on the result of a linear layer: tinygrad_nn\.glu"),
+        (lambda: Layer(4, 3, tinygrad_nn.prelu), ValueError, r"linear layer: tinygrad_nn\.prelu"),
+        (lambda: tinygrad_nn.glu(np.ones((2, 3))), ValueError, r"axis -1 of shape \(2, 3\) has 3 entries, an odd"),
         (lambda: Layer(4, 3, lambda z: z), ValueError, "unknown activation '<lambda>'"),
         (lambda: Layer(4, 3, 5), TypeError, "Layer: an activation is a name such as 'relu' or a function"),
         (lambda: Layer(4, 3, "relu", "x"), ValueError, r"distribution='x'; known are 'u' \(uniform\) and 'n' \(normal"),

@@ -202,7 +202,7 @@ def test_state_persists_over_calls_and_two_models_never_mix(name: str, gradients
     for x, y in data:
         found = TrainNN(model, x, y, solver=solver, gradients=gradients)
         steps = [g for pair in zip(found.dW, found.db, strict=True) for g in pair]
-        moved = [(w, *solver.rule.update(g, state, 0.05)) for (w, state), g in zip(parts, steps, strict=True)]
+        moved = [(w, *solver.rule.update(g, state, 0.05, w)) for (w, state), g in zip(parts, steps, strict=True)]
         parts = [(w - step, state) for w, step, state in moved]
     assert all(np.array_equal(w, new) for (w, _), new in zip(parts, weights(model), strict=True))
 

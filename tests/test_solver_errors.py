@@ -77,7 +77,7 @@ def test_they_are_frozen(value: Any) -> None:
             lambda: Solver("crossentropie"),
             "unknown loss 'crossentropie'; known are mae, mse, rmse, binarycrossentropy, crossentropy. Did you mean",
         ),
-        (lambda: Solver("mse", "adamw"), "unknown optimizer 'adamw'; known are sgd, momentum, nesterov, adam, rmsprop"),
+        (lambda: Solver("mse", "adams"), "unknown optimizer 'adams'; known are sgd, momentum, nesterov, adam, adamw"),
         (lambda: Solver("mse", optim.adam), "is of type function; it needs a name: sgd"),
         (lambda: Solver("mse", "sgd", 0), "learning_rate=0.0; a step needs a positive finite size, e.g. 0.03"),
         (lambda: Solver("mse", "sgd", -1), "learning_rate=-1.0"),

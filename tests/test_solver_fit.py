@@ -25,7 +25,7 @@ from tinygrad_nn import (
     manual,
     r2_score,
 )
-from tinygrad_nn.solver.loop import accuracy
+from tinygrad_nn.solver.choice import accuracy
 
 Array = Any
 CROSS = Solver("crossentropy", "sgd", 0.03)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from further import FURTHER, kinks_of
 
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, Tensor, graph_loss, manual, value_and_grad
 from tinygrad_nn.nn import FROM_Z, LOSSES, PENALTIES, losses
@@ -73,7 +74,7 @@ class Net(NamedTuple):
         """On which side of each kink the network lies with these weights."""
         W, b = self.parts(flat)
         z, a = manual.forward(W, b, [layer.activation for layer in self.model], self.cache.x, self.cache.masks)
-        kinked = [z_k for z_k, layer in zip(z, self.model, strict=True) if "relu" in layer.activation]
+        kinked = [z_k - kink for z_k, layer in zip(z, self.model, strict=True) for kink in kinks_of(layer.activation)]
         if self.solver.loss == "mae":
             kinked.append(a[-1] - self.y)
         if self.solver.regularization.method in ("l1", "elasticnet"):
@@ -150,6 +151,18 @@ def test_three_roads_meet_in_every_entry(output: str, loss: str, penalty: str, r
     numerical = np.array([net.slope(v) for v in each])
     np.testing.assert_allclose(graph, numerical, rtol=0, atol=TOLERANCE * np.linalg.norm(hand))
     np.testing.assert_allclose(graph, hand, rtol=1e-11, atol=1e-13 * np.abs(hand).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", FURTHER)
+def test_three_roads_meet_with_one_more_activation(name: str, loss: str, rng: np.random.Generator) -> None:
+    for (hidden, output), shape in product(((name, "linear"), ("tanh", name), (name, "sigmoid")), SHAPES[2:4]):
+        if (output, loss) == ("softplus", "binarycrossentropy"):
+            continue  # a prediction above 1 has no logarithm of 1 - p
+        net, (v,) = draw_smooth(rng, hidden, output, loss, "elasticnet", 0.4, shape)
+        apart, graph, hand = errors(net, v, cotangent=rng.normal())
+        assert apart < 1e-12, (hidden, output)
+        assert max(graph, hand) < TOLERANCE, (hidden, output)
 
 
 @pytest.mark.parametrize("key", FROM_Z, ids="-".join)

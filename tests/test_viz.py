@@ -12,6 +12,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,31 @@ def test_a_drawing_can_be_made_of_a_view_and_changes_nothing() -> None:
     assert view.to_json() == GraphView(y).to_json() == before
 
 
+@pytest.mark.parametrize("color", [None, "gradient", "bytes", "time", "error", "nan"])
+def test_a_drawing_changes_neither_graph_nor_values_nor_gradients(color: str | None) -> None:
+    loss = blocks()
+    before, kept = GraphView(loss).to_json(), [(node.array.tobytes(), node.node) for node in GraphView(loss)]
+    measures = {"block0 W": 1e-3} if color == "error" else None
+    for options in ({}, {"depth": 0}, {"repeats": False, "names": {"out": loss}}, {"names": [loss]}):
+        drawing = draw(loss, color=color, measures=measures, **options)  # type: ignore[arg-type]
+        assert drawing.dot
+        assert drawing.mermaid
+        assert drawing.html
+    assert GraphView(loss).to_json() == before
+    assert [(node.array.tobytes(), node.node) for node in GraphView(loss)] == kept
+    loss.backward()
+
+
+def test_many_paths_through_few_nodes_are_drawn_once() -> None:
+    y = Tensor(1.0, name="x")
+    for _ in range(16):
+        y = np.sin(y)
+        y = y * y
+    drawing = draw(y)
+    assert len(drawing.view) == 33
+    assert len(drawing.picture.arrows) == drawing.dot.count(" -> ") == drawing.mermaid.count("-->") == 48
+
+
 def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
     y = Tensor(1.0)
     for _ in range(20_000):
@@ -335,6 +361,120 @@ def test_repeated_blocks_are_drawn_once_with_their_number() -> None:
     with scope("block1"):
         y = np.sin(y)
     assert len(draw(y, repeats=False).picture.items) == 3
+
+
+def parts(drawing: Drawing) -> list[tuple[str, str]]:
+    """What is drawn in which box, by the names a reader sees."""
+    return [(".".join(map(drawing.picture.label, boxes_around(i.box))), i.title) for i in drawing.picture.items]
+
+
+def boxes_around(path: str) -> list[str]:
+    names = path.split(".") if path else []
+    return [".".join(names[:end]) for end in range(1, len(names) + 1)]
+
+
+def test_a_scope_that_is_entered_again_is_another_box() -> None:
+    h = Tensor(1.0, name="h")
+    for _ in range(3):
+        with scope("cell"), scope("inner"):
+            h = np.sin(h)
+        h = h * 2.0
+    drawing = draw(h, constants=False)
+    assert parts(drawing) == [("cell.inner", "h"), *[("cell.inner", "sin"), ("", "×")] * 3]
+    assert len({item.box for item in drawing.picture.items}) == 4
+    assert [title for _, title in parts(draw(h, depth=0, constants=False))] == ["cell", "×"] * 3
+    assert len(draw(h, repeats=False).picture.items) == len(drawing.view), "what stands between them goes round them"
+
+
+def test_equal_cells_in_a_row_are_one_with_their_number() -> None:
+    xs, W, h = Tensor(np.ones((4, 2)), name="xs"), Tensor(np.eye(2), name="W"), Tensor(np.zeros(2), name="h")
+    for t in range(4):
+        row = xs[t]
+        with scope("cell"):
+            h = np.tanh(h @ W + row)
+    drawing = draw(h, repeats=False, depth=0)
+    assert [t for _, t in parts(drawing)] == ["xs", "W", "h", "getitem", "cell × 4", "getitem", "getitem", "getitem"]
+    assert draw(h, repeats=False).picture.label("cell") == "cell × 4"
+
+
+def test_the_input_of_the_first_block_is_not_part_of_it() -> None:
+    def run(x: Any) -> Tensor:
+        for k in range(12):
+            with scope(f"block{k}"):
+                with scope("inner"):
+                    y = relu(affine(x, Tensor(np.eye(2), name="W"), Tensor(np.zeros(2), name="b")))
+                x = x + y
+        return x
+
+    for x in (Tensor(np.ones((1, 2)), name="x"), np.ones((1, 2))):
+        drawing = draw(run(x), repeats=False)
+        assert [label for label in drawing.picture.labels.values() if "×" in label] == ["block0 … block11 × 12"]
+        assert [box for box, title in parts(drawing) if title in ("x", "constant", "[[1, 1]]")] == [""]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_folded_the_arrows_never_lead_in_a_circle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = [Tensor(1.0), Tensor(2.0)]
+    for _ in range(60):
+        with scope(str(rng.choice(["a", "b", "a.c", "a.c.d", "b.c"]))):
+            one, other = (made[max(0, len(made) - 1 - int(rng.integers(5)))] for _ in range(2))
+            made.append(one * other if rng.random() < 0.3 else np.sin(one))
+        if rng.random() < 0.2:
+            made.append(made[-1] + 1.0)
+    result = sum(made[-3:], Tensor(0.0))
+    for depth in (None, 0, 1, 2):
+        for repeats in (True, False):
+            picture = draw(result, depth=depth, repeats=repeats).picture
+            after = {item.key: {a.target for a in picture.arrows if a.source == item.key} for item in picture.items}
+            free = set(after)
+            while ends := {key for key in free if not after[key] & free}:
+                free -= ends
+            assert not free, (depth, repeats)
+
+
+def test_what_is_not_in_the_model_stands_outside_its_layers() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.W = Tensor([2.0], name="W")
+
+    m, x = Model(), Tensor([1.0], name="x")
+    with scope("layer"):
+        y = m.W * x
+    assert {title: box for box, title in parts(draw(y, names=m))} == {"W": "layer", "x": "", "×": "layer"}
+    shades = [i.title for i in draw(y, names={"w": m.W}, color="error", measures={"layer W": 1e-3}).picture.items
+              if i.shade]  # fmt: skip
+    assert shades == ["W"]
+    renamed = draw(y, names=[m], color="error", measures={"layer W": 1e-3}).picture.items
+    assert [i.title for i in renamed if i.shade] == ["[0].W"], "a node keeps its own name too"
+
+
+def test_layers_of_a_network_stand_in_one_row_and_their_names_above_the_arrows() -> None:
+    x = Tensor(np.ones((2, 3)), requires_grad=False, name="x")
+    for k in range(4):
+        with scope(f"layer {k}"):
+            x = relu(affine(x, Tensor(np.eye(3), name="W"), Tensor(np.zeros(3), name="b")))
+    for direction, axis in (("LR", 1), ("TB", 0)):
+        svg = draw(x, direction=direction).svg
+        outlines = re.findall(r'class="cluster">\s*<title>.*?</title>\s*<path [^>]*d="([^"]+)"', svg)
+        spans = [[float(pair.split(",")[axis]) for pair in re.findall(r"[-\d.]+,[-\d.]+", d)] for d in outlines]
+        assert len(spans) == 4
+        for one, other in pairwise(spans):
+            shared = min(max(one), max(other)) - max(min(one), min(other))
+            assert shared > 0.4 * (max(one) - min(one)), direction
+        assert svg.rindex('class="edge"') < svg.index(">layer 0</text>")
+
+
+def test_a_notebook_without_a_program_shows_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert draw(hostile())._repr_html_() is None
+    monkeypatch.setattr(render, "programs", lambda: iter(()))
+    drawing = draw(hostile())
+    assert drawing._repr_svg_() is None
+    shown = drawing._repr_html_()
+    assert shown is not None
+    assert "pip install graphviz-pure" in shown
+    assert "<td>stack</td>" in shown
+    assert not re.search("<script|<img", shown)
 
 
 def test_parameters_are_named_by_the_path_that_leads_to_them() -> None:
@@ -531,7 +671,37 @@ def test_kinds_are_told_apart_by_colour(theme: Any, sight: str) -> None:
     assert min(apart.values()) > 12, min(apart, key=lambda pair: apart[pair])
 
 
+@pytest.mark.parametrize("sight", SIGHT)
+def test_steps_of_a_scale_are_told_apart_by_colour(sight: str) -> None:
+    from tinygrad_nn.viz.colour import BIRTH, BROKEN, DIVERGING, RISING, ZERO
+    from tinygrad_nn.viz.marks import MINUS, PLUS
+
+    signs = [(MINUS[name], PLUS[name]) for name in THEMES]
+    for fills in ((*DIVERGING, ZERO, BROKEN), RISING, [fill for fill, _ in BIRTH], *signs):
+        seen = [lab(SIGHT[sight] @ linear(fill)) for fill in fills]
+        assert min(float(np.linalg.norm(a - b)) for a, b in combinations(seen, 2)) > 10
+
+
 # -- Plots
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("largest", [9, 2_345, 2_345_678])
+def test_counts_fit_their_cells_and_names_their_columns(n: int, largest: int, given: bool) -> None:
+    from matplotlib.figure import Figure
+
+    if given and largest * n > 20_000:
+        return  # in columns of 28 points nothing readable fits
+    own = Figure(figsize=(3.6, 3.6)).subplots() if given else None
+    ax = plot_confusion(np.full((n, n), largest), [f"class name {k}" for k in range(n)], own)
+    canvas: Any = ax.figure.canvas
+    canvas.draw()
+    (x0, _), (x1, _) = ax.transData.transform([(0, 0), (1, 0)])
+    assert max(text.get_window_extent().width for text in ax.texts) < 0.95 * (x1 - x0)
+    labels = [label for label in ax.get_xticklabels() if label.get_text()]
+    if labels[0].get_rotation() == 0:
+        assert max(label.get_window_extent().width for label in labels) < x1 - x0
 
 
 def test_history_shows_both_losses_from_epoch_one() -> None:

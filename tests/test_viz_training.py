@@ -103,6 +103,26 @@ def test_neurons_and_words_do_not_touch() -> None:
     assert all(0 < dot.x < drawing.size[0] and 0 < dot.y < drawing.size[1] for dots in drawing.columns for dot in dots)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e9])
+def test_numbers_fit_their_circles(size: float) -> None:
+    from matplotlib.textpath import TextPath
+
+    drawing = draw_network(network(), size * data()[0][0])
+    for dot in (dot for dots in drawing.columns for dot in dots):
+        for line in dot.lines:
+            assert "e+" not in line
+            half = TextPath((0, 0), line, size=11).get_extents().width / 2
+            assert half < np.sqrt(drawing.radius**2 - 11.5**2), "two lines of 11 reach 11.5 up"
+
+
+def test_of_many_lines_only_the_strong_ones_are_seen() -> None:
+    def palest(n: int) -> float:
+        drawn = ET.fromstring(draw_network([Layer(n, n, rng=0)], limit=n).svg)
+        return min(float(line.attrib["stroke-opacity"]) for line in drawn.iter(f"{SVG}line"))
+
+    assert palest(4) > palest(40)
+
+
 def test_a_large_layer_is_shortened_with_a_count() -> None:
     drawing = draw_network([Layer(1000, 400, rng=0), Layer(400, 2, rng=0)], limit=9)
     assert [len(dots) for dots in drawing.columns] == [9, 9, 2]
@@ -224,6 +244,10 @@ def test_weights_are_a_map_of_one_layer_or_a_distribution_of_several() -> None:
     assert np.array_equal(image.get_array(), model[0].W.data)  # type: ignore[arg-type]
     ax = plot_weights(model)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["layer 1\n6 × 4", "layer 2\n3 × 6"]
+    ax = plot_weights(model * 6)
+    ax.figure.canvas.draw()  # type: ignore[attr-defined]
+    ends = [(box.x0, box.x1) for label in ax.get_xticklabels() if (box := label.get_window_extent()).width]
+    assert all(left[1] < right[0] for left, right in pairwise(sorted(ends))), "names of layers do not touch"
     with pytest.raises(ValueError, match="none is empty"):
         plot_weights(np.ones(3))
 
@@ -280,7 +304,8 @@ def test_a_live_report_is_whole_at_every_epoch_and_stops_at_the_end(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["live.html"]
     for page in pages:
         assert page.endswith("</html>\n")
-        assert not re.search(r"<script|<img|https?://(?!www\.w3\.org)", page)
+        assert page.count("<script") == 1  # its own, and the policy of the page allows no other
+        assert not re.search(r"<img|https?://(?!www\.w3\.org)", page)
     assert report.curves["loss"] == history.loss
     assert f"<td class=\"number\">{history.loss[-1]:.4g}</td>" in pages[-1]
     assert pages[-1].count("<polyline") == 6
@@ -298,7 +323,7 @@ def test_a_training_that_ends_early_is_finished(tmp_path: Path) -> None:
     with LiveReport(tmp_path / "live.html", refresh=5) as report:
         fit(network(), x, y, solver=SOLVER, settings=Settings(9, 6), callbacks=[report, early])
         assert 'content="5"' in report.path.read_text(encoding="utf-8")
-    assert "refresh" not in report.path.read_text(encoding="utf-8")
+    assert 'http-equiv="refresh"' not in report.path.read_text(encoding="utf-8")
     with pytest.raises(ValueError, match=r"ends in \.html"):
         LiveReport("live.txt")
     with pytest.raises(ValueError, match="at least 1"):

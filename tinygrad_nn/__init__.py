@@ -7,6 +7,20 @@ from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_vjp, stop_gradient
 from .node import no_grad
+from .ops.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hard_sigmoid,
+    hard_swish,
+    hard_tanh,
+    mish,
+    prelu,
+    selu,
+    silu,
+    softsign,
+)
 from .ops.joining import array
 from .ops.neural import (
     affine,
@@ -26,12 +40,25 @@ from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, val
 
 if _typing.TYPE_CHECKING:
     from .compare import ComparisonReport, assert_gradients_match, compare_gradients
-    from .data import Scaler, data_loader, data_split, load_digits, load_iris, one_hot, read_features, read_table
+    from .compiled import compile
+    from .data import (
+        Scaler,
+        data_loader,
+        data_split,
+        load_digits,
+        load_iris,
+        load_sonnets,
+        one_hot,
+        read_features,
+        read_table,
+    )
     from .gradcheck import GradientReport, assert_gradients, check_gradients, check_primitive, numerical_gradient
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
-    from .nn import Layer
+    from .nn import Layer, Module
     from .solver import (
         BackProp,
+        Checkpoint,
+        EarlyStopping,
         Epoch,
         FeedForward,
         History,
@@ -47,12 +74,14 @@ if _typing.TYPE_CHECKING:
 
 # What stands on the engine is loaded when it is first asked for, so that importing the engine stays quick.
 _LATER = {
-    "data": "Scaler data_loader data_split load_digits load_iris one_hot read_features read_table",
+    "data": "Scaler data_loader data_split load_digits load_iris load_sonnets one_hot read_features read_table",
     "gradcheck": "GradientReport assert_gradients check_gradients check_primitive numerical_gradient",
     "metrics": "accuracy_score cm f1_score format_cm loss_fct precision_score r2_score recall_score",
-    "nn": "Layer",
-    "solver": "BackProp Epoch FeedForward History Predict Regularization Settings Solver TrainNN fit graph_loss",
+    "nn": "Layer Module",
+    "solver": "BackProp Checkpoint EarlyStopping Epoch FeedForward History Predict Regularization Settings Solver "
+              "TrainNN fit graph_loss",
     "support": "supported",
+    "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients",
     "graph": "",
     "io": "",
@@ -83,12 +112,15 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BackProp",
+    "Checkpoint",
     "ComparisonReport",
+    "EarlyStopping",
     "Epoch",
     "FeedForward",
     "GradientReport",
     "History",
     "Layer",
+    "Module",
     "Predict",
     "Regularization",
     "Scaler",
@@ -101,11 +133,13 @@ __all__ = [
     "array",
     "assert_gradients",
     "assert_gradients_match",
+    "celu",
     "check_gradients",
     "check_primitive",
     "checkpoint",
     "cm",
     "compare_gradients",
+    "compile",
     "custom_vjp",
     "data_loader",
     "data_split",
@@ -113,6 +147,7 @@ __all__ = [
     "detect_anomaly",
     "digamma",
     "elementwise_grad",
+    "elu",
     "erf",
     "erfc",
     "expit",
@@ -120,8 +155,13 @@ __all__ = [
     "fit",
     "format_cm",
     "gammaln",
+    "gelu",
+    "glu",
     "grad",
     "graph_loss",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_tanh",
     "hessian",
     "hvp",
     "jacobian",
@@ -129,26 +169,32 @@ __all__ = [
     "leaky_relu",
     "load_digits",
     "load_iris",
+    "load_sonnets",
     "log_sigmoid",
     "log_softmax",
     "logit",
     "logsumexp",
     "loss_fct",
+    "mish",
     "no_grad",
     "numerical_gradient",
     "one_hot",
     "polygamma",
     "precision_score",
+    "prelu",
     "r2_score",
     "read_features",
     "read_table",
     "recall_score",
     "relu",
+    "selu",
     "sigmoid",
     "sigmoid_crossentropy",
+    "silu",
     "softmax",
     "softmax_crossentropy",
     "softplus",
+    "softsign",
     "stop_gradient",
     "supported",
     "value_and_grad",

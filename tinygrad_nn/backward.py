@@ -267,7 +267,7 @@ def detect_anomaly() -> Iterator[None]:
         mode.inspect = before
 
 
-def _inspect(node: Node) -> None:
+def _inspect(node: Node, _: Tensor) -> None:
     node.note(where=_caller(), checksum=_checksum(node))
     bad = _not_finite(node.out)
     if bad is None:
@@ -322,3 +322,4 @@ def _describe(node: Node) -> str:
 
 
 Tensor.backward = backward  # type: ignore[attr-defined]
+Node.tensor = Tensor

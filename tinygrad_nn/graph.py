@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -12,34 +11,14 @@ from weakref import ref
 
 import numpy as np
 
+from .brief import FEW, json_number, nested
+from .brief import Summary as Summary
+from .brief import short_number as short_number
+from .brief import summarize as summarize
 from .node import FREED, Node
 from .tensor import Tensor
 
 Array = np.ndarray[Any, Any]
-
-FEW = 6  # arrays of at most so many entries show their numbers, larger ones minimum, mean and maximum
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """An array in short, at four significant digits.
-
-    Attributes:
-        text: the numbers in brackets when they are few, else ``min ... mean ... max ...``.
-        numbers: the entries in order (complex ones as text) when they are few, else ``None``.
-        minimum, mean, maximum: over the finite entries, of absolute values if complex; ``None`` if there are none.
-        norm: the Euclidean norm of the finite entries.
-        nan, infinite: how many entries are so.
-    """
-
-    text: str
-    numbers: tuple[float | str, ...] | None
-    minimum: float | None
-    mean: float | None
-    maximum: float | None
-    norm: float
-    nan: int
-    infinite: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,83 +260,10 @@ def _oldest_first(roots: Iterable[Node]) -> list[Node]:
     return sorted(seen, key=lambda node: node.index)
 
 
-def _mean(x: Array) -> Any:
-    """Return the mean, and 0 where it is nothing but rounding, which differs between machines."""
-    mean = x.mean()
-    return mean if abs(mean) > 1e-15 * np.abs(x).max() else 0.0
-
-
-def _round(number: Any) -> float:
-    return float(f"{number + 0.0:.4g}")
-
-
 def _read_only(value: Any) -> Array:
     view = np.asarray(value).view()
     view.flags.writeable = False
     return view
-
-
-def summarize(array: Array) -> Summary:
-    """Return an array in short.
-
-    Example:
-        >>> summarize(np.array([[1.0, 2.5]])).text, summarize(np.arange(9.0)).text
-        ('[[1, 2.5]]', 'min 0 mean 4 max 8')
-    """
-    size = array.size
-    if size == 0:
-        return Summary("empty", (), None, None, None, 0.0, 0, 0)
-    if size == 1 and array.dtype.kind == "f":  # most nodes of a large graph are single numbers
-        number = float(array.item())
-        if math.isfinite(number):
-            short = _round(number)
-            return Summary(_nested(array.tolist()), (short,), short, short, short, abs(short), 0, 0)
-    with np.errstate(all="ignore"):
-        x = np.asarray(np.abs(array) if array.dtype.kind == "c" else array, dtype=np.float64).ravel()
-        finite = np.isfinite(x)
-        nan = infinite = 0
-        if not finite.all():
-            nan, infinite = int(np.isnan(x).sum()), int(np.isinf(x).sum())
-            x = x[finite]
-        low, mean, high = (_round(f(x)) for f in (np.min, _mean, np.max)) if x.size else (None, None, None)
-        norm = _round(np.sqrt(np.dot(x, x)))
-    if size <= FEW:
-        numbers = array.ravel().tolist()
-        text = _nested(array.tolist())
-        return Summary(text, tuple(_json_number(n) for n in numbers), low, mean, high, norm, nan, infinite)
-    parts = [f"{word} {short_number(n)}" for word, n in (("min", low), ("mean", mean), ("max", high)) if n is not None]
-    parts += [f"{count} {word}" for count, word in ((nan, "nan"), (infinite, "inf")) if count]
-    text = " ".join([*(["abs"] if array.dtype.kind == "c" else []), *parts])
-    return Summary(text, None, low, mean, high, norm, nan, infinite)
-
-
-def short_number(number: Any) -> str:
-    """Return a number at four significant digits, the same on every machine.
-
-    Example:
-        >>> short_number(2 / 3), short_number(-0.0), short_number(True), short_number(1e-7), short_number(1 - 2j)
-        ('0.6667', '0', 'True', '1e-07', '1-2j')
-    """
-    if isinstance(number, (bool, np.bool_)):
-        return str(bool(number))
-    if isinstance(number, complex):
-        imaginary = short_number(number.imag)
-        return f"{short_number(number.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
-    if isinstance(number, int) and abs(number) < 10_000:
-        return str(number)
-    return f"{number + 0.0:.4g}"  # + 0.0 turns -0.0 into 0.0
-
-
-def _json_number(number: Any) -> float | str:
-    """Return a number as JSON can hold it: NaN, infinities and complex numbers as text."""
-    if isinstance(number, complex) or not math.isfinite(number):
-        return short_number(number)
-    return number if isinstance(number, int) else _round(number)
-
-
-def _nested(value: Any) -> str:
-    """Return nested lists of numbers as text; the recursion is as deep as an array has axes."""
-    return f"[{', '.join(map(_nested, value))}]" if isinstance(value, list) else short_number(value)
 
 
 def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
@@ -372,7 +278,7 @@ def _short(value: Any, depth: int = 3) -> str:
     """Return any value as short text that is the same in every run: no addresses, no long arrays."""
     if isinstance(value, (np.ndarray, np.generic)):
         if value.size <= FEW:
-            return _nested(value.tolist())
+            return nested(value.tolist())
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     if isinstance(value, slice):
         ends = ["" if part is None else _short(part) for part in (value.start, value.stop, value.step)]
@@ -396,4 +302,4 @@ def _plain(value: Any) -> Any:
         return {part.name: _plain(getattr(value, part.name)) for part in fields(value) if part.compare}
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
-    return _json_number(value) if isinstance(value, float) else value
+    return json_number(value) if isinstance(value, float) else value

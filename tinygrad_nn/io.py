@@ -6,23 +6,22 @@ classes and a checksum. Nothing in it is ever executed.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from .data import Scaler
-from .files import write_whole
+from .files import StrPath, write_whole
 from .nn.layer import Layer
+from .nn.module import Module
 from .solver import Predict
+from .store import check, digest, pack, read, seal
 
 Array = np.ndarray[Any, Any]
-StrPath = str | os.PathLike[str]
 
 FORMAT, VERSION = "tinygrad_nn network", "1"
 TASKS = ("classification", "regression")
@@ -118,8 +117,6 @@ def save_network(path: StrPath, network: Network) -> Path:
 
 def to_bytes(network: Network) -> bytes:
     """Return a network as the content of its file; the same network gives the same bytes."""
-    from safetensors.numpy import save
-
     arrays = {
         f"layer{k}.{name}": np.ascontiguousarray(getattr(layer, name).data)
         for k, layer in enumerate(network.layers, start=1)
@@ -137,8 +134,8 @@ def to_bytes(network: Network) -> bytes:
         text = json.dumps(_describe(network), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"save_network: about={network.about!r:.80} does not fit into JSON: {error}.") from None
-    notes = {"format": FORMAT, "version": VERSION, "network": text, "sha256": _digest(text, arrays)}
-    return _canonical(save(arrays, notes))
+    notes = {"format": FORMAT, "version": VERSION, "network": text, "sha256": digest(text, arrays)}
+    return pack(arrays, notes)
 
 
 def load_network(path: StrPath) -> Network:
@@ -154,14 +151,7 @@ def load_network(path: StrPath) -> Network:
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off, changed, or none of ours; nothing of it is used then.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; pass the file in it, e.g. {path / 'model.safetensors'}.")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file, seen from {os.getcwd()}. Correct the path.") from None
-    arrays, notes = _open(path, content)
+    arrays, notes = read(path)
     if notes.get("format") != FORMAT:
         raise ValueError(
             f"{path} is a safetensors file, but none of a network of tinygrad_nn. Pass the model.safetensors that "
@@ -173,12 +163,61 @@ def load_network(path: StrPath) -> Network:
             "Install the version that wrote it, or train again."
         )
     text = notes.get("network", "")
-    if _digest(text, arrays) != notes.get("sha256"):
-        raise ValueError(f"{path} was changed after it was written: its checksum does not fit. {_AGAIN}")
+    check(path, text, arrays, notes)
     try:
         return _build(json.loads(text), arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} describes no network that can be built ({error}). {_AGAIN}") from None
+
+
+def save_weights(path: StrPath, model: Module) -> Path:
+    """Write the parameters and buffers of a module to a file, whole or not at all, under the names of PyTorch.
+
+    Args:
+        path: where to, by custom with the suffix ``.safetensors``.
+        model: its `Module.state_dict` is written; other programs can read the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tinygrad_nn.nn import Linear
+        >>> trained, other = Linear(4, 3, rng=0), Linear(4, 3, rng=1)
+        >>> with TemporaryDirectory() as folder:
+        ...     load_weights(save_weights(Path(folder) / "weights.safetensors", trained), other)
+        >>> bool((other.weight.data == trained.weight.data).all())
+        True
+    """
+    return write_whole(path, seal("weights", model.state_dict()))
+
+
+def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
+    """Read parameters and buffers into a module from a file by `save_weights`, or a safetensors file from PyTorch.
+
+    Args:
+        path: of the file.
+        model: takes over all of them, or none.
+        strict: whether every name must be there, and no other; otherwise those that are in both are taken.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut off or altered, or of another architecture: the message says what differs, and the
+            model is as it was.
+    """
+    arrays, notes = read(path)
+    if notes.get("format", "").startswith("tinygrad_nn"):  # one of PyTorch has no checksum
+        if notes["format"] != "tinygrad_nn weights":
+            kind = notes["format"].partition(" ")[2]
+            raise ValueError(f"{path} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network.")
+        check(path, "weights" + notes.get("text", ""), arrays, notes)
+    try:
+        model.load_state_dict(arrays, strict)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -219,53 +258,3 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
     return Network(
         layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"]
     )  # fmt: skip
-
-
-def _digest(text: str, arrays: Mapping[str, Array]) -> str:
-    """Return a checksum of the text and of each array with its name, type and shape."""
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _canonical(content: bytes) -> bytes:
-    """Return a safetensors file with its header in sorted order, so that equal networks give equal files."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the arrays begin at a multiple of eight
-    return len(header).to_bytes(8, "little") + header + content[8 + size :]
-
-
-def _open(path: Path, content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return the arrays and the notes of a safetensors file."""
-    from safetensors.numpy import load
-
-    size = int.from_bytes(content[:8], "little")
-    start = content[8:10]
-    if len(content) < 10 or not start.startswith(b"{"):
-        _refuse(path, content)
-    if 8 + size > len(content):
-        have, need = f"{len(content):,}", f"{8 + size:,}"
-        raise ValueError(f"{path} is cut off: {have} bytes are there, its head alone needs {need}. {_AGAIN}")
-    try:
-        header = json.loads(content[8 : 8 + size])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        missing = 8 + size + max(ends, default=0) - len(content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        raise ValueError(f"{path} was changed after it was written: its head cannot be read. {_AGAIN}") from None
-    if missing > 0:
-        raise ValueError(f"{path} is cut off: {missing:,} of {len(content) + missing:,} bytes are missing. {_AGAIN}")
-    try:
-        arrays = load(content)
-    except Exception as error:  # the library's own error, or NumPy's for a shape or type it does not know
-        raise ValueError(f"{path} was changed after it was written ({error}). {_AGAIN}") from None
-    notes = header.get("__metadata__")
-    return arrays, notes if isinstance(notes, dict) else {}
-
-
-def _refuse(path: Path, content: bytes) -> NoReturn:
-    what = "is empty" if not content else "is not a safetensors file"
-    raise ValueError(f"{path} {what}. Pass the model.safetensors that `tinygrad-nn train` wrote.")

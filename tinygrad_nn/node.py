@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Node:
     grad: np.ndarray[Any, Any] | None
     notes: dict[str, Any] | None
 
+    tensor: ClassVar[Any]  # the class of Tensors made over it
+
     @property
     def inner(self) -> bool:
         """Whether it belongs to a calculation that is going on: made by an operation, or the input of a transform."""
@@ -64,14 +66,18 @@ class Node:
 
 
 class Mode:
-    """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node."""
+    """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
 
-    __slots__ = ("grad", "inspect", "scope")
+    `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
+    """
+
+    __slots__ = ("grad", "inspect", "module", "scope")
 
     def __init__(self) -> None:
         self.grad = True
         self.scope: str | None = None
-        self.inspect: Callable[[Node], None] | None = None
+        self.module: Any = None
+        self.inspect: Callable[[Node, Any], None] | None = None
 
 
 class _Thread(threading.local):

@@ -287,3 +287,11 @@ def no_rule(function: Any) -> TypeError:
         f"write {name}(t.data); to differentiate it, declare a rule: "
         f"tinygrad_nn.declare(forward, tex, (vjp, tex), numpy={name})."
     )
+
+
+def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
+    """Add the shapes that met to NumPy's text, which seldom tells them."""
+    shapes = [str(np.shape(arg)) for arg in raw]
+    text = str(error)
+    if len(raw) > 1 and not all(shape in text for shape in shapes):
+        error.args = (f"{text} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)

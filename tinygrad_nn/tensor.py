@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from .node import Node, thread
-from .primitive import METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_function, call_ufunc, no_rule
+from .primitive import (
+    METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_function, call_ufunc, no_rule, say_shapes,
+)  # fmt: skip
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new = object.__new__
@@ -37,7 +39,11 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             plain = type(arg) in _PLAIN and (type(arg) is not np.ndarray or arg.dtype.char != "O")
             raw.append(arg if plain else _constant(arg, primitive))
             parents.append(None)
-    out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
+    try:
+        out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
+    except ValueError as error:
+        say_shapes(error, primitive, raw)
+        raise
     if primitive.saves:
         out, saved = out
         meta = {**meta, **saved}
@@ -58,7 +64,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         node.notes = None if names is None else {"constants": names}
         tensor.node = node
         if mode.inspect is not None:
-            mode.inspect(node)
+            mode.inspect(node, tensor)
     else:
         tensor.node = tensor.label = None
     return tensor
@@ -78,8 +84,7 @@ def _constant(arg: Any, primitive: Primitive) -> Any:
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a Tensor that gradients arrive at, from an array of floats."""
     tensor: Tensor = _new(Tensor)
-    tensor.data = data
-    tensor.label = None
+    tensor.data, tensor.label = data, None
     node: Node = _new(Node)
     node.primitive = None
     node.args = node.parents = ()
@@ -95,10 +100,9 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
 
 def wrap(data: Any, node: Node | None) -> Tensor:
     """Make a Tensor over existing data and an existing Node, or a constant for ``None``."""
-    tensor: Tensor = _new(Tensor)
+    tensor: Tensor = _new(Tensor if node is None else node.tensor)
     tensor.data = data if type(data) is np.ndarray else np.asarray(data)
-    tensor.node = node
-    tensor.label = None
+    tensor.node, tensor.label = node, None
     return tensor
 
 
@@ -149,6 +153,8 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
         if isinstance(data, Tensor):
+            if type(data) is not Tensor:  # a Traced, see compiled/
+                return data._renew(self, requires_grad, name)  # type: ignore[no-any-return]
             raise TypeError(
                 "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same "
                 "data, or Tensor(t.data) for a new leaf."

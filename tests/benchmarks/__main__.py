@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from . import chain, dispatch, importing, step
+from . import chain, dispatch, drawing, importing, step
 
 
 def machine() -> str:
@@ -23,7 +23,7 @@ def machine() -> str:
 def main() -> None:
     """Print the tables."""
     print(machine())
-    for module in (step, dispatch, importing, chain):
+    for module in (step, dispatch, importing, chain, drawing):
         print(f"\n{module.__doc__.strip().splitlines()[0]}\n")
         module.main()
 

@@ -16,11 +16,13 @@ import typer
 OUT = "tinygrad-nn-out"
 WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # all raised with a message for a person
 NAMES = (
-    "activation", "batch_size", "data", "dataset", "distribution", "dropout", "dtype", "encoding", "epochs", "features",
-    "gradients", "hidden", "kind", "lam", "learning_rate", "loss", "optimizer", "out", "output", "r", "regularization",
-    "seed", "target", "test_size", "train_size", "val_size",
+    "activation", "batch_size", "color", "data", "dataset", "depth", "direction", "distribution", "dropout", "dtype",
+    "encoding", "epochs", "features", "gif", "gradients", "hidden", "inputs", "kind", "lam", "learning_rate", "limit",
+    "loss", "optimizer", "out", "output", "r", "regularization", "row", "rows", "seconds", "seed", "target",
+    "test_size", "theme", "train_size", "val_size", "width",
 )  # fmt: skip
-CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads")
+CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads",
+         "compare_gradients", "graph_loss", "BackProp", "FeedForward")  # fmt: skip
 WORDS = {  # what the library says of itself, said of the command
     "features=[...]": "features=NAME,NAME",
     "out of features.": "out of --features.",
@@ -28,7 +30,18 @@ WORDS = {  # what the library says of itself, said of the command
     "scale the data with tinygrad_nn.data.Scaler": "add --scale",
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
     "The weights are as they were before this step.": "Nothing was written.",
+    "constants=False": "--no-constants",
+    "explore(result, 'page.html')": "leave out --gif",
+    ", or None for all": "; without it all",
+    "it is None or one of": "it is one of",
+    "'error': pass measures=": "'error': for a function of your own, call draw() with measures=",
 }
+
+
+
+class Theirs(RuntimeError):
+    """An error of a person's own code, whose words are theirs."""
+
 
 app = typer.Typer(
     name="tinygrad-nn", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -109,7 +122,7 @@ def train(
         str, _option("Network", "Widths of the hidden layers: 64,32 (or none).", metavar="N,N,...")
     ] = "40",
     activation: Annotated[
-        str, _name("Network", "Of the hidden layers: sigmoid, softmax, tanh, linear, relu, leaky_relu(0.2).")
+        str, _name("Network", "Of the hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
     ] = "relu",
     output: Annotated[
         str | None, _name("Network", "Activation of the output; by default what fits the loss.", show_default=False)
@@ -129,11 +142,14 @@ def train(
     batch_size: Annotated[int, _whole("Training", "Rows a step.")] = 16,
     regularization: Annotated[str, _name("Training", "Penalty on weights: none, l1, l2, elasticnet.")] = "none",
     lam: Annotated[float | None, _real("Training", "Strength of the penalty.", show_default=False)] = None,
-    r: Annotated[float, _real("Training", "Share of l1 in elasticnet.")] = 0.5,
+    r: Annotated[
+        float | None, _real("Training", "Share of l1 in elasticnet; by default 0.5.", show_default=False)
+    ] = None,
     dropout: Annotated[float, _real("Training", "Probability of dropping a hidden unit.")] = 0.0,
     gradients: Annotated[str, _name("Training", "By the graph, or manual: the equations written by hand.")] = "graph",
     seed: Annotated[int, _whole("Training", "The same seed gives the same network, bit for bit.")] = 0,
     out: Annotated[str, _option("Output", "Folder for plots, graph, history and weights.", metavar="DIR")] = OUT,
+    report: Annotated[bool, _flag("--report", "Output", "Also write report.html, one page with everything.")] = False,
     progress: Annotated[bool, _option("Output", "Show a progress bar on a terminal.")] = True,
     quiet: Annotated[bool, _flag("--quiet", "Output", "Print nothing but errors.")] = False,
 ) -> None:
@@ -142,11 +158,11 @@ def train(
     Without options it is the main.jl of "Neural Network From Scratch In Julia": iris, a hidden layer of 40.
     """
     given = dict(locals())
-    _teach(lambda: _train({name: given[name] for name in given if name not in ("out", "progress", "quiet")},
-                          Path(out), progress and not quiet and sys.stderr.isatty(), quiet))  # fmt: skip
+    _teach(lambda: _train({name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")},
+                          Path(out), report, progress and not quiet and sys.stderr.isatty(), quiet))  # fmt: skip
 
 
-def _train(options: dict[str, Any], out: Path, progress: bool, quiet: bool) -> None:
+def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
     from ..files import check_folder
     from .outputs import write_run
     from .report import Report
@@ -156,9 +172,9 @@ def _train(options: dict[str, Any], out: Path, progress: bool, quiet: bool) -> N
     plan = prepare(Options(**options))
     report = Report(quiet)
     report.start(plan)
-    outcome = execute(plan, progress=progress)
+    outcome = execute(plan, progress=progress, flow=page)
     report.outcome(outcome)
-    names, note = write_run(out, outcome)
+    names, note = write_run(out, outcome, page)
     if note:
         _say(note, "warning: ")
     report.written(out, names)
@@ -220,7 +236,7 @@ def _teach(work: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except WRONG as error:
-        _say(as_options(_message(error)))
+        _say(str(error) if isinstance(error, Theirs) else as_options(_message(error)))
         raise typer.Exit(2) from None
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from .app import _teach, app, train
+from .own import guarded, load, parts
 
 _PANEL = "Gradients"
-_LEFT_OUT = ("out", "progress", "quiet", "gradients")
+_LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")
 
 
 def _file(text: str, what: str = "FILE.py:NAME") -> Any:
@@ -54,13 +52,13 @@ def _run(
 
     if inputs is not None and function is None:
         raise ValueError("inputs belong to a function; add --function FILE.py:NAME.")
-    backward = None if manual is None else _guarded(load(manual), manual)
+    backward = None if manual is None else guarded(load(manual), manual)
     if function is not None:
         if backward is None:
             raise ValueError("a function of your own needs its backward; add --manual FILE.py:NAME.")
-        values = load(inputs if inputs is not None else f"{_parts(function)[0]}:inputs")
+        values = load(inputs if inputs is not None else f"{parts(function)[0]}:inputs")
         values = values() if callable(values) else values
-        report = compare_gradients(_guarded(load(function), function), values, manual=backward, rng=options["seed"])
+        report = compare_gradients(guarded(load(function), function), values, manual=backward, rng=options["seed"])
     else:
         from .run import Options, prepare
 
@@ -81,70 +79,12 @@ def _run(
     return report.ok
 
 
-def _parts(place: str) -> tuple[str, str]:
-    path, colon, name = place.rpartition(":")
-    if not colon or not path or not name.isidentifier():
-        raise ValueError(f"{place!r} names no object in a file; write FILE.py:NAME, e.g. mine.py:backward.")
-    return path, name
-
-
-def load(place: str) -> Any:
-    """Return the object that ``FILE.py:NAME`` names; the file is run, once.
-
-    Raises:
-        ValueError: there is no such file, or it has no such name.
-        RuntimeError: the file raises an error; the message names its line.
-    """
-    path, name = _parts(place)
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise ValueError(f"there is no file {path}; {place!r} should be FILE.py:NAME.")
-    key = f"_tinygrad_nn_own_{file.stem}_{abs(hash(str(file))):x}"
-    module = sys.modules.get(key)
-    if module is None:
-        spec = importlib.util.spec_from_file_location(key, file)
-        if spec is None or spec.loader is None:
-            raise ValueError(f"{path} is no Python file; write FILE.py:NAME.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[key]
-            raise RuntimeError(_where(error, file, path)) from error
-    if not hasattr(module, name):
-        known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
-        raise ValueError(f"{path} has no {name!r}; it has {known}.")
-    return getattr(module, name)
-
-
-def _guarded(f: Any, place: str) -> Any:
-    """Return a function whose own errors name their line; anything else as it is."""
-    if not callable(f):
-        return f
-    path = _parts(place)[0]
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return f(*args, **kwargs)
-        except Exception as error:
-            raise RuntimeError(_where(error, Path(path).resolve(), path)) from error
-
-    call.__name__ = getattr(f, "__name__", "function")
-    call.__signature__ = inspect.signature(f)  # type: ignore[attr-defined]
-    return call
-
-
-def _where(error: Exception, file: Path, path: str) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
-    return f"{path}{f', line {line}' if line else ''}: {type(error).__name__}: {error}"
-
-
-def _with_options_of(own: Callable[..., None], other: Callable[..., None]) -> Callable[..., None]:
+def with_options_of(
+    own: Callable[..., None], other: Callable[..., None], left_out: tuple[str, ...]
+) -> Callable[..., None]:
     """Return a function that takes its own options, and those of another that say what network and batch it is."""
     mine = [p for p in inspect.signature(own, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    theirs = [p for p in inspect.signature(other, eval_str=True).parameters.values() if p.name not in _LEFT_OUT]
+    theirs = [p for p in inspect.signature(other, eval_str=True).parameters.values() if p.name not in left_out]
     parameters = [*mine, *theirs]
 
     def command(**given: Any) -> None:
@@ -156,4 +96,4 @@ def _with_options_of(own: Callable[..., None], other: Callable[..., None]) -> Ca
     return command
 
 
-compare = app.command("compare")(_with_options_of(_compare, train))
+compare = app.command("compare")(with_options_of(_compare, train, _LEFT_OUT))

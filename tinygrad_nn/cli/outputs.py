@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..files import together, write_whole
 from ..io import save_network
 from ..solver import graph_loss
 from .run import Outcome, Plan, prepare
 
-IN_GRAPH = 2  # rows of the batch whose graph is drawn: few, so that their numbers can be read
+if TYPE_CHECKING:
+    from ..tensor import Tensor
 
 
-def write_run(folder: Path, outcome: Outcome) -> tuple[list[str], str]:
+def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[list[str], str]:
     """Write plots, graph, history and weights into a folder; return their names, and a note if one is another.
 
     Where the graph cannot be drawn it is left as DOT text: a long training is not lost for that.
@@ -20,6 +22,7 @@ def write_run(folder: Path, outcome: Outcome) -> tuple[list[str], str]:
     Args:
         folder: made if need be; files of the same names are replaced once all the new ones are there.
         outcome: of the run.
+        report: whether to write a page with everything as well.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -40,6 +43,11 @@ def write_run(folder: Path, outcome: Outcome) -> tuple[list[str], str]:
             names[names.index("graph.svg")] = "graph.dot"
             draw_graph(outcome.plan, staging / "graph.dot")
         write_whole(staging / "history.json", outcome.history.to_json().encode() + b"\n")
+        if report:
+            from .page import page
+
+            names.insert(0, "report.html")
+            write_whole(staging / "report.html", page(outcome).encode())
         save_network(staging / "model.safetensors", outcome.plan.network)
     return names, note
 
@@ -48,12 +56,15 @@ def draw_graph(plan: Plan, path: Path) -> None:
     """Draw the loss of the first rows as a graph, with the weights and gradients that the training began with."""
     from ..viz import draw
 
+    loss, names, title = first_loss(plan)
+    draw(loss, path, names=names, title=title, direction="TB")  # as wide as a page
+
+
+def first_loss(plan: Plan) -> tuple[Tensor, dict[str, Any], str]:
+    """Return the loss of the first rows before training, with its gradients, names for its parts and a title."""
     fresh = prepare(plan.options)  # the trained weights are near their goal, where gradients are hardly worth a look
-    x, y = fresh.parts["train"]
-    x, y = x[:IN_GRAPH], y[:IN_GRAPH]
-    model = fresh.network.layers
-    x, y = (part.astype(model[0].dtype, copy=False) for part in (x, y))
-    loss = graph_loss(model, x, y, solver=plan.solver)
+    x, y = fresh.rows()
+    loss = graph_loss(fresh.network.layers, x, y, solver=plan.solver)
     loss.backward(retain_graph=True, retain_grads=True)
     rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    draw(loss, path, names={"x": x, "y": y, "loss": loss}, title=f"{plan.solver.loss} of {rows}, before training")
+    return loss, {"x": x, "y": y, "loss": loss}, f"{plan.solver.loss} of {rows}, before training"

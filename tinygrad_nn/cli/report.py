@@ -53,34 +53,7 @@ class Report:
 
     def start(self, plan: Plan) -> None:
         """Print what is about to be trained."""
-        problem, solver, settings = plan.problem, plan.solver, plan.settings
-        layers = plan.network.layers
-        scaled = ", scaled as well" if plan.network.target_scaler else ""
-        what = listed(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
-        rows = {name: len(x) for name, (x, _) in plan.parts.items()}
-        parameters = sum(layer.W.size + layer.b.size for layer in layers)
-        widths = [str(layers[0].n_in), *(f"{layer.n_out} {layer.activation}" for layer in layers)]
-        regularization = solver.regularization
-        extras = []
-        if regularization.lam:
-            mix = f", r {regularization.r:g}" if regularization.method == "elasticnet" else ""
-            extras.append(f"{regularization.method} with lam {regularization.lam:g}{mix}")
-        if regularization.dropout:
-            extras.append(f"dropout {regularization.dropout:g}")
-        inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if plan.network.scaler else ''}"
-        how = f"{solver.loss} by {solver.rule.name}, learning rate {solver.learning_rate:g}"
-        times = f"{settings.epochs:,} {'epoch' if settings.epochs == 1 else 'epochs'}"
-        with_ = f"gradients by {plan.options.gradients}, seed {plan.options.seed}"
-        self.facts(
-            [
-                ("data", f"{problem.name}: {inputs}"),
-                ("to predict", what),
-                ("split", ", ".join(f"{rows[name]:,} {name}" for name in ("train", "val", "test"))),
-                ("network", f"{' - '.join(widths)}; {parameters:,} parameters, {layers[0].dtype}"),
-                ("training", ", ".join([how, *extras])),
-                ("", f"{times} in batches of {settings.batch_size:,}, {with_}"),
-            ]
-        )
+        self.facts(facts(plan))
 
     def outcome(self, outcome: Outcome) -> None:
         """Print losses, scores, and the comparison of the roads."""
@@ -112,10 +85,10 @@ class Report:
 
     def roads(self, roads: RoadsReport) -> None:
         """Print how far the three gradients are apart."""
-        table = _table("parameter", "largest", "manual - graph", "graph - numerical", "manual - numerical")
-        for row in roads.parameters:
-            apart = (row.manual_graph, row.graph_numerical, row.manual_numerical)
-            table.add_row(row.name, f"{row.largest:.3g}", *(f"{found.relative:.0e}" for found in apart))
+        heads, rows = apart(roads)
+        table = _table(*heads)
+        for row in rows:
+            table.add_row(*row)
         self.console.print(table)
         self.line("(the largest difference over the largest entry of each gradient)", "dim")
         self.line(roads.verdict, "green" if roads.agree else "bold red")
@@ -143,9 +116,50 @@ class Report:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return the names of some classes, not too many."""
-    more = f", ... ({len(names)} classes)" if len(names) > MOST_CLASSES else ""
+def facts(plan: Plan) -> list[tuple[str, str]]:
+    """Return what is trained, and how, as names and texts."""
+    problem, solver, settings = plan.problem, plan.solver, plan.settings
+    layers = plan.network.layers
+    scaled = ", scaled as well" if plan.network.target_scaler else ""
+    what = listed(problem.classes) if problem.classes else f"the number {problem.target}{scaled}"
+    rows = {name: len(x) for name, (x, _) in plan.parts.items()}
+    parameters = sum(layer.W.size + layer.b.size for layer in layers)
+    widths = [str(layers[0].n_in), *(f"{layer.n_out} {layer.activation}" for layer in layers)]
+    regularization = solver.regularization
+    extras = []
+    if regularization.lam:
+        mix = f", r {regularization.r:g}" if regularization.method == "elasticnet" else ""
+        extras.append(f"{regularization.method} with lam {regularization.lam:g}{mix}")
+    if regularization.dropout:
+        extras.append(f"dropout {regularization.dropout:g}")
+    inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if plan.network.scaler else ''}"
+    how = f"{solver.loss} by {solver.rule.name}, learning rate {solver.learning_rate:g}"
+    times = f"{settings.epochs:,} {'epoch' if settings.epochs == 1 else 'epochs'}"
+    with_ = f"gradients by {plan.options.gradients}, seed {plan.options.seed}"
+    return [
+        ("data", f"{problem.name}: {inputs}"),
+        ("to predict", what),
+        ("split", ", ".join(f"{rows[name]:,} {name}" for name in ("train", "val", "test"))),
+        ("network", f"{' - '.join(widths)}; {parameters:,} parameters, {layers[0].dtype}"),
+        ("training", ", ".join([how, *extras])),
+        ("", f"{times} in batches of {settings.batch_size:,}, {with_}"),
+    ]
+
+
+def apart(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return heads and rows of the table of how far the three gradients of each parameter are apart."""
+    heads = ("parameter", "largest", "manual - graph", "graph - numerical", "manual - numerical")
+    rows = [
+        (row.name, f"{row.largest:.3g}", *(f"{found.relative:.0e}" for found in
+         (row.manual_graph, row.graph_numerical, row.manual_numerical)))
+        for row in roads.parameters
+    ]  # fmt: skip
+    return heads, rows
+
+
+def listed(names: Sequence[str], what: str = "classes") -> str:
+    """Return the names of some classes or columns, not too many."""
+    more = f", ... ({len(names)} {what})" if len(names) > MOST_CLASSES else ""
     return ", ".join(map(str, names[:MOST_CLASSES])) + more
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,12 +16,16 @@ from ..io import Network
 from ..manual import draw_masks
 from ..metrics import Accuracy, Score, accuracy_score, cm, f1_score, precision_score, r2_score, recall_score
 from ..nn.layer import Layer
-from ..solver import Epoch, History, Predict, Regularization, Settings, Solver, fit
+from ..solver import BackProp, Epoch, FeedForward, History, Predict, Regularization, Settings, Solver, fit
+
+if TYPE_CHECKING:
+    from ..viz import GradientFlow
 
 Array = np.ndarray[Any, Any]
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"iris": load_iris, "digits": load_digits}
 DTYPES = ("float64", "float32")
+FEW = 2  # rows whose graph is drawn: few, so that their numbers can be read
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Options:
     batch_size: int = 16
     regularization: str = "none"
     lam: float | None = None
-    r: float = 0.5
+    r: float | None = None
     dropout: float = 0.0
     gradients: str = "graph"
     seed: int = 0
@@ -89,9 +94,33 @@ class Plan(NamedTuple):
     settings: Settings
     rng: np.random.Generator
 
+    def rows(self, numbers: Sequence[int] = ()) -> tuple[Array, Array]:
+        """Return rows of the table by their numbers from 1, scaled for the network; by default `FEW` to train on.
+
+        Returns:
+            x, ``(rows, n_in)``, and y, ``(rows, n_out)``.
+
+        Raises:
+            ValueError: there is no such row.
+        """
+        dtype, total = self.network.layers[0].dtype, len(self.problem.x)
+        if not numbers:
+            x, y = (part[:FEW] for part in self.parts["train"])
+            return x.astype(dtype), y.astype(dtype)
+        wrong = [n for n in numbers if not 1 <= n <= total]
+        if wrong:
+            raise ValueError(f"there is no row {wrong[0]}; {self.problem.name} has the rows 1 to {total}.")
+        x, y = (part[[n - 1 for n in numbers]] for part in (self.problem.x, self.problem.targets))
+        scalers = self.network.scaler, self.network.target_scaler
+        x, y = (part if s is None else s.transform(part) for part, s in zip((x, y), scalers, strict=True))
+        return x.astype(dtype), y.astype(dtype)
+
 
 class Outcome(NamedTuple):
-    """What a run gives. `scored` names the part that the scores are of: test, or train where there is no test part."""
+    """What a run gives. `scored` names the part that the scores are of: test, or train where there is no test part.
+
+    `flow` is ``None`` where it was not asked for.
+    """
 
     plan: Plan
     history: History
@@ -99,6 +128,7 @@ class Outcome(NamedTuple):
     scored: str
     scores: Scores | None
     r2: float | None
+    flow: GradientFlow | None
 
 
 def prepare(options: Options) -> Plan:
@@ -144,12 +174,13 @@ def prepare(options: Options) -> Plan:
     return Plan(options, problem, parts, network, solver, settings, rng)
 
 
-def execute(plan: Plan, progress: bool = False) -> Outcome:
+def execute(plan: Plan, progress: bool = False, flow: bool = False) -> Outcome:
     """Compare the roads on the first batch, train, and score.
 
     Args:
         plan: made by `prepare`, to be used once: its network is the one that is trained.
         progress: whether to show a bar on standard error.
+        flow: whether to keep how large the gradient of each layer is at the end of each epoch.
 
     Raises:
         FloatingPointError: the training diverged.
@@ -162,17 +193,37 @@ def execute(plan: Plan, progress: bool = False) -> Outcome:
     masks = draw_masks(np.random.default_rng(options.seed), sizes, len(x[:size]), p, model[0].dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is reported, in words
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
-        x_val, y_val = plan.parts["val"] if len(plan.parts["val"][0]) else (None, None)
-        history = fit(
-            model, x, y, x_val, y_val, solver=solver, settings=plan.settings, rng=plan.rng,
-            gradients=options.gradients, progress=progress, callbacks=[_alive],
-        )  # fmt: skip
+        kept = _flow(plan) if flow else None
+        history = learn(plan, progress, kept)
     scored = "test" if len(plan.parts["test"][0]) else "train"
     x, y = plan.parts[scored]
     y_hat = Predict(model, x)
     if plan.problem.task == "regression":
-        return Outcome(plan, history, roads, scored, None, r2_score(y, y_hat))
-    return Outcome(plan, history, roads, scored, score(y, y_hat), None)
+        return Outcome(plan, history, roads, scored, None, r2_score(y, y_hat), kept)
+    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept)
+
+
+def learn(plan: Plan, progress: bool = False, flow: GradientFlow | None = None) -> History:
+    """Train the network of a plan, which is to be used once.
+
+    Raises:
+        FloatingPointError: the training diverged.
+    """
+    x, y = plan.parts["train"]
+    x_val, y_val = plan.parts["val"] if len(plan.parts["val"][0]) else (None, None)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return fit(
+            plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
+            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else [])],
+        )  # fmt: skip
+
+
+def _flow(plan: Plan) -> GradientFlow:
+    """Return what keeps the gradients of the training part, without dropout, epoch by epoch."""
+    from ..viz.flow import GradientFlow
+
+    x, y = plan.parts["train"]
+    return GradientFlow(lambda model: BackProp(model, FeedForward(model, x), y, solver=plan.solver))
 
 
 def _alive(epoch: Epoch) -> None:
@@ -237,14 +288,17 @@ def _regularization(options: Options) -> Regularization:
         raise ValueError(
             f"lam={options.lam:g} has no effect without a penalty; add regularization=l2 (or l1, elasticnet)."
         )
-    return Regularization(method, options.lam or 0.0, options.r, options.dropout)
+    found = Regularization(method, options.lam or 0.0, 0.5 if options.r is None else options.r, options.dropout)
+    if options.r is not None and method != "elasticnet":
+        raise ValueError(f"r={options.r:g} has no effect without elasticnet; add regularization=elasticnet.")
+    return found
 
 
 def _layers(
     options: Options, problem: Problem, loss: str, dtype: np.dtype[Any], rng: np.random.Generator
 ) -> list[Layer]:
     widths = _widths(options.hidden)
-    names = [name.strip() for name in options.activation.split(",")]
+    names = [name.strip() for name in re.split(r",(?![^(]*\))", options.activation)]  # not within brackets
     if len(names) == 1:
         names *= len(widths)
     if len(names) != len(widths):

@@ -1,4 +1,7 @@
-"""The right equations, in TeX, with their numbers in `docs/backprop.md`; and which of them a mistake should look at."""
+"""The right equations, in TeX, with their numbers in the docs; and which of them a mistake should look at.
+
+Numbers (B..) stand in `docs/backprop.md`, numbers (F..) in `docs/backprop_layers.md`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,19 @@ EQUATIONS = {
     "B12": r"\frac{\partial E}{\partial z} = g",
     "B14": r"\frac{\partial E}{\partial z} = g \odot [z > 0]",
     "B16": r"\frac{\partial E}{\partial z} = g \text{ if } z > 0 \text{ else } \alpha g",
+    "F2": r"\frac{\partial E}{\partial z} = g \text{ if } z > 0 \text{ else } g  \alpha e^z",
+    "F4": r"\frac{\partial E}{\partial z} = \lambda  \text{(F2)}",
+    "F6": r"\frac{\partial E}{\partial z} = \text{(F2) with } \alpha = 1, \text{ at } z / \alpha",
+    "F10": r"\frac{\partial E}{\partial z} = g \odot (\Phi(z) + z \varphi(z))",
+    "F14": r"\frac{\partial E}{\partial z} = g \odot \sigma(2u) \odot (1 + 2 z  \sigma(-2u)  u')",
+    "F16": r"\frac{\partial E}{\partial z} = g \odot (\sigma(z) + a  \sigma(-z))",
+    "F20": r"\frac{\partial E}{\partial z} = g \odot (t + 4 (1 + e)  z  d)",
+    "F22": r"\frac{\partial E}{\partial z} = g \odot \sigma(\beta z)",
+    "F24": r"\frac{\partial E}{\partial z} = \frac{g}{(1 + \lvert z \rvert)^2}",
+    "F26": r"\frac{\partial E}{\partial z} = g \odot [l < z < h]",
+    "F28": r"\frac{\partial E}{\partial z} = \tfrac16  g \odot [-3 < z < 3]",
+    "F30": r"\frac{\partial E}{\partial z} = g \odot \tfrac{2z + 3}{6} \text{ if } -3 < z < 3, "
+           r"\text{ else } g \odot [z > 0]",
     "B18": r"\frac{\partial L}{\partial \hat y} = \frac1N  \text{sign}(\hat y - y), \qquad \text{sign}(0) = 0",
     "B20": r"\frac{\partial L}{\partial \hat y} = \frac2N  (\hat y - y)",
     "B22": r"\frac{\partial L}{\partial \hat y} = \frac{1}{2L} \cdot \frac2N  (\hat y - y) = \frac{\hat y - y}{N L}",
@@ -34,6 +50,8 @@ EQUATIONS = {
 
 ACTIVATION = {
     "sigmoid": "B6", "softmax": "B8", "tanh": "B10", "linear": "B12", "relu": "B14", "leaky_relu": "B16",
+    "elu": "F2", "selu": "F4", "celu": "F6", "gelu": "F10", "gelu(tanh)": "F14", "silu": "F16", "mish": "F20",
+    "softplus": "F22", "softsign": "F24", "hard_tanh": "F26", "hard_sigmoid": "F28", "hard_swish": "F30",
 }  # fmt: skip
 LOSS = {"mae": "B18", "mse": "B20", "rmse": "B22", "binarycrossentropy": "B24", "crossentropy": "B26"}
 FUSED = {
@@ -48,7 +66,7 @@ OF_ACTIVATION = (
 
 def right_equation(case: Experiment, k: int, part: str, kind: str) -> tuple[str, str]:
     """Return number and TeX of the right equation for a mistake in delta, W or b of layer k."""
-    name = case.names[k].partition("(")[0]
+    name = case.names[k] if case.names[k] in ACTIVATION else case.names[k].partition("(")[0]
     last = k == len(case.W) - 1
     if part == "b":
         key = "B45"

@@ -11,7 +11,7 @@ import numpy as np
 from ..backward import ancestors, walk
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
-from ..solver.checks import check_inputs, check_model, check_solver, check_targets
+from ..solver.checks import check_inputs, check_model, check_named, check_targets
 from ..solver.step import Plan, objective
 from .experiment import Experiment, Manual, alike, first, more
 from .fit import Witness
@@ -70,7 +70,7 @@ def compare_model(
 ) -> ComparisonReport:
     """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
     layers = check_model(CALL, model)
-    check_solver(CALL, solver)
+    check_named(CALL, solver)
     x = check_inputs(CALL, layers, x, "x")
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
     generator = np.random.default_rng(rng)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import manual as by_hand
 from .experiment import Experiment
+from .further import FURTHER
 
 Array = np.ndarray[Any, Any]
 
@@ -76,7 +77,16 @@ def _through(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
     slope = np.abs(by_hand.activation(name).vjp(np.ones_like(f), case.z[k], f))
     if name in ("sigmoid", "tanh"):
         return slope * (n + g * (1 + 2 * z)) + g  # the last is what 1 - a² may lose
+    if name.partition("(")[0] in FURTHER:
+        return slope * n + g * (1 + z * _bend(case, k))  # a slope may be a difference, and near a zero of its own
     return slope * (n + g)
+
+
+def _bend(case: Experiment, k: int) -> Any:
+    """Return about how fast the slope of an activation changes with z."""
+    vjp, z, one = by_hand.activation(case.names[k]).vjp, case.z[k].astype(float), np.ones_like(case.z[k])
+    f, h = by_hand.activation(case.names[k]).f, 1e-4
+    return np.abs(vjp(one, z + h, f(z + h)) - vjp(one, z - h, f(z - h))) / (2 * h)
 
 
 def _output(case: Experiment, z: Array, error: Array) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..gradcheck import derivative
 from .experiment import Experiment
+from .further import FURTHER, kinks, numbers, sigmoid, softplus
 
 Array = np.ndarray[Any, Any]
 
@@ -26,19 +27,6 @@ class Slope(NamedTuple):
 
     value: float
     kink: bool
-
-
-def sigmoid(z: Array) -> Any:
-    """Return 1/(1 + e^-z), by the half plane."""
-    right = z.real >= 0
-    e = np.exp(np.where(right, -z, z))
-    return np.where(right, 1, e) / (1 + e)
-
-
-def softplus(z: Array) -> Any:
-    """Return ln(1 + e^z), by the half plane."""
-    right = z.real > 0
-    return np.where(right, z, 0) + np.log1p(np.exp(np.where(right, -z, z)))
 
 
 def log_softmax(z: Array) -> Any:
@@ -59,7 +47,9 @@ def activate(name: str, z: Array) -> Any:
     }  # fmt: skip
     if name in plain:
         return plain[name](z)
-    return _steep(z, float(name.removeprefix("leaky_relu(").rstrip(")")))
+    if name.startswith("leaky_relu"):
+        return _steep(z, *numbers(name))
+    return FURTHER[name if name in FURTHER else name.partition("(")[0]](z, *numbers(name))
 
 
 def _log(w: Array, x: Array) -> Any:
@@ -130,8 +120,8 @@ class Referee:
         last = len(self.z) - 1
         while True:
             name = case.names[k]
-            if "relu" in name:
-                kink |= bool(((np.abs(z.real) <= TINY * self.terms[k]) & (z.imag != 0)).any())
+            for at in kinks(name):
+                kink |= bool(((np.abs(z.real - at) <= TINY * (self.terms[k] + abs(at))) & (z.imag != 0)).any())
             if k == last:
                 break
             z = self._masked(k, activate(name, z)) @ case.W[k + 1].T + case.b[k + 1]

@@ -54,7 +54,7 @@ class Diagnosis:
         text: a sentence.
         evidence: the numbers that it rests on, a sentence each.
         equation: the right equation, in TeX.
-        number: of that equation in `docs/backprop.md`, or the name of the operation.
+        number: of that equation in the docs (B.. or F..), or the name of the operation.
         factor: the name of a wrong factor, else empty.
         alternatives: other kinds that would give exactly the same numbers.
     """

@@ -10,14 +10,16 @@ import numpy as np
 
 from .. import manual
 from ..gradcheck import derivative
-from ..gradcheck.numerical import SMALL_STEP
+from ..gradcheck.numerical import FIRST_STEP
 from ..nn.layer import Layer
 from ..solver import Solver
-from ..solver.checks import check_inputs, check_model, check_solver, check_targets
+from ..solver.checks import check_inputs, check_model, check_named, check_targets
 from ..solver.step import Plan, graph_step, manual_step
 from .experiment import Experiment
+from .further import kinks
 from .noise import SAFETY as ROUNDINGS
 from .noise import bounds
+from .referee import Referee
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -144,7 +146,8 @@ def compare_roads(
     .. math:: \text{absolute} = \max_i |p_i - q_i|, \qquad
               \text{relative} = \frac{\max_i |p_i - q_i|}{\max_i \max(|p_i|, |q_i|)}
 
-    The numerical road extrapolates central differences of the forward pass alone, in float64 always.
+    The numerical road extrapolates central differences of the forward pass alone, in float64 always; an entry with a
+    kink near by is differentiated by a complex step instead.
 
     Args:
         model: a list of layers; nothing in it is changed.
@@ -168,7 +171,7 @@ def compare_roads(
         (True, 43, 'layer 1 W')
     """
     layers = check_model("compare_roads", model)
-    check_solver("compare_roads", solver)
+    check_named("compare_roads", solver)
     x = check_inputs("compare_roads", layers, x, "x")
     y = check_targets("compare_roads", layers, y, len(x), solver.loss, ("x", "y"))
     if most < 1:
@@ -178,8 +181,8 @@ def compare_roads(
     graph = [g for pair in zip(dW, db, strict=True) for g in pair]
     loss_hand, dW, db = manual_step(plan, x, y, masks)
     hand = [g for pair in zip(dW, db, strict=True) for g in pair]
-    numerical = _Numerical(plan, x, y, masks)
-    noise = bounds(Experiment(layers, x, y, list(masks or [None] * len(layers)), solver))
+    case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
+    noise, numerical = bounds(case), _Numerical(plan, x, y, masks, Referee(case))
     eps = float(np.finfo(layers[0].dtype).eps)
     generator = np.random.default_rng(rng)
     total = sum(g.size for g in graph)
@@ -218,7 +221,10 @@ def _difference(p: Array, q: Array) -> Difference:
 class _Numerical:
     """The loss of a batch as a function of single entries of its parameters, in float64 and without a graph."""
 
-    def __init__(self, plan: Plan, x: Array, y: Array, masks: Sequence[Array | None] | None) -> None:
+    def __init__(
+        self, plan: Plan, x: Array, y: Array, masks: Sequence[Array | None] | None, referee: Referee
+    ) -> None:
+        self.referee = referee
         self.plan, self.x, self.y = plan, x.astype(np.float64), y.astype(np.float64)
         self.masks = None if masks is None else [None if m is None else m.astype(np.float64) for m in masks]
         self.W = [layer.W.data.astype(np.float64) for layer in plan.model]
@@ -236,7 +242,8 @@ class _Numerical:
 
     def slopes(self, k: int, entries: Array) -> tuple[Array, Array, Array]:
         """Return the derivatives by some entries of parameter k, estimates of their errors, and where there are any."""
-        flat = (self.b if k % 2 else self.W)[k // 2].reshape(-1)  # a view: the copies are contiguous
+        array = (self.b if k % 2 else self.W)[k // 2]
+        shape, flat = array.shape, array.reshape(-1)  # a view: the copies are contiguous
         noise = 4 * float(np.finfo(np.float64).eps) * max(1.0, abs(self.loss()))
         slopes, doubts, smooth = np.empty(len(entries)), np.empty(len(entries)), np.ones(len(entries), bool)
         for i, entry in enumerate(entries):
@@ -248,7 +255,20 @@ class _Numerical:
 
             found = derivative(phi, noise)
             flat[entry] = before
-            near = 8 * noise / SMALL_STEP if found.kink else 0.0  # a kink near by leaves small steps only
-            slopes[i], doubts[i] = found.value, max(found.error, near)
-            smooth[i] = found.kink != "a kink at the point"
+            slopes[i], doubts[i] = found.value, found.error
+            if found.kink or self._crosses(flat, entry):  # steps of any size may be too large; a complex step is none
+                index = tuple(int(j) for j in np.unravel_index(entry, shape))
+                slope = self.referee.bias(k // 2, index) if k % 2 else self.referee.weight(k // 2, index)
+                slopes[i], doubts[i], smooth[i] = slope.value, noise * abs(slope.value), not slope.kink
         return slopes, doubts, smooth
+
+    def _crosses(self, flat: Array, entry: int) -> bool:
+        """Whether a kink lies within the largest step of an entry: some z, error or weight changes its side."""
+        before, sides = flat[entry], []
+        for t in (-FIRST_STEP, FIRST_STEP):
+            flat[entry] = before + t
+            z, a = manual.forward(self.W, self.b, self.plan.names, self.x, self.masks)
+            side = [z_k > at for z_k, name in zip(z, self.plan.names, strict=True) for at in kinks(name)]
+            sides.append([*side, a[-1] > self.y, np.asarray(flat[entry] > 0)])
+        flat[entry] = before
+        return any((one != other).any() for one, other in zip(*sides, strict=True))

@@ -1,6 +1,6 @@
 """Data on its way into a network: tables and bundled sets, splitting, minibatches, one-hot labels, scaling."""
 
-from tinygrad_nn.data.bundled import Dataset, load_digits, load_iris
+from tinygrad_nn.data.bundled import Dataset, Text, load_digits, load_iris, load_sonnets
 from tinygrad_nn.data.encode import Scaler, one_hot
 from tinygrad_nn.data.split import DataLoader, Part, Split, data_loader, data_split
 from tinygrad_nn.data.table import Table, read_features, read_table
@@ -12,10 +12,12 @@ __all__ = [
     "Scaler",
     "Split",
     "Table",
+    "Text",
     "data_loader",
     "data_split",
     "load_digits",
     "load_iris",
+    "load_sonnets",
     "one_hot",
     "read_features",
     "read_table",

@@ -77,6 +77,35 @@ def load_digits() -> Dataset:
     )
 
 
+class Text(NamedTuple):
+    """A text and its characters: `codes` (length,) are places in `alphabet`, which is in sorted order."""
+
+    text: str
+    codes: NDArray[np.int64]
+    alphabet: str
+    source: str
+
+    def spell(self, codes: Any) -> str:
+        """Return the characters of codes."""
+        return "".join(self.alphabet[int(code)] for code in codes)
+
+
+def load_sonnets() -> Text:
+    """Fourteen of Shakespeare's sonnets, 8,642 characters in modern spelling: a text for small language models.
+
+    Source: W. Shakespeare (1609), Sonnets 1, 2, 12, 18, 29, 30, 33, 55, 60, 64, 65, 73, 116 and 130; public domain.
+
+    >>> sonnets = load_sonnets()
+    >>> sonnets.spell(sonnets.codes[:40]), len(sonnets.alphabet)
+    ('From fairest creatures we desire increas', 57)
+    """
+    text = _read("sonnets.txt").decode("ascii")
+    alphabet = "".join(sorted(set(text)))
+    place = {character: k for k, character in enumerate(alphabet)}
+    return Text(text, np.array([place[character] for character in text], dtype=np.int64), alphabet,
+                "W. Shakespeare (1609), Sonnets, in the public domain")
+
+
 def _read(name: str) -> bytes:
     from importlib.resources import files
 

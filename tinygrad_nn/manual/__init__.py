@@ -20,7 +20,7 @@ from .norm import (
     layer_norm,
     layer_norm_backward,
 )
-from .optimizers import UPDATES, Update, update_rule
+from .optimizers import UPDATES, Update, quasi_newton_direction, update_rule
 from .penalties import PENALTIES, Penalty, penalty_pair
 from .pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .recurrent import Lstm, LstmGradients, Rnn, RnnGradients, lstm, lstm_backward, rnn, rnn_backward
@@ -71,6 +71,7 @@ __all__ = [
     "objective",
     "output_delta",
     "penalty_pair",
+    "quasi_newton_direction",
     "rnn",
     "rnn_backward",
     "update_rule",

@@ -1,12 +1,13 @@
-r"""The six activations, each with the product that carries a gradient back through it.
+r"""The activations, each with the product that carries a gradient back through it.
 
 A row is a pair `(f, vjp)`: `a = f(z)`, and `vjp(g, z, a)` turns `g = dL/da` into `dL/dz`. Rows are samples, units lie
-along the last axis, so every array here is `(batch, n_out)`. Numbers as in `docs/backprop.md`.
+along the last axis, so every array here is `(batch, n_out)`. Numbers (B..) as in `docs/backprop.md`, numbers (F..) as
+in `docs/backprop_layers.md`.
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -94,17 +95,190 @@ def leaky_relu_vjp(g: Array, z: Array, a: Array, alpha: float = 0.01) -> Array:
     return np.where(z > 0, g, alpha * g)  # (B16)
 
 
+def elu(z: Array, alpha: float = 1.0) -> Array:
+    """Bend towards -alpha below 0; the exponential sees nothing above 0, so that it cannot overflow."""
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))  # (F1)
+
+
+def elu_vjp(g: Array, z: Array, a: Array, alpha: float = 1.0) -> Array:
+    """The textbook's a + alpha loses its digits where a is near -alpha; the exponential does not."""
+    return np.where(z > 0, g, g * alpha * np.exp(np.minimum(z, 0)))  # (F2)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(z: Array) -> Array:
+    """An elu, scaled so that mean 0 and variance 1 come out where they go in."""
+    return SELU_SCALE * elu(z, SELU_ALPHA)  # (F3)
+
+
+def selu_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The same scale."""
+    return SELU_SCALE * elu_vjp(g, z, a, SELU_ALPHA)  # (F4)
+
+
+def celu(z: Array, alpha: float = 1.0) -> Array:
+    """An elu without a kink, whatever its alpha."""
+    return alpha * elu(z / alpha)  # (F5)
+
+
+def celu_vjp(g: Array, z: Array, a: Array, alpha: float = 1.0) -> Array:
+    """The alpha outside and the one inside cancel."""
+    return elu_vjp(g, z / alpha, a)  # (F6)
+
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def gelu(z: Array) -> Array:
+    """Weigh z by the probability that a standard normal number lies below it."""
+    return z * _normal_below(z)  # (F8)
+
+
+def _normal_below(z: Array) -> Array:
+    """Return that probability; the complement of the error function keeps its digits where it is small."""
+    Φ: Array = 0.5 * np.asarray(_erfc(-z / math.sqrt(2))).astype(z.dtype)  # (F7)
+    return Φ
+
+
+def gelu_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The probability, and z times its density."""
+    φ = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)  # (F9)
+    return g * (_normal_below(z) + z * φ)  # (F10)
+
+
+def _bent(z: Array) -> Array:
+    """Return the number whose tanh stands in for an error function."""
+    u: Array = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)  # (F11)
+    return u
+
+
+def gelu_tanh(z: Array) -> Array:
+    """The same with a sigmoid in place of the normal distribution."""
+    return z * sigmoid(2 * _bent(z))  # (F12)
+
+
+def gelu_tanh_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The rule of a product, and the chain rule through u."""
+    u = _bent(z)
+    du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)  # (F13)
+    dz: Array = g * sigmoid(2 * u) * (1 + 2 * z * sigmoid(-2 * u) * du)  # (F14)
+    return dz
+
+
+def silu(z: Array) -> Array:
+    """Weigh z by its sigmoid."""
+    return z * sigmoid(z)  # (F15)
+
+
+def silu_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The rule of a product."""
+    return g * (sigmoid(z) + a * sigmoid(-z))  # (F16)
+
+
+def _tanh_softplus(z: Array) -> Array:
+    """Return tanh(softplus(z)), a quotient of exponentials."""
+    e = np.exp(-np.abs(z))
+    t: Array = np.where(z >= 0, (1 + 2 * e) / (1 + 2 * e + 2 * e * e), (2 * e + e * e) / (2 + 2 * e + e * e))  # (F17)
+    return t
+
+
+def mish(z: Array) -> Array:
+    """Weigh z by that quotient."""
+    return z * _tanh_softplus(z)  # (F18)
+
+
+def mish_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The rule of a product, with the derivative of the quotient."""
+    e = np.exp(-np.abs(z))
+    d = np.where(z >= 0, e * e / (1 + 2 * e + 2 * e * e) ** 2, e / (2 + 2 * e + e * e) ** 2)  # (F19)
+    dz: Array = g * (_tanh_softplus(z) + 4 * (1 + e) * z * d)  # (F20)
+    return dz
+
+
+def softplus(z: Array, beta: float = 1.0) -> Array:
+    """A relu with a round corner."""
+    a: Array = np.logaddexp(0, beta * z) / beta  # (F21)
+    return a
+
+
+def softplus_vjp(g: Array, z: Array, a: Array, beta: float = 1.0) -> Array:
+    """Let g through softly where z > 0."""
+    return g * sigmoid(beta * z)  # (F22)
+
+
+def softsign(z: Array) -> Array:
+    """Squash to (-1, 1), with long tails."""
+    a: Array = z / (1 + np.abs(z))  # (F23)
+    return a
+
+
+def softsign_vjp(g: Array, z: Array, a: Array) -> Array:
+    """One over the square of what z was divided by."""
+    dz: Array = g / (1 + np.abs(z)) ** 2  # (F24)
+    return dz
+
+
+def hard_tanh(z: Array, low: float = -1.0, high: float = 1.0) -> Array:
+    """Cut off at both ends."""
+    return np.clip(z, low, high)  # (F25)
+
+
+def hard_tanh_vjp(g: Array, z: Array, a: Array, low: float = -1.0, high: float = 1.0) -> Array:
+    """Let g through between the bounds; nothing at them."""
+    return np.where((low < z) & (z < high), g, 0)  # (F26)
+
+
+def hard_sigmoid(z: Array) -> Array:
+    """A sigmoid of three straight pieces."""
+    return np.clip(z / 6 + 0.5, 0, 1)  # (F27)
+
+
+def hard_sigmoid_vjp(g: Array, z: Array, a: Array) -> Array:
+    """A sixth of g on the middle piece; nothing at its ends."""
+    return np.where(np.abs(z) < 3, g / 6, 0)  # (F28)
+
+
+def hard_swish(z: Array) -> Array:
+    """Weigh z by its hard sigmoid."""
+    return z * hard_sigmoid(z)  # (F29)
+
+
+def hard_swish_vjp(g: Array, z: Array, a: Array) -> Array:
+    """The rule of a product; the bounds belong to the straight pieces outside."""
+    return np.where(np.abs(z) < 3, g * (2 * z + 3) / 6, np.where(z > 0, g, 0))  # (F30)
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid":    Activation(sigmoid,    sigmoid_vjp),
-    "softmax":    Activation(softmax,    softmax_vjp),
-    "tanh":       Activation(tanh,       tanh_vjp),
-    "linear":     Activation(linear,     linear_vjp),
-    "relu":       Activation(relu,       relu_vjp),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_vjp),
+    "sigmoid":      Activation(sigmoid,      sigmoid_vjp),
+    "softmax":      Activation(softmax,      softmax_vjp),
+    "tanh":         Activation(tanh,         tanh_vjp),
+    "linear":       Activation(linear,       linear_vjp),
+    "relu":         Activation(relu,         relu_vjp),
+    "leaky_relu":   Activation(leaky_relu,   leaky_relu_vjp),
+    "elu":          Activation(elu,          elu_vjp),
+    "selu":         Activation(selu,         selu_vjp),
+    "celu":         Activation(celu,         celu_vjp),
+    "gelu":         Activation(gelu,         gelu_vjp),
+    "gelu(tanh)":   Activation(gelu_tanh,    gelu_tanh_vjp),
+    "silu":         Activation(silu,         silu_vjp),
+    "mish":         Activation(mish,         mish_vjp),
+    "softplus":     Activation(softplus,     softplus_vjp),
+    "softsign":     Activation(softsign,     softsign_vjp),
+    "hard_tanh":    Activation(hard_tanh,    hard_tanh_vjp),
+    "hard_sigmoid": Activation(hard_sigmoid, hard_sigmoid_vjp),
+    "hard_swish":   Activation(hard_swish,   hard_swish_vjp),
 }  # fmt: skip
 
-_LEAKY = re.compile(r"leaky_relu\((?:alpha=)?([-+.\de]+)\)")
-_UNKNOWN = "unknown activation {name!r}: use one of {known}, or leaky_relu with its slope, as in 'leaky_relu(0.2)'"
+NUMBERS: dict[str, tuple[str, ...]] = {  # the numbers that a name may carry in brackets
+    "leaky_relu": ("alpha",), "elu": ("alpha",), "celu": ("alpha",), "softplus": ("beta",),
+    "hard_tanh": ("low", "high"),
+}  # fmt: skip
+_UNKNOWN = (
+    "unknown activation {name!r}: use one of {known}, or one with numbers of its own, as in 'leaky_relu(0.2)', "
+    "'elu(0.5)', 'celu(2)', 'softplus(2)' or 'hard_tanh(-2, 2)'"
+)
 
 
 def activation(name: str) -> Activation:
@@ -113,8 +287,7 @@ def activation(name: str) -> Activation:
     .. math:: a = f(z), \qquad \frac{\partial L}{\partial z} = J_f(z)^T \frac{\partial L}{\partial a}
 
     Args:
-        name: `'sigmoid'`, `'softmax'`, `'tanh'`, `'linear'`, `'relu'`, `'leaky_relu'` (slope 0.01 below zero) or, with
-            another slope, `'leaky_relu(0.2)'`.
+        name: a key of `ACTIVATIONS`, or one of `NUMBERS` with its numbers in brackets, as `'leaky_relu(0.2)'`.
 
     Returns:
         The pair `(f, vjp)`: `f(z)` and `vjp(g, z, a)`, on arrays `(batch, n_out)`.
@@ -130,11 +303,17 @@ def activation(name: str) -> Activation:
         >>> vjp(np.ones_like(z), z, f(z)).tolist()
         [[0.2, 1.0]]
     """
-    key = name.strip().lower()
+    key = "".join(name.lower().split())
     if key in ACTIVATIONS:
         return ACTIVATIONS[key]
+    head, _, rest = key.partition("(")
+    given = rest.removesuffix(")").split(",")
+    names = NUMBERS.get(head, ())
+    if len(given) != len(names) or not rest.endswith(")"):
+        raise ValueError(_UNKNOWN.format(name=name, known=", ".join(ACTIVATIONS)))
     try:
-        alpha = float(_LEAKY.fullmatch(key.replace(" ", ""))[1])  # type: ignore[index]
-    except (TypeError, ValueError):
+        numbers = {n: float(text.removeprefix(n + "=")) for n, text in zip(names, given, strict=True)}
+    except ValueError:
         raise ValueError(_UNKNOWN.format(name=name, known=", ".join(ACTIVATIONS))) from None
-    return Activation(partial(leaky_relu, alpha=alpha), partial(leaky_relu_vjp, alpha=alpha))
+    row = ACTIVATIONS[head]
+    return Activation(partial(row.f, **numbers), partial(row.vjp, **numbers))

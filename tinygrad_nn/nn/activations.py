@@ -5,17 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..ops.activations import celu, elu, gelu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, relu, sigmoid, softmax
+from ..ops.special import softplus
 
-PRIMITIVES = {
-    "sigmoid":    sigmoid,
-    "softmax":    softmax,
-    "tanh":       tanh,
-    "linear":     None,
-    "relu":       relu,
-    "leaky_relu": leaky_relu,
+PRIMITIVES: dict[str, Any] = {
+    "sigmoid":      sigmoid,
+    "softmax":      softmax,
+    "tanh":         tanh,
+    "linear":       None,
+    "relu":         relu,
+    "leaky_relu":   leaky_relu,
+    "elu":          elu,
+    "selu":         selu,
+    "celu":         celu,
+    "gelu":         gelu,
+    "silu":         silu,
+    "mish":         mish,
+    "softplus":     softplus,
+    "softsign":     softsign,
+    "hard_tanh":    hard_tanh,
+    "hard_sigmoid": hard_sigmoid,
+    "hard_swish":   hard_swish,
 }  # fmt: skip
+OPTIONS = {  # what may stand in the brackets of a name
+    "leaky_relu": ("alpha",),
+    "elu":        ("alpha",),
+    "celu":       ("alpha",),
+    "gelu":       ("approximate",),
+    "softplus":   ("beta",),
+    "hard_tanh":  ("low", "high"),
+}  # fmt: skip
+_EXAMPLES = "'leaky_relu(0.2)', 'elu(0.5)', 'celu(2)', 'gelu(tanh)', 'softplus(2)' and 'hard_tanh(-2, 2)'"
 _SLOPE = 0.01
 
 
@@ -32,9 +54,15 @@ class Activation(NamedTuple):
 
     @property
     def slope(self) -> float | None:
-        """The slope below zero of a rectifier, ``None`` for the others: what He's initialisation asks."""
+        """The slope below zero of a rectifier, ``None`` for the others: what He's initialisation asks.
+
+        With selu it is 1, which makes He's variance that of LeCun, 1/n_in: the fixed point of selu is derived for it
+        (Klambauer et al., 2017). The other smooth rectifiers (elu, gelu, silu, ...) take Xavier's.
+        """
         if self.primitive is relu:
             return 0.0
+        if self.primitive is selu:
+            return 1.0
         return self.meta.get("alpha", _SLOPE) if self.primitive is leaky_relu else None
 
 
@@ -44,14 +72,15 @@ def activation(name: str | Callable[..., Any]) -> Activation:
     .. math:: a = f(z)
 
     Args:
-        name: ``'sigmoid'``, ``'softmax'``, ``'tanh'``, ``'linear'``, ``'relu'``, ``'leaky_relu'`` (slope 0.01 below
-            zero) or, with another slope, ``'leaky_relu(0.2)'``; or ``tinygrad_nn.relu``, ``np.tanh`` and the like.
+        name: a key of `PRIMITIVES`, with its numbers in brackets where it has some: ``'relu'``, ``'leaky_relu(0.2)'``,
+            ``'elu(0.5)'``, ``'gelu(tanh)'``, ``'hard_tanh(-2, 2)'``; or ``tinygrad_nn.relu``, ``np.tanh`` and the
+            like.
 
     Returns:
         The activation, a function of arrays and Tensors.
 
     Raises:
-        ValueError: there is no such activation.
+        ValueError: there is no such activation, or its numbers are out of range.
         TypeError: neither a name nor a function with one.
 
     Example:
@@ -68,19 +97,43 @@ def activation(name: str | Callable[..., Any]) -> Activation:
     if key in PRIMITIVES:
         return Activation(key, PRIMITIVES[key], {})
     head, bracket, inside = key.partition("(")
-    if head == "leaky_relu" and bracket and inside.endswith(")"):
-        try:
-            alpha = float(inside[:-1].removeprefix("alpha="))
-        except ValueError:
-            alpha = float("nan")
-        if abs(alpha) < float("inf"):
-            return Activation(f"leaky_relu({alpha:g})" if float(f"{alpha:g}") == alpha else f"leaky_relu({alpha!r})",
-                              leaky_relu, {"alpha": alpha})
+    if head in OPTIONS and bracket and inside.endswith(")"):
+        meta = _options(head, inside[:-1].split(","))
+        if meta is not None:
+            PRIMITIVES[head](0.0, **meta)  # raises if a number is out of range
+            return Activation(f"{head}({','.join(map(_text, meta.values()))})", PRIMITIVES[head], meta)
     from difflib import get_close_matches
 
-    near = get_close_matches(key, PRIMITIVES, n=1, cutoff=0.6)
+    near = get_close_matches(head, PRIMITIVES, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    if head in ("prelu", "glu", "log_softmax"):
+        hint = f" {head} is a function to call on the result of a linear layer: tinygrad_nn.{head}."
     raise ValueError(
-        f"unknown activation {text!r}; known are {', '.join(PRIMITIVES)}, and leaky_relu with its slope, as in "
-        f"'leaky_relu(0.2)'.{hint}"
+        f"unknown activation {text!r}; known are {', '.join(PRIMITIVES)}, and with their numbers {_EXAMPLES}.{hint}"
     )
+
+
+def _options(name: str, parts: list[str]) -> dict[str, Any] | None:
+    """Read what stands in the brackets of a name, all of it or nothing; ``None`` if it cannot be read."""
+    if len(parts) != len(OPTIONS[name]):
+        return None
+    meta: dict[str, Any] = {}
+    for option, part in zip(OPTIONS[name], parts, strict=True):
+        value = part.removeprefix(f"{option}=")
+        if option == "approximate":
+            meta[option] = value
+            continue
+        try:
+            meta[option] = float(value)
+        except ValueError:
+            return None
+        if not abs(meta[option]) < float("inf"):
+            return None
+    return meta
+
+
+def _text(value: float | str) -> str:
+    """Write a number as short as it can be read again."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

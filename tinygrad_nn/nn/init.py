@@ -1,7 +1,14 @@
-"""Initial weights: He's scale for rectifiers, Xavier's for the others, normal or uniform."""
+"""Initial weights: what a `Layer` draws, and a function for each usual scheme.
+
+Each scheme is called as ``scheme(shape, rng, dtype, ...)``. A shape is that of a weight as the layers here have it,
+``(n_out, n_in)`` or ``(c_out, c_in / groups, *kernel)``; its fans are the numbers of connections into and out of one
+unit, n_in and n_out times the size of the kernel. A draw is made in float64 and is the same for each dtype.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,3 +52,255 @@ def initial_weights(
         limit = (3 * variance) ** 0.5
         W = generator.uniform(-limit, limit, (n_out, n_in))
     return W.astype(dtype, copy=False)
+
+
+Array = np.ndarray[Any, Any]
+Shape = Sequence[int]
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """Return the fans of a weight, in and out.
+
+    Example:
+        >>> fans((40, 4)), fans((32, 16, 3, 3))
+        ((4, 40), (144, 288))
+    """
+    if len(shape) < 2:
+        raise ValueError(
+            f"a weight of shape {tuple(shape)} has no fans; they need (n_out, n_in) or (c_out, c_in, *kernel). "
+            "For a bias use zeros, or fan_in_uniform with the fan of its weight."
+        )
+    field = prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0.0, std: float = 1.0) -> Array:
+    """Return draws of a normal distribution.
+
+    Example:
+        >>> normal((2, 3), rng=0, std=0.01).shape
+        (2, 3)
+    """
+    return np.random.default_rng(rng).normal(mean, std, tuple(shape)).astype(dtype, copy=False)
+
+
+def uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, low: float = 0.0, high: float = 1.0) -> Array:
+    """Return draws of a uniform distribution over [low, high).
+
+    Example:
+        >>> bool(abs(uniform((2, 3), rng=0, low=-0.1, high=0.1)).max() <= 0.1)
+        True
+    """
+    return np.random.default_rng(rng).uniform(low, high, tuple(shape)).astype(dtype, copy=False)
+
+
+def _of_variance(distribution: str, variance: float, shape: Shape, rng: Rng, dtype: Any) -> Array:
+    """Return draws of mean 0 and a variance."""
+    if distribution == "n":
+        return normal(shape, rng, dtype, std=variance**0.5)
+    limit = (3 * variance) ** 0.5
+    return uniform(shape, rng, dtype, low=-limit, high=limit)
+
+
+def he_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float = 0.0) -> Array:
+    r"""Return normal draws for a rectifier with a slope below zero: 0 of relu, 0.01 of leaky_relu.
+
+    .. math:: \sigma^2 = \frac{2}{(1 + \alpha^2) \, fan_{in}}
+
+    Source: He et al. (2015), Delving Deep into Rectifiers, equation 15; PyTorch, ``kaiming_normal_``.
+
+    Example:
+        >>> round(float(he_normal((1000, 50), rng=0).std()), 3)
+        0.2
+    """
+    return _of_variance("n", _he(shape, slope), shape, rng, dtype)
+
+
+def he_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, slope: float = 0.0) -> Array:
+    """Return uniform draws of the variance of `he_normal`.
+
+    Source: He et al. (2015), Delving Deep into Rectifiers, equation 15; PyTorch, ``kaiming_uniform_``.
+
+    Example:
+        >>> bool(abs(he_uniform((40, 6), rng=0)).max() <= 1.0)
+        True
+    """
+    return _of_variance("u", _he(shape, slope), shape, rng, dtype)
+
+
+def _he(shape: Shape, slope: float) -> float:
+    return 2 / ((1 + slope**2) * max(fans(shape)[0], 1))
+
+
+def xavier_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
+    r"""Return normal draws that keep the variance of signals both forward and backward, as a compromise.
+
+    .. math:: \sigma^2 = \frac{2 \, gain^2}{fan_{in} + fan_{out}}
+
+    Source: Glorot & Bengio (2010), equation 12; PyTorch, ``xavier_normal_``.
+
+    Example:
+        >>> round(float(xavier_normal((1000, 1000), rng=0).std() ** 2), 5)
+        0.001
+    """
+    return _of_variance("n", _xavier(shape, gain), shape, rng, dtype)
+
+
+def xavier_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
+    """Return uniform draws of the variance of `xavier_normal`.
+
+    Source: Glorot & Bengio (2010), equation 16; PyTorch, ``xavier_uniform_``.
+
+    Example:
+        >>> bool(abs(xavier_uniform((2, 4), rng=0)).max() <= 1.0)
+        True
+    """
+    return _of_variance("u", _xavier(shape, gain), shape, rng, dtype)
+
+
+def _xavier(shape: Shape, gain: float) -> float:
+    return 2 * gain**2 / max(sum(fans(shape)), 1)
+
+
+def lecun_normal(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    r"""Return normal draws that keep the variance of signals forward; what selu wants.
+
+    .. math:: \sigma^2 = \frac{1}{fan_{in}}
+
+    Source: LeCun, Bottou, Orr & Müller (1998), Efficient BackProp, equation 16.
+
+    Example:
+        >>> round(float(lecun_normal((1000, 100), rng=0).std()), 2)
+        0.1
+    """
+    return _of_variance("n", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
+
+
+def lecun_uniform(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    """Return uniform draws of the variance of `lecun_normal`.
+
+    Source: LeCun, Bottou, Orr & Müller (1998), Efficient BackProp, equation 16.
+
+    Example:
+        >>> bool(abs(lecun_uniform((2, 3), rng=0)).max() <= 1.0)
+        True
+    """
+    return _of_variance("u", 1 / max(fans(shape)[0], 1), shape, rng, dtype)
+
+
+def fan_in_uniform(shape: Shape, rng: Rng = None, dtype: Any = float, *, fan_in: int | None = None) -> Array:
+    r"""Return uniform draws within plus and minus one over the root of the fan: PyTorch's default for its layers.
+
+    .. math:: U\left(-\frac{1}{\sqrt{fan_{in}}}, \frac{1}{\sqrt{fan_{in}}}\right)
+
+    Args:
+        shape: of a weight; or of a bias, if its weight's fan is given.
+        rng, dtype: as for the others.
+        fan_in: by default that of the shape.
+
+    Source: PyTorch, ``torch.nn.Linear.reset_parameters``: ``kaiming_uniform_`` with ``a=sqrt(5)``.
+
+    Example:
+        >>> bool(abs(fan_in_uniform((40,), rng=0, fan_in=4)).max() <= 0.5)
+        True
+    """
+    limit = max(fans(shape)[0] if fan_in is None else fan_in, 1) ** -0.5
+    return uniform(shape, rng, dtype, low=-limit, high=limit)
+
+
+def truncated_normal(
+    shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
+    b: float = 2.0,
+) -> Array:  # fmt: skip
+    r"""Return draws of a normal distribution of which only what lies between a and b is left.
+
+    .. math:: p(x) \propto e^{-(x - \mu)^2 / 2 \sigma^2}, \qquad a \le x \le b
+
+    A uniform draw is kept with the probability of its height relative to the highest, and drawn again otherwise.
+
+    Args:
+        shape, rng, dtype: as for the others.
+        mean, std: of the whole distribution; what is left has a smaller deviation (0.88 of std for two of them).
+        a, b: the bounds, as numbers and not in units of std; they may be infinite.
+
+    Raises:
+        ValueError: std is not positive, or a is not below b.
+
+    Source: Robert (1995), Simulation of Truncated Normal Variables, section 2; PyTorch, ``trunc_normal_``.
+
+    Example:
+        >>> w = truncated_normal((1000,), rng=0, std=0.02, a=-0.04, b=0.04)
+        >>> bool(abs(w).max() <= 0.04), round(float(w.std()), 3)
+        (True, 0.018)
+    """
+    if not 0 < std < inf or not a < b:
+        raise ValueError(f"truncated_normal: std={std}, a={a}, b={b}; std must be positive and a below b.")
+    low, high = (a - mean) / std, (b - mean) / std
+    top = min(max(low, 0.0), high)  # where the density is highest
+    reach = min(9.0, 40 / max(abs(top), 1e-9))  # beyond it lies less than 1e-17 of what there is
+    low, high = max(low, top - reach), min(high, top + reach)
+    generator, out = np.random.default_rng(rng), np.empty(prod(shape))
+    left = np.arange(out.size)
+    while left.size:
+        u = generator.uniform(low, high, left.size)
+        kept = generator.random(left.size) < np.exp((top - u) * (top + u) / 2)
+        out[left[kept]] = u[kept]
+        left = left[~kept]
+    return np.clip(mean + std * out, a, b).reshape(tuple(shape)).astype(dtype, copy=False)
+
+
+def orthogonal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
+    r"""Return a random orthogonal matrix, times a gain; of a weight with more axes all but the first count as one.
+
+    .. math:: W W^T = gain^2 \, I \quad \text{or} \quad W^T W = gain^2 \, I
+
+    Whichever is possible: rows are orthogonal where there are not more of them than columns, else columns are.
+
+    Raises:
+        ValueError: the shape has fewer than two axes.
+
+    Source: Saxe, McClelland & Ganguli (2013), Exact Solutions to the Nonlinear Dynamics of Learning, section 3;
+    Mezzadri (2007), How to Generate Random Matrices from the Classical Compact Groups, section 5, for the signs.
+
+    Example:
+        >>> W = orthogonal((2, 5), rng=0)
+        >>> bool(np.allclose(W @ W.T, np.eye(2)))
+        True
+    """
+    if len(shape) < 2:
+        raise ValueError(f"orthogonal needs rows and columns, such as (n_out, n_in); the shape is {tuple(shape)}.")
+    rows, columns = shape[0], prod(shape[1:])
+    drawn = np.random.default_rng(rng).normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q = q * np.where(np.diagonal(r) < 0, -1, 1)  # without it the draws would not be spread evenly
+    return (gain * (q if rows >= columns else q.T)).reshape(tuple(shape)).astype(dtype, copy=False)
+
+
+def constant(shape: Shape, rng: Rng = None, dtype: Any = float, *, value: float = 0.0) -> Array:
+    """Return one value everywhere; `rng` is there so that all schemes are called alike.
+
+    Example:
+        >>> constant((2,), value=0.5).tolist()
+        [0.5, 0.5]
+    """
+    return np.full(tuple(shape), value, dtype)
+
+
+def zeros(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    """Return zeros.
+
+    Example:
+        >>> zeros((2,)).tolist()
+        [0.0, 0.0]
+    """
+    return constant(shape, rng, dtype, value=0.0)
+
+
+def ones(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    """Return ones.
+
+    Example:
+        >>> ones((2,)).tolist()
+        [1.0, 1.0]
+    """
+    return constant(shape, rng, dtype, value=1.0)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..node import thread
 from ..ops.neural import affine as affine
 from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights
+from .module import Module
 
 if TYPE_CHECKING:
     from .init import Rng
 
 
-class Layer:
+class Layer(Module):
     r"""A fully connected layer, as in the Julia project: ``Layer(4, 40, 'relu', distribution='n')``.
 
     .. math:: a = f(x W^T + b)
@@ -95,33 +95,40 @@ class Layer:
         self.optimizer_state = None
         return Tensor(array, name=name)
 
-    def __call__(self, x: Any) -> Tensor:
+    def forward(self, x: Any) -> Tensor:
         """Return the layer's output for an array or Tensor of shape ``(..., n_in)``, recorded under the layer's name.
 
         Raises:
             ValueError: x has another number of columns.
         """
+        result: Tensor = self.act(self.weighted(x))
+        return result  # (..., n_out)
+
+    def weighted(self, x: Any) -> Any:
+        """Return z, what the activation is applied to, ``(..., n_out)``."""
         if isinstance(x, (list, tuple)):
             x = np.asarray(x, self.dtype)  # Python's numbers take the dtype of the weights
         shape = np.shape(x)
         if not shape or shape[-1] != self.n_in:
             raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {shape}.{_hint(shape, self.n_in)}")
-        mode = thread.mode
-        before = mode.scope
-        mode.scope = repr(self) if before is None else f"{before}.{self!r}"
-        try:
-            result: Tensor = self.act(affine(x, self._W, self._b))
-            return result  # (..., n_out)
-        finally:
-            mode.scope = before
+        return affine(x, self._W, self._b)
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return W and b."""
+        return {"W": self._W, "b": self._b}
 
     def plain(self, x: np.ndarray[Any, Any]) -> tuple[Any, Any]:
         """Return z and the output as plain arrays, ``(batch, n_out)`` each, unchecked and unrecorded."""
         z = affine(x, self._W.data, self._b.data)
         return z, self.act(z)
 
-    def __repr__(self) -> str:
-        return f"Layer({self.n_in}, {self.n_out}, {self.act.name})"
+    def about(self) -> str:
+        """Return what stands in the brackets of its ``repr``."""
+        return f"{self.n_in}, {self.n_out}, {self.act.name}"
+
+    def title(self) -> str:
+        """Return the name that operations are recorded under when the layer stands alone."""
+        return repr(self)
 
 
 def _hint(shape: tuple[int, ...], n_in: int) -> str:

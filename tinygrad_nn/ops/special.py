@@ -19,13 +19,15 @@ from .elementwise import _live
 from .neural import sigmoid
 
 Table = Sequence[float]
+BLOCK = 4096  # numbers at a time, so that the many intermediate results stay in the cache
 
 
 def _horner(t: Array, coefficients: Table) -> Array:
     """Return a polynomial, the highest coefficient first."""
     out = coefficients[0]
     for c in coefficients[1:]:
-        out = out * t + c
+        out = out * t
+        out += c
     return out
 
 
@@ -37,9 +39,11 @@ def _in_double(f: Callable[..., Any]) -> Callable[..., Any]:
         x = np.asarray(x)
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{f.__name__.strip('_')} is for real numbers; it got dtype {x.dtype}.")
+        flat, out = x.ravel(), np.empty(x.size, x.dtype if x.dtype.kind == "f" else np.float64)
         with np.errstate(all="ignore"):
-            out = f(x.astype(np.float64).ravel(), **metadata)
-            return out.reshape(x.shape).astype(x.dtype if x.dtype.kind == "f" else np.float64)
+            for i in range(0, x.size, BLOCK):
+                out[i : i + BLOCK] = f(flat[i : i + BLOCK].astype(np.float64), **metadata)
+        return out.reshape(x.shape)
 
     return forward
 
@@ -76,10 +80,13 @@ def _erfc_positive(y: Array) -> Array:
     """Return erfc for y > 0.46875."""
     head = np.trunc(y * 16) / 16  # its square is exact, so that exp(-y²) loses nothing in the exponent
     scale = np.exp(-head * head) * np.exp(-(y - head) * (y + head))
-    middle = _horner(y, _MIDDLE_P) / _horner(y, _MIDDLE_Q)
-    t = 1 / (y * y)
-    tail = (1 / sqrt(pi) - t * _horner(t, _TAIL_P) / _horner(t, _TAIL_Q)) / y
-    return np.where(y > 26.6, 0, scale * np.where(y <= 4, middle, tail))
+    middle = y <= 4
+    m, t = y[middle], y[~middle]
+    out = np.empty_like(y)
+    out[middle] = _horner(m, _MIDDLE_P) / _horner(m, _MIDDLE_Q)
+    s = 1 / (t * t)
+    out[~middle] = (1 / sqrt(pi) - s * _horner(s, _TAIL_P) / _horner(s, _TAIL_Q)) / t
+    return np.where(y > 26.6, 0, scale * out)
 
 
 @_in_double
@@ -109,8 +116,8 @@ def _erfc(x: Array) -> Array:
         >>> float(erfc(10.0))
         2.0884875837625446e-45
     """
-    out = 1 - _erf_small(x)
-    large = np.abs(x) > _SMALL
+    out, large = np.empty_like(x), np.abs(x) > _SMALL
+    out[~large] = 1 - _erf_small(x[~large])
     tail = _erfc_positive(np.abs(x[large]))
     out[large] = np.where(x[large] > 0, tail, 2 - tail)
     return out
@@ -292,14 +299,23 @@ def _logit(x: Array) -> Array:
     return np.where(np.abs(x - 0.5) < 0.2, 2 * np.arctanh(2 * x - 1), np.log(x) - np.log1p(-x))
 
 
-def _softplus(x: Array) -> Array:
-    """Return ln(1 + exp(x)) without overflow: a smooth max(x, 0), whose derivative is the sigmoid.
+def _softplus(x: Array, beta: float = 1.0) -> Array:
+    """Return ln(1 + exp(beta x)) / beta without overflow: a smooth max(x, 0), whose derivative is sigmoid(beta x).
+
+    Args:
+        x: any shape.
+        beta: how sharp the bend is, positive.
+
+    Raises:
+        ValueError: beta is not positive.
 
     Example:
-        >>> float(softplus(0.0)), float(softplus(1000.0))
-        (0.6931471805599453, 1000.0)
+        >>> float(softplus(0.0)), float(softplus(1000.0)), float(softplus(0.0, beta=2.0))
+        (0.6931471805599453, 1000.0, 0.34657359027997264)
     """
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    if beta <= 0:
+        raise ValueError(f"softplus needs a beta above 0; it got beta={beta}. A larger one bends more sharply.")
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta
 
 
 def _log_sigmoid(x: Array) -> Array:
@@ -348,8 +364,8 @@ logit = declare(_logit, r"\ln \frac{x}{1 - x}",
     (lambda g, out, x: g / _live(g, x * (1 - x)),             r"\frac{g}{x (1 - x)}"),
     domain=[(0.1, 0.9)], kinks="at 0 and 1 infinite, and 0 where the cotangent is 0")
 
-softplus = declare(_softplus, r"\ln(1 + e^x)",
-    (lambda g, out, x: g * sigmoid(x),                        r"g \, \sigma(x)"))
+softplus = declare(_softplus, r"\tfrac{1}{\beta} \ln(1 + e^{\beta x})",
+    (lambda g, out, x, beta=1.0: g * sigmoid(beta * x),       r"g \, \sigma(\beta x)"))
 
 log_sigmoid = declare(_log_sigmoid, r"\ln \sigma(x)",
     (lambda g, out, x: g * sigmoid(-x),                       r"g \, \sigma(-x)"))

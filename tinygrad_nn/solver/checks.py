@@ -12,6 +12,7 @@ from ..tensor import Tensor
 from .settings import Solver
 
 Array = np.ndarray[Any, Any]
+ROADS = "graph", "manual"
 _SUM = 1e-5  # float32 probabilities of a thousand classes sum to one within this
 
 
@@ -57,6 +58,24 @@ def check_solver(call: str, solver: Any) -> Solver:
         came = "none was given" if solver is None else f"{solver!r:.60} is of type {type(solver).__name__}"
         raise TypeError(f"{call} needs a Solver; {came}. Write solver=Solver('crossentropy', 'sgd', 0.03).")
     return solver
+
+
+def check_named(call: str, solver: Any) -> Solver:
+    """Return the solver if its loss is one of those with equations written by hand."""
+    if not isinstance(check_solver(call, solver).loss, str):
+        raise ValueError(
+            f"{call}: the loss {solver.loss!r:.60} has no equations written by hand; those with a name have, such as "
+            "Solver('crossentropy'). For others call compare_gradients(your_backward, function=your_loss, ...)."
+        )
+    return solver  # type: ignore[no-any-return]
+
+
+def check_road(call: str, gradients: Any) -> str:
+    """Return the name of the road on which gradients are computed."""
+    key = gradients.strip().lower() if isinstance(gradients, str) else gradients
+    if key not in ROADS:
+        raise ValueError(f"{call}: gradients={gradients!r}; known are {', '.join(map(repr, ROADS))}.")
+    return str(key)
 
 
 def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in") -> Array:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from ..files import StrPath, write_whole
 
 _FIELDS = ("loss", "val_loss", "metrics")
 
@@ -87,6 +90,29 @@ class History:
         import json
 
         return cls.from_dict(json.loads(text))
+
+    def save(self, path: StrPath) -> Path:
+        """Write the history to a JSON file, whole or not at all, and return its path."""
+        return write_whole(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: StrPath) -> History:
+        """Read a history that `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file; ValueError: it holds no history.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> with TemporaryDirectory() as folder:
+            ...     again = History.load(History([0.9, 0.5]).save(Path(folder) / "history.json"))
+            >>> again.loss
+            [0.9, 0.5]
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} holds no history: {error}") from None
 
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}

@@ -1,25 +1,30 @@
-"""fit, the loop around the training step: shuffled minibatches for so many epochs, and a history of it."""
+"""fit, the loop around the training step: minibatches for so many epochs, and a history of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..metrics import r2_score
-from ..nn.layer import Layer
-from .checks import check_inputs, check_model, check_solver, check_targets
+from ..optim import LBFGS, Plateau, PlateauState
+from . import checkpoint as store
+from .checkpoint import Checkpoint, Progress
+from .choice import choose, settle
 from .history import History
 from .settings import Settings, Solver
-from .step import Array, Plan, data_loss, descend, draw_masks
-from .train import check_road, check_validation, generator
+from .source import Batches, Rows
+from .stopping import EarlyStopping, Watch
+from .task import CHUNK, Gradients, Task, clipped
 
 if TYPE_CHECKING:
+    from ..files import StrPath
     from .train import Rng
 
+Array = np.ndarray[Any, Any]
 Show = Callable[["Epoch"], None]
+Metric = Callable[[Any, Any], float]
 
 
 class Epoch(NamedTuple):
@@ -30,35 +35,44 @@ class Epoch(NamedTuple):
     loss: float
     val_loss: float | None
     metrics: dict[str, float]
-    model: Sequence[Layer]
+    model: Any
 
 
 def fit(
-    model: Sequence[Layer],
+    model: Any,
     x: Any,
-    y: Any,
+    y: Any = None,
     x_val: Any = None,
     y_val: Any = None,
     *,
     solver: Solver,
     settings: Settings,
     rng: Rng = None,
+    params: Any = None,
+    metrics: Mapping[str, Metric] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    checkpoint: Checkpoint | StrPath | None = None,
+    resume: bool = False,
+    class_weight: Any = None,
     callbacks: Sequence[Callable[[Epoch], Any]] = (),
     gradients: str = "graph",
     progress: bool = False,
 ) -> History:
-    """Train the network: every epoch goes through all rows once, in a new order, in minibatches.
-
-    Each minibatch is one update as by `TrainNN`, and leaves the same state for the next call.
+    """Train a model: every epoch goes through all rows once, in a new order, in minibatches.
 
     Args:
-        model: a list of layers, whose ``W`` and ``b`` are changed.
-        x, y: ``(rows, n_in)`` and ``(rows, n_out)``, or ``(rows,)`` for a single output.
-        x_val, y_val: validation data, or neither.
-        solver: loss, optimizer, learning rate, regularization; settings: epochs and batch size.
+        model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.
+        x, y: arrays with one row a sample, or nests of them; or x alone, an iterable of batches ``(x, y)``.
+        x_val, y_val: validation data in the same form, or neither.
+        solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
         rng: a Generator or a seed for order and dropout; the same seed gives the same weights, bit for bit.
+        params: of a function: a dict of arrays, nested as you like; those that were trained take their places.
+        metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
+        early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
+        resume: whether to go on from the checkpoint, if there is one.
+        class_weight: ``'balanced'``, or a number for each class, that its rows count in a crossentropy.
         callbacks: each is called with an `Epoch` at its end; one that returns True ends the training.
-        gradients: ``'graph'`` or ``'manual'``; progress: show a bar on the terminal's standard error.
+        gradients: ``'graph'``, or ``'manual'`` for layers; progress: show a bar on the terminal's standard error.
 
     Returns:
         A `History`.
@@ -67,83 +81,154 @@ def fit(
         TypeError, ValueError: model, data and settings do not fit; FloatingPointError: the training diverged.
 
     Example:
+        >>> from tinygrad_nn import Layer
         >>> model, x = [Layer(1, 1, rng=0)], [[-1.0], [0.0], [1.0]]
         >>> history = fit(model, x, [-2.0, 0.0, 2.0], solver=Solver("mse", "sgd", 0.3), settings=Settings(20, 2), rng=0)
         >>> history.loss[-1] < 1e-6
         True
     """
-    layers = check_model("fit", model)
-    check_solver("fit", solver)
     if not isinstance(settings, Settings):
         raise TypeError(f"fit: settings={settings!r:.60}; write settings=Settings(epochs=20, batch_size=16).")
-    road = check_road("fit", gradients)
-    x = check_inputs("fit", layers, x, "x")
-    y = check_targets("fit", layers, y, len(x), solver.loss, ("x", "y"))
-    val = check_validation("fit", layers, x_val, y_val, solver)
-    plan, random, history = Plan(layers, solver, y), generator(rng), History()
-    size, rows = settings.batch_size, len(x)
-    dropout = solver.regularization.dropout > 0
-    with _bar(settings.epochs if progress else 0) as show:
-        for number in range(1, settings.epochs + 1):
-            order = random.permutation(rows)
-            xs, ys = x[order], y[order]
-            with np.errstate(all="ignore"):  # a loss that is not finite is reported by the road
-                for start in range(0, rows, size):
-                    x_batch, y_batch = xs[start : start + size], ys[start : start + size]
-                    masks = draw_masks(plan, len(x_batch), random) if dropout else None
-                    _, dW, db = road(plan, x_batch, y_batch, masks)
-                    descend(plan, dW, db)
-                epoch = _evaluate(plan, number, settings.epochs, (x, y), val)
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        raise TypeError(f"fit: early_stopping={early_stopping!r:.60}; write early_stopping=EarlyStopping(patience=5).")
+    size, random = settings.batch_size, np.random.default_rng(rng)
+    task, data, val = settle(
+        "fit", model, x, y, x_val, y_val, solver, size, params, gradients, class_weight
+    )
+    watch = None if early_stopping is None else Watch(early_stopping)
+    place = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    setup = "" if place is None else store.describe(solver, settings, early_stopping, task)
+    done, history = Progress(schedule=_plateau(solver)), History()
+    if place is not None and store.exists(place.folder):
+        if not resume:
+            raise ValueError(
+                f"fit: {place.folder} holds the checkpoint of a training. Write resume=True to go on with it, or name "
+                "another folder."
+            )
+        done, history = store.load(place.folder, task, setup, random, watch)
+    with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
+        while done.epoch < settings.epochs and not done.ended:
+            with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+                _pass(task, data, settings, solver, done, random)
+                epoch = _evaluate(task, done.epoch + 1, settings, (data, val), metrics, model)
+            done.epoch += 1
             history.add(epoch.loss, epoch.val_loss, epoch.metrics)
+            if isinstance(solver.schedule, Plateau):
+                seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
+                done.schedule = list(solver.schedule.update(PlateauState(*done.schedule), seen))
+            if watch is not None:
+                if watch.better(epoch):
+                    watch.weights = task.arrays()
+                done.ended = "early stopping" if watch.ended else ""
             show(epoch)
             said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
             if True in said:
-                break
+                done.ended = done.ended or "a callback"
+            if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
+                store.save(place.folder, task, setup, done, random, history, watch)
+    if watch is not None and watch.rule.restore and watch.weights is not None:
+        task.restore(watch.weights)
     return history
 
 
-def _evaluate(plan: Plan, number: int, epochs: int, data: tuple[Array, Array], val: Any) -> Epoch:
+def _pass(
+    task: Task, data: Rows | Batches, settings: Settings, solver: Solver, done: Progress, rng: np.random.Generator
+) -> None:
+    """Go through all batches once."""
+    kept: list[tuple[Gradients, int]] = []
+
+    def update() -> None:
+        found = _mean(kept)
+        kept.clear()
+        task.rate = _rate(solver, done)
+        task.update(clipped(solver, found))
+        done.updates += 1
+
+    for x, y, rows in data.batches(rng):
+        if isinstance(solver.rule, LBFGS):
+            task.rate = _rate(solver, done)
+            task.line_search(x, y)
+            done.updates += 1
+            continue
+        kept.append((task.gradients(x, y, rng)[1], rows))
+        if len(kept) == settings.accumulate:
+            update()
+    if kept:
+        update()
+
+
+def _mean(kept: Sequence[tuple[Gradients, int]]) -> Gradients:
+    """Return the mean of gradients, each counted by its rows."""
+    if len(kept) == 1:
+        return kept[0][0]
+    total = sum(rows for _, rows in kept)
+    mean: Gradients = []
+    for parts in zip(*(found for found, _ in kept), strict=True):
+        there = [g * g.dtype.type(rows / total) for g, (_, rows) in zip(parts, kept, strict=True) if g is not None]
+        mean.append(sum(there[1:], there[0]) if there else None)
+    return mean
+
+
+def _rate(solver: Solver, done: Progress) -> Callable[[float], float]:
+    """Return what takes a learning rate that was asked for to that of the next update."""
+    schedule = solver.schedule
+    if schedule is None:
+        return float
+    if isinstance(schedule, Plateau):
+        state: Any = PlateauState(*done.schedule)
+    else:
+        state = done.epoch if solver.schedule_by == "epoch" else done.updates
+    return lambda base: schedule(state, base)
+
+
+def _plateau(solver: Solver) -> Any:
+    return list(solver.schedule.init()) if isinstance(solver.schedule, Plateau) else None
+
+
+def _evaluate(
+    task: Task, number: int, settings: Settings, parts: tuple[Any, Any], metrics: Mapping[str, Metric] | None,
+    model: Any,
+) -> Epoch:  # fmt: skip
     """Return losses and metrics over all the data."""
-    loss, yhat = data_loss(plan, *data)
-    name, metric = _metric(plan.solver.loss)
-    metrics = {name: metric(data[1], yhat)}
-    val_loss = None
-    if val is not None:
-        val_loss, yhat = data_loss(plan, *val)
-        metrics[f"val_{name}"] = metric(val[1], yhat)
-    return Epoch(number, epochs, loss, val_loss, metrics, plan.model)
+    found: dict[str, float] = {}
+    losses: list[float | None] = [None, None]
+    for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
+        if part is None:
+            continue
+        pieces = []
+        for x, y, rows in part.still(CHUNK):
+            loss, prediction = task.evaluate(x, y)
+            pieces.append((loss, rows, y, prediction))
+        total = sum(rows for _, rows, _, _ in pieces)
+        losses[k] = pieces[0][0] if len(pieces) == 1 else sum(loss * rows / total for loss, rows, _, _ in pieces)
+        y, prediction = _joined([piece[2] for piece in pieces]), _joined([piece[3] for piece in pieces])
+        for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
+            found[start + name] = float(metric(y, prediction))
+    return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
 
 
-def _metric(loss: str) -> tuple[str, Callable[[Array, Array], float]]:
-    if loss.endswith("crossentropy"):
-        return "accuracy", accuracy
-    return "r2", r2_score
-
-
-def accuracy(y: Array, yhat: Array) -> float:
-    """Return the share of rows whose class is right; of independent labels, the share of labels that are right.
-
-    The class is the column of the largest entry where the rows of y sum to one; else each entry is rounded at 1/2.
-    """
-    if y.shape[1] > 1 and (abs(y.sum(axis=1) - 1) < 1e-5).all():
-        return float((y.argmax(axis=1) == yhat.argmax(axis=1)).mean())
-    return float(((y >= 0.5) == (yhat >= 0.5)).mean())
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return the rows of several arrays as one; of what is no array the first will do."""
+    if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
+        return parts[0] if len(parts) == 1 else None
+    return np.concatenate(parts)
 
 
 @contextmanager
-def _bar(epochs: int) -> Iterator[Show]:
+def _bar(epochs: int, done: int) -> Iterator[Show]:
     """Show a progress bar over so many epochs, none for 0; yield what is to be called after each."""
     if not epochs:
         yield lambda epoch: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=epochs)
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=epochs, completed=done)
 
         def show(epoch: Epoch) -> None:
             val = "" if epoch.val_loss is None else f"  val_loss {epoch.val_loss:.4f}"

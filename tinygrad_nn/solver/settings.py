@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..nn.losses import LOSSES, PENALTIES
-from ..optim import OPTIMIZERS, Optimizer, optimizer
+from ..optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,22 @@ class Settings:
     Args:
         epochs: how many times to go through all the data, at least 1.
         batch_size: rows a step, at least 1; the last batch of an epoch may be shorter.
+        accumulate: batches whose gradients are averaged, row by row, for one update; the last of an epoch may be fewer.
 
     Raises:
         TypeError, ValueError: one of them is not a whole number of at least 1.
 
     Example:
         >>> Settings(20, 16)
-        Settings(epochs=20, batch_size=16)
+        Settings(epochs=20, batch_size=16, accumulate=1)
     """
 
     epochs: int
     batch_size: int = 1
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             object.__setattr__(self, name, _count(name, getattr(self, name)))
 
 
@@ -84,43 +87,89 @@ class Solver:
     """What is made small, and how: ``Solver(loss, optimizer, learning_rate, regularization)``.
 
     Args:
-        loss: ``'mae'``, ``'mse'``, ``'rmse'``, ``'binarycrossentropy'`` or ``'crossentropy'``, in any letter case.
-        optimizer: ``'sgd'``, ``'momentum'``, ``'nesterov'``, ``'adam'``, ``'rmsprop'``, ``'adagrad'`` or
-            ``'adadelta'``, in any letter case; or one made by `tinygrad_nn.optim`, such as ``optim.adam(beta1=0.8)``.
+        loss: ``'mae'``, ``'mse'``, ``'rmse'``, ``'binarycrossentropy'`` or ``'crossentropy'``, in any letter case; a
+            function of prediction and targets, such as those of `tinygrad_nn.nn.losses`; or ``None`` for a model that
+            is a function and returns its loss itself.
+        optimizer: ``'sgd'``, ``'momentum'``, ``'adam'`` or any other in ``optim.OPTIMIZERS``, in any letter case; or
+            one made by `tinygrad_nn.optim`, such as ``optim.adam(beta1=0.8)``.
         learning_rate: the size η of a step, positive.
         regularization: the penalty and the dropout; by default none.
+        schedule: of the learning rate in `fit`: one of `tinygrad_nn.optim`, such as ``optim.Cosine(100)``.
+        schedule_by: what it counts, ``'epoch'`` or ``'step'`` (an update); a `Plateau` looks at each epoch's loss.
+        groups: other settings for some parameters: a pattern of names such as ``'encoder.*'`` -> a dict with any of
+            ``'learning_rate'``, ``'optimizer'`` and the hyper-parameters of the optimizer; the first that fits counts.
+        clip_norm: gradients whose norm over all parameters is larger are scaled down to it; by default none.
+        clip_value: gradients are cut off at plus and minus this; by default none.
 
     Raises:
-        TypeError, ValueError: an unknown name (the known are listed), or a learning rate that is not positive.
+        TypeError, ValueError: an unknown name (the known are listed), or a number that is not positive.
 
     Example:
         >>> Solver("CrossEntropy", "SGD", 0.03).loss
         'crossentropy'
     """
 
-    loss: str
-    optimizer: str | Optimizer = "sgd"
+    loss: Any = None  # a name, a function, or None
+    optimizer: str | Optimizer | LBFGS = "sgd"
     learning_rate: float = 0.01
     regularization: Regularization = field(default_factory=Regularization)
+    schedule: Callable[[Any, float], float] | None = field(default=None, kw_only=True)
+    schedule_by: str = field(default="epoch", kw_only=True)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
-        if not isinstance(self.optimizer, Optimizer):
-            object.__setattr__(self, "optimizer", _known("Solver", "optimizer", self.optimizer, OPTIMIZERS))
-        rate = _real("Solver", "learning_rate", self.learning_rate)
-        if not 0 < rate < math.inf:
-            raise ValueError(f"Solver: learning_rate={rate}; a step needs a positive finite size, e.g. 0.03.")
-        object.__setattr__(self, "learning_rate", rate)
+        if self.loss is not None and not callable(self.loss):
+            object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
+        if not isinstance(self.optimizer, (Optimizer, LBFGS)):
+            known = {**OPTIMIZERS, "lbfgs": LBFGS}
+            object.__setattr__(self, "optimizer", _known("Solver", "optimizer", self.optimizer, known))
+        for name, example in (("learning_rate", 0.03), ("clip_norm", 1.0), ("clip_value", 0.5)):
+            if name == "learning_rate" or getattr(self, name) is not None:
+                value = _real("Solver", name, getattr(self, name))
+                if not 0 < value < math.inf:
+                    what = "a step" if name == "learning_rate" else "a limit"
+                    raise ValueError(f"Solver: {name}={value}; {what} needs a positive finite size, e.g. {example}.")
+                object.__setattr__(self, name, value)
         if not isinstance(self.regularization, Regularization):
             raise TypeError(
                 f"Solver: regularization={self.regularization!r:.60} is of type {type(self.regularization).__name__}; "
                 "write Regularization('l2', lam=0.001), or leave it out."
             )
+        if self.schedule is not None and not callable(self.schedule):
+            raise TypeError(f"Solver: schedule={self.schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
+        if self.schedule_by not in ("epoch", "step"):
+            raise ValueError(f"Solver: schedule_by={self.schedule_by!r}; known are 'epoch' and 'step'.")
+        for pattern, given in self.groups.items():
+            self.group(pattern, given)
 
     @property
-    def rule(self) -> Optimizer:
-        """The optimizer itself."""
-        return self.optimizer if isinstance(self.optimizer, Optimizer) else optimizer(self.optimizer)
+    def rule(self) -> Any:
+        """The optimizer itself, an `optim.Optimizer` or `optim.LBFGS`."""
+        return _rule(self.optimizer)
+
+    def group(self, pattern: str, given: Mapping[str, Any]) -> tuple[Optimizer, float]:
+        """Return optimizer and learning rate of a group.
+
+        Raises:
+            TypeError, ValueError: it is no dict of settings.
+        """
+        if not isinstance(given, Mapping):
+            example = {"learning_rate": 0.001}
+            raise TypeError(f"Solver: groups[{pattern!r}]={given!r:.60}; it is a dict, e.g. {example}.")
+        hyper = dict(given)
+        rate = _real("Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate))
+        rule = _rule(hyper.pop("optimizer", self.optimizer))
+        if isinstance(rule, LBFGS):
+            raise TypeError("Solver: lbfgs moves all parameters together; leave groups out.")
+        return rule.replace(**hyper), rate
+
+
+def _rule(given: Any) -> Optimizer | LBFGS:
+    if not isinstance(given, str):
+        return given  # type: ignore[no-any-return]
+    return LBFGS() if given == "lbfgs" else optimizer(given)
 
 
 def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:

@@ -137,9 +137,9 @@ def descend(plan: Plan, dW: Sequence[Array], db: Sequence[Array]) -> None:
         if kept is None or kept[0] is not rule:
             kept = _states(layer, rule)
         W, b = layer._W, layer._b
-        step, state_W = update(g_W, kept[1], eta)
+        step, state_W = update(g_W, kept[1], eta, W.data)
         W.data = W.node.out = W.data - step  # type: ignore[union-attr]
-        step, state_b = update(g_b, kept[2], eta)
+        step, state_b = update(g_b, kept[2], eta, b.data)
         b.data = b.node.out = b.data - step  # type: ignore[union-attr]
         layer.optimizer_state = (rule, state_W, state_b)
 

@@ -1,4 +1,4 @@
-"""The Julia project's functions: FeedForward, BackProp, Predict and TrainNN, on a plain list of layers."""
+"""The Julia project's functions: FeedForward, BackProp, Predict and TrainNN, on lists of layers and modules."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import manual
+from ..nn.containers import Sequential
 from ..nn.layer import Layer
-from ..tensor import Tensor
-from .checks import check_inputs, check_model, check_solver, check_targets
+from ..node import no_grad
+from ..tensor import Tensor, raw
+from .checks import check_inputs, check_model, check_road, check_solver, check_targets
+from .choice import as_architecture, by_layers, check_validation, no_equations, plain, settle
 from .settings import Solver
+from .source import check_rows
 from .step import ROADS, Array, Plan, data_loss, descend, draw_masks, manual_gradients, objective, predict
+from .task import ModuleTask, by_chunks, clipped, evaluating
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -22,7 +27,7 @@ class DataCache(NamedTuple):
     """What `FeedForward` leaves for `BackProp`: lists with an entry for each layer.
 
     `a[k]` is the output of layer k after its mask, so the input is not among them: it is `x`. The prediction is
-    ``a[-1]``. `masks[k]` is ``None`` where nothing was dropped.
+    ``a[-1]``. `masks[k]` is ``None`` where nothing was dropped, `z[k]` where part k is no `Layer`.
     """
 
     x: Array
@@ -46,13 +51,14 @@ class Trained(NamedTuple):
     """What one update gives: the loss of the batch before it, the validation loss after it, and the gradients.
 
     `loss` has the penalties in it; `val_loss` has not, and is ``None`` without validation data. `dW` holds arrays
-    ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers.
+    ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. Of an architecture with modules in it
+    both are dicts by the names of the parameters: `db` of those with a single axis, `dW` of the others.
     """
 
     loss: float
     val_loss: float | None
-    dW: list[Array]
-    db: list[Array]
+    dW: Any
+    db: Any
 
 
 def generator(rng: Rng) -> np.random.Generator:
@@ -82,6 +88,8 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
         >>> data_cache.z[0].shape, data_cache.a[-1].shape
         ((2, 40), (2, 3))
     """
+    if not plain(model):
+        return _through(model, data_in, solver, rng)
     layers = check_model("FeedForward", model)
     x = check_inputs("FeedForward", layers, data_in)
     masks: list[Array | None] = [None] * len(layers)
@@ -119,8 +127,11 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         >>> dW[0].shape, db[0].shape
         ((3, 4), (3,))
     """
+    if not plain(model):
+        no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
     layers = check_model("BackProp", model)
-    check_solver("BackProp", solver)
+    if not by_layers(check_solver("BackProp", solver)):
+        no_equations("BackProp", list(layers))
     if not isinstance(data_cache, DataCache):
         raise TypeError(
             f"BackProp: data_cache is of type {type(data_cache).__name__}; pass what FeedForward(model, data_in) "
@@ -137,7 +148,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         return Gradients(*manual_gradients(Plan(layers, solver), W, *data_cache[:3], y, data_cache.masks))
 
 
-def Predict(model: Sequence[Layer], x: Any) -> Array:
+def Predict(model: Any, x: Any) -> Any:
     """Return the network's output for inputs, without dropout.
 
     Args:
@@ -154,6 +165,8 @@ def Predict(model: Sequence[Layer], x: Any) -> Array:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
         (2, 3)
     """
+    if not plain(model):
+        return _predict(model, x)
     layers = check_model("Predict", model)
     return predict(layers, check_inputs("Predict", layers, x, "x"))[1]
 
@@ -180,8 +193,14 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         >>> model[0].W.grad.shape
         (3, 4)
     """
+    if not (plain(model) and by_layers(check_solver("graph_loss", solver))):
+        if masks is not None:
+            raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
+        x, y = np.asarray(x), np.asarray(y)
+        check_rows("graph_loss", x, y, ("x", "y"))
+        return ModuleTask("graph_loss", as_architecture("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
-    x, y = _checked("graph_loss", layers, x, y, check_solver("graph_loss", solver), ("x", "y"))
+    x, y = _checked("graph_loss", layers, x, y, solver, ("x", "y"))
     return objective(Plan(layers, solver, y), x, y, masks)
 
 
@@ -224,25 +243,22 @@ def TrainNN(
         >>> TrainNN(model, [[1.0]], [[2.0]], solver=solver).loss < first.loss
         True
     """
+    if not (plain(model) and by_layers(check_solver("TrainNN", solver))):
+        return _train(model, data_in, data_out, x_val, y_val, solver, gradients, rng)
     layers = check_model("TrainNN", model)
-    check_solver("TrainNN", solver)
-    road = check_road("TrainNN", gradients)
+    road = ROADS[check_road("TrainNN", gradients)]
     x, y = _checked("TrainNN", layers, data_in, data_out, solver)
     val = check_validation("TrainNN", layers, x_val, y_val, solver)
     plan = Plan(layers, solver, y)
     masks = draw_masks(plan, len(x), generator(rng)) if solver.regularization.dropout else None
     with np.errstate(all="ignore"):  # a loss that is not finite is reported by the road
         loss, dW, db = road(plan, x, y, masks)
-        descend(plan, dW, db)
+        if solver.clip_norm is None and solver.clip_value is None:
+            descend(plan, dW, db)
+        else:
+            both = clipped(solver, [*dW, *db])
+            descend(plan, both[: len(dW)], both[len(dW) :])  # type: ignore[arg-type]
         return Trained(loss, None if val is None else data_loss(plan, *val)[0], dW, db)
-
-
-def check_road(call: str, gradients: Any) -> Any:
-    """Return the function that computes the gradients."""
-    key = gradients.strip().lower() if isinstance(gradients, str) else gradients
-    if key not in ROADS:
-        raise ValueError(f"{call}: gradients={gradients!r}; known are {', '.join(map(repr, ROADS))}.")
-    return ROADS[key]
 
 
 def _checked(
@@ -252,11 +268,48 @@ def _checked(
     return x, check_targets(call, layers, y, len(x), solver.loss, names)
 
 
-def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Solver) -> tuple[Array, Array] | None:
-    """Return checked validation data, or ``None`` if there is none."""
-    if x is None and y is None:
-        return None
-    if x is None or y is None:
-        missing = "x_val" if x is None else "y_val"
-        raise ValueError(f"{call}: {missing} is missing; pass both x_val and y_val, or neither.")
-    return _checked(call, layers, x, y, solver, ("x_val", "y_val"))
+def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:
+    """Send a batch through a list with modules in it, or a module, part by part and without a graph."""
+    if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
+        raise ValueError(
+            "FeedForward: Regularization(dropout=...) is for lists of Layer; in an architecture of your own write a "
+            "Dropout where it belongs."
+        )
+    whole = as_architecture("FeedForward", model)
+    if rng is not None:
+        whole.seed(rng)
+    x = a = np.asarray(data_in)
+    z_all: list[Any] = []
+    a_all: list[Any] = []
+    with no_grad():
+        for part in whole if isinstance(whole, Sequential) else [whole]:
+            z = raw(part.weighted(a)) if isinstance(part, Layer) else None
+            a = raw(part.act(z) if isinstance(part, Layer) else part(a))
+            z_all.append(z)
+            a_all.append(a)
+    return DataCache(x, z_all, a_all, [None] * len(a_all))
+
+
+def _predict(model: Any, x: Any) -> Any:
+    whole = as_architecture("Predict", model)
+    dtype = next((p.dtype for p in whole.parameters()), np.dtype(float))
+    array = np.asarray(x)
+    with no_grad(), evaluating(whole):
+        return by_chunks(whole, array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
+
+
+def _train(
+    model: Any, data_in: Any, data_out: Any, x_val: Any, y_val: Any, solver: Solver, gradients: str, rng: Rng
+) -> Trained:
+    """Update an architecture with modules in it once."""
+    task, data, val = settle("TrainNN", model, data_in, data_out, x_val, y_val, solver, len(data_in), None, gradients)
+    random = generator(rng)
+    x, y, _ = next(iter(data.still(len(data_in))))
+    with np.errstate(all="ignore"):
+        with task.training(random):
+            loss, found = task.gradients(x, y, random)
+            task.update(clipped(solver, found))
+        val_loss = None if val is None else task.evaluate(*next(iter(val.still(len(x_val))))[:2])[0]
+    named = {name: g for name, g in zip(task.names, found, strict=True) if g is not None}
+    dW, db = ({name: g for name, g in named.items() if (g.ndim > 1) is wide} for wide in (True, False))
+    return Trained(loss, val_loss, dW, db)

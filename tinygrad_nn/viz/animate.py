@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from itertools import pairwise
@@ -11,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
 from ..graph import GraphView
-from .arrange import Arrangement, arrange, place
+from .arrange import Arrangement, arrange
 from .explore import wide
 from .picture import shorten
-from .story import Moment, Story, brief, shape_text, tell, title
-from .theme import THEMES, Theme
+from .place import AHEAD, Point, fit, ways
+from .story import Moment, Story, below, brief, gradient_letters, tell, title
+from .theme import THEMES
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 MOST_FRAMES = 400  # a GIF is for looking at; longer computations are for `explore`
-SMALLEST = 1.0  # scale at which numbers can be read; a larger graph moves past instead
-CAPTION, RIM, LETTER = 64, 14, 7.4
-Spots = dict[str, tuple[float, float, float, float]]
+SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
+TALLEST, CAPTION, RIM, LETTER = 900, 64, 14, 8.0
+LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
+Spot = tuple[float, float, float, float]  # left, top, width, height
 
 
 def animate(
@@ -76,7 +79,7 @@ def animate(
             f"this computation has {len(story.moments)} steps, a GIF at most {MOST_FRAMES}. Animate an earlier result, "
             "or write the page: explore(result, 'page.html')."
         )
-    frames = _Film(story, width, THEMES[theme]).frames()
+    frames = _Film(story, width, theme).frames()
     buffer = io.BytesIO()
     times = [round(1000 * seconds)] * len(frames)
     times[-1] *= 2
@@ -87,31 +90,29 @@ def animate(
 class _Film:
     """The frames of a story."""
 
-    def __init__(self, story: Story, width: int, theme: Theme) -> None:
+    def __init__(self, story: Story, width: int, theme: str) -> None:
         import matplotlib as mpl
 
-        self.story, self.view, self.theme = story, story.view, theme
+        self.story, self.view = story, story.view
+        self.theme, self.lit = THEMES[theme], LIT[theme]
+        self.letters = gradient_letters(story)
         self.arrangement: Arrangement = arrange(self.view)
-        self.spots: Spots = place(self.arrangement.boxes, self._size)
+        inner = width - 2 * RIM
+        placed = fit(self.arrangement.boxes, self._size, False, frozenset(), (inner, TALLEST), 1.0)
+        self.spots = placed.spots
+        self.ways = ways(self.view.edges, self.arrangement, placed)
         _, _, whole, high = self.spots["b0"]
-        self.scale = min(1.4, max(SMALLEST, (width - 2 * RIM) / whole))
+        self.scale = min(1.4, max(SMALLEST, min(inner / whole, TALLEST / high)))
         self.width = width
-        self.height = round(min(max(high * self.scale, 120), 900)) + CAPTION + 2 * RIM
+        self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
         self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts that Matplotlib brings
         self.gradients: dict[int, Any] = {}
-        self.arity: dict[int, int] = {}
-        for edge in self.view.edges:
-            self.arity[edge.target] = max(self.arity.get(edge.target, 0), edge.slot + 1)
 
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
-        has_gradient = part.number in self.story.walk.gradients
-        words = [1.15 * wide(title(part)), 0.95 * wide(self._under(part))]
-        letters = [*words, len(brief(part.array)), 19.0 * has_gradient]
-        return max(letters) * LETTER + 20, 58.0 + 15 * has_gradient
-
-    def _under(self, part: Any) -> str:
-        return " · ".join([*([shorten(part.operation)] if part.operation else []), shape_text(part)])
+        most = self.letters.get(part.number, -2) + 2  # with its sign
+        letters = [1.15 * wide(title(part)), wide(below(part)), len(brief(part.array)), 1.08 * most]
+        return max(letters) * LETTER + 20, 73.0 if most else 58.0
 
     def frames(self) -> list[Image.Image]:
         reached = {part.number for part in self.view if part.operation is None}
@@ -148,30 +149,46 @@ class _Film:
         for number, box in enumerate(self.arrangement.boxes[1:], 1):
             x, y, w, h = spot(f"b{number}")
             pen.rounded_rectangle((x, y, x + w, y + h), 8, theme.box_fill, theme.box_line)
-            pen.text((x + 8, y + 4), shorten(box.label), theme.muted, self._font(11 * self.scale, True))
+            if -w < x < self.width and 0 <= y < self.height:
+                pen.text((x + 8, y + 4), shorten(box.label), theme.muted, self._font(11 * self.scale, True))
         flowing = {c.edge: c.array for c in moment.contributions}
         labels = []
         for place_, edge in enumerate(self.view.edges):
-            points = self._line(place_, spot)
+            points = [(x * self.scale + left, y * self.scale + top) for x, y in self.ways[place_]]
             if place_ in flowing:
                 pen.line(points, theme.gradient, 4)
-                self._tip(pen, points[0], points[min(6, len(points) - 1)], theme.gradient)
-                away = next((p for p in points if p[0] - points[0][0] >= 54 * self.scale), points[len(points) // 2])
-                labels.append((away, brief(flowing[place_], 11)))
+                self._tip(pen, points, theme.gradient)
+                labels.append((points, _minus(brief(flowing[place_], 11, 2))))
                 continue
             lit = moment.phase == "forward" and edge.target == moment.number
             colour = theme.text if lit else theme.gradient if place_ in carried else theme.edge
             pen.line(points, colour, 3 if lit else 1)
-            self._tip(pen, points[-1], points[-7 if len(points) > 7 else 0], colour)
+            self._tip(pen, points[::-1], colour)
         for part in self.view:
             self._node(pen, part, spot(f"n{part.number}"), moment, part.number in reached)
-        for (x, y), text in labels:
-            font = self._font(11 * self.scale, True)
-            half = font.getlength(text) / 2 + 5
-            pen.rounded_rectangle((x - half, y - 9, x + half, y + 9), 8, theme.background, theme.gradient)
-            pen.text((x, y), text, theme.gradient, font, anchor="mm")
+        taken = [spot(f"n{part.number}") for part in self.view]
+        for points, text in labels:
+            x, y, w, h = self._free(points, text, taken)
+            taken.append((x, y, w, h))
+            pen.rounded_rectangle((x, y, x + w, y + h), 8, theme.background, theme.gradient)
+            pen.text((x + w / 2, y + h / 2), text, theme.gradient, self._font(11 * self.scale, True), anchor="mm")
         self._caption(pen, moment, at)
         return image
+
+    def _free(self, points: list[Point], text: str, taken: list[Spot]) -> Spot:
+        """Return where a label can stand on a line: beside its source, or further on if something stands there."""
+        w, h = self._font(11 * self.scale, True).getlength(text) + 10, 18 * self.scale
+        length = sum(math.dist(a, b) for a, b in pairwise(points))
+        places = [AHEAD / 2, AHEAD / 2 + 22, AHEAD / 2 - 22, *range(100, max(100, int(length / self.scale / 2)), 20)]
+        for away in places:
+            x, y = _along(points, min(away * self.scale, length / 2))
+            spot = (x - w / 2, y - h / 2, w, h)
+            if spot[0] >= RIM and spot[0] + w <= self.width - RIM and not any(_touch(spot, other) for other in taken):
+                return spot
+        x, y = _along(points, min(AHEAD / 2 * self.scale, length / 2))
+        while any(_touch((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
+            y += 20 * self.scale  # two edges of one bundle, as for x * x: below the other
+        return x - w / 2, y - h / 2, w, h
 
     def _camera(self, moment: Moment) -> tuple[float, float]:
         """Return where the corner of the graph stands: in the middle, or so that the operation of the step is."""
@@ -183,47 +200,35 @@ class _Film:
         top = (room_h - h) / 2 if h <= room_h else min(0, max(room_h - h, room_h / 2 - y - b / 2))
         return left + RIM, top + RIM
 
-    def _line(self, place_: int, spot: Any) -> list[tuple[float, float]]:
-        edge = self.view.edges[place_]
-        x, y, w, h = spot(f"n{edge.source}")
-        u, v, _, b = spot(f"n{edge.target}")
-        corners = [(x + w, y + h / 2)]
-        for key in self.arrangement.routes.get(place_, ()):
-            p, q, r, s = spot(key)
-            corners += [(p, q + s / 2), (p + r, q + s / 2)]
-        corners.append((u, v + b * (edge.slot + 1) / (self.arity[edge.target] + 1)))
-        points = [corners[0]]
-        for (p, q), (r, s) in pairwise(corners):
-            bend = max(24 * self.scale, abs(r - p) / 2)
-            for i in range(1, 25):
-                t = i / 24
-                a, b3, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-                points.append((a * p + b3 * (p + bend) + c * (r - bend) + d * r, (a + b3) * q + (c + d) * s))
-        return points
-
-    def _tip(self, pen: ImageDraw.ImageDraw, at: tuple[float, float], tail: tuple[float, float], colour: str) -> None:
-        x, y = at[0] - tail[0], at[1] - tail[1]
-        size = max((x * x + y * y) ** 0.5, 1e-9)
-        x, y = 8 * x / size, 8 * y / size
-        pen.polygon([at, (at[0] - x - y / 2, at[1] - y + x / 2), (at[0] - x + y / 2, at[1] - y - x / 2)], colour)
+    def _tip(self, pen: ImageDraw.ImageDraw, line: list[Point], colour: str) -> None:
+        """Draw the tip of an arrow where a line begins."""
+        (x, y), (u, v) = line[0], _along(line, 8.0)
+        size = max(math.dist((x, y), (u, v)), 1e-9)
+        a, b = 8 * (x - u) / size, 8 * (y - v) / size
+        pen.polygon([(x, y), (x - a - b / 2, y - b + a / 2), (x - a + b / 2, y - b - a / 2)], colour)
 
     def _node(self, pen: ImageDraw.ImageDraw, part: Any, spot: Any, moment: Moment, reached: bool) -> None:
         theme, scale = self.theme, self.scale
         x, y, w, h = spot
+        if not _touch(spot, (0, 0, self.width, self.height)):
+            return  # out of the picture
         paint = theme.kinds[part.kind]
         current = part.number == moment.number
         back = moment.phase in ("seed", "backward")
+        lit, soft, ink = self.lit
         line = (theme.gradient if back else theme.text) if current else paint.line
-        fill = paint.fill if reached else theme.background
+        fill = (soft if back else lit) if current else paint.fill if reached else theme.background
         radius = 3 if part.operation is None else 12 * scale
         pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
-        rows = [(title(part), 13, True, theme.text), (self._under(part), 10, False, theme.muted)]
-        rows.append((brief(part.array) if reached else "", 10, False, theme.text))
+        text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
+        rows = [(title(part), 14, True, text), (below(part), 12, False, muted)]
+        rows.append((brief(part.array) if reached else "", 12, False, text))
         if part.number in self.gradients:
-            rows.append(("∂ " + brief(self.gradients[part.number]), 10, True, theme.gradient))
+            rows.append(("∂ " + brief(self.gradients[part.number]), 12, True, theme.gradient))
         for i, (text, size, bold, colour) in enumerate(rows):
             middle = (x + w / 2, y + (14 + 15 * i) * scale)
-            pen.text(middle, text, colour, self._font(size * scale, bold), anchor="mm")
+            if text:
+                pen.text(middle, _minus(text), colour, self._font(size * scale, bold), anchor="mm")
 
     def _caption(self, pen: ImageDraw.ImageDraw, moment: Moment, at: int) -> None:
         font, top = self._font(13), self.height - CAPTION
@@ -231,7 +236,7 @@ class _Film:
         done = self.width * at / max(1, len(self.story.moments) - 1)
         pen.rectangle((0, top, done, top + 3), self.theme.gradient if moment.phase == "backward" else self.theme.edge)
         lines = [""]
-        for word in moment.text.split(" "):
+        for word in _minus(moment.text).split(" "):
             longer = f"{lines[-1]} {word}".strip()
             if font.getlength(longer) > self.width - 2 * RIM and lines[-1]:
                 lines.append(word)
@@ -241,3 +246,21 @@ class _Film:
             lines[1] += " …"
         for i, line in enumerate(lines[:2]):
             pen.text((RIM, top + 14 + 21 * i), line, self.theme.text, font)
+
+
+def _along(points: list[Point], far: float) -> Point:
+    """Return the point of a line that is so far from its start."""
+    for a, b in pairwise(points):
+        step = math.dist(a, b)
+        if 0 < step >= far:
+            return a[0] + far / step * (b[0] - a[0]), a[1] + far / step * (b[1] - a[1])
+        far -= step
+    return points[-1]
+
+
+def _touch(a: Spot, b: Spot) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")

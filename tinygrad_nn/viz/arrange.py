@@ -1,20 +1,17 @@
-"""Where the parts of a graph stand: scopes as boxes within boxes, in each box layers from its inputs to its results.
+"""In which order the parts of a graph stand: scopes as boxes within boxes, in each box layers from its inputs on.
 
 Which layer a part is in, and at which place, never depends on sizes. So a reader can fold a box and everything else
-keeps its order: `place` turns orders into positions, here and (word for word) in the page's script.
+keeps its order: `place` turns orders into positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..graph import GraphView
 
-AHEAD, ASIDE, PAD, HEAD = 124.0, 16.0, 14.0, 24.0  # gaps between and within layers, rim of a box, height of its name
 SWEEPS = 4
-Size = tuple[float, float]
-Spots = dict[str, tuple[float, float, float, float]]  # left, top, width, height
 
 
 @dataclass(slots=True)
@@ -60,16 +57,31 @@ def arrange(view: GraphView) -> Arrangement:
     for place, edge in enumerate(view.edges):
         box, source, target = _meet(boxes, home, edge.source, edge.target)
         inner[box].append((source, target, place))
-        inside = _chain(boxes, home[edge.target])
-        for number in inside[inside.index(box) + 1 :]:  # from its rim to where it ends, past what stands before that
-            deeper = inside.index(number) + 1
-            end = f"b{inside[deeper]}" if deeper < len(inside) else f"n{edge.target}"
-            inner[number].append(("", end, place))
-    routes: dict[int, list[str]] = {}
+        for number, child in _within(boxes, box, home[edge.source], edge.source):  # past what stands after it
+            inner[number].append((child, "", place))
+        for number, child in _within(boxes, box, home[edge.target], edge.target):  # past what stands before it
+            inner[number].append(("", child, place))
+    parts: list[dict[int, list[str]]] = []
     lanes = [0]
-    for scope, parts, links in zip(boxes, children, inner, strict=True):
-        _layers(view, scope, parts, links, routes, lanes)
+    for scope, inside, links in zip(boxes, children, inner, strict=True):
+        parts.append(_layers(view, scope, inside, links, lanes))
+    routes: dict[int, list[str]] = {}
+    for place, edge in enumerate(view.edges):
+        box, _, _ = _meet(boxes, home, edge.source, edge.target)
+        out = [number for number, _ in reversed(_within(boxes, box, home[edge.source], edge.source))]
+        into = [number for number, _ in _within(boxes, box, home[edge.target], edge.target)]
+        route = [lane for number in (*out, box, *into) for lane in parts[number].get(place, ())]
+        if route:
+            routes[place] = route
     return Arrangement(boxes, home, routes)
+
+
+def _within(boxes: list[Box], outer: int, home: int, number: int) -> list[tuple[int, str]]:
+    """Return the boxes inside another and around a node, the outermost first, each with its child that leads there."""
+    around = _chain(boxes, home)
+    steps = [*(f"b{box}" for box in around), f"n{number}"]
+    first = around.index(outer) + 1
+    return list(zip(around[first:], steps[first + 1 :], strict=True))
 
 
 def _boxes(view: GraphView) -> tuple[list[Box], list[int]]:
@@ -145,35 +157,35 @@ def _meet(boxes: list[Box], home: list[int], source: int, target: int) -> tuple[
 
 
 def _layers(
-    view: GraphView, box: Box, parts: list[str], edges: list[tuple[str, str, int]], routes: dict[int, list[str]],
-    lanes: list[int],
-) -> None:  # fmt: skip
-    """Fill in the layers and links of a box, and the routes of its edges."""
+    view: GraphView, box: Box, parts: list[str], edges: list[tuple[str, str, int]], lanes: list[int]
+) -> dict[int, list[str]]:
+    """Fill in the layers and links of a box, and return the lanes of its edges; one without an end is outside there."""
     layer = dict.fromkeys(parts, 0)
     after: dict[str, list[str]] = {part: [] for part in parts}
     before: dict[str, int] = dict.fromkeys(parts, 0)
     for source, target, _ in edges:
-        if not source:
-            continue
-        after[source].append(target)
-        before[target] += 1
+        if source and target:
+            after[source].append(target)
+            before[target] += 1
     for part in parts:  # data, then operations and boxes by age: whatever a part goes into comes later in this list
         for target in after[part]:
             layer[target] = max(layer[target], layer[part] + 1)
     for part in parts:
         if not before[part] and after[part]:
             layer[part] = min(layer[target] for target in after[part]) - 1
-    layer[""] = -1  # outside, before the first layer
     rows: list[list[str]] = [[] for _ in range(max(layer.values(), default=-1) + 1)]
     for part in parts:
         rows[layer[part]].append(part)
     links: dict[tuple[str, str], float] = {}
     passing: dict[tuple[int, int], str] = {}  # a value that goes several ways takes one lane through each layer
+    routes: dict[int, list[str]] = {}
     room = 3 * len(parts) + 200
-    for source, target, place in sorted(edges, key=lambda e: (layer[e[1]] - layer[e[0]], e[2])):
+    spans = [(layer.get(source, -1), layer.get(target, len(rows)), place, source, target)
+             for source, target, place in edges]  # fmt: skip
+    for first, end, place, source, target in sorted(spans, key=lambda e: (e[1] - e[0], e[2])):
         edge, last, route = view.edges[place], source, []
-        if layer[target] - layer[source] - 1 <= room:
-            for level in range(layer[source] + 1, layer[target]):
+        if end - first - 1 <= room:
+            for level in range(first + 1, end):
                 if (edge.source, level) not in passing:
                     passing[edge.source, level] = f"l{lanes[0]}"
                     rows[level].append(passing[edge.source, level])
@@ -183,12 +195,12 @@ def _layers(
                 if last:
                     links.setdefault((last, route[-1]), 0.0)
                 last = route[-1]
-            if last:
+            if last and target:
                 links.setdefault((last, target), 0.1 * edge.slot)
-        if route:
-            routes.setdefault(place, []).extend(route)  # boxes come after those they stand in
+        routes[place] = route
     box.links = list(links)
     box.layers = _untangle([row for row in rows if row], links)
+    return routes
 
 
 def _untangle(rows: list[list[str]], links: Mapping[tuple[str, str], float]) -> list[list[str]]:
@@ -206,83 +218,3 @@ def _untangle(rows: list[list[str]], links: Mapping[tuple[str, str], float]) -> 
             rows[i] = sorted(rows[i], key=wish.__getitem__)
             at.update({part: float(place) for place, part in enumerate(rows[i])})
     return rows
-
-
-
-
-def place(
-    boxes: list[Box], sizes: Callable[[str], Size], down: bool = False, folded: frozenset[int] = frozenset()
-) -> Spots:
-    """Return left, top, width and height of everything that is shown, from the sizes of nodes and folded boxes.
-
-    Args:
-        boxes: of an `Arrangement`.
-        sizes: width and height of a node or a folded box by its key.
-        down: from top to bottom instead of from left to right.
-        folded: boxes whose inside is not shown.
-    """
-    inside: dict[int, tuple[Size, Spots]] = {}
-
-    def size(key: str) -> Size:
-        if key[0] == "l":
-            return (0.0, 6.0) if not down else (6.0, 0.0)
-        number = int(key[1:])
-        return inside[number][0] if key[0] == "b" and number not in folded else sizes(key)
-
-    for number in reversed(range(len(boxes))):  # a box is younger than the one it stands in
-        if number not in folded:
-            known = {key: size(key) for row in boxes[number].layers for key in row}
-            inside[number] = _inside(boxes[number], known, down)
-    spots: Spots = {"b0": (0.0, 0.0, *inside[0][0])}
-    stack = [0]
-    while stack:
-        number = stack.pop()
-        x0, y0, _, _ = spots[f"b{number}"]
-        for key, (x, y, w, h) in inside[number][1].items():
-            spots[key] = (x0 + x, y0 + y, w, h)
-            if key[0] == "b" and int(key[1:]) not in folded:
-                stack.append(int(key[1:]))
-    return spots
-
-
-def _inside(box: Box, sizes: Mapping[str, Size], down: bool) -> tuple[Size, Spots]:
-    """Return the size of an open box and the spots in it, seen from its corner."""
-    ahead, aside = (1, 0) if down else (0, 1)
-    left: dict[str, list[str]] = {}
-    right: dict[str, list[str]] = {}
-    for source, target in box.links:
-        right.setdefault(source, []).append(target)
-        left.setdefault(target, []).append(source)
-    middle: dict[str, float] = {}
-    for row in box.layers:
-        at = -(sum(sizes[key][aside] for key in row) + ASIDE * (len(row) - 1)) / 2
-        for key in row:
-            middle[key] = at + sizes[key][aside] / 2
-            at += sizes[key][aside] + ASIDE
-    for sweep in range(SWEEPS):
-        sides = left if sweep % 2 == 0 else right
-        for row in box.layers if sweep % 2 == 0 else reversed(box.layers):
-            near = [sides.get(key, [key]) for key in row]
-            wish = [sum(middle[key] for key in keys) / len(keys) for keys in near]
-            end, got = float("-inf"), []
-            for key, want in zip(row, wish, strict=True):
-                got.append(max(want, end + sizes[key][aside] / 2))
-                end = got[-1] + sizes[key][aside] / 2 + ASIDE
-            shift = sum(want - have for want, have in zip(wish, got, strict=True)) / len(row)
-            middle.update({key: have + shift for key, have in zip(row, got, strict=True)})
-    low = min((middle[key] - sizes[key][aside] / 2 for key in middle), default=0.0)
-    high = max((middle[key] + sizes[key][aside] / 2 for key in middle), default=0.0)
-    pad, head = (PAD, HEAD if box.parent >= 0 else PAD)
-    first = head if down else pad
-    along, spots = first, {}
-    for row in box.layers:
-        width = max(sizes[key][ahead] for key in row)
-        for key in row:
-            a = along if key[0] == "l" else along + (width - sizes[key][ahead]) / 2
-            c = middle[key] - sizes[key][aside] / 2 - low + (pad if down else head)
-            w, h = sizes[key] if key[0] != "l" else ((sizes[key][0], width) if down else (width, sizes[key][1]))
-            spots[key] = (c, a, w, h) if down else (a, c, w, h)
-        along += width + AHEAD
-    total = (along - AHEAD if box.layers else first) + pad
-    across = high - low + pad + (pad if down else head)
-    return ((max(across, 90.0), total) if down else (total, max(across, 40.0))), spots

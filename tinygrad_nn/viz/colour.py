@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..graph import GraphNode, GraphView, Summary, short_number
+from .repeats import called
 
 # Blue to orange for two directions, light to dark brown for one: both can be told apart by the colour-blind.
 DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
 RISING = ("#fffbe8", "#fee9a8", "#fec44f", "#f5922a", "#c9560c", "#7a2804")
-NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#454b54", "#8c2d6b"
+NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ BIRTH = (
     (NEUTRAL, "finite"),
     ("#fdc58f", "gradient: carried on"),
     ("#b04a00", "gradient: NaN or infinity born here"),
-    ("#eccbe0", "value: carried on"),
+    ("#dfa6cb", "value: carried on"),
     (BROKEN, "value: NaN or infinity born here"),
 )
 COLOURS = (*SCALES, "nan")
@@ -207,11 +208,13 @@ def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
 
 
 def _keys(node: GraphNode, homes: Sequence[str]) -> list[Any]:
-    """Return what a person may call a node: its number, its scope and name, its name."""
+    """Return what a person may call a node: its number, its name with or without its scope, its own name."""
     keys: list[Any] = [node.number]
-    if node.name:
-        home = homes[node.number] if homes else ""
-        keys += [f"{home} {node.name}", node.name] if home else [node.name]
+    home = called(homes[node.number]) if homes else ""
+    own = (node.node.notes or {}).get("name") if node.node else None
+    for name in dict.fromkeys((node.name, own)):
+        if name:
+            keys += [f"{home} {name}", name] if home else [name]
     return keys
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import replace
+from functools import cache
 from html import escape
 
 from .colour import Legend
 from .picture import Arrow, Item, Picture, rows, shorten, visible
-from .theme import Theme
+from .theme import THEMES, Theme
 
 FONT = "Helvetica"  # a font whose widths every Graphviz knows, so that text fits its box
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">'
@@ -32,7 +33,9 @@ def to_dot(picture: Picture) -> str:
     if title:
         out.append(f"  label=<{title}>; labelloc=t; labeljust=l")
     out += _boxes(picture, theme)
-    out += [_arrow(number, arrow, style.direction) for number, arrow in enumerate(picture.arrows)]
+    lengths = _lengths(picture)
+    out += [_arrow(n, arrow, length, style.direction)
+            for n, (arrow, length) in enumerate(zip(picture.arrows, lengths, strict=True))]  # fmt: skip
     return "\n".join([*out, "}", ""])
 
 
@@ -92,7 +95,7 @@ def _boxes(picture: Picture, theme: Theme) -> list[str]:
             fill = theme.box_fill if depth % 2 == 0 else theme.background
             label = _font(_text(name), 11, theme.muted, bold=True)
             out.append(
-                f'{indent}subgraph cluster_{number} {{ id="b{number}"; label=<{label}>; labeljust=l; margin=10; '
+                f'{indent}subgraph cluster_{number} {{ id="b{number}"; label=<{label}>; labeljust=r; margin=10; '
                 f'style="rounded,filled"; fillcolor="{fill}"; color="{theme.box_line}"'
             )
     return out
@@ -103,7 +106,8 @@ def _node(item: Item, theme: Theme, picture: Picture) -> str:
     look = "filled" if item.kind in ("leaf", "constant") else "rounded,filled"
     if item.kind == "constant":
         look += ",dashed"
-    label = _label(item, _inked(theme, item), picture.style.direction)
+    inked = _inked(picture.style.theme, item.shade.ink) if item.shade else theme
+    label = _label(item, inked, picture.style.direction)
     fill = item.shade.fill if item.shade else theme.background if picture.legend else paint.fill
     sides = " peripheries=2" if item.kind == "fold" else ""
     return (
@@ -112,11 +116,10 @@ def _node(item: Item, theme: Theme, picture: Picture) -> str:
     )
 
 
-def _inked(theme: Theme, item: Item) -> Theme:
-    """Return the theme with one ink for all text, where a node is coloured by a number."""
-    if item.shade is None:
-        return theme
-    ink = item.shade.ink
+@cache
+def _inked(name: str, ink: str) -> Theme:
+    """Return the theme of that name with one ink for all text, for nodes that are coloured by a number."""
+    theme = THEMES[name]
     kinds = {kind: replace(paint, ink=ink) for kind, paint in theme.kinds.items()}
     return replace(theme, text=ink, muted=ink, gradient=ink, kinds=kinds)
 
@@ -176,10 +179,34 @@ def _row(label: str, columns: tuple[str, ...], theme: Theme) -> str:
     return f'<TR><TD ALIGN="LEFT">{_font(label, 9, colour) if label else ""}</TD>{cells}</TR>'
 
 
-def _arrow(number: int, arrow: Arrow, direction: str) -> str:
+def _lengths(picture: Picture) -> list[int]:
+    """Return over how many ranks each arrow leads at least.
+
+    Into a box past the parameters in it: then the box begins where the one before it ends, and both can stand in one
+    row. Otherwise their ranks overlap and Graphviz stacks the boxes, a staircase for every network.
+    """
+    boxes = {item.key: item.box for item in picture.items}
+    ahead = dict.fromkeys(boxes, 0)  # ranks of its own box that nothing from outside leads to
+    fed: set[str] = set()
+    for arrow in picture.arrows:  # ordered by target, and targets by age
+        if boxes[arrow.source] != boxes[arrow.target] or arrow.source in fed:
+            fed.add(arrow.target)
+    for arrow in picture.arrows:
+        if boxes[arrow.source] == boxes[arrow.target] and arrow.source not in fed:
+            ahead[arrow.target] = max(ahead[arrow.target], ahead[arrow.source] + 1)
+    lengths = []
+    for arrow in picture.arrows:
+        here, there = boxes[arrow.source], boxes[arrow.target]
+        enters = there and here != there and not here.startswith(f"{there}.")
+        lengths.append(1 + ahead[arrow.target] if enters else 1)
+    return lengths
+
+
+def _arrow(number: int, arrow: Arrow, length: int, direction: str) -> str:
     out, into = (":e", "w") if direction == "LR" else ("", "n")
+    far = f" minlen={length}" if length > 1 else ""
     port = into if arrow.slot is None else f"a{arrow.slot}:{into}"
-    return f'  {arrow.source}{out} -> {arrow.target}:{port} [id="e{number}"]'
+    return f'  {arrow.source}{out} -> {arrow.target}:{port} [id="e{number}"{far}]'
 
 
 def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -> str:

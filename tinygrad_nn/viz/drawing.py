@@ -13,8 +13,8 @@ from ..files import write_whole
 from ..graph import GraphView
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
-from .naming import parameters, rename
-from .paper import to_page
+from .naming import inputs_of, parameters, rename
+from .paper import to_fragment, to_page
 from .picture import Picture, Style, compose, visible
 from .render import render, tidy_svg
 
@@ -23,7 +23,7 @@ SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn graph. A notebook shows it by itself; `save` writes it.
+    """A drawn graph. A notebook shows it by itself, as a table where no program draws; `save` writes it.
 
     Attributes:
         view: the graph that it shows.
@@ -56,10 +56,9 @@ class Drawing:
     @cached_property
     def html(self) -> str:
         """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
-        try:
-            return to_page(self.view, self.picture, self.svg)
-        except RuntimeError as error:
-            return to_page(self.view, self.picture, None, str(error), self.mermaid)
+        if self._missing:
+            return to_page(self.view, self.picture, None, self._missing, self.mermaid)
+        return to_page(self.view, self.picture, self.svg)
 
     @property
     def source(self) -> Any:
@@ -68,8 +67,20 @@ class Drawing:
 
         return graphviz.Source(self.dot)
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def _repr_svg_(self) -> str | None:
+        return None if self._missing else self.svg
+
+    def _repr_html_(self) -> str | None:
+        return to_fragment(self.view, self._missing, self.mermaid) if self._missing else None
+
+    @cached_property
+    def _missing(self) -> str:
+        """Why no picture can be drawn here, empty where one can."""
+        try:
+            self.svg  # noqa: B018
+        except RuntimeError as error:
+            return str(error)
+        return ""
 
     def __repr__(self) -> str:
         return f"<drawing of {len(self.view)} nodes; a notebook shows it, .save('graph.svg') writes it>"
@@ -125,7 +136,8 @@ def draw(
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
         names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
-            whose parameters are called by their attribute paths: ``[0].W`` of a list of layers.
+            whose parameters are called by their attribute paths, ``[0].W`` of a list of layers; what is not in the
+            model then stands outside of its layers.
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
         color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
             ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
@@ -156,9 +168,11 @@ def draw(
         _suffix(path)
     plain = isinstance(names, Mapping)
     view = result if isinstance(result, GraphView) else GraphView(result, names=names if plain else None)
+    inputs: frozenset[int] = frozenset()
     if names is not None and not plain:
-        view = rename(view, parameters(names))
-    drawing = Drawing(view, compose(view, style, measures))
+        known = parameters(names)
+        view, inputs = rename(view, known), inputs_of(view, known)
+    drawing = Drawing(view, compose(view, style, measures, inputs))
     if path is not None:
         drawing.save(path)
     return drawing

@@ -19,10 +19,11 @@ import numpy as np
 from ..files import write_whole
 from ..graph import GraphNode, GraphView, short_number, summarize
 from ..steps import symbols
-from .arrange import AHEAD, ASIDE, HEAD, PAD, SWEEPS, arrange
+from .arrange import SWEEPS, arrange
 from .mathml import Equations
 from .picture import shorten, visible
-from .story import Array, Story, brief, called, count, shape_text, tell, title
+from .place import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
+from .story import Array, Story, below, brief, called, count, gradient_letters, shape_text, tell, title
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
 HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of a heat map; a larger array is averaged in blocks
@@ -93,24 +94,24 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("layout.js", "numbers.js", "graph.js", "page.js")
+SCRIPTS = ("layout.js", "numbers.js", "labels.js", "graph.js", "page.js", "search.js")
 
 
 def data(story: Story) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it."""
     view, walk = story.view, story.walk
     arrangement = arrange(view)
-    arrays, equations = _Arrays(), Equations()
+    arrays, equations, letters = _Arrays(), Equations(), gradient_letters(story)
     nodes = []
     for part in view:
         top = title(part)
-        under = _under(part)
+        under = below(part)
         values = brief(part.array)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        most = 0 if gradient is None else 19 if gradient.size > 1 else 12  # letters of a gradient, however it grows
-        longest = max(1.3 * wide(top), 0.94 * wide(under), len(values) + 1, most)
+        most = 1.08 * (letters[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        longest = max(1.25 * wide(top), 0.94 * wide(under), len(values) + 1, most)
         nodes.append({
             "kind": part.kind,
             "title": top,
@@ -157,8 +158,9 @@ def data(story: Story) -> dict[str, Any]:
         "boxes": boxes,
         "home": arrangement.home,
         "routes": {str(place): route for place, route in arrangement.routes.items()},
-        "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "sweeps": SWEEPS},
-    }
+        "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
+                 "shorter": SHORTER, "tries": TRIES, "givesWay": GIVES_WAY},
+    }  # fmt: skip
 
 
 class _Arrays:
@@ -185,7 +187,7 @@ def show(array: Array) -> dict[str, Any]:
     """
     summary = summarize(array)
     shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
-    entry: dict[str, Any] = {"brief": brief(array), "tiny": brief(array, 11), "shape": shape}
+    entry: dict[str, Any] = {"brief": brief(array), "tiny": brief(array, 11, 2), "shape": shape}
     if array.size == 0:
         return entry | {"rows": [], "summary": "empty"}
     table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
@@ -193,9 +195,14 @@ def show(array: Array) -> dict[str, Any]:
         return entry | {"rows": [[short_number(n) for n in row] for row in table.tolist()]}
     words = [f"{word} {short_number(n)}" for word, n in
              (("min", summary.minimum), ("mean", summary.mean), ("max", summary.maximum)) if n is not None]  # fmt: skip
+    if array.dtype.kind == "c":
+        words.insert(0, "absolute values")
     words += [f"{n} {word}" for word, n in (("NaN", summary.nan), ("infinite", summary.infinite)) if n]
     words += [f"norm {short_number(summary.norm)}"]
-    return entry | {"summary": " · ".join(words), "heat": _heat(table)}
+    heat = _heat(table)
+    if max(heat["block"]) > 1:
+        words.append(f"a cell is the mean of {' × '.join(map(str, heat['block']))}")
+    return entry | {"summary": " · ".join(words), "heat": heat}
 
 
 def _heat(table: Array) -> dict[str, Any]:
@@ -209,8 +216,10 @@ def _heat(table: Array) -> dict[str, Any]:
             padded[: values.shape[1]] = values[0]
             values = padded.reshape(-1, wide)
             finite = np.where(np.isfinite(values), values, 0.0)
+        block = []
         for axis, most in ((0, HEAT_ROWS), (1, HEAT_COLUMNS)):
             size = values.shape[axis]
+            block.append(-(-size // most))
             if size > most:
                 starts = (np.arange(most) * size) // most
                 values, finite = (
@@ -223,6 +232,7 @@ def _heat(table: Array) -> dict[str, Any]:
         "rows": values.shape[0],
         "columns": values.shape[1],
         "largest": short_number(largest),
+        "block": block,
         "bytes": base64.b64encode((scaled + 128).astype(np.uint8).tobytes()).decode(),
     }
 
@@ -230,13 +240,6 @@ def _heat(table: Array) -> dict[str, Any]:
 def wide(text: str) -> float:
     """Return the width of a text in letters; those of the East are twice as wide."""
     return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
-
-
-def _under(part: GraphNode) -> str:
-    """Return the small text below the title of a node."""
-    if part.kind == "constant" and not part.name and part.array.size == 1:
-        return ""
-    return " · ".join(([shorten(part.operation)] if part.operation else []) + [shape_text(part)])
 
 
 def _line(part: GraphNode) -> list[Any] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..tensor import Tensor
-from .plots import BLUE, INK, ORANGE, _axes, _plain, tidy
+from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 # Okabe and Ito's colours, in an order that keeps neighbours apart; each class also has a marker of its own.
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#4d4d4d")
 MARKERS = "osD^vPX*"
+WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # the signs as in draw_network
 
 
 def plain(value: Any) -> Array:
@@ -130,6 +131,7 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('from neuron', 'to neuron')
     """
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
     several = isinstance(model, (list, tuple)) and all(hasattr(layer, "W") for layer in model)
@@ -141,7 +143,8 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
         ax = _axes(ax, (6.0, 4.4))
         largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
         ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
-        image = ax.imshow(w, cmap="PuOr_r", vmin=-largest, vmax=largest, aspect="auto", extent=ends)
+        signed = LinearSegmentedColormap.from_list("signed", WEIGHTS)
+        image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
         ax.set(xlabel="from neuron", ylabel="to neuron")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -156,8 +159,12 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
         body.set(facecolor=BLUE, alpha=0.3, edgecolor=BLUE)
     for key in ("cmedians", "cmins", "cmaxes", "cbars"):
         parts[key].set(color=BLUE, linewidth=2.0 if key == "cmedians" else 1.0)
-    labels = [f"layer {k}\n{w.shape[0]:,} × {w.shape[1]:,}" for k, w in enumerate(weights, start=1)]
-    ax.set_xticks(range(1, len(weights) + 1), labels)
+    if len(weights) <= 6:
+        labels = [f"layer {k}\n{w.shape[0]:,} × {w.shape[1]:,}" for k, w in enumerate(weights, start=1)]
+        ax.set_xticks(range(1, len(weights) + 1), labels)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("layer")
     ax.set_ylabel("weight")
     ax.axhline(0, color=INK, linewidth=0.8)
     tidy(ax)
@@ -221,5 +228,5 @@ def plot_activation(
     ax.plot(z, slope, "--", color=ORANGE, linewidth=2.0, label="its derivative")
     ax.set(xlabel="z", xlim=(low, high))
     tidy(ax)
-    ax.legend(frameon=False)
+    legend(ax)
     return ax

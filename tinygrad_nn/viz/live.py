@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,26 +17,72 @@ from ..files import write_whole
 from ..graph import short_number
 from .flow import GradientFlow
 from .learned import plain
-from .paper import html_table, paper
+from .paper import POLICY, html_table, paper
 from .picture import visible
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")
+MOST_POINTS = 600  # of a curve, about; a line has no more pixels
 W, H, LEFT, RIGHT, TOP, BOTTOM = 560, 290, 62, 20, 14, 40
 STYLE = """.charts { display: grid; gap: 1.2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
-svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 14px; }
+.charts svg { width: 100%; height: auto; } .charts svg text { fill: var(--ink); font-size: 14px; }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .85rem; margin: .2rem 0 .4rem; }
-.key svg { width: 30px; height: 10px; margin-right: .35rem; }
+.charts .key svg { width: 30px; height: 10px; margin-right: .35rem; }
 progress { width: 100%; accent-color: var(--first); }
+"""
+# A page from the disk may not read files, but it may show one in a frame: its own, of now. That copy sends what it
+# holds, and only what has changed is replaced, so that the reader's place, selection and focus stay.
+SCRIPT = """"use strict";
+const report = document.getElementById("report");
+const ended = () => report.querySelector("progress").dataset.ended;
+if (location.hash === "#copy") parent.postMessage(report.innerHTML, "*");
+else if (!ended()) {
+  let frame = null;
+  const look = () => {
+    if (frame) frame.remove();
+    frame = document.createElement("iframe");
+    frame.hidden = true;
+    frame.setAttribute("sandbox", "allow-scripts");
+    const copy = new URL(location.href);
+    copy.search = Date.now();
+    copy.hash = "copy";
+    frame.src = copy;
+    document.body.append(frame);
+  };
+  const timer = setInterval(look, 1000 * REFRESH);
+  addEventListener("message", ({ source, data }) => {
+    if (!frame || source !== frame.contentWindow) return;
+    frame.remove();
+    frame = null;
+    const fresh = document.createElement("template");
+    fresh.innerHTML = data;
+    const parts = [...fresh.content.childNodes];
+    if (parts.length !== report.childNodes.length) report.replaceChildren(...parts);
+    else parts.forEach((part, i) => renew(report.childNodes[i], part));
+    if (ended()) clearInterval(timer);
+  });
+}
+
+// What is read aloud, marked or has the focus keeps its element.
+function renew(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const parts = [...fresh.childNodes];
+  if (old.nodeName !== fresh.nodeName || old.childNodes.length !== parts.length) return old.replaceWith(fresh);
+  if (old.nodeType === Node.TEXT_NODE) return old.nodeValue = fresh.nodeValue;
+  for (const name of old.getAttributeNames()) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const name of fresh.getAttributeNames()) old.setAttribute(name, fresh.getAttribute(name));
+  parts.forEach((part, i) => renew(old.childNodes[i], part));
+}
 """
 
 
 class LiveReport:
     """A callback of `fit` that writes a page after each epoch: losses, metrics, gradients, the confusion matrix.
 
-    Open the file in a browser: it reads itself anew until the training has ended, without a server or a script.
+    Open the file in a browser: it renews itself until the training has ended, without a server, and the reader's
+    place in it stays.
 
     Args:
         path: of the page, ending in .html; it is replaced as a whole, so that no browser ever reads half of it.
@@ -105,15 +153,19 @@ class LiveReport:
             self.finish()
 
     def _write(self, ended: bool) -> None:
-        head = "" if ended else f'<meta http-equiv="refresh" content="{self.refresh}">\n'
-        page = paper(self.title, self._body(ended), head=head, style=STYLE)
-        write_whole(self.path, page.encode())
+        script = SCRIPT.replace("REFRESH", str(self.refresh))
+        allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = f"{POLICY}; script-src 'sha256-{allowed}'; frame-src 'self' file:"
+        again = "" if ended else f'<noscript><meta http-equiv="refresh" content="{self.refresh}"></noscript>\n'
+        body = f'<main id="report">\n{self._body(ended)}\n</main>\n<script>{script}</script>'
+        write_whole(self.path, paper(self.title, body, head=again, style=STYLE, policy=policy).encode())
 
     def _body(self, ended: bool) -> str:
         state = "ended" if ended else "is going on; this page renews itself"
+        over = ' data-ended="1"' if ended else ""
         parts = [
-            f"<p>Epoch {self._done} of {self._all}: the training {state}.</p>",
-            f'<progress max="{self._all}" value="{self._done}" aria-label="epochs done"></progress>',
+            f'<p role="status">Epoch {self._done} of {self._all}: the training {state}.</p>',
+            f'<progress max="{self._all}" value="{self._done}" aria-label="epochs done"{over}></progress>',
             '<div class="charts">',
         ]
         metrics = [name for name in self.curves if name != "loss" and not name.startswith("val_")]
@@ -184,9 +236,19 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
 
 
 def _pieces(values: np.ndarray[Any, Any]) -> list[list[tuple[int, float]]]:
-    """Return the runs of finite values, each with its epoch."""
+    """Return the runs of finite values, each with its epoch; of many, the lowest and highest of every few epochs."""
+    few = max(1, values.size // MOST_POINTS)
+    shown: list[int] = []
+    for start in range(0, values.size, few):
+        finite = np.where(np.isfinite(values[start : start + few]), values[start : start + few], np.nan)
+        if few == 1 or np.isnan(finite).all():
+            shown.append(start)
+        else:
+            shown += sorted({start + int(np.nanargmin(finite)), start + int(np.nanargmax(finite))})
+    if shown and shown[-1] != values.size - 1:
+        shown.append(values.size - 1)
     pieces: list[list[tuple[int, float]]] = [[]]
-    for n, value in enumerate(values.tolist(), start=1):
+    for n, value in ((place + 1, float(values[place])) for place in shown):
         if math.isfinite(value):
             pieces[-1].append((n, value))
         elif pieces[-1]:

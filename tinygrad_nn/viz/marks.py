@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import short_number
 from .picture import shorten, visible
+from .plots import legible
 from .theme import THEMES, Theme
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _texts(net: NetworkDrawing, theme: Theme) -> list[Text]:
     most = short_number(net.largest)
     texts.append(Text(SIDE - 16, y + 4, "weights", 12, theme.muted, "start"))
     texts.append(Text(SIDE + 90, y + 4, f"up to −{most}", 12, theme.text, "start"))
-    texts.append(Text(SIDE + 240, y + 4, f"up to +{most}", 12, theme.text, "start"))
+    texts.append(Text(SIDE + 280, y + 4, f"up to +{most}", 12, theme.text, "start"))
     return texts
 
 
@@ -93,14 +94,16 @@ def _ink(net: NetworkDrawing, strength: float) -> tuple[str, float, float]:
     if not math.isfinite(strength):
         return "#8c2d6b", 3.0, 1.0
     colour = (MINUS if strength < 0 else PLUS)[net.theme]
-    thickest = min(4.0, max(1.6, 26 / max(map(len, net.columns))))
-    return colour, 0.4 + thickest * abs(strength), 0.25 + 0.7 * abs(strength)
+    tall = max(map(len, net.columns))
+    thickest, palest = min(4.0, max(1.2, 26 / tall)), min(0.25, 2 / tall)
+    size = abs(strength) if tall <= 16 else strength * strength  # of many lines only the strong ones should be seen
+    return colour, 0.4 + thickest * size, palest + (0.95 - palest) * size
 
 
 def _keys(net: NetworkDrawing) -> list[Link]:
     """Return the two lines of the legend."""
     y = net.size[1] - 26
-    return [Link((SIDE + x, y), (SIDE + x + 34, y), sign, "") for x, sign in ((50.0, -1.0), (200.0, 1.0))]
+    return [Link((SIDE + x, y), (SIDE + x + 34, y), sign, "") for x, sign in ((50.0, -1.0), (240.0, 1.0))]
 
 
 def _ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -183,8 +186,9 @@ def to_raster(net: NetworkDrawing, kind: str) -> bytes:
     halo = [withStroke(linewidth=3.5, foreground=theme.background)]
     sides = {"start": "left", "middle": "center", "end": "right"}
     for text in _texts(net, theme):
-        ax.text(text.x, text.y, text.words, fontsize=0.92 * text.size, color=text.colour, ha=sides[text.anchor],
-                va="baseline", weight="bold" if text.bold else "normal", parse_math=False, zorder=3,
+        weight = "bold" if text.bold else "normal"
+        ax.text(text.x, text.y, legible(text.words, weight), fontsize=0.92 * text.size, color=text.colour,
+                ha=sides[text.anchor], va="baseline", weight=weight, parse_math=False, zorder=3,
                 path_effects=halo if text.halo else None)  # fmt: skip
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=144, metadata={"CreationDate": None} if kind == "pdf" else None)

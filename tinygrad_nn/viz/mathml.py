@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
 KEPT = {"mathvariant", "stretchy", "fence", "form", "displaystyle", "width", "columnalign", "linethickness", "accent"}
+OUT = "\ue000"  # what stands for the result in the equations is one name, not a product of three letters
 
 
 class Equations:
@@ -31,11 +33,13 @@ def tree(tex: str) -> list[Any]:
     Example:
         >>> tree("g^T x")
         ['mrow', {}, ['msup', {}, ['mi', {}, 'g'], ['mi', {}, 'T']], ['mi', {}, 'x']]
+        >>> tree("out^T")
+        ['mrow', {}, ['msup', {}, ['mi', {}, 'out'], ['mi', {}, 'T']]]
     """
     from latex2mathml.converter import convert
 
     try:
-        found = _plain(ET.fromstring(convert(tex)))
+        found = _plain(ET.fromstring(convert(re.sub(r"(?<![A-Za-z\\])out(?![A-Za-z])", OUT, tex))))
         return found[2] if len(found) == 3 and isinstance(found[2], list) else ["mrow", {}, *found[2:]]
     except Exception:  # a person's own primitive may have any TeX, and its page is worth more than its equation
         return ["mtext", {}, tex]
@@ -46,9 +50,5 @@ def _plain(element: ET.Element) -> list[Any]:
     if not (tag.isalpha() and tag.startswith("m")):
         raise ValueError(tag)
     attributes = {name: value for name, value in element.attrib.items() if name in KEPT}
-    children: list[Any] = [element.text] if element.text and not len(element) else []
-    for child in element:
-        children.append(_plain(child))
-        if children[-3:] == [["mi", {}, letter] for letter in "out"]:  # one name, not a product of three
-            children[-3:] = [["mi", {}, "out"]]
-    return [tag, attributes, *children]
+    text = [element.text.replace(OUT, "out")] if element.text and not len(element) else []
+    return [tag, attributes, *text, *map(_plain, element)]

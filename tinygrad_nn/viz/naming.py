@@ -59,6 +59,14 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield (public if isinstance(getattr(type(value), public, None), property) else name), part
 
 
+def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
+    """Return the numbers of the leaves that are none of these Tensors; none if all are strangers."""
+    known = {tensor.node for tensor in names.values() if tensor.node is not None}
+    leaves = [part for part in view if part.kind == "leaf"]
+    strangers = frozenset(part.number for part in leaves if part.node not in known)
+    return strangers if len(strangers) < len(leaves) else frozenset()
+
+
 def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
     """Return the view with these names for the leaves that these Tensors are, instead of their own."""
     known = {tensor.node: name for name, tensor in names.items() if tensor.node is not None}

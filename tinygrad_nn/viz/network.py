@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,10 +125,10 @@ def draw_network(
     back = _check_deltas(deltas, W)
     widths = [W[0].shape[1], *(w.shape[0] for w in W)]
     names = [_names("inputs", inputs, widths[0]), _names("outputs", outputs, widths[-1])]
-    radius = 26.0 if a else 15.0
-    pitch = 2 * radius + (28 if back else 16)
     shown = [_choose(width, limit) for width in widths]
     tall = max(len(rows) for rows in shown)
+    radius = _radius([*z, *a], tall)
+    pitch = 2 * radius + (28 if back else 16 if tall <= 16 else 7)
     left = SIDE + radius + max((7.0 * len(name) for name in names[0]), default=0)
     step = max(150.0, 2 * radius + 26 * math.sqrt(tall) + 70)
     height = HEAD + tall * pitch + FOOT + (34 if title else 0)
@@ -148,7 +149,7 @@ def draw_network(
         for k, w in enumerate(W, start=1) for i, end in places[k].items() for j, start in places[k - 1].items()
     )  # fmt: skip
     right = SIDE + radius + max((7.0 * len(name) for name in names[1]), default=0)
-    width = max(left + step * len(W) + right, 460.0, 9.5 * len(shorten(title or "")) + 2 * SIDE)
+    width = max(left + step * len(W) + right, 500.0, 9.5 * len(shorten(title or "")) + 2 * SIDE)
     heads = tuple(
         ("input" if k == 0 else f"layer {k}", f"{widths[k]:,}{'' if k == 0 else ' ' + kinds[k - 1]}")
         for k in range(len(widths))
@@ -211,6 +212,19 @@ def _names(what: str, names: Sequence[Any] | None, width: int) -> list[str]:
     return [shorten(str(name)) for name in names]
 
 
+def _radius(numbers: list[Array], tall: int) -> float:
+    """Return the radius at which the numbers stand within the circles, or that of empty ones."""
+    if not numbers:
+        return 15.0 if tall <= 16 else 9.0
+    longest = 2 + max(len(_two(number)) for array in numbers for number in array)
+    return max(26.0, math.hypot(3.2 * longest + 3, 11.5))  # half a line, and how far two lines reach up
+
+
+def _two(number: Any) -> str:
+    """Return a number at two significant digits, in few letters: ``-1.2e9``."""
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(number) + 0.0:.2g}")
+
+
 def _choose(width: int, limit: int) -> list[int | None]:
     """Return which neurons to draw, ``None`` for the gap."""
     if width <= limit:
@@ -233,12 +247,12 @@ def _dot(
         about.append(f"bias {short_number(float(b[k - 1][index]))}")
     if a:
         if k:
-            lines.append(f"z {float(z[k - 1][index]):.2g}")
+            lines.append(f"z {_two(z[k - 1][index])}")
             about.append(f"z {short_number(float(z[k - 1][index]))}")
-        lines.append(f"{'a' if k else 'x'} {float(a[k][index]):.2g}")
+        lines.append(f"{'a' if k else 'x'} {_two(a[k][index])}")
         about.append(f"{'a' if k else 'x'} {short_number(float(a[k][index]))}")
     if back and k:
-        below = f"δ {float(back[k - 1][index]):.2g}"
+        below = f"δ {_two(back[k - 1][index])}"
         about.append(f"δ {short_number(float(back[k - 1][index]))}")
     named = names[0] if k == 0 else names[1] if k == last else []
     beside = named[index] if named else ""

@@ -45,11 +45,13 @@ DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
 
 
-def paper(title: str, body: str, *, theme: str | None = None, head: str = "", style: str = "") -> str:
+def paper(
+    title: str, body: str, *, theme: str | None = None, head: str = "", style: str = "", policy: str = POLICY
+) -> str:
     """Return a page around a body; the title is escaped here, and a theme of ``None`` follows the reader's system."""
     dark = {"dark": DARK, "light": "", None: f"@media (prefers-color-scheme: dark) {{ {DARK} }}"}[theme]
     return PAGE.format(
-        policy=POLICY, head=head, title=escape(visible(title)), scheme=theme or "light dark", dark=dark, style=style,
+        policy=policy, head=head, title=escape(visible(title)), scheme=theme or "light dark", dark=dark, style=style,
         body=body,
     )  # fmt: skip
 
@@ -57,15 +59,20 @@ def paper(title: str, body: str, *, theme: str | None = None, head: str = "", st
 def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
     """Return a drawing as a page: the SVG and a table to unfold, or a note, the table, and the Mermaid text."""
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
-    table = _nodes(view)
     if svg is not None:
-        body = f'<div class="wide">\n{svg}</div>\n<details><summary>All nodes as a table</summary>\n{table}\n</details>'
+        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view)}\n</details>"
+        body = f'<div class="wide">\n{svg}</div>\n{table}'
     else:
-        body = (
-            f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{table}\n<h2>The same as Mermaid text</h2>\n'
-            f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
-        )
+        body = to_fragment(view, why, mermaid)
     return paper(title, body, theme=picture.style.theme)
+
+
+def to_fragment(view: GraphView, why: str, mermaid: str) -> str:
+    """Return what stands in for a picture that cannot be drawn: why, the nodes as a table, and the Mermaid text."""
+    return (
+        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view)}\n<h2>The same as Mermaid text</h2>\n'
+        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
+    )
 
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:

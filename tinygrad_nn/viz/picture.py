@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..graph import GraphNode, GraphView, Summary
 from .colour import COLOURS, Legend, Shade, colour
-from .repeats import Repeats, find_repeats
+from .repeats import AGAIN, Repeats, called, find_repeats
 from .theme import THEMES, Theme
 
 LONGEST = 36  # letters of a name that are shown
@@ -99,16 +99,23 @@ class Picture:
 
     def label(self, path: str) -> str:
         """Return what is written on the box of a scope."""
-        return self.labels.get(path) or path.rpartition(".")[2]
+        return self.labels.get(path) or called(path.rpartition(".")[2])
 
 
-def compose(view: GraphView, style: Style, measures: Any = None) -> Picture:
-    """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes."""
+def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset()) -> Picture:
+    """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes.
+
+    Args:
+        view: the graph.
+        style: how to show it.
+        measures: what to colour by, where that has to be given.
+        inputs: the numbers of leaves that belong to no layer.
+    """
     arity = [0] * len(view)
     for edge in view.edges:
         arity[edge.target] = max(arity[edge.target], edge.slot + 1)
     shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
-    homes = _homes(view)
+    homes = _homes(view, inputs)
     repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
     first = repeats.first
     folds: dict[str, list[GraphNode]] = {}
@@ -147,21 +154,46 @@ def compose(view: GraphView, style: Style, measures: Any = None) -> Picture:
     return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
 
 
-def _homes(view: GraphView) -> list[str]:
-    """Return the scope each node is drawn in: parameters and unnamed constants stand with what uses them."""
-    homes = [node.scope or "" for node in view]
-    users: dict[int, list[str]] = {}
-    for edge in view.edges:
-        users.setdefault(edge.source, []).append(view[edge.target].scope or "")
+def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
+    """Return the path each node is drawn in: parameters and unnamed constants stand with what uses them.
+
+    A scope that is left and entered again, as in a loop, is another box each time: folded into one it would be both
+    before and after what lies between.
+    """
+    homes = [""] * len(view)
+    names: list[str] = []
+    paths: list[str] = []
+    entered: dict[str, int] = {}
+    before: str | None = None
     for node in view:
-        moves = node.kind == "leaf" or (node.kind == "constant" and node.name is None)
-        if moves and node.scope is None and node.number in users:
-            homes[node.number] = _common(set(users[node.number]))
+        if node.operation is None:
+            continue
+        if node.scope != before:
+            parts = visible(node.scope).split(".") if node.scope else []
+            same = next((i for i, (old, new) in enumerate(zip(names, parts, strict=False)) if old != new),
+                        min(len(names), len(parts)))  # fmt: skip
+            del paths[same:]
+            for name in parts[same:]:
+                path = f"{paths[-1]}.{name}" if paths else name
+                times = entered[path] = entered.get(path, 0) + 1
+                paths.append(path if times == 1 else f"{path}{AGAIN}{times}")
+            names, before = parts, node.scope
+        homes[node.number] = paths[-1] if paths else ""
+    users: dict[int, set[str]] = {}
+    for edge in view.edges:
+        if view[edge.source].operation is None:
+            users.setdefault(edge.source, set()).add(homes[edge.target])
+    for number, found in users.items():
+        node = view[number]
+        if (node.kind == "leaf" and number not in inputs) or (node.kind == "constant" and node.name is None):
+            homes[number] = _common(found)
     return homes
 
 
-def _common(paths: Iterable[str]) -> str:
+def _common(paths: Collection[str]) -> str:
     """Return the longest path that all of these lie in."""
+    if len(paths) == 1:
+        return next(iter(paths))
     common: list[str] = []
     for parts in zip(*(path.split(".") for path in paths), strict=False):
         if len(set(parts)) > 1:
@@ -224,8 +256,8 @@ def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None)
     last = nodes[-1]
     lines.append(f"→ {_shape(last)} {last.dtype}")
     box, _, name = path.rpartition(".")
-    about = " · ".join([f"{visible(path)}, folded", *lines])
-    return Item(key, "fold", shorten(label or name), "", tuple(lines), None, None, 0, box, about)
+    about = " · ".join([f"{called(path)}, folded", *lines])
+    return Item(key, "fold", shorten(label or called(name)), "", tuple(lines), None, None, 0, box, about)
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

@@ -6,12 +6,14 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files import write_whole
+from .picture import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +63,7 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(ax)
     if len(ax.get_lines()) > 1:
-        ax.legend(frameon=False)
+        legend(ax)
     return ax
 
 
@@ -91,14 +93,19 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     labels = [_plain(name) for name in (range(n) if names is None else names)]
     if len(labels) != n:
         raise ValueError(f"the matrix has {n} classes, but there are {len(labels)} names: {labels}.")
-    ax = _axes(ax, (max(4.2, 1.6 + 0.62 * n), max(3.8, 1.2 + 0.62 * n)))
+    longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
+    cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
+    margin = min(0.08 * longest, 3.0)
+    ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + (0.7 * margin if n > 4 else 0.0))))
+    whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, before the layout
+    room = 72 * min(cell, whole / n)  # points a column
+    size = max(5.0, min(11.0 if n <= 12 else 8.0, room / (0.72 * widest)))
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # of each true class
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
         colour = "white" if share[i, j] > 0.55 else INK
-        ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=11 if n <= 12 else 8)
-    longest = max(map(len, labels))
-    crowded = longest > (3 if n > 4 else 12)
+        ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
+    crowded = 6.4 * longest > room  # points of a letter of a tick label
     ax.set_xticks(range(n), labels, rotation=45 if crowded else 0, ha="right" if crowded else "center")
     ax.set_yticks(range(n), labels)
     ax.set(xlabel="predicted class", ylabel="true class")
@@ -155,6 +162,11 @@ def tidy(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def legend(ax: Axes) -> None:
+    """Add a legend in which no line or grid crosses the words."""
+    ax.legend(facecolor="white", edgecolor="none", framealpha=0.9)
+
+
 def _get(history: Any, key: str) -> Any:
     return history.get(key) if hasattr(history, "get") else getattr(history, key, None)
 
@@ -168,5 +180,42 @@ def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
 
 
 def _plain(name: Any) -> str:
-    """Return a name as text that Matplotlib does not take for a formula."""
-    return str(name).replace("$", r"\$")
+    """Return a name as text that Matplotlib can draw, and does not take for a formula."""
+    return legible(str(name)).replace("$", r"\$")
+
+
+def legible(text: str, weight: str = "normal") -> str:
+    r"""Return text in which what cannot be seen, or is not in the fonts of a plot, is written out.
+
+    Example:
+        >>> print(legible("é " + chr(0x1f338)))
+        é \U0001f338
+    """
+    text = visible(text)
+    if text.isascii():
+        return text
+    letters = _letters(_families(), weight)
+    return "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
+
+
+def _families() -> tuple[str, ...]:
+    """Return the names of the fonts that Matplotlib looks a letter up in, in their order."""
+    import matplotlib as mpl
+
+    settings: Any = mpl.rcParams
+    return tuple(font for name in settings["font.family"] for font in settings.get(f"font.{name}", [name]))
+
+
+@cache
+def _letters(families: tuple[str, ...], weight: str) -> frozenset[int]:
+    """Return the letters that these fonts have together, as far as they are installed."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    found: set[int] = set()
+    for name in families:
+        try:
+            path = findfont(FontProperties(family=[name], weight=weight), fallback_to_default=False)
+        except ValueError:
+            continue
+        found |= get_font(path).get_charmap().keys()
+    return frozenset(found)

@@ -92,5 +92,21 @@ def tidy_svg(svg: str, about: dict[str, str], title: str) -> str:
         return f"{found[1]}<title>{escape(text)}</title>" if text else found[1]
 
     svg = re.sub(r'(<g id="(\w+)" class="(\w+)"[^>]*>\s*)<title>.*?</title>', name, svg, flags=re.DOTALL)
+    svg = _names_above(svg)
     opening = f'<svg role="img" aria-label="{escape(title)}" style="max-width:100%;height:auto"'
     return svg.replace("<svg", opening, 1).rstrip() + "\n"
+
+
+def _names_above(svg: str) -> str:
+    """Return the SVG with the names of boxes drawn last, on a rim of the box's colour: an arrow may pass under one."""
+    names: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        rim = f'<text paint-order="stroke" stroke="{found[2]}" stroke-width="4" stroke-linejoin="round" '
+        names.append(found[3].replace("<text ", rim, 1))
+        return found[1] + found[4]
+
+    box = r'(<g id="b\d+" class="cluster">.*?<\w+ fill="([^"]+)"[^>]*/>\s*)(<text .*?</text>\s*)(</g>)'
+    svg = re.sub(box, take, svg, flags=re.DOTALL)
+    body, end, rest = svg.rpartition("</g>")
+    return body + "".join(names) + end + rest

@@ -98,8 +98,16 @@ def title(part: GraphNode) -> str:
     return SYMBOLS.get(part.operation or "", part.operation or part.kind)
 
 
-def brief(array: Array, longest: int = 24) -> str:
-    """Return an array in a few letters: its numbers, or its range."""
+def below(part: GraphNode) -> str:
+    """Return the small text below the title of a node: its operation, unless that is the title, and its shape."""
+    if part.kind == "constant" and not part.name and part.array.size == 1:
+        return ""
+    operation = shorten(part.operation or "")
+    return " · ".join(text for text in (operation if operation != title(part) else "", shape_text(part)) if text)
+
+
+def brief(array: Array, longest: int = 24, digits: int = 3) -> str:
+    """Return an array in a few letters: its numbers, or its range at so many digits."""
     summary = summarize(array)
     if summary.numbers is not None and len(summary.text) <= longest:
         return summary.text
@@ -110,7 +118,17 @@ def brief(array: Array, longest: int = 24) -> str:
         return summary.text
     if summary.minimum == summary.maximum:
         return f"all {short_number(summary.minimum)}"
-    return f"{summary.minimum:.3g} … {summary.maximum:.3g}"
+    return f"{summary.minimum:.{digits}g} … {summary.maximum:.{digits}g}"
+
+
+def gradient_letters(story: Story) -> dict[int, int]:
+    """Return for each node the letters of its gradient where they are most, of all that it grows through."""
+    most = {number: len(brief(gradient)) for number, gradient in story.walk.gradients.items()}
+    for moment in story.moments:
+        for c in moment.contributions:
+            source = story.view.edges[c.edge].source
+            most[source] = max(most[source], len(brief(c.total)))
+    return most
 
 
 def shape_text(part: GraphNode) -> str:

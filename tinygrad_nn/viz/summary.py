@@ -139,8 +139,10 @@ def _layers(model: Any, x: Any, seen: set[Any]) -> Iterator[SummaryRow]:
             raise TypeError(f"layer {k} is a {type(layer).__name__}, which cannot be called with an array.")
         entry = _leaf(x)
         out = layer(entry)
-        named = "__repr__" in type(layer).__dict__ and not hasattr(layer, "__name__")
-        name = f"{k} {repr(layer) if named else getattr(layer, '__name__', type(layer).__name__)}"
+        shown = repr(layer)
+        kind = type(layer).__name__
+        named = shown.startswith(kind) and "\n" not in shown  # a container would show all that it holds
+        name = f"{k} {shown if named else getattr(layer, '__name__', kind)}"
         view = GraphView(out)
         parts = [part for part in view if part.node is not None and part.node is not entry.node]
         yield _row(name, entry.shape, out.shape, parts, list(parameters(layer).values()), seen)

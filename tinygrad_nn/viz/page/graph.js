@@ -1,5 +1,17 @@
 // The graph on the stage: boxes, nodes and edges as SVG, folding, the camera, and what is lit.
 
+const WHOLE = 0.6, CLOSE = 0.85, FAR = 0.3, TINY = 0.12; // scales: a whole graph can be read; a part; titles only; nothing
+const NARROW = 700; // a window that is read from top to bottom
+const MANY = 300; // parts; of more, those outside the window are not drawn
+
+// Give an element a class if it has another; say whether it had.
+function dress(element, kind) {
+  if (element.dressed === kind) return false;
+  element.dressed = kind;
+  element.setAttribute("class", kind);
+  return true;
+}
+
 class Graph {
   constructor(data, pick) {
     this.data = data;
@@ -8,7 +20,7 @@ class Graph {
     this.root = document.getElementById("graph");
     this.world = document.getElementById("world");
     this.folded = new Set();
-    this.down = innerWidth < 700;
+    this.down = innerWidth < NARROW;
     this.camera = { x: 0, y: 0, k: 1 };
     this.into = data.nodes.map(() => []);
     this.outof = data.nodes.map(() => []);
@@ -39,7 +51,8 @@ class Graph {
   build() {
     const { data } = this;
     const sizes = key => (key[0] === "n" ? this.nodeSize(+key.slice(1)) : this.foldSize(+key.slice(1)));
-    this.spots = place(data.boxes, sizes, this.down, this.folded, data.gaps);
+    this.placed = fit(data.boxes, sizes, this.down, this.folded, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
+    this.spots = this.placed.spots;
     this.parts = new Map();
     const boxes = [], nodes = [];
     for (const [key, spot] of this.spots) {
@@ -53,9 +66,17 @@ class Graph {
     }
     nodes.sort((a, b) => this.age(a[1]) - this.age(b[1]));
     this.order = nodes.map(([, part]) => part);
-    document.getElementById("boxes").replaceChildren(...boxes.map(([, part]) => part));
+    document.getElementById("boxes").replaceChildren(...boxes.map(([, part]) => part.frame));
+    document.getElementById("heads").replaceChildren(...boxes.map(([, part]) => part)); // above the edges that pass there
     document.getElementById("nodes").replaceChildren(...this.order);
     this.buildEdges();
+    this.cells = [...[...this.parts].map(([key, part]) => [part, [key]]), ...this.lines].map(([part, keys]) => {
+      const corners = keys.map(key => this.spots.get(key));
+      const low = side => Math.min(...corners.map(c => c[side])), high = side => Math.max(...corners.map(c => c[side] + c[side + 2]));
+      return { part, seen: true, spot: [low(0), low(1), high(0), high(1)] };
+    });
+    this.rects = [...this.parts].filter(([, part]) => this.order.includes(part)).map(([key]) => this.spots.get(key));
+    this.cellOf = new Map(this.cells.map(cell => [cell.part, cell]));
     this.roving = null;
     if (this.order.length) this.rove(this.order[0]);
   }
@@ -73,7 +94,7 @@ class Graph {
 
   node(number, [x, y, w, h]) {
     const node = this.data.nodes[number];
-    const part = svg("g", { class: `node ${node.kind}`, transform: `translate(${x} ${y})`, role: "button", tabindex: "-1" });
+    const part = svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1" });
     const round = node.kind === "leaf" || node.kind === "constant" ? 3 : 14;
     part.append(svg("rect", { width: w, height: h, rx: round }));
     const line = (name, at, text) => {
@@ -88,17 +109,17 @@ class Graph {
       if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
     }
     part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
-    part.setAttribute("aria-label", part.word);
+    part.kind = `node ${node.kind}`;
     return part;
   }
 
   foldedBox(number, [x, y, w, h]) {
     const box = this.data.boxes[number];
-    const part = svg("g", { class: "node fold", transform: `translate(${x} ${y})`, role: "button", tabindex: "-1", "aria-expanded": "false" });
+    const part = svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1", "aria-expanded": "false" });
     part.append(svg("rect", { width: w, height: h, rx: 6 }), svg("rect", { x: 3.5, y: 3.5, width: w - 7, height: h - 7, rx: 4, class: "inner" }));
     part.append(svg("text", { class: "title", x: w / 2, y: 26 }, "▸ " + box.label), svg("text", { class: "under", x: w / 2, y: 44 }, box.under));
-    part.word = `${box.path}, folded, ${box.under}`;
-    part.setAttribute("aria-label", part.word);
+    part.kind = "node fold";
+    part.setAttribute("aria-label", `${box.path}, folded, ${box.under}`);
     return part;
   }
 
@@ -106,47 +127,40 @@ class Graph {
     const box = this.data.boxes[number];
     const head = svg("g", { class: "head", role: "button", tabindex: "0", "aria-expanded": "true", "aria-label": `${box.path}, layer, ${box.under}` });
     const label = box.label;
-    const room = Math.max(3, Math.floor((w - 34) / 7));
+    const room = Math.max(3, Math.floor((w - 34) / 7.5));
     const shown = label.length > room ? label.slice(0, room - 1) + "…" : label;
-    head.append(svg("rect", { width: w, height: 22, rx: 6 }), svg("text", { x: 10, y: 15 }, "▾ " + shown), svg("title", null, box.path));
-    head.dataset.key = "b" + number;
-    return svg("g", { class: "box", transform: `translate(${x} ${y})` }, svg("rect", { class: "frame", width: w, height: h, rx: 8 }), head);
+    head.append(svg("rect", { width: Math.min(w, 7.5 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, box.path));
+    head.setAttribute("transform", `translate(${x} ${y})`);
+    head.frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
+    return head;
   }
 
   buildEdges() {
-    const { data } = this, made = new Map();
-    this.edgeParts = data.edges.map(([source, target, slot], e) => {
+    const { data } = this, made = new Map(), ways = new Ways(data, this.placed, this.down);
+    const shown = data.edges.map(([source, target, slot], e) => {
       const from = this.standIn(source), to = this.standIn(target);
       if (from === to) return null;
-      const id = to[0] === "n" ? `${from} ${to} ${slot} ${source}` : `${from} ${to}`;
-      if (!made.has(id)) {
-        const lanes = (data.routes[e] || []).filter(key => this.spots.has(key));
-        const path = svg("path", { class: "edge", d: this.route(from, to, target, slot, lanes) });
-        made.set(id, path);
+      const keys = [from, ...(data.routes[e] || []).filter(key => this.spots.has(key)), to];
+      ways.claim(keys, source);
+      const arity = to[0] === "n" ? Math.max(...this.into[target].map(e => data.edges[e][2])) + 1 : 1;
+      return {
+        id: to[0] === "n" ? `${from} ${to} ${slot} ${source}` : `${from} ${to}`,
+        keys,
+        source,
+        share: to[0] === "n" ? (slot + 1) / (arity + 1) : 0.5,
+      };
+    });
+    this.lines = []; // each with the things on its way
+    this.edgeParts = shown.map(edge => {
+      if (!edge) return null;
+      if (!made.has(edge.id)) {
+        made.set(edge.id, svg("path", { class: "edge", d: ways.path(edge.keys, edge.source, edge.share) }));
+        this.lines.push([made.get(edge.id), edge.keys]);
       }
-      return made.get(id);
+      return made.get(edge.id);
     });
     document.getElementById("edges").replaceChildren(...made.values());
     document.getElementById("labels").replaceChildren();
-  }
-
-  route(from, to, target, slot, lanes) {
-    const [x, y, w, h] = this.spots.get(from), [u, v, a, b] = this.spots.get(to);
-    const arity = to[0] === "n" ? Math.max(...this.into[target].map(e => this.data.edges[e][2])) + 1 : 1;
-    const share = to[0] === "n" ? (slot + 1) / (arity + 1) : 0.5;
-    const points = this.down ? [[x + w / 2, y + h]] : [[x + w, y + h / 2]];
-    for (const key of lanes) {
-      const [p, q, r, s] = this.spots.get(key);
-      points.push(...(this.down ? [[p + r / 2, q], [p + r / 2, q + s]] : [[p, q + s / 2], [p + r, q + s / 2]]));
-    }
-    points.push(this.down ? [u + a * share, v] : [u, v + b * share]);
-    let d = `M${points[0]}`;
-    for (let i = 1; i < points.length; i++) {
-      const [p, q] = points[i - 1], [r, s] = points[i];
-      const bend = Math.max(24, Math.abs(this.down ? s - q : r - p) / 2);
-      d += this.down ? `C${p},${q + bend} ${r},${s - bend} ${r},${s}` : `C${p + bend},${q} ${r - bend},${s} ${r},${s}`;
-    }
-    return d;
   }
 
   setFolded(folded) {
@@ -162,79 +176,80 @@ class Graph {
     this.setFolded(folded);
   }
 
-  // Show what a step has reached. `state` says it by node and edge.
+  // Show what a step has reached. `state` says it by node and edge; only what changed is touched.
   light(state) {
     const { data } = this, words = new Map();
-    for (const [key, part] of this.parts) {
-      if (part.classList.contains("box")) continue;
-      words.set(part, { done: false, current: false, given: false });
-    }
     data.nodes.forEach((node, n) => {
-      const part = this.parts.get(this.standIn(n)), word = words.get(part);
-      const value = state.reached[n], gradient = state.gradients[n];
-      word.done = word.done || value;
-      word.current = word.current || state.node === n;
-      word.given = word.given || gradient >= 0;
-      if (part.dataset.key[0] !== "n") return;
-      if (part.value) part.value.textContent = value ? negative(data.arrays[node.value].brief) : "";
-      if (part.gradient) {
-        part.gradient.textContent = gradient >= 0 ? "∂ " + negative(data.arrays[gradient].brief) : "";
-        part.gradient.classList.toggle("partial", state.missing[n] > 0);
-      }
-      const told = [part.word, value ? `value ${data.arrays[node.value].brief}` : "not yet computed"];
-      if (gradient >= 0) told.push(`gradient ${state.missing[n] > 0 ? "so far " : ""}${data.arrays[gradient].brief}`);
-      part.setAttribute("aria-label", told.join(", "));
+      const part = this.parts.get(this.standIn(n)), given = state.gradients[n] >= 0;
+      const word = words.get(part) || { done: false, current: false, given: false };
+      words.set(part, { done: word.done || state.reached[n], current: word.current || state.node === n, given: word.given || given });
+      if (part.dataset.key[0] === "n") this.write(part, node, state.reached[n], state.gradients[n], given && state.missing[n] > 0);
     });
-    for (const [part, word] of words) {
-      part.classList.toggle("wait", !word.done);
-      part.classList.toggle("current", word.current);
-      part.classList.toggle("back", word.current && state.back);
-      part.classList.toggle("given", word.given);
-      if (word.current) part.setAttribute("aria-current", "step");
+    for (const [part, { done, current, given }] of words) {
+      const kind = part.kind + (done ? "" : " wait") + (current ? " current" : "") + (current && state.back ? " back" : "") +
+        (given ? " given" : "") + (state.chosen === part.dataset.key ? " chosen" : "");
+      if (!dress(part, kind)) continue;
+      if (current) part.setAttribute("aria-current", "step");
       else part.removeAttribute("aria-current");
     }
     const kinds = new Map();
     this.edgeParts.forEach((path, e) => {
       if (path) kinds.set(path, Math.max(kinds.get(path) || 0, state.edges[e]));
     });
-    for (const [path, kind] of kinds) path.setAttribute("class", "edge " + ["wait", "done", "carried", "on", "flow"][kind]);
-    this.labels(state);
+    for (const [path, kind] of kinds) dress(path, "edge " + ["wait", "done", "carried", "on", "flow"][kind]);
+    document.getElementById("labels").replaceChildren(...labels(this, state));
   }
 
-  // What each lit edge carries, as a label in its middle.
-  labels(state) {
-    const labels = [], seen = new Map();
-    for (const [e, array] of state.carries) {
-      const path = this.edgeParts[e];
-      if (!path) continue;
-      seen.set(path, seen.has(path) ? null : this.data.arrays[array].tiny);
+  write(part, node, reached, gradient, partial) {
+    const said = `${reached} ${gradient} ${partial}`;
+    if (part.said === said) return;
+    part.said = said;
+    const { arrays } = this.data, told = [part.word, reached ? `value ${arrays[node.value].brief}` : "not yet computed"];
+    if (part.value) part.value.textContent = reached ? negative(arrays[node.value].brief) : "";
+    if (part.gradient) {
+      part.gradient.textContent = gradient >= 0 ? "∂ " + negative(arrays[gradient].brief) : "";
+      part.gradient.classList.toggle("partial", partial);
     }
-    for (const [path, text] of seen) {
-      if (text === null) continue; // several values in one line of a folded box
-      const away = this.down ? 30 + 24 * (labels.length % 3) : 54; // beside its source, where no node stands
-      const at = path.getPointAtLength(Math.min(away, path.getTotalLength() / 2));
-      const shown = negative(text), width = 7.4 * shown.length + 14;
-      labels.push(svg("g", { class: "carry", transform: `translate(${at.x} ${at.y})` },
-        svg("rect", { x: -width / 2, y: -9, width, height: 18, rx: 9 }), svg("text", { y: 4 }, shown)));
-    }
-    document.getElementById("labels").replaceChildren(...labels);
+    if (gradient >= 0) told.push(`gradient ${partial ? "so far " : ""}${arrays[gradient].brief}`);
+    part.setAttribute("aria-label", negative(told.join(", ")));
   }
 
   // -- The camera
 
   look(x, y, k, glide) {
     cancelAnimationFrame(this.flight);
-    const start = { ...this.camera }, goal = { x, y, k: Math.min(4, Math.max(0.02, k)) };
+    const start = { ...this.camera }, goal = { x, y, k: Math.min(4, Math.max(0.005, k)) };
     const still = !glide || matchMedia("(prefers-reduced-motion: reduce)").matches;
     const begin = performance.now();
+    this.size = this.room;
     const frame = now => {
       const t = still ? 1 : Math.min(1, Math.max(0, (now - begin) / 260)), s = t * t * (3 - 2 * t);
       this.camera = { x: start.x + (goal.x - start.x) * s, y: start.y + (goal.y - start.y) * s, k: start.k + (goal.k - start.k) * s };
       this.world.setAttribute("transform", `translate(${this.camera.x} ${this.camera.y}) scale(${this.camera.k})`);
-      this.root.classList.toggle("far", this.camera.k < 0.3);
+      this.root.classList.toggle("far", this.camera.k < FAR);
+      this.root.classList.toggle("tiny", this.camera.k < TINY);
+      this.cull();
       if (t < 1) this.flight = requestAnimationFrame(frame);
     };
     frame(begin);
+  }
+
+  // Take what is outside the window out of the drawing, so that the rest moves smoothly.
+  cull() {
+    if (this.cells.length < MANY) return;
+    const { x, y, k } = this.camera, [width, height] = this.size;
+    const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
+    for (const cell of this.cells) {
+      const [a, b, c, d] = cell.spot;
+      const seen = (a < right && c > left && b < bottom && d > top) || cell.part === this.roving;
+      if (seen !== cell.seen) this.draw(cell, seen);
+    }
+  }
+
+  draw(cell, seen) {
+    cell.seen = seen;
+    if (seen) cell.part.removeAttribute("display");
+    else cell.part.setAttribute("display", "none");
   }
 
   get room() {
@@ -255,7 +270,7 @@ class Graph {
   zoom(factor, cx, cy, glide) {
     const { x, y, k } = this.camera, [width, height] = this.room;
     const px = cx ?? width / 2, py = cy ?? height / 2;
-    const to = Math.min(4, Math.max(0.02, k * factor));
+    const to = Math.min(4, Math.max(0.005, k * factor));
     this.look(px - ((px - x) * to) / k, py - ((py - y) * to) / k, to, glide);
   }
 
@@ -264,11 +279,12 @@ class Graph {
     const spot = this.spots.get(key);
     if (!spot) return;
     const [x, y, w, h] = spot, [width, height] = this.room;
-    const k = readable ? Math.max(this.camera.k, Math.min(0.75, width / (w + 40))) : this.camera.k;
+    const k = readable ? Math.max(this.camera.k, Math.min(CLOSE, width / (w + 40))) : this.camera.k;
     const left = x * k + this.camera.x, top = y * k + this.camera.y;
     const rim = Math.min(70, width / 6, height / 6);
     const inside = left >= rim && top >= rim && left + w * k <= width - rim && top + h * k <= height - rim;
-    if (k === this.camera.k && (inside || this.fitsWhole())) return;
+    if (this.fitsWhole() && this.camera.k >= WHOLE) return;
+    if (k === this.camera.k && inside) return;
     this.look(width / 2 - (x + w / 2) * k, height / 2 - (y + h / 2) * k, k, glide);
   }
 
@@ -282,6 +298,7 @@ class Graph {
   rove(part) {
     if (this.roving) this.roving.setAttribute("tabindex", "-1");
     this.roving = part;
+    this.draw(this.cellOf.get(part), true); // else it could not be reached by a key
     part.setAttribute("tabindex", "0");
   }
 
@@ -331,12 +348,13 @@ class Graph {
     this.root.addEventListener("keydown", event => {
       const part = event.target.closest("[data-key]");
       if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "Enter") this.act(part);
+      const press = event.key === "Enter" || (event.key === " " && part.matches(":focus-visible")); // after a click, it plays
+      if (press) this.act(part);
       else if (!this.walk(part, event.key)) return;
       event.preventDefault();
       event.stopPropagation();
     });
-    this.root.addEventListener("focusin", event => {
+    this.stage.addEventListener("focusin", event => { // on the SVG itself it would make that a stop of its own
       const part = event.target.closest(".node");
       if (part) this.rove(part);
     });
@@ -367,6 +385,7 @@ class Graph {
       }
     } else return false;
     if (to) {
+      this.rove(to);
       to.focus({ preventScroll: true });
       this.reveal(to.dataset.key, true);
     }

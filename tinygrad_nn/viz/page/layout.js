@@ -1,39 +1,102 @@
 "use strict";
-// Positions from orders: `place` of arrange.py, word for word, so that folding a box keeps the order of all else.
+// Positions from orders: `fit` and `place` of place.py, word for word, so that folding a box keeps the order of all else.
 
-function place(boxes, sizes, down, folded, gaps) {
-  const inside = new Map();
+function fit(boxes, sizes, down, folded, gaps, [width, height], largest = 0.85) {
+  const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();
+  let best = place(boxes, sizes, down, folded, gaps, Infinity, known), most = scale(best.spots.get("b0"));
+  let length = best.spots.get("b0")[down ? 3 : 2];
+  for (let i = 0; i < gaps.tries; i++) {
+    length *= gaps.shorter;
+    if (most >= largest || length < gaps.ahead) break;
+    const tried = place(boxes, sizes, down, folded, gaps, length, known), better = scale(tried.spots.get("b0"));
+    if (better > 1.04 * most) [best, most] = [tried, better];
+    else if (better < 0.6 * most) break;
+  }
+  return best;
+}
+
+// `known` keeps what does not depend on the length of lines.
+function place(boxes, sizes, down, folded, gaps, longest = Infinity, known = new Map()) {
+  const inside = new Map(), depth = [0];
+  boxes.forEach((box, number) => { if (number) depth[number] = depth[box.parent] + 1; });
   const size = key => {
     if (key[0] === "l") return down ? [6, 0] : [0, 6];
     const number = +key.slice(1);
     return key[0] === "b" && !folded.has(number) ? inside.get(number).size : sizes(key);
   };
   for (let number = boxes.length - 1; number >= 0; number--) {
-    if (!folded.has(number)) inside.set(number, placeInside(boxes[number], size, down, gaps));
+    if (folded.has(number)) continue;
+    const box = boxes[number], row = box.layers.flat(), within = new Map(row.map(key => [key, size(key)]));
+    const settled = known.get(number) || middles(box, within, down ? 0 : 1, gaps);
+    if (row.every(key => key[0] !== "b" || folded.has(+key.slice(1)))) known.set(number, settled);
+    inside.set(number, placeInside(box, within, settled, down, gaps, longest - 2 * (gaps.pad + gaps.turn) * depth[number]));
   }
-  const spots = new Map([["b0", [0, 0, ...inside.get(0).size]]]);
-  const stack = [0];
+  const spots = new Map([["b0", [0, 0, ...inside.get(0).size]]]), lines = new Map(), layers = new Map(), stack = [0];
   while (stack.length) {
     const number = stack.pop();
-    const [x0, y0] = spots.get("b" + number);
-    for (const [key, [x, y, w, h]] of inside.get(number).spots) {
+    const [x0, y0] = spots.get("b" + number), ahead = down ? y0 : x0;
+    for (const [key, [x, y, w, h, line, from, to]] of inside.get(number).spots) {
       spots.set(key, [x0 + x, y0 + y, w, h]);
+      lines.set(key, line);
+      layers.set(key, [ahead + from, ahead + to]);
       if (key[0] === "b" && !folded.has(+key.slice(1))) stack.push(+key.slice(1));
     }
   }
-  return spots;
+  return { spots, lines, layers };
 }
 
-function placeInside(box, size, down, gaps) {
+function placeInside(box, sizes, middle, down, gaps, longest) {
   const ahead = down ? 1 : 0, aside = 1 - ahead;
-  const sizes = new Map(), left = new Map(), right = new Map(), middle = new Map();
-  for (const row of box.layers) for (const key of row) sizes.set(key, size(key));
+  const lengths = box.layers.map(row => Math.max(...row.map(key => sizes.get(key)[ahead])));
+  const lines = [];
+  let along = 0;
+  lengths.forEach((length, i) => {
+    if (!lines.length || along + gaps.ahead + length > longest) {
+      lines.push([]);
+      along = -gaps.ahead;
+    }
+    lines.at(-1).push(i);
+    along += gaps.ahead + length;
+  });
+  const rim = lines.length > 1 ? gaps.turn : 0, head = box.parent >= 0 ? gaps.head : gaps.pad;
+  const first = down ? head : gaps.pad, spots = new Map();
+  let across = down ? gaps.pad : head, far = first;
+  lines.forEach((layers, line) => {
+    let low = Infinity, high = -Infinity;
+    for (const i of layers) {
+      for (const key of box.layers[i]) {
+        low = Math.min(low, middle.get(key) - sizes.get(key)[aside] / 2);
+        high = Math.max(high, middle.get(key) + sizes.get(key)[aside] / 2);
+      }
+    }
+    along = first + rim;
+    for (const i of layers) {
+      for (const key of box.layers[i]) {
+        const lane = key[0] === "l";
+        const a = lane ? along : along + (lengths[i] - sizes.get(key)[ahead]) / 2;
+        const c = middle.get(key) - sizes.get(key)[aside] / 2 - low + across;
+        const [w, h] = !lane ? sizes.get(key) : down ? [6, lengths[i]] : [lengths[i], 6];
+        spots.set(key, [...(down ? [c, a] : [a, c]), w, h, line, along, along + lengths[i]]);
+      }
+      along += lengths[i] + gaps.ahead;
+    }
+    far = Math.max(far, along - gaps.ahead + rim);
+    across += high - low + gaps.line;
+  });
+  const total = far + gaps.pad, wide = (lines.length ? across - gaps.line : across) + gaps.pad;
+  return { spots, size: down ? [Math.max(wide, 90), total] : [total, Math.max(wide, 40)] };
+}
+
+// Where the middle of everything in a box stands across its layers: near the mean of its neighbours.
+function middles(box, sizes, aside, gaps) {
+  const left = new Map(), right = new Map(), middle = new Map();
   for (const [source, target] of box.links) {
     if (!right.has(source)) right.set(source, []);
     if (!left.has(target)) left.set(target, []);
     right.get(source).push(target);
     left.get(target).push(source);
   }
+  const weight = key => (left.has(key) ? 1 : gaps.givesWay), weights = keys => keys.reduce((sum, key) => sum + weight(key), 0);
   for (const row of box.layers) {
     let at = -(row.reduce((sum, key) => sum + sizes.get(key)[aside], 0) + gaps.aside * (row.length - 1)) / 2;
     for (const key of row) {
@@ -47,7 +110,7 @@ function placeInside(box, size, down, gaps) {
     for (const row of layers) {
       const wish = row.map(key => {
         const near = sides.get(key);
-        return near ? near.reduce((sum, k) => sum + middle.get(k), 0) / near.length : middle.get(key);
+        return near ? near.reduce((sum, k) => sum + weight(k) * middle.get(k), 0) / weights(near) : middle.get(key);
       });
       const got = [];
       let end = -Infinity;
@@ -56,32 +119,101 @@ function placeInside(box, size, down, gaps) {
         got.push(Math.max(wish[i], end + half));
         end = got[i] + half + gaps.aside;
       });
-      const shift = wish.reduce((sum, want, i) => sum + want - got[i], 0) / row.length;
+      const shift = wish.reduce((sum, want, i) => sum + weight(row[i]) * (want - got[i]), 0) / weights(row);
       row.forEach((key, i) => middle.set(key, got[i] + shift));
     }
   }
-  let low = Infinity, high = -Infinity;
-  for (const [key, at] of middle) {
-    low = Math.min(low, at - sizes.get(key)[aside] / 2);
-    high = Math.max(high, at + sizes.get(key)[aside] / 2);
+  return middle;
+}
+
+// The way of each edge as the path of an SVG: through its lanes, and in the gap from line to line.
+class Ways {
+  constructor(data, placed, down) {
+    Object.assign(this, { boxes: data.boxes, gaps: data.gaps, down }, placed);
+    this.boxOf = new Map(data.home.map((box, n) => ["n" + n, box]));
+    this.rims = new Map(); // of each line of each box: from, to, and its lower rim
+    this.taken = new Map(); // the values that turn at the end of each line
+    data.boxes.forEach((box, number) => {
+      if (number) this.boxOf.set("b" + number, box.parent);
+      for (const row of box.layers) {
+        for (const key of row) {
+          if (key[0] === "l") this.boxOf.set(key, number);
+          if (!this.spots.has(key)) continue;
+          const [x, y, w, h] = this.turned(this.spots.get(key)), line = `${number} ${this.lines.get(key)}`;
+          const rim = this.rims.get(line) || [Infinity, -Infinity, -Infinity];
+          this.rims.set(line, [Math.min(rim[0], x), Math.max(rim[1], x + w), Math.max(rim[2], y + h)]);
+        }
+      }
+    });
   }
-  if (!middle.size) low = high = 0;
-  const pad = gaps.pad, head = box.parent >= 0 ? gaps.head : gaps.pad;
-  const first = down ? head : pad, spots = new Map();
-  let along = first;
-  for (const row of box.layers) {
-    const width = Math.max(...row.map(key => sizes.get(key)[ahead]));
-    for (const key of row) {
-      const lane = key[0] === "l";
-      const a = lane ? along : along + (width - sizes.get(key)[ahead]) / 2;
-      const c = middle.get(key) - sizes.get(key)[aside] / 2 - low + (down ? pad : head);
-      let [w, h] = sizes.get(key);
-      if (lane) [w, h] = down ? [w, width] : [width, h];
-      spots.set(key, down ? [c, a, w, h] : [a, c, w, h]);
+
+  // Everything below is from left to right; from top to bottom is the same with the axes changed.
+  turned([x, y, w, h]) {
+    return this.down ? [y, x, h, w] : [x, y, w, h];
+  }
+
+  point([x, y]) {
+    return this.down ? `${y},${x}` : `${x},${y}`;
+  }
+
+  // The box in which two things on the way of an edge meet, the things in it that they are in, and the line between.
+  meet(key, after) {
+    const up = new Map();
+    for (let k = key; ; k = "b" + this.boxOf.get(k)) {
+      up.set(this.boxOf.get(k), k);
+      if (!this.boxOf.get(k)) break;
     }
-    along += width + gaps.ahead;
+    let right = after;
+    while (!up.has(this.boxOf.get(right))) right = "b" + this.boxOf.get(right);
+    const box = this.boxOf.get(right), left = up.get(box), line = this.lines.get(left);
+    return { box, left, right, line, turns: this.lines.get(right) === line + 1 };
   }
-  const total = (box.layers.length ? along - gaps.ahead : first) + pad;
-  const across = high - low + pad + (down ? pad : head);
-  return { spots, size: down ? [Math.max(across, 90), total] : [total, Math.max(across, 40)] };
+
+  claim(keys, value) {
+    for (let i = 1; i < keys.length; i++) {
+      const { box, line, turns } = this.meet(keys[i - 1], keys[i]), at = `${box} ${line}`;
+      if (!turns) continue;
+      if (!this.taken.has(at)) this.taken.set(at, new Set());
+      this.taken.get(at).add(value);
+    }
+  }
+
+  path(keys, value, share) {
+    let d = "";
+    for (let i = 1; i < keys.length; i++) {
+      const [x, y, w, h] = this.turned(this.spots.get(keys[i - 1])), [u, v, , r] = this.turned(this.spots.get(keys[i]));
+      const start = [x + w, y + h / 2], end = [u, v + r * (i === keys.length - 1 ? share : 0.5)];
+      const meeting = this.meet(keys[i - 1], keys[i]);
+      if (i === 1 || w) d += `${i === 1 ? "M" : "L"}${this.point(start)}`;
+      if (meeting.turns) d += this.corners(this.detour(meeting, value, start, end));
+      else { // the curve is all between two layers, where nothing stands
+        const from = this.layers.get(meeting.left)[1], to = this.layers.get(meeting.right)[0], bend = Math.max(24, Math.abs(to - from) / 2);
+        if (from > start[0]) d += `L${this.point([from, start[1]])}`;
+        d += `C${this.point([from + bend, start[1]])} ${this.point([to - bend, end[1]])} ${this.point([to, end[1]])}`;
+        if (end[0] > to) d += `L${this.point(end)}`; // else an arrow would have no direction
+      }
+    }
+    return d;
+  }
+
+  detour({ box, line }, value, start, end) {
+    const taken = [...this.taken.get(`${box} ${line}`)], part = (taken.indexOf(value) + 1) / (taken.length + 1);
+    const [, to, low] = this.rims.get(`${box} ${line}`), [from] = this.rims.get(`${box} ${line + 1}`);
+    const right = to + 8 + (this.gaps.turn - 8) * part, left = from - 8 - (this.gaps.turn - 8) * part;
+    const gap = low + this.gaps.line * part;
+    return [start, [right, start[1]], [right, gap], [left, gap], [left, end[1]], end];
+  }
+
+  corners(points) {
+    let d = "";
+    for (let i = 1; i < points.length - 1; i++) {
+      const [a, b, c] = points.slice(i - 1, i + 2);
+      const near = other => {
+        const long = Math.hypot(other[0] - b[0], other[1] - b[1]), part = long ? Math.min(9, long / 2) / long : 0;
+        return this.point([b[0] + (other[0] - b[0]) * part, b[1] + (other[1] - b[1]) * part]);
+      };
+      d += `L${near(a)}Q${this.point(b)} ${near(c)}`;
+    }
+    return d + `L${this.point(points.at(-1))}`;
+  }
 }

@@ -54,7 +54,7 @@ function matrix(array) {
   return table;
 }
 
-const inline = array => array.rows && array.rows.length <= 4 && array.rows.length * (array.rows[0] || []).length <= 12;
+const inline = array => array.rows && array.rows.length <= 4 && array.rows.length * (array.rows[0] || []).length <= 16;
 
 // An array on its own: a table of numbers, or a heat map; with shape and summary.
 function arrayView(array, label) {
@@ -66,7 +66,7 @@ function arrayView(array, label) {
   } else if (array.rows.length) {
     const table = el("table", { class: "numbers", "aria-label": label });
     for (const row of array.rows) table.append(el("tr", null, ...row.map(n => el("td", null, negative(n)))));
-    figure.append(el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, table));
+    figure.append(el("div", { class: "scroll", role: "group", "aria-label": label }, table));
   }
   const words = array.summary ? `${array.shape} · ${negative(array.summary)}` : array.shape;
   figure.append(el("figcaption", null, words));

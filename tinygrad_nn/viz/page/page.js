@@ -62,8 +62,7 @@ function go(index, follow = true) {
 
 function refresh() {
   const state = stateAt(step);
-  graph.light(state);
-  for (const part of graph.order) part.classList.toggle("chosen", chosen !== null && part.dataset.key === graph.standIn(chosen));
+  graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
   showPanel(state);
 }
 
@@ -107,10 +106,17 @@ function section(heading, ...children) {
 }
 
 function formula(left, sign, right) {
-  const row = math("mrow", ...(left ? [left, math("mo", sign)] : []), right);
-  const element = math("math", row);
+  const element = math("math", math("mrow", ...(left ? [left] : []), ...(sign ? [math("mo", sign)] : []), ...[right].flat()));
   element.setAttribute("display", "block");
-  return el("div", { class: "scroll formula", tabindex: "0", role: "group", "aria-label": "Equation" }, element);
+  return el("div", { class: "scroll formula", role: "group", "aria-label": "Equation" }, element);
+}
+
+// The same with numbers, and what comes of it: in the same line where that is short.
+function worked(tree, known, index) {
+  const right = equation(tree, known), array = arrays[index];
+  if (index < 0 || !inline(array) || !array.rows.length) return [formula(null, "=", right)];
+  if (array.rows.flat().length <= 2) return [formula(null, "=", [right, math("mo", "="), matrix(array)])];
+  return [formula(null, "=", right), formula(null, "=", matrix(array))];
 }
 
 const letter = text => math("mi", text);
@@ -136,19 +142,12 @@ function uses(tree, known) {
   return typeof tree !== "string" && (tree[0] === "mi" && known.has(tree[2]) || tree.slice(2).some(part => uses(part, known)));
 }
 
-const side = (index, name) => {
-  const array = arrays[index];
-  return inline(array) && array.rows.length ? matrix(array) : name;
-};
-
 function forwardEquation(number) {
   const node = nodes[number];
   if (node.equation < 0) return [];
   const tree = data.equations[node.equation], known = numbersOf(number);
   known.delete("out");
-  const lines = [formula(letter("out"), "=", equation(tree))];
-  if (uses(tree, known)) lines.push(formula(side(node.value, letter("out")), "=", equation(tree, known)));
-  return lines;
+  return [formula(letter("out"), "=", equation(tree)), ...(uses(tree, known) ? worked(tree, known, node.value) : [])];
 }
 
 const ruleOf = (number, slot) => {
@@ -181,6 +180,7 @@ function showPanel(state) {
   const content = number !== null ? nodePanel(number, state) : moment.phase === "forward" ? forwardPanel(moment) :
     moment.phase === "backward" ? backwardPanel(moment) : moment.phase === "seed" ? seedPanel(moment) : edgePanel(moment);
   detail.replaceChildren(...content);
+  for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // to be moved by keys
 }
 
 function heading(words, name, kind) {
@@ -217,9 +217,9 @@ function backwardPanel({ node, gradient, carries }) {
     const parts = [el("p", { class: "to" }, "to ", link(source), ` (${name})`)];
     if (rule >= 0) {
       const tree = data.equations[rule], known = numbersOf(node, gradient);
-      const left = () => (nodes[node].symbols[slot] ? barred(nodes[node].symbols[slot]) : null);
-      parts.push(formula(left(), count > 1 ? "+=" : "=", equation(tree)));
-      if (uses(tree, known)) parts.push(formula(summed ? null : side(array, left()), "=", equation(tree, known)));
+      const left = nodes[node].symbols[slot] ? barred(nodes[node].symbols[slot]) : null;
+      parts.push(formula(left, left && (count > 1 ? "+=" : "="), equation(tree)));
+      if (uses(tree, known)) parts.push(...worked(tree, known, summed ? -1 : array));
     } else parts.push(el("p", { class: "muted" }, "This operation has no gradient in this operand: zeros."));
     if (summed) parts.push(el("p", { class: "muted" }, `summed over the axes along which ${name} was broadcast`));
     parts.push(el("h4", null, "contribution"), arrayView(arrays[array], "contribution"));
@@ -261,14 +261,14 @@ function nodePanel(number, state) {
   if (rules.length) {
     const lines = rules.map(([[source, , slot], rule]) => {
       const name = nodes[number].symbols[slot];
-      return formula(name ? barred(name) : null, "=", equation(data.equations[rule]));
+      return formula(name ? barred(name) : null, name ? "=" : null, equation(data.equations[rule]));
     });
     content.push(section("Rules", ...(node.symbols.length ? lines : lines.slice(0, 1))));
   }
   if (node.operation) {
     const [file, line, code] = node.line || [];
     content.push(section("Produced by", node.line ? el("p", null, `${file}:${line}`) : el("p", { class: "muted" }, "line not recorded; run it inside detect_anomaly() to have it here"),
-      ...(code ? [el("pre", { class: "scroll", tabindex: "0" }, code)] : [])));
+      ...(code ? [el("pre", { class: "scroll" }, code)] : [])));
   }
   const list = (words, list) => section(words, list.length ? el("ul", { class: "links" }, ...list.slice(0, 60).map(n => el("li", null, link(n)))) : el("p", { class: "muted" }, "none"),
     ...(list.length > 60 ? [el("p", { class: "muted" }, `and ${list.length - 60} more`)] : []));
@@ -293,77 +293,15 @@ function foldAll(folded) {
   view(true);
 }
 
-// The whole graph if it can be read so, else its part that the step is about.
+// The whole graph if it can be read so, else its part that the step is about: its beginning, at first.
 function view(glide) {
   graph.fit();
-  if (graph.fitScale() >= 0.5) return;
-  const number = moments[step].node >= 0 ? moments[step].node : 0;
-  const spot = graph.spots.get(graph.standIn(number)), [width, height] = graph.room, k = 0.8;
-  const x = graph.down ? width / 2 - (spot[0] + spot[2] / 2) * k : Math.min(40, width / 3) - spot[0] * k;
-  const y = graph.down ? Math.min(40, height / 3) - spot[1] * k : height / 2 - (spot[1] + spot[3] / 2) * k;
-  graph.look(x, y, k, glide);
+  if (graph.fitScale() >= WHOLE) return;
+  const number = moments[step].node, [width, height] = graph.room, [, , w, h] = graph.spots.get("b0");
+  const middle = (room, size, at, length) => (size * CLOSE <= room ? (room - size * CLOSE) / 2 : Math.min(8, Math.max(room - size * CLOSE, room / 2 - (at + length / 2) * CLOSE)));
+  const [x, y, a, b] = number >= 0 ? graph.spots.get(graph.standIn(number)) : [0, 0, 0, 0];
+  graph.look(middle(width, w, x, a), middle(height, h, y, b), CLOSE, glide);
 }
-
-// -- Search
-
-let at = -1;
-function search() {
-  const text = $("search").value.trim().toLowerCase();
-  const score = node => {
-    const names = [node.named, node.title, node.operation, node.scope].map(name => name.toLowerCase());
-    return names.some(name => name === text) ? 0 : names.some(name => name.startsWith(text)) ? 1 : names.some(name => name.includes(text)) ? 2 : 3;
-  };
-  const found = text ? nodes.map((node, n) => [score(node), n]).filter(([s]) => s < 3).sort((a, b) => a[0] - b[0] || a[1] - b[1]) : [];
-  at = found.length ? 0 : -1;
-  const items = found.slice(0, 30).map(([, n]) => {
-    const item = el("li", { role: "option", id: `found-${n}` }, nodes[n].named, el("span", { class: "muted" }, ` ${nodes[n].operation || nodes[n].kind} · ${nodes[n].shape}`));
-    item.addEventListener("pointerdown", event => event.preventDefault());
-    item.addEventListener("click", () => take(n));
-    item.number = n;
-    return item;
-  });
-  if (text && !items.length) items.push(el("li", { role: "option", "aria-disabled": "true", class: "muted" }, "nothing of that name"));
-  else if (found.length > 30) items.push(el("li", { role: "option", "aria-disabled": "true", class: "muted" }, `and ${found.length - 30} more`));
-  $("found").replaceChildren(...items);
-  $("found").hidden = !items.length;
-  $("search").setAttribute("aria-expanded", String(items.length > 0));
-  mark();
-}
-
-function mark() {
-  [...$("found").children].forEach((item, i) => item.setAttribute("aria-selected", String(i === at)));
-  const item = $("found").children[at];
-  if (item) $("search").setAttribute("aria-activedescendant", item.id);
-  else $("search").removeAttribute("aria-activedescendant");
-  if (item) item.scrollIntoView({ block: "nearest" });
-}
-
-function take(number) {
-  closeSearch();
-  choose(number);
-  graph.reveal(graph.standIn(number), true, true);
-}
-
-function closeSearch() {
-  $("search").value = "";
-  search();
-}
-
-$("search").addEventListener("input", search);
-$("search").addEventListener("blur", () => { $("found").hidden = true; });
-$("search").addEventListener("focus", search);
-$("search").addEventListener("keydown", event => {
-  const count = [...$("found").children].filter(item => item.number !== undefined).length;
-  if (event.key === "ArrowDown" && count) at = (at + 1) % count;
-  else if (event.key === "ArrowUp" && count) at = (at + count - 1) % count;
-  else if (event.key === "Enter" && count) take($("found").children[at].number);
-  else if (event.key === "Escape") {
-    closeSearch();
-    $("search").blur();
-  } else return;
-  event.preventDefault();
-  mark();
-});
 
 // -- Controls
 
@@ -403,8 +341,12 @@ document.addEventListener("keydown", event => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
 let wide = innerWidth;
 addEventListener("resize", () => {
-  if (innerWidth !== wide) view(); // not when a phone's bars come and go
+  if (innerWidth === wide) return; // a phone's bars come and go
+  if (!wide) graph.down = innerWidth < NARROW; // it began in a frame that was not shown
   wide = innerWidth;
+  graph.build();
+  refresh();
+  view();
 });
 for (const id of ["fold", "unfold"]) $(id).hidden = data.boxes.length < 2;
 go(0, false);

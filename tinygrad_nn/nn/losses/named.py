@@ -1,4 +1,4 @@
-"""Losses and penalties as compositions of declared operations: they run on arrays and, recorded, on Tensors.
+"""The five losses of the Julia project and its penalties, compositions of declared operations like all others.
 
 With N rows: mae is Σ|y−ŷ|/N, and so on; the table of definitions stands in `docs/backprop.md`. A cross-entropy of
 softmax or sigmoid comes from their input ``z``, so that it stays finite however sure the prediction is.
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.neural import log_softmax, logsumexp, sigmoid_crossentropy, softmax_crossentropy
-from ..tensor import raw
+from ...ops.neural import log_softmax, logsumexp, sigmoid_crossentropy, softmax_crossentropy
+from ...tensor import raw
 
 Array = Any
 

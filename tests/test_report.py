@@ -1,0 +1,246 @@
+"""The report of a training: one page that says everything, asks no network, and shows the text of a person as text."""
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn.cli import main
+from tinygrad_nn.cli.page import command, page
+from tinygrad_nn.cli.run import Options, execute, prepare
+from tinygrad_nn.viz import plot_confusion
+from tinygrad_nn.viz.plots import legible
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+EVIL = "</script><img src=x onerror=alert(1)>"
+CLASSES = (EVIL, '"; }', "\N{CHERRY BLOSSOM} 日本 \x1b[31m")
+FILES = ["confusion.png", "graph.svg", "history.json", "loss.png", "model.safetensors"]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def hostile(path: str = "<b>&'.csv") -> str:
+    """A table whose file, columns and classes have the names that could break a page."""
+    rng = np.random.default_rng(0)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = [[*rng.normal(size=3).round(3), CLASSES[k % 3]] for k in range(60)]
+        csv.writer(file).writerows([[EVIL, 'b&"c', "$x_1$", "<i>target"], *rows])
+    return path
+
+
+def text_of(html: str) -> str:
+    """What a reader sees of a page, but not what is in its frame."""
+    body = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+# What it says.
+
+
+def test_the_page_says_what_the_terminal_says(capsys: Capture) -> None:
+    assert main(["train", "--report"]) == 0
+    said = capsys.readouterr().out
+    assert "  tinygrad-nn-out/report.html\n" in said
+    assert sorted(os.listdir("tinygrad-nn-out")) == sorted([*FILES, "report.html"])
+    shown = text_of(Path("tinygrad-nn-out/report.html").read_text("utf-8"))
+    for part in ("accuracy, test part 0.9667", "training loss 0.2214", "gradients agree",
+                 "setosa 1.0000 1.0000 1.0000 10", "mean 0.9722 0.9630 0.9659 30",  # the scores
+                 "true \\ predicted setosa versicolor virginica setosa 10 0 0 versicolor 0 11 0 virginica 0 1 8",
+                 "The three roads agree (all 323 entries checked numerically).",
+                 "4 - 40 relu - 3 softmax; 323 parameters", "105 train, 15 val, 30 test",
+                 "20 epochs in batches of 16, gradients by graph, seed 0", "tinygrad-nn train --report",
+                 "20 0.2214 0.2486 0.9048 0.8667",  # the last epoch
+                 "sepal_length, sepal_width, petal_length, petal_width"):  # fmt: skip
+        assert part in shown
+    for line in re.findall(r"^(layer \d [Wb]) +(\S+) +(\S+) +(\S+) +(\S+)$", said, re.MULTILINE):
+        assert " ".join(line) in shown
+
+
+def test_the_page_is_well_formed_and_holds_every_drawing() -> None:
+    html = page(execute(prepare(Options(epochs=3, hidden="5,4")), flow=True))
+    html = html.replace("<!doctype html>", "").replace("&nbsp;", "&#160;")
+    root = ET.fromstring(re.sub(r"<(meta|link)\b([^>]*?)/?>", r"<\1\2/>", html))
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    charts = [f.findtext("figcaption") for f in root.iter("figure")]
+    assert charts == ["loss", "accuracy", "gradient of W, root mean square"]
+    keys = [[span.text or "".join(span.itertext()) for span in f.iter("span")] for f in root.iter("figure")]
+    assert keys == [["training", "validation"]] * 2 + [["layer 1", "layer 2", "layer 3"]]
+    pictures = [e for e in root.iter("div") if e.get("class") == "picture"]
+    assert [[part.get("class") for part in picture] for picture in pictures] == [["light", "dark"]] * 2
+    graph, net = (" ".join(picture.itertext()) for picture in pictures)
+    assert all(word in graph for word in ("layer 3", "softmax_crossentropy", "grad"))
+    assert all(word in net for word in ("sepal_length", "virginica", "δ", "neuron 5 of layer 1"))
+    (frame,) = root.iter("iframe")
+    assert 'id="slider"' in frame.get("srcdoc", "")
+    assert frame.get("sandbox") == "allow-scripts"
+    links = [e.get("href", "")[1:] for e in root.iter("a")]
+    assert set(links) <= set(ids)
+    assert not [e for e in root.iter() if any(key.startswith("on") for key in e.attrib)]
+    assert not list(root.iter("script"))
+
+
+def test_the_gradient_flow_is_that_of_the_training_part() -> None:
+    from tinygrad_nn import BackProp, FeedForward
+
+    plan = prepare(Options(epochs=2, hidden="5"))
+    outcome = execute(plan, flow=True)
+    x, y = plan.parts["train"]
+    dW = BackProp(plan.network.layers, FeedForward(plan.network.layers, x), y, solver=plan.solver).dW
+    assert outcome.flow is not None
+    last = [norms[-1] for norms in outcome.flow.norms.values()]
+    assert last == [pytest.approx(np.sqrt(np.mean(g**2))) for g in dW]
+
+
+def test_the_report_changes_nothing_of_the_run_and_its_command_makes_it_again() -> None:
+    options = ["--epochs", "2", "--hidden", "5", "--dropout", "0.2", "--scale", "--seed", "7", "--quiet"]
+    assert main(["train", *options, "--out", "a"]) == 0
+    assert main(["train", *options, "--out", "b", "--report"]) == 0
+    (again,) = re.findall(r"<pre>(tinygrad-nn train.*?)</pre>", Path("b/report.html").read_text("utf-8"))
+    assert main([*shlex.split(unescape(again))[1:], "--out", "c", "--quiet"]) == 0
+    for name in FILES:
+        assert Path("a", name).read_bytes() == Path("b", name).read_bytes() == Path("c", name).read_bytes(), name
+    assert Path("b/report.html").read_bytes() == Path("c/report.html").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        (Options(), "tinygrad-nn train --report"),
+        (Options(data="my $t.csv", target="a b"), "tinygrad-nn train --data 'my $t.csv' --target 'a b' --report"),
+        (Options(stratify=True, scale=False, r=0.3), "tinygrad-nn train --no-scale --stratify --r 0.3 --report"),
+    ],
+)
+def test_the_command_is_one_for_a_shell(options: Options, want: str) -> None:
+    assert command(options) == want
+
+
+def test_a_regression_has_no_classes_and_may_have_no_test_part() -> None:
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{a:.2f},{b:.2f},{3 * a - b:.2f}\n" for a, b in rng.uniform(0, 9, (60, 2)))
+    Path("t.csv").write_text("a,b,y\n" + rows)
+    call = ["train", "--data", "t.csv", "--target", "y", "--train-size", "1", "--val-size", "0", "--epochs", "40",
+            "--regularization", "elasticnet", "--lam", "0.001", "--r", "0.3"]  # fmt: skip
+    assert main([*call, "--report", "--quiet", "--out", "o"]) == 0
+    shown = text_of(Path("o/report.html").read_text("utf-8"))
+    assert "R², train part 0.9" in shown
+    assert "There is no test part." in shown
+    assert "elasticnet with lam 0.001, r 0.3" in shown
+    assert "Confusion" not in shown
+    assert "validation" not in shown
+    assert "The first and the last 15; history.json has all 40." in shown
+
+
+def test_without_a_program_that_draws_the_graph_is_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_nn.viz.render.programs", lambda: iter(()))
+    assert main(["train", "--epochs", "2", "--report"]) == 0
+    assert "report.html" in capsys.readouterr().out
+    html = Path("tinygrad-nn-out/report.html").read_text("utf-8")
+    assert "needs a program of Graphviz, and none was found" in html
+    assert "<pre>flowchart LR" in html
+
+
+@pytest.mark.parametrize("broken", ["cli.page.page", "viz.paper.paper", "cli.outputs.save_network", "files.os.replace"])
+def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"tinygrad_nn.{broken}", fail)
+    assert main(["train", "--epochs", "2", "--report", "--quiet"]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert os.listdir() == []
+
+
+# Text of a person.
+
+
+def test_hostile_names_are_text_and_rare_letters_no_warning() -> None:
+    call = ["train", "--data", hostile(), "--target", "<i>target", "--epochs", "2", "--report", "--quiet"]
+    assert main([*call, "--out", "o"]) == 0  # a warning would be an error here
+    html = Path("o/report.html").read_text("utf-8")
+    assert "<img src=x" not in html
+    assert "<i>" not in html
+    assert "\x1b" not in html
+    assert html.count("<script") == 0
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;" in html
+    assert "<title>&lt;b&gt;&amp;&#x27;.csv: a network trained to predict &lt;i&gt;target</title>" in html
+
+
+def test_letters_that_a_plot_has_not_are_written_out() -> None:
+    assert legible("a\N{CHERRY BLOSSOM}é\n") == r"a\U0001f338é\n"
+    ax = plot_confusion(np.eye(3), names=CLASSES)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [EVIL, '"; }', r"\U0001f338 \u65e5\u672c \x1b[31m"]
+    ax.figure.canvas.draw()  # warns of each letter that is missing
+
+
+# In a real browser.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        (pytest.fail if IN_CI else pytest.skip)("needs Chromium on the PATH: apt-get install chromium")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
+    with api.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_in_a_browser(browser: Any, width: int, scheme: str) -> None:
+    call = ["train", "--data", hostile(), "--target", "<i>target", "--epochs", "3", "--report", "--quiet"]
+    assert main([*call, "--out", "o"]) == 0
+    wrong: list[str] = []
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.on("console", lambda m: wrong.append(m.text))
+    tab.on("pageerror", lambda e: wrong.append(str(e)))
+    tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
+    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:", "about:")) else None)
+    tab.goto(Path("o/report.html").absolute().as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.locator("img").count() == 0
+    assert EVIL in tab.locator("#scores").inner_text()
+    assert tab.locator("body").evaluate("b => getComputedStyle(b).backgroundColor") == (
+        "rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)"
+    )
+    for picture in tab.locator(".picture").all():
+        seen = [part.get_attribute("class") for part in picture.locator("> div").all() if part.is_visible()]
+        assert seen == [scheme]
+        assert picture.locator(f"> .{scheme} svg").bounding_box()["height"] > 100
+    sizes = tab.locator("#graph .picture text").evaluate_all("all => all.map(t => getComputedStyle(t).fontSize)")
+    assert len(set(sizes)) > 2, "the style of the charts is not that of the graph"
+    for key in tab.locator("nav a").evaluate_all("all => all.map(a => a.hash)"):
+        tab.click(f'nav a[href="{key}"]')
+        assert tab.locator(key).bounding_box()["y"] < 844
+    tab.get_by_text("The epochs as a table").click()
+    assert tab.locator("#curves details table tbody tr").count() == 3
+    tab.get_by_text("Open the explorer").click()
+    inside = tab.frame_locator("iframe")
+    inside.locator("#next").click()
+    assert inside.locator("#count").inner_text().startswith("1 / ")
+    assert "affine" in inside.locator("#say").inner_text()
+    assert inside.locator("html").evaluate("h => h.scrollWidth") <= width
+    background = inside.locator("body").evaluate("b => getComputedStyle(b).backgroundColor")
+    assert background == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
+    context.close()
+    assert not wrong

@@ -1,0 +1,137 @@
+"""Each schedule against PyTorch's numbers, step for step, and as plain data that comes back equal."""
+
+import copy
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinygrad_nn import optim
+from tinygrad_nn.optim import SCHEDULES, Plateau, PlateauState, Schedule, schedule
+
+RECORDED = json.loads((Path(__file__).parent / "reference" / "schedules.json").read_text(encoding="utf-8"))
+BASE, METRICS, ROWS = RECORDED["base"], RECORDED["metrics"], RECORDED["schedules"]
+IDS = [f"{row['name']}{k}" for k, row in enumerate(ROWS)]
+
+
+def rates(one: Schedule, state: Any = None) -> list[float]:
+    """The learning rates of 40 steps, or after each metric."""
+    if not isinstance(one, Plateau):
+        return [one(t, BASE) for t in range(40)]
+    state, found = state or one.init(), []
+    for metric in METRICS:
+        state = one.update(state, metric)
+        found.append(one(state, BASE))
+    return found
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_the_learning_rates_are_those_of_pytorch(row: dict[str, Any]) -> None:
+    # 12 digits are written down; PyTorch multiplies its rates up step by step, where here is one formula
+    assert rates(schedule(row["name"], **row["arguments"])) == pytest.approx(row["rates"], rel=1e-9, abs=1e-15)
+
+
+TWINS = {
+    "constant": "ConstantLR", "warmup": "LinearLR", "step": "StepLR", "multistep": "MultiStepLR",
+    "cosine": "CosineAnnealingLR", "cosine_restarts": "CosineAnnealingWarmRestarts", "one_cycle": "OneCycleLR",
+    "plateau": "ReduceLROnPlateau",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_defaults_are_those_of_pytorch(name: str) -> None:
+    right = RECORDED["defaults"][TWINS[name]]
+    no_default = dataclasses.MISSING, None
+    ours = {f.name: f.default for f in dataclasses.fields(SCHEDULES[name]) if f.default not in no_default}
+    missing = {"last_epoch", "cycle_momentum", "base_momentum", "max_momentum"}
+    assert ours == {key: value for key, value in right.items() if key not in missing}
+
+
+def test_every_schedule_has_a_row() -> None:
+    assert {row["name"] for row in ROWS} == set(SCHEDULES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_it_becomes_plain_data_and_comes_back_equal(row: dict[str, Any]) -> None:
+    one = schedule(row["name"], **row["arguments"])
+    again = schedule(json.loads(json.dumps(one.state_dict(), allow_nan=False)))
+    assert again == one
+    assert hash(again) == hash(one)
+    assert rates(again) == rates(one) == rates(copy.deepcopy(one))
+
+
+def test_a_plateau_goes_on_from_its_state() -> None:
+    plateau = Plateau(patience=1, cooldown=1)
+    state = plateau.init()
+    for k, metric in enumerate(METRICS, 1):
+        state = plateau.update(PlateauState(*json.loads(json.dumps(state, allow_nan=False))), metric)
+        assert plateau(state, BASE) == rates(plateau)[k - 1]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_metric_that_is_nan_is_never_better(mode: str) -> None:
+    plateau = Plateau(mode, patience=0)
+    state = plateau.update(plateau.init(), math.nan)
+    assert state == PlateauState(best=None, bad=0, cooldown=0, reductions=1)
+    assert plateau.update(state, 1.0).best == 1.0
+
+
+def test_after_the_cycle_the_last_rate_stays() -> None:
+    one = optim.OneCycle(10, 0.5)
+    assert one(9) == one(10) == one(1000) == pytest.approx(0.5 / 25 / 1e4, rel=1e-12)
+    assert max(one(t) for t in range(10)) == one(2) == 0.5
+
+
+def test_a_cycle_may_go_up_in_half_a_step_and_more() -> None:
+    one = optim.OneCycle(10, pct_start=0.15, anneal_strategy="linear")
+    assert one(1) == pytest.approx(1 - (1 - 1 / 25e4) * 0.5 / 8.5, rel=1e-12)
+
+
+def test_restarts_come_where_they_are_due_however_late() -> None:
+    one = optim.CosineRestarts(10, 2)
+    assert [t for t in range(1, 300) if one(t) == 1.0] == [10, 30, 70, 150]
+    assert optim.CosineRestarts(7)(7 * 10**9) == 1.0
+
+
+def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> None:
+    assert schedule(" Cosine ", T_max=4) == optim.Cosine(4)
+    assert [optim.Cosine(4)(t) for t in (0, 2, 4)] == pytest.approx([1.0, 0.5, 0.0], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: schedule("cos"), "unknown schedule 'cos'; known are constant, warmup, step, multistep, exponential"),
+        (lambda: schedule("step", size=3), "schedule 'step' takes no 'size'; it takes step_size, gamma"),
+        (lambda: optim.StepDecay(0), "StepDecay: step_size=0; it must be a whole number of at least 1"),
+        (lambda: optim.StepDecay(2.5), "StepDecay: step_size=2.5; it must be a whole number"),
+        (lambda: optim.StepDecay(True), "StepDecay: step_size=True"),
+        (lambda: optim.StepDecay(3, 0.0), "StepDecay: gamma=0.0; it must be finite, above 0"),
+        (lambda: optim.Exponential("fast"), "Exponential: gamma='fast' is of type str; it needs a number"),
+        (lambda: optim.Exponential(math.nan), "Exponential: gamma=nan"),
+        (lambda: optim.MultiStep((8, 3)), r"MultiStep: milestones=\(8, 3\); it must be steps in order"),
+        (lambda: optim.Warmup(0.0), "Warmup: start_factor=0.0; it must be above 0 and at most 1"),
+        (lambda: optim.Warmup(end_factor=1.5), "Warmup: end_factor=1.5"),
+        (lambda: optim.Cosine(10, math.inf), "Cosine: eta_min=inf; it must be finite"),
+        (lambda: optim.CosineRestarts(5, 0), "CosineRestarts: T_mult=0"),
+        (lambda: optim.OneCycle(1), "OneCycle: total_steps=1; it must be a whole number of at least 2"),
+        (lambda: optim.OneCycle(3), "OneCycle: pct_start=0.3; it must be more than one step, 1 / 3, and at most 1"),
+        (lambda: optim.OneCycle(30, three_phase=True, pct_start=0.6), "OneCycle: pct_start=0.6; .* at most 0.5"),
+        (lambda: optim.OneCycle(30, anneal_strategy="sine"), "anneal_strategy='sine'; it must be 'cos' or 'linear'"),
+        (lambda: Plateau("least"), "Plateau: mode='least'; it must be 'min' or 'max'"),
+        (lambda: Plateau(factor=1.0), "Plateau: factor=1.0; it must be above 0 and below 1"),
+        (lambda: Plateau(patience=-1), "Plateau: patience=-1; it must be a whole number of at least 0"),
+        (lambda: optim.Chained([]), r"Chained: schedules=\[\]; it must be at least one schedule"),
+        (lambda: optim.Chained([0.1]), "Chained: 0.1 is no schedule of the step, such as Warmup"),
+        (lambda: optim.Chained([Plateau()]), "is no schedule of the step"),
+        (lambda: optim.Sequential([optim.Warmup()], [3]), r"milestones=\(3,\); it must be 0 steps, one for each"),
+        (lambda: Schedule()(0), "Schedule must say what its learning rate is"),
+    ],
+)
+def test_what_is_no_good_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError, NotImplementedError), match=message):
+        make()

@@ -1,0 +1,126 @@
+"""Numbers and arrays in short, as drawings and tables show them: the same text on every machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SMALL = 64  # arrays of at most so many entries are summed exactly, so that they read the same on every machine
+FEW = 6  # arrays of at most so many entries show their numbers, larger ones minimum, mean and maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An array in short, at four significant digits.
+
+    Attributes:
+        text: the numbers in brackets when they are few, else ``min ... mean ... max ...``.
+        numbers: the entries in order (complex ones as text) when they are few, else ``None``.
+        minimum, mean, maximum: over the finite entries, of absolute values if complex; ``None`` if there are none.
+        norm: the Euclidean norm of the finite entries.
+        nan, infinite: how many entries are so.
+    """
+
+    text: str
+    numbers: tuple[float | str, ...] | None
+    minimum: float | None
+    mean: float | None
+    maximum: float | None
+    norm: float
+    nan: int
+    infinite: int
+
+
+def _exact(array: Array) -> Summary | None:
+    """Return a small array in short, faster than by NumPy; ``None`` where an entry or a sum is not finite."""
+    numbers = array.ravel().tolist()
+    low, high = min(numbers), max(numbers)
+    try:
+        norm, mean = math.hypot(*numbers), math.fsum(numbers) / len(numbers)
+    except (OverflowError, ValueError):  # infinities of both signs
+        return None
+    if not math.isfinite(norm):
+        return None
+    mean = 0.0 if abs(mean) <= 1e-15 * max(-low, high) else mean
+    low, mean, high = _round(low), _round(mean), _round(high)
+    if len(numbers) > FEW:
+        text = f"min {short_number(low)} mean {short_number(mean)} max {short_number(high)}"
+        return Summary(text, None, low, mean, high, _round(norm), 0, 0)
+    return Summary(nested(array.tolist()), tuple(map(json_number, numbers)), low, mean, high, _round(norm), 0, 0)
+
+
+def _mean(x: Array) -> Any:
+    """Return the mean, and 0 where it is nothing but rounding, which differs between machines."""
+    mean = x.mean()
+    return mean if abs(mean) > 1e-15 * np.abs(x).max() else 0.0
+
+
+def _round(number: Any) -> float:
+    return float(f"{number + 0.0:.4g}")
+
+
+def summarize(array: Array) -> Summary:
+    """Return an array in short.
+
+    Example:
+        >>> summarize(np.array([[1.0, 2.5]])).text, summarize(np.arange(9.0)).text
+        ('[[1, 2.5]]', 'min 0 mean 4 max 8')
+    """
+    size = array.size
+    if size == 0:
+        return Summary("empty", (), None, None, None, 0.0, 0, 0)
+    if size <= SMALL and array.dtype.kind in "fbiu":
+        exact = _exact(array)
+        if exact is not None:
+            return exact
+    with np.errstate(all="ignore"):
+        x = np.asarray(np.abs(array) if array.dtype.kind == "c" else array, dtype=np.float64).ravel()
+        finite = np.isfinite(x)
+        nan = infinite = 0
+        if not finite.all():
+            nan, infinite = int(np.isnan(x).sum()), int(np.isinf(x).sum())
+            x = x[finite]
+        low, mean, high = (_round(f(x)) for f in (np.min, _mean, np.max)) if x.size else (None, None, None)
+        norm = _round(np.sqrt(np.dot(x, x)))
+    if size <= FEW:
+        numbers = array.ravel().tolist()
+        text = nested(array.tolist())
+        return Summary(text, tuple(json_number(n) for n in numbers), low, mean, high, norm, nan, infinite)
+    parts = [f"{word} {short_number(n)}" for word, n in (("min", low), ("mean", mean), ("max", high)) if n is not None]
+    parts += [f"{count} {word}" for count, word in ((nan, "nan"), (infinite, "inf")) if count]
+    text = " ".join([*(["abs"] if array.dtype.kind == "c" else []), *parts])
+    return Summary(text, None, low, mean, high, norm, nan, infinite)
+
+
+def short_number(number: Any) -> str:
+    """Return a number at four significant digits, the same on every machine.
+
+    Example:
+        >>> short_number(2 / 3), short_number(-0.0), short_number(True), short_number(1e-7), short_number(1 - 2j)
+        ('0.6667', '0', 'True', '1e-07', '1-2j')
+    """
+    if isinstance(number, (bool, np.bool_)):
+        return str(bool(number))
+    if isinstance(number, complex):
+        imaginary = short_number(number.imag)
+        return f"{short_number(number.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
+    if isinstance(number, int) and abs(number) < 10_000:
+        return str(number)
+    return f"{number + 0.0:.4g}"  # + 0.0 turns -0.0 into 0.0
+
+
+def json_number(number: Any) -> float | str:
+    """Return a number as JSON can hold it: NaN, infinities and complex numbers as text."""
+    if isinstance(number, complex) or not math.isfinite(number):
+        return short_number(number)
+    return number if isinstance(number, int) else _round(number)
+
+
+def nested(value: Any) -> str:
+    """Return nested lists of numbers as text; the recursion is as deep as an array has axes."""
+    return f"[{', '.join(map(nested, value))}]" if isinstance(value, list) else short_number(value)

@@ -1,0 +1,281 @@
+"""A person's own code: how `FILE.py:NAME` is found, run and called, and how its errors name its own line."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .app import Theirs
+
+if TYPE_CHECKING:
+    from ..solver import Solver
+
+ARGUMENTS = (
+    "{place} takes {wanted}, and it is called without arguments. Write a function around it that returns "
+    "{name}(...), or put the arguments into the same file: inputs = (x, W)."
+)
+RESULT = (
+    "{place} gave {what}; a graph is drawn of a Tensor, or of several in a tuple, list or dict: return the result of "
+    "a computation on Tensors, without .data or .item(). A network is returned with its data: (model, x) or "
+    "(model, x, y)."
+)
+NO_GRAPH = (
+    "{place} gave a result without a graph: no operation on a Tensor led to it. Compute it from Tensors of floats, "
+    "such as Tensor([1.0, 2.0]), outside of no_grad()."
+)
+MODEL = (
+    "{place} gave {what}; a network is drawn of a list of layers: return model, (model, x) or (model, x, y), with "
+    "layers that have W and b."
+)
+
+
+class Own(NamedTuple):
+    """What a person's function returned, and the names that its variables and those of its file had then."""
+
+    place: str
+    value: Any
+    names: dict[str, Any]
+
+
+class Parts(NamedTuple):
+    """A network of a person: its layers, and rows to try it on and their targets where they were returned."""
+
+    model: Any
+    x: Any = None
+    y: Any = None
+
+
+def parts(place: str) -> tuple[str, str]:
+    """Split ``FILE.py:NAME``.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    path, colon, name = place.rpartition(":")
+    if not colon or not path or not name.isidentifier():
+        raise ValueError(f"{place!r} names no object in a file; write FILE.py:NAME, e.g. mine.py:backward.")
+    return path, name
+
+
+def load(place: str) -> Any:
+    """Return the object that ``FILE.py:NAME`` names; the file is run, once, and may import its neighbours.
+
+    Raises:
+        ValueError: there is no such file, or it has no such name.
+        RuntimeError: the file raises an error; the message names its line.
+    """
+    path, name = parts(place)
+    module = _module(path, place)
+    if not hasattr(module, name):
+        known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
+        raise ValueError(f"{path} has no {name!r}; it has {known}.")
+    return getattr(module, name)
+
+
+def _module(path: str, place: str) -> Any:
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ValueError(f"there is no file {path}; {place!r} should be FILE.py:NAME.")
+    key = f"_tinygrad_nn_own_{file.stem}_{abs(hash(str(file))):x}"
+    module = sys.modules.get(key)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(key, file)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{path} is no Python file; write FILE.py:NAME.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))  # as `python FILE.py` does
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            del sys.modules[key]
+            raise Theirs(_where(error, file, path)) from error
+    return module
+
+
+def guarded(f: Any, place: str) -> Any:
+    """Return a function whose own errors name their line; anything else as it is."""
+    if not callable(f):
+        return f
+    path = parts(place)[0]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            raise Theirs(_where(error, Path(path).resolve(), path)) from error
+
+    call.__name__ = getattr(f, "__name__", "function")
+    with suppress(TypeError, ValueError):  # of a function of NumPy none may be known
+        call.__signature__ = inspect.signature(f)  # type: ignore[attr-defined]
+    return call
+
+
+def _where(error: BaseException, file: Path, path: str) -> str:
+    """Return an error with the last line of the person's own file on the way to it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    number = lines[-1] if lines else getattr(error, "lineno", None)  # of a SyntaxError, which no line of it raised
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if not number:
+        return f"{path}: {what}"
+    source = linecache.getline(str(file), number).strip()
+    return f"{path}, line {number}: {what}{f'; the line is: {source}' if source else ''}"
+
+
+def call(place: str, inputs: str | None = None) -> Own:
+    """Load an object and, if it is a function, call it: without arguments, or with the `inputs` of its file.
+
+    Args:
+        place: ``FILE.py:FUNCTION``, or the name of a result.
+        inputs: ``FILE.py:NAME`` of a tuple or dict of arguments; by default `inputs` in the same file is used where
+            the function needs any. Arrays of floats become Tensors named like the parameters.
+
+    Raises:
+        ValueError: there is no such thing, or it needs arguments.
+        RuntimeError: the code raises an error; the message names its line.
+    """
+    found = load(place)
+    module = _module(parts(place)[0], place)
+    around = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    if not callable(found) or hasattr(found, "W"):  # a layer can be called, but is meant itself
+        if inputs is not None:
+            raise ValueError(f"inputs={inputs} are for a function, and {place} is {_a(found)}.")
+        return Own(place, found, around)
+    given: list[Any] = []
+    keywords: dict[str, Any] = {}
+    if inputs is not None or _needed(found):
+        given, keywords = _arguments(place, found, inputs, module)
+    inner: dict[str, Any] = {}
+    code = getattr(inspect.unwrap(found), "__code__", None)
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            inner.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(note)  # the only way to see the variables of a function as it returns
+    try:
+        with np.errstate(all="ignore"):  # numbers that are not finite are shown
+            value = guarded(found, place)(*given, **keywords)
+    finally:
+        sys.setprofile(before)
+    return Own(place, value, around | inner)
+
+
+def _needed(f: Callable[..., Any]) -> list[str]:
+    """Return the parameters of a function that must be given."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: Any) -> tuple[list[Any], dict[str, Any]]:
+    from ..compare.calling import arrange
+    from ..tensor import Tensor
+
+    if inputs is None and not hasattr(module, "inputs"):
+        name = parts(place)[1]
+        raise ValueError(ARGUMENTS.format(place=place, name=name, wanted=", ".join(_needed(f))))
+    values = module.inputs if inputs is None else load(inputs)
+    values = guarded(values, inputs or place)() if callable(values) else values
+    found = arrange(f, values)
+    moving = set(found.moving)
+    leaves = [Tensor(x, name=label) if i in moving else x
+              for i, (x, label) in enumerate(zip(found.leaves, found.labels, strict=True))]  # fmt: skip
+    done = found.with_leaves([leaves[i] for i in found.moving])
+    return ([], dict(zip(found.names, done, strict=True))) if found.by_name else (done, {})
+
+
+def result_of(own: Own, loss: str | None = None) -> Any:
+    """Return the Tensors whose graph is to be drawn: those returned, or what a returned network makes of its data.
+
+    Args:
+        own: what `call` returned.
+        loss: of a network that came with targets; by default what fits its output.
+
+    Raises:
+        ValueError: it holds no Tensors, or no operation led to them.
+    """
+    from ..graph import GraphView
+    from ..tensor import Tensor
+
+    value = own.value
+    found = as_network(value)
+    if found is not None and found.x is not None:
+        value = _output(found, loss)
+    elif found is not None:
+        raise ValueError(RESULT.format(place=own.place, what="a network without data"))
+    several = list(value.values()) if isinstance(value, Mapping) else value
+    tensors = several if isinstance(several, (list, tuple)) else [several]
+    if not tensors or not all(isinstance(part, Tensor) for part in tensors):
+        raise ValueError(RESULT.format(place=own.place, what=_a(value)))
+    if all(part.operation is None for part in GraphView(value)):
+        raise ValueError(NO_GRAPH.format(place=own.place))
+    return value
+
+
+def _output(found: Parts, loss: str | None) -> Any:
+    from ..solver import graph_loss
+
+    if found.y is not None:
+        layers = found.model if isinstance(found.model, (list, tuple)) else [found.model]
+        return graph_loss(layers, found.x, found.y, solver=solver_for(layers, loss))
+    if callable(found.model):
+        return found.model(found.x)
+    out = found.x
+    for layer in found.model:
+        out = layer(out)
+    return out
+
+
+def solver_for(layers: Any, loss: str | None) -> Solver:
+    """Return a solver with a loss, by default the one that fits the activation of the last layer."""
+    from ..solver import Solver
+
+    fits = {"softmax": "crossentropy", "sigmoid": "binarycrossentropy"}
+    return Solver(loss or fits.get(getattr(layers[-1], "activation", ""), "mse"))
+
+
+def network_of(own: Own) -> Parts:
+    """Return a person's network, with its data if that was returned.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = as_network(own.value)
+    if found is None:
+        raise ValueError(MODEL.format(place=own.place, what=_a(own.value)))
+    return found
+
+
+def as_network(value: Any) -> Parts | None:
+    """Return a model, or a tuple of it, x and perhaps y, as such; ``None`` for anything else."""
+    from ..tensor import Tensor
+
+    def is_model(part: Any) -> bool:
+        if isinstance(part, (list, tuple)):
+            return bool(part) and all(callable(layer) and not isinstance(layer, Tensor) for layer in part)
+        return callable(part) and not isinstance(part, Tensor)
+
+    if isinstance(value, tuple) and 2 <= len(value) <= 3 and is_model(value[0]) and not callable(value[1]):
+        return Parts(*value)
+    return Parts(value) if is_model(value) else None
+
+
+def _a(value: Any) -> str:
+    if value is None:
+        return "nothing (None)"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

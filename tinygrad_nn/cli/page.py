@@ -1,0 +1,261 @@
+"""The report of a run: one page with everything, that opens from disk and asks no network for anything."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .draw import draw_plan
+from .outputs import first_loss
+from .report import apart, facts, listed
+from .run import Options, Outcome, Scores
+
+SHOWN = 30  # epochs in the table; the others are in the curves, and in history.json
+STYLE = """body { max-width: 76rem; }
+section { margin: 2.4rem 0 0; }
+h2 { font-size: 1.2rem; margin: 0 0 .3rem; } h3 { font-size: .95rem; margin: 1.4rem 0 .3rem; }
+p { margin: .3rem 0 .7rem; max-width: 48rem; } a { color: var(--first); }
+.soft { color: var(--muted); } .tight { font-size: .9rem; }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .9rem; margin: 1rem 0 0; }
+nav a { padding: .25rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 0; }
+.cards div { background: var(--soft); border-radius: 8px; padding: .6rem .9rem; }
+.cards dt { color: var(--muted); font-size: .85rem; }
+.cards dd { margin: 0; font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.bad { color: var(--second); }
+.facts th { font-weight: 400; white-space: nowrap; } .facts td { max-width: 44rem; }
+.share { text-align: right; background: color-mix(in srgb, var(--first) calc(var(--s) * 45%), transparent); }
+.picture { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: .5rem; }
+.picture svg { display: block; margin: 0 auto; width: var(--w);
+  min-width: max(calc(.7 * var(--w)), min(var(--w), 54rem)); }
+.picture .dark { display: none; }
+@media (prefers-color-scheme: dark) { .picture .light { display: none; } .picture .dark { display: block; } }
+#network td { white-space: nowrap; } .wide td, .wide th { overflow-wrap: break-word; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+iframe { width: 100%; height: min(85vh, 52rem); border: 1px solid var(--line); border-radius: 8px; }
+details > summary { padding: .3rem 0; }
+@media (max-width: 48rem) {
+  th, td { padding: .28rem .45rem; }
+  iframe { width: 100vw; margin: 0 -1.2rem; height: 88vh; border-width: 1px 0; border-radius: 0; }
+}
+"""
+
+
+def page(outcome: Outcome) -> str:
+    """Return the report of a run as HTML. All text of a person is escaped; the only script is the explorer's."""
+    from ..viz.live import STYLE as CHARTS
+    from ..viz.paper import POLICY, paper
+
+    plan = outcome.plan
+    walk = _explorer(outcome)
+    script = re.search(r"script-src ('sha256-[^']+')", walk)  # the frame is held to the policy of its page as well
+    policy = POLICY + (f"; script-src {script[1]}" if script else "")
+    parts: list[tuple[str, str, str]] = [
+        ("scores", "Scores", _scores(outcome)),
+        ("curves", "The training", _curves(outcome)),
+        ("gradients", "Gradients by three roads", _roads(outcome)),
+        ("graph", "The computation graph", _graph(outcome)),
+        ("network", "The network", _network(outcome)),
+        ("explorer", "One step, forward and back", _frame(walk)),
+        ("made", "How it was made", _made(outcome)),
+    ]
+    links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in parts)
+    body = [_cards(outcome), f'<nav aria-label="Contents">{links}</nav>']
+    body += [f'<section id="{key}">\n<h2>{escape(name)}</h2>\n{html}\n</section>' for key, name, html in parts]
+    title = f"{Path(plan.problem.name).name}: a network trained to predict {plan.problem.target}"
+    return paper(title, "\n".join(body), style=CHARTS + STYLE, policy=policy)
+
+
+def _cards(outcome: Outcome) -> str:
+    """Return the four numbers to see first."""
+    history, scored = outcome.history, outcome.scored
+    number = outcome.scores.accuracy.overall if outcome.scores else outcome.r2 or 0.0
+    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", f"{number:.4f}", ""),
+             ("training loss", f"{history.loss[-1]:.4f}", "")]  # fmt: skip
+    if history.val_loss:
+        cards.append(("validation loss", f"{history.val_loss[-1]:.4f}", ""))
+    agree = outcome.roads.agree
+    cards.append(("gradients", "agree" if agree else "do NOT agree", "" if agree else ' class="bad"'))
+    return '<dl class="cards">' + "".join(
+        f"<div><dt>{escape(name)}</dt><dd{mark}>{escape(value)}</dd></div>" for name, value, mark in cards
+    ) + "</dl>"
+
+
+def _scores(outcome: Outcome) -> str:
+    from ..viz.paper import html_table
+
+    rows = len(outcome.plan.parts[outcome.scored][0])
+    note = "" if outcome.scored == "test" else " There is no test part."
+    head = f"<p>On the {rows:,} rows of the {outcome.scored} part.{note}</p>"
+    if outcome.scores is None:
+        return head + f"<p>R² = {outcome.r2:.4f}: the share of the variance of the target that is explained.</p>"
+    scores, classes = outcome.scores, outcome.plan.problem.classes
+    counts = scores.matrix.sum(axis=1)
+    columns = (scores.precision, scores.recall, scores.f1)
+    table = [[str(name), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}"]
+             for k, name in enumerate(classes)]  # fmt: skip
+    table.append(["mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}"])
+    each = html_table(("class", "precision", "recall", "F1", "rows"), table, frozenset({1, 2, 3, 4}))
+    return f"{head}<h3>Confusion matrix</h3>\n{_confusion(scores, classes)}\n<h3>Each class</h3>\n{each}"
+
+
+def _confusion(scores: Scores, classes: Iterable[str]) -> str:
+    """Return the counts as a table, darker where the share of the true class is larger."""
+    names = [_text(str(name)) for name in classes]
+    totals = scores.matrix.sum(axis=1)
+    heads = "".join(f'<th scope="col" class="number">{name}</th>' for name in names)
+    lines = []
+    for name, counts, total in zip(names, scores.matrix.tolist(), totals.tolist(), strict=True):
+        cells = "".join(f'<td class="share" style="--s:{n / max(total, 1):.2f}">{n:,}</td>' for n in counts)
+        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    head = f'<thead><tr><th scope="col">true \\ predicted</th>{heads}</tr></thead>'
+    table = "<table>\n" + "\n".join([head, "<tbody>", *lines, "</tbody></table>"])
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Confusion matrix">{table}</div>'
+
+
+def _curves(outcome: Outcome) -> str:
+    from ..viz.live import chart
+    from ..viz.paper import html_table
+
+    history = outcome.history
+    columns = {"loss": history.loss, "val_loss": history.val_loss, **history.metrics}
+    columns = {name: values for name, values in columns.items() if values}
+    charts = []
+    for name in columns:
+        if not name.startswith("val_"):
+            found = {"training": columns[name], "validation": columns.get(f"val_{name}", [])}
+            charts.append(chart(name, {key: values for key, values in found.items() if values}))
+    if outcome.flow is not None:
+        charts.append(chart("gradient of W, root mean square", outcome.flow.norms, log=True))
+    count = len(history)
+    shown = range(count) if count <= SHOWN else [*range(SHOWN // 2), *range(count - SHOWN // 2, count)]
+    rows = [[f"{k + 1:,}", *(f"{values[k]:.4f}" for values in columns.values())] for k in shown]
+    left = "" if count <= SHOWN else f"<p>The first and the last {SHOWN // 2}; history.json has all {count:,}.</p>"
+    table = html_table(("epoch", *columns), rows, frozenset(range(len(columns) + 1)))
+    return (
+        f'<div class="charts">{"".join(charts)}</div>\n'
+        f"<details><summary>The epochs as a table</summary>{left}{table}</details>"
+    )
+
+
+def _roads(outcome: Outcome) -> str:
+    from ..viz.paper import html_table
+
+    roads = outcome.roads
+    table = html_table(*apart(roads), frozenset({1, 2, 3, 4}))
+    mark = "" if roads.agree else ' class="bad"'
+    return (
+        "<p>The gradient of the first batch before training: by the equations written by hand, by the graph, and "
+        "numerically. The numbers are the largest difference over the largest entry of each gradient.</p>\n"
+        f"<p{mark}><strong>{escape(roads.verdict)}</strong></p>\n{table}"
+    )
+
+
+def _graph(outcome: Outcome) -> str:
+    from ..viz import draw
+
+    loss, names, title = first_loss(outcome.plan)
+    title = title[:1].upper() + title[1:]
+    words = f"<p>{_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
+    light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
+    try:
+        return words + _picture(lambda theme: (light if theme == "light" else dark).svg, "Computation graph")
+    except RuntimeError as error:  # no program that draws
+        return f'{words}<p class="note">{_text(str(error))}</p><pre>{escape(light.mermaid)}</pre>'
+
+
+def _network(outcome: Outcome) -> str:
+    from ..viz import summary
+
+    plan, part = outcome.plan, outcome.scored
+    x, y = (rows[:1] for rows in plan.parts[part])
+    name = "" if not plan.problem.classes else f", {plan.problem.classes[int(y[0].argmax())]},"
+    words = (
+        f"After the training, with the first row of the {part} part{name} in it: z and a in the neurons, δ below "
+        "them. Blue weights are positive, orange ones negative, thick ones large."
+    )
+    drawn = _picture(lambda theme: draw_plan(plan, (x, y), theme=theme, title="").svg, "Network")
+    return f"<p>{_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
+
+
+def _picture(svg: Callable[[str], str], name: str) -> str:
+    """Return a drawing in both themes, of which the reader's system shows one; where it is too wide it scrolls."""
+    parts = []
+    for theme in ("light", "dark"):
+        text = svg(theme)
+        if theme == "dark":
+            text = re.sub(r'\bid="', 'id="dark-', text)
+        parts.append(f'<div class="{theme}">{text}</div>')
+    width = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', parts[0])
+    size = f"{float(width[1]):.0f}{width[2] or 'px'}" if width else "100%"
+    label = f'tabindex="0" role="region" aria-label="{escape(name)}"'
+    return f'<div class="picture" {label} style="--w:{size}">{"".join(parts)}</div>'
+
+
+def _explorer(outcome: Outcome) -> str:
+    from ..graph import GraphView
+    from ..viz.explore import page as explorer
+    from ..viz.story import tell
+
+    loss, names, title = first_loss(outcome.plan)
+    return explorer(tell(GraphView(loss, names=names)), title)
+
+
+def _frame(walk: str) -> str:
+    return (
+        "<p>The same computation operation by operation, with the rule and the numbers of each: play it, or step with "
+        "the arrow keys.</p>\n<details><summary>Open the explorer</summary>\n"
+        f'<iframe title="Explorer" sandbox="allow-scripts" loading="lazy" srcdoc="{escape(walk, quote=True)}"></iframe>'
+        "\n</details>"
+    )
+
+
+def _made(outcome: Outcome) -> str:
+    plan = outcome.plan
+    rows = [(name, text) for name, text in facts(plan)]
+    rows += [("features", listed(plan.problem.features, "columns")), ("versions", _versions())]
+    lines = "".join(f'<tr><th scope="row">{_text(name)}</th><td>{_text(text)}</td></tr>' for name, text in rows)
+    return (
+        f"<p>This command makes the same network again, bit for bit:</p>\n<pre>{_text(command(plan.options))}</pre>\n"
+        f'<table class="facts"><tbody>{lines}</tbody></table>'
+    )
+
+
+def command(options: Options) -> str:
+    """Return the command line of a run, as a shell takes it.
+
+    Example:
+        >>> command(Options(data="my table.csv", target="y", scale=False, epochs=5))
+        "tinygrad-nn train --data 'my table.csv' --target y --no-scale --epochs 5 --report"
+    """
+    words, plain = ["tinygrad-nn", "train"], Options()
+    for part in fields(Options):
+        value, name = getattr(options, part.name), part.name.replace("_", "-")
+        if isinstance(value, bool) and value != getattr(plain, part.name):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif value != getattr(plain, part.name):
+            words += [f"--{name}", str(value)]
+    return shlex.join([*words, "--report"])
+
+
+def _versions() -> str:
+    found = [f"Python {sys.version.split()[0]}"]
+    for name in ("tinygrad-nn", "numpy"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} of a checkout")
+    return ", ".join(found)
+
+
+def _text(words: str) -> str:
+    """Return text of a person for HTML, with all in it that cannot be seen written out."""
+    from ..viz.picture import visible
+
+    return escape(visible(words))

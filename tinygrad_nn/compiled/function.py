@@ -1,0 +1,209 @@
+"""`compile`: a function that is traced once for each kind of arguments, and from then on runs as a plan."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..node import thread
+from ..tensor import Tensor
+from ..tree import flatten
+from . import nest
+from .guard import Hidden, restored
+from .plan import MISS, Plan
+from .recorder import Recorder, Untraceable, caller
+from .replay import as_array
+from .simplify import simplify
+from .trace import bare, trace
+
+BACKENDS = ("auto", "numpy", "numba")
+OFTEN = 8  # so many plans of one function are suspicious
+
+
+def compile(
+    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = (), parallel: bool = True
+) -> Compiled:
+    r"""Return a function that gives the same results as another and runs faster.
+
+    The first call with arguments of these shapes and dtypes runs the function once and writes down every operation:
+    forward, backward and update together. What is written down is made smaller, is given buffers that stand between
+    calls, and becomes straight code, which every further call runs. Arrays, numbers and random generators among the
+    arguments may differ from call to call; all else, such as flags, strings and what the function closes over, is
+    fixed, and other flags are traced anew.
+
+    Args:
+        function: of arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns such a
+            nest and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used inside.
+        backend: ``"numpy"`` replays NumPy calls, to the same last bit where NumPy's own order of summation is kept;
+            ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba where it is installed.
+        donate: positions or names of arguments whose arrays the call may write its results into; those arrays hold
+            something else afterwards. It saves their memory twice over.
+        parallel: whether numba may use several threads for large arrays.
+
+    Returns:
+        A `Compiled`, called as the function is. It returns plain arrays, which the caller owns: an array is used again
+        only when nobody holds it any more.
+
+    Raises:
+        ValueError: an unknown backend.
+        ImportError: numba was asked for and is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import compile, value_and_grad
+        >>> step = compile(lambda w, x: w - 0.1 * value_and_grad(lambda w: ((w * x) ** 2).sum())(w)[1], backend="numpy")
+        >>> step(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+        array([0.8, 0.4])
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r}; known are {', '.join(BACKENDS)}.")
+    if backend != "numpy":
+        try:
+            import numba  # noqa: F401
+        except ImportError:
+            if backend == "numba":
+                raise ImportError("backend='numba' needs numba: pip install 'tinygrad-nn[jit]'.") from None
+            backend = "numpy"
+        else:
+            backend = "numba"
+    return Compiled(function, backend, tuple(donate), parallel)
+
+
+class Compiled:
+    """A function that runs as a plan; made by `compile`.
+
+    Attributes:
+        function: the one it was made of.
+        backend: ``"numpy"`` or ``"numba"``.
+        plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call.
+    """
+
+    def __init__(self, function: Callable[..., Any], backend: str, donate: tuple[int | str, ...], parallel: bool) -> None:
+        self.function, self.backend, self.donate, self.parallel = function, backend, donate, parallel
+        self.plans: dict[Any, Plan | str] = {}
+        self._fixed: dict[Any, frozenset[int]] = {}
+        self._last: Callable[..., Any] = lambda args, kwargs: MISS
+        self._lock = RLock()
+        self._warned = False
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the plan for these arguments; trace the function first if there is none."""
+        with self._lock:
+            result = self._last(args, kwargs)
+            return self._first(args, kwargs) if result is MISS else result
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """Return the plan for these arguments, which prints as a table.
+
+        Raises:
+            RuntimeError: the function could not be traced; the message says where.
+        """
+        with self._lock:
+            plan = self._found(args, kwargs)
+        if isinstance(plan, str):
+            raise RuntimeError(f"there is no plan: {plan}")
+        return plan
+
+    def _first(self, args: Any, kwargs: Any) -> Any:
+        leaves = flatten([args, kwargs])[0]
+        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and not x.is_leaf for x in leaves):
+            return self.function(*args, **kwargs)  # inside another trace, or a graph: it takes part in that
+        plan = self._found(args, kwargs)
+        if isinstance(plan, str):
+            return bare_tree(self.function(*args, **kwargs))
+        self._last = plan.enter
+        given = [canonical(x) for x in leaves]
+        plan.refuse_shared(given)
+        return plan.run(*given)
+
+    def _found(self, args: Any, kwargs: Any) -> Plan | str:
+        leaves, rebuild = flatten([args, kwargs])
+        kind = nest.containers((args, kwargs))
+        while True:
+            fixed = self._fixed.get(kind, frozenset())
+            key = kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))
+            if key not in self.plans:
+                try:
+                    self.plans[key] = self._make(leaves, rebuild, (args, kwargs), fixed)
+                except Untraceable as error:
+                    if set(error.slots) - fixed:
+                        self._fixed[kind] = fixed | set(error.slots)
+                        continue
+                    self.plans[key] = str(error)
+                    self._say(f"{error} It runs without compilation.")
+                self._count()
+            return self.plans[key]
+
+    def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int]) -> Plan:
+        given = [canonical(x, keep=True) for x in leaves]
+        with Hidden(self.function) as hidden, restored(given) as draws:
+            try:
+                program, result = trace(self.function, given, rebuild, fixed)
+            except Untraceable:
+                raise
+            except Exception as error:  # it may go wrong on arrays too, and then says so itself
+                bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
+                raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
+            hidden.check()
+        plan = Plan(simplify(program), result, leaves, call, fixed, self)
+        draws.rewind()
+        if not plan.agrees(given, result):
+            raise Untraceable("its second run gave other numbers than the first, so it does not depend on its arguments alone.")
+        draws.rewind()
+        return plan
+
+    def _count(self) -> None:
+        if len(self.plans) >= OFTEN and not self._warned:
+            self._warned = True
+            shapes = [", ".join(map(str, key[1])) for key in list(self.plans)[-3:]]
+            self._say(
+                f"was traced {len(self.plans)} times, for arguments such as {'; then '.join(shapes)}. Each new shape, "
+                "dtype or flag is traced anew: pad batches to one size, and pass what changes as an array or a number."
+            )
+
+    def _say(self, text: str) -> None:
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        file, line = caller()
+        warnings.warn_explicit(f"compiled {name}: {text}", RuntimeWarning, file, line)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.function, '__qualname__', self.function)} with {self.backend}>"
+
+
+def where(error: BaseException) -> tuple[str, int]:
+    """Return file and line of the innermost frame of a person's code in a traceback."""
+    from .recorder import foreign
+
+    found = ("?", 0)
+    step = error.__traceback__
+    while step is not None:
+        if foreign(step.tb_frame.f_code.co_filename):
+            found = step.tb_frame.f_code.co_filename, step.tb_lineno
+        step = step.tb_next
+    return found
+
+
+def canonical(x: Any, keep: bool = False) -> Any:
+    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
+    if isinstance(x, Tensor):
+        return x if keep else as_array(x.data, native(x.dtype))
+    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
+        return as_array(x, native(x.dtype))
+    return x
+
+
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
+    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
+
+
+def bare_tree(result: Any) -> Any:
+    """Return a result with plain arrays for its Tensors."""
+    leaves, rebuild = flatten(result)
+    return rebuild([bare(x) for x in leaves])

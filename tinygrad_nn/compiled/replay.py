@@ -1,0 +1,232 @@
+"""The NumPy replay: a program as one straight Python function of bare NumPy calls that write into standing buffers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .ir import VIEWS, Arg, Op, Program, Value
+from .machine import Machine
+from .memory import Memory, view_of
+from .nest import Names
+
+Array = np.ndarray[Any, Any]
+SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
+SYMBOLS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and_": "&", "or_": "|", "xor": "^",
+}  # fmt: skip
+
+
+class Writer:
+    """The source of a program and the objects it refers to.
+
+    Every value has an expression: ``i3`` is an argument, ``t7`` an array that stands between calls, ``o9`` an output
+    of this call, ``n4`` a number, ``w5`` a view made in this call.
+    """
+
+    def __init__(self, program: Program, names: Names, donated: frozenset[int] = frozenset()) -> None:
+        self.program, self.names, self.donated = program, names, donated
+        self.machine = Machine()
+        self.lines: list[str] = []
+        self.code: dict[Value, str] = {}
+        self.standing: dict[Value, Array] = {}  # arrays that are the same in every call
+        made = {x for x in program.outputs if isinstance(x, Value) and x.kind == "made"}
+        given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype)]
+        self.memory = Memory(program.ops, made, given)
+        self.returned = {v for v in made if v.op is not None and Memory.stored(v.op) and v not in self.memory.owner}
+        self.buffers = self.memory.allocate()
+        # A single kernel sees all arrays anyway, and checks their shapes in less time than Python does.
+        arrays = {v for v in program.inputs if isinstance(v.dtype, np.dtype)}
+        first = program.ops[0] if len(program.ops) == 1 else None
+        self.checked = first is not None and first.kind == "kernel" and arrays <= set(first.args)
+        for value in program.inputs:
+            self.code[value] = f"i{value.slot}"
+
+    def source(self) -> list[str]:
+        """Return the lines of the body: the operations, without what is returned."""
+        for value in sorted(self.returned, key=lambda v: v.number):
+            self.output(value)
+        for op in self.program.ops:
+            self.write(op)
+        return self.lines
+
+    def output(self, value: Value) -> None:
+        """Get an array for an output: a new one, or one that was returned before and that nobody holds any more."""
+        o = self.code[value] = f"o{value.number}"
+        if value in self.memory.onto:
+            self.code[value] = f"i{self.memory.onto[value].slot}"
+            return
+        shape, dtype = self.names(value.shape), self.names(value.dtype)
+        if value.nbytes <= SMALL:
+            self.lines.append(f"{o} = empty({shape}, {dtype})")
+        else:
+            pool = self.names(Pool(value.shape, value.dtype), "pool")
+            self.lines += [f"{o} = {pool}[0]", f"if refs({o}) > 3: {o} = {pool}.fresh()"]
+
+    def of(self, arg: Arg) -> str:
+        """Return the expression of an argument."""
+        if not isinstance(arg, Value):
+            return self.names(arg) if not _literal(arg) else repr(arg)
+        if arg not in self.code:
+            if arg.kind == "constant":
+                self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
+            else:
+                raise KeyError(arg)
+        return self.code[arg]
+
+    def stand(self, value: Value, array: Array) -> str:
+        """Let an array that is the same in every call be the value."""
+        self.standing[value] = array
+        self.code[value] = self.names(array, "t")
+        return self.code[value]
+
+    def buffer(self, value: Value) -> str:
+        """Return the expression of the array that an operation writes its result into."""
+        value = self.memory.target.get(value, value)
+        if value in self.code:
+            return self.code[value]
+        raw = self.buffers[self.memory.place[value]]
+        return self.stand(value, raw[: value.nbytes].view(value.dtype).reshape(value.shape))
+
+    def write(self, op: Op) -> None:
+        """Append the lines of one operation."""
+        if op.kind in VIEWS and op.out in self.memory.owner:
+            return self.look(op)
+        args = [self.of(arg) for arg in op.args]
+        if op.kind == "number":
+            return self.add(f"n{op.out.number}", op.out, _number(op, args, self.names))
+        if op.kind == "kernel":
+            return self.launch(op)
+        if op.kind in ("call", "draw"):
+            f = self.names(op.function, "f")
+            made = f"f_array({f}({', '.join(args)}), {self.names(op.out.dtype)})"
+            return self.add(f"r{op.out.number}", op.out, made)
+        out = self.code[op.out] = self.buffer(op.out)
+        self.lines.append(getattr(self, f"write_{op.kind}")(op, args, out))
+        return None
+
+    def launch(self, op: Op) -> None:
+        """Append the call of a kernel."""
+        for out in op.outs:
+            self.code[out] = self.buffer(out)
+        codes = {v: self.of(v) for v in [*op.values, *op.outs]}
+        name, given = self.machine.add(op.function, codes, self.checked)
+        call = f"{name}({', '.join(given)})"
+        self.lines.append(f"if not {call}: return miss" if self.checked else call)
+
+    def add(self, name: str, value: Value, expression: str) -> None:
+        """Append an assignment."""
+        self.code[value] = name
+        self.lines.append(f"{name} = {expression}")
+
+    def look(self, op: Op) -> None:
+        """Make a view once, if the array stands, or in each call."""
+        x = op.args[0]
+        self.of(x)
+        if x in self.standing:
+            self.stand(op.out, view_of(op, self.standing[x]))
+            return
+        a = self.code[x]
+        if op.kind == "transpose" and op.attrs[0] == (1, 0):
+            code = f"{a}.T"
+        elif op.kind in ("transpose", "reshape"):
+            code = f"{a}.{op.kind}({self.names(op.attrs[0])})"
+        elif op.kind == "broadcast":
+            code = f"broadcast_to({a}, {self.names(op.attrs[0])})"
+        else:
+            from .lower import thawed
+
+            code = f"{a}[{self.names(thawed(op.attrs[0]))}]"
+        self.add(f"w{op.out.number}", op.out, code)
+
+    def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
+        out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
+        return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
+
+    def write_where(self, op: Op, args: list[str], out: str) -> str:
+        first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
+        return f"{first}copyto({out}, {args[1]}, 'same_kind', {args[0]})"
+
+    def _same(self, a: Arg, b: Value) -> bool:
+        place = self.memory.place
+        return isinstance(a, Value) and a in place and b in place and place[a] == place[b]
+
+    def write_cast(self, op: Op, args: list[str], out: str) -> str:
+        return f"copyto({out}, {args[0]}, 'unsafe')"
+
+    write_reshape = write_cast_reshape = lambda self, op, args, out: (
+        f"copyto({out}, {args[0]}.reshape({self.names(op.out.shape)}))"
+    )
+
+    def write_reduce(self, op: Op, args: list[str], out: str) -> str:
+        axes, keep, dtype = op.attrs
+        ndim = len(op.args[0].shape)
+        axis = "None" if len(axes) == ndim else repr(axes[0]) if len(axes) == 1 else repr(axes)
+        kind = self.names(op.out.dtype) if dtype or op.args[0].dtype != op.out.dtype else "None"
+        return f"{self.names(op.function.reduce, 'f')}({args[0]}, {axis}, {kind}, {out}, {keep})"
+
+    def write_matmul(self, op: Op, args: list[str], out: str) -> str:
+        return f"{self.names(op.function, 'f')}({args[0]}, {args[1]}, {out})"
+
+    def write_vdot(self, op: Op, args: list[str], out: str) -> str:
+        return f"{out}[()] = vdot({args[0]}, {args[1]})"
+
+
+def _literal(x: Any) -> bool:
+    return type(x) in (int, bool) or (type(x) is float and x == x and abs(x) != float("inf"))
+
+
+def _number(op: Op, args: list[str], names: Names) -> str:
+    symbol = SYMBOLS.get(op.name)
+    if symbol and len(args) == 2:
+        return f"{args[0]} {symbol} {args[1]}"
+    return f"{names(op.function, 'f')}({', '.join(args)})"
+
+
+class Pool(list[Array]):
+    """Arrays that were returned for one output; one is returned again when nobody else holds it, or a view of it."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        super().__init__([np.empty(shape, dtype)])
+
+    def fresh(self) -> Array:
+        """Return an array of the pool that nobody holds, or a new one; it comes first from now on."""
+        for place in range(1, len(self)):
+            if sys.getrefcount(self[place]) == 2:
+                self.insert(0, self.pop(place))
+                return self[0]
+        self.insert(0, np.empty_like(self[0]))
+        del self[2:]
+        return self[0]
+
+
+def as_array(x: Any, dtype: Any) -> Array:
+    """Return what a function gave as an array whose entries lie in order."""
+    x = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
+    return x if x.flags.writeable and x.flags.aligned else x.copy()  # numba tells read-only arrays apart
+
+
+GLOBALS: dict[str, Any] = {
+    "empty": np.empty, "asarray": np.asarray, "copyto": np.copyto, "vdot": np.vdot, "broadcast_to": np.broadcast_to,
+    "ndarray": np.ndarray, "refs": sys.getrefcount, "f_array": as_array,
+}  # fmt: skip
+
+
+def results(program: Program, writer: Any, names: Names) -> list[str]:
+    """Return an expression for each leaf of the result."""
+    codes = []
+    for x in program.outputs:
+        if not isinstance(x, Value):
+            codes.append(names(x))
+        elif x.kind == "made" and x.weak:
+            codes.append(writer.of(x))
+        elif not x.shape and x.kind == "made":
+            codes.append(f"{writer.of(x)}[()]")
+        elif x.kind == "input" or (x in writer.returned) or (x.op is not None and x.op.kind in ("call", "draw")):
+            codes.append(writer.of(x))
+        else:
+            codes.append(f"{writer.of(x)}.copy()")
+    return codes

@@ -1,0 +1,84 @@
+"""Running a function once while a thread records, which gives the program that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..node import thread
+from ..tensor import Tensor
+from ..tree import flatten
+from .draws import Drawing
+from .ir import Program, Value
+from . import traced as _traced  # noqa: F401 - gives the Nodes their Tensors
+from .recorder import Live, Recorder, Still, Untraceable, held
+
+NUMBERS = (int, float, complex)
+
+
+@contextmanager
+def tracing() -> Iterator[Recorder]:
+    """Record what this thread does inside the block."""
+    before = thread.mode
+    thread.mode = mode = Recorder(before)
+    try:
+        yield mode
+    finally:
+        thread.mode = before
+
+
+def trace(
+    function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], static: frozenset[int]
+) -> tuple[Program, Any]:
+    """Run a function once and return the program it is, with what it returned.
+
+    Args:
+        function: called as ``function(*args, **kwargs)``.
+        leaves: the leaves of its arguments; arrays and Python numbers become inputs, anything else stays what it is.
+        rebuild: puts leaves into ``(args, kwargs)``.
+        static: leaves that stay what they are although they are numbers.
+
+    Raises:
+        Untraceable: the function does what cannot be written down.
+    """
+    with tracing() as record:
+        inputs: list[Value] = []
+        given: list[Any] = []
+        for slot, x in enumerate(leaves):
+            if slot in static or not traceable(x):
+                given.append(x)
+                continue
+            if isinstance(x, np.random.Generator):
+                value = Value(len(record.values), "input", (), np.random.Generator, slot=slot)
+                record.values.append(value)
+                given.append(Drawing.of(x, value))
+            else:
+                data = held(x) if isinstance(x, Tensor) else x if type(x) in NUMBERS else np.asarray(x)
+                value = record.value("input", data, slot=slot)
+                alive = isinstance(x, Tensor) and x.node is not None
+                record.name(value, data)
+                given.append(record.tensor(value, data, Live if alive else Still))
+            inputs.append(value)
+        args, kwargs = rebuild(given)
+        result = function(*args, **kwargs)
+        for place in record.asked.values():
+            file, line = place.rsplit(":", 1)
+            raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
+        found, again = flatten(result)
+        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
+        plain = again([bare(x) for x in found])
+    return Program(record.ops, inputs, outputs, again), plain
+
+
+def traceable(x: Any) -> bool:
+    """Tell whether an argument differs from call to call; what is not a number, such as a string or a flag, is fixed."""
+    return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
+
+
+def bare(x: Any) -> Any:
+    """Return the array that a Tensor holds, as a scalar if it has no axes; anything else as it is."""
+    x = held(x)
+    return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x

@@ -1,0 +1,205 @@
+"""MultiHeadAttention: each place of a sequence takes what it needs from the others, or from another sequence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops.attention import attention, joined, parted, self_attention, weights
+from ..ops.neural import affine
+from ..tensor import Tensor
+from .linear import Linear, as_input, parameter, width
+from .module import Module
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+_SHAPE = "{layer}: {name} needs shape {need}; it has {got}."
+_MASK = (
+    "{layer}: {name} must be of booleans, True where a query may not look, or of floats that are added to the "
+    "scores; it holds {dtype}."
+)
+
+
+class MultiHeadAttention(Module):
+    r"""Attention in several heads, each of which looks at a projection of its own.
+
+    .. math:: y = [\mathrm{head}_1, \dots, \mathrm{head}_h]\, W_O^T + b_O, \qquad
+              \mathrm{head} = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v
+
+    Args:
+        n: columns of the queries and of the result.
+        heads: how many; it divides n.
+        dropout: the share of the weights that is set to zero, in training.
+        bias: whether there are biases.
+        n_key, n_value: columns of keys and values, by default n.
+        batch_first: whether sequences are ``(batch, time, n)`` rather than ``(time, batch, n)``, as in PyTorch.
+        rng: a Generator or a seed, for the weights and the dropout; ``None`` draws others each time.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        in_proj_weight, in_proj_bias: ``(3 n, n)`` and ``(3 n,)``: the rows of queries, keys and values; with an n_key
+            or n_value of its own there are q_proj_weight, k_proj_weight and v_proj_weight instead.
+        out_proj: `Linear` from n to n.
+
+    Raises:
+        ValueError: heads does not divide n; from a call, shapes do not fit.
+
+    Source: Vaswani et al., Attention is all you need (2017), section 3.2.2; names, layout and initial weights of
+    PyTorch.
+
+    Example:
+        >>> layer = MultiHeadAttention(8, 2, batch_first=True, rng=0)
+        >>> out, looks = layer(np.ones((5, 3, 8)), causal=True, need_weights=True)
+        >>> out.shape, looks.data[0].round(2).tolist()
+        ((5, 3, 8), [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.33, 0.33, 0.33]])
+    """
+
+    def __init__(
+        self, n: int, heads: int, dropout: float = 0.0, bias: bool = True, *, n_key: int | None = None,
+        n_value: int | None = None, batch_first: bool = False, rng: Rng = None, dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.n, self.heads = width(name, "n", n), width(name, "heads", heads)
+        self.n_key = self.n if n_key is None else width(name, "n_key", n_key)
+        self.n_value = self.n if n_value is None else width(name, "n_value", n_value)
+        if self.n % self.heads:
+            raise ValueError(f"{name}: {self.n} columns do not fall into {self.heads} heads of one size.")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"{name}: dropout={dropout!r}; the share that is dropped is at least 0 and below 1.")
+        self.dropout, self.batch_first = float(dropout), bool(batch_first)
+        self.rng = np.random.default_rng(rng)
+        self._together = self.n_key == self.n_value == self.n
+
+        def drawn(rows: int, columns: int) -> Tensor:
+            limit = (6 / (rows + columns)) ** 0.5  # Xavier's
+            return parameter(self.rng.uniform(-limit, limit, (rows, columns)), dtype)
+
+        if self._together:
+            self.in_proj_weight = drawn(3 * self.n, self.n)
+        else:
+            self.q_proj_weight, self.k_proj_weight = drawn(self.n, self.n), drawn(self.n, self.n_key)
+            self.v_proj_weight = drawn(self.n, self.n_value)
+        self.in_proj_bias = parameter(np.zeros(3 * self.n), dtype) if bias else None
+        self.out_proj = Linear(self.n, self.n, bias, rng=self.rng, dtype=dtype)
+        if self.out_proj.bias is not None:
+            self.out_proj.bias.data[:] = 0
+
+    def forward(
+        self, query: Any, key: Any = None, value: Any = None, *, key_padding_mask: Any = None, attn_mask: Any = None,
+        causal: bool = False, need_weights: bool = False,
+    ) -> Any:  # fmt: skip
+        """Return what each query takes from the values.
+
+        Args:
+            query: ``(queries, batch, n)``, or batch first.
+            key, value: ``(keys, batch, n_key)`` and ``(keys, batch, n_value)``; by default the query and the key.
+            key_padding_mask: ``(batch, keys)``, True for keys that are not there.
+            attn_mask: ``(queries, keys)`` or ``(batch * heads, queries, keys)``, True where a query may not look.
+            causal: each query may look at keys up to its own place only.
+            need_weights: also return the weights, the mean over the heads, ``(batch, queries, keys)``.
+
+        Returns:
+            The shape of the query; or a pair of this and the weights.
+        """
+        dtype = self.out_proj.weight.dtype
+        query = as_input(query, dtype)
+        key = query if key is None else as_input(key, dtype)
+        value = key if value is None else as_input(value, dtype)
+        self._check(query, key, value)
+        alone = self._together and key is query and value is query
+        (batch, queries), keys = self._lengths(query), self._lengths(key)[1]
+        mask = self._mask(key_padding_mask, attn_mask, causal, (batch, self.heads, queries, keys), query.dtype)
+        keep: Any = 1.0
+        if self.training and self.dropout:
+            kept = self.rng.random((batch, self.heads, queries, keys)) >= self.dropout
+            keep = (kept / (1 - self.dropout)).astype(query.dtype)
+        looks = None
+        if alone and not need_weights:
+            b = 0.0 if self.in_proj_bias is None else self.in_proj_bias
+            qkv = self._batch_first(affine(query, self.in_proj_weight, b))  # (batch, time, 3 n)
+            y = self_attention(qkv, mask, keep, heads=self.heads)
+        else:
+            pairs = zip((query, key, value), self._projections(), strict=True)
+            q, k, v = (self._batch_first(affine(x, *p)) for x, p in pairs)  # (batch, time, n)
+            if need_weights:
+                looks = weights(parted(q, self.heads), parted(k, self.heads), mask) * keep
+                y = joined(looks @ parted(v, self.heads))
+            else:
+                y = attention(q, k, v, mask, keep, heads=self.heads)
+        out = self._batch_first(self.out_proj(y))
+        return (out, looks.mean(axis=1)) if looks is not None else out
+
+    def _batch_first(self, x: Any) -> Any:
+        """Return x with batch first, or, of what has it, in the layout that was asked for."""
+        return x if self.batch_first else x.swapaxes(0, 1)
+
+    def _lengths(self, x: Any) -> tuple[int, int]:
+        """Return batch and time of a sequence."""
+        return (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
+
+    def _projections(self) -> list[tuple[Any, Any]]:
+        """Return weight and bias for queries, keys and values."""
+        n, b = self.n, self.in_proj_bias
+        rows = [slice(i * n, (i + 1) * n) for i in range(3)]
+        W = ([self.in_proj_weight[part] for part in rows] if self._together else
+             [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight])  # fmt: skip
+        return [(W[i], 0.0 if b is None else b[part]) for i, part in enumerate(rows)]
+
+    def _check(self, query: Any, key: Any, value: Any) -> None:
+        layout = "(batch, time, {})" if self.batch_first else "(time, batch, {})"
+        for name, x, n in (("query", query, self.n), ("key", key, self.n_key), ("value", value, self.n_value)):
+            if x.ndim != 3 or x.shape[-1] != n:
+                raise ValueError(_SHAPE.format(layer=self._short(), name=name, need=layout.format(n), got=x.shape))
+        batch = 0 if self.batch_first else 1
+        if key.shape[:2] != value.shape[:2] or key.shape[batch] != query.shape[batch]:
+            raise ValueError(
+                f"{self._short()}: key and value need the same times, and all three the same batch; query has shape "
+                f"{query.shape}, key {key.shape}, value {value.shape}."
+            )
+
+    def _mask(self, padding: Any, given: Any, causal: bool, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return what is added to the scores, broadcastable to (batch, heads, queries, keys); 0.0 for nothing."""
+        batch, heads, queries, keys = shape
+        mask: Any = 0.0
+        if causal:
+            mask = np.where(np.tri(queries, keys, dtype=bool), 0, -np.inf).astype(dtype)
+        if given is not None:
+            given = self._added("attn_mask", given, dtype)
+            if given.shape == (batch * heads, queries, keys):
+                given = given.reshape(shape)
+            elif given.shape != (queries, keys):
+                need = f"({queries}, {keys}) or ({batch * heads}, {queries}, {keys})"
+                raise ValueError(_SHAPE.format(layer=self._short(), name="attn_mask", need=need, got=given.shape))
+            mask = mask + given
+        if padding is not None:
+            padding = self._added("key_padding_mask", padding, dtype)
+            if padding.shape != (batch, keys):
+                raise ValueError(
+                    _SHAPE.format(layer=self._short(), name="key_padding_mask", need=(batch, keys), got=padding.shape)
+                )
+            mask = mask + padding.reshape(batch, 1, 1, keys)
+        return mask
+
+    def _added(self, name: str, mask: Any, dtype: Any) -> Any:
+        """Return a mask of booleans as what it adds to the scores, and one of floats as it is."""
+        mask = mask if isinstance(mask, Tensor) else np.asarray(mask)
+        if mask.dtype.kind == "b":
+            return np.where(mask, -np.inf, 0).astype(dtype)
+        if mask.dtype.kind != "f":
+            raise TypeError(_MASK.format(layer=self._short(), name=name, dtype=mask.dtype))
+        return mask.astype(dtype)
+
+    def _short(self) -> str:
+        """Return its name for messages, which its ``repr`` would spread over lines."""
+        return f"{type(self).__name__}({self.about()})"
+
+    def about(self) -> str:
+        """Return the sizes, and what is not the default."""
+        options = (
+            f", dropout={self.dropout:g}" * (self.dropout > 0) + ", bias=False" * (self.in_proj_bias is None)
+            + f", n_key={self.n_key}" * (self.n_key != self.n) + f", n_value={self.n_value}" * (self.n_value != self.n)
+            + ", batch_first=True" * self.batch_first
+        )  # fmt: skip
+        return f"{self.n}, {self.heads}{options}"

@@ -1,0 +1,217 @@
+"""Convolution layers and their transposes, over one axis and over two."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops.convolution import conv, conv_transpose, sizes
+from ..tensor import Tensor
+from .linear import as_input, parameter, width
+from .module import Module
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+Size = int | tuple[int, ...]
+
+
+class Convolution(Module):
+    """What all convolution layers have in common; use `Conv1d`, `Conv2d`, `ConvTranspose1d` or `ConvTranspose2d`.
+
+    Args:
+        c_in, c_out: channels in and out.
+        kernel: its size, one number or one per axis.
+        stride, dilation: steps between its places, and between its pixels.
+        padding: zeros around the image, one number or one per axis.
+        groups: the channels fall into so many parts with kernels of their own; it divides both.
+        bias: whether there is one.
+        rng: a Generator or a seed; ``None`` draws other weights each time.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight: ``(c_out, c_in / groups, *kernel)``, of a transpose ``(c_in, c_out / groups, *kernel)``.
+        bias: ``(c_out,)``, or ``None``.
+
+    Raises:
+        ValueError: a size is not a whole number, or groups does not divide the channels; from a call, x has other
+            axes or channels, or is too small.
+    """
+
+    axes = 2
+    transposed = False
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: Size, stride: Size = 1, padding: Size | str = 0, dilation: Size = 1,
+        groups: int = 1, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        self.c_in, self.c_out = width(name, "c_in", c_in), width(name, "c_out", c_out)
+        self.groups = width(name, "groups", groups)
+        if self.c_in % self.groups or self.c_out % self.groups:
+            raise ValueError(f"{name}: groups={groups} does not divide {c_in} channels in and {c_out} out.")
+        self.kernel = sizes(name, "kernel", kernel, self.axes, 1)
+        self.stride = sizes(name, "stride", stride, self.axes, 1)
+        self.dilation = sizes(name, "dilation", dilation, self.axes, 1)
+        self.padding = self._padding(name, padding)
+        ends = (self.c_in, self.c_out) if self.transposed else (self.c_out, self.c_in)
+        shape = (ends[0], ends[1] // self.groups, *self.kernel)
+        generator, limit = np.random.default_rng(rng), math.prod(shape[1:]) ** -0.5
+        self.weight = parameter(generator.uniform(-limit, limit, shape), dtype)
+        self.bias = parameter(generator.uniform(-limit, limit, self.c_out), dtype) if bias else None
+
+    def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
+        """Return the zeros at either end of each axis."""
+        return sizes(name, "padding", padding, self.axes, 0)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``(batch, c_out, *positions)`` for ``(batch, c_in, *spatial)``."""
+        x = as_input(x, self.weight.dtype)
+        if x.ndim != 2 + self.axes or x.shape[1] != self.c_in:
+            spatial = ("n", "h, w")[self.axes - 1]
+            raise ValueError(f"{self!r} takes (batch, {self.c_in}, {spatial}); x has shape {x.shape}.")
+        y = self._run(x)
+        return y if self.bias is None else y + self.bias.reshape(self.c_out, *(1,) * self.axes)
+
+    def _run(self, x: Any) -> Tensor:
+        """Return the result without the bias."""
+        raise NotImplementedError
+
+    def about(self) -> str:
+        """Return channels and kernel, and what is not the default."""
+        options = "".join(
+            f", {name}={_shown(getattr(self, name))}" for name in ("stride", "padding", "output_padding", "dilation")
+            if getattr(self, name, None) not in (None, (1,) * self.axes if name in ("stride", "dilation") else
+                                                 (0,) * self.axes)
+        )  # fmt: skip
+        options += f", groups={self.groups}" * (self.groups > 1) + ", bias=False" * (self.bias is None)
+        return f"{self.c_in}, {self.c_out}, {_shown(self.kernel)}{options}"
+
+
+class _Conv(Convolution):
+    """A convolution that goes forth."""
+
+    def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
+        self._uneven = [(0, 0)] * self.axes
+        if padding == "valid":
+            return (0,) * self.axes
+        if padding != "same":
+            if isinstance(padding, str):
+                raise ValueError(f"{name}: padding={padding!r}; known are 'same', 'valid' and numbers.")
+            return sizes(name, "padding", padding, self.axes, 0)
+        if self.stride != (1,) * self.axes:
+            raise ValueError(f"{name}: padding='same' keeps the size only with stride=1; it got {self.stride}.")
+        total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        self._uneven = [(0, n % 2) for n in total]  # an even kernel looks one pixel further at the far end
+        return tuple(n // 2 for n in total)
+
+    def _run(self, x: Any) -> Tensor:
+        if any(far for _, far in self._uneven):
+            x = np.pad(x, [(0, 0), (0, 0), *self._uneven])
+        result: Tensor = conv(
+            x, self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups
+        )
+        return result
+
+
+class Conv1d(_Conv):
+    r"""A convolution over one axis: each output looks at a window of the input, everywhere with the same weights.
+
+    .. math:: y_{noi} = b_o + \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}, \qquad w, b \sim U(\pm n_{in}^{-1/2})
+
+    Args:
+        c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng, dtype: see `Convolution`; padding may also be
+            ``'same'``, which keeps the length, or ``'valid'``, which is none.
+
+    Source: Waibel et al., Phoneme recognition using time-delay neural networks (1989); names, layout and initial
+    weights of PyTorch.
+
+    Example:
+        >>> Conv1d(3, 8, 5, padding="same", rng=0)(np.ones((2, 3, 20))).shape
+        (2, 8, 20)
+    """
+
+    axes = 1
+
+
+class Conv2d(_Conv):
+    r"""A convolution of images: each pixel looks at a window of the input, everywhere with the same weights.
+
+    .. math:: y_{noi} = b_o + \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}, \qquad w, b \sim U(\pm n_{in}^{-1/2})
+
+    Args:
+        c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng, dtype: see `Convolution`; padding may also be
+            ``'same'``, which keeps the size, or ``'valid'``, which is none.
+
+    Source: LeCun, Bottou, Bengio & Haffner, Gradient-based learning applied to document recognition (1998); names,
+    layout and initial weights of PyTorch.
+
+    Example:
+        >>> layer = Conv2d(3, 8, 3, stride=2, padding=1, rng=0)
+        >>> layer, layer(np.ones((2, 3, 28, 28))).shape
+        (Conv2d(3, 8, 3, stride=2, padding=1), (2, 8, 14, 14))
+    """
+
+
+class _ConvTranspose(Convolution):
+    """A convolution that goes back, from each position to its window."""
+
+    transposed = True
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: Size, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+        groups: int = 1, bias: bool = True, dilation: Size = 1, *, rng: Rng = None, dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        self.output_padding = sizes(type(self).__name__, "output_padding", output_padding, self.axes, 0)
+        super().__init__(c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng=rng, dtype=dtype)
+
+    def _run(self, x: Any) -> Tensor:
+        result: Tensor = conv_transpose(
+            x, self.weight, stride=self.stride, padding=self.padding, output_padding=self.output_padding,
+            dilation=self.dilation, groups=self.groups,
+        )  # fmt: skip
+        return result
+
+
+class ConvTranspose1d(_ConvTranspose):
+    r"""The transpose of a convolution over one axis: each input is laid out over a window of a longer output.
+
+    .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
+
+    Args:
+        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; padding crops.
+        output_padding: pixels added at the far end, to choose among the sizes that the convolution takes to this one.
+
+    Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); names, layout, order of arguments and
+    initial weights of PyTorch.
+
+    Example:
+        >>> ConvTranspose1d(8, 3, 4, stride=2, padding=1, rng=0)(np.ones((2, 8, 10))).shape
+        (2, 3, 20)
+    """
+
+    axes = 1
+
+
+class ConvTranspose2d(_ConvTranspose):
+    r"""The transpose of a convolution of images: each pixel is laid out over a window of a larger image.
+
+    .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
+
+    Args:
+        c_in, c_out, kernel, stride, padding, groups, bias, dilation, rng, dtype: see `Convolution`; padding crops.
+        output_padding: pixels added at the far ends, to choose among the sizes that the convolution takes to this one.
+
+    Source: Zeiler, Krishnan, Taylor & Fergus, Deconvolutional networks (2010); names, layout, order of arguments and
+    initial weights of PyTorch.
+
+    Example:
+        >>> ConvTranspose2d(8, 3, 4, stride=2, padding=1, rng=0)(np.ones((2, 8, 7, 7))).shape
+        (2, 3, 14, 14)
+    """
+
+
+def _shown(sizes: tuple[int, ...]) -> str:
+    return str(sizes[0] if len(set(sizes)) == 1 else sizes)

@@ -1,0 +1,81 @@
+"""Dropout: parts of a signal set to zero at random, in training only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .module import Module
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+
+class Dropout(Module):
+    r"""Set each entry to zero with probability p and scale the others, in training; in use, do nothing.
+
+    .. math:: y = m \odot x, \qquad m \in \{0, 1 / (1 - p)\}
+
+    Args:
+        p: the probability, at least 0 and below 1.
+        rng: a Generator or a seed for the masks; `fit` and `Module.seed` put their own in its place.
+
+    Raises:
+        ValueError: p is no such probability.
+
+    Source: Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), inverted.
+
+    Example:
+        >>> layer = Dropout(0.5, rng=0)
+        >>> layer(np.ones(6)), layer.eval()(np.ones(6))
+        (array([2., 0., 0., 0., 2., 2.]), array([1., 1., 1., 1., 1., 1.]))
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"{type(self).__name__}: p={p!r}; the share that is dropped is at least 0 and below 1.")
+        self.p = float(p)
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        """Return x, parts of it dropped in training."""
+        if not self.training or self.p == 0:
+            return x
+        mask = (self.rng.random(self.mask_shape(x.shape)) >= self.p) / (1 - self.p)
+        return x * mask.astype(x.dtype)
+
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the mask for an input of this shape."""
+        return shape
+
+    def about(self) -> str:
+        """Return p."""
+        return f"{self.p:g}"
+
+
+class SpatialDropout(Dropout):
+    r"""Drop whole channels: one draw for each sample and channel of ``(batch, channels, *spatial)``.
+
+    .. math:: y_{nc} = m_{nc}\, x_{nc}, \qquad m_{nc} \in \{0, 1 / (1 - p)\}
+
+    Args:
+        p: the probability, at least 0 and below 1.
+        rng: a Generator or a seed for the masks; `fit` and `Module.seed` put their own in its place.
+
+    Raises:
+        ValueError: p is no such probability; from a call, x has fewer than three axes.
+
+    Source: Tompson et al., Efficient object localization using convolutional networks (2015).
+
+    Example:
+        >>> kept = SpatialDropout(0.5, rng=0)(np.ones((1, 4, 2, 2)))
+        >>> kept.sum(axis=(2, 3))
+        array([[8., 0., 0., 0.]])
+    """
+
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return one entry for each sample and channel."""
+        if len(shape) < 3:
+            raise ValueError(f"SpatialDropout needs (batch, channels, *spatial); x has shape {shape}. Use Dropout.")
+        return *shape[:2], *(1 for _ in shape[2:])

@@ -1,0 +1,104 @@
+"""Embedding, a table with a learned row for each word, and the sines that tell places apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops.embedding import embedding
+from ..tensor import Tensor
+from .linear import parameter, width
+from .module import Module
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+
+class Embedding(Module):
+    r"""A table with a learned row for each of a number of words.
+
+    .. math:: y_i = W_{x_i}, \qquad W \sim N(0, 1)
+
+    Args:
+        words: how many rows there are.
+        n_out: their length.
+        padding_idx: a word whose row is zero at first and never learned, as it fills up short sequences; a negative
+            number counts from the end.
+        rng: a Generator or a seed; ``None`` draws other weights each time.
+        dtype: of the weights, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight: a Tensor ``(words, n_out)``.
+
+    Raises:
+        TypeError, ValueError: from a call, x holds anything but whole numbers from 0 to ``words - 1``.
+
+    Source: Bengio, Ducharme, Vincent & Jauvin, A neural probabilistic language model (2003); names and initial weights
+    of PyTorch.
+
+    Example:
+        >>> words = Embedding(10, 3, padding_idx=0, rng=0)
+        >>> words([[0, 4, 4], [7, 0, 0]]).shape, words([0]).tolist()
+        ((2, 3, 3), [[0.0, 0.0, 0.0]])
+    """
+
+    def __init__(
+        self, words: int, n_out: int, padding_idx: int | None = None, *, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        self.words, self.n_out = width("Embedding", "words", words), width("Embedding", "n_out", n_out)
+        if padding_idx is not None and not -self.words <= padding_idx < self.words:
+            raise ValueError(f"Embedding: padding_idx={padding_idx}; the {self.words} words are 0 to {self.words - 1}.")
+        self.padding_idx = None if padding_idx is None else padding_idx % self.words
+        W = np.random.default_rng(rng).normal(size=(self.words, self.n_out))
+        if self.padding_idx is not None:
+            W[self.padding_idx] = 0
+        self.weight = parameter(W, dtype)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the rows of the words, ``(*x.shape, n_out)``."""
+        if not isinstance(x, Tensor):
+            x = np.asarray(x)
+        if x.dtype.kind not in "iu":
+            raise TypeError(
+                f"{self!r} takes the numbers of words; x has dtype {x.dtype}. Write x.astype(int) if these are numbers "
+                "of words."
+            )
+        numbers = x.data if type(x) is Tensor else x  # those of a trace are not known yet
+        if x.size and isinstance(numbers, np.ndarray):
+            low, high = numbers.min(), numbers.max()
+            if low < 0 or high >= self.words:
+                raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {low if low < 0 else high}.")
+        result: Tensor = embedding(self.weight, x, padding_idx=self.padding_idx)
+        return result
+
+    def about(self) -> str:
+        """Return the sizes of the table, and the padding."""
+        return f"{self.words}, {self.n_out}" + (
+            "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        )
+
+
+def sinusoidal_positions(length: int, n: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
+    r"""Return a row for each place in a sequence, to be added to what stands there: sines of all wavelengths.
+
+    .. math:: p_{t, 2i} = \sin \frac{t}{10000^{2i/n}}, \qquad p_{t, 2i+1} = \cos \frac{t}{10000^{2i/n}}
+
+    Args:
+        length: the number of places.
+        n: the length of a row.
+        dtype: of the result.
+
+    Returns:
+        ``(length, n)``.
+
+    Source: Vaswani et al., Attention is all you need (2017), section 3.5.
+
+    Example:
+        >>> sinusoidal_positions(2, 4).round(3).tolist()
+        [[0.0, 1.0, 0.0, 1.0], [0.841, 0.54, 0.01, 1.0]]
+    """
+    length, n = width("sinusoidal_positions", "length", length, 0), width("sinusoidal_positions", "n", n)
+    angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, n, 2) / n)  # (length, n / 2, rounded up)
+    rows = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, angles.shape[1] * 2)
+    return rows[:, :n].astype(dtype)

@@ -1,0 +1,121 @@
+"""Linear, a fully connected layer without an activation, and Flatten, which makes rows for it."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ops.neural import affine
+from ..tensor import Tensor
+from .module import Module
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+
+class Linear(Module):
+    r"""A fully connected layer without an activation.
+
+    .. math:: y = x W^T + b, \qquad W, b \sim U(\pm 1 / \sqrt{n_{in}})
+
+    Args:
+        n_in, n_out: columns in and out, at least 1.
+        bias: whether there is a b.
+        rng: a Generator or a seed; ``None`` draws other weights each time.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight, bias: Tensors ``(n_out, n_in)`` and ``(n_out,)``, or ``None`` for the bias.
+
+    Raises:
+        TypeError, ValueError: a width is not a whole number of at least 1; from a call, x has other columns.
+
+    Source: the definition and the initial weights of ``torch.nn.Linear``.
+
+    Example:
+        >>> layer = Linear(4, 3, rng=0)
+        >>> layer, layer(np.ones((2, 4))).shape
+        (Linear(4, 3), (2, 3))
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        self.n_in, self.n_out = width("Linear", "n_in", n_in), width("Linear", "n_out", n_out)
+        generator, limit = np.random.default_rng(rng), self.n_in**-0.5
+        self.weight = parameter(generator.uniform(-limit, limit, (self.n_out, self.n_in)), dtype)
+        self.bias = parameter(generator.uniform(-limit, limit, self.n_out), dtype) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        """Return ``(..., n_out)`` for an array or Tensor ``(..., n_in)``."""
+        x = as_input(x, self.weight.dtype)
+        if not x.ndim or x.shape[-1] != self.n_in:
+            raise ValueError(
+                f"{self!r} takes {self.n_in} columns; x has shape {x.shape}. Pass (..., {self.n_in}), or make the "
+                f"layer with n_in={x.shape[-1] if x.ndim else 1}."
+            )
+        result: Tensor = affine(x, self.weight, 0.0 if self.bias is None else self.bias)
+        return result  # (..., n_out)
+
+    def about(self) -> str:
+        """Return the widths."""
+        return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
+
+
+class Flatten(Module):
+    """Join all axes from one on into one: ``(batch, c, h, w)`` becomes ``(batch, c * h * w)``.
+
+    Args:
+        start: the first axis that is joined.
+
+    Raises:
+        ValueError: from a call, x has no such axis.
+
+    Example:
+        >>> Flatten()(np.ones((2, 3, 4))).shape
+        (2, 12)
+    """
+
+    def __init__(self, start: int = 1) -> None:
+        self.start = operator.index(start)
+
+    def forward(self, x: Any) -> Any:
+        """Return x in its new shape."""
+        if not 0 <= self.start < x.ndim:
+            raise ValueError(f"Flatten({self.start}) needs an axis {self.start}; x has shape {x.shape}.")
+        return x.reshape(*x.shape[: self.start], int(np.prod(x.shape[self.start :])))
+
+    def about(self) -> str:
+        """Return the axis, where it is not the first after the batch."""
+        return "" if self.start == 1 else f"{self.start}"
+
+
+def parameter(array: Any, dtype: Any) -> Tensor:
+    """Return a parameter of a floating dtype."""
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind.kind != "f":
+        raise TypeError(f"dtype={kind}; gradients need floats: dtype=np.float64 or np.float32.")
+    return Tensor(np.asarray(array).astype(kind, copy=False))
+
+
+def as_input(x: Any, dtype: Any) -> Any:
+    """Return an input as an array or a Tensor; Python's numbers and whole numbers take the dtype of the weights."""
+    if isinstance(x, Tensor):
+        return x
+    array = np.asarray(x)
+    return array.astype(dtype) if not isinstance(x, np.ndarray) or array.dtype.kind in "iub" else array
+
+
+def width(layer: str, name: str, value: Any, least: int = 1) -> int:
+    """Return a count, checked."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{layer}: {name}={value!r:.60} is of type {type(value).__name__}; it needs a whole number, e.g. {name}=16."
+        ) from None
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{layer}: {name}={value!r}; it must be at least {least}.")
+    return number

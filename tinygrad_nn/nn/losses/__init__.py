@@ -1,0 +1,78 @@
+"""Losses and penalties as compositions of declared operations: they run on arrays and, recorded, on Tensors.
+
+`LOSSES` are the five that a `Solver` knows by name, sums divided by the number of rows. All others are functions
+``loss(prediction, target, *, options, reduction="mean")`` with the definitions of PyTorch; a `Solver` takes these as
+they are, or with options through ``functools.partial``. The table of definitions stands in `docs/losses.md`.
+"""
+
+from .classes import (
+    binary_cross_entropy_with_logits,
+    binary_focal,
+    cross_entropy,
+    focal,
+    hinge,
+    multi_margin,
+    nll,
+    squared_hinge,
+)
+from .named import (
+    FROM_Z,
+    LOSSES,
+    PENALTIES,
+    binarycrossentropy,
+    binarycrossentropy_softmax,
+    crossentropy,
+    crossentropy_sigmoid,
+    elasticnet,
+    l1,
+    l2,
+    mae,
+    mse,
+    rmse,
+)
+from .reduction import REDUCTIONS
+from .values import (
+    cosine_embedding,
+    gaussian_nll,
+    huber,
+    kl_divergence,
+    l1_loss,
+    mse_loss,
+    poisson_nll,
+    smooth_l1,
+    triplet_margin,
+)
+
+__all__ = [
+    "FROM_Z",
+    "LOSSES",
+    "PENALTIES",
+    "REDUCTIONS",
+    "binary_cross_entropy_with_logits",
+    "binary_focal",
+    "binarycrossentropy",
+    "binarycrossentropy_softmax",
+    "cosine_embedding",
+    "cross_entropy",
+    "crossentropy",
+    "crossentropy_sigmoid",
+    "elasticnet",
+    "focal",
+    "gaussian_nll",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "l1",
+    "l1_loss",
+    "l2",
+    "mae",
+    "mse",
+    "mse_loss",
+    "multi_margin",
+    "nll",
+    "poisson_nll",
+    "rmse",
+    "smooth_l1",
+    "squared_hinge",
+    "triplet_margin",
+]

@@ -1,0 +1,356 @@
+"""Losses of classification: from logits, log-probabilities or scores, and the numbers of the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ops.neural import log_softmax, logsumexp, relu
+from ...ops.special import log_sigmoid, softplus
+from .reduction import Array, numbers, pair, plain, reduced, refuse, unreduced
+
+
+def cross_entropy(
+    logits: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0,
+    axis: int = -1, reduction: str = "mean",
+) -> Array:  # fmt: skip
+    r"""Return how surprised softmax(logits) is at the true classes; finite for all finite logits.
+
+    .. math:: \ell_n = -\sum_c w_c \, y_{nc} \ln \operatorname{softmax}(z_n)_c, \qquad
+              y \leftarrow (1 - \varepsilon) y + \varepsilon / C
+
+    Args:
+        logits: (..., classes).
+        target: class numbers (...,), integers from 0; or one-hot rows or probabilities (..., classes).
+        weight: of each class, (classes,). The mean over class numbers is then weighted by it too.
+        ignore_index: the class number of rows that do not count.
+        label_smoothing: the ε above.
+        axis: of the classes; PyTorch has them on axis 1.
+        reduction: ``'mean'``, ``'sum'`` or ``'none'`` (a value a row). The mean over no rows is 0; PyTorch: NaN.
+
+    Raises:
+        TypeError, ValueError: shapes or class numbers that do not fit.
+
+    Source: PyTorch, ``torch.nn.functional.cross_entropy``; Szegedy et al. (2015), section 7, for the smoothing.
+
+    Example:
+        >>> z = np.array([[1000.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> float(cross_entropy(z, [1, 0], reduction="sum"))
+        1001.0986122886682
+    """
+    call = "cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{call}: label_smoothing={label_smoothing}; it is a share from 0 to 1, e.g. 0.1.")
+    z = numbers(call, "logits", logits)
+    ln_p = log_softmax(z, axis=axis)
+    if np.shape(target) == z.shape:
+        return _of_probabilities(call, ln_p, target, weight, label_smoothing, axis, reduction)
+    return _of_labels(call, ln_p, target, weight, ignore_index, label_smoothing, axis, reduction)
+
+
+def nll(
+    log_probabilities: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, axis: int = -1,
+    reduction: str = "mean",
+) -> Array:  # fmt: skip
+    r"""Return the negative log-likelihood: what `cross_entropy` does after its log_softmax.
+
+    .. math:: \ell_n = -w_{y_n} \, x_{n y_n}
+
+    Args:
+        log_probabilities: (..., classes), as log_softmax gives them.
+        target: class numbers (...,), integers from 0.
+        weight, ignore_index, axis, reduction: as of `cross_entropy`.
+
+    Raises:
+        TypeError, ValueError: shapes or class numbers that do not fit.
+
+    Source: PyTorch, ``torch.nn.functional.nll_loss``.
+
+    Example:
+        >>> float(nll(np.log([[0.5, 0.5], [0.25, 0.75]]), [0, 0], reduction="sum").round(6))
+        2.079442
+    """
+    x = numbers("nll", "log_probabilities", log_probabilities)
+    return _of_labels("nll", x, target, weight, ignore_index, 0.0, axis, reduction)
+
+
+def _of_probabilities(
+    call: str, ln_p: Array, target: Any, weight: Any, smoothing: float, axis: int, reduction: str
+) -> Array:
+    ln_p, y = _last(ln_p, axis), _last(numbers(call, "target", target, ln_p), axis)
+    classes = ln_p.shape[-1]
+    if smoothing:
+        y = y * (1 - smoothing) + smoothing / classes
+    if weight is not None:
+        y = y * _of_classes(call, weight, ln_p)
+    ln_p = np.where(plain(y) == 0, 0, ln_p)  # what has no weight may be impossible
+    return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
+
+
+def _of_labels(
+    call: str, ln_p: Array, target: Any, weight: Any, ignore_index: int, smoothing: float, axis: int, reduction: str
+) -> Array:
+    labels, keep = _labels(call, ln_p, target, ignore_index, axis)
+    ln_p = _last(ln_p, axis)
+    classes, count = ln_p.shape[-1], keep.astype(ln_p.dtype)
+    w = None if weight is None else _of_classes(call, weight, ln_p)
+    if w is not None:
+        count = count * w[labels]
+    picked = np.where(keep, _picked(ln_p, labels), 0)
+    values = -picked if w is None else picked * -w[labels]
+    if smoothing:
+        all_classes = (ln_p if w is None else ln_p * w).sum(axis=-1)
+        values = (1 - smoothing) * values - smoothing / classes * all_classes * keep
+    if reduction == "mean":
+        total = count.sum()
+        return values.sum() / np.where(total == 0, 1, total)
+    return values.sum() if reduction == "sum" else unreduced(call, values, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    logits: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
+) -> Array:
+    r"""Return how surprised sigmoid(logits) is at a yes or no in each entry; finite for all finite logits.
+
+    .. math:: \ell = -w \, (p \, y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)))
+
+    Args:
+        logits: any shape.
+        target: the same shape, from 0 (no) to 1 (yes).
+        weight: w, and pos_weight: the p of a yes; both broadcast against the logits.
+        reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Source: PyTorch, ``torch.nn.functional.binary_cross_entropy_with_logits``.
+
+    Example:
+        >>> binary_cross_entropy_with_logits([-1000.0, 0.0], [1.0, 0.0], reduction="none").round(6).tolist()
+        [1000.0, 0.693147]
+    """
+    call = "binary_cross_entropy_with_logits"
+    z, y = pair(call, logits, target, ("logits", "target"))
+    yes = y if pos_weight is None else y * _broadcast(call, "pos_weight", pos_weight, z)
+    values = yes * softplus(-z) + (1 - y) * softplus(z)
+    if weight is not None:
+        values = values * _broadcast(call, "weight", weight, z)
+    return reduced(call, values, reduction)
+
+
+def focal(
+    logits: Array, target: Array, *, gamma: float = 2.0, weight: Any = None, ignore_index: int = -100, axis: int = -1,
+    reduction: str = "mean",
+) -> Array:  # fmt: skip
+    r"""Return the cross-entropy, turned down on rows that are right already.
+
+    .. math:: \ell_n = -\alpha_{y} (1 - p_y)^\gamma \ln p_y, \qquad p = \operatorname{softmax}(z_n), \; y = y_n
+
+    Args:
+        logits: (..., classes).
+        target: class numbers (...,), integers from 0.
+        gamma: at least 0; 0 turns nothing down.
+        weight: the α of each class, (classes,). The mean divides by the number of rows, not by their weights.
+        ignore_index, axis, reduction: as of `cross_entropy`.
+
+    Raises:
+        TypeError, ValueError: shapes or class numbers that do not fit, or gamma below 0.
+
+    Source: Lin, Goyal, Girshick, He & Dollár (2017), Focal Loss for Dense Object Detection, equation 5.
+
+    Example:
+        >>> float(focal([[0.0, 0.0]], [0], gamma=1.0).round(6))
+        0.346574
+    """
+    call = "focal"
+    _not_below_zero(call, gamma)
+    z = numbers(call, "logits", logits)
+    labels, keep = _labels(call, z, target, ignore_index, axis)
+    z = _last(z, axis)
+    values = -np.where(keep, _picked(log_softmax(z), labels), 0)
+    if gamma:
+        true = np.arange(z.shape[-1]) == labels[..., None]  # (..., classes)
+        ln_q = logsumexp(np.where(true, -np.inf, z), axis=-1) - logsumexp(z, axis=-1)  # exact where p rounds to 1
+        values = np.exp(gamma * ln_q) * values
+    if weight is not None:
+        values = values * _of_classes(call, weight, z)[labels]
+    if reduction == "mean":
+        return values.sum() / np.maximum(keep.sum(dtype=z.dtype), 1)
+    return reduced(call, values, reduction)
+
+
+def binary_focal(
+    logits: Array, target: Array, *, gamma: float = 2.0, alpha: float | None = 0.25, reduction: str = "mean"
+) -> Array:
+    r"""Return the binary cross-entropy, turned down on entries that are right already.
+
+    .. math:: \ell = -\alpha \, y \, (1 - p)^\gamma \ln p - (1 - \alpha) (1 - y) \, p^\gamma \ln(1 - p), \qquad
+              p = \sigma(z)
+
+    Args:
+        logits: any shape.
+        target: the same shape, 0 or 1; what lies between counts for both.
+        gamma: at least 0; 0 turns nothing down.
+        alpha: the weight of a yes, and 1 - alpha that of a no; ``None`` for no weights.
+        reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``.
+
+    Raises:
+        ValueError: the shapes differ, or gamma is below 0.
+
+    Source: Lin, Goyal, Girshick, He & Dollár (2017), Focal Loss for Dense Object Detection, equation 5.
+
+    Example:
+        >>> float(binary_focal([0.0], [1.0], gamma=1.0, alpha=None).round(6))
+        0.346574
+    """
+    call = "binary_focal"
+    _not_below_zero(call, gamma)
+    z, y = pair(call, logits, target, ("logits", "target"))
+    yes, no = -log_sigmoid(z), -log_sigmoid(-z)
+    a, b = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return reduced(call, a * y * np.exp(-gamma * no) * yes + b * (1 - y) * np.exp(-gamma * yes) * no, reduction)
+
+
+def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
+    r"""Return by how much each prediction misses the margin of 1 on its side of 0.
+
+    .. math:: \ell = \max(0, 1 - y \hat y)
+
+    Args:
+        prediction: any shape.
+        target: the same shape, -1 or 1.
+        reduction: ``'mean'`` over all entries, ``'sum'`` or ``'none'``. At the margin the slope is 0.
+
+    Raises:
+        ValueError: the shapes differ, or a target is neither -1 nor 1.
+
+    Source: Cortes & Vapnik (1995), Support-Vector Networks, section 3. PyTorch has no such function.
+
+    Example:
+        >>> hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none").tolist()
+        [0.0, 0.5, 1.5]
+    """
+    return reduced("hinge", _misses("hinge", prediction, target), reduction)
+
+
+def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
+    r"""Return the square of what `hinge` returns for each entry: no kink, and large misses count more.
+
+    .. math:: \ell = \max(0, 1 - y \hat y)^2
+
+    Args:
+        prediction, target, reduction: as of `hinge`.
+
+    Raises:
+        ValueError: the shapes differ, or a target is neither -1 nor 1.
+
+    Source: Tang (2013), Deep Learning using Linear Support Vector Machines, equation 10. PyTorch has none.
+
+    Example:
+        >>> squared_hinge([2.0, 0.5, 0.5], [1, 1, -1], reduction="none").tolist()
+        [0.0, 0.25, 2.25]
+    """
+    miss = _misses("squared_hinge", prediction, target)
+    return reduced("squared_hinge", miss * miss, reduction)
+
+
+def multi_margin(
+    scores: Array, target: Array, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Array:
+    r"""Return by how much the score of the true class does not lead each other one by the margin.
+
+    .. math:: \ell_n = \frac1C \sum_{c \ne y_n} w_{y_n} \max(0, m - x_{n y_n} + x_{nc})^p
+
+    Args:
+        scores: (..., classes).
+        target: class numbers (...,), integers from 0.
+        p: 1 or 2.
+        margin: the m above.
+        weight: of each class, (classes,).
+        reduction: ``'mean'`` over the rows, ``'sum'`` or ``'none'``. Where a lead is just the margin the slope is 0.
+
+    Raises:
+        TypeError, ValueError: shapes or class numbers that do not fit, or another p.
+
+    Source: PyTorch, ``torch.nn.functional.multi_margin_loss``; Crammer & Singer (2001).
+
+    Example:
+        >>> multi_margin([[3.0, 2.5, 0.0]], [0], reduction="none").round(6).tolist()
+        [0.166667]
+    """
+    call = "multi_margin"
+    if p not in (1, 2):
+        raise ValueError(f"{call}: p={p!r}; it is 1 or 2.")
+    x = numbers(call, "scores", scores)
+    labels, _ = _labels(call, x, target, None, -1)
+    miss = relu(margin - _picked(x, labels)[..., None] + x)  # (..., classes)
+    miss = np.where(np.arange(x.shape[-1]) == labels[..., None], 0, miss if p == 1 else miss * miss)
+    values = miss.sum(axis=-1) / x.shape[-1]
+    return reduced(call, values if weight is None else values * _of_classes(call, weight, x)[labels], reduction)
+
+
+def _misses(call: str, prediction: Array, target: Array) -> Array:
+    x, y = pair(call, prediction, target)
+    signs = plain(y)
+    refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. Of 0 and 1 write 2 * target - 1.")
+    return relu(1 - y * x)
+
+
+def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
+    """Return the class number of each row, 0 where it is ignored, and which are not."""
+    labels, classes = plain(target), x.shape[axis]
+    axis %= len(x.shape)
+    rows = (*x.shape[:axis], *x.shape[axis + 1 :])
+    got = np.shape(labels)
+    if got != rows:
+        hint = "One-hot rows become class numbers with target.argmax(-1)." if got == x.shape else (
+            f"Write target.reshape{rows}." if labels.size == np.prod(rows, dtype=int) else
+            "Give one class number for each row."
+        )  # fmt: skip
+        raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers have the "
+                         f"shape {rows}; target has {got}. {hint}")  # fmt: skip
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{call}: class numbers are integers; target is of dtype {labels.dtype}. Write "
+                        f"target.astype(int); probabilities need the shape {x.shape}.")  # fmt: skip
+    keep = np.ones(rows, bool) if ignore_index is None else labels != ignore_index
+    outside = keep & ((labels < 0) | (labels >= classes))
+    but = "" if ignore_index is None else f", or ignore_index={ignore_index}"
+    fix = f"with {classes} classes it must be from 0 to {classes - 1}{but}. Widen the last layer, or count from 0."
+    refuse(call, "target", labels, outside, fix)
+    return np.where(keep, labels, 0), keep
+
+
+def _picked(x: Array, labels: Any) -> Array:
+    """Return the entry of each row at its class number: (..., classes) -> (...,)."""
+    if labels.ndim == 1:
+        return x[np.arange(labels.size), labels]
+    return x.reshape(-1, x.shape[-1])[np.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+
+
+def _last(x: Array, axis: int) -> Array:
+    return x if axis % len(x.shape) == len(x.shape) - 1 else np.moveaxis(x, axis, -1)
+
+
+def _of_classes(call: str, weight: Any, x: Array) -> Any:
+    w = numbers(call, "weight", plain(weight), x)
+    if w.shape != x.shape[-1:]:
+        raise ValueError(f"{call}: weight has shape {w.shape}; of {x.shape[-1]} classes it needs {x.shape[-1:]}.")
+    return w
+
+
+def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
+    """Return a weight if it broadcasts to the logits."""
+    w = numbers(call, name, plain(value), z)
+    try:
+        fits = np.broadcast_shapes(w.shape, z.shape) == z.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{call}: {name} of shape {w.shape} does not broadcast to the logits, {z.shape}.")
+    return w
+
+
+def _not_below_zero(call: str, gamma: float) -> None:
+    if not gamma >= 0:
+        raise ValueError(f"{call}: gamma={gamma}; it is at least 0, e.g. 2.")

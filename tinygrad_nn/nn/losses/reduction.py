@@ -1,0 +1,69 @@
+"""What all losses share: what they take, how they check it, and how their values become one number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...tensor import Tensor, raw
+
+Array = Any
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def reduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
+    """Return the mean of all values, their sum, their sum over the rows' number, or the values themselves."""
+    if reduction == "mean":
+        return values.sum() / max(values.size, 1)  # of nothing it is 0
+    if reduction == "sum":
+        return values.sum()
+    if reduction == "batchmean" and "batchmean" in known:
+        return values.sum() / max(len(values), 1)
+    return unreduced(call, values, reduction, known)
+
+
+def unreduced(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
+    """Return the values if that is what the reduction asks for."""
+    if reduction != "none":
+        raise ValueError(f"{call}: reduction={reduction!r}; known are {', '.join(map(repr, known))}.")
+    return values
+
+
+def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Array:
+    """Return what carries a graph as it is, anything else as an array of floats: of the dtype of another, if given."""
+    if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{call}: {name} is of dtype {array.dtype}; a loss needs real numbers.")
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(float)
+    return array.astype(dtype if like is None else like.dtype, copy=False)
+
+
+def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("prediction", "target")) -> tuple[Any, Any]:
+    """Return a prediction and a target of one shape: broadcasting would pair each row with all others."""
+    x = numbers(call, names[0], prediction)
+    y = numbers(call, names[1], target, x)
+    if x.shape != y.shape:
+        fix = f"{names[1]}.reshape{x.shape}" if x.size == y.size else "one target for each entry of the prediction"
+        if x.size == y.size and len(x.shape) == 1:
+            fix = f"{names[0]}.reshape{y.shape}"
+        raise ValueError(
+            f"{call} needs the same shape of both; {names[0]} has {x.shape}, {names[1]} has {y.shape}. Write {fix}."
+        )
+    return x, y
+
+
+def plain(value: Any) -> Any:
+    """Return the numbers of a constant: of a Tensor its data, of a list an array."""
+    value = raw(value) if isinstance(value, Tensor) else value
+    return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
+
+
+def refuse(call: str, what: str, values: Any, wrong: Any, fix: str) -> None:
+    """Raise if any of the plain values is wrong, naming the first and where it is."""
+    if isinstance(values, np.ndarray) and np.any(wrong):
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f"[{', '.join(map(str, at))}]" if at else ""
+        raise ValueError(f"{call}: {what}{place} is {values[at]}; {fix}")

@@ -1,0 +1,323 @@
+"""Module, what a custom architecture is made of: an object whose parameters and parts are found by its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn, Self
+
+import numpy as np
+
+from ..node import thread
+from ..tensor import Tensor, leaf
+
+Array = np.ndarray[Any, Any]
+_WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, from us or from NumPy
+
+
+class Module:
+    """A part of a network: write its parameters and parts as attributes, and what it computes as ``forward``.
+
+    A Tensor of floats is a parameter, another `Module` is a part; lists, tuples and dicts of them are searched too.
+    Each is found under its attribute path, as PyTorch writes it: ``blocks.0.weight``. Attributes whose name begins
+    with an underscore are left alone.
+
+    Attributes:
+        training: whether dropout drops and batch norms learn; `train` and `eval` set it.
+        buffer_names: the attributes that are arrays to be saved with the parameters, but not trained.
+
+    Raises:
+        ValueError, TypeError, IndexError: from a call, with the path of the part that raised it.
+
+    Example:
+        >>> class Scale(Module):
+        ...     def __init__(self):
+        ...         self.weight = Tensor(np.full(3, 2.0))
+        ...     def forward(self, x):
+        ...         return x * self.weight
+        >>> Scale()([1.0, 2.0, 3.0]).data, list(Scale().state_dict())
+        (array([2., 4., 6.]), ['weight'])
+    """
+
+    training: bool = True
+    buffer_names: tuple[str, ...] = ()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward; write def forward(self, x): ... in it.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward``, its operations recorded under the name of this part."""
+        mode = thread.mode
+        before, outer = mode.scope, mode.module
+        name = self.title() if outer is None else outer._scope_of(self)
+        mode.scope = name if before is None else f"{before}.{name}"
+        mode.module = self
+        try:
+            return self.forward(*args, **kwargs)
+        except _WRONG as error:
+            _locate(error, mode.scope)
+            raise
+        finally:
+            mode.scope, mode.module = before, outer
+
+    # -- What it is made of
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the attributes that are searched, by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the parts right below with their paths, such as ``blocks.0``; a shared one once."""
+        seen: set[int] = set()
+        for path, value in _search(self.attributes()):
+            if isinstance(value, Module) and id(value) not in seen:
+                seen.add(id(value))
+                yield path, value
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield this module (under the empty path) and all parts below it, each once, the outer before the inner."""
+        seen: set[int] = set()
+        for path, module in self._paths():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all parts below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """Yield the arrays that are saved but not trained, such as the running mean of a batch norm, each once."""
+        return ((path, slot.array) for path, slot in self._own_slots() if slot.name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each parameter with its path; a shared one once, under its first path."""
+        return ((path, slot.owner) for path, slot in self._own_slots() if not slot.name)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the parameters, frozen ones too, each once."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def _paths(self) -> Iterator[tuple[str, Module]]:
+        """Yield every path that leads to a module."""
+        stack: list[tuple[str, Module, tuple[int, ...]]] = [("", self, ())]
+        while stack:
+            path, module, above = stack.pop()
+            if id(module) in above:  # a part that refers back to what holds it
+                continue
+            yield path, module
+            parts = [(f"{path}.{name}" if path else name, part, (*above, id(module)))
+                     for name, part in _search(module.attributes()) if isinstance(part, Module)]  # fmt: skip
+            stack += reversed(parts)
+
+    def _slots(self) -> Iterator[tuple[str, _Slot]]:
+        """Yield every path that leads to a parameter or a buffer."""
+        for path, module in self._paths():
+            start = f"{path}." if path else ""
+            for name, value in _search(module.attributes()):
+                if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc":
+                    yield start + name, _Slot(value, "")  # whether frozen or not
+            for name in module.buffer_names:
+                if getattr(module, name) is not None:
+                    yield start + name, _Slot(module, name)
+
+    def _own_slots(self) -> Iterator[tuple[str, _Slot]]:
+        """Yield every parameter and buffer under its first path."""
+        seen: set[_Slot] = set()
+        for path, slot in self._slots():
+            if slot not in seen:
+                seen.add(slot)
+                yield path, slot
+
+    # -- Its state
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and buffers by their paths, those that are shared once.
+
+        Example:
+            >>> from tinygrad_nn.nn import Linear
+            >>> {name: array.shape for name, array in Linear(4, 3, rng=0).state_dict().items()}
+            {'weight': (3, 4), 'bias': (3,)}
+        """
+        return {path: slot.array.copy() for path, slot in self._own_slots()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Take over parameters and buffers; either all of them, or, when something does not fit, none.
+
+        Args:
+            state: path -> array, as `state_dict` or a file from PyTorch has them; converted to the dtype here.
+            strict: whether every name must be there, and no other; otherwise those that are in both are taken.
+
+        Raises:
+            ValueError: names or shapes differ; the message lists them, and the model is as it was.
+        """
+        places = dict(self._slots())
+        new = {path: (slot, np.asarray(_bare(state[path]))) for path, slot in places.items() if path in state}
+        given = {slot for slot, _ in new.values()}  # of a shared array one of its paths is enough
+        missing = [path for path, slot in self._own_slots() if slot not in given] if strict else []
+        unknown = [path for path in state if path not in places] if strict else []
+        differing = [
+            f"{path} has shape {slot.array.shape} here and {array.shape} in the state"
+            for path, (slot, array) in new.items() if array.shape != slot.array.shape
+        ] + [f"{path} holds {array.dtype}, no numbers" for path, (_, array) in new.items()
+             if array.dtype.kind not in "fciub"]  # fmt: skip
+        if missing or unknown or differing:
+            _refuse(type(self).__name__, missing, unknown, differing)
+        for slot, array in new.values():
+            slot.put(array)
+
+    # -- Switches
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below it to training (or not), and return it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch this module and all below it to use: nothing is dropped, batch norms use what they learned."""
+        return self.train(False)
+
+    def freeze(self) -> Self:
+        """Make all parameters constants, so that no gradient flows to them and no training changes them."""
+        for name, parameter in self.named_parameters():
+            if parameter.node is not None:
+                label = parameter.name or name
+                parameter.node = None
+                parameter.label = label
+        return self
+
+    def unfreeze(self) -> Self:
+        """Undo `freeze`."""
+        for _, parameter in self.named_parameters():
+            if parameter.node is None:
+                parameter.node = leaf(parameter.data, parameter.label).node
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients that `backward` left."""
+        for parameter in self.parameters():
+            if parameter.node is not None:
+                parameter.grad = None
+
+    def seed(self, rng: np.random.Generator | int | None) -> Self:
+        """Give all parts that draw random numbers, such as dropouts, this one generator, and return the module."""
+        generator = np.random.default_rng(rng)
+        for module in self.modules():
+            if "rng" in vars(module):
+                module.rng = generator  # type: ignore[attr-defined]
+        return self
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call a function with each part, the inner before the outer, then with this module, and return it."""
+        for _, child in self.named_children():
+            child.apply(function)
+        function(self)
+        return self
+
+    # -- How it is shown
+
+    def about(self) -> str:
+        """Return what stands in the brackets of its ``repr``: sizes and options."""
+        return ""
+
+    def title(self) -> str:
+        """Return the name that operations are recorded under when no other module called this one."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        head = f"{type(self).__name__}({self.about()}"
+        lines = [f"{name}: {part!r}" for name, part in self.named_children()]
+        if not lines:
+            return f"{head})"
+        body = "\n".join(lines).replace("\n", "\n  ")
+        return f"{head}\n  {body}\n)"
+
+    def _scope_of(self, part: Module) -> str:
+        """Return the name of a part as drawings show it: ``encoder``, ``blocks[0]`` or ``0 Linear``."""
+        names: dict[int, str] | None = vars(self).get("_names")
+        if names is None or id(part) not in names:
+            names = {id(child): _shown(path, child) for path, child in self.named_children()}
+            names.setdefault(id(part), type(part).__name__)
+            self._names = names
+        return names[id(part)]
+
+
+class _Slot(NamedTuple):
+    """Where an array of the state lives: a parameter, or the attribute of this name of a module."""
+
+    owner: Any
+    name: str
+
+    @property
+    def array(self) -> Array:
+        return self.owner.data if not self.name else getattr(self.owner, self.name)  # type: ignore[no-any-return]
+
+    def put(self, array: Array) -> None:
+        if self.name:
+            setattr(self.owner, self.name, np.array(array, dtype=self.array.dtype))
+        else:
+            assign(self.owner, array)
+
+    def __hash__(self) -> int:
+        return hash((id(self.owner), self.name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Slot) and self.owner is other.owner and self.name == other.name
+
+
+def assign(parameter: Tensor, value: Any) -> None:
+    """Give a parameter new data, in its dtype: a new array, since an older graph may hold the old one."""
+    array = np.array(value, dtype=parameter.data.dtype)
+    parameter.data = array
+    if parameter.node is not None:
+        parameter.node.out = array
+
+
+def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield Tensors and Modules among attributes, and in lists, tuples and dicts of them, with their paths."""
+    stack = [(str(name), value) for name, value in reversed(list(attributes.items()))]
+    nests: set[int] = set()  # a list that holds itself is searched once
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, (Tensor, Module)):
+            yield path, value
+        elif isinstance(value, (list, tuple, dict)) and id(value) not in nests:
+            nests.add(id(value))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            stack += [(f"{path}.{key}", inner) for key, inner in reversed(list(items))]
+
+
+def _shown(path: str, part: Module) -> str:
+    first, *rest = path.split(".")
+    name = first + "".join(f"[{key}]" for key in rest)
+    return f"{name} {type(part).__name__}" if first.isdigit() else name
+
+
+def _locate(error: Exception, scope: str | None) -> None:
+    """Put the path of the innermost module before an error's text."""
+    if not hasattr(error, "module_path") and scope and error.args and isinstance(error.args[0], str):
+        error.args = (f"in {scope}: {error.args[0]}", *error.args[1:])
+        error.module_path = scope  # type: ignore[attr-defined]
+
+
+def _bare(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
+    """Raise an error that lists what does not fit."""
+    parts = [
+        *(["missing: " + _few(missing)] if missing else []),
+        *(["not known here: " + _few(unknown)] if unknown else []),
+        *([_few(differing)] if differing else []),
+    ]
+    raise ValueError(
+        f"this state is of another architecture than {owner}; {'; '.join(parts)}. Make the model as it was when the "
+        "state was saved. Nothing was changed."
+    )
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - 4
+    return ", ".join(names[:4]) + (f" and {rest} more" if rest > 0 else "")

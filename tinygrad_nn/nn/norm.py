@@ -1,0 +1,323 @@
+"""Normalisation layers: batch, layer, group and instance norm, which differ in their axes, and RMS norm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..ops.normalisation import moments, rms_norm, standardize
+from ..tensor import Tensor, raw
+from .linear import as_input, parameter, width
+from .module import Module
+
+Shape = tuple[int, ...]
+
+
+class BatchNorm(Module):
+    r"""Normalise each feature over the batch in training, and by what was learned of it in use.
+
+    .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Args:
+        features: the length of the second axis: of ``(batch, features)`` or ``(batch, features, *spatial)``.
+        eps: keeps the root away from 0.
+        momentum: how far the running statistics move in a call; ``None`` takes the plain mean over all calls.
+        affine: whether there are a weight and a bias.
+        track_running_stats: whether statistics are kept for use; otherwise those of the batch serve then too.
+        dtype: of parameters and statistics, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight, bias: Tensors ``(features,)``, or ``None``.
+        running_mean, running_var: arrays ``(features,)``, or ``None``; the variance is that of n - 1.
+        num_batches_tracked: how many calls they come from.
+
+    Raises:
+        ValueError: from a call, x has other features, or in training only one value for each.
+
+    Source: Ioffe & Szegedy, Batch normalization (2015), algorithms 1 and 2; names and defaults of PyTorch.
+
+    Example:
+        >>> norm = BatchNorm(2)
+        >>> norm([[1.0, 0.0], [3.0, 8.0]]).data.round(3).tolist(), norm.running_mean
+        ([[-1.0, -1.0], [1.0, 1.0]], array([0.2, 0.4]))
+    """
+
+    buffer_names = ("running_mean", "running_var", "num_batches_tracked")
+
+    def __init__(
+        self, features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, *, dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        self.features = width("BatchNorm", "features", features)
+        self.eps, self.momentum = float(eps), None if momentum is None else float(momentum)
+        one = parameter(np.ones(self.features), dtype)
+        self._dtype = one.dtype
+        self.weight = one if affine else None
+        self.bias = parameter(np.zeros(self.features), dtype) if affine else None
+        self.running_mean: Any = np.zeros(self.features, self._dtype) if track_running_stats else None
+        self.running_var: Any = np.ones(self.features, self._dtype) if track_running_stats else None
+        self.num_batches_tracked: Any = np.array(0) if track_running_stats else None
+
+    def forward(self, x: Any) -> Any:
+        """Return x normalised, of its shape; in training also move the running statistics."""
+        x = as_input(x, self._dtype)
+        if x.ndim < 2 or x.shape[1] != self.features:
+            raise ValueError(
+                f"{self!r} takes (batch, {self.features}) or (batch, {self.features}, *spatial); x has shape {x.shape}."
+            )
+        column = (self.features, *(1,) * (x.ndim - 2))
+        weight, bias = _affine(self.weight, self.bias, column)
+        if self.running_mean is not None and not self.training:
+            scale = weight / np.sqrt(self.running_var.reshape(column) + self.eps)
+            return x * scale + (bias - self.running_mean.reshape(column) * scale)
+        axis = (0, *range(2, x.ndim))
+        n = x.size // self.features
+        if self.training and n < 2:
+            raise ValueError(
+                f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
+                f"{x.shape}. Use a larger batch, or eval()."
+            )
+        known = moments(raw(x), axis)
+        if self.running_mean is not None and self.training:
+            self._learn(*known, n)
+        return standardize(x, weight, bias, axis=axis, eps=self.eps, moments=known)
+
+    def _learn(self, mean: Any, var: Any, n: int) -> None:
+        """Move the running statistics towards those of a batch of n values for each feature."""
+        if isinstance(mean, Tensor):  # in a trace: a buffer that holds one would outlive it
+            raise TypeError(
+                f"{self!r} in training moves its running statistics in each call, which a compiled function cannot do; "
+                "use eval(), or track_running_stats=False."
+            )
+        self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
+        step = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        var = var * (n / (n - 1))
+        for name, new in (("running_mean", mean), ("running_var", var)):
+            moved = (1 - step) * getattr(self, name) + step * new.reshape(-1)
+            setattr(self, name, moved.astype(self._dtype))
+
+    def about(self) -> str:
+        """Return the number of features, and what is not the default."""
+        options = f", momentum={self.momentum}" * (self.momentum != 0.1) + ", affine=False" * (self.weight is None)
+        return f"{self.features}{options}" + ", track_running_stats=False" * (self.running_mean is None)
+
+
+class LayerNorm(Module):
+    r"""Normalise each sample over its last axes.
+
+    .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Args:
+        shape: the lengths of the axes that are normalised over: a number for the last one, or a tuple.
+        eps: keeps the root away from 0.
+        affine: whether there is a weight; without it there is no bias either.
+        bias: whether there is a bias.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight, bias: Tensors of that shape, or ``None``.
+
+    Raises:
+        ValueError: from a call, x does not end in this shape.
+
+    Source: Ba, Kiros & Hinton, Layer normalization (2016), equation 3; names and defaults of PyTorch.
+
+    Example:
+        >>> LayerNorm(2)([[1.0, 3.0], [0.0, 8.0]]).data.round(3).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+
+    def __init__(
+        self, shape: int | Shape, eps: float = 1e-5, affine: bool = True, bias: bool = True, *, dtype: Any = np.float64
+    ) -> None:
+        self.shape, self.eps = _shape("LayerNorm", shape), float(eps)
+        one = parameter(np.ones(self.shape), dtype)
+        self._dtype = one.dtype
+        self.weight = one if affine else None
+        self.bias = parameter(np.zeros(self.shape), dtype) if affine and bias else None
+
+    def forward(self, x: Any) -> Any:
+        """Return x normalised, of its shape."""
+        x = as_input(x, self._dtype)
+        _ends_in(self, x, self.shape)
+        weight, bias = _affine(self.weight, self.bias)
+        axis = tuple(range(-len(self.shape), 0))
+        return standardize(x, weight, bias, axis=axis, eps=self.eps)
+
+    def about(self) -> str:
+        """Return the shape, and what is not the default."""
+        options = ", affine=False" if self.weight is None else ", bias=False" * (self.bias is None)
+        return f"{self.shape[0] if len(self.shape) == 1 else self.shape}{options}"
+
+
+class RMSNorm(Module):
+    r"""Scale each sample to root mean square 1 over its last axes.
+
+    .. math:: y = \gamma \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}
+
+    Args:
+        shape: the lengths of the axes that the mean is taken over: a number for the last one, or a tuple.
+        eps: keeps the root away from 0; by default the distance from 1 to the next number of the dtype of x.
+        affine: whether there is a weight.
+        dtype: of the weight, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight: a Tensor of that shape, or ``None``.
+
+    Raises:
+        ValueError: from a call, x does not end in this shape.
+
+    Source: Zhang & Sennrich, Root mean square layer normalization (2019), equation 4; names and defaults of PyTorch.
+
+    Example:
+        >>> RMSNorm(2)([[1.0, 7.0]]).data.round(3).tolist()
+        [[0.2, 1.4]]
+    """
+
+    def __init__(
+        self, shape: int | Shape, eps: float | None = None, affine: bool = True, *, dtype: Any = np.float64
+    ) -> None:
+        self.shape, self.eps = _shape("RMSNorm", shape), None if eps is None else float(eps)
+        one = parameter(np.ones(self.shape), dtype)
+        self._dtype = one.dtype
+        self.weight = one if affine else None
+
+    def forward(self, x: Any) -> Any:
+        """Return x scaled, of its shape."""
+        x = as_input(x, self._dtype)
+        _ends_in(self, x, self.shape)
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        weight = 1.0 if self.weight is None else self.weight
+        return rms_norm(x, weight, axis=tuple(range(-len(self.shape), 0)), eps=eps)
+
+    def about(self) -> str:
+        """Return the shape, and what is not the default."""
+        shape = self.shape[0] if len(self.shape) == 1 else self.shape
+        return f"{shape}" + ", affine=False" * (self.weight is None)
+
+
+class GroupNorm(Module):
+    r"""Normalise each sample over groups of its channels and over its spatial axes.
+
+    .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Args:
+        groups: how many; it divides the channels.
+        channels: the length of the second axis, of ``(batch, channels, *spatial)``.
+        eps: keeps the root away from 0.
+        affine: whether there are a weight and a bias.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight, bias: Tensors ``(channels,)``, or ``None``.
+
+    Raises:
+        ValueError: groups does not divide channels; from a call, x has other channels.
+
+    Source: Wu & He, Group normalization (2018), equations 1 to 3; names and defaults of PyTorch.
+
+    Example:
+        >>> GroupNorm(2, 4)([[1.0, 3.0, 0.0, 8.0]]).data.round(3).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+    """
+
+    def __init__(
+        self, groups: int, channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float64
+    ) -> None:
+        self.groups, self.channels = width("GroupNorm", "groups", groups), width("GroupNorm", "channels", channels)
+        if self.channels % self.groups:
+            raise ValueError(f"GroupNorm: {self.channels} channels do not fall into {self.groups} groups of one size.")
+        self.eps = float(eps)
+        one = parameter(np.ones(self.channels), dtype)
+        self._dtype = one.dtype
+        self.weight = one if affine else None
+        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+
+    def forward(self, x: Any) -> Any:
+        """Return x normalised, of its shape."""
+        x = as_input(x, self._dtype)
+        if x.ndim < 2 or x.shape[1] != self.channels:
+            raise ValueError(f"{self!r} takes (batch, {self.channels}, *spatial); x has shape {x.shape}.")
+        each = self.channels // self.groups
+        weight, bias = _affine(self.weight, self.bias, (self.groups, each, 1))
+        parted = x.reshape(x.shape[0], self.groups, each, math.prod(x.shape[2:]))
+        return standardize(parted, weight, bias, axis=(2, 3), eps=self.eps).reshape(x.shape)
+
+    def about(self) -> str:
+        """Return the numbers of groups and channels."""
+        return f"{self.groups}, {self.channels}" + ", affine=False" * (self.weight is None)
+
+
+class InstanceNorm(Module):
+    r"""Normalise each channel of each sample over its spatial axes.
+
+    .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Args:
+        channels: the length of the second axis, of ``(batch, channels, *spatial)``.
+        eps: keeps the root away from 0.
+        affine: whether there are a weight and a bias; not by default, as in PyTorch.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        weight, bias: Tensors ``(channels,)``, or ``None``.
+
+    Raises:
+        ValueError: from a call, x has other channels, or only one spatial value.
+
+    Source: Ulyanov, Vedaldi & Lempitsky, Instance normalization (2016), equation 2; names of PyTorch.
+
+    Example:
+        >>> InstanceNorm(1)([[[1.0, 3.0]], [[0.0, 8.0]]]).round(3).tolist()
+        [[[-1.0, 1.0]], [[-1.0, 1.0]]]
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
+        self.channels, self.eps = width("InstanceNorm", "channels", channels), float(eps)
+        one = parameter(np.ones(self.channels), dtype)
+        self._dtype = one.dtype
+        self.weight = one if affine else None
+        self.bias = parameter(np.zeros(self.channels), dtype) if affine else None
+
+    def forward(self, x: Any) -> Any:
+        """Return x normalised, of its shape."""
+        x = as_input(x, self._dtype)
+        if x.ndim < 3 or x.shape[1] != self.channels or math.prod(x.shape[2:]) == 1:
+            raise ValueError(
+                f"{self!r} takes (batch, {self.channels}, *spatial), with more than one spatial value; x has shape "
+                f"{x.shape}."
+            )
+        weight, bias = _affine(self.weight, self.bias, (self.channels, *(1,) * (x.ndim - 2)))
+        axis = tuple(range(2, x.ndim))
+        return standardize(x, weight, bias, axis=axis, eps=self.eps)
+
+    def about(self) -> str:
+        """Return the number of channels."""
+        return f"{self.channels}" + ", affine=True" * (self.weight is not None)
+
+
+def _affine(weight: Any, bias: Any, shape: Shape | None = None) -> tuple[Any, Any]:
+    """Return a weight and a bias, in a shape that broadcasts; 1 and 0 for those that are not there."""
+    if shape is not None and len(shape) > 1:
+        weight, bias = (None if p is None else p.reshape(shape) for p in (weight, bias))
+    return 1.0 if weight is None else weight, 0.0 if bias is None else bias
+
+
+def _shape(layer: str, shape: Any) -> Shape:
+    lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not lengths:
+        raise ValueError(f"{layer}: shape=() has no axis to normalise over.")
+    return tuple(width(layer, "shape", n) for n in lengths)
+
+
+def _ends_in(layer: Module, x: Any, shape: Shape) -> None:
+    if x.shape[-len(shape) :] != shape:
+        need = ", ".join(map(str, shape))
+        raise ValueError(f"{layer!r} takes (..., {need}); x has shape {x.shape}.")
+
+
+# The same under the names of PyTorch, which says how many spatial axes there are.
+BatchNorm1d = BatchNorm2d = BatchNorm
+InstanceNorm1d = InstanceNorm2d = InstanceNorm

@@ -1,0 +1,94 @@
+"""TransformerBlock, attention and a perceptron of two layers, each with a shortcut and a norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .activations import activation as named
+from .attention import MultiHeadAttention
+from .dropout import Dropout
+from .linear import Linear, width
+from .module import Module
+from .norm import LayerNorm
+
+if TYPE_CHECKING:
+    from .init import Rng
+
+
+class TransformerBlock(Module):
+    r"""One layer of a transformer: of an encoder, or, if causal, of a language model.
+
+    .. math:: x \leftarrow \mathrm{norm}_1(x + \mathrm{attention}(x)), \qquad
+              x \leftarrow \mathrm{norm}_2(x + W_2 f(W_1 x + b_1) + b_2)
+
+    With norm_first the norms stand before attention and perceptron instead, and the sums are left as they are.
+
+    Args:
+        n: columns of the sequence.
+        heads: how many the attention has; it divides n.
+        n_hidden: units of the perceptron.
+        dropout: the share that is set to zero, in training: of attention's weights, of the units, of both results.
+        activation: f, a name such as ``'relu'`` or ``'gelu'``, or a function.
+        eps: of the norms.
+        batch_first: whether sequences are ``(batch, time, n)`` rather than ``(time, batch, n)``, as in PyTorch.
+        norm_first: where the norms stand.
+        bias: whether there are biases.
+        causal: whether each time may look at itself and the past only.
+        rng: a Generator or a seed, for the weights and the dropout; ``None`` draws others each time.
+        dtype: of the parameters, ``float`` or ``np.float32``.
+
+    Attributes:
+        self_attn, linear1, linear2, norm1, norm2: its parts, named as those of ``torch.nn.TransformerEncoderLayer``.
+
+    Raises:
+        ValueError: heads does not divide n; from a call, x has other columns.
+
+    Source: Vaswani et al., Attention is all you need (2017), section 3; norm_first: Xiong et al., On layer
+    normalization in the transformer architecture (2020).
+
+    Example:
+        >>> block = TransformerBlock(8, 2, 32, dropout=0.0, causal=True, rng=0)
+        >>> block(np.ones((5, 3, 8))).shape
+        (5, 3, 8)
+    """
+
+    def __init__(
+        self, n: int, heads: int, n_hidden: int = 2048, dropout: float = 0.1,
+        activation: str | Callable[..., Any] = "relu", eps: float = 1e-5, *, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, causal: bool = False, rng: Rng = None, dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        rng = np.random.default_rng(rng)
+        self.n_hidden = width(type(self).__name__, "n_hidden", n_hidden)
+        self.self_attn = MultiHeadAttention(n, heads, dropout, bias, batch_first=batch_first, rng=rng, dtype=dtype)
+        self.linear1 = Linear(n, n_hidden, bias, rng=rng, dtype=dtype)
+        self.linear2 = Linear(n_hidden, n, bias, rng=rng, dtype=dtype)
+        self.norm1 = LayerNorm(n, eps, bias=bias, dtype=dtype)
+        self.norm2 = LayerNorm(n, eps, bias=bias, dtype=dtype)
+        self.drop = Dropout(dropout, rng=rng)
+        self.norm_first, self.causal = bool(norm_first), bool(causal)
+        self._act = named(activation) if isinstance(activation, str) else activation
+
+    def forward(self, x: Any, attn_mask: Any = None, key_padding_mask: Any = None) -> Any:
+        """Return the sequence after attention and perceptron, of the shape of x.
+
+        Args:
+            x: ``(time, batch, n)``, or batch first.
+            attn_mask, key_padding_mask: see `MultiHeadAttention`.
+        """
+        masks = {"attn_mask": attn_mask, "key_padding_mask": key_padding_mask, "causal": self.causal}
+        if self.norm_first:
+            x = x + self.drop(self.self_attn(self.norm1(x), **masks))
+            return x + self._perceptron(self.norm2(x))
+        x = self.norm1(x + self.drop(self.self_attn(x, **masks)))
+        return self.norm2(x + self._perceptron(x))
+
+    def _perceptron(self, x: Any) -> Any:
+        return self.drop(self.linear2(self.drop(self._act(self.linear1(x)))))
+
+    def about(self) -> str:
+        """Return the options that are not the default; the parts tell the sizes."""
+        options = ["norm_first=True"] * self.norm_first + ["causal=True"] * self.causal
+        return ", ".join(options)

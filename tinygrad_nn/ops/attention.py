@@ -1,0 +1,164 @@
+"""Primitives of attention: all samples and heads at once, the heads side by side in the last axis.
+
+The heads are views of that axis, so that nothing is copied to part or to join them. A mask is added to the scores, -inf
+where a query may not look; a query that may look nowhere gets 0.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, declare
+
+
+def parted(x: Array, heads: int) -> Array:
+    """Return (..., time, heads * d) as (..., heads, time, d)."""
+    return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).swapaxes(-2, -3)
+
+
+def joined(x: Array) -> Array:
+    """Return (..., heads, time, d) as (..., time, heads * d)."""
+    x = x.swapaxes(-2, -3)
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+
+def _three(x: Array, heads: int) -> list[Array]:
+    """Return queries, keys and values, (..., heads, time, d), of which (..., time, 3 n) holds one after the other."""
+    x = x.reshape(*x.shape[:-1], 3, heads, x.shape[-1] // (3 * heads))
+    return [x[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
+
+
+def _shift(scores: Array) -> Array:
+    """Return the largest score of each query, 0 where all are -inf."""
+    most = scores.max(axis=-1, keepdims=True)
+    return np.where(np.isfinite(most), most, 0)
+
+
+def weights(q: Array, k: Array, mask: Array) -> Array:
+    """Return the softmax of the scaled and masked scores; the rows of queries that may look nowhere are 0.
+
+    Args:
+        q, k: (..., queries, d) and (..., keys, d).
+        mask: what is added to the scores, (..., queries, keys).
+
+    Returns:
+        (..., queries, keys).
+    """
+    scores = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2) + mask
+    e = np.exp(scores - _shift(scores))
+    total = e.sum(axis=-1, keepdims=True)
+    return e / np.where(total == 0, 1, total)
+
+
+def _attend(q: Array, k: Array, v: Array, mask: Array, keep: Array) -> tuple[Array, Array]:
+    """Return the joined result and the weights of (..., heads, time, d)."""
+    a = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2)
+    if np.ndim(mask):
+        a += mask
+    a -= _shift(a)
+    np.exp(a, out=a)
+    total = a.sum(axis=-1, keepdims=True)
+    a /= np.where(total == 0, 1, total)
+    out = np.empty((*a.shape[:-3], a.shape[-2], a.shape[-3], v.shape[-1]), a.dtype)  # (..., time, heads, d)
+    np.matmul(a * keep if np.ndim(keep) else a, v, out=out.swapaxes(-2, -3))
+    return out.reshape(*out.shape[:-2], out.shape[-2] * out.shape[-1]), a
+
+
+def _back(g: Array, q: Array, k: Array, v: Array, keep: Array, a: Array) -> tuple[Array, ...]:
+    """Return the gradients of q, k, v and the scores, all (..., heads, ...)."""
+    scale = 1 / sqrt(q.shape[-1])
+    da = g @ v.swapaxes(-1, -2)
+    if np.ndim(keep):
+        da, dv = da * keep, (a * keep).swapaxes(-1, -2) @ g
+    else:
+        dv = a.swapaxes(-1, -2) @ g
+    scores = (da - np.vecdot(da, a)[..., None]) * a
+    return scores @ k * scale, scores.swapaxes(-1, -2) @ (q * scale), dv, scores
+
+
+def _attention(*arrays: Array, heads: int = 1) -> Any:
+    r"""Let each query take the mean of the values, weighted by how well their keys match it.
+
+    .. math:: y = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v
+
+    Args:
+        q, k, v: (..., queries, n), (..., keys, n) and (..., keys, n_v), each with the heads side by side.
+        mask: what is added to the scores, broadcastable to (..., heads, queries, keys); 0.0 for nothing.
+        keep: what the weights are multiplied by, of a dropout, likewise; 1.0 for nothing. It has no gradient.
+        heads: how many.
+
+    Returns:
+        (..., queries, n_v).
+
+    Source: Vaswani et al. (2017), Attention is all you need, equation 1.
+
+    Example:
+        >>> q, k, v = np.array([[0.0], [9.0]]), np.array([[1.0], [9.0]]), np.array([[1.0], [3.0]])
+        >>> attention(q, k, v, 0.0, 1.0).tolist()
+        [[2.0], [3.0]]
+    """
+    q, k, v, mask, keep = arrays
+    out, a = _attend(parted(q, heads), parted(k, heads), parted(v, heads), mask, keep)
+    return out, {"a": a}
+
+
+def _attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
+    q, k, v, _, keep = arrays
+    dq, dk, dv, scores = _back(parted(g, heads), parted(q, heads), parted(k, heads), parted(v, heads), keep, a)
+    return joined(dq), joined(dk), joined(dv), scores, None
+
+
+def _self_attention(*arrays: Array, heads: int = 1) -> Any:
+    """Return the attention of a sequence to itself, of queries, keys and values that one product has made.
+
+    Args:
+        qkv: (..., time, 3 n): first the queries, then the keys, then the values, each with the heads side by side.
+        mask, keep, heads: as for `attention`.
+
+    Returns:
+        (..., time, n).
+
+    Source: Vaswani et al. (2017), Attention is all you need, section 3.2.
+
+    Example:
+        >>> self_attention(np.array([[0.0, 1.0, 1.0], [9.0, 9.0, 3.0]]), 0.0, 1.0).tolist()
+        [[2.0], [3.0]]
+    """
+    qkv, mask, keep = arrays
+    q, k, v = _three(qkv, heads)
+    out, a = _attend(q, k, v, mask, keep)
+    return out, {"a": a}
+
+
+def _self_attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
+    qkv, _, keep = arrays
+    q, k, v = _three(qkv, heads)
+    dq, dk, dv, scores = _back(parted(g, heads), q, k, v, keep, a)
+    return np.concatenate([joined(dq), joined(dk), joined(dv)], axis=-1), scores, None
+
+
+def _weights(*arrays: Array, heads: int = 1) -> Array:
+    q, k, _, mask, _ = arrays
+    return weights(parted(q, heads), parted(k, heads), mask)
+
+
+def _self_weights(*arrays: Array, heads: int = 1) -> Array:
+    qkv, mask, _ = arrays
+    q, k, _ = _three(qkv, heads)
+    return weights(q, k, mask)
+
+
+# fmt: off
+attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
+    jointly=(_attention_vjp,
+     r"\tfrac{1}{\sqrt d} S k,\ \tfrac{1}{\sqrt d} S^T q,\ a^T g,\ S = a \odot (g v^T - \textstyle\sum a \, g v^T)"),
+    saves={"a": _weights})
+
+self_attention = declare(_self_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
+    jointly=(_self_attention_vjp,
+     r"[\tfrac{1}{\sqrt d} S k,\ \tfrac{1}{\sqrt d} S^T q,\ a^T g],\ S = a \odot (g v^T - \textstyle\sum a \, g v^T)"),
+    saves={"a": _self_weights})
+# fmt: on

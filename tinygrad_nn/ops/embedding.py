@@ -1,0 +1,63 @@
+"""Primitives of embeddings: rows of a table looked up by number, and the sum of what comes back to each row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..primitive import Array, Primitive, declare
+from .indexing import _put
+
+
+def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
+    """Return a row of the table for each number.
+
+    Args:
+        W: the table, (words, n).
+        ids: row numbers, of any shape.
+        padding_idx: a row that is looked up but never learned: no gradient reaches it.
+
+    Returns:
+        (*ids.shape, n).
+
+    Source: Bengio, Ducharme, Vincent & Jauvin (2003), A neural probabilistic language model, section 2.
+
+    Example:
+        >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1, 0])).tolist()
+        [[3.0, 4.0], [3.0, 4.0], [1.0, 2.0]]
+    """
+    return np.take(W, ids, axis=0)
+
+
+def _sum_rows(x: Array, ids: Array, rows: int) -> Array:
+    """Return a table whose row i is the sum of the x with number i: what an embedding's gradient is.
+
+    Args:
+        x: (*ids.shape, n).
+        ids: row numbers, at least 0 and below `rows`, of any shape.
+        rows: how many the table has.
+
+    Returns:
+        (rows, n).
+
+    Example:
+        >>> sum_rows(np.array([[1.0], [10.0], [100.0]]), np.array([1, 1, 0]), rows=3).tolist()
+        [[100.0], [11.0], [0.0]]
+    """
+    return _put(x, ids, (rows, x.shape[-1]))
+
+
+def _learned(g: Array, ids: Array, padding_idx: int | None) -> Array:
+    """Return g, and 0 where the padding was looked up."""
+    return g if padding_idx is None else np.where((ids == padding_idx)[..., None], 0, g)
+
+
+# fmt: off
+embedding: Primitive = declare(_embedding, r"W_{[i]}",
+    (lambda g, out, W, ids, padding_idx=None: sum_rows(_learned(g, ids, padding_idx), ids, rows=W.shape[0]),
+     r"\sum_{[i]} g"),
+    None)
+
+sum_rows: Primitive = declare(_sum_rows, r"\sum_{[i]} x",
+    (lambda g, out, x, ids, rows: embedding(g, ids),                 r"g_{[i]}"),
+    None)
+# fmt: on

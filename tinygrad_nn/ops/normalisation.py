@@ -1,0 +1,136 @@
+"""Primitives of normalisation: to mean 0 and variance 1 over some axes, or to root mean square 1, then scaled.
+
+One primitive serves batch, layer, group and instance norm: they differ in the axes. What is saved for the way back is
+of the size of the statistics, not of x.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, declare
+from .reduce import axes_of, count
+
+Axes = tuple[int, ...]
+
+
+def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
+    """Return mean and variance over the axes, which are kept with length 1."""
+    mean = x.mean(axis=axis, keepdims=True)
+    centred = x - mean
+    return mean, _products(centred, centred, axis) / count(x, axis)
+
+
+def _products(a: Array, b: Array, axis: Axes) -> Array:
+    """Return the sum of a b over the axes, kept with length 1, without an array for the products themselves."""
+    axes = axes_of(axis, a.ndim)
+    shape = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
+    last = a.ndim
+    while last and last - 1 in axes:
+        last -= 1
+    if last == a.ndim:  # the last axis stays
+        letters = "abcdefghijklmnop"[: a.ndim]
+        rest = "".join([letter for i, letter in enumerate(letters) if i not in axes])
+        return np.einsum(f"{letters},{letters}->{rest}", a, b).reshape(shape)
+    merged = (*a.shape[:last], count(a, tuple(range(last, a.ndim))))
+    rows = np.vecdot(a.reshape(merged), b.reshape(merged))  # (..., ) without the last of the axes
+    others = tuple([i for i in axes if i < last])
+    return (rows.sum(axis=others) if others else rows).reshape(shape)
+
+
+def _shared(shape: tuple[int, ...], ndim: int) -> Axes:
+    """Return the axes along which an argument of that shape is repeated in an array of so many axes."""
+    first = ndim - len(shape)
+    return tuple([i for i in range(ndim) if i < first or shape[i - first] == 1])
+
+
+def _standardize(*arrays: Array, axis: Axes, eps: float = 1e-5, moments: Any = None) -> Any:
+    r"""Return x shifted and scaled to mean 0 and variance 1 over the axes, times a weight, plus a bias.
+
+    .. math:: \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Args:
+        x: any shape.
+        weight, bias: broadcast against x.
+        axis: those that mean and variance are taken over.
+        eps: keeps the root away from 0.
+        moments: mean and variance, if they are known already: a promise that they are those of x.
+
+    Source: Ioffe & Szegedy (2015), algorithm 1; Ba, Kiros & Hinton (2016), equation 3.
+
+    Example:
+        >>> standardize(np.array([[1.0, 3.0], [0.0, 8.0]]), 1.0, 0.0, axis=(1,), eps=0.0).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    x, weight, bias = arrays
+    mean, var = _moments(x, axis) if moments is None else moments
+    scale = 1 / np.sqrt(var + eps)
+    if np.size(weight) in (1, scale.size):
+        out = (x - mean) * (scale * weight) + bias
+    else:
+        out = (x - mean) * scale * weight + bias
+    return out, {"mean": mean, "var": var}
+
+
+_moments = moments  # under a name that the argument of the same name does not hide
+
+
+def _standardize_vjp(
+    g: Array, out: Array, *arrays: Array, mean: Array, var: Array, axis: Axes, eps: float = 1e-5, moments: Any = None
+) -> Any:
+    x, weight, _ = arrays
+    n = max(count(x, axis), 1)
+    scale = 1 / np.sqrt(var + eps)
+    x_hat = (x - mean) * scale
+    d_weight = _products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    over = axes_of(axis, x.ndim)
+    if all(i in over for i in _shared(np.shape(weight), x.ndim)) and np.size(weight) == np.size(scale):
+        # Batch norm: the weight is the same all along the axes, and its gradient is the slope that is asked for.
+        slope = d_weight.reshape(scale.shape) / n
+        d_bias = g.sum(axis=over, keepdims=True)
+        return (g - d_bias / n - x_hat * slope) * (scale * weight), d_weight, d_bias
+    h = g * weight
+    slope = _products(h, x_hat, axis) / n
+    return (h - h.sum(axis=over, keepdims=True) / n - x_hat * slope) * scale, d_weight, g
+
+
+def _rms_norm(x: Array, weight: Array, axis: Axes, eps: float) -> Array:
+    r"""Return x scaled to root mean square 1 over the axes, times a weight.
+
+    .. math:: \gamma \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}
+
+    Source: Zhang & Sennrich (2019), Root mean square layer normalization, equation 4.
+
+    Example:
+        >>> rms_norm(np.array([3.0, 4.0, 5.0, 0.0]), 5.0, axis=(0,), eps=0.0).round(4).tolist()
+        [4.2426, 5.6569, 7.0711, 0.0]
+    """
+    scale = _root(x, axis, eps)
+    return x * scale * weight, {"scale": scale}
+
+
+def _root(x: Array, axis: Axes, eps: float) -> Array:
+    return 1 / np.sqrt(_products(x, x, axis) / max(count(x, axis), 1) + eps)
+
+
+def _rms_vjp_x(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: Axes, eps: float) -> Array:
+    h, x_hat = g * weight, x * scale
+    return (h - x_hat * (_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale
+
+
+# fmt: off
+standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta",
+    jointly=(_standardize_vjp,
+     r"\frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x,\ \sum g"),
+    saves={"mean": lambda x, weight, bias, *, axis, **rest: np.mean(x, axis=axis, keepdims=True),
+           "var":  lambda x, weight, bias, *, axis, **rest: np.var(x, axis=axis, keepdims=True)})
+
+rms_norm = declare(_rms_norm, r"y \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}",
+    (_rms_vjp_x,
+     r"\frac{1}{s} (h - \hat x \odot \overline{h \odot \hat x}) \quad (h = y \odot g)"),
+    (lambda g, out, x, weight, scale, axis, eps: g * (x * scale),
+     r"g \odot \hat x"),
+    saves={"scale": lambda x, weight, axis, eps: _root(x, axis, eps)})
+# fmt: on

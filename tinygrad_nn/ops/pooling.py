@@ -1,0 +1,327 @@
+r"""Pooling: each window of an image becomes its largest pixel, or the mean of its pixels.
+
+All pixels that one tap of the kernel meets, one at each position, are handled at once. Padding takes no memory: where
+a tap meets no pixel of the image, it has no part. With the places of the largest pixels given, the gradient of a
+maximum is a linear map of g; so it is a primitive, and so is the transpose of that map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..primitive import METHODS, Array, Primitive, declare
+from .convolution import Ints, Size, positions, sizes
+
+BLOCK = 2**18  # pixels at a time, in what needs more memory than its result
+
+_AXES = (
+    "{call}: {name}={value!r} is for {axes}, and x of shape {x} has too few. Give a tuple with one number for each "
+    "axis that is pooled, which are the last."
+)
+_PADDING = (
+    "{call}: padding={padding} is not smaller than the kernel {kernel}, so some windows would see no pixel of x. Take "
+    "padding={most} or less, or a larger kernel."
+)
+_CELLS = "{call}: x of shape {x} has no pixels along a pooled axis, so its {size} cells would have no largest or mean."
+
+
+# -- Windows
+
+
+def _taps(x: Ints, y: Ints, kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[Any, Any]]:
+    """Yield for each tap of the kernel the positions in y at which it meets pixels of x, and those pixels."""
+    axes = len(kernel)
+    for tap in np.ndindex(*kernel):
+        here: list[slice] = []
+        seen: list[slice] = []
+        for u, n, m, s, p in zip(tap, x[-axes:], y[-axes:], stride, padding, strict=True):
+            first, last = max(0, -((u - p) // s)), min(m - 1, (n - 1 + p - u) // s)
+            here.append(slice(first, last + 1))
+            seen.append(slice(first * s + u - p, last * s + u - p + 1, s))
+        if all(part.start < part.stop for part in here):
+            yield (..., *here), (..., *seen)
+
+
+def _axis_by_axis(kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[int, Ints, Ints, Ints]]:
+    """Yield kernels along a single axis, one after the other the same as all at once: axis, kernel, stride, padding."""
+    for i in range(-len(kernel), 0):
+        others = range(-len(kernel), 0)
+        yield i, *(
+            tuple(option[j] if j == i else neutral for j in others)
+            for option, neutral in ((kernel, 1), (stride, 1), (padding, 0))
+        )  # type: ignore[misc]
+
+
+def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
+    """Yield so many images at a time, of each array, that what is computed of them stays in the cache."""
+    images = [a.reshape(math.prod(a.shape[: a.ndim - axes]), *a.shape[a.ndim - axes :]) for a in arrays]
+    some = max(1, BLOCK // max(1, math.prod(images[0].shape[1:])))
+    for i in range(0, len(images[0]), some):
+        yield [a[i : i + some] for a in images]
+
+
+def _with_length(shape: Ints, axis: int, n: int) -> list[int]:
+    lengths = [*shape]
+    lengths[axis] = n
+    return lengths
+
+
+# -- Forwards
+
+
+def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints) -> Array:
+    """Return the reduction of each window by a ufunc, along one axis after the other."""
+    for i, *how in _axis_by_axis(kernel, stride, padding):
+        at = (x.shape[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1
+        out = np.full(_with_length(x.shape, i, at), start, x.dtype)
+        for here, seen in _taps(x.shape, out.shape, *how):
+            ufunc(out[here], x[seen], out=out[here])
+        x = out
+    return x
+
+
+def _max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    return _reduced(np.maximum, lowest, x, kernel, stride, padding)
+
+
+def _won(x: Array, m: Array) -> Any:
+    """Tell which pixels are the largest of their window, m; where that is NaN, all are."""
+    return ~np.less(x, m)
+
+
+def _shared(g: Array, x: Array, m: Array, *how: Ints) -> Array:
+    """Return g divided by how many pixels of each window are its largest."""
+    ties = np.zeros(m.shape, g.dtype)
+    for here, seen in _taps(x.shape, m.shape, *how):
+        ties[here] += _won(x[seen], m[here])
+    return g / ties
+
+
+# A product with the mask is ten times as fast as np.where, whose branches the processor cannot predict.
+
+
+def _max_spread(g: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
+    """Return the gradient of an image x from the gradient g of its largest pixels m: those that tie share evenly."""
+    out = np.zeros(x.shape, g.dtype)
+    for slope, image, best, y in _portions(len(kernel), g, x, m, out):
+        shares = _shared(slope, image, best, kernel, stride, padding)
+        for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
+            y[seen] += shares[here] * _won(image[seen], best[here])
+    return out
+
+
+def _max_collect(h: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
+    """Return how the largest pixels m change when the image x changes by h: by the mean over those that tie."""
+    out = np.zeros(m.shape, h.dtype)
+    for change, image, best, y in _portions(len(kernel), h, x, m, out):
+        for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
+            y[here] += change[seen] * _won(image[seen], best[here])
+        y[...] = _shared(y, image, best, kernel, stride, padding)
+    return out
+
+
+def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, dtype: Any) -> Any:
+    """Return by how many pixels a window's sum is divided; `whole` counts those of the padding too."""
+    if whole or not any(padding):
+        return math.prod(kernel)
+    return _reduced(np.add, 0, np.ones(size, dtype), kernel, stride, padding)
+
+
+def _avg_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, count_include_pad: bool) -> Array:
+    sums = _reduced(np.add, 0, x, kernel, stride, padding)
+    return sums / _pixels(x.shape[-len(kernel) :], kernel, stride, padding, count_include_pad, x.dtype)
+
+
+def _avg_spread(
+    g: Array, *, size: Ints, kernel: Ints, stride: Ints, padding: Ints, count_include_pad: bool
+) -> Array:
+    """Return the gradient of an image of this size from the gradient g of its means."""
+    g = g / _pixels(size, kernel, stride, padding, count_include_pad, g.dtype)
+    for i, *how in _axis_by_axis(kernel, stride, padding):
+        out = np.zeros(_with_length(g.shape, i, size[i]), g.dtype)
+        for here, seen in _taps(out.shape, g.shape, *how):
+            out[seen] += g[here]
+        g = out
+    return g
+
+
+# fmt: off
+pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
+    (lambda g, out, x, **how: max_spread(g, x, out, **how),
+        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[x_j = y_i]}{\#\{v : x_{si + v - p} = y_i\}}"),
+    name="max_pool", kinks="ties share evenly; where NaN is among them all pixels of the window do")
+
+max_spread: Primitive = declare(_max_spread,
+    r"\sum_{si + u - p \,=\, j} x_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
+    (lambda g, out, h, x, m, **how: max_collect(g, x, m, **how),
+        r"\sum_u g_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
+    None, None, kinks="which pixels are the largest has slope 0")
+
+max_collect: Primitive = declare(_max_collect,
+    r"\sum_u x_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
+    (lambda g, out, h, x, m, **how: max_spread(g, x, m, **how),
+        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
+    None, None, kinks="which pixels are the largest has slope 0")
+
+pooled_avg: Primitive = declare(_avg_pool, r"y_i = \frac{1}{n_i} \sum_u x_{si + u - p}",
+    (lambda g, out, x, kernel, **how: avg_spread(g, size=x.shape[-len(kernel):], kernel=kernel, **how),
+        r"\sum_{si + u - p \,=\, j} \frac{g_i}{n_i}"),
+    name="avg_pool")
+
+avg_spread: Primitive = declare(_avg_spread, r"y_j = \sum_{si + u - p \,=\, j} \frac{x_i}{n_i}",
+    (lambda g, out, x, size, **how: pooled_avg(g, **how),
+        r"\frac{1}{n_i} \sum_u g_{si + u - p}"))
+# fmt: on
+
+
+# -- What a person calls
+
+
+def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
+    """Return one number per pooled axis: those that are given, or one number for all but batch and channels."""
+    several = isinstance(value, (tuple, list))
+    axes = len(value) if several else x.ndim - 2
+    if not 1 <= axes <= x.ndim:
+        whose = f"the last {axes} axes" if several else "all axes after (batch, channels)"
+        raise ValueError(_AXES.format(call=call, name=name, value=value, axes=whose, x=x.shape))
+    return sizes(call, name, value, axes, least)
+
+
+def _how(call: str, x: Array, kernel: Size, stride: Size | None, padding: Size) -> dict[str, Ints]:
+    """Return kernel, stride and padding per pooled axis, if there is a pixel in every window."""
+    k = _per_axis(call, "kernel", x, kernel, 1)
+    s = k if stride is None else sizes(call, "stride", stride, len(k), 1)
+    p = sizes(call, "padding", padding, len(k), 0)
+    if any(q >= n for q, n in zip(p, k, strict=True)):
+        most = tuple(min(q, n - 1) for q, n in zip(p, k, strict=True))
+        raise ValueError(_PADDING.format(call=call, padding=p, kernel=k, most=most))
+    positions(call, x, k, s, p, (1,) * len(k))
+    return {"kernel": k, "stride": s, "padding": p}
+
+
+def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0) -> Array:
+    r"""Keep the largest pixel of each window, over the last axes.
+
+    .. math:: y_i = \max_u x_{si + u - p}
+
+    Args:
+        x: ``(batch, channels, *spatial)``, or any shape if the kernel has a number for each pooled axis.
+        kernel: size of a window, one number or one per pooled axis.
+        stride: s, one number or one per axis; by default the kernel, so that windows tile the image.
+        padding: p pixels that never win at each end, less than the kernel.
+
+    Returns:
+        The same with ``(n + 2 p - k) // s + 1`` windows along each pooled axis. Pixels that tie for the largest share
+        the gradient evenly, as with `max`; PyTorch gives all of it to the first.
+
+    Raises:
+        ValueError: the kernel does not fit into the image, or a size is not a whole number.
+
+    Source: Ranzato, Huang, Boureau & LeCun, Unsupervised learning of invariant feature hierarchies (2007).
+
+    Example:
+        >>> max_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
+        [[[3.0, 2.0]]]
+    """
+    return pooled_max(x, **_how("max_pool", x, kernel, stride, padding))
+
+
+def avg_pool(
+    x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+) -> Array:
+    r"""Take the mean of each window, over the last axes.
+
+    .. math:: y_i = \frac{1}{n_i} \sum_u x_{si + u - p}
+
+    Args:
+        x, kernel, stride: as for `max_pool`.
+        padding: p zeros at each end, less than the kernel.
+        count_include_pad: divide by all pixels of the kernel; otherwise only by those that are in the image.
+
+    Returns:
+        As `max_pool`.
+
+    Raises:
+        ValueError: as `max_pool`.
+
+    Source: LeCun, Bottou, Bengio & Haffner (1998), section 2 (there the sum, with a weight to learn).
+
+    Example:
+        >>> avg_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
+        [[[2.0, 1.0]]]
+    """
+    how = _how("avg_pool", x, kernel, stride, padding)
+    return pooled_avg(x, **how, count_include_pad=bool(count_include_pad))
+
+
+def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, Any]:
+    """Cut the last axes into cells: cell i of m has the pixels ⌊i n / m⌋ to ⌈(i + 1) n / m⌉ - 1 of n.
+
+    Returns the cells, each axis as two (which cell, which of its pixels), the axes within them, and how many pixels
+    each cell has. Where lengths differ shorter cells are filled up.
+    """
+    many = _per_axis(call, "size", x, size, 1)
+    if 0 in x.shape[-len(many) :]:
+        raise ValueError(_CELLS.format(call=call, x=x.shape, size=many))
+    counts: Any = 1
+    for i, m in zip(range(-1, -1 - len(many), -1), reversed(many), strict=True):
+        before, n = x.shape[: x.ndim + 2 * i + 1], x.shape[2 * i + 1]
+        after = x.shape[x.ndim + 2 * i + 2 :]
+        first, stop = np.arange(m) * n // m, -(-np.arange(1, m + 1) * n // m)
+        length = int((stop - first).max())
+        if n % m:
+            places = first[:, None] + np.arange(length)
+            inside = (places < stop[:, None]).reshape(m, length, *(1,) * len(after))
+            x = np.where(inside, x[(*(slice(None),) * len(before), np.minimum(places, n - 1))], fill)
+        else:
+            x = x.reshape(*before, m, length, *after)
+        counts = counts * (stop - first).reshape(m, *(1,) * (-1 - i))
+    return x, tuple(range(-1, -2 * len(many), -2)), counts
+
+
+def adaptive_avg_pool(x: Array, size: Size) -> Array:
+    r"""Cut the last axes into so many cells, of lengths as equal as can be, and take the mean of each.
+
+    .. math:: y_i = \frac{1}{n_i} \sum_{j = \lfloor i n / m \rfloor}^{\lceil (i + 1) n / m \rceil - 1} x_j
+
+    Args:
+        x: ``(batch, channels, *spatial)``, or any shape if the size has a number for each pooled axis.
+        size: m, how many cells, one number or one per pooled axis; neighbours share a pixel where m does not divide n.
+
+    Returns:
+        The same with m cells along each pooled axis; ``size=1`` is the mean of the whole image.
+
+    Raises:
+        ValueError: there are no pixels, or a size is not a whole number.
+
+    Source: He, Zhang, Ren & Sun, Spatial pyramid pooling in deep convolutional networks (2014), section 2.
+
+    Example:
+        >>> adaptive_avg_pool(np.array([[[1.0, 3.0, 2.0]]]), 2).tolist()
+        [[[2.0, 2.5]]]
+    """
+    cells, within, counts = _cells("adaptive_avg_pool", x, size, 0)
+    return cells.sum(axis=within) / np.asarray(counts, cells.dtype)
+
+
+def adaptive_max_pool(x: Array, size: Size) -> Array:
+    r"""Cut the last axes into cells as `adaptive_avg_pool` does, and keep the largest pixel of each.
+
+    Args, Returns, Raises, Source: as for `adaptive_avg_pool`; pixels that tie share the gradient evenly.
+
+    Example:
+        >>> adaptive_max_pool(np.array([[[1.0, 3.0, 2.0]]]), 2).tolist()
+        [[[3.0, 3.0]]]
+    """
+    cells, within, _ = _cells("adaptive_max_pool", x, size, -np.inf)
+    return cells.max(axis=within)
+
+
+METHODS.update(
+    max_pool=max_pool, avg_pool=avg_pool, adaptive_avg_pool=adaptive_avg_pool, adaptive_max_pool=adaptive_max_pool
+)

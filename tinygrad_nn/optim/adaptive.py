@@ -1,0 +1,265 @@
+"""Optimizers that give each weight a step of its own: Adam and its kin, RMSprop, Adagrad, Adadelta."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, two_zeros
+
+
+def _moments(w: Array) -> State:
+    return *two_zeros(w), 0
+
+
+def adam(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False
+) -> Optimizer:
+    r"""Adaptive moments: each weight has its own step, of size about eta.
+
+    .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+              w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Args:
+        beta1, beta2: the memory of the two means.
+        eps: keeps the quotient finite.
+        weight_decay: λ, which adds λw to the gradient.
+        amsgrad: whether the largest v so far takes the place of v.
+
+    Raises:
+        ValueError, TypeError: a hyper-parameter is out of range.
+
+    Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm 1.
+
+    Example:
+        >>> adam(weight_decay=0.1)
+        adam(beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.1)
+    """
+    pair = _adam(beta1, beta2, eps, weight_decay, amsgrad, decoupled=False)
+    return made(adam, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+
+
+def adamw(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, amsgrad: bool = False
+) -> Optimizer:
+    r"""Adam with decoupled weight decay: the weight shrinks by a share, and the moments do not see it.
+
+    .. math:: w \leftarrow (1 - \eta \lambda) w - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
+
+    Source: Loshchilov & Hutter, Decoupled weight decay regularization (2019), algorithm 2.
+    """
+    pair = _adam(beta1, beta2, eps, weight_decay, amsgrad, decoupled=True)
+    return made(adamw, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+
+
+def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
+    r"""Adam whose denominator never shrinks.
+
+    .. math:: u \leftarrow \max(u, v), \qquad
+              w \leftarrow w - \eta \frac{\hat m}{\sqrt{u / (1 - \beta_2^t)} + \epsilon}
+
+    Source: Reddi, Kale & Kumar, On the convergence of Adam and beyond (2018), as ``torch.optim.Adam(amsgrad=True)``.
+    """
+    pair = _adam(beta1, beta2, eps, weight_decay, True, decoupled=False)
+    return made(amsgrad, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decoupled: bool) -> tuple[Init, Update]:
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        m, v, *u, t = state
+        t = t + 1
+        if not decoupled:
+            g = decayed(g, w, λ)
+        m = β1 * m + (1 - β1) * g
+        v = β2 * v + (1 - β2) * (g * g)
+        u = [np.maximum(u[0], v)] if highest else u
+        v_hat = (u[0] if highest else v) / (1 - β2**t)
+        step = η * (m / (1 - β1**t)) / (np.sqrt(v_hat) + eps)
+        return shrunk(step, w, η, λ) if decoupled else step, (m, v, *u, t)
+
+    return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
+
+
+def nadam(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
+    momentum_decay: float = 0.004, decoupled: bool = False,
+) -> Optimizer:  # fmt: skip
+    r"""Adam with Nesterov's look ahead, and a momentum that warms up.
+
+    .. math:: \mu_t = \beta_1 (1 - \tfrac12\, 0.96^{t \psi}), \quad
+              w \leftarrow w - \frac{\eta}{\sqrt{\hat v} + \epsilon} \left(
+              \frac{1 - \mu_t}{1 - \prod_{i \le t} \mu_i} g + \frac{\mu_{t+1}}{1 - \prod_{i \le t+1} \mu_i} m \right)
+
+    Args:
+        beta1, beta2, eps, weight_decay: as in `adam`.
+        momentum_decay: ψ.
+        decoupled: whether weight decay is that of `adamw`.
+
+    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), as ``torch.optim.NAdam``.
+    """
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        m, v, product, t = state
+        t = t + 1
+        if not decoupled:
+            g = decayed(g, w, weight_decay)
+        μ = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
+        μ_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))
+        product = product * μ
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * (g * g)
+        ahead = ((1 - μ) / (1 - product)) * g + (μ_next / (1 - product * μ_next)) * m
+        step = η * ahead / (np.sqrt(v / (1 - beta2**t)) + eps)
+        return shrunk(step, w, η, weight_decay) if decoupled else step, (m, v, product, t)
+
+    return made(
+        nadam, 2e-3, lambda w: (*two_zeros(w), 1.0, 0), update, beta1=beta1, beta2=beta2, eps=eps,
+        weight_decay=weight_decay, momentum_decay=momentum_decay, decoupled=decoupled,
+    )  # fmt: skip
+
+
+def radam(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False
+) -> Optimizer:
+    r"""Adam that trusts its denominator only as far as it has seen enough gradients.
+
+    .. math:: \rho_\infty = \frac{2}{1 - \beta_2} - 1, \quad \rho = \rho_\infty - \frac{2 t \beta_2^t}{1 - \beta_2^t},
+              \quad w \leftarrow w - \eta \hat m\, r \frac{\sqrt{1 - \beta_2^t}}{\sqrt v + \epsilon}, \quad
+              r^2 = \frac{(\rho - 4)(\rho - 2) \rho_\infty}{(\rho_\infty - 4)(\rho_\infty - 2) \rho}
+
+    While ρ is at most 5 the step is ``eta m_hat``.
+
+    Args:
+        beta1, beta2, eps, weight_decay: as in `adam`.
+        decoupled: whether weight decay is that of `adamw`.
+
+    Source: Liu et al., On the variance of the adaptive learning rate and beyond (2020), as ``torch.optim.RAdam``.
+    """
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        m, v, t = state
+        t = t + 1
+        if not decoupled:
+            g = decayed(g, w, weight_decay)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * (g * g)
+        rest, end = 1 - beta2**t, 2 / (1 - beta2) - 1
+        scale = end / ((end - 4) * (end - 2)) if end > 5 else 0.0  # else ρ never comes above 5
+        ρ = end - 2 * t * beta2**t / rest
+        r = abs((ρ - 4) * (ρ - 2) * scale / ρ) ** 0.5  # where it would be imaginary it is not used
+        step = η * (m / (1 - beta1**t))
+        step = np.where(ρ > 5, step * (r * rest**0.5) / (np.sqrt(v) + eps), step)
+        return shrunk(step, w, η, weight_decay) if decoupled else step, (m, v, t)
+
+    return made(
+        radam, 1e-3, _moments, update,
+        beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, decoupled=decoupled,
+    )  # fmt: skip
+
+
+def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
+    r"""Adam with the largest of the recent gradients in place of their mean square.
+
+    .. math:: u \leftarrow \max(\beta_2 u, |g| + \epsilon), \qquad
+              w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u}
+
+    Source: Kingma & Ba (2015), algorithm 2, with the ε of ``torch.optim.Adamax``.
+    """
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        m, u, t = state
+        t = t + 1
+        g = decayed(g, w, weight_decay)
+        m = beta1 * m + (1 - beta1) * g
+        u = np.maximum(beta2 * u, np.abs(g) + eps)
+        return η / (1 - beta1**t) * m / u, (m, u, t)
+
+    return made(adamax, 2e-3, _moments, update, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def rmsprop(
+    alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0, centered: bool = False, weight_decay: float = 0.0
+) -> Optimizer:
+    r"""Divide by a running root mean square of the gradient.
+
+    .. math:: v \leftarrow \alpha v + (1 - \alpha) g^2, \qquad w \leftarrow w - \eta \frac{g}{\sqrt v + \epsilon}
+
+    Args:
+        alpha: the memory of the mean; eps: keeps the quotient finite.
+        mu: the momentum of the quotient.
+        centered: whether the square of the mean gradient is taken off v, which leaves the variance.
+        weight_decay: λ, which adds λw to the gradient.
+
+    Source: Tieleman & Hinton, lecture 6.5 of Neural Networks for Machine Learning (2012); centred: Graves (2013).
+    """
+
+    def init(w: Array) -> State:
+        return tuple(np.zeros_like(w) for _ in range(1 + centered + bool(mu)))
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        g = decayed(g, w, weight_decay)
+        v = alpha * state[0] + (1 - alpha) * (g * g)
+        kept = [v]
+        if centered:
+            mean = alpha * state[1] + (1 - alpha) * g
+            v = np.maximum(v - mean * mean, 0)  # rounding may leave a variance below 0
+            kept.append(mean)
+        if not mu:
+            return η * g / (np.sqrt(v) + eps), tuple(kept)
+        roll = mu * state[-1] + g / (np.sqrt(v) + eps)
+        return η * roll, (*kept, roll)
+
+    return made(
+        rmsprop, 1e-2, init, update, alpha=alpha, eps=eps, mu=mu, centered=centered, weight_decay=weight_decay
+    )
+
+
+def adagrad(
+    eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0, weight_decay: float = 0.0
+) -> Optimizer:
+    r"""Divide by the root of the sum of all squared gradients so far.
+
+    .. math:: s \leftarrow s + g^2, \qquad
+              w \leftarrow w - \frac{\eta}{1 + (t - 1) \delta} \frac{g}{\sqrt s + \epsilon}
+
+    Args:
+        eps: keeps the quotient finite.
+        lr_decay: δ.
+        initial: the s before the first step.
+        weight_decay: λ, which adds λw to the gradient.
+
+    Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011).
+    """
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        s, t = state
+        g = decayed(g, w, weight_decay)
+        s = s + g * g
+        return η / (1 + t * lr_decay) * g / (np.sqrt(s) + eps), (s, t + 1)
+
+    return made(
+        adagrad, 1e-2, lambda w: (np.full_like(w, initial), 0), update,
+        eps=eps, lr_decay=lr_decay, initial=initial, weight_decay=weight_decay,
+    )  # fmt: skip
+
+
+def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Optimizer:
+    r"""A step in the units of the weight; the learning rate only scales it, and 1 is the paper's.
+
+    .. math:: v \leftarrow \rho v + (1 - \rho) g^2, \quad
+              \Delta = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}}\, g, \quad
+              u \leftarrow \rho u + (1 - \rho) \Delta^2, \quad w \leftarrow w - \eta \Delta
+
+    Source: Zeiler, ADADELTA: an adaptive learning rate method (2012), algorithm 1.
+    """
+
+    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+        v, u = state
+        g = decayed(g, w, weight_decay)
+        v = rho * v + (1 - rho) * (g * g)
+        Δ = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+        u = rho * u + (1 - rho) * (Δ * Δ)
+        return η * Δ, (v, u)
+
+    return made(adadelta, 1.0, two_zeros, update, rho=rho, eps=eps, weight_decay=weight_decay)

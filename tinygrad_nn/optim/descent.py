@@ -1,0 +1,167 @@
+"""Optimizers whose step is a mean of gradients, its sign, or its orthogonal part: SGD with momentum, Lion, Muon."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .adaptive import adamw
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk
+
+
+def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
+    r"""Stochastic gradient descent; with momentum it keeps its speed, and with Nesterov's looks one step ahead.
+
+    .. math:: v \leftarrow \mu v + (1 - d) g, \qquad w \leftarrow w - \eta v \quad \text{or} \quad
+              w \leftarrow w - \eta (g + \mu v)
+
+    Args:
+        mu: the momentum μ.
+        dampening: the share d of each gradient but the first that is left out of v.
+        nesterov: whether to look ahead; it needs momentum without dampening.
+        weight_decay: λ, which adds λw to the gradient.
+
+    Raises:
+        ValueError, TypeError: a hyper-parameter is out of range.
+
+    Source: Robbins & Monro (1951); Polyak (1964); Nesterov (1983); Sutskever et al. (2013), as ``torch.optim.SGD``.
+
+    Example:
+        >>> sgd(0.9, nesterov=True)
+        sgd(mu=0.9, nesterov=True)
+    """
+    if nesterov is True and not (mu and not dampening):
+        raise ValueError(
+            f"sgd: nesterov=True with mu={mu!r} and dampening={dampening!r}; it needs momentum and no dampening, e.g. "
+            "sgd(mu=0.9, nesterov=True)."
+        )
+    init, update = _rolling(mu, dampening, nesterov, weight_decay) if mu else _plain(weight_decay)
+    return made(sgd, 1e-3, init, update, mu=mu, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay)
+
+
+def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
+    r"""Gradient descent that keeps its speed.
+
+    .. math:: v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta v
+
+    Source: Polyak (1964); Sutskever et al. (2013), in the form of ``torch.optim.SGD(momentum=mu)``.
+    """
+    return made(momentum, 1e-3, *_rolling(mu, 0.0, False, weight_decay), mu=mu, weight_decay=weight_decay)
+
+
+def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
+    r"""Momentum that looks one step ahead.
+
+    .. math:: v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta (g + \mu v)
+
+    Source: Nesterov (1983); Sutskever et al. (2013), as ``torch.optim.SGD(momentum=mu, nesterov=True)``.
+    """
+    return made(nesterov, 1e-3, *_rolling(mu, 0.0, True, weight_decay), mu=mu, weight_decay=weight_decay)
+
+
+def _plain(weight_decay: float) -> tuple[Init, Update]:
+    if not weight_decay:
+        return nothing, lambda g, state, η, w: (η * g, state)
+    return nothing, lambda g, state, η, w: (η * decayed(g, w, weight_decay), state)
+
+
+def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> tuple[Init, Update]:
+    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+        g = decayed(g, w, weight_decay)
+        (v,) = state
+        v = mu * v + g
+        return η * (g + mu * v if ahead else v), (v,)
+
+    def dampened(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+        g = decayed(g, w, weight_decay)
+        v, share = state  # the first gradient enters whole
+        v = mu * v + share * g
+        return η * v, (v, 1 - dampening)
+
+    return (lambda w: (*one_zero(w), 1.0), dampened) if dampening else (one_zero, update)
+
+
+def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
+    r"""Only the sign of a mean of gradients counts: each weight moves by eta.
+
+    .. math:: w \leftarrow w - \eta (\operatorname{sign}(\beta_1 m + (1 - \beta_1) g) + \lambda w), \qquad
+              m \leftarrow \beta_2 m + (1 - \beta_2) g
+
+    PyTorch has no Lion; the defaults are the paper's, and without weight decay until it is asked for.
+
+    Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
+    """
+
+    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+        (m,) = state
+        step = η * np.sign(beta1 * m + (1 - beta1) * g)
+        return shrunk(step, w, η, weight_decay), (beta2 * m + (1 - beta2) * g,)
+
+    return made(lion, 1e-4, one_zero, update, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+
+
+QUINTIC = 3.4445, -4.7750, 2.0315  # steep at 0, so that five turns bring singular values of 0.002 near 1
+TURNS = 5
+
+
+def muon(
+    mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1, eps: float = 1e-7, adjust: str = "original"
+) -> Optimizer:
+    r"""For matrices: momentum with all its singular values brought near 1.
+
+    .. math:: B \leftarrow \mu B + (1 - \mu) G, \qquad
+              W \leftarrow (1 - \eta \lambda) W - \eta\, s\, \operatorname{orth}((1 - \mu) G + \mu B)
+
+    Args:
+        mu: the momentum; nesterov: whether the gradient is mixed in once more, else ``orth(B)``.
+        weight_decay: λ, decoupled; eps: the least norm that B is divided by.
+        adjust: the factor s: ``'original'`` is ``sqrt(max(1, rows / columns))``, ``'match_rms_adamw'`` is
+            ``0.2 sqrt(max(rows, columns))``, which makes it take the learning rates of AdamW.
+
+    A kernel of more than two axes is the matrix ``(len, -1)``. What has fewer, such as a bias, moves by `adamw` with
+    the same learning rate and weight decay; ``torch.optim.Muon`` refuses both, and computes ``orth`` in bfloat16.
+
+    Source: Jordan, Muon: an optimizer for hidden layers in neural networks (2024); Liu et al. (2025).
+    """
+    rest = adamw(weight_decay=weight_decay)
+
+    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+        if g.ndim < 2:
+            return rest.update(g, state, η, w)
+        (B,) = state
+        B = mu * B + (1 - mu) * g
+        G = ((1 - mu) * g + mu * B if nesterov else B).reshape((len(g), math.prod(g.shape[1:])))
+        rows, columns = G.shape
+        s = math.sqrt(max(1, rows / columns)) if adjust == "original" else 0.2 * math.sqrt(max(rows, columns))
+        return shrunk(η * s * orthogonal(G, eps).reshape(g.shape), w, η, weight_decay), (B,)
+
+    return made(
+        muon, 1e-3, lambda w: one_zero(w) if w.ndim > 1 else rest.init(w), update,
+        mu=mu, nesterov=nesterov, weight_decay=weight_decay, eps=eps, adjust=adjust,
+    )  # fmt: skip
+
+
+def orthogonal(G: Array, eps: float = 1e-7) -> Array:
+    r"""Bring the singular values of a matrix near 1 by products alone.
+
+    .. math:: X \leftarrow a X + (b X X^T + c (X X^T)^2) X, \qquad X_0 = G / \max(\|G\|, \epsilon)
+
+    Args:
+        G: a matrix ``(rows, columns)``.
+        eps: the least norm that it is divided by.
+
+    Returns:
+        A matrix of the same directions; what was at least 1/500 of the norm is now between 0.68 and 1.21.
+
+    Source: Jordan (2024): the iteration of Newton and Schulz with a polynomial of fifth order, five times.
+    """
+    a, b, c = QUINTIC
+    X = G / np.maximum(np.sqrt((G * G).sum()), eps)
+    tall = X.shape[0] > X.shape[1]
+    if tall:
+        X = X.T
+    for _ in range(TURNS):
+        A = X @ X.T  # the smaller of the two squares
+        X = a * X + (b * A + c * (A @ A)) @ X
+    return X.T if tall else X

@@ -1,0 +1,278 @@
+"""The driver for hand-written loops: it holds parameters, optimizer states and the learning rate, and takes steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+from .plateau import Plateau, PlateauState
+from .quasi_newton import LBFGS
+from .rule import Optimizer, State
+from .saved import read, written
+from .table import optimizer as by_name
+
+Array = Any
+Rule = Optimizer | LBFGS
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Parameters that share an optimizer and a learning rate.
+
+    Attributes:
+        parameters: the Tensors; rule: their optimizer; learning_rate: η before the schedule, which may be assigned.
+        states: for each parameter what the optimizer remembers; for L-BFGS one for all.
+    """
+
+    parameters: list[Tensor]
+    rule: Rule
+    learning_rate: float
+    states: list[State] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.states:
+            arrays = [t.data for t in self.parameters]
+            self.states = [self.rule.init(w) for w in ([flat(arrays)] if isinstance(self.rule, LBFGS) else arrays)]
+
+
+class Minimizer:
+    r"""Optimizer, parameters and learning rate of a training loop written by hand.
+
+    .. math:: w \leftarrow w - update(g, state, \eta_t, w)
+
+    Args:
+        parameters: Tensors, or groups of them: dicts with ``'parameters'`` and, where the group differs,
+            ``'learning_rate'``, ``'optimizer'`` and any hyper-parameter of the optimizer.
+        optimizer: a name, or what `optim.adam` and its like return; `optim.lbfgs` needs ``step(closure)``.
+        learning_rate: η; by default that of the optimizer in PyTorch.
+        schedule: takes the number of steps taken and η to the η of this step; a `Plateau` follows `observe`.
+
+    Attributes:
+        groups: a list of `Group`; steps: how many were taken.
+
+    Raises:
+        TypeError, ValueError: what is given is no parameter, comes twice, or is out of range.
+
+    Example:
+        >>> w = Tensor([3.0, -2.0])
+        >>> minimizer = Minimizer([w], "momentum", 0.1)
+        >>> for _ in range(200):
+        ...     loss = minimizer.step(lambda: (w * w).sum())
+        >>> loss < 1e-6
+        True
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        optimizer: str | Rule = "sgd",
+        learning_rate: float | None = None,
+        schedule: Callable[[Any, float], float] | None = None,
+    ) -> None:
+        rule = _rule(optimizer)
+        self.groups = [_group(given, rule, learning_rate) for given in _parted(parameters)]
+        self.schedule = schedule
+        self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
+        self.steps = 0
+        if schedule is not None and not callable(schedule):
+            raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
+        if len(self.groups) > 1 and any(isinstance(group.rule, LBFGS) for group in self.groups):
+            raise ValueError(f"Minimizer: lbfgs takes all parameters as one group; there are {len(self.groups)}.")
+        seen: set[int] = set()
+        for t in self.parameters:
+            if id(t) in seen:
+                raise ValueError(f"Minimizer: the parameter {_called(t)} comes twice; it would move twice each step.")
+            seen.add(id(t))
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All parameters, group by group."""
+        return [t for group in self.groups for t in group.parameters]
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The learning rate that the next step uses, for each group."""
+        return [self._rate(group) for group in self.groups]
+
+    def _rate(self, group: Group) -> float:
+        if self.schedule is None:
+            return group.learning_rate
+        return float(self.schedule(self.steps if self.plateau is None else self.plateau, group.learning_rate))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for t in self.parameters:
+            if t.node is not None:
+                t.node.grad = None
+
+    def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
+        """Move the parameters once, along the gradients that `backward` left.
+
+        Args:
+            gradients: instead of those: an array or ``None`` for each parameter; or a function without arguments that
+                returns the loss, a Tensor, which is then walked back from here. L-BFGS calls it many times.
+
+        Returns:
+            The loss before the step, if a function was given.
+
+        Raises:
+            ValueError, TypeError: gradients that do not fit, or none for L-BFGS.
+        """
+        loss = None
+        if isinstance(self.groups[0].rule, LBFGS):
+            loss = self._search(gradients)
+        else:
+            if callable(gradients):
+                loss = self._evaluate(gradients)
+                gradients = None
+            found = self._fitting(gradients) if gradients is not None else [t.grad for t in self.parameters]
+            following = iter(found)
+            for group in self.groups:
+                η = self._rate(group)
+                for k, (t, g) in enumerate(zip(group.parameters, following, strict=False)):
+                    if g is not None and t.node is not None:  # what is frozen has no node
+                        step, group.states[k] = group.rule.update(g, group.states[k], η, t.data)  # type: ignore[union-attr]
+                        _put(t, t.data - step)
+        self.steps += 1
+        return loss
+
+    def observe(self, metric: float) -> None:
+        """Tell a `Plateau` the metric of an epoch.
+
+        Raises:
+            TypeError: the schedule is another.
+        """
+        if self.plateau is None:
+            raise TypeError("observe: only a Plateau follows a metric; pass schedule=optim.Plateau() to Minimizer.")
+        self.plateau = self.schedule.update(self.plateau, metric)  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all that a later run needs to go on: plain dicts, lists, numbers, names and arrays."""
+        return written(self)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, learning rates included.
+
+        Raises:
+            ValueError: it is of other parameters, another optimizer or another schedule, which are named; then nothing
+                is changed.
+        """
+        states, rates, self.plateau, self.steps = read(self, saved)
+        for group, found, rate in zip(self.groups, states, rates, strict=True):
+            group.states, group.learning_rate = found, rate
+
+    def _fitting(self, gradients: Sequence[Array | None]) -> list[Array | None]:
+        parameters = self.parameters
+        if len(gradients) != len(parameters):
+            raise ValueError(
+                f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None where "
+                "there is none."
+            )
+        for t, g in zip(parameters, gradients, strict=True):
+            if g is not None and np.shape(g) != t.shape:
+                raise ValueError(f"step: the gradient of {_called(t)} has shape {np.shape(g)}; it has {t.shape}.")
+        return [None if g is None else np.asarray(g, t.dtype) for t, g in zip(parameters, gradients, strict=True)]
+
+    def _evaluate(self, closure: Callable[[], Any]) -> float:
+        """Call a closure and walk back from the loss, unless it did so itself."""
+        self.zero_grad()
+        loss = closure()
+        if isinstance(loss, Tensor):
+            if loss.node is not None and loss.node.args is not None:
+                loss.backward()
+            loss = loss.data
+        return float(loss)
+
+    def _search(self, closure: Any) -> float:
+        """Take a step of L-BFGS; where the closure raises, the parameters are as they were."""
+        if not callable(closure):
+            raise TypeError("step: lbfgs evaluates the loss at several places; pass a function, step(lambda: loss(x)).")
+        (group,) = self.groups
+        before = [t.data for t in group.parameters]
+
+        def at(w: Array) -> tuple[float, Array]:
+            _spread(group.parameters, w)
+            loss = self._evaluate(closure)
+            return loss, flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
+
+        try:
+            w, loss, state = group.rule.minimize(at, flat(before), group.states[0], self._rate(group))  # type: ignore[union-attr]
+        except BaseException:
+            for t, old in zip(group.parameters, before, strict=True):
+                _put(t, old)
+            raise
+        _spread(group.parameters, w)
+        group.states = [state]
+        return loss
+
+
+def flat(arrays: Sequence[Array]) -> Array:
+    """Return all entries as one vector."""
+    return np.concatenate([x.reshape(-1) for x in arrays])
+
+
+def _spread(parameters: Sequence[Tensor], w: Array) -> None:
+    start = 0
+    for t in parameters:
+        part, start = w[start : start + t.size], start + t.size
+        _put(t, part.reshape(t.shape).astype(t.dtype))
+
+
+def _put(t: Tensor, new: Array) -> None:
+    """Give a parameter a new array; an older graph may still hold the old one."""
+    if t.node is not None:
+        t.data = t.node.out = np.asarray(new)  # NumPy makes scalars of 0-d results
+
+
+def _called(t: Tensor) -> str:
+    return repr(t.name) if t.name else f"of shape {t.shape}"
+
+
+def _rule(given: Any) -> Rule:
+    if isinstance(given, str):
+        return LBFGS() if given.strip().lower() == "lbfgs" else by_name(given)
+    if not isinstance(given, (Optimizer, LBFGS)):
+        raise TypeError(
+            f"Minimizer: optimizer={given!r:.60} is of type {type(given).__name__}; it needs a name, e.g. 'adam', or "
+            "an optimizer, e.g. optim.adam(beta1=0.8)."
+        )
+    return given
+
+
+def _parted(parameters: Any) -> list[dict[str, Any]]:
+    """Return the groups that a person gave, or the one group of the parameters."""
+    if isinstance(parameters, (Tensor, Mapping)):
+        raise TypeError(f"Minimizer: put the {type(parameters).__name__} into a list, Minimizer([it], ...).")
+    found = list(parameters)
+    if not found:
+        raise ValueError("Minimizer: there are no parameters; pass a list of Tensors.")
+    if not any(isinstance(one, Mapping) for one in found):
+        return [{"parameters": found}]
+    for one in found:
+        if not isinstance(one, Mapping) or "parameters" not in one:
+            raise TypeError(f"Minimizer: {one!r:.60} is no group; each is a dict, e.g. {{'parameters': [w, b]}}.")
+    return [dict(one) for one in found]
+
+
+def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Group:
+    parameters = given.pop("parameters")
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for t in parameters:
+        if not isinstance(t, Tensor) or t.dtype.kind != "f" or not t.is_leaf:
+            raise TypeError(f"Minimizer: {t!r:.60} is no parameter; it needs a Tensor of floats made by Tensor(data).")
+    if not parameters:
+        raise ValueError("Minimizer: a group has no parameters; leave it out.")
+    if "optimizer" in given:
+        rule = _rule(given.pop("optimizer"))
+    rate = given.pop("learning_rate", learning_rate)
+    rate = rule.learning_rate if rate is None else rate
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate < math.inf:
+        raise ValueError(f"Minimizer: learning_rate={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
+    if given and isinstance(rule, LBFGS):
+        raise TypeError(f"Minimizer: write lbfgs({next(iter(given))}=...) instead of a group with it.")
+    return Group(parameters, rule.replace(**given) if given else rule, float(rate))  # type: ignore[union-attr]

@@ -1,0 +1,93 @@
+"""A learning rate that drops when a metric stops getting better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from .schedules import Schedule
+
+
+class PlateauState(NamedTuple):
+    """What a `Plateau` remembers: best metric, bad epochs in a row, epochs left of the cooldown, reductions so far."""
+
+    best: float | None = None
+    bad: int = 0
+    cooldown: int = 0
+    reductions: int = 0
+
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    r"""A factor whenever a metric has not become better for a while; a function of a state instead of the step.
+
+    .. math:: \eta \leftarrow \max(\eta \gamma, \eta_{min})
+
+    Args:
+        mode: ``'min'`` or ``'max'``: which metrics are better.
+        factor: γ, below 1.
+        patience: how many bad epochs in a row are borne.
+        threshold: how much better is better, as a share (``threshold_mode='rel'``) or as a difference (``'abs'``).
+        cooldown: how many epochs after a reduction are not counted.
+        min_lr: the least learning rate; eps: the least change that is made.
+
+    Source: as ``ReduceLROnPlateau``.
+
+    Example:
+        >>> plateau = Plateau(patience=1)
+        >>> state = plateau.init()
+        >>> for metric in (1.0, 0.5, 0.5, 0.5):
+        ...     state = plateau.update(state, metric)
+        >>> state, plateau(state, 0.5)
+        (PlateauState(best=0.5, bad=0, cooldown=0, reductions=1), 0.05)
+    """
+
+    mode: str = "min"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    threshold_mode: str = "rel"
+    cooldown: int = 0
+    min_lr: float = 0.0
+    eps: float = 1e-8
+    name: ClassVar[str] = "plateau"
+
+    def __post_init__(self) -> None:
+        self._need("mode", self.mode in ("min", "max"), "'min' or 'max'")
+        self._need("threshold_mode", self.threshold_mode in ("rel", "abs"), "'rel' or 'abs'")
+        self._number("factor", "threshold", "min_lr", "eps")
+        self._need("factor", 0 < self.factor < 1, "above 0 and below 1")
+        self._count("patience", "cooldown", least=0)
+
+    def init(self) -> PlateauState:
+        """Return the state before the first metric."""
+        return PlateauState()
+
+    def update(self, state: PlateauState, metric: float) -> PlateauState:
+        """Return the state after one more metric; NaN is never better."""
+        best, bad, cooldown, reductions = state
+        metric = float(metric)
+        bad += 1
+        if self._better(metric, best):
+            best, bad = metric, 0
+        if cooldown > 0:
+            bad, cooldown = 0, cooldown - 1
+        if bad > self.patience:
+            bad, cooldown, reductions = 0, self.cooldown, reductions + 1
+        return PlateauState(best, bad, cooldown, reductions)
+
+    def _better(self, metric: float, best: float | None) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if best is None:
+            return sign * metric < math.inf
+        bound = best * (1 - sign * self.threshold) if self.threshold_mode == "rel" else best - sign * self.threshold
+        return sign * metric < sign * bound
+
+    def _rate(self, t: PlateauState, base: float) -> float:
+        for _ in range(t.reductions):
+            lower = max(base * self.factor, self.min_lr)
+            if base - lower <= self.eps:
+                break
+            base = lower
+        return base

@@ -1,0 +1,290 @@
+"""Learning rates that change: pure functions of the number of steps taken, or of a state; plain data when saved.
+
+``schedule(t, base)`` is the learning rate of step t, which counts from 0, where base is the one that was asked for.
+Arguments and defaults are those of ``torch.optim.lr_scheduler``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What all schedules have in common: they are frozen, checked when made, and become plain data.
+
+    Raises:
+        TypeError, ValueError: an argument is out of range.
+    """
+
+    name: ClassVar[str]
+
+    def __call__(self, t: Any, base: float = 1.0) -> float:
+        """Return the learning rate of step t; without a base it is the factor."""
+        return float(self._rate(t, base))
+
+    def _rate(self, t: Any, base: float) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must say what its learning rate is, in _rate(t, base).")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return name and arguments as plain data, from which `optim.schedule` makes an equal one.
+
+        Example:
+            >>> StepDecay(30).state_dict()
+            {'name': 'step', 'step_size': 30, 'gamma': 0.1}
+        """
+        return {"name": self.name, **{field.name: _plain(getattr(self, field.name)) for field in fields(self)}}
+
+    def _need(self, key: str, fits: bool, need: str) -> None:
+        if not fits:
+            raise ValueError(f"{type(self).__name__}: {key}={getattr(self, key)!r:.60}; it must be {need}.")
+
+    def _count(self, *keys: str, least: int = 1) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            self._need(key, whole and value >= least, f"a whole number of at least {least}")
+
+    def _number(self, *keys: str, above: float = -math.inf, most: float = math.inf) -> None:
+        for key in keys:
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                kind = type(value).__name__
+                raise TypeError(f"{type(self).__name__}: {key}={value!r:.60} is of type {kind}; it needs a number.")
+            need = f"finite, above {above:g} and at most {most:g}" if above > -math.inf else "finite"
+            self._need(key, math.isfinite(value) and above < value <= most, need)
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    r"""A share of the base for some steps, and then the base.
+
+    .. math:: \eta_t = \eta\, c \text{ for } t < T, \quad \eta \text{ from then on}
+
+    Source: as ``ConstantLR``.
+    """
+
+    factor: float = 1 / 3
+    total_iters: int = 5
+    name: ClassVar[str] = "constant"
+
+    def __post_init__(self) -> None:
+        self._number("factor", above=0)
+        self._count("total_iters", least=0)
+
+    def _rate(self, t: int, base: float) -> float:
+        return base * self.factor if t < self.total_iters else base
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    r"""From a share of the base to another, in a straight line.
+
+    .. math:: \eta_t = \eta \left(a + (b - a) \min(t / T, 1)\right)
+
+    Source: Goyal et al., Accurate, large minibatch SGD (2017), section 2.2; as ``LinearLR``.
+
+    Example:
+        >>> [Warmup(0.25, total_iters=3)(t, 2.0) for t in range(5)]
+        [0.5, 1.0, 1.5, 2.0, 2.0]
+    """
+
+    start_factor: float = 1 / 3
+    end_factor: float = 1.0
+    total_iters: int = 5
+    name: ClassVar[str] = "warmup"
+
+    def __post_init__(self) -> None:
+        self._number("start_factor", "end_factor")
+        self._need("start_factor", 0 < self.start_factor <= 1, "above 0 and at most 1")
+        self._need("end_factor", 0 <= self.end_factor <= 1, "at least 0 and at most 1")
+        self._count("total_iters")
+
+    def _rate(self, t: int, base: float) -> float:
+        part = min(t, self.total_iters) / self.total_iters
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * part)
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    r"""A factor each so many steps.
+
+    .. math:: \eta_t = \eta\, \gamma^{\lfloor t / T \rfloor}
+
+    Source: as ``StepLR``.
+    """
+
+    step_size: int
+    gamma: float = 0.1
+    name: ClassVar[str] = "step"
+
+    def __post_init__(self) -> None:
+        self._count("step_size")
+        self._number("gamma", above=0)
+
+    def _rate(self, t: int, base: float) -> float:
+        return base * self.gamma ** (t // self.step_size)
+
+
+@dataclass(frozen=True)
+class MultiStep(Schedule):
+    r"""A factor at each milestone.
+
+    .. math:: \eta_t = \eta\, \gamma^{\#\{k : T_k \le t\}}
+
+    Source: as ``MultiStepLR``.
+    """
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+    name: ClassVar[str] = "multistep"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "milestones", milestones_of(self))
+        self._number("gamma", above=0)
+
+    def _rate(self, t: int, base: float) -> float:
+        return base * self.gamma ** bisect_right(self.milestones, t)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    r"""A factor each step.
+
+    .. math:: \eta_t = \eta\, \gamma^t
+
+    Source: as ``ExponentialLR``.
+    """
+
+    gamma: float
+    name: ClassVar[str] = "exponential"
+
+    def __post_init__(self) -> None:
+        self._number("gamma", above=0)
+
+    def _rate(self, t: int, base: float) -> float:
+        return base * self.gamma**t
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    r"""Down along half a cosine in T steps; and, if it goes on, up again.
+
+    .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t / T)}{2}
+
+    Source: Loshchilov & Hutter, SGDR (2017), equation 5; as ``CosineAnnealingLR``.
+    """
+
+    T_max: int
+    eta_min: float = 0.0
+    name: ClassVar[str] = "cosine"
+
+    def __post_init__(self) -> None:
+        self._count("T_max")
+        self._number("eta_min")
+
+    def _rate(self, t: int, base: float) -> float:
+        return _cosine(base, self.eta_min, t / self.T_max)
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Schedule):
+    r"""Down along half a cosine, then from the top again; each round is longer by a factor.
+
+    .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t_i / T_i)}{2}, \qquad T_{i+1} = T_{mult} T_i
+
+    Source: Loshchilov & Hutter, SGDR (2017); as ``CosineAnnealingWarmRestarts``.
+    """
+
+    T_0: int
+    T_mult: int = 1
+    eta_min: float = 0.0
+    name: ClassVar[str] = "cosine_restarts"
+
+    def __post_init__(self) -> None:
+        self._count("T_0", "T_mult")
+        self._number("eta_min")
+
+    def _rate(self, t: int, base: float) -> float:
+        length = self.T_0
+        if self.T_mult == 1:
+            t = t % length
+        while t >= length:
+            t, length = t - length, length * self.T_mult
+        return _cosine(base, self.eta_min, t / length)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    r"""Up from a small learning rate to the largest, and down to nearly none.
+
+    .. math:: \frac{\eta_{max}}{d} \;\to\; \eta_{max} \;\to\; \frac{\eta_{max}}{d\, d_{final}}
+
+    After `total_steps` the last value stays. PyTorch also moves the momentum the other way unless it is told not to
+    (``cycle_momentum``); here the momentum stays.
+
+    Args:
+        total_steps: the length of the cycle, at least 2.
+        max_lr: the largest learning rate; by default the base.
+        pct_start: the share of steps on the way up.
+        anneal_strategy: ``'cos'`` or ``'linear'``.
+        div_factor, final_div_factor: d and d_final.
+        three_phase: whether the way down is as long as the way up, and a third phase goes on from there.
+
+    Source: Smith & Topin, Super-convergence (2018); as ``OneCycleLR(cycle_momentum=False)``.
+    """
+
+    total_steps: int
+    max_lr: float | None = None
+    pct_start: float = 0.3
+    anneal_strategy: str = "cos"
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    three_phase: bool = False
+    name: ClassVar[str] = "one_cycle"
+
+    def __post_init__(self) -> None:
+        self._count("total_steps", least=2)
+        if self.max_lr is not None:
+            self._number("max_lr", above=0)
+        self._number("pct_start", "div_factor", "final_div_factor", above=0)
+        most = 0.5 if self.three_phase else 1
+        self._need("pct_start", self.pct_start * self.total_steps > 1 and self.pct_start <= most,
+                   f"more than one step, 1 / {self.total_steps}, and at most {most}")  # fmt: skip
+        self._need("anneal_strategy", self.anneal_strategy in ("cos", "linear"), "'cos' or 'linear'")
+
+    def _rate(self, t: int, base: float) -> float:
+        top = base if self.max_lr is None else self.max_lr
+        low = top / self.div_factor
+        up, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        corners = [(0.0, low), (up, top), (last, low / self.final_div_factor)]
+        if self.three_phase:
+            corners.insert(2, (2 * up, low))
+        t = min(t, last)
+        for (start, a), (end, b) in pairwise(corners):
+            if t <= end:
+                part = (t - start) / (end - start)
+                return _cosine(a, b, part) if self.anneal_strategy == "cos" else (b - a) * part + a
+        return corners[-1][1]
+
+
+def _cosine(high: float, low: float, part: float) -> float:
+    return low + (high - low) * (1 + math.cos(math.pi * part)) / 2
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value.state_dict()
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def milestones_of(owner: Any) -> tuple[int, ...]:
+    """Return the milestones of a schedule as a tuple, or raise where they are none."""
+    found = tuple(owner.milestones)
+    whole = all(isinstance(t, int) and not isinstance(t, bool) and t >= 0 for t in found)
+    owner._need("milestones", whole and list(found) == sorted(found), "steps in order, e.g. (30, 80)")
+    return found

@@ -1,0 +1,214 @@
+"""Checkpoints: all that a training needs to go on after it was killed, written so that no moment leaves half of it.
+
+A folder holds the weights of an epoch, ``weights-12.safetensors``, and ``state.safetensors``: optimizer, schedule,
+random numbers, history, and the names of the files of weights that belong to it. The state is replaced last, in one
+move, and files of weights that it does not name are deleted after that. Nothing in the files is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import StrPath, check_folder, write_whole
+from ..store import seal, unseal
+from .history import History
+from .stopping import Watch
+from .task import Task
+
+Array = np.ndarray[Any, Any]
+STATE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a training writes down how it goes on.
+
+    Args:
+        folder: made if need be; every training needs one of its own.
+        every: epochs between two checkpoints, at least 1; the last epoch is always written.
+
+    Raises:
+        ValueError: every is below 1; NotADirectoryError, PermissionError: the folder cannot be.
+    """
+
+    folder: StrPath
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if not (type(self.every) is int and self.every >= 1):
+            raise ValueError(f"Checkpoint: every={self.every!r}; it counts epochs, at least 1.")
+        check_folder(self.folder)
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch, updates: how many were done.
+        schedule: what a plateau remembers, or ``None``.
+        ended: why it is over, if it is.
+    """
+
+    epoch: int = 0
+    updates: int = 0
+    schedule: Any = None
+    ended: str = ""
+
+
+def save(
+    folder: StrPath, task: Task, setup: str, progress: Progress, rng: np.random.Generator, history: History,
+    watch: Watch | None,
+) -> None:  # fmt: skip
+    """Write a checkpoint, whole or not at all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"weights": f"weights-{progress.epoch}.safetensors"}
+    write_whole(folder / files["weights"], seal("weights", task.arrays()))
+    if watch is not None and watch.weights is not None:
+        files["best"] = f"best-{watch.epoch}.safetensors"
+        if not (folder / files["best"]).exists():
+            write_whole(folder / files["best"], seal("weights", watch.weights))
+    arrays: dict[str, Array] = {}
+    text = {
+        "setup": setup,
+        "files": files,
+        "epoch": progress.epoch, "updates": progress.updates, "schedule": progress.schedule, "ended": progress.ended,
+        "rng": _plain(rng.bit_generator.state),
+        "history": json.loads(history.to_json()),
+        "stopping": None if watch is None else [_text(watch.best), watch.epoch, watch.since],
+        "optimizer": [_apart(name, state, arrays) for name, state in _named(task)],
+    }  # fmt: skip
+    write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)))
+    unfinished = folder.glob(".*.part")  # of a process that was killed while it wrote
+    for old in (*folder.glob("weights-*.safetensors"), *folder.glob("best-*.safetensors"), *unfinished):
+        if old.name not in files.values():
+            old.unlink(missing_ok=True)
+
+
+def exists(folder: StrPath) -> bool:
+    """Whether there is a checkpoint."""
+    return (Path(folder) / STATE).exists()
+
+
+def load(
+    folder: StrPath, task: Task, setup: str, rng: np.random.Generator, watch: Watch | None
+) -> tuple[Progress, History]:
+    """Put a model, an optimizer and a generator back to where a checkpoint left them.
+
+    Raises:
+        ValueError: a file is cut off or changed, or the checkpoint is of another training: the message says what
+            differs, and nothing is changed.
+    """
+    folder = Path(folder)
+    arrays, raw = unseal("training state", folder / STATE)
+    text = json.loads(raw)
+    _same(folder, json.loads(text["setup"]), json.loads(setup))
+    weights = {key: unseal("weights", folder / name)[0] for key, name in text["files"].items()}
+    kind = type(rng.bit_generator).__name__
+    if text["rng"]["bit_generator"] != kind:
+        then = text["rng"]["bit_generator"]
+        raise ValueError(f"{folder}: its random numbers come from a {then}, and rng= gives a {kind}.")
+    names = [name for name, _ in _named(task)]
+    if [name for name, _ in text["optimizer"]] != names:
+        raise ValueError(f"{folder} holds states of other parameters; make the model as it was.")
+    states = [_together(layout, arrays) for _, layout in text["optimizer"]]
+    try:
+        task.restore(weights["weights"])
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    task.resume(states)
+    rng.bit_generator.state = text["rng"]
+    if watch is not None and text["stopping"] is not None:
+        best, watch.epoch, watch.since = text["stopping"]
+        watch.best, watch.weights = None if best is None else float(best), weights.get("best")
+    return Progress(text["epoch"], text["updates"], text["schedule"], text["ended"]), History.from_dict(text["history"])
+
+
+def describe(solver: Any, settings: Any, stopping: Any, task: Task) -> str:
+    """Return what must be the same when a training goes on, as text."""
+    loss = solver.loss if solver.loss is None or isinstance(solver.loss, str) else _called(solver.loss)
+    schedule = solver.schedule
+    written = schedule is None or hasattr(schedule, "state_dict")
+    return json.dumps({
+        "loss": loss, "optimizer": repr(solver.rule), "learning_rate": solver.learning_rate,
+        "regularization": repr(solver.regularization),
+        "schedule": repr(schedule) if written else _called(schedule),
+        "schedule_by": solver.schedule_by, "clip_norm": solver.clip_norm, "clip_value": solver.clip_value,
+        "groups": {key: repr(value) for key, value in solver.groups.items()},
+        "batch_size": settings.batch_size, "accumulate": settings.accumulate, "early_stopping": repr(stopping),
+        "parameters": {
+            name: [list(p.shape), str(p.dtype)] for name, p in zip(task.names, task.parameters, strict=True)
+        },
+    })  # fmt: skip
+
+
+def _called(function: Any) -> str:
+    """Return the name of a function, and of a partial its arguments too."""
+    inner = getattr(function, "func", None)
+    if inner is None:
+        return str(getattr(function, "__qualname__", type(function).__name__))
+    return f"{_called(inner)}({function.args}, {function.keywords})"
+
+
+def _same(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    for key in then:
+        if then[key] != now.get(key):
+            raise ValueError(
+                f"{folder} is the checkpoint of another training: its {key} was {_short(then[key])}, and is "
+                f"{_short(now.get(key))} now. Go on with what it was, or name another folder. Nothing was changed."
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _named(task: Task) -> list[tuple[str, Any]]:
+    states = task.states()
+    names = task.names if len(states) == len(task.names) else ["all"] * len(states)
+    return list(zip(names, states, strict=True))
+
+
+def _apart(name: str, state: Any, arrays: dict[str, Array]) -> tuple[str, Any]:
+    """Put the arrays of a state among the others; return its numbers, and the keys of its arrays."""
+    if state is None:
+        return name, None
+    layout: list[dict[str, str]] = []
+    for k, part in enumerate(state):
+        if isinstance(part, (np.ndarray, np.generic)):
+            arrays[key := f"{name}/{k}"] = np.asarray(part)
+            layout.append({"array": key})
+        else:
+            layout.append({"number": repr(part), "kind": type(part).__name__})
+    return name, layout
+
+
+_KINDS: dict[str, Any] = {
+    "int": int, "float": float, "bool": lambda text: text == "True", "NoneType": lambda text: None,
+}  # fmt: skip
+
+
+def _together(layout: Sequence[dict[str, Any]] | None, arrays: dict[str, Array]) -> Any:
+    if layout is None:
+        return None
+    return tuple(arrays[part["array"]] if "array" in part else _KINDS[part["kind"]](part["number"]) for part in layout)
+
+
+def _text(number: Any) -> str | None:
+    """Return a number as text that gives it back to the last digit."""
+    return None if number is None else repr(number)
+
+
+def _plain(state: Any) -> Any:
+    """Return the state of a bit generator as JSON can hold it."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state

@@ -1,0 +1,90 @@
+"""Early stopping: the end of a training that no longer gets better, and the best weights of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .loop import Epoch
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """End a training when a metric has not become better for a while, and put the best weights back.
+
+    Args:
+        patience: how many epochs in a row may be no better than the best, at least 1.
+        min_delta: by how much a better one is better, at least 0.
+        monitor: ``'val_loss'``, ``'loss'``, or the name of a metric, such as ``'val_accuracy'``.
+        mode: ``'min'`` or ``'max'``: which values are better; ``'auto'`` takes ``'min'`` for losses only.
+        restore: whether the model ends with the weights of its best epoch, even if the training was not cut short.
+
+    Raises:
+        ValueError: a value is outside its range.
+
+    Source: Prechelt, Early stopping - but when? (1998), criterion UP.
+
+    Example:
+        >>> EarlyStopping(3)
+        EarlyStopping(patience=3, min_delta=0.0, monitor='val_loss', mode='auto', restore=True)
+    """
+
+    patience: int = 5
+    min_delta: float = 0.0
+    monitor: str = "val_loss"
+    mode: str = "auto"
+    restore: bool = True
+
+    def __post_init__(self) -> None:
+        if not (type(self.patience) is int and self.patience >= 1):
+            raise ValueError(f"EarlyStopping: patience={self.patience!r}; it counts epochs, at least 1.")
+        if not 0 <= self.min_delta < math.inf:
+            raise ValueError(f"EarlyStopping: min_delta={self.min_delta!r}; it is a finite number of at least 0.")
+        if self.mode not in ("auto", "min", "max"):
+            raise ValueError(f"EarlyStopping: mode={self.mode!r}; known are 'auto', 'min' and 'max'.")
+
+
+@dataclass
+class Watch:
+    """What early stopping has seen: the best value and its epoch, how long ago, and the weights of then."""
+
+    rule: EarlyStopping
+    best: float | None = None
+    epoch: int = 0
+    since: int = 0
+    weights: dict[str, Array] | None = None
+
+    def better(self, epoch: Epoch) -> bool:
+        """Look at an epoch, and say whether it is the best so far."""
+        value = monitored("EarlyStopping", self.rule.monitor, epoch)
+        larger = self.rule.mode == "max" or (self.rule.mode == "auto" and not self.rule.monitor.endswith("loss"))
+        sign = -1.0 if larger else 1.0
+        if self.best is None or sign * value < sign * self.best - self.rule.min_delta:
+            self.best, self.epoch, self.since = value, epoch.number, 0
+            return True
+        self.since += 1
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether patience is used up."""
+        return self.since >= self.rule.patience
+
+
+def monitored(call: str, name: str, epoch: Epoch) -> float:
+    """Return a loss or a metric of an epoch by its name."""
+    known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
+    value = known.get(name)
+    if value is None:
+        there = ", ".join(key for key, number in known.items() if number is not None)
+        raise ValueError(
+            f"{call}: there is no {name!r} in this training; it has {there}. "
+            + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")
+        )
+    return value

@@ -1,0 +1,369 @@
+"""What a training loop needs to know of a model: its parameters, the gradients of a batch, an update, a prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatchcase as fnmatch
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..backward import walk
+from ..nn.containers import Sequential
+from ..nn.layer import Layer
+from ..nn.losses import FROM_Z, LOSSES, PENALTIES
+from ..nn.module import Module
+from ..node import no_grad, recording, scope
+from ..optim import LBFGS, Minimizer, Optimizer, State, clip_by_norm, clip_by_value
+from ..tensor import Tensor, raw
+from ..tree import flatten
+from .settings import Solver
+from .step import ROADS, Plan, data_loss, descend, draw_masks
+
+Array = np.ndarray[Any, Any]
+Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
+CHUNK = 256  # rows that a prediction of many is made of at a time
+
+
+class Task(Protocol):
+    """A model with its solver, as the loop sees it.
+
+    Attributes:
+        names, parameters: of what is trained.
+        rate: takes a learning rate that was asked for to that of the next update.
+    """
+
+    names: list[str]
+    parameters: list[Tensor]
+    rate: Callable[[float], float]
+
+    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
+        """Return a block in which the model is in training, its random numbers drawn from this generator."""
+
+    def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss of a batch, with penalties and dropout, and its gradients."""
+
+    def line_search(self, x: Any, y: Any) -> float:
+        """Let L-BFGS take its step on a batch, and return the loss before it."""
+
+    def update(self, gradients: Gradients) -> None:
+        """Move the parameters, and the state of the optimizer with them."""
+
+    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
+        """Return the loss without penalties and dropout, and the prediction."""
+
+    def arrays(self) -> dict[str, Array]:
+        """Return all that the model has learnt, by name."""
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
+
+    def states(self) -> list[State | None]:
+        """Return the state of the optimizer for each parameter."""
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Put back what `states` returned."""
+
+
+class LayerTask:
+    """A list of layers that fit each other: trained as in the Julia project, on either road."""
+
+    def __init__(self, plan: Plan, road: str) -> None:
+        self.plan, self.road = plan, ROADS[road]
+        self.layers = plan.model
+        self.names = [f"layer {k} {part}" for k in range(1, len(self.layers) + 1) for part in "Wb"]
+        self.parameters = [p for layer in self.layers for p in (layer.W, layer.b)]
+        self.drops = plan.solver.regularization.dropout > 0
+        self.rate: Callable[[float], float] = _as_asked
+
+    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
+        """Return a block of no effect: layers have no modes."""
+        return nullcontext()
+
+    def line_search(self, x: Any, y: Any) -> float:
+        """Raise: a solver with L-BFGS is never given this task."""
+        raise NotImplementedError("L-BFGS is run on modules")
+
+    def gradients(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss and the gradients of a batch by the graph or by hand."""
+        masks = draw_masks(self.plan, len(x), rng) if self.drops else None
+        loss, dW, db = self.road(self.plan, x, y, masks)
+        return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
+
+    def update(self, gradients: Gradients) -> None:
+        """Move W and b of each layer."""
+        self.plan.eta = self.rate(self.plan.solver.learning_rate)
+        descend(self.plan, gradients[::2], gradients[1::2])  # type: ignore[arg-type]
+
+    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
+        """Return the loss and the prediction."""
+        return data_loss(self.plan, x, y)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return W and b of each layer."""
+        return {name: p.data.copy() for name, p in zip(self.names, self.parameters, strict=True)}
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back W and b of each layer."""
+        Sequential(*self.layers).load_state_dict(
+            {f"{k // 2}.{'Wb'[k % 2]}": arrays[name] for k, name in enumerate(self.names) if name in arrays}
+        )
+
+    def states(self) -> list[State | None]:
+        """Return the states of W and b of each layer."""
+        kept = [layer.optimizer_state or (None, None, None) for layer in self.layers]
+        return [state for _, *both in kept for state in both]
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Put back the states of W and b of each layer."""
+        for layer, of_W, of_b in zip(self.layers, states[::2], states[1::2], strict=True):
+            layer.optimizer_state = None if of_W is None or of_b is None else (self.plan.rule, of_W, of_b)
+
+
+class ModuleTask:
+    """Any module, or a list with modules in it: trained by the graph."""
+
+    def __init__(self, call: str, model: Module, solver: Solver) -> None:
+        self.module, self.solver = model, solver
+        self.rate: Callable[[float], float] = _as_asked
+        trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
+        if not trained:
+            kind = type(model).__name__
+            raise ValueError(f"{call}: {kind} has no parameters to train; unfreeze some, or add layers.")
+        self.names, self.parameters = [name for name, _ in trained], [p for _, p in trained]
+        self.rules = [_rule_of(solver, name) for name in self.names]
+        unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
+        if unused:
+            raise ValueError(
+                f"{call}: no parameter fits the group {unused[0]!r}; they are called {', '.join(self.names[:8])}."
+            )
+        self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
+        self.dtype = self.parameters[0].dtype
+        self.seed = np.ones((), self.dtype)
+        self.forward, self.loss = _with_loss(call, model, solver)
+        reg = solver.regularization
+        self.penalty = PENALTIES[reg.method] if reg.lam else None
+        if reg.dropout:
+            raise ValueError(
+                f"{call}: Regularization(dropout={reg.dropout:g}) is for lists of Layer; in an architecture of your "
+                f"own write Dropout({reg.dropout:g}) where it belongs."
+            )
+
+    @contextmanager
+    def training(self, rng: np.random.Generator) -> Iterator[None]:
+        """Switch the module to training inside this block, its random numbers drawn from this generator."""
+        before = [(part, part.training) for part in self.module.modules()]
+        self.module.train()
+        self.module.seed(rng)
+        try:
+            yield
+        finally:
+            for part, training in before:
+                part.training = training
+
+    def objective(self, x: Any, y: Any) -> Tensor:
+        """Record the loss of a batch with its penalties."""
+        reg = self.solver.regularization
+        with recording(True):
+            loss = self.batch_loss(self.cast(x), self.cast(y))
+            if self.penalty is not None:
+                with scope("penalty"):
+                    for parameter in self.parameters:
+                        if parameter.ndim > 1:  # weights, not biases and scales
+                            loss = loss + self.penalty(parameter, reg.lam, reg.r)
+        result: Tensor = loss
+        return result
+
+    def batch_loss(self, x: Any, y: Any) -> Any:
+        """Return the loss of a batch."""
+        return self.measure(self.forward(x), y)
+
+    def measure(self, output: Any, y: Any) -> Any:
+        """Return the loss of an output."""
+        with scope("loss"):
+            return single(self.loss(output, y))
+
+    def cast(self, data: Any) -> Any:
+        """Return floats in the dtype of the model; whole numbers, such as labels, stay."""
+        leaves, rebuild = flatten(data)
+        arrays = map(np.asarray, leaves)
+        return rebuild([a.astype(self.dtype, copy=False) if a.dtype.kind == "f" else a for a in arrays])
+
+    def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss and the gradients of a batch by the graph."""
+        loss = self.objective(x, y)
+        value = self.finite(float(raw(loss)))
+        node = getattr(loss, "node", None)
+        if node is None:
+            raise ValueError("the loss does not depend on any parameter; compute it from them, of Tensors.")
+        arrived: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
+        return value, [arrived.get(p.node) for p in self.parameters]
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss}: the training diverged. Lower learning_rate={self.solver.learning_rate:g}, "
+                "clip the gradients with clip_norm=1.0, or scale the data. The parameters are as they were before this "
+                "step."
+            )
+        return loss
+
+    def update(self, gradients: Gradients) -> None:
+        """Move the parameters that gradients arrived at: new arrays take the place of the old."""
+        for parameter, g, (rule, base) in zip(self.parameters, gradients, self.rules, strict=True):
+            node = parameter.node
+            if g is None or node is None:
+                continue
+            state = _kept(parameter, rule)
+            state = rule.init(parameter.data) if state is None else state
+            step, state = rule.update(g, state, self.rate(base), parameter.data)
+            parameter.data = node.out = np.asarray(parameter.data - step)  # of a single number it is a scalar
+            node.note(optimizer=(rule, state))
+
+    def line_search(self, x: Any, y: Any) -> float:
+        """Let L-BFGS take its step on a batch, and return the loss before it."""
+        minimizer: Minimizer = self.search  # type: ignore[assignment]
+        minimizer.groups[0].learning_rate = self.rate(self.solver.learning_rate)
+        loss: float = minimizer.step(lambda: self.objective(x, y))  # type: ignore[assignment]
+        minimizer.zero_grad()
+        return self.finite(loss)
+
+    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
+        """Return the loss and the prediction, some rows at a time."""
+        with no_grad(), evaluating(self.module):
+            output = by_chunks(self.forward, self.cast(x))
+            loss = float(raw(self.measure(output, self.cast(y))))
+            return loss, output if self.forward is self.module else by_chunks(self.module, self.cast(x))
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the parameters, frozen ones too, and the buffers."""
+        return self.module.state_dict()
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back parameters and buffers."""
+        self.module.load_state_dict(arrays)
+
+    def states(self) -> list[State | None]:
+        """Return the state that stays with each parameter, or the one of L-BFGS for all."""
+        if self.search is not None:
+            return list(self.search.groups[0].states)
+        return [_kept(p, rule) for p, (rule, _) in zip(self.parameters, self.rules, strict=True)]
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Give each parameter its state."""
+        if self.search is not None:
+            self.search.groups[0].states = list(states)  # type: ignore[arg-type]
+            return
+        for parameter, state, (rule, _) in zip(self.parameters, states, self.rules, strict=True):
+            if parameter.node is not None:
+                parameter.node.note(optimizer=None if state is None else (rule, state))
+
+
+def _as_asked(rate: float) -> float:
+    return rate
+
+
+def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
+    """Return optimizer and learning rate of a parameter."""
+    for pattern, given in solver.groups.items():
+        if fnmatch(name, pattern):
+            return solver.group(pattern, given)
+    return solver.rule, solver.learning_rate
+
+
+def _kept(parameter: Tensor, rule: Optimizer) -> State | None:
+    """Return what an equal optimizer left with a parameter, if any."""
+    notes = None if parameter.node is None else parameter.node.notes
+    kept = notes.get("optimizer") if notes else None
+    return kept[1] if kept is not None and kept[0] == rule else None
+
+
+def single(loss: Any) -> Any:
+    """Return a loss if it is a single number."""
+    if np.shape(loss) != ():
+        raise ValueError(
+            f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
+        )
+    return loss
+
+
+class _Weighted(Module):
+    """A layer without its activation, which a loss applies itself."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def attributes(self) -> Any:
+        return self._layer.attributes()
+
+    def forward(self, x: Any) -> Any:
+        return self._layer.weighted(x)
+
+    def title(self) -> str:
+        return repr(self._layer)
+
+
+def _with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+    """Return what computes the input of the loss, and the loss."""
+    name = solver.loss
+    if name is None:
+        raise ValueError(f"{call}: the solver has no loss; write Solver('mse', ...), or Solver(your_function, ...).")
+    if not isinstance(name, str):
+        return model, name
+    last = list(model)[-1] if isinstance(model, Sequential) else None
+    if isinstance(last, Layer) and (name, last.activation) in FROM_Z:
+        parts = dict(model.attributes())
+        parts[list(parts)[-1]] = _Weighted(last)
+        return Sequential(parts), _of_equal_shapes(call, name, FROM_Z[name, last.activation])
+    return model, _of_equal_shapes(call, name, LOSSES[name])
+
+
+def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a loss that does not broadcast, which would give a wrong number in silence."""
+
+    def checked(yhat: Any, y: Any) -> Any:
+        if np.shape(yhat) != np.shape(y):
+            labels = y.dtype.kind in "iu"
+            hint = ("Use Solver(nn.losses.cross_entropy), which takes labels and logits, or encode them with one_hot."
+                    if labels else "Pass targets of the shape of the prediction.")  # fmt: skip
+            came = f"a prediction of shape {np.shape(yhat)} with targets of shape {np.shape(y)}"
+            raise ValueError(f"{call}: {name} compares {came}. {hint}")
+        return loss(yhat, y)
+
+    return checked
+
+
+def clipped(solver: Solver, gradients: Gradients) -> Gradients:
+    """Return gradients no larger than the solver allows."""
+    if solver.clip_value is not None:
+        gradients = clip_by_value(gradients, solver.clip_value)
+    if solver.clip_norm is not None:
+        gradients, _ = clip_by_norm(gradients, solver.clip_norm)
+    return gradients
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Switch a module to use inside this block, and each part back to what it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def by_chunks(forward: Callable[[Any], Any], x: Any) -> Any:
+    """Return the output for many rows, some at a time, as plain arrays."""
+    leaves, rebuild = flatten(x)
+    rows = len(leaves[0])
+    found = []
+    for start in range(0, rows, CHUNK):
+        output = forward(rebuild([leaf[start : start + CHUNK] for leaf in leaves]))
+        parts, again = flatten(output)
+        found.append([raw(part) for part in parts])
+    return again([np.concatenate(parts) for parts in zip(*found, strict=True)])
