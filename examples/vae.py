@@ -55,19 +55,16 @@ def main(
 
 def draw(rows: list[np.ndarray], titles: list[str], path: str) -> None:
     """Draw rows of images below each other."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(rows), 8, figsize=(8, 1.25 * len(rows) + 0.4), layout="constrained")
+    figure = Figure(figsize=(8, 1.25 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), 8)
     for line, images, title in zip(axes, rows, titles, strict=True):
         for ax, image in zip(line, images, strict=True):
             ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
         line[0].set_title(title, loc="left", fontsize=10)
     figure.savefig(path, dpi=100)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -443,10 +443,16 @@ def test_a_graph_that_cannot_be_drawn_is_left_as_text(capsys: Capture, monkeypat
 def test_an_interrupt_of_a_real_run_leaves_nothing() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     call = [*COMMAND, "train", "--epochs", "10000000"]
-    with subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        call, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # the tests may run where it is ignored
+    ) as run:  # fmt: skip
         time.sleep(3)
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=30)
+        try:
+            _, err = run.communicate(timeout=30)
+        finally:
+            run.kill()
     assert (run.returncode, err) == (130, "tinygrad-nn: interrupted; nothing was written.\n")
     assert os.listdir() == []
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinygrad_nn import BackProp, FeedForward, Layer, Solver
+from tinygrad_nn import BackProp, FeedForward, Layer, Solver, graph_loss
 from tinygrad_nn.cli import main
 from tinygrad_nn.cli.own import call, load
 from tinygrad_nn.cli.run import Options, learn, prepare
@@ -78,7 +78,35 @@ def crash():
 def refuses(): raise ValueError("seed=3 is theirs")
 def leaves(): raise SystemExit(3)
 def deep(): return crash()
+def plain(): return np.ones(2)
+async def later(): return W * 2
 result = loss()
+"""
+
+MODULES = """
+import numpy as np
+from tinygrad_nn.nn import LSTM, Dropout, Linear, Module, Sequential, softmax
+
+class Net(Module):
+    def __init__(self):
+        self.hidden, self.out = Linear(3, 4, rng=0), Linear(4, 2, rng=1)
+    def forward(self, x):
+        return softmax(self.out(np.tanh(self.hidden(x))))
+
+model = Net()
+def both(): return Net(), np.arange(6.0).reshape(2, 3), np.eye(2)
+def inside():
+    mistake = ((model(np.ones((1, 3))) - np.eye(2)[:1]) ** 2).mean()
+    return mistake
+def states():
+    lstm = LSTM(2, 3, rng=0)
+    return lstm(np.ones((1, 4, 2)))
+def row():
+    parts = Linear(3, 4, rng=0), np.tanh, Dropout(0.5, rng=0), Linear(4, 2, rng=1), softmax
+    return Sequential(*parts), np.arange(6.0).reshape(2, 3), np.eye(2)
+class Odd(Linear):
+    def forward(self, x): return (x @ self.weight.T) * 2.0
+def narrow(): return [Odd(3, 2, rng=0)], np.ones((1, 3)), np.ones((1, 2))
 """
 
 
@@ -92,6 +120,7 @@ def _own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "neighbour", raising=False)
     Path("own.py").write_text(OWN, encoding="utf-8")
     Path("neighbour.py").write_text("two = 2.0\n", encoding="utf-8")
+    Path("modules.py").write_text(MODULES, encoding="utf-8")
     Path("broken.py").write_text("x = (\n", encoding="utf-8")
     Path("needs.py").write_text("def f(x, y=1, *, z):\n    return x\n", encoding="utf-8")
 
@@ -266,6 +295,28 @@ def test_a_network_of_ones_own_shows_what_was_returned_with_it() -> None:
     assert "δ" in Path("other.svg").read_text("utf-8")
 
 
+def test_a_module_of_ones_own_is_drawn_by_its_paths() -> None:
+    assert main(["graph", "modules.py:both", "--out", "g.json"]) == 0
+    shown = nodes("g.json")
+    assert {"hidden.weight", "hidden.bias", "out.weight", "x", "y"} <= set(shown)
+    assert "softmax_crossentropy" not in shown  # it ends in an operation of its own, so the loss is another
+    assert main(["graph", "modules.py:inside", "--out", "h.json"]) == 0
+    assert {"model.hidden.weight", "model.out.bias", "mistake"} <= set(nodes("h.json"))
+    assert main(["graph", "modules.py:states", "--out", "s.json"]) == 0
+    assert len(json.loads(Path("s.json").read_text("utf-8"))["outputs"]) == 3
+
+
+def test_the_deltas_of_modules_are_the_gradients_of_their_biases() -> None:
+    model, x, y = load("modules.py:row")()
+    graph_loss(model.eval(), x[:1], y[:1], solver=Solver("crossentropy")).backward()
+    assert main(["network", "modules.py:row"]) == 0
+    shown = words("network.svg")
+    for layer in (model[0], model[3]):
+        assert {f"δ {d:.2g}" for d in layer.bias.grad} <= set(shown)
+    assert main(["network", "modules.py:narrow", "--out", "n.svg"]) == 0
+    assert "δ" not in Path("n.svg").read_text("utf-8")
+
+
 # What is refused: in one line, with nothing written.
 
 NO_CHANGE = [
@@ -275,6 +326,10 @@ NO_CHANGE = [
     (["graph", "broken.py:f"], r"broken\.py, line 1: SyntaxError: '\(' was never closed.*the line is: x = \("),
     (["graph", "needs.py:f"], r"needs\.py:f takes x, z, and it is called without arguments.*inputs = \(x, W\)"),
     (["graph", "own.py:number"], r"own\.py:number gave a float; a graph is drawn of a Tensor"),
+    (["graph", "own.py:plain"], r"own\.py:plain gave an ndarray; a graph is drawn of a Tensor"),
+    (["graph", "own.py:later"], r"own\.py:later is async, and nothing runs it; .*return asyncio\.run"),
+    (["graph", "modules.py:model"], r"gave a network without data.*\(model, x\)"),
+    (["network", "modules.py:both"], r"this has a Net\. Pass the layers that run one after the other"),
     (["graph", "own.py:nothing"], r"gave nothing \(None\); a graph is drawn of a Tensor"),
     (["graph", "own.py:model"], r"gave a network without data.*\(model, x\)"),
     (["graph", "own.py:leaf"], r"gave a result without a graph: no operation on a Tensor led to it"),
@@ -346,7 +401,8 @@ def test_a_picture_that_was_there_stays_if_the_new_one_fails(monkeypatch: pytest
     assert Path("graph.svg").read_text() == "old"
     assert main(["graph", "own.py:loss", "--out", "g.html"]) == 0
     assert sorted(os.listdir()) == sorted(
-        {"broken.py", "g.html", "graph.svg", "needs.py", "neighbour.py", "own.py"} | set(os.listdir()) & {"__pycache__"}
+        {"broken.py", "g.html", "graph.svg", "modules.py", "needs.py", "neighbour.py", "own.py"}
+        | set(os.listdir()) & {"__pycache__"}
     )
 
 

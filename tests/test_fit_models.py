@@ -276,6 +276,33 @@ def test_class_weights_count_the_rows_of_a_class() -> None:
     assert (balanced[0].W.data == given[0].W.data).all()
 
 
+def test_class_weights_of_labels_are_those_of_the_loss() -> None:
+    x, labels = classes()
+    w, settings = np.array([1.0, 2.0, 0.5]), Settings(2, 7)
+    counts = np.bincount(labels)
+    for weight, given in (({1: 2.0, 2: 0.5}, w), ("balanced", ROWS / (3 * counts))):
+        found = []
+        for solver, more in (
+            (Solver(cross_entropy, "sgd", 0.1), {"class_weight": weight}),
+            (Solver(functools.partial(cross_entropy, weight=given), "sgd", 0.1), {}),
+        ):
+            model = Sequential(Linear(3, 8, rng=1), np.tanh, Linear(8, 3, rng=2))
+            history = fit(model, x, labels, solver=solver, settings=settings, rng=0, **more)
+            found.append((weights(model), history))
+        assert found[0][0] == found[1][0]
+        assert found[0][1].metrics == found[1][1].metrics
+        assert found[0][1].loss != found[1][1].loss  # the history counts all rows alike
+
+
+def test_a_single_layer_is_a_model() -> None:
+    (x, y), one, other = table(), Layer(3, 1, rng=0), [Layer(3, 1, rng=0)]
+    a = fit(one, x, y, solver=Solver("mse", "adam", 0.1), settings=Settings(2, 7), rng=0)
+    b = fit(other, x, y, solver=Solver("mse", "adam", 0.1), settings=Settings(2, 7), rng=0)
+    assert a == b
+    assert (Predict(one, x) == Predict(other, x)).all()
+    assert TrainNN(one, x, y, solver=Solver("mse")).loss == TrainNN(other, x, y, solver=Solver("mse")).loss
+
+
 def test_lbfgs_trains_a_module_on_its_whole_data() -> None:
     (x, y), model = table(), network()
     history = fit(model, x, y, solver=Solver("mse", optim.lbfgs(line_search="strong_wolfe"), 1.0),
@@ -435,7 +462,7 @@ def test_more_epochs_go_on_where_the_last_ended(tmp_path: Path) -> None:
         ({"solver": Solver("mae", "adam", 0.05)}, "its loss was mse, and is mae now"),
         ({"settings": Settings(5, 6)}, "its batch_size was 5, and is 6 now"),
         ({"model": Sequential(Linear(3, 9, rng=1), np.tanh, Linear(9, 1, rng=2))}, "its parameters was"),
-        ({"rng": np.random.Generator(np.random.MT19937(0))}, "come from a PCG64, and rng= gives a MT19937"),
+        ({"rng": np.random.Generator(np.random.MT19937(0))}, "come from PCG64, and rng= and the batches give MT19937"),
         ({"resume": False}, "holds the checkpoint of a training. Write resume=True"),
         ({"early_stopping": EarlyStopping()}, "its early_stopping was None"),
     ],

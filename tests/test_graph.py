@@ -105,7 +105,13 @@ def test_a_constant_and_a_leaf_are_single_nodes() -> None:
     assert leaf.kind == "leaf"
 
 
-@pytest.mark.parametrize("wrong", [3.0, np.ones(2), [], [Tensor(1.0), 2.0], None, "x"])
+def test_a_result_may_be_nested_as_a_model_returns_it() -> None:
+    a, b, c = (Tensor(1.0) * k for k in range(3))
+    view = GraphView((a, {"state": (b, [c, None])}))
+    assert [view[number].node for number in view.outputs] == [a.node, b.node, c.node]
+
+
+@pytest.mark.parametrize("wrong", [3.0, np.ones(2), [], [Tensor(1.0), 2.0], None, "x", [[], {}], (Tensor(1.0), [3.0])])
 def test_what_has_no_graph_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="a graph belongs to a Tensor"):
         GraphView(wrong)

@@ -103,7 +103,8 @@ def test_a_state_under_any_of_the_paths_of_a_shared_parameter_is_taken() -> None
         (lambda s: s.pop("head.W"), "missing: head.W"),
         (lambda s: s.update(more=np.ones(1)), "not known here: more"),
         (lambda s: s.update({"head.b": np.ones(3)}), r"head.b has shape \(2,\) here and \(3,\) in the state"),
-        (lambda s: s.update({"head.b": np.array(["a", "b"])}), "head.b holds <U1, no numbers"),
+        (lambda s: s.update({"head.b": np.array(["a", "b"])}), "head.b is float64 here and <U1 in the state"),
+        (lambda s: s.update({"head.b": np.ones(2) * 1j}), "head.b is float64 here and complex128 in the state"),
         (lambda s: [s.pop(name) for name in list(s)[:7]], "and 3 more"),
     ],
 )

@@ -4,9 +4,7 @@ import csv
 import os
 import re
 import shlex
-import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.viz import plot_confusion
 from tinygrad_nn.viz.plots import legible
 
-IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 EVIL = "</script><img src=x onerror=alert(1)>"
 CLASSES = (EVIL, '"; }', "\N{CHERRY BLOSSOM} 日本 \x1b[31m")
 FILES = ["confusion.png", "graph.svg", "history.json", "loss.png", "model.safetensors"]
@@ -146,6 +143,24 @@ def test_a_regression_has_no_classes_and_may_have_no_test_part() -> None:
     assert "The first and the last 15; history.json has all 40." in shown
 
 
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ("--dataset digits", "gradients agree"),
+        ("--dtype float32 --dropout 0.3", "float32"),
+        ("--optimizer adamw --hidden 5,5", "by adamw"),
+        ("--optimizer lbfgs --learning-rate 1", "by lbfgs"),
+        ("--activation gelu", "4 - 40 gelu - 3 softmax"),
+        ("--learning-rate 1e9", "gradients agree"),
+    ],
+)
+def test_any_network_has_a_report(options: str, want: str) -> None:
+    assert main(["train", "--epochs", "2", "--report", "--quiet", "--out", "o", *options.split()]) == 0
+    html = Path("o/report.html").read_text("utf-8")
+    assert want in text_of(html)
+    assert all(len(number) <= 10 for number in re.findall(r"<dd[^>]*>([-\d.e+]+)<", html)), "a phone has no room"
+
+
 def test_without_a_program_that_draws_the_graph_is_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_nn.viz.render.programs", lambda: iter(()))
     assert main(["train", "--epochs", "2", "--report"]) == 0
@@ -189,18 +204,6 @@ def test_letters_that_a_plot_has_not_are_written_out() -> None:
 
 
 # In a real browser.
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        (pytest.fail if IN_CI else pytest.skip)("needs Chromium on the PATH: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.slow

@@ -110,7 +110,6 @@ def with_entry(array: Array, place: tuple[int, int], value: float) -> Array:
 
 BAD = [
     # the model
-    (call(model=MODEL[0]), r"TrainNN: the model is a single Layer\(4, 40, relu\); a model is a list of layers: \["),
     (call(model=[]), "TrainNN: the model has no layers. Write"),
     (call(model=[Layer(4, 3), "softmax"]), "this has 'softmax' of type str"),
     (call(model=None), "this has None of type NoneType"),

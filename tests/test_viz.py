@@ -225,6 +225,13 @@ def test_a_notebook_gets_the_svg_and_a_screen_reader_its_name() -> None:
     assert "<!--" not in drawing.svg
 
 
+def test_a_name_may_be_empty() -> None:
+    with scope(""), scope(".inner."):
+        out = Tensor(2.0, name="") * Tensor(3.0, name=" ")
+    for depth in (None, 0):
+        ET.fromstring(draw(out, title="", depth=depth).svg)
+
+
 def test_foreign_text_is_text_everywhere() -> None:
     drawing = draw(hostile())
     assert "<img" not in drawing.svg + drawing.dot + drawing.mermaid + drawing.view.to_json()

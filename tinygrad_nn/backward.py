@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 from os.path import dirname
 from threading import Lock
@@ -22,6 +22,11 @@ from .tensor import Tensor, raw, wrap
 _by_age = attrgetter("index")
 _accumulating = Lock()  # threads that share leaves add to their gradients one after the other
 _PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
+
+# The allocator of Linux hands what a step frees back to the system, and each page that the next step touches is a page
+# fault: more than half of a step's time at a few 100 kB an array. One array of the largest size that it learns from,
+# freed untouched, teaches it to keep up to twice that much.
+np.empty(2**25 - 2**16, np.uint8)
 
 
 def ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
@@ -75,14 +80,22 @@ def walk(
     oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
     pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
+    summed: set[Node] = set()  # those whose gradient is a sum made here: more is added to it in place
     # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
-    queue = [] if root.primitive is None else [(-root.index, root)]
-    while queue:
-        node = heappop(queue)[1]
+    queue: list[tuple[int, Node]] = []
+    ahead = None if root.primitive is None else root  # one that waits outside the queue, which so is often empty
+    while ahead is not None or queue:
+        if queue and (ahead is None or queue[0][0] < -ahead.index):
+            node = heappop(queue)[1] if ahead is None else heapreplace(queue, (-ahead.index, ahead))[1]
+        else:
+            node = ahead  # type: ignore[assignment]
+        ahead = None
         g = pending.pop(node)
         notes = node.notes
+        inspected = False
         if notes is not None:
             g = _heed(node, g, differentiable)
+            inspected = "where" in notes
         if wanted is not None and node in wanted:
             arrived[node] = _conj(g)
             continue
@@ -111,15 +124,20 @@ def walk(
                 r = sum_to(r, arg.shape)
             if r.dtype is not arg.dtype:
                 r = _cast(r, arg.dtype)
-            if notes is not None and "where" in notes:
+            if inspected:
                 _inspect_gradient(node, slot, g, r)
-            before = pending.get(parent)
-            if before is not None:
-                pending[parent] = before + r
-            else:
+            if parent not in pending:
                 pending[parent] = r
                 if parent.primitive is not None:
-                    heappush(queue, (-parent.index, parent))
+                    if ahead is None:
+                        ahead = parent
+                    else:
+                        heappush(queue, (-parent.index, parent))
+            elif parent in summed and not differentiable:
+                pending[parent] += r
+            else:
+                pending[parent] = pending[parent] + r
+                summed.add(parent)
         if free:
             node.args = node.parents = node.out = None
             node.meta = NO_METADATA
@@ -137,7 +155,9 @@ def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     meta = node.meta
     if primitive.saves:
         given = {key: value for key, value in meta.items() if key not in primitive.saves}
-        meta = {**given, **{key: again(*args, **given) for key, again in primitive.saves.items()}}
+        kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # in a trace
+        again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
+        meta = {**given, **kept, **again}
     return args, wrap(node.out, node), meta
 
 
@@ -207,6 +227,26 @@ def backward(
     with _accumulating:
         for node, g in _own({**kept, **arrived}, seed).items():
             node.grad = g if node.grad is None or node in kept else node.grad + g
+
+
+def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Callable[[], None]:
+    """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns, if anything, replaces it.
+
+    Args:
+        hook: takes an ndarray of this Tensor's shape (a Tensor when the gradient is itself being differentiated).
+
+    Returns:
+        A function that removes the hook.
+
+    Raises:
+        ValueError: the Tensor is a constant.
+    """
+    if self.node is None:
+        raise ValueError("no gradient reaches a constant Tensor; a hook on it would never run.")
+    hooks = (self.node.notes or {}).get("hooks", [])
+    self.node.note(hooks=hooks)
+    hooks.append(hook)
+    return lambda: hooks.remove(hook) if hook in hooks else None
 
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
@@ -322,4 +362,5 @@ def _describe(node: Node) -> str:
 
 
 Tensor.backward = backward  # type: ignore[attr-defined]
+Tensor.register_hook = register_hook  # type: ignore[attr-defined]
 Node.tensor = Tensor

@@ -78,7 +78,7 @@ class GraphView:
     Building it changes nothing. An ndarray that is used twice is one constant; a plain number is one at each use.
 
     Args:
-        result: a Tensor, or a list, tuple or dict of Tensors.
+        result: a Tensor, or a list, tuple or dict of Tensors, nested as the model returns them.
         names: names for Tensors and arrays that have none of their own, such as ``locals()``.
 
     Attributes:
@@ -106,7 +106,7 @@ class GraphView:
     outputs: tuple[int, ...]
 
     def __init__(self, result: Any, *, names: Mapping[str, Any] | None = None) -> None:
-        build = _Build(_tensors(result), names or {})
+        build = _Build(tensors_of(result), names or {})
         object.__setattr__(self, "nodes", tuple(build.nodes))
         object.__setattr__(self, "edges", tuple(build.edges))
         object.__setattr__(self, "outputs", build.outputs)
@@ -234,13 +234,29 @@ class _Build:
         )
 
 
-def _tensors(result: Any) -> list[Tensor]:
-    """Return the Tensors of a result."""
-    parts = [result] if isinstance(result, Tensor) else list(result.values()) if isinstance(result, dict) else result
-    if isinstance(parts, (list, tuple)) and parts and all(isinstance(part, Tensor) for part in parts):
-        return list(parts)
+def tensors_of(result: Any) -> list[Tensor]:
+    """Return the Tensors of a result: itself, or those in a nest of lists, tuples and dicts; ``None`` is passed over.
+
+    Raises:
+        TypeError: it has none, or something else.
+    """
+    found: list[Tensor] = []
+    stack = [result]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif isinstance(part, Mapping):
+            stack += reversed(list(part.values()))
+        elif isinstance(part, (list, tuple)):
+            stack += reversed(part)
+        elif part is not None:
+            found.clear()
+            break
+    if found:
+        return found
     raise TypeError(
-        f"a graph belongs to a Tensor, or a list, tuple or dict of Tensors; this is a {type(result).__name__}. "
+        f"a graph belongs to a Tensor, or a list, tuple or dict of Tensors; this is of type {type(result).__name__}. "
         "Pass the result of a computation on Tensors, without .data or .item()."
     )
 
@@ -277,7 +293,7 @@ def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
 def _short(value: Any, depth: int = 3) -> str:
     """Return any value as short text that is the same in every run: no addresses, no long arrays."""
     if isinstance(value, (np.ndarray, np.generic)):
-        if value.size <= FEW:
+        if value.size <= FEW and value.ndim <= 1:
             return nested(value.tolist())
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     if isinstance(value, slice):

@@ -213,7 +213,7 @@ def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
         if notes["format"] != "tinygrad_nn weights":
             kind = notes["format"].partition(" ")[2]
             raise ValueError(f"{path} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network.")
-        check(path, "weights" + notes.get("text", ""), arrays, notes)
+        check(path, "weights" + notes.get("text", "?"), arrays, notes)
     try:
         model.load_state_dict(arrays, strict)
     except ValueError as error:

@@ -46,7 +46,7 @@ def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str]:
         raise ValueError(f"{path} is a safetensors file, but holds no {kind} of tinygrad_nn.")
     if notes.get("version") != VERSION:
         raise ValueError(f"{path} has version {notes.get('version')!r} of the format; this reads {VERSION!r}.")
-    text = notes.get("text", "")
+    text = notes.get("text", "?")  # one that lost its text does not fit its checksum
     check(path, kind + text, arrays, notes)
     return arrays, text
 
@@ -106,13 +106,23 @@ def _open(path: Path, content: bytes) -> tuple[dict[str, Array], dict[str, str]]
     try:
         header = json.loads(content[8 : 8 + size])
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        kinds = {name: str(entry["dtype"]) for name, entry in header.items() if name != "__metadata__"}
         missing = 8 + size + max(ends, default=0) - len(content)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise ValueError(f"{path} was changed after it was written: its head cannot be read. {_AGAIN}") from None
     if missing > 0:
         raise ValueError(f"{path} is cut off: {missing:,} of {len(content) + missing:,} bytes are missing. {_AGAIN}")
+    for kind in kinds.values():
+        if kind == "F4" or kind.startswith(("F6_", "F8_")):
+            raise ValueError(f"{path} holds numbers of the type {kind}, which NumPy has not. Save them as float32.")
+    halves = [name for name, kind in kinds.items() if kind == "BF16"]  # bfloat16, the upper half of a float32
+    if halves:
+        renamed = {name: entry | {"dtype": "U16"} if name in halves else entry for name, entry in header.items()}
+        text = json.dumps(renamed).encode()
+        content = len(text).to_bytes(8, "little") + text + content[8 + size :]
     try:
         arrays = load(content)
+        arrays |= {name: np.asarray((arrays[name].astype(np.uint32) << 16).view(np.float32)) for name in halves}
     except Exception as error:  # the library's own error, or NumPy's for a shape or type it does not know
         raise ValueError(f"{path} was changed after it was written ({error}). {_AGAIN}") from None
     notes = header.get("__metadata__")

@@ -12,33 +12,47 @@ import numpy as np
 
 from .node import Node, thread
 from .primitive import (
-    METHODS, NO_METADATA, OVERRIDES, REGISTRY, Primitive, call_function, call_ufunc, no_rule, say_shapes,
-)  # fmt: skip
+    METHODS,
+    NO_METADATA,
+    OVERRIDES,
+    REGISTRY,
+    Primitive,
+    call_function,
+    call_ufunc,
+    no_rule,
+    say_shapes,
+)
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
-_new = object.__new__
-_PLAIN = frozenset({np.ndarray, float, int, bool, complex})  # arguments that need no conversion
+_new, _ndarray = object.__new__, np.ndarray
+_PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
 def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
     """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
-    raw: list[Any] = []
-    parents: list[Node | None] = []
-    live = False
-    names = None
-    for arg in args:
-        if isinstance(arg, Tensor):
-            parent = arg.node
-            raw.append(arg.data)
-            parents.append(parent)
-            if parent is not None:
-                live = True
-            elif arg.label is not None:
-                names = {**(names or {}), len(raw) - 1: arg.label}
-        else:
-            plain = type(arg) in _PLAIN and (type(arg) is not np.ndarray or arg.dtype.char != "O")
-            raw.append(arg if plain else _constant(arg, primitive))
-            parents.append(None)
+    raw: Any  # tuples, which the cyclic collector stops looking at if there are only arrays in them
+    parents: Any
+    names: dict[int, str] | None = None
+    if len(args) == 1 and type(args[0]) is Tensor:
+        (t,) = args
+        raw, parents, live = (t.data,), (t.node,), t.node is not None
+    else:
+        raw, parents, live = [], [], False
+        for arg in args:
+            if type(arg) is _ndarray and arg.dtype.char != "O":
+                raw.append(arg)
+                parents.append(None)
+            elif isinstance(arg, Tensor):
+                raw.append(arg.data)
+                parents.append(parent := arg.node)
+                if parent is not None:
+                    live = True
+                elif arg.label is not None:
+                    names = {**(names or {}), len(raw) - 1: arg.label}
+            else:
+                raw.append(arg if type(arg) in _PLAIN else _constant(arg, primitive))
+                parents.append(None)
+        raw, parents = tuple(raw), tuple(parents)
     try:
         out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
     except ValueError as error:
@@ -47,7 +61,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     if primitive.saves:
         out, saved = out
         meta = {**meta, **saved}
-    if type(out) is not np.ndarray:
+    if type(out) is not _ndarray:
         out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
     tensor: Tensor = _new(Tensor)
     tensor.data = out
@@ -86,13 +100,12 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     tensor: Tensor = _new(Tensor)
     tensor.data, tensor.label = data, None
     node: Node = _new(Node)
-    node.primitive = None
+    node.primitive = node.grad = None
     node.args = node.parents = ()
     node.meta = NO_METADATA
     node.out = data
     node.index = _number()
     node.scope = thread.mode.scope
-    node.grad = None
     node.notes = {"name": name} if name else None
     tensor.node = node
     return tensor
@@ -154,7 +167,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
         if isinstance(data, Tensor):
             if type(data) is not Tensor:  # a Traced, see compiled/
-                return data._renew(self, requires_grad, name)  # type: ignore[no-any-return]
+                data._renew(self, requires_grad, name)
+                return
             raise TypeError(
                 "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same "
                 "data, or Tensor(t.data) for a new leaf."
@@ -165,8 +179,7 @@ class Tensor:
                 f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
                 "np.asarray(data, dtype=float); text classes become numbers with tinygrad_nn.data.one_hot."
             )
-        self.data = array
-        self.label = name
+        self.data, self.label = array, name
         self.node = leaf(array, name).node if requires_grad and array.dtype.kind in "fc" else None
 
     @property
@@ -237,25 +250,6 @@ class Tensor:
         """Return the axes in another order, by default reversed, as ndarray.transpose does."""
         order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
         return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
-
-    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
-        """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns, if anything, replaces it.
-
-        Args:
-            hook: takes an ndarray of this Tensor's shape (a Tensor when the gradient is itself being differentiated).
-
-        Returns:
-            A function that removes the hook.
-
-        Raises:
-            ValueError: the Tensor is a constant.
-        """
-        if self.node is None:
-            raise ValueError("no gradient reaches a constant Tensor; a hook on it would never run.")
-        hooks = (self.node.notes or {}).get("hooks", [])
-        self.node.note(hooks=hooks)
-        hooks.append(hook)
-        return lambda: hooks.remove(hook) if hook in hooks else None
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 

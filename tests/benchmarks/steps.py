@@ -237,7 +237,8 @@ def main(arguments: list[str]) -> None:
                 python = peers if program == "jax.jit" else sys.executable
                 if python is not None:
                     command = [python, str(Path(__file__)), "work", name, program]
-                    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."})
+                    command_env = {**os.environ, "PYTHONPATH": "."}
+                    done = subprocess.run(command, capture_output=True, text=True, env=command_env)
                     if done.returncode == 0:
                         found.setdefault(program, []).append(json.loads(done.stdout.splitlines()[-1]))
                     else:

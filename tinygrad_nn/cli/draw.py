@@ -12,6 +12,7 @@ import typer
 
 from .app import _flag, _name, _option, _real, _teach, _whole, app, train
 from .compare import with_options_of
+from .deltas import deltas_of
 
 if TYPE_CHECKING:
     from ..viz import NetworkDrawing
@@ -222,16 +223,17 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
 
     _unused(source)
     found = network_of(call(function, source.inputs))
-    layers = list(found.model) if isinstance(found.model, (list, tuple)) else [found.model]
+    model = found.model
     if found.x is None:
         if row is not None:
             raise ValueError(f"row={row} is a row of data, and {function} returns none; return (model, x).")
-        return draw_network(layers, **style)
+        return draw_network(model, **style)
     x = _pick(found.x, row or 1, "x")
+    plain = draw_network(model, x, **style)  # says what cannot be drawn
     if found.y is None:
-        return draw_network(layers, x, **style)
-    solver = solver_for(layers, source.options["loss"])
-    return draw_network(layers, x, deltas=deltas_of(layers, x, _pick(found.y, row or 1, "y"), solver), **style)
+        return plain
+    solver = solver_for(model, source.options["loss"])
+    return draw_network(model, x, deltas=deltas_of(model, x, _pick(found.y, row or 1, "y"), solver), **style)
 
 
 def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> NetworkDrawing:
@@ -245,28 +247,16 @@ def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> Netwo
     return draw_network(layers, sample[0], deltas=deltas_of(layers, *sample, plan.solver), **style)
 
 
-def deltas_of(layers: Any, x: Any, y: Any, solver: Any) -> Any:
-    """Return the delta of each layer for one row, the gradients of the biases; ``None`` where the loss is infinite."""
-    from ..solver import BackProp, FeedForward
-
-    try:
-        return BackProp(layers, FeedForward(layers, x), y, solver=solver).db
-    except FloatingPointError:
-        return None
-
-
 def backward(result: Any) -> None:
     """Leave gradients in a graph for it to be drawn with, from ones; those that are there already stay."""
     import numpy as np
 
-    from ..graph import GraphView
-    from ..tensor import Tensor
+    from ..graph import GraphView, tensors_of
 
     if any(part.grad is not None for part in GraphView(result)):
         return
-    parts = [result] if isinstance(result, Tensor) else list(result.values() if isinstance(result, dict) else result)
     with np.errstate(all="ignore"):  # a gradient that is not finite is shown
-        live = [part.sum() for part in parts if part.node is not None]
+        live = [part.sum() for part in tensors_of(result) if part.node is not None]
         if live:
             sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)
 
@@ -274,11 +264,11 @@ def backward(result: Any) -> None:
 def _result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, Plan | None]:
     """Return what to draw, names for its parts, a title, and the plan if it is the trained network's loss."""
     if source.function is not None:
-        from .own import call, result_of
+        from .own import call, names_of, result_of
 
         _unused(source)
         own = call(source.function, source.inputs)
-        return result_of(own, source.options["loss"]), own.names if source.named else None, None, None
+        return result_of(own, source.options["loss"]), names_of(own) if source.named else None, None, None
     from ..solver import graph_loss
 
     rows = _numbers(source.rows)

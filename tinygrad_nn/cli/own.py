@@ -7,7 +7,7 @@ import inspect
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +147,7 @@ def call(place: str, inputs: str | None = None) -> Own:
     found = load(place)
     module = _module(parts(place)[0], place)
     around = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    if not callable(found) or hasattr(found, "W"):  # a layer can be called, but is meant itself
+    if not callable(found) or hasattr(found, "named_modules"):  # a module can be called, but is meant itself
         if inputs is not None:
             raise ValueError(f"inputs={inputs} are for a function, and {place} is {_a(found)}.")
         return Own(place, found, around)
@@ -169,6 +169,9 @@ def call(place: str, inputs: str | None = None) -> Own:
             value = guarded(found, place)(*given, **keywords)
     finally:
         sys.setprofile(before)
+    if inspect.iscoroutine(value):
+        value.close()
+        raise ValueError(f"{place} is async, and nothing runs it; write a function around it: return asyncio.run(...).")
     return Own(place, value, around | inner)
 
 
@@ -209,7 +212,6 @@ def result_of(own: Own, loss: str | None = None) -> Any:
         ValueError: it holds no Tensors, or no operation led to them.
     """
     from ..graph import GraphView
-    from ..tensor import Tensor
 
     value = own.value
     found = as_network(value)
@@ -217,11 +219,11 @@ def result_of(own: Own, loss: str | None = None) -> Any:
         value = _output(found, loss)
     elif found is not None:
         raise ValueError(RESULT.format(place=own.place, what="a network without data"))
-    several = list(value.values()) if isinstance(value, Mapping) else value
-    tensors = several if isinstance(several, (list, tuple)) else [several]
-    if not tensors or not all(isinstance(part, Tensor) for part in tensors):
-        raise ValueError(RESULT.format(place=own.place, what=_a(value)))
-    if all(part.operation is None for part in GraphView(value)):
+    try:
+        view = GraphView(value)
+    except TypeError:
+        raise ValueError(RESULT.format(place=own.place, what=_a(value))) from None
+    if all(part.operation is None for part in view):
         raise ValueError(NO_GRAPH.format(place=own.place))
     return value
 
@@ -230,8 +232,7 @@ def _output(found: Parts, loss: str | None) -> Any:
     from ..solver import graph_loss
 
     if found.y is not None:
-        layers = found.model if isinstance(found.model, (list, tuple)) else [found.model]
-        return graph_loss(layers, found.x, found.y, solver=solver_for(layers, loss))
+        return graph_loss(found.model, found.x, found.y, solver=solver_for(found.model, loss))
     if callable(found.model):
         return found.model(found.x)
     out = found.x
@@ -240,12 +241,23 @@ def _output(found: Parts, loss: str | None) -> Any:
     return out
 
 
-def solver_for(layers: Any, loss: str | None) -> Solver:
-    """Return a solver with a loss, by default the one that fits the activation of the last layer."""
+def solver_for(model: Any, loss: str | None) -> Solver:
+    """Return a solver with a loss, by default the one that fits the last layer's activation, or the last function."""
     from ..solver import Solver
+    from ..viz.models import in_a_row
 
     fits = {"softmax": "crossentropy", "sigmoid": "binarycrossentropy"}
-    return Solver(loss or fits.get(getattr(layers[-1], "activation", ""), "mse"))
+    last = in_a_row(model)[-1]
+    name = str(getattr(last, "activation", None) or getattr(last, "__name__", repr(last)))
+    return Solver(loss or fits.get(name, "mse"))
+
+
+def names_of(own: Own) -> dict[str, Any]:
+    """Return the names of a person's variables; and of a model that was returned, its parameters by their paths."""
+    from ..viz.naming import parameters
+
+    found = as_network(own.value)
+    return own.names | (parameters(found.model) | {"x": found.x, "y": found.y} if found else {})
 
 
 def network_of(own: Own) -> Parts:
@@ -278,4 +290,4 @@ def _a(value: Any) -> str:
     if value is None:
         return "nothing (None)"
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}"

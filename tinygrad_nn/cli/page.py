@@ -76,15 +76,20 @@ def _cards(outcome: Outcome) -> str:
     """Return the four numbers to see first."""
     history, scored = outcome.history, outcome.scored
     number = outcome.scores.accuracy.overall if outcome.scores else outcome.r2 or 0.0
-    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", f"{number:.4f}", ""),
-             ("training loss", f"{history.loss[-1]:.4f}", "")]  # fmt: skip
+    cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _fixed(number), ""),
+             ("training loss", _fixed(history.loss[-1]), "")]  # fmt: skip
     if history.val_loss:
-        cards.append(("validation loss", f"{history.val_loss[-1]:.4f}", ""))
+        cards.append(("validation loss", _fixed(history.val_loss[-1]), ""))
     agree = outcome.roads.agree
     cards.append(("gradients", "agree" if agree else "do NOT agree", "" if agree else ' class="bad"'))
     return '<dl class="cards">' + "".join(
         f"<div><dt>{escape(name)}</dt><dd{mark}>{escape(value)}</dd></div>" for name, value, mark in cards
     ) + "</dl>"
+
+
+def _fixed(number: float) -> str:
+    """Return a number with four decimals, a huge one in few letters."""
+    return f"{number:.4f}" if abs(number) < 1e5 else f"{number:.3e}"
 
 
 def _scores(outcome: Outcome) -> str:

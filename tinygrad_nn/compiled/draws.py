@@ -11,9 +11,10 @@ from .ir import Op, Value
 from .recorder import Recorder, Untraceable, recorder
 
 DRAWS = (
-    "random", "standard_normal", "normal", "uniform", "integers", "standard_exponential", "exponential", "standard_gamma",
-    "gamma", "beta", "binomial", "poisson", "laplace", "logistic", "gumbel", "lognormal", "geometric", "rayleigh",
-    "triangular", "weibull", "chisquare", "standard_cauchy", "standard_t", "permutation", "permuted", "choice",
+    "random", "standard_normal", "normal", "uniform", "integers", "standard_exponential", "exponential", "gamma",
+    "standard_gamma", "beta", "binomial", "poisson", "laplace", "logistic", "gumbel", "lognormal", "geometric",
+    "rayleigh", "triangular", "weibull",
+    "chisquare", "standard_cauchy", "standard_t", "permutation", "permuted", "choice",
     "multivariate_normal", "dirichlet", "multinomial",
 )  # fmt: skip
 

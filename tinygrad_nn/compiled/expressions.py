@@ -8,7 +8,7 @@ import numpy as np
 
 from .ir import Op, Value
 
-NAMES = {"f4": "f4", "f8": "f8", "i4": "i4", "i8": "i8", "b1": "b1", "u1": "u1"}
+NAMES = ("f4", "f8", "i4", "i8", "b1", "u1")
 
 # What propagates NaN as NumPy does. {0} and {1} are names or numbers, so that they may be repeated.
 SCALAR: dict[Any, str] = {
@@ -35,23 +35,25 @@ COSTLY = frozenset({
     np.exp, np.log, np.log1p, np.expm1, np.tanh, np.sin, np.cos, np.exp2, np.log2, np.log10, np.power, np.arctan,
     np.sinh, np.cosh,
 })  # fmt: skip
-NUMERIC = ("f4", "f8", "i8", "i4")
+ELEMENTWISE = ("ufunc", "where", "cast")
 
 
 def code_of(dtype: Any) -> str:
     """Return the short name of a dtype: f4, i8, b1."""
-    return np.dtype(dtype).str[1:]
+    return str(np.dtype(dtype).str[1:])
 
 
 def loops(ufunc: Any, args: list[Any]) -> tuple[np.dtype[Any], ...]:
     """Return the dtypes in which a ufunc computes, result last."""
-    given = [a.dtype if isinstance(a, Value) else type(a) for a in args]
+    weak = (int, float, complex)
+    given = [a.dtype if isinstance(a, Value) else type(a) if type(a) in weak else np.asarray(a).dtype for a in args]
     return tuple(ufunc.resolve_dtypes((*given, None)))
 
 
 def known(op: Op) -> bool:
     """Tell whether a kernel can do this operation."""
-    if any(x.dtype in (complex, bool) or (not x.weak and code_of(x.dtype) not in NAMES) for x in [*op.values, *op.outs]):
+    dtypes = [x.dtype for x in [*op.values, *op.outs]]
+    if any(d in (complex, bool) if isinstance(d, type) else code_of(d) not in NAMES for d in dtypes):
         return False
     if op.kind == "ufunc":
         kinds = loops(op.function, op.args)

@@ -16,7 +16,7 @@ from ..tree import flatten
 from . import nest
 from .guard import Hidden, restored
 from .plan import MISS, Plan
-from .recorder import Recorder, Untraceable, caller
+from .recorder import Recorder, SecondOrder, Untraceable, caller
 from .replay import as_array
 from .simplify import simplify
 from .trace import bare, trace
@@ -26,7 +26,7 @@ OFTEN = 8  # so many plans of one function are suspicious
 
 
 def compile(
-    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = (), parallel: bool = True
+    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = ()
 ) -> Compiled:
     r"""Return a function that gives the same results as another and runs faster.
 
@@ -40,10 +40,10 @@ def compile(
         function: of arrays and numbers, and nested dicts, lists, tuples and dataclasses of them. It returns such a
             nest and has no other effect. `grad`, `value_and_grad` and ``t.backward()`` may be used inside.
         backend: ``"numpy"`` replays NumPy calls, to the same last bit where NumPy's own order of summation is kept;
-            ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba where it is installed.
+            ``"numba"`` fuses them into machine code, equal up to rounding; ``"auto"`` is numba where it is installed
+            and the plan has few kernels.
         donate: positions or names of arguments whose arrays the call may write its results into; those arrays hold
             something else afterwards. It saves their memory twice over.
-        parallel: whether numba may use several threads for large arrays.
 
     Returns:
         A `Compiled`, called as the function is. It returns plain arrays, which the caller owns: an array is used again
@@ -62,6 +62,7 @@ def compile(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}; known are {', '.join(BACKENDS)}.")
+    automatic = backend == "auto"
     if backend != "numpy":
         try:
             import numba  # noqa: F401
@@ -71,7 +72,7 @@ def compile(
             backend = "numpy"
         else:
             backend = "numba"
-    return Compiled(function, backend, tuple(donate), parallel)
+    return Compiled(function, backend, tuple(donate), automatic)
 
 
 class Compiled:
@@ -83,8 +84,10 @@ class Compiled:
         plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call.
     """
 
-    def __init__(self, function: Callable[..., Any], backend: str, donate: tuple[int | str, ...], parallel: bool) -> None:
-        self.function, self.backend, self.donate, self.parallel = function, backend, donate, parallel
+    def __init__(
+        self, function: Callable[..., Any], backend: str, donate: tuple[int | str, ...], automatic: bool = False
+    ) -> None:
+        self.function, self.backend, self.donate, self.automatic = function, backend, donate, automatic
         self.plans: dict[Any, Plan | str] = {}
         self._fixed: dict[Any, frozenset[int]] = {}
         self._last: Callable[..., Any] = lambda args, kwargs: MISS
@@ -112,8 +115,8 @@ class Compiled:
 
     def _first(self, args: Any, kwargs: Any) -> Any:
         leaves = flatten([args, kwargs])[0]
-        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and not x.is_leaf for x in leaves):
-            return self.function(*args, **kwargs)  # inside another trace, or a graph: it takes part in that
+        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+            return self.function(*args, **kwargs)  # inside another trace, or part of a graph
         plan = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
@@ -142,20 +145,24 @@ class Compiled:
 
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int]) -> Plan:
         given = [canonical(x, keep=True) for x in leaves]
-        with Hidden(self.function) as hidden, restored(given) as draws:
+        with Hidden(self.function, given) as hidden, restored(given) as draws:
             try:
                 program, result = trace(self.function, given, rebuild, fixed)
+            except SecondOrder:
+                draws.rewind()
+                program, result = trace(self.function, given, rebuild, fixed, again=True)
             except Untraceable:
                 raise
             except Exception as error:  # it may go wrong on arrays too, and then says so itself
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
             hidden.check()
-        plan = Plan(simplify(program), result, leaves, call, fixed, self)
-        draws.rewind()
-        if not plan.agrees(given, result):
-            raise Untraceable("its second run gave other numbers than the first, so it does not depend on its arguments alone.")
-        draws.rewind()
+            plan = Plan(simplify(program), result, leaves, call, fixed, self)
+            draws.rewind()
+            agrees = plan.agrees(given, result)
+            draws.rewind()
+        if not agrees:
+            raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
         return plan
 
     def _count(self) -> None:

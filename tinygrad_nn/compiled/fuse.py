@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
-
-import numpy as np
 
 from .expressions import COSTLY, known
 from .ir import VIEWS, Op, Program, Value
@@ -55,7 +52,7 @@ def _sink(runs: list[list[Op]], program: Program) -> None:
     for place in range(len(runs) - 1, -1, -1):
         for op in list(reversed(runs[place])):
             new = first.get(op.out, place)
-            while not kernel[new]:
+            while new > place and not kernel[new]:
                 new -= 1
             made = [arg.size for arg in op.values if arg.kind == "made"]
             if kernel[place] and new > place and op.out not in returned and sum(made) <= op.out.size:
@@ -127,7 +124,7 @@ def fusable(op: Op) -> bool:
     shapes = [arg.shape for arg in op.values]
     if op.kind == "matmul":
         a, b = shapes
-        return len(a) == len(b) == 2 and a[0] * a[1] * b[1] <= PRODUCT
+        return len(a) == len(b) == 2 and 0 < a[0] * a[1] * b[1] <= PRODUCT
     if op.kind == "ufunc" and op.function in COSTLY:
         return op.out.size <= VECTOR
     return all(len(s) <= 6 for s in shapes) and all(prod(s) > 0 for s in shapes) and op.out.size > 0

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .recorder import Untraceable
 
-DEPTH = 3
-MODULE_STATE: Any = np.random.mtrand._rand  # type: ignore[attr-defined]
+MANY = 20_000  # objects are looked at, nearest first
+MODULE_STATE: Any = np.random.mtrand._rand
 
 
 class Hidden:
     """The random generators that a function reaches without being given them; a trace must not draw from them."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.generators = list(_reachable(function))
+    def __init__(self, function: Callable[..., Any], leaves: Sequence[Any] = ()) -> None:
+        given = [x.bit_generator for x in leaves if isinstance(x, np.random.Generator)]  # its draws are recorded
+        self.generators = [g for g in _reachable(function) if not any(_bits(g) is bits for bits in given)]
         self.before: list[Any] = []
 
     def __enter__(self) -> Hidden:
@@ -40,11 +43,17 @@ class Hidden:
                 )
         if _differs(_state(MODULE_STATE), self.legacy):
             MODULE_STATE.set_state(self.legacy)
-            raise Untraceable("it draws from np.random itself. Pass a generator, np.random.default_rng(), as an argument.")
+            raise Untraceable("it draws from np.random itself. Pass a generator, np.random.default_rng().")
+
+
+def _bits(generator: Any) -> Any:
+    return getattr(generator, "bit_generator", None)
 
 
 def _state(generator: Any) -> Any:
-    return generator.bit_generator.state if isinstance(generator, np.random.Generator) else generator.get_state(legacy=False)
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state(legacy=False)
 
 
 def _differs(a: Any, b: Any) -> bool:
@@ -53,19 +62,19 @@ def _differs(a: Any, b: Any) -> bool:
     return bool(np.any(a != b))
 
 
-def _reachable(function: Any, depth: int = DEPTH) -> Iterator[np.random.Generator]:
+def _reachable(function: Any) -> Iterator[np.random.Generator]:
     """Find generators in what a function closes over, its globals that it names, its object, and what they hold."""
-    seen: set[int] = set()
-    stack: list[tuple[Any, int]] = [(function, depth)]
-    while stack:
-        thing, left = stack.pop()
-        if id(thing) in seen:
+    seen: dict[int, Any] = {}
+    queue = deque([function])
+    while queue and len(seen) < MANY:
+        thing = queue.popleft()
+        if id(thing) in seen or isinstance(thing, (str, bytes, int, float, np.ndarray, ModuleType)):
             continue
-        seen.add(id(thing))
+        seen[id(thing)] = thing
         if isinstance(thing, np.random.Generator):
             yield thing
-        elif left:
-            stack += [(part, left - 1) for part in _parts(thing)]
+        else:
+            queue += _parts(thing)
 
 
 def _parts(thing: Any) -> list[Any]:
@@ -83,7 +92,8 @@ def _parts(thing: Any) -> list[Any]:
                 continue
         spaces = getattr(thing, "__globals__", {})
         parts += [spaces[name] for name in code.co_names if name in spaces]
-        parts += list(getattr(thing, "__defaults__", None) or ()) + list((getattr(thing, "__kwdefaults__", None) or {}).values())
+        parts += getattr(thing, "__defaults__", None) or ()
+        parts += (getattr(thing, "__kwdefaults__", None) or {}).values()
     for name in ("__self__", "__func__", "func", "args", "keywords", "__wrapped__"):
         if (part := _attribute(thing, name)) is not None:
             parts.append(part)

@@ -6,7 +6,7 @@ does not give the same numbers to the last bit, the primitive stays one operatio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Array = Any
+SLOT: Any = Tensor.__dict__["data"]  # reading `data` of a Tensor of a trace gives no array
 REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+
+
+def held(x: Any) -> Any:
+    """Return what a Tensor holds; anything else as it is."""
+    return SLOT.__get__(x) if isinstance(x, Tensor) else x
 
 
 def record(
@@ -43,7 +49,8 @@ def record(
 
 def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
     """Return the operation that a primitive is, the argument it leaves as it is, or None."""
-    name, forward, x = primitive.name, primitive.forward, values[0] if values else None
+    name, forward = primitive.name, primitive.forward
+    x: Any = values[0] if values else None
     if isinstance(forward, np.ufunc):
         if forward is np.matmul:
             return Op("matmul", "matmul", np.matmul, values) if all(np.ndim(a) >= 2 for a in raw) else None
@@ -56,7 +63,8 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return power(values, raw, out)
     if name == "where":
         return Op("where", "where", np.where, values)
-    if name in REDUCE and given.get("initial") is None and given.get("where") is None and isinstance(raw[0], np.ndarray):
+    plain = isinstance(raw[0], np.ndarray) and given.get("initial") is None and given.get("where") is None
+    if name in REDUCE and plain:
         dtype = given.get("dtype")
         axes = axes_of(given.get("axis"), raw[0].ndim)
         attrs = (axes, bool(given.get("keepdims", False)), None if dtype is None else np.dtype(dtype).str)
@@ -72,7 +80,7 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
 
 def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
     """Return x**y as the ufunc that it is for this exponent."""
-    same = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+    same: dict[Any, Any] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
     exponent = raw[1]
     if type(exponent) in (int, float) and not isinstance(values[1], Value) and exponent in same:
         ufunc, args = same[exponent], values[:1]
@@ -146,18 +154,14 @@ def inside(
     saved: dict[str, Any] = {}
     if primitive.saves and isinstance(result, tuple):
         result, saved = result
-    if isinstance(result, Tensor) and equal(np.asarray(_raw(result)), out):
+    if isinstance(result, Tensor) and equal(np.asarray(held(result)), out):
         pairs = [(saved.get(key), meta[key]) for key in primitive.saves]
-        if all(isinstance(x, Tensor) and equal(_raw(x), a) for x, a in pairs):
+        if all(isinstance(x, Tensor) and equal(held(x), a) for x, a in pairs):
             for x, a in pairs:
                 record.name(record.find(x), a)
             return record.find(result)  # type: ignore[no-any-return]
     del record.ops[mark:], record.values[count:]
     return None
-
-
-def _raw(x: Any) -> Any:
-    return Tensor.data.__get__(x)  # type: ignore[attr-defined]
 
 
 def _lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
@@ -175,12 +179,28 @@ def whole(
     record: Recorder, primitive: Primitive, values: list[Any], given: dict[str, Any], meta: dict[str, Any], out: Array
 ) -> Value:
     """Record a primitive as one operation that is run as it is."""
-    first = (lambda *a, **k: primitive.forward(*a, **k)[0]) if primitive.saves else primitive.forward
-    return opaque(record, primitive.name, first, [list(values), given], out)
+    more = [meta[key] for key in primitive.saves]
+    if not all(isinstance(x, np.ndarray) for x in more):
+        first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
+        return opaque(record, primitive.name, first, [list(values), given], out, primitive)
+    if not more:
+        return opaque(record, primitive.name, primitive.forward, [list(values), given], out, primitive)
+
+    def all_of_it(*args: Any, **metadata: Any) -> Any:
+        result, saved = primitive.forward(*args, **metadata)
+        return result, *[saved[key] for key in primitive.saves]
+
+    return opaque(record, primitive.name, all_of_it, [list(values), given], out, primitive, more)
 
 
-def opaque(record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array) -> Value:
-    """Record any function of arrays; those among its arguments that differ from call to call may stand anywhere."""
+def opaque(
+    record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
+    more: Sequence[Array] = (),
+) -> Value:  # fmt: skip
+    """Record any function of arrays; those among its arguments that differ from call to call may stand anywhere.
+
+    It makes `out`, or a tuple of that and `more`. Two calls of the same `identity` with the same arguments are one.
+    """
     from .recorder import Untraceable
 
     leaves, rebuild = flatten(call)
@@ -203,4 +223,14 @@ def opaque(record: Recorder, name: str, function: Callable[..., Any], call: list
         plain, named = rebuild(filled)
         return function(*plain, **named)
 
-    return record.emit(Op("call", name, run, args, (("unique", len(record.values)),)), out)
+    rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
+    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
+    unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
+    return record.emit(Op("call", name, run, args, ("call", unique)), out, *more)
+
+
+def _skeleton(call: Any) -> Any:
+    """Return the containers of a call, without its leaves."""
+    if isinstance(call, dict):
+        return {key: _skeleton(x) for key, x in call.items()}
+    return [_skeleton(x) for x in call] if isinstance(call, (list, tuple)) else call is None

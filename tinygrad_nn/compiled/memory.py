@@ -131,7 +131,7 @@ class Memory:
     @staticmethod
     def stored(op: Op) -> bool:
         """Tell whether an operation writes its result into a buffer of ours."""
-        return op.kind not in ("number", "draw", "call")
+        return op.kind not in ("number", "draw", "call", "scalar")
 
     def _heir(self, op: Op, out: Value, dead: list[Value]) -> Value | None:
         """Return the argument whose buffer the result may be written over, entry by entry."""
@@ -180,4 +180,5 @@ def view_of(op: Op, x: Array) -> Array:
         return x.transpose(op.attrs[0])
     if op.kind == "broadcast":
         return np.broadcast_to(x, op.attrs[0])
-    return x[thawed(op.attrs[0])]
+    view: Array = x[thawed(op.attrs[0])]
+    return view

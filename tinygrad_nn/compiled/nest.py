@@ -25,6 +25,7 @@ class Names:
         self._known: dict[int, str] = {}
 
     def __call__(self, thing: Any, stem: str = "k") -> str:
+        """Return the name of an object."""
         name = self._known.get(id(thing))
         if name is None:
             name = self._known[id(thing)] = f"{stem}{len(self.objects)}"
@@ -67,10 +68,10 @@ def static(x: Any) -> Any:
     return type(x), x
 
 
-def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str) -> list[str]:
+def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
     """Return the lines that assign the leaves of ``args`` and ``kwargs`` to ``i0, i1, ...`` or return ``miss``.
 
-    Arrays must have the flag `layout`, unless it is empty; then whoever takes them checks them.
+    Arrays must have the flag `layout`, if it is not empty; where it is None, whoever takes them checks them.
     """
     lines: list[str] = []
     counter = iter(range(10**9))
@@ -81,9 +82,7 @@ def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str) -> list[
             lines.append(f"if {source} is not None: return miss")
             return
         name = f"a{next(fresh)}"
-        if isinstance(part, dict) or isinstance(part, (list, tuple)) or (
-            is_dataclass(part) and not isinstance(part, type)
-        ):
+        if isinstance(part, (dict, list, tuple)) or (is_dataclass(part) and not isinstance(part, type)):
             lines.append(f"{name} = {source}")
             check = f"type({name}) is not {names(type(part))}"
             lines.append(f"if {check}{'' if is_dataclass(part) else f' or len({name}) != {len(part)}'}: return miss")
@@ -107,7 +106,7 @@ def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str) -> list[
 
 
 def _take(
-    x: Any, source: str, slot: int, fixed: frozenset[int], names: Names, layout: str, lines: list[str]
+    x: Any, source: str, slot: int, fixed: frozenset[int], names: Names, layout: str | None, lines: list[str]
 ) -> None:  # fmt: skip
     """Append the lines that take one leaf, and see that it is what it was."""
     i = f"i{slot}"
@@ -133,12 +132,12 @@ def _take(
         lines.append(f"if type({i}) is not {names(type(x))}: return miss")
         lines.append(f"{i} = asarray({i})")
         return
-    if not layout:
+    if layout is None:
         return
     shape, dtype = names(x.shape), names(np.dtype(x.dtype.str))
     lines.append(
-        f"if type({i}) is not ndarray or {i}.shape != {shape} or {i}.dtype is not {dtype} "
-        f"or not {i}.flags.{layout}: return miss"
+        f"if type({i}) is not ndarray or {i}.shape != {shape} or {i}.dtype is not {dtype}"
+        f"{layout and f' or not {i}.flags.{layout}'}: return miss"
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..tree import flatten
 from ..graph import GraphView
+from ..tree import flatten
 from . import nest, replay, show
 from .ir import Program
 from .trace import bare
 
 MISS = object()
+KERNELS = 24  # of so many different kernels each runs too little to be worth its compilation
 
 
 class Plan:
@@ -30,21 +31,18 @@ class Plan:
         self, program: Program, result: Any, leaves: Sequence[Any], call: Any, fixed: frozenset[int], options: Any
     ) -> None:
         self.backend = options.backend
-        self.exact = options.backend == "numpy"
         self.donated = donated(call, options.donate)
-        if options.backend == "numba":
-            from .fuse import fuse
-
-            program = fuse(program)
-        self.program = program
-        names = nest.Names()
-        self.writer = writer = replay.Writer(program, names, self.donated)
-        body = writer.source()
+        names, writer, body = self._written(program)
+        if options.automatic and len(writer.machine.functions) > KERNELS:
+            self.backend = "numpy"
+            names, writer, body = self._written(program)
+        self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
         back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
-        layout = "" if writer.checked else "c_contiguous" if self.exact else "carray"
+        layout = None if writer.checked else "" if self.exact else "carray"
         taking = nest.taking(call, fixed, names, layout)
         names.objects.update(writer.machine.compiled())
         every = ", ".join(f"i{k}" for k in range(len(leaves)))
+        caught = "Exception" if writer.checked else "(KeyError, IndexError, AttributeError, TypeError)"
         self.source = "\n".join([
             f"def make({', '.join(names.objects)}):",
             f"    def run({every}):",
@@ -53,13 +51,25 @@ class Plan:
             "        try:",
             *(f"            {line}" for line in taking),
             *([f"            return run({every})"] if writer.checked else []),
-            f"        except {'Exception' if writer.checked else '(KeyError, IndexError, AttributeError, TypeError)'}: return miss",
-            f"        return run({every})",
+            f"        except {caught}: return miss",
+            *(f"        {line}" for line in (*body, back)),
             "    return run, enter",
         ])
         scope = {**replay.GLOBALS, "miss": MISS}
         exec(self.source, scope)
         self.run, self.enter = scope["make"](**names.objects)
+
+    def _written(self, program: Program) -> tuple[nest.Names, replay.Writer, list[str]]:
+        """Return the lines that run a program, and what they refer to."""
+        if self.backend == "numba":
+            from .fuse import fuse
+
+            program = fuse(program)
+        else:
+            program = replay.scalars(program)
+        names = nest.Names()
+        writer = replay.Writer(program, names, self.donated)
+        return names, writer, writer.source()
 
     def refuse_shared(self, leaves: Sequence[Any]) -> None:
         """Raise if an array that may be written into is passed twice.
@@ -83,22 +93,28 @@ class Plan:
         given = [x.copy() if isinstance(x, np.ndarray) else x for x in map(canonical, leaves)]
         with np.errstate(all="ignore"):
             found = flatten(self.run(*given))[0]
-        return all(self._same(a, b) for a, b in zip(found, (bare(x) for x in flatten(result)[0]), strict=True))
+        right = total = 0
+        for a, b in zip(found, map(bare, flatten(result)[0]), strict=True):
+            same = self._same(a, b)
+            if same is None:
+                return False
+            right, total = right + int(np.sum(same)), total + int(np.size(same))
+        # Where a gradient is nothing but rounding, Adam makes a whole step of it: some entries may be elsewhere.
+        return right == total if self.exact else right >= 0.9 * total
 
-    def _same(self, a: Any, b: Any) -> bool:
+    def _same(self, a: Any, b: Any) -> Any:
+        """Tell for each entry whether it is the same, up to half of the digits; None if not even the shapes are."""
         if not isinstance(b, (np.ndarray, np.generic)):
-            return a is b or (type(a) is type(b) and bool(a == b or a != a))
+            return a is b or (type(a) is type(b) and bool(a == b or a != a)) or None
         a, b = np.asarray(a), np.asarray(b)
         if a.dtype != b.dtype or a.shape != b.shape:
-            return False
+            return None
         if b.dtype.kind not in "fc":
-            return self.exact is False or np.array_equal(a, b)
-        if self.exact and np.array_equal(a, b, equal_nan=True):
-            return True
+            return a == b
         finite = np.isfinite(b)
         scale = np.abs(b[finite]).max(initial=0)
         slack = np.finfo(b.dtype).eps ** 0.5 * max(float(scale), 1e-30)
-        return bool(np.all(np.isclose(a, b, rtol=0, atol=slack, equal_nan=True)))
+        return np.isclose(a, b, rtol=0, atol=slack, equal_nan=True)
 
 
     def __str__(self) -> str:

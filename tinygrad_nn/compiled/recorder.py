@@ -21,6 +21,7 @@ from ..tensor import Tensor, leaf, wrap
 from ..tree import flatten
 from . import lower
 from .ir import Op, Value
+from .lower import SLOT, held
 
 PACKAGE, NUMPY = dirname(dirname(__file__)), dirname(np.__file__)
 
@@ -61,6 +62,28 @@ class Live(Node):
     weak: ClassVar[Any]
 
 
+class SecondOrder(Exception):
+    """Raised where a trace needs what it had taken as saved to be differentiated."""
+
+
+def _refuse(self: Node) -> Any:
+    raise SecondOrder
+
+
+class Saved(Still):
+    """The Node of what a forward kept for its rules, or of what is made of it: right for a first derivative only."""
+
+    __slots__ = ()
+    parents = primitive = property(_refuse)
+
+
+class Stale(Live):
+    """The Node of an operation on something saved: to go back through it takes the saved results computed again."""
+
+    __slots__ = ()
+    parents = property(_refuse)
+
+
 class Quiet:
     """Stands for False in `Recorder.grad`: true all the same, so that what runs under `no_grad` is recorded too."""
 
@@ -71,10 +94,11 @@ QUIET: Any = Quiet()
 class Recorder(Mode):
     """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
 
-    __slots__ = ("_grad", "asked", "by_array", "by_node", "function", "kept", "lowering", "ops", "start", "values")
+    __slots__ = ("_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "start", "values")
 
-    def __init__(self, outer: Mode) -> None:
+    def __init__(self, outer: Mode, again: bool = False) -> None:
         super().__init__()
+        self.again = again  # whether rules get what forwards saved computed again, for second derivatives
         self.scope = outer.scope
         self.inspect = self.saw
         self.ops: list[Op] = []
@@ -87,7 +111,7 @@ class Recorder(Mode):
         self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
 
     @property
-    def grad(self) -> Any:  # type: ignore[override]
+    def grad(self) -> Any:
         """Whether gradients are recorded: ``QUIET`` where they are not."""
         return self._grad
 
@@ -116,11 +140,11 @@ class Recorder(Mode):
         self.name(value, data)
         return self.tensor(value, data, Still)
 
-    def tensor(self, value: Value, data: Any, kind: type[Node]) -> Tensor:
+    def tensor(self, value: Value, data: Any, kind: Any) -> Tensor:
         """Return a Tensor over a new leaf of that kind."""
         made = leaf(data)
-        made.node.__class__ = kind  # type: ignore[union-attr]
-        made.__class__ = kind.weak if value.weak else kind.tensor  # type: ignore[attr-defined]
+        made.node.__class__ = kind
+        made.__class__ = kind.weak if value.weak else kind.tensor
         self.by_node[made.node] = value  # type: ignore[index]
         return made
 
@@ -172,21 +196,27 @@ class Recorder(Mode):
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
+        stale = any(isinstance(p, Saved) for p in parents or ())
         entered = primitive.name == "alias"
         if entered and out.dtype.kind not in "fc":
             raise Untraceable("a gradient with respect to what is not made of floats.")
         if not alive and not entered:
-            fresh = self.tensor(value, out, Still)
-            tensor.node = fresh.node
+            tensor.node = self.tensor(value, out, Saved if stale and self._grad is not QUIET else Still).node
         else:
-            node.__class__ = Live
             self.by_node[node] = value
+            self._keep(node, primitive)
             if not entered:
-                for slot, parent in enumerate(parents or ()):
-                    if isinstance(parent, Still):
-                        node.parents[slot] = None  # type: ignore[index]
-                        node.args[slot] = wrap_still(args[slot], parent)  # type: ignore[index]
+                pairs = list(zip(args or (), parents or (), strict=True))
+                node.args = tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs)
+                node.parents = tuple(None if isinstance(p, Still) else p for _, p in pairs)
+            node.__class__ = Stale if stale else Live
         tensor.__class__ = Still.tensor
+
+    def _keep(self, node: Node, primitive: Primitive) -> None:
+        """Let the rules of a node have what its forward saved."""
+        if primitive.saves and not self.again and all(id(node.meta[key]) in self.by_array for key in primitive.saves):
+            values = {key: (self.by_array[id(node.meta[key])], node.meta[key]) for key in primitive.saves}
+            node.meta = {**node.meta, **{key: self.tensor(*pair, Saved) for key, pair in values.items()}}
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Run a function that answers with plain arrays, and record it."""
@@ -209,15 +239,10 @@ CLOSED = (
 )
 
 
-def held(x: Any) -> Any:
-    """Return what a Tensor holds; anything else as it is."""
-    return Tensor.data.__get__(x) if isinstance(x, Tensor) else x  # type: ignore[attr-defined]
-
-
 def wrap_still(data: Any, node: Node) -> Tensor:
     """Return a Tensor over a Node through which no gradient flows."""
     made = wrap(np.zeros(()), node)
-    Tensor.data.__set__(made, data)  # type: ignore[attr-defined]
+    SLOT.__set__(made, data)
     if not isinstance(data, np.ndarray):
         made.__class__ = Still.weak
     return made
@@ -228,8 +253,8 @@ def recorder() -> Recorder:
     mode = thread.mode
     if not isinstance(mode, Recorder):
         raise TypeError(
-            "this Tensor belongs to a compiled call that is over: it was kept in a list, an attribute or a global while "
-            "the call was traced. Return it instead."
+            "this Tensor belongs to a compiled call that is over: it was kept in a list, an attribute or a global "
+            "while the call was traced. Return it instead."
         )
     return mode
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .expressions import loops
 from .ir import VIEWS, Arg, Op, Program, Value
 from .machine import Machine
 from .memory import Memory, view_of
@@ -98,10 +99,18 @@ class Writer:
         args = [self.of(arg) for arg in op.args]
         if op.kind == "number":
             return self.add(f"n{op.out.number}", op.out, _number(op, args, self.names))
+        if op.kind == "scalar":
+            return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
         if op.kind == "kernel":
             return self.launch(op)
         if op.kind in ("call", "draw"):
             f = self.names(op.function, "f")
+            if len(op.outs) > 1:
+                self.code.update({made: f"r{made.number}" for made in op.outs})
+                kinds = self.names(tuple(made.dtype for made in op.outs))
+                results = ", ".join(self.code[made] for made in op.outs)
+                self.lines.append(f"{results} = map(f_array, {f}({', '.join(args)}), {kinds})")
+                return None
             made = f"f_array({f}({', '.join(args)}), {self.names(op.out.dtype)})"
             return self.add(f"r{op.out.number}", op.out, made)
         out = self.code[op.out] = self.buffer(op.out)
@@ -143,10 +152,16 @@ class Writer:
         self.add(f"w{op.out.number}", op.out, code)
 
     def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
+        """Write an elementwise operation."""
+        kinds = loops(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
+        for place, arg in enumerate(op.args):
+            if not isinstance(arg, Value):  # an array of no axes takes NumPy less time than a number
+                args[place] = self.names(np.asarray(arg, kinds[place]), "c")
         out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
         return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
 
     def write_where(self, op: Op, args: list[str], out: str) -> str:
+        """Write a choice: all of the one, then the other where the condition holds."""
         first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
         return f"{first}copyto({out}, {args[1]}, 'same_kind', {args[0]})"
 
@@ -155,13 +170,15 @@ class Writer:
         return isinstance(a, Value) and a in place and b in place and place[a] == place[b]
 
     def write_cast(self, op: Op, args: list[str], out: str) -> str:
+        """Write a change of dtype."""
         return f"copyto({out}, {args[0]}, 'unsafe')"
 
-    write_reshape = write_cast_reshape = lambda self, op, args, out: (
-        f"copyto({out}, {args[0]}.reshape({self.names(op.out.shape)}))"
-    )
+    def write_reshape(self, op: Op, args: list[str], out: str) -> str:
+        """Write a reshape of an array whose entries do not lie in order."""
+        return f"copyto({out}, {args[0]}.reshape({self.names(op.out.shape)}))"
 
     def write_reduce(self, op: Op, args: list[str], out: str) -> str:
+        """Write a reduction."""
         axes, keep, dtype = op.attrs
         ndim = len(op.args[0].shape)
         axis = "None" if len(axes) == ndim else repr(axes[0]) if len(axes) == 1 else repr(axes)
@@ -169,9 +186,11 @@ class Writer:
         return f"{self.names(op.function.reduce, 'f')}({args[0]}, {axis}, {kind}, {out}, {keep})"
 
     def write_matmul(self, op: Op, args: list[str], out: str) -> str:
+        """Write a matrix product."""
         return f"{self.names(op.function, 'f')}({args[0]}, {args[1]}, {out})"
 
     def write_vdot(self, op: Op, args: list[str], out: str) -> str:
+        """Write an inner product."""
         return f"{out}[()] = vdot({args[0]}, {args[1]})"
 
 
@@ -184,6 +203,35 @@ def _number(op: Op, args: list[str], names: Names) -> str:
     if symbol and len(args) == 2:
         return f"{args[0]} {symbol} {args[1]}"
     return f"{names(op.function, 'f')}({', '.join(args)})"
+
+
+ON_SCALARS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
+
+
+def scalars(program: Program) -> Program:
+    """Return the program with arithmetic of single numbers done without arrays, where nothing else uses the result."""
+    returned = {x for x in program.outputs if isinstance(x, Value)}
+    users: dict[Value, list[Op]] = {}
+    for op in program.ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    for op in reversed(program.ops):
+        single = all(a.kind == "made" and not a.shape for a in op.values)
+        last = all(user.kind == "scalar" for user in users.get(op.out, [])) and (op.out in users or op.out in returned)
+        if last and (op.kind == "vdot" or (op.kind == "ufunc" and op.function in ON_SCALARS and single)):
+            op.kind = "scalar"
+    return program
+
+
+def _scalar(op: Op, args: list[str]) -> str:
+    """Return the expression of a single number that is a NumPy scalar; one that is an array is read first."""
+    if op.function is np.vdot:
+        return f"vdot({args[0]}, {args[1]})"
+    read = [
+        f"{code}[()]" if isinstance(arg, Value) and not arg.weak and arg.op and arg.op.kind != "scalar" else code
+        for arg, code in zip(op.args, args, strict=True)
+    ]
+    return f"{read[0]} {ON_SCALARS[op.function]} {read[1]}"
 
 
 class Pool(list[Array]):
@@ -205,8 +253,9 @@ class Pool(list[Array]):
 
 def as_array(x: Any, dtype: Any) -> Array:
     """Return what a function gave as an array whose entries lie in order."""
-    x = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
-    return x if x.flags.writeable and x.flags.aligned else x.copy()  # numba tells read-only arrays apart
+    array: Array = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
+    # numba tells read-only arrays apart
+    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
 GLOBALS: dict[str, Any] = {
@@ -221,7 +270,7 @@ def results(program: Program, writer: Any, names: Names) -> list[str]:
     for x in program.outputs:
         if not isinstance(x, Value):
             codes.append(names(x))
-        elif x.kind == "made" and x.weak:
+        elif (x.kind == "made" and x.weak) or (x.op is not None and x.op.kind == "scalar"):
             codes.append(writer.of(x))
         elif not x.shape and x.kind == "made":
             codes.append(f"{writer.of(x)}[()]")

@@ -21,9 +21,9 @@ def table(title: str, program: Program, memory: Memory, donated: frozenset[int])
     bytes_ = sum(memory.slabs)
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
-    head = f"{title}: {count} operations" + (f" in {kernels} kernels" if kernels else "")
-    lines = [f"{head}, {len(memory.slabs)} buffers, {amount(bytes_)}"]
-    lines.append(f"{'':>5} {'operation':<34} {'result':<20} {'bytes':>8} {'kept in':<10}")
+    head = f"{title}: {_plural(count, 'operation')}" + (f" in {_plural(kernels, 'kernel')}" if kernels else "")
+    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {amount(bytes_)}"]
+    lines.append(f"{'':>5} {'operation':<32} {'result':<20} {'bytes':>8} kept in")
     for op in program.ops:
         if op.kind == "kernel":
             lines.append(f"{'':>5} kernel of {len([o for o in op.function.ops if o.kind not in VIEWS])}")
@@ -35,12 +35,16 @@ def table(title: str, program: Program, memory: Memory, donated: frozenset[int])
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def _line(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
     what = f"{'| ' if kernel else ''}{op.name}({', '.join(_name(arg) for arg in op.args)})"
     result = "number" if op.out.weak else f"{op.out.dtype}{list(op.out.shape)}"
     kept = _kept(op, program, memory, kernel)
     size = "" if op.kind in VIEWS or op.out.weak or kept == "in passing" else amount(op.out.nbytes)
-    return f"{_name(op.out):>5} {_cut(what, 34):<34} {_cut(result, 20):<20} {size:>8} {kept:<10}"
+    return f"{_name(op.out):>5} {_cut(what, 32):<32} {_cut(result, 20):<20} {size:>8} {kept}"
 
 
 def _kept(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
@@ -63,6 +67,8 @@ def _kept(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:
 def _name(x: Arg) -> str:
     if not isinstance(x, Value):
         return f"{x:.4g}" if isinstance(x, float) else str(x)
+    if x.kind == "constant" and x.size == 1:
+        return f"{x.data.item():.4g}" if x.data.dtype.kind == "f" else str(x.data.item())
     return {"input": f"i{x.slot}", "constant": f"c{x.number}"}.get(x.kind, str(x.number))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .ir import VIEWS, Arg, Op, Program, Value
 
-_KEEPING = {np.multiply: 1, np.divide: 1, np.subtract: 0, np.add: 0, np.true_divide: 1}
+_KEEPING = {np.multiply: 1, np.divide: 1, np.subtract: 0, np.add: 0, np.power: 1}
 
 
 def simplify(program: Program) -> Program:
@@ -32,6 +32,8 @@ def simplify(program: Program) -> Program:
             same = made.get(key)
         if same is not None:
             new[op.out] = same
+            if len(op.outs) > 1:
+                new.update(zip(op.outs, same.op.outs, strict=True))  # type: ignore[union-attr]
             continue
         for out in op.outs:
             out.op = op
@@ -39,7 +41,10 @@ def simplify(program: Program) -> Program:
         if op.pure:
             made[key] = op.out
     outputs = [_latest(new, x) if isinstance(x, Value) else x for x in program.outputs]
-    return Program(alive(ops, outputs), program.inputs, outputs, program.rebuild)
+    ops = alive(ops, outputs)
+    for number, value in enumerate((out for op in ops for out in op.outs), 1):
+        value.number = number
+    return Program(ops, program.inputs, outputs, program.rebuild)
 
 
 def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:
@@ -60,8 +65,17 @@ def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
 
 
 def _key(op: Op) -> Any:
-    args = tuple(id(arg) if isinstance(arg, Value) else (type(arg), repr(arg)) for arg in op.args)
+    args = tuple(_name(arg) for arg in op.args)
     return op.kind, op.function if op.kind in ("ufunc", "reduce", "matmul", "number") else None, args, op.attrs
+
+
+def _name(arg: Arg) -> Any:
+    """Return what tells arguments apart; equal numbers are one."""
+    if not isinstance(arg, Value):
+        return type(arg), repr(arg)
+    if arg.kind == "constant" and arg.size == 1:
+        return arg.shape, arg.dtype.str, arg.data.tobytes()
+    return id(arg)
 
 
 def constant(arg: Arg, number: float) -> bool:
@@ -102,11 +116,11 @@ def _identity(op: Op) -> Arg | None:
 
 
 def _all(part: Any) -> bool:
-    return part == ("slice", None, None, None)
+    return bool(part == ("slice", None, None, None))
 
 
 def _alike(x: Value, out: Value) -> bool:
-    return x.shape == out.shape and x.dtype == out.dtype and not x.weak
+    return bool(x.shape == out.shape and x.dtype == out.dtype and not x.weak)
 
 
 def _rewritten(op: Op) -> Op:
@@ -132,6 +146,10 @@ def _unbroadcast(op: Op) -> list[Arg]:
     """Return the arguments of an elementwise operation, which broadcasts by itself."""
     args = list(op.args)
     for place, arg in enumerate(args):
+        if isinstance(arg, Value) and arg.kind == "constant" and arg.size > 1 and (arg.data == arg.data.flat[0]).all():
+            shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]
+            if np.broadcast_shapes(*shapes) == op.out.shape:  # one number does for all entries
+                args[place] = Value(arg.number, "constant", (), arg.dtype, data=np.array(arg.data.flat[0], arg.dtype))
         if isinstance(arg, Value) and arg.op is not None and arg.op.kind == "broadcast":
             source = arg.op.args[0]
             shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]

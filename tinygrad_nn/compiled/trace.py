@@ -11,19 +11,20 @@ import numpy as np
 from ..node import thread
 from ..tensor import Tensor
 from ..tree import flatten
+from . import traced as _traced  # noqa: F401 - gives the Nodes their Tensors
 from .draws import Drawing
 from .ir import Program, Value
-from . import traced as _traced  # noqa: F401 - gives the Nodes their Tensors
-from .recorder import Live, Recorder, Still, Untraceable, held
+from .lower import held
+from .recorder import Live, Recorder, Still, Untraceable
 
 NUMBERS = (int, float, complex)
 
 
 @contextmanager
-def tracing() -> Iterator[Recorder]:
+def tracing(again: bool = False) -> Iterator[Recorder]:
     """Record what this thread does inside the block."""
     before = thread.mode
-    thread.mode = mode = Recorder(before)
+    thread.mode = mode = Recorder(before, again)
     try:
         yield mode
     finally:
@@ -31,8 +32,9 @@ def tracing() -> Iterator[Recorder]:
 
 
 def trace(
-    function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any], static: frozenset[int]
-) -> tuple[Program, Any]:
+    function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any],
+    static: frozenset[int], again: bool = False,
+) -> tuple[Program, Any]:  # fmt: skip
     """Run a function once and return the program it is, with what it returned.
 
     Args:
@@ -40,11 +42,13 @@ def trace(
         leaves: the leaves of its arguments; arrays and Python numbers become inputs, anything else stays what it is.
         rebuild: puts leaves into ``(args, kwargs)``.
         static: leaves that stay what they are although they are numbers.
+        again: whether what forwards save is computed again, so that it can be differentiated.
 
     Raises:
         Untraceable: the function does what cannot be written down.
+        SecondOrder: it can be with `again` only.
     """
-    with tracing() as record:
+    with tracing(again) as record:
         inputs: list[Value] = []
         given: list[Any] = []
         for slot, x in enumerate(leaves):
@@ -67,14 +71,14 @@ def trace(
         for place in record.asked.values():
             file, line = place.rsplit(":", 1)
             raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
-        found, again = flatten(result)
+        found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
-        plain = again([bare(x) for x in found])
-    return Program(record.ops, inputs, outputs, again), plain
+        plain = refill([bare(x) for x in found])
+    return Program(record.ops, inputs, outputs, refill), plain
 
 
 def traceable(x: Any) -> bool:
-    """Tell whether an argument differs from call to call; what is not a number, such as a string or a flag, is fixed."""
+    """Tell whether an argument may differ from call to call; what is not a number, such as a flag, is fixed."""
     return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
 
 

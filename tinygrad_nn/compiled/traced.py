@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import backward, tensor, transforms
+from .. import backward, custom, tensor, transforms
 from ..backward import walk
 from ..node import recording
 from ..ops import plain
 from ..primitive import METHODS, OVERRIDES, REGISTRY
 from ..tensor import Tensor, apply, wrap
 from .ir import Op
-from .recorder import PACKAGE, Live, Still, Untraceable, caller, held, recorder
+from .lower import SLOT, held
+from .recorder import PACKAGE, Live, Still, Untraceable, caller, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
 # is not an array, cannot be written down. All other questions are recorded.
@@ -25,15 +26,19 @@ STATIC = frozenset({
     np.can_cast, np.common_type, np.min_scalar_type, np.zeros_like, np.ones_like, np.empty_like,
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
 })  # fmt: skip
+LIKE = (np.zeros_like, np.ones_like, np.empty_like)
 UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
-ENGINE: tuple[CodeType, ...] = tuple(
-    function.__code__
-    for function in (
-        apply, wrap, tensor.raw_index, transforms.enter, transforms.pullback, transforms.jvp, transforms._rows,
-        transforms._shown, backward._seed,
-    )
+ENGINE: tuple[CodeType, ...] = (
+    *(
+        function.__code__
+        for function in (
+            apply, wrap, tensor.raw_index, transforms.enter, transforms.pullback, transforms.jvp, transforms._rows,
+            transforms._shown, backward._seed,
+        )
+    ),
+    *(inner for inner in custom.checkpoint.__code__.co_consts if isinstance(inner, CodeType)),
 )  # fmt: skip
 BY_VALUE = "{call} depends on a value, and so does what the function does next. Use np.where, or a static argument."
 
@@ -44,7 +49,7 @@ class Traced(Tensor):
     __slots__ = ()
 
     @property
-    def data(self) -> Any:  # type: ignore[override]
+    def data(self) -> Any:
         """The array for the engine, which runs rules on it; for anyone else the same values without a graph."""
         code = _caller()
         if code in ENGINE:
@@ -61,7 +66,8 @@ class Traced(Tensor):
     @data.setter
     def data(self, value: Any) -> None:
         if _caller() in ENGINE:
-            return Tensor.data.__set__(self, value)  # type: ignore[attr-defined, no-any-return]
+            SLOT.__set__(self, value)
+            return
         raise Untraceable("t.data = ... changes an argument; return the new value instead.")
 
     shape = property(lambda self: np.shape(held(self)))
@@ -96,7 +102,7 @@ class Traced(Tensor):
         made = record.tensor(record.find(self), held(self), kind)
         new.__class__ = Traced
         new.node, new.label = made.node, name
-        Tensor.data.__set__(new, held(self))  # type: ignore[attr-defined]
+        SLOT.__set__(new, held(self))
 
     def detach(self) -> Tensor:
         """Return the same values without a graph."""
@@ -187,7 +193,7 @@ def _missing() -> Any:
 
 
 class Shape(np.ndarray[Any, Any]):
-    """What the operations see of a Tensor when they ask NumPy about its shape; what they ask about values is recorded."""
+    """What the operations see of a Tensor when they ask about its shape; what they ask about values is recorded."""
 
     source: Traced | None = None
 
@@ -197,18 +203,26 @@ class Shape(np.ndarray[Any, Any]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC or not _plain(OVERRIDES.get(function)):
             result = function(*_base(args), **{key: _base(x) for key, x in kwargs.items()})
-            return result.view(Shape) if type(result) is np.ndarray else result
+            of_values = type(result) is np.ndarray and function not in (*LIKE, np.full_like)
+            return result.view(Shape) if of_values else result
         return function(*_sources(args), **{key: _sources(x) for key, x in kwargs.items()})
 
-    def __bool__(self) -> bool:
-        raise Untraceable(BY_VALUE.format(call="the truth of a value"))
+    def __getitem__(self, index: Any) -> Any:
+        return _source(self).detach()[index]
 
-    def item(self, *where: Any) -> Any:
-        """Refuse."""
-        raise Untraceable(BY_VALUE.format(call="item()"))
 
-    tolist = item
-    __float__ = __int__ = __index__ = item  # type: ignore[assignment]
+def _refused(name: str) -> Any:
+    def refuse(self: Shape, *args: Any, **kwargs: Any) -> Any:
+        raise Untraceable(BY_VALUE.format(call=f"{name.strip('_')} of an array"))
+
+    return refuse
+
+
+for _name in (
+    "__bool__", "__float__", "__int__", "__index__", "__iter__", "__contains__", "item", "tolist", "tobytes", "argmax",
+    "argmin", "argsort", "argpartition", "nonzero", "searchsorted", "take", "choose", "compress", "dot",
+):  # fmt: skip
+    setattr(Shape, _name, _refused(_name))
 
 
 def _source(x: Any) -> Any:
@@ -247,7 +261,7 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Answer a question about values: at once if it is one of shape, else by recording it."""
     if function in STATIC:
         answer = function(*_held(args), **{key: _held(x) for key, x in kwargs.items()})
-        if function not in (np.zeros_like, np.ones_like, np.empty_like):
+        if function not in LIKE:
             return answer
         return recorder().still(recorder().value("constant", answer, data=answer), answer)
     if function in UNKNOWN or function not in OVERRIDES:
@@ -282,6 +296,7 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
     """Return the method of an operator of two arguments."""
 
     def method(self: Traced, other: Any) -> Any:
+        recorder()
         pair = (other, self) if reflected else (self, other)
         if isinstance(self, Weak) and _weak(other):
             return number(function, *pair)
@@ -329,9 +344,9 @@ def _unary(function: Callable[..., Any], ufunc: Any, primitive: str | None) -> C
     return method
 
 
-Traced.__neg__ = _unary(operator.neg, np.negative, "negative")  # type: ignore[method-assign]
-Traced.__abs__ = _unary(abs, np.absolute, "absolute")  # type: ignore[method-assign]
-Traced.__invert__ = _unary(operator.invert, np.invert, None)  # type: ignore[attr-defined]
-Traced.__hash__ = Tensor.__hash__  # type: ignore[method-assign]
-Still.tensor = Live.tensor = Traced
+setattr(Traced, "__neg__", _unary(operator.neg, np.negative, "negative"))  # noqa: B010
+setattr(Traced, "__abs__", _unary(abs, np.absolute, "absolute"))  # noqa: B010
+setattr(Traced, "__invert__", _unary(operator.invert, np.invert, None))  # noqa: B010
+setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away
+Still.tensor = Live.tensor = Traced  # and so for Saved and Stale
 Still.weak = Live.weak = Weak

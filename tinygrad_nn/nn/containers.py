@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -47,8 +47,8 @@ class Sequential(Module):
         return x
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the parts by name."""
-        return self._parts
+        """Return the parts by name, after what a subclass adds to them."""
+        return {**super().attributes(), **self._parts}
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._parts.values())
@@ -57,8 +57,9 @@ class Sequential(Module):
         return len(self._parts)
 
     def __getitem__(self, index: int | slice) -> Any:
-        parts = list(self._parts.values())
-        return type(self)(parts[index]) if isinstance(index, slice) else parts[index]
+        if isinstance(index, slice):
+            return Sequential(dict(list(self._parts.items())[index]))
+        return list(self._parts.values())[index]
 
 
 class Lambda(Module):
@@ -163,8 +164,8 @@ class Parallel(Module):
         return self.join(results) if callable(self.join) else _JOINS[self.join](results, self.axis)
 
     def attributes(self) -> Mapping[str, Any]:
-        """Return the parts by name."""
-        return self._parts
+        """Return the parts by name, after a join that is a module."""
+        return {**super().attributes(), **self._parts}
 
 
 _JOINS: dict[str, Callable[[list[Any], int], Any]] = {
@@ -172,6 +173,11 @@ _JOINS: dict[str, Callable[[list[Any], int], Any]] = {
     "stack":       lambda results, axis: np.stack(results, axis=axis),
     "add":         lambda results, axis: sum(results[1:], results[0]),
 }  # fmt: skip
+
+
+def in_a_row(module: Module) -> TypeGuard[Sequential]:
+    """Whether a module is a Sequential that computes what `Sequential` says, not a subclass with another forward."""
+    return isinstance(module, Sequential) and type(module).forward is Sequential.forward
 
 
 def as_module(owner: str, part: Any) -> Module:

@@ -43,7 +43,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         mask = (self.rng.random(self.mask_shape(x.shape)) >= self.p) / (1 - self.p)
-        return x * mask.astype(x.dtype)
+        return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # whole numbers become floats
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the mask for an input of this shape."""

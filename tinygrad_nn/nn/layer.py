@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -129,6 +129,14 @@ class Layer(Module):
     def title(self) -> str:
         """Return the name that operations are recorded under when the layer stands alone."""
         return repr(self)
+
+
+def unchanged(part: Any) -> TypeGuard[Layer]:
+    """Whether a part is a Layer that computes what `Layer` says, not a subclass that computes something else."""
+    kind = type(part)
+    return kind is Layer or (
+        issubclass(kind, Layer) and kind.forward is Layer.forward and kind.weighted is Layer.weighted
+    )
 
 
 def _hint(shape: tuple[int, ...], n_in: int) -> str:

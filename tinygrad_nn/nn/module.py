@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ class Module:
 
     A Tensor of floats is a parameter, another `Module` is a part; lists, tuples and dicts of them are searched too.
     Each is found under its attribute path, as PyTorch writes it: ``blocks.0.weight``. Attributes whose name begins
-    with an underscore are left alone.
+    with an underscore are left alone. So is what `forward` leaves behind, and a constant that has no name.
 
     Attributes:
         training: whether dropout drops and batch norms learn; `train` and `eval` set it.
@@ -76,11 +77,7 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module (under the empty path) and all parts below it, each once, the outer before the inner."""
-        seen: set[int] = set()
-        for path, module in self._paths():
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
+        return self._paths(once=True)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all parts below it, each once."""
@@ -98,35 +95,41 @@ class Module:
         """Return the parameters, frozen ones too, each once."""
         return [parameter for _, parameter in self.named_parameters()]
 
-    def _paths(self) -> Iterator[tuple[str, Module]]:
-        """Yield every path that leads to a module."""
+    def _paths(self, once: bool = False) -> Iterator[tuple[str, Module]]:
+        """Yield every path that leads to a module, or the first."""
         stack: list[tuple[str, Module, tuple[int, ...]]] = [("", self, ())]
+        seen: set[int] = set()
         while stack:
             path, module, above = stack.pop()
-            if id(module) in above:  # a part that refers back to what holds it
+            if id(module) in (seen if once else above):  # or else a part refers back to what holds it
                 continue
+            seen.add(id(module))
             yield path, module
             parts = [(f"{path}.{name}" if path else name, part, (*above, id(module)))
                      for name, part in _search(module.attributes()) if isinstance(part, Module)]  # fmt: skip
             stack += reversed(parts)
 
-    def _slots(self) -> Iterator[tuple[str, _Slot]]:
-        """Yield every path that leads to a parameter or a buffer."""
-        for path, module in self._paths():
+    def _slots(self, once: bool = False) -> Iterator[tuple[str, _Slot]]:
+        """Yield every path that leads to a parameter or a buffer, or those by the first path to each module."""
+        for path, module in self._paths(once):
             start = f"{path}." if path else ""
             for name, value in _search(module.attributes()):
-                if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc":
-                    yield start + name, _Slot(value, "")  # whether frozen or not
+                if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
+                    value.node is not None or value.label is not None  # one that was frozen has a name
+                ):  # fmt: skip
+                    yield start + name, _Slot(value, "")
             for name in module.buffer_names:
                 if getattr(module, name) is not None:
                     yield start + name, _Slot(module, name)
 
     def _own_slots(self) -> Iterator[tuple[str, _Slot]]:
         """Yield every parameter and buffer under its first path."""
-        seen: set[_Slot] = set()
-        for path, slot in self._slots():
+        seen: dict[_Slot, str] = {}
+        for path, slot in self._slots(once=True):
             if slot not in seen:
-                seen.add(slot)
+                if path in seen.values():
+                    raise ValueError(f"{type(self).__name__}: two parameters are called {path}; rename one attribute.")
+                seen[slot] = path
                 yield path, slot
 
     # -- Its state
@@ -150,8 +153,16 @@ class Module:
 
         Raises:
             ValueError: names or shapes differ; the message lists them, and the model is as it was.
+            TypeError: the state is no dict.
         """
-        places = dict(self._slots())
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict takes a dict of arrays; this is {state!r:.60} of type {type(state).__name__}. A file "
+                "is read by tinygrad_nn.io.load_weights(path, model)."
+            )
+        places = dict(self._own_slots())
+        if any(path not in places for path in state):  # it may be another path of what is shared
+            places = dict(self._slots())
         new = {path: (slot, np.asarray(_bare(state[path]))) for path, slot in places.items() if path in state}
         given = {slot for slot, _ in new.values()}  # of a shared array one of its paths is enough
         missing = [path for path, slot in self._own_slots() if slot not in given] if strict else []
@@ -159,19 +170,32 @@ class Module:
         differing = [
             f"{path} has shape {slot.array.shape} here and {array.shape} in the state"
             for path, (slot, array) in new.items() if array.shape != slot.array.shape
-        ] + [f"{path} holds {array.dtype}, no numbers" for path, (_, array) in new.items()
-             if array.dtype.kind not in "fciub"]  # fmt: skip
+        ] + [f"{path} is {slot.array.dtype} here and {array.dtype} in the state" for path, (slot, array) in new.items()
+             if array.dtype.kind not in ("fciub" if slot.array.dtype.kind == "c" else "fiub")]  # fmt: skip
+        first: dict[_Slot, str] = {}
+        for path, (slot, array) in new.items():
+            other = first.setdefault(slot, path)
+            if not np.array_equal(array, new[other][1]) and other != path:
+                differing.append(f"{other} and {path} are one array here and differ in the state")
+        if state and not new:
+            differing.append(f"no name is in both, here they are such as {next(iter(places), 'none')}")
         if missing or unknown or differing:
             _refuse(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():
             slot.put(array)
+        for module in self.modules():
+            if "optimizer_state" in vars(module):  # of a Layer; it belongs to the weights that were
+                module.optimizer_state = None  # type: ignore[attr-defined]
 
     # -- Switches
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all below it to training (or not), and return it."""
-        for module in self.modules():
-            module.training = mode
+        """Switch this module and all below it to training (or not), by their own ``train`` if they have one."""
+        for module in _inner_first(self, set()):
+            if module is self or type(module).train is Module.train:
+                module.training = mode
+            else:
+                module.train(mode)
         return self
 
     def eval(self) -> Self:
@@ -209,10 +233,9 @@ class Module:
         return self
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call a function with each part, the inner before the outer, then with this module, and return it."""
-        for _, child in self.named_children():
-            child.apply(function)
-        function(self)
+        """Call a function with each part once, the inner before the outer, then with this module, and return it."""
+        for module in _inner_first(self, set()):
+            function(module)
         return self
 
     # -- How it is shown
@@ -225,6 +248,7 @@ class Module:
         """Return the name that operations are recorded under when no other module called this one."""
         return type(self).__name__
 
+    @recursive_repr("...")  # of a part that refers back to what holds it
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.about()}"
         lines = [f"{name}: {part!r}" for name, part in self.named_children()]
@@ -251,7 +275,7 @@ class _Slot(NamedTuple):
 
     @property
     def array(self) -> Array:
-        return self.owner.data if not self.name else getattr(self.owner, self.name)  # type: ignore[no-any-return]
+        return np.asarray(getattr(self.owner, self.name) if self.name else self.owner.data)
 
     def put(self, array: Array) -> None:
         if self.name:
@@ -272,6 +296,17 @@ def assign(parameter: Tensor, value: Any) -> None:
     parameter.data = array
     if parameter.node is not None:
         parameter.node.out = array
+        if parameter.node.notes:
+            parameter.node.notes.pop("optimizer", None)  # what an optimizer remembers is of the old data
+
+
+def computed(module: Module) -> str | None:
+    """Return the path of a Tensor that was computed outside of every module, such as ``0.1 * Tensor(w)``, if any."""
+    for path, part in module.named_modules():
+        for name, value in _search(part.attributes()):
+            if isinstance(value, Tensor) and value.node is not None and not value.is_leaf and value.node.scope is None:
+                return f"{path}.{name}" if path else name
+    return None
 
 
 def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -288,6 +323,15 @@ def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             stack += [(f"{path}.{key}", inner) for key, inner in reversed(list(items))]
 
 
+def _inner_first(module: Module, seen: set[int]) -> Iterator[Module]:
+    """Yield the parts below a module, each once, and then the module."""
+    if id(module) not in seen:
+        seen.add(id(module))
+        for _, child in module.named_children():
+            yield from _inner_first(child, seen)
+        yield module
+
+
 def _shown(path: str, part: Module) -> str:
     first, *rest = path.split(".")
     name = first + "".join(f"[{key}]" for key in rest)
@@ -295,10 +339,14 @@ def _shown(path: str, part: Module) -> str:
 
 
 def _locate(error: Exception, scope: str | None) -> None:
-    """Put the path of the innermost module before an error's text."""
-    if not hasattr(error, "module_path") and scope and error.args and isinstance(error.args[0], str):
+    """Put the path of the innermost module before an error's text, or below one that makes its text itself."""
+    if hasattr(error, "module_path") or not scope:
+        return
+    if error.args and isinstance(error.args[0], str):
         error.args = (f"in {scope}: {error.args[0]}", *error.args[1:])
-        error.module_path = scope  # type: ignore[attr-defined]
+    else:  # as NumPy's AxisError
+        error.add_note(f"in {scope}")
+    error.module_path = scope  # type: ignore[attr-defined]
 
 
 def _bare(value: Any) -> Any:

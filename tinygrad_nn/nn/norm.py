@@ -86,12 +86,13 @@ class BatchNorm(Module):
 
     def _learn(self, mean: Any, var: Any, n: int) -> None:
         """Move the running statistics towards those of a batch of n values for each feature."""
-        if isinstance(mean, Tensor):  # in a trace: a buffer that holds one would outlive it
+        if isinstance(mean, Tensor) and not isinstance(self.running_mean, Tensor):  # in a trace, which it would outlive
             raise TypeError(
                 f"{self!r} in training moves its running statistics in each call, which a compiled function cannot do; "
                 "use eval(), or track_running_stats=False."
             )
-        self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
+        count = self.num_batches_tracked + 1
+        self.num_batches_tracked = count if isinstance(count, Tensor) else np.asarray(count)
         step = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         var = var * (n / (n - 1))
         for name, new in (("running_mean", mean), ("running_var", var)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, two_zeros
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, twin, two_zeros
 
 
 def _moments(w: Array) -> State:
@@ -77,6 +77,31 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         v_hat = (u[0] if highest else v) / (1 - β2**t)
         step = η * (m / (1 - β1**t)) / (np.sqrt(v_hat) + eps)
         return shrunk(step, w, η, λ) if decoupled else step, (m, v, *u, t)
+
+    @twin(update)
+    def into(g: Array, state: State, η: Any, w: Array, spare: Array | None) -> tuple[Array, State]:
+        m, v, *u, t = state
+        del state  # what nobody else holds of it is freed as its successor comes, so that one array more is enough
+        t = t + 1
+        if not decoupled:
+            g = decayed(g, w, λ)
+        m = β1 * m
+        room = (1 - β1) * g
+        m += room
+        np.multiply(g, g, room)  # after this g is not needed, and spare may be written into
+        room *= 1 - β2
+        v = np.multiply(v, β2, spare)
+        v += room
+        u = [np.maximum(u[0], v)] if highest else u
+        np.divide(u[0] if highest else v, 1 - β2**t, room)
+        np.sqrt(room, room)
+        room += eps
+        step = m / (1 - β1**t)
+        step *= η
+        step /= room
+        if decoupled and λ:
+            step += np.multiply(w, η * λ, room)
+        return np.subtract(w, step, step), (m, v, *u, t)
 
     return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
 

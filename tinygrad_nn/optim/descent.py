@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .adaptive import adamw
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk, twin
 
 
 def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
@@ -61,9 +61,16 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 
 def _plain(weight_decay: float) -> tuple[Init, Update]:
-    if not weight_decay:
-        return nothing, lambda g, state, η, w: (η * g, state)
-    return nothing, lambda g, state, η, w: (η * decayed(g, w, weight_decay), state)
+    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+        return η * decayed(g, w, weight_decay), state
+
+    @twin(update)
+    def into(g: Array, state: State, η: float, w: Array, spare: Array | None) -> tuple[Array, State]:
+        step = np.multiply(decayed(g, w, weight_decay) if weight_decay else g, η, spare)
+        return np.subtract(w, step, step), state
+
+    into.scales = True
+    return nothing, update
 
 
 def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> tuple[Init, Update]:
@@ -78,6 +85,19 @@ def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> t
         v, share = state  # the first gradient enters whole
         v = mu * v + share * g
         return η * v, (v, 1 - dampening)
+
+    @twin(update)
+    def into(g: Array, state: State, η: float, w: Array, spare: Array | None) -> tuple[Array, State]:
+        g = decayed(g, w, weight_decay)
+        v = mu * state[0]
+        v += g
+        if ahead:
+            step = np.multiply(mu, v)
+            step += g
+            step *= η
+        else:
+            step = np.multiply(v, η, spare)
+        return np.subtract(w, step, step), (v,)
 
     return (lambda w: (*one_zero(w), 1.0), dampened) if dampening else (one_zero, update)
 

@@ -136,8 +136,8 @@ class Minimizer:
                 η = self._rate(group)
                 for k, (t, g) in enumerate(zip(group.parameters, following, strict=False)):
                     if g is not None and t.node is not None:  # what is frozen has no node
-                        step, group.states[k] = group.rule.update(g, group.states[k], η, t.data)  # type: ignore[union-attr]
-                        _put(t, t.data - step)
+                        new, group.states[k] = group.rule.move(g, group.states[k], η, t.data)  # type: ignore[union-attr]
+                        _put(t, new)
         self.steps += 1
         return loss
 

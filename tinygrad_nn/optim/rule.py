@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ Array = Any
 State = tuple[Any, ...]
 Init = Callable[[Array], State]
 Update = Callable[[Array, State, Any, Array], tuple[Array, State]]
+Into = Callable[[Array, State, Any, Array, Array | None], tuple[Array, State]]
 Hyper = float | bool | str
 
 
@@ -45,6 +47,22 @@ class Optimizer:
     update: Update = field(compare=False)
     learning_rate: float = field(default=1e-3, compare=False)
     make: Callable[..., Optimizer] | None = field(default=None, compare=False)
+
+    def move(self, g: Array, state: State, eta: Any, w: Array, spare: Array | None = None) -> tuple[Array, State]:
+        """Return ``w - step`` and the next state, bit for bit, by way of fewer arrays where the rule has a twin for it.
+
+        Args:
+            g, state, eta, w: as for `update`.
+            spare: an array of the shape and dtype of w that may be written into once g has been read; it may be g.
+
+        Returns:
+            The parameter and the state, of new arrays and `spare`.
+        """
+        into: Into | None = getattr(self.update, "into", None)
+        if into is None or g.dtype != w.dtype or not w.ndim:
+            step, state = self.update(g, state, eta, w)
+            return np.asarray(w - step), state  # NumPy makes scalars of 0-d results
+        return into(g, state, eta, w, spare)
 
     def replace(self, **hyper: Hyper) -> Optimizer:
         """Return this optimizer with other hyper-parameters.
@@ -105,6 +123,37 @@ def _checked(name: str, key: str, value: Any) -> Hyper:
     if not fits(float(value)):
         raise ValueError(f"{name}: {key}={value!r}; it must be {need}.")
     return float(value)
+
+
+def twin(update: Update) -> Callable[[Into], Into]:
+    """Attach to an update its twin ``into(g, state, eta, w, spare) -> (w - step, state)``.
+
+    It computes the same in the same order, in arrays that it made itself or, once it has done with g, in `spare`.
+    """
+
+    def attach(into: Into) -> Into:
+        update.into = into  # type: ignore[attr-defined]
+        return into
+
+    return attach
+
+
+def _holders(array: Any) -> int:
+    return sys.getrefcount(array)
+
+
+def _usual() -> int:
+    array = np.empty(0)
+    return _holders(array)
+
+
+ALONE = _usual()  # what is counted of an array that one variable holds: Pythons differ in this
+
+
+def alone(g: Array, w: Array) -> bool:
+    """Tell whether only a variable of the caller holds g, and it has the layout of w, so that it may be reused."""
+    own = type(g) is np.ndarray and g.base is None and _holders(g) <= ALONE + 1
+    return own and g.dtype == w.dtype and g.strides == w.strides and g.flags.writeable
 
 
 def nothing(w: Array) -> State:

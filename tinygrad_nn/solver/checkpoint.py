@@ -8,6 +8,7 @@ move, and files of weights that it does not name are deleted after that. Nothing
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from .task import Task
 
 Array = np.ndarray[Any, Any]
 STATE = "state.safetensors"
+LAYOUT = 2  # of the text in it
+_FILE = r"(weights|best)-\d+\.safetensors"  # and what a process that was killed while it wrote leaves of one
+_OURS = re.compile(rf"{_FILE}|\.({_FILE}|state\.safetensors)\.[0-9a-f]+\.part")
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Progress:
 
 
 def save(
-    folder: StrPath, task: Task, setup: str, progress: Progress, rng: np.random.Generator, history: History,
+    folder: StrPath, task: Task, setup: str, progress: Progress, rngs: Sequence[np.random.Generator], history: History,
     watch: Watch | None,
 ) -> None:  # fmt: skip
     """Write a checkpoint, whole or not at all."""
@@ -73,22 +77,23 @@ def save(
     write_whole(folder / files["weights"], seal("weights", task.arrays()))
     if watch is not None and watch.weights is not None:
         files["best"] = f"best-{watch.epoch}.safetensors"
-        if not (folder / files["best"]).exists():
+        if watch.written != watch.epoch or not (folder / files["best"]).exists():  # it may be of an older training
             write_whole(folder / files["best"], seal("weights", watch.weights))
+            watch.written = watch.epoch
     arrays: dict[str, Array] = {}
     text = {
+        "layout": LAYOUT,
         "setup": setup,
         "files": files,
         "epoch": progress.epoch, "updates": progress.updates, "schedule": progress.schedule, "ended": progress.ended,
-        "rng": _plain(rng.bit_generator.state),
+        "rngs": [_plain(rng.bit_generator.state) for rng in rngs],
         "history": json.loads(history.to_json()),
         "stopping": None if watch is None else [_text(watch.best), watch.epoch, watch.since],
         "optimizer": [_apart(name, state, arrays) for name, state in _named(task)],
     }  # fmt: skip
     write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)))
-    unfinished = folder.glob(".*.part")  # of a process that was killed while it wrote
-    for old in (*folder.glob("weights-*.safetensors"), *folder.glob("best-*.safetensors"), *unfinished):
-        if old.name not in files.values():
+    for old in list(folder.iterdir()):
+        if _OURS.fullmatch(old.name) and old.name not in files.values():
             old.unlink(missing_ok=True)
 
 
@@ -98,23 +103,35 @@ def exists(folder: StrPath) -> bool:
 
 
 def load(
-    folder: StrPath, task: Task, setup: str, rng: np.random.Generator, watch: Watch | None
+    folder: StrPath, task: Task, setup: str, rngs: Sequence[np.random.Generator], watch: Watch | None
 ) -> tuple[Progress, History]:
     """Put a model, an optimizer and a generator back to where a checkpoint left them.
 
     Raises:
         ValueError: a file is cut off or changed, or the checkpoint is of another training: the message says what
             differs, and nothing is changed.
+        FileNotFoundError: a file of weights was taken away.
     """
     folder = Path(folder)
     arrays, raw = unseal("training state", folder / STATE)
     text = json.loads(raw)
+    if text.get("layout") != LAYOUT:
+        raise ValueError(
+            f"{folder} was written by another version of tinygrad_nn. Go on with that one, or name another folder."
+        )
     _same(folder, json.loads(text["setup"]), json.loads(setup))
+    missing = [name for name in text["files"].values() if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} is no longer a whole checkpoint: {missing[0]} is missing. Put it back, or name another folder."
+        )
     weights = {key: unseal("weights", folder / name)[0] for key, name in text["files"].items()}
-    kind = type(rng.bit_generator).__name__
-    if text["rng"]["bit_generator"] != kind:
-        then = text["rng"]["bit_generator"]
-        raise ValueError(f"{folder}: its random numbers come from a {then}, and rng= gives a {kind}.")
+    then = ", ".join(state["bit_generator"] for state in text["rngs"])
+    now = ", ".join(type(rng.bit_generator).__name__ for rng in rngs)
+    if then != now:
+        raise ValueError(
+            f"{folder}: its random numbers come from {then}, and rng= and the batches give {now}. Pass what it was."
+        )
     names = [name for name, _ in _named(task)]
     if [name for name, _ in text["optimizer"]] != names:
         raise ValueError(f"{folder} holds states of other parameters; make the model as it was.")
@@ -124,14 +141,16 @@ def load(
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     task.resume(states)
-    rng.bit_generator.state = text["rng"]
+    for rng, state in zip(rngs, text["rngs"], strict=True):
+        rng.bit_generator.state = state
     if watch is not None and text["stopping"] is not None:
         best, watch.epoch, watch.since = text["stopping"]
         watch.best, watch.weights = None if best is None else float(best), weights.get("best")
+        watch.written = watch.epoch
     return Progress(text["epoch"], text["updates"], text["schedule"], text["ended"]), History.from_dict(text["history"])
 
 
-def describe(solver: Any, settings: Any, stopping: Any, task: Task) -> str:
+def describe(solver: Any, settings: Any, stopping: Any, class_weight: Any, task: Task) -> str:
     """Return what must be the same when a training goes on, as text."""
     loss = solver.loss if solver.loss is None or isinstance(solver.loss, str) else _called(solver.loss)
     schedule = solver.schedule
@@ -143,6 +162,7 @@ def describe(solver: Any, settings: Any, stopping: Any, task: Task) -> str:
         "schedule_by": solver.schedule_by, "clip_norm": solver.clip_norm, "clip_value": solver.clip_value,
         "groups": {key: repr(value) for key, value in solver.groups.items()},
         "batch_size": settings.batch_size, "accumulate": settings.accumulate, "early_stopping": repr(stopping),
+        "class_weight": repr(class_weight),
         "parameters": {
             name: [list(p.shape), str(p.dtype)] for name, p in zip(task.names, task.parameters, strict=True)
         },
@@ -150,11 +170,12 @@ def describe(solver: Any, settings: Any, stopping: Any, task: Task) -> str:
 
 
 def _called(function: Any) -> str:
-    """Return the name of a function, and of a partial its arguments too."""
+    """Return the name of a function, and of a partial its arguments too: the same text in every process."""
     inner = getattr(function, "func", None)
     if inner is None:
         return str(getattr(function, "__qualname__", type(function).__name__))
-    return f"{_called(inner)}({function.args}, {function.keywords})"
+    given = {**dict(enumerate(function.args)), **function.keywords}
+    return f"{_called(inner)}({({key: _called(value) if callable(value) else value for key, value in given.items()})})"
 
 
 def _same(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

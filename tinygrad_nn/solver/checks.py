@@ -24,7 +24,7 @@ def where(model: Sequence[Layer], k: int) -> str:
 def check_model(call: str, model: Any) -> list[Layer]:
     """Return the layers of a model, each of which fits the one before it."""
     if isinstance(model, Layer):
-        raise TypeError(f"{call}: the model is a single {model!r}; a model is a list of layers: [{model!r}].")
+        model = [model]
     if not isinstance(model, (list, tuple)) or not all(isinstance(layer, Layer) for layer in model):
         odd = next((part for part in model if not isinstance(part, Layer)), model) if isinstance(model, list) else model
         raise TypeError(

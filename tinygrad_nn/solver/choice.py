@@ -9,7 +9,7 @@ import numpy as np
 
 from ..metrics import r2_score
 from ..nn.containers import Sequential, as_module
-from ..nn.layer import Layer
+from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..optim import LBFGS
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
@@ -18,7 +18,7 @@ from .settings import Solver
 from .source import Batches, Rows, source
 from .step import Plan
 from .task import LayerTask, ModuleTask, Task
-from .weighting import weighted
+from .weighting import class_weights, takes_weight, weighing
 
 Array = np.ndarray[Any, Any]
 Metric = Callable[[Any, Any], float]
@@ -40,15 +40,20 @@ def settle(
         x = check_inputs(call, layers, x, "x")
         y = check_targets(call, layers, y, len(x), solver.loss, ("x", "y"))
         val = check_validation(call, layers, x_val, y_val, solver)
-        data = Rows(x, weighted(call, class_weight, y, solver), size)
-        return LayerTask(Plan(layers, solver, data.data[1]), road), data, None if val is None else Rows(*val, size)
+        weights = class_weights(call, class_weight, y, solver)
+        plan = Plan(layers, solver, y if weights is None else None)
+        return LayerTask(plan, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
     module = as_architecture(call, model, road)
     task = ModuleTask(call, module, solver)
     rows = source(call, x, y, size)
     if class_weight is not None:
         if not isinstance(rows, Rows):
             raise ValueError(f"{call}: class_weight needs arrays x and y; of batches weigh rows in the loss.")
-        rows = Rows(rows.data[0], weighted(call, class_weight, rows.data[1], solver), size)
+        labels = rows.data[1]
+        if takes_weight(solver.loss) and isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+            task.weighed = weighing(call, class_weight, labels, solver.loss)
+        else:
+            rows.weights = class_weights(call, class_weight, labels, solver)
     return task, rows, _validation(call, x_val, y_val, size)
 
 
@@ -101,7 +106,7 @@ def plain(model: Any) -> bool:
         return isinstance(model, Layer)
     if not isinstance(model, (list, tuple)):
         return True
-    others = [part for part in model if not isinstance(part, Layer)]
+    others = [part for part in model if not unchanged(part)]
     if others:
         return not any(isinstance(part, Module) or is_function(part) for part in others)
     return all(p.node is not None for layer in model for p in (layer.W, layer.b))
@@ -134,7 +139,7 @@ def no_equations(call: str, parts: list[Any]) -> None:
     """Raise an error that names the first part that has no equations written by hand."""
     for k, part in enumerate(parts, 1):
         text = repr(part).split("\n")[0]
-        if not isinstance(part, Layer):
+        if not unchanged(part):
             raise ValueError(
                 f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "
                 "gradients='graph', or compare equations of your own with tinygrad_nn.compare_gradients."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from ..nn.module import Module, assign
 from ..node import no_grad
 from ..tensor import Tensor, raw
 from ..tree import flatten
+from .measure import single
 from .settings import Solver
-from .task import ModuleTask, single
+from .task import ModuleTask
 
 Array = np.ndarray[Any, Any]
 _SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W': np.zeros((3, 4)), 'b': np.zeros(3)}."
@@ -21,6 +23,8 @@ _SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W
 class FunctionTask(ModuleTask):
     """A function ``f(params, x, y)`` that returns the loss, or the loss and the prediction, and its parameters."""
 
+    more = "put arrays of floats into params"
+
     def __init__(self, call: str, function: Callable[..., Any], params: Any, solver: Solver) -> None:
         if solver.loss is not None:
             raise ValueError(
@@ -28,15 +32,19 @@ class FunctionTask(ModuleTask):
                 "too. Write Solver(optimizer='adam', learning_rate=0.01)."
             )
         self.nest = _Nest(call, function, params)
-        super().__init__(call, self.nest, Solver("mse", solver.optimizer, solver.learning_rate, solver.regularization))
+        super().__init__(call, self.nest, replace(solver, loss="mse"))
 
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss that the function returns."""
         return single(_parts(self.nest(x, y))[0])
 
-    def update(self, gradients: Any) -> None:
+    def update(self, gradients: Any, spend: bool = False) -> None:
         """Move the parameters, and put the new arrays where the person's own were."""
-        super().update(gradients)
+        super().update(gradients, spend)
+        self.publish()
+
+    def publish(self) -> None:
+        """Put the new arrays where the person's own were."""
         self.nest.publish()
 
     def restore(self, arrays: dict[str, Array]) -> None:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..optim import LBFGS, Plateau, PlateauState
+from ..tensor import raw
 from . import checkpoint as store
 from .checkpoint import Checkpoint, Progress
 from .choice import choose, settle
+from .compiling import CompiledStep, backend_of
 from .history import History
 from .settings import Settings, Solver
 from .source import Batches, Rows
 from .stopping import EarlyStopping, Watch
-from .task import CHUNK, Gradients, Task, clipped
+from .task import Gradients, Task, clipped
+from .use import CHUNK
 
 if TYPE_CHECKING:
     from ..files import StrPath
@@ -56,6 +59,7 @@ def fit(
     class_weight: Any = None,
     callbacks: Sequence[Callable[[Epoch], Any]] = (),
     gradients: str = "graph",
+    compile: bool | str = False,
     progress: bool = False,
 ) -> History:
     """Train a model: every epoch goes through all rows once, in a new order, in minibatches.
@@ -70,9 +74,10 @@ def fit(
         metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
         resume: whether to go on from the checkpoint, if there is one.
-        class_weight: ``'balanced'``, or a number for each class, that its rows count in a crossentropy.
+        class_weight: ``'balanced'``, or a number for each class that its rows count, in a cross-entropy.
         callbacks: each is called with an `Epoch` at its end; one that returns True ends the training.
-        gradients: ``'graph'``, or ``'manual'`` for layers; progress: show a bar on the terminal's standard error.
+        gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function, ``True``,
+            ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a bar on standard error.
 
     Returns:
         A `History`.
@@ -91,13 +96,26 @@ def fit(
         raise TypeError(f"fit: settings={settings!r:.60}; write settings=Settings(epochs=20, batch_size=16).")
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         raise TypeError(f"fit: early_stopping={early_stopping!r:.60}; write early_stopping=EarlyStopping(patience=5).")
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
+    callbacks = list(callbacks)  # a generator would be used up after the first epoch
+    if isinstance(getattr(solver, "rule", None), LBFGS) and settings.accumulate > 1:
+        raise ValueError("fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger.")
     size, random = settings.batch_size, np.random.default_rng(rng)
     task, data, val = settle(
         "fit", model, x, y, x_val, y_val, solver, size, params, gradients, class_weight
     )
+    backend = backend_of("fit", compile, gradients, solver)
+    if backend is not None and settings.accumulate > 1:
+        raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")
+    step = None if backend is None else CompiledStep(task, solver, backend)
+    others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
+    drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: the batches may use that of fit
     watch = None if early_stopping is None else Watch(early_stopping)
     place = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    setup = "" if place is None else store.describe(solver, settings, early_stopping, task)
+    setup = "" if place is None else store.describe(solver, settings, early_stopping, class_weight, task)
     done, history = Progress(schedule=_plateau(solver)), History()
     if place is not None and store.exists(place.folder):
         if not resume:
@@ -105,12 +123,13 @@ def fit(
                 f"fit: {place.folder} holds the checkpoint of a training. Write resume=True to go on with it, or name "
                 "another folder."
             )
-        done, history = store.load(place.folder, task, setup, random, watch)
+        done, history = store.load(place.folder, task, setup, drawn, watch)
     with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
         while done.epoch < settings.epochs and not done.ended:
             with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-                _pass(task, data, settings, solver, done, random)
-                epoch = _evaluate(task, done.epoch + 1, settings, (data, val), metrics, model)
+                _pass(task, data, settings, solver, done, random, step)
+                _check_finite(task, done.epoch + 1)
+                epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
             done.epoch += 1
             history.add(epoch.loss, epoch.val_loss, epoch.metrics)
             if isinstance(solver.schedule, Plateau):
@@ -122,18 +141,19 @@ def fit(
                 done.ended = "early stopping" if watch.ended else ""
             show(epoch)
             said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
-            if True in said:
+            if any(isinstance(word, (bool, np.bool_)) and word for word in said):
                 done.ended = done.ended or "a callback"
             if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
-                store.save(place.folder, task, setup, done, random, history, watch)
+                store.save(place.folder, task, setup, done, drawn, history, watch)
     if watch is not None and watch.rule.restore and watch.weights is not None:
         task.restore(watch.weights)
     return history
 
 
 def _pass(
-    task: Task, data: Rows | Batches, settings: Settings, solver: Solver, done: Progress, rng: np.random.Generator
-) -> None:
+    task: Task, data: Rows | Batches, settings: Settings, solver: Solver, done: Progress, rng: np.random.Generator,
+    step: CompiledStep | None,
+) -> None:  # fmt: skip
     """Go through all batches once."""
     kept: list[tuple[Gradients, int]] = []
 
@@ -141,7 +161,7 @@ def _pass(
         found = _mean(kept)
         kept.clear()
         task.rate = _rate(solver, done)
-        task.update(clipped(solver, found))
+        task.update(clipped(solver, found), spend=True)
         done.updates += 1
 
     for x, y, rows in data.batches(rng):
@@ -150,11 +170,27 @@ def _pass(
             task.line_search(x, y)
             done.updates += 1
             continue
+        if step is not None:
+            task.rate = _rate(solver, done)
+            step(x, y, rng)
+            done.updates += 1
+            continue
         kept.append((task.gradients(x, y, rng)[1], rows))
         if len(kept) == settings.accumulate:
             update()
     if kept:
         update()
+
+
+def _check_finite(task: Task, epoch: int) -> None:
+    """Raise if a parameter became infinite or NaN: it is not written over a checkpoint of better days."""
+    for name, parameter in zip(task.names, task.parameters, strict=True):
+        if not np.isfinite(parameter.data).all():
+            raise FloatingPointError(
+                f"fit: {name} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
+                "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
+                "learning_rate may help."
+            )
 
 
 def _mean(kept: Sequence[tuple[Gradients, int]]) -> Gradients:
@@ -186,24 +222,27 @@ def _plateau(solver: Solver) -> Any:
 
 
 def _evaluate(
-    task: Task, number: int, settings: Settings, parts: tuple[Any, Any], metrics: Mapping[str, Metric] | None,
-    model: Any,
+    task: Task, number: int, settings: Settings, solver: Solver, parts: tuple[Any, Any],
+    metrics: Mapping[str, Metric] | None, model: Any,
 ) -> Epoch:  # fmt: skip
     """Return losses and metrics over all the data."""
     found: dict[str, float] = {}
     losses: list[float | None] = [None, None]
+    looked = metrics is None or bool(metrics)  # without metrics no prediction is kept
     for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
         if part is None:
             continue
         pieces = []
         for x, y, rows in part.still(CHUNK):
             loss, prediction = task.evaluate(x, y)
-            pieces.append((loss, rows, y, prediction))
+            pieces.append((loss, rows, *((y, prediction) if looked else (None, None))))
         total = sum(rows for _, rows, _, _ in pieces)
-        losses[k] = pieces[0][0] if len(pieces) == 1 else sum(loss * rows / total for loss, rows, _, _ in pieces)
+        power = 2 if solver.loss == "rmse" else 1  # roots are not averaged, what is under them is
+        mean = sum(loss**power * rows / total for loss, rows, _, _ in pieces) ** (1 / power)
+        losses[k] = pieces[0][0] if len(pieces) == 1 else mean
         y, prediction = _joined([piece[2] for piece in pieces]), _joined([piece[3] for piece in pieces])
         for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
-            found[start + name] = float(metric(y, prediction))
+            found[start + name] = float(raw(metric(y, prediction)))
     return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
 
 

@@ -143,6 +143,8 @@ class Solver:
             raise ValueError(f"Solver: schedule_by={self.schedule_by!r}; known are 'epoch' and 'step'.")
         for pattern, given in self.groups.items():
             self.group(pattern, given)
+        if isinstance(self.rule, LBFGS) and (self.clip_norm, self.clip_value) != (None, None):
+            raise ValueError("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out.")
 
     @property
     def rule(self) -> Any:

@@ -15,25 +15,36 @@ Batch = tuple[Any, Any, int]  # inputs, targets, how many rows
 
 
 class Rows:
-    """Rows of arrays that lie in memory, or in files that are mapped: only the rows of a batch are ever read."""
+    """Rows of arrays that lie in memory, or in files that are mapped: only the rows of a batch are ever read.
 
-    def __init__(self, x: Any, y: Any, size: int) -> None:
-        self.size = size
+    In batches the columns of y are scaled by the weights of the classes, if there are any; what is still is as it is.
+    """
+
+    def __init__(self, x: Any, y: Any, size: int, weights: Any = None) -> None:
+        self.size, self.weights = size, weights
         self.data = (x, y)
         self.leaves, self.rebuild = flatten((x, y))
         self.rows = len(self.leaves[0])
+        self.mapped = any(isinstance(leaf, np.memmap) for leaf in self.leaves)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in a new order."""
         order = rng.permutation(self.rows)
         for start in range(0, self.rows, self.size):
-            yield self._batch(order[start : start + self.size])
+            where = order[start : start + self.size]
+            x, y, rows = self._batch(where)
+            if self.mapped:  # what lies in memory was looked at once
+                _check_read(flatten((x, y))[0], where)
+            yield x, y if self.weights is None else self._weighted(y), rows
 
     def still(self, rows: int) -> Iterator[Batch]:
         """Yield every row once, in its own order, so many at a time; all at once if they lie in memory."""
-        step = rows if any(isinstance(leaf, np.memmap) for leaf in self.leaves) else self.rows
+        step = rows if self.mapped else self.rows
         for start in range(0, self.rows, step):
             yield self._batch(slice(start, start + step))
+
+    def _weighted(self, y: Array) -> Array:
+        return y * self.weights.astype(y.dtype if y.dtype.kind == "f" else float)  # type: ignore[no-any-return]
 
     def _batch(self, where: Any) -> Batch:
         parts = [np.asarray(leaf[where]) for leaf in self.leaves]
@@ -42,7 +53,10 @@ class Rows:
 
 
 class Batches:
-    """An iterable of batches ``(x, y)`` that can be gone through again and again."""
+    """An iterable of batches ``(x, y)`` that can be gone through again and again.
+
+    A checkpoint remembers the generators that are attributes of it, such as that of a `data_loader`.
+    """
 
     def __init__(self, call: str, batches: Iterable[Any]) -> None:
         if iter(batches) is batches:
@@ -51,6 +65,9 @@ class Batches:
                 "batches. Pass a list of batches, tinygrad_nn.data_loader(x, y, 32), or an object with __iter__."
             )
         self.call, self.source = call, batches
+        self.generators = [
+            value for value in getattr(batches, "__dict__", {}).values() if isinstance(value, np.random.Generator)
+        ]
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches in the order in which they come."""
@@ -60,8 +77,9 @@ class Batches:
                 raise TypeError(
                     f"{self.call}: batch {k} is {batch!r:.60} of type {type(batch).__name__}; a batch is a pair (x, y)."
                 )
-            x, y = (_arrays(part) for part in batch)
-            rows = check_rows(self.call, x, y, (f"x of batch {k}", f"y of batch {k}"))
+            names = f"x of batch {k}", f"y of batch {k}"
+            x, y = (nest(self.call, part, name) for name, part in zip(names, batch, strict=True))
+            rows = check_rows(self.call, x, y, names)
             none = False
             yield x, y, rows
         if none:
@@ -76,7 +94,7 @@ def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", 
     """Return the rows of arrays (or nests of them), or an iterable of batches where there is no y."""
     if y is None and not isinstance(x, (np.ndarray, Tensor, dict)) and hasattr(x, "__iter__"):
         return Batches(call, x)
-    x, y = _arrays(x, call, names[0]), _arrays(y, call, names[1])
+    x, y = nest(call, x, names[0]), nest(call, y, names[1])
     check_rows(call, x, y, names)
     return Rows(x, y, size)
 
@@ -101,7 +119,16 @@ def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
     return len(leaves[0])
 
 
-def _arrays(data: Any, call: str = "fit", name: str = "x") -> Any:
+def _check_read(leaves: list[Array], where: Array) -> None:
+    """Raise if rows that were read from a file hold infinities or NaN."""
+    for leaf in leaves:
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            place = np.argwhere(~np.isfinite(leaf))[0]
+            value, row = leaf[tuple(place)], where[place[0]]
+            raise ValueError(f"fit: row {row} of the mapped data holds {value}; training needs finite numbers.")
+
+
+def nest(call: str, data: Any, name: str) -> Any:
     """Return a nest of arrays: lists of numbers become arrays, tuples and dicts of arrays stay."""
     if data is None:
         raise ValueError(f"{call}: {name} is missing; pass arrays x and y, or an iterable of batches (x, y).")
@@ -110,9 +137,14 @@ def _arrays(data: Any, call: str = "fit", name: str = "x") -> Any:
         leaves, rebuild = flatten(data)
         if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
             return rebuild([make(leaf) for leaf in leaves])
+        if isinstance(data, dict):
+            raise TypeError(f"{call}: {name} is a dict of more than arrays; write np.array(...) around its values.")
     if isinstance(data, Tensor):
         raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
-    array = make(data)
+    try:
+        array = make(data)
+    except ValueError:
+        raise ValueError(f"{call}: the rows of {name} have different lengths; give each the same shape.") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{call}: {name} is of type {array.dtype}; training takes numbers. Class names become numbers with "

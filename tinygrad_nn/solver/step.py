@@ -14,6 +14,7 @@ from ..nn.layer import Layer, affine
 from ..nn.losses import FROM_Z, LOSSES, PENALTIES
 from ..node import thread
 from ..optim import Optimizer, State
+from ..optim.rule import alone
 from ..tensor import Tensor, apply
 from .settings import Solver
 
@@ -21,13 +22,15 @@ Array = np.ndarray[Any, Any]
 Masks = Sequence[Array | None] | None
 Gradients = tuple[float, list[Array], list[Array]]  # loss before the update; for each layer dW and db
 NORMALIZED = {"normalized": True}
+SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
 
 
 class Plan:
     """What is the same for every batch of a training: looked up once, so that a step does nothing but compute."""
 
     __slots__ = (
-        "eta", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "rule", "seed", "solver",
+        "asked", "eta", "from_z", "layers", "loss", "meta", "model", "move", "names", "one_node", "penalty", "rate",
+        "rule", "seed", "solver",
     )  # fmt: skip
 
     def __init__(self, model: Sequence[Layer], solver: Solver, y: Array | None = None) -> None:
@@ -35,7 +38,9 @@ class Plan:
         self.model = model
         self.solver = solver
         self.rule: Optimizer = solver.rule
+        self.move = getattr(self.rule.update, "into", self.rule.move)  # W and b have axes, and gradients their dtype
         self.eta = solver.learning_rate
+        self.asked = self.rate = None  # the last eta, and what was made of it
         self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss
         self.names = [layer.activation for layer in model]
         self.layers: list[tuple[Layer, Any, dict[str, Any], str]] = [
@@ -95,8 +100,8 @@ def graph_step(plan: Plan, x: Array, y: Array, masks: Masks = None) -> Gradients
     loss = objective(plan, x, y, masks)
     value = float(loss.data)
     if not math.isfinite(value):
-        raise _not_finite(plan, value)
-    arrived: dict[Any, Array] = walk(loss.node, plan.seed)  # type: ignore[arg-type]
+        raise not_finite(plan, value)
+    arrived: dict[Any, Array] = walk(loss.node, plan.seed, free=True)  # type: ignore[arg-type]
     dW, db = [], []
     for layer in plan.model:
         dW.append(arrived[layer._W.node])
@@ -121,27 +126,45 @@ def manual_gradients(
     )
     value = float(found.loss)
     if not math.isfinite(value):
-        raise _not_finite(plan, value)
+        raise not_finite(plan, value)
     return value, found.dW, found.db
 
 
 ROADS: dict[str, Callable[..., Gradients]] = {"graph": graph_step, "manual": manual_step}
 
 
-def descend(plan: Plan, dW: Sequence[Array], db: Sequence[Array]) -> None:
-    """Update the parameters: new arrays take the place of the old, which an older graph may still hold."""
-    rule, eta = plan.rule, plan.eta
-    update = rule.update
-    for layer, g_W, g_b in zip(plan.model, dW, db, strict=True):
+def descend(plan: Plan, dW: list[Array], db: list[Array], spend: bool = False) -> None:
+    """Update the parameters: new arrays take the place of the old, which an older graph may still hold.
+
+    With `spend` the gradients are given up: the lists are emptied, and where nobody else holds a large gradient its
+    memory becomes that of the new parameter.
+    """
+    rule, move = plan.rule, plan.move
+    eta = plan.rate if plan.eta is plan.asked else _taken(plan)
+    for k, layer in enumerate(plan.model):
         kept = layer.optimizer_state
         if kept is None or kept[0] is not rule:
             kept = _states(layer, rule)
-        W, b = layer._W, layer._b
-        step, state_W = update(g_W, kept[1], eta, W.data)
-        W.data = W.node.out = W.data - step  # type: ignore[union-attr]
-        step, state_b = update(g_b, kept[2], eta, b.data)
-        b.data = b.node.out = b.data - step  # type: ignore[union-attr]
+        states = [kept[2], kept[1]]
+        layer.optimizer_state = kept = None  # the twin of a rule frees what it replaces, if nobody else holds it
+        W, b, g_W, g_b = layer._W, layer._b, dW[k], db[k]
+        spare = None
+        if spend and g_W.nbytes > SMALL:
+            dW[k] = None  # type: ignore[call-overload]
+            spare = g_W if alone(g_W, W.data) else None
+        w, state_W = move(g_W, states.pop(), eta, W.data, spare)
+        W.data = W.node.out = w  # type: ignore[union-attr]
+        w, state_b = move(g_b, states.pop(), eta, b.data, None)
+        b.data = b.node.out = w  # type: ignore[union-attr]
         layer.optimizer_state = (rule, state_W, state_b)
+
+
+def _taken(plan: Plan) -> Any:
+    """Return the learning rate in the form that the optimizer multiplies with the least effort, and note it."""
+    plan.asked = plan.rate = plan.eta
+    if getattr(plan.move, "scales", False):
+        plan.rate = np.asarray(plan.eta, plan.model[0].dtype)
+    return plan.rate
 
 
 def _states(layer: Layer, rule: Optimizer) -> tuple[Optimizer, State, State]:
@@ -166,7 +189,7 @@ def data_loss(plan: Plan, x: Array, y: Array) -> tuple[float, Array]:
     return float(plan.loss(z if plan.from_z else a, y)), a
 
 
-def _not_finite(plan: Plan, loss: float) -> FloatingPointError:
+def not_finite(plan: Plan, loss: float) -> FloatingPointError:
     """Return the error of a loss that is infinite or NaN: it is not walked back from, and the weights stay."""
     if plan.solver.loss.endswith("crossentropy") and plan.from_z is None:
         return FloatingPointError(

@@ -52,20 +52,23 @@ class EarlyStopping:
 
 @dataclass
 class Watch:
-    """What early stopping has seen: the best value and its epoch, how long ago, and the weights of then."""
+    """What early stopping has seen: the best value and its epoch, how long ago, the weights of then, and of which epoch
+    a checkpoint holds them."""
 
     rule: EarlyStopping
     best: float | None = None
     epoch: int = 0
     since: int = 0
     weights: dict[str, Array] | None = None
+    written: int = 0
 
     def better(self, epoch: Epoch) -> bool:
         """Look at an epoch, and say whether it is the best so far."""
         value = monitored("EarlyStopping", self.rule.monitor, epoch)
         larger = self.rule.mode == "max" or (self.rule.mode == "auto" and not self.rule.monitor.endswith("loss"))
         sign = -1.0 if larger else 1.0
-        if self.best is None or sign * value < sign * self.best - self.rule.min_delta:
+        first = self.best is None and not math.isnan(value)
+        if first or (self.best is not None and sign * value < sign * self.best - self.rule.min_delta):
             self.best, self.epoch, self.since = value, epoch.number, 0
             return True
         self.since += 1

@@ -12,31 +12,32 @@ import numpy as np
 
 from ..backward import walk
 from ..nn.containers import Sequential
-from ..nn.layer import Layer
-from ..nn.losses import FROM_Z, LOSSES, PENALTIES
-from ..nn.module import Module
+from ..nn.losses import PENALTIES
+from ..nn.module import Module, computed
 from ..node import no_grad, recording, scope
 from ..optim import LBFGS, Minimizer, Optimizer, State, clip_by_norm, clip_by_value
+from ..optim.rule import alone
 from ..tensor import Tensor, raw
-from ..tree import flatten
+from .measure import single, with_loss
 from .settings import Solver
-from .step import ROADS, Plan, data_loss, descend, draw_masks
+from .step import ROADS, Plan, data_loss, descend, draw_masks, not_finite, objective
+from .use import as_dtype, by_chunks, evaluating
 
 Array = np.ndarray[Any, Any]
 Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
-CHUNK = 256  # rows that a prediction of many is made of at a time
 
 
 class Task(Protocol):
     """A model with its solver, as the loop sees it.
 
     Attributes:
-        names, parameters: of what is trained.
+        names, parameters: of what is trained; rules: optimizer and learning rate of each.
         rate: takes a learning rate that was asked for to that of the next update.
     """
 
     names: list[str]
     parameters: list[Tensor]
+    rules: list[tuple[Any, float]]
     rate: Callable[[float], float]
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
@@ -48,8 +49,8 @@ class Task(Protocol):
     def line_search(self, x: Any, y: Any) -> float:
         """Let L-BFGS take its step on a batch, and return the loss before it."""
 
-    def update(self, gradients: Gradients) -> None:
-        """Move the parameters, and the state of the optimizer with them."""
+    def update(self, gradients: Gradients, spend: bool = False) -> None:
+        """Move the parameters, and the state of the optimizer with them; with `spend` the gradients are used up."""
 
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
         """Return the loss without penalties and dropout, and the prediction."""
@@ -59,6 +60,21 @@ class Task(Protocol):
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
+
+    def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes, as arrays."""
+
+    def recorded(self, *batch: Any) -> Any:
+        """Return the loss of a batch with its graph."""
+
+    def places(self) -> list[tuple[Any, str]]:
+        """Return the attributes that hold what changes besides parameters: buffers and random generators."""
+
+    def publish(self) -> None:
+        """Put what was learnt where a person finds it."""
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
 
     def states(self) -> list[State | None]:
         """Return the state of the optimizer for each parameter."""
@@ -76,6 +92,7 @@ class LayerTask:
         self.names = [f"layer {k} {part}" for k in range(1, len(self.layers) + 1) for part in "Wb"]
         self.parameters = [p for layer in self.layers for p in (layer.W, layer.b)]
         self.drops = plan.solver.regularization.dropout > 0
+        self.rules = [(plan.rule, plan.solver.learning_rate)] * len(self.parameters)
         self.rate: Callable[[float], float] = _as_asked
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
@@ -92,10 +109,34 @@ class LayerTask:
         loss, dW, db = self.road(self.plan, x, y, masks)
         return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
 
-    def update(self, gradients: Gradients) -> None:
+    def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes: the batch and its dropout masks."""
+        return x, y, draw_masks(self.plan, len(x), rng) if self.drops else None
+
+    def recorded(self, *batch: Any) -> Any:
+        """Return the loss of a batch with its graph."""
+        return objective(self.plan, *batch)
+
+    def places(self) -> list[tuple[Any, str]]:
+        """Return nothing: layers keep nothing but parameters."""
+        return []
+
+    def publish(self) -> None:
+        """Do nothing: the layers hold what was learnt."""
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        if not math.isfinite(loss):
+            raise not_finite(self.plan, loss)
+        return loss
+
+    def update(self, gradients: Gradients, spend: bool = False) -> None:
         """Move W and b of each layer."""
         self.plan.eta = self.rate(self.plan.solver.learning_rate)
-        descend(self.plan, gradients[::2], gradients[1::2])  # type: ignore[arg-type]
+        dW, db = gradients[::2], gradients[1::2]
+        if spend:
+            gradients.clear()
+        descend(self.plan, dW, db, spend)  # type: ignore[arg-type]
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
         """Return the loss and the prediction."""
@@ -125,13 +166,19 @@ class LayerTask:
 class ModuleTask:
     """Any module, or a list with modules in it: trained by the graph."""
 
+    more = "unfreeze some, or add layers"  # what to do where there are no parameters
+
     def __init__(self, call: str, model: Module, solver: Solver) -> None:
         self.module, self.solver = model, solver
         self.rate: Callable[[float], float] = _as_asked
+        if (name := computed(model)) is not None:
+            raise ValueError(
+                f"{call}: {name} is a Tensor that was computed from others, so that no training would change it. "
+                "Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
+            )
         trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
         if not trained:
-            kind = type(model).__name__
-            raise ValueError(f"{call}: {kind} has no parameters to train; unfreeze some, or add layers.")
+            raise ValueError(f"{call}: {model.title()} has no parameters to train; {self.more}.")
         self.names, self.parameters = [name for name, _ in trained], [p for _, p in trained]
         self.rules = [_rule_of(solver, name) for name in self.names]
         unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
@@ -140,15 +187,16 @@ class ModuleTask:
                 f"{call}: no parameter fits the group {unused[0]!r}; they are called {', '.join(self.names[:8])}."
             )
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
-        self.dtype = self.parameters[0].dtype
+        self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # of complex parameters that of their parts
         self.seed = np.ones((), self.dtype)
-        self.forward, self.loss = _with_loss(call, model, solver)
+        self.weighed: Callable[[Any, Any], Any] | None = None  # the loss with class weights, in training only
+        self.forward, self.loss = with_loss(call, model, solver)
         reg = solver.regularization
         self.penalty = PENALTIES[reg.method] if reg.lam else None
         if reg.dropout:
             raise ValueError(
-                f"{call}: Regularization(dropout={reg.dropout:g}) is for lists of Layer; in an architecture of your "
-                f"own write Dropout({reg.dropout:g}) where it belongs."
+                f"{call}: Regularization(dropout={reg.dropout:g}) is for lists of Layer and arrays in memory; else "
+                f"write Dropout({reg.dropout:g}) where it belongs."
             )
 
     @contextmanager
@@ -165,9 +213,13 @@ class ModuleTask:
 
     def objective(self, x: Any, y: Any) -> Tensor:
         """Record the loss of a batch with its penalties."""
+        return self.recorded(self.cast(x), self.cast(y))
+
+    def recorded(self, *batch: Any) -> Tensor:
+        """Record the same for a batch that is in the dtype of the model."""
         reg = self.solver.regularization
         with recording(True):
-            loss = self.batch_loss(self.cast(x), self.cast(y))
+            loss = self.batch_loss(*batch)
             if self.penalty is not None:
                 with scope("penalty"):
                     for parameter in self.parameters:
@@ -178,18 +230,16 @@ class ModuleTask:
 
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss of a batch."""
-        return self.measure(self.forward(x), y)
+        return self.measure(self.forward(x), y, self.weighed)
 
-    def measure(self, output: Any, y: Any) -> Any:
+    def measure(self, output: Any, y: Any, loss: Callable[[Any, Any], Any] | None = None) -> Any:
         """Return the loss of an output."""
         with scope("loss"):
-            return single(self.loss(output, y))
+            return single((loss or self.loss)(output, y))
 
     def cast(self, data: Any) -> Any:
         """Return floats in the dtype of the model; whole numbers, such as labels, stay."""
-        leaves, rebuild = flatten(data)
-        arrays = map(np.asarray, leaves)
-        return rebuild([a.astype(self.dtype, copy=False) if a.dtype.kind == "f" else a for a in arrays])
+        return as_dtype(data, self.dtype)
 
     def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
         """Return the loss and the gradients of a batch by the graph."""
@@ -201,9 +251,29 @@ class ModuleTask:
         arrived: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
         return value, [arrived.get(p.node) for p in self.parameters]
 
+    def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes."""
+        return self.cast(x), self.cast(y)
+
+    def places(self) -> list[tuple[Any, str]]:
+        """Return where the module keeps what changes besides parameters: buffers and random generators."""
+        parts = list(self.module.modules())
+        buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
+        return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
+
+    def publish(self) -> None:
+        """Do nothing: the module holds what was learnt."""
+
     def finite(self, loss: float) -> float:
         """Return a loss, or raise if it is infinite or NaN."""
         if not math.isfinite(loss):
+            name = self.solver.loss
+            if self.forward is self.module and isinstance(name, str) and name.endswith("crossentropy"):
+                raise FloatingPointError(
+                    f"the loss became {loss}: {name} takes the logarithm of the prediction, and the model gives values "
+                    "that are not strictly between 0 and 1. End it with a Layer with 'softmax' or 'sigmoid', or let it "
+                    "give logits and write Solver(nn.losses.cross_entropy)."
+                )
             raise FloatingPointError(
                 f"the loss became {loss}: the training diverged. Lower learning_rate={self.solver.learning_rate:g}, "
                 "clip the gradients with clip_norm=1.0, or scale the data. The parameters are as they were before this "
@@ -211,16 +281,19 @@ class ModuleTask:
             )
         return loss
 
-    def update(self, gradients: Gradients) -> None:
+    def update(self, gradients: Gradients, spend: bool = False) -> None:
         """Move the parameters that gradients arrived at: new arrays take the place of the old."""
-        for parameter, g, (rule, base) in zip(self.parameters, gradients, self.rules, strict=True):
-            node = parameter.node
+        for k, (parameter, (rule, base)) in enumerate(zip(self.parameters, self.rules, strict=True)):
+            node, g = parameter.node, gradients[k]
             if g is None or node is None:
                 continue
+            if spend:
+                gradients[k] = None
+            spare = g if spend and alone(g, parameter.data) else None
             state = _kept(parameter, rule)
             state = rule.init(parameter.data) if state is None else state
-            step, state = rule.update(g, state, self.rate(base), parameter.data)
-            parameter.data = node.out = np.asarray(parameter.data - step)  # of a single number it is a scalar
+            parameter.data, state = rule.move(g, state, self.rate(base), parameter.data, spare)
+            node.out = parameter.data
             node.note(optimizer=(rule, state))
 
     def line_search(self, x: Any, y: Any) -> float:
@@ -234,9 +307,9 @@ class ModuleTask:
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
         """Return the loss and the prediction, some rows at a time."""
         with no_grad(), evaluating(self.module):
-            output = by_chunks(self.forward, self.cast(x))
+            output = by_chunks(self.forward, x, self.cast)
             loss = float(raw(self.measure(output, self.cast(y))))
-            return loss, output if self.forward is self.module else by_chunks(self.module, self.cast(x))
+            return loss, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
 
     def arrays(self) -> dict[str, Array]:
         """Return the parameters, frozen ones too, and the buffers."""
@@ -281,61 +354,6 @@ def _kept(parameter: Tensor, rule: Optimizer) -> State | None:
     return kept[1] if kept is not None and kept[0] == rule else None
 
 
-def single(loss: Any) -> Any:
-    """Return a loss if it is a single number."""
-    if np.shape(loss) != ():
-        raise ValueError(
-            f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
-        )
-    return loss
-
-
-class _Weighted(Module):
-    """A layer without its activation, which a loss applies itself."""
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer = layer
-
-    def attributes(self) -> Any:
-        return self._layer.attributes()
-
-    def forward(self, x: Any) -> Any:
-        return self._layer.weighted(x)
-
-    def title(self) -> str:
-        return repr(self._layer)
-
-
-def _with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """Return what computes the input of the loss, and the loss."""
-    name = solver.loss
-    if name is None:
-        raise ValueError(f"{call}: the solver has no loss; write Solver('mse', ...), or Solver(your_function, ...).")
-    if not isinstance(name, str):
-        return model, name
-    last = list(model)[-1] if isinstance(model, Sequential) else None
-    if isinstance(last, Layer) and (name, last.activation) in FROM_Z:
-        parts = dict(model.attributes())
-        parts[list(parts)[-1]] = _Weighted(last)
-        return Sequential(parts), _of_equal_shapes(call, name, FROM_Z[name, last.activation])
-    return model, _of_equal_shapes(call, name, LOSSES[name])
-
-
-def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a loss that does not broadcast, which would give a wrong number in silence."""
-
-    def checked(yhat: Any, y: Any) -> Any:
-        if np.shape(yhat) != np.shape(y):
-            labels = y.dtype.kind in "iu"
-            hint = ("Use Solver(nn.losses.cross_entropy), which takes labels and logits, or encode them with one_hot."
-                    if labels else "Pass targets of the shape of the prediction.")  # fmt: skip
-            came = f"a prediction of shape {np.shape(yhat)} with targets of shape {np.shape(y)}"
-            raise ValueError(f"{call}: {name} compares {came}. {hint}")
-        return loss(yhat, y)
-
-    return checked
-
-
 def clipped(solver: Solver, gradients: Gradients) -> Gradients:
     """Return gradients no larger than the solver allows."""
     if solver.clip_value is not None:
@@ -343,27 +361,3 @@ def clipped(solver: Solver, gradients: Gradients) -> Gradients:
     if solver.clip_norm is not None:
         gradients, _ = clip_by_norm(gradients, solver.clip_norm)
     return gradients
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Switch a module to use inside this block, and each part back to what it was."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-
-
-def by_chunks(forward: Callable[[Any], Any], x: Any) -> Any:
-    """Return the output for many rows, some at a time, as plain arrays."""
-    leaves, rebuild = flatten(x)
-    rows = len(leaves[0])
-    found = []
-    for start in range(0, rows, CHUNK):
-        output = forward(rebuild([leaf[start : start + CHUNK] for leaf in leaves]))
-        parts, again = flatten(output)
-        found.append([raw(part) for part in parts])
-    return again([np.concatenate(parts) for parts in zip(*found, strict=True)])

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import manual
-from ..nn.containers import Sequential
-from ..nn.layer import Layer
-from ..node import no_grad
+from ..nn.containers import in_a_row
+from ..nn.layer import Layer, unchanged
+from ..nn.module import Module
+from ..node import no_grad, scope
+from ..optim import LBFGS
 from ..tensor import Tensor, raw
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
 from .choice import as_architecture, by_layers, check_validation, no_equations, plain, settle
+from .compiling import backend_of, recent
 from .settings import Solver
-from .source import check_rows
+from .source import check_rows, nest
 from .step import ROADS, Array, Plan, data_loss, descend, draw_masks, manual_gradients, objective, predict
-from .task import ModuleTask, by_chunks, clipped, evaluating
+from .task import LayerTask, ModuleTask, clipped
+from .use import as_dtype, by_chunks, evaluating
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -165,7 +169,7 @@ def Predict(model: Any, x: Any) -> Any:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
         (2, 3)
     """
-    if not plain(model):
+    if not plain(model) or isinstance(x, np.memmap):
         return _predict(model, x)
     layers = check_model("Predict", model)
     return predict(layers, check_inputs("Predict", layers, x, "x"))[1]
@@ -196,7 +200,7 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
     if not (plain(model) and by_layers(check_solver("graph_loss", solver))):
         if masks is not None:
             raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = nest("graph_loss", x, "x"), nest("graph_loss", y, "y")
         check_rows("graph_loss", x, y, ("x", "y"))
         return ModuleTask("graph_loss", as_architecture("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
@@ -213,6 +217,7 @@ def TrainNN(
     *,
     solver: Solver,
     gradients: str = "graph",
+    compile: bool | str = False,
     rng: Rng = None,
 ) -> Trained:
     r"""Update the network once on one batch. It and `fit` are what changes the ``W`` and ``b`` of a layer.
@@ -228,6 +233,7 @@ def TrainNN(
         x_val, y_val: validation data, or neither.
         solver: loss, optimizer, learning rate, regularization.
         gradients: ``'graph'``, or ``'manual'`` for the equations written by hand; they agree.
+        compile: run the step as one compiled function, see `tinygrad_nn.compile`; it is kept for the next calls.
         rng: a Generator or a seed for the dropout masks; ``None`` draws others each time.
 
     Returns:
@@ -244,12 +250,19 @@ def TrainNN(
         True
     """
     if not (plain(model) and by_layers(check_solver("TrainNN", solver))):
-        return _train(model, data_in, data_out, x_val, y_val, solver, gradients, rng)
+        return _train(model, data_in, data_out, x_val, y_val, solver, gradients, compile, rng)
     layers = check_model("TrainNN", model)
     road = ROADS[check_road("TrainNN", gradients)]
     x, y = _checked("TrainNN", layers, data_in, data_out, solver)
     val = check_validation("TrainNN", layers, x_val, y_val, solver)
     plan = Plan(layers, solver, y)
+    backend = backend_of("TrainNN", compile, gradients, solver)
+    if backend is not None:
+        step = recent(LayerTask(plan, "graph"), solver, backend)
+        with np.errstate(all="ignore"):
+            loss = step(x, y, generator(rng))
+            dW, db = list(step.gradients[::2]), list(step.gradients[1::2])
+            return Trained(loss, None if val is None else data_loss(plan, *val)[0], dW, db)
     masks = draw_masks(plan, len(x), generator(rng)) if solver.regularization.dropout else None
     with np.errstate(all="ignore"):  # a loss that is not finite is reported by the road
         loss, dW, db = road(plan, x, y, masks)
@@ -278,13 +291,14 @@ def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataC
     whole = as_architecture("FeedForward", model)
     if rng is not None:
         whole.seed(rng)
-    x = a = np.asarray(data_in)
+    x = a = as_dtype(nest("FeedForward", data_in, "data_in"), _dtype(whole))
     z_all: list[Any] = []
     a_all: list[Any] = []
     with no_grad():
-        for part in whole if isinstance(whole, Sequential) else [whole]:
-            z = raw(part.weighted(a)) if isinstance(part, Layer) else None
-            a = raw(part.act(z) if isinstance(part, Layer) else part(a))
+        for k, part in enumerate(whole if in_a_row(whole) else [whole], 1):
+            with scope(f"part {k}"):
+                z = raw(part.weighted(a)) if unchanged(part) else None
+                a = raw(part.act(z) if unchanged(part) else part(a))
             z_all.append(z)
             a_all.append(a)
     return DataCache(x, z_all, a_all, [None] * len(a_all))
@@ -292,24 +306,36 @@ def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataC
 
 def _predict(model: Any, x: Any) -> Any:
     whole = as_architecture("Predict", model)
-    dtype = next((p.dtype for p in whole.parameters()), np.dtype(float))
-    array = np.asarray(x)
+    dtype, x = _dtype(whole), nest("Predict", x, "x")
+    check_rows("Predict", x, None, ("x", "x"))
     with no_grad(), evaluating(whole):
-        return by_chunks(whole, array.astype(dtype, copy=False) if array.dtype.kind == "f" else array)
+        return by_chunks(whole, x, lambda rows: as_dtype(rows, dtype))
+
+
+def _dtype(model: Module) -> Any:
+    return next((p.dtype for p in model.parameters()), np.dtype(float))
 
 
 def _train(
-    model: Any, data_in: Any, data_out: Any, x_val: Any, y_val: Any, solver: Solver, gradients: str, rng: Rng
-) -> Trained:
+    model: Any, data_in: Any, data_out: Any, x_val: Any, y_val: Any, solver: Solver, gradients: str, compile: Any,
+    rng: Rng,
+) -> Trained:  # fmt: skip
     """Update an architecture with modules in it once."""
-    task, data, val = settle("TrainNN", model, data_in, data_out, x_val, y_val, solver, len(data_in), None, gradients)
-    random = generator(rng)
-    x, y, _ = next(iter(data.still(len(data_in))))
+    if isinstance(solver.rule, LBFGS):
+        raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
+    x, y = nest("TrainNN", data_in, "data_in"), nest("TrainNN", data_out, "data_out")
+    rows = check_rows("TrainNN", x, y, ("data_in", "data_out"))
+    task, _, val = settle("TrainNN", model, x, y, x_val, y_val, solver, rows, None, gradients)
+    random, backend = generator(rng), backend_of("TrainNN", compile, gradients, solver)
     with np.errstate(all="ignore"):
         with task.training(random):
-            loss, found = task.gradients(x, y, random)
-            task.update(clipped(solver, found))
-        val_loss = None if val is None else task.evaluate(*next(iter(val.still(len(x_val))))[:2])[0]
+            if backend is None:
+                loss, found = task.gradients(x, y, random)
+                task.update(clipped(solver, found))
+            else:
+                step = recent(task, solver, backend)
+                loss, found = step(x, y, random), list(step.gradients)
+        val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
     named = {name: g for name, g in zip(task.names, found, strict=True) if g is not None}
     dW, db = ({name: g for name, g in named.items() if (g.ndim > 1) is wide} for wide in (True, False))
     return Trained(loss, val_loss, dW, db)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
-from ..graph import GraphView
 from .arrange import Arrangement, arrange
 from .explore import wide
+from .naming import viewed
 from .picture import shorten
 from .place import AHEAD, Point, fit, ways
 from .story import Moment, Story, below, brief, gradient_letters, tell, title
@@ -37,7 +36,7 @@ def animate(
     width: int = 1200,
     theme: str = "light",
     gradient: Any = None,
-    names: Mapping[str, Any] | None = None,
+    names: Any = None,
 ) -> Path:
     """Write an animated GIF of a computation: every operation forward, then every gradient on its way back.
 
@@ -48,7 +47,7 @@ def animate(
         width: in pixels, at least 300; a graph too wide to be read so moves past.
         theme: ``"light"`` or ``"dark"``.
         gradient: to walk back with, as for `explore`.
-        names: names for Tensors and arrays that have none of their own, such as ``locals()``.
+        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
 
     Returns:
         The path.
@@ -72,7 +71,7 @@ def animate(
         raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
     if width < 300 or seconds < 0.02:
         raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
-    view = result if isinstance(result, GraphView) else GraphView(result, names=names)
+    view, _ = viewed(result, names)
     story = tell(view, gradient)
     if len(story.moments) > MOST_FRAMES:
         raise ValueError(

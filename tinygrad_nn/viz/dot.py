@@ -210,7 +210,8 @@ def _arrow(number: int, arrow: Arrow, length: int, direction: str) -> str:
 
 
 def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -> str:
-    """Return escaped text in a size and colour."""
+    """Return escaped text in a size and colour; no text is a space, since Graphviz takes no empty element."""
+    text = text or "&#160;"
     text = f"<B>{text}</B>" if bold else text
     paint = f' COLOR="{colour}"' if colour else ""
     return f'<FONT POINT-SIZE="{size}"{paint}>{text}</FONT>'

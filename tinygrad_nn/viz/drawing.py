@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..files import write_whole
 from ..graph import GraphView
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
-from .naming import inputs_of, parameters, rename
+from .naming import viewed
 from .paper import to_fragment, to_page
 from .picture import Picture, Style, compose, visible
 from .render import render, tidy_svg
@@ -166,12 +165,7 @@ def draw(
     style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
     if path is not None:
         _suffix(path)
-    plain = isinstance(names, Mapping)
-    view = result if isinstance(result, GraphView) else GraphView(result, names=names if plain else None)
-    inputs: frozenset[int] = frozenset()
-    if names is not None and not plain:
-        known = parameters(names)
-        view, inputs = rename(view, known), inputs_of(view, known)
+    view, inputs = viewed(result, names)
     drawing = Drawing(view, compose(view, style, measures, inputs))
     if path is not None:
         drawing.save(path)

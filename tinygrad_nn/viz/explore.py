@@ -8,7 +8,6 @@ import json
 import linecache
 import os
 import unicodedata
-from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..graph import GraphNode, GraphView, short_number, summarize
 from ..steps import symbols
 from .arrange import SWEEPS, arrange
 from .mathml import Equations
+from .naming import viewed
 from .picture import shorten, visible
 from .place import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .story import Array, Story, below, brief, called, count, gradient_letters, shape_text, tell, title
@@ -36,7 +36,7 @@ def explore(
     *,
     title: str | None = None,
     gradient: Any = None,
-    names: Mapping[str, Any] | None = None,
+    names: Any = None,
 ) -> Path:
     """Write a page that steps through a computation, forward and back, with the numbers of every step.
 
@@ -48,7 +48,7 @@ def explore(
         path: of the page, ``page.html``.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
-        names: names for Tensors and arrays that have none of their own, such as ``locals()``.
+        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
 
     Returns:
         The path.
@@ -69,7 +69,7 @@ def explore(
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
-    view = result if isinstance(result, GraphView) else GraphView(result, names=names)
+    view, _ = viewed(result, names)
     return write_whole(path, page(tell(view, gradient), title).encode())
 
 

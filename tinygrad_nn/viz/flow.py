@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .learned import plain
+from ..graph import GraphView
+from ..steps import walk_back
+from ..tensor import Tensor
+from .models import at_rest, plain, weights
 from .plots import _axes, _plain, tidy
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ class GradientFlow:
     The root mean square, of n entries, so that wide and narrow layers can be compared.
 
     Args:
-        gradients: a function of the model that returns its gradients: a list with an array for each layer, or an
-            object whose ``dW`` is one, such as what `BackProp` returns. Without it, call `add` in a loop of your own.
+        gradients: a function of the model that returns its loss, a Tensor, whose gradients in the weights are kept; or
+            the gradients, a list or dict with an array for each layer, or an object whose ``dW`` is one, such as what
+            `BackProp` returns. Modules are in use meanwhile. Without it, call `add` in a loop of your own.
 
     Attributes:
         norms: the name of each layer -> one number an epoch.
@@ -47,7 +51,9 @@ class GradientFlow:
         """Keep the norms at the end of an epoch."""
         if self.gradients is None:
             raise TypeError("GradientFlow as a callback needs a function of the model: GradientFlow(lambda m: ...).")
-        self.add(self.gradients(epoch.model))
+        with at_rest(epoch.model):
+            found = self.gradients(epoch.model)
+        self.add(_gradients(found, epoch.model) if isinstance(found, Tensor) else found)
 
     def add(self, gradients: Any) -> None:
         """Keep the norms of an array for each layer, in a list, or in a dict by the names of the layers."""
@@ -59,6 +65,14 @@ class GradientFlow:
             with np.errstate(all="ignore"):
                 norm = math.sqrt(float(np.mean(array * array))) if array.size else 0.0
             self.norms.setdefault(str(name), []).append(norm)
+
+
+def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
+    """Return the gradient of a loss in each weight of a model; nothing is added to any ``.grad``."""
+    view = GraphView(loss)
+    gradients = walk_back(view).gradients
+    found = {part.node: gradients.get(part.number) for part in view if part.kind == "leaf"}
+    return {name: found.get(w.node, 0.0) for name, w in weights(model).items() if getattr(w, "node", None)}
 
 
 def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:

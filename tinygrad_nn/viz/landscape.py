@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .learned import plain
+from .models import at_rest, plain, weights
 from .plots import _axes
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list
     directions = []
     for w in weights:
         d = rng.standard_normal(w.shape)
-        directions.append(d * np.linalg.norm(w, axis=1, keepdims=True) / np.linalg.norm(d, axis=1, keepdims=True))
+        length, whole = (np.sqrt((x * x).reshape(x.shape[0], -1).sum(axis=1)) for x in (np.asarray(d), w))
+        directions.append(d * (whole / length).reshape(-1, *(1,) * (w.ndim - 1)))
     return directions
 
 
 def plot_landscape(
     loss: Callable[[Any], Any],
-    model: Sequence[Any],
+    model: Any,
     ax: Axes | None = None,
     *,
     directions: tuple[Sequence[Any], Sequence[Any]] | None = None,
@@ -45,11 +46,12 @@ def plot_landscape(
 
     .. math:: L(W + \alpha d_1 + \beta d_2)
 
-    The model is copied; it is not changed. Biases stay as they are.
+    The model is copied, and its modules are in use; it is not changed. Biases stay as they are.
 
     Args:
         loss: a function of the model, a number or a Tensor: ``lambda m: graph_loss(m, x, y, solver=solver)``.
-        model: a list of layers with ``W`` (n_out, n_in).
+        model: a list of layers with ``W`` (n_out, n_in); or a module, or a dict of arrays, whose weights are its arrays
+            of two axes or more.
         ax: Matplotlib axes to draw on.
         directions: two lists of arrays like the weights; by default random, normalised row by row.
         span: alpha and beta run from -span to span; at 1 a random direction is as long as the weights.
@@ -60,14 +62,13 @@ def plot_landscape(
         The axes.
 
     Raises:
-        ValueError: directions of other shapes, or too few points.
+        ValueError: directions of other shapes, too few points, a model without weights, or a loss that is finite nowhere.
 
     Source: Li, Xu, Taylor, Studer, Goldstein, Visualizing the loss landscape of neural nets (2018).
 
     Example:
-        >>> class One:
-        ...     W = np.array([[1.0, 2.0]])
-        >>> ax = plot_landscape(lambda model: float((model[0].W ** 2).sum()), [One()], points=5)
+        >>> W = np.array([[1.0, 2.0]])
+        >>> ax = plot_landscape(lambda model: (model["W"] ** 2).sum(), {"W": W}, points=5)
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('along the first direction', 'along the second direction')
     """
@@ -75,25 +76,30 @@ def plot_landscape(
 
     if points < 3 or not span > 0:
         raise ValueError(f"points={points!r} and span={span!r}; at least 3 points, over a span above 0.")
-    mine = copy.deepcopy(list(model))
-    weights = [np.array(plain(layer.W)) for layer in mine]
+    mine = copy.deepcopy(model)
+    moving = [plain(w) for w in weights(mine).values()]  # the arrays themselves
+    if not moving:
+        raise ValueError(f"plot_landscape: this {type(model).__name__} has no weights, arrays with two axes or more.")
+    middle = [w.copy() for w in moving]
     random = np.random.default_rng(rng)
-    pair = directions or (random_direction(weights, random), random_direction(weights, random))
+    pair = directions or (random_direction(middle, random), random_direction(middle, random))
     first, second = ([plain(d) for d in direction] for direction in pair)
     for direction in (first, second):
-        if [d.shape for d in direction] != [w.shape for w in weights]:
+        if [d.shape for d in direction] != [w.shape for w in middle]:
             raise ValueError(
-                f"a direction has arrays of the shapes of the weights, {[w.shape for w in weights]}; this one has "
+                f"a direction has arrays of the shapes of the weights, {[w.shape for w in middle]}; this one has "
                 f"{[d.shape for d in direction]}."
             )
     steps = np.linspace(-span, span, points)
     heights = np.empty((points, points))
     for i, beta in enumerate(steps):
         for j, alpha in enumerate(steps):
-            for layer, w, d, e in zip(mine, weights, first, second, strict=True):
-                layer.W = (w + alpha * d + beta * e).astype(w.dtype)
-            with np.errstate(all="ignore"):
+            for place, w, d, e in zip(moving, middle, first, second, strict=True):
+                place[...] = w + alpha * d + beta * e
+            with np.errstate(all="ignore"), at_rest(mine):
                 heights[i, j] = float(plain(loss(mine)))
+    if not np.isfinite(heights).any():
+        raise ValueError("plot_landscape: the loss is finite nowhere around these weights; it has to be a number.")
     ax = _axes(ax, (6.2, 4.8))
     shown = np.ma.masked_invalid(heights)
     low, high = float(shown.min()), float(shown.max())

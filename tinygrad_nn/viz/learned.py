@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..tensor import Tensor
+from .models import at_rest, plain, weights
 from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
 
 if TYPE_CHECKING:
@@ -20,22 +21,12 @@ MARKERS = "osD^vPX*"
 WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # the signs as in draw_network
 
 
-def plain(value: Any) -> Array:
-    """Return an array, or the data of a Tensor."""
-    return value if isinstance(value, np.ndarray) else np.asarray(getattr(value, "data", value))
-
-
-def predictor(model: Any) -> Callable[[Array], Array]:
-    """Return a function of rows from a callable or a list of layers."""
-    if callable(model):
-        return lambda x: plain(model(x))
-
-    def run(x: Array) -> Array:
-        for layer in model:
+def predict(model: Any, x: Array) -> Array:
+    """Return what a callable or a list of layers makes of rows, in use."""
+    with at_rest(model):
+        for layer in model if isinstance(model, (list, tuple)) else [model]:
             x = plain(layer(x))
-        return x
-
-    return run
+    return x
 
 
 def plot_decision_boundary(
@@ -51,8 +42,8 @@ def plot_decision_boundary(
     """Plot which class a network gives to each point of the plane of two columns, paler where it is less sure.
 
     Args:
-        model: a list of layers, or a function of rows ``(n, n_in)`` that gives scores ``(n, classes)`` or, of two
-            classes, the probability of the second, ``(n,)`` or ``(n, 1)``.
+        model: a module, a list of layers, or a function of rows ``(n, n_in)`` that gives scores ``(n, classes)`` or,
+            of two classes, the probability of the second, ``(n,)`` or ``(n, 1)``; modules are asked in use.
         x: the data ``(rows, n_in)``; columns that are not shown stay at their median.
         y: its classes: numbers ``(rows,)``, or one-hot ``(rows, classes)``.
         ax: Matplotlib axes to draw on.
@@ -82,7 +73,7 @@ def plot_decision_boundary(
     across, up = (np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True))
     rows = np.tile(np.median(data, axis=0), (resolution * resolution, 1)).astype(data.dtype)
     rows[:, i], rows[:, j] = (grid.ravel() for grid in np.meshgrid(across, up))
-    scores = np.nan_to_num(np.asarray(predictor(model)(rows), dtype=float).reshape(len(rows), -1))
+    scores = np.nan_to_num(np.asarray(predict(model, rows), dtype=float).reshape(len(rows), -1))
     if scores.shape[1] == 1:
         scores = np.hstack([1 - scores, scores])
     winner = scores.argmax(axis=1)
@@ -117,7 +108,8 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
     """Plot the weights: of one layer as a map, of several as the distribution in each layer.
 
     Args:
-        model: a layer with ``W``, a matrix (n_out, n_in), or a list of layers.
+        model: a matrix (n_out, n_in), or a layer, a module, a list or a dict of them, whose arrays of two axes or more
+            are shown; in a map, the axes after the first are joined.
         ax: Matplotlib axes to draw on.
 
     Returns:
@@ -131,37 +123,52 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('from neuron', 'to neuron')
     """
+    found = {name: plain(w) for name, w in weights(model).items()}
+    if not found:
+        raise ValueError(
+            "plot_weights takes a layer, a module, a matrix (n_out, n_in), or a list of them, and none is empty: it "
+            "shows arrays of two axes or more."
+        )
+    if len(found) == 1:
+        return _map(next(iter(found.values())), ax)
+    return _distributions(found, ax)
+
+
+def _map(array: Array, ax: Axes | None) -> Axes:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
-    several = isinstance(model, (list, tuple)) and all(hasattr(layer, "W") for layer in model)
-    weights = [plain(layer.W) for layer in model] if several else [plain(getattr(model, "W", model))]
-    if not weights or any(w.ndim != 2 or not w.size for w in weights):
-        raise ValueError("plot_weights takes a layer, a matrix (n_out, n_in), or a list of layers; none is empty.")
-    if len(weights) == 1:
-        (w,) = weights
-        ax = _axes(ax, (6.0, 4.4))
-        largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
-        ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
-        signed = LinearSegmentedColormap.from_list("signed", WEIGHTS)
-        image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
-        ax.set(xlabel="from neuron", ylabel="to neuron")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        ax.spines[:].set_visible(False)
-        bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="weight")
-        bar.outline.set_visible(False)
-        return ax
+    w = np.clip(array.reshape(len(array), -1), -1e300, 1e300)  # Matplotlib subtracts the least from the largest
+    ax = _axes(ax, (6.0, 4.4))
+    largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
+    ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
+    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS)
+    image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
+    rows = "neuron" if array.ndim == 2 else "channel"
+    ax.set(xlabel="from neuron" if array.ndim == 2 else "from channel and place", ylabel=f"to {rows}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="weight")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
+    from matplotlib.ticker import MaxNLocator
+
     ax = _axes(ax, (6.4, 4.0))
-    flat = [w[np.isfinite(w)].ravel() for w in weights]
+    flat = [w[np.isfinite(w)].ravel() for w in found.values()]
     parts: Any = ax.violinplot(flat, showmedians=True, showextrema=True, widths=0.8)
     for body in parts["bodies"]:
         body.set(facecolor=BLUE, alpha=0.3, edgecolor=BLUE)
     for key in ("cmedians", "cmins", "cmaxes", "cbars"):
         parts[key].set(color=BLUE, linewidth=2.0 if key == "cmedians" else 1.0)
-    if len(weights) <= 6:
-        labels = [f"layer {k}\n{w.shape[0]:,} × {w.shape[1]:,}" for k, w in enumerate(weights, start=1)]
-        ax.set_xticks(range(1, len(weights) + 1), labels)
+    labels = [f"{_plain(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
+    if len(found) <= 6 and all(len(name) <= 12 for name in found):
+        ax.set_xticks(range(1, len(found) + 1), labels)
+    elif "layer 1" not in found and len(found) <= 40:  # paths, which tell more than numbers
+        ax.set_xticks(range(1, len(found) + 1), map(_plain, found), rotation=90, fontsize=8)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("layer")
@@ -221,7 +228,7 @@ def plot_activation(
         else:
             slope = np.zeros_like(z)  # a constant
     ax = _axes(ax, (5.6, 3.8))
-    label = name or getattr(f, "__name__", None) or getattr(f, "name", None) or "f"
+    label = name or getattr(f, "__name__", None) or getattr(f, "name", None) or type(f).__name__
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.plot(z, a, color=BLUE, linewidth=2.2, label=_plain(label))

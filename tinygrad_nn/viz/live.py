@@ -16,7 +16,7 @@ import numpy as np
 from ..files import write_whole
 from ..graph import short_number
 from .flow import GradientFlow
-from .learned import plain
+from .models import at_rest, plain
 from .paper import POLICY, html_table, paper
 from .picture import visible
 
@@ -87,7 +87,7 @@ class LiveReport:
     Args:
         path: of the page, ending in .html; it is replaced as a whole, so that no browser ever reads half of it.
         flow: a `GradientFlow` whose norms are shown; it is called by the report, and need not be a callback itself.
-        confusion: a function of the model that returns counts, (classes, classes).
+        confusion: a function of the model that returns counts, (classes, classes); modules are in use meanwhile.
         names: of the classes.
         title: of the page.
         refresh: seconds between two looks of the browser, at least 1.
@@ -137,7 +137,8 @@ class LiveReport:
         if self.flow is not None:
             self.flow(epoch)
         if self.confusion is not None:
-            self._matrix = plain(self.confusion(epoch.model))
+            with at_rest(epoch.model):
+                self._matrix = plain(self.confusion(epoch.model))
         self._done, self._all = epoch.number, epoch.epochs
         self._write(epoch.number >= epoch.epochs)
 

@@ -26,7 +26,12 @@ def parameters(model: Any) -> dict[str, Tensor]:
         >>> list(parameters([{"W": Tensor([1.0]), "b": Tensor([2.0])}, Tensor([3.0])]))
         ['[0].W', '[0].b', '[1]']
     """
-    found: dict[str, Tensor] = {}
+    return {path: value for path, value in arrays(model).items() if isinstance(value, Tensor)}
+
+
+def arrays(model: Any) -> dict[str, Any]:
+    """Return the Tensors and arrays of a model by the path that leads to each."""
+    found: dict[str, Any] = {}
     seen: set[int] = set()
     stack: list[tuple[str, Any]] = [("", model)]
     while stack:
@@ -34,13 +39,17 @@ def parameters(model: Any) -> dict[str, Tensor]:
         if isinstance(value, _ENDS) or value is None or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, Tensor):
+        if isinstance(value, (Tensor, np.ndarray)):
             found[path] = value
-        elif not isinstance(value, np.ndarray):
-            parts = [(path + step if step[0] == "[" else f"{path}.{step}".strip("."), part)
-                     for step, part in _parts(value)]  # fmt: skip
-            stack += reversed(parts)
+        else:
+            stack += reversed(list(_prefixed(path, dict(_parts(value)))))
     return found
+
+
+def _prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parts by the path from one level further out."""
+    for step, part in parts.items():
+        yield path + step if step[:1] == "[" else f"{path}.{step}".strip("."), part
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
@@ -57,6 +66,26 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         for name, part in getattr(value, "__dict__", {}).items():
             public = name.lstrip("_")
             yield (public if isinstance(getattr(type(value), public, None), property) else name), part
+
+
+def viewed(result: Any, names: Any = None) -> tuple[GraphView, frozenset[int]]:
+    """Return the graph of a result with names, and which of its leaves are inputs of the model that gave the names.
+
+    Args:
+        result: Tensors, or a `GraphView` already.
+        names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
+    """
+    given: dict[str, Any] = {}
+    if isinstance(names, Mapping):
+        for name, value in names.items():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            models = any(hasattr(part, "named_parameters") for part in parts)
+            given |= dict(_prefixed(name, parameters(value) if models else {})) or {name: value}
+    view = result if isinstance(result, GraphView) else GraphView(result, names=given)
+    if names is None or isinstance(names, Mapping):
+        return view, frozenset()
+    known = parameters(names)
+    return rename(view, known), inputs_of(view, known)
 
 
 def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:

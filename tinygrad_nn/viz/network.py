@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..files import write_whole
 from ..graph import short_number
 from .marks import SIDE, Dot, Link, to_raster, to_svg
+from .models import at_rest, in_a_row, plain, weights
 from .paper import paper
 from .picture import shorten
 from .theme import THEMES
@@ -88,8 +89,9 @@ def draw_network(
     .. math:: z = a W^T + b, \qquad a = f(z), \qquad \delta = \partial L / \partial z
 
     Args:
-        model: a layer or a list of layers with ``W`` (n_out, n_in), ``b`` (n_out,) and ``activation``; each can be
-            called with an array if x is given.
+        model: a layer, or a list or `Sequential` of layers, with ``W`` (n_out, n_in) and ``b`` (n_out,), or ``weight``
+            and ``bias``; what has no weights, such as ``np.tanh`` or a dropout in use, belongs to the layer before it.
+            All can be called with an array if x is given.
         x: one sample, ``(n_in,)`` or ``(1, n_in)``; its z and a are written into the neurons.
         path: also save it there: .svg, .png, .pdf or .html.
         deltas: for each layer its delta for that sample, ``(n_out,)``, written below the neurons. For one sample that
@@ -119,9 +121,10 @@ def draw_network(
         raise ValueError(f"limit={limit!r}; of a layer at least 3 neurons are drawn.")
     if path is not None:
         _suffix(path)
-    layers = list(model) if isinstance(model, (list, tuple)) else [model]
-    W, b, kinds = _read(layers)
-    z, a = _forward(layers, W, b, x)
+    before, stages = stages_of(model)
+    W, b, kinds = _read(stages)
+    with at_rest(model), np.errstate(all="ignore"):  # numbers that are not finite are shown
+        z, a = _forward(before, stages, x)
     back = _check_deltas(deltas, W)
     widths = [W[0].shape[1], *(w.shape[0] for w in W)]
     names = [_names("inputs", inputs, widths[0]), _names("outputs", outputs, widths[-1])]
@@ -130,7 +133,7 @@ def draw_network(
     radius = _radius([*z, *a], tall)
     pitch = 2 * radius + (28 if back else 16 if tall <= 16 else 7)
     left = SIDE + radius + max((7.0 * len(name) for name in names[0]), default=0)
-    step = max(150.0, 2 * radius + 26 * math.sqrt(tall) + 70)
+    step = max(150.0, 2 * radius + 26 * math.sqrt(tall) + 70, *(7.0 * len(kind) + 50 for kind in kinds))
     height = HEAD + tall * pitch + FOOT + (34 if title else 0)
     columns, places = [], []
     for k, rows in enumerate(shown):
@@ -151,7 +154,7 @@ def draw_network(
     right = SIDE + radius + max((7.0 * len(name) for name in names[1]), default=0)
     width = max(left + step * len(W) + right, 500.0, 9.5 * len(shorten(title or "")) + 2 * SIDE)
     heads = tuple(
-        ("input" if k == 0 else f"layer {k}", f"{widths[k]:,}{'' if k == 0 else ' ' + kinds[k - 1]}")
+        ("input" if k == 0 else f"layer {k}", f"{widths[k]:,} {kinds[k - 1] if k else ''}".strip())
         for k in range(len(widths))
     )
     drawing = NetworkDrawing(tuple(columns), heads, links, radius, (width, height), largest, theme, title)
@@ -160,42 +163,83 @@ def draw_network(
     return drawing
 
 
-def _raw(value: Any) -> Array:
-    return np.asarray(getattr(value, "data", value) if not isinstance(value, np.ndarray) else value)
+class Stage(NamedTuple):
+    """A layer that is drawn, with the parts after it that have no weights."""
+
+    layer: Any
+    W: Array
+    b: Array | None
+    after: list[Any]
 
 
-def _read(layers: list[Any]) -> tuple[list[Array], list[Array], list[str]]:
-    """Return weights, biases and names of activations, checked."""
-    if not layers or not all(hasattr(layer, "W") and hasattr(layer, "b") for layer in layers):
+def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
+    """Return the parts before the first layer, and the layers."""
+    before: list[Any] = []
+    stages: list[Stage] = []
+    for part in in_a_row(model):
+        if hasattr(part, "W") and hasattr(part, "b"):
+            stages.append(Stage(part, plain(part.W), plain(part.b), []))
+        elif hasattr(part, "bias") and plain(getattr(part, "weight", 0)).ndim == 2:
+            stages.append(Stage(part, plain(part.weight), None if part.bias is None else plain(part.bias), []))
+        elif callable(part) and not weights(part):
+            (stages[-1].after if stages else before).append(part)
+        else:
+            raise TypeError(
+                "a network is drawn from a list of layers that have W and b, or weight and bias, and functions; "
+                f"this has a {type(part).__name__}. Pass the layers that run one after the other: "
+                "[model.hidden, np.tanh, model.out]."
+            )
+    if not stages:
         raise TypeError("a network is drawn from a list of layers that have W and b, such as [Layer(4, 6, 'relu')].")
-    W, b = [_raw(layer.W) for layer in layers], [_raw(layer.b) for layer in layers]
+    return before, stages
+
+
+def _read(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[str]]:
+    """Return weights, biases and names of activations, checked."""
+    W, b = [stage.W for stage in stages], [stage.b for stage in stages]
     for k, (w, bias) in enumerate(zip(W, b, strict=True), start=1):
-        if w.ndim != 2 or bias.shape != w.shape[:1]:
-            raise ValueError(f"layer {k}: W is (n_out, n_in) and b (n_out,); these are {w.shape} and {bias.shape}.")
+        if w.ndim != 2 or (bias is not None and bias.shape != w.shape[:1]):
+            shapes = " and ".join(str(array.shape) for array in (w, bias) if array is not None)
+            raise ValueError(f"layer {k}: W is (n_out, n_in) and b (n_out,); these are {shapes}.")
         if k > 1 and w.shape[1] != W[k - 2].shape[0]:
             raise ValueError(f"layer {k} takes {w.shape[1]} columns, but layer {k - 1} gives {W[k - 2].shape[0]}.")
-    kinds = [getattr(layer, "activation", "") for layer in layers]
-    return W, b, [shorten(kind if isinstance(kind, str) else getattr(kind, "__name__", "")) for kind in kinds]
+    kinds = [[getattr(stage.layer, "activation", ""), *stage.after] for stage in stages]
+    return W, b, [shorten(", ".join(filter(None, map(_name_of, kind)))) for kind in kinds]
 
 
-def _forward(layers: list[Any], W: list[Array], b: list[Array], x: Any) -> tuple[list[Array], list[Array]]:
+def _name_of(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    title = part.title() if callable(getattr(part, "title", None)) else type(part).__name__  # of a module
+    return str(getattr(part, "__name__", None) or getattr(part, "name", None) or title)
+
+
+def _forward(before: list[Any], stages: list[Stage], x: Any) -> tuple[list[Array], list[Array]]:
     """Return z of each layer, and a of the input and each layer; both empty without a sample."""
     if x is None:
         return [], []
-    sample = np.asarray(_raw(x), dtype=W[0].dtype)
-    if sample.shape not in ((W[0].shape[1],), (1, W[0].shape[1])):
-        raise ValueError(f"x is one sample of {W[0].shape[1]} numbers; this has shape {sample.shape}. Pass x[0].")
-    a, z = [sample.reshape(1, -1)], []  # (1, n)
-    for layer, w, bias in zip(layers, W, b, strict=True):
-        z.append(a[-1] @ w.T + bias)
-        a.append(_raw(layer(a[-1])))
+    width = stages[0].W.shape[1]
+    sample = np.asarray(plain(x), dtype=stages[0].W.dtype)
+    if sample.shape == (width,):
+        sample = sample[None]
+    for part in before:
+        sample = plain(part(sample))
+    if sample.shape != (1, width):
+        raise ValueError(f"x is one sample of {width} numbers; this has shape {np.shape(plain(x))}. Pass x[0].")
+    a, z = [sample], []  # (1, n)
+    for stage in stages:
+        z.append(a[-1] @ stage.W.T + (0.0 if stage.b is None else stage.b))
+        out = plain(stage.layer(a[-1]))
+        for part in stage.after:
+            out = plain(part(out))
+        a.append(out)
     return [part[0] for part in z], [part[0] for part in a]
 
 
 def _check_deltas(deltas: Sequence[Any] | None, W: list[Array]) -> list[Array]:
     if deltas is None:
         return []
-    back = [_raw(delta).reshape(-1) for delta in deltas]
+    back = [plain(delta).reshape(-1) for delta in deltas]
     if [delta.size for delta in back] != [w.shape[0] for w in W]:
         raise ValueError(
             f"deltas has one array for each layer, of {[w.shape[0] for w in W]} numbers for one sample; these have "
@@ -234,7 +278,7 @@ def _choose(width: int, limit: int) -> list[int | None]:
 
 
 def _dot(
-    k: int, index: int | None, x: float, y: float, width: int, b: list[Array], z: list[Array], a: list[Array],
+    k: int, index: int | None, x: float, y: float, width: int, b: list[Array | None], z: list[Array], a: list[Array],
     back: list[Array], names: list[list[str]], last: int,
 ) -> Dot:  # fmt: skip
     where = f"layer {k}" if k else "input"
@@ -243,8 +287,9 @@ def _dot(
     about = [f"neuron {index + 1} of {where}"]
     lines: list[str] = []
     below = ""
-    if k:
-        about.append(f"bias {short_number(float(b[k - 1][index]))}")
+    bias = b[k - 1] if k else None
+    if bias is not None:
+        about.append(f"bias {short_number(float(bias[index]))}")
     if a:
         if k:
             lines.append(f"z {_two(z[k - 1][index])}")

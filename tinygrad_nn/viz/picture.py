@@ -121,11 +121,8 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
     folds: dict[str, list[GraphNode]] = {}
     owner: list[str] = []
     for node, drawn in zip(view, first, strict=True):
-        home = homes[drawn]
-        parts = home.split(".") if home else []
-        folded = style.depth is not None and len(parts) > style.depth
-        owner.append(".".join(parts[: (style.depth or 0) + 1]) if folded else "")
-        if folded and drawn == node.number:
+        owner.append(_folded(homes[drawn], style.depth))
+        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # equal blocks within it are its own
             folds.setdefault(owner[-1], []).append(node)
     keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
     items: dict[str, Item] = {}
@@ -152,6 +149,12 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         shades, legend = colour(view, groups, style.color, measures, homes)
         items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
     return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
+
+
+def _folded(home: str, depth: int | None) -> str:
+    """Return the path of the scope that something is folded into, empty for none."""
+    parts = home.split(".") if home else []
+    return "" if depth is None or len(parts) <= depth else ".".join(parts[: depth + 1])
 
 
 def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:

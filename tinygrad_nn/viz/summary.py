@@ -8,9 +8,9 @@ from typing import Any
 
 from ..graph import GraphNode, GraphView
 from ..tensor import Tensor
+from .calls import Call, Watch
 from .colour import _bytes as in_bytes
-from .learned import plain
-from .naming import parameters
+from .models import at_rest, plain
 from .paper import html_table
 from .picture import visible
 
@@ -19,7 +19,7 @@ HEADS = ("layer", "input", "output", "parameters", "operations", "bytes")
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """One layer.
+    """One call of a layer.
 
     Attributes:
         name: of the layer.
@@ -85,19 +85,24 @@ class ModelSummary:
         return html_table(HEADS, self._cells(), frozenset({3, 4, 5}))
 
 
-def summary(model: Any, x: Any) -> ModelSummary:
+def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
     """Return a table of the layers of a model, as they are when it is called with x.
 
+    Modules are in use meanwhile, so that they stay as they are. A module whose parts have rows of their own counts only
+    what is left.
+
     Args:
-        model: a list of layers, each a function of the output of the one before; or one function, whose layers are
-            the outermost scopes that its operations are recorded under.
-        x: a batch, ``(batch, n_in)``.
+        model: a module; a list of layers, each a function of the output of the one before; or one function, whose
+            layers are the outermost scopes that its operations are recorded under.
+        x: a batch, ``(batch, n_in)``; more: what the model takes besides.
+        depth: how many levels of modules within modules have rows of their own.
 
     Returns:
         A `ModelSummary`.
 
     Raises:
         TypeError: the model cannot be called.
+        ValueError: depth is below 0.
 
     Example:
         >>> import numpy as np
@@ -110,43 +115,60 @@ def summary(model: Any, x: Any) -> ModelSummary:
         --------------------------------------------------------
         total                              12           2  192 B
     """
+    if depth < 0:
+        raise ValueError(f"depth={depth!r}; it is how many levels of modules have rows, 0 or more.")
+    parts = list(model) if isinstance(model, (list, tuple)) else [model]
+    for part in parts or [model]:
+        if not callable(part):
+            raise TypeError(
+                f"summary takes a module, a list of layers or a function; a {type(part).__name__} cannot be called."
+            )
+    entries = [Tensor(plain(value)) for value in (x, *more)]
+    with at_rest(model):
+        if parts[0] is model and not hasattr(model, "named_modules"):
+            return ModelSummary(tuple(_by_scope(model(*entries), entries)))
+        watch, values = Watch(), entries
+        for k, part in enumerate(parts, start=1):
+            number = "" if part is model else str(k)
+            values = [watch.run(part, values, number, depth - (part is not model))]
+    return ModelSummary(tuple(_by_call(watch.calls, values, entries)))
+
+
+def _by_call(calls: list[Call], results: list[Any], entries: list[Tensor]) -> Iterator[SummaryRow]:
+    """Yield a row for each call, but not for containers that have nothing of their own."""
+    view, outside = GraphView(results), {entry.node for entry in entries}
+    nodes: list[list[GraphNode]] = [[] for _ in calls]
+    owner = {}
+    for part in view:
+        if part.node is not None and part.operation:
+            inner = [k for k, call in enumerate(calls) if call.start < part.node.index < call.end]
+            owner[part.number] = max(inner)  # the call that began last
+            nodes[max(inner)].append(part)
+    for edge in view.edges:
+        source = view[edge.source]
+        if source.kind == "leaf" and source.node not in outside:
+            nodes[owner[edge.target]].append(source)
     seen: set[Any] = set()
-    if isinstance(model, (list, tuple)):
-        return ModelSummary(tuple(_layers(model, x, seen)))
-    if not callable(model):
-        raise TypeError(f"summary takes a list of layers or a function; this is a {type(model).__name__}.")
-    entry = _leaf(x)
-    result = model(entry)  # held while its graph is read
-    view = GraphView(result)
+    for k, (call, found) in enumerate(zip(calls, nodes, strict=True)):
+        holds = k + 1 < len(calls) and calls[k + 1].start < call.end
+        if found or call.owned or not holds:
+            yield _row(call.name, call.input, call.output, found, call.owned, seen)
+
+
+def _by_scope(result: Any, entries: list[Tensor]) -> Iterator[SummaryRow]:
+    """Yield a row for each outermost scope of a function's operations."""
+    view, outside = GraphView(result), {entry.node for entry in entries}
     groups: dict[str, list[GraphNode]] = {}
     user: dict[int, str] = {}
     for edge in view.edges:
         user.setdefault(edge.source, view[edge.target].scope or "")
     for part in view:
-        if part.node is not None and part.node is not entry.node:
+        if part.node is not None and part.node not in outside:
             scope = (user.get(part.number) if part.operation is None else part.scope) or ""
             groups.setdefault(scope.split(".")[0] or "outside all layers", []).append(part)
-    return ModelSummary(tuple(_row(name, None, parts[-1].shape, parts, [], seen) for name, parts in groups.items()))
-
-
-def _leaf(x: Any) -> Tensor:
-    return Tensor(plain(x) if isinstance(x, Tensor) else x)
-
-
-def _layers(model: Any, x: Any, seen: set[Any]) -> Iterator[SummaryRow]:
-    for k, layer in enumerate(model, start=1):
-        if not callable(layer):
-            raise TypeError(f"layer {k} is a {type(layer).__name__}, which cannot be called with an array.")
-        entry = _leaf(x)
-        out = layer(entry)
-        shown = repr(layer)
-        kind = type(layer).__name__
-        named = shown.startswith(kind) and "\n" not in shown  # a container would show all that it holds
-        name = f"{k} {shown if named else getattr(layer, '__name__', kind)}"
-        view = GraphView(out)
-        parts = [part for part in view if part.node is not None and part.node is not entry.node]
-        yield _row(name, entry.shape, out.shape, parts, list(parameters(layer).values()), seen)
-        x = out
+    seen: set[Any] = set()
+    for name, parts in groups.items():
+        yield _row(name, None, parts[-1].shape, parts, [], seen)
 
 
 def _row(

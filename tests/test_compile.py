@@ -1,0 +1,573 @@
+"""Compiled functions do what the functions do: every row of the table of cases, training steps, and what is refused.
+
+The NumPy replay is compared to the last bit, except where an array that does not lie in order is summed: there, and in
+machine code, sums may be in another order, and the slack is that of so many roundings.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from test_primitives import ROWS, arguments, generator, moving, with_constants
+
+import tinygrad_nn as tg
+from tinygrad_nn import compile, optim
+from tinygrad_nn.tree import flatten
+
+ROOT = Path(__file__).resolve().parents[1]
+EPS = np.finfo(np.float64).eps
+
+try:
+    import numba  # noqa: F401
+
+    BACKENDS = ["numpy", "numba"]
+except ImportError:
+    BACKENDS = ["numpy"]
+
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Compiled kernels go where the tests clean up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGRAD_NN_CACHE", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
+def arrays_of(result: Any) -> list[np.ndarray]:
+    return [np.asarray(x.data if isinstance(x, tg.Tensor) else x) for x in flatten(result)[0]]
+
+
+def agree(found: Any, wanted: Any, roundings: float = 0) -> None:
+    """Same containers, dtypes and shapes; same numbers, up to so many roundings of the largest entry."""
+    left, right = arrays_of(found), arrays_of(wanted)
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        if roundings and b.dtype.kind in "fc":
+            size = np.abs(b[np.isfinite(b)]).max(initial=0)
+            np.testing.assert_allclose(a, b, rtol=0, atol=roundings * np.finfo(b.dtype).eps * size)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def compiled(function: Callable[..., Any], *args: Any, backend: str = "numpy", **options: Any) -> Any:
+    """Compile and call twice; the function must not have been run as it is."""
+    f = compile(function, backend=backend, **options)
+    first = f(*args)
+    agree(f(*args), first)
+    f.plan(*args)  # raises if there is none
+    return first
+
+
+# -- Every primitive, forward and backward
+
+
+def forward_and_gradient(case: Any) -> Callable[..., Any]:
+    """A row of the table as a function of arrays: its result, and the gradient of a random combination of that."""
+    arrays = arguments(case)
+    f = with_constants(case, arrays)
+    moved = [arrays[i] for i in moving(case, arrays)]
+    rng = generator(case.name)
+    shapes = [np.asarray(tg.tensor.raw(x)) for x in flatten(f(*map(tg.Tensor, moved)))[0]]
+    cotangents = [rng.uniform(0.5, 1.5, a.shape).astype(a.dtype) if a.dtype.kind == "f" else None for a in shapes]
+
+    def total(*moved: Any) -> Any:
+        return sum((out * c).sum() for out, c in zip(flatten(f(*moved))[0], cotangents, strict=True) if c is not None)
+
+    def both(*moved: Any) -> Any:
+        if not moved or all(c is None for c in cotangents):
+            return f(*moved)
+        return f(*moved), tg.value_and_grad(total, argnums=tuple(range(len(moved))))(*moved)
+
+    return both
+
+
+def check_row(case: Any, backend: str, roundings: float) -> bool:
+    """Compare at two points, so that a value frozen at the first would show; return whether there is a plan."""
+    both = forward_and_gradient(case)
+    points = [arguments(case), arguments(case, attempt=1)]
+    points = [[arrays[i] for i in moving(case, arrays)] for arrays in points]
+    f = compile(both, backend=backend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wanted = [both(*point) for point in points]
+        except (AttributeError, TypeError):
+            return True  # this row takes Tensors, not arrays
+        found = [f(*point) for point in points]
+    for a, b in zip(found, wanted, strict=True):
+        agree(a, b, roundings)
+    return not any(isinstance(plan, str) for plan in f.plans.values())
+
+
+VALUES_DECIDE = {  # a value decides there what is computed, or how many entries there are
+    "at_max", "at_min", "average", "extract", "getitem", "interp", "linalg.cond", "linalg.lstsq", "linalg.svd",
+    "median", "nanmedian", "nanpercentile", "nanquantile", "pad", "percentile", "piecewise", "quantile",
+    "reshape", "take_along_axis", "where",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_every_primitive_compiles_to_the_same_numbers(case: Any) -> None:
+    assert check_row(case, "numpy", 64) or case.name in VALUES_DECIDE
+
+
+@pytest.mark.skipif("numba" not in BACKENDS, reason="needs numba: pip install 'tinygrad-nn[jit]'")
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ROWS[5::120], ids=str)
+def test_primitives_compile_to_machine_code(case: Any) -> None:
+    check_row(case, "numba", 4096)
+
+
+# -- Training steps
+
+
+class Net(NamedTuple):
+    """Parameters of a network of two layers: a named tuple is a container like any other."""
+
+    W: list[Any]
+    b: list[Any]
+
+
+def network(dtype: str = "float64") -> tuple[Net, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    W = [rng.normal(size=shape).astype(dtype) for shape in ((12, 5), (3, 12))]
+    b = [rng.normal(size=n).astype(dtype) for n in (12, 3)]
+    x = rng.normal(size=(8, 5)).astype(dtype)
+    y = np.eye(3, dtype=dtype)[rng.integers(0, 3, 8)]
+    return Net(W, b), x, y
+
+
+def loss_of(net: Net, x: Any, y: Any, activation: Any = tg.relu) -> Any:
+    hidden = activation(tg.affine(x, net.W[0], net.b[0]))
+    return tg.softmax_crossentropy(tg.affine(hidden, net.W[1], net.b[1]), y) + 1e-3 * (net.W[0] ** 2).sum()
+
+
+def step_with(rule: optim.Optimizer) -> Callable[..., Any]:
+    """A step over parameters, state, batch and learning rate."""
+
+    def step(net: Net, state: list[Any], x: Any, y: Any, rate: Any) -> Any:
+        value, g = tg.value_and_grad(loss_of)(net, x, y)
+        leaves, rebuild = flatten(net)
+        moved = [rule.update(d, s, rate, w) for d, s, w in zip(flatten(g)[0], state, leaves, strict=True)]
+        return rebuild([w - m[0] for w, m in zip(leaves, moved, strict=True)]), [m[1] for m in moved], value
+
+    return step
+
+
+RULES = {name: make for name, make in optim.OPTIMIZERS.items() if name not in ("muon", "lbfgs")}
+
+
+def train(step: Callable[..., Any], rule: optim.Optimizer, dtype: str, steps: int = 6) -> Any:
+    net, x, y = network(dtype)
+    state = [rule.init(w) for w in flatten(net)[0]]
+    for k in range(steps):
+        net, state, value = step(net, state, x, y, 0.01 / (k + 1))
+    return net, state, value
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", RULES)
+def test_training_steps_of_every_optimizer_give_the_same_bits(name: str, dtype: str) -> None:
+    rule = RULES[name]()
+    step = step_with(rule)
+    compiled_step = compile(step, backend="numpy", donate=(0, 1))
+    agree(train(compiled_step, rule, dtype), train(step, rule, dtype))
+    assert len(compiled_step.plans) == 1, "the learning rate and the number of the step are arguments like others"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("numba" not in BACKENDS, reason="needs numba: pip install 'tinygrad-nn[jit]'")
+@pytest.mark.parametrize("donate", [(), (0, 1)], ids=["kept", "donated"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_training_steps_in_machine_code_agree_up_to_rounding(name: str, dtype: str, donate: tuple[int, ...]) -> None:
+    rule = RULES[name]()
+    step = step_with(rule)
+    # Six steps, each sums of at most 60 products: some thousand roundings, of which most cancel.
+    agree(train(compile(step, backend="numba", donate=donate), rule, dtype), train(step, rule, dtype), 2000)
+
+
+@each_backend
+def test_backward_inside_a_step(backend: str) -> None:
+    def step(w: Any, x: Any) -> Any:
+        W = tg.Tensor(w)
+        loss = (np.tanh(x @ W) ** 2).mean()
+        loss.backward()
+        with tg.no_grad():
+            moved = W.data - 0.1 * W.grad
+        return moved, loss
+
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=(4, 3)), rng.normal(size=(7, 4))
+    agree(compiled(step, w, x, backend=backend), step(w, x), 0 if backend == "numpy" else 64)
+
+
+@each_backend
+def test_derivatives_of_higher_order(backend: str) -> None:
+    f = tg.hessian(lambda v: (np.sin(v) * v**3).sum())
+    v = np.linspace(0.1, 1.0, 5)
+    agree(compiled(f, v, backend=backend), f(v), 0 if backend == "numpy" else 64)
+    for power in (1, 2):  # through what the forward saved, alone and together with what has a graph
+        y = np.full((1, 5), 0.2)
+        entropy = tg.hessian(lambda v, power=power, y=y: tg.softmax_crossentropy(v.reshape(1, -1), y) ** power)
+        agree(compiled(entropy, v, backend=backend), entropy(v), 16 if backend == "numpy" else 64)
+    product = lambda v, d: tg.hvp(lambda v: (np.exp(v) * v[::-1]).sum(), (v,), d)
+    agree(compiled(product, v, v + 1, backend=backend), product(v, v + 1), 0 if backend == "numpy" else 64)
+
+
+def test_no_gradient_flows_through_what_is_detached() -> None:
+    def f(w: Any) -> Any:
+        loss = lambda w: (w * tg.stop_gradient(w * w)).sum() + (w.detach() * 2).sum()
+        return tg.grad(loss)(w)
+
+    w = np.array([1.0, 2.0])
+    agree(compiled(f, w), w * w)
+
+
+def test_checkpoint_and_custom_rules() -> None:
+    through = tg.custom_vjp(np.round, lambda g, out, x: g)
+    f = lambda w: tg.value_and_grad(lambda w: (tg.checkpoint(lambda x: np.sin(x) * x)(w) * through(w)).sum())(w)
+    w = np.array([0.4, 1.6, 2.2])
+    agree(compiled(f, w), f(w))
+
+
+def test_integer_labels_and_masks_of_each_call_are_used() -> None:
+    def f(W: Any, labels: Any, scores: Any) -> Any:
+        chosen = lambda W: (np.where(scores > 0, W[labels], 0) ** 2).sum() + np.argmax(scores) * W.mean()
+        return tg.value_and_grad(chosen)(W)
+
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(6, 4))
+    g = compile(f, backend="numpy")
+    for _ in range(4):
+        labels, scores = rng.integers(0, 6, 5), rng.normal(size=(5, 4))
+        agree(g(W, labels, scores), f(W, labels, scores))
+    assert len(g.plans) == 1
+
+
+# -- What is fresh in each call
+
+
+@each_backend
+def test_random_numbers_are_those_of_the_eager_run(backend: str) -> None:
+    def drop(w: Any, rng: np.random.Generator) -> Any:
+        rng.random(3)  # not used, but drawn
+        mask = rng.random(w.shape) < 0.5
+        noise = rng.normal(0.0, 2.0, size=w.shape)
+        return tg.value_and_grad(lambda w: (np.where(mask, w, 0) * noise).sum())(w), rng.integers(0, 9, 3)
+
+    w, ours, theirs = np.ones((30, 4)), np.random.default_rng(7), np.random.default_rng(7)
+    f = compile(drop, backend=backend)
+    seen = []
+    for _ in range(4):
+        found = f(w, ours)
+        agree(found, drop(w, theirs), 0 if backend == "numpy" else 64)
+        seen.append(found[0][1].tobytes())
+    assert len(set(seen)) == 4, "each call draws anew"
+
+
+def test_what_is_returned_belongs_to_the_caller() -> None:
+    f = compile(lambda x: (x * 2, (x * 3)[1:], x.T, x), backend="numpy")
+    kept = [f(np.full((100, 100), float(k))) for k in range(6)]
+    views = [f(np.full((100, 100), float(k)))[0][50] for k in range(6)]
+    for k, (double, part, turned, same) in enumerate(kept):
+        assert (double == 2 * k).all()
+        assert (part == 3 * k).all()
+        assert (turned == k).all()
+        assert (same == k).all()
+        assert (views[k] == 2 * k).all(), "a view of a result keeps it from being used again"
+    first = f(np.ones((100, 100)))
+    first[0][:] = 5.0
+    assert (f(np.ones((100, 100)))[0] == 2.0).all()
+
+
+def test_donated_arguments_are_written_over_and_others_never() -> None:
+    step = lambda w, g: w - 0.1 * g
+    w, g = np.ones(1000), np.ones(1000)
+    kept = compile(step, backend="numpy")
+    kept(w, g)
+    agree(kept(w, g), np.full(1000, 0.9))
+    assert (w == 1).all()
+    f = compile(step, backend="numpy", donate=(0,))
+    f(w.copy(), g)
+    out = f(w, g)
+    assert out is w
+    assert (w == 0.9).all()
+    assert (g == 1).all()
+
+
+def test_donating_one_array_twice_is_refused() -> None:
+    f = compile(lambda w, v: (w + 1, v + 1), backend="numpy", donate=("w", 0, 1))
+    w = np.ones(3)
+    with pytest.raises(ValueError, match="also in another place of the arguments"):
+        f(w, w)
+
+
+def test_a_donated_weight_is_read_before_it_is_written() -> None:
+    def step(w: Any, x: Any) -> Any:
+        new = w - 0.1  # made first, though w is needed afterwards
+        return new, x @ w, w.T @ x
+
+    def last(w: Any, x: Any) -> Any:
+        return x @ w, w.T @ x, w - 0.1 * (x @ w)
+
+    def other_rows(w: Any, x: Any) -> Any:
+        return x @ w, w[:5] @ x, w - 0.1 * (x @ w)
+
+    def all_rows(w: Any, x: Any) -> Any:
+        return (w + x) @ (w + x), w - 0.1
+
+    w, x = np.arange(256.0).reshape(16, 16), np.ones((16, 16))
+    for backend in BACKENDS:
+        for function in (step, last, other_rows, all_rows):
+            f = compile(function, backend=backend, donate=(0,))
+            f(w.copy(), x)
+            agree(f(w.copy(), x), function(w, x), 64)
+
+
+# -- Shapes, dtypes, layouts, kinds of arguments
+
+
+def test_new_shapes_and_dtypes_are_traced_and_old_ones_remembered() -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(x.shape)
+        return (x * x).sum(axis=0)
+
+    g = compile(f, backend="numpy")
+    for x in (np.ones((2, 3)), np.ones((4, 3)), np.ones((2, 3), "f4"), np.ones((2, 3)), np.ones((4, 3))):
+        agree(g(x), (x * x).sum(axis=0))
+    assert len(calls) == len(g.plans) == 3
+
+
+@each_backend
+def test_any_layout_and_byte_order_will_do(backend: str) -> None:
+    f = lambda x: np.exp(x) + x[::-1]
+    g = compile(f, backend=backend)
+    x = np.arange(12.0).reshape(3, 4) / 10
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for given in (x, np.asfortranarray(x), x[::-1], np.repeat(x, 2, 1)[:, ::2], x.astype(">f8"), frozen, x):
+        agree(g(given), f(np.array(given, "f8")), 0 if backend == "numpy" else 4)
+    assert len(g.plans) <= 2
+
+
+def test_flags_and_names_are_fixed_and_traced_anew() -> None:
+    def f(x: Any, training: bool, how: str = "a", options: Any = None) -> Any:
+        return x * 2 if training and how == "a" and options is None else x
+
+    g = compile(f, backend="numpy")
+    x = np.ones(3)
+    for args in ((x, True), (x, False), (x, True, "b"), (x, True, "a", {"k": [None]}), (x, True)):
+        agree(g(*args), f(*args))
+    agree(g(x, training=True, how="b"), x)
+
+
+def test_numbers_are_arguments_unless_they_decide() -> None:
+    def f(x: Any, n: int, rate: float) -> Any:
+        for _ in range(n):
+            x = x * rate
+        return x, n + 1
+
+    g = compile(f, backend="numpy")
+    x = np.ones(3, "f4")
+    for n, rate in ((2, 0.5), (2, 0.25), (3, 0.5)):
+        agree(g(x, n, rate), f(x, n, rate))
+    assert len(g.plans) == 2, "one for each n, whatever the rate"
+
+
+def test_too_many_traces_are_told_once() -> None:
+    f = compile(lambda x: x + 1, backend="numpy")
+    with pytest.warns(RuntimeWarning, match=r"traced 8 times.*\(8,\)") as told:
+        [f(np.ones(n)) for n in range(1, 12)]
+    assert len(told) == 1
+
+
+# -- What cannot be traced
+
+
+def test_a_branch_on_a_value_is_told_with_its_line_and_runs_all_the_same() -> None:
+    def f(x: Any) -> Any:
+        if x.sum() > 0:
+            return x
+        return -x
+
+    g = compile(f, backend="numpy")
+    line = f.__code__.co_firstlineno + 1
+    with pytest.warns(RuntimeWarning, match=rf"test_compile\.py:{line}: the truth of a value") as told:
+        found = [g(np.full(2, sign)) for sign in (1.0, -1.0, 1.0)]
+    agree(found, [np.ones(2)] * 3)
+    assert len(told) == 1
+    with pytest.raises(RuntimeError, match="there is no plan"):
+        g.plan(np.ones(2))
+
+
+OUTSIDE = np.random.default_rng(5)
+FROZEN = tg.Tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: x * float(x.sum()), r"float\(t\)"),
+        (lambda x: x * x.sum().item(), r"t\.item\(\)"),
+        (lambda x: x * np.asarray(x), "turned into a plain array"),
+        (lambda x: x[x > 0].sum(), "another number of entries"),
+        (lambda x: np.unique(x), "no fixed shape"),
+        (lambda x: x * OUTSIDE.random(2), "draws from a random generator"),
+        (lambda x: x * np.random.rand(2), "draws from np.random itself"),  # noqa: NPY002
+        (lambda x: FROZEN * x, "requires gradients and is not among the arguments"),
+        (lambda x: np.add(x, 1, out=x), "out="),
+        (lambda x: tg.Tensor(np.arange(2.0), False)[(x > 10).astype(int)], "constant is indexed"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_what_cannot_be_traced_is_told_and_runs_as_it_is(function: Callable[..., Any], why: str) -> None:
+    x = np.array([1.0, 2.0])
+    f = compile(function, backend="numpy")
+    with pytest.warns(RuntimeWarning, match=why):
+        found = f(x.copy())
+    if "draws" in why:
+        assert (f(x) != found).any(), "fresh numbers each time"
+    else:
+        agree(found, function(x.copy()))
+
+
+def test_an_error_of_the_function_is_its_own() -> None:
+    f = compile(lambda x: x @ np.ones((5, 2)), backend="numpy")
+    with pytest.raises(ValueError, match="matmul"):
+        f(np.ones((2, 3)))
+
+
+def test_a_tensor_kept_from_a_trace_says_so() -> None:
+    kept = []
+
+    def f(x: Any) -> Any:
+        kept.append(x * 2)
+        return x
+
+    compile(f, backend="numpy")(np.ones(2))
+    with pytest.raises(TypeError, match="belongs to a compiled call that is over"):
+        kept[0] + 1
+
+
+def test_inside_a_graph_or_another_trace_it_takes_part() -> None:
+    square = compile(lambda x: x * x, backend="numpy")
+    square(np.ones(3))
+    agree(tg.grad(lambda x: square(x).sum())(np.arange(3.0)), 2 * np.arange(3.0))
+    agree(compiled(lambda x: tg.grad(lambda x: square(x).sum())(x), np.arange(3.0)), 2 * np.arange(3.0))
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ValueError, match="known are auto, numpy, numba"):
+        compile(np.sin, backend="cuda")
+
+
+# -- Rewriting and memory
+
+
+def names(f: Callable[..., Any], *args: Any) -> list[str]:
+    return [op.name for op in compile(f, backend="numpy").plan(*args).program.ops]
+
+
+@pytest.mark.parametrize(
+    ("function", "left"),
+    [
+        (lambda x: x * 1 + 0, []),
+        (lambda x: x / 1 - 0.0, []),
+        (lambda x: np.negative(np.negative(x)), []),
+        (lambda x: x.T.T.reshape(3, 4).reshape(4, 3).T.T.reshape(3, 4), []),
+        (lambda x: (np.exp(x) + np.exp(x), x * 7)[0], ["exp", "add"]),
+        (lambda x: x + np.broadcast_to(x[:1], (3, 4)), ["getitem", "add"]),
+        (lambda x: x.sum(axis=1, keepdims=True).sum(axis=1, keepdims=True), ["sum"]),
+        (lambda x: x + np.ones(4) * 3, ["add"]),
+        (lambda x: x.T @ x, ["transpose", "matmul"]),
+    ],
+)
+def test_rewriting(function: Callable[..., Any], left: list[str]) -> None:
+    assert names(function, np.arange(12.0).reshape(3, 4)) == left
+
+
+def test_buffers_are_used_again() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(50):
+            x = np.sin(x) * x
+        return x.sum()
+
+    plan = compile(f, backend="numpy").plan(np.ones(1000))
+    assert sum(plan.writer.memory.slabs) <= 3 * 8000
+
+
+def test_calls_allocate_nothing_but_what_they_return() -> None:
+    import tracemalloc
+
+    step = step_with(optim.adam())
+    net, x, y = network()
+    state = [optim.adam().init(w) for w in flatten(net)[0]]
+    f = compile(step, backend="numpy", donate=(0, 1))
+    for _ in range(3):
+        net, state, _ = f(net, state, x, y, 0.1)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(50):
+        net, state, _ = f(net, state, x, y, 0.1)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 2000
+
+
+# -- Seeing it, and the cache
+
+
+@each_backend
+def test_a_plan_prints_at_80_columns_and_is_a_graph(backend: str) -> None:
+    step = step_with(optim.adam())
+    net, x, y = network()
+    state = [optim.adam().init(w) for w in flatten(net)[0]]
+    plan = compile(step, backend=backend, donate=(0, 1)).plan(net, state, x, y, 0.1)
+    text = str(plan)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "softmax" not in text, "what is inside a primitive is seen"
+    for word in ("plan for", "bytes", "argument 0", "dot(", "returns"):
+        assert word in text
+    view = plan.graph()
+    operations = {node.operation for node in view if node.operation}
+    assert {"dot", "maximum", "sqrt"} <= operations
+    if backend == "numba":
+        assert "kernel" in text
+        assert any(node.scope and node.scope.startswith("kernel") for node in view)
+
+
+SECOND = """
+    import time, numpy as np, tinygrad_nn as tg
+    start = time.perf_counter()
+    f = tg.compile(lambda w, x: w - 0.1 * tg.grad(lambda w: (np.tanh(x @ w) ** 2).sum())(w), backend="numba")
+    print(f(np.ones((3, 2)), np.ones((4, 3))).sum())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("numba" not in BACKENDS, reason="needs numba: pip install 'tinygrad-nn[jit]'")
+def test_kernels_are_kept_between_processes_and_work_without_a_folder(tmp_path: Path) -> None:
+    results = []
+    for folder in (str(tmp_path), str(tmp_path), "", str(tmp_path / "file" / "below")):
+        (tmp_path / "file").write_text("in the way")
+        env = {**os.environ, "TINYGRAD_NN_CACHE": folder, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(SECOND)]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        assert done.returncode == 0, done.stderr
+        results.append(done.stdout)
+    assert len(set(results)) == 1
+    assert len(list(tmp_path.glob("k*.py"))) == 1, "the second process finds what the first compiled"
+    assert list(tmp_path.rglob("*.nbc"))

@@ -1,0 +1,180 @@
+"""What is written into to save arrays is nobody else's: twins of optimizers, gradients that become weights, sums."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fit
+from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adam, adamw, amsgrad, momentum, nesterov, sgd
+from tinygrad_nn.optim.rule import alone
+from tinygrad_nn.solver.step import SMALL, Plan, descend, graph_step
+
+RNG = np.random.default_rng(0)
+TWINS = [
+    sgd(), sgd(weight_decay=0.1), sgd(0.9), sgd(0.9, weight_decay=0.1), sgd(0.9, nesterov=True), momentum(), nesterov(),
+    adam(), adam(weight_decay=0.1), adam(amsgrad=True), adamw(), adamw(amsgrad=True), adamw(weight_decay=0.0),
+    amsgrad(),
+]  # fmt: skip
+RULES = TWINS + [make() for name, make in OPTIMIZERS.items() if name not in {rule.name for rule in TWINS}]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two nests of arrays and numbers hold the same bits."""
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return np.asarray(a).dtype == np.asarray(b).dtype and np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def copied(state: Any) -> Any:
+    return tuple(np.array(part) if isinstance(part, np.ndarray) else part for part in state)
+
+
+def test_the_rules_that_are_used_most_have_twins() -> None:
+    assert all(hasattr(rule.update, "into") for rule in TWINS)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (3,), (40, 7), (0, 2)])
+@pytest.mark.parametrize("spare", ["none", "gradient", "other"])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_a_move_is_the_update_bit_for_bit(rule: Optimizer, spare: str, shape: tuple[int, ...], dtype: Any) -> None:
+    w = right = np.asarray(RNG.normal(size=shape), dtype)
+    state = expected = rule.init(w)
+    for _ in range(4):
+        g = np.asarray(RNG.normal(size=shape), dtype)
+        before = g.copy(), w.copy(), copied(state)
+        step, expected = rule.update(g, expected, 0.01, right)
+        right = np.asarray(right - step)
+        room = {"none": None, "gradient": g, "other": np.empty_like(w)}[spare]
+        new, after = rule.move(g, state, 0.01, w, room)
+        assert type(new) is np.ndarray
+        assert same(new, right)
+        assert same(after, expected)
+        assert same((w, copied(state)), before[1:])  # whoever holds them still sees what was there
+        assert spare == "gradient" or same(g, before[0])
+        w, state = new, after
+
+
+def test_a_move_in_another_dtype_is_the_update() -> None:
+    w, g = np.ones(3), np.full(3, 0.1, np.float32)
+    assert same(sgd().move(g, (), 0.5, w)[0], w - sgd().update(g, (), 0.5, w)[0])
+
+
+def test_an_update_that_was_replaced_has_no_twin_of_the_old_one() -> None:
+    rule = Optimizer("mine", (), lambda w: (), lambda g, state, eta, w: (2 * eta * g, state))
+    assert rule.move(np.ones(2), (), 0.5, np.ones(2))[0].tolist() == [0.0, 0.0]
+
+
+def test_an_array_that_others_hold_is_not_alone() -> None:
+    w = np.zeros((4, 5))
+    g = np.ones((4, 5))
+    assert alone(g, w)
+    held = [g]
+    assert not alone(g, w)
+    held.clear()
+    part = g[0]
+    assert not alone(g, w)
+    assert not alone(part, w[0])
+    del part
+    assert alone(g, w)
+    assert not alone(g, w.astype(np.float32))
+    assert not alone(g, np.zeros((5, 4)).T)
+    g.flags.writeable = False
+    assert not alone(g, w)
+
+
+# ---- training
+
+
+def wide(optimizer: str = "sgd") -> tuple[list[Layer], np.ndarray, np.ndarray, Solver]:
+    """Layers whose gradients are large enough for their memory to be used again."""
+    model = [Layer(60, 70, "tanh", rng=1), Layer(70, 60, "linear", rng=2)]
+    assert model[0].W.data.nbytes > SMALL
+    return model, RNG.normal(size=(8, 60)), RNG.normal(size=(8, 60)), Solver("mse", optimizer, 0.01)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop"])
+def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
+    found = []
+    for spend in (False, True):
+        model, _, _, solver = wide(name)
+        x, y = np.sin(np.arange(480.0)).reshape(8, 60), np.cos(np.arange(480.0)).reshape(8, 60)
+        plan = Plan(model, solver, y)
+        for _ in range(5):
+            _, dW, db = graph_step(plan, x, y)
+            descend(plan, dW, db, spend)
+        found.append(tuple(p.data for layer in model for p in (layer.W, layer.b)))
+    assert same(*found)
+
+
+def test_the_memory_of_a_gradient_becomes_that_of_the_weights() -> None:
+    model, x, y, solver = wide()
+    plan = Plan(model, solver, y)
+    _, dW, db = graph_step(plan, x, y)
+    place = dW[0].ctypes.data
+    descend(plan, dW, db, spend=True)
+    assert model[0].W.data.ctypes.data == place
+    assert dW == [None, None]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_what_was_taken_from_a_model_before_training_stays(name: str) -> None:
+    model, x, y, solver = wide(name)
+    fit(model, x, y, solver=solver, settings=Settings(2, 4), rng=0)
+    loss = ((model[1](model[0](x)) - y) ** 2).mean()  # a graph of before
+    taken = [p.data for layer in model for p in (layer.W, layer.b)]
+    states = [layer.optimizer_state for layer in model]
+    before = tuple(w.copy() for w in taken), tuple(copied(s) for _, *both in states for s in both)
+    loss.backward(retain_graph=True)
+    right, model[0].W.grad = model[0].W.grad, None
+    fit(model, x, y, solver=solver, settings=Settings(3, 4), rng=0)
+    assert not same(model[0].W.data, before[0][0])
+    assert same((tuple(taken), tuple(s for _, *both in states for s in both)), before)
+    loss.backward()
+    assert same(model[0].W.grad, right)
+
+
+def test_gradients_that_are_returned_stay() -> None:
+    model, x, y, solver = wide("adam")
+    first = TrainNN(model, x, y, solver=solver)
+    before = tuple(g.copy() for g in first.dW)
+    TrainNN(model, x, y, solver=solver)
+    assert same(tuple(first.dW), before)
+
+
+def test_an_array_that_a_persons_rule_keeps_is_not_written_into() -> None:
+    kept = np.full((60, 60), 0.5)
+    summed = custom_vjp(lambda w: np.asarray(0.5 * w.sum()), lambda g, out, w: kept)
+    params = {"w": np.ones((60, 60))}
+    fit(lambda p, x, y: summed(p["w"]) + 0 * x.sum(), np.ones((4, 1)), np.ones((4, 1)), params=params,
+        solver=Solver(optimizer="sgd", learning_rate=0.1), settings=Settings(3, 4), rng=0)  # fmt: skip
+    assert (kept == 0.5).all()
+    np.testing.assert_allclose(params["w"], 0.85)
+
+
+@pytest.mark.parametrize("uses", [1, 2, 3, 7])
+def test_sums_of_gradients_are_made_in_arrays_of_their_own(uses: int) -> None:
+    x = Tensor(RNG.normal(size=(3, 4)))
+    parts = [Tensor(RNG.normal(size=(3, 4))) for _ in range(uses)]
+    seed = RNG.normal(size=(3, 4))
+    before = seed.copy()
+    total: Any = x
+    for part in parts:
+        total = total + (x + part)  # the rules of add hand the same array to both arguments
+    total.backward(seed)
+    assert same(seed, before)
+    assert same(x.grad, sum([seed] * uses, seed))
+    assert all(same(part.grad, seed) for part in parts)
+
+
+def test_a_schedule_reaches_the_twin() -> None:
+    _, x, y, _ = wide()
+    rates: list[Callable[[Any, float], float]] = [lambda t, base: base, lambda t, base: base / (1 + t)]
+    ends = []
+    for schedule in rates:
+        model = wide()[0]
+        fit(model, x, y, solver=Solver("mse", "sgd", 0.01, schedule=schedule), settings=Settings(2, 4), rng=0)
+        ends.append(model[0].W.data)
+    assert not same(*ends)
