@@ -307,7 +307,7 @@ def test_donated_arguments_are_written_over_and_others_never() -> None:
 
 
 def test_donating_one_array_twice_is_refused() -> None:
-    f = compile(lambda w, v: (w + 1, v + 1), backend="numpy", donate=("w", 0, 1))
+    f = compile(lambda w, v: (w + 1, v + 1), backend="numpy", donate=("w", 1))
     w = np.ones(3)
     with pytest.raises(ValueError, match="also in another place of the arguments"):
         f(w, w)

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import pickle
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -546,3 +547,15 @@ def test_a_checkpoint_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused(call: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError, FloatingPointError), match=message):
         call(*table())
+
+
+@pytest.mark.parametrize("kind", ["module", "layers"])
+def test_a_trained_model_can_be_sent_to_another_process(kind: str) -> None:
+    (x, y) = table()
+    model: Any = network() if kind == "module" else [Layer(3, 8, "tanh", rng=1), Layer(8, 1, rng=2)]
+    solver = Solver("mse", "adamw", 0.01)
+    fit(model, x, y, solver=solver, settings=Settings(2, 8), rng=0)
+    other = pickle.loads(pickle.dumps(model))
+    assert (Predict(other, x) == Predict(model, x)).all()
+    assert TrainNN(other, x, y, solver=solver).loss == TrainNN(model, x, y, solver=solver).loss
+    assert (Predict(other, x) == Predict(model, x)).all()  # the state of the optimizer came along

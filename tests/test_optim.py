@@ -1,8 +1,10 @@
 """Each optimizer against PyTorch's numbers and against a loop written from its published definition."""
 
+import copy
 import inspect
 import json
 import math
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -444,3 +446,9 @@ def test_clipping_is_differentiable() -> None:
 def test_bad_hyper_parameters_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_it_is_pickled_and_copied_by_how_it_is_made(name: str) -> None:
+    rule = optim.optimizer(name)
+    assert pickle.loads(pickle.dumps(rule)) == copy.deepcopy(rule) == rule

@@ -81,6 +81,10 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle it by its name."""
+        return registered, (self.name,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the forward; where an argument is a Tensor, through its funnel."""
         arrays, metadata = self.bind(args, kwargs)
@@ -119,6 +123,11 @@ class Primitive:
         if len(args) < self.arity:
             raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
         return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
+
+
+def registered(name: str) -> Primitive:
+    """Return the primitive of this name."""
+    return REGISTRY[name]
 
 
 def _metadata_parameters(forward: Callable[..., Any], arity: int) -> tuple[inspect.Parameter, ...]:

@@ -45,7 +45,7 @@ class Loops:
             body, me = self.lines, self._array(value)
             across = {self._array(v) for v, index in self.reads if index[:1] != ["i0"]}
             all_read = {self._array(v) for v, _ in self.reads}
-            apart = me in crossed or any(a in written and not written[a] for a in all_read)
+            apart = me in crossed or any(a in written and (a in across or not written[a]) for a in all_read)
             if not header or body[0] != header or apart:
                 lines += self.done
                 self.done, written, crossed, start = [], {}, set(), len(lines)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ class Plan:
         self, program: Program, result: Any, leaves: Sequence[Any], call: Any, fixed: frozenset[int], options: Any
     ) -> None:
         self.backend = options.backend
-        self.donated = donated(call, options.donate)
+        self.donated = donated(options.function, call, options.donate)
         names, writer, body = self._written(program)
         if options.automatic and len(writer.machine.functions) > KERNELS:
             self.backend = "numpy"
@@ -128,9 +130,11 @@ class Plan:
         return show.graph(self.program)
 
 
-def donated(call: Any, donate: Sequence[int | str]) -> frozenset[int]:
+def donated(function: Any, call: Any, donate: Sequence[int | str]) -> frozenset[int]:
     """Return the leaves of the arguments that may be written into."""
     args, kwargs = call
+    with suppress(TypeError, ValueError):  # without a signature there are positions only
+        donate = [*donate, *[k for k, name in enumerate(inspect.signature(function).parameters) if name in donate]]
     slots: list[int] = []
     start = 0
     for key, part in [*enumerate(args), *kwargs.items()]:

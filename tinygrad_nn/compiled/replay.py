@@ -14,6 +14,18 @@ from .memory import Memory, view_of
 from .nest import Names
 
 Array = np.ndarray[Any, Any]
+
+
+def _counts() -> tuple[int, int]:
+    """Return the reference counts, as this Python counts them, of what only a list holds: by a name, and without."""
+    pool = [object()]
+    one = pool[0]
+    named = sys.getrefcount(one)
+    del one
+    return named, sys.getrefcount(pool[0])
+
+
+NAMED, LISTED = _counts()
 SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
 SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
@@ -65,7 +77,7 @@ class Writer:
             self.lines.append(f"{o} = empty({shape}, {dtype})")
         else:
             pool = self.names(Pool(value.shape, value.dtype), "pool")
-            self.lines += [f"{o} = {pool}[0]", f"if refs({o}) > 3: {o} = {pool}.fresh()"]
+            self.lines += [f"{o} = {pool}[0]", f"if refs({o}) > {NAMED}: {o} = {pool}.fresh()"]
 
     def of(self, arg: Arg) -> str:
         """Return the expression of an argument."""
@@ -243,7 +255,7 @@ class Pool(list[Array]):
     def fresh(self) -> Array:
         """Return an array of the pool that nobody holds, or a new one; it comes first from now on."""
         for place in range(1, len(self)):
-            if sys.getrefcount(self[place]) == 2:
+            if sys.getrefcount(self[place]) <= LISTED:
                 self.insert(0, self.pop(place))
                 return self[0]
         self.insert(0, np.empty_like(self[0]))

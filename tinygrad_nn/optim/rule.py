@@ -81,6 +81,10 @@ class Optimizer:
                 raise TypeError(f"{self.name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}.")
         return self.make(**{**known, **hyper}) if self.make and hyper else self
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle it by the function that makes it: a trained model holds its optimizer."""
+        return (_made_again, (self.make, dict(self.hyper))) if self.make else object.__reduce__(self)
+
     def __repr__(self) -> str:
         usual = inspect.signature(self.make).parameters if self.make else {}
         shown = (  # what is switched off, and by default, is not worth a word
@@ -89,6 +93,10 @@ class Optimizer:
             if value or key not in usual or usual[key].default != value
         )
         return f"{self.name}({', '.join(shown)})"
+
+
+def _made_again(make: Callable[..., Optimizer], hyper: dict[str, Hyper]) -> Optimizer:
+    return make(**hyper)
 
 
 def made(

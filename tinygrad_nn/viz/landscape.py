@@ -27,7 +27,8 @@ def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list
     directions = []
     for w in weights:
         d = rng.standard_normal(w.shape)
-        length, whole = (np.sqrt((x * x).reshape(x.shape[0], -1).sum(axis=1)) for x in (np.asarray(d), w))
+        with np.errstate(all="ignore"):  # the loss of weights without measure is not finite either
+            length, whole = (np.sqrt((x * x).reshape(x.shape[0], -1).sum(axis=1)) for x in (np.asarray(d), w))
         directions.append(d * (whole / length).reshape(-1, *(1,) * (w.ndim - 1)))
     return directions
 
