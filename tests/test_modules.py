@@ -194,7 +194,7 @@ def test_a_wrong_shape_names_the_path_and_both_shapes(call: Any, message: str) -
 
 def test_an_error_of_numpy_in_a_module_gets_path_and_shapes() -> None:
     model = Sequential(Linear(4, 8, rng=0), Lambda(lambda x: x @ np.ones((3, 3)), "product"))
-    with pytest.raises(ValueError, match=r"in Sequential.1 Lambda: matmul.*shapes \(2, 8\) and \(3, 3\)"):
+    with pytest.raises(ValueError, match=r"in Sequential.1 product: matmul.*shapes \(2, 8\) and \(3, 3\)"):
         model(np.ones((2, 4)))
     model = Sequential(Linear(4, 8, rng=0), lambda x: x + Tensor(np.ones((2, 7))))
     with pytest.raises(ValueError, match=r"in Sequential.1 Lambda: .*\(2,8\) \(2,7\)"):

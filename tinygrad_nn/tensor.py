@@ -39,16 +39,16 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         raw, parents, live = [], [], False
         for arg in args:
-            if type(arg) is _ndarray and arg.dtype.char != "O":
-                raw.append(arg)
-                parents.append(None)
-            elif isinstance(arg, Tensor):
+            if type(arg) is Tensor or isinstance(arg, Tensor):
                 raw.append(arg.data)
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
                 elif arg.label is not None:
                     names = {**(names or {}), len(raw) - 1: arg.label}
+            elif type(arg) is _ndarray and arg.dtype.char != "O":
+                raw.append(arg)
+                parents.append(None)
             else:
                 raw.append(arg if type(arg) in _PLAIN else _constant(arg, primitive))
                 parents.append(None)

@@ -110,7 +110,7 @@ def chains(run: Run) -> None:
 
 
 def imports(run: Run) -> None:
-    run.say("\nImport, with the start of Python; each in a process of its own, in turns\n")
+    run.say("\nImport, with the start of Python, in turns; ours over numpy is bound by 1.3\n")
     run.say(table(importing.measured(min(run.turns, 9)), bases=importing.PACKAGES))
 
 
@@ -132,7 +132,7 @@ def sums(run: Run) -> None:
     nan = float("nan")
     run.say("\nThe floor: what the matrix products alone would take of the time, in %\n")
     run.say(grid(rows(lambda one, floor: 100 * over(floor.sample, one.sample)), titles))
-    run.say("\nSeconds until the first step is done: tracing, compiling, loading\n")
+    run.say("\nSeconds until the first step is done: tracing, compiling or its cache (bound 10)\n")
     run.say(grid(rows(lambda one, _: one.head.get("first", nan)), titles))
     run.say("\nMegabytes by which the process grew at most, data included, compiling not\n")
     run.say(grid(rows(lambda one, _: one.peak), titles))

@@ -51,12 +51,12 @@ def ratios(samples: dict[str, Sample], base: str) -> dict[str, Sample]:
 
 def table(samples: dict[str, Sample], base: str, unit: float = 1e6, name: str = "µs") -> str:
     """Return a line for each function: time and its ratio to the base, each as median and quartiles."""
-    lines = [f"{'':24}{name + ' a call':>12}  {'(quartiles)':18}{'ratio':>8}  (quartiles)"]
+    lines = [f"{'':22}{name + ' a call':>12}  {'(quartiles)':18}{'ratio':>8}  (quartiles)"]
     for (key, sample), ratio in zip(samples.items(), ratios(samples, base).values(), strict=True):
         low, high = (value * unit for value in sample.spread)
         r_low, r_high = ratio.spread
         quartiles = f"({low:.1f} to {high:.1f})"
         lines.append(
-            f"{key:24}{sample.median * unit:12.1f}  {quartiles:18}{ratio.median:8.3f}  ({r_low:.3f} to {r_high:.3f})"
+            f"{key:22}{sample.median * unit:12.1f}  {quartiles:18}{ratio.median:8.3f}  ({r_low:.3f} to {r_high:.3f})"
         )
     return "\n".join(lines)

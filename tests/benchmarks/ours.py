@@ -20,26 +20,26 @@ def model(step: str, p: dict[str, Any]) -> Any:
     from tinygrad_nn import nn
 
     made: Any
+    single: Any = {"dtype": np.float32}
     if step == "cnn":
         made = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.relu, nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.relu, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
+            nn.Conv2d(1, 16, 3, padding=1, **single), nn.relu, nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1, **single), nn.relu, nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, 10, **single),
         )  # fmt: skip
     elif step == "transformer":
-        made = nn.TransformerBlock(128, tasks.HEADS, 512, dropout=0.0, batch_first=True)
+        made = nn.TransformerBlock(128, tasks.HEADS, 512, dropout=0.0, batch_first=True, **single)
     else:
 
         class Reader(nn.Module):
             def __init__(self) -> None:
-                self.lstm = nn.LSTM(64, 128)
-                self.head = nn.Linear(128, 10)
+                self.lstm = nn.LSTM(64, 128, **single)
+                self.head = nn.Linear(128, 10, **single)
 
             def forward(self, x: Any) -> Any:
                 return self.head(self.lstm(x)[0][-1])
 
         made = Reader()
-    for _, parameter in made.named_parameters():
-        parameter.data = parameter.node.out = parameter.data.astype("float32")
     made.load_state_dict(p)
     return made
 

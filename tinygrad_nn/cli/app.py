@@ -135,7 +135,8 @@ def train(
                 "mse for numbers.", show_default=False),
     ] = None,
     optimizer: Annotated[
-        str, _name("Training", "sgd, momentum, nesterov, adam, rmsprop, adagrad or adadelta.")
+        str, _name("Training", "sgd, momentum, nesterov, adam, adamw, amsgrad, nadam, radam, adamax, rmsprop, adagrad, "
+                   "adadelta, lion, muon or lbfgs.")
     ] = "sgd",
     learning_rate: Annotated[float, _real("Training", "Size of a step.")] = 0.03,
     epochs: Annotated[int, _whole("Training", "How often to go through the data.")] = 20,

@@ -73,7 +73,9 @@ class Writer:
             self.code[value] = f"i{self.memory.onto[value].slot}"
             return
         shape, dtype = self.names(value.shape), self.names(value.dtype)
-        if value.nbytes <= SMALL:
+        if not value.shape:  # what is returned is a scalar read from it
+            self.stand(value, np.empty((), value.dtype))
+        elif value.nbytes <= SMALL:
             self.lines.append(f"{o} = empty({shape}, {dtype})")
         else:
             pool = self.names(Pool(value.shape, value.dtype), "pool")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .ir import VIEWS, Arg, Op, Program, Value
 
+MANY = 2000  # more operations than this stay in the order in which they ran: the search takes too long
 _KEEPING = {np.multiply: 1, np.divide: 1, np.subtract: 0, np.add: 0, np.power: 1}
 
 
@@ -42,6 +43,7 @@ def simplify(program: Program) -> Program:
             made[key] = op.out
     outputs = [_latest(new, x) if isinstance(x, Value) else x for x in program.outputs]
     ops = alive(ops, outputs)
+    ops = early(ops) if len(ops) <= MANY else ops
     for number, value in enumerate((out for op in ops for out in op.outs), 1):
         value.number = number
     return Program(ops, program.inputs, outputs, program.rebuild)
@@ -62,6 +64,40 @@ def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
             needed.update(op.values)
             kept.append(op)
     return kept[::-1]
+
+
+def early(ops: list[Op]) -> list[Op]:
+    """Return the operations with those that only lead to results moved to where they can first run.
+
+    An update then follows its gradient, which is still in the cache, and whose buffer is free afterwards. What such an
+    operation reads of the arguments has been read by all others, so that it may be written over.
+    """
+    users: dict[Value, list[Op]] = {}
+    for op in ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    last: set[Op] = set()
+    for op in reversed(ops):
+        if op.kind in ("ufunc", "where", "cast", "number") and all(user in last for user in users.get(op.out, ())):
+            last.add(op)
+    order: list[Op] = []
+    done: set[Op] = set()
+    waiting = [op for op in ops if op in last]
+    for op in ops:
+        if op in last:
+            continue
+        order.append(op)
+        done.add(op)
+        left = []
+        for late in waiting:
+            made = all(arg.op is None or arg.op in done for arg in late.values)
+            if made and all(user in last or user in done for arg in late.values for user in users[arg]):
+                order.append(late)
+                done.add(late)
+            else:
+                left.append(late)
+        waiting = left
+    return order + waiting
 
 
 def _key(op: Op) -> Any:

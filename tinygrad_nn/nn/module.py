@@ -335,7 +335,9 @@ def _inner_first(module: Module, seen: set[int]) -> Iterator[Module]:
 def _shown(path: str, part: Module) -> str:
     first, *rest = path.split(".")
     name = first + "".join(f"[{key}]" for key in rest)
-    return f"{name} {type(part).__name__}" if first.isdigit() else name
+    title = part.title()
+    kind = title if title.isidentifier() else type(part).__name__  # of a function its own name
+    return f"{name} {kind}" if first.isdigit() else name
 
 
 def _locate(error: Exception, scope: str | None) -> None:

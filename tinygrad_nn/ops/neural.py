@@ -106,18 +106,19 @@ def _affine(x: Array, W: Array, b: Array) -> Array:
     Raises:
         ValueError: the last axis of x is not n_in.
     """
-    if x.shape[-1] != W.shape[1]:
+    try:  # what costs nothing where nothing is wrong
+        out = x.dot(W.T) if x.ndim == 2 else _times(x, W.T)
+    except ValueError:
         raise ValueError(
             f"affine needs as many columns in x as W has: x has shape {x.shape}, W has shape {W.shape} (n_out, n_in)."
-        )
-    out = x.dot(W.T) if x.ndim == 2 else _times(x, W.T)
+        ) from None
     out += b
     return out
 
 
 def _times(x: Array, M: Array) -> Array:
     """Return x M as one matrix product, however many axes x has: NumPy would make one for each matrix in x."""
-    if x.ndim < 3:
+    if 0 < x.ndim < 3:
         return x.dot(M)  # for small matrices half a microsecond less than @
     return _rows(x).dot(M).reshape(*x.shape[:-1], M.shape[1])
 

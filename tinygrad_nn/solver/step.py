@@ -13,7 +13,7 @@ from ..backward import walk
 from ..nn.layer import Layer, affine
 from ..nn.losses import FROM_Z, LOSSES, PENALTIES
 from ..node import thread
-from ..optim import Optimizer, State
+from ..optim import LBFGS, Optimizer, State
 from ..optim.rule import alone
 from ..tensor import Tensor, apply
 from .settings import Solver
@@ -38,7 +38,8 @@ class Plan:
         self.model = model
         self.solver = solver
         self.rule: Optimizer = solver.rule
-        self.move = getattr(self.rule.update, "into", self.rule.move)  # W and b have axes, and gradients their dtype
+        # W and b have axes, and gradients their dtype; L-BFGS does not move one parameter after the other
+        self.move = None if isinstance(self.rule, LBFGS) else getattr(self.rule.update, "into", self.rule.move)
         self.eta = solver.learning_rate
         self.asked = self.rate = None  # the last eta, and what was made of it
         self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss

@@ -14,7 +14,7 @@ from ..nn.module import Module
 from ..node import no_grad, scope
 from ..optim import LBFGS
 from ..tensor import Tensor, raw
-from .checks import check_inputs, check_model, check_road, check_solver, check_targets
+from .checks import check_inputs, check_model, check_named, check_road, check_solver, check_targets
 from .choice import as_architecture, by_layers, check_validation, no_equations, plain, settle
 from .compiling import backend_of, recent
 from .settings import Solver
@@ -134,8 +134,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
     if not plain(model):
         no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
     layers = check_model("BackProp", model)
-    if not by_layers(check_solver("BackProp", solver)):
-        no_equations("BackProp", list(layers))
+    check_named("BackProp", solver)
     if not isinstance(data_cache, DataCache):
         raise TypeError(
             f"BackProp: data_cache is of type {type(data_cache).__name__}; pass what FeedForward(model, data_in) "

@@ -29,7 +29,7 @@ def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list
         d = rng.standard_normal(w.shape)
         with np.errstate(all="ignore"):  # the loss of weights without measure is not finite either
             length, whole = (np.sqrt((x * x).reshape(x.shape[0], -1).sum(axis=1)) for x in (np.asarray(d), w))
-        directions.append(d * (whole / length).reshape(-1, *(1,) * (w.ndim - 1)))
+            directions.append(d * (whole / length).reshape(-1, *(1,) * (w.ndim - 1)))
     return directions
 
 
@@ -63,7 +63,7 @@ def plot_landscape(
         The axes.
 
     Raises:
-        ValueError: directions of other shapes, too few points, a model without weights, or a loss that is finite nowhere.
+        ValueError: directions of other shapes, too few points, a model without weights, a loss that is finite nowhere.
 
     Source: Li, Xu, Taylor, Studer, Goldstein, Visualizing the loss landscape of neural nets (2018).
 
@@ -96,7 +96,8 @@ def plot_landscape(
     for i, beta in enumerate(steps):
         for j, alpha in enumerate(steps):
             for place, w, d, e in zip(moving, middle, first, second, strict=True):
-                place[...] = w + alpha * d + beta * e
+                with np.errstate(all="ignore"):
+                    place[...] = w + alpha * d + beta * e
             with np.errstate(all="ignore"), at_rest(mine):
                 heights[i, j] = float(plain(loss(mine)))
     if not np.isfinite(heights).any():

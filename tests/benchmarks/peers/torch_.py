@@ -43,15 +43,12 @@ def make(compiled: bool) -> Any:
         import torch
 
         if step == "scalar":
-            def derivative(x: Any) -> Any:
-                return torch.autograd.grad(tasks.scalar(torch.sin, x), x)[0]
-
             def value(x: Any) -> Any:
                 return tasks.scalar(torch.sin, x)
 
             run = torch.compile(value) if compiled else value
-            x = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-            return (lambda: torch.autograd.grad(run(x), x)[0]) if compiled else (lambda: derivative(x))
+            number = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+            return lambda: torch.autograd.grad(run(number), number)[0]
         if (length := tasks.chained(step)) is not None:
             return None if compiled else lambda: chain(length)
 
