@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ class Run:
         self.text: list[str] = []
 
     def say(self, text: str = "") -> None:
-        self.text.append(text.rstrip())
+        self.text.append(text)
         print(text, flush=True)
 
     def measure(self, name: str, programs: list[str], turns: int | None = None) -> dict[str, Found]:
@@ -148,7 +149,7 @@ def sums(run: Run) -> None:
 
 def memory(run: Run) -> None:
     """Say what arrays take at most in a step, over what a step must hold."""
-    run.say("\nMost bytes of arrays in a step over parameters, state, gradients, activations (bound 1.2)\n")
+    run.say("\nMost bytes of arrays in a step, over what a step must hold (bound 1.2)\n")
     rows: dict[str, dict[str, float | str]] = {}
     for name in list(steps.TASKS)[1:]:
         line = [sys.executable, "-m", "tests.benchmarks.eager", "memory", name]
@@ -240,9 +241,9 @@ def main(arguments: list[str] | None = None) -> None:
         PARTS[part](run)
     sums(run)
     found = ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}{', ' + found if found else ''}"
     head = (
-        f"{machine()}; {platform.system()}\n"
-        f"Python {platform.python_version()}, NumPy {np.__version__}{', ' + found if found else ''}\n"
+        f"{machine()}; {platform.system()}\n{textwrap.fill(versions, 80)}\n"
         f"Every program has {THREADS} threads. Load of the machine {before} before, {load()} after,\n"
         f"of which about 1 to {THREADS} is this run. {time.time() - begin:.0f} s in all.\n"
     )

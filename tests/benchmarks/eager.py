@@ -162,7 +162,7 @@ def memory(name: str) -> dict[str, float]:
     """Return in MB what a step must hold, and the most that it does hold.
 
     It must hold parameters, optimizer state, a gradient for each parameter, and what the graph holds when the forward
-    is over: the results of all operations.
+    is over: the results of all operations. In the smallest step Python's objects, 15 kB, outweigh the arrays.
     """
     tracemalloc.start()
     from tinygrad_nn.backward import ancestors

@@ -143,9 +143,9 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
         ValueError: the shapes differ.
     """
     _same_shape("softmax_crossentropy", z, y)
-    shifted = z - np.maximum.reduce(z, -1, None, None, True)  # NumPy takes keywords slowly
+    shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
     e = np.exp(shifted)
-    total = np.add.reduce(e, -1, None, None, True)
+    total = np.add.reduce(e, axis=-1, keepdims=True)
     e /= total
     shifted -= np.log(total)  # ln softmax(z)
     return np.vdot(y, shifted) / -_batch(z), {"p": e}

@@ -69,7 +69,7 @@ def _plain(weight_decay: float) -> tuple[Init, Update]:
         step = np.multiply(decayed(g, w, weight_decay) if weight_decay else g, η, spare)
         return np.subtract(w, step, step), state
 
-    into.scales = True
+    into.scales = True  # type: ignore[attr-defined]  # so eta may be an array () of the dtype, which is faster
     return nothing, update
 
 
@@ -99,6 +99,7 @@ def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> t
             step = np.multiply(v, η, spare)
         return np.subtract(w, step, step), (v,)
 
+    into.scales = True  # type: ignore[attr-defined]
     return (lambda w: (*one_zero(w), 1.0), dampened) if dampening else (one_zero, update)
 
 

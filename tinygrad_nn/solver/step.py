@@ -37,11 +37,12 @@ class Plan:
         """Plan the training of checked layers; `y`, if given, holds all targets that will come."""
         self.model = model
         self.solver = solver
-        self.rule: Optimizer = solver.rule
+        self.rule: Any = solver.rule
         # W and b have axes, and gradients their dtype; L-BFGS does not move one parameter after the other
-        self.move = None if isinstance(self.rule, LBFGS) else getattr(self.rule.update, "into", self.rule.move)
+        self.move: Any = None if isinstance(self.rule, LBFGS) else getattr(self.rule.update, "into", self.rule.move)
         self.eta = solver.learning_rate
-        self.asked = self.rate = None  # the last eta, and what was made of it
+        self.asked: Any = None  # the last eta,
+        self.rate: Any = None  # and what was made of it
         self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss
         self.names = [layer.activation for layer in model]
         self.layers: list[tuple[Layer, Any, dict[str, Any], str]] = [
