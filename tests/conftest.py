@@ -84,7 +84,9 @@ SWEEPS = {
     "test_cli": (
         "test_a_write_that_fails_leaves_the_run_before_it", "test_options_work_together",
         "test_the_same_seed_gives_the_same_bits_and_another_seed_others", "test_train_refuses",
+        "test_train_is_main_jl", "test_many_classes_fit_80_columns",
     ),
+    "test_docs": ("test_python_blocks_print_what_the_page_shows",),
     "test_fit_models": ("test_a_run_that_was_interrupted_ends_as_one_that_was_not",),
     "test_graph": ("test_a_chain_of_100000_does_not_recurse",),
     "test_house": ("test_a_skip_fails_in_ci_only",),
@@ -110,14 +112,15 @@ SWEEPS = {
     ),
     "test_roads": ("test_right_gradients_of_the_iris_data_as_it_is_agree",),
     "test_solver_fit": ("test_iris_is_learnt_on_average_over_twenty_seeds",),
-    "test_solver_gradients": ("test_three_roads_meet", "test_three_roads_meet_with_one_more_activation"),
+    "test_solver_gradients": ("test_three_roads_meet", "test_three_roads_meet_with_one_more_activation",
+                              "test_three_roads_meet_in_every_entry"),
     "test_tasks": (),
     "test_viz": ("test_a_long_chain_and_deep_scopes_do_not_recurse",),
     "test_viz_models": ("test_names_come_from_a_model_or_from_the_models_among_the_variables",),
 }  # fmt: skip
 
 
-# Of the longest table every third row stays in the quick part.
+# Of the longest table every fourth row stays in the quick part.
 SAMPLED = {"test_primitives": "test_gradients_are_the_numerical_ones"}
 
 
@@ -125,6 +128,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = getattr(item, "originalname", None)
         names = SWEEPS.get(item.path.stem)
-        sampled = SAMPLED.get(item.path.stem) == name and zlib.crc32(item.name.encode()) % 3
+        sampled = SAMPLED.get(item.path.stem) == name and zlib.crc32(item.name.encode()) % 4
         if sampled or (names is not None and (not names or name in names)):
             item.add_marker(pytest.mark.slow)
