@@ -99,6 +99,16 @@ def test_train_nn_keeps_its_compiled_step_and_tells_the_gradients(kind: str) -> 
     assert all((a == b).all() for a, b in zip(arrays(one), arrays(other), strict=True))
 
 
+def test_train_nn_with_another_solver_is_another_step() -> None:
+    x, labels, _ = data()
+    one, other = network(), network()
+    for optimizer, clip in (("sgd", None), ("sgd", 0.01), ("adam", None)):
+        solver = Solver(cross_entropy, optimizer, 0.1, clip_norm=clip)
+        TrainNN(one, x, labels, solver=solver)
+        TrainNN(other, x, labels, solver=solver, compile="numpy")
+    assert all((a == b).all() for a, b in zip(arrays(one), arrays(other), strict=True))
+
+
 def test_a_function_of_params_is_compiled_too() -> None:
     x, _, y = data()
 

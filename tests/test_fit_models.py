@@ -100,13 +100,23 @@ def test_fit_is_the_loop_that_one_would_write(options: Any, rates: Any, change: 
     assert list(history.metrics) == ["r2"]
 
 
-def test_accumulated_gradients_are_those_of_the_larger_batch() -> None:
+@pytest.mark.parametrize(("size", "accumulate"), [(5, 2), (7, 4)])  # the second ends with a batch of three rows
+def test_accumulated_gradients_are_those_of_the_larger_batch(size: int, accumulate: int) -> None:
     (x, y), model, whole = table(), network(), network()
-    fit(model, x, y, solver=Solver("mse", "sgd", 0.1), settings=Settings(4, 5, accumulate=2), rng=4)
-    fit(whole, x, y, solver=Solver("mse", "sgd", 0.1), settings=Settings(4, 10), rng=4)
+    solver = Solver("mse", "sgd", 0.1)
+    fit(model, x, y, solver=solver, settings=Settings(4, size, accumulate=accumulate), rng=4)
+    fit(whole, x, y, solver=solver, settings=Settings(4, size * accumulate), rng=4)
     # the same rows in each update; sums in another order differ by rounding: some hundred roundings of numbers below 10
     for a, b in zip(model.parameters(), whole.parameters(), strict=True):
         assert np.allclose(a.data, b.data, atol=1e-13)
+
+
+def test_a_penalty_is_on_weights_and_not_on_biases() -> None:
+    (x, y), model = table(), network()
+    bare = graph_loss(model, x, y, solver=Solver("mse")).item()
+    penalized = graph_loss(model, x, y, solver=Solver("mse", regularization=Regularization("l2", 0.3))).item()
+    squares = sum((model[k].weight.data ** 2).sum() for k in (0, 2))
+    assert penalized - bare == pytest.approx(0.15 * squares, rel=1e-12)
 
 
 def test_a_plateau_follows_the_validation() -> None:
