@@ -44,6 +44,12 @@ def row(text: str, name: str) -> str:
     return found[1]
 
 
+def test_two_turns_far_apart_keep_their_columns_apart() -> None:
+    sample = Sample([4.2e-3, 54.4e-3])
+    assert sample.spread == pytest.approx((16.75e-3, 41.85e-3))  # within what was measured, never below zero
+    assert float(row(table({"eager": Found({}, sample)}), "eager")) == pytest.approx(29.3)
+
+
 @pytest.mark.parametrize(
     "step", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("784-256-128-10", "cnn", "lstm")), "transformer",
              "scalar"]

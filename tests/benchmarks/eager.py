@@ -221,7 +221,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:
-    first, _, last = statistics.quantiles(values, n=4)
+    first, _, last = statistics.quantiles(values, n=4, method="inclusive")  # of two values, too, within them
     return first, last
 
 

@@ -46,7 +46,7 @@ def table(found: Mapping[str, Found], per: float = 1.0, bases: Mapping[str, str]
             continue
         low, high = (short(x * unit / per) for x in one.sample.spread)
         columns = "".join(f"{short(over(one.sample, found[base].sample)):>7}" for base in bases)
-        lines.append(f"{key:16}{short(one.sample.median * unit / per):>8}{low + '-' + high:>14}{columns}")
+        lines.append(f"{key:16}{short(one.sample.median * unit / per):>8}{f' {low}-{high}':>14}{columns}")
     return "\n".join(lines)
 
 
