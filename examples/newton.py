@@ -25,7 +25,10 @@ def main(rows: int = 80, seed: int = 0) -> tuple[np.ndarray, float]:
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(0, 10, rows))
     y = np.sin(x) + 0.1 * rng.normal(size=rows)
-    f = lambda theta: evidence(theta, x, y)  # noqa: E731
+
+    def f(theta: Tensor) -> Tensor:
+        return evidence(theta, x, y)
+
     slope, curvature = grad(f), hessian(f)
     theta = np.log([1.0, 1.0, 0.3])
     for step in range(30):

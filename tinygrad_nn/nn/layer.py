@@ -23,7 +23,7 @@ class Layer(Module):
 
     .. math:: a = f(x W^T + b)
 
-    He's initialisation for relu and leaky_relu, Xavier's otherwise; biases start at zero.
+    He's initialisation for relu and leaky_relu, LeCun's for selu, Xavier's otherwise; biases start at zero.
 
     Args:
         n_in, n_out: columns in and out, at least 1.
