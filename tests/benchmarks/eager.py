@@ -221,8 +221,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:
-    first, _, last = statistics.quantiles(values, n=4, method="inclusive")  # of two values, too, within them
-    return first, last
+    first, _, last = statistics.quantiles(values, n=4)
+    return max(first, min(values)), min(last, max(values))  # those of two values lie outside
 
 
 def _apart(command: list[str]) -> Any:

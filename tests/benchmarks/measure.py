@@ -19,8 +19,8 @@ class Sample(NamedTuple):
     @property
     def spread(self) -> tuple[float, float]:
         """The first and the last quartile."""
-        first, _, last = statistics.quantiles(self.seconds, n=4, method="inclusive")  # of two turns, too, within them
-        return first, last
+        first, _, last = statistics.quantiles(self.seconds, n=4)
+        return max(first, min(self.seconds)), min(last, max(self.seconds))  # those of two turns lie outside
 
 
 def in_turns(functions: dict[str, Callable[[], object]], turns: int, calls: int) -> dict[str, Sample]:
