@@ -310,8 +310,9 @@ class Walk:
         return max(own, level if owner != STATIC else min(level, own) if level == STATIC else level)
 
     def call_outside(self, called: Any, node: ast.Call, level: int) -> int:
-        handler = OVERRIDES.get(called) if getattr(called, "__hash__", None) else None
         own = getattr(called, "__self__", called)  # np.add of np.add.at
+        key = (own, called.__name__) if type(own) is np.ufunc and own is not called else called
+        handler = OVERRIDES.get(key) if getattr(key, "__hash__", None) else None
         is_numpy = type(own) is np.ufunc or str(getattr(own, "__module__", "")).startswith("numpy")
         if called in CONVERSIONS and not (handler and level == PLAIN):
             if level == ARRAY:
@@ -521,6 +522,7 @@ BAD: list[tuple[Callable[..., Any], str]] = [
     (lambda g, out, x: g * np.ones(3), "makes a float64 array"),
     (lambda g, out, x: g * np.spacing(x), "is not declared"),
     (lambda g, out, x: np.add.at(g, 0, x), "is not declared"),
+    (lambda g, out, x: np.add.reduceat(g, [0]), "is not declared"),
     (lambda g, out, x: np.lib.stride_tricks.as_strided(g), "is not declared"),
     (lambda g, out, x: np.multiply(g, x, out=g), "writes in place through out="),
     (lambda g, out, x: g * x.data, "drops the graph"),
@@ -537,6 +539,7 @@ GOOD: list[Callable[..., Any]] = [
     lambda g, out, x: g * np.cos(x) @ x.T / (1 + out * out),
     lambda g, out, x: np.where((x > 0) & ~np.isnan(x), g, 0),
     lambda g, out, x: g.sum(axis=tuple(range(x.ndim - 1)), keepdims=True) if x.ndim > 1 else g,
+    lambda g, out, x: np.add.reduce(g * x, axis=0, keepdims=True),
     lambda g, out, x: REGISTRY["put"](g, index=0, shape=x.shape),
     lambda g, out, x: _shape_only(g, None) * (1 / max(x.shape)),
     lambda g, out, x: g * x if type(x) in (int, float) and x >= 1 else g * np.sin(x),

@@ -19,6 +19,7 @@ from test_primitives import ROWS, arguments, generator, moving, with_constants
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, optim
+from tinygrad_nn.compiled.memory import packed
 from tinygrad_nn.tree import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -506,7 +507,22 @@ def test_buffers_are_used_again() -> None:
         return x.sum()
 
     plan = compile(f, backend="numpy").plan(np.ones(1000))
-    assert sum(plan.writer.memory.slabs) <= 3 * 8000
+    assert plan.writer.memory.bytes <= 3 * 8000
+
+
+def test_what_can_wait_waits_and_sums_do_not() -> None:
+    rule = optim.adam()
+    net, x, y = network()
+    state = [rule.init(w) for w in flatten(net)[0]]
+    ops = compile(step_with(rule), backend="numpy").plan(net, state, x, y, 0.1).program.ops
+    place = {out: k for k, op in enumerate(ops) for out in op.outs}
+    sums = [op for op in ops if op.kind == "reduce" and op.args[0].kind == "made"]
+    assert len(sums) >= 4
+    assert all(place[op.out] - place[op.args[0]] <= 2 for op in sums), "an array is summed while it is in the cache"
+    decayed = [op for op in ops if op.kind == "ufunc" and op.values and all(v.kind == "input" for v in op.values)]
+    firsts = [min(k for k, user in enumerate(ops) if op.out in user.values) for op in decayed]
+    assert len(decayed) >= 8
+    assert all(first - place[op.out] <= 2 for op, first in zip(decayed, firsts, strict=True))
 
 
 def test_calls_allocate_nothing_but_what_they_return() -> None:
@@ -525,6 +541,129 @@ def test_calls_allocate_nothing_but_what_they_return() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 2000
+
+
+@each_backend
+@pytest.mark.parametrize("donate", [(), (0, 1)], ids=["kept", "donated"])
+def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
+    backend: str, donate: tuple[int, ...]
+) -> None:
+    """Neither the arrays of the trace nor those of its verification, without waiting for the cyclic collector."""
+    import gc
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    rule, chosen = optim.adam(), np.arange(0, 60, 2)
+    weights = [rng.normal(size=shape) for shape in ((100, 60), (30, 100))]
+    state, (x, y) = [rule.init(w) for w in weights], rng.normal(size=(2, 40, 60))
+
+    def loss(W: Any, x: Any, y: Any) -> Any:  # an index and the running sum stay calls
+        z = tg.relu(x @ W[0].T) @ W[1].T
+        largest = z[np.arange(40), np.argmax(z, axis=1)]
+        return ((z - y[:, chosen]) ** 2).mean() + (np.cumsum(z, axis=0) ** 2).mean() - largest.mean()
+
+    def step(W: Any, state: Any, x: Any, y: Any) -> Any:
+        value, g = tg.value_and_grad(loss)(W, x, y)
+        moved = [rule.update(d, s, 0.1, w) for d, s, w in zip(g, state, W, strict=True)]
+        return Net([w - m[0] for w, m in zip(W, moved, strict=True)], []), [m[1] for m in moved], value
+
+    f = compile(step, backend=backend, donate=donate)
+    gc.collect()
+    gc.disable()
+    try:
+        tracemalloc.start()
+        result = f(weights, state, x, y)
+        tables = [tracemalloc.Filter(False, f"{place}/*") for place in ("*/numba", os.environ["TINYGRAD_NN_CACHE"])]
+        arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+        seen = tracemalloc.take_snapshot().filter_traces([arrays]).filter_traces(tables)
+        alive = sum(trace.size for trace in seen.traces)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    plan = f.plan(weights, state, x, y)
+    assert plan.donated or not donate
+    constants = {v for op in plan.program.ops for v in op.values if v.kind == "constant"}
+    returned = sum(a.nbytes for a in arrays_of(result))
+    given = sum(a.nbytes for a in arrays_of((weights, state, x, y)))
+    slack = 6000  # rows of constants, single numbers, beginnings of cache lines
+    assert alive <= plan.writer.memory.bytes + sum(v.data.nbytes for v in constants) + returned + slack
+    assert returned > given / 2 > 10 * slack, "an array of the trace would be seen"
+
+
+def test_buffers_that_are_needed_at_once_share_no_memory() -> None:
+    rng = np.random.default_rng(0)
+    for count in (0, 1, 5, 60):
+        births = rng.integers(0, 100, count)
+        spans = [(int(a), int(a + b)) for a, b in zip(births, rng.integers(0, 30, count), strict=True)]
+        sizes = [int(n) for n in rng.integers(0, 3, count) * rng.integers(1, 1000, count)]
+        starts, total = packed(spans, sizes)
+        assert total <= sum(-(-size // 64) * 64 for size in sizes)
+        for k in range(count):
+            assert starts[k] % 64 == 0
+            assert starts[k] + sizes[k] <= total
+            for j in range(k):
+                in_time = spans[k][0] <= spans[j][1] and spans[j][0] <= spans[k][1]
+                in_space = starts[k] < starts[j] + sizes[j] and starts[j] < starts[k] + sizes[k]
+                assert not (in_time and in_space)
+    assert packed([(0, 1), (0, 5), (3, 5)], [640, 320, 64]) == ([0, 640, 0], 960), "a gap is used"
+    spans = [(0, 1), (2, 3)] * 10
+    assert packed(spans, [640] * 20)[1] == 6400, "what is over leaves its memory to the next"
+
+
+@pytest.mark.parametrize("donate", [(), (0, 1, 2)], ids=["kept", "donated"])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_steps_give_the_same_bits(seed: int, donate: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    xs = [rng.normal(0, 0.1, [(6, 5), (7, 3), (130, 64), (2, 2)][seed % 4]) for _ in range(3)]
+    step = random_step(seed)
+    compiled_step = compile(step, backend="numpy", donate=donate)
+    ours = theirs = xs
+    for _ in range(4):
+        found, wanted = compiled_step(*(x.copy() for x in ours)), step(*theirs)
+        ours, theirs = found[1], wanted[1]
+        agree((found[0], [x.copy() for x in ours]), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(3,), (40, 5), (300, 64), (7, 50, 33)], ids=str)
+def test_limits_and_signs_keep_zeros_and_nans(shape: tuple[int, ...], dtype: str) -> None:
+    """Numbers beside `maximum` become rows where arrays are large, and `sign` gets an array of its own."""
+
+    def f(x: Any) -> Any:
+        low, high = np.maximum(x, 0.0), np.minimum(0.5, x)
+        return low, high, np.sign(low * 1.0), np.maximum(-0.0, x), np.sign(x - 1.0) * x
+
+    x = np.random.default_rng(0).choice([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -2.0, 1e-40], shape).astype(dtype)
+    g = compile(f, backend="numpy")
+    for _ in range(2):
+        for a, b in zip(g(x), f(x), strict=True):
+            assert a.tobytes() == b.tobytes()
+    assert "copyto" not in g.plan(x).source
+    signs = [op for op in g.plan(x).program.ops if op.function is np.sign]
+    code = g.plan(x).writer.code
+    assert signs
+    assert all(code[op.out] != code[op.args[0]] for op in signs), "over its argument it takes ten times as long"
+
+
+def test_the_first_call_is_the_first_step_and_a_look_at_the_plan_is_none() -> None:
+    calls = []
+
+    def f(w: Any, rng: np.random.Generator) -> Any:
+        calls.append(1)
+        return w + rng.normal(size=w.shape)
+
+    w, ours, theirs = np.zeros(500), np.random.default_rng(3), np.random.default_rng(3)
+    g = compile(f, backend="numpy", donate=(0,))
+    g.plan(w, ours)
+    assert (w == 0).all()
+    agree(g(w.copy(), ours), f(w, theirs))
+    h = compile(f, backend="numpy", donate=(0,))
+    first = h(w, ours)
+    agree(first, f(np.zeros(500), theirs))
+    wanted = f(first, theirs)
+    assert h(first, ours) is first
+    agree(first, wanted)
+    assert first is w, "what is donated is written over in the first call too"
 
 
 # -- Seeing it, and the cache
@@ -571,3 +710,48 @@ def test_kernels_are_kept_between_processes_and_work_without_a_folder(tmp_path: 
     assert len(set(results)) == 1
     assert len(list(tmp_path.glob("k*.py"))) == 1, "the second process finds what the first compiled"
     assert list(tmp_path.rglob("*.nbc"))
+
+
+# -- Loops of kernels on several threads
+
+
+def random_step(seed: int) -> Callable[..., Any]:
+    """Return a step of operations that are entry by entry, along rows, across rows, and products."""
+    rng = np.random.default_rng(seed)
+    kinds, places = rng.integers(0, 10, 10), rng.integers(0, 100, (10, 2))
+
+    def loss(*xs: Any) -> Any:
+        values = list(xs)
+        for kind, (i, j) in zip(kinds, places, strict=True):
+            a, b = values[i % len(values)], values[j % len(values)]
+            values.append([
+                lambda a, b: a + b, lambda a, b: a * b, lambda a, b: np.maximum(a, 0),
+                lambda a, b: (a * a).sum(axis=0, keepdims=True) + b, lambda a, b: a - b.mean(axis=1, keepdims=True),
+                lambda a, b: a / (1 + b * b), lambda a, b: np.where(a > b, a, b * 0.5),
+                lambda a, b: (a @ b.T) @ b * 0.1, lambda a, b: a.sum() * b,
+                lambda a, b: a.max(axis=1, keepdims=True) * b,
+            ][kind](a, b))  # fmt: skip
+        return sum((v * v).mean() for v in values[-3:])
+
+    def step(*xs: Any) -> Any:
+        value, g = tg.value_and_grad(loss, argnums=(0, 1, 2))(*xs)
+        return value, [x - 0.01 * d for x, d in zip(xs, g, strict=True)]
+
+    return step
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs numba")
+@pytest.mark.parametrize("seed", range(3))
+def test_loops_that_threads_share(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every loop over rows is parted: rows of the parts, sums over rows and over all, what is read across rows."""
+    from tinygrad_nn.compiled import loops
+
+    monkeypatch.setattr(loops, "LARGE", -1)
+    rng = np.random.default_rng(seed)
+    xs = [rng.normal(size=[(6, 5), (7, 3), (4, 8), (2, 2)][seed % 4]) for _ in range(3)]
+    step = random_step(seed)
+    compiled = compile(step, backend="numba")
+    for _ in range(2):
+        agree(compiled(*xs), step(*xs), roundings=1000)
+    assert "cores.take()" in compiled.plan(*xs).source

@@ -13,6 +13,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
+from tinygrad_nn.graph import GraphView
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, sum_to
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
@@ -44,6 +45,7 @@ def gaussian() -> Primitive:
 
 def test_a_row_is_all_there_is_to_write() -> None:
     p = gaussian()
+    assert "parameters" not in vars(p)  # its signature is read when it is asked for: the import declares hundreds
     assert REGISTRY["gaussian"] is p
     assert (p.name, p.__name__, p.arity, p.metadata) == ("gaussian", "gaussian", 1, ("width",))
     assert (p.tex, p.rule_tex) == (r"e^{-x^2 / w^2}", (r"-\frac{2x}{w^2} g \, out",))
@@ -52,6 +54,14 @@ def test_a_row_is_all_there_is_to_write() -> None:
     assert list(inspect.signature(p).parameters) == ["x", "width"]
     assert check_primitive("gaussian", order=4).ok
     assert check_primitive("gaussian", (4,), width=0.7).ok
+
+
+def test_a_forward_may_be_without_a_signature() -> None:
+    p = declare(max, r"\max_i x_i", None, name="largest")
+    assert (p.parameters, p.metadata, p.positional) == ((), (), 1)
+    t = p(Tensor([1.0, 3.0, 2.0]))
+    assert t.item() == 3
+    assert [node.operation for node in GraphView(t)] == [None, "largest"]
 
 
 def test_it_is_a_function_of_arrays_and_tensors_and_a_method() -> None:

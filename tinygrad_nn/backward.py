@@ -108,8 +108,9 @@ def walk(
         out, meta = node.out, node.meta
         if differentiable:
             args, out, meta = _lift(node)
+        given = (g, out, *args)
         jointly = primitive.jointly
-        rules: Any = primitive.vjps if jointly is None else jointly(g, out, *args, **meta)
+        rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
         slot = -1
         for parent in parents:
             slot += 1
@@ -119,7 +120,7 @@ def walk(
             if r is None:
                 r = np.zeros_like(node.args[slot])  # type: ignore[index]
             elif jointly is None:
-                r = r(g, out, *args, **meta) if meta else r(g, out, *args)
+                r = r(*given, **meta) if meta else r(*given)
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape)
             if r.dtype is not arg.dtype:
@@ -143,9 +144,10 @@ def walk(
             node.meta = NO_METADATA
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
-            g = _heed(leaf, g, differentiable)
-        arrived[leaf] = g.conj() if g.dtype.kind == "c" else g
-    return arrived
+            g = pending[leaf] = _heed(leaf, g, differentiable)
+        if g.dtype.kind == "c":
+            pending[leaf] = g.conj()
+    return {**arrived, **pending} if arrived else pending
 
 
 def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:

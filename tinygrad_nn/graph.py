@@ -284,8 +284,7 @@ def _read_only(value: Any) -> Array:
 
 def _metadata(primitive: Any, meta: Mapping[str, Any]) -> str:
     """Return the keyword arguments of an operation that are not its defaults, without what its forward saved."""
-    signature = getattr(primitive, "__signature__", None)
-    defaults = {name: _short(p.default) for name, p in signature.parameters.items()} if signature else {}
+    defaults = {p.name: _short(p.default) for p in primitive.parameters}
     given = {key: _short(value) for key, value in meta.items() if key not in primitive.saves}
     return ", ".join(f"{key}={text}" for key, text in given.items() if text != defaults.get(key, "None"))
 

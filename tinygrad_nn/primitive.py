@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -71,12 +71,33 @@ class Primitive:
         self.domain = tuple(domain or ())
         self.kinks = kinks
         self.numpy = tuple(numpy)
-        parameters = () if isinstance(forward, np.ufunc) else _metadata_parameters(forward, self.arity)
-        self.metadata = tuple(p.name for p in parameters)
-        self.positional = self.arity + sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.__doc__ = forward.__doc__
         if not isinstance(forward, np.ufunc):
-            self.__signature__ = inspect.signature(forward)
+            self.__wrapped__ = forward  # where inspect looks for the signature
+
+    @cached_property  # to read all signatures would be a good part of the time of the import
+    def parameters(self) -> tuple[inspect.Parameter, ...]:
+        """What the forward takes, arrays first; nothing where it is a ufunc, or written in C and does not tell."""
+        if isinstance(self.forward, np.ufunc):
+            return ()
+        try:
+            return tuple(inspect.signature(self.forward).parameters.values())
+        except ValueError:
+            return ()
+
+    @cached_property
+    def metadata(self) -> tuple[str, ...]:
+        """The names of the metadata, in order."""
+        return tuple(p.name for p in self._options)
+
+    @cached_property
+    def positional(self) -> int:
+        """How many arguments may be given by position."""
+        return self.arity + sum(p.kind is not p.KEYWORD_ONLY for p in self._options)
+
+    @property
+    def _options(self) -> list[inspect.Parameter]:
+        return [p for p in self.parameters if p.kind is not p.VAR_POSITIONAL][self.arity :]
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -115,11 +136,11 @@ class Primitive:
             raise TypeError(f"{self.name} takes at most {self.positional} arguments by position; it got {len(args)}.")
         if kwargs.get("out", self) is None:
             del kwargs["out"]
-        if len(args) < self.arity and not isinstance(self.forward, np.ufunc):  # arrays given by keyword
-            for parameter in list(inspect.signature(self.forward).parameters)[len(args) : self.arity]:
-                if parameter not in kwargs:
-                    raise TypeError(f"{self.name} needs the argument {parameter!r}.")
-                args = (*args, kwargs.pop(parameter))
+        if len(args) < self.arity:  # arrays given by keyword
+            for parameter in self.parameters[len(args) : self.arity]:
+                if parameter.name not in kwargs:
+                    raise TypeError(f"{self.name} needs the argument {parameter.name!r}.")
+                args = (*args, kwargs.pop(parameter.name))
         if len(args) < self.arity:
             raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
         return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
@@ -128,11 +149,6 @@ class Primitive:
 def registered(name: str) -> Primitive:
     """Return the primitive of this name."""
     return REGISTRY[name]
-
-
-def _metadata_parameters(forward: Callable[..., Any], arity: int) -> tuple[inspect.Parameter, ...]:
-    parameters = [p for p in inspect.signature(forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
-    return tuple(parameters[arity:])
 
 
 def declare(

@@ -127,8 +127,7 @@ def symbols(part: GraphNode) -> tuple[str, ...]:
     text = " ".join([part.tex or "", *(rule or "" for rule in part.rules)])
     words = re.sub(r"\\(?:text|operatorname|mathrm)\{[^}]*\}|\\[A-Za-z]+", " ", text)
     letters = {word for run in re.findall(r"[A-Za-z]+", words) for word in (run, *(run if run != "out" else ()))}
-    signature = getattr(primitive, "__signature__", None)
-    names = list(signature.parameters)[: primitive.arity] if signature else list("xyzw"[: primitive.arity])
+    names = [p.name for p in primitive.parameters[: primitive.arity]] or list("xyzw"[: primitive.arity])
     found = [n if n in letters else n[0] if n[0] in letters and n[0] not in names else "" for n in names]
     if all(found):
         return tuple(found)

@@ -66,7 +66,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if live and (mode := thread.mode).grad:
-        node: Node = _new(Node)
+        node = Node()
         node.primitive = primitive
         node.args = raw
         node.parents = parents
@@ -99,7 +99,7 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a Tensor that gradients arrive at, from an array of floats."""
     tensor: Tensor = _new(Tensor)
     tensor.data, tensor.label = data, None
-    node: Node = _new(Node)
+    node = Node()
     node.primitive = node.grad = None
     node.args = node.parents = ()
     node.meta = NO_METADATA

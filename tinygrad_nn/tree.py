@@ -19,25 +19,32 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         >>> leaves, rebuild([10, 20, 30])
         ([1.0, 2.0, 3.0], {'W': 10, 'layers': [20, (30,)]})
     """
+    kind: Any = type(tree)
     make: Callable[[Any], Tree]
-    if isinstance(tree, dict):
-        parts, make = list(tree.values()), lambda new: _refilled(tree, dict(zip(tree, new, strict=True)))
+    if kind is dict:
+        keys, parts = list(tree), list(tree.values())
+        make = lambda new: dict(zip(keys, new, strict=True))  # noqa: E731
+    elif isinstance(tree, dict):
+        frame, parts = refilled(tree, [None] * len(tree)), list(tree.values())
+        make = lambda new: refilled(frame, new)  # noqa: E731
     elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        parts, make = list(tree), lambda new: type(tree)(*new)
+        parts = list(tree)
+        make = lambda new: kind(*new)  # noqa: E731
     elif isinstance(tree, (list, tuple)):
-        parts, make = list(tree), type(tree)
+        parts, make = list(tree), kind
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = [field.name for field in dataclasses.fields(tree) if field.init]
         parts = [getattr(tree, name) for name in names]
-        make = lambda new: dataclasses.replace(tree, **dict(zip(names, new, strict=True)))  # noqa: E731
+        make = lambda new: kind(**dict(zip(names, new, strict=True)))  # noqa: E731
     else:
         return [tree], lambda new: new[0]
     flat = [([], _nothing) if part is None else flatten(part) for part in parts]  # None stands for no array
     leaves = [x for found, _ in flat for x in found]
+    counted = [(len(found), again) for found, again in flat]  # so that no leaf lives on in the function
 
     def rebuild(new: Sequence[Any]) -> Tree:
         queue = iter(new)
-        return make([again([next(queue) for _ in found]) for found, again in flat])
+        return make([again([next(queue) for _ in range(count)]) for count, again in counted])
 
     return leaves, rebuild
 
@@ -46,12 +53,10 @@ def _nothing(new: Sequence[Any]) -> None:
     return None
 
 
-def _refilled(tree: Any, new: dict[Any, Any]) -> Any:
-    """Return a dict of the same type with other values."""
-    if type(tree) is dict:
-        return new
+def refilled(tree: Any, values: Sequence[Any]) -> Any:
+    """Return a dict of the same type and keys with other values."""
     other = copy(tree)
-    other.update(new)
+    other.update(zip(tree, values, strict=True))
     return other
 
 

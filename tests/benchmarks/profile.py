@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from . import ours, tasks
@@ -25,6 +26,7 @@ inside = False
 def timed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return a function that adds up what its outermost calls take."""
 
+    @wraps(function, updated=())  # its signature is asked for
     def run(*args: Any, **kwargs: Any) -> Any:
         global inside
         if inside:

@@ -26,7 +26,7 @@ THREADS = os.cpu_count() or 1
 # NPROC is what XLA goes by, the others are those of OpenMP, of the BLAS libraries and of numba.
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC")
 PATIENCE = 240.0  # seconds until the first answer
-REST = 0.05  # seconds between turns: the threads of a BLAS spin for a while before they sleep
+REST = 0.15  # seconds between turns: the threads of OpenBLAS ask for work for 0.1 before they sleep
 
 WHERE = {
     "products alone": "ours", "NumPy by hand": "ours", "eager": "ours", "eager, Tensors": "ours",

@@ -16,7 +16,7 @@ Slots = list[Any]
 Change = Callable[[Node, Array, Slots], Slots]  # (operation, cotangent, gradients of its arguments) -> others
 
 MOST = 300  # operations that are suspected, from the loss backwards
-LINEAR = frozenset({"alias", "reshape", "transpose", "identity", "negative", "positive"})
+LINEAR = frozenset({"alias", "reshape", "transpose", "identity", "negative", "positive", "sorted", "partitioned"})
 PRODUCTS = frozenset({"matmul", "dot", "affine"})
 
 
@@ -137,9 +137,10 @@ def _elementwise(node: Node, place: int, tensors: list[int]) -> Iterator[Mutant]
     if primitive is None or primitive.jointly or len(primitive.vjps) != 1 or primitive.name in LINEAR:
         return
     x, out = np.asarray((node.args or ())[0]), np.asarray(node.out)
-    if x.shape != out.shape or primitive.saves:
+    if x.shape != out.shape:
         return
-    rule, name, meta = primitive.vjps[0], primitive.name, node.meta
+    rule, name, saves = primitive.vjps[0], primitive.name, primitive.saves
+    meta = {key: value for key, value in node.meta.items() if key not in saves}
     text = f"The gradient is passed through {name} without its derivative."
     yield Mutant("missing_activation_derivative", text, place, {place: at_slot(0, lambda n, g, r: g)})
     if name == "softmax":
@@ -147,10 +148,15 @@ def _elementwise(node: Node, place: int, tensors: list[int]) -> Iterator[Mutant]
         yield Mutant("softmax_diagonal_only", text, place, {place: at_slot(0, lambda n, g, r: g * n.out * (1 - n.out))})
 
     def value(a: Any, b: Any) -> Change:
-        return at_slot(0, lambda n, g, r: rule(g, a(n), b(n), **meta) if rule else r)
+        def moved(n: Node, g: Any, r: Any) -> Any:
+            saved = {key: save(b(n), **meta) for key, save in saves.items()}
+            return rule(g, a(n), b(n), **meta, **saved) if rule else r
+
+        return at_slot(0, moved)
 
     def again(n: Node) -> Any:
-        return primitive.forward(n.out, **meta)
+        made = primitive.forward(n.out, **meta)
+        return made[0] if saves else made
 
     kind = "activation_derivative_at_wrong_value"
     text = f"The derivative of {name} is taken at its output; it belongs at its input."

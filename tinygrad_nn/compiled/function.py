@@ -14,7 +14,7 @@ from ..node import thread
 from ..tensor import Tensor
 from ..tree import flatten
 from . import nest
-from .guard import Hidden, restored
+from .guard import Draws, Hidden, restored
 from .plan import MISS, Plan
 from .recorder import Recorder, SecondOrder, Untraceable, caller
 from .replay import as_array
@@ -108,7 +108,9 @@ class Compiled:
             RuntimeError: the function could not be traced; the message says where.
         """
         with self._lock:
-            plan = self._found(args, kwargs)
+            draws = Draws(flatten([args, kwargs])[0])
+            plan, _ = self._found(args, kwargs, keep=False)
+            draws.rewind()
         if isinstance(plan, str):
             raise RuntimeError(f"there is no plan: {plan}")
         return plan
@@ -117,15 +119,19 @@ class Compiled:
         leaves = flatten([args, kwargs])[0]
         if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and x.node is not None for x in leaves):
             return self.function(*args, **kwargs)  # inside another trace, or part of a graph
-        plan = self._found(args, kwargs)
+        plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
+        if result is MISS:
+            given = [canonical(x) for x in leaves]
+            plan.refuse_shared(given)
+            result = plan.run(*given)
         self._last = plan.enter
-        given = [canonical(x) for x in leaves]
-        plan.refuse_shared(given)
-        return plan.run(*given)
+        return result
 
-    def _found(self, args: Any, kwargs: Any) -> Plan | str:
+    def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
+        """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
+        result: Any = MISS
         leaves, rebuild = flatten([args, kwargs])
         kind = nest.containers((args, kwargs))
         while True:
@@ -133,7 +139,7 @@ class Compiled:
             key = kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))
             if key not in self.plans:
                 try:
-                    self.plans[key] = self._make(leaves, rebuild, (args, kwargs), fixed)
+                    self.plans[key], result = self._make(leaves, rebuild, (args, kwargs), fixed, keep)
                 except Untraceable as error:
                     if set(error.slots) - fixed:
                         self._fixed[kind] = fixed | set(error.slots)
@@ -141,9 +147,9 @@ class Compiled:
                     self.plans[key] = str(error)
                     self._say(f"{error} It runs without compilation.")
                 self._count()
-            return self.plans[key]
+            return self.plans[key], result
 
-    def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int]) -> Plan:
+    def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
         given = [canonical(x, keep=True) for x in leaves]
         with Hidden(self.function, given) as hidden, restored(given) as draws:
             try:
@@ -159,11 +165,10 @@ class Compiled:
             hidden.check()
             plan = Plan(simplify(program), result, leaves, call, fixed, self)
             draws.rewind()
-            agrees = plan.agrees(given, result)
-            draws.rewind()
-        if not agrees:
-            raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
-        return plan
+            again = plan.first(given, result, keep)
+            if again is MISS:
+                raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
+        return plan, again
 
     def _count(self) -> None:
         if len(self.plans) >= OFTEN and not self._warned:

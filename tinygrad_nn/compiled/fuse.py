@@ -6,6 +6,7 @@ from math import prod
 
 from .expressions import COSTLY, known
 from .ir import VIEWS, Op, Program, Value
+from .native import available, choose
 
 PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
@@ -14,6 +15,8 @@ LONG = 512  # the most operations in one kernel: compilers take longer than in p
 
 def fuse(program: Program) -> Program:
     """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+    if available():
+        program = choose(program)
     waiting = list(program.ops)
     done: set[Value] = set()
     runs: list[list[Op]] = []  # what runs by itself is a list of one
@@ -40,7 +43,7 @@ def fuse(program: Program) -> Program:
             _append(group, [op for run in runs[place + 1 :] for op in run], program, order)
         else:
             order += group
-    return Program(order + waiting, program.inputs, program.outputs, program.rebuild)
+    return Program(order + waiting, program.inputs, program.outputs)
 
 
 def _sink(runs: list[list[Op]], program: Program) -> None:

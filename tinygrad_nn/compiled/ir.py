@@ -3,12 +3,12 @@
 An operation is of few kinds, each with one meaning in NumPy: ``ufunc``, ``where``, ``cast``, ``reduce``, ``matmul``,
 ``vdot``; ``reshape``, ``transpose``, ``broadcast`` and ``slice``, which only look at their argument in another way;
 ``number``, which is arithmetic of Python numbers; ``draw``, which asks a random generator; and ``call``, which is any
-other function, run as it is.
+other function, run as it is. A plan for numba adds ``kernel``, a group of operations, and ``native``, a function of
+the package `native`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,8 @@ class Op:
         outs: the values it makes; more than one only for a ``call``.
         pure: whether two runs on equal arguments are one.
         scope: the layer that was running.
+        given: metadata of the primitive that a ``call`` is, ``None`` if it is none, or takes arrays as metadata.
+        extra: what a ``native`` function gets besides arrays.
     """
 
     kind: str
@@ -85,6 +87,8 @@ class Op:
     outs: list[Value] = field(default_factory=list)
     pure: bool = True
     scope: str | None = None
+    given: dict[str, Any] | None = None
+    extra: tuple[Any, ...] = ()
 
     @property
     def out(self) -> Value:
@@ -108,13 +112,11 @@ class Program:
         ops: in an order in which they can run.
         inputs: one value per leaf of the arguments that the operations use.
         outputs: per leaf of the result a `Value`, or the object itself where it does not depend on the arguments.
-        rebuild: puts leaves into the containers that the function returned.
     """
 
     ops: list[Op]
     inputs: list[Value]
     outputs: list[Any]
-    rebuild: Callable[[Any], Any]
 
 
 def root(value: Value) -> Value:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .expressions import ELEMENTWISE, code_of
 from .ir import VIEWS, Op, Value
-from .loops import Loops
+from .loops import Loops, Part, space
 
 
 class Kernel:
@@ -54,9 +54,9 @@ class Kernel:
                     return False
         return self.made[out].kind in ELEMENTWISE
 
-    def source(self, names: dict[Value, str]) -> str:
+    def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
         """Return the body, where each array goes by the name given; equal names are the same array."""
-        return "\n".join(Loops(self.made, self.stored, self.scratch, names).all(self._order(names)))
+        return Loops(self.made, self.stored, self.scratch, names, threads).all(self._order(names))
 
     def _homes(self) -> dict[Value, Value]:
         """Return for each value made here the stored one in whose loop it is computed."""
@@ -119,7 +119,7 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
             and len({id(user) for user, _ in users}) == 1
             and all(direct for _, direct in users)
             and users[0][0].kind in (*ELEMENTWISE, "reduce", "vdot")
-            and _space(users[0][0]) == value.shape
+            and space(users[0][0]) == value.shape
         )
         if value in outside or not alone:
             stored.append(value)
@@ -128,10 +128,5 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
 
 def _rows(op: Op) -> int:
     """Return how many rows an operation goes through."""
-    shape = op.out.shape if op.kind == "matmul" else _space(op)
+    shape = op.out.shape if op.kind == "matmul" else space(op)
     return next((n for n in shape[:1] if n > 1), 1)
-
-
-def _space(op: Op) -> tuple[int, ...]:
-    """Return the shape that an operation loops over."""
-    return op.args[0].shape if op.kind in ("reduce", "vdot") else op.out.shape

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .expressions import BITS, SCALAR, cast, code_of, literal, loops
+from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
+from .indices import flat, of_broadcast, of_reshape, of_slice
 from .ir import VIEWS, Arg, Op, Value
-from .lower import thawed
 
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
+LARGE = 2**20  # operations on single numbers from which on several threads share a loop
 FEW = 8  # a product of so few columns keeps its sums in registers
+
+
+@dataclass
+class Part:
+    """A loop over rows of which each thread runs a part.
+
+    Attributes:
+        rows: how many.
+        body: the lines inside, indented by one.
+        sums: name, code of the dtype, and length of what each part adds up for itself; 0 for a single number.
+        after: the lines that follow when the parts have been added.
+    """
+
+    rows: int
+    body: list[str]
+    sums: list[tuple[str, str, int]]
+    after: list[str]
 
 
 class Loops:
@@ -21,44 +40,91 @@ class Loops:
 
     def __init__(
         self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
-        names: dict[Value, str],
+        names: dict[Value, str], threads: int = 1,
     ) -> None:  # fmt: skip
-        self.made, self.names, self.scratch = made, names, scratch
+        self.made, self.names, self.scratch, self.threads = made, names, scratch, threads
         self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
         self.lines: list[str] = []
         self.before: list[str] = []  # what must be done before the loop over rows, and after it
         self.after: list[str] = []
-        self.done: list[str] = []
         self.reads: list[tuple[Value, list[str]]] = []
+        self.sums: list[tuple[str, str, int]] | None = None  # in a loop that is parted, what each part adds up
         self.count = 0
 
-    def all(self, values: Sequence[Value]) -> list[str]:
-        """Return the lines that make all arrays, loops over the same rows in one."""
-        lines: list[str] = []
-        header, start = "", 0
+    def all(self, values: Sequence[Value]) -> list[str | Part]:
+        """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
+        result: list[str | Part] = []
+        for block in self._blocks(values):
+            rows = self._rows(block)
+            if rows:
+                result.append(self._part(block, rows))
+                continue
+            before: list[str] = []
+            body: list[str] = []
+            after: list[str] = []
+            for value in block:
+                lines = self._written(value)
+                before += self.before
+                body += lines[1:] if body else lines
+                after += self.after
+            result += [*before, *body, *after]
+        return result
+
+    def _written(self, value: Value) -> list[str]:
+        """Return the lines that make an array."""
+        self.before, self.lines, self.after, self.reads = [], [], [], []
+        op = self.made[value]
+        getattr(self, f"_{op.kind}", self._elementwise)(op)
+        return self.lines
+
+    def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
+        """Return the arrays whose loops over rows are one: none reads rows of another that are not there yet."""
+        blocks: list[list[Value]] = []
+        header = ""
         written: dict[Any, bool] = {}  # array -> whether a row of it is complete when the next row begins
         crossed: set[Any] = set()  # arrays of which other rows are read
         for value in values:
-            self.before, self.lines, self.after, self.reads = [], [], [], []
-            op = self.made[value]
-            getattr(self, f"_{op.kind}", self._elementwise)(op)
-            body, me = self.lines, self._array(value)
+            first, me = self._written(value)[0], self._array(value)
             across = {self._array(v) for v, index in self.reads if index[:1] != ["i0"]}
             all_read = {self._array(v) for v, _ in self.reads}
             apart = me in crossed or any(a in written and (a in across or not written[a]) for a in all_read)
-            if not header or body[0] != header or apart:
-                lines += self.done
-                self.done, written, crossed, start = [], {}, set(), len(lines)
-                header = body[0] if body[0].startswith("for i0") else ""
-                lines += body
-            else:
-                lines += body[1:]
-            lines[start:start] = self.before
-            start += len(self.before)
-            self.done += self.after
+            if not header or first != header or apart:
+                blocks.append([])
+                written, crossed = {}, set()
+                header = first if first.startswith("for i0") else ""
+            blocks[-1].append(value)
             written[me] = not (self.after or self.before)
             crossed |= across
-        return lines + self.done
+        return blocks
+
+    def _rows(self, block: list[Value]) -> int:
+        """Return over how many rows the loop of a block goes if it is worth being parted, else 0."""
+        first = self._written(block[0])[0]
+        if self.threads < 2 or not first.startswith("for i0") or any(self.made[v].kind == "matmul" for v in block):
+            return 0
+        work = 0
+        seen: set[Value] = set()
+        todo = list(block)
+        while todo:
+            value = todo.pop()
+            op = self.made[value]
+            work += prod(space(op)) * (16 if op.function in COSTLY else 1)
+            inner = [x for x in op.values if x in self.inline and x not in seen]
+            seen.update(inner)
+            todo += inner
+        rows = int(first[len("for i0 in range(") : -2])
+        return rows if work > LARGE and rows >= self.threads else 0
+
+    def _part(self, block: list[Value], rows: int) -> Part:
+        """Return the loop of a block as parts."""
+        self.sums = []
+        body: list[str] = []
+        after: list[str] = []
+        for value in block:
+            body += self._written(value)[1:]
+            after += self.after
+        part, self.sums = Part(rows, body, self.sums, after), None
+        return part
 
     def _array(self, value: Value) -> Any:
         """Return what tells arrays apart: two values in the same memory are one array."""
@@ -118,20 +184,35 @@ class Loops:
         """Add rows onto rows, so that the inner loop runs along memory."""
         x, total = op.args[0], code_of(op.out.dtype)
         zero, depth = self._open(op.out.shape, "z")
-        self._line(depth, f"{self.place(op.out, zero)} = {total}(0)")
-        self.before, self.lines = self.lines, []
+        start = f"{total}(0)"
+        if self.sums is not None:
+            name = f"q{len(self.sums)}"
+            self.sums.append((name, total, op.out.size))
+            start = " + ".join(f"{name}[{p}, {flat(op.out.shape, zero)}]" for p in range(self.threads))
+        self._line(depth, f"{self.place(op.out, zero)} = {start}")
+        lines, self.lines = self.lines, []
         index, depth = self._open(x.shape)
         out = ["0" if a in axes else i for a, i in enumerate(index) if keep or a not in axes]
         text = self.read(x, index, depth, {}, total)
-        self._line(depth, f"{self.place(op.out, out)} += {text}")
+        if self.sums is None:
+            self.before = lines
+            self._line(depth, f"{self.place(op.out, out)} += {text}")
+        else:
+            self.after = lines
+            self._line(depth, f"s{name}[{flat(op.out.shape, out)}] += {text}")
 
     def _vdot(self, op: Op) -> None:
         x, y = op.args
         total = code_of(op.out.dtype)
         wide = "f8" if total == "f4" and x.size > WIDE else total
-        s = f"t{self.count}"
-        self.count += 1
-        self.before.append(f"{s} = {wide}(0)")
+        if self.sums is None:
+            s = f"t{self.count}"
+            self.count += 1
+            self.before.append(f"{s} = {wide}(0)")
+        else:
+            s = f"sq{len(self.sums)}"
+            self.after.append(f"{s} = {' + '.join(f'{s[1:]}[{p}, 0]' for p in range(self.threads))}")
+            self.sums.append((s[1:], wide, 0))
         index, depth = self._open(x.shape)
         seen: dict[Value, str] = {}
         product = " * ".join(cast(self.read(a, index, depth, seen, total), total, wide) for a in (x, y))
@@ -210,13 +291,7 @@ class Loops:
         if value not in self.scratch:
             return f"{self.names[value]}[{', '.join(index) or '()'}]"
         pool, start = self.scratch[value]
-        terms, step = [str(start)] if start else [], 1
-        for n, i in zip(reversed(value.shape), reversed(index), strict=True):
-            if i != "0":
-                far = i if i.isidentifier() or i.isdigit() else f"({i})"
-                terms.append(str(int(i) * step) if i.isdigit() else far if step == 1 else f"{step} * {far}")
-            step *= n
-        return f"{self.names[pool]}[{' + '.join(terms) or '0'}]"
+        return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the array behind a view, and the index in it of an entry of the view."""
@@ -228,11 +303,11 @@ class Loops:
                     moved[axis] = i
                 index = moved
             elif op.kind == "broadcast":
-                index = _of_broadcast(source.shape, index)
+                index = of_broadcast(source.shape, index)
             elif op.kind == "slice":
-                index = _of_slice(op, source.shape, index)
+                index = of_slice(op, source.shape, index)
             else:
-                index = _of_reshape(value.shape, source.shape, index)
+                index = of_reshape(value.shape, source.shape, index)
             value = source
         return value, index
 
@@ -264,7 +339,7 @@ class Loops:
         texts = []
         for arg, kind in zip(op.args, kinds, strict=False):
             shape = arg.shape if isinstance(arg, Value) else ()
-            texts.append(self.read(arg, _of_broadcast(shape, index), depth, seen, kind))
+            texts.append(self.read(arg, of_broadcast(shape, index), depth, seen, kind))
         if op.kind == "where":
             return f"{texts[1]} if {texts[0]} else {texts[2]}"
         if op.kind == "cast":
@@ -285,47 +360,6 @@ class Loops:
         return name
 
 
-def _of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
-    """Return the index of an entry in an array that is broadcast."""
-    tail = index[len(index) - len(shape) :] if shape else []
-    return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
-
-
-def _of_slice(op: Op, shape: Sequence[int], index: list[str]) -> list[str]:
-    """Return the index of an entry in an array of which a part is taken."""
-    parts = list(thawed(op.attrs[0]))
-    count = sum(p is not None and p is not Ellipsis for p in parts)
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - count)
-    parts += [slice(None)] * (len(shape) - sum(p is not None for p in parts))
-    left, axis, found = list(index), 0, []
-    for part in parts:
-        if part is None:
-            left.pop(0)
-            continue
-        n = shape[axis]
-        axis += 1
-        if isinstance(part, int):
-            found.append(str(part % n))
-            continue
-        start, _, step = part.indices(n)
-        i = left.pop(0)
-        far = i if step == 1 or i == "0" else f"{step} * {i}"
-        found.append(far if start == 0 else str(start) if far == "0" else f"{start} + {far}")
-    return found
-
-
-def _of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) -> list[str]:
-    """Return the index of an entry in an array of another shape."""
-    if [n for n in shape if n > 1] == [n for n in source if n > 1]:
-        names = iter([i for n, i in zip(shape, index, strict=True) if n > 1])
-        return ["0" if n == 1 else next(names) for n in source]
-    flat = "0"
-    for n, i in zip(shape, index, strict=True):
-        flat = i if flat == "0" else f"({flat}) * {n} + {i}"
-    found = []
-    for n in reversed(source):
-        found.append("0" if n == 1 else f"({flat}) % {n}")
-        flat = f"({flat}) // {n}"
-    return found[::-1]
+def space(op: Op) -> tuple[int, ...]:
+    """Return the shape that an operation loops over."""
+    return op.args[0].shape if op.kind in ("reduce", "vdot") else op.out.shape

@@ -7,6 +7,7 @@ does not give the same numbers to the last bit, the primitive stays one operatio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Array = Any
 SLOT: Any = Tensor.__dict__["data"]  # reading `data` of a Tensor of a trace gives no array
+# These stay one operation, and the rule of all their arguments is one too: their loops over time, heads or statistics
+# would become many small operations.
+WHOLE = frozenset({"rnn_states", "lstm_states", "gru_states", "attention", "self_attention", "standardize", "rms_norm"})
 REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -40,11 +44,16 @@ def record(
     if op is not None:
         return record.emit(op, out)
     inner = None
-    if primitive not in record.lowering:
+    if primitive not in record.lowering and (record.again or not stays(primitive, given)):
         record.lowering.append(primitive)
         inner = inside(record, primitive, values, raw, given, meta, out)
         record.lowering.pop()
     return inner if inner is not None else whole(record, primitive, values, given, meta, out)
+
+
+def stays(primitive: Primitive, meta: dict[str, Any]) -> bool:
+    """Tell whether a primitive stays one operation; a normalisation by moments that are known is entry by entry."""
+    return primitive.name in WHOLE and meta.get("moments") is None
 
 
 def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
@@ -184,26 +193,64 @@ def whole(
         first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
         return opaque(record, primitive.name, first, [list(values), given], out, primitive)
     if not more:
-        return opaque(record, primitive.name, primitive.forward, [list(values), given], out, primitive)
+        return opaque(record, primitive.name, primitive.forward, [list(values), given], out, primitive, given=given)
 
     def all_of_it(*args: Any, **metadata: Any) -> Any:
         result, saved = primitive.forward(*args, **metadata)
         return result, *[saved[key] for key in primitive.saves]
 
-    return opaque(record, primitive.name, all_of_it, [list(values), given], out, primitive, more)
+    return opaque(record, primitive.name, all_of_it, [list(values), given], out, primitive, more, given)
+
+
+def with_joint_rule(primitive: Primitive) -> Primitive:
+    """Return a primitive whose joint rule is recorded as one operation: right for a first derivative only."""
+    made = object.__new__(Primitive)
+    made.__dict__.update(primitive.__dict__, jointly=partial(_back, primitive))
+    return made
+
+
+def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
+    """Run the joint rule of a primitive and record it."""
+    from .recorder import Saved, recorder
+
+    record = recorder()
+    given = {key: x for key, x in meta.items() if key not in primitive.saves}
+    call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
+    raw = [held(x) for x in flatten(call)[0]]
+    results = primitive.jointly(  # type: ignore[misc]
+        held(g), held(out), *map(held, args), **{key: held(x) for key, x in meta.items()}
+    )
+    results = [r if r is None else np.asarray(r) for r in results]
+    known = [next((x for x in raw if x is r), None) for r in results]
+    places = [k for k, r in enumerate(results) if r is not None and known[k] is None]
+    lent = {k for k in places if any(np.may_share_memory(results[k], x) for x in raw if isinstance(x, np.ndarray))}
+
+    def run(*arrays: Any, **saved: Any) -> Any:
+        found = primitive.jointly(*arrays, **given, **saved)  # type: ignore[misc]
+        return tuple([np.array(found[k]) if k in lent else found[k] for k in places])
+
+    made = [np.array(results[k]) if k in lent else results[k] for k in places]
+    all_of_it = run if len(places) > 1 else lambda *arrays, **saved: run(*arrays, **saved)[0]
+    opaque(record, f"{primitive.name}_back", all_of_it, call, made[0], None, made[1:], given)
+    for k, r in zip(places, made, strict=True):
+        results[k] = r
+    return [r if r is None else record.tensor(record.find(r), r, Saved) for r in results]
 
 
 def opaque(
     record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
-    more: Sequence[Array] = (),
+    more: Sequence[Array] = (), given: dict[str, Any] | None = None,
 ) -> Value:  # fmt: skip
     """Record any function of arrays; those among its arguments that differ from call to call may stand anywhere.
 
     It makes `out`, or a tuple of that and `more`. Two calls of the same `identity` with the same arguments are one.
+    Metadata that a compiled function needs are `given`; among them ``numbers`` are the places and values of arguments
+    by position that are plain numbers.
     """
     from .recorder import Untraceable
 
     leaves, rebuild = flatten(call)
+    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
     args: list[Any] = []
     holes: list[int] = []
     for place, x in enumerate(leaves):
@@ -215,6 +262,7 @@ def opaque(
                 raise Untraceable("an index of true and false selects another number of entries in every call.")
             holes.append(place)
             args.append(known)
+            leaves[place] = None  # what runs later holds no array of the trace
 
     def run(*arrays: Any) -> Any:
         filled = list(leaves)
@@ -223,10 +271,13 @@ def opaque(
         plain, named = rebuild(filled)
         return function(*plain, **named)
 
+    if given is not None:
+        arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(given)[0])
+        numbers = {place: x for place, x in enumerate(call[0]) if type(x) in (int, float)}
+        given = None if arrays else {**given, "numbers": numbers}
     rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
-    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
     unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
-    return record.emit(Op("call", name, run, args, ("call", unique)), out, *more)
+    return record.emit(Op("call", name, run, args, ("call", unique), given=given), out, *more)
 
 
 def _skeleton(call: Any) -> Any:

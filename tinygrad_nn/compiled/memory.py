@@ -9,6 +9,7 @@ import numpy as np
 from .ir import VIEWS, Op, Value
 
 ALIGN = 64
+APART = frozenset({np.sign})  # NumPy takes ten times as long over its own argument
 Array = np.ndarray[Any, Any]
 
 
@@ -17,6 +18,7 @@ class Memory:
 
     Attributes:
         slabs: the sizes of the buffers in bytes.
+        starts: where each begins in the array of `bytes` bytes that holds them all.
         place: value -> number of its buffer.
         owner: a view -> the value whose memory it looks at.
         strided: views whose entries do not lie in memory in their order.
@@ -86,6 +88,11 @@ class Memory:
         """Tell whether an operation reads a value only entry by entry, at the entry that it writes."""
         if op.kind == "kernel":
             return bool(op.function.over(x, out))
+        if op.function in APART:
+            return False
+        if op.kind == "native":
+            over = op.function.over
+            return over >= 0 and op.args[over] is x and [self.root(a) for a in op.values].count(x) == 1
         candidates = {"ufunc": op.args, "where": op.args[2:]}.get(op.kind, [])
         reads = sum(self.root(a) is x for a in op.values)
         return reads == sum(a is x for a in candidates) and x.shape == out.shape
@@ -111,7 +118,8 @@ class Memory:
                     break
 
     def _assign(self, ops: list[Op]) -> None:
-        free: list[int] = []
+        """Give each value a buffer for as long as it lives, or that of an argument which dies as it is made."""
+        spans: list[tuple[int, int]] = []
         dying: dict[int, list[Value]] = {}
         for value, number in self.last.items():
             dying.setdefault(number, []).append(value)
@@ -121,12 +129,16 @@ class Memory:
                 if out in self.owner or out in self.outside or out in self.target or not self.stored(op):
                     continue
                 heir = self._heir(op, out, dead)
+                end = self.last.get(out, number)
                 if heir is not None:
                     dead.remove(heir)
                     self.place[out] = self.place[heir]
+                    spans[self.place[out]] = spans[self.place[out]][0], end
                 else:
-                    self.place[out] = self._slab(out.nbytes, free)
-            free += [self.place[v] for v in (*dead, *op.outs) if v in dead or (v in self.place and v not in self.last)]
+                    self.place[out] = len(spans)
+                    spans.append((number, end))
+                    self.slabs.append(out.nbytes)
+        self.starts, self.bytes = packed(spans, self.slabs)
 
     @staticmethod
     def stored(op: Op) -> bool:
@@ -140,24 +152,33 @@ class Memory:
                 return x
         return None
 
-    def _slab(self, nbytes: int, free: list[int]) -> int:
-        fits = [s for s in free if self.slabs[s] >= nbytes]
-        if fits:
-            best = min(fits, key=lambda s: self.slabs[s])
-            if self.slabs[best] <= 4 * nbytes + 4096:
-                free.remove(best)
-                return best
-        self.slabs.append(nbytes)
-        return len(self.slabs) - 1
-
     def allocate(self) -> list[Array]:
-        """Return the buffers, aligned to cache lines."""
-        made = []
-        for nbytes in self.slabs:
-            whole = np.empty(nbytes + ALIGN, np.uint8)
-            start = -whole.ctypes.data % ALIGN
-            made.append(whole[start : start + nbytes])
-        return made
+        """Return the buffers, parts of one array, aligned to cache lines."""
+        whole = np.empty(self.bytes + ALIGN, np.uint8)
+        first = -whole.ctypes.data % ALIGN
+        return [whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
+
+
+def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
+    """Place intervals of time with a size so that those which overlap in time do not in space, the largest first.
+
+    Returns:
+        where each starts, a multiple of `ALIGN`, and how much space that is together.
+
+    Example:
+        >>> packed([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
+        ([256, 0, 256], 384)
+    """
+    births, deaths = (np.array([span[k] for span in spans], int) for k in (0, 1))
+    rooms = np.array([-(-size // ALIGN) * ALIGN for size in sizes], int)
+    starts = np.full(len(sizes), -1)
+    for k in np.argsort(-rooms, kind="stable"):
+        others = np.flatnonzero((starts >= 0) & (births <= deaths[k]) & (deaths >= births[k]))
+        others = others[np.argsort(starts[others], kind="stable")]
+        ends = np.maximum.accumulate(np.concatenate([[0], starts[others] + rooms[others]]))
+        fits = np.flatnonzero(starts[others] - ends[:-1] >= rooms[k])
+        starts[k] = ends[fits[0]] if len(fits) else ends[-1]
+    return starts.tolist(), int((starts + np.array(sizes, int)).max(initial=0))
 
 
 def _leading(op: Op) -> bool:

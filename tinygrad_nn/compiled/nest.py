@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from ..tree import flatten
+from ..tree import refilled
 from .trace import NUMBERS, traceable
 
 
@@ -142,21 +142,27 @@ def _take(
 
 
 def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
-    """Return an expression that makes the containers of a result around its leaves."""
+    """Return an expression that makes the containers of a result around its leaves, of which it keeps none."""
     queue = iter(leaf_code)
 
     def visit(part: Any) -> str:
         if part is None:
             return "None"
-        if type(part) is dict:
+        kind = type(part)
+        if kind is dict:
             return "{" + ", ".join(f"{names(k)}: {visit(x)}" for k, x in part.items()) + "}"
-        if type(part) is list:
-            return "[" + ", ".join(map(visit, part)) + "]"
-        if type(part) is tuple:
+        if kind is tuple:
             return "(" + "".join(visit(x) + ", " for x in part) + ")"
-        leaves, rebuild = flatten(part)
-        if len(leaves) == 1 and leaves[0] is part:
-            return next(queue)
-        return f"{names(rebuild)}([{', '.join(next(queue) for _ in leaves)}])"
+        if isinstance(part, (list, tuple)):
+            inner = ", ".join(map(visit, part))
+            every = inner if hasattr(part, "_fields") else f"[{inner}]"
+            return every if kind is list else f"{names(kind)}({every})"
+        if isinstance(part, dict):
+            frame = refilled(part, [None] * len(part))
+            return f"{names(refilled)}({names(frame)}, [{', '.join(map(visit, part.values()))}])"
+        if is_dataclass(part) and not isinstance(part, type):
+            named = [f"{field.name}={visit(getattr(part, field.name))}" for field in fields(part) if field.init]
+            return f"{names(kind)}({', '.join(named)})"
+        return next(queue)
 
     return visit(tree)

@@ -40,6 +40,12 @@ class Plan:
             names, writer, body = self._written(program)
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
         back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
+        body = [*body, back]
+        if writer.parallel:
+            from .native.build import CORES
+
+            names.objects["cores"] = CORES
+            body = ["cores.take()", "try:", *(f"    {line}" for line in body), "finally: cores.give()"]
         layout = None if writer.checked else "" if self.exact else "carray"
         taking = nest.taking(call, fixed, names, layout)
         names.objects.update(writer.machine.compiled())
@@ -48,13 +54,13 @@ class Plan:
         self.source = "\n".join([
             f"def make({', '.join(names.objects)}):",
             f"    def run({every}):",
-            *(f"        {line}" for line in (*body, back)),
+            *(f"        {line}" for line in body),
             "    def enter(args, kwargs):",
             "        try:",
             *(f"            {line}" for line in taking),
             *([f"            return run({every})"] if writer.checked else []),
             f"        except {caught}: return miss",
-            *(f"        {line}" for line in (*body, back)),
+            *(f"        {line}" for line in body),
             "    return run, enter",
         ])
         scope = {**replay.GLOBALS, "miss": MISS}
@@ -88,15 +94,34 @@ class Plan:
                     "under the call. Pass a copy of it."
                 )
 
-    def agrees(self, leaves: Sequence[Any], result: Any) -> bool:
-        """Run on copies of the arguments and tell whether the result is that of the trace."""
+    def first(self, leaves: Sequence[Any], traced: Any, keep: bool) -> Any:
+        """Run, and return the result, or ``MISS`` if it is not that of the trace.
+
+        What was written into is as before if that is so, or if it is not to be kept.
+
+        Raises:
+            ValueError: as `refuse_shared`.
+        """
         from .function import canonical
 
-        given = [x.copy() if isinstance(x, np.ndarray) else x for x in map(canonical, leaves)]
-        with np.errstate(all="ignore"):
-            found = flatten(self.run(*given))[0]
+        given = [canonical(x) for x in leaves]
+        self.refuse_shared(given)
+        before = [(given[k], given[k].copy()) for k in self.donated if isinstance(given[k], np.ndarray)]
+        result: Any = MISS
+        try:
+            with np.errstate(all="ignore"):
+                found = self.run(*given)
+            result = found if self._right(found, traced) else MISS
+        finally:
+            if result is MISS or not keep:
+                for x, old in before:
+                    np.copyto(x, old)
+        return result
+
+    def _right(self, found: Any, wanted: Any) -> bool:
+        """Tell whether a result is that of the trace."""
         right = total = 0
-        for a, b in zip(found, map(bare, flatten(result)[0]), strict=True):
+        for a, b in zip(flatten(found)[0], map(bare, flatten(wanted)[0]), strict=True):
             same = self._same(a, b)
             if same is None:
                 return False
@@ -117,7 +142,6 @@ class Plan:
         scale = np.abs(b[finite]).max(initial=0)
         slack = np.finfo(b.dtype).eps ** 0.5 * max(float(scale), 1e-30)
         return np.isclose(a, b, rtol=0, atol=slack, equal_nan=True)
-
 
     def __str__(self) -> str:
         """Return a table of at most 80 columns: each operation, its result, and where that is kept."""

@@ -214,9 +214,13 @@ class Recorder(Mode):
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Let the rules of a node have what its forward saved."""
-        if primitive.saves and not self.again and all(id(node.meta[key]) in self.by_array for key in primitive.saves):
+        if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
+            return
+        if primitive.saves:
             values = {key: (self.by_array[id(node.meta[key])], node.meta[key]) for key in primitive.saves}
             node.meta = {**node.meta, **{key: self.tensor(*pair, Saved) for key, pair in values.items()}}
+        if lower.stays(primitive, node.meta):
+            node.primitive = lower.with_joint_rule(primitive)
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Run a function that answers with plain arrays, and record it."""

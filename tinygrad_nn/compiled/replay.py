@@ -26,6 +26,7 @@ def _counts() -> tuple[int, int]:
 
 
 NAMED, LISTED = _counts()
+ROW, LARGE = 32, 32_768  # the length of a row, and the bytes of a result, that are worth an array of one number
 SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
 SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
@@ -44,10 +45,14 @@ class Writer:
         self.program, self.names, self.donated = program, names, donated
         self.machine = Machine()
         self.lines: list[str] = []
+        self.parallel = False  # whether it uses all cores by itself
         self.code: dict[Value, str] = {}
+        self.arrays: dict[Any, Array] = {}
         self.standing: dict[Value, Array] = {}  # arrays that are the same in every call
         made = {x for x in program.outputs if isinstance(x, Value) and x.kind == "made"}
-        given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype)]
+        # An argument that is returned as it is stays as it is.
+        returned = {x for x in program.outputs if isinstance(x, Value)}
+        given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype) and v not in returned]
         self.memory = Memory(program.ops, made, given)
         self.returned = {v for v in made if v.op is not None and Memory.stored(v.op) and v not in self.memory.owner}
         self.buffers = self.memory.allocate()
@@ -103,8 +108,13 @@ class Writer:
         value = self.memory.target.get(value, value)
         if value in self.code:
             return self.code[value]
-        raw = self.buffers[self.memory.place[value]]
-        return self.stand(value, raw[: value.nbytes].view(value.dtype).reshape(value.shape))
+        place = self.memory.place[value]
+        array = self.arrays.get((place, value.dtype, value.shape))
+        if array is None:
+            array = self.buffers[place][: value.nbytes].view(value.dtype).reshape(value.shape)
+            # One array under one name: where a kernel writes over what it reads, its compiler can see that it does.
+            self.arrays[place, value.dtype, value.shape] = array
+        return self.stand(value, array)
 
     def write(self, op: Op) -> None:
         """Append the lines of one operation."""
@@ -117,6 +127,8 @@ class Writer:
             return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
         if op.kind == "kernel":
             return self.launch(op)
+        if op.kind == "native":
+            return self.run_native(op)
         if op.kind in ("call", "draw"):
             f = self.names(op.function, "f")
             if len(op.outs) > 1:
@@ -137,8 +149,24 @@ class Writer:
             self.code[out] = self.buffer(out)
         codes = {v: self.of(v) for v in [*op.values, *op.outs]}
         name, given = self.machine.add(op.function, codes, self.checked)
+        self.parallel |= self.machine.parallel
         call = f"{name}({', '.join(given)})"
         self.lines.append(f"if not {call}: return miss" if self.checked else call)
+
+    def run_native(self, op: Op) -> None:
+        """Append the call of a function of the package `native`."""
+        from .native import contiguous
+
+        self.parallel = True
+        for out in op.outs:
+            self.code[out] = self.buffer(out)
+        args = [
+            self.of(x) if not isinstance(x, Value) or x.weak or contiguous(x) else f"in_order({self.of(x)})"
+            for x in op.args
+        ]
+        more = [self.names(x) if not _literal(x) else repr(x) for x in op.extra]
+        outs = [self.code[out] for out in op.outs]
+        self.lines.append(f"{self.names(op.function.compiled(), 'p')}({', '.join([*args, *outs, *more])})")
 
     def add(self, name: str, value: Value, expression: str) -> None:
         """Append an assignment."""
@@ -170,7 +198,7 @@ class Writer:
         kinds = loops(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
         for place, arg in enumerate(op.args):
             if not isinstance(arg, Value):  # an array of no axes takes NumPy less time than a number
-                args[place] = self.names(np.asarray(arg, kinds[place]), "c")
+                args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
         out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
         return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
 
@@ -217,6 +245,12 @@ def _number(op: Op, args: list[str], names: Names) -> str:
     if symbol and len(args) == 2:
         return f"{args[0]} {symbol} {args[1]}"
     return f"{names(op.function, 'f')}({', '.join(args)})"
+
+
+def _number_array(op: Op, number: Any, dtype: Any) -> Array:
+    """Return a number as an array; a row of it for `maximum` and `minimum`, which are slow with a single number."""
+    length = op.out.shape[-1] if op.function in (np.maximum, np.minimum) and op.out.shape else 0
+    return np.full(length, number, dtype) if length >= ROW and op.out.nbytes >= LARGE else np.asarray(number, dtype)
 
 
 ON_SCALARS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
@@ -274,7 +308,7 @@ def as_array(x: Any, dtype: Any) -> Array:
 
 GLOBALS: dict[str, Any] = {
     "empty": np.empty, "asarray": np.asarray, "copyto": np.copyto, "vdot": np.vdot, "broadcast_to": np.broadcast_to,
-    "ndarray": np.ndarray, "refs": sys.getrefcount, "f_array": as_array,
+    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount, "f_array": as_array,
 }  # fmt: skip
 
 

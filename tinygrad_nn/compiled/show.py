@@ -18,11 +18,10 @@ WIDTH = 80
 
 def table(title: str, program: Program, memory: Memory, donated: frozenset[int]) -> str:
     """Return a line for each operation: its number, what it does to what, the result and where that is kept."""
-    bytes_ = sum(memory.slabs)
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
     head = f"{title}: {_plural(count, 'operation')}" + (f" in {_plural(kernels, 'kernel')}" if kernels else "")
-    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {amount(bytes_)}"]
+    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {amount(memory.bytes)}"]
     lines.append(f"{'':>5} {'operation':<32} {'result':<20} {'bytes':>8} kept in")
     for op in program.ops:
         if op.kind == "kernel":

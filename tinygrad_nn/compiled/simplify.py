@@ -23,7 +23,7 @@ def simplify(program: Program) -> Program:
     ops: list[Op] = []
     for op in program.ops:
         args = [_latest(new, arg) for arg in op.args]
-        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope)
+        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given)
         same = _identity(op)
         if same is None:
             op = _rewritten(op)
@@ -46,7 +46,7 @@ def simplify(program: Program) -> Program:
     ops = early(ops) if len(ops) <= MANY else ops
     for number, value in enumerate((out for op in ops for out in op.outs), 1):
         value.number = number
-    return Program(ops, program.inputs, outputs, program.rebuild)
+    return Program(ops, program.inputs, outputs)
 
 
 def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:
@@ -80,14 +80,21 @@ def early(ops: list[Op]) -> list[Op]:
     for op in reversed(ops):
         if op.kind in ("ufunc", "where", "cast", "number") and all(user in last for user in users.get(op.out, ())):
             last.add(op)
+    sums: dict[Value, list[Op]] = {}  # right after what they sum, so that it need not be kept for them
+    for op in ops:
+        if op.kind == "reduce" and op not in last and op.args[0].kind == "made":
+            sums.setdefault(op.args[0], []).append(op)
     order: list[Op] = []
     done: set[Op] = set()
     waiting = [op for op in ops if op in last]
     for op in ops:
-        if op in last:
+        if op in last or op in done:
             continue
-        order.append(op)
-        done.add(op)
+        batch = [op]
+        for one in batch:
+            batch += [user for out in one.outs for user in sums.get(out, ())]
+        order += batch
+        done.update(batch)
         left = []
         for late in waiting:
             made = all(arg.op is None or arg.op in done for arg in late.values)
@@ -97,7 +104,19 @@ def early(ops: list[Op]) -> list[Op]:
             else:
                 left.append(late)
         waiting = left
-    return order + waiting
+    return _late([*order, *waiting], last, users)
+
+
+def _late(ops: list[Op], movable: set[Op], users: dict[Value, list[Op]]) -> list[Op]:
+    """Return the operations with those that read nothing but arguments moved to right before their first use."""
+    rank = {op: number for number, op in enumerate(ops)}
+    before: dict[Op, list[Op]] = {}
+    for op in ops:
+        wait = op in movable and op.kind != "number" and all(arg.kind != "made" or arg.weak for arg in op.values)
+        if wait and op.out in users:
+            before.setdefault(min(users[op.out], key=rank.__getitem__), []).append(op)
+    moved = {op for some in before.values() for op in some}
+    return [one for op in ops if op not in moved for one in (*before.get(op, ()), op)]
 
 
 def _key(op: Op) -> Any:

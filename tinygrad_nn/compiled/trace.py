@@ -29,6 +29,7 @@ def tracing(again: bool = False) -> Iterator[Recorder]:
         yield mode
     finally:
         thread.mode = before
+        mode.inspect = None  # a method of its own, which would keep it and all that it holds
 
 
 def trace(
@@ -74,7 +75,7 @@ def trace(
         found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
         plain = refill([bare(x) for x in found])
-    return Program(record.ops, inputs, outputs, refill), plain
+    return Program(record.ops, inputs, outputs), plain
 
 
 def traceable(x: Any) -> bool:

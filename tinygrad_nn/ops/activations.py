@@ -99,7 +99,8 @@ def _gelu(x: Array, approximate: str = "none") -> Array:
         >>> round(float(gelu(1.0)), 6), round(float(gelu(1.0, approximate="tanh")), 6)
         (0.841345, 0.841192)
     """
-    return x * _gate(x, approximate)
+    gate = _gate(x, approximate)
+    return x * gate, {"gate": gate}
 
 
 def _gate(x: Array, approximate: str) -> Array:
@@ -111,12 +112,12 @@ def _gate(x: Array, approximate: str) -> Array:
     raise ValueError(f"gelu: approximate={approximate!r}; known are 'none' (exact) and 'tanh'.")
 
 
-def _gelu_vjp(g: Array, out: Array, x: Array, approximate: str = "none") -> Array:
+def _gelu_vjp(g: Array, out: Array, x: Array, gate: Array, approximate: str = "none") -> Array:
     if approximate == "none":
-        return g * (_gate(x, approximate) + x * np.exp(-0.5 * x * x) * (ROOT / 2))
+        return g * (gate + x * np.exp(-0.5 * x * x) * (ROOT / 2))
     u = x * (2 * ROOT + 2 * ROOT * 0.044715 * (x * x))
     slope = 2 * ROOT + 6 * ROOT * 0.044715 * (x * x)  # of u
-    return g * sigmoid(u) * (1 + x * sigmoid(-u) * slope)
+    return g * gate * (1 + x * sigmoid(-u) * slope)
 
 
 def _silu(x: Array) -> Array:
@@ -262,7 +263,8 @@ celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
     kinks="at 0 the derivatives are those from below; the second jumps")
 
 gelu = declare(_gelu, r"x \, \Phi(x)",
-    (_gelu_vjp,                                                      r"g \, (\Phi(x) + x \, \varphi(x))"))
+    (_gelu_vjp,                                                      r"g \, (\Phi(x) + x \, \varphi(x))"),
+    saves={"gate": lambda x, approximate="none": _gate(x, approximate)})
 
 silu = declare(_silu, r"x \, \sigma(x)",
     (lambda g, out, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),       r"g \, \sigma(x) (1 + x \, \sigma(-x))"))

@@ -106,9 +106,9 @@ def _attention(*arrays: Array, heads: int = 1) -> Any:
 
 
 def _attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
-    q, k, v, _, keep = arrays
+    q, k, v, mask, keep = arrays
     dq, dk, dv, scores = _back(parted(g, heads), parted(q, heads), parted(k, heads), parted(v, heads), keep, a)
-    return joined(dq), joined(dk), joined(dv), scores, None
+    return joined(dq), joined(dk), joined(dv), scores if np.ndim(mask) else None, None
 
 
 def _self_attention(*arrays: Array, heads: int = 1) -> Any:
@@ -134,10 +134,11 @@ def _self_attention(*arrays: Array, heads: int = 1) -> Any:
 
 
 def _self_attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 1) -> Any:
-    qkv, _, keep = arrays
+    qkv, mask, keep = arrays
     q, k, v = _three(qkv, heads)
     dq, dk, dv, scores = _back(parted(g, heads), q, k, v, keep, a)
-    return np.concatenate([joined(dq), joined(dk), joined(dv)], axis=-1), scores, None
+    dqkv = np.concatenate([joined(dq), joined(dk), joined(dv)], axis=-1)
+    return dqkv, scores if np.ndim(mask) else None, None
 
 
 def _weights(*arrays: Array, heads: int = 1) -> Array:

@@ -142,13 +142,14 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape("softmax_crossentropy", z, y)
+    if z.shape != y.shape:
+        raise _unlike("softmax_crossentropy", z, y)
     shifted = z - np.maximum.reduce(z, axis=-1, keepdims=True)
     e = np.exp(shifted)
     total = np.add.reduce(e, axis=-1, keepdims=True)
     e /= total
     shifted -= np.log(total)  # ln softmax(z)
-    return np.vdot(y, shifted) / -_batch(z), {"p": e}
+    return np.vdot(y, shifted) / -(z.size / z.shape[-1]), {"p": e}
 
 
 def _sigmoid_crossentropy(z: Array, y: Array) -> Array:
@@ -164,16 +165,16 @@ def _sigmoid_crossentropy(z: Array, y: Array) -> Array:
     Raises:
         ValueError: the shapes differ.
     """
-    _same_shape("sigmoid_crossentropy", z, y)
+    if z.shape != y.shape:
+        raise _unlike("sigmoid_crossentropy", z, y)
     return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum() / _batch(z)
 
 
-def _same_shape(name: str, z: Array, y: Array) -> None:
-    if z.shape != y.shape:
-        raise ValueError(
-            f"{name} needs logits and targets of the same shape; z has {z.shape}, y has {y.shape}. "
-            "Class numbers become rows of targets with tinygrad_nn.data.one_hot(labels)."
-        )
+def _unlike(name: str, z: Array, y: Array) -> ValueError:
+    return ValueError(
+        f"{name} needs logits and targets of the same shape; z has {z.shape}, y has {y.shape}. "
+        "Class numbers become rows of targets with tinygrad_nn.data.one_hot(labels)."
+    )
 
 
 def _batch(z: Array) -> float:
@@ -185,7 +186,7 @@ def _batch(z: Array) -> float:
 affine = declare(_affine, r"x \, W^T + b",
     (lambda g, out, x, W, b: _times(g, W),                           r"g \, W"),
     (lambda g, out, x, W, b: _rows(g).T.dot(_rows(x)),               r"g^T x"),
-    (lambda g, out, x, W, b: _rows(g).sum(axis=0),                   r"\textstyle\sum_{\text{rows}} g"))
+    (lambda g, out, x, W, b: np.add.reduce(_rows(g), axis=0),        r"\textstyle\sum_{\text{rows}} g"))
 
 softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
     (lambda g, out, z, y, p, normalized=False:

@@ -80,7 +80,7 @@ _moments = moments  # under a name that the argument of the same name does not h
 def _standardize_vjp(
     g: Array, out: Array, *arrays: Array, mean: Array, var: Array, axis: Axes, eps: float = 1e-5, moments: Any = None
 ) -> Any:
-    x, weight, _ = arrays
+    x, weight, bias = arrays
     n = max(count(x, axis), 1)
     scale = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * scale
@@ -93,7 +93,10 @@ def _standardize_vjp(
         return (g - d_bias / n - x_hat * slope) * (scale * weight), d_weight, d_bias
     h = g * weight
     slope = _products(h, x_hat, axis) / n
-    return (h - h.sum(axis=over, keepdims=True) / n - x_hat * slope) * scale, d_weight, g
+    d_bias = g
+    if np.ndim(bias):
+        d_bias = g.sum(axis=_shared(np.shape(bias), x.ndim), keepdims=True).reshape(np.shape(bias))
+    return (h - h.sum(axis=over, keepdims=True) / n - x_hat * slope) * scale, d_weight, d_bias
 
 
 def _rms_norm(x: Array, weight: Array, axis: Axes, eps: float) -> Array:
@@ -115,9 +118,10 @@ def _root(x: Array, axis: Axes, eps: float) -> Array:
     return 1 / np.sqrt(_products(x, x, axis) / max(count(x, axis), 1) + eps)
 
 
-def _rms_vjp_x(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: Axes, eps: float) -> Array:
+def _rms_vjp(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: Axes, eps: float) -> Any:
     h, x_hat = g * weight, x * scale
-    return (h - x_hat * (_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale
+    d_weight = _products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    return (h - x_hat * (_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
 
 
 # fmt: off
@@ -128,9 +132,7 @@ standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2
            "var":  lambda x, weight, bias, *, axis, **rest: np.var(x, axis=axis, keepdims=True)})
 
 rms_norm = declare(_rms_norm, r"y \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}",
-    (_rms_vjp_x,
-     r"\frac{1}{s} (h - \hat x \odot \overline{h \odot \hat x}) \quad (h = y \odot g)"),
-    (lambda g, out, x, weight, scale, axis, eps: g * (x * scale),
-     r"g \odot \hat x"),
+    jointly=(_rms_vjp,
+     r"\frac{1}{s} (h - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x \quad (h = y \odot g)"),
     saves={"scale": lambda x, weight, axis, eps: _root(x, axis, eps)})
 # fmt: on

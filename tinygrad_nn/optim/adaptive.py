@@ -74,8 +74,8 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         u = [np.maximum(u[0], v)] if highest else u
-        v_hat = (u[0] if highest else v) / (1 - β2**t)
-        step = η * (m / (1 - β1**t)) / (np.sqrt(v_hat) + eps)
+        root = (1 - β2**t) ** 0.5  # taken out of the quotient: two numbers are corrected, and no array
+        step = η * root / (1 - β1**t) * m / (np.sqrt(u[0] if highest else v) + eps * root)
         return shrunk(step, w, η, λ) if decoupled else step, (m, v, *u, t)
 
     @twin(update)
@@ -93,11 +93,10 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         v = np.multiply(v, β2, spare)
         v += room
         u = [np.maximum(u[0], v)] if highest else u
-        np.divide(u[0] if highest else v, 1 - β2**t, room)
-        np.sqrt(room, room)
-        room += eps
-        step = m / (1 - β1**t)
-        step *= η
+        root = (1 - β2**t) ** 0.5
+        np.sqrt(u[0] if highest else v, room)
+        room += eps * root
+        step = η * root / (1 - β1**t) * m
         step /= room
         if decoupled and λ:
             step += np.multiply(w, η * λ, room)

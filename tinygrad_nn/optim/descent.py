@@ -66,7 +66,8 @@ def _plain(weight_decay: float) -> tuple[Init, Update]:
 
     @twin(update)
     def into(g: Array, state: State, η: float, w: Array, spare: Array | None) -> tuple[Array, State]:
-        step = np.multiply(decayed(g, w, weight_decay) if weight_decay else g, η, spare)
+        g = decayed(g, w, weight_decay) if weight_decay else g
+        step = g * η if spare is None else np.multiply(g, η, spare)
         return np.subtract(w, step, step), state
 
     into.scales = True  # type: ignore[attr-defined]  # so eta may be an array () of the dtype, which is faster

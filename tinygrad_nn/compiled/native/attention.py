@@ -1,0 +1,150 @@
+"""Attention forward and back: each head of each sample by itself, its scores in the cache from product to product.
+
+The heads stay where they are, side by side in the last axis: BLAS takes rows that lie apart. Where they are is an array
+`how` of whole numbers: samples, heads, queries, keys, columns of a key and of a value; of queries, keys and values each
+the entries from row to row and where the first one starts; of the mask and then of `keep` whether there is one, and
+the entries from sample to sample, head to head, query to query and key to key; then whether the gradients of all scores
+are kept.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from .build import Parted, kernel
+from .mathematics import exp
+from .products import gemm
+
+
+@kernel()
+def _most(row: Any) -> Any:
+    """Return the largest entry; with NaN among them, any."""
+    most = row[0]
+    for j in range(len(row)):
+        most = row[j] if row[j] > most else most
+    return most
+
+
+@kernel()
+def _softmax(row: Any) -> None:
+    """Make weights of the scores of one query; of nothing but -inf, zeros."""
+    zero, one = row.dtype.type(0), row.dtype.type(1)
+    most = _most(row)
+    shift = most if np.isfinite(most) else zero
+    total = zero
+    for j in range(len(row)):
+        row[j] = exp(row[j] - shift)
+    for j in range(len(row)):
+        total += row[j]
+    factor = one / (one if total == zero else total)
+    for j in range(len(row)):
+        row[j] *= factor
+
+
+@kernel()
+def _add(row: Any, more: Any, start: Any, step: Any) -> None:
+    """Add the entries of a mask to the scores of one query."""
+    if step:
+        more = more[start : start + len(row)]
+        for j in range(len(row)):
+            row[j] += more[j]
+    else:
+        for j in range(len(row)):
+            row[j] += more[start]
+
+
+@kernel()
+def _times(row: Any, more: Any, start: Any, step: Any, out: Any) -> None:
+    """Write one row times the entries of `keep`."""
+    if step:
+        more = more[start : start + len(row)]
+        for j in range(len(row)):
+            out[j] = row[j] * more[j]
+    else:
+        for j in range(len(row)):
+            out[j] = row[j] * more[start]
+
+
+@Parted
+def attention(
+    q: Any, k: Any, v: Any, mask: Any, keep: Any, out: Any, a: Any, kept: Any, how: Any, p: Any, parts: Any
+) -> None:
+    """Write the attention of queries, keys and values, and the weights."""
+    q, k, v, mask, keep = q.reshape(-1), k.reshape(-1), v.reshape(-1), mask.reshape(-1), keep.reshape(-1)
+    out, a, kept = out.reshape(-1), a.reshape(-1), kept.reshape(-1)
+    heads, n, m, d, d_v = how[1], how[2], how[3], how[4], how[5]
+    scale = 1 / sqrt(d)
+    for unit in range(p * how[0] * heads // parts, (p + 1) * how[0] * heads // parts):
+        b, h = unit // heads, unit % heads
+        scores = a[unit * n * m : (unit + 1) * n * m]
+        q_of, k_of = q[b * n * how[6] + how[7] + h * d :], k[b * m * how[8] + how[9] + h * d :]
+        gemm(False, True, n, m, d, scale, q_of, how[6], k_of, how[8], 0.0, scores, m)
+        for i in range(n):
+            row = scores[i * m : (i + 1) * m]
+            if how[12]:
+                _add(row, mask, b * how[13] + h * how[14] + i * how[15], how[16])
+            _softmax(row)
+            if how[17]:
+                at = b * how[18] + h * how[19] + i * how[20]
+                _times(row, keep, at, how[21], kept[(p * n + i) * m : (p * n + i + 1) * m])
+        if how[17]:
+            scores = kept[p * n * m : (p + 1) * n * m]
+        values = v[b * m * how[10] + how[11] + h * d_v :]
+        width = heads * d_v
+        gemm(False, False, n, d_v, m, 1.0, scores, m, values, how[10], 0.0, out[b * n * width + h * d_v :], width)
+
+
+@kernel()
+def _slope(row: Any, a: Any) -> None:
+    """Turn the gradients of one query's weights into those of its scores."""
+    total = row.dtype.type(0)
+    for j in range(len(row)):
+        total += row[j] * a[j]
+    for j in range(len(row)):
+        row[j] = (row[j] - total) * a[j]
+
+
+@Parted
+def attention_back(
+    g: Any, q: Any, k: Any, v: Any, keep: Any, a: Any, dq: Any, dk: Any, dv: Any, ds: Any, kept: Any, how: Any,
+    p: Any, parts: Any,
+) -> None:  # fmt: skip
+    """Write the gradients of queries, keys and values, where these lie, and of the scores."""
+    g, q, k, v, keep, a = g.reshape(-1), q.reshape(-1), k.reshape(-1), v.reshape(-1), keep.reshape(-1), a.reshape(-1)
+    dq, dk, dv, ds, kept = dq.reshape(-1), dk.reshape(-1), dv.reshape(-1), ds.reshape(-1), kept.reshape(-1)
+    heads, n, m, d, d_v = how[1], how[2], how[3], how[4], how[5]
+    scale, width = 1 / sqrt(d), how[1] * how[5]
+    for unit in range(p * how[0] * heads // parts, (p + 1) * how[0] * heads // parts):
+        b, h = unit // heads, unit % heads
+        place = unit if how[22] else p
+        weights, scores = a[unit * n * m : (unit + 1) * n * m], ds[place * n * m : (place + 1) * n * m]
+        g_of = g[b * n * width + h * d_v :]
+        q_at, k_at = b * n * how[6] + how[7] + h * d, b * m * how[8] + how[9] + h * d
+        v_at = b * m * how[10] + how[11] + h * d_v
+        gemm(False, True, n, m, d_v, 1.0, g_of, width, v[v_at:], how[10], 0.0, scores, m)
+        seen = weights
+        if how[17]:
+            seen = kept[p * n * m : (p + 1) * n * m]
+            for i in range(n):
+                at = b * how[18] + h * how[19] + i * how[20]
+                row = scores[i * m : (i + 1) * m]
+                _times(row, keep, at, how[21], row)
+                _times(weights[i * m : (i + 1) * m], keep, at, how[21], seen[i * m : (i + 1) * m])
+        gemm(True, False, m, d_v, n, 1.0, seen, m, g_of, width, 0.0, dv[v_at:], how[10])
+        for i in range(n):
+            _slope(scores[i * m : (i + 1) * m], weights[i * m : (i + 1) * m])
+        gemm(False, False, n, d, m, scale, scores, m, k[k_at:], how[8], 0.0, dq[q_at:], how[6])
+        gemm(True, False, m, d, n, scale, scores, m, q[q_at:], how[6], 0.0, dk[k_at:], how[8])
+
+
+def self_attention(qkv: Any, *more: Any) -> None:
+    """Write the attention of a sequence to itself, and the weights."""
+    attention(qkv, qkv, qkv, *more)
+
+
+def self_attention_back(g: Any, qkv: Any, keep: Any, a: Any, dqkv: Any, *more: Any) -> None:
+    """Write the gradients of queries, keys and values side by side, and those of the scores."""
+    attention_back(g, qkv, qkv, qkv, keep, a, dqkv, dqkv, dqkv, *more)

@@ -1,0 +1,171 @@
+"""Convolution over one axis or two, its transpose, and the gradient of its kernels: windows in columns, then a product.
+
+The columns of a few rows of positions at a time stay in the cache, where they are multiplied at once. What they are of
+is an array `how` of whole numbers: batch, groups, channels of each, height, width, kernels of each group, their height
+and width, positions down and across, then stride, padding and dilation, each down and across, and rows of positions at
+a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .build import Parted, kernel
+from .products import gemm
+
+
+@kernel()
+def _read(how: Any) -> Any:
+    """Return the numbers of `how`, which the caller names; an array of them costs less to compile for than a tuple."""
+    return (
+        how[0], how[1], how[2], how[3], how[4], how[5], how[6], how[7], how[8], how[9], how[10], how[11], how[12],
+        how[13], how[14], how[15], how[16],
+    )  # fmt: skip
+
+
+@kernel()
+def _meets(lo: Any, hi: Any, stride: Any, start: Any, size: Any) -> Any:
+    """Return from lo to hi the positions i, as first and past the last, with 0 <= stride i + start < size."""
+    first = min(max(lo, -(start // stride)), hi)
+    return first, max(first, min(hi, (size - 1 - start) // stride + 1))
+
+
+@kernel()
+def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
+    """Write what each tap of each channel meets at the positions in rows lo to hi."""
+    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
+    n = (hi - lo) * at
+    for k in range(channels * down * across):
+        c, u, v = k // (down * across), k // across % down, k % across
+        y0, x0 = dy * u - py, dx * v - px
+        i0, i1 = _meets(lo, hi, sy, y0, height)
+        j0, j1 = _meets(0, at, sx, x0, width)
+        column, some = columns[k * n : (k + 1) * n], j1 - j0
+        if (i1 - i0) * some < n:
+            for q in range(n):
+                column[q] = 0
+        first, step, start = (c * height + i0 * sy + y0) * width + x0 + j0 * sx, sy * width, (i0 - lo) * at + j0
+        rows = i1 - i0 if some else 0
+        if sx == 1 and step == at and rows:  # all rows in one go, and then what they have of the next
+            some, rows = (rows - 1) * at + some, 1
+        for _ in range(rows):
+            line, seen = column[start : start + some], image[first : first + (some - 1) * sx + 1]
+            if sx == 1:
+                for j in range(some):
+                    line[j] = seen[j]
+            else:
+                for j in range(some):
+                    line[j] = seen[j * sx]
+            first += step
+            start += at
+        if some > j1 - j0:
+            _clear(column, i0 - lo, i1 - lo - 1, j0, j1, at)
+
+
+@kernel()
+def _clear(column: Any, i0: Any, i1: Any, j0: Any, j1: Any, at: Any) -> None:
+    """Write zeros where rows i0 to i1 end after j1, and the next begin before j0."""
+    for i in range(i0, i1):
+        for q in range(i * at + j1, (i + 1) * at + j0):
+            column[q] = 0
+
+
+@kernel()
+def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
+    """Add what each tap of each channel has at the positions in rows lo to hi to the pixel that it meets there."""
+    _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
+    n = (hi - lo) * at
+    for k in range(channels * down * across):
+        c, u, v = k // (down * across), k // across % down, k % across
+        y0, x0 = dy * u - py, dx * v - px
+        i0, i1 = _meets(lo, hi, sy, y0, height)
+        j0, j1 = _meets(0, at, sx, x0, width)
+        column, some = columns[k * n : (k + 1) * n], j1 - j0
+        first, step, start = (c * height + i0 * sy + y0) * width + x0 + j0 * sx, sy * width, (i0 - lo) * at + j0
+        rows = i1 - i0 if some else 0
+        if sx == 1 and step == at and rows:  # all rows in one go; what meets no pixel adds nothing
+            _clear(column, i0 - lo, i1 - lo - 1, j0, j1, at)
+            some, rows = (rows - 1) * at + some, 1
+        for _ in range(rows):
+            line, seen = column[start : start + some], image[first : first + (some - 1) * sx + 1]
+            if sx == 1:
+                for j in range(some):
+                    seen[j] += line[j]
+            else:
+                for j in range(some):
+                    seen[j * sx] += line[j]
+            first += step
+            start += at
+
+
+@Parted
+def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    """Write the convolution of x with w, some blocks of rows in each part, with a row of `scratch` to itself."""
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    image, w, y, columns = x.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
+    depth = channels * down * across
+    blocks = (rows + some - 1) // some
+    jobs = batch * groups * blocks
+    for job in range(p * jobs // parts, (p + 1) * jobs // parts):
+        sample, lo = job // blocks, job % blocks * some  # a group of a sample
+        n = (min(rows, lo + some) - lo) * at
+        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
+        some_w, some_y = w[sample % groups * kernels * depth :], y[(sample * kernels * rows + lo) * at :]
+        gemm(False, False, kernels, n, depth, 1.0, some_w, depth, columns, n, 0.0, some_y, rows * at)
+
+
+@Parted
+def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    """Write the transposed convolution of y with w, some channels of some samples in each part."""
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    y, w, image, columns = y.reshape(-1), w.reshape(-1), out.reshape(-1), scratch[p]
+    taps, pixels = down * across, height * width
+    chunks = min(channels, (parts + batch * groups - 1) // (batch * groups))
+    jobs = batch * groups * chunks
+    for job in range(p * jobs // parts, (p + 1) * jobs // parts):
+        sample, chunk = job // chunks, job % chunks
+        c0, c1 = chunk * channels // chunks, (chunk + 1) * channels // chunks
+        seen = image[(sample * channels + c0) * pixels : (sample * channels + c1) * pixels]
+        for q in range(len(seen)):
+            seen[q] = 0
+        some_w = w[(sample % groups * kernels * channels + c0) * taps :]
+        for lo in range(0, rows, some):
+            n = (min(rows, lo + some) - lo) * at
+            some_y, k = y[(sample * kernels * rows + lo) * at :], (c1 - c0) * taps
+            gemm(True, False, k, n, kernels, 1.0, some_w, channels * taps, some_y, rows * at, 0.0, columns, n)
+            _scatter(columns, seen, c1 - c0, lo, lo + n // at, how)
+
+
+@Parted
+def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    batch, groups, channels, height, width, kernels, down, across, rows, at, _, _, _, _, _, _, some = _read(how)
+    y, image, total, columns = y.reshape(-1), x.reshape(-1), totals[p], scratch[p]
+    depth = channels * down * across
+    blocks = (rows + some - 1) // some
+    jobs = batch * groups * blocks
+    for q in range(len(total)):
+        total[q] = 0
+    for job in range(p * jobs // parts, (p + 1) * jobs // parts):
+        sample, lo = job // blocks, job % blocks * some
+        n = (min(rows, lo + some) - lo) * at
+        _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
+        some_y, to = y[(sample * kernels * rows + lo) * at :], total[sample % groups * kernels * depth :]
+        gemm(False, True, kernels, depth, n, 1.0, some_y, rows * at, columns, n, 1.0, to, depth)
+
+
+@kernel()
+def _sum(totals: Any, out: Any) -> None:
+    """Write the sum of rows."""
+    total = out.reshape(-1)
+    for q in range(len(total)):
+        total[q] = totals[0, q]
+    for p in range(1, len(totals)):
+        row = totals[p]
+        for q in range(len(total)):
+            total[q] += row[q]
+
+
+def conv_weight(y: Any, x: Any, out: Any, scratch: Any, totals: Any, how: Any, parts: Any) -> None:
+    """Write the gradient of kernels; each part does some blocks of rows, with a row of `totals` to itself."""
+    _weight(y, x, totals, scratch, how, parts)
+    _sum(totals, out)

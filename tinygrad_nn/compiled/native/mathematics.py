@@ -1,0 +1,143 @@
+r"""exp, tanh and the logistic function of one number, written so that compilers do several at once.
+
+With :math:`k` the whole number next to :math:`x / \ln 2` and :math:`r = x - k \ln 2`, a Taylor series in r and bits
+of an exponent give :math:`e^x = 2^k e^r`. Errors are a few units of the last digit; infinity and NaN stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+# Sums may not be reordered here: ln 2 stands in two parts, and k times the first one is exact.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+f4, f8, i4, i8 = np.float32, np.float64, np.int32, np.int64
+
+
+def _exact(function: Callable[..., Any]) -> Any:
+    return njit(**OPTIONS)(function)
+
+
+@_exact
+def _split4(x: Any) -> Any:
+    """Return k as an integer, and e^r - 1; its series ends where a term is below the last digit."""
+    k = np.rint(x * f4(1.4426950408889634))
+    r = (x - k * f4(0.693359375)) - k * f4(-2.1219444005469057e-4)
+    p = f4(1.984126984126984e-4)
+    p = p * r + f4(1.388888888888889e-3)
+    p = p * r + f4(8.333333333333333e-3)
+    p = p * r + f4(4.1666666666666664e-2)
+    p = p * r + f4(1.6666666666666666e-1)
+    p = p * r + f4(0.5)
+    return i4(k), p * (r * r) + r
+
+
+@_exact
+def _split8(x: Any) -> Any:
+    k = np.rint(x * 1.4426950408889634)
+    r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    return i4(k), p * (r * r) + r
+
+
+@_exact
+def _two4(k: Any) -> Any:
+    """Return 2**k, for a k with which that is a normal number."""
+    return i4(i4(k + i4(127)) << i4(23)).view(f4)
+
+
+@_exact
+def _two8(k: Any) -> Any:
+    return i8(i8(k + i4(1023)) << i8(52)).view(f8)
+
+
+@_exact
+def _exp4(x: Any) -> Any:
+    c = x if x > f4(-104) else f4(-104)  # which NaN becomes too
+    k, p = _split4(c if c < f4(89) else f4(89))
+    half = k >> i4(1)  # of 2**k, a denormal or just not infinity yet, both factors are normal
+    y = (p + f4(1)) * _two4(half) * _two4(k - half)
+    return y if x == x else x
+
+
+@_exact
+def _exp8(x: Any) -> Any:
+    c = x if x > -746.0 else -746.0
+    k, p = _split8(c if c < 710.0 else 710.0)
+    half = k >> i4(1)
+    y = (p + 1.0) * _two8(half) * _two8(k - half)
+    return y if x == x else x
+
+
+@_exact
+def _tanh4(x: Any) -> Any:
+    """Return (e^2x - 1) / (e^2x + 1), where e^2x - 1 = 2^k (e^r - 1) + 2^k - 1 keeps its digits next to 0."""
+    c = x if x > f4(-10) else f4(-10)
+    k, p = _split4(f4(2) * (c if c < f4(10) else f4(10)))
+    two = _two4(k)
+    y = two * p + (two - f4(1))
+    y = y / (y + f4(2))
+    return y if x == x else x
+
+
+@_exact
+def _tanh8(x: Any) -> Any:
+    c = x if x > -20.0 else -20.0
+    k, p = _split8(2.0 * (c if c < 20.0 else 20.0))
+    two = _two8(k)
+    y = two * p + (two - 1.0)
+    y = y / (y + 2.0)
+    return y if x == x else x
+
+
+@_exact
+def _sigmoid4(x: Any) -> Any:
+    """Return 1 / (1 + e^-x), or the same times e^x / e^x, so that no digits are lost far below 0."""
+    e = _exp4(-abs(x))
+    return (f4(1) if x >= f4(0) else e) / (f4(1) + e)
+
+
+@_exact
+def _sigmoid8(x: Any) -> Any:
+    e = _exp8(-abs(x))
+    return (1.0 if x >= 0.0 else e) / (1.0 + e)
+
+
+def exp(x: Any) -> Any:
+    """Return e^x of a float32 or float64, as that; for functions that numba compiles."""
+    return np.exp(x)
+
+
+def tanh(x: Any) -> Any:
+    """Return tanh x of a float32 or float64, as that; for functions that numba compiles."""
+    return np.tanh(x)
+
+
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + e^-x) of a float32 or float64, as that; for functions that numba compiles."""
+    return 1 / (1 + np.exp(-x))
+
+
+def _by_dtype(function: Callable[..., Any], of4: Callable[[Any], Any], of8: Callable[[Any], Any]) -> None:
+    """Let numba take one of two functions for another."""
+    overload(function, jit_options=OPTIONS, strict=False)(lambda x: of4 if x == types.float32 else of8)
+
+
+_by_dtype(exp, lambda x: _exp4(x), lambda x: _exp8(x))
+_by_dtype(tanh, lambda x: _tanh4(x), lambda x: _tanh8(x))
+_by_dtype(sigmoid, lambda x: _sigmoid4(x), lambda x: _sigmoid8(x))

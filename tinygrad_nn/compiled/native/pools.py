@@ -1,0 +1,221 @@
+"""Pooling over one axis or two: each window becomes its largest pixel, or the mean of its pixels; and the transposes.
+
+A channel of a sample is a convolution's image of a single channel: `how` is as in `images`, with such planes as batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .build import Parted, kernel
+from .images import _gather, _read, _scatter
+
+
+@kernel(inline="always")
+def _larger(a: Any, b: Any) -> Any:
+    """Return the larger of two numbers, NaN if one is."""
+    return a if a > b or a != a else b
+
+
+@kernel()
+def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
+    """Write the largest of so many entries of t that follow each other, from each stride-th on."""
+    n = len(out)
+    if stride == 2 and taps == 2:
+        pairs = t[: 2 * n].reshape(n, 2)
+        for j in range(n):
+            out[j] = _larger(pairs[j, 0], pairs[j, 1])
+        return
+    for j in range(n):
+        out[j] = t[j * stride]
+    for v in range(1, taps):
+        seen = t[v : v + (n - 1) * stride + 1]
+        for j in range(n):
+            out[j] = _larger(out[j], seen[j * stride])
+
+
+@Parted
+def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    """Write the largest pixel of each window, some planes in each part."""
+    planes, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
+    x, out, t = x.reshape(-1), out.reshape(-1), scratch[p]
+    tiled = across == sx  # the windows of the next row follow those of a row
+    pitch = sx * at if tiled else width + 2 * px
+    for q in range(len(t)):
+        t[q] = -np.inf
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        for i in range(rows):
+            line = t[i * pitch + px : i * pitch + min(px + width, pitch)]
+            first, last = max(0, i * sy - py), min(height, i * sy - py + down)
+            for y in range(first, last):
+                row = x[(plane * height + y) * width : (plane * height + y + 1) * width]
+                if y == first:
+                    for j in range(len(line)):
+                        line[j] = row[j]
+                else:
+                    for j in range(len(line)):
+                        line[j] = _larger(line[j], row[j])
+        best = out[plane * rows * at : (plane + 1) * rows * at]
+        if tiled:
+            _largest(t, best, sx, across)
+        else:
+            for i in range(rows):
+                _largest(t[i * pitch : (i + 1) * pitch], best[i * at : (i + 1) * at], sx, across)
+
+
+@kernel()
+def _four(above: Any, below: Any, m: Any, g: Any) -> None:
+    """Write the gradient of windows of two by two pixels, which lie next to each other, over these."""
+    for j in range(np.uint64(len(m))):  # numba asks of an index that may be negative, and would not vectorize
+        left, best = np.uint64(2) * j, m[j]
+        right = left + np.uint64(1)
+        a, b = m.dtype.type(not above[left] < best), m.dtype.type(not above[right] < best)
+        c, d = m.dtype.type(not below[left] < best), m.dtype.type(not below[right] < best)
+        share = g[j] / (a + b + c + d)
+        above[left], above[right], below[left], below[right] = share * a, share * b, share * c, share * d
+
+
+@Parted
+def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    planes, _, _, height, width, _, _, _, rows, at, _, _, _, _, _, _, _ = _read(how)
+    g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
+    n, many = 2 * at, rows * at
+    above, below = scratch[p, : 2 * many], scratch[p, 2 * many : 4 * many]
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        image, y = x[plane * height * width :], out[plane * height * width : (plane + 1) * height * width]
+        for i in range(rows):
+            upper, lower = above[i * n : (i + 1) * n], below[i * n : (i + 1) * n]
+            seen, more = image[2 * i * width : 2 * i * width + n], image[(2 * i + 1) * width : (2 * i + 1) * width + n]
+            for j in range(n):
+                upper[j] = seen[j]
+            for j in range(n):
+                lower[j] = more[j]
+        _four(above, below, m[plane * many : (plane + 1) * many], g[plane * many : (plane + 1) * many])
+        y[:] = 0
+        for i in range(rows):
+            upper, lower = above[i * n : (i + 1) * n], below[i * n : (i + 1) * n]
+            seen, more = y[2 * i * width : 2 * i * width + n], y[(2 * i + 1) * width : (2 * i + 1) * width + n]
+            for j in range(n):
+                seen[j] = upper[j]
+            for j in range(n):
+                more[j] = lower[j]
+
+
+@kernel()
+def _won(seen: Any, there: Any, m: Any, ties: Any) -> None:
+    """Write for each tap whether it meets the largest pixel of a window, over what it meets; and how many do."""
+    n = len(m)
+    ties[:] = 0
+    for k in range(len(seen) // n):
+        pixel, inside = seen[k * n : (k + 1) * n], there[k * n : (k + 1) * n]
+        for j in range(n):
+            pixel[j] = inside[j] * m.dtype.type(not pixel[j] < m[j])
+            ties[j] += pixel[j]
+
+
+@kernel()
+def _divided(scratch: Any, how: Any) -> Any:
+    """Cut the memory of a part: what each tap meets, whether it meets pixels, and one number for each window."""
+    _, _, _, height, width, _, down, across, rows, at, sy, sx, py, px, _, _, _ = _read(how)
+    n = rows * at
+    many = n * down * across
+    seen, there, each = scratch[:many], scratch[many : 2 * many], scratch[2 * many : 2 * many + n]
+    for q in range(many):
+        y = q // n // across + q % n // at * sy - py
+        x = q // n % across + q % at * sx - px
+        there[q] = 0 <= y < height and 0 <= x < width
+    return seen, there, each, n, height * width
+
+
+@Parted
+def _spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+    g, x, m, out = g.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
+    seen, there, each, n, pixels = _divided(scratch[p], how)
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        slope, y = g[plane * n : (plane + 1) * n], out[plane * pixels : (plane + 1) * pixels]
+        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
+        _won(seen, there, m[plane * n : (plane + 1) * n], each)
+        for j in range(n):
+            each[j] = slope[j] / each[j]
+        for k in range(down * across):
+            share = seen[k * n : (k + 1) * n]
+            for j in range(n):
+                share[j] *= each[j]
+        y[:] = 0
+        _scatter(seen, y, 1, 0, rows, how)
+
+
+def max_spread(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, four: bool, parts: int) -> None:
+    """Write the gradient of images whose windows have m as largest pixels, some planes in each part.
+
+    Windows of `four` pixels, two by two, that lie next to each other, have a function of their own.
+    """
+    (_spread_four if four else _spread)(g, x, m, out, scratch, how, parts)
+
+
+@Parted
+def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> None:
+    """Write the mean of h over those pixels of x that are the largest of their window."""
+    planes, _, _, _, _, _, _, _, rows, _, _, _, _, _, _, _, _ = _read(how)
+    h, x, m, out = h.reshape(-1), x.reshape(-1), m.reshape(-1), out.reshape(-1)
+    seen, there, each, n, pixels = _divided(scratch[p], how)
+    change = scratch[p, len(scratch[p]) - len(seen) :]
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
+        _gather(h[plane * pixels :], change, 1, 0, rows, how)
+        _won(seen, there, m[plane * n : (plane + 1) * n], each)
+        y = out[plane * n : (plane + 1) * n]
+        y[:] = 0
+        for k in range(len(seen)):
+            y[k % n] += change[k] * seen[k]
+        for j in range(n):
+            y[j] /= each[j]
+
+
+@kernel()
+def _counted(there: Any, each: Any, whole: Any) -> None:
+    """Write by how many pixels the sum of each window is divided."""
+    n = len(each)
+    each[:] = len(there) // n if whole else 0
+    if not whole:
+        for k in range(len(there)):
+            each[k % n] += there[k]
+
+
+@Parted
+def avg_pool(x: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
+    """Write the mean of each window, whose pixels are all counted, or those in the image."""
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+    x, out = x.reshape(-1), out.reshape(-1)
+    seen, there, each, n, pixels = _divided(scratch[p], how)
+    _counted(there, each, whole)
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        _gather(x[plane * pixels :], seen, 1, 0, rows, how)
+        y = out[plane * n : (plane + 1) * n]
+        y[:] = 0
+        for k in range(down * across):
+            pixel = seen[k * n : (k + 1) * n]
+            for j in range(n):
+                y[j] += pixel[j]
+        for j in range(n):
+            y[j] /= each[j]
+
+
+@Parted
+def avg_spread(g: Any, out: Any, scratch: Any, how: Any, whole: Any, p: Any, parts: Any) -> None:
+    """Write the gradient of images of which there is the gradient g of the means."""
+    planes, _, _, _, _, _, down, across, rows, _, _, _, _, _, _, _, _ = _read(how)
+    g, out = g.reshape(-1), out.reshape(-1)
+    seen, there, each, n, pixels = _divided(scratch[p], how)
+    _counted(there, each, whole)
+    for plane in range(p * planes // parts, (p + 1) * planes // parts):
+        slope, y = g[plane * n : (plane + 1) * n], out[plane * pixels : (plane + 1) * pixels]
+        for k in range(down * across):
+            share = seen[k * n : (k + 1) * n]
+            for j in range(n):
+                share[j] = slope[j] / each[j]
+        y[:] = 0
+        _scatter(seen, y, 1, 0, rows, how)
