@@ -207,7 +207,8 @@ def walked(row: Row, *arrays: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "parts"), [(np.float32, "several parts"), (np.float64, "one part")], ids=lambda x: getattr(x, "__name__", x)
+    ("dtype", "parts"), [(np.float32, "several parts"), (np.float64, "one part")],
+    ids=["float32, several parts", "float64, one part"],
 )
 @pytest.mark.parametrize("row", recurrences(), ids=str)
 def test_a_recurrent_layer_is_the_primitive(
