@@ -314,3 +314,51 @@ def test_a_function_of_one_number_is_right_to_a_few_last_digits(name: str, dtype
         wanted = {"exp": np.exp(wide), "tanh": np.tanh(wide), "sigmoid": np.where(wide >= 0, 1, e) / (1 + e)}[name]
     precise = np.finfo(wide.dtype).eps < kind.eps / 16  # NumPy's own functions are right to a last digit or two
     assert ulps(out, wanted) < (3 if precise else 6)
+
+
+# -- Matrix products
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("donate", [(), (0,)], ids=["kept", "donated"])
+@pytest.mark.parametrize(("n", "k", "m"), [(7, 4, 3), (3, 4, 9)], ids=["parts are rows", "parts are columns"])
+def test_products_and_moves_of_a_weight_are_the_eager_ones(
+    n: int, k: int, m: int, donate: tuple[int, ...], dtype: Any, rng: np.random.Generator, monkeypatch: Any
+) -> None:
+    from tinygrad_nn.compiled.native import choice
+
+    monkeypatch.setattr(choice, "PRODUCT", 0)
+    monkeypatch.setattr(choice, "PARALLEL", 0)
+
+    def step(w: Any, a: Any, b: Any, a_t: Any, b_t: Any) -> Any:
+        return w - 0.5 * (a @ b), a_t.T @ b, a @ b_t.T, a_t.T @ b_t.T
+
+    shapes = [(n, m), (n, k), (k, m), (k, n), (m, k)]
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    f = compile(step, backend="numba", donate=donate)
+    ops = [op.name for op in f.plan(*[x.copy() for x in arrays]).program.ops if op.kind == "native"]
+    assert sorted(ops) == ["product"] * 3 + ["update"]
+    for _ in range(2):
+        for found, wanted in zip(f(*[x.copy() for x in arrays]), step(*arrays), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=32 * np.finfo(dtype).eps)
+
+
+# -- Loops of kernels
+
+
+def test_inner_products_are_added_up_over_the_parts(rng: np.random.Generator, monkeypatch: Any) -> None:
+    from tinygrad_nn.compiled import loops
+
+    monkeypatch.setattr(loops, "LARGE", -1)
+    x, y = rng.normal(size=(2, 8, 5))
+    f = compile(lambda x, y: np.vdot(x * y, y) + 0 * x, backend="numba")
+    np.testing.assert_allclose(f(x, y), np.full(x.shape, np.vdot(x * y, y)), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((4, 6), (2, 12)), ((24,), (2, 3, 4)), ((2, 3, 4), (6, 4)), ((6, 4), (2, 3, 4))]
+)
+def test_entries_keep_their_order_in_another_shape(old: Any, new: Any, rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=old), rng.normal(size=new)
+    f = compile(lambda x, y: (2 * x).T.T.reshape(new) * y + y, backend="numba")
+    np.testing.assert_allclose(f(x, y), 2 * x.reshape(new) * y + y, rtol=1e-14)
