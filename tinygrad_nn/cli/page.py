@@ -204,7 +204,7 @@ def _picture(svg: Callable[[str], str], name: str) -> str:
 
 
 def _explorer(outcome: Outcome) -> str:
-    from ..graph import GraphView
+    from ..graph.view import GraphView
     from ..viz.explore import page as explorer
     from ..viz.story import tell
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_whole
-from ..graph import GraphView
+from ..graph.view import GraphView
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .naming import viewed

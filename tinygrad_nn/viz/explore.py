@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..files import write_whole
-from ..graph import GraphNode, GraphView, short_number, summarize
-from ..steps import symbols
+from ..graph.view import GraphNode, GraphView, short_number, summarize
+from ..graph.walk import symbols
 from .arrange import SWEEPS, arrange
 from .mathml import Equations
 from .naming import viewed

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write_whole
-from ..graph import short_number
+from ..graph.view import short_number
 from .flow import GradientFlow
 from .models import at_rest, plain
 from .paper import POLICY, html_table, paper

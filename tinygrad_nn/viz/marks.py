@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..graph import short_number
+from ..graph.view import short_number
 from .picture import shorten, visible
 from .plots import legible
 from .theme import THEMES, Theme

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ..graph import GraphView
+from ..graph.view import GraphView
 from .picture import Picture, visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # text that slips through could still not act

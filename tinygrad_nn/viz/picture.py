@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..graph import GraphNode, GraphView, Summary
+from ..graph.view import GraphNode, GraphView, Summary
 from .colour import COLOURS, Legend, Shade, colour
 from .repeats import AGAIN, Repeats, called, find_repeats
 from .theme import THEMES, Theme

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphNode, GraphView, short_number, summarize
-from ..steps import Contribution, WalkBack, walk_back
+from ..graph.view import GraphNode, GraphView, short_number, summarize
+from ..graph.walk import Contribution, WalkBack, walk_back
 from .picture import SYMBOLS, shorten, visible
 
 Array = np.ndarray[Any, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import GraphNode, GraphView
+from ..graph.view import GraphNode, GraphView
 from ..tensor import Tensor
 from .calls import Call, Watch
 from .colour import _bytes as in_bytes
