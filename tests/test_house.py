@@ -24,7 +24,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "steps", "support", "viz", "io", "store", "compiled"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "store", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "primitive":  set(),
@@ -40,12 +40,9 @@ ARROWS: dict[str, set[str]] = {
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
-    "support":    {"primitive", "ops"},
-    "brief":      set(),
-    "graph":      {"brief", "node", "tensor"},
-    "steps":      {"primitive", "node", "graph"},
+    "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph"},
-    "viz":        {"graph", "steps", "tensor", "files"},
+    "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "store", "tree", "node", "tensor", "backward",
