@@ -317,8 +317,8 @@ class Tensor:
     def _number(self, call: str) -> Any:
         if self.node is not None:
             raise TypeError(
-                f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
-                "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which "
+                f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
+                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which "
                 "writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of a list of the numbers."
             )
         return self.data.item()
@@ -384,8 +384,8 @@ class Tensor:
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
             "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
             "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
-            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or collect the parts "
-            "in a list and np.stack([...]) them."
+            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "of a list of the parts."
         )
 
     @staticmethod
