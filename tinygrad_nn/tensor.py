@@ -318,8 +318,8 @@ class Tensor:
         if self.node is not None:
             raise TypeError(
                 f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which "
-                "writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of a list of the numbers."
+                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
+                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
             )
         return self.data.item()
 
