@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "brief":      set(),
     "graph":      {"brief", "node", "tensor"},
     "steps":      {"primitive", "node", "graph"},
-    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "steps", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
