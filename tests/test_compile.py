@@ -754,3 +754,24 @@ def test_loops_that_threads_share(seed: int, monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(2):
         agree(compiled(*xs), step(*xs), roundings=1000)
     assert "cores.take()" in compiled.plan(*xs).source
+
+
+def test_a_constant_that_depends_on_an_argument_is_not_frozen() -> None:
+    table = np.arange(5.0)
+    reads = {
+        "asarray": lambda x: np.asarray(x.detach()) * x,
+        "index of an array": lambda x: table[np.argmax(x)] * x,
+        "write": lambda x: _written(x.detach()) * x,
+    }
+    for name, f in reads.items():
+        fast = tg.compile(f, backend="numpy")
+        for x in (np.array([1.0, 3.0]), np.array([4.0, 2.0])):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                np.testing.assert_array_equal(fast(tg.Tensor(x)).data, f(tg.Tensor(x)).data, err_msg=name)
+
+
+def _written(x: Any) -> np.ndarray:
+    out = np.zeros(2)
+    out[:] = x
+    return out
