@@ -70,10 +70,11 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.data.dtype), None)
         with recording(True):
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
-    zeros = {i: np.zeros_like(t.data) for i, t in enumerate(inputs) if t.node not in arrived}
-    return [
-        arrived[t.node] if i not in zeros else wrap(zeros[i], None) if live else zeros[i] for i, t in enumerate(inputs)
-    ]
+    gradients = []
+    for t in inputs:
+        none = np.zeros_like(t.data) if t.node is None or t.node not in arrived else None
+        gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
+    return gradients
 
 
 def _result(f: Callable[..., Any], value: Any) -> Tensor:
