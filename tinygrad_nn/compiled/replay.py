@@ -10,7 +10,7 @@ import numpy as np
 from .expressions import loops
 from .ir import VIEWS, Arg, Op, Program, Value
 from .machine import Machine
-from .memory import Memory, view_of
+from .memory import Memory, view_of, whole_index
 from .nest import Names
 
 Array = np.ndarray[Any, Any]
@@ -190,7 +190,7 @@ class Writer:
         else:
             from .lower import thawed
 
-            code = f"{a}[{self.names(thawed(op.attrs[0]))}]"
+            code = f"{a}[{self.names(whole_index(thawed(op.attrs[0])))}]"
         self.add(f"w{op.out.number}", op.out, code)
 
     def write_ufunc(self, op: Op, args: list[str], out: str) -> str:

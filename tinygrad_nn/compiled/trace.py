@@ -61,7 +61,8 @@ def trace(
                 record.values.append(value)
                 given.append(Drawing.of(x, value))
             else:
-                data = held(x) if isinstance(x, Tensor) else x if type(x) in NUMBERS else np.asarray(x)
+                # A copy, so that its memory is nobody else's: what reads it is then seen to depend on this argument.
+                data = x if type(x) in NUMBERS else np.array(held(x), order="C")
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
                 record.name(value, data)
