@@ -87,7 +87,7 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("reduce", name, REDUCE[name], values, attrs)
     if name == "dot" and all(isinstance(a, np.ndarray) and a.ndim == 2 for a in raw):
         return Op("matmul", "dot", np.dot, values)
-    if name == "vdot" and all(isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.shape == raw[0].shape for a in raw):
+    if name == "vdot" and plain and all(np.shape(a) == raw[0].shape and np.result_type(a).kind == "f" for a in raw):
         return Op("vdot", "vdot", np.vdot, values)
     if name == "cast":
         return x if out.dtype == x.dtype else Op("cast", "cast", None, values, (out.dtype.str,))

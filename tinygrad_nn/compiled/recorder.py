@@ -94,7 +94,10 @@ QUIET: Any = Quiet()
 class Recorder(Mode):
     """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
 
-    __slots__ = ("_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "owners", "start", "values")
+    __slots__ = (
+        "_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "owners", "start",
+        "values",
+    )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
         super().__init__()
@@ -178,13 +181,16 @@ class Recorder(Mode):
         known = self.known(arg)
         if known is None:
             for base in bases(arg):
-                if id(base) in self.owners or (id(base) in self.by_array and self.by_array[id(base)].kind != "constant"):
+                value = self.by_array.get(id(base))
+                if id(base) in self.owners or (value is not None and value.kind != "constant"):
                     raise Untraceable("it reads the memory of an array that differs from call to call.")
             known = self.name(self.value("constant", arg, data=arg), arg)
         return known
 
     def lifted(self, x: Any) -> Any:
         """Return a plain array as a Tensor of the trace, so that what is done with it is recorded."""
+        if isinstance(x, (list, tuple)) and x and all(type(part) in (int, float) for part in x):
+            x = np.asarray(x)
         return self.still(self.find(x), x) if type(x) is np.ndarray else x
 
     # -- operations
@@ -208,6 +214,8 @@ class Recorder(Mode):
         for part in flatten(given)[0] if given else ():
             self.asked.pop(id(part), None)
         known = self.known(out)
+        if primitive.name == "reshape" and given.get("order") == "A":
+            raise Untraceable("order='A' follows how entries lie in memory, which is open. Use order='C' or order='F'.")
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET

@@ -12,6 +12,7 @@ from .ir import VIEWS, Arg, Op, Program, Value
 from .machine import Machine
 from .memory import Memory, view_of, whole_index
 from .nest import Names
+from .trace import as_array
 
 Array = np.ndarray[Any, Any]
 
@@ -297,13 +298,6 @@ class Pool(list[Array]):
         self.insert(0, np.empty_like(self[0]))
         del self[2:]
         return self[0]
-
-
-def as_array(x: Any, dtype: Any) -> Array:
-    """Return what a function gave as an array whose entries lie in order."""
-    array: Array = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
-    # numba tells read-only arrays apart
-    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
 GLOBALS: dict[str, Any] = {

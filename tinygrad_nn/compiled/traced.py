@@ -82,7 +82,7 @@ class Traced(Tensor):
     itemsize = property(lambda self: held(self).itemsize)
     nbytes = property(lambda self: held(self).nbytes)
     strides = property(lambda self: held(self).strides)
-    flags = property(lambda self: held(self).flags)
+    flags = property(lambda self: shaped(self).flags)
 
     @property
     def requires_grad(self) -> bool:
@@ -222,11 +222,16 @@ class Shape(np.ndarray[Any, Any]):
     def __getitem__(self, index: Any) -> Any:
         return _source(self).detach()[index]
 
+    @property
+    def flags(self) -> Any:
+        """Refuse: arrays of one shape may lie in memory in several ways."""
+        raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
+
 
 def shaped(t: Tensor) -> Shape:
     """Return what the operations see of a Tensor that they only ask about."""
-    shape = held(t).view(Shape)
-    shape.source = t
+    shape: Shape = held(t).view(Shape)
+    shape.source = t  # type: ignore[assignment]
     return shape
 
 

@@ -237,7 +237,10 @@ def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = 
     refuse_out("take", out)
     picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
-    if mode != "raise" or picks.dtype.kind not in "iu":
+    if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
+        n = _length(a, axis)
+        picks = bare(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
+    elif mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
     return along(a, axis, picks)
 
