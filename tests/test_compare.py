@@ -24,8 +24,11 @@ from tests.wrong_backward import (
     through,
 )
 from tinygrad_nn import BackProp, Layer, Regularization, Solver, assert_gradients_match, compare_gradients
-from tinygrad_nn.compare import equations
+from tinygrad_nn.compare import ComparisonReport, equations
+from tinygrad_nn.compare.page import mathml
+from tinygrad_nn.files import POLICY, visible
 from tinygrad_nn.ops.neural import affine
+from tinygrad_nn.primitive import REGISTRY
 
 ACTIVATIONS = ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)")
 LOSSES = ("mae", "mse", "rmse", "binarycrossentropy", "crossentropy")
@@ -317,14 +320,62 @@ def test_the_table_fits_80_columns_and_the_page_stands_alone(tmp_path: Path) -> 
     assert [d["kind"] for d in found["diagnoses"]] == list(report.kinds)
 
 
-def test_a_persons_text_is_escaped() -> None:
-    def f(x: Array) -> Array:
-        return (x**2).sum()
+HOSTILE = "</title></style><img src=x onerror=alert(1)><script>alert(2)</script>\x1b[31m"
 
-    f.__name__ = "<script>alert(1)</script>"
-    page = compare_gradients(f, np.ones(3), manual=lambda x: 2 * x).to_html()
-    assert "<script" not in page
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> ComparisonReport:
+    """A wrong gradient of a function whose name, arguments and TeX would like to be a page of their own."""
+    monkeypatch.setattr(REGISTRY["sin"], "rule_tex", (r"\text{<script>alert(1)</script>}",))
+
+    def f(**inputs: Array) -> Array:
+        return sum(np.sin(x).sum() for x in inputs.values())
+
+    f.__name__ = HOSTILE
+    inputs = {HOSTILE: np.ones((3, 2)), "b": np.zeros(3)}
+    return compare_gradients(f, inputs, manual={name: -2 * np.cos(x) for name, x in inputs.items()})
+
+
+def test_a_persons_text_is_escaped(hostile: ComparisonReport) -> None:
+    page = hostile.to_html()
+    assert not re.search("<(?:script|img src=x)", page)
     assert "&lt;script&gt;" in page
+    assert "<mtext onclick" not in mathml(r"\text{<mtext onclick='alert(1)'>x</mtext>}")
+    assert "\x1b" not in page
+    assert "\x1b" not in str(hostile)
+
+
+def test_the_page_forbids_scripts_and_a_browser_shows_all_of_it(
+    browser: Any, hostile: ComparisonReport, tmp_path: Path
+) -> None:
+    model, x, y, solver = DEEP.build(0)
+    plain = compare_gradients(model, x, y, solver=solver, manual=ThreeAtOnce())
+    said: list[str] = []
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.on("console", lambda message: said.append(message.text))  # a violation of the policy is said there
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("dialog", lambda dialog: said.append("a dialog") or dialog.dismiss())
+    tab.on("request", lambda r: said.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    for report in (plain, hostile):
+        page = report.to_html(tmp_path / "report.html")
+        assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' in page
+        tab.goto((tmp_path / "report.html").as_uri())
+        assert tab.locator("h1").inner_text() == " ".join(visible(report.title).split())
+        assert tab.locator("math").count() == page.count("<math")
+        assert tab.locator("img").evaluate_all("found => found.every(i => i.naturalWidth > 0)")
+        assert tab.locator(".card").first.evaluate("card => getComputedStyle(card).borderLeftWidth") == "4px"
+        assert not said
+    tab.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:x onerror=document.title=1>')")
+    tab.wait_for_timeout(100)
+    assert "Content Security Policy" in said[0]  # so that the silence above says something
+    assert tab.title() != "1"
+    context.close()
+
+
+def test_every_rule_of_the_package_is_shown_as_mathematics() -> None:
+    texts = {tex for primitive in REGISTRY.values() for tex in primitive.rule_tex if tex}
+    assert not [tex for tex in (*texts, *equations.EQUATIONS.values()) if "<code" in mathml(tex)]
 
 
 def test_the_example_names_twelve_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

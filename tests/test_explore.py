@@ -13,8 +13,8 @@ import pytest
 
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
 from tinygrad_nn.graph import GraphView, short_number
+from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.node import scope
-from tinygrad_nn.steps import walk_back
 from tinygrad_nn.viz import animate, explore
 from tinygrad_nn.viz.arrange import Arrangement, arrange
 from tinygrad_nn.viz.explore import data, page

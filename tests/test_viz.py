@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
+from tinygrad_nn.files import visible
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
 from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, render, save_figure
-from tinygrad_nn.viz.picture import visible
 from tinygrad_nn.viz.theme import THEMES
 
 GOLDEN = Path(__file__).parent / "golden"

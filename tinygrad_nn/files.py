@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,7 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .printable import printable
+
 StrPath = str | os.PathLike[str]
+
+# What every page that is written here may do: show its own style and pictures. Text that slips through could not act.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def visible(text: str) -> str:
+    r"""Return text with everything that cannot be seen written out: a line break is ``\n``, a control letter ``\x00``.
+
+    Example:
+        >>> print(visible("a" + chr(10) + "b" + chr(0x202e)))
+        a\nb\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_whole(path: StrPath, content: bytes) -> Path:
@@ -28,9 +46,11 @@ def write_whole(path: StrPath, content: bytes) -> Path:
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {str(path.parent)!r} does not exist; make it before writing {path.name}.")
+        raise FileNotFoundError(
+            f"the folder {str(path.parent)!r} does not exist; make it before writing {printable(path.name)}."
+        )
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
+        raise IsADirectoryError(f"{printable(path)} is a folder; name a file in it.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
@@ -40,7 +60,25 @@ def write_whole(path: StrPath, content: bytes) -> Path:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of the files in a folder written to the disk: until then a power cut may undo a rename."""
+    if os.name == "nt":  # which opens no folders, and writes names at once
+        return
+    try:
+        place = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one may write to a folder and not list it
+        return
+    try:
+        os.fsync(place)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system without it
+            raise
+    finally:
+        os.close(place)
 
 
 @contextmanager
@@ -65,9 +103,12 @@ def together(folder: StrPath) -> Iterator[Path]:
         names = sorted(part.name for part in staging.iterdir())
         for name in names:  # before the first is moved, so that no move can fail half-way for this reason
             if (target / name).is_dir():
-                raise IsADirectoryError(f"{target / name} is a folder, and a file of that name is to be written there.")
+                raise IsADirectoryError(
+                    f"{printable(target / name)} is a folder, and a file of that name is to be written there."
+                )
         for name in names:
             os.replace(staging / name, target / name)
+        sync_folder(target)
         done = True
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -89,7 +130,7 @@ def check_folder(folder: StrPath) -> Path:
     path = Path(folder)
     nearest = next(part for part in (path, *path.parents) if part.exists() or part == part.parent)
     if not nearest.is_dir():
-        raise NotADirectoryError(f"{nearest} is a file; a folder is needed there. Name another folder.")
+        raise NotADirectoryError(f"{printable(nearest)} is a file; a folder is needed there. Name another folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise PermissionError(f"{nearest} is read-only; name a folder that can be written to.")
+        raise PermissionError(f"{printable(nearest)} is read-only; name a folder that can be written to.")
     return path

@@ -318,7 +318,8 @@ class Tensor:
         if self.node is not None:
             raise TypeError(
                 f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t)."
+                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
+                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
             )
         return self.data.item()
 
@@ -375,11 +376,16 @@ class Tensor:
             raise no_rule(function)
         return call_function(function, handler, args, kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        """Return the data of a constant, which has no graph to lose."""
+        if self.node is None:
+            return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-            "through it). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): np.array, "
-            "np.r_ and np.c_ do not ask us. Instead of np.full(shape, t) write np.full(shape, t, like=t)."
+            "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
+            "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
+            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "of a list of the parts."
         )
 
     @staticmethod

@@ -22,9 +22,9 @@ def deltas_of(model: Any, x: Any, y: Any, solver: Any) -> Any:
 
 def _deltas_by_graph(model: Any, x: Any, y: Any, solver: Any) -> Any:
     """Return the gradient of what each layer of a model makes of its weights; ``None`` where that is not z itself."""
-    from ..graph import GraphView
+    from ..graph.view import GraphView
+    from ..graph.walk import walk_back
     from ..solver import graph_loss
-    from ..steps import walk_back
     from ..viz.models import at_rest
     from ..viz.network import stages_of
 

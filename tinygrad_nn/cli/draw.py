@@ -251,7 +251,7 @@ def backward(result: Any) -> None:
     """Leave gradients in a graph for it to be drawn with, from ones; those that are there already stay."""
     import numpy as np
 
-    from ..graph import GraphView, tensors_of
+    from ..graph.view import GraphView, tensors_of
 
     if any(part.grad is not None for part in GraphView(result)):
         return

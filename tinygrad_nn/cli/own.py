@@ -211,7 +211,7 @@ def result_of(own: Own, loss: str | None = None) -> Any:
     Raises:
         ValueError: it holds no Tensors, or no operation led to them.
     """
-    from ..graph import GraphView
+    from ..graph.view import GraphView
 
     value = own.value
     found = as_network(value)

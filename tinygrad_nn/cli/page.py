@@ -49,8 +49,9 @@ details > summary { padding: .3rem 0; }
 
 def page(outcome: Outcome) -> str:
     """Return the report of a run as HTML. All text of a person is escaped; the only script is the explorer's."""
+    from ..files import POLICY
     from ..viz.live import STYLE as CHARTS
-    from ..viz.paper import POLICY, paper
+    from ..viz.paper import paper
 
     plan = outcome.plan
     walk = _explorer(outcome)
@@ -204,7 +205,7 @@ def _picture(svg: Callable[[str], str], name: str) -> str:
 
 
 def _explorer(outcome: Outcome) -> str:
-    from ..graph import GraphView
+    from ..graph.view import GraphView
     from ..viz.explore import page as explorer
     from ..viz.story import tell
 
@@ -261,6 +262,6 @@ def _versions() -> str:
 
 def _text(words: str) -> str:
     """Return text of a person for HTML, with all in it that cannot be seen written out."""
-    from ..viz.picture import visible
+    from ..files import visible
 
     return escape(visible(words))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import html
 import math
 import struct
+import xml.etree.ElementTree as ET
 import zlib
-from html import escape
 from typing import Any
 
 import numpy as np
 
+from ..files import POLICY, visible
 from .report import KINDS, ComparisonReport, Diagnosis, Row, number
 
 Array = np.ndarray[Any, Any]
@@ -18,6 +20,8 @@ Array = np.ndarray[Any, Any]
 LOW, HIGH = -16.0, 0.0  # decades of the relative error between the lightest and the darkest colour
 COLOURS = np.array([[238, 243, 247], [250, 219, 160], [226, 110, 64], [120, 16, 40]], float)
 NOT_FINITE = (90, 60, 160)
+ATTRIBUTES = frozenset({"display", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "mathvariant", "accent",
+                        "width", "linethickness"})  # of MathML; others are left out
 
 STYLE = """
 .tg { --ink:#1d252c; --soft:#5b6770; --line:#d5dce1; --card:#f6f8f9; --good:#11693b; --bad:#a51228; --paper:#fff;
@@ -45,11 +49,17 @@ STYLE = """
 """
 
 
+def escape(text: str, quote: bool = True) -> str:
+    """Return text that a page shows letter by letter, whatever it holds."""
+    return html.escape(visible(text), quote)
+
+
 def page(report: ComparisonReport) -> str:
-    """Return a whole HTML page."""
+    """Return a whole HTML page, whose policy forbids scripts and any network."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(report.title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(report.title)}</title>\n'
         '<style>html{color-scheme:light dark}body{margin:0;background:#fff}'
         '@media (prefers-color-scheme:dark){body{background:#161b1f}}</style></head>\n'
         f"<body>{fragment(report)}</body></html>\n"
@@ -98,7 +108,13 @@ def mathml(tex: str) -> str:
     from latex2mathml.converter import convert
 
     try:
-        return str(convert(tex))
+        root = ET.fromstring(convert(tex))  # a text inside of it is not escaped there, so the tags are looked at
+        for element in root.iter():
+            element.tag = element.tag.rpartition("}")[2]
+            if not (element.tag.isalpha() and element.tag.startswith("m")):
+                raise ValueError(element.tag)
+            element.attrib = {name: value for name, value in element.attrib.items() if name in ATTRIBUTES}
+        return ET.tostring(root, encoding="unicode")
     except Exception:  # the rule of a person's own operation may carry any text
         return f"<code>{escape(tex)}</code>"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphView
+from ..graph.view import GraphView
 from ..tree import flatten
 from . import nest, replay, show
 from .ir import Program

@@ -74,11 +74,11 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = {"weights": f"weights-{progress.epoch}.safetensors"}
-    write_whole(folder / files["weights"], seal("weights", task.arrays()))
+    write_whole(folder / files["weights"], seal("weights", task.arrays()).content)
     if watch is not None and watch.weights is not None:
         files["best"] = f"best-{watch.epoch}.safetensors"
         if watch.written != watch.epoch or not (folder / files["best"]).exists():  # it may be of an older training
-            write_whole(folder / files["best"], seal("weights", watch.weights))
+            write_whole(folder / files["best"], seal("weights", watch.weights).content)
             watch.written = watch.epoch
     arrays: dict[str, Array] = {}
     text = {
@@ -91,7 +91,7 @@ def save(
         "stopping": None if watch is None else [_text(watch.best), watch.epoch, watch.since],
         "optimizer": [_apart(name, state, arrays) for name, state in _named(task)],
     }  # fmt: skip
-    write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)))
+    write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)).content)
     for old in list(folder.iterdir()):
         if _OURS.fullmatch(old.name) and old.name not in files.values():
             old.unlink(missing_ok=True)
@@ -113,7 +113,7 @@ def load(
         FileNotFoundError: a file of weights was taken away.
     """
     folder = Path(folder)
-    arrays, raw = unseal("training state", folder / STATE)
+    arrays, raw, _ = unseal("training state", folder / STATE)
     text = json.loads(raw)
     if text.get("layout") != LAYOUT:
         raise ValueError(

@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import cache
 from html import escape
 
+from ..files import visible
 from .colour import Legend
-from .picture import Arrow, Item, Picture, rows, shorten, visible
+from .picture import Arrow, Item, Picture, rows, shorten
 from .theme import THEMES, Theme
 
 FONT = "Helvetica"  # a font whose widths every Graphviz knows, so that text fits its box

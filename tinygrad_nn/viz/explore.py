@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_whole
+from ..files import visible, write_whole
 from ..graph import GraphNode, GraphView, short_number, summarize
-from ..steps import symbols
+from ..graph.walk import symbols
 from .arrange import SWEEPS, arrange
 from .mathml import Equations
 from .naming import viewed
-from .picture import shorten, visible
+from .picture import shorten
 from .place import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .story import Array, Story, below, brief, called, count, gradient_letters, shape_text, tell, title
 

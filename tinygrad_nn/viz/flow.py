@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph import GraphView
-from ..steps import walk_back
+from ..graph.view import GraphView
+from ..graph.walk import walk_back
 from ..tensor import Tensor
 from .models import at_rest, plain, weights
 from .plots import _axes, _plain, tidy

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_whole
+from ..files import POLICY, visible, write_whole
 from ..graph import short_number
 from .flow import GradientFlow
 from .models import at_rest, plain
-from .paper import POLICY, html_table, paper
-from .picture import visible
+from .paper import html_table, paper
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")

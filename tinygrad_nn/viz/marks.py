@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..files import visible
 from ..graph import short_number
-from .picture import shorten, visible
+from .picture import shorten
 from .plots import legible
 from .theme import THEMES, Theme
 

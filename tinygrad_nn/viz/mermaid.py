@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..files import visible
 from .dot import box_numbers, walk_boxes
-from .picture import Item, Picture, rows, shorten, visible
+from .picture import Item, Picture, rows, shorten
 
 _PLAIN = frozenset(" .,:+-=()/[]")  # what a quoted Mermaid label takes as it is, besides letters and digits
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphView
+from ..graph.view import GraphView
 from ..tensor import Tensor
 
 _ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType, np.generic, np.dtype)

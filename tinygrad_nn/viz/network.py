@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..files import write_whole
-from ..graph import short_number
+from ..graph.view import short_number
 from .marks import SIDE, Dot, Link, to_raster, to_svg
 from .models import at_rest, in_a_row, plain, weights
 from .paper import paper

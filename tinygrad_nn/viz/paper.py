@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ..files import POLICY, visible
 from ..graph import GraphView
-from .picture import Picture, visible
+from .picture import Picture
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # text that slips through could still not act
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

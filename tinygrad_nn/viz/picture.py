@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..files import visible
 from ..graph import GraphNode, GraphView, Summary
 from .colour import COLOURS, Legend, Shade, colour
 from .repeats import AGAIN, Repeats, called, find_repeats
@@ -265,18 +266,6 @@ def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None)
 
 def _count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def visible(text: str) -> str:
-    r"""Return text with everything that cannot be seen written out: a line break is ``\n``, a control letter ``\x00``.
-
-    Example:
-        >>> print(visible("a" + chr(10) + "b" + chr(0x202e)))
-        a\nb\u202e
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shorten(text: str) -> str:

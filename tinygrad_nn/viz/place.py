@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..graph import GraphEdge
+from ..graph.view import GraphEdge
 from .arrange import SWEEPS, Arrangement, Box
 
 AHEAD, ASIDE, PAD, HEAD = 136.0, 16.0, 14.0, 24.0  # gaps between and within layers, rim of a box, height of its name

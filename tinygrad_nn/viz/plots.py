@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import write_whole
-from .picture import visible
+from ..files import visible, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

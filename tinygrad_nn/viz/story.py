@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files import visible
 from ..graph import GraphNode, GraphView, short_number, summarize
-from ..steps import Contribution, WalkBack, walk_back
-from .picture import SYMBOLS, shorten, visible
+from ..graph.walk import Contribution, WalkBack, walk_back
+from .picture import SYMBOLS, shorten
 
 Array = np.ndarray[Any, Any]
 

@@ -11,12 +11,12 @@ from weakref import ref
 
 import numpy as np
 
-from .brief import FEW, json_number, nested
-from .brief import Summary as Summary
-from .brief import short_number as short_number
-from .brief import summarize as summarize
-from .node import FREED, Node
-from .tensor import Tensor
+from ..node import FREED, Node
+from ..tensor import Tensor
+from .summary import FEW, json_number, nested
+from .summary import Summary as Summary
+from .summary import short_number as short_number
+from .summary import summarize as summarize
 
 Array = np.ndarray[Any, Any]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .graph import GraphNode, GraphView
-from .node import FREED
-from .primitive import sum_to
+from ..node import FREED, Node
+from ..primitive import sum_to
+from .view import GraphNode, GraphView
 
 Array = np.ndarray[Any, Any]
 
@@ -88,7 +88,7 @@ def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
         [(0, 3.0, 3.0), (1, 3.0, 6.0)]
     """
     seeds = _seeds(view, gradient)
-    pending: dict[int, Any] = {number: _conj(seed) for number, seed in seeds.items()}
+    pending: dict[int, Any] = {number: conjugate(seed) for number, seed in seeds.items()}
     counts: dict[int, int] = {}
     steps: list[Step] = []
     into: dict[int, list[int]] = {}
@@ -100,16 +100,23 @@ def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
         g = pending[part.number]
         contributions = []
         with np.errstate(all="ignore"):
-            for slot, r, summed in _rules(part, g):
+            node = part.node  # a view keeps no graph alive
+            if node is None:
+                raise RuntimeError(FREED)
+            for slot, given in enumerate(rule_results(node, g)):
+                if given is None:
+                    continue
+                arg: Any = node.args[slot]  # type: ignore[index]
+                r, summed = as_argument(given, arg), given.shape != arg.shape
                 place = into[part.number][slot]
                 source = view.edges[place].source
                 before = pending.get(source)
                 pending[source] = r if before is None else before + r
                 counts[source] = counts.get(source, 0) + 1
-                total = np.asarray(_conj(pending[source]))
-                contributions.append(Contribution(place, np.asarray(_conj(r)), total, counts[source], summed))
-        steps.append(Step(part.number, np.asarray(_conj(g)), tuple(contributions)))
-    return WalkBack(seeds, tuple(steps), {number: np.asarray(_conj(g)) for number, g in pending.items()})
+                total = np.asarray(conjugate(pending[source]))
+                contributions.append(Contribution(place, np.asarray(conjugate(r)), total, counts[source], summed))
+        steps.append(Step(part.number, np.asarray(conjugate(g)), tuple(contributions)))
+    return WalkBack(seeds, tuple(steps), {number: np.asarray(conjugate(g)) for number, g in pending.items()})
 
 
 def symbols(part: GraphNode) -> tuple[str, ...]:
@@ -156,29 +163,39 @@ def _seeds(view: GraphView, gradient: Any) -> dict[int, Array]:
     return seeds
 
 
-def _rules(part: GraphNode, g: Any) -> list[tuple[int, Any, bool]]:
-    """Return what the rules of an operation make of a cotangent, for each argument that takes a gradient."""
-    node = part.node  # a view keeps no graph alive
-    if node is None or node.args is None or node.parents is None or node.primitive is None:
+def rule_results(node: Node, g: Any) -> list[Any]:
+    """Return what the rules of an operation make of a cotangent, one for each argument, as the rules give it.
+
+    ``None`` stands for an argument that takes no gradient; zeros for one whose rule is ``None``. Of complex numbers g
+    and the results are the conjugates of gradients, as in `backward`.
+
+    Raises:
+        RuntimeError: the graph was freed.
+    """
+    args, parents, primitive = node.args, node.parents, node.primitive
+    if args is None or parents is None or primitive is None:
         raise RuntimeError(FREED)
-    args, meta, primitive = node.args, node.meta, node.primitive
-    rules: Any = primitive.vjps if primitive.jointly is None else primitive.jointly(g, node.out, *args, **meta)
-    results = []
-    for slot, (parent, arg) in enumerate(zip(node.parents, args, strict=True)):
+    joint = None if primitive.jointly is None else primitive.jointly(g, node.out, *args, **node.meta)
+    rules: Any = primitive.vjps if joint is None else joint
+    results: list[Any] = []
+    for parent, arg, rule in zip(parents, args, rules, strict=True):
         if parent is None:
-            continue
-        rule = rules[slot]
-        if rule is None:
-            r = np.zeros_like(arg)
+            results.append(None)
+        elif rule is None:
+            results.append(np.zeros_like(arg))
         else:
-            r = rule if primitive.jointly is not None else rule(g, node.out, *args, **meta)
-        summed = r.shape != arg.shape
-        r = sum_to(r, arg.shape)
-        if r.dtype.kind == "c" and arg.dtype.kind != "c":
-            r = r.real
-        results.append((slot, r.astype(arg.dtype, copy=False), summed))
+            results.append(rule if joint is not None else rule(g, node.out, *args, **node.meta))
     return results
 
 
-def _conj(g: Any) -> Any:
+def as_argument(r: Any, arg: Any) -> Any:
+    """Return a rule's result in shape and dtype of the argument: summed over broadcast axes, real for a real one."""
+    r = sum_to(r, arg.shape)
+    if r.dtype.kind == "c" and arg.dtype.kind != "c":
+        r = r.real
+    return r.astype(arg.dtype, copy=False)
+
+
+def conjugate(g: Any) -> Any:
+    """Return the complex conjugate of a complex array; a real one itself."""
     return g.conj() if g.dtype.kind == "c" else g

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .ops.plain import QUESTIONS
-from .primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
+from ..ops.plain import QUESTIONS
+from ..primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _resolve(name: str) -> str | None:
 
 def own_name(name: str) -> str:
     """Return the name by which a person calls a primitive that NumPy does not have: a public function, or a method."""
-    return f"tinygrad_nn.{name}" if name in sys.modules[__package__].__all__ else f"Tensor.{name}"
+    return f"tinygrad_nn.{name}" if name in sys.modules[__package__.partition(".")[0]].__all__ else f"Tensor.{name}"
 
 
 @cache
@@ -92,7 +92,7 @@ def _table() -> tuple[Support, ...]:
     import json
     from importlib.resources import files
 
-    checked = json.loads(files(__package__).joinpath("ops/checked.json").read_text("utf-8"))
+    checked = json.loads(files("tinygrad_nn.ops").joinpath("checked.json").read_text("utf-8"))
     rows = {}
     for function, handler in OVERRIDES.items():
         name = numpy_name(function)
