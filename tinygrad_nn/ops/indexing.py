@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, Array, Primitive, declare
-from .plain import bare, override, refuse_out
+from .plain import bare, is_tensor, override, refuse_out
 
 
 def _distinct(index: Any) -> bool:
@@ -249,9 +249,12 @@ def _length(x: Array, axis: Any) -> int:
 def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
-    picks = np.asarray(bare(indices))
+    picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
-    if mode != "raise" or picks.dtype.kind not in "iu":
+    if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
+        n = _length(a, axis)
+        picks = bare(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
+    elif mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
     return along(a, axis, picks)
 

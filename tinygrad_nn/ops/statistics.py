@@ -197,7 +197,7 @@ def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
 
 def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
     """Return weights of the shape of x, or of its reduced axes, as lines."""
-    w = np.asarray(bare(weights))
+    w = bare(weights) if is_tensor(weights) else np.asarray(weights)
     if np.any(w < 0):
         raise ValueError("Weights must be non-negative.")
     if w.shape != x.shape:
