@@ -329,8 +329,8 @@ class Tensor:
             return self
         if self.node is not None:
             raise TypeError(
-                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which is a "
-                "constant."
+                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
+                "none."
             )
         return self.data
 
