@@ -73,7 +73,11 @@ def save(
         files["best"] = {"name": name, "sha256": watch.sha256}
     text, arrays = taken_apart(task, setup, progress, rngs, history, watch, files)
     write_whole(folder / STATE, seal("training state", arrays, json.dumps(text, allow_nan=False)).content)
-    kept = {file["name"] for file in files.values()}
+    _tidy(folder, [file["name"] for file in files.values()])
+
+
+def _tidy(folder: Path, kept: Sequence[str]) -> None:
+    """Delete what earlier epochs left, and processes that were killed."""
     for old in list(folder.iterdir()):
         if _OURS.fullmatch(old.name) and old.name not in kept:
             old.unlink(missing_ok=True)
@@ -127,6 +131,7 @@ def load(
         watch.best, watch.epoch, watch.since = stopping
         watch.weights, watch.sha256 = weights.get("best", (None, ""))
         watch.written = watch.epoch
+    _tidy(folder, [name for name, _ in files.values()])
     _tell(folder, around)
     return progress, history
 
