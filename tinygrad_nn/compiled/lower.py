@@ -115,7 +115,7 @@ def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op
         return Op("reshape", "reshape", None, [x], (out.shape,))
     if name == "transpose":
         axes = given.get("axes")
-        order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in axes)
+        order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in np.atleast_1d(axes))
         return Op("transpose", "transpose", None, [x], (order,))
     if name == "swapaxes":
         axes = list(range(raw.ndim))
