@@ -121,6 +121,8 @@ def walk(
                 r = np.zeros_like(node.args[slot])  # type: ignore[index]
             elif jointly is None:
                 r = r(*given, **meta) if meta else r(*given)
+            if differentiable and not isinstance(r, Tensor):
+                r = wrap(r, None)  # a constant, which the rules of older Nodes take as they take a Tensor
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape)
             if r.dtype is not arg.dtype:
