@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..files import visible
+from ...files import visible
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, rows, shorten
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ..files import POLICY, visible
-from ..graph import GraphView
+from ...files import POLICY, visible
+from ...graph import GraphView
 from .picture import Picture
 
 PAGE = """<!doctype html>

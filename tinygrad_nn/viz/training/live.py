@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..files import POLICY, visible, write_whole
-from ..graph import short_number
-from .flow import GradientFlow
-from .models import at_rest, plain
-from .paper import html_table, paper
+from ...files import POLICY, visible, write_whole
+from ...graph import short_number
+from ..graph.page import html_table, paper
+from ..model.values import at_rest, plain
+from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")

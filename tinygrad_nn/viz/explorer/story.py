@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..files import visible
-from ..graph import GraphNode, GraphView, short_number, summarize
-from ..graph.walk import Contribution, WalkBack, walk_back
-from .picture import SYMBOLS, shorten
+from ...files import visible
+from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph.walk import Contribution, WalkBack, walk_back
+from ..graph.picture import SYMBOLS, shorten
 
 Array = np.ndarray[Any, Any]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import visible, write_whole
+from ...files import visible, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
