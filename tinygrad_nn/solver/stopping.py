@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .loop import Epoch
+    from .epochs import Epoch
 
 Array = np.ndarray[Any, Any]
 
