@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
-    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},

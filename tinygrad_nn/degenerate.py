@@ -1,4 +1,4 @@
-r"""Gradients of factorisations at equal eigenvalues or singular values, whose vectors are chosen rather than determined.
+r"""Gradients of factorisations at equal eigenvalues or singular values, whose vectors are chosen, not determined.
 
 What follows from a factorisation is run again, on its results as they are and on results with other vectors, turned
 among those of equal values. A pair of equal values contributes the limit that unequal ones have,

@@ -27,7 +27,7 @@ _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes
 
 @dataclass(frozen=True, slots=True)
 class Ties:
-    """What equal values leave undetermined in a factorisation: functions of its result and its argument, one matrix or a stack.
+    """What equal values leave undetermined in a factorisation: functions of its result and its argument.
 
     Attributes:
         found: whether each matrix has equal values, to rounding.

@@ -7,8 +7,8 @@ Rules are written for cotangents conjugated at their door, as in the literature;
 
 Conventions. The gradient of a function of a symmetric matrix (eigh, cholesky) is symmetric, though one triangle is
 read. Eigenvectors and singular vectors are fixed up to a phase only, and a loss must not depend on it. Of equal values
-even the plane of their vectors is all that is fixed: degenerate.py asks what follows whether it depends on more. A rule
-by itself gives NaN where the cotangent of two such vectors, or different cotangents of their values, could depend on it.
+only the space of their vectors is fixed: degenerate.py asks what follows whether it depends on more. A rule by itself
+gives NaN where a cotangent of such vectors, or different ones of their values, could depend on the choice.
 
 Source: M. Giles, Collected matrix derivative results for forward and reverse mode AD (2008); M. Seeger et al.,
 Auto-differentiating linear algebra (2017); J. Townsend, Differentiating the singular value decomposition (2016);
@@ -138,10 +138,10 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
     size = np.abs(_main(bare(R)))
     free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
     after = np.cumsum(free, axis=-1) > 0
-    chance = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=-2, keepdims=True)
-    chance = chance + undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=-2, keepdims=True)
+    of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
+    of_R = undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=(-2, -1), keepdims=True)
     r = np.linalg.solve(diagonal(np.where(free, 1, _main(R)), R), H(gQ + Q @ M))
-    return conj(H(np.where(free[..., :, None], 0, r)) + chance.sum(axis=-1, keepdims=True))
+    return conj(H(np.where(free[..., :, None], 0, r)) + of_Q + of_R)
 
 
 def _met(found: Array) -> None:
@@ -238,7 +238,8 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
         slopes = _turns(U, Vh, along_U, along_V)
         together = np.where(same, _limit(together, slopes[0], g), together)
         against = np.where(zeros, _limit(against, slopes[1], g), against)
-    together, against = together / _gaps(s, same), against / (s[..., None, :] + s[..., :, None] + zeros * (e + e[:, None]))
+    sums = s[..., None, :] + s[..., :, None]
+    together, against = together / _gaps(s, same), against / np.where(zeros, e + e[:, None], sums)
     phase = 0.5 * _main(against) if x.dtype.kind == "c" else 0
     r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
     grown = np.where(zero, e, s)

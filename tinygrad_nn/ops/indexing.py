@@ -259,7 +259,7 @@ def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
 def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
     """Return at each place the entry of that array among the choices whose number stands there."""
     refuse_out("choose", out)
-    arrays = list(choices)
+    arrays = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
     picks = np.choose(bare(a), range(len(arrays)), mode=mode)
     shape = np.broadcast_shapes(np.shape(picks), *(np.shape(c) for c in arrays))
     spread, dtype = [np.broadcast_to(c, shape) for c in arrays], np.result_type(*bare(arrays))

@@ -245,4 +245,5 @@ overrides: dict[Any, Any] = {
     np.piecewise: _piecewise, np.interp: _interp,
 }  # fmt: skip
 OVERRIDES.update(overrides)
+OVERRIDES[np._core.umath.clip] = lambda x, low, high: clip(x, low, high)  # type: ignore[attr-defined] # array.clip(t)
 METHODS["clip"] = _clip_as_numpy
