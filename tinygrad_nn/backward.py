@@ -346,7 +346,7 @@ def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     bad = _not_finite(raw(r))
     if bad is not None and _not_finite(raw(g)) is None:
         ties = node.primitive and node.primitive.ties
-        why = f" {ties.why}" if ties and ties.found(node.out, node.args[0]).any() else ""
+        why = f" {ties.why}" if ties and ties.found(node.out, (node.args or ())[0]).any() else ""
         raise FloatingPointError(
             f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}.{why}"
         )

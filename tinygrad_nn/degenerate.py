@@ -85,13 +85,13 @@ def _largest(x: Any) -> Any:
 
 def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, values: Any) -> tuple[Any, Any]:
     """Return the cotangent of a factorisation with these results, and its derivative as its values part."""
-    ties: Ties = node.primitive.ties  # type: ignore[union-attr, assignment]
+    parted = node.primitive.ties.parted(values, node.args[0])  # type: ignore[union-attr, index]
     start = leaf(values)
     seed = seed if isinstance(seed, Tensor) else wrap(seed, None)
     with recording(True):
         g = _arrived(walk, _again(path, node, root, start), seed, start)
         unit = leaf(np.ones_like(values))
-        slope = _arrived(walk, _arrived(walk, g, unit, start), wrap(ties.parted(values, node.args[0]), None), unit)
+        slope = _arrived(walk, _arrived(walk, g, unit, start), wrap(parted, None), unit)
     return np.conj(g), np.conj(slope)
 
 

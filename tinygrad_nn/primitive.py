@@ -31,7 +31,7 @@ class Ties:
 
     Attributes:
         found: whether each matrix has equal values, to rounding.
-        uses_vectors: whether a cotangent reaches the vectors (one answer for the stack).
+        uses_vectors: whether a cotangent, given in place of the result, reaches the vectors of any.
         parted: a direction along which equal values part.
         turned: the result with other vectors, as right as these.
         size: the size of the values, 1 if all are 0.
@@ -39,11 +39,11 @@ class Ties:
         met: whether equal values have come up in this process.
     """
 
-    found: Callable[[Array], Array]
-    uses_vectors: Callable[[Array], bool]
-    parted: Callable[[Array], Array]
-    turned: Callable[[Array], Array]
-    size: Callable[[Array], Array]
+    found: Callable[[Array, Array], Array]
+    uses_vectors: Callable[[Array, Array], bool]
+    parted: Callable[[Array, Array], Array]
+    turned: Callable[[Array, Array], Array]
+    size: Callable[[Array, Array], Array]
     why: str
     met: ClassVar[bool] = False
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..primitive import OVERRIDES, Array, Primitive, Ties, declare
 from .linalg import H, T, conj, diagonal, real
-from .plain import bare
+from .plain import bare, is_tensor
 
 EighResult = type(np.linalg.eigh(np.eye(1)))
 EigResult = type(np.linalg.eig(np.eye(1)))
@@ -84,6 +84,11 @@ undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan),
     [(lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")], "x")  # fmt: skip
 
 
+def _fixed(x: Array) -> Array:
+    """Return the same numbers as constants."""
+    return x.detach() if is_tensor(x) else x
+
+
 def _below(x: Array) -> Array:
     """Return the part of matrices below the diagonal."""
     return np.where(np.tri(x.shape[-2], x.shape[-1], -1, dtype=bool), x, 0)
@@ -135,7 +140,7 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
     upper = T(_below(T(M)))
     M = diagonal(real(_main(M)), upper + H(upper))
     # A column that depends on those before it leaves its vector in Q to chance, and so all that is made with it.
-    size = np.abs(_main(bare(R)))
+    size = np.abs(_main(_fixed(R)))
     free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
     after = np.cumsum(free, axis=-1) > 0
     of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
@@ -171,10 +176,10 @@ def _limit(M: Array, slope: Array, of: Array) -> Array:
 
 def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
-    same = _same(bare(w))
+    same = _same(_fixed(w))
     M = H(V) @ g[..., 1:, :]
     if along is None:
-        ties = _of_equal(H(bare(V)) @ g[..., 1:, :], bare(g)[..., 0, :], same)
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same)
     else:
         ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g[..., 1:, :]) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
@@ -189,10 +194,10 @@ def _eig(x: Array) -> Array:
 
 def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
-    same = _same(bare(w))
+    same = _same(_fixed(w))
     M = _turning(V, g)
     if along is None:
-        ties = _of_equal(H(bare(V)) @ g[..., 1:, :], bare(g)[..., 0, :], same)
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same)
     else:
         ties = _limit(M, _turning(V, conj(along)), g[..., 1:, :])
     M = np.where(same, ties, M) / conj(_gaps(w, same))
@@ -223,15 +228,15 @@ def _svd_parts(x: Array, rows: Array) -> tuple[Array, Array, Array]:
 def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
     (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
     s, e = real(s), _apart(s)
-    zero, same = bare(s) <= _tolerance(bare(s)), _same(bare(s))
+    zero, same = _fixed(s) <= _tolerance(_fixed(s)), _same(_fixed(s))
     zeros = zero[..., None, :] & zero[..., :, None]
     # Vectors of equal values turn together; those of values that are 0 turn each for themselves.
     together, against = _turns(U, Vh, gU, gVh)
     if along is None:
-        loose = np.abs(H(bare(U)) @ gU) + np.abs(conj(bare(Vh)) @ T(gVh))
-        together = np.where(same, _of_equal(loose, bare(gs), same), together)
+        loose = np.abs(H(_fixed(U)) @ gU) + np.abs(conj(_fixed(Vh)) @ T(gVh))
+        together = np.where(same, _of_equal(loose, _fixed(gs), same), together)
         against = np.where(zeros, undetermined(np.where(zeros, loose, 0)), against)
-        gs = np.where(zero & ~_nothing(bare(gs)[..., None, :], bare(gs)[..., None, :])[..., 0, :], 0, gs)  # as |x|
+        gs = np.where(zero & ~_nothing(_fixed(gs)[..., None, :], _fixed(gs)[..., None, :])[..., 0, :], 0, gs)  # as |x|
         along_U = along_V = None
     else:
         along_U, _, along_V = _svd_parts(x, conj(along))
@@ -242,7 +247,7 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
     together, against = together / _gaps(s, same), against / np.where(zeros, e + e[:, None], sums)
     phase = 0.5 * _main(against) if x.dtype.kind == "c" else 0
     r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
-    grown = np.where(zero, e, s)
+    grown: Array = np.where(zero, e, s)
     if m > n:
         r = r + _beyond(U, gU, along_U, zero) / grown[..., None, :] @ Vh
     if n > m:
