@@ -65,7 +65,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "store":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
-    "solver": {"rich"},
+    "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script

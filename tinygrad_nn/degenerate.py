@@ -12,6 +12,7 @@ is that of the function; else the function depends on the choice and has none, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,11 @@ def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, see
     """Return the rules of a factorisation: its own, or what has been found if its values are equal."""
     ties, rules = node.primitive.ties, node.primitive.vjps  # type: ignore[union-attr]
     g, x = given[0], node.args[0]  # type: ignore[index]
-    if thread.mode.traces or ties is None or not ties.found(node.out, x).any():
+    if ties is None:
+        return rules
+    if thread.mode.traces:
+        return (partial(rules[0], unknown=ties.refused),)  # type: ignore[arg-type]
+    if not ties.found(node.out, x).any():
         return rules
     own: Any = None
     if not ties.uses_vectors(raw(g), x):

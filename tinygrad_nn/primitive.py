@@ -25,6 +25,10 @@ NO_METADATA: dict[str, Any] = {}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
 
+class AtEqualValues(Exception):
+    """Raised by a compiled gradient where a factorisation has equal values; see degenerate.py."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ties:
     """What equal values leave undetermined in a factorisation: functions of its result and its argument.
@@ -35,6 +39,7 @@ class Ties:
         parted: a direction along which equal values part.
         turned: the result with other vectors, as right as these.
         size: the size of the values, 1 if all are 0.
+        refused: what a rule is given as ``unknown=`` where values differ from call to call; it raises `AtEqualValues`.
         why: what a NaN in the gradient means, in words.
         met: whether equal values have come up in this process.
     """
@@ -44,6 +49,7 @@ class Ties:
     parted: Callable[[Array, Array], Array]
     turned: Callable[[Array, Array], Array]
     size: Callable[[Array, Array], Array]
+    refused: Primitive
     why: str
     met: ClassVar[bool] = False
 
@@ -99,6 +105,7 @@ class Primitive:
         self.kinks = kinks
         self.ties = ties
         self.numpy = tuple(numpy)
+        self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
         self.__doc__ = forward.__doc__
         if not isinstance(forward, np.ufunc):
             self.__wrapped__ = forward  # where inspect looks for the signature
@@ -137,6 +144,11 @@ class Primitive:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the forward; where an argument is a Tensor, through its funnel."""
         arrays, metadata = self.bind(args, kwargs)
+        for name, value in metadata.items():
+            if type(value) not in _KNOWN and hasattr(type(value), "_funnel"):
+                if value.requires_grad and name in self.composed:
+                    return self.composed[name](*arrays, **metadata)
+                metadata = {**metadata, name: value._option(f"{self.name}(..., {name}=)")}
         for array in arrays:
             if type(array) not in _KNOWN:
                 funnel = getattr(type(array), "_funnel", None)

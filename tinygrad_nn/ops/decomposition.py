@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES, Array, Primitive, Ties, declare
+from ..primitive import OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare
 from .linalg import H, T, conj, diagonal, real
 from .plain import bare, is_tensor
 
@@ -82,6 +82,19 @@ def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
 # Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
 undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan),
     [(lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")], "x")  # fmt: skip
+
+
+def _refuse(x: Array) -> Array:
+    if np.any(x != 0):
+        raise AtEqualValues(
+            "values of a factorisation are equal, so that its gradient takes what follows to be run again. Run this "
+            "call without compilation."
+        )
+    return x * 1
+
+
+# The same where what follows cannot be run again, as in a compiled function, which then runs as it is.
+refused = Primitive("refused", _refuse, [(undetermined.vjps[0], r"\text{NaN}")], "x")
 
 
 def _fixed(x: Array) -> Array:
@@ -160,13 +173,13 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
     return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
-def _of_equal(M: Array, gw: Array, same: Array) -> Array:
-    """Return what pairs of equal values contribute where that is known at once: 0, else NaN.
+def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
+    """Return what pairs of equal values contribute where that is known at once: 0, else what `unknown` makes of it.
 
     M is the cotangent of their vectors among each other, gw that of the values.
     """
     unequal = same & ~_nothing(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
-    return undetermined(np.where(same, M, 0)) + np.where(unequal, np.nan, 0)
+    return unknown(np.where(same, M, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
 
 
 def _limit(M: Array, slope: Array, of: Array) -> Array:
@@ -174,12 +187,12 @@ def _limit(M: Array, slope: Array, of: Array) -> Array:
     return np.where(_nothing(M, of), slope, np.nan)
 
 
-def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None) -> Array:
+def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
     same = _same(_fixed(w))
     M = H(V) @ g[..., 1:, :]
     if along is None:
-        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same)
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
     else:
         ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g[..., 1:, :]) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
@@ -192,12 +205,12 @@ def _eig(x: Array) -> Array:
     return np.concatenate([w[..., None, :], V], axis=-2)
 
 
-def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
+def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
     same = _same(_fixed(w))
     M = _turning(V, g)
     if along is None:
-        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same)
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
     else:
         ties = _limit(M, _turning(V, conj(along)), g[..., 1:, :])
     M = np.where(same, ties, M) / conj(_gaps(w, same))
@@ -225,7 +238,7 @@ def _svd_parts(x: Array, rows: Array) -> tuple[Array, Array, Array]:
     return rows[..., :m, :], rows[..., m, :], T(rows[..., m + 1 :, :])
 
 
-def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
+def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
     (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
     s, e = real(s), _apart(s)
     zero, same = _fixed(s) <= _tolerance(_fixed(s)), _same(_fixed(s))
@@ -234,8 +247,8 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
     together, against = _turns(U, Vh, gU, gVh)
     if along is None:
         loose = np.abs(H(_fixed(U)) @ gU) + np.abs(conj(_fixed(Vh)) @ T(gVh))
-        together = np.where(same, _of_equal(loose, _fixed(gs), same), together)
-        against = np.where(zeros, undetermined(np.where(zeros, loose, 0)), against)
+        together = np.where(same, _of_equal(loose, _fixed(gs), same, unknown), together)
+        against = np.where(zeros, unknown(np.where(zeros, loose, 0)), against)
         gs = np.where(zero & ~_nothing(_fixed(gs)[..., None, :], _fixed(gs)[..., None, :])[..., 0, :], 0, gs)  # as |x|
         along_U = along_V = None
     else:
@@ -249,9 +262,9 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None) -> Array:
     r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
     grown: Array = np.where(zero, e, s)
     if m > n:
-        r = r + _beyond(U, gU, along_U, zero) / grown[..., None, :] @ Vh
+        r = r + _beyond(U, gU, along_U, zero, unknown) / grown[..., None, :] @ Vh
     if n > m:
-        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), None if along_V is None else H(along_V), zero))
+        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), None if along_V is None else H(along_V), zero, unknown))
     return conj(r)
 
 
@@ -261,11 +274,11 @@ def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
     return left + right, left - right
 
 
-def _beyond(U: Array, g: Array, along: Any, zero: Array) -> Array:
+def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any) -> Array:
     """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
     if along is None:
-        return np.where(at_zero, undetermined(np.where(at_zero, rest, 0)), rest)
+        return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
     return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), g), rest)
 
 
@@ -300,6 +313,7 @@ def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
         parted=parted,
         turned=turned,
         size=lambda out, x: _size(out[..., row(x), :]),
+        refused=refused,
         why=WHY.format(values=values),
     )
 
