@@ -24,7 +24,7 @@ from .tensor import Tensor, apply, leaf, raw, wrap
 Walk = Callable[..., dict[Node, Any]]
 
 # A gradient that is right as it is, but for those that are wrong; its own derivative with respect to x is not known.
-settled = Primitive("settled", lambda r, g, x, wrong: np.array(r), [
+settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r), [
     (lambda c, out, r, g, x, wrong: c, "c"),
     (lambda c, out, r, g, x, wrong: np.where(np.any(wrong), np.nan, 0) * (g + np.any(c)), r"0, \text{ or NaN}"),
     (lambda c, out, r, g, x, wrong: np.where(np.any(c != 0), np.nan, 0) * np.ones_like(x), r"\text{NaN}"),
@@ -33,17 +33,18 @@ settled = Primitive("settled", lambda r, g, x, wrong: np.array(r), [
 
 def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
     """Return the rules of a factorisation: its own, or what has been found if its values are equal."""
-    ties, rules = node.primitive.ties, node.primitive.vjps  # type: ignore[union-attr]
+    ties: Ties | None = node.primitive.ties  # type: ignore[union-attr]
+    rules: Any = node.primitive.vjps  # type: ignore[union-attr]
     g, x = given[0], node.args[0]  # type: ignore[index]
     if ties is None:
         return rules
     if thread.mode.traces:
-        return (partial(rules[0], unknown=ties.refused),)  # type: ignore[arg-type]
+        return (partial(rules[0], unknown=ties.refused),)
     if not ties.found(node.out, x).any():
         return rules
     own: Any = None
     if not ties.uses_vectors(raw(g), x):
-        own = rules[0](*given, **node.meta)  # type: ignore[misc]
+        own = rules[0](*given, **node.meta)
         if isinstance(g, Tensor) and np.isfinite(own.data).all():
             return (lambda *_, **__: own,)  # of values alone it can be differentiated again
     found = _settled(walk, _path(later, node), node, root, seed, g, own)
@@ -80,8 +81,10 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     agree = _largest(first - second) <= half * scale  # False where either is NaN
     agree &= _largest(arrived[0] - raw(g)) <= half * _largest(raw(g))  # what followed did the same again
     wrong = ties.found(out, x)[..., None, None] & ~agree
-    r = np.where(wrong, np.nan if own is None else own, found[0])
-    return settled(r, g, wrap(x, node.parents[0]), wrong=wrong) if isinstance(g, Tensor) else raw(r)  # type: ignore[index]
+    if not isinstance(g, Tensor):
+        return np.where(wrong, np.nan if own is None else own, first)
+    r = np.where(wrong, 0, found[0])  # where it is wrong, `settled` puts NaN
+    return settled(r, g, wrap(x, node.parents[0]), wrong=wrong)  # type: ignore[index]
 
 
 def _largest(x: Any) -> Any:

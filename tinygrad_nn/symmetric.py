@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .node import Mode, thread
 from .ops.linalg import H, conj
 from .primitive import Array, declare
 from .tensor import Tensor
@@ -197,9 +198,18 @@ def _family(f: Callable[[Array], Array], slope: Callable[[Array], Array] | None)
     def derivative(k: int) -> Callable[[Array], Array]:
         while len(made) <= k:
             made.append(elementwise_grad(made[-1]))
-        return lambda w: _plain(made[k](w), w)
+        return lambda w: _plain(_alone(made[k], w), w)
 
     return derivative
+
+
+def _alone(f: Callable[[Array], Array], w: Array) -> Any:
+    """Run a function outside of what this thread records."""
+    before, thread.mode = thread.mode, Mode()
+    try:
+        return f(w)
+    finally:
+        thread.mode = before
 
 
 def _plain(value: Any, w: Array) -> Array:

@@ -235,7 +235,7 @@ def _svd():
     yield row("svdvals", lambda x: (L.svdvals(x) ** 2).sum(), (np.eye(3),), note="all equal")
     flat = np.array([[1.0, 0, 0], [0, 1, 0]])
     for array in (np.eye(3), flat, flat.T, np.diag([2.0, 0, 0])):
-        yield row("svd", lambda x: _again(*L.svd(x, full_matrices=False)), (array,), order=1, note="again, equal values")
+        yield row("svd", lambda x: _again(*L.svd(x, full_matrices=False)), (array,), order=1, note="equal values")
     yield row("svd", lambda x: _polar(*L.svd(x)), (np.eye(3),), order=1, note="polar factor, equal values")
     pair = np.diag([3.0, 3, 1])
     yield row("svd", lambda x: _best(*L.svd(x, full_matrices=False)), (pair,), order=1, note="equal pair")

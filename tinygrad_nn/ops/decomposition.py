@@ -80,8 +80,8 @@ def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
 
 
 # Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
-undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan),
-    [(lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")], "x")  # fmt: skip
+NOT_KNOWN = (lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")
+undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
 
 
 def _refuse(x: Array) -> Array:
@@ -94,7 +94,7 @@ def _refuse(x: Array) -> Array:
 
 
 # The same where what follows cannot be run again, as in a compiled function, which then runs as it is.
-refused = Primitive("refused", _refuse, [(undetermined.vjps[0], r"\text{NaN}")], "x")
+refused = Primitive("refused", _refuse, [NOT_KNOWN], "x")
 
 
 def _fixed(x: Array) -> Array:
@@ -194,7 +194,7 @@ def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None
     if along is None:
         ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
     else:
-        ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g[..., 1:, :]) / 2
+        ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
     M = np.where(same, ties, M) / _gaps(w, same)
     return conj(_symmetric(V @ diagonal(g[..., 0, :], M) @ H(V)))
 
@@ -212,7 +212,7 @@ def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     if along is None:
         ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
     else:
-        ties = _limit(M, _turning(V, conj(along)), g[..., 1:, :])
+        ties = _limit(M, _turning(V, conj(along)), g)
     M = np.where(same, ties, M) / conj(_gaps(w, same))
     return conj(np.linalg.solve(H(V), diagonal(g[..., 0, :], M) @ H(V)))
 
@@ -262,9 +262,10 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
     grown: Array = np.where(zero, e, s)
     if m > n:
-        r = r + _beyond(U, gU, along_U, zero, unknown) / grown[..., None, :] @ Vh
+        r = r + _beyond(U, gU, along_U, zero, unknown, g) / grown[..., None, :] @ Vh
     if n > m:
-        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), None if along_V is None else H(along_V), zero, unknown))
+        along_V = None if along_V is None else H(along_V)
+        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), along_V, zero, unknown, g))
     return conj(r)
 
 
@@ -274,12 +275,12 @@ def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
     return left + right, left - right
 
 
-def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any) -> Array:
+def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
     """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
     if along is None:
         return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
-    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), g), rest)
+    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
 
 
 def _turned_svd(out: Array, x: Array) -> Array:
