@@ -199,6 +199,18 @@ def weights_at(change: Callable[..., Array]) -> Callable[[int], Student]:
     return student(dW=change)
 
 
+def added_up(s: Any, k: int, delta: Array, dW: Array) -> Array:
+    """dW on top of what the calls before this one left."""
+    s.kept = getattr(s, "kept", 0) + dW
+    return s.kept
+
+
+def stepped(s: Any, k: int, delta: Array, dW: Array) -> Array:
+    """dW, with a step of gradient descent that comes too early."""
+    s.model[k].W.data[...] -= 0.1 * dW
+    return dW
+
+
 DEEP = Setting((5, 7, 6, 3), ("tanh", "sigmoid", "softmax"), "crossentropy", 6)
 WIDE = Setting((4, 9, 2), ("relu", "linear"), "mse", 8, "l2", 0.1)
 NARROW = Setting((3, 4, 4, 2), ("sigmoid", "leaky_relu(0.2)", "tanh"), "mse", 5)
@@ -356,6 +368,10 @@ HELD_OUT: Table = [
         lambda s, k, d: np.multiply(d @ s.W(k + 1), slope(s.name(k), s.z[k]), out=s.a[k]) * 1.0)),
     ("nondeterministic", "noise in the gradient", [(SIGMOIDS, 1)], student(
         spoil=lambda s, k, d: d * (1 + np.random.default_rng().normal()))),
+    ("accumulated_over_calls", "zero_grad forgotten", [(BIG, 2), (HEAVY, 0)], weights_at(added_up)),
+    ("overwritten_not_accumulated", "the penalty in place of dW", [(HEAVY, 1), (REGRESSION, 2)],
+        weights_at(lambda s, k, d, g: s.penalty(k) + np.zeros_like(g))),
+    ("inplace_overwrite", "W stepped before delta went through it", [(SIGMOIDS, 2)], student(dW=stepped)),
     ("unknown", "cubed", [(BIG, 1)], student(spoil=lambda s, k, d: d**3)),
     ("unknown", "one entry", [(SIGMOIDS, 1)], weights_at(
         lambda s, k, d, g: g * np.where(np.arange(g.size).reshape(g.shape) == 5, 1.001, 1))),
