@@ -80,11 +80,13 @@ class Student:
         self.here = self.at % self.K
         self.loss = BackProp(model, data_cache, data_out, solver=solver)[0]
         dW, db = [], []
+        self.delta: dict[int, Array] = {}
         delta = None
         for k in reversed(range(self.K)):
             delta = self.output(k) if k == self.K - 1 else self.hidden(k, delta)
             if k == self.here:
                 delta = self.spoil(k, delta)
+            self.delta[k] = delta
             dW.insert(0, self.weights(k, delta))
             db.insert(0, self.biases(k, delta))
             if k == self.here:

@@ -11,6 +11,7 @@ from .report import Diagnosis
 
 Array = np.ndarray[Any, Any]
 WHOLE = "the whole backward pass"
+MOVING = ("nondeterministic", "accumulated_over_calls")
 
 
 def same(first: Sequence[Array], second: Sequence[Array]) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .factors import Factor
 from .fit import Witness, misfit, penalty_found, scaled
+from .pattern import unlike
 from .stale import recover, stale_mask
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
 
@@ -77,6 +78,20 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
     return states[0]
 
 
+def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
+    """Tell whether the right equation, on the delta that the code had, fails where a finding says so."""
+    case, k, d = given.case, f.layer, deltas[f.layer]
+    if d is None:
+        return True
+    if f.part != "delta":
+        return any(not _follows([given], k, part, [d]) for part in f.part.split(" and "))
+    above = deltas[k + 1] if k + 1 < len(deltas) else None
+    if above is None and k + 1 < len(deltas):
+        return True
+    right = next(output_suspects(case) if above is None else hidden_suspects(case, k)).compute(case, above)  # type: ignore[arg-type]
+    return right is None or misfit(given, d, right, given.noise and given.noise.delta[k]) > 1
+
+
 def _layer(
     witnesses: Sequence[Witness], k: int, state: State, loss_doubled: bool, only: Sequence[Finding] | None = None
 ) -> list[State]:
@@ -95,8 +110,8 @@ def _layer(
         if base is None:
             continue
         for factor, delta in _deltas(seen, k, base):
-            if suspect.kind == "kink" and not factor.is_one:
-                break  # a convention has no factor
+            if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
+                break  # a convention has no factor, and zero is no sign of any mistake
             free = suspect.kind == RIGHT and factor.is_one
             option = _parts(seen, k, delta, loss_doubled, free, only)
             if option is None:
@@ -157,11 +172,12 @@ def _from_answers(
         option = _parts([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
         if option is not None and not option.found:
             finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
-            for i in places:
-                if seen[i].case.given and finding.kind == "unknown":
-                    c, d = seen[i].case, above[i]
-                    right = next(output_suspects(c) if d is None else hidden_suspects(c, k))
-                    finding = replace(finding, got=deltas[i], wanted=right.compute(c, d))  # type: ignore[arg-type]
+            if finding.kind == "unknown":
+                i = min(places, key=lambda i: not seen[i].case.given)
+                c, d = seen[i].case, above[i]
+                right = next(output_suspects(c) if d is None else hidden_suspects(c, k)).compute(c, d)  # type: ignore[arg-type]
+                where = "" if c.given else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
+                finding = replace(finding, text=where + finding.text, got=deltas[i], wanted=right)
             yield _extended(state, [active[i] for i in places], [deltas[i] for i in places],  # type: ignore[misc]
                             (finding,), cost)  # fmt: skip
 
@@ -198,15 +214,14 @@ def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | 
 def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
     """Yield a delta as it is, and times the factor by which db, or dW without its penalty, is apart from it."""
     yield Factor("1", 1.0), base
-    width = seen[0].case.W[k].shape[0]
     told = [w.case.answer.delta for w in seen]
     if all(d is not None for d in told):
-        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), width)]
+        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), k)]
     else:
         sums = [d.sum(axis=0) for d in base]
-        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), width)]
+        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), k)]
         data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
-        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], width))
+        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
     names = set()
     for fit in fits:
         if fit is not None and not fit.factor.is_one and fit.factor.name not in names:
@@ -229,6 +244,11 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
         return ()
     if suspect.kind != RIGHT:
         times = "" if factor.is_one else f" It is also multiplied by {factor.words}.".replace(",.", ".")
+        if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
+            scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
+            text = (f"The mask has the scale {unlike(factor.value, scale)}, and belongs scaled by 1/(1 - p), which is "
+                    f"{unlike(scale, factor.value)}.")  # fmt: skip
+            return (Finding(k, "delta", suspect.kind, text, factor),)
         return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
     return (_by_factor(k, "delta", factor),)
 
@@ -306,18 +326,21 @@ def _array(
             if other is not None:
                 options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
         floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
-        fits = [*_fits(seen, got, base, extra, case.W[k].shape[0], floor if suspect.kind != RIGHT else None)]
+        fits = [*_fits(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
-            fits += _fits(seen, got, base, turned, case.W[k].shape[0])
-        for fit, beside in fits:
+            fits += _fits(seen, got, base, turned, k)
+        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # it may be forgotten as well
+        for fit, beside in fits if not bare else _fits(seen, got, base, [0.0] * len(seen), k):
             if suspect.kind == RIGHT and not fit.factor.is_one:
                 options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
-            elif suspect.kind != RIGHT:
+            elif suspect.kind != RIGHT and fit.factor.name != "0":
                 times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
                 times = times.replace(",.", ".")
                 if times and beside:
                     times += " The penalty is not."
+                if bare:
+                    times += " And the gradient of the penalty is not added."
                 finding = Finding(k, part, suspect.kind, suspect.text + times, None if times == "" else fit.factor)
                 options.append(Option(suspect.cost + 0.5 * bool(times), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
@@ -334,21 +357,22 @@ def _or_else(options: Sequence[Option]) -> Option:
     """Return the cheapest option, and in its words the others that say the same numbers as cheaply."""
     best = min(options, key=lambda o: o.cost)
     f = best.found[0]
-    same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45 and o.found[0].text != f.text]
+    same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
+    same = [g for g in same if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))]
     twins = tuple(dict.fromkeys(g.kind for g in same if g.kind != f.kind))
     more = tuple(f"the same numbers would come of this: {g.text}" for g in same[:2])
     return best._replace(found=(replace(f, evidence=(*f.evidence, *more), alternatives=twins),))
 
 
 def _fits(
-    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], width: int,
+    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], layer: int,
     floor: list[float] | None = None,
 ) -> Any:  # fmt: skip
     """Yield the factors of an equation, and whether they stand beside a penalty that does not have them."""
     whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
     penalised = any(np.any(e) for e in extra)
     for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
-        fit = scaled(seen, got, bases, extras, width, floor)
+        fit = scaled(seen, got, bases, extras, layer, floor)
         if fit is not None:
             yield fit, penalised and bases is base
         if not penalised:

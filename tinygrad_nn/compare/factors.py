@@ -81,7 +81,7 @@ class Factor(NamedTuple):
         text = f"{self.name} ({meaning})" if meaning else self.name
         if not self.others:
             return text
-        same = " or ".join(f"{name} ({WORDS[name]})" if name in WORDS else name for name in self.others[:3])
+        same = " or ".join(f"{name} ({WORDS[name]})" if name in WORDS else name for name in self.others[:6])
         return f"{text}, which is the same as {same} here,"
 
 
@@ -109,7 +109,7 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
     plain = fits([values[0]] * len(values)) and bool(values[0])
     if plain:  # a size that was the same in all of them does not show in the factor: a number says all that is known
         sizes = tuple(name for name in names if name.removeprefix("-") not in CONSTANT)
-        constant = next((name for name in names if name not in sizes), fraction(values[0], tolerance))
+        constant = next((name for name in names if name not in sizes), fraction(values[0], tolerance / 1000))
         return Factor(constant, values[0], sizes)
     found = list(names)
     return Factor(found[0], values[0], tuple(found[1:])) if found else None

@@ -54,9 +54,11 @@ def fraction(value: float, tolerance: float = 1e-9) -> str:
         >>> fraction(-4.0), fraction(1 / 6), fraction(0.1234567)
         ('-4', '1/6', '0.123457')
     """
+    if not np.isfinite(value):
+        return str(value)
     found = Fraction(value).limit_denominator(64)
-    near = abs(float(found) - value) <= tolerance * abs(value)
-    return str(found) if near and abs(found.numerator) <= 10_000 else unlike(value, 1.0)
+    small = abs(found.numerator) <= 64 or found.denominator == 1
+    return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else unlike(value, 1.0)
 
 
 def unlike(value: float, other: float) -> str:

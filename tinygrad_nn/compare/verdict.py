@@ -12,7 +12,7 @@ import numpy as np
 from .behaviour import unsteady, written_into
 from .equations import right_equation
 from .experiment import Answer
-from .explain import Finding, State, explain
+from .explain import Finding, State, explain, needed
 from .fit import EXACT, Witness, misfit
 from .noise import SAFETY
 from .pattern import describe
@@ -55,15 +55,15 @@ def diagnose(
     finite = all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
     doubled = _loss_doubled(given)
     right = finite and _right(given)
-    tries = [[given, *others], [given, *sized], [given, *near], [given]] if finite else [others, sized, near]
-    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
+    tries = [[given, *others], [given, *sized], [given, *near], [given]] if finite else []  # of NaN nothing is true
+    if finite and given.case.large:  # the same mistakes show in small networks, a thousand times faster
         tries = [others or near]
     best: tuple[float, State, list[Witness]] | None = None
     for k, seen in enumerate(tries):
         if not seen or (k and seen == tries[0]):
             continue
         state = explain(seen, doubled)
-        blamed = 0 if right or given not in seen else sum(not _shows(given, f) for f in state.found)
+        blamed = 0 if right or given not in seen else len(state.found) - len(_blamed(given, seen, state))
         cost = state.cost + 2 * blamed + 0.1 * k
         if best is None or cost < best[0] - 0.5:
             best = (cost, state, seen)
@@ -87,8 +87,9 @@ def diagnose(
         state, seen = (sure, near) if hidden else (nothing, [])
     deltas: list[Array | None] = [None] * len(answer.dW)
     if given in seen:
-        i = next(j for j, w in enumerate(seen) if w is given)
-        deltas = [layer[i] for layer in reversed(state.deltas)]
+        deltas = _own(given, seen, state)
+        if not hidden:
+            state = state._replace(found=_blamed(given, seen, state))
     elif right:
         deltas = list(given.case.right.delta)
     told = answer.delta
@@ -110,14 +111,16 @@ def _right(w: Witness) -> bool:
     return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
 
 
-def _shows(given: Witness, f: Finding) -> bool:
-    """Tell whether the place of a finding is wrong in the batch that was given: what is right there is not blamed."""
-    case, noise, k = given.case, given.noise, f.layer
-    parts: list[Any] = [(case.answer.dW, case.right.dW, noise and noise.dW)] if f.part != "b" else []
-    parts += [(case.answer.db, case.right.db, noise and noise.db)] if f.part != "W" else []
-    if f.part == "delta" and case.answer.delta is not None:
-        parts.append((case.answer.delta, case.right.delta, noise and noise.delta))
-    return any(misfit(given, g[k], r[k], n and n[k]) > 1 for g, r, n in parts)
+def _own(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | None]:
+    """Return the deltas of an explanation in the batch that was given, from the first layer on."""
+    i = next(j for j, w in enumerate(seen) if w is given)
+    return [layer[i] for layer in reversed(state.deltas)]
+
+
+def _blamed(given: Witness, seen: Sequence[Witness], state: State) -> tuple[Finding, ...]:
+    """Return the findings that the batch that was given bears out; a code may have numbers that are right for it."""
+    deltas = _own(given, seen, state)
+    return tuple(f for f in state.found if needed(given, deltas, f))
 
 
 def _loss_doubled(given: Witness) -> bool:
@@ -176,7 +179,7 @@ def _report(
         # what was found in numbers that change with each call is no finding, but for a mask
         stale = [d for d in diagnoses if d.kind == "dropout_mask_stale" and moving.kind == "nondeterministic"]
         diagnoses = [*(d for d in diagnoses if d.kind == "inplace_overwrite"), *(stale or [moving])]
-    elif not rounded and by_mean is None:
+    elif not rounded and by_mean is None and not written:
         diagnoses += _left_over(verdict, wrong, found, answer)
     for kept in () if verdict.hidden else answer.kept:
         diagnoses.append(Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
@@ -253,8 +256,11 @@ def _said(verdict: Verdict, f: Finding) -> str:
     name = f"{'' if f.part == 'delta' else 'd'}{f.part}"
     if got is None or wanted is None:
         return f"{name} is wrong in other batches, and no known mistake explains how."
-    if got.shape != right.shape:
-        return f"{name} has shape {got.shape}, and belongs {right.shape}."
+    if got.shape != wanted.shape:
+        return f"{name} has shape {got.shape}, and belongs {wanted.shape}."
+    where = f.text.partition("delta is wrong")[0] if f.part == "delta" else ""
+    if where:  # of another batch
+        return where + describe(name, got, wanted, np.abs(got - wanted) > EXACT * np.abs(wanted).max(initial=0))
     bound = {"W": "dW", "b": "db", "delta": "delta"}[f.part]
     allowed = EXACT * float(np.abs(wanted).max(initial=0)) / 100
     if noise is not None:
