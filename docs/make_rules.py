@@ -20,8 +20,8 @@ from cases.case import Case
 
 import tinygrad_nn as tg
 from tinygrad_nn.backward import ancestors
+from tinygrad_nn.graph.supported import Support, own_name, supported
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
-from tinygrad_nn.support import Support, own_name, supported
 from tinygrad_nn.tree import flatten
 
 RECORD = ROOT / "tinygrad_nn" / "ops" / "checked.json"

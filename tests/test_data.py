@@ -421,7 +421,11 @@ TABLE_ERRORS: list[tuple[str, str | bytes, str]] = [
     ("one class", "a,kind\n1,x\n2,x\n", r"every row of the target 'kind' is 'x'; there is nothing to tell apart"),
     ("bytes", b"a,kind\n1,x\n2,\xe9\n", r"line 3: byte 0xe9 at position 13 is not utf-8.*encoding='latin-1'"),
     ("spreadsheet", b"PK\x03\x04\xff\xff", "looks like a spreadsheet file: open it and export it as CSV"),
-    ("quote", 'a,kind\n1,"x\n2,y\n', "a quote that is never closed"),
+    ("quote", 'a,kind\n1,"x\n2,y\n', "line 2: .* a quote that is never closed"),
+    ("text after a quote", 'a,kind\n1,x\n2,"y"z\n', "line 3: the row that begins there is no readable CSV"),
+    ("quote in the header", 'a,"kind\n1,x\n', "line 1: .* a quote that is never closed"),
+    ("long cell", f"a,kind\n{'9x' * 100_000},x\n",
+     r"line 2 \(row 1\), column 'a': a non-numeric feature: '9x9x9x.{,99} is"),
 ]
 
 
@@ -430,6 +434,20 @@ def test_a_bad_table_is_refused_with_a_lesson(tmp_path: Path, name: str, content
     path = write(tmp_path, content)
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}.*{message}"):
         read_table(path, "kind")
+
+
+def test_a_table_may_be_as_wide_and_a_cell_as_long_as_memory_allows(tmp_path: Path) -> None:
+    import csv
+
+    names = [f"gene_{k}" for k in range(15_000)]  # a first line of 160 KB, more than the csv module takes by itself
+    rows = [[str(k), *["0.5"] * 14_999] for k in range(2)]
+    lines = [[*names, "kind"], *([*row, "ab"[k] * 200_000] for k, row in enumerate(rows))]
+    text = "\n".join(",".join(line) for line in lines)
+    table = read_table(write(tmp_path, text), "kind")
+    assert table.feature_names == tuple(names)
+    assert table.x.shape == (2, 15_000)
+    assert [len(name) for name in table.classes] == [200_000, 200_000]
+    assert csv.field_size_limit() == 131_072, "the limit of others is as it was"
 
 
 @pytest.mark.parametrize(("options", "message"), [

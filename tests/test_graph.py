@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, backward, detect_anomaly, no_grad, relu, softmax_crossentropy
-from tinygrad_nn.graph import GraphEdge, GraphView, short_number, summarize
+from tinygrad_nn.graph.view import GraphEdge, GraphView, short_number, summarize
 from tinygrad_nn.node import scope
 from tinygrad_nn.primitive import REGISTRY
 

@@ -23,10 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
+EVERYWHERE = {"printable"}  # any room may import it
 ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "steps", "support", "viz", "io", "store", "compiled"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "store", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
+    "printable":  set(),
     "primitive":  set(),
     "manual":     set(),
     "metrics":    set(),
@@ -40,12 +42,9 @@ ARROWS: dict[str, set[str]] = {
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
-    "support":    {"primitive", "ops"},
-    "brief":      set(),
-    "graph":      {"brief", "node", "tensor"},
-    "steps":      {"primitive", "node", "graph"},
-    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph"},
-    "viz":        {"graph", "steps", "tensor", "files"},
+    "graph":      {"primitive", "node", "tensor", "ops"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
+    "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "store", "tree", "node", "tensor", "backward",
@@ -63,7 +62,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "store":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
-    "solver": {"rich"},
+    "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
@@ -156,7 +155,7 @@ def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str
         top = target.split(".")[0]
         late = late or deferred(module)
         if top == "tinygrad_nn":
-            allowed = room_of(target) in ARROWS[room] | {room} and (late or not deferred(target))
+            allowed = room_of(target) in ARROWS[room] | EVERYWHERE | {room} and (late or not deferred(target))
         else:
             third_party = EAGER.get(room, set()) | (LAZY.get(room, set()) if late else set())
             allowed = top in sys.stdlib_module_names or top in {"numpy"} | third_party
@@ -168,7 +167,7 @@ def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str
 
 def too_long(source: str, module: str) -> list[str]:
     lines = len(source.splitlines())
-    return [f"{module} has {lines} lines; a module stays under 400"] if lines >= 400 else []
+    return [f"{module} has {lines} lines; a module stays under 500"] if lines >= 500 else []
 
 
 def forbidden_code(source: str, module: str) -> list[str]:
@@ -317,11 +316,11 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.compare.report", "from ..cli import main", False),
         ("tinygrad_nn.attic", "import os", False),
         ("tinygrad_nn.tensor", "import scipy", False),
-        ("tinygrad_nn.viz.dot", "def draw():\n    import graphviz", True),
-        ("tinygrad_nn.viz.dot", "import graphviz", False),
-        ("tinygrad_nn.viz.dot", "class Dot:\n    import graphviz", False),
-        ("tinygrad_nn.viz.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
-        ("tinygrad_nn.viz.dot", "def draw():\n    import scipy", False),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    import graphviz", True),
+        ("tinygrad_nn.viz.graph.dot", "import graphviz", False),
+        ("tinygrad_nn.viz.graph.dot", "class Dot:\n    import graphviz", False),
+        ("tinygrad_nn.viz.graph.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    import scipy", False),
         ("tinygrad_nn.store", "def save():\n    from safetensors.numpy import save_file", True),
         ("tinygrad_nn.store", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),
@@ -336,8 +335,8 @@ def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool
     assert (wrong_arrows(source, module) == []) is allowed
 
 
-def test_size_check_reports_400_lines() -> None:
-    assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (399, 400)] == [False, True]
+def test_size_check_reports_500_lines() -> None:
+    assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (499, 500)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,19 @@
 """Networks survive a file, damaged files are refused, and no file is ever half written."""
 
+import errno
 import json
 import os
 import random
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Predict, Scaler
+from tinygrad_nn import Layer, Predict, Scaler, io, store
 from tinygrad_nn.files import check_folder, together, write_whole
-from tinygrad_nn.io import Network, load_network, save_network, to_bytes
+from tinygrad_nn.io import Network, load_network, load_weights, save_network, to_bytes
+from tinygrad_nn.nn import Linear
 
 
 def network(dtype: type = np.float64, **more: object) -> Network:
@@ -92,8 +95,6 @@ def resigned(tmp_path: Path, change: object) -> Path:
     """Return a file with another description and a checksum that fits."""
     from safetensors.numpy import save_file
 
-    from tinygrad_nn import io, store
-
     before = network()
     known = io._describe(before)
     change(known)  # type: ignore[operator]
@@ -117,11 +118,89 @@ def resigned(tmp_path: Path, change: object) -> Path:
         (lambda known: known.update(classes=["a"]), "1 class names"),
         (lambda known: known.update(scaler={"mean": [0], "scale": [1]}), "1 columns in scaler"),
         (lambda known: known.update(task="clustering"), "known are"),
+        (lambda known: known.update(layers={}), "layers is {}"),
+        (lambda known: known.update(layers=[None]), "TypeError"),
+        (lambda known: known.update(features=[[], 1, 2, 3]), "features is"),
+        (lambda known: known.update(target=1e999), "target is inf"),
+        (lambda known: known.update(scaler=[]), "Scaler"),
+        (lambda known: known.update(scaler={"mean": ["\x1b[2J"] * 4, "scale": [1] * 4}), "m.safetensors"),
+        (lambda known: known["layers"][0].update(n_in="4"), "weights of shape"),
+        (lambda known: known["layers"][0].update(activation=["relu"]), "activation"),
+        (lambda known: known["layers"][0].update(activation="\x1b[2J"), "unknown activation"),
     ],
 )
 def test_a_description_that_fits_no_network_is_refused(change: object, match: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as found:
         load_network(resigned(tmp_path, change))
+    assert str(found.value).isprintable()
+
+
+def head_of(text: bytes, path: Path, more: bytes = b"") -> Path:
+    """Write a safetensors file with this head."""
+    path.write_bytes(len(text).to_bytes(8, "little") + text + more)
+    return path
+
+
+ENTRY = '"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}'
+
+
+@pytest.mark.parametrize(
+    ("head", "match"),
+    [
+        ("{" + ", ".join(f'"t{k}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' for k in range(120_000)) + "}",
+         "brackets, keys and commas"),
+        ('{"w":' + "[],[" * 400_000, "brackets, keys and commas"),
+        ('{"w":' + "[" * 100_000, "head cannot be read"),
+        ("{" + " " * 2**24 + "}", "16,777,218 bytes, and 16,777,216 are taken"),
+        ('{"w": []}', "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": [1]}}', "head cannot be read"),
+        ('{"w": {"dtype": 3, "shape": [1], "data_offsets": [0, 4]}}', "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": {}, "data_offsets": [0, NaN]}}', "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, -4]}}', "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1' + "0" * 400 + "]}}", "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}', "head cannot be read"),
+        ('{"w": {"dtype": "F32", "shape": [9], "data_offsets": [0, 4]}}', "was changed after it was written"),
+        ('{"w": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}', "was changed after it was written"),
+        ('{"w": {"dtype": "X\x1b[2J", "shape": [1], "data_offsets": [0, 4]}}', "head cannot be read"),
+        ('{"w": {"dtype": "F8_\\u001b[2J", "shape": [1], "data_offsets": [0, 4]}}', r"F8_.x1b\[2J, which NumPy"),
+        ('{"__metadata__": {"format": 3}, ' + ENTRY + "}", "was changed after it was written"),
+        ('{"__metadata__": [], ' + ENTRY + "}", "was changed after it was written"),
+    ],
+    ids=range(17),
+)
+def test_a_head_that_no_network_has_is_refused_before_it_costs_anything(head: str, match: str, tmp_path: Path) -> None:
+    path = head_of(head.encode(), tmp_path / "m.safetensors", b"\0" * 4)
+    for read in (load_network, lambda path: load_weights(path, Linear(1, 1))):
+        with pytest.raises(ValueError, match=match) as found:
+            read(path)
+        assert str(path) in str(found.value)
+        assert str(found.value).isprintable()
+        assert len(str(found.value)) < 500 + len(str(path))
+
+
+def test_a_huge_head_is_refused_by_its_first_eight_bytes(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "m.safetensors"
+    with path.open("wb") as file:  # 90 MB, nothing of which takes place on the disk
+        file.write((90_000_000).to_bytes(8, "little") + b"{")
+        file.truncate(100_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="its head has 90,000,000 bytes, and 16,777,216 are taken"):
+        load_network(path)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_what_would_be_refused_is_not_written() -> None:
+    with pytest.raises(ValueError, match=r"100,000 arrays and their notes are too much for one file"):
+        store.seal("weights", {f"w{k}": np.zeros(0) for k in range(100_000)})
+
+
+def test_a_description_nested_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.test_io.json.dumps", lambda known: "[" * 100_000)
+    with pytest.raises(ValueError, match="holds a text that is not JSON"):
+        load_network(resigned(tmp_path, lambda known: None))
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -202,6 +281,41 @@ def test_a_write_that_fails_leaves_what_was_there(
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not opened there")
+def test_the_folder_is_synced_after_a_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    replace, sync = os.replace, os.fsync
+
+    def replaced(old: Path, new: Path) -> None:
+        replace(old, new)
+        done.append("rename")
+
+    def synced(file: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file")
+        sync(file)
+
+    monkeypatch.setattr("tinygrad_nn.files.os.replace", replaced)
+    monkeypatch.setattr("tinygrad_nn.files.os.fsync", synced)
+    write_whole(tmp_path / "f", b"new")
+    assert done == ["file", "rename", "folder"]
+    done.clear()
+    with together(tmp_path) as staging:
+        (staging / "x").write_text("new")
+    assert done == ["rename", "folder"]
+
+
+def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def synced(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(file)
+
+    monkeypatch.setattr("tinygrad_nn.files.os.fsync", synced)
+    assert write_whole(tmp_path / "f", b"new").read_bytes() == b"new"
 
 
 def test_write_whole_needs_its_folder(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ if _typing.TYPE_CHECKING:
         read_table,
     )
     from .gradcheck import GradientReport, assert_gradients, check_gradients, check_primitive, numerical_gradient
+    from .graph import supported
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
     from .nn import Layer, Module
     from .solver import (
@@ -70,7 +71,6 @@ if _typing.TYPE_CHECKING:
         fit,
         graph_loss,
     )
-    from .support import supported
 
 # What stands on the engine is loaded when it is first asked for, so that importing the engine stays quick.
 _LATER = {
@@ -80,10 +80,9 @@ _LATER = {
     "nn": "Layer Module",
     "solver": "BackProp Checkpoint EarlyStopping Epoch FeedForward History Predict Regularization Settings Solver "
               "TrainNN fit graph_loss",
-    "support": "supported",
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients",
-    "graph": "",
+    "graph": "supported",
     "io": "",
     "manual": "",
     "optim": "",

@@ -18,8 +18,9 @@ from .data import Scaler
 from .files import StrPath, write_whole
 from .nn.layer import Layer
 from .nn.module import Module
+from .printable import printable
 from .solver import Predict
-from .store import check, digest, pack, read, seal
+from .store import check, digest, pack, parse, read, seal
 
 Array = np.ndarray[Any, Any]
 
@@ -154,20 +155,22 @@ def load_network(path: StrPath) -> Network:
     arrays, notes = read(path)
     if notes.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is a safetensors file, but none of a network of tinygrad_nn. Pass the model.safetensors that "
-            "`tinygrad-nn train` wrote."
+            f"{printable(path)} is a safetensors file, but none of a network of tinygrad_nn. Pass the "
+            "model.safetensors that `tinygrad-nn train` wrote."
         )
     if notes.get("version") != VERSION:
         raise ValueError(
-            f"{path} has format version {notes.get('version')!r}, and this tinygrad_nn reads version {VERSION!r}. "
-            "Install the version that wrote it, or train again."
+            f"{printable(path)} has format version {notes.get('version')!r:.60}, and this tinygrad_nn reads version "
+            f"{VERSION!r}. Install the version that wrote it, or train again."
         )
     text = notes.get("network", "")
     check(path, text, arrays, notes)
+    known = parse(path, text)
     try:
-        return _build(json.loads(text), arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} describes no network that can be built ({error}). {_AGAIN}") from None
+        return _build(known, arrays)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as error:
+        text = printable(f"{type(error).__name__}: {error!s:.200}")
+        raise ValueError(f"{printable(path)} describes no network that can be built ({text}). {_AGAIN}") from None
 
 
 def save_weights(path: StrPath, model: Module) -> Path:
@@ -192,7 +195,7 @@ def save_weights(path: StrPath, model: Module) -> Path:
         >>> bool((other.weight.data == trained.weight.data).all())
         True
     """
-    return write_whole(path, seal("weights", model.state_dict()))
+    return write_whole(path, seal("weights", model.state_dict()).content)
 
 
 def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
@@ -211,13 +214,15 @@ def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
     arrays, notes = read(path)
     if notes.get("format", "").startswith("tinygrad_nn"):  # one of PyTorch has no checksum
         if notes["format"] != "tinygrad_nn weights":
-            kind = notes["format"].partition(" ")[2]
-            raise ValueError(f"{path} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network.")
+            kind = printable(f"{notes['format'].partition(' ')[2]:.60}")
+            raise ValueError(
+                f"{printable(path)} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network."
+            )
         check(path, "weights" + notes.get("text", "?"), arrays, notes)
     try:
         model.load_state_dict(arrays, strict)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{printable(path)}: {error}") from None
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -238,6 +243,10 @@ def _describe(network: Network) -> dict[str, Any]:
 
 
 def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
+    for name, kind in (("features", list), ("classes", list), ("target", str), ("about", dict), ("layers", list)):
+        value = known[name]
+        if not isinstance(value, kind) or (name in ("features", "classes") and {type(v) for v in value} - {str}):
+            raise ValueError(f"{name} is {value!r:.60}")
     layers = []
     for k, part in enumerate(known["layers"], start=1):
         W, b = arrays[f"layer{k}.W"], arrays[f"layer{k}.b"]

@@ -7,35 +7,58 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from .files import StrPath
+from .printable import printable
 
 Array = np.ndarray[Any, Any]
 VERSION = "1"
+MOST_HEAD = 2**24  # bytes that name and describe the arrays; those of a model with 10,000 arrays take 2**20
+MOST_PARTS = 2**20  # brackets, keys and commas in them: each may become an object of a hundred bytes
 _AGAIN = "Train again, or copy the file again from where it came."
 
 
 def pack(arrays: Mapping[str, Array], notes: Mapping[str, str]) -> bytes:
-    """Return the content of a safetensors file; equal arrays and notes give equal bytes."""
+    """Return the content of a safetensors file; equal arrays and notes give equal bytes.
+
+    Raises:
+        ValueError: there are more arrays, or longer notes, than `read` takes.
+    """
     from safetensors.numpy import save
 
-    return _canonical(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(notes)))
+    content = _canonical(save({name: np.asarray(array, order="C") for name, array in arrays.items()}, dict(notes)))
+    much = _too_much(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    if much is not None:
+        raise ValueError(f"{len(arrays):,} arrays and their notes are too much for one file: its head has {much}.")
+    return content
 
 
-def seal(kind: str, arrays: Mapping[str, Array], text: str = "") -> bytes:
-    """Return the content of a file of ours: of this kind, with a text, and a checksum of everything."""
+class Sealed(NamedTuple):
+    """The content of a file of ours, and the checksum of what it holds."""
+
+    content: bytes
+    sha256: str
+
+
+def seal(kind: str, arrays: Mapping[str, Array], text: str = "") -> Sealed:
+    """Return the content of a file of ours: of this kind, with a text, and a checksum of everything.
+
+    Raises:
+        ValueError: an array of another kind than numbers, or more arrays than `read` takes.
+    """
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} is of type {array.dtype}; a file holds floats, integers and booleans.")
-    notes = {"format": f"tinygrad_nn {kind}", "version": VERSION, "text": text, "sha256": digest(kind + text, arrays)}
-    return pack(arrays, notes)
+            raise ValueError(f"{printable(name)} is of type {array.dtype}; a file holds floats, integers and booleans.")
+    sha256 = digest(kind + text, arrays)
+    notes = {"format": f"tinygrad_nn {kind}", "version": VERSION, "text": text, "sha256": sha256}
+    return Sealed(pack(arrays, notes), sha256)
 
 
-def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str]:
-    """Return the arrays and the text of a file that `seal` made the content of.
+def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str, str]:
+    """Return the arrays, the text and the checksum of a file that `seal` made the content of.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -43,18 +66,35 @@ def unseal(kind: str, path: StrPath) -> tuple[dict[str, Array], str]:
     """
     arrays, notes = read(path)
     if notes.get("format") != f"tinygrad_nn {kind}":
-        raise ValueError(f"{path} is a safetensors file, but holds no {kind} of tinygrad_nn.")
+        raise ValueError(f"{printable(path)} is a safetensors file, but holds no {kind} of tinygrad_nn.")
     if notes.get("version") != VERSION:
-        raise ValueError(f"{path} has version {notes.get('version')!r} of the format; this reads {VERSION!r}.")
+        raise ValueError(
+            f"{printable(path)} has version {notes.get('version')!r:.60} of the format; this reads {VERSION!r}."
+        )
     text = notes.get("text", "?")  # one that lost its text does not fit its checksum
     check(path, kind + text, arrays, notes)
-    return arrays, text
+    return arrays, text, notes["sha256"]
 
 
 def check(path: StrPath, text: str, arrays: Mapping[str, Array], notes: Mapping[str, str]) -> None:
     """Raise if the checksum in the notes does not fit the arrays."""
     if digest(text, arrays) != notes.get("sha256"):
-        raise ValueError(f"{path} was changed after it was written: its checksum does not fit. {_AGAIN}")
+        raise ValueError(f"{printable(path)} was changed after it was written: its checksum does not fit. {_AGAIN}")
+
+
+def parse(path: StrPath, text: str) -> dict[str, Any]:
+    """Return the object that a JSON text of a file holds.
+
+    Raises:
+        ValueError: it is no JSON text, nested too deep, or of anything but an object.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{printable(path)} holds a text that is not JSON ({error!s:.80}). {_AGAIN}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{printable(path)} holds a {type(found).__name__} where a JSON object belongs. {_AGAIN}")
+    return found
 
 
 def read(path: StrPath) -> tuple[dict[str, Array], dict[str, str]]:
@@ -66,12 +106,18 @@ def read(path: StrPath) -> tuple[dict[str, Array], dict[str, str]]:
     """
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; pass the file in it, e.g. {path / 'model.safetensors'}.")
+        inside = printable(path / "model.safetensors")
+        raise ValueError(f"{printable(path)} is a folder; pass the file in it, e.g. {inside}.")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{printable(path)} is a device or a pipe; pass a file.")
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            head = _head(path, file, os.fstat(file.fileno()).st_size)
+            header = _header(path, head)
+            return _arrays(path, header, head, file.read())
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file, seen from {os.getcwd()}. Correct the path.") from None
-    return _open(path, content)
+        where = printable(os.getcwd())
+        raise FileNotFoundError(f"{printable(path)}: no such file, seen from {where}. Correct the path.") from None
 
 
 def digest(text: str, arrays: Mapping[str, Array]) -> str:
@@ -92,43 +138,77 @@ def _canonical(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
-def _open(path: Path, content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return the arrays and the notes of a safetensors file."""
+def _too_much(head: bytes) -> str | None:
+    """Return how a head is larger than any that a network has, or ``None``; its parts are counted without parsing."""
+    if len(head) > MOST_HEAD:
+        return f"{len(head):,} bytes, and {MOST_HEAD:,} are taken"
+    parts = sum(head.count(mark) for mark in (b"{", b"[", b'":', b","))
+    return f"{parts:,} brackets, keys and commas, and {MOST_PARTS:,} are taken" if parts > MOST_PARTS else None
+
+
+def _head(path: Path, file: BinaryIO, length: int) -> bytes:
+    """Return the part of a file that describes its arrays, read only if its size is one that can be."""
+    start = file.read(9)
+    size = int.from_bytes(start[:8], "little")
+    if length < 10 or start[8:] != b"{":
+        what = "is empty" if not start else "is not a safetensors file"
+        raise ValueError(f"{printable(path)} {what}. Pass the model.safetensors that `tinygrad-nn train` wrote.")
+    if 8 + size > length:
+        raise ValueError(
+            f"{printable(path)} is cut off: {length:,} bytes are there, its head alone needs {8 + size:,}. {_AGAIN}"
+        )
+    if size > MOST_HEAD:  # before a byte of it is read
+        much: str | None = f"{size:,} bytes, and {MOST_HEAD:,} are taken"
+    else:
+        head = start[8:] + file.read(size - 1)
+        much = _too_much(head)
+    if much is not None:
+        raise ValueError(f"{printable(path)} is no file of a network: its head has {much}. Pass another file.")
+    return head
+
+
+def _header(path: Path, head: bytes) -> dict[str, Any]:
+    """Return what describes the arrays: of each its type, its shape, and where it begins and ends."""
+    try:
+        header: dict[str, Any] = json.loads(head)
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            begin, end = entry["data_offsets"]
+            numbers = [begin, end, *entry["shape"]]
+            if not isinstance(entry["dtype"], str) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+                raise ValueError(name)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError(
+            f"{printable(path)} was changed after it was written: its head cannot be read. {_AGAIN}"
+        ) from None
+    return header
+
+
+def _arrays(path: Path, header: dict[str, Any], head: bytes, body: bytes) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the arrays and the notes of a safetensors file, from what describes them and the bytes behind it."""
     from safetensors.numpy import load
 
-    size = int.from_bytes(content[:8], "little")
-    start = content[8:10]
-    if len(content) < 10 or not start.startswith(b"{"):
-        _refuse(path, content)
-    if 8 + size > len(content):
-        have, need = f"{len(content):,}", f"{8 + size:,}"
-        raise ValueError(f"{path} is cut off: {have} bytes are there, its head alone needs {need}. {_AGAIN}")
-    try:
-        header = json.loads(content[8 : 8 + size])
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        kinds = {name: str(entry["dtype"]) for name, entry in header.items() if name != "__metadata__"}
-        missing = 8 + size + max(ends, default=0) - len(content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        raise ValueError(f"{path} was changed after it was written: its head cannot be read. {_AGAIN}") from None
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    missing = max((entry["data_offsets"][1] for entry in entries.values()), default=0) - len(body)
     if missing > 0:
-        raise ValueError(f"{path} is cut off: {missing:,} of {len(content) + missing:,} bytes are missing. {_AGAIN}")
-    for kind in kinds.values():
+        total = 8 + len(head) + len(body) + missing
+        raise ValueError(f"{printable(path)} is cut off: {missing:,} of {total:,} bytes are missing. {_AGAIN}")
+    for entry in entries.values():
+        kind = entry["dtype"]
         if kind == "F4" or kind.startswith(("F6_", "F8_")):
-            raise ValueError(f"{path} holds numbers of the type {kind}, which NumPy has not. Save them as float32.")
-    halves = [name for name, kind in kinds.items() if kind == "BF16"]  # bfloat16, the upper half of a float32
+            raise ValueError(
+                f"{printable(path)} holds numbers of the type {printable(kind)}, which NumPy has not. Save them as "
+                "float32."
+            )
+    halves = [name for name, entry in entries.items() if entry["dtype"] == "BF16"]  # the upper half of a float32
     if halves:
-        renamed = {name: entry | {"dtype": "U16"} if name in halves else entry for name, entry in header.items()}
-        text = json.dumps(renamed).encode()
-        content = len(text).to_bytes(8, "little") + text + content[8 + size :]
+        head = json.dumps(header | {name: entries[name] | {"dtype": "U16"} for name in halves}).encode()
     try:
-        arrays = load(content)
+        arrays = load(len(head).to_bytes(8, "little") + head + body)
         arrays |= {name: np.asarray((arrays[name].astype(np.uint32) << 16).view(np.float32)) for name in halves}
     except Exception as error:  # the library's own error, or NumPy's for a shape or type it does not know
-        raise ValueError(f"{path} was changed after it was written ({error}). {_AGAIN}") from None
+        text = printable(f"{error!s:.200}")
+        raise ValueError(f"{printable(path)} was changed after it was written ({text}). {_AGAIN}") from None
     notes = header.get("__metadata__")
     return arrays, notes if isinstance(notes, dict) else {}
-
-
-def _refuse(path: Path, content: bytes) -> NoReturn:
-    what = "is empty" if not content else "is not a safetensors file"
-    raise ValueError(f"{path} {what}. Pass the model.safetensors that `tinygrad-nn train` wrote.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import Any
@@ -248,8 +249,8 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
+        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 
@@ -318,9 +319,21 @@ class Tensor:
         if self.node is not None:
             raise TypeError(
                 f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t)."
+                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
+                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
             )
         return self.data.item()
+
+    def _option(self, call: str) -> Any:
+        """Return what stands for this Tensor as an option of an operation, such as a mask: its array."""
+        if type(self) is not Tensor:  # a Traced, see compiled/
+            return self
+        if self.node is not None:
+            raise TypeError(
+                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
+                "none."
+            )
+        return self.data
 
     def __format__(self, spec: str) -> str:
         return format(self.data.item(), spec) if spec else repr(self)
@@ -336,7 +349,11 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
             return apply(REGISTRY["copy"], (self,))
-        return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        notes = self.node.notes if self.node else None
+        if notes and "attached" in notes and twin.node is not None:  # what others keep with a leaf goes along
+            twin.node.note(attached=deepcopy(notes["attached"], memo))
+        return twin
 
     def __getattr__(self, name: str) -> Any:
         """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""
@@ -360,6 +377,11 @@ class Tensor:
                 return apply(handler, inputs)
         else:
             handler = OVERRIDES.get((ufunc, method))
+        mask = kwargs.get("where")
+        if isinstance(mask, Tensor) and (bare := mask._option(f"{ufunc.__name__}(..., where=)")) is not mask:
+            kwargs["where"] = bare
+            if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
+                return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
             raise TypeError(
                 f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Leave out= away; "
@@ -375,11 +397,16 @@ class Tensor:
             raise no_rule(function)
         return call_function(function, handler, args, kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        """Return the data of a constant, which has no graph to lose."""
+        if self.node is None:
+            return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-            "through it). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): np.array, "
-            "np.r_ and np.c_ do not ask us. Instead of np.full(shape, t) write np.full(shape, t, like=t)."
+            "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
+            "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
+            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "of a list of the parts."
         )
 
     @staticmethod

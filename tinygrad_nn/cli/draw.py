@@ -105,8 +105,8 @@ def graph(
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
-    from ..viz.drawing import SUFFIXES, draw
-    from ..viz.picture import Style
+    from ..viz.graph.drawing import SUFFIXES, draw
+    from ..viz.graph.picture import Style
 
     _place(out, SUFFIXES)
     Style(**style)  # what is wrong with it is said before a long training
@@ -199,7 +199,7 @@ def network(
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
-    from ..viz.network import SUFFIXES
+    from ..viz.network.drawing import SUFFIXES
 
     _place(out, SUFFIXES)
     _known(style["theme"])
@@ -251,7 +251,7 @@ def backward(result: Any) -> None:
     """Leave gradients in a graph for it to be drawn with, from ones; those that are there already stay."""
     import numpy as np
 
-    from ..graph import GraphView, tensors_of
+    from ..graph.view import GraphView, tensors_of
 
     if any(part.grad is not None for part in GraphView(result)):
         return

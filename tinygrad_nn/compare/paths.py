@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backward import ancestors
+from ..graph.walk import as_argument, conjugate, rule_results
 from ..node import Node
-from ..primitive import sum_to
 
 Array = np.ndarray[Any, Any]
 Slots = list[Any]
@@ -43,31 +43,21 @@ def gradients(graph: Traced, changes: Mapping[int, Change] | None = None) -> lis
     """Walk back, with the gradients changed at some operations (by place), and return those of the inputs."""
     pending: dict[Node, Any] = {}
     for node, g in graph.outs:
+        g = conjugate(np.asarray(g))
         pending[node] = pending[node] + g if node in pending else g
     for place, node in enumerate(graph.operations):
         g = pending.pop(node, None)
         if g is None:
             continue
-        slots = _slots(node, np.asarray(g))
+        slots = rule_results(node, np.asarray(g))
         if changes and place in changes:
             slots = changes[place](node, g, slots)
         for parent, arg, r in zip(node.parents or (), node.args or (), slots, strict=True):
             if parent is None or r is None:
                 continue
-            r = sum_to(np.asarray(r), np.shape(arg))
+            r = as_argument(np.asarray(r), np.asarray(arg))
             pending[parent] = pending[parent] + r if parent in pending else r
-    return [np.asarray(pending.get(node, np.zeros(np.shape(node.out)))) for node in graph.inputs]
-
-
-def _slots(node: Node, g: Array) -> Slots:
-    primitive = node.primitive
-    args = node.args or ()
-    if primitive is None:
-        return []
-    if primitive.jointly is not None:
-        return list(primitive.jointly(g, node.out, *args, **node.meta))
-    return [None if rule is None or p is None else rule(g, node.out, *args, **node.meta)
-            for rule, p in zip(primitive.vjps, node.parents or (), strict=False)]  # fmt: skip
+    return [conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))) for node in graph.inputs]
 
 
 class Mutant(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphView
+from ..graph.view import GraphView
 from ..node import Node
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, leaf

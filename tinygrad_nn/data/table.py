@@ -1,13 +1,18 @@
 """A person's own table: a CSV file with one sample a line and the names of the columns in the first line."""
 
+import io
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_nn.data.encode import one_hot
+from tinygrad_nn.printable import printable
 
 if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays quick
     from pathlib import Path
@@ -41,9 +46,9 @@ class Table(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """The cells of a file as texts; `lines[k]` is the line of the file where row k ends."""
+    """The cells of a file as texts, and its path for messages; row k ends in line `lines[k]` of the file."""
 
-    path: "Path"
+    path: str
     header: list[str]
     rows: list[list[str]]
     lines: list[int]
@@ -111,49 +116,71 @@ def read_features(path: StrPath, feature_names: Sequence[str], *, encoding: str 
 
 def _read_grid(path: StrPath, encoding: str) -> _Grid:
     import csv
-    import io
     from pathlib import Path
 
     path = Path(path)
-    text = _decode(path, encoding)
+    where, text = printable(path), _decode(path, encoding)
     if not text.strip():
-        raise ValueError(f"{path}: the file is empty; it needs a line of column names and then one line a sample.")
-    first = next(line for line in text.splitlines() if line.strip())
-    delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        raise ValueError(f"{where}: the file is empty; it needs a line of column names and then one line a sample.")
+    begins = 1  # the line in which the row that is being read begins
     header: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
-    # newline="" keeps a line break inside a quoted cell as it is
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells) and len(cells) < 2:
-                continue  # an empty line
-            if not header:
-                header = cells
-                continue
-            if len(cells) != len(header):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the first line names {len(header)} "
-                    f"({_listed(header)}). Complete or delete that line; a cell that holds {delimiter!r} needs quotes."
-                )
-            rows.append(cells)
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, line {reader.line_num}: not a readable CSV line ({error}). Look for a quote that is never closed."
-        ) from None
+    with _fields_of_any_length(len(text)):
+        first = next(line for line in text.splitlines() if line.strip())
+        delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        # newline="" keeps a line break inside a quoted cell as it is
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                cells = [cell.strip() for cell in cells]
+                begins = reader.line_num + 1
+                if not any(cells) and len(cells) < 2:
+                    continue  # an empty line
+                if not header:
+                    header = cells
+                    continue
+                if len(cells) != len(header):
+                    raise ValueError(
+                        f"{where}, line {reader.line_num}: {len(cells)} cells, but the first line names "
+                        f"{len(header)} ({_listed(header)}). Complete or delete that line; a cell that holds "
+                        f"{delimiter!r} needs quotes."
+                    )
+                rows.append(cells)
+                lines.append(reader.line_num)
+        except csv.Error as error:
+            raise ValueError(
+                f"{where}, line {begins}: the row that begins there is no readable CSV ({error}). Look for a "
+                "quote that is never closed."
+            ) from None
     if not rows:
         raise ValueError(
-            f"{path}: only the first line is there (columns: {_listed(header)}); add one line a sample below it."
+            f"{where}: only the first line is there (columns: {_listed(header)}); add one line a sample below it."
         )
-    return _Grid(path, header, rows, lines)
+    return _Grid(where, header, rows, lines)
+
+
+_FIELDS = Lock()
+
+
+@contextmanager
+def _fields_of_any_length(length: int) -> Iterator[None]:
+    """Let `csv` read fields of more than 128 KB; its limit is one for all threads, so one of us at a time sets it."""
+    import csv
+
+    with _FIELDS:
+        before = csv.field_size_limit(max(csv.field_size_limit(), min(length + 1, 2**31 - 1)))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _decode(path: "Path", encoding: str) -> str:
+    where = printable(path)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; pass the path of the CSV file in it, e.g. {path / 'data.csv'}.")
+        inside = printable(path / "data.csv")
+        raise ValueError(f"{where} is a folder; pass the path of the CSV file in it, e.g. {inside}.")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -171,7 +198,8 @@ def _decode(path: "Path", encoding: str) -> str:
             else "Save it as CSV in UTF-8, or pass encoding='latin-1' (or 'utf-16') if that is what it is."
         )
         raise ValueError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} at position {error.start} is not {encoding}. {fix}"
+            f"{where}, line {line}: byte 0x{content[error.start]:02x} at position {error.start} is not {encoding}. "
+            f"{fix}"
         ) from None
 
 
@@ -180,18 +208,20 @@ def _not_there(path: "Path") -> str:
 
     folder = path.parent
     if not folder.is_dir():
-        return f"{path}: no such file, and no folder {folder}. The path is seen from {os.getcwd()}; correct it."
+        seen = f"no such file, and no folder {printable(folder)}. The path is seen from {printable(os.getcwd())}"
+        return f"{printable(path)}: {seen}; correct it."
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     close = get_close_matches(path.name, names, n=3) or [name for name in names if name.endswith(".csv")][:5]
     near = f"Did you mean {_listed(close)}?" if close else "There is no CSV file in that folder; correct the path."
-    return f"{path}: no such file in {folder.resolve()}. {near}"
+    return f"{printable(path)}: no such file in {printable(folder.resolve())}. {near}"
 
 
 def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
     """The positions of the named columns."""
     from difflib import get_close_matches
 
-    missing = [name for name in names if name not in grid.header]
+    places = {name: k for k, name in enumerate(grid.header)}
+    missing = [name for name in names if name not in places]
     if missing:
         near = get_close_matches(missing[0], grid.header, n=1, cutoff=0.5)
         lower = [name for name in grid.header if name.lower() == missing[0].lower()]
@@ -200,23 +230,25 @@ def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
             hint = " The first line holds numbers: put a line of column names above it."
         also = f" (nor {_listed(missing[1:])})" if missing[1:] else ""
         raise ValueError(
-            f"{grid.path}: there is no {role} column {missing[0]!r}{also}. It has {_listed(grid.header)}.{hint}"
+            f"{grid.path}: there is no {role} column {missing[0]!r:.80}{also}. It has {_listed(grid.header)}.{hint}"
         )
     _check_unique(grid, names)
-    return [grid.header.index(name) for name in names]
+    return [places[name] for name in names]
 
 
 def _check_unique(grid: _Grid, names: Sequence[str]) -> None:
-    for name in names:
+    there, asked = Counter(grid.header), Counter(names)
+    for name in asked:
         if not name:
             raise ValueError(
                 f"{grid.path}: column {grid.header.index(name) + 1} has no name in the first line. Name it, or delete "
                 "the column (pandas writes its index so: to_csv(..., index=False))."
             )
-        places = [str(k + 1) for k, other in enumerate(grid.header) if other == name]
-        if len(places) > 1 or names.count(name) > 1:
+        if there[name] > 1 or asked[name] > 1:
+            places = [str(k + 1) for k, other in enumerate(grid.header) if other == name]
             where = f"columns {' and '.join(places)}" if len(places) > 1 else "the features"
-            raise ValueError(f"{grid.path}: the name {name!r} stands twice, in {where}. Rename or delete one of them.")
+            twice = f"the name {name!r:.80} stands twice, in {where}"
+            raise ValueError(f"{grid.path}: {twice}. Rename or delete one of them.")
 
 
 def _numbers(grid: _Grid, names: list[str]) -> NDArray[np.float64]:
@@ -243,8 +275,9 @@ def _target(
     if kind == "auto" and texts_at and len(texts_at) < len(texts):
         row, number_row = texts_at[0], next(row for row, number in enumerate(numbers) if number is not None)
         raise ValueError(
-            f"{grid.path}: the target {name!r} mixes texts ({texts[row]!r} in line {grid.lines[row]}) and numbers "
-            f"({texts[number_row]!r} in line {grid.lines[number_row]}). Correct one, or say kind='classification'."
+            f"{grid.path}: the target {name!r:.80} mixes texts ({texts[row]!r:.80} in line {grid.lines[row]}) and "
+            f"numbers ({texts[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
+            "kind='classification'."
         )
     if kind == "regression" or (kind == "auto" and not texts_at):
         if texts_at:
@@ -257,7 +290,7 @@ def _target(
         classes = sorted(set(texts), key=float)
     if len(classes) == 1:
         raise ValueError(
-            f"{grid.path}: every row of the target {name!r} is {classes[0]!r}; there is nothing to tell apart. "
+            f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; there is nothing to tell apart. "
             "Add rows of a second class, or choose another target."
         )
     return "classification", np.array(texts), tuple(classes)
@@ -276,23 +309,23 @@ def _plain(number: float) -> str:
 
 
 def _bad_cell(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
-    where = f"{grid.path}, line {grid.lines[row]} (row {row + 1}), column {name!r}"
-    number = _number(text)
+    where = f"{grid.path}, line {grid.lines[row]} (row {row + 1}), column {name!r:.80}"
+    number, shown = _number(text), f"{text!r:.80}"
     if text.lower() in MISSING:
-        what = "the cell is empty" if not text else f"{text!r} stands for a missing value"
+        what = "the cell is empty" if not text else f"{shown} stands for a missing value"
         return f"{where}: {what}, and {role} needs a value in every row. Fill it in, or delete that line."
     if number is not None:
-        return f"{where}: {text!r} is not a finite number, which {role} needs to be. Correct it, or delete that line."
+        return f"{where}: {shown} is not a finite number, which {role} needs to be. Correct it, or delete that line."
     if "," in text and _number(text.replace(",", ".", 1)) is not None:
-        return f"{where}: {text!r} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r}."
+        return f"{where}: {shown} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r:.80}."
     if role == "a feature":
         return (
-            f"{where}: a non-numeric feature: {text!r} is not a number. Replace the column's texts by numbers (0 and 1 "
+            f"{where}: a non-numeric feature: {shown} is not a number. Replace the column's texts by numbers (0 and 1 "
             f"for each of its categories), delete the column, or leave it out with features=[...]."
         )
-    return f"{where}: {text!r} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
+    return f"{where}: {shown} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
+    shown = ", ".join(f"{name!r:.60}" for name in names[:20])
     return shown + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

@@ -1,0 +1,128 @@
+"""The table of what can be differentiated, with every rule's equation and what the tests check of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..ops.plain import QUESTIONS
+from ..primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """One function of the table.
+
+    Attributes:
+        function: its name, such as ``"np.linalg.norm"`` or ``"tinygrad_nn.softmax"``.
+        kind: ``"primitive"`` (it has rules of its own), ``"composition"`` (made of primitives) or ``"plain"`` (it
+            answers with a plain array, and no gradient flows).
+        primitives: the names in the registry that its graph consists of.
+        orders: up to which order its derivatives are checked numerically, with ``"any"`` where the rules can be
+            differentiated again, which is everywhere; ``"zero"`` where the gradient is zero by definition.
+        modes: how derivatives can be taken.
+        dtypes: for which types they are checked.
+        conventions: what the derivative is where it does not exist, in words; empty for a smooth function.
+        tex: the equation of a primitive.
+        rules: the equations of its VJP rules, one per array argument, ``None`` where there is no gradient.
+        forms: how many argument forms the table of cases has of it.
+    """
+
+    function: str
+    kind: str
+    primitives: tuple[str, ...]
+    orders: str
+    modes: str
+    dtypes: str
+    conventions: str
+    tex: str
+    rules: tuple[str | None, ...]
+    forms: int
+
+
+def supported(name: str | None = None) -> tuple[Support, ...]:
+    r"""Return the table of functions that take Tensors.
+
+    Args:
+        name: only the functions of this name, with or without ``np.``; by default all.
+
+    Returns:
+        A `Support` per function, in alphabetical order. docs/rules.md shows the same table.
+
+    Raises:
+        ValueError: there is no function of that name; the message names the nearest.
+
+    Example:
+        >>> row = supported("np.sin")[0]
+        >>> row.kind, row.tex, row.rules, row.dtypes
+        ('primitive', '\\sin x', ('g \\cos x',), 'float32 float64 complex64 complex128')
+    """
+    table = _table()
+    if name is None:
+        return table
+    names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"Tensor.{name}", _resolve(name)}
+    found = tuple(row for row in table if row.function in names)
+    if not found:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [row.function for row in table], n=3, cutoff=0.4)
+        raise ValueError(f"{name!r} takes no Tensors; near it are {', '.join(near) or 'none'}.")
+    return found
+
+
+def _resolve(name: str) -> str | None:
+    """Return the name in the table of what NumPy knows by this one: ``np.abs`` is ``np.absolute``."""
+    function: Any = np
+    for part in name.removeprefix("np.").split("."):
+        function = getattr(function, part, None)
+    return numpy_name(function) if function in OVERRIDES else None
+
+
+def own_name(name: str) -> str:
+    """Return the name by which a person calls a primitive that NumPy does not have: a public function, or a method."""
+    return f"tinygrad_nn.{name}" if name in sys.modules[__package__.partition(".")[0]].__all__ else f"Tensor.{name}"
+
+
+@cache
+def _table() -> tuple[Support, ...]:
+    import json
+    from importlib.resources import files
+
+    checked = json.loads(files("tinygrad_nn.ops").joinpath("checked.json").read_text("utf-8"))
+    rows = {}
+    for function, handler in OVERRIDES.items():
+        name = numpy_name(function)
+        rows[name] = _row(name, handler, checked.get(name, {}), plain=function in QUESTIONS)
+    named = {row.primitives[0] for row in rows.values() if row.kind == "primitive"}
+    for primitive in REGISTRY.values():
+        if primitive.name not in named:
+            name = own_name(primitive.name)
+            rows[name] = _row(name, primitive, checked.get(name, {}))
+    return tuple(rows[name] for name in sorted(rows, key=str.lower))
+
+
+def _row(name: str, handler: Any, checked: dict[str, Any], plain: bool = False) -> Support:
+    primitive = handler if isinstance(handler, Primitive) else None
+    names = (primitive.name,) if primitive else tuple(checked.get("primitives", ()))
+    named = REGISTRY.get(name.rpartition(".")[2])
+    if primitive is None and named is not None and named.name in names:
+        primitive = named  # the NumPy function only reads its arguments and hands on
+    kinks = dict.fromkeys(REGISTRY[n].kinks or "" for n in names if n in REGISTRY)
+    zero = primitive is not None and not primitive.jointly and not any(primitive.vjps)
+    order = checked.get("order", 0)
+    return Support(
+        function=name,
+        kind="plain" if plain else "primitive" if primitive else "composition",
+        primitives=(primitive.name,) if primitive else names,
+        orders="-" if plain else "zero" if zero else f"any, checked to {order}" if order else "any",
+        modes="-" if plain else "reverse, forward, nested",
+        dtypes="-" if plain else "float32 float64" + (" complex64 complex128" if checked.get("complex") else ""),
+        conventions="; ".join(filter(None, kinks)),
+        tex=primitive.tex if primitive else "",
+        rules=primitive.rule_tex if primitive else (),
+        forms=checked.get("forms", 0),
+    )

@@ -1,0 +1,201 @@
+"""The walk back through a graph, one operation a step, with the gradient that each edge carries on the way.
+
+`backward` is made for speed and keeps sums only. This one is made to be watched: it runs each rule once, in the same
+order, and writes down every contribution. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..node import FREED, Node
+from ..primitive import sum_to
+from .view import GraphNode, GraphView
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one edge carries back.
+
+    Attributes:
+        edge: its place in ``view.edges``.
+        array: the gradient that this use of the argument adds, in the shape and dtype of the argument.
+        total: the sum of what has arrived at the argument so far, this included.
+        count: how many contributions that sum has.
+        summed: whether the argument was broadcast, so that what the rule gave was summed to its shape.
+    """
+
+    edge: int
+    array: Array
+    total: Array
+    count: int
+    summed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation on the way back.
+
+    Attributes:
+        number: of the node in the view.
+        gradient: of the result in what the node made; complete, because all its uses came before.
+        contributions: to each argument that takes a gradient, in the order of the slots.
+    """
+
+    number: int
+    gradient: Array
+    contributions: tuple[Contribution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WalkBack:
+    """The whole walk: the cotangents it began with, its steps, and the complete gradient of every node it came to."""
+
+    seeds: dict[int, Array]
+    steps: tuple[Step, ...]
+    gradients: dict[int, Array]
+
+
+def walk_back(view: GraphView, gradient: Any = None) -> WalkBack:
+    """Walk back from the outputs of a view and return every step.
+
+    Hooks are not called, since they belong to the person's own `backward`.
+
+    Args:
+        view: of a graph that is still there: whoever holds its result holds it.
+        gradient: the cotangent of each output, of its shape. By default what an earlier `backward` left at a single
+            output, else ones, which is the gradient of the sum of all entries of the outputs.
+
+    Returns:
+        A `WalkBack`.
+
+    Raises:
+        RuntimeError: the graph was freed, or its result forgotten, after the view was made.
+        ValueError: the gradient has another shape.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor(3.0, name="x")
+        >>> y = x * x
+        >>> step = walk_back(GraphView(y)).steps[0]
+        >>> [(c.edge, c.array.item(), c.total.item()) for c in step.contributions]
+        [(0, 3.0, 3.0), (1, 3.0, 6.0)]
+    """
+    seeds = _seeds(view, gradient)
+    pending: dict[int, Any] = {number: conjugate(seed) for number, seed in seeds.items()}
+    counts: dict[int, int] = {}
+    steps: list[Step] = []
+    into: dict[int, list[int]] = {}
+    for place, edge in enumerate(view.edges):
+        into.setdefault(edge.target, []).append(place)
+    for part in reversed(view.nodes):  # numbers follow the order of birth, as the walk of `backward` does
+        if part.operation is None or part.number not in pending:
+            continue
+        g = pending[part.number]
+        contributions = []
+        with np.errstate(all="ignore"):
+            node = part.node  # a view keeps no graph alive
+            if node is None:
+                raise RuntimeError(FREED)
+            for slot, given in enumerate(rule_results(node, g)):
+                if given is None:
+                    continue
+                arg: Any = node.args[slot]  # type: ignore[index]
+                r, summed = as_argument(given, arg), given.shape != arg.shape
+                place = into[part.number][slot]
+                source = view.edges[place].source
+                before = pending.get(source)
+                pending[source] = r if before is None else before + r
+                counts[source] = counts.get(source, 0) + 1
+                total = np.asarray(conjugate(pending[source]))
+                contributions.append(Contribution(place, np.asarray(conjugate(r)), total, counts[source], summed))
+        steps.append(Step(part.number, np.asarray(conjugate(g)), tuple(contributions)))
+    return WalkBack(seeds, tuple(steps), {number: np.asarray(conjugate(g)) for number, g in pending.items()})
+
+
+def symbols(part: GraphNode) -> tuple[str, ...]:
+    """Return the letter that stands for each argument in the equations of a node; empty where it has no fixed number.
+
+    Example:
+        >>> from tinygrad_nn import Tensor, affine
+        >>> z = affine(Tensor([[1.0]]), Tensor([[2.0]]), Tensor([3.0]))
+        >>> symbols(GraphView(z)[3])
+        ('x', 'W', 'b')
+    """
+    primitive = part.node.primitive if part.node else None
+    if primitive is None or primitive.jointly is not None:
+        return ()
+    text = " ".join([part.tex or "", *(rule or "" for rule in part.rules)])
+    words = re.sub(r"\\(?:text|operatorname|mathrm)\{[^}]*\}|\\[A-Za-z]+", " ", text)
+    letters = {word for run in re.findall(r"[A-Za-z]+", words) for word in (run, *(run if run != "out" else ()))}
+    names = [p.name for p in primitive.parameters[: primitive.arity]] or list("xyzw"[: primitive.arity])
+    found = [n if n in letters else n[0] if n[0] in letters and n[0] not in names else "" for n in names]
+    if all(found):
+        return tuple(found)
+    return tuple(
+        next((letter for letter in ("xyzw"[i : i + 1], "XYZW"[i : i + 1]) if letter in letters), name)
+        for i, name in enumerate(names)
+    )
+
+
+def _seeds(view: GraphView, gradient: Any) -> dict[int, Array]:
+    """Return the cotangent of each output that requires gradients."""
+    seeds: dict[int, Array] = {}
+    for number in view.outputs:
+        part = view[number]
+        if part.origin is None or number in seeds:
+            continue
+        if gradient is not None:
+            seed = np.array(gradient, dtype=part.array.dtype)
+            if seed.shape != part.shape:
+                raise ValueError(f"the gradient has shape {seed.shape}; the output has shape {part.shape}.")
+        elif part.grad_array is not None and part.operation and len(view.outputs) == 1:
+            seed = np.array(part.grad_array)
+        else:
+            seed = np.ones_like(part.array)
+        seeds[number] = seed
+    return seeds
+
+
+def rule_results(node: Node, g: Any) -> list[Any]:
+    """Return what the rules of an operation make of a cotangent, one for each argument, as the rules give it.
+
+    ``None`` stands for an argument that takes no gradient; zeros for one whose rule is ``None``. Of complex numbers g
+    and the results are the conjugates of gradients, as in `backward`.
+
+    Raises:
+        RuntimeError: the graph was freed.
+    """
+    args, parents, primitive = node.args, node.parents, node.primitive
+    if args is None or parents is None or primitive is None:
+        raise RuntimeError(FREED)
+    joint = None if primitive.jointly is None else primitive.jointly(g, node.out, *args, **node.meta)
+    rules: Any = primitive.vjps if joint is None else joint
+    results: list[Any] = []
+    for parent, arg, rule in zip(parents, args, rules, strict=True):
+        if parent is None:
+            results.append(None)
+        elif rule is None:
+            results.append(np.zeros_like(arg))
+        else:
+            results.append(rule if joint is not None else rule(g, node.out, *args, **node.meta))
+    return results
+
+
+def as_argument(r: Any, arg: Any) -> Any:
+    """Return a rule's result in shape and dtype of the argument: summed over broadcast axes, real for a real one."""
+    r = sum_to(r, arg.shape)
+    if r.dtype.kind == "c" and arg.dtype.kind != "c":
+        r = r.real
+    return r.astype(arg.dtype, copy=False)
+
+
+def conjugate(g: Any) -> Any:
+    """Return the complex conjugate of a complex array; a real one itself."""
+    return g.conj() if g.dtype.kind == "c" else g
