@@ -106,8 +106,8 @@ def graph(
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
-    from ..viz.drawing import SUFFIXES, draw
-    from ..viz.picture import Style
+    from ..viz.graph.drawing import SUFFIXES, draw
+    from ..viz.graph.picture import Style
 
     _place(out, SUFFIXES)
     Style(**style)  # what is wrong with it is said before a long training
@@ -200,7 +200,7 @@ def network(
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
-    from ..viz.network import SUFFIXES
+    from ..viz.network.drawing import SUFFIXES
 
     _place(out, SUFFIXES)
     _known(style["theme"])

@@ -8,14 +8,17 @@ from functools import update_wrapper
 from threading import RLock
 from typing import Any
 
+import numpy as np
+
 from ..node import thread
 from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
-from . import check, nest
+from . import check, nest, verify
 from .guard import Draws, Hidden, restored
 from .plan import MISS, Plan
 from .recorder import Recorder, SecondOrder, Untraceable, caller
+from .replay import Varied
 from .simplify import simplify
 from .trace import bare, canonical, trace
 
@@ -96,8 +99,11 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the plan for these arguments; trace the function first if there is none."""
         with self._lock:
-            result = self._last(args, kwargs)
-            return self._first(args, kwargs) if result is MISS else result
+            try:
+                result = self._last(args, kwargs)
+                return self._first(args, kwargs) if result is MISS else result
+            except Varied as error:
+                return self._varied(str(error), args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
@@ -127,6 +133,22 @@ class Compiled:
             result = plan.run(*given)
         self._last = plan.enter
         return result
+
+    def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
+        """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
+
+        Raises:
+            RuntimeError: the plan has written into arguments, or drawn from generators among them.
+        """
+        leaves = flatten([args, kwargs])[0]
+        if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
+            raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
+        kind = nest.containers((args, kwargs))
+        fixed = self._fixed.get(kind, frozenset())
+        self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
+        self._last = lambda args, kwargs: MISS
+        self._say(f"{text} It runs without compilation.")
+        return bare_tree(self.function(*args, **kwargs))
 
     def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
         """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
@@ -165,6 +187,7 @@ class Compiled:
             program = simplify(program)
             kept = check.Kept(program)
             plan = Plan(program, result, leaves, call, fixed, self)
+            verify.prove(plan.writer)
             trial = check.Trial(self.function, plan, kept, rebuild, draws)
             trial.on_others(given, fixed, result)
             draws.rewind()

@@ -185,9 +185,6 @@ class Module:
             _refuse(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():
             slot.put(array)
-        for module in self.modules():
-            if "optimizer_state" in vars(module):  # of a Layer; it belongs to the weights that were
-                module.optimizer_state = None  # type: ignore[attr-defined]
 
     # -- Switches
 
@@ -298,8 +295,14 @@ def assign(parameter: Tensor, value: Any) -> None:
     parameter.data = array
     if parameter.node is not None:
         parameter.node.out = array
-        if parameter.node.notes:
-            parameter.node.notes.pop("optimizer", None)  # what an optimizer remembers is of the old data
+        forget(parameter)
+
+
+def forget(parameter: Tensor) -> None:
+    """Let optimizers start afresh with a parameter: what they remember is of its old data."""
+    notes = parameter.node.notes if parameter.node else None
+    if notes and "attached" in notes:
+        notes["attached"].forget()
 
 
 def computed(module: Module) -> str | None:

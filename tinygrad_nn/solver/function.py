@@ -39,11 +39,6 @@ class FunctionTask(ModuleTask):
         """Return the loss that the function returns."""
         return single(_parts(self.nest(x, y))[0])
 
-    def update(self, gradients: Any, spend: bool = False) -> None:
-        """Move the parameters, and put the new arrays where the person's own were."""
-        super().update(gradients, spend)
-        self.publish()
-
     def publish(self) -> None:
         """Put the new arrays where the person's own were."""
         self.nest.publish()

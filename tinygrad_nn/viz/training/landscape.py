@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .models import at_rest, plain, weights
+from ..model.values import at_rest, plain, weights
 from .plots import _axes
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_whole
-from .arrange import Arrangement, arrange
+from ...files import write_whole
+from ..graph.picture import shorten
+from ..model.names import viewed
+from ..theme import THEMES
 from .explore import wide
-from .naming import viewed
-from .picture import shorten
-from .place import AHEAD, Point, fit, ways
+from .layout import AHEAD, Point, fit, ways
+from .order import Arrangement, arrange
 from .story import Moment, Story, below, brief, gradient_letters, tell, title
-from .theme import THEMES
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw

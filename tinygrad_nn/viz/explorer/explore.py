@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_whole
-from ..graph import GraphNode, GraphView, short_number, summarize
-from ..graph.walk import symbols
-from ..printable import printable
-from .arrange import SWEEPS, arrange
-from .mathml import Equations
-from .naming import viewed
-from .picture import shorten
-from .place import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
+from ...files import write_whole
+from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph.walk import symbols
+from ...printable import printable
+from ..graph.picture import shorten
+from ..model.names import viewed
+from .equations import Equations
+from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
+from .order import SWEEPS, arrange
 from .story import Array, Story, below, brief, called, count, gradient_letters, shape_text, tell, title
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .naming import arrays
+from .names import arrays
 
 Array = np.ndarray[Any, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..graph.view import GraphView
+from ...graph.view import GraphView
 
 AGAIN = "\x1f"  # stands between the name of a scope and its number, where it is entered more than once
 

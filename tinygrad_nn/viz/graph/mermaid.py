@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..printable import printable
+from ...printable import printable
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, rows, shorten
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import cache
 from html import escape
 
-from ..printable import printable
+from ...printable import printable
+from ..theme import THEMES, Theme
 from .colour import Legend
 from .picture import Arrow, Item, Picture, rows, shorten
-from .theme import THEMES, Theme
 
 FONT = "Helvetica"  # a font whose widths every Graphviz knows, so that text fits its box
 TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..graph.view import GraphView
+from ...graph.view import GraphView
 
 SWEEPS = 4
 

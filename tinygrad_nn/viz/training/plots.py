@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import write_whole
-from ..printable import printable
+from ...files import write_whole
+from ...printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..graph import GraphNode, GraphView
-from ..printable import printable
-from ..tensor import Tensor
+from ...graph import GraphNode, GraphView
+from ...printable import printable
+from ...tensor import Tensor
+from ..graph.colour import _bytes as in_bytes
+from ..graph.page import html_table
 from .calls import Call, Watch
-from .colour import _bytes as in_bytes
-from .models import at_rest, plain
-from .paper import html_table
+from .values import at_rest, plain
 
 HEADS = ("layer", "input", "output", "parameters", "operations", "bytes")
 

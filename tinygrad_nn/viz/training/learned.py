@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..tensor import Tensor
-from .models import at_rest, plain, weights
+from ...tensor import Tensor
+from ..model.values import at_rest, plain, weights
 from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
 
 if TYPE_CHECKING:

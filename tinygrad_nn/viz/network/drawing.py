@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..files import write_whole
-from ..graph.view import short_number
+from ...files import write_whole
+from ...graph.view import short_number
+from ..graph.page import paper
+from ..graph.picture import shorten
+from ..model.values import at_rest, in_a_row, plain, weights
+from ..theme import THEMES
 from .marks import SIDE, Dot, Link, to_raster, to_svg
-from .models import at_rest, in_a_row, plain, weights
-from .paper import paper
-from .picture import shorten
-from .theme import THEMES
 
 Array = np.ndarray[Any, Any]
 SUFFIXES = (".svg", ".png", ".pdf", ".html")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..graph import short_number
-from ..printable import printable
-from .picture import shorten
-from .plots import legible
-from .theme import THEMES, Theme
+from ...graph import short_number
+from ...printable import printable
+from ..graph.picture import shorten
+from ..theme import THEMES, Theme
+from ..training.plots import legible
 
 if TYPE_CHECKING:
-    from .network import NetworkDrawing
+    from .drawing import NetworkDrawing
 
 PLUS = {"light": "#0072b2", "dark": "#5fb2ee"}
 MINUS = {"light": "#c9560c", "dark": "#ff9d5c"}

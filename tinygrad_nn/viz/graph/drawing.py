@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
-from ..graph import GraphView
-from ..printable import printable
+from ...files import write_whole
+from ...graph import GraphView
+from ...printable import printable
+from ..model.names import viewed
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
-from .naming import viewed
-from .paper import to_fragment, to_page
+from .page import to_fragment, to_page
 from .picture import Picture, Style, compose
 from .render import render, tidy_svg
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..graph import GraphNode, GraphView, Summary
-from ..printable import printable
+from ...graph import GraphNode, GraphView, Summary
+from ...printable import printable
+from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .repeats import AGAIN, Repeats, called, find_repeats
-from .theme import THEMES, Theme
 
 LONGEST = 36  # letters of a name that are shown
 SYMBOLS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "@", "power": "^"}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..graph.view import GraphView
-from ..graph.walk import walk_back
-from ..tensor import Tensor
-from .models import at_rest, plain, weights
+from ...graph.view import GraphView
+from ...graph.walk import walk_back
+from ...tensor import Tensor
+from ..model.values import at_rest, plain, weights
 from .plots import _axes, _plain, tidy
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
-from .naming import parameters
-from .picture import shorten
+from ...tensor import Tensor
+from ..graph.picture import shorten
+from .names import parameters
 
 Shape = tuple[int, ...] | None
 

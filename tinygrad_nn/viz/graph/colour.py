@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.view import GraphNode, GraphView, Summary, short_number
+from ...graph.view import GraphNode, GraphView, Summary, short_number
 from .repeats import called
 
 # Blue to orange for two directions, light to dark brown for one: both can be told apart by the colour-blind.

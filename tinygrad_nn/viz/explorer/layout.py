@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..graph.view import GraphEdge
-from .arrange import SWEEPS, Arrangement, Box
+from ...graph.view import GraphEdge
+from .order import SWEEPS, Arrangement, Box
 
 AHEAD, ASIDE, PAD, HEAD = 136.0, 16.0, 14.0, 24.0  # gaps between and within layers, rim of a box, height of its name
 LINE, TURN = 56.0, 34.0  # gap between lines, and at their ends, where edges turn into the next line

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import GraphNode, GraphView, short_number, summarize
-from ..graph.walk import Contribution, WalkBack, walk_back
-from ..printable import printable
-from .picture import SYMBOLS, shorten
+from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph.walk import Contribution, WalkBack, walk_back
+from ...printable import printable
+from ..graph.picture import SYMBOLS, shorten
 
 Array = np.ndarray[Any, Any]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..files import POLICY, write_whole
-from ..graph import short_number
-from ..printable import printable
-from .flow import GradientFlow
-from .models import at_rest, plain
-from .paper import html_table, paper
+from ...files import POLICY, write_whole
+from ...graph import short_number
+from ...printable import printable
+from ..graph.page import html_table, paper
+from ..model.values import at_rest, plain
+from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")

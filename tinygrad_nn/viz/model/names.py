@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.view import GraphView
-from ..tensor import Tensor
+from ...graph.view import GraphView
+from ...tensor import Tensor
 
 _ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType, np.generic, np.dtype)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ..files import POLICY
-from ..graph import GraphView
-from ..printable import printable
+from ...files import POLICY
+from ...graph import GraphView
+from ...printable import printable
 from .picture import Picture
 
 PAGE = """<!doctype html>
