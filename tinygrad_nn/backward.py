@@ -18,6 +18,7 @@ import numpy as np
 from .degenerate import rules_at_ties
 from .node import FREED, Node, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
+from .printable import printable
 from .tensor import Tensor, raw, wrap
 
 _by_age = attrgetter("index")
@@ -376,12 +377,13 @@ def _checksum(node: Node) -> tuple[int, ...]:
 def _describe(node: Node) -> str:
     """Return an operation with its arguments, and the line that called it if known."""
     name = node.primitive.name if node.primitive else "leaf"
+    names = (((p.notes or {}).get("name") if p else None) or "array" for p in node.parents or ())
     arguments = ", ".join(
-        f"{((p.notes or {}).get('name') if p else None) or 'array'} {np.asarray(arg).dtype}{list(np.shape(arg))}"
-        for arg, p in zip(node.args or (), node.parents or (), strict=True)
+        f"{printable(given)} {np.asarray(arg).dtype}{list(np.shape(arg))}"
+        for arg, given in zip(node.args or (), names, strict=True)
     )
     where = (node.notes or {}).get("where")
-    line = f" at {where[0]}:{where[1]}: {linecache.getline(*where).strip()}" if where else ""
+    line = f" at {printable(where[0])}:{where[1]}: {printable(linecache.getline(*where).strip())}" if where else ""
     return f"{name}({arguments}){line}"
 
 

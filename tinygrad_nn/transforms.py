@@ -16,6 +16,7 @@ import numpy as np
 from .backward import ancestors, walk
 from .node import Node, recording, thread
 from .primitive import declare
+from .printable import printable
 from .tensor import Tensor, apply, leaf, raw, wrap
 from .tree import Tree, flatten, slot
 
@@ -89,7 +90,7 @@ def _result(f: Callable[..., Any], value: Any) -> Tensor:
 
 
 def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", type(f).__name__)
+    return printable(getattr(f, "__name__", type(f).__name__))
 
 
 class _Call:

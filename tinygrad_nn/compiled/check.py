@@ -22,6 +22,7 @@ from .expressions import COSTLY
 from .ir import VIEWS, Op, Program, Value
 from .memory import view_of
 from .recorder import Untraceable
+from .replay import Varied
 from .trace import NUMBERS, as_array, bare, canonical
 
 SAME = 4  # the attempt that changes no value
@@ -327,6 +328,8 @@ class Trial:
         try:
             found = _quietly(self.plan.enter, args, kwargs)
             return _quietly(self.plan.run, *map(canonical, leaves)) if found is MISS else found
+        except Varied as error:
+            raise Untraceable(str(error)) from error
         except Exception as error:
             raise Untraceable(DEFECT.format(text=f"{type(error).__name__}: {error}")) from error
 

@@ -8,14 +8,18 @@ from functools import update_wrapper
 from threading import RLock
 from typing import Any
 
+import numpy as np
+
 from ..node import thread
 from ..primitive import AtEqualValues
+from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
-from . import check, nest
+from . import check, nest, verify
 from .guard import Draws, Hidden, restored
 from .plan import MISS, Plan
 from .recorder import Recorder, SecondOrder, Untraceable, caller
+from .replay import Varied
 from .simplify import simplify
 from .trace import bare, canonical, trace
 
@@ -103,6 +107,8 @@ class Compiled:
                 if self.donate:  # what was given may be written over already
                     raise
                 return bare_tree(self.function(*args, **kwargs))
+            except Varied as error:
+                return self._varied(str(error), args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
@@ -132,6 +138,22 @@ class Compiled:
             result = plan.run(*given)
         self._last = plan.enter
         return result
+
+    def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
+        """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
+
+        Raises:
+            RuntimeError: the plan has written into arguments, or drawn from generators among them.
+        """
+        leaves = flatten([args, kwargs])[0]
+        if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
+            raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
+        kind = nest.containers((args, kwargs))
+        fixed = self._fixed.get(kind, frozenset())
+        self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
+        self._last = lambda args, kwargs: MISS
+        self._say(f"{text} It runs without compilation.")
+        return bare_tree(self.function(*args, **kwargs))
 
     def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
         """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
@@ -165,11 +187,12 @@ class Compiled:
                 raise
             except Exception as error:  # it may go wrong on arrays too, and then says so itself
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
+                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
             program = simplify(program)
             kept = check.Kept(program)
             plan = Plan(program, result, leaves, call, fixed, self)
+            verify.prove(plan.writer)
             trial = check.Trial(self.function, plan, kept, rebuild, draws)
             trial.on_others(given, fixed, result)
             draws.rewind()
@@ -188,10 +211,11 @@ class Compiled:
     def _say(self, text: str) -> None:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         file, line = caller()
-        warnings.warn_explicit(f"compiled {name}: {text}", RuntimeWarning, file, line)
+        warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__qualname__', self.function)} with {self.backend}>"
+        name = printable(getattr(self.function, "__qualname__", self.function))
+        return f"<compiled {name} with {self.backend}>"
 
 
 def where(error: BaseException) -> tuple[str, int]:

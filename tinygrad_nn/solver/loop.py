@@ -15,14 +15,14 @@ from ..tensor import raw
 from . import checkpoint as store
 from .checkpoint import Checkpoint
 from .choice import choose, settle
-from .compiling import CompiledStep, backend_of
 from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
-from .source import Batches, Rows
+from .source import Batches
 from .state import Progress
 from .stopping import EarlyStopping, Watch
-from .task import Gradients, Task, clipped
+from .task import Task
+from .training_step import Rate, backend_of, training_step
 from .use import CHUNK
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def fit(
     backend = backend_of("fit", compile, gradients, solver)
     if backend is not None and settings.accumulate > 1:
         raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")
-    step = None if backend is None else CompiledStep(task, solver, backend)
+    step = training_step(task, solver, backend, settings.accumulate)
     others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
     drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: the batches may use that of fit
     watch = None if early_stopping is None else Watch(early_stopping)
@@ -135,9 +135,13 @@ def fit(
                 )
             done, history = store.load(place.folder, task, setup, drawn, watch)
         with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
+            step.updates, step.schedule = done.updates, _schedule(solver, done)
             while done.epoch < settings.epochs and not done.ended:
                 with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-                    _pass(task, data, settings, solver, done, random, step)
+                    for batch_x, batch_y, rows in data.batches(random):
+                        step(batch_x, batch_y, random, rows)
+                    step.finish()
+                    done.updates = step.updates
                     _check_finite(task, done.epoch + 1)
                     epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
                 done.epoch += 1
@@ -160,71 +164,31 @@ def fit(
     return history
 
 
-def _pass(
-    task: Task, data: Rows | Batches, settings: Settings, solver: Solver, done: Progress, rng: np.random.Generator,
-    step: CompiledStep | None,
-) -> None:  # fmt: skip
-    """Go through all batches once."""
-    kept: list[tuple[Gradients, int]] = []
-
-    def update() -> None:
-        found = _mean(kept)
-        kept.clear()
-        task.rate = _rate(solver, done)
-        task.update(clipped(solver, found), spend=True)
-        done.updates += 1
-
-    for x, y, rows in data.batches(rng):
-        if isinstance(solver.rule, LBFGS):
-            task.rate = _rate(solver, done)
-            task.line_search(x, y)
-            done.updates += 1
-            continue
-        if step is not None:
-            task.rate = _rate(solver, done)
-            step(x, y, rng)
-            done.updates += 1
-            continue
-        kept.append((task.gradients(x, y, rng)[1], rows))
-        if len(kept) == settings.accumulate:
-            update()
-    if kept:
-        update()
-
-
 def _check_finite(task: Task, epoch: int) -> None:
     """Raise if a parameter became infinite or NaN: it is not written over a checkpoint of better days."""
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
-                f"fit: {name} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
+                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
                 "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
                 "learning_rate may help."
             )
 
 
-def _mean(kept: Sequence[tuple[Gradients, int]]) -> Gradients:
-    """Return the mean of gradients, each counted by its rows."""
-    if len(kept) == 1:
-        return kept[0][0]
-    total = sum(rows for _, rows in kept)
-    mean: Gradients = []
-    for parts in zip(*(found for found, _ in kept), strict=True):
-        there = [g * g.dtype.type(rows / total) for g, (_, rows) in zip(parts, kept, strict=True) if g is not None]
-        mean.append(sum(there[1:], there[0]) if there else None)
-    return mean
-
-
-def _rate(solver: Solver, done: Progress) -> Callable[[float], float]:
-    """Return what takes a learning rate that was asked for to that of the next update."""
+def _schedule(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
+    """Return what takes the number of updates to the learning rate of the next."""
     schedule = solver.schedule
     if schedule is None:
-        return float
-    if isinstance(schedule, Plateau):
-        state: Any = PlateauState(*done.schedule)
-    else:
-        state = done.epoch if solver.schedule_by == "epoch" else done.updates
-    return lambda base: schedule(state, base)
+        return None
+
+    def rate(updates: int) -> Rate:
+        if isinstance(schedule, Plateau):
+            state: Any = PlateauState(*done.schedule)
+        else:
+            state = done.epoch if solver.schedule_by == "epoch" else updates
+        return lambda base: schedule(state, base)
+
+    return rate
 
 
 def _plateau(solver: Solver) -> Any:
