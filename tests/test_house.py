@@ -24,7 +24,8 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable"}  # any room may import it
-ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
+ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
+          "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "store", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
@@ -37,10 +38,12 @@ ARROWS: dict[str, set[str]] = {
     "ops":        {"primitive"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
-    "backward":   {"primitive", "node", "tensor"},
+    "degenerate": {"primitive", "node", "tensor"},
+    "backward":   {"primitive", "node", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
+    "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},

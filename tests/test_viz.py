@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
-from tinygrad_nn.files import visible
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
+from tinygrad_nn.printable import printable
 from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, save_figure
 from tinygrad_nn.viz.graph import render
 from tinygrad_nn.viz.theme import THEMES
@@ -249,8 +249,8 @@ def test_foreign_text_is_text_everywhere() -> None:
 
 @pytest.mark.parametrize("text", ["plain é 日本", "a\nb", "\x1b[31m", "\u2028", "\ud800", "\\n"])
 def test_visible_text_can_be_written_and_read(text: str) -> None:
-    assert visible(text).isprintable()
-    assert visible(text).encode()
+    assert printable(text).isprintable()
+    assert printable(text).encode()
 
 
 # -- What is shown

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ..printable import printable
 from .app import _flag, _name, _option, _real, _teach, _whole, app, train
 from .compare import with_options_of
 from .deltas import deltas_of
@@ -360,4 +361,4 @@ def _known(theme: str) -> None:
 
 def _told(quiet: bool, text: str) -> None:
     if not quiet:
-        typer.echo(text)
+        typer.echo(printable(text, "\n"))

@@ -11,6 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..printable import printable
 from .draw import draw_plan
 from .outputs import first_loss
 from .report import apart, facts, listed
@@ -262,6 +263,4 @@ def _versions() -> str:
 
 def _text(words: str) -> str:
     """Return text of a person for HTML, with all in it that cannot be seen written out."""
-    from ..files import visible
-
-    return escape(visible(words))
+    return escape(printable(words))

@@ -12,6 +12,7 @@ from ..nn.containers import Sequential, as_module
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..optim import LBFGS
+from ..printable import printable
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
 from .function import FunctionTask
 from .settings import Solver
@@ -69,7 +70,7 @@ def _function(
     if not is_function(model):
         kind = type(model).__name__
         raise TypeError(f"{call}: params= belongs to a function f(params, x, y); the model is a {kind}.")
-    name = getattr(model, "__name__", "the function")
+    name = printable(getattr(model, "__name__", "the function"))
     if params is None:
         raise TypeError(f"{call}: {name} is a function; pass its parameters, params={{'W': W, 'b': b}}.")
     if road == "manual":
@@ -143,7 +144,7 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
 def no_equations(call: str, parts: list[Any]) -> None:
     """Raise an error that names the first part that has no equations written by hand."""
     for k, part in enumerate(parts, 1):
-        text = repr(part).split("\n")[0]
+        text = printable(repr(part).split("\n")[0])
         if not unchanged(part):
             raise ValueError(
                 f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "

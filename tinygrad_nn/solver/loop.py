@@ -169,7 +169,7 @@ def _check_finite(task: Task, epoch: int) -> None:
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
-                f"fit: {name} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
+                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
                 "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
                 "learning_rate may help."
             )

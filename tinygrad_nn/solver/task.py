@@ -19,6 +19,7 @@ from ..nn.module import Module, computed
 from ..node import no_grad, recording, scope
 from ..optim import LBFGS, Minimizer, State, clip_by_norm, clip_by_value
 from ..optim.update import Updater
+from ..printable import printable
 from ..tensor import Tensor, raw
 from .measure import single, with_loss
 from .settings import Solver
@@ -184,19 +185,18 @@ class ModuleTask(Task):
         self.module, self.solver = model, solver
         if (name := computed(model)) is not None:
             raise ValueError(
-                f"{call}: {name} is a Tensor that was computed from others, so that no training would change it. "
-                "Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
+                f"{call}: {printable(name)} is a Tensor that was computed from others, so that no training would "
+                "change it. Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
             )
         trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
         if not trained:
-            raise ValueError(f"{call}: {model.title()} has no parameters to train; {self.more}.")
+            raise ValueError(f"{call}: {printable(model.title())} has no parameters to train; {self.more}.")
         self.names, self.parameters = [name for name, _ in trained], [p for _, p in trained]
         self.rules = [_rule_of(solver, name) for name in self.names]
         unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
         if unused:
-            raise ValueError(
-                f"{call}: no parameter fits the group {unused[0]!r}; they are called {', '.join(self.names[:8])}."
-            )
+            known = printable(", ".join(self.names[:8]))
+            raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
         if self.search is None:
             self.updater = updater(self.parameters, self.rules)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ...files import visible, write_whole
+from ...files import write_whole
 from ...graph import GraphNode, GraphView, short_number, summarize
 from ...graph.walk import symbols
+from ...printable import printable
 from ..graph.picture import shorten
 from ..model.names import viewed
 from .equations import Equations
@@ -75,7 +76,7 @@ def explore(
 
 def page(story: Story, heading: str | None = None) -> str:
     """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
-    heading = visible(heading) if heading else f"A computation of {count(_operations(story.view), 'operation')}"
+    heading = printable(heading) if heading else f"A computation of {count(_operations(story.view), 'operation')}"
     folder = resources.files(__package__) / "page"
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
     style, script = read["page.css"], "\n".join(read[name] for name in SCRIPTS)
@@ -117,10 +118,10 @@ def data(story: Story) -> dict[str, Any]:
             "title": top,
             "named": called(part),
             "under": under,
-            "operation": visible(part.operation or ""),
-            "scope": visible(part.scope or ""),
+            "operation": printable(part.operation or ""),
+            "scope": printable(part.scope or ""),
             "shape": f"{shape_text(part)} {part.dtype}",
-            "metadata": visible(part.metadata),
+            "metadata": printable(part.metadata),
             "equation": equations.add(part.tex),
             "rules": [equations.add(rule) for rule in part.rules],
             "symbols": list(symbols(part)),
@@ -144,7 +145,7 @@ def data(story: Story) -> dict[str, Any]:
         for moment in story.moments
     ]
     boxes = [
-        {"label": shorten(box.label), "path": visible(box.path), "parent": box.parent, "layers": box.layers,
+        {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
          "links": box.links, "under": count(box.operations, "operation")}
         for box in arrangement.boxes
     ]  # fmt: skip
@@ -246,7 +247,7 @@ def _line(part: GraphNode) -> list[Any] | None:
     """Return file, line number and source of the call that made a node, without the folders of this machine."""
     if part.line is None:
         return None
-    return [visible(Path(part.line[0]).name), part.line[1], visible(linecache.getline(*part.line).strip())]
+    return [printable(Path(part.line[0]).name), part.line[1], printable(linecache.getline(*part.line).strip())]
 
 
 def _operations(view: GraphView) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...files import visible
 from ...graph import GraphNode, GraphView, short_number, summarize
 from ...graph.walk import Contribution, WalkBack, walk_back
+from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
 
 Array = np.ndarray[Any, Any]
@@ -58,7 +58,7 @@ def tell(view: GraphView, gradient: Any = None) -> Story:
         if part.operation is not None:
             done += 1
             names = ", ".join(called(view[source]) for source in operands.get(part.number, ()))
-            made = f"{visible(part.operation)}({names})"
+            made = f"{printable(part.operation)}({names})"
             text = f"Forward {done} of {total}: {called(part)} = {made} = {brief(part.array)}."
             moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from html import escape
 
-from ...files import visible
+from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import Legend
 from .picture import Arrow, Item, Picture, rows, shorten
@@ -220,7 +220,7 @@ def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -
 
 def _text(text: str) -> str:
     r"""Return text escaped for an HTML-like label, where Graphviz would also replace ``\N`` by the name of the node."""
-    return escape(visible(text)).replace("\\", "&#92;&#92;")
+    return escape(printable(text)).replace("\\", "&#92;&#92;")
 
 
 def _width(text: str, size: int) -> str:

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...files import visible, write_whole
+from ...files import write_whole
 from ...graph import GraphView
+from ...printable import printable
 from ..model.names import viewed
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
@@ -46,11 +47,11 @@ class Drawing:
     def svg(self) -> str:
         """The SVG text, which can stand in an HTML page."""
         about = {item.key: item.about for item in self.picture.items}
-        about |= {f"e{number}": visible(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
+        about |= {f"e{number}": printable(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
         labels = self.picture.labels
-        about |= {f"b{n}": visible(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
+        about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
         title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
-        return tidy_svg(render(self.dot, "svg").decode(), about, visible(title))
+        return tidy_svg(render(self.dot, "svg").decode(), about, printable(title))
 
     @cached_property
     def html(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...files import visible
+from ...printable import printable
 from .dot import box_numbers, walk_boxes
 from .picture import Item, Picture, rows, shorten
 
@@ -55,4 +55,4 @@ def _node(item: Item) -> str:
 
 
 def _text(text: str) -> str:
-    return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in visible(text))
+    return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in printable(text))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from ...files import POLICY, visible
+from ...files import POLICY
 from ...graph import GraphView
+from ...printable import printable
 from .picture import Picture
 
 PAGE = """<!doctype html>
@@ -51,7 +52,7 @@ def paper(
     """Return a page around a body; the title is escaped here, and a theme of ``None`` follows the reader's system."""
     dark = {"dark": DARK, "light": "", None: f"@media (prefers-color-scheme: dark) {{ {DARK} }}"}[theme]
     return PAGE.format(
-        policy=policy, head=head, title=escape(visible(title)), scheme=theme or "light dark", dark=dark, style=style,
+        policy=policy, head=head, title=escape(printable(title)), scheme=theme or "light dark", dark=dark, style=style,
         body=body,
     )  # fmt: skip
 
@@ -81,7 +82,7 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
     def cells(tag: str, texts: Sequence[str]) -> str:
         marks = (' class="number"' if k in numbers else "" for k in range(len(texts)))
         scope = ' scope="col"' if tag == "th" else ""
-        return "".join(f"<{tag}{mark}{scope}>{escape(visible(text))}</{tag}>" for mark, text in zip(marks, texts,
+        return "".join(f"<{tag}{mark}{scope}>{escape(printable(text))}</{tag}>" for mark, text in zip(marks, texts,
                        strict=True))  # fmt: skip
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)

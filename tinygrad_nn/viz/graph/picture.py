@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...files import visible
 from ...graph import GraphNode, GraphView, Summary
+from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .repeats import AGAIN, Repeats, called, find_repeats
@@ -173,7 +173,7 @@ def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
         if node.operation is None:
             continue
         if node.scope != before:
-            parts = visible(node.scope).split(".") if node.scope else []
+            parts = printable(node.scope).split(".") if node.scope else []
             same = next((i for i, (old, new) in enumerate(zip(names, parts, strict=False)) if old != new),
                         min(len(names), len(parts)))  # fmt: skip
             del paths[same:]
@@ -247,7 +247,7 @@ def _about(node: GraphNode) -> str:
     parts += [f"value {node.value.text}"]
     parts += [f"gradient {node.grad.text}"] if node.grad else []
     parts += [f"in {node.scope}"] if node.scope else []
-    return " · ".join(map(visible, parts))
+    return " · ".join(map(printable, parts))
 
 
 def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
@@ -269,8 +269,8 @@ def _count(n: int, one: str, many: str | None = None) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return text made visible, with an ellipsis where it is too long for a drawing."""
-    text = visible(text)
+    """Return text made printable, with an ellipsis where it is too long for a drawing."""
+    text = printable(text)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

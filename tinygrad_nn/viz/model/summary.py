@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...files import visible
 from ...graph import GraphNode, GraphView
+from ...printable import printable
 from ...tensor import Tensor
 from ..graph.colour import _bytes as in_bytes
 from ..graph.page import html_table
@@ -66,7 +66,7 @@ class ModelSummary:
 
     def _cells(self) -> list[tuple[str, ...]]:
         cells = [
-            (visible(row.name), _shape(row.input), _shape(row.output),
+            (printable(row.name), _shape(row.input), _shape(row.output),
              f"{row.parameters:,}{' (shared)' if row.shared else ''}", f"{row.operations:,}", in_bytes(row.bytes))
             for row in self.rows
         ]  # fmt: skip

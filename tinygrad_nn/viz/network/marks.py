@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ...files import visible
 from ...graph import short_number
+from ...printable import printable
 from ..graph.picture import shorten
 from ..theme import THEMES, Theme
 from ..training.plots import legible
@@ -119,7 +119,7 @@ def to_svg(net: NetworkDrawing) -> str:
     """Return the drawing as SVG text."""
     theme = THEMES[net.theme]
     width, height = net.size
-    title = visible(net.title or f"A neural network of {len(net.columns) - 1} layers")
+    title = printable(net.title or f"A neural network of {len(net.columns) - 1} layers")
     out = [
         (f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files import visible, write_whole
+from ...files import write_whole
+from ...printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +191,7 @@ def legible(text: str, weight: str = "normal") -> str:
         >>> print(legible("é " + chr(0x1f338)))
         é \U0001f338
     """
-    text = visible(text)
+    text = printable(text)
     if text.isascii():
         return text
     letters = _letters(_families(), weight)
