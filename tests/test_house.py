@@ -314,7 +314,7 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.ops.reduce", "from ..tensor import Tensor", False),
         ("tinygrad_nn.manual.network", "import numpy as np\nfrom .losses import mse", True),
         ("tinygrad_nn.manual.network", "from ..tensor import Tensor", False),
-        ("tinygrad_nn.solver.loop", "from ..viz import plots", False),
+        ("tinygrad_nn.solver.training", "from ..viz import plots", False),
         ("tinygrad_nn.compare.report", "from ..manual import network\nfrom ..solver import fit", True),
         ("tinygrad_nn.compare.report", "from ..cli import main", False),
         ("tinygrad_nn.attic", "import os", False),
