@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import Any
@@ -348,7 +349,11 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
             return apply(REGISTRY["copy"], (self,))
-        return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        notes = self.node.notes if self.node else None
+        if notes and "attached" in notes and twin.node is not None:  # what others keep with a leaf goes along
+            twin.node.note(attached=deepcopy(notes["attached"], memo))
+        return twin
 
     def __getattr__(self, name: str) -> Any:
         """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""

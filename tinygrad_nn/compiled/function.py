@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..node import thread
+from ..primitive import AtEqualValues
+from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
 from . import check, nest, verify
@@ -101,6 +103,10 @@ class Compiled:
             try:
                 result = self._last(args, kwargs)
                 return self._first(args, kwargs) if result is MISS else result
+            except AtEqualValues:
+                if self.donate:  # what was given may be written over already
+                    raise
+                return bare_tree(self.function(*args, **kwargs))
             except Varied as error:
                 return self._varied(str(error), args, kwargs)
 
@@ -181,7 +187,7 @@ class Compiled:
                 raise
             except Exception as error:  # it may go wrong on arrays too, and then says so itself
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
+                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
             program = simplify(program)
             kept = check.Kept(program)
@@ -205,10 +211,11 @@ class Compiled:
     def _say(self, text: str) -> None:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         file, line = caller()
-        warnings.warn_explicit(f"compiled {name}: {text}", RuntimeWarning, file, line)
+        warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__qualname__', self.function)} with {self.backend}>"
+        name = printable(getattr(self.function, "__qualname__", self.function))
+        return f"<compiled {name} with {self.backend}>"
 
 
 def where(error: BaseException) -> tuple[str, int]:

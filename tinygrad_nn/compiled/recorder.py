@@ -94,6 +94,7 @@ QUIET: Any = Quiet()
 class Recorder(Mode):
     """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
 
+    traces = True
     __slots__ = (
         "_grad", "again", "asked", "by_array", "by_memory", "by_node", "kept", "lowering", "ops", "owners", "start",
         "values",

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..nn.module import Module, assign
 from ..node import no_grad
+from ..printable import printable
 from ..tensor import Tensor, raw
 from ..tree import flatten
 from .measure import single
@@ -37,11 +38,6 @@ class FunctionTask(ModuleTask):
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss that the function returns."""
         return single(_parts(self.nest(x, y))[0])
-
-    def update(self, gradients: Any, spend: bool = False) -> None:
-        """Move the parameters, and put the new arrays where the person's own were."""
-        super().update(gradients, spend)
-        self.publish()
 
     def publish(self) -> None:
         """Put the new arrays where the person's own were."""
@@ -110,7 +106,8 @@ class _Nest(Module):
 def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, holder and key of every array of a nest, in the order of `flatten`."""
     if not isinstance(nest, (dict, list)):
-        raise TypeError(f"{call}: {path or 'params'} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
+        where = printable(path or "params")
+        raise TypeError(f"{call}: {where} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
     for key, value in nest.items() if isinstance(nest, dict) else enumerate(nest):
         inner = f"{path}.{key}" if path else str(key)
         if value is None:
