@@ -17,11 +17,11 @@ import pytest
 
 from tinygrad_nn import History, Layer, Regularization, Settings, Solver, data_loader, fit, nn, optim
 from tinygrad_nn.files import alone, write_whole
+from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
 from tinygrad_nn.solver.arguments import settle
 from tinygrad_nn.solver.stopping import Watch
-from tinygrad_nn.store import seal, unseal
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))

@@ -17,12 +17,12 @@ from tinygrad_nn import History, Layer, Settings, Solver, Tensor, fit, io, optim
 from tinygrad_nn.cli import main
 from tinygrad_nn.data import Scaler, one_hot, read_features, read_table
 from tinygrad_nn.files import alone, check_folder, together, write_whole
+from tinygrad_nn.files.safetensors import pack, seal
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.metrics import format_cm
 from tinygrad_nn.nn import Lambda, Linear, Module, Sequential
 from tinygrad_nn.printable import printable
 from tinygrad_nn.solver import EarlyStopping
-from tinygrad_nn.store import pack, seal
 
 X, Y = np.ones((4, 3)), np.ones((4, 2))
 MANY = {"max_examples": 4, "deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -26,7 +26,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 EVERYWHERE = {"printable"}  # any room may import it
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "store", "compiled"}
+CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
@@ -50,10 +50,9 @@ ARROWS: dict[str, set[str]] = {
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
-    "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "store", "tree", "node", "tensor", "backward",
+    "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
-    "store":      {"files"},
-    "io":         {"tensor", "nn", "optim", "solver", "data", "files", "store"},
+    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "cli":        ALL,
@@ -63,7 +62,7 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
-    "store":  {"safetensors"},
+    "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
@@ -324,8 +323,8 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.viz.graph.dot", "class Dot:\n    import graphviz", False),
         ("tinygrad_nn.viz.graph.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
         ("tinygrad_nn.viz.graph.dot", "def draw():\n    import scipy", False),
-        ("tinygrad_nn.store", "def save():\n    from safetensors.numpy import save_file", True),
-        ("tinygrad_nn.store", "from safetensors.numpy import save_file", False),
+        ("tinygrad_nn.files.safetensors", "def save():\n    from safetensors.numpy import save_file", True),
+        ("tinygrad_nn.files.safetensors", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),
         ("tinygrad_nn.compiled.native.products", "from numba import prange\nfrom .build import kernel", True),
         ("tinygrad_nn.compiled.native.choice", "from numba import prange", False),

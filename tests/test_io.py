@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Predict, Scaler, io, store
-from tinygrad_nn.files import check_folder, together, write_whole
+from tinygrad_nn import Layer, Predict, Scaler, io
+from tinygrad_nn.files import check_folder, safetensors, together, write_whole
 from tinygrad_nn.io import Network, load_network, load_weights, save_network, to_bytes
 from tinygrad_nn.nn import Linear
 
@@ -100,7 +100,7 @@ def resigned(tmp_path: Path, change: object) -> Path:
     change(known)  # type: ignore[operator]
     text = json.dumps(known)
     arrays = {f"layer{k}.{n}": getattr(part, n).data for k, part in enumerate(before.layers, 1) for n in ("W", "b")}
-    notes = {"format": io.FORMAT, "version": io.VERSION, "network": text, "sha256": store.digest(text, arrays)}
+    notes = {"format": io.FORMAT, "version": io.VERSION, "network": text, "sha256": safetensors.digest(text, arrays)}
     path = tmp_path / "m.safetensors"
     save_file(arrays, path, notes)
     return path
@@ -194,7 +194,7 @@ def test_a_huge_head_is_refused_by_its_first_eight_bytes(tmp_path: Path) -> None
 
 def test_what_would_be_refused_is_not_written() -> None:
     with pytest.raises(ValueError, match=r"100,000 arrays and their notes are too much for one file"):
-        store.seal("weights", {f"w{k}": np.zeros(0) for k in range(100_000)})
+        safetensors.seal("weights", {f"w{k}": np.zeros(0) for k in range(100_000)})
 
 
 def test_a_description_nested_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +276,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"tinygrad_nn.files.os.{broken}", fail)
+    monkeypatch.setattr(f"tinygrad_nn.files.whole.os.{broken}", fail)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
@@ -296,8 +296,8 @@ def test_the_folder_is_synced_after_a_rename(tmp_path: Path, monkeypatch: pytest
         done.append("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file")
         sync(file)
 
-    monkeypatch.setattr("tinygrad_nn.files.os.replace", replaced)
-    monkeypatch.setattr("tinygrad_nn.files.os.fsync", synced)
+    monkeypatch.setattr("tinygrad_nn.files.whole.os.replace", replaced)
+    monkeypatch.setattr("tinygrad_nn.files.whole.os.fsync", synced)
     write_whole(tmp_path / "f", b"new")
     assert done == ["file", "rename", "folder"]
     done.clear()
@@ -314,7 +314,7 @@ def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path: Path, mo
             raise OSError(errno.EINVAL, "Invalid argument")
         sync(file)
 
-    monkeypatch.setattr("tinygrad_nn.files.os.fsync", synced)
+    monkeypatch.setattr("tinygrad_nn.files.whole.os.fsync", synced)
     assert write_whole(tmp_path / "f", b"new").read_bytes() == b"new"
 
 
@@ -380,6 +380,6 @@ def test_check_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (tmp_path / "f", tmp_path / "f" / "g"):
         with pytest.raises(NotADirectoryError, match="is a file; a folder is needed"):
             check_folder(path)
-    monkeypatch.setattr("tinygrad_nn.files.os.access", lambda *_: False)
+    monkeypatch.setattr("tinygrad_nn.files.whole.os.access", lambda *_: False)
     with pytest.raises(PermissionError, match="is read-only"):
         check_folder(tmp_path)

@@ -24,10 +24,10 @@ from tinygrad_nn import (
     io,
     optim,
 )
+from tinygrad_nn.files.safetensors import read
 from tinygrad_nn.nn import Dropout, Linear, Module, Parallel, Sequential
 from tinygrad_nn.solver import EarlyStopping
 from tinygrad_nn.solver.fingerprint import words
-from tinygrad_nn.store import read
 
 Array = Any
 ADAM = Solver("mse", "adam", 0.02)

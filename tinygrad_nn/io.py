@@ -16,11 +16,11 @@ import numpy as np
 
 from .data import Scaler
 from .files import StrPath, write_whole
+from .files.safetensors import check, digest, pack, parse, read, seal
 from .nn.layer import Layer
 from .nn.module import Module
 from .printable import printable
 from .solver import Predict
-from .store import check, digest, pack, parse, read, seal
 
 Array = np.ndarray[Any, Any]
 

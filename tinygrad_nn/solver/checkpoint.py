@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..files import StrPath, check_folder, write_whole
+from ..files.safetensors import parse, seal, unseal
 from ..printable import printable
-from ..store import parse, seal, unseal
 from .fingerprint import PYTHON, differences, surroundings
 from .history import History
 from .state import LAYOUT, OTHER, Progress, Saved, taken_apart

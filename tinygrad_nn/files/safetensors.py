@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .files import StrPath
-from .printable import printable
+from ..printable import printable
+from .whole import StrPath
 
 Array = np.ndarray[Any, Any]
 VERSION = "1"
