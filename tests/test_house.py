@@ -256,7 +256,124 @@ def project_files() -> list[Path]:
     ]
 
 
+def without_types(source: str) -> str:
+    """A source without the imports that are for type checking only."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def circles(sources: dict[str, tuple[str, bool]]) -> list[str]:
+    """Modules that import each other in a circle, lazily or not: name -> source, and whether it is a package."""
+    graph: dict[str, set[str]] = {}
+    for module, (source, is_package) in sources.items():
+        found = {item.target for item in imports(without_types(source), module, is_package)}
+        graph[module] = {name for target in found for name in (target, target.rpartition(".")[0]) if name in sources}
+        graph[module] -= {module} | {name for name in graph[module] if module.startswith(f"{name}.")}  # its own door
+    wrong: list[str] = []
+    left = dict(graph)
+    while left:  # whatever imports nothing that is left is in no circle
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        if not free:
+            inner = {name for name in left if any(name in targets for targets in left.values())}
+            if inner == left.keys():
+                return [f"circle among {', '.join(sorted(left))}"]
+            free = left.keys() - inner  # nobody in a circle imports it
+        left = {name: targets for name, targets in left.items() if name not in free}
+    return wrong
+
+
+def strange_private_names(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Names that begin with _ and are imported from another room."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    wrong = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            if origin.startswith("tinygrad_nn") and room_of(origin) != room_of(module):
+                wrong += [f"{module}:{node.lineno}: {a.name} is private to {origin}" for a in node.names
+                          if a.name.startswith("_") and not a.name.startswith("__")]  # fmt: skip
+    return wrong
+
+
+NEAR = 15  # lines between what a row names and the row
+
+
+def scattered_rows(source: str, module: str) -> list[str]:
+    """Rows that stand far from a forward or a rule of theirs. What two rows share stands above the first."""
+    body = ast.parse(source).body
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    uses = {id(node): {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & functions.keys() for node in body}
+
+    def needed(names: set[str]) -> set[str]:
+        found, new = set(names), set(names)
+        while new:
+            new = {name for f in new for name in uses[id(functions[f])]} - found
+            found |= new
+        return found
+
+    rows = [
+        node for node in body if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.For)
+        and any(isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id == "declare" for c in ast.walk(node))
+    ]  # fmt: skip
+    every = [needed(uses[id(row)]) for row in rows]
+    wrong = []
+    for row, mine in zip(rows, every, strict=True):
+        own = {name for name in mine if sum(name in other for other in every) == 1}
+        lines = {line for name in own for line in range(_start(functions[name]), functions[name].end_lineno or 0)}
+        for name in own & uses[id(row)]:
+            end = functions[name].end_lineno or 0
+            between = [line for line in range(end, row.lineno - 1) if line not in lines]
+            if len(between) > NEAR or end > row.lineno:
+                wrong.append(f"{module}:{row.lineno}: {name} stands {row.lineno - end} lines from its row")
+    return wrong
+
+
+def _start(node: ast.FunctionDef) -> int:
+    return min([node.lineno, *(mark.lineno for mark in node.decorator_list)]) - 1
+
+
+def unused(sources: dict[str, str]) -> list[str]:
+    """Names at the top of a module that no module uses; public ones, rows and what a decorator registers aside."""
+    counted: dict[str, int] = {}
+    for source in sources.values():
+        for word in re.findall(r"[A-Za-z_]\w*", source):
+            counted[word] = counted.get(word, 0) + 1
+    public = {name for name in tinygrad_nn.__all__}
+    wrong = []
+    for module, source in sources.items():
+        for node in ast.parse(source).body:
+            names: list[str] = []
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
+                names = [node.name]
+            elif isinstance(node, ast.Assign) and "declare(" not in ast.unparse(node):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            wrong += [f"{module}: {name} is used nowhere" for name in names
+                      if counted[name] == 1 and name not in public and not name.startswith("__")]  # fmt: skip
+    return wrong
+
+
+def drawn_house(page: str) -> tuple[set[str], dict[str, str]]:
+    """What docs/architecture.md shows: the modules at the root and all folders, and the table of arrows."""
+    tree = page.split("```text\n")[1].split("```")[0].splitlines()[1:]
+    found, folder = set(), ""
+    for line in tree:
+        name = line.split()[0]
+        if len(line) - len(line.lstrip()) == 2:
+            folder = name
+            found.add(name)
+        else:
+            found.add(folder + name)
+    table = page.split("| room | may import |\n|---|---|\n")[1].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in table if line.startswith("|")]
+    return found, {room.strip("`"): text for room, text in rows}
+
+
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+SOURCES = {module_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py") for path in MODULES}
 each_module = pytest.mark.parametrize("path", MODULES, ids=module_name)
 
 
@@ -270,6 +387,44 @@ def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> No
     source, module = path.read_text(encoding="utf-8"), module_name(path)
     wrong = too_long(source, module) + undocumented(source, module) + forbidden_code(source, module)
     assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not circles(SOURCES)
+
+
+def test_no_room_uses_private_names_of_another() -> None:
+    wrong = []
+    for module, (source, is_package) in SOURCES.items():
+        wrong += strange_private_names(source, module, is_package)
+    assert not wrong
+
+
+def test_a_row_stands_beside_its_forward_and_its_rules() -> None:
+    rows = {module: source for module, (source, _) in SOURCES.items() if module.startswith("tinygrad_nn.ops.")}
+    assert not [line for module, source in rows.items() for line in scattered_rows(source, module)]
+
+
+def test_no_name_is_used_nowhere() -> None:
+    assert not unused({module: source for module, (source, _) in SOURCES.items()})
+
+
+def test_the_page_of_the_architecture_shows_the_house_that_is_there() -> None:
+    shown, arrows = drawn_house((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    there = {path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"}
+    there |= {
+        f"{path.relative_to(PACKAGE).as_posix()}/" for path in PACKAGE.rglob("*")
+        if path.is_dir() and any(path.glob("*.py"))
+    } | {"data/sets/"}  # fmt: skip
+    assert shown == there
+    everything = ALL | {"cli"}
+    for room, allowed in ARROWS.items():
+        text = arrows.pop(room)
+        if text.startswith("everything"):
+            assert set(re.findall(r"`(\w+)`", text)) == (everything - allowed if room != "cli" else set())
+        else:
+            assert set(re.findall(r"`(\w+)`", text)) == allowed
+    assert not arrows
 
 
 def test_all_equals_the_public_names() -> None:
@@ -335,6 +490,32 @@ def test_top_level_holds_only_what_the_design_names() -> None:
 )
 def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool) -> None:
     assert (wrong_arrows(source, module) == []) is allowed
+
+
+def test_circle_check_reports_lazy_imports_and_lets_types_pass() -> None:
+    lazy = {"tinygrad_nn.a": ("def f():\n    from .b import g", False), "tinygrad_nn.b": ("from .a import f", False)}
+    assert circles(lazy) == ["circle among tinygrad_nn.a, tinygrad_nn.b"]
+    typed = {**lazy, "tinygrad_nn.a": ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .b import g", False)}
+    assert not circles(typed)
+    assert not circles({"tinygrad_nn.c": ("from . import a", False), **typed})
+
+
+def test_private_name_check_reports_other_rooms_only() -> None:
+    assert not strange_private_names("from .layer import _width", "tinygrad_nn.nn.linear")
+    assert strange_private_names("from ..nn.layer import _width", "tinygrad_nn.solver.julia")
+
+
+def test_row_check_reports_a_forward_that_stands_far_away() -> None:
+    forward, row = "def _f(x):\n    return x\n", "f = declare(_f, 'x', (lambda g, out, x: g, 'g'))\n"
+    assert not scattered_rows(forward + "\n" * NEAR + row, "m")
+    assert scattered_rows(forward + "\n" * (NEAR + 1) + row, "m")
+    assert scattered_rows(row + forward, "m")
+    assert not scattered_rows(forward + row + "\n" * 20 + row.replace("f =", "h ="), "m")  # shared: above the first
+
+
+def test_unused_check_reports_what_no_module_names() -> None:
+    used, dead = "def f():\n    pass\nx = f()", "def g():\n    pass"
+    assert unused({"a": used, "b": dead}) == ["a: x is used nowhere", "b: g is used nowhere"]
 
 
 def test_size_check_reports_500_lines() -> None:
