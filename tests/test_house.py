@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "manual":     set(),
     "metrics":    set(),
     "files":      set(),
+    "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
     "node":       {"primitive"},
