@@ -17,7 +17,10 @@ import tinygrad_nn as tg
 from tinygrad_nn import backward, forks
 from tinygrad_nn.solver import use
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # of Python from 3.12 on
+]
 PACKAGE = Path(tg.__file__).parent
 LONG = 60  # seconds after which a child hangs
 

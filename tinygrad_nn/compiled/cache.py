@@ -20,6 +20,7 @@ import numpy as np
 
 from ..files import write_whole
 from ..forks import await_too
+from ..printable import printable
 from .fingerprint import fingerprint, sources
 from .recorder import caller
 
@@ -77,7 +78,7 @@ def tell(why: str) -> None:
     if why not in _told:
         _told.add(why)
         text = f"machine code is not kept for the next process, which compiles it again: {why}"
-        warnings.warn_explicit(text, RuntimeWarning, *caller())
+        warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
 
 
 @cache

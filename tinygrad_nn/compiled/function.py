@@ -12,15 +12,17 @@ import numpy as np
 
 from ..forks import building, renewed
 from ..node import thread
+from ..primitive import AtEqualValues
+from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
-from . import nest
+from . import check, nest, verify
 from .guard import Draws, Hidden, restored
 from .plan import MISS, Forked, Plan, SharedArgument
 from .recorder import Recorder, SecondOrder, Untraceable, caller
-from .replay import as_array
+from .replay import Varied
 from .simplify import simplify
-from .trace import bare, trace
+from .trace import bare, canonical, trace
 
 BACKENDS = ("auto", "numpy", "numba")
 OFTEN = 8  # so many traces of one function are suspicious
@@ -123,10 +125,17 @@ class Compiled:
         """Run the plan for these arguments; trace the function first if there is none."""
         with self._lock:
             try:
-                result = self._last(args, kwargs)
-            except Exception as error:
-                return self._instead(error, args, kwargs)
-            return self._first(args, kwargs) if result is MISS else result
+                try:
+                    result = self._last(args, kwargs)
+                except Exception as error:
+                    return self._instead(error, args, kwargs)
+                return self._first(args, kwargs) if result is MISS else result
+            except AtEqualValues:
+                if self.donate:  # what was given may be written over already
+                    raise
+                return bare_tree(self.function(*args, **kwargs))
+            except Varied as error:
+                return self._varied(str(error), args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
@@ -144,8 +153,9 @@ class Compiled:
 
     def _first(self, args: Any, kwargs: Any) -> Any:
         leaves = flatten([args, kwargs])[0]
-        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and x.node is not None for x in leaves):
-            return self.function(*args, **kwargs)  # inside another trace, or part of a graph
+        graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
+        if graph or isinstance(thread.mode, Recorder) or check.running():
+            return self.function(*args, **kwargs)  # part of a graph, or inside another trace
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
@@ -162,25 +172,43 @@ class Compiled:
 
     def _instead(self, error: Exception, args: Any, kwargs: Any) -> Any:
         """Return the result of the function itself where its plan raised; the plan goes, unless the function raises."""
+        if isinstance(error, (AtEqualValues, Varied)):
+            raise error
         key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
         if plan.spends and not isinstance(error, Forked):
             raise error  # it may have drawn, or written over arguments, before
         result = bare_tree(self.function(*args, **kwargs))
-        self._last = missed
         self._replace(plan.backend, key, error)
         return result
 
     def _replace(self, backend: str, key: Any, error: Exception) -> None:
         """Go on without a backend in which something went wrong, and say so."""
-        why = f"with {backend} it went wrong ({type(error).__name__}: {str(error) or 'no text'})."
+        why = printable(f"with {backend} it went wrong ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
+        self._last = missed
         if backend == "numba":
-            self._say(f"{why[:1000]} It runs with NumPy.")
+            self._say(f"{why} It runs with NumPy.")
             self.backend = "numpy"
             for other in [k for k, p in self.plans.items() if isinstance(p, Plan) and p.backend == backend]:
                 del self.plans[other]
         else:
-            self._say(f"{why[:1000]} It runs without compilation.")
+            self._say(f"{why} It runs without compilation.")
             self.plans[key] = why
+
+    def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
+        """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
+
+        Raises:
+            RuntimeError: the plan has written into arguments, or drawn from generators among them.
+        """
+        leaves = flatten([args, kwargs])[0]
+        if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
+            raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
+        kind = nest.containers((args, kwargs))
+        fixed = self._fixed.get(kind, frozenset())
+        self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
+        self._last = missed
+        self._say(f"{text} It runs without compilation.")
+        return bare_tree(self.function(*args, **kwargs))
 
     def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
         """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
@@ -212,7 +240,9 @@ class Compiled:
     def _limit(self) -> None:
         """Let go of the plans that were not used for longest, beyond the number that is kept."""
         while self.maxsize is not None and len(self.plans) > self.maxsize:
-            del self.plans[next(iter(self.plans))]
+            gone = self.plans.pop(next(iter(self.plans)))
+            if isinstance(gone, Plan) and gone.enter is self._last:
+                self._last = missed
         kinds = {kind for kind, _ in self.plans}
         for kind in [kind for kind in self._fixed if kind not in kinds]:
             del self._fixed[kind]
@@ -229,20 +259,22 @@ class Compiled:
                 raise
             except Exception as error:  # it may go wrong on arrays too, and then says so itself
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
+                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
             try:
+                program = simplify(program)
+                kept = check.Kept(program)
                 with building:
-                    plan = Plan(simplify(program), result, leaves, call, fixed, self)
-                plan.refuse_shared([canonical(x) for x in given])
+                    plan = Plan(program, result, leaves, call, fixed, self)
+                verify.prove(plan.writer)
+                trial = check.Trial(self.function, plan, kept, rebuild, draws)
+                trial.on_others(given, fixed, result)
                 draws.rewind()
-                again = plan.first(given, result, keep)
-            except (Untraceable, SharedArgument):
+                again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
+            except (Untraceable, SharedArgument, AtEqualValues, Varied):
                 raise
             except Exception as error:
                 raise Broken(error) from error
-            if again is MISS:
-                raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
         return plan, again
 
     def _count(self) -> None:
@@ -258,10 +290,11 @@ class Compiled:
     def _say(self, text: str) -> None:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         file, line = caller()
-        warnings.warn_explicit(f"compiled {name}: {text}", RuntimeWarning, file, line)
+        warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__qualname__', self.function)} with {self.backend}>"
+        name = printable(getattr(self.function, "__qualname__", self.function))
+        return f"<compiled {name} with {self.backend}>"
 
 
 def where(error: BaseException) -> tuple[str, int]:
@@ -275,20 +308,6 @@ def where(error: BaseException) -> tuple[str, int]:
             found = step.tb_frame.f_code.co_filename, step.tb_lineno
         step = step.tb_next
     return found
-
-
-def canonical(x: Any, keep: bool = False) -> Any:
-    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
-    if isinstance(x, Tensor):
-        return x if keep else as_array(x.data, native(x.dtype))
-    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
-        return as_array(x, native(x.dtype))
-    return x
-
-
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
-    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
 
 
 def bare_tree(result: Any) -> Any:

@@ -102,6 +102,7 @@ def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -
     args, kwargs = tree
     visit(args, "args")
     visit(kwargs, "kwargs") if kwargs else lines.append("if kwargs: return miss")
+    del visit  # which holds itself, and `names` with all buffers, until the cyclic collector comes
     return lines
 
 
@@ -165,4 +166,6 @@ def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
             return f"{names(kind)}({', '.join(named)})"
         return next(queue)
 
-    return visit(tree)
+    made = visit(tree)
+    del visit  # as above
+    return made

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..files import alone
 from ..optim import LBFGS, Plateau, PlateauState
+from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
-from .checkpoint import Checkpoint, Progress
+from .checkpoint import Checkpoint
 from .choice import choose, settle
-from .compiling import CompiledStep, backend_of
+from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
-from .source import Batches, Rows
+from .source import Batches
+from .state import Progress
 from .stopping import EarlyStopping, Watch
-from .task import Gradients, Task, clipped
+from .task import Task
+from .training_step import Rate, backend_of, training_step
 from .use import CHUNK
 
 if TYPE_CHECKING:
@@ -69,7 +73,7 @@ def fit(
         x, y: arrays with one row a sample, or nests of them; or x alone, an iterable of batches ``(x, y)``.
         x_val, y_val: validation data in the same form, or neither.
         solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
-        rng: a Generator or a seed for order and dropout; the same seed gives the same weights, bit for bit.
+        rng: a Generator or a seed for order and dropout; the same seed gives the same bits on equal threads of BLAS.
         params: of a function: a dict of arrays, nested as you like; those that were trained take their places.
         metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
@@ -110,76 +114,54 @@ def fit(
     backend = backend_of("fit", compile, gradients, solver)
     if backend is not None and settings.accumulate > 1:
         raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")
-    step = None if backend is None else CompiledStep(task, solver, backend)
+    step = training_step(task, solver, backend, settings.accumulate)
     others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
     drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: the batches may use that of fit
     watch = None if early_stopping is None else Watch(early_stopping)
     place = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    setup = "" if place is None else store.describe(solver, settings, early_stopping, class_weight, task)
-    done, history = Progress(schedule=_plateau(solver)), History()
-    if place is not None and store.exists(place.folder):
-        if not resume:
-            raise ValueError(
-                f"fit: {place.folder} holds the checkpoint of a training. Write resume=True to go on with it, or name "
-                "another folder."
-            )
-        done, history = store.load(place.folder, task, setup, drawn, watch)
-    with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
-        while done.epoch < settings.epochs and not done.ended:
-            with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-                _pass(task, data, settings, solver, done, random, step)
-                _check_finite(task, done.epoch + 1)
-                epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
-            done.epoch += 1
-            history.add(epoch.loss, epoch.val_loss, epoch.metrics)
-            if isinstance(solver.schedule, Plateau):
-                seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
-                done.schedule = list(solver.schedule.update(PlateauState(*done.schedule), seen))
-            if watch is not None:
-                if watch.better(epoch):
-                    watch.weights = task.arrays()
-                done.ended = "early stopping" if watch.ended else ""
-            show(epoch)
-            said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
-            if any(isinstance(word, (bool, np.bool_)) and word for word in said):
-                done.ended = done.ended or "a callback"
-            if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
-                store.save(place.folder, task, setup, done, drawn, history, watch)
+    setup: dict[str, str] = {}
+    if place is not None:
+        seeds = ["drawn by the system" if rng is None else seed(random), *map(seed, others)]
+        setup = fingerprint(
+            task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
+        )
+    with nullcontext() if place is None else alone(place.folder):
+        done, history = Progress(schedule=_plateau(solver)), History()
+        if place is not None and store.exists(place.folder):
+            if not resume:
+                raise ValueError(
+                    f"fit: {printable(place.folder)} holds the checkpoint of a training. Write resume=True to go on "
+                    "with it, or name another folder."
+                )
+            done, history = store.load(place.folder, task, setup, drawn, watch)
+        with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
+            step.updates, step.schedule = done.updates, _schedule(solver, done)
+            while done.epoch < settings.epochs and not done.ended:
+                with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+                    for batch_x, batch_y, rows in data.batches(random):
+                        step(batch_x, batch_y, random, rows)
+                    step.finish()
+                    done.updates = step.updates
+                    _check_finite(task, done.epoch + 1)
+                    epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
+                done.epoch += 1
+                history.add(epoch.loss, epoch.val_loss, epoch.metrics)
+                if isinstance(solver.schedule, Plateau):
+                    seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
+                    done.schedule = list(solver.schedule.update(PlateauState(*done.schedule), seen))
+                if watch is not None:
+                    if watch.better(epoch):
+                        watch.weights = task.arrays()
+                    done.ended = "early stopping" if watch.ended else ""
+                show(epoch)
+                said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
+                if any(isinstance(word, (bool, np.bool_)) and word for word in said):
+                    done.ended = done.ended or "a callback"
+                if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
+                    store.save(place.folder, task, setup, done, drawn, history, watch)
     if watch is not None and watch.rule.restore and watch.weights is not None:
         task.restore(watch.weights)
     return history
-
-
-def _pass(
-    task: Task, data: Rows | Batches, settings: Settings, solver: Solver, done: Progress, rng: np.random.Generator,
-    step: CompiledStep | None,
-) -> None:  # fmt: skip
-    """Go through all batches once."""
-    kept: list[tuple[Gradients, int]] = []
-
-    def update() -> None:
-        found = _mean(kept)
-        kept.clear()
-        task.rate = _rate(solver, done)
-        task.update(clipped(solver, found), spend=True)
-        done.updates += 1
-
-    for x, y, rows in data.batches(rng):
-        if isinstance(solver.rule, LBFGS):
-            task.rate = _rate(solver, done)
-            task.line_search(x, y)
-            done.updates += 1
-            continue
-        if step is not None:
-            task.rate = _rate(solver, done)
-            step(x, y, rng)
-            done.updates += 1
-            continue
-        kept.append((task.gradients(x, y, rng)[1], rows))
-        if len(kept) == settings.accumulate:
-            update()
-    if kept:
-        update()
 
 
 def _check_finite(task: Task, epoch: int) -> None:
@@ -187,34 +169,26 @@ def _check_finite(task: Task, epoch: int) -> None:
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
-                f"fit: {name} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
+                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
                 "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
                 "learning_rate may help."
             )
 
 
-def _mean(kept: Sequence[tuple[Gradients, int]]) -> Gradients:
-    """Return the mean of gradients, each counted by its rows."""
-    if len(kept) == 1:
-        return kept[0][0]
-    total = sum(rows for _, rows in kept)
-    mean: Gradients = []
-    for parts in zip(*(found for found, _ in kept), strict=True):
-        there = [g * g.dtype.type(rows / total) for g, (_, rows) in zip(parts, kept, strict=True) if g is not None]
-        mean.append(sum(there[1:], there[0]) if there else None)
-    return mean
-
-
-def _rate(solver: Solver, done: Progress) -> Callable[[float], float]:
-    """Return what takes a learning rate that was asked for to that of the next update."""
+def _schedule(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
+    """Return what takes the number of updates to the learning rate of the next."""
     schedule = solver.schedule
     if schedule is None:
-        return float
-    if isinstance(schedule, Plateau):
-        state: Any = PlateauState(*done.schedule)
-    else:
-        state = done.epoch if solver.schedule_by == "epoch" else done.updates
-    return lambda base: schedule(state, base)
+        return None
+
+    def rate(updates: int) -> Rate:
+        if isinstance(schedule, Plateau):
+            state: Any = PlateauState(*done.schedule)
+        else:
+            state = done.epoch if solver.schedule_by == "epoch" else updates
+        return lambda base: schedule(state, base)
+
+    return rate
 
 
 def _plateau(solver: Solver) -> Any:
