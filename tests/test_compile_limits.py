@@ -1,4 +1,4 @@
-"""What a compiled function keeps is bounded and freed, and what goes wrong in a backend is told once and done without."""
+"""What a compiled function keeps is bounded and freed; what goes wrong in a backend is told once, and done without."""
 
 import gc
 import tracemalloc
