@@ -12,8 +12,7 @@ from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adagrad, adam, adamw, lion,
 from tinygrad_nn.optim.in_place import in_place
 from tinygrad_nn.optim.rule import alone
 from tinygrad_nn.optim.update import SMALL, attached
-from tinygrad_nn.solver.step import Plan
-from tinygrad_nn.solver.task import LayerTask
+from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
 
 RNG = np.random.default_rng(0)
@@ -140,7 +139,7 @@ def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
     for spend in (False, True):
         model, _, _, solver = wide(name)
         x, y = np.sin(np.arange(480.0)).reshape(8, 60), np.cos(np.arange(480.0)).reshape(8, 60)
-        step = TrainingStep(LayerTask(Plan(model, solver, y), "graph"), solver, tell=not spend)
+        step = TrainingStep(LayerTask(LayerLoss(model, solver, y), "graph"), solver, tell=not spend)
         for _ in range(5):
             step(x, y, RNG)
         found.append(tuple(p.data for layer in model for p in (layer.W, layer.b)))
@@ -149,7 +148,7 @@ def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
 
 def test_the_memory_of_a_gradient_becomes_that_of_the_weights() -> None:
     model, x, y, solver = wide()
-    task = LayerTask(Plan(model, solver, y), "graph")
+    task = LayerTask(LayerLoss(model, solver, y), "graph")
     _, found = task.gradients(x, y, RNG)
     place = found[0].ctypes.data
     task.updater(found, spend=True)
