@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import backward, forks
-from tinygrad_nn.solver import use
+from tinygrad_nn.solver import prediction
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
@@ -74,7 +74,7 @@ def walk() -> None:
     np.testing.assert_array_equal(w.grad, np.full(3, 2.0))
 
 
-@pytest.mark.parametrize("find", [lambda: backward._accumulating, lambda: use._SWITCH], ids=["walk", "use"])
+@pytest.mark.parametrize("find", [lambda: backward._accumulating, lambda: prediction._SWITCH], ids=["walk", "prediction"])
 def test_a_lock_of_another_thread_is_free_in_the_child(find: Callable[[], Any]) -> None:
     with held(find()):
         assert in_child(lambda: take(find())) == 0
@@ -111,7 +111,7 @@ def test_the_thread_that_forks_keeps_its_locks() -> None:
             lock.release()
             take(lock)
 
-    locks = [forks.building, use._SWITCH]
+    locks = [forks.building, prediction._SWITCH]
     for lock in locks:
         lock.acquire()
     try:
