@@ -74,7 +74,7 @@ def walk() -> None:
     np.testing.assert_array_equal(w.grad, np.full(3, 2.0))
 
 
-@pytest.mark.parametrize("find", [lambda: backward._accumulating, lambda: prediction._SWITCH], ids=["walk", "prediction"])
+@pytest.mark.parametrize("find", [lambda: backward._accumulating, lambda: prediction._SWITCH], ids=["walk", "use"])
 def test_a_lock_of_another_thread_is_free_in_the_child(find: Callable[[], Any]) -> None:
     with held(find()):
         assert in_child(lambda: take(find())) == 0
