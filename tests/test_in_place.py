@@ -11,7 +11,10 @@ from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fi
 from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adagrad, adam, adamw, lion, nadam, nesterov, radam, rmsprop, sgd
 from tinygrad_nn.optim.in_place import in_place
 from tinygrad_nn.optim.rule import alone
-from tinygrad_nn.solver.step import SMALL, Plan, descend, graph_step
+from tinygrad_nn.optim.update import SMALL, attached
+from tinygrad_nn.solver.step import Plan
+from tinygrad_nn.solver.task import LayerTask
+from tinygrad_nn.solver.training_step import TrainingStep
 
 RNG = np.random.default_rng(0)
 RULES = [
@@ -137,22 +140,21 @@ def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
     for spend in (False, True):
         model, _, _, solver = wide(name)
         x, y = np.sin(np.arange(480.0)).reshape(8, 60), np.cos(np.arange(480.0)).reshape(8, 60)
-        plan = Plan(model, solver, y)
+        step = TrainingStep(LayerTask(Plan(model, solver, y), "graph"), solver, tell=not spend)
         for _ in range(5):
-            _, dW, db = graph_step(plan, x, y)
-            descend(plan, dW, db, spend)
+            step(x, y, RNG)
         found.append(tuple(p.data for layer in model for p in (layer.W, layer.b)))
     assert same(*found)
 
 
 def test_the_memory_of_a_gradient_becomes_that_of_the_weights() -> None:
     model, x, y, solver = wide()
-    plan = Plan(model, solver, y)
-    _, dW, db = graph_step(plan, x, y)
-    place = dW[0].ctypes.data
-    descend(plan, dW, db, spend=True)
+    task = LayerTask(Plan(model, solver, y), "graph")
+    _, found = task.gradients(x, y, RNG)
+    place = found[0].ctypes.data
+    task.updater(found, spend=True)
     assert model[0].W.data.ctypes.data == place
-    assert dW == [None, None]
+    assert [g is None for g in found] == [True, False, True, False]  # the biases are small
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
@@ -161,13 +163,13 @@ def test_what_was_taken_from_a_model_before_training_stays(name: str) -> None:
     fit(model, x, y, solver=solver, settings=Settings(2, 4), rng=0)
     loss = ((model[1](model[0](x)) - y) ** 2).mean()  # a graph of before
     taken = [p.data for layer in model for p in (layer.W, layer.b)]
-    states = [layer.optimizer_state for layer in model]
-    before = tuple(w.copy() for w in taken), tuple(copied(s) for _, *both in states for s in both)
+    states = [attached(p).state for layer in model for p in (layer.W, layer.b)]
+    before = tuple(w.copy() for w in taken), tuple(copied(s) for s in states)
     loss.backward(retain_graph=True)
     right, model[0].W.grad = model[0].W.grad, None
     fit(model, x, y, solver=solver, settings=Settings(3, 4), rng=0)
     assert not same(model[0].W.data, before[0][0])
-    assert same((tuple(taken), tuple(s for _, *both in states for s in both)), before)
+    assert same((tuple(taken), tuple(states)), before)
     loss.backward()
     assert same(model[0].W.grad, right)
 

@@ -20,6 +20,8 @@ from tinygrad_nn.tree import flatten
 # Of these arguments NumPy does not tell us, or the call is a method of the argument: alone they are no Tensors' call.
 UNSEEN = {
     ("select", (2,)), ("piecewise", (1,)), ("choose", (1,)), ("pad", (1,)),
+    *((f"{nan}{name}", (1,)) for nan in ("", "nan") for name in ("sum", "prod", "max", "min")),
+    *((f"{name}.reduce", (1,)) for name in ("add", "multiply", "maximum", "minimum", "logaddexp", "hypot")),
     ("at_set", (1,)), ("at_add", (1,)), ("at_multiply", (1,)), ("at_min", (1,)), ("at_max", (1,)),
 }  # fmt: skip
 TWICE = [case for case in ROWS if case.order == 2]

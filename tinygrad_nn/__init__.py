@@ -35,6 +35,7 @@ from .ops.neural import (
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
 from .primitive import declare
+from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -196,6 +197,10 @@ __all__ = [
     "softsign",
     "stop_gradient",
     "supported",
+    "symmetric_exp",
+    "symmetric_function",
+    "symmetric_log",
+    "symmetric_sqrt",
     "value_and_grad",
     "vjp",
 ]

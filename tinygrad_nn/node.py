@@ -69,9 +69,11 @@ class Mode:
     """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
 
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
+    `traces` tells that values differ from call to call, so that nothing may be decided by them.
     """
 
     __slots__ = ("grad", "inspect", "module", "scope")
+    traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.grad = True

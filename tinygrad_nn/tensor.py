@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import Any
@@ -257,8 +258,8 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
+        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 
@@ -332,6 +333,17 @@ class Tensor:
             )
         return self.data.item()
 
+    def _option(self, call: str) -> Any:
+        """Return what stands for this Tensor as an option of an operation, such as a mask: its array."""
+        if type(self) is not Tensor:  # a Traced, see compiled/
+            return self
+        if self.node is not None:
+            raise TypeError(
+                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
+                "none."
+            )
+        return self.data
+
     def __format__(self, spec: str) -> str:
         return format(self.data.item(), spec) if spec else repr(self)
 
@@ -346,7 +358,11 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
             return apply(REGISTRY["copy"], (self,))
-        return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        notes = self.node.notes if self.node else None
+        if notes and "attached" in notes and twin.node is not None:  # what others keep with a leaf goes along
+            twin.node.note(attached=deepcopy(notes["attached"], memo))
+        return twin
 
     def __getattr__(self, name: str) -> Any:
         """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""
@@ -370,6 +386,11 @@ class Tensor:
                 return apply(handler, inputs)
         else:
             handler = OVERRIDES.get((ufunc, method))
+        mask = kwargs.get("where")
+        if isinstance(mask, Tensor) and (bare := mask._option(f"{ufunc.__name__}(..., where=)")) is not mask:
+            kwargs["where"] = bare
+            if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
+                return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
             raise TypeError(
                 f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Leave out= away; "

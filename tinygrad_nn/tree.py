@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
+from .printable import printable
+
 Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
 
 
@@ -62,7 +64,7 @@ def refilled(tree: Any, values: Sequence[Any]) -> Any:
 
 def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
     """Return where an argument, given by position or name, stands in this call."""
-    name = getattr(f, "__name__", type(f).__name__)
+    name = printable(getattr(f, "__name__", type(f).__name__))
     if not isinstance(argnum, str):
         if not -len(args) <= argnum < len(args):
             raise ValueError(f"argnums={argnum}, but {name} was called with {len(args)} positional arguments.")

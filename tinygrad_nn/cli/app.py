@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..printable import printable
+
 # What computes, draws and prints is imported by the commands themselves: `--help` and a typing error need none of it.
 
 OUT = "tinygrad-nn-out"
@@ -268,4 +270,4 @@ def _dashed(name: str) -> str:
 
 
 def _say(text: str, label: str = "error: ") -> None:
-    typer.echo(f"tinygrad-nn: {label}{' '.join(text.split())}", err=True)
+    typer.echo(f"tinygrad-nn: {label}{printable(' '.join(text.split()))}", err=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..printable import printable
 from .app import _teach, app, train
 from .own import guarded, load, parts
 
@@ -72,10 +73,10 @@ def _run(
     if json is not None:
         write_whole(Path(json), report.to_json().encode() + b"\n")
     if not quiet:
-        typer.echo(str(report))
+        typer.echo(printable(report, "\n"))
         for path in (html, json):
             if path is not None:
-                typer.echo(f"\nThe report is in {path}.")
+                typer.echo(f"\nThe report is in {printable(path)}.")
     return report.ok
 
 

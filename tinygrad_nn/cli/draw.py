@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ..printable import printable
 from .app import _flag, _name, _option, _real, _teach, _whole, app, train
 from .compare import with_options_of
 from .deltas import deltas_of
@@ -105,8 +106,8 @@ def graph(
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
-    from ..viz.drawing import SUFFIXES, draw
-    from ..viz.picture import Style
+    from ..viz.graph.drawing import SUFFIXES, draw
+    from ..viz.graph.picture import Style
 
     _place(out, SUFFIXES)
     Style(**style)  # what is wrong with it is said before a long training
@@ -199,7 +200,7 @@ def network(
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
-    from ..viz.network import SUFFIXES
+    from ..viz.network.drawing import SUFFIXES
 
     _place(out, SUFFIXES)
     _known(style["theme"])
@@ -360,4 +361,4 @@ def _known(theme: str) -> None:
 
 def _told(quiet: bool, text: str) -> None:
     if not quiet:
-        typer.echo(text)
+        typer.echo(printable(text, "\n"))

@@ -182,8 +182,11 @@ def alike(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     return [case for case in found if case is not None]
 
 
-def more(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
-    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on."""
+def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
+    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on.
+
+    Strengths of penalty and dropout are random as well, unless a solver is given.
+    """
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
@@ -192,7 +195,7 @@ def more(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     plan = [(same, 9 if start.large else start.rows), (same, 2), (same, 3), (wider, 5), (same, 1)]
     found = []
     for n, rows in plan:
-        made = _random(start, n, min(rows, 64), rng)
+        made = _random(start, n, min(rows, 64), rng, solver)
         if made is not None:
             found.append(made)
     return found

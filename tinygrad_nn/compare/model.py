@@ -79,16 +79,17 @@ def compare_model(
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
         case.answer = case.ask(manual)
-        again = case.ask(manual)
+        again = [case.ask(manual), case.ask(manual)]
         noise = bounds(case)
         graph = by_graph(case, np.float64)
         own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
         others = [*_answered(more(case, generator), manual)]
         near = [*_answered(alike(case, generator), manual)]
+        reg = solver.regularization
+        sized = [*_answered(more(case, generator, solver), manual)] if reg.lam or reg.dropout else []
         referee = Referee(case)
-        finding = diagnose(
-            Witness(case, noise), [Witness(c, None) for c in others], [Witness(c, None) for c in near], again
-        )
+        found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
+        finding = diagnose(Witness(case, noise), *found, again=again)
         rows = _rows(case, noise, graph, own, referee, finding.delta, generator)
     verified, ratio = referee.verify(generator)
     method = _method(rows, verified, ratio)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write_whole
+from ..printable import printable
 from .fingerprint import fingerprint, sources
 from .recorder import caller
 
@@ -76,7 +77,7 @@ def tell(why: str) -> None:
     if why not in _told:
         _told.add(why)
         text = f"machine code is not kept for the next process, which compiles it again: {why}"
-        warnings.warn_explicit(text, RuntimeWarning, *caller())
+        warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
 
 
 @cache

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..node import thread
+from ..primitive import AtEqualValues
+from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
-from . import nest
+from . import check, nest, verify
 from .guard import Draws, Hidden, restored
 from .plan import MISS, Plan
 from .recorder import Recorder, SecondOrder, Untraceable, caller
-from .replay import as_array
+from .replay import Varied
 from .simplify import simplify
-from .trace import bare, trace
+from .trace import bare, canonical, trace
 
 BACKENDS = ("auto", "numpy", "numba")
 OFTEN = 8  # so many plans of one function are suspicious
@@ -98,8 +100,15 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the plan for these arguments; trace the function first if there is none."""
         with self._lock:
-            result = self._last(args, kwargs)
-            return self._first(args, kwargs) if result is MISS else result
+            try:
+                result = self._last(args, kwargs)
+                return self._first(args, kwargs) if result is MISS else result
+            except AtEqualValues:
+                if self.donate:  # what was given may be written over already
+                    raise
+                return bare_tree(self.function(*args, **kwargs))
+            except Varied as error:
+                return self._varied(str(error), args, kwargs)
 
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
         """Return the plan for these arguments, which prints as a table.
@@ -117,8 +126,9 @@ class Compiled:
 
     def _first(self, args: Any, kwargs: Any) -> Any:
         leaves = flatten([args, kwargs])[0]
-        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and x.node is not None for x in leaves):
-            return self.function(*args, **kwargs)  # inside another trace, or part of a graph
+        graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
+        if graph or isinstance(thread.mode, Recorder) or check.running():
+            return self.function(*args, **kwargs)  # part of a graph, or inside another trace
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
@@ -128,6 +138,22 @@ class Compiled:
             result = plan.run(*given)
         self._last = plan.enter
         return result
+
+    def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
+        """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
+
+        Raises:
+            RuntimeError: the plan has written into arguments, or drawn from generators among them.
+        """
+        leaves = flatten([args, kwargs])[0]
+        if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
+            raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
+        kind = nest.containers((args, kwargs))
+        fixed = self._fixed.get(kind, frozenset())
+        self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
+        self._last = lambda args, kwargs: MISS
+        self._say(f"{text} It runs without compilation.")
+        return bare_tree(self.function(*args, **kwargs))
 
     def _found(self, args: Any, kwargs: Any, keep: bool = True) -> tuple[Plan | str, Any]:
         """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
@@ -161,13 +187,16 @@ class Compiled:
                 raise
             except Exception as error:  # it may go wrong on arrays too, and then says so itself
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
-                raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
+                raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
-            plan = Plan(simplify(program), result, leaves, call, fixed, self)
+            program = simplify(program)
+            kept = check.Kept(program)
+            plan = Plan(program, result, leaves, call, fixed, self)
+            verify.prove(plan.writer)
+            trial = check.Trial(self.function, plan, kept, rebuild, draws)
+            trial.on_others(given, fixed, result)
             draws.rewind()
-            again = plan.first(given, result, keep)
-            if again is MISS:
-                raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
+            again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
         return plan, again
 
     def _count(self) -> None:
@@ -182,10 +211,11 @@ class Compiled:
     def _say(self, text: str) -> None:
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         file, line = caller()
-        warnings.warn_explicit(f"compiled {name}: {text}", RuntimeWarning, file, line)
+        warnings.warn_explicit(f"compiled {printable(name)}: {printable(text)}", RuntimeWarning, file, line)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__qualname__', self.function)} with {self.backend}>"
+        name = printable(getattr(self.function, "__qualname__", self.function))
+        return f"<compiled {name} with {self.backend}>"
 
 
 def where(error: BaseException) -> tuple[str, int]:
@@ -199,20 +229,6 @@ def where(error: BaseException) -> tuple[str, int]:
             found = step.tb_frame.f_code.co_filename, step.tb_lineno
         step = step.tb_next
     return found
-
-
-def canonical(x: Any, keep: bool = False) -> Any:
-    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
-    if isinstance(x, Tensor):
-        return x if keep else as_array(x.data, native(x.dtype))
-    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
-        return as_array(x, native(x.dtype))
-    return x
-
-
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
-    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
 
 
 def bare_tree(result: Any) -> Any:

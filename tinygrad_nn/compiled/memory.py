@@ -154,9 +154,9 @@ class Memory:
 
     def allocate(self) -> list[Array]:
         """Return the buffers, parts of one array, aligned to cache lines."""
-        whole = np.empty(self.bytes + ALIGN, np.uint8)
-        first = -whole.ctypes.data % ALIGN
-        return [whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
+        self.whole: Array = np.empty(self.bytes + ALIGN, np.uint8)
+        first = -self.whole.ctypes.data % ALIGN
+        return [self.whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
 
 
 def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
@@ -201,5 +201,10 @@ def view_of(op: Op, x: Array) -> Array:
         return x.transpose(op.attrs[0])
     if op.kind == "broadcast":
         return np.broadcast_to(x, op.attrs[0])
-    view: Array = x[thawed(op.attrs[0])]
+    view: Array = x[whole_index(thawed(op.attrs[0]))]
     return view
+
+
+def whole_index(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index that makes a view even of a single entry, of which NumPy would make a copy."""
+    return index if any(part is Ellipsis for part in index) else (*index, ...)

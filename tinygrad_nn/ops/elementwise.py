@@ -63,8 +63,8 @@ def _float_power(x: Array, y: Array) -> Array:
 
 def _softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
     """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
-    tie = (x == y) | (out == -inf)  # of two infinities there is no difference
-    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(tie, 0, x) - np.where(tie, 0, y))))
+    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # of two infinities there is no difference
+    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
 
 
 def _sign(x: Array) -> Array:

@@ -12,12 +12,13 @@ from ..nn.containers import Sequential, as_module
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..optim import LBFGS
+from ..printable import printable
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
 from .function import FunctionTask
 from .settings import Solver
-from .source import Batches, Rows, source
+from .source import Batches, Rows, nest, source
 from .step import Plan
-from .task import LayerTask, ModuleTask, Task
+from .task import LayerTask, ModuleTask, Task, layer_task
 from .weighting import class_weights, takes_weight, weighing
 
 Array = np.ndarray[Any, Any]
@@ -27,25 +28,30 @@ _MODEL = "Write [Layer(4, 40, 'relu'), Layer(40, 3, 'softmax')], a Module, or a 
 
 def settle(
     call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Any, size: int, params: Any = None,
-    gradients: str = "graph", class_weight: Any = None,
+    gradients: str = "graph", class_weight: Any = None, *, single: bool = False,
 ) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
-    """Return the task, the source of its batches, and that of the validation."""
+    """Return the task, the source of its batches, and that of the validation; `single`: x and y are one batch."""
     check_solver(call, solver)
+    names = ("data_in", "data_out") if single else ("x", "y")
     road = check_road(call, gradients)
     if params is not None or is_function(model):
         return _function(call, model, x, y, x_val, y_val, solver, size, params, road, class_weight)
-    stored = isinstance(x, np.ndarray | list | tuple) and y is not None and not isinstance(x, np.memmap)
+    stored = single or (isinstance(x, np.ndarray | list | tuple) and y is not None and not isinstance(x, np.memmap))
     if plain(model) and by_layers(solver) and stored:
         layers = check_model(call, model)
-        x = check_inputs(call, layers, x, "x")
-        y = check_targets(call, layers, y, len(x), solver.loss, ("x", "y"))
+        x = check_inputs(call, layers, x, names[0])
+        y = check_targets(call, layers, y, len(x), solver.loss, names)
         val = check_validation(call, layers, x_val, y_val, solver)
+        if single:
+            return layer_task(layers, solver, y, road), Rows(x, y, size), None if val is None else Rows(*val, size)
         weights = class_weights(call, class_weight, y, solver)
         plan = Plan(layers, solver, y if weights is None else None)
         return LayerTask(plan, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
     module = as_architecture(call, model, road)
     task = ModuleTask(call, module, solver)
-    rows = source(call, x, y, size)
+    if single:
+        x, y = nest(call, x, names[0]), nest(call, y, names[1])
+    rows = source(call, x, y, size, names)
     if class_weight is not None:
         if not isinstance(rows, Rows):
             raise ValueError(f"{call}: class_weight needs arrays x and y; of batches weigh rows in the loss.")
@@ -64,7 +70,7 @@ def _function(
     if not is_function(model):
         kind = type(model).__name__
         raise TypeError(f"{call}: params= belongs to a function f(params, x, y); the model is a {kind}.")
-    name = getattr(model, "__name__", "the function")
+    name = printable(getattr(model, "__name__", "the function"))
     if params is None:
         raise TypeError(f"{call}: {name} is a function; pass its parameters, params={{'W': W, 'b': b}}.")
     if road == "manual":
@@ -138,7 +144,7 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
 def no_equations(call: str, parts: list[Any]) -> None:
     """Raise an error that names the first part that has no equations written by hand."""
     for k, part in enumerate(parts, 1):
-        text = repr(part).split("\n")[0]
+        text = printable(repr(part).split("\n")[0])
         if not unchanged(part):
             raise ValueError(
                 f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..nn.module import Module, assign
 from ..node import no_grad
+from ..printable import printable
 from ..tensor import Tensor, raw
 from ..tree import flatten
 from .measure import single
@@ -38,11 +39,6 @@ class FunctionTask(ModuleTask):
         """Return the loss that the function returns."""
         return single(_parts(self.nest(x, y))[0])
 
-    def update(self, gradients: Any, spend: bool = False) -> None:
-        """Move the parameters, and put the new arrays where the person's own were."""
-        super().update(gradients, spend)
-        self.publish()
-
     def publish(self) -> None:
         """Put the new arrays where the person's own were."""
         self.nest.publish()
@@ -64,7 +60,7 @@ class _Nest(Module):
     """A function with its parameters: a Tensor for each array of a nest."""
 
     def __init__(self, call: str, function: Callable[..., Any], params: Any) -> None:
-        self._function, self._params = function, params
+        self.function, self._params = function, params
         self._places = list(_places(call, "", params))
         self._tensors: dict[str, Tensor] = {}
         for path, holder, key in self._places:
@@ -78,15 +74,19 @@ class _Nest(Module):
         """Return the Tensors by their paths."""
         return self._tensors
 
+    def constants(self) -> dict[str, Any]:
+        """Return what is in the nest and not trained, by path."""
+        return {path: raw(holder[key]) for path, holder, key in self._places if path not in self._tensors}
+
     def title(self) -> str:
         """Return the name of the function."""
-        return str(getattr(self._function, "__name__", "function"))
+        return str(getattr(self.function, "__name__", "function"))
 
     def forward(self, x: Any, y: Any) -> Any:
         """Call the function with Tensors in the places of the arrays."""
         leaves, rebuild = flatten(self._params)
         found = iter(self._places)
-        return self._function(
+        return self.function(
             rebuild([self._tensors.get(next(found)[0], leaf) for leaf in leaves]), x, y
         )
 
@@ -106,7 +106,8 @@ class _Nest(Module):
 def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, holder and key of every array of a nest, in the order of `flatten`."""
     if not isinstance(nest, (dict, list)):
-        raise TypeError(f"{call}: {path or 'params'} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
+        where = printable(path or "params")
+        raise TypeError(f"{call}: {where} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
     for key, value in nest.items() if isinstance(nest, dict) else enumerate(nest):
         inner = f"{path}.{key}" if path else str(key)
         if value is None:

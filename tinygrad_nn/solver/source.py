@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,26 @@ class Rows:
     def __init__(self, x: Any, y: Any, size: int, weights: Any = None) -> None:
         self.size, self.weights = size, weights
         self.data = (x, y)
-        self.leaves, self.rebuild = flatten((x, y))
-        self.rows = len(self.leaves[0])
-        self.mapped = any(isinstance(leaf, np.memmap) for leaf in self.leaves)
+
+    @cached_property
+    def leaves(self) -> list[Any]:
+        """The arrays."""
+        return flatten(self.data)[0]
+
+    @cached_property
+    def rebuild(self) -> Callable[[list[Any]], Any]:
+        """What makes the nest of arrays again."""
+        return flatten(self.data)[1]
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows each array has."""
+        return len(self.leaves[0])
+
+    @cached_property
+    def mapped(self) -> bool:
+        """Whether some of them lie in files."""
+        return any(isinstance(leaf, np.memmap) for leaf in self.leaves)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in a new order."""

@@ -1,4 +1,4 @@
-"""One training step, without a check: the loss as a graph or by hand, its gradients, the update."""
+"""The loss of a list of layers, without a check: as a graph or by hand, with its gradients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from ..backward import walk
 from ..nn.layer import Layer, affine
 from ..nn.losses import FROM_Z, LOSSES, PENALTIES
 from ..node import thread
-from ..optim import LBFGS, Optimizer, State
-from ..optim.rule import alone
 from ..tensor import Tensor, apply
 from .settings import Solver
 
@@ -22,29 +20,22 @@ Array = np.ndarray[Any, Any]
 Masks = Sequence[Array | None] | None
 Gradients = tuple[float, list[Array], list[Array]]  # loss before the update; for each layer dW and db
 NORMALIZED = {"normalized": True}
-SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
 
 
 class Plan:
-    """What is the same for every batch of a training: looked up once, so that a step does nothing but compute."""
+    """What is the same for every batch of a training of layers: looked up once, so that a step only computes."""
 
     __slots__ = (
-        "asked", "eta", "from_z", "layers", "loss", "meta", "model", "move", "names", "one_node", "penalty", "rate",
-        "rule", "seed", "solver",
+        "acts", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
     )  # fmt: skip
 
     def __init__(self, model: Sequence[Layer], solver: Solver, y: Array | None = None) -> None:
         """Plan the training of checked layers; `y`, if given, holds all targets that will come."""
         self.model = model
         self.solver = solver
-        self.rule: Any = solver.rule
-        # W and b have axes, and gradients their dtype; L-BFGS does not move one parameter after the other
-        self.move: Any = None if isinstance(self.rule, LBFGS) else self.rule.into or self.rule.move
-        self.eta = solver.learning_rate
-        self.asked: Any = None  # the last eta,
-        self.rate: Any = None  # and what was made of it
         self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss
-        self.names = [layer.activation for layer in model]
+        self.acts = [layer.act for layer in model]
+        self.names = [act.name for act in self.acts]
         self.layers: list[tuple[Layer, Any, dict[str, Any], str]] = [
             (layer, layer.act.primitive, layer.act.meta, f"layer {k}") for k, layer in enumerate(model, start=1)
         ]
@@ -56,10 +47,20 @@ class Plan:
             self.layers[-1] = (layer, None, {}, scope)
         self.one_node = hasattr(self.loss, "vjps")  # declared itself, rather than composed
         self.meta: dict[str, Any] = {}
-        if ends == ("crossentropy", "softmax") and y is not None and (y.sum(axis=-1) == 1).all():
+        if y is not None and sums_to_one(model, solver, y):
             self.meta = NORMALIZED
         regularization = solver.regularization
         self.penalty = PENALTIES[regularization.method] if regularization.lam else None
+
+
+    def stale(self) -> bool:
+        """Whether a layer was given another activation since."""
+        return any(layer.act is not act for layer, act in zip(self.model, self.acts, strict=True))
+
+
+def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
+    """Whether each row of the targets of softmax and its cross-entropy sums to one, which has a simpler gradient."""
+    return solver.loss == "crossentropy" and model[-1].act.name == "softmax" and bool((y.sum(axis=-1) == 1).all())
 
 
 def draw_masks(plan: Plan, batch: int, rng: np.random.Generator | None) -> list[Array | None] | None:
@@ -135,48 +136,6 @@ def manual_gradients(
 ROADS: dict[str, Callable[..., Gradients]] = {"graph": graph_step, "manual": manual_step}
 
 
-def descend(plan: Plan, dW: list[Array], db: list[Array], spend: bool = False) -> None:
-    """Update the parameters: new arrays take the place of the old, which an older graph may still hold.
-
-    With `spend` the gradients are given up: the lists are emptied, and where nobody else holds a large gradient its
-    memory becomes that of the new parameter.
-    """
-    rule, move = plan.rule, plan.move
-    eta = plan.rate if plan.eta is plan.asked else _taken(plan)
-    for k, layer in enumerate(plan.model):
-        kept = layer.optimizer_state
-        if kept is None or kept[0] is not rule:
-            kept = _states(layer, rule)
-        states = [kept[2], kept[1]]
-        layer.optimizer_state = kept = None  # the rule's in-place form frees what it replaces, if nobody else holds it
-        W, b, g_W, g_b = layer._W, layer._b, dW[k], db[k]
-        spare = None
-        if spend and g_W.nbytes > SMALL:
-            dW[k] = None  # type: ignore[call-overload]
-            spare = g_W if alone(g_W, W.data) else None
-        w, state_W = move(g_W, states.pop(), eta, W.data, spare)
-        W.data = W.node.out = w  # type: ignore[union-attr]
-        w, state_b = move(g_b, states.pop(), eta, b.data, None)
-        b.data = b.node.out = w  # type: ignore[union-attr]
-        layer.optimizer_state = (rule, state_W, state_b)
-
-
-def _taken(plan: Plan) -> Any:
-    """Return the learning rate in the form that the optimizer multiplies with the least effort, and note it."""
-    plan.asked = plan.rate = plan.eta
-    if getattr(plan.move, "scales", False):
-        plan.rate = np.asarray(plan.eta, plan.model[0].dtype)
-    return plan.rate
-
-
-def _states(layer: Layer, rule: Optimizer) -> tuple[Optimizer, State, State]:
-    """Return the states that an equal optimizer left, or fresh ones."""
-    kept = layer.optimizer_state
-    if kept is not None and kept[0] == rule:
-        return rule, kept[1], kept[2]
-    return rule, rule.init(layer._W.data), rule.init(layer._b.data)
-
-
 def predict(model: Sequence[Layer], x: Array) -> tuple[Array, Array]:
     """Return the weighted input of the output layer and the prediction, plain arrays, without dropout."""
     a = x
@@ -200,6 +159,6 @@ def not_finite(plan: Plan, loss: float) -> FloatingPointError:
             "'sigmoid', or use the loss 'mse'. The weights are as they were before this step."
         )
     return FloatingPointError(
-        f"the loss became {loss}: the training diverged. Lower learning_rate={plan.eta:g}, or scale the data with "
-        "tinygrad_nn.data.Scaler. The weights are as they were before this step."
+        f"the loss became {loss}: the training diverged. Lower learning_rate={plan.solver.learning_rate:g}, "
+        "or scale the data with tinygrad_nn.data.Scaler. The weights are as they were before this step."
     )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..printable import printable
+
 if TYPE_CHECKING:
-    from .loop import Epoch
+    from .epochs import Epoch
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +55,7 @@ class EarlyStopping:
 @dataclass
 class Watch:
     """What early stopping has seen: the best value and its epoch, how long ago, the weights of then, and of which epoch
-    a checkpoint holds them."""
+    a checkpoint holds them, under which checksum."""
 
     rule: EarlyStopping
     best: float | None = None
@@ -61,6 +63,7 @@ class Watch:
     since: int = 0
     weights: dict[str, Array] | None = None
     written: int = 0
+    sha256: str = ""
 
     def better(self, epoch: Epoch) -> bool:
         """Look at an epoch, and say whether it is the best so far."""
@@ -85,7 +88,7 @@ def monitored(call: str, name: str, epoch: Epoch) -> float:
     known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
     value = known.get(name)
     if value is None:
-        there = ", ".join(key for key, number in known.items() if number is not None)
+        there = ", ".join(printable(key) for key, number in known.items() if number is not None)
         raise ValueError(
             f"{call}: there is no {name!r} in this training; it has {there}. "
             + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")

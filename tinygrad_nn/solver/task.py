@@ -3,140 +3,148 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase as fnmatch
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..backward import walk
 from ..nn.containers import Sequential
+from ..nn.layer import Layer
 from ..nn.losses import PENALTIES
 from ..nn.module import Module, computed
 from ..node import no_grad, recording, scope
-from ..optim import LBFGS, Minimizer, Optimizer, State, clip_by_norm, clip_by_value
-from ..optim.rule import alone
+from ..optim import LBFGS, Minimizer, State, clip_by_norm, clip_by_value
+from ..optim.update import Updater
+from ..printable import printable
 from ..tensor import Tensor, raw
 from .measure import single, with_loss
 from .settings import Solver
-from .step import ROADS, Plan, data_loss, descend, draw_masks, not_finite, objective
+from .step import ROADS, Plan, data_loss, draw_masks, not_finite, objective, sums_to_one
 from .use import as_dtype, by_chunks, evaluating
 
 Array = np.ndarray[Any, Any]
 Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
 
 
-class Task(Protocol):
-    """A model with its solver, as the loop sees it.
+class Task:
+    """A model with its solver, as a training sees it.
 
     Attributes:
-        names, parameters: of what is trained; rules: optimizer and learning rate of each.
-        rate: takes a learning rate that was asked for to that of the next update.
+        solver: what it is trained by; names, parameters: of what is trained; rules: optimizer and learning rate of
+            each; updater: moves them.
     """
 
+    solver: Solver
     names: list[str]
     parameters: list[Tensor]
     rules: list[tuple[Any, float]]
-    rate: Callable[[float], float]
+    updater: Updater
+    draws = True  # whether a step needs random numbers
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
         """Return a block in which the model is in training, its random numbers drawn from this generator."""
+        raise NotImplementedError
 
     def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
         """Return the loss of a batch, with penalties and dropout, and its gradients."""
-
-    def line_search(self, x: Any, y: Any) -> float:
-        """Let L-BFGS take its step on a batch, and return the loss before it."""
-
-    def update(self, gradients: Gradients, spend: bool = False) -> None:
-        """Move the parameters, and the state of the optimizer with them; with `spend` the gradients are used up."""
+        raise NotImplementedError
 
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
         """Return the loss without penalties and dropout, and the prediction."""
+        raise NotImplementedError
 
     def arrays(self) -> dict[str, Array]:
         """Return all that the model has learnt, by name."""
+        raise NotImplementedError
 
     def restore(self, arrays: dict[str, Array]) -> None:
         """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
+        raise NotImplementedError
 
     def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
         """Return what `recorded` takes, as arrays."""
+        raise NotImplementedError
 
     def recorded(self, *batch: Any) -> Any:
         """Return the loss of a batch with its graph."""
+        raise NotImplementedError
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        raise NotImplementedError
+
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return gradients as a person reads them: those of weights, and those of biases and scales."""
+        raise NotImplementedError
 
     def places(self) -> list[tuple[Any, str]]:
         """Return the attributes that hold what changes besides parameters: buffers and random generators."""
+        return []
 
     def publish(self) -> None:
         """Put what was learnt where a person finds it."""
 
-    def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
+    def rates(self, rate: Callable[[float], float]) -> list[float]:
+        """Return the learning rate of each parameter in this step."""
+        return [rate(base) for _, base in self.rules]
 
     def states(self) -> list[State | None]:
         """Return the state of the optimizer for each parameter."""
+        return self.updater.states()
 
     def resume(self, states: Sequence[State | None]) -> None:
         """Put back what `states` returned."""
+        self.updater.resume(states)
 
 
-class LayerTask:
+def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) -> Updater:
+    """Return what moves the parameters, with what an earlier training left of them."""
+    return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
+
+
+class LayerTask(Task):
     """A list of layers that fit each other: trained as in the Julia project, on either road."""
 
     def __init__(self, plan: Plan, road: str) -> None:
-        self.plan, self.road = plan, ROADS[road]
+        self.plan, self.road, self.solver = plan, ROADS[road], plan.solver
         self.layers = plan.model
         self.names = [f"layer {k} {part}" for k in range(1, len(self.layers) + 1) for part in "Wb"]
         self.parameters = [p for layer in self.layers for p in (layer.W, layer.b)]
-        self.drops = plan.solver.regularization.dropout > 0
-        self.rules = [(plan.rule, plan.solver.learning_rate)] * len(self.parameters)
-        self.rate: Callable[[float], float] = _as_asked
+        self.draws = plan.solver.regularization.dropout > 0
+        self.rules = [(plan.solver.rule, plan.solver.learning_rate)] * len(self.parameters)
+        self.updater = updater(self.parameters, self.rules)
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
         """Return a block of no effect: layers have no modes."""
         return nullcontext()
 
-    def line_search(self, x: Any, y: Any) -> float:
-        """Raise: a solver with L-BFGS is never given this task."""
-        raise NotImplementedError("L-BFGS is run on modules")
-
     def gradients(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[float, Gradients]:
         """Return the loss and the gradients of a batch by the graph or by hand."""
-        masks = draw_masks(self.plan, len(x), rng) if self.drops else None
+        masks = draw_masks(self.plan, len(x), rng) if self.draws else None
         loss, dW, db = self.road(self.plan, x, y, masks)
         return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
 
     def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
         """Return what `recorded` takes: the batch and its dropout masks."""
-        return x, y, draw_masks(self.plan, len(x), rng) if self.drops else None
+        return x, y, draw_masks(self.plan, len(x), rng) if self.draws else None
 
     def recorded(self, *batch: Any) -> Any:
         """Return the loss of a batch with its graph."""
         return objective(self.plan, *batch)
 
-    def places(self) -> list[tuple[Any, str]]:
-        """Return nothing: layers keep nothing but parameters."""
-        return []
-
-    def publish(self) -> None:
-        """Do nothing: the layers hold what was learnt."""
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the gradients of W and of b, a list each with an entry for each layer."""
+        return list(gradients[::2]), list(gradients[1::2])
 
     def finite(self, loss: float) -> float:
         """Return a loss, or raise if it is infinite or NaN."""
         if not math.isfinite(loss):
             raise not_finite(self.plan, loss)
         return loss
-
-    def update(self, gradients: Gradients, spend: bool = False) -> None:
-        """Move W and b of each layer."""
-        self.plan.eta = self.rate(self.plan.solver.learning_rate)
-        dW, db = gradients[::2], gradients[1::2]
-        if spend:
-            gradients.clear()
-        descend(self.plan, dW, db, spend)  # type: ignore[arg-type]
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
         """Return the loss and the prediction."""
@@ -152,41 +160,46 @@ class LayerTask:
             {f"{k // 2}.{'Wb'[k % 2]}": arrays[name] for k, name in enumerate(self.names) if name in arrays}
         )
 
-    def states(self) -> list[State | None]:
-        """Return the states of W and b of each layer."""
-        kept = [layer.optimizer_state or (None, None, None) for layer in self.layers]
-        return [state for _, *both in kept for state in both]
 
-    def resume(self, states: Sequence[State | None]) -> None:
-        """Put back the states of W and b of each layer."""
-        for layer, of_W, of_b in zip(self.layers, states[::2], states[1::2], strict=True):
-            layer.optimizer_state = None if of_W is None or of_b is None else (self.plan.rule, of_W, of_b)
+_RECENT: OrderedDict[Any, LayerTask] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
+_MOST = 8
 
 
-class ModuleTask:
+def layer_task(layers: list[Layer], solver: Solver, y: Array, road: str) -> LayerTask:
+    """Return the task of an earlier call with the same parameters and an equal solver, or a new one."""
+    key = (road, sums_to_one(layers, solver, y), *[id(p) for layer in layers for p in (layer._W, layer._b)])
+    task = _RECENT.get(key)  # which keeps the parameters alive, so that no other has their place in memory
+    if task is None or (task.solver is not solver and task.solver != solver) or task.plan.stale():
+        _RECENT[key] = task = LayerTask(Plan(layers, solver, y), road)
+        if len(_RECENT) > _MOST:
+            _RECENT.popitem(last=False)
+    return task
+
+
+class ModuleTask(Task):
     """Any module, or a list with modules in it: trained by the graph."""
 
     more = "unfreeze some, or add layers"  # what to do where there are no parameters
 
     def __init__(self, call: str, model: Module, solver: Solver) -> None:
         self.module, self.solver = model, solver
-        self.rate: Callable[[float], float] = _as_asked
         if (name := computed(model)) is not None:
             raise ValueError(
-                f"{call}: {name} is a Tensor that was computed from others, so that no training would change it. "
-                "Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
+                f"{call}: {printable(name)} is a Tensor that was computed from others, so that no training would "
+                "change it. Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
             )
         trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
         if not trained:
-            raise ValueError(f"{call}: {model.title()} has no parameters to train; {self.more}.")
+            raise ValueError(f"{call}: {printable(model.title())} has no parameters to train; {self.more}.")
         self.names, self.parameters = [name for name, _ in trained], [p for _, p in trained]
         self.rules = [_rule_of(solver, name) for name in self.names]
         unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
         if unused:
-            raise ValueError(
-                f"{call}: no parameter fits the group {unused[0]!r}; they are called {', '.join(self.names[:8])}."
-            )
+            known = printable(", ".join(self.names[:8]))
+            raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
+        if self.search is None:
+            self.updater = updater(self.parameters, self.rules)
         self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # of complex parameters that of their parts
         self.seed = np.ones((), self.dtype)
         self.weighed: Callable[[Any, Any], Any] | None = None  # the loss with class weights, in training only
@@ -261,9 +274,6 @@ class ModuleTask:
         buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
         return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
 
-    def publish(self) -> None:
-        """Do nothing: the module holds what was learnt."""
-
     def finite(self, loss: float) -> float:
         """Return a loss, or raise if it is infinite or NaN."""
         if not math.isfinite(loss):
@@ -281,25 +291,16 @@ class ModuleTask:
             )
         return loss
 
-    def update(self, gradients: Gradients, spend: bool = False) -> None:
-        """Move the parameters that gradients arrived at: new arrays take the place of the old."""
-        for k, (parameter, (rule, base)) in enumerate(zip(self.parameters, self.rules, strict=True)):
-            node, g = parameter.node, gradients[k]
-            if g is None or node is None:
-                continue
-            if spend:
-                gradients[k] = None
-            spare = g if spend and alone(g, parameter.data) else None
-            state = _kept(parameter, rule)
-            state = rule.init(parameter.data) if state is None else state
-            parameter.data, state = rule.move(g, state, self.rate(base), parameter.data, spare)
-            node.out = parameter.data
-            node.note(optimizer=(rule, state))
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the gradients by the names of the parameters: of those with several axes, and of the others."""
+        found = {name: g for name, g in zip(self.names, gradients, strict=True) if g is not None}
+        wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
+        return wide, narrow
 
-    def line_search(self, x: Any, y: Any) -> float:
+    def line_search(self, x: Any, y: Any, rate: Callable[[float], float]) -> float:
         """Let L-BFGS take its step on a batch, and return the loss before it."""
         minimizer: Minimizer = self.search  # type: ignore[assignment]
-        minimizer.groups[0].learning_rate = self.rate(self.solver.learning_rate)
+        minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
         loss: float = minimizer.step(lambda: self.objective(x, y))  # type: ignore[assignment]
         minimizer.zero_grad()
         return self.finite(loss)
@@ -323,20 +324,14 @@ class ModuleTask:
         """Return the state that stays with each parameter, or the one of L-BFGS for all."""
         if self.search is not None:
             return list(self.search.groups[0].states)
-        return [_kept(p, rule) for p, (rule, _) in zip(self.parameters, self.rules, strict=True)]
+        return super().states()
 
     def resume(self, states: Sequence[State | None]) -> None:
         """Give each parameter its state."""
         if self.search is not None:
             self.search.groups[0].states = list(states)  # type: ignore[arg-type]
-            return
-        for parameter, state, (rule, _) in zip(self.parameters, states, self.rules, strict=True):
-            if parameter.node is not None:
-                parameter.node.note(optimizer=None if state is None else (rule, state))
-
-
-def _as_asked(rate: float) -> float:
-    return rate
+        else:
+            super().resume(states)
 
 
 def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
@@ -345,13 +340,6 @@ def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
         if fnmatch(name, pattern):
             return solver.group(pattern, given)
     return solver.rule, solver.learning_rate
-
-
-def _kept(parameter: Tensor, rule: Optimizer) -> State | None:
-    """Return what an equal optimizer left with a parameter, if any."""
-    notes = None if parameter.node is None else parameter.node.notes
-    kept = notes.get("optimizer") if notes else None
-    return kept[1] if kept is not None and kept[0] == rule else None
 
 
 def clipped(solver: Solver, gradients: Gradients) -> Gradients:

@@ -12,15 +12,14 @@ from ..nn.containers import in_a_row
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..node import no_grad, scope
-from ..optim import LBFGS
 from ..tensor import Tensor, raw
-from .checks import check_inputs, check_model, check_named, check_road, check_solver, check_targets
-from .choice import as_architecture, by_layers, check_validation, no_equations, plain, settle
-from .compiling import backend_of, recent
+from .checks import check_inputs, check_model, check_named, check_solver, check_targets
+from .choice import as_architecture, by_layers, no_equations, plain, settle
 from .settings import Solver
 from .source import check_rows, nest
-from .step import ROADS, Array, Plan, data_loss, descend, draw_masks, manual_gradients, objective, predict
-from .task import LayerTask, ModuleTask, clipped
+from .step import Array, Plan, draw_masks, manual_gradients, objective, predict
+from .task import ModuleTask
+from .training_step import TrainingStep, backend_of, recent
 from .use import as_dtype, by_chunks, evaluating
 
 if TYPE_CHECKING:
@@ -248,29 +247,20 @@ def TrainNN(
         >>> TrainNN(model, [[1.0]], [[2.0]], solver=solver).loss < first.loss
         True
     """
-    if not (plain(model) and by_layers(check_solver("TrainNN", solver))):
-        return _train(model, data_in, data_out, x_val, y_val, solver, gradients, compile, rng)
-    layers = check_model("TrainNN", model)
-    road = ROADS[check_road("TrainNN", gradients)]
-    x, y = _checked("TrainNN", layers, data_in, data_out, solver)
-    val = check_validation("TrainNN", layers, x_val, y_val, solver)
-    plan = Plan(layers, solver, y)
+    task, batch, val = settle(
+        "TrainNN", model, data_in, data_out, x_val, y_val, solver, 1, None, gradients, single=True
+    )
+    if isinstance(task, ModuleTask) and task.search is not None:
+        raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
+    x, y = batch.data  # type: ignore[union-attr]
+    random: Any = generator(rng) if task.draws else None  # making one takes as long as a small step
     backend = backend_of("TrainNN", compile, gradients, solver)
-    if backend is not None:
-        step = recent(LayerTask(plan, "graph"), solver, backend)
-        with np.errstate(all="ignore"):
-            loss = step(x, y, generator(rng))
-            dW, db = list(step.gradients[::2]), list(step.gradients[1::2])
-            return Trained(loss, None if val is None else data_loss(plan, *val)[0], dW, db)
-    masks = draw_masks(plan, len(x), generator(rng)) if solver.regularization.dropout else None
-    with np.errstate(all="ignore"):  # a loss that is not finite is reported by the road
-        loss, dW, db = road(plan, x, y, masks)
-        if solver.clip_norm is None and solver.clip_value is None:
-            descend(plan, dW, db)
-        else:
-            both = clipped(solver, [*dW, *db])
-            descend(plan, both[: len(dW)], both[len(dW) :])  # type: ignore[arg-type]
-        return Trained(loss, None if val is None else data_loss(plan, *val)[0], dW, db)
+    step = TrainingStep(task, solver, tell=True) if backend is None else recent(task, solver, backend)
+    with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+        with task.training(random):
+            loss = step(x, y, random)
+        val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
+    return Trained(loss, val_loss, *task.named(step.gradients))
 
 
 def _checked(
@@ -313,28 +303,3 @@ def _predict(model: Any, x: Any) -> Any:
 
 def _dtype(model: Module) -> Any:
     return next((p.dtype for p in model.parameters()), np.dtype(float))
-
-
-def _train(
-    model: Any, data_in: Any, data_out: Any, x_val: Any, y_val: Any, solver: Solver, gradients: str, compile: Any,
-    rng: Rng,
-) -> Trained:  # fmt: skip
-    """Update an architecture with modules in it once."""
-    if isinstance(solver.rule, LBFGS):
-        raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
-    x, y = nest("TrainNN", data_in, "data_in"), nest("TrainNN", data_out, "data_out")
-    rows = check_rows("TrainNN", x, y, ("data_in", "data_out"))
-    task, _, val = settle("TrainNN", model, x, y, x_val, y_val, solver, rows, None, gradients)
-    random, backend = generator(rng), backend_of("TrainNN", compile, gradients, solver)
-    with np.errstate(all="ignore"):
-        with task.training(random):
-            if backend is None:
-                loss, found = task.gradients(x, y, random)
-                task.update(clipped(solver, found))
-            else:
-                step = recent(task, solver, backend)
-                loss, found = step(x, y, random), list(step.gradients)
-        val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
-    named = {name: g for name, g in zip(task.names, found, strict=True) if g is not None}
-    dW, db = ({name: g for name, g in named.items() if (g.ndim > 1) is wide} for wide in (True, False))
-    return Trained(loss, val_loss, dW, db)
