@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .degenerate import rules_at_ties
-from .node import FREED, Node, thread
+from .node import FREED, Node, switched
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
 from .tensor import Tensor, raw, wrap
@@ -321,13 +321,9 @@ def detect_anomaly() -> Iterator[None]:
             ...
         FloatingPointError: log made -inf of finite numbers at entry (1,), ...
     """
-    mode = thread.mode
-    before, mode.inspect = mode.inspect, _inspect
-    try:
-        with np.errstate(all="ignore"):  # the report says more than NumPy's warning
-            yield
-    finally:
-        mode.inspect = before
+    quiet = dict.fromkeys(np.geterr(), "ignore")  # the report says more than NumPy's warning
+    with switched("inspect", _inspect), switched("errors", quiet):
+        yield
 
 
 def _inspect(node: Node, _: Tensor) -> None:
