@@ -26,7 +26,8 @@ from .primitive import (
 )
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
-_new, _ndarray, _close = object.__new__, np.ndarray, np.ndarray.setflags
+_new, _ndarray = object.__new__, np.ndarray
+_close: Any = np.ndarray.setflags
 _holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
