@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "backward":   {"primitive", "node", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
-    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
+    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},

@@ -5,7 +5,7 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
-from .custom import checkpoint, custom_vjp, stop_gradient
+from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .node import no_grad
 from .ops.activations import (
     celu,
@@ -140,6 +140,7 @@ __all__ = [
     "cm",
     "compare_gradients",
     "compile",
+    "custom_jvp",
     "custom_vjp",
     "data_loader",
     "data_split",

@@ -29,6 +29,7 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
         'Row 1 of dW is wrong, the other is right. Each wrong entry is -2 times the right one.'
     """
     where = _where(name, bad)
+    where = where[0].upper() + where[1:] if " " in name else where
     if int(bad.sum()) == 1:
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         return f"{where}: {_both(got, right, index)}."
@@ -57,7 +58,7 @@ def fraction(value: float, tolerance: float = 1e-9) -> str:
     if not np.isfinite(value):
         return str(value)
     found = Fraction(value).limit_denominator(64)
-    small = abs(found.numerator) <= 64 or found.denominator == 1
+    small = found.denominator == 1 or (abs(found.numerator) <= 64 and found.denominator not in (10, 20, 25, 40, 50))
     return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else unlike(value, 1.0)
 
 
