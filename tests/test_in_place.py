@@ -26,8 +26,7 @@ from tinygrad_nn.optim.in_place import in_place
 from tinygrad_nn.optim.rule import alone
 from tinygrad_nn.optim.update import SMALL, attached
 from tinygrad_nn.primitive import Primitive
-from tinygrad_nn.solver.step import Plan
-from tinygrad_nn.solver.task import LayerTask
+from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
 from tinygrad_nn.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad
 
@@ -155,7 +154,7 @@ def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
     for spend in (False, True):
         model, _, _, solver = wide(name)
         x, y = np.sin(np.arange(480.0)).reshape(8, 60), np.cos(np.arange(480.0)).reshape(8, 60)
-        step = TrainingStep(LayerTask(Plan(model, solver, y), "graph"), solver, tell=not spend)
+        step = TrainingStep(LayerTask(LayerLoss(model, solver, y), "graph"), solver, tell=not spend)
         for _ in range(5):
             step(x, y, RNG)
         found.append(tuple(p.data for layer in model for p in (layer.W, layer.b)))
@@ -164,7 +163,7 @@ def test_gradients_given_up_lead_to_the_same_weights(name: str) -> None:
 
 def test_the_memory_of_a_gradient_becomes_that_of_the_weights() -> None:
     model, x, y, solver = wide()
-    task = LayerTask(Plan(model, solver, y), "graph")
+    task = LayerTask(LayerLoss(model, solver, y), "graph")
     _, found = task.gradients(x, y, RNG)
     place = found[0].ctypes.data
     task.updater(found, spend=True)
