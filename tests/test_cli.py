@@ -17,7 +17,7 @@ import pytest
 
 from tinygrad_nn import History, Predict, load_digits, load_iris, r2_score
 from tinygrad_nn.cli import main
-from tinygrad_nn.cli.app import as_options
+from tinygrad_nn.cli.errors import as_options
 from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.io import load_network
 

@@ -1,4 +1,4 @@
-"""Derivatives at ties, zeros, joints and in tails, where a guard in a rule may put a constant for what is smooth.
+"""Derivatives at ties, zeros, joints and infinities, where a guard in a rule may put a constant for what is smooth.
 
 KNOWN holds derivatives from calculus, order after order. Then every row of the table of cases is taken to points full
 of ties and zeros: wherever differences from both sides show it to be smooth, the rules must have its derivatives.
@@ -231,6 +231,64 @@ def test_an_infinite_second_derivative_spoils_no_other() -> None:
     with np.errstate(divide="ignore"):
         H = hessian(lambda t: np.linalg.norm(t, 1.5))(np.array([0.0, 2.0]))
     np.testing.assert_array_equal(H, [[np.inf, 0], [0, 0]])
+
+
+# -- NaN and infinities
+
+W = np.array([1.0, 2.0, 5.0])
+ALONG: dict[str, Callable[..., Any]] = {
+    "logsumexp": lambda x, axis: tg.logsumexp(x, axis=axis),
+    "logsumexp, kept": lambda x, axis: tg.logsumexp(x, axis=axis, keepdims=True),
+    "softmax": lambda x, axis: tg.softmax(x, axis=axis) * (W if axis else W[:, None]),
+    "log_softmax": lambda x, axis: tg.log_softmax(x, axis=axis) * (W if axis else W[:, None]),
+    "logaddexp.reduce": lambda x, axis: np.logaddexp.reduce(x, axis=axis),
+    "logaddexp2.reduce": lambda x, axis: np.logaddexp2.reduce(x, axis=axis),
+    "logaddexp.accumulate": lambda x, axis: np.logaddexp.accumulate(x, axis=axis),
+    "norm": lambda x, axis: np.linalg.norm(x, axis=axis),
+    "norm 4": lambda x, axis: np.linalg.norm(x, 4, axis=axis),
+    "std": lambda x, axis: np.std(x, axis=axis),
+}
+
+
+@pytest.mark.parametrize("name", ALONG)
+@pytest.mark.parametrize("place", [(0, 0), (2, 2), (1, 2)], ids=str)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_nan_spoils_the_gradient_of_all_of_its_row_and_of_no_other(name: str, place: tuple[int, int]) -> None:
+    x = np.array([[0.5, 1.0, 2.0], [1000.0, 3.0, 1.0], [0.0, -1.0, -2.0]])
+    for axis in (0, 1):
+        f = lambda x, axis=axis: (ALONG[name](x, axis) ** 2).sum()
+        broken = x.copy()
+        broken[place] = np.nan
+        spoiled = np.zeros((3, 3), bool)
+        spoiled[(slice(None), place[1]) if axis == 0 else (place[0], slice(None))] = True
+        for derivative in (grad(f), grad(lambda x, f=f: (grad(f)(x) * x).sum())):
+            np.testing.assert_array_equal(derivative(broken), np.where(spoiled, np.nan, derivative(x)))
+
+
+INFINITE: dict[str, tuple[Callable[..., Any], list[float], list[float]]] = {
+    "logsumexp, inf": (tg.logsumexp, [INF, 1, 2], [1, 0, 0]),
+    "logsumexp, two inf": (tg.logsumexp, [INF, 1, INF], [0.5, 0, 0.5]),
+    "logsumexp, -inf": (tg.logsumexp, [-INF, 0, 0], [0, 0.5, 0.5]),
+    "logsumexp, both": (tg.logsumexp, [-INF, INF, 0], [0, 1, 0]),
+    "logsumexp, nothing": (tg.logsumexp, [-INF, -INF, -INF], [0, 0, 0]),
+    "logsumexp, inf and NaN": (tg.logsumexp, [INF, math.nan, 0], [math.nan] * 3),
+    "logaddexp.reduce": (np.logaddexp.reduce, [INF, -INF, 0], [1, 0, 0]),
+    "logaddexp2.reduce": (np.logaddexp2.reduce, [-INF, 3, 3], [0, 0.5, 0.5]),
+    "logaddexp.accumulate, -inf": (lambda x: np.logaddexp.accumulate(x)[-1], [-INF, 0, 0], [0, 0.5, 0.5]),
+    "logaddexp.accumulate, later": (lambda x: np.logaddexp.accumulate(x)[-1], [0, -INF, 0], [0.5, 0, 0.5]),
+    "logaddexp.accumulate, inf": (lambda x: np.logaddexp.accumulate(x)[-1], [0, INF, 0], [0, 1, 0]),
+    "softmax, -inf": (lambda x: tg.softmax(x)[1], [-INF, 0, 0], [0, 0.25, -0.25]),
+    "log_softmax, -inf": (lambda x: tg.log_softmax(x)[1], [-INF, 0, 0], [0, 0.5, -0.5]),
+    "softmax, all inf": (lambda x: tg.softmax(x)[1], [INF, INF, 0], [math.nan] * 3),
+}
+
+
+@pytest.mark.parametrize("name", INFINITE)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_gradients_at_infinities(name: str) -> None:
+    f, x, wanted = INFINITE[name]
+    for dtype in (np.float64, np.float32):
+        np.testing.assert_array_equal(grad(f)(np.array(x, dtype)), np.array(wanted, dtype))
 
 
 # -- Every row at ties and zeros, wherever it is smooth there

@@ -51,6 +51,17 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     return leaves, rebuild
 
 
+def children(tree: Tree) -> dict[Any, Tree] | None:
+    """Return what a container holds, by key, number or field; None of what is no container."""
+    if isinstance(tree, dict):
+        return dict(tree)
+    if isinstance(tree, (list, tuple)):
+        return dict(enumerate(tree))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree) if field.init}
+    return None
+
+
 def _nothing(new: Sequence[Any]) -> None:
     return None
 

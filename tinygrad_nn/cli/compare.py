@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from ..printable import printable
-from .app import _teach, app, train
+from .app import app
+from .errors import teach
 from .own import guarded, load, parts
+from .train import train
 
 _PANEL = "Gradients"
 _LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")
@@ -39,7 +41,7 @@ def _compare(
     Without options: the equations of this package, on the first batch of iris. Exit code 1 if a gradient is wrong.
     """
     found: list[bool] = []
-    _teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
+    teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
     if not all(found):
         raise typer.Exit(1)
 

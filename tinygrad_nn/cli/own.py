@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .app import Theirs
+from .errors import Theirs
 
 if TYPE_CHECKING:
     from ..solver import Solver

@@ -12,8 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..printable import printable
-from .draw import draw_plan
-from .outputs import first_loss
+from .pictures import draw_plan, first_loss
 from .report import apart, facts, listed
 from .run import Options, Outcome, Scores
 

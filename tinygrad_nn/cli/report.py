@@ -14,7 +14,7 @@ from rich.text import Text
 from ..compare import RoadsReport
 from ..metrics import format_cm
 from ..printable import printable
-from .predict import Prediction
+from .predictions import Prediction
 from .run import Outcome, Plan, Scores
 
 SHOWN = 20  # rows of a prediction, before the rest is left to a file

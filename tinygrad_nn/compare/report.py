@@ -39,6 +39,7 @@ KINDS = {
     "rounding": "rounding",
     "blind_test": "a blind test",
     "nondeterministic": "another result each time",
+    "accumulated_over_calls": "each call adds to the one before",
     "inplace_overwrite": "an input was written into",
     "unknown": "no known mistake explains it",
 }

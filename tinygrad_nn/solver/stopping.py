@@ -11,7 +11,7 @@ import numpy as np
 from ..printable import printable
 
 if TYPE_CHECKING:
-    from .loop import Epoch
+    from .epochs import Epoch
 
 Array = np.ndarray[Any, Any]
 
