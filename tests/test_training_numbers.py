@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Predict, Settings, Solver, TrainNN, fit, optim
-from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential
+from tinygrad_nn import History, Layer, Predict, Settings, Solver, TrainNN, fit, optim
+from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, activation
+from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.solver import EarlyStopping
-from tinygrad_nn.solver.choice import accuracy, label_accuracy
+from tinygrad_nn.solver.arguments import accuracy, label_accuracy, settle
+from tinygrad_nn.solver.batches import Rows
 from tinygrad_nn.solver.settings import Regularization
-from tinygrad_nn.solver.source import Rows
 from tinygrad_nn.store import seal, unseal
 
 RNG = np.random.default_rng(3)
@@ -132,7 +133,7 @@ def test_a_training_trains_and_evaluates_at_rest() -> None:
 @pytest.mark.parametrize(
     ("y", "prediction", "wanted"),
     [
-        ([[1, 0], [1, 1]], [[0.9, 0.8], [0.2, 0.9]], 2 / 4),  # independent labels: one row that sums to one is chance
+        ([[1, 0], [1, 1]], [[0.9, 0.8], [0.9, 0.9]], 3 / 4),  # independent labels: one row that sums to one is chance
         ([[1, 0], [0, 1]], [[0.4, 0.3], [0.4, 0.3]], 1 / 2),  # classes: the largest counts, below 1/2 too
         ([[0], [1]], [[0.5], [0.5]], 1 / 2),  # a half is a yes
         ([[1], [1]], [[0.4], [0.6]], 1 / 2),  # a single column is no class, although each row sums to one
@@ -160,6 +161,121 @@ def test_neither_side_has_rows_without_a_partner(rows: tuple[int, int]) -> None:
             fit(model, x, y, solver=Solver("mse"), settings=Settings(1))
         with pytest.raises(ValueError, match=f"x_val has {rows[0]} rows and y_val (has )?{rows[1]} "):
             fit(model, X, Y, x, y, solver=Solver("mse"), settings=Settings(1))
+
+
+def test_the_first_number_that_is_none_in_a_mapped_file_is_named(tmp_path: Path) -> None:
+    x = np.memmap(tmp_path / "x", dtype=float, mode="w+", shape=(9, 3))
+    x[[4, 7], 1] = np.nan, np.inf
+    order = list(np.random.default_rng(0).permutation(9))
+    first = min((4, 7), key=order.index)
+    with pytest.raises(ValueError, match=f"row {first} of the mapped data holds {x[first, 1]};"):
+        fit(Linear(3, 1), x, np.ones((9, 1)), solver=Solver("mse"), settings=Settings(1, 9), rng=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_batches_of_unequal_size_count_by_their_rows(accumulate: int) -> None:
+    parts = [slice(0, 1), slice(1, 3), slice(3, 10)]
+    batches, found = [(X[part], Y[part]) for part in parts], []
+    for data in (batches, [(X, Y)]):
+        model = Linear(3, 2, rng=0)
+        more = accumulate if data is batches else 1
+        rate = 0.1 if accumulate > 1 else TINY
+        history = fit(model, data, solver=Solver("mse", "sgd", rate), settings=Settings(1, accumulate=more), rng=0)
+        found.append([history.loss[0], *model.weight.data.ravel()])
+    assert np.allclose(*found, rtol=1e-12)
+
+
+def test_updates_of_a_line_search_count_too() -> None:
+    asked: list[int] = []
+
+    def schedule(step: int, base: float) -> float:
+        asked.append(step)
+        return base
+
+    fit(Linear(3, 2, rng=0), X, Y, settings=Settings(2, 4), rng=0,
+        solver=Solver("mse", optim.lbfgs(max_iter=1), 0.1, schedule=schedule, schedule_by="step"))  # fmt: skip
+    assert asked == list(range(6))
+
+
+def test_targets_that_almost_sum_to_one_are_another_step_than_those_that_do() -> None:
+    y = np.eye(2)[[0, 1] * 5]
+    almost = y * (1 - 1e-6)
+    solver, found = Solver("crossentropy", "sgd", 0.5), []
+    for compiled in (False, "numpy"):
+        model = [Layer(3, 2, "softmax", rng=0)]
+        for targets in (y, almost, y):
+            TrainNN(model, X, targets, solver=solver, compile=compiled)
+        found.append(model[0].W.data.tobytes())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("compiled", [False, "numpy"])
+def test_a_layer_may_be_given_another_activation(compiled: Any) -> None:
+    solver, found = Solver("mse", "sgd", 0.5), []
+    for first in ("relu", "tanh"):
+        model = [Layer(3, 2, first, rng=0)]
+        model[0].W, model[0].b = X[:2], np.zeros(2)
+        TrainNN(model, X, Y, solver=Solver("mse", "sgd", TINY), compile=compiled)
+        TrainNN(model, X, Y, solver=solver, compile=compiled)
+        model[0].W, model[0].b = X[:2], np.zeros(2)
+        model[0].act = activation("tanh")
+        found.append(TrainNN(model, X, Y, solver=solver, compile=compiled))
+    assert found[0].loss == found[1].loss
+    assert found[0].dW[0].tobytes() == found[1].dW[0].tobytes()
+
+
+def test_the_cross_entropy_of_an_architecture_is_exact_for_any_z() -> None:
+    model = Sequential(Linear(3, 3, rng=0), Layer(3, 2, "softmax", rng=0))
+    model[1].W = np.array([[1e4, 0.0, 0.0], [-1e4, 0.0, 0.0]])
+    y = np.eye(2)[np.zeros(10, int)]
+    z = Predict(model[0], X)[:, :1] * [1e4, -1e4]
+    wanted = (np.logaddexp(z[:, 0], z[:, 1]) - z[:, 0]).mean()
+    assert wanted > 1000
+    found = TrainNN(model, X, y, solver=Solver("crossentropy", "sgd", TINY))
+    assert np.isclose(found.loss, wanted, rtol=1e-12)
+    assert all(np.isfinite(g).all() for g in found.dW.values())
+
+
+def test_class_weights_leave_float32_what_it_is() -> None:
+    model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
+    task, data, _ = settle("fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced")
+    x, y, _ = next(data.batches(np.random.default_rng(0)))
+    with task.training(np.random.default_rng(0)):
+        assert task.recorded(*task.batch(x, y, np.random.default_rng(0))).dtype == np.float32
+
+
+def test_a_loss_of_zero_is_part_of_the_history() -> None:
+    history = History()
+    history.add(0.5, 0.0, {"m": 0.0})
+    assert history == History([0.5], [0.0], {"m": [0.0]})
+
+
+def test_patience_goes_on_where_it_was(tmp_path: Path) -> None:
+    def train(folder: Path | None, epochs: int) -> Any:
+        model = [Layer(3, 2, rng=0)]
+        history = fit(model, X, Y, solver=Solver("mse", "sgd", 0.9), settings=Settings(epochs, 4), rng=0,
+                      early_stopping=EarlyStopping(4, 1e9, "loss"), checkpoint=folder, resume=True)  # fmt: skip
+        return len(history), model[0].W.data.tobytes()
+
+    for epochs in (1, 2, 3, 4, 5, 9):  # the first is the best, and four more are no better
+        assert train(tmp_path, epochs) == train(None, epochs)
+    assert train(tmp_path, 9)[0] == 5
+
+
+@pytest.mark.parametrize(
+    "crafted", [["0.5", 0, 0], [None, 1, 0], ["nan", 1, 0], ["0.5", 2, 0], ["0.5", 1, 2], ["0.5", 1]]
+)
+def test_what_early_stopping_saw_must_hang_together(crafted: Any, tmp_path: Path) -> None:
+    def train(epochs: int) -> None:
+        fit([Layer(3, 2, rng=0)], X, Y, solver=Solver("mse"), settings=Settings(epochs, 4), rng=0, resume=True,
+            early_stopping=EarlyStopping(4, monitor="loss"), checkpoint=tmp_path)  # fmt: skip
+
+    train(1)
+    path = tmp_path / "state.safetensors"
+    arrays, text, _ = unseal("training state", path)
+    path.write_bytes(seal("training state", arrays, json.dumps({**json.loads(text), "stopping": crafted})).content)
+    with pytest.raises(ValueError, match="holds no state that a training leaves: stopping is"):
+        train(2)
 
 
 @pytest.mark.parametrize("plateau", [True, False])
