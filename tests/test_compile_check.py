@@ -1,12 +1,14 @@
 """What is compiled does not depend on the arguments of its first call: not on their values, not on their memory."""
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from test_compile import agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
+from fuzz_compiled import outcomes
+from test_compile import BACKENDS, agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
 
 import tinygrad_nn as tg
 from tinygrad_nn import Settings, Solver, compile, fit, nn
@@ -259,3 +261,18 @@ def test_what_a_call_gives_lies_in_no_buffer_that_is_written_again(backend: str)
     g = compile(f, backend=backend, donate=(0,))
     for x in (LINE, LINE + 1, LINE[::-1]):
         agree(g(LINE.copy(), x), f(LINE, x), 64)
+
+
+# -- Programs at random: python -m tests.fuzz_compiled tries many
+
+
+@pytest.mark.parametrize(("backend", "count"), [("numpy", 60), pytest.param("numba", 4, marks=pytest.mark.slow)])
+def test_random_programs_are_right_and_what_is_not_compiled_says_why(backend: str, count: int) -> None:
+    if backend not in BACKENDS:
+        pytest.skip("needs numba: pip install 'tinygrad-nn[jit]'")
+    found = list(outcomes(count, 7_000_000, backend))
+    assert [str(o.program) for o in found if not o.right] == []
+    reasons = [o.reason for o in found if o.reason]
+    true = "number of entries|real or complex|float\\(t\\)|np.unique has|a factorisation are equal"
+    assert [reason for reason in reasons if not re.search(true, reason)] == []
+    assert len(reasons) < count // 4

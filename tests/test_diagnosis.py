@@ -1,5 +1,6 @@
 """What a diagnosis says is true of the numbers, it blames nothing that is right, and it says where and by what."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_the_check_of_sentences_rejects_what_is_false() -> None:
         "dW is 3 times the right one.", "db is 2 times the right one.", "dW is zero, and should not be.",
         "dW has the wrong sign: it is minus the right one.", "The gradient of the penalty is not added.",
         "dW multiplies delta by the input x; it belongs to the output a of layer 1.", "dW looks strange.",
-        "dW is 2, which is the same as N (the number of samples) here, times the right one.",
+        "dW is 2 (here the same as N, the number of samples) times the right one.",
         "Row 1 of dW is wrong, the other 5 are right. Each wrong entry is 2 times the right one.",
     ):  # fmt: skip
         lie = replace(report, diagnoses=(replace(found, text=text),))
@@ -219,7 +220,7 @@ def test_k_squared_is_not_called_a_multiple_of_N(rows: int, classes: int) -> Non
     watched.manual.delta = {}  # type: ignore[attr-defined]
     (d,) = compare_gradients(model, x, y, solver=solver, manual=watched).diagnoses
     assert d.factor == str(classes**2)
-    assert f"delta is {classes**2}, which is the same as " in d.text
+    assert f"delta is {classes**2} (here the same as " in d.text
     assert "n_out^2" in d.text
 
 
@@ -230,7 +231,83 @@ def test_a_function_says_the_number_and_what_it_may_stand_for() -> None:
     x = np.random.default_rng(0).normal(size=(6, 4))
     (d,) = compare_gradients(f, x, manual=lambda x: 2 * x).diagnoses
     assert d.factor == "6"
-    assert "The gradient is 6, which is the same as N (the number of samples) here, times the right one" in d.text
+    assert "The gradient is 6 (here the same as N, the number of rows of x) times the right one" in d.text
+
+
+def at(array: Array, index: Any, change: Any) -> Array:
+    new = array.copy()
+    new[index] = change(new[index])
+    return new
+
+
+def layer_and_loss(N: int, n: int, k: int) -> tuple[Any, tuple[Array, Array, Array], Any]:
+    """One layer with its loss as a function of x, W and b, and its gradients, with delta and z besides."""
+    rng = np.random.default_rng(N)
+    target = rng.normal(size=(N, k))
+
+    def f(x: Array, W: Array, b: Array) -> Array:
+        return ((np.tanh(x @ W + b) - target) ** 2).sum() / len(x)
+
+    def gradients(x: Array, W: Array, b: Array) -> tuple[Array, ...]:
+        z = x @ W + b
+        d = 2 * (np.tanh(z) - target) / len(x) * (1 - np.tanh(z) ** 2)
+        return d @ W.T, x.T @ d, d.sum(axis=0), d, z
+
+    return f, (rng.normal(size=(N, n)), rng.normal(size=(n, k)), rng.normal(size=k)), gradients
+
+
+OF_W = "of the gradient of W"
+LOST = "Of the rows of a product the last one only gave its gradient; they belong added."
+PASSED = "The gradient is passed through tanh without its derivative. It is so in the gradient of W only."
+FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
+    "W times 0.37": (lambda g, x, W: (g[0], 0.37 * g[1], g[2]), {"W": "The gradient is 0.37 times the right one."}),
+    "minus W": (lambda g, x, W: (g[0], -g[1], g[2]), {"W": "The gradient has the wrong sign."}),
+    "W zero": (lambda g, x, W: (g[0], 0 * g[1], g[2]), {"W": "The gradient is 0, and should not be."}),
+    "zero": (lambda g, x, W: (0 * g[0], 0 * g[1], 0 * g[2]), {"x, W, b": "The gradient is 0, and should not be."}),
+    "a row of W": (lambda g, x, W: (g[0], g[1] * np.array([[2.0], [1], [1]]), g[2]),
+        {"W": f"Row 0 {OF_W} is wrong, the other 2 are right. Each wrong entry is 2 times the right one."}),
+    "an entry of W": (lambda g, x, W: (g[0], at(g[1], (1, 1), lambda v: 7.0), g[2]),
+        {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and belongs 0.0144875 (483.175 times)."}),
+    "a penalty": (lambda g, x, W: (g[0], g[1] + 0.1 * W, g[2]),
+        {"W": "It is the right gradient plus 0.1 W, as of a penalty; the function has none."}),
+    "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
+        {"b": "The gradient is 3 times the right one.",
+         "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed."}),
+    "the last sample": (lambda g, x, W: (g[0], np.outer(x[-1], g[3][-1]), g[2]), {"matmul, operation 1 of 7": LOST}),
+    "no derivative in W only": (lambda g, x, W: (g[0], x.T @ (g[3] / (1 - np.tanh(g[4]) ** 2)), g[2]),
+        {"tanh, operation 3 of 7": PASSED}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", FUNCTION)
+def test_a_function_is_told_where_and_by_what(mistake: str) -> None:
+    f, inputs, gradients = layer_and_loss(4, 3, 2)
+    change, texts = FUNCTION[mistake]
+    manual = lambda x, W, b: change(gradients(x, W, b), x, W)
+    report = compare_gradients(f, inputs, manual=manual)
+    assert {d.where: d.text for d in report.diagnoses} == texts
+    assert not any("cosine" in evidence for d in report.diagnoses for evidence in d.evidence)
+
+
+@pytest.mark.parametrize(("N", "n", "k"), [(1, 2, 2), (2, 3, 2), (4, 2, 2), (3, 1, 3), (2, 2, 1)])
+def test_all_names_of_a_factor_of_a_function_are_its_number(N: int, n: int, k: int) -> None:
+    f, inputs, gradients = layer_and_loss(N, n, k)
+    for wrong in (N, k * k, 2 * N, N * k, 1 / N, 0.5, N / 2, -N, -(k**2)):
+        report = compare_gradients(f, inputs, manual=lambda *xs, s=wrong: tuple(s * g for g in gradients(*xs)[:3]))
+        if wrong == 1:
+            assert report.ok
+            continue
+        (d,) = report.diagnoses
+        if wrong == -1:
+            assert d.text == "The gradient has the wrong sign from here on."
+            continue
+        text = r"The gradient is (\S+)(?: \(here the same as (.+)\))? times the right one from here on\."
+        found = re.fullmatch(text, d.text)
+        assert found is not None, d.text
+        names = [found[1], *(found[2] or found[1]).split(" or ")]
+        python = [re.sub(r"(\d)N", r"\1*N", name.partition(",")[0].replace("^", "**")) for name in names]
+        numbers = [eval(name, {"sqrt": np.sqrt}, {"N": N}) for name in python]
+        np.testing.assert_allclose(numbers, wrong, rtol=1e-9)
 
 
 @pytest.mark.parametrize("layer", [2, 3, 4])
@@ -258,12 +335,6 @@ def test_numbers_that_are_not_finite_are_the_only_thing_that_is_said() -> None:
 
 RIGHT = np.random.default_rng(0).normal(size=(4, 3))
 SQUARE = np.random.default_rng(1).normal(size=(3, 3))
-
-
-def at(array: Array, index: Any, change: Any) -> Array:
-    new = array.copy()
-    new[index] = change(new[index])
-    return new
 
 
 PATTERNS: list[tuple[Array, Array, str]] = [

@@ -172,14 +172,14 @@ def claim(pattern: str) -> Callable[[Claim], Claim]:
 
 
 NAME = r"[-\w./^() ]+?"
-FACTOR = rf"(?P<name>{NAME})(?: \([a-z /0-9]+\))?(?:, which is the same as (?P<same>.+?) here,?)?"
+FACTOR = rf"(?P<name>{NAME})(?:, [a-z /0-9]+,)?(?: \((?:here the same as (?P<same>.+?)|[a-z /0-9]+)\))?"
 ACT = r"[\w.]+(?:\([\d.]+\))?"
 
 
 def factor(c: Call, k: int, m: Any) -> float | None:
     """The number of a factor, if all the names of it are the same number."""
     number = c.size(m["name"], k)
-    for name in re.sub(r" \([a-z /0-9]+\)", "", m["same"] or m["name"]).split(" or "):
+    for name in re.sub(r", [a-z /0-9]+?(?= or |$)", "", m["same"] or m["name"]).split(" or "):
         if not np.isclose(c.size(name, k), number, rtol=CLOSE):
             return None
     return number

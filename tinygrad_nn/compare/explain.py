@@ -243,7 +243,7 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
     if suspect.kind == RIGHT and factor.is_one:
         return ()
     if suspect.kind != RIGHT:
-        times = "" if factor.is_one else f" It is also multiplied by {factor.words}.".replace(",.", ".")
+        times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
         if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
             scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
             text = (f"The mask has the scale {unlike(factor.value, scale)}, and belongs scaled by 1/(1 - p), which is "
@@ -336,7 +336,6 @@ def _array(
                 options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
             elif suspect.kind != RIGHT and fit.factor.name != "0":
                 times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
-                times = times.replace(",.", ".")
                 if times and beside:
                     times += " The penalty is not."
                 if bare:

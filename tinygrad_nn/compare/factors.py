@@ -78,11 +78,11 @@ class Factor(NamedTuple):
     def words(self) -> str:
         """The name, with what it means, and with the other names that fit as well."""
         meaning = WORDS.get(self.name.removeprefix("-"))
-        text = f"{self.name} ({meaning})" if meaning else self.name
         if not self.others:
-            return text
-        same = " or ".join(f"{name} ({WORDS[name]})" if name in WORDS else name for name in self.others[:6])
-        return f"{text}, which is the same as {same} here,"
+            return f"{self.name} ({meaning})" if meaning else self.name
+        text = f"{self.name}, {meaning}," if meaning else self.name
+        same = " or ".join(f"{name}, {WORDS[name]}" if name in WORDS else name for name in self.others[:6])
+        return f"{text} (here the same as {same})"
 
 
 def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: float = 1e-6) -> Factor | None:
@@ -93,7 +93,7 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
         >>> name_factor([4.0, 7.0], [{"N": 4, **rest}, {"N": 7, **rest}])
         Factor(name='N', value=4.0, others=())
         >>> name_factor([4.0], [{"N": 4, **rest}]).words
-        '4, which is the same as N (the number of samples) here,'
+        '4 (here the same as N, the number of samples)'
     """
     if not values or not all(map(math.isfinite, values)):
         return None

@@ -29,6 +29,7 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
         'Row 1 of dW is wrong, the other is right. Each wrong entry is -2 times the right one.'
     """
     where = _where(name, bad)
+    where = where[0].upper() + where[1:] if " " in name else where
     if int(bad.sum()) == 1:
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         return f"{where}: {_both(got, right, index)}."
@@ -57,7 +58,7 @@ def fraction(value: float, tolerance: float = 1e-9) -> str:
     if not np.isfinite(value):
         return str(value)
     found = Fraction(value).limit_denominator(64)
-    small = abs(found.numerator) <= 64 or found.denominator == 1
+    small = found.denominator == 1 or (abs(found.numerator) <= 64 and found.denominator not in (10, 20, 25, 40, 50))
     return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else unlike(value, 1.0)
 
 
@@ -135,7 +136,7 @@ def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[s
         if not g.any():
             yield "0"
         if len(g) > 1:
-            s = float(g @ r) / (float(r @ r) or 1.0)
+            s = _multiple(g, r)
             if holds(s * r):
                 yield "minus the right one" if abs(s + 1) < close else f"{fraction(s)} times the right one"
             c = float(np.mean(g - r))
@@ -177,8 +178,14 @@ def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[s
             yield f"Its {called}s are right, and in another order: {listed(said)}."
 
 
+def _multiple(g: Array, r: Array) -> float:
+    """Return the s with which s r is nearest to g."""
+    size = float(np.abs(r).max()) or 1.0
+    return float((g / size) @ (r / size)) / (float((r / size) @ (r / size)) or 1.0)
+
+
 def _factor(g: Array, r: Array, allowed: float) -> float | None:
-    s = float(g @ r) / (float(r @ r) or 1.0)
+    s = _multiple(g, r)
     return s if (np.abs(g - s * r) <= allowed).all() else None
 
 

@@ -41,6 +41,8 @@ class Tenants:
             self.others[place] = value
             return
         first, last = place
+        if first == last:
+            return
         for start, other in list(self.buffers.items()):
             if start < last and first < start + other.nbytes:
                 del self.buffers[start]
