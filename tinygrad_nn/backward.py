@@ -16,13 +16,17 @@ from typing import Any
 import numpy as np
 
 from .degenerate import rules_at_ties
+from .forks import renewed
 from .node import FREED, Node, switched
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
 from .tensor import Tensor, raw, wrap
 
 _by_age = attrgetter("index")
-_accumulating = Lock()  # threads that share leaves add to their gradients one after the other
+for _part in vars(Primitive).values():
+    if hasattr(_part, "lock"):  # before Python 3.12, threads wait for each other at cached properties
+        renewed(_part.lock)
+_accumulating = renewed(Lock())  # threads that share leaves add to their gradients one after the other
 _PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
 # The allocator of Linux hands what a step frees back to the system, and each page that the next step touches is a page

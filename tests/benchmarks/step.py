@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn import Layer, Solver, TrainNN
-from tinygrad_nn.solver.step import Plan
-from tinygrad_nn.solver.task import LayerTask
+from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
 
 from .measure import in_turns, table
@@ -50,7 +49,7 @@ def steps() -> dict[str, Callable[[], object]]:
         return [Layer(4, 40, "relu", rng=1), Layer(40, 3, "softmax", rng=2)]
 
     def step(road: str) -> Callable[[], object]:
-        one = TrainingStep(LayerTask(Plan(model(), solver, y), road), solver)
+        one = TrainingStep(LayerTask(LayerLoss(model(), solver, y), road), solver)
         return lambda: one(x, y, rng)
 
     hand, trained = model(), model()

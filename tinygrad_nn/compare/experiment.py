@@ -16,7 +16,7 @@ import numpy as np
 from .. import manual as by_hand
 from ..nn.layer import Layer
 from ..solver import DataCache, Solver
-from ..solver.step import Plan, draw_masks
+from ..solver.tasks.layers import LayerLoss, draw_masks
 
 Array = np.ndarray[Any, Any]
 Manual = Callable[..., Any]
@@ -171,7 +171,7 @@ def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random
     """Return the experiment with the batch that was given."""
     masks: list[Array | None] = [None] * len(model)
     if solver.regularization.dropout:
-        masks = draw_masks(Plan(model, solver), len(x), rng) or masks
+        masks = draw_masks(LayerLoss(model, solver), len(x), rng) or masks
     return Experiment(model, x, y, masks, solver, given=True)
 
 
@@ -224,7 +224,7 @@ def _random(
         y = _targets(start, rows, widths[-1], rng)
         masks: list[Array | None] = [None] * len(model)
         if reg.dropout:
-            masks = draw_masks(Plan(model, solver), rows, rng) or masks
+            masks = draw_masks(LayerLoss(model, solver), rows, rng) or masks
         with np.errstate(all="ignore"):
             made = Experiment(model, x, y, masks, solver)
         numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]

@@ -12,7 +12,7 @@ from ..backward import ancestors, walk
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
-from ..solver.step import Plan, objective
+from ..solver.tasks.layers import LayerLoss, objective
 from .experiment import Experiment, Manual, alike, first, more
 from .fit import Witness
 from .noise import SAFETY, Noise, bounds
@@ -48,7 +48,7 @@ def by_graph(case: Experiment, dtype: Any) -> Graph:
         model.append(new)
     x, y = case.x.astype(dtype), case.y.astype(dtype)
     masks = [None if m is None else m.astype(dtype) for m in case.masks]
-    loss = objective(Plan(model, case.solver, y), x, y, masks)
+    loss = objective(LayerLoss(model, case.solver, y), x, y, masks)
     kept: dict[Any, Array] = {}
     arrived = walk(loss.node, np.ones((), dtype), keep=kept.__setitem__)  # type: ignore[arg-type]
     z, a, delta = [], [], []

@@ -247,9 +247,9 @@ def _factor(look: Look, over: list[int], base: Any, beside: bool = False) -> Fac
             if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
                 return None
             target = mine[i] - right[i] if beside else mine[i]
-            size = 1.0 / max(float(np.abs(b[i]).max(initial=0)), 1e-100) ** 2
-            dot += size * float(np.real(np.vdot(b[i], target))) * bool(np.any(b[i]))
-            square += size * float(np.real(np.vdot(b[i], b[i]))) * bool(np.any(b[i]))
+            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # each array counts alike, and no square overflows
+            dot += float(np.real(np.vdot(b[i] / size, target / size)))
+            square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
         if not square:
             return None
         s = dot / square

@@ -120,8 +120,9 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
             relative = float(np.max(np.where(bad, error / size, 0)))
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
-        square, product = float((graph * graph).sum()), float((manual * graph).sum())
-        length = math.sqrt(square) * float(np.sqrt((manual * manual).sum()))
+        m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # no square overflows, or vanishes
+        square, product = float((g * g).sum()), float((m * g).sum())
+        length = math.sqrt(square) * float(np.sqrt((m * m).sum()))
         same = largest == 0
     return {
         "max_abs": float(np.max(error)), "max_rel": relative,

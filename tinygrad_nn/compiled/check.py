@@ -332,8 +332,6 @@ class Trial:
             raise
         except Varied as error:
             raise Untraceable(str(error)) from error
-        except Exception as error:
-            raise Untraceable(DEFECT.format(text=f"{type(error).__name__}: {error}")) from error
 
 
 DEFECT = (

@@ -3,9 +3,9 @@
 from .checkpoint import Checkpoint
 from .epochs import Epoch
 from .history import History
+from .julia import BackProp, DataCache, FeedForward, Predict, Trained, TrainNN, graph_loss
 from .settings import Regularization, Settings, Solver
 from .stopping import EarlyStopping
-from .train import BackProp, DataCache, FeedForward, Predict, Trained, TrainNN, graph_loss
 from .training import fit
 
 __all__ = [

@@ -25,7 +25,7 @@ from .fingerprint import PYTHON, differences, surroundings
 from .history import History
 from .state import LAYOUT, OTHER, Progress, Saved, taken_apart
 from .stopping import Watch
-from .task import Task
+from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 STATE = "state.safetensors"

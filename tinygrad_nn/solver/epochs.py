@@ -13,16 +13,16 @@ from ..optim import Plateau, PlateauState
 from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
+from .arguments import choose
+from .batches import Batches, Rows
 from .checkpoint import Checkpoint
-from .choice import choose
 from .history import History
+from .prediction import CHUNK
 from .settings import Settings, Solver
-from .source import Batches, Rows
 from .state import Progress
 from .stopping import Watch
-from .task import Task
+from .tasks.task import Task
 from .training_step import Rate, TrainingStep
-from .use import CHUNK
 
 Array = np.ndarray[Any, Any]
 Show = Callable[["Epoch"], None]

@@ -10,19 +10,19 @@ import numpy as np
 
 from ..files import alone
 from ..optim import LBFGS
+from .arguments import settle
+from .batches import Batches
 from .checkpoint import Checkpoint
-from .choice import settle
 from .epochs import Epoch, Metric, Saved, Training
 from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
-from .source import Batches
 from .stopping import EarlyStopping, Watch
 from .training_step import backend_of, training_step
 
 if TYPE_CHECKING:
     from ..files import StrPath
-    from .train import Rng
+    from .julia import Rng
 
 
 def fit(

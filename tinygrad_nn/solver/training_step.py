@@ -15,7 +15,8 @@ from ..compiled import compile, functional
 from ..optim import LBFGS
 from ..transforms import value_and_grad
 from .settings import Solver
-from .task import Gradients, ModuleTask, Task, clipped
+from .tasks.module import ModuleTask
+from .tasks.task import Gradients, Task, clipped
 
 Rate = Callable[[float], float]  # takes a learning rate that was asked for to that of an update
 
@@ -159,9 +160,9 @@ _MOST = 8
 
 def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
     """Return the compiled step of an earlier call with the same parameters and an equal solver, or a new one."""
-    plan = getattr(task, "plan", None)
+    net = getattr(task, "net", None)
     # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
-    key = (backend, plan is not None and bool(plan.meta), *map(id, task.parameters))
+    key = (backend, net is not None and bool(net.meta), *map(id, task.parameters))
     step = _RECENT.pop(key, None)
     if step is None or step.solver != solver:
         step = CompiledStep(task, solver, backend, tell=True)

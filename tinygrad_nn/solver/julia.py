@@ -13,14 +13,14 @@ from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..node import no_grad, scope
 from ..tensor import Tensor, raw
+from .arguments import as_architecture, by_layers, no_equations, plain, settle
+from .batches import check_rows, nest
 from .checks import check_inputs, check_model, check_named, check_solver, check_targets
-from .choice import as_architecture, by_layers, no_equations, plain, settle
+from .prediction import as_dtype, by_chunks, evaluating
 from .settings import Solver
-from .source import check_rows, nest
-from .step import Array, Plan, draw_masks, manual_gradients, objective, predict
-from .task import ModuleTask
+from .tasks.layers import Array, LayerLoss, draw_masks, manual_gradients, objective, predict
+from .tasks.module import ModuleTask
 from .training_step import TrainingStep, backend_of, recent
-from .use import as_dtype, by_chunks, evaluating
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -97,7 +97,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
     x = check_inputs("FeedForward", layers, data_in)
     masks: list[Array | None] = [None] * len(layers)
     if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
-        masks = draw_masks(Plan(layers, solver), len(x), generator(rng)) or masks
+        masks = draw_masks(LayerLoss(layers, solver), len(x), generator(rng)) or masks
     W, b = [layer.W.data for layer in layers], [layer.b.data for layer in layers]
     z, a = manual.forward(W, b, [layer.activation for layer in layers], x, masks)
     return DataCache(x, z, a, masks)
@@ -147,7 +147,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
     y = check_targets("BackProp", layers, data_out, len(data_cache.x), solver.loss)
     W = [layer.W.data for layer in layers]
     with np.errstate(all="ignore"):
-        return Gradients(*manual_gradients(Plan(layers, solver), W, *data_cache[:3], y, data_cache.masks))
+        return Gradients(*manual_gradients(LayerLoss(layers, solver), W, *data_cache[:3], y, data_cache.masks))
 
 
 def Predict(model: Any, x: Any) -> Any:
@@ -203,7 +203,7 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         return ModuleTask("graph_loss", as_architecture("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
     x, y = _checked("graph_loss", layers, x, y, solver, ("x", "y"))
-    return objective(Plan(layers, solver, y), x, y, masks)
+    return objective(LayerLoss(layers, solver, y), x, y, masks)
 
 
 def TrainNN(

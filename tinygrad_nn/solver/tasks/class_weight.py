@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .settings import Solver
+from ..settings import Solver
 
 Array = np.ndarray[Any, Any]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.containers import Sequential, in_a_row
-from ..nn.layer import Layer, unchanged
-from ..nn.losses import FROM_Z, LOSSES
-from ..nn.module import Module
-from .settings import Solver
+from ...nn.containers import Sequential, in_a_row
+from ...nn.layer import Layer, unchanged
+from ...nn.losses import FROM_Z, LOSSES
+from ...nn.module import Module
+from ..settings import Solver
 
 
 def single(loss: Any) -> Any:

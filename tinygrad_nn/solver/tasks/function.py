@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.module import Module, assign
-from ..node import no_grad
-from ..printable import printable
-from ..tensor import Tensor, raw
-from ..tree import flatten
-from .measure import single
-from .settings import Solver
-from .task import ModuleTask
+from ...nn.module import Module, assign
+from ...node import no_grad
+from ...printable import printable
+from ...tensor import Tensor, raw
+from ...tree import flatten
+from ..settings import Solver
+from .loss import single
+from .module import ModuleTask
 
 Array = np.ndarray[Any, Any]
 _SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W': np.zeros((3, 4)), 'b': np.zeros(3)}."

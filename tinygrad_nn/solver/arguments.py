@@ -13,13 +13,14 @@ from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..optim import LBFGS
 from ..printable import printable
+from .batches import Batches, Rows, nest, source
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
-from .function import FunctionTask
 from .settings import Solver
-from .source import Batches, Rows, nest, source
-from .step import Plan
-from .task import LayerTask, ModuleTask, Task, layer_task
-from .weighting import class_weights, takes_weight, weighing
+from .tasks.class_weight import class_weights, takes_weight, weighing
+from .tasks.function import FunctionTask
+from .tasks.layers import LayerLoss, LayerTask, layer_task
+from .tasks.module import ModuleTask
+from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 Metric = Callable[[Any, Any], float]
@@ -30,7 +31,7 @@ def settle(
     call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Any, size: int, params: Any = None,
     gradients: str = "graph", class_weight: Any = None, *, single: bool = False,
 ) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
-    """Return the task, the source of its batches, and that of the validation; `single`: x and y are one batch."""
+    """Return the task, the batches of its batches, and that of the validation; `single`: x and y are one batch."""
     check_solver(call, solver)
     names = ("data_in", "data_out") if single else ("x", "y")
     road = check_road(call, gradients)
@@ -45,8 +46,8 @@ def settle(
         if single:
             return layer_task(layers, solver, y, road), Rows(x, y, size), None if val is None else Rows(*val, size)
         weights = class_weights(call, class_weight, y, solver)
-        plan = Plan(layers, solver, y if weights is None else None)
-        return LayerTask(plan, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
+        net = LayerLoss(layers, solver, y if weights is None else None)
+        return LayerTask(net, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
     module = as_architecture(call, model, road)
     task = ModuleTask(call, module, solver)
     if single:
@@ -162,7 +163,7 @@ def choose(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
     """Return the metric that fits the targets, if any."""
     if not isinstance(y, np.ndarray) or not isinstance(prediction, np.ndarray):
         return {}
-    loss = getattr(task, "plan", task).solver.loss
+    loss = task.solver.loss
     if isinstance(task, FunctionTask) or not isinstance(loss, str):
         classes = y.dtype.kind in "iu" and prediction.ndim == y.ndim + 1
         return {"accuracy": label_accuracy} if classes else {}

@@ -1,179 +1,28 @@
-"""What a training loop needs to know of a model: its parameters, the gradients of a batch, an update, a prediction."""
+"""Any module as a training sees it."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from fnmatch import fnmatchcase as fnmatch
 from typing import Any
 
 import numpy as np
 
-from ..backward import walk
-from ..nn.containers import Sequential
-from ..nn.layer import Layer
-from ..nn.losses import PENALTIES
-from ..nn.module import Module, computed
-from ..node import no_grad, recording, scope
-from ..optim import LBFGS, Minimizer, State, clip_by_norm, clip_by_value
-from ..optim.update import Updater
-from ..printable import printable
-from ..tensor import Tensor, raw
-from .measure import single, with_loss
-from .settings import Solver
-from .step import ROADS, Plan, data_loss, draw_masks, not_finite, objective, sums_to_one
-from .use import as_dtype, by_chunks, evaluating
+from ...backward import walk
+from ...nn.losses import PENALTIES
+from ...nn.module import Module, computed
+from ...node import no_grad, recording, scope
+from ...optim import LBFGS, Minimizer, State
+from ...printable import printable
+from ...tensor import Tensor, raw
+from ..prediction import as_dtype, by_chunks, evaluating
+from ..settings import Solver
+from .loss import single, with_loss
+from .task import Gradients, Task, updater
 
 Array = np.ndarray[Any, Any]
-Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
-
-
-class Task:
-    """A model with its solver, as a training sees it.
-
-    Attributes:
-        solver: what it is trained by; names, parameters: of what is trained; rules: optimizer and learning rate of
-            each; updater: moves them.
-    """
-
-    solver: Solver
-    names: list[str]
-    parameters: list[Tensor]
-    rules: list[tuple[Any, float]]
-    updater: Updater
-    draws = True  # whether a step needs random numbers
-
-    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
-        """Return a block in which the model is in training, its random numbers drawn from this generator."""
-        raise NotImplementedError
-
-    def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
-        """Return the loss of a batch, with penalties and dropout, and its gradients."""
-        raise NotImplementedError
-
-    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
-        """Return the loss without penalties and dropout, and the prediction."""
-        raise NotImplementedError
-
-    def arrays(self) -> dict[str, Array]:
-        """Return all that the model has learnt, by name."""
-        raise NotImplementedError
-
-    def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
-        raise NotImplementedError
-
-    def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return what `recorded` takes, as arrays."""
-        raise NotImplementedError
-
-    def recorded(self, *batch: Any) -> Any:
-        """Return the loss of a batch with its graph."""
-        raise NotImplementedError
-
-    def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
-        raise NotImplementedError
-
-    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Return gradients as a person reads them: those of weights, and those of biases and scales."""
-        raise NotImplementedError
-
-    def places(self) -> list[tuple[Any, str]]:
-        """Return the attributes that hold what changes besides parameters: buffers and random generators."""
-        return []
-
-    def publish(self) -> None:
-        """Put what was learnt where a person finds it."""
-
-    def rates(self, rate: Callable[[float], float]) -> list[float]:
-        """Return the learning rate of each parameter in this step."""
-        return [rate(base) for _, base in self.rules]
-
-    def states(self) -> list[State | None]:
-        """Return the state of the optimizer for each parameter."""
-        return self.updater.states()
-
-    def resume(self, states: Sequence[State | None]) -> None:
-        """Put back what `states` returned."""
-        self.updater.resume(states)
-
-
-def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) -> Updater:
-    """Return what moves the parameters, with what an earlier training left of them."""
-    return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
-
-
-class LayerTask(Task):
-    """A list of layers that fit each other: trained as in the Julia project, on either road."""
-
-    def __init__(self, plan: Plan, road: str) -> None:
-        self.plan, self.road, self.solver = plan, ROADS[road], plan.solver
-        self.layers = plan.model
-        self.names = [f"layer {k} {part}" for k in range(1, len(self.layers) + 1) for part in "Wb"]
-        self.parameters = [p for layer in self.layers for p in (layer.W, layer.b)]
-        self.draws = plan.solver.regularization.dropout > 0
-        self.rules = [(plan.solver.rule, plan.solver.learning_rate)] * len(self.parameters)
-        self.updater = updater(self.parameters, self.rules)
-
-    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
-        """Return a block of no effect: layers have no modes."""
-        return nullcontext()
-
-    def gradients(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[float, Gradients]:
-        """Return the loss and the gradients of a batch by the graph or by hand."""
-        masks = draw_masks(self.plan, len(x), rng) if self.draws else None
-        loss, dW, db = self.road(self.plan, x, y, masks)
-        return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
-
-    def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Return what `recorded` takes: the batch and its dropout masks."""
-        return x, y, draw_masks(self.plan, len(x), rng) if self.draws else None
-
-    def recorded(self, *batch: Any) -> Any:
-        """Return the loss of a batch with its graph."""
-        return objective(self.plan, *batch)
-
-    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
-        """Return the gradients of W and of b, a list each with an entry for each layer."""
-        return list(gradients[::2]), list(gradients[1::2])
-
-    def finite(self, loss: float) -> float:
-        """Return a loss, or raise if it is infinite or NaN."""
-        if not math.isfinite(loss):
-            raise not_finite(self.plan, loss)
-        return loss
-
-    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
-        """Return the loss and the prediction."""
-        return data_loss(self.plan, x, y)
-
-    def arrays(self) -> dict[str, Array]:
-        """Return W and b of each layer."""
-        return {name: p.data.copy() for name, p in zip(self.names, self.parameters, strict=True)}
-
-    def restore(self, arrays: dict[str, Array]) -> None:
-        """Put back W and b of each layer."""
-        Sequential(*self.layers).load_state_dict(
-            {f"{k // 2}.{'Wb'[k % 2]}": arrays[name] for k, name in enumerate(self.names) if name in arrays}
-        )
-
-
-_RECENT: OrderedDict[Any, LayerTask] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
-_MOST = 8
-
-
-def layer_task(layers: list[Layer], solver: Solver, y: Array, road: str) -> LayerTask:
-    """Return the task of an earlier call with the same parameters and an equal solver, or a new one."""
-    key = (road, sums_to_one(layers, solver, y), *[id(p) for layer in layers for p in (layer._W, layer._b)])
-    task = _RECENT.get(key)  # which keeps the parameters alive, so that no other has their place in memory
-    if task is None or (task.solver is not solver and task.solver != solver) or task.plan.stale():
-        _RECENT[key] = task = LayerTask(Plan(layers, solver, y), road)
-        if len(_RECENT) > _MOST:
-            _RECENT.popitem(last=False)
-    return task
 
 
 class ModuleTask(Task):
@@ -340,12 +189,3 @@ def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
         if fnmatch(name, pattern):
             return solver.group(pattern, given)
     return solver.rule, solver.learning_rate
-
-
-def clipped(solver: Solver, gradients: Gradients) -> Gradients:
-    """Return gradients no larger than the solver allows."""
-    if solver.clip_value is not None:
-        gradients = clip_by_value(gradients, solver.clip_value)
-    if solver.clip_norm is not None:
-        gradients, _ = clip_by_norm(gradients, solver.clip_norm)
-    return gradients
