@@ -124,11 +124,9 @@ def behind(rng: Rng, dtype: Any = np.float64) -> Case:
         d = g * np.concatenate([at_zero(w[3:], y[:1], 0, 1), y[1:] > 0])
         return [d @ V.T * np.concatenate([at_zero(w[:3], x[:1], -1, 1), np.sign(x[1:])])]
 
-    together = {}
-    for u in rng.normal(size=(400, 3)):
-        choice = (*(u > 0), *(np.abs(u) @ V > 0))
-        together[choice] = [np.eye(2)[int(c)] for c in choice]
-    return Case(lambda x: tg.relu(np.abs(x) @ V), (x,), [2] * 5, gradient, list(together.values()))
+    seen = Counter((*(u > 0), *(np.abs(u) @ V > 0)) for u in rng.normal(size=(400, 3)))
+    together = [[np.eye(2)[int(c)] for c in choice] for choice, n in seen.items() if n > 20]  # no narrow ones
+    return Case(lambda x: tg.relu(np.abs(x) @ V), (x,), [2] * 5, gradient, together)
 
 
 def tied_rows(rng: Rng, dtype: Any = np.float64) -> Case:
@@ -468,7 +466,7 @@ class AtKinks(Student):
         both = spoiled([*dW, *db], self.wrong, self.rng)
         return loss, both[: self.K], both[self.K :]
 
-    def at(self, x: Array, low: float, high: float) -> Array:  # type: ignore[override]
+    def kink(self, x: Array, low: float, high: float) -> Array:
         share = (self.rng.random(x.shape), np.ones(x.shape), np.full(x.shape, 0.5))[self.how]
         share = share + (self.wrong == "outside") * (1.1 if self.how else 1.0)
         return (low + (high - low) * share).astype(x.dtype)
@@ -476,12 +474,12 @@ class AtKinks(Student):
     def slope(self, k: int) -> Array:
         name, z = self.name(k), self.z[k]
         s = slope(name, z)
-        return np.where(z == 0, self.at(z, 0.0, 1.0), s) if name == "relu" else s
+        return np.where(z == 0, self.kink(z, 0.0, 1.0), s) if name == "relu" else s
 
     def output(self, k: int) -> Array:
         g = loss_slope(self.solver.loss, self.a[k], self.y)
         if self.solver.loss == "mae":
-            g = np.where(self.a[k] == self.y, self.at(g, -1, 1) / self.N, g)
+            g = np.where(self.a[k] == self.y, self.kink(g, -1, 1) / self.N, g)
         return (g * self.slope(k)).astype(self.z[k].dtype)
 
     def hidden(self, k: int, delta: Array) -> Array:

@@ -49,11 +49,13 @@ class Sides:
         self.scales = [_scale(np.asarray(x)) for x in leaves]
         self.seen: list[Side] = []
 
-    def look_around(self, rng: np.random.Generator, times: int) -> None:
-        """Look from so many random sides, each time from the opposite one as well."""
+    def look_around(self, rng: np.random.Generator, times: int, uneven: bool = False) -> None:
+        """Look from so many random sides, every second one the opposite; if uneven, some inputs move less."""
         for k in range(times):
             if k % 2 == 0:
                 u = [_random(x, s, rng) for x, s in zip(self.leaves, self.scales, strict=True)]
+                if uneven:
+                    u = [v * 2 ** -(rng.uniform(0, 4) + rng.uniform(0, 2, v.shape)) for v in u]
             self.look(u if k % 2 == 0 else [-v for v in u])
 
     def look(self, u: Sequence[Array]) -> Side | None:
@@ -124,10 +126,10 @@ def jumps(here: Array, near: Array, far: Array) -> Array:
 
 
 def _scale(x: Array) -> Array:
-    """Return by what each entry is moved: its own size; of a zero that of the smallest other, at most 1."""
+    """Return by what each entry is moved: its own size; of a zero that of the usual other one, at most 1."""
     size = np.abs(x)
-    least = float(size[size > 0].min(initial=1.0))
-    found: Array = np.where(size > 0, size, max(least, 1e-100))
+    usual = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
+    found: Array = np.where(size > 0, size, min(usual, 1.0))
     return found
 
 

@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 
 AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; more looks at most, and how many of these may be in vain
 LEVELS = 6  # of kinks behind kinks
+WIDE = 32  # sides, before a gradient is called wrong
 TELLING = 8  # more sides, from which kinks that hang together can be told
 
 
@@ -32,7 +33,7 @@ def spanned(sides: Sides, mine: Sequence[Array], bounds: Sequence[Array], which:
     wanted, allowed = _flat([mine[i] for i in which], here), _flat([bounds[i] for i in which], here, np.real)
     sides.look_around(rng, max(0, AROUND - len(sides.seen)))
     graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
-    used, least, idle = 0, np.inf, 0
+    used, least, idle, wide = 0, np.inf, 0, False
     for _ in range(ROUNDS):
         for side in sides.seen[used:]:
             graph = graph if graph is not None and graph.add(side) else None
@@ -59,7 +60,10 @@ def spanned(sides: Sides, mine: Sequence[Array], bounds: Sequence[Array], which:
         size = float(np.linalg.norm(away))
         idle = 0 if size < 0.95 * least else idle + 1
         least = min(size, least)
-        if idle >= IDLE or not _look_from(sides, away / allowed, which, here, rng):
+        if idle >= IDLE and not wide:
+            wide, idle = True, 0  # of kinks behind kinks some sides are narrow
+            sides.look_around(rng, WIDE, uneven=True)
+        elif idle >= IDLE or not _look_from(sides, away / allowed, which, here, rng):
             return False
     return False
 
@@ -69,7 +73,7 @@ def _groups(graph: Folded, sides: Sides, rng: np.random.Generator) -> list[list[
     groups = graph.together()
     if len(groups) < len(graph.kinks):
         before = len(sides.seen)
-        sides.look_around(rng, TELLING)
+        sides.look_around(rng, TELLING, uneven=True)
         if all(graph.add(side) for side in sides.seen[before:]):
             groups = graph.together()
     return groups
