@@ -111,9 +111,9 @@ def check_row(case: Any, backend: str, roundings: float) -> bool:
 
 
 VALUES_DECIDE = {  # a value decides there what is computed, or how many entries there are
-    "at_max", "at_min", "average", "extract", "getitem", "interp", "linalg.cond", "linalg.lstsq", "linalg.svd",
-    "median", "nanmedian", "nanpercentile", "nanquantile", "pad", "percentile", "piecewise", "quantile",
-    "reshape", "take_along_axis", "where",
+    "at_max", "at_min", "average", "extract", "getitem", "linalg.cond", "linalg.eig", "linalg.eigvals", "linalg.lstsq",
+    "linalg.svd", "median", "nanmedian", "nanpercentile", "nanquantile", "pad", "percentile", "piecewise", "quantile",
+    "real_if_close", "reshape", "take", "where",
 }  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def test_new_shapes_and_dtypes_are_traced_and_old_ones_remembered() -> None:
     g = compile(f, backend="numpy")
     for x in (np.ones((2, 3)), np.ones((4, 3)), np.ones((2, 3), "f4"), np.ones((2, 3)), np.ones((4, 3))):
         agree(g(x), (x * x).sum(axis=0))
-    assert len(calls) == len(g.plans) == 3
+    assert len(calls) == 2 * len(g.plans) == 6, "each is traced once, and checked against the function once"
 
 
 @each_backend
@@ -573,7 +573,7 @@ def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
     try:
         tracemalloc.start()
         result = f(weights, state, x, y)
-        tables = [tracemalloc.Filter(False, f"{place}/*") for place in ("*/numba", os.environ["TINYGRAD_NN_CACHE"])]
+        tables = [tracemalloc.Filter(False, place) for place in ("*/numba/*", "<kernels>")]
         arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
         seen = tracemalloc.take_snapshot().filter_traces([arrays]).filter_traces(tables)
         alive = sum(trace.size for trace in seen.traces)
@@ -703,13 +703,12 @@ def test_kernels_are_kept_between_processes_and_work_without_a_folder(tmp_path: 
     for folder in (str(tmp_path), str(tmp_path), "", str(tmp_path / "file" / "below")):
         (tmp_path / "file").write_text("in the way")
         env = {**os.environ, "TINYGRAD_NN_CACHE": folder, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(SECOND)]
+        command = [sys.executable, "-W", "default" if "below" in folder else "error", "-c", textwrap.dedent(SECOND)]
         done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
         assert done.returncode == 0, done.stderr
         results.append(done.stdout)
     assert len(set(results)) == 1
-    assert len(list(tmp_path.glob("k*.py"))) == 1, "the second process finds what the first compiled"
-    assert list(tmp_path.rglob("*.nbc"))
+    assert len(list(tmp_path.iterdir())) == 1 + 1, "the second process finds what the first compiled"
 
 
 # -- Loops of kernels on several threads
@@ -755,3 +754,24 @@ def test_loops_that_threads_share(seed: int, monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(2):
         agree(compiled(*xs), step(*xs), roundings=1000)
     assert "cores.take()" in compiled.plan(*xs).source
+
+
+def test_a_constant_that_depends_on_an_argument_is_not_frozen() -> None:
+    table = np.arange(5.0)
+    reads = {
+        "asarray": lambda x: np.asarray(x.detach()) * x,
+        "index of an array": lambda x: table[np.argmax(x)] * x,
+        "write": lambda x: _written(x.detach()) * x,
+    }
+    for name, f in reads.items():
+        fast = tg.compile(f, backend="numpy")
+        for x in (np.array([1.0, 3.0]), np.array([4.0, 2.0])):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                np.testing.assert_array_equal(fast(tg.Tensor(x)).data, f(tg.Tensor(x)).data, err_msg=name)
+
+
+def _written(x: Any) -> np.ndarray:
+    out = np.zeros(2)
+    out[:] = x
+    return out

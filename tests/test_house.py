@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
-    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph"},
+    "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward"},
     "optim":      {"ops", "node", "tensor", "backward"},
@@ -62,7 +62,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "store":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
-    "solver": {"rich"},
+    "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
@@ -167,7 +167,7 @@ def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str
 
 def too_long(source: str, module: str) -> list[str]:
     lines = len(source.splitlines())
-    return [f"{module} has {lines} lines; a module stays under 400"] if lines >= 400 else []
+    return [f"{module} has {lines} lines; a module stays under 500"] if lines >= 500 else []
 
 
 def forbidden_code(source: str, module: str) -> list[str]:
@@ -335,8 +335,8 @@ def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool
     assert (wrong_arrows(source, module) == []) is allowed
 
 
-def test_size_check_reports_400_lines() -> None:
-    assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (399, 400)] == [False, True]
+def test_size_check_reports_500_lines() -> None:
+    assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (499, 500)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""What is written into to save arrays is nobody else's: twins of optimizers, gradients that become weights, sums."""
+"""What is written into to save arrays is nobody else's: optimizers in place, gradients that become weights, sums."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -7,17 +8,19 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fit
-from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adam, adamw, amsgrad, momentum, nesterov, sgd
+from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adagrad, adam, adamw, lion, nadam, nesterov, radam, rmsprop, sgd
+from tinygrad_nn.optim.in_place import in_place
 from tinygrad_nn.optim.rule import alone
 from tinygrad_nn.solver.step import SMALL, Plan, descend, graph_step
 
 RNG = np.random.default_rng(0)
-TWINS = [
-    sgd(), sgd(weight_decay=0.1), sgd(0.9), sgd(0.9, weight_decay=0.1), sgd(0.9, nesterov=True), momentum(), nesterov(),
-    adam(), adam(weight_decay=0.1), adam(amsgrad=True), adamw(), adamw(amsgrad=True), adamw(weight_decay=0.0),
-    amsgrad(),
+RULES = [
+    sgd(weight_decay=0.1), sgd(0.9), sgd(0.9, weight_decay=0.1), sgd(0.9, 0.3), sgd(0.9, nesterov=True),
+    adam(weight_decay=0.1), adam(amsgrad=True), adamw(amsgrad=True), adamw(weight_decay=0.0), rmsprop(mu=0.9),
+    rmsprop(centered=True, weight_decay=0.1), nadam(decoupled=True, weight_decay=0.1), radam(weight_decay=0.1),
+    adagrad(lr_decay=0.1), lion(weight_decay=0.1),
+    *(make() for make in OPTIMIZERS.values()),
 ]  # fmt: skip
-RULES = TWINS + [make() for name, make in OPTIMIZERS.items() if name not in {rule.name for rule in TWINS}]
 
 
 def same(a: Any, b: Any) -> bool:
@@ -31,8 +34,41 @@ def copied(state: Any) -> Any:
     return tuple(np.array(part) if isinstance(part, np.ndarray) else part for part in state)
 
 
-def test_the_rules_that_are_used_most_have_twins() -> None:
-    assert all(hasattr(rule.update, "into") for rule in TWINS)
+def test_every_rule_of_arithmetic_has_an_in_place_form() -> None:
+    assert {rule.name for rule in RULES if rule.into is None} == {"muon"}  # its products are of whole matrices
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        lambda g, state, eta, w: (eta * g.sum() * g, state),
+        lambda g, state, eta, w: (eta * g if eta > 0.5 else g, state),
+        lambda g, state, eta, w: (eta * np.clip(g, -1, 1), state),
+        lambda g, state, eta, w: (np.multiply(eta, g, where=g > 0), state),
+    ],
+    ids=["a sum", "a decision", "another function", "a mask"],
+)
+def test_a_rule_that_is_more_than_arithmetic_has_none(update: Any) -> None:
+    assert in_place(lambda w: (), update) is None
+
+
+def test_eta_may_be_an_array_only_where_it_multiplies_arrays() -> None:
+    assert {rule.name for rule in RULES if getattr(rule.into, "scales", False)} >= {"sgd", "momentum", "nesterov"}
+    assert not any(getattr(rule.into, "scales", False) for rule in (adam(), adamw(), adagrad()))  # rounded before it
+
+
+@pytest.mark.parametrize("rule", [adam(), adamw(), nesterov(), rmsprop()], ids=repr)
+def test_the_in_place_form_makes_no_more_arrays_than_it_must(rule: Optimizer) -> None:
+    w = np.ones(200_000)
+    state, g = rule.init(w), np.ones_like(w)
+    tracemalloc.start()
+    try:
+        new = rule.move(g, state, 0.1, w, g)
+        peak = tracemalloc.get_traced_memory()[1]
+        held = sum(part.nbytes for part in new[1] if isinstance(part, np.ndarray))
+    finally:
+        tracemalloc.stop()
+    assert peak < held + 1.5 * w.nbytes  # the new state and one array more; the new weights are in the memory of g
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -62,7 +98,7 @@ def test_a_move_in_another_dtype_is_the_update() -> None:
     assert same(sgd().move(g, (), 0.5, w)[0], w - sgd().update(g, (), 0.5, w)[0])
 
 
-def test_an_update_that_was_replaced_has_no_twin_of_the_old_one() -> None:
+def test_an_update_that_was_replaced_is_called_as_it_is() -> None:
     rule = Optimizer("mine", (), lambda w: (), lambda g, state, eta, w: (2 * eta * g, state))
     assert rule.move(np.ones(2), (), 0.5, np.ones(2))[0].tolist() == [0.0, 0.0]
 
@@ -169,7 +205,7 @@ def test_sums_of_gradients_are_made_in_arrays_of_their_own(uses: int) -> None:
     assert all(same(part.grad, seed) for part in parts)
 
 
-def test_a_schedule_reaches_the_twin() -> None:
+def test_a_schedule_reaches_the_in_place_form() -> None:
     _, x, y, _ = wide()
     rates: list[Callable[[Any, float], float]] = [lambda t, base: base, lambda t, base: base / (1 + t)]
     ends = []

@@ -26,7 +26,7 @@ from tinygrad_nn import (
 )
 from tinygrad_nn.nn import Dropout, Linear, Module, Parallel, Sequential
 from tinygrad_nn.solver import EarlyStopping
-from tinygrad_nn.solver.checkpoint import _called
+from tinygrad_nn.solver.fingerprint import words
 from tinygrad_nn.store import read
 
 Array = Any
@@ -467,7 +467,7 @@ def test_a_checkpoint_of_other_class_weights_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("tinygrad_nn.solver.checkpoint.LAYOUT", 1)
+        patch.setattr("tinygrad_nn.solver.state.LAYOUT", 1)
         run(tmp_path, 1)
     with pytest.raises(ValueError, match="was written by another version of tinygrad_nn"):
         run(tmp_path, 2)
@@ -481,7 +481,7 @@ def test_a_checkpoint_without_its_best_weights_says_so(tmp_path: Path) -> None:
 
 
 def test_a_loss_with_a_function_in_it_has_the_same_name_in_every_process() -> None:
-    assert "0x" not in _called(functools.partial(lambda inner, p, y: inner(p, y), table, weight=np.ones(2)))
+    assert "0x" not in words(functools.partial(lambda inner, p, y: inner(p, y), table, weight=np.ones(2)))
 
 
 class Drawn:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, grad, softplus
 from tinygrad_nn.gradcheck import check_gradients
 
 NAN = np.nan
@@ -184,3 +184,26 @@ def test_spread_is_the_view_that_numpy_makes():
         assert not found.flags.writeable
     assert spread(np.zeros(2), np.zeros((2, 0)), 1).shape == (2, 0)
     assert spread(np.zeros(0), np.zeros((2, 0)), 0).shape == (2, 0)
+
+
+def test_an_option_that_would_lose_a_graph_is_refused() -> None:
+    x = Tensor([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"mean\(\.\.\., where=\) has no derivative, and.*detach"):
+        np.mean(x, where=x)
+    with pytest.raises(TypeError, match=r"softplus\(\.\.\., beta=\) has no derivative"):
+        softplus(x, beta=Tensor(2.0))
+    assert softplus(x, beta=Tensor(2.0, requires_grad=False)).shape == (2,)
+
+
+def test_a_mask_may_be_a_tensor_where_nothing_else_is_one() -> None:
+    x, mask = np.array([[2.0, 3.0], [4.0, 7.0]]), np.array([[True, False], [True, True]])
+    for name in ("sum", "prod", "mean", "var", "std", "nansum", "nanprod", "nanmean", "nanvar", "nanstd", "all", "any"):
+        f = getattr(np, name)
+        np.testing.assert_array_equal(f(x, 0, where=Tensor(mask)), f(x, 0, where=mask))
+    for name in ("max", "min", "nanmax", "nanmin"):
+        f = getattr(np, name)
+        np.testing.assert_array_equal(f(x, 0, where=Tensor(mask), initial=5.0), f(x, 0, where=mask, initial=5.0))
+    for ufunc in (np.add, np.multiply, np.maximum, np.hypot):
+        np.testing.assert_array_equal(
+            ufunc.reduce(x, 0, where=Tensor(mask), initial=1.0), ufunc.reduce(x, 0, where=mask, initial=1.0)
+        )

@@ -234,6 +234,7 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
         (lambda t: np.add.at(np.zeros(3), [0], t[0, 0]), TypeError, r"instead of np\.add\.at use t\.at\[index\]\.add"),
         (lambda t: operator.setitem(t, 0, 1.0), TypeError, r"t = t\.at\[index\]\.set\(value\)"),
         (lambda t: operator.setitem(np.zeros((2, 3)), 0, t[0]), TypeError, r"would drop its graph"),
+        (lambda t: operator.setitem(np.zeros((2, 3)), 0, t[0]), TypeError, r"\.at\[i\]\.set\(t\).*np\.stack"),
         (lambda t: np.copyto(np.zeros((2, 3)), t), TypeError, r"at\[index\]\.set"),
         (lambda t: np.fill_diagonal(t, 0), TypeError, r"at\[index\]\.set"),
         (lambda t: t.fill(0), TypeError, r"at\[index\]\.set"),
@@ -481,3 +482,75 @@ def test_primitives_run_bare_on_arrays() -> None:
     assert type(tg.softmax(X)) is np.ndarray
     assert type(REGISTRY["sum"](X, axis=0)) is np.ndarray
     assert tg.softmax_crossentropy(X, X) == tg.softmax_crossentropy(Tensor(X), X).item()
+
+
+# -- Constants have no graph to lose
+
+
+def constants() -> dict[str, Tensor]:
+    """Tensors that no gradient flows through, of the numbers 0 to 2."""
+    detached = Tensor([0.0, 1.0, 2.0]).detach()
+    with tg.no_grad():
+        unrecorded = Tensor([0.0, 1.0, 2.0]) * 1
+    whole = Tensor([0, 1, 2])
+    return {"detached": detached, "unrecorded": unrecorded, "integer": whole, "boolean": Tensor([False, True, True])}
+
+
+@pytest.mark.parametrize("kind", ["detached", "unrecorded", "integer", "boolean"])
+def test_a_constant_turns_into_its_array(kind: str) -> None:
+    t = constants()[kind]
+    assert np.asarray(t) is t.data
+    np.testing.assert_array_equal(np.array([t, t]), [t.data, t.data])
+    again = np.array(t)
+    assert again is not t.data
+    np.testing.assert_array_equal(again, t.data)
+    assert np.asarray(t, dtype=np.float32).dtype == np.float32
+    assert np.shares_memory(np.array(t, copy=False), t.data)
+    with pytest.raises(ValueError, match="avoid copy"):
+        np.array(t, dtype=np.complex64, copy=False)
+    out = np.zeros(3)
+    out[:] = t
+    np.testing.assert_array_equal(out, t.data)
+
+
+def test_an_integer_or_boolean_tensor_indexes_arrays_and_lists() -> None:
+    rows = np.arange(12.0).reshape(4, 3)
+    pick = Tensor([2, 0])
+    np.testing.assert_array_equal(rows[pick], rows[[2, 0]])
+    np.testing.assert_array_equal(rows[:, pick], rows[:, [2, 0]])
+    np.testing.assert_array_equal(rows[pick, Tensor(1)], rows[[2, 0], 1])
+    np.testing.assert_array_equal(rows[Tensor(rows > 4)], rows[rows > 4])
+    np.testing.assert_array_equal(rows[Tensor(rows) > 4], rows[rows > 4])
+    assert ["a", "b", "c"][Tensor(2)] == "c"
+    rows[pick] = 0
+    assert not rows[[2, 0]].any()
+    with pytest.raises(IndexError, match="integer"):
+        rows[constants()["detached"]]
+    with pytest.raises(TypeError, match="drop its graph"):
+        rows[Tensor([1.0])]
+
+
+def test_writing_one_live_number_into_an_array_says_what_to_write_instead() -> None:
+    out, t = np.zeros(3), Tensor([1.0, 2.0])
+    with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own, for what float() of an entry raised
+        out[0] = t[0]
+    assert "out = Tensor(out).at[i].set(t), or np.stack([...])" in str(caught.value.__cause__)
+    np.testing.assert_array_equal(Tensor(out).at[0].set(t[0]).data, [1, 0, 0])
+
+
+def test_a_constant_can_be_plotted() -> None:
+    from matplotlib import pyplot as plt
+
+    t = Tensor(np.linspace(0, 1, 6).reshape(2, 3))
+    with pytest.raises(TypeError, match=r"t\.detach\(\) for a plot"):
+        plt.plot(t)
+    try:
+        axes = plt.figure().add_subplot()
+        (line,) = axes.plot(t.detach()[0], t.detach()[1])
+        np.testing.assert_array_equal(line.get_ydata(), t.data[1])
+        axes.scatter(t.detach()[0], t.detach()[1], c=t.detach()[0])
+        axes.bar(Tensor([1, 2, 3]), t.detach()[0])
+        axes.hist(t.detach().ravel())
+        axes.imshow(t.detach())
+    finally:
+        plt.close("all")

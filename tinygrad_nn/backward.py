@@ -121,6 +121,8 @@ def walk(
                 r = np.zeros_like(node.args[slot])  # type: ignore[index]
             elif jointly is None:
                 r = r(*given, **meta) if meta else r(*given)
+            if differentiable and not isinstance(r, Tensor):
+                r = wrap(r, None)  # a constant, which the rules of older Nodes take as they take a Tensor
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape)
             if r.dtype is not arg.dtype:
@@ -151,8 +153,14 @@ def walk(
 
 
 def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph."""
-    args = [arg if p is None else wrap(arg, p) for arg, p in zip(node.args or (), node.parents or (), strict=True)]
+    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph.
+
+    Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
+    """
+    args = [
+        wrap(arg, p) if p is not None or type(arg) is np.ndarray else arg
+        for arg, p in zip(node.args or (), node.parents or (), strict=True)
+    ]
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = node.meta
     if primitive.saves:

@@ -6,8 +6,9 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .printable import printable
@@ -118,6 +119,65 @@ def together(folder: StrPath) -> Iterator[Path]:
                     part.rmdir()
                 except OSError:
                     break
+
+
+@contextmanager
+def alone(folder: StrPath) -> Iterator[None]:
+    """Hold a folder for this block: another process, or another thread, that asks for it gets an error.
+
+    Args:
+        folder: made if need be. The lock is one of the system, on a file ``.lock`` in it: it ends with the process.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    lock = path / ".lock"
+    while True:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _locked(file):
+            os.close(file)
+            raise BlockingIOError(
+                f"{printable(path)} is in use{_by(lock)}: what two write into one folder is lost. Wait until it has "
+                "ended, or name another folder."
+            )
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), lock.stat()):
+                break
+        os.close(file)  # the one that had it took the file away between our opening it and locking it
+    try:
+        if os.name != "nt":  # where nobody could read it
+            os.ftruncate(file, 0)
+            os.pwrite(file, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps a file that is open
+            lock.unlink()
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file, and say whether it worked; where the file system has no locks, it did."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+def _by(lock: Path) -> str:
+    try:
+        return f" by process {printable(lock.read_text(encoding='utf-8')[:80])}"
+    except (OSError, ValueError):
+        return ""
 
 
 def check_folder(folder: StrPath) -> Path:

@@ -71,6 +71,7 @@ class Primitive:
         self.domain = tuple(domain or ())
         self.kinks = kinks
         self.numpy = tuple(numpy)
+        self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
         self.__doc__ = forward.__doc__
         if not isinstance(forward, np.ufunc):
             self.__wrapped__ = forward  # where inspect looks for the signature
@@ -109,6 +110,11 @@ class Primitive:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the forward; where an argument is a Tensor, through its funnel."""
         arrays, metadata = self.bind(args, kwargs)
+        for name, value in metadata.items():
+            if type(value) not in _KNOWN and hasattr(type(value), "_funnel"):
+                if value.requires_grad and name in self.composed:
+                    return self.composed[name](*arrays, **metadata)
+                metadata = {**metadata, name: value._option(f"{self.name}(..., {name}=)")}
         for array in arrays:
             if type(array) not in _KNOWN:
                 funnel = getattr(type(array), "_funnel", None)

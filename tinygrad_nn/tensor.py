@@ -248,8 +248,8 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> Tensor:
         """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return apply(REGISTRY["transpose"], (self,), {"axes": tuple(order)} if order else NO_METADATA)
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
+        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 
@@ -318,9 +318,21 @@ class Tensor:
         if self.node is not None:
             raise TypeError(
                 f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t)."
+                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
+                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
             )
         return self.data.item()
+
+    def _option(self, call: str) -> Any:
+        """Return what stands for this Tensor as an option of an operation, such as a mask: its array."""
+        if type(self) is not Tensor:  # a Traced, see compiled/
+            return self
+        if self.node is not None:
+            raise TypeError(
+                f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
+                "none."
+            )
+        return self.data
 
     def __format__(self, spec: str) -> str:
         return format(self.data.item(), spec) if spec else repr(self)
@@ -360,6 +372,11 @@ class Tensor:
                 return apply(handler, inputs)
         else:
             handler = OVERRIDES.get((ufunc, method))
+        mask = kwargs.get("where")
+        if isinstance(mask, Tensor) and (bare := mask._option(f"{ufunc.__name__}(..., where=)")) is not mask:
+            kwargs["where"] = bare
+            if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
+                return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
             raise TypeError(
                 f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Leave out= away; "
@@ -375,11 +392,16 @@ class Tensor:
             raise no_rule(function)
         return call_function(function, handler, args, kwargs)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
+        """Return the data of a constant, which has no graph to lose."""
+        if self.node is None:
+            return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-            "through it). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): np.array, "
-            "np.r_ and np.c_ do not ask us. Instead of np.full(shape, t) write np.full(shape, t, like=t)."
+            "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
+            "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
+            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "of a list of the parts."
         )
 
     @staticmethod

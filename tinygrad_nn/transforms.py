@@ -41,10 +41,12 @@ def _leaf(data: np.ndarray[Any, Any], what: str) -> Tensor:
     return tensor
 
 
-def _outside(root: Node, inputs: frozenset[Node]) -> bool:
+def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
     """Tell whether a result, or its inputs, depend on anything that is being differentiated outside."""
     if any(node.parents for node in inputs):
         return True
+    if root is None:
+        return False
     oldest = min((node.index for node in inputs), default=0)
     return any(
         parent is not None and parent.index < oldest
@@ -60,24 +62,30 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     """
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     arrived: dict[Node, Any] = {}
-    if out.node is not None and not isinstance(cotangent, Tensor) and not _outside(out.node, nodes):
+    live = isinstance(cotangent, Tensor) or _outside(out.node, nodes)
+    if out.node is not None and not live:
         found = walk(out.node, np.asarray(cotangent, dtype=out.data.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.data.dtype), None)
         with recording(True):
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
-    return [arrived[t.node] if t.node in arrived else np.zeros_like(t.data) for t in inputs]
+    gradients = []
+    for t in inputs:
+        none = np.zeros_like(t.data) if t.node is None or t.node not in arrived else None
+        gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
+    return gradients
 
 
 def _result(f: Callable[..., Any], value: Any) -> Tensor:
-    """Return what a function returned if gradients can be taken of it."""
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{_name(f)} returned a {type(value).__name__}, which has no graph, so its gradient would silently be "
-            "zero. Compute with the Tensors it is given, without .data or .item(); a true constant is Tensor(value)."
-        )
-    return value
+    """Return what a function returned as a Tensor: numbers without a graph are constants, whose derivative is zero."""
+    if isinstance(value, Tensor):
+        return value
+    numbers = isinstance(value, (np.ndarray, np.generic, int, float, complex))
+    if not numbers or np.asarray(value).dtype.kind not in "fciub":
+        what = "None" if value is None else f"a {type(value).__name__}"
+        raise TypeError(f"{_name(f)} returned {what}, which has no derivative; return a Tensor, an array or a number.")
+    return wrap(value, None)
 
 
 def _name(f: Callable[..., Any]) -> str:
@@ -115,7 +123,8 @@ def value_and_grad(
     .. math:: x \mapsto \left(f(x),\ \nabla f(x)\right)
 
     Args:
-        f: returns one number (a Tensor of size 1), or with `has_aux` a pair of it and anything else.
+        f: returns one number (a Tensor of size 1), or with `has_aux` a pair of it and anything else. Of what does not
+            depend on an argument, such as a plain number, the gradient is zero.
         argnums: the position or name of the argument to differentiate, or several.
         has_aux: whether f returns such a pair.
 
@@ -124,7 +133,7 @@ def value_and_grad(
         has the containers, shapes and dtypes of the argument, and is a tuple if `argnums` has several.
 
     Raises:
-        TypeError: an argument is not made of floats, or f returns something without a graph.
+        TypeError: an argument is not made of floats, or f returns what is not made of numbers.
         ValueError: f returns more than one number, or there is no such argument.
 
     Example:
@@ -198,7 +207,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
         gradient per argument. It may be called any number of times.
 
     Raises:
-        TypeError: an argument is not made of floats, or f returns something without a graph.
+        TypeError: an argument is not made of floats, or f returns what is not made of numbers.
         ValueError: (from ``pull``) the cotangent has another shape than the value.
 
     Example:
@@ -226,10 +235,14 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
     return rebuild([_shown(out, call) for out in outs]), pull
 
 
+def _floats(inputs: Sequence[Tensor]) -> np.dtype[Any]:
+    """Return the dtype that derivatives of whole numbers have: that of the arguments."""
+    return np.result_type(*(t.dtype for t in inputs)) if inputs else np.dtype(float)
+
+
 def _shown(out: Tensor, call: _Call) -> Any:
     """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
-    live = out.node is not None and _outside(out.node, frozenset(t.node for t in call.inputs if t.node))
-    return out if live else out.data
+    return out if _outside(out.node, frozenset(t.node for t in call.inputs if t.node)) else out.data
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -264,16 +277,18 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
     call = _Call(f, range(len(args)), tuple(args), {})
     outs, rebuild = flatten(call.value)
+    outs = [_result(f, out) for out in outs]
     derivatives = []
     for out in outs:
-        dummy = leaf(np.ones_like(_result(f, out).data))
+        dummy = leaf(np.ones_like(out.data))
         transposed = pullback(out, call.inputs, dummy)
-        derivative: Any = np.zeros_like(out.data)
+        derivative: Any = np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else _floats(call.inputs))
         for row, v in zip(transposed, directions, strict=True):
             if isinstance(row, Tensor) and row.node is not None:
                 derivative = derivative + pullback(row, [dummy], v)[0]
         outside = isinstance(_shown(out, call), Tensor) or any(isinstance(v, Tensor) and v.node for v in directions)
-        derivatives.append(derivative if outside else raw(derivative))
+        as_tensor = derivative if isinstance(derivative, Tensor) else wrap(derivative, None)
+        derivatives.append(as_tensor if outside else raw(derivative))
     return rebuild([_shown(out, call) for out in outs]), rebuild(derivatives)
 
 
@@ -313,7 +328,7 @@ def _rows(out: Tensor, inputs: Sequence[Tensor]) -> list[Any]:
     unit = np.eye(out.data.size, dtype=out.data.dtype).reshape(out.data.size, *out.shape)
     rows = [pullback(out, inputs, one) for one in unit]
     columns = [[row[k] for row in rows] for k in range(len(inputs))]
-    blocks = [np.stack(c) if c else np.zeros((0, *t.shape)) for c, t in zip(columns, inputs, strict=True)]
+    blocks = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]
     blocks = [np.conj(b) if b.dtype.kind == "c" else b for b in blocks]
     return [b.reshape((*out.shape, *t.shape)) for b, t in zip(blocks, inputs, strict=True)]
 

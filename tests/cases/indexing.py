@@ -38,6 +38,16 @@ INDICES = {
     "nothing": np.s_[3:],
     "no rows": np.array([], dtype=int),
 }
+BROADCAST = {  # shape of the array, index -> shapes of values, some with leading axes of length 1 as in an assignment
+    "one row": (X, 0, ((1, 4), (1, 1, 4), (1,), (1, 1))),
+    "one entry": (X, (1, 2), ((1,), (1, 1))),
+    "rows twice": (X, TWICE, ((1, 3, 4), (1, 1, 3, 1), (3, 1))),
+    "0-d": ((), ..., ((), (1,), (1, 1))),
+    "0-d ()": ((), (), ((), (1,))),
+    "0-d None": ((), None, ((), (1,), (1, 1))),
+    "0-d True": ((), True, ((), (1,))),
+    "0-d Ellipsis None": ((), (..., None), ((), (1,))),
+}
 PICKS = np.array([[0, 3, 3], [1, 1, 0], [2, 0, 1]])
 
 
@@ -51,7 +61,8 @@ def _update(name):
     def update(x, y, index):
         out = x.copy().reshape(-1)
         slots = np.arange(x.size).reshape(x.shape)[index]
-        for slot, value in zip(slots.ravel(), np.broadcast_to(y, slots.shape).ravel(), strict=True):
+        spread = np.broadcast_to(y, np.broadcast_shapes(np.shape(y), slots.shape))
+        for slot, value in zip(slots.ravel(), spread.ravel(), strict=True):
             out[slot] = step(out[slot], value)
         return out.reshape(x.shape)
 
@@ -89,6 +100,19 @@ def _updates():
                     reference=lambda x, y, i=index, f=reference: f(x, y, i), complex=smooth and note == "rows twice",
                     differentiable=(name != "set" or note not in ("True", "matrix of rows"), True), note=note,
                 )  # fmt: skip
+        for note, (shape, index, values) in BROADCAST.items():
+            for s in values:
+                yield Case(
+                    f"at_{name}", lambda x, y, i=index, n=name: getattr(At(x)[i], n)(y),
+                    (shape, s if smooth else _winning_or_not(s, name)), distinct=not smooth,
+                    reference=lambda x, y, i=index, f=reference: f(x, y, i),
+                    differentiable=(shape == X or name in ("add", "multiply"), True), note=f"{note}, spread",
+                )  # fmt: skip
+        number = 0.3 if name == "max" else 3.0
+        yield Case(
+            f"at_{name}", lambda x, n=name, v=number: getattr(x.at[...], n)(v), ((),), (1.0, 2.0), note="0-d, a number",
+            reference=lambda x, f=reference, v=number: f(x, v, ...), order=0 if name == "set" else 2,
+        )  # fmt: skip
         yield Case(
             f"at_{name}", lambda x, n=name: getattr(x.at[TWICE], n)(0.5), (X,), distinct=not smooth,
             reference=lambda x, f=reference: f(x, 0.5, TWICE), note="a number",

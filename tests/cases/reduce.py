@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from tinygrad_nn import Tensor
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY
 
 from .case import Case
@@ -53,6 +54,31 @@ def _masked():
             "initial": {"initial": at}, "initial, mask": {"initial": at, "where": ROW, "axis": 1},
             "initial wins somewhere": {"initial": 0.0, "axis": 1},
         })  # fmt: skip
+    for name in ("sum", "prod", "max", "min", "nansum", "nanprod", "nanmax", "nanmin"):
+        f, more = getattr(np, name), {"distinct": True, "analytic": name[-3:] not in ("max", "min")}
+        yield Case(name, lambda x, i, f=f: f(x, axis=1, initial=i), ((3, 4), ()), note="Tensor as initial", **more)
+        yield Case(
+            name, lambda x, i, f=f: f(x, axis=2, initial=i, keepdims=True, where=MASK), ((3, 2, 4), ()),
+            note="Tensor as initial, mask", **more,
+        )  # fmt: skip
+    for name in ("sum", "prod", "mean", "max", "min", "var", "std"):
+        at = {"max": {"initial": -9.0}, "min": {"initial": 9.0}}.get(name, {})
+        for f in (getattr(np, name), getattr(np, f"nan{name}")):
+            yield Case(
+                f.__name__,
+                lambda x, f=f, at=at: f(x, axis=1, where=Tensor(ROW) if isinstance(x, Tensor) else ROW, **at),
+                ((3, 4),), distinct=True, note="Tensor as mask",
+            )  # fmt: skip
+    for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.logaddexp, np.hypot):
+        yield Case(
+            f"{ufunc.__name__}.reduce",
+            lambda x, u=ufunc: u.reduce(x, 1, initial=0.3, where=Tensor(ROW) if isinstance(x, Tensor) else ROW),
+            ((3, 4),), distinct=True, note="Tensor as mask",
+        )  # fmt: skip
+        yield Case(
+            f"{ufunc.__name__}.reduce", lambda x, i, u=ufunc: u.reduce(x, 1, initial=i), ((3, 4), ()), distinct=True,
+            note="Tensor as initial",
+        )  # fmt: skip
     for name in ("sum", "prod", "mean", "var", "std"):
         yield from _options(name, (3, 4))({"dtype": {"dtype": np.float64, "axis": 0}})
     yield Case("sum", lambda x: np.sum(x, 0, np.float64), ((3, 4),), note="dtype by position")

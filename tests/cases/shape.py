@@ -54,7 +54,10 @@ def _axes():
     yield from _rows("transpose", {
         "None": lambda x: np.transpose(x, None), "method None": lambda x: x.transpose(None),
         "method tuple": lambda x: x.transpose((1, 2, 0)), "method list": lambda x: x.transpose([1, -1, 0]),
-        "named": lambda x: np.transpose(a=x, axes=(2, 0, 1)),
+        "named": lambda x: np.transpose(a=x, axes=(2, 0, 1)), "array": lambda x: np.transpose(x, np.array([1, 2, 0])),
+        "method array": lambda x: x.transpose(np.array([1, 2, 0])), "number": lambda x: np.transpose(x[0, 0], 0),
+        "negative number": lambda x: np.transpose(x[0, 0], -1), "method number": lambda x: x[0, 0].transpose(0),
+        "NumPy number": lambda x: np.permute_dims(x[0, 0], np.int64(0)), "0-d": lambda x: x[0, 0, 0].transpose(()),
     }, (A,), **LINEAR)  # fmt: skip
     yield from _rows("swapaxes", {
         "method": lambda x: x.swapaxes(-1, 0), "named": lambda x: np.swapaxes(x, axis1=0, axis2=1),

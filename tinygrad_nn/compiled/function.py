@@ -8,18 +8,15 @@ from functools import update_wrapper
 from threading import RLock
 from typing import Any
 
-import numpy as np
-
 from ..node import thread
 from ..tensor import Tensor
 from ..tree import flatten
-from . import nest
+from . import check, nest
 from .guard import Draws, Hidden, restored
 from .plan import MISS, Plan
 from .recorder import Recorder, SecondOrder, Untraceable, caller
-from .replay import as_array
 from .simplify import simplify
-from .trace import bare, trace
+from .trace import bare, canonical, trace
 
 BACKENDS = ("auto", "numpy", "numba")
 OFTEN = 8  # so many plans of one function are suspicious
@@ -117,8 +114,9 @@ class Compiled:
 
     def _first(self, args: Any, kwargs: Any) -> Any:
         leaves = flatten([args, kwargs])[0]
-        if isinstance(thread.mode, Recorder) or any(isinstance(x, Tensor) and x.node is not None for x in leaves):
-            return self.function(*args, **kwargs)  # inside another trace, or part of a graph
+        graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
+        if graph or isinstance(thread.mode, Recorder) or check.running():
+            return self.function(*args, **kwargs)  # part of a graph, or inside another trace
         plan, result = self._found(args, kwargs)
         if isinstance(plan, str):
             return bare_tree(self.function(*args, **kwargs))
@@ -163,11 +161,13 @@ class Compiled:
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 raise Untraceable(f"{type(error).__name__}: {error}", at=where(error)) from error
             hidden.check()
-            plan = Plan(simplify(program), result, leaves, call, fixed, self)
+            program = simplify(program)
+            kept = check.Kept(program)
+            plan = Plan(program, result, leaves, call, fixed, self)
+            trial = check.Trial(self.function, plan, kept, rebuild, draws)
+            trial.on_others(given, fixed, result)
             draws.rewind()
-            again = plan.first(given, result, keep)
-            if again is MISS:
-                raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
+            again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
         return plan, again
 
     def _count(self) -> None:
@@ -199,20 +199,6 @@ def where(error: BaseException) -> tuple[str, int]:
             found = step.tb_frame.f_code.co_filename, step.tb_lineno
         step = step.tb_next
     return found
-
-
-def canonical(x: Any, keep: bool = False) -> Any:
-    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
-    if isinstance(x, Tensor):
-        return x if keep else as_array(x.data, native(x.dtype))
-    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
-        return as_array(x, native(x.dtype))
-    return x
-
-
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
-    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
 
 
 def bare_tree(result: Any) -> Any:

@@ -38,6 +38,13 @@ def record(
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
     """Write down one application of a primitive, and return the value of its result."""
+    if primitive.name == "eig_rows" and raw[0].dtype.kind != "c":
+        from .recorder import Untraceable
+
+        raise Untraceable(
+            "np.linalg.eig of real numbers gives real or complex ones, depending on the values. Give it complex "
+            "numbers: a.astype(complex), or a + 0j."
+        )
     op = basic(primitive, values, raw, given, out)
     if isinstance(op, Value):
         return record.name(op, out)
@@ -80,7 +87,7 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("reduce", name, REDUCE[name], values, attrs)
     if name == "dot" and all(isinstance(a, np.ndarray) and a.ndim == 2 for a in raw):
         return Op("matmul", "dot", np.dot, values)
-    if name == "vdot" and all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in raw):
+    if name == "vdot" and plain and all(np.shape(a) == raw[0].shape and np.result_type(a).kind == "f" for a in raw):
         return Op("vdot", "vdot", np.vdot, values)
     if name == "cast":
         return x if out.dtype == x.dtype else Op("cast", "cast", None, values, (out.dtype.str,))
@@ -108,7 +115,7 @@ def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op
         return Op("reshape", "reshape", None, [x], (out.shape,))
     if name == "transpose":
         axes = given.get("axes")
-        order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in axes)
+        order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in np.atleast_1d(axes))
         return Op("transpose", "transpose", None, [x], (order,))
     if name == "swapaxes":
         axes = list(range(raw.ndim))
@@ -121,7 +128,7 @@ def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op
         index = given["index"]
         parts = index if isinstance(index, tuple) else (index,)
         if all(p is None or p is Ellipsis or type(p) in (int, slice) for p in parts):
-            return Op("slice", "getitem", None, [x], (frozen(parts),))
+            return Op("slice", "getitem", None, [x], (frozen(parts),)) if isinstance(raw, np.ndarray) else None
     return None
 
 
@@ -176,7 +183,7 @@ def inside(
 def _lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with the arrays in it that differ from call to call as Tensors of the trace."""
     leaves, rebuild = flatten(given)
-    known = [record.by_array.get(id(x)) if isinstance(x, np.ndarray) else None for x in leaves]
+    known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
     if all(v is None or v.kind == "constant" for v in known):
         return given
     return rebuild([  # type: ignore[no-any-return]

@@ -201,5 +201,10 @@ def view_of(op: Op, x: Array) -> Array:
         return x.transpose(op.attrs[0])
     if op.kind == "broadcast":
         return np.broadcast_to(x, op.attrs[0])
-    view: Array = x[thawed(op.attrs[0])]
+    view: Array = x[whole_index(thawed(op.attrs[0]))]
     return view
+
+
+def whole_index(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index that makes a view even of a single entry, of which NumPy would make a copy."""
+    return index if any(part is Ellipsis for part in index) else (*index, ...)

@@ -9,7 +9,7 @@ for second derivatives, so that it is recorded too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os.path import dirname
 from typing import Any, ClassVar
 
@@ -94,7 +94,10 @@ QUIET: Any = Quiet()
 class Recorder(Mode):
     """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
 
-    __slots__ = ("_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "start", "values")
+    __slots__ = (
+        "_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "owners", "start",
+        "values",
+    )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
         super().__init__()
@@ -105,6 +108,7 @@ class Recorder(Mode):
         self.values: list[Value] = []
         self.by_node: dict[Node, Value] = {}
         self.by_array: dict[int, Value] = {}
+        self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
         self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
         self.start = leaf(np.zeros(())).node.index  # type: ignore[union-attr]
         self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
@@ -132,8 +136,18 @@ class Recorder(Mode):
         """Let an array stand for a value from now on."""
         if isinstance(data, np.ndarray):
             self.kept.append(data)
+            if id(data) not in self.by_array and value.kind != "constant":
+                self.owners.update(id(x) for x in bases(data) if self.by_array.get(id(x), value).kind != "constant")
             self.by_array.setdefault(id(data), value)
         return value
+
+    def known(self, array: Any) -> Value | None:
+        """Return the value that an array, or an array of which it is all, stands for."""
+        for x in (array, *bases(array)):
+            value = self.by_array.get(id(x))
+            if value is not None and _all_of(x, array):
+                return value
+        return None
 
     def still(self, value: Value, data: Any) -> Tensor:
         """Return a Tensor that stands for a value and through which no gradient flows."""
@@ -162,15 +176,22 @@ class Recorder(Mode):
             raise Untraceable(CLOSED)
         if not isinstance(arg, np.ndarray):
             return arg
-        known = self.by_array.get(id(arg))
+        if type(arg) is not np.ndarray and isinstance(source := getattr(arg, "source", None), Tensor):
+            return self.find(source)
+        known = self.known(arg)
         if known is None:
-            base = arg.base
-            while base is not None:
-                if id(base) in self.by_array and self.by_array[id(base)].kind != "constant":
+            for base in bases(arg):
+                value = self.by_array.get(id(base))
+                if id(base) in self.owners or (value is not None and value.kind != "constant"):
                     raise Untraceable("it reads the memory of an array that differs from call to call.")
-                base = getattr(base, "base", None)
             known = self.name(self.value("constant", arg, data=arg), arg)
         return known
+
+    def lifted(self, x: Any) -> Any:
+        """Return a plain array as a Tensor of the trace, so that what is done with it is recorded."""
+        if isinstance(x, (list, tuple)) and x and all(type(part) in (int, float) for part in x):
+            x = np.asarray(x)
+        return self.still(self.find(x), x) if type(x) is np.ndarray else x
 
     # -- operations
 
@@ -192,7 +213,9 @@ class Recorder(Mode):
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
             self.asked.pop(id(part), None)
-        known = self.by_array.get(id(out))
+        known = self.known(out)
+        if primitive.name == "reshape" and given.get("order") == "A":
+            raise Untraceable("order='A' follows how entries lie in memory, which is open. Use order='C' or order='F'.")
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
@@ -223,24 +246,43 @@ class Recorder(Mode):
             node.primitive = lower.with_joint_rule(primitive)
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        """Run a function that answers with plain arrays, and record it."""
+        """Run a function that answers with plain arrays, or a tuple or list of them, and record it."""
         leaves, rebuild = flatten([list(args), kwargs])
-        raws = [held(x) for x in leaves]
+        raws = [np.asarray(x) if isinstance(x, np.ndarray) else held(x) for x in leaves]
         plain, named = rebuild(raws)
         out = function(*plain, **named)
         values = [self.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
-        result = out if isinstance(out, np.ndarray) else np.asarray(out)
+        found, refill = flatten(out)
+        results = [x if isinstance(x, np.ndarray) else np.asarray(x) for x in found]
         if isinstance(function, np.ufunc) and not kwargs and function.nout == 1:
-            value = self.emit(Op("ufunc", function.__name__, function, values), result)
+            made = [self.emit(Op("ufunc", function.__name__, function, values), results[0])]
         else:
-            value = lower.opaque(self, function.__name__, function, [list(args), kwargs], result)
-        return self.still(value, result)
+            flat = function if not isinstance(out, (tuple, list)) else lambda *a, **k: flatten(function(*a, **k))[0]
+            lower.opaque(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
+            made = self.ops[-1].outs
+        return refill([self.still(value, result) for value, result in zip(made, results, strict=True)])
 
 
 CLOSED = (
     "it uses a Tensor that requires gradients and is not among the arguments, so its value would be frozen. Pass it as "
     "an argument."
 )
+
+
+def bases(array: Any) -> Iterator[Any]:
+    """Yield what owns the memory that an array looks at, from near to far."""
+    base = getattr(array, "base", None)
+    while base is not None:
+        yield base
+        base = getattr(base, "base", None)
+
+
+def _all_of(x: Any, array: Any) -> bool:
+    """Tell whether an array is a view of all entries of another, each in its place."""
+    if x is array:
+        return True
+    same = isinstance(x, np.ndarray) and x.shape == array.shape and x.dtype == array.dtype
+    return same and x.strides == array.strides and x.ctypes.data == array.ctypes.data
 
 
 def wrap_still(data: Any, node: Node) -> Tensor:

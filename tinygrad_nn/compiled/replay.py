@@ -10,8 +10,9 @@ import numpy as np
 from .expressions import loops
 from .ir import VIEWS, Arg, Op, Program, Value
 from .machine import Machine
-from .memory import Memory, view_of
+from .memory import Memory, view_of, whole_index
 from .nest import Names
+from .trace import as_array
 
 Array = np.ndarray[Any, Any]
 
@@ -190,7 +191,7 @@ class Writer:
         else:
             from .lower import thawed
 
-            code = f"{a}[{self.names(thawed(op.attrs[0]))}]"
+            code = f"{a}[{self.names(whole_index(thawed(op.attrs[0])))}]"
         self.add(f"w{op.out.number}", op.out, code)
 
     def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
@@ -297,13 +298,6 @@ class Pool(list[Array]):
         self.insert(0, np.empty_like(self[0]))
         del self[2:]
         return self[0]
-
-
-def as_array(x: Any, dtype: Any) -> Array:
-    """Return what a function gave as an array whose entries lie in order."""
-    array: Array = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
-    # numba tells read-only arrays apart
-    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
 GLOBALS: dict[str, Any] = {

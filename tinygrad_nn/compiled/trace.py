@@ -61,7 +61,8 @@ def trace(
                 record.values.append(value)
                 given.append(Drawing.of(x, value))
             else:
-                data = held(x) if isinstance(x, Tensor) else x if type(x) in NUMBERS else np.asarray(x)
+                # A copy, so that its memory is nobody else's: what reads it is then seen to depend on this argument.
+                data = x if type(x) in NUMBERS else np.array(held(x), order="C")
                 value = record.value("input", data, slot=slot)
                 alive = isinstance(x, Tensor) and x.node is not None
                 record.name(value, data)
@@ -87,3 +88,24 @@ def bare(x: Any) -> Any:
     """Return the array that a Tensor holds, as a scalar if it has no axes; anything else as it is."""
     x = held(x)
     return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
+
+
+def canonical(x: Any, keep: bool = False) -> Any:
+    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
+    if isinstance(x, Tensor):
+        return x if keep else as_array(x.data, native(x.dtype))
+    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
+        return as_array(x, native(x.dtype))
+    return x
+
+
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
+    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
+
+
+def as_array(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """Return what a function gave as an array whose entries lie in order."""
+    array: np.ndarray[Any, Any] = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
+    # numba tells read-only arrays apart
+    return array if array.flags.writeable and array.flags.aligned else array.copy()

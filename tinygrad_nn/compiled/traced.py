@@ -13,8 +13,9 @@ from .. import backward, custom, tensor, transforms
 from ..backward import walk
 from ..node import recording
 from ..ops import plain
-from ..primitive import METHODS, OVERRIDES, REGISTRY
+from ..primitive import METHODS, OVERRIDES, REGISTRY, numpy_name
 from ..tensor import Tensor, apply, wrap
+from ..tree import flatten
 from .ir import Op
 from .lower import SLOT, held
 from .recorder import PACKAGE, Live, Still, Untraceable, caller, recorder
@@ -40,6 +41,12 @@ ENGINE: tuple[CodeType, ...] = (
     ),
     *(inner for inner in custom.checkpoint.__code__.co_consts if isinstance(inner, CodeType)),
 )  # fmt: skip
+# What gives another number of entries for other values of an argument that only says where, or how many times.
+VARYING = frozenset({np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros})
+VARYING_DTYPE = frozenset({np.real_if_close})
+GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # an array of them need not be a Tensor
+OTHER_SHAPE = "{name} gives another number of entries for other values, so it has no fixed shape."
+OTHER_DTYPE = "{name} gives real or complex numbers, depending on the values. {way}"
 BY_VALUE = "{call} depends on a value, and so does what the function does next. Use np.where, or a static argument."
 
 
@@ -58,9 +65,7 @@ class Traced(Tensor):
                 recorder().asked[id(held(self))] = f"{file}:{line}"
             return held(self)
         if code.co_filename.startswith(PACKAGE) and "/ops/" in code.co_filename.replace("\\", "/"):
-            shape = held(self).view(Shape)
-            shape.source = self
-            return shape
+            return shaped(self)
         return self.detach()
 
     @data.setter
@@ -77,7 +82,7 @@ class Traced(Tensor):
     itemsize = property(lambda self: held(self).itemsize)
     nbytes = property(lambda self: held(self).nbytes)
     strides = property(lambda self: held(self).strides)
-    flags = property(lambda self: held(self).flags)
+    flags = property(lambda self: shaped(self).flags)
 
     @property
     def requires_grad(self) -> bool:
@@ -159,6 +164,10 @@ class Traced(Tensor):
         handler = OVERRIDES.get(function)
         if handler is None or _plain(handler):
             return _answer(function, args, kwargs)
+        if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in args):
+            raise Untraceable(OTHER_DTYPE.format(name=numpy_name(function), way="Use np.real(z) where it is real."))
+        if function in GATHERING:
+            args = tuple(recorder().lifted(x) for x in args)
         return super().__array_function__(function, types, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -201,28 +210,44 @@ class Shape(np.ndarray[Any, Any]):
         return getattr(ufunc, method)(*[_source(x) for x in inputs], **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in STATIC or not _plain(OVERRIDES.get(function)):
-            result = function(*_base(args), **{key: _base(x) for key, x in kwargs.items()})
-            of_values = type(result) is np.ndarray and function not in (*LIKE, np.full_like)
-            return result.view(Shape) if of_values else result
-        return function(*_sources(args), **{key: _sources(x) for key, x in kwargs.items()})
+        if function in STATIC or function is np.full_like:
+            return function(*_base(args), **{key: _base(x) for key, x in kwargs.items()})
+        if _plain(OVERRIDES.get(function)):
+            return function(*_sources(args), **{key: _sources(x) for key, x in kwargs.items()})
+        if function in VARYING:
+            raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
+        found, refill = flatten(recorder().call(function, args, kwargs))
+        return refill([shaped(x) if isinstance(x, Tensor) else x for x in found])
 
     def __getitem__(self, index: Any) -> Any:
         return _source(self).detach()[index]
 
+    @property
+    def flags(self) -> Any:
+        """Refuse: arrays of one shape may lie in memory in several ways."""
+        raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
 
-def _refused(name: str) -> Any:
-    def refuse(self: Shape, *args: Any, **kwargs: Any) -> Any:
-        raise Untraceable(BY_VALUE.format(call=f"{name.strip('_')} of an array"))
 
-    return refuse
+def shaped(t: Tensor) -> Shape:
+    """Return what the operations see of a Tensor that they only ask about."""
+    shape: Shape = held(t).view(Shape)
+    shape.source = t  # type: ignore[assignment]
+    return shape
+
+
+def _asked(name: str) -> Any:
+    def ask(self: Shape, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_source(self).detach(), name)(*args, **kwargs)
+
+    return ask
 
 
 for _name in (
-    "__bool__", "__float__", "__int__", "__index__", "__iter__", "__contains__", "item", "tolist", "tobytes", "argmax",
-    "argmin", "argsort", "argpartition", "nonzero", "searchsorted", "take", "choose", "compress", "dot",
+    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
+    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
+    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
 ):  # fmt: skip
-    setattr(Shape, _name, _refused(_name))
+    setattr(Shape, _name, _asked(_name))
 
 
 def _source(x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, Array, Primitive, declare
-from .plain import bare, override, refuse_out
+from .plain import bare, is_tensor, override, refuse_out
 
 
 def _distinct(index: Any) -> bool:
@@ -58,7 +58,7 @@ def _copy_for(x: Array, y: Array) -> Array:
             f"t.at[...] cannot put a value of dtype {kind} into a Tensor of dtype {x.dtype} without changing it. "
             f"Convert the Tensor first: t.astype({np.result_type(x, y).name!r}).at[index].set(value)."
         )
-    return x.copy()
+    return np.array(x, order="C")  # x may be a scalar
 
 
 def _at_set(x: Array, y: Array, index: Any) -> Array:
@@ -106,6 +106,11 @@ def _surviving(g: Array, index: Any) -> Array:
     return np.where(last[index] == serial, g[index], 0)
 
 
+def _like(y: Array, g: Array) -> Array:
+    """Return g with the leading axes of length 1 that y has beyond it, which an assignment leaves out."""
+    return g.reshape((1,) * (np.ndim(y) - g.ndim) + g.shape) if np.ndim(y) > g.ndim else g
+
+
 def _other_factors(x: Array, y: Array, index: Any) -> Array:
     """Return, per selected entry, the product of the other factors that an update multiplies the same entry by."""
     if _distinct(index):
@@ -132,7 +137,7 @@ def _other_factors(x: Array, y: Array, index: Any) -> Array:
 
 def _split_ties(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
     """Return g divided by the number of candidates that tie for each entry."""
-    ties = _at_add((x == out).astype(out.dtype), y == out[index], index)
+    ties = at_add(np.where(x == out, np.ones_like(out), 0), np.where(y == out[index], 1, 0), index=index)
     return g / np.maximum(ties, 1)
 
 
@@ -153,7 +158,7 @@ put: Primitive = declare(_put, r"\sum_{[i]} x",
 
 at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
     (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
-    (lambda g, out, x, y, index: _surviving(g, index),                    r"g_{[i]}"),
+    (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
     kinks="of equal indices the last wins, and it alone has a gradient")
 
 at_add = declare(_at_add, r"x_{[i]} \mathrel{+}= y",
@@ -190,28 +195,37 @@ class At:
         self.tensor = tensor
         self.index = bare(index)
 
+    def _fitting(self, value: Any) -> Any:
+        """Return a value without the leading axes of length 1 that its place has not, as an assignment takes it."""
+        shape = np.shape(value)
+        if len(shape) == 0 or shape[0] != 1:
+            return value
+        place = np.broadcast_to(np.False_, self.tensor.shape)[self.index]
+        extra = max(0, min(len(shape) - np.ndim(place), next((i for i, n in enumerate(shape) if n != 1), len(shape))))
+        return np.reshape(value, shape[extra:]) if extra else value
+
     def __getitem__(self, index: Any) -> At:
         return At(self.tensor, index)
 
     def set(self, value: Array) -> Array:
         """Return the Tensor with the value in place of the entries at the index."""
-        return at_set(self.tensor, value, index=self.index)
+        return at_set(self.tensor, self._fitting(value), index=self.index)
 
     def add(self, value: Array) -> Array:
         """Return the Tensor with the value added to the entries at the index; equal indices add up."""
-        return at_add(self.tensor, value, index=self.index)
+        return at_add(self.tensor, self._fitting(value), index=self.index)
 
     def multiply(self, value: Array) -> Array:
         """Return the Tensor with the entries at the index multiplied by the value, or by several for equal indices."""
-        return at_multiply(self.tensor, value, index=self.index)
+        return at_multiply(self.tensor, self._fitting(value), index=self.index)
 
     def min(self, value: Array) -> Array:
         """Return the Tensor with the smaller of entry and value at the index; a tie shares its gradient evenly."""
-        return at_min(self.tensor, value, index=self.index)
+        return at_min(self.tensor, self._fitting(value), index=self.index)
 
     def max(self, value: Array) -> Array:
         """Return the Tensor with the larger of entry and value at the index; a tie shares its gradient evenly."""
-        return at_max(self.tensor, value, index=self.index)
+        return at_max(self.tensor, self._fitting(value), index=self.index)
 
 
 METHODS["at"] = At
@@ -235,9 +249,12 @@ def _length(x: Array, axis: Any) -> int:
 def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
-    picks = np.asarray(bare(indices))
+    picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
-    if mode != "raise" or picks.dtype.kind not in "iu":
+    if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
+        n = _length(a, axis)
+        picks = bare(np.clip(picks, 0, n - 1) if mode == "clip" else np.remainder(picks, n))
+    elif mode != "raise" or picks.dtype.kind not in "iu":
         picks = np.take(np.arange(_length(a, axis)), picks, mode=mode)
     return along(a, axis, picks)
 
@@ -259,7 +276,7 @@ def take_along_axis(arr: Array, indices: Any, axis: Any = -1) -> Array:
 def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
     """Return at each place the entry of that array among the choices whose number stands there."""
     refuse_out("choose", out)
-    arrays = list(choices)
+    arrays = [np.asarray(c) if isinstance(c, (list, tuple)) else c for c in choices]
     picks = np.choose(bare(a), range(len(arrays)), mode=mode)
     shape = np.broadcast_shapes(np.shape(picks), *(np.shape(c) for c in arrays))
     spread, dtype = [np.broadcast_to(c, shape) for c in arrays], np.result_type(*bare(arrays))

@@ -49,19 +49,19 @@ def _lstsq(a: Array, b: Array, rcond: Any = None) -> Array:
     return np.linalg.lstsq(a, b, rcond)[0]
 
 
-def _pseudoinverse(a: Array, rcond: Any) -> Array:
-    return np.linalg.pinv(a, max(a.shape) * np.finfo(a.dtype).eps if rcond is None else rcond)
+def _pseudoinverse(a: Array, rcond: Any, dtype: Any) -> Array:
+    return np.linalg.pinv(a, max(a.shape) * np.finfo(dtype).eps if rcond is None else rcond)
 
 
 def _lstsq_vjp_a(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) -> Array:
     g, x, b = (m[:, None] if b.ndim == 1 else m for m in (conj(g), out, b))
-    P = _pseudoinverse(a, rcond)
+    P = _pseudoinverse(a, rcond, out.dtype)
     y = H(P) @ g
     return conj((b - a @ x) @ H(P @ y) + H(P) @ x @ H(g - H(a) @ y) - y @ H(x))
 
 
 def _lstsq_vjp_b(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) -> Array:
-    return T(_pseudoinverse(a, rcond)) @ g
+    return T(_pseudoinverse(a, rcond, out.dtype)) @ g
 
 
 # fmt: off

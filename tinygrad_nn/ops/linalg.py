@@ -64,7 +64,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    if x.ndim == 0 or y.ndim == 0:
+    if np.ndim(x) == 0 or np.ndim(y) == 0:  # either may be a Python number
         return g * y
     if y.ndim == 1:
         return g[..., None] * y  # (..., n)
@@ -75,7 +75,7 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 
 def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    if x.ndim == 0 or y.ndim == 0:
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
         return g * x
     if x.ndim == y.ndim == 2:
         return x.T.dot(g)  # (n, m)
@@ -119,8 +119,8 @@ dot = declare(_dot, r"X \, Y",
     numpy=np.dot)
 
 vdot = declare(_vdot, r"\textstyle\sum_i \bar x_i \, y_i",
-    (lambda g, out, x, y: conj(g * y).reshape(x.shape),     r"\overline{g \, y}"),
-    (lambda g, out, x, y: (g * conj(x)).reshape(y.shape),   r"g \, \bar x"),
+    (lambda g, out, x, y: conj(g * y).reshape(np.shape(x)), r"\overline{g \, y}"),
+    (lambda g, out, x, y: (g * np.conjugate(x)).reshape(np.shape(y)), r"g \, \bar x"),
     numpy=np.vdot)
 
 vecdot = declare(np.vecdot, r"\textstyle\sum_i \bar x_i \, y_i",

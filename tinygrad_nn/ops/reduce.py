@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import METHODS, Array, declare
 from .plain import checked, override, refuse_out
@@ -315,10 +316,12 @@ def _ptp(x: Array, axis: Any = None, out: Any = None, keepdims: bool = False) ->
 def _average(x: Array, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
     """Return Σ w x / Σ w over axes, with `returned` also Σ w in the shape of the result."""
     if weights is None:
+        axis = tuple(axis) if isinstance(axis, (list, np.ndarray)) else axis
         out = mean(x, axis=axis, keepdims=keepdims)
         total: Any = np.full(out.shape, count(x, axis), dtype=out.dtype)
         return (out, total) if returned else out
     x, w = (v if hasattr(v, "ndim") else np.asarray(v) for v in (x, weights))
+    axis = axis if axis is None else normalize_axis_tuple(axis, x.ndim)
     axes = axes_of(axis, x.ndim)
     if w.shape != x.shape:
         if axis is None:
@@ -335,3 +338,21 @@ def _average(x: Array, axis: Any = None, weights: Any = None, returned: bool = F
 
 
 METHODS.update(var=_variance, std=_deviation)
+
+
+def with_initial(reduction: Any, fill: float) -> None:
+    """Let a reduction start from a Tensor with a graph: it is one more entry, and `fill` stands for masked ones."""
+
+    def run(
+        x: Array, axis: Any = None, *, initial: Array, keepdims: bool = False, where: Any = None, **options: Any
+    ) -> Array:
+        entries = lines(x if where is None else np.where(where, x, fill), axis)  # (rest, n)
+        start = np.broadcast_to(initial.astype(entries.dtype), (*entries.shape[:-1], 1))
+        out = reduction(np.concatenate([entries, start], axis=-1), axis=-1, **options)
+        return kept(out, x, axis) if keepdims else out
+
+    reduction.composed["initial"] = run
+
+
+for reduction, fill in ((sum, 0), (prod, 1), (max, -np.inf), (min, np.inf)):
+    with_initial(reduction, fill)

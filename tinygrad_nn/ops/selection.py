@@ -200,7 +200,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [np.broadcast_to(np.asarray(c, dtype=bool), x.shape) for c in conditions]
+    conditions = [np.broadcast_to(c.astype(bool) if hasattr(c, "dtype") else bool(c), x.shape) for c in conditions]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):
@@ -245,4 +245,5 @@ overrides: dict[Any, Any] = {
     np.piecewise: _piecewise, np.interp: _interp,
 }  # fmt: skip
 OVERRIDES.update(overrides)
+OVERRIDES[np._core.umath.clip] = lambda x, low, high: clip(x, low, high)  # type: ignore[attr-defined] # array.clip(t)
 METHODS["clip"] = _clip_as_numpy

@@ -39,7 +39,7 @@ def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
 
 def _inverse(axes: Any, ndim: int) -> Any:
     """Return the permutation that undoes a transposition."""
-    return None if axes is None else tuple(int(a) for a in np.argsort([a % ndim for a in axes]))
+    return None if axes is None else tuple(int(a) for a in np.argsort([a % ndim for a in np.atleast_1d(axes)]))
 
 
 def _broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:

@@ -38,7 +38,7 @@ def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., An
 def _numbers(x: Array, where: Any = None) -> Any:
     """Return the mask of what is not NaN, within another mask if there is one."""
     mask = np.logical_not(np.isnan(x))
-    return mask if where is None else mask & where
+    return mask if where is None else np.logical_and(mask, where)
 
 
 def _of_numbers(like: Primitive) -> Callable[..., Any]:
@@ -83,6 +83,9 @@ nanstd = declare(_skipping(np.nanstd, reduce.std),
     (_of_numbers(reduce.std),   r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out} [x_i \in \mathbb R]"),
     kinks="at NaN the slope is 0; at 0 it is 0 too")
 # fmt: on
+
+for reduction, fill in ((nansum, 0), (nanprod, 1), (nanmax, -np.inf), (nanmin, np.inf)):
+    reduce.with_initial(reduction, fill)
 
 
 @override("nanvar")
@@ -194,7 +197,7 @@ def _weighted_places(order: Any, weights: Any, q: Any) -> Any:
 
 def _weights_like(x: Array, weights: Any, axis: Any) -> Any:
     """Return weights of the shape of x, or of its reduced axes, as lines."""
-    w = np.asarray(bare(weights))
+    w = bare(weights) if is_tensor(weights) else np.asarray(weights)
     if np.any(w < 0):
         raise ValueError("Weights must be non-negative.")
     if w.shape != x.shape:

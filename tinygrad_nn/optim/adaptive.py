@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, twin, two_zeros
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, two_zeros
 
 
 def _moments(w: Array) -> State:
@@ -77,30 +77,6 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         root = (1 - β2**t) ** 0.5  # taken out of the quotient: two numbers are corrected, and no array
         step = η * root / (1 - β1**t) * m / (np.sqrt(u[0] if highest else v) + eps * root)
         return shrunk(step, w, η, λ) if decoupled else step, (m, v, *u, t)
-
-    @twin(update)
-    def into(g: Array, state: State, η: Any, w: Array, spare: Array | None) -> tuple[Array, State]:
-        m, v, *u, t = state
-        del state  # what nobody else holds of it is freed as its successor comes, so that one array more is enough
-        t = t + 1
-        if not decoupled:
-            g = decayed(g, w, λ)
-        m = β1 * m
-        room = (1 - β1) * g
-        m += room
-        np.multiply(g, g, room)  # after this g is not needed, and spare may be written into
-        room *= 1 - β2
-        v = np.multiply(v, β2, spare)
-        v += room
-        u = [np.maximum(u[0], v)] if highest else u
-        root = (1 - β2**t) ** 0.5
-        np.sqrt(u[0] if highest else v, room)
-        room += eps * root
-        step = η * root / (1 - β1**t) * m
-        step /= room
-        if decoupled and λ:
-            step += np.multiply(w, η * λ, room)
-        return np.subtract(w, step, step), (m, v, *u, t)
 
     return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .adaptive import adamw
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk, twin
+from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk
 
 
 def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
@@ -64,13 +64,6 @@ def _plain(weight_decay: float) -> tuple[Init, Update]:
     def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
         return η * decayed(g, w, weight_decay), state
 
-    @twin(update)
-    def into(g: Array, state: State, η: float, w: Array, spare: Array | None) -> tuple[Array, State]:
-        g = decayed(g, w, weight_decay) if weight_decay else g
-        step = g * η if spare is None else np.multiply(g, η, spare)
-        return np.subtract(w, step, step), state
-
-    into.scales = True  # type: ignore[attr-defined]  # so eta may be an array () of the dtype, which is faster
     return nothing, update
 
 
@@ -87,20 +80,6 @@ def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> t
         v = mu * v + share * g
         return η * v, (v, 1 - dampening)
 
-    @twin(update)
-    def into(g: Array, state: State, η: float, w: Array, spare: Array | None) -> tuple[Array, State]:
-        g = decayed(g, w, weight_decay)
-        v = mu * state[0]
-        v += g
-        if ahead:
-            step = np.multiply(mu, v)
-            step += g
-            step *= η
-        else:
-            step = np.multiply(v, η, spare)
-        return np.subtract(w, step, step), (v,)
-
-    into.scales = True  # type: ignore[attr-defined]
     return (lambda w: (*one_zero(w), 1.0), dampened) if dampening else (one_zero, update)
 
 

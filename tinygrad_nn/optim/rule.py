@@ -7,15 +7,17 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from .in_place import Into, in_place
 
 Array = Any
 State = tuple[Any, ...]
 Init = Callable[[Array], State]
 Update = Callable[[Array, State, Any, Array], tuple[Array, State]]
-Into = Callable[[Array, State, Any, Array, Array | None], tuple[Array, State]]
 Hyper = float | bool | str
 
 
@@ -49,7 +51,7 @@ class Optimizer:
     make: Callable[..., Optimizer] | None = field(default=None, compare=False)
 
     def move(self, g: Array, state: State, eta: Any, w: Array, spare: Array | None = None) -> tuple[Array, State]:
-        """Return ``w - step`` and the next state, bit for bit, by way of fewer arrays where the rule has a twin for it.
+        """Return ``w - step`` and the next state, bit for bit, by way of fewer arrays where the rule is elementwise.
 
         Args:
             g, state, eta, w: as for `update`.
@@ -58,11 +60,16 @@ class Optimizer:
         Returns:
             The parameter and the state, of new arrays and `spare`.
         """
-        into: Into | None = getattr(self.update, "into", None)
-        if into is None or g.dtype != w.dtype or not w.ndim:
+        into = self.into
+        if into is None or g.dtype != w.dtype or not w.ndim or w.dtype.kind != "f":
             step, state = self.update(g, state, eta, w)
             return np.asarray(w - step), state  # NumPy makes scalars of 0-d results
         return into(g, state, eta, w, spare)
+
+    @cached_property
+    def into(self) -> Into | None:
+        """The in-place form of the rule, see `in_place`; ``None`` where it has none."""
+        return in_place(self.init, self.update) if self.make else None  # a person's own rule is called as it is
 
     def replace(self, **hyper: Hyper) -> Optimizer:
         """Return this optimizer with other hyper-parameters.
@@ -131,19 +138,6 @@ def _checked(name: str, key: str, value: Any) -> Hyper:
     if not fits(float(value)):
         raise ValueError(f"{name}: {key}={value!r}; it must be {need}.")
     return float(value)
-
-
-def twin(update: Update) -> Callable[[Into], Into]:
-    """Attach to an update its twin ``into(g, state, eta, w, spare) -> (w - step, state)``.
-
-    It computes the same in the same order, in arrays that it made itself or, once it has done with g, in `spare`.
-    """
-
-    def attach(into: Into) -> Into:
-        update.into = into  # type: ignore[attr-defined]
-        return into
-
-    return attach
 
 
 def _holders(array: Any) -> int:

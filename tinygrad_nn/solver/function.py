@@ -64,7 +64,7 @@ class _Nest(Module):
     """A function with its parameters: a Tensor for each array of a nest."""
 
     def __init__(self, call: str, function: Callable[..., Any], params: Any) -> None:
-        self._function, self._params = function, params
+        self.function, self._params = function, params
         self._places = list(_places(call, "", params))
         self._tensors: dict[str, Tensor] = {}
         for path, holder, key in self._places:
@@ -78,15 +78,19 @@ class _Nest(Module):
         """Return the Tensors by their paths."""
         return self._tensors
 
+    def constants(self) -> dict[str, Any]:
+        """Return what is in the nest and not trained, by path."""
+        return {path: raw(holder[key]) for path, holder, key in self._places if path not in self._tensors}
+
     def title(self) -> str:
         """Return the name of the function."""
-        return str(getattr(self._function, "__name__", "function"))
+        return str(getattr(self.function, "__name__", "function"))
 
     def forward(self, x: Any, y: Any) -> Any:
         """Call the function with Tensors in the places of the arrays."""
         leaves, rebuild = flatten(self._params)
         found = iter(self._places)
-        return self._function(
+        return self.function(
             rebuild([self._tensors.get(next(found)[0], leaf) for leaf in leaves]), x, y
         )
 

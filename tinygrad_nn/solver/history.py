@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import StrPath, write_whole
+from ..printable import printable
 
 _FIELDS = ("loss", "val_loss", "metrics")
 
@@ -75,21 +76,32 @@ class History:
         Raises:
             ValueError: a part is missing, or not a list of numbers.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"History: this is of type {type(data).__name__}; a history has {', '.join(_FIELDS)}.")
         missing = [name for name in _FIELDS if name not in data]
         if missing:
             raise ValueError(f"History: {missing[0]!r} is missing; a history has {', '.join(_FIELDS)}.")
         try:
             metrics = {str(name): [float(v) for v in values] for name, values in data["metrics"].items()}
             return cls([float(v) for v in data["loss"]], [float(v) for v in data["val_loss"]], metrics)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"History: loss, val_loss and each of the metrics are lists of numbers; {error}") from None
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            came = printable(f"{error!s:.100}")
+            raise ValueError(f"History: loss, val_loss and each of the metrics are lists of numbers; {came}") from None
 
     @classmethod
     def from_json(cls, text: str) -> History:
-        """Make a history from what `to_json` returned."""
+        """Make a history from what `to_json` returned.
+
+        Raises:
+            ValueError: it is no JSON, or of something else.
+        """
         import json
 
-        return cls.from_dict(json.loads(text))
+        try:
+            data = json.loads(text)
+        except RecursionError:
+            raise ValueError("History: this JSON is nested too deep; a history is a dict of lists.") from None
+        return cls.from_dict(data)
 
     def save(self, path: StrPath) -> Path:
         """Write the history to a JSON file, whole or not at all, and return its path."""
@@ -112,7 +124,7 @@ class History:
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path} holds no history: {error}") from None
+            raise ValueError(f"{printable(path)} holds no history: {printable(error)}") from None
 
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..files import alone
 from ..optim import LBFGS, Plateau, PlateauState
+from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
-from .checkpoint import Checkpoint, Progress
+from .checkpoint import Checkpoint
 from .choice import choose, settle
 from .compiling import CompiledStep, backend_of
+from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
 from .source import Batches, Rows
+from .state import Progress
 from .stopping import EarlyStopping, Watch
 from .task import Gradients, Task, clipped
 from .use import CHUNK
@@ -69,7 +73,7 @@ def fit(
         x, y: arrays with one row a sample, or nests of them; or x alone, an iterable of batches ``(x, y)``.
         x_val, y_val: validation data in the same form, or neither.
         solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
-        rng: a Generator or a seed for order and dropout; the same seed gives the same weights, bit for bit.
+        rng: a Generator or a seed for order and dropout; the same seed gives the same bits on equal threads of BLAS.
         params: of a function: a dict of arrays, nested as you like; those that were trained take their places.
         metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
@@ -115,36 +119,42 @@ def fit(
     drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: the batches may use that of fit
     watch = None if early_stopping is None else Watch(early_stopping)
     place = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    setup = "" if place is None else store.describe(solver, settings, early_stopping, class_weight, task)
-    done, history = Progress(schedule=_plateau(solver)), History()
-    if place is not None and store.exists(place.folder):
-        if not resume:
-            raise ValueError(
-                f"fit: {place.folder} holds the checkpoint of a training. Write resume=True to go on with it, or name "
-                "another folder."
-            )
-        done, history = store.load(place.folder, task, setup, drawn, watch)
-    with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
-        while done.epoch < settings.epochs and not done.ended:
-            with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-                _pass(task, data, settings, solver, done, random, step)
-                _check_finite(task, done.epoch + 1)
-                epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
-            done.epoch += 1
-            history.add(epoch.loss, epoch.val_loss, epoch.metrics)
-            if isinstance(solver.schedule, Plateau):
-                seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
-                done.schedule = list(solver.schedule.update(PlateauState(*done.schedule), seen))
-            if watch is not None:
-                if watch.better(epoch):
-                    watch.weights = task.arrays()
-                done.ended = "early stopping" if watch.ended else ""
-            show(epoch)
-            said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
-            if any(isinstance(word, (bool, np.bool_)) and word for word in said):
-                done.ended = done.ended or "a callback"
-            if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
-                store.save(place.folder, task, setup, done, drawn, history, watch)
+    setup: dict[str, str] = {}
+    if place is not None:
+        seeds = ["drawn by the system" if rng is None else seed(random), *map(seed, others)]
+        setup = fingerprint(
+            task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
+        )
+    with nullcontext() if place is None else alone(place.folder):
+        done, history = Progress(schedule=_plateau(solver)), History()
+        if place is not None and store.exists(place.folder):
+            if not resume:
+                raise ValueError(
+                    f"fit: {printable(place.folder)} holds the checkpoint of a training. Write resume=True to go on "
+                    "with it, or name another folder."
+                )
+            done, history = store.load(place.folder, task, setup, drawn, watch)
+        with _bar(settings.epochs if progress else 0, done.epoch) as show, task.training(random):
+            while done.epoch < settings.epochs and not done.ended:
+                with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+                    _pass(task, data, settings, solver, done, random, step)
+                    _check_finite(task, done.epoch + 1)
+                    epoch = _evaluate(task, done.epoch + 1, settings, solver, (data, val), metrics, model)
+                done.epoch += 1
+                history.add(epoch.loss, epoch.val_loss, epoch.metrics)
+                if isinstance(solver.schedule, Plateau):
+                    seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
+                    done.schedule = list(solver.schedule.update(PlateauState(*done.schedule), seen))
+                if watch is not None:
+                    if watch.better(epoch):
+                        watch.weights = task.arrays()
+                    done.ended = "early stopping" if watch.ended else ""
+                show(epoch)
+                said = [callback(epoch) for callback in callbacks]  # all of them, even if the first ends the training
+                if any(isinstance(word, (bool, np.bool_)) and word for word in said):
+                    done.ended = done.ended or "a callback"
+                if place is not None and (done.ended or done.epoch % place.every == 0 or done.epoch == settings.epochs):
+                    store.save(place.folder, task, setup, done, drawn, history, watch)
     if watch is not None and watch.rule.restore and watch.weights is not None:
         task.restore(watch.weights)
     return history

@@ -39,7 +39,7 @@ class Plan:
         self.solver = solver
         self.rule: Any = solver.rule
         # W and b have axes, and gradients their dtype; L-BFGS does not move one parameter after the other
-        self.move: Any = None if isinstance(self.rule, LBFGS) else getattr(self.rule.update, "into", self.rule.move)
+        self.move: Any = None if isinstance(self.rule, LBFGS) else self.rule.into or self.rule.move
         self.eta = solver.learning_rate
         self.asked: Any = None  # the last eta,
         self.rate: Any = None  # and what was made of it
@@ -148,7 +148,7 @@ def descend(plan: Plan, dW: list[Array], db: list[Array], spend: bool = False) -
         if kept is None or kept[0] is not rule:
             kept = _states(layer, rule)
         states = [kept[2], kept[1]]
-        layer.optimizer_state = kept = None  # the twin of a rule frees what it replaces, if nobody else holds it
+        layer.optimizer_state = kept = None  # the rule's in-place form frees what it replaces, if nobody else holds it
         W, b, g_W, g_b = layer._W, layer._b, dW[k], db[k]
         spare = None
         if spend and g_W.nbytes > SMALL:

@@ -53,7 +53,7 @@ class EarlyStopping:
 @dataclass
 class Watch:
     """What early stopping has seen: the best value and its epoch, how long ago, the weights of then, and of which epoch
-    a checkpoint holds them."""
+    a checkpoint holds them, under which checksum."""
 
     rule: EarlyStopping
     best: float | None = None
@@ -61,6 +61,7 @@ class Watch:
     since: int = 0
     weights: dict[str, Array] | None = None
     written: int = 0
+    sha256: str = ""
 
     def better(self, epoch: Epoch) -> bool:
         """Look at an epoch, and say whether it is the best so far."""

@@ -7,11 +7,9 @@ other.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -21,7 +19,7 @@ import threadpoolctl
 from llvmlite.binding import get_host_cpu_name
 from numba.extending import intrinsic
 
-from ..machine import folder
+from ..cache import kept
 
 SPIN = "1000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some 20 µs, the gap between two calls
 HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
@@ -93,30 +91,11 @@ class Cores:
 CORES = Cores()
 
 
-def _cache() -> Path | None:
-    """Return a folder for this version of the functions: numba does not see that a function they call has changed."""
-    place = folder()
-    if place is None:
-        return None
-    sources = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-    return place / f"native-{hashlib.sha256(sources).hexdigest()[:16]}"
-
-
-_CACHE = _cache()
-
-
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function for each kind of arguments, and keeps the result on disk."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(_CACHE or "")
-        try:
-            return numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), cache=_CACHE is not None, **options)(
-                function
-            )
-        finally:
-            numba.config.CACHE_DIR = before
+        return kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function))
 
     return compiled
 

@@ -1,0 +1,166 @@
+"""Plant small faults in the package, one by one, and see whether the tests notice: `python -m tests.mutate 200`.
+
+Signs, constants, dropped terms, axes, swapped arguments, off by one: each fault is a piece of a function body, drawn at
+random, the same number in each room. It is planted in a copy of the project in a temporary folder, and the tests that
+run its line are run, the closest first. A fault is killed when one of them fails, or when they take many times longer
+than without it. The first run finds out which test runs which lines, which takes some minutes, and keeps that in --map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from .faults import ROOMS, Fault, faults, same
+from .lines import Map, batches, traced
+from .runs import Chosen, copy, in_workers, prepare, run
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST = 15.0  # seconds of the processor that tests get in any case
+
+
+def drawn(root: Path, room: str, count: int, seed: int, at: str | None) -> tuple[list[Fault], int]:
+    """Return faults of a room, drawn at random, and how many were drawn again, since they change no bytecode."""
+    every = faults(root, room)
+    if at is not None:
+        path, _, line = at.rpartition(":")
+        every = [fault for fault in every if fault.path.endswith(path) and fault.line == int(line)]
+        count = len(every)
+    random.Random(f"{seed} {room}").shuffle(every)
+    chosen: list[Fault] = []
+    void = 0
+    for fault in every:
+        if len(chosen) == count:
+            break
+        source = (root / fault.path).read_bytes()
+        try:
+            changed = compile(fault.planted(source), fault.path, "exec")
+        except SyntaxError:
+            void += 1
+            continue
+        if same(changed, compile(source, fault.path, "exec")):
+            void += 1
+        else:
+            chosen.append(fault)
+    return chosen, void
+
+
+def plant(fault: Fault, tests: Map, folder: Path, kept: Path, each: float, memory: float) -> tuple[str, str]:
+    """Plant a fault in a copy, run the tests, and take it out; return "killed" or "survived", and by what."""
+    file = folder / fault.path
+    source, stamp = file.read_bytes(), file.stat()
+    candidates, seen = tests.of(fault)
+    if not candidates:
+        return "survived", "no test was seen to run this file"
+    for cached in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
+        cached.unlink()
+    kernels = None if "/native/" in fault.path else kept / "kernels"
+    spent, count = 0.0, 0
+    try:
+        file.write_bytes(fault.planted(source))
+        for batch in batches(candidates, each):
+            paths = list(dict.fromkeys(test.file for test in batch))
+            seconds = sum(test.seconds for test in batch)
+            limit = LEAST + 4 * (seconds + sum(tests.collecting.get(path, 1.0) for path in paths))
+            how, said = run(folder, ["-x", *paths], Chosen([t.name for t in batch]), limit, memory, kernels)
+            if how != "passed":
+                return "killed", f"{how} {said[0] if said else ''}".strip()
+            spent, count = spent + seconds, count + len(batch)
+    finally:
+        file.write_bytes(source)
+        os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    left = f" of {len(candidates)}" if count < len(candidates) else ""
+    return "survived", f"{count}{left} tests passed" if seen else f"no test was seen to run this line ({count} passed)"
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__)
+    parser.add_argument("count", type=int, nargs="?", default=50, metavar="N", help="how many faults, over all rooms")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of faults")
+    parser.add_argument("--rooms", default=",".join(ROOMS), help="names with commas between them")
+    parser.add_argument("--at", metavar="FILE:LINE", help="every fault of one line instead")
+    parser.add_argument("--keep-going", action="store_true", help="leave out tests that fail without a fault")
+    parser.add_argument("--most-seconds", type=float, default=float("inf"), help="plant no more after so long")
+    parser.add_argument("--each", type=float, default=60.0, help="seconds of tests that a fault gets at most")
+    parser.add_argument("--memory", type=float, default=8.0, help="GiB that tests may use")
+    parser.add_argument("--slow", action="store_true", help="also run tests that are marked slow")
+    parser.add_argument("--units", help="only these files of tests, names with commas between them")
+    parser.add_argument("--workers", type=int, default=1, help="how many faults at a time")
+    parser.add_argument("--killed", action="store_true", help="also print what is killed, and by which test")
+    parser.add_argument("--map", type=Path, default=Path(tempfile.gettempdir()) / f"tinygrad_nn-tests-{os.getuid()}",
+                        help="folder that keeps which test runs which lines")  # fmt: skip
+    options = parser.parse_args(arguments)
+    rooms = options.rooms.split(",")
+    if unknown := [room for room in rooms if room not in ROOMS]:
+        parser.error(f"unknown room {unknown[0]}; known are {', '.join(ROOMS)}")
+    began = time.monotonic()
+    prepare()
+    with tempfile.TemporaryDirectory(prefix="tinygrad_nn-mutate-") as place:
+        first = copy(root, Path(place) / "first")
+        tests = traced(root, first, options.map, options.slow, set(options.units.split(",")) if options.units else None)
+        print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
+        if tests.failed and not options.keep_going:
+            print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
+            return 2
+        chosen, void = [], 0
+        for k, room in enumerate(rooms):
+            count = options.count // len(rooms) + (k < options.count % len(rooms))
+            found, again = drawn(root, room, count, options.seed, options.at)
+            chosen, void = chosen + found, void + again
+        random.Random(options.seed).shuffle(chosen)
+
+        def work(k: int) -> None:
+            prepare()
+            folder = first if k == 0 else copy(root, Path(place) / f"worker{k}")
+            for fault in chosen[k :: options.workers]:
+                if time.monotonic() - began > options.most_seconds:
+                    return
+                end, why = plant(fault, tests, folder, options.map, options.each, options.memory)
+                if end == "survived" or options.killed:
+                    print(f"{end}: {fault}; {why}", flush=True)
+                with (Path(place) / f"results{k}").open("a") as results:
+                    results.write(f"{fault.room}\t{end}\t{why}\n")
+
+        in_workers(work, options.workers)
+        lines = [line for file in Path(place).glob("results*") for line in file.read_text().splitlines()]
+        doubtful = recheck({line.split("failed ")[1] for line in lines if "\tfailed tests" in line}, first, options.map)
+    return report(lines, rooms, void, doubtful, time.monotonic() - began, len(chosen))
+
+
+def recheck(names: set[str], folder: Path, kept: Path) -> list[str]:
+    """Run the tests that killed without any fault, and return those that fail."""
+    if not names:
+        return []
+    paths = sorted({name.partition("::")[0] for name in names})
+    _, said = run(folder, paths, Chosen(sorted(names)), 900, kernels=kept / "kernels")
+    return list(said or [])
+
+
+def report(lines: list[str], rooms: list[str], void: int, doubtful: list[str], seconds: float, wanted: int) -> int:
+    """Print killed and survived of each room."""
+    counts = Counter(tuple(line.split("\t")[:2]) for line in lines)
+    print(f"\n{'room':12}{'killed':>8}{'survived':>10}{'killed %':>10}")
+    for room in [*rooms, "all"]:
+        killed, survived = (
+            sum(n for (where, end), n in counts.items() if room in (where, "all") and end == which)
+            for which in ("killed", "survived")
+        )
+        share = f"{100 * killed / (killed + survived):.1f}" if killed + survived else ""
+        print(f"{room:12}{killed:8}{survived:10}{share:>10}")
+    print(f"\n{len(lines)} of {wanted} planted in {seconds:.0f} s; {void} more were drawn that change no bytecode.")
+    if slow := sum("\ttime" in line for line in lines):
+        print(f"{slow} were killed since their tests took too long.")
+    if doubtful:
+        print("These fail without a fault too, so that what they killed is not known:", *doubtful, sep="\n  ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""Which test runs which lines: found out once for each file of tests, and kept in a folder."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from .faults import ROOMS, Fault, files
+from .runs import run, same_examples
+
+# What these test is drawn, shown, timed or run in processes of its own, or is the text of the source.
+ASIDE = {
+    "test_house", "test_support", "test_docs", "test_examples", "test_benchmarks", "test_mutate", "test_explore",
+    "test_live_browser", "test_viz", "test_viz_models", "test_viz_training", "test_cli", "test_cli_drawings",
+    "test_report", "test_images", "test_compare_command",
+}  # fmt: skip
+CALLS = 20  # of each function and test, lines are looked at in so many calls
+
+
+class TracedTest(NamedTuple):
+    """One test: its file, seconds of the processor when it was traced, and the lines that it ran, a bit for each."""
+
+    name: str
+    file: str
+    seconds: float
+    lines: dict[str, int]
+
+
+class Tracer:
+    """Keeps the lines that are run in the files of the rooms, and the first lines of the functions called."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self.paths = paths
+        self.begin()
+
+    def begin(self) -> None:
+        self.calls: dict[int, int] = {}
+        self.lines: dict[str, set[int]] = {}
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        code = frame.f_code
+        if code.co_filename not in self.paths:
+            return None
+        count = self.calls[id(code)] = self.calls.get(id(code), 0) + 1
+        if count > CALLS:
+            return None
+        seen = self.lines.setdefault(code.co_filename, set())
+        seen.add(code.co_firstlineno)
+
+        def line(frame: FrameType, event: str, _: Any) -> Any:
+            if event == "line":
+                seen.add(frame.f_lineno)
+            return line
+
+        return line
+
+    def found(self) -> dict[str, str]:
+        return {self.paths[name]: hex(sum(1 << line for line in lines)) for name, lines in self.lines.items()}
+
+
+class Traced:
+    """Plugin of a run: traces each test."""
+
+    def __init__(self, paths: dict[str, str], slow: bool) -> None:
+        self.tracer, self.slow = Tracer(paths), slow
+        self.tests: dict[str, Any] = {}
+        self.bad: set[str] = set()
+        self.failed: list[str] = []
+        self.first: dict[str, str] = {}
+
+    def pytest_configure(self) -> None:
+        same_examples()
+        self.start = time.process_time()
+        self._on()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self._off()
+        self.first = self.tracer.found()
+        self.collected = time.process_time() - self.start
+        if not self.slow:
+            items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        self.tracer.begin()
+        start = time.process_time()
+        self._on()
+        try:
+            return (yield)
+        finally:
+            self._off()
+            self.tests[item.nodeid] = round(time.process_time() - start, 4), self.tracer.found()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+        if report.failed or report.skipped:
+            self.bad.add(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def _on(self) -> None:
+        threading.settrace(self.tracer)
+        sys.settrace(self.tracer)
+
+    def _off(self) -> None:
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+
+    def said(self) -> Any:
+        return {
+            "tests": {name: found for name, found in self.tests.items() if name not in self.bad},
+            "import": self.first, "collected": self.collected, "failed": self.failed,
+        }  # fmt: skip
+
+
+class Map:
+    """The tests by the lines that they run."""
+
+    def __init__(self) -> None:
+        self.tests: list[TracedTest] = []
+        self.imports: dict[str, dict[str, int]] = {}  # file -> what importing it runs
+        self.collecting: dict[str, float] = {}
+        self.failed: list[str] = []
+        self.direct: dict[tuple[str, str], float] = {}  # of what a file of tests runs, the share that is in a file
+
+    def rank(self) -> None:
+        """Find out which files of tests are closest to each file of a room."""
+        union: dict[str, dict[str, int]] = {}
+        for test in self.tests:
+            mine = union.setdefault(test.file, {})
+            for path, bits in test.lines.items():
+                mine[path] = mine.get(path, 0) | bits
+        for file, lines in union.items():
+            total = sum(bits.bit_count() for bits in lines.values())
+            for path, bits in lines.items():
+                self.direct[file, path] = bits.bit_count() / total
+
+    def of(self, fault: Fault) -> tuple[list[TracedTest], bool]:
+        """Return the tests to run for a fault, the closest first, and whether one was seen to run its line."""
+        exact = 1 << fault.line
+        span = sum(1 << line for line in range(fault.first, fault.last + 1))
+        chosen: dict[str, TracedTest] = {}
+        seen = False
+        for bits in (exact, span, 1 << fault.entry):
+            found = [test for test in self.tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
+            found.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
+            seen |= bool(found) and bits != 1 << fault.entry
+            chosen |= {test.name: test for test in found}
+        at_import = {file for file, lines in self.imports.items() if lines.get(fault.path, 0) & (exact | span)}
+        near = {test.file for test in chosen.values()}
+        if not chosen:
+            folder = fault.path.rpartition("/")[0]
+            near = {t.file for t in self.tests if any(path.startswith(folder) for path in t.lines)} | at_import
+        rest = [t for t in self.tests if t.file in near and t.name not in chosen]
+        rest.sort(key=lambda t: (-self.direct.get((t.file, fault.path), 0.0), t.seconds))
+        return [*chosen.values(), *rest], seen or bool(at_import)
+
+
+def units(root: Path) -> dict[str, list[str]]:
+    """Return what is traced in one process each: a file of tests, or the examples in the docstrings of a room."""
+    found = {path.stem: [f"tests/{path.name}"] for path in sorted((root / "tests").glob("test_*.py"))}
+    found |= {room: [path.relative_to(root).as_posix() for path in files(root, room)] for room in ROOMS}
+    return {name: paths for name, paths in found.items() if paths and name not in ASIDE}
+
+
+def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | None = None) -> Map:
+    """Return the map of the tests, from a folder where it is known, and by running them where it is not.
+
+    Args:
+        root: the project.
+        folder: a copy of it to run them in.
+        kept: the folder where the map is kept.
+        slow: whether tests that are marked slow are in it.
+        only: names of the units to look at, by default all.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
+             for room in ROOMS for path in files(root, room)}  # fmt: skip
+    result = Map()
+    for name, given in units(root).items():
+        if only is not None and name not in only:
+            continue
+        file = kept / f"{name}-{_key(root, given, slow)}.json"
+        if not file.exists():
+            began = time.monotonic()
+            plugin = Traced(paths, slow)
+            how, said = run(folder, given, plugin, 900, kernels=kept / "kernels", writes=True)
+            if said is None:
+                output = (folder / "run" / "output").read_text()[-3000:]
+                raise RuntimeError(f"{name} could not be traced: {how}\n{output}")
+            used = {path for _, lines in said["tests"].values() for path in lines} | set(said["import"])
+            said["sources"] = {path: _store(root / path, kept) for path in used}
+            file.write_text(json.dumps(said))
+            print(f"  {name:28} {len(said['tests']):5} tests in {time.monotonic() - began:.0f} s", flush=True)
+        _take(result, json.loads(file.read_bytes()), root, kept, given[0])
+    result.rank()
+    return result
+
+
+def _key(root: Path, paths: list[str], slow: bool) -> str:
+    """Return what the tests of a unit depend on besides the package, in short."""
+    texts = [(root / path).read_bytes() for path in paths]
+    if paths[0].startswith("tests/"):
+        for helper in re.findall(rb"(?:from|import) tests\.(\w+)", texts[0]):
+            place = root / "tests" / helper.decode()
+            helpers = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+            texts += [path.read_bytes() for path in helpers]
+    return hashlib.sha256(b"\0".join([*texts, b"slow" if slow else b""])).hexdigest()[:16]
+
+
+def _store(path: Path, kept: Path) -> str:
+    """Keep a source file, so that its lines can be found again in a later one."""
+    text = path.read_bytes()
+    name = hashlib.sha256(text).hexdigest()[:16] + ".py"
+    (kept / name).write_bytes(text)
+    return name
+
+
+def _take(result: Map, said: Any, root: Path, kept: Path, first: str) -> None:
+    """Add what is known of one unit to the map, its lines moved to where they are now."""
+    moves = {path: _moves(kept / name, root / path) for path, name in said["sources"].items()}
+
+    def moved(lines: dict[str, str]) -> dict[str, int]:
+        return {path: _moved(int(bits, 16), moves[path]) for path, bits in lines.items() if path in moves}
+
+    for name, (seconds, lines) in said["tests"].items():
+        result.tests.append(TracedTest(name, name.partition("::")[0], seconds, moved(lines)))
+    result.imports[first] = moved(said["import"])
+    result.collecting[first] = said["collected"]
+    result.failed += said["failed"]
+
+
+_known: dict[tuple[Path, Path], list[tuple[int, int, int]] | None] = {}
+
+
+def _moves(old: Path, new: Path) -> list[tuple[int, int, int]] | None:
+    """Return the blocks of lines that two versions of a file share, or None if they are equal."""
+    if (old, new) not in _known:
+        a, b = old.read_bytes(), new.read_bytes() if new.exists() else b""
+        matcher = difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False)
+        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]  # type: ignore[misc]
+    return _known[old, new]
+
+
+def _moved(bits: int, blocks: list[tuple[int, int, int]] | None) -> int:
+    if blocks is None:
+        return bits
+    result = 0
+    for old, new, size in blocks:
+        result |= ((bits >> (old + 1)) & ((1 << size) - 1)) << (new + 1)
+    return result
+
+
+def batches(tests: list[TracedTest], most: float, quick: float = 3.0) -> Iterator[list[TracedTest]]:
+    """Part the tests of a fault into runs that take ever longer, `most` seconds in all; the first has the closest."""
+    taken: set[str] = set()
+    first: list[TracedTest] = []
+    spent: dict[str, float] = {}
+    for test in tests:  # of each of the four closest files a few that are quick
+        if (test.file in spent or len(spent) < 4) and spent.get(test.file, 0.0) + test.seconds < quick:
+            spent[test.file] = spent.get(test.file, 0.0) + test.seconds
+            first.append(test)
+    for size, batch in ((0.0, first), (4 * quick, tests), (most, tests)):
+        chosen, total = [], 0.0
+        for test in batch:
+            if test.name not in taken and (not size or total + test.seconds <= size or not chosen):
+                chosen.append(test)
+                total += test.seconds
+        taken |= {test.name for test in chosen}
+        if chosen:
+            yield chosen

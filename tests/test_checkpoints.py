@@ -1,0 +1,405 @@
+"""A checkpoint is of one training: its parts are bound to each other, and no other training goes on with it."""
+
+import copy
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import History, Layer, Regularization, Settings, Solver, data_loader, fit, nn, optim
+from tinygrad_nn.files import alone, write_whole
+from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
+from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
+from tinygrad_nn.solver.choice import settle
+from tinygrad_nn.solver.stopping import Watch
+from tinygrad_nn.store import seal, unseal
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(12, 3)), RNG.normal(size=(12, 2))
+OTHER = X.copy()
+OTHER[7, 1] += 1e-9
+STATE = "state.safetensors"
+
+
+class Net(Module):
+    def __init__(self, act: Any = np.tanh, scale: float = 1.0) -> None:
+        self.first, self.act, self.scale = Linear(3, 2, rng=0), act, scale
+
+    def forward(self, x: Any) -> Any:
+        return self.act(self.first(x)) * self.scale
+
+
+class Other(Net):
+    def forward(self, x: Any) -> Any:
+        return self.act(self.first(x)) - self.scale
+
+
+def layers(activation: str = "tanh") -> list[Layer]:
+    return [Layer(3, 4, activation, rng=0), Layer(4, 2, rng=1)]
+
+
+def squares(params: Any, x: Any, y: Any) -> Any:
+    """Return the loss."""
+    return ((x @ params["W"] - y) ** 2).mean()
+
+
+def cubes(params: Any, x: Any, y: Any) -> Any:
+    """Return the loss."""
+    return (abs(x @ params["W"] - y) ** 3).mean()
+
+
+def bent(power: float) -> Callable[..., Any]:
+    return lambda p, y: (abs(p - y) ** power).mean()
+
+
+def with_code(name: str, expression: str) -> Any:
+    """Return a function made anew, as another process would make it."""
+    space: dict[str, Any] = {"np": np}
+    exec(f"def {name}(p, y):\n    return {expression}", space)
+    return space[name]
+
+
+def solver(loss: Any = "mse", rule: Any = "adam", rate: float = 0.05, dropout: float = 0.0, **more: Any) -> Solver:
+    return Solver(loss, rule, rate, Regularization("l2", 1e-3, dropout=dropout), **more)
+
+
+def train(folder: Path | None, epochs: int = 2, **change: Any) -> Any:
+    given: dict[str, Any] = {
+        "model": layers(), "x": X, "y": Y, "solver": solver(), "settings": Settings(epochs, 5), "rng": 0,
+    }  # fmt: skip
+    given |= change
+    if isinstance(given["model"], type) or not isinstance(given["model"], (list, Module)):
+        given["model"] = given["model"]()
+    function = given.pop("function", None)
+    if function is not None:
+        given |= {"model": function, "params": given.get("params") or {"W": np.ones((3, 2))}}
+    fit(**given, checkpoint=folder, resume=True)
+    return given["model"]
+
+
+# What is changed, from what to what, and what the message must name.
+CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("activation", {}, {"model": functools.partial(layers, "relu")}, r"architecture was .*tanh.*, and is .*relu.* now"),
+    ("slope", {"model": lambda: layers("leaky_relu(0.1)")}, {"model": lambda: layers("leaky_relu(0.2)")},
+     "architecture"),
+    ("function in a row", {"model": lambda: Sequential(Linear(3, 2, rng=0), np.tanh)},
+     {"model": lambda: Sequential(Linear(3, 2, rng=0), np.sin)}, r"architecture was .*tanh.* and is .*sin"),
+    ("lambda in a row", {"model": lambda: Sequential(Linear(3, 2, rng=0), lambda x: x * 2)},
+     {"model": lambda: Sequential(Linear(3, 2, rng=0), lambda x: x * 3)}, r"architecture was .*lambda.*code"),
+    ("attribute", {"model": Net}, {"model": lambda: Net(np.sin)}, r"architecture was .*tanh.* and is .*sin"),
+    ("option", {"model": Net}, {"model": lambda: Net(scale=2.0)}, r"architecture was .*scale': 1.0.* and is .*2.0"),
+    ("forward", {"model": Net}, {"model": Other}, "architecture was .*Net.* and is .*Other"),
+    ("dropout layer", {"model": lambda: Sequential(Linear(3, 2, rng=0), Dropout(0.2))},
+     {"model": lambda: Sequential(Linear(3, 2, rng=0), Dropout(0.3))}, "architecture was .*0.2.* and is .*0.3"),
+    ("function", {"solver": Solver(), "function": squares}, {"solver": Solver(), "function": cubes}, "architecture"),
+    ("constant", {"solver": Solver(), "function": squares, "params": {"W": np.ones((3, 2)), "k": np.arange(2)}},
+     {"solver": Solver(), "function": squares, "params": {"W": np.ones((3, 2)), "k": np.arange(1, 3)}}, "architecture"),
+    ("a number of x", {}, {"x": OTHER}, r"data was float64 \(12, 3\).*sha256"),
+    ("a number of y", {}, {"y": Y * 2}, "data was"),
+    ("rows", {}, {"x": X[:-1], "y": Y[:-1]}, r"data was float64 \(12, 3\).*, and is float64 \(11, 3\)"),
+    ("dtype", {"model": Net}, {"model": Net, "x": X.astype(np.float32)}, "data was float64.* and is float32"),
+    ("validation", {"x_val": X, "y_val": Y}, {"x_val": OTHER, "y_val": Y}, "validation data was"),
+    ("no validation", {"x_val": X, "y_val": Y}, {}, "validation data was .*, and is None now"),
+    ("loader", {"x": data_loader(X, Y, 4), "y": None}, {"x": data_loader(X, Y, 5), "y": None}, "batches of 4.* of 5"),
+    ("loader's rows", {"x": data_loader(X, Y, 4), "y": None}, {"x": data_loader(OTHER, Y, 4), "y": None}, "data was"),
+    ("list", {"x": [(X, Y)], "y": None}, {"x": [(OTHER, Y)], "y": None}, "data was list of 1 batches"),
+    ("seed", {}, {"rng": 1}, "seed was 0, and is 1 now"),
+    ("generator", {"rng": np.random.default_rng(3)}, {"rng": np.random.default_rng(4)}, "seed was 3, and is 4 now"),
+    ("spawned", {"rng": np.random.default_rng(3).spawn(2)[0]}, {"rng": np.random.default_rng(3).spawn(2)[1]},
+     r"seed was 3 spawned \(0,\), and is 3 spawned \(1,\) now"),
+    ("no seed", {}, {"rng": None}, "seed was 0, and is drawn by the system now"),
+    ("seed of a loader", {"x": data_loader(X, Y, 4, shuffle=True, rng=1), "y": None},
+     {"x": data_loader(X, Y, 4, shuffle=True, rng=2), "y": None}, "seed was 0, 1, and is 0, 2 now"),
+    ("dropout", {"solver": solver(dropout=0.2)}, {"solver": solver(dropout=0.3)}, "dropout=0.2.* and is .*dropout=0.3"),
+    ("batch size", {}, {"settings": Settings(3, 4)}, "batch_size was 5, and is 4 now"),
+    ("accumulate", {}, {"settings": Settings(3, 5, 2)}, "accumulate was 1, and is 2 now"),
+    ("loss", {}, {"solver": solver("mae")}, "loss was mse, and is mae now"),
+    ("loss of one's own", {"model": Net, "solver": solver(with_code("mine", "((p - y) ** 2).mean()"))},
+     {"model": Net, "solver": solver(with_code("mine", "((p - y) ** 4).mean()"))}, r"loss was mine \[code"),
+    ("loss with a closure", {"model": Net, "solver": solver(bent(2.0))}, {"model": Net, "solver": solver(bent(3.0))},
+     r"loss was bent.*lambda.*code"),
+    ("loss with an option", {"model": Net, "solver": solver(functools.partial(nn.losses.huber, delta=1.0))},
+     {"model": Net, "solver": solver(functools.partial(nn.losses.huber, delta=2.0))}, "delta': 1.0.* and is .*2.0"),
+    ("optimizer", {}, {"solver": solver(rule="sgd")}, "optimizer was adam"),
+    ("its options", {}, {"solver": solver(rule=optim.adam(beta1=0.9000001))}, "beta1=0.9,.* and is .*0.9000001"),
+    ("rate", {}, {"solver": solver(rate=0.050000001)}, "learning_rate was 0.05, and is 0.050000001 now"),
+    ("penalty", {}, {"solver": Solver("mse", "adam", 0.05)}, "regularization was"),
+    ("schedule", {"solver": solver(schedule=optim.Cosine(9))}, {"solver": solver(schedule=optim.Cosine(8))},
+     "schedule was .*9.*, and is .*8"),
+    ("schedule of one's own", {"solver": solver(schedule=lambda t, base: base / (t + 1))},
+     {"solver": solver(schedule=lambda t, base: base / (t + 2))}, "schedule was"),
+    ("schedule by", {"solver": solver(schedule=optim.Cosine(9))},
+     {"solver": solver(schedule=optim.Cosine(9), schedule_by="step")}, "schedule_by was epoch, and is step now"),
+    ("clip", {"solver": solver(clip_norm=1.0)}, {"solver": solver(clip_norm=2.0)}, "clip_norm was 1.0, and is 2.0 now"),
+    ("groups", {"model": Net, "solver": solver(groups={"first.*": {"learning_rate": 0.1}})},
+     {"model": Net, "solver": solver(groups={"first.*": {"learning_rate": 0.2}})}, "groups was .*0.1.* and is .*0.2"),
+    ("road", {}, {"gradients": "manual"}, "gradients was graph, and is manual now"),
+    ("frozen", {"model": Net}, {"model": lambda: Sequential(Net(), Linear(2, 2, rng=0).freeze())}, "parameters was"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "message"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_no_other_training_goes_on_with_a_checkpoint(
+    first: dict[str, Any], second: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    train(tmp_path, 1, **copy.copy(first))
+    before = (tmp_path / STATE).read_bytes()
+    with pytest.raises(ValueError, match=f"(?s){message}") as found:
+        train(tmp_path, 2, **copy.copy(second))
+    assert "Go on with what it was, or name another folder. Nothing was changed." in str(found.value)
+    assert (tmp_path / STATE).read_bytes() == before
+    train(tmp_path, 2, **{**copy.copy(first), **({"settings": Settings(2, 5)} if "settings" not in first else {})})
+
+
+def test_the_same_training_goes_on_although_its_objects_are_new_or_were_used(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    loader = data_loader(X, Y, 4, shuffle=True, rng=2)
+    loss = functools.partial(nn.losses.huber, delta=1.0)
+    for epochs in (1, 2, 3):  # as in a notebook: the generators were drawn from in the meantime
+        train(tmp_path / "a", epochs, rng=rng)
+        train(tmp_path / "b", epochs, x=loader, y=None)
+        train(tmp_path / "c", epochs, rng=None, model=Net)
+        made = with_code("mine", "((p - y) ** 2).mean()")
+        train(tmp_path / "d", epochs, model=lambda: Sequential(Net(), np.tanh), solver=solver(made))
+        train(tmp_path / "e", epochs, model=Net, solver=solver(loss), metrics={}, callbacks=[lambda epoch: None])
+    for name in "abcde":
+        assert (tmp_path / name / "weights-3.safetensors").exists()
+
+
+def test_what_a_docstring_and_a_line_number_change_decides_no_number() -> None:
+    space: dict[str, Any] = {}
+    for k, text in enumerate(('"one"', '"two"')):
+        exec("\n" * k + f"def f(p, y):\n    {text}\n    return (p - y) ** 2", space)
+        space[f"f{k}"] = space["f"]
+    assert fingerprint.words(space["f0"]) == fingerprint.words(space["f1"])
+    then, now = {"loss": "f [code 0123456789ab]"}, {"loss": "f [code ba9876543210]"}
+    assert not list(fingerprint.differences(then, now, same_python=False)), "another Python writes other code"
+    assert len(list(fingerprint.differences(then, now, same_python=True))) == 1
+
+
+def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
+    x = np.memmap(tmp_path / "x", dtype=float, mode="w+", shape=(3000, 3))
+    x[:] = np.arange(9000).reshape(3000, 3) / 9000
+    y = np.zeros((3000, 2))
+    seen: list[str] = []
+    for row in (None, 0, 2999):
+        if row is not None:
+            x[row, 0] += 1
+        seen.append(fingerprint._data(fingerprint.Rows(x, y, 9)))
+    assert len(set(seen)) == 3
+    assert "sha256 of 1024 rows" in seen[0]
+
+
+# ---- Parts that belong together
+
+
+def test_the_weights_of_another_run_or_moment_are_refused(tmp_path: Path) -> None:
+    train(tmp_path / "a", 2, early_stopping=EarlyStopping(9, monitor="loss"))
+    train(tmp_path / "b", 2, early_stopping=EarlyStopping(9, monitor="loss"))
+    for name in ("weights-2.safetensors", "best-2.safetensors"):
+        own = (tmp_path / "a" / name).read_bytes()
+        (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
+        with pytest.raises(ValueError, match=f"{name} belongs to another training than {STATE} beside it"):
+            train(tmp_path / "a", 3, early_stopping=EarlyStopping(9, monitor="loss"))
+        (tmp_path / "a" / name).write_bytes(own)
+    older = (tmp_path / "a" / "weights-2.safetensors").read_bytes()
+    state = (tmp_path / "a" / STATE).read_bytes()
+    train(tmp_path / "a", 3, early_stopping=EarlyStopping(9, monitor="loss"))
+    (tmp_path / "a" / "weights-3.safetensors").write_bytes(older)
+    with pytest.raises(ValueError, match=r"weights-3\.safetensors is of another moment of this training"):
+        train(tmp_path / "a", 4, early_stopping=EarlyStopping(9, monitor="loss"))
+    (tmp_path / "a" / STATE).write_bytes(state)
+    with pytest.raises(FileNotFoundError, match=r"weights-2\.safetensors is missing"):
+        train(tmp_path / "a", 4, early_stopping=EarlyStopping(9, monitor="loss"))
+
+
+# ---- Crafted states
+
+
+def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield before
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from paths(inner, (*before, key))
+
+
+def with_part(text: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    changed = copy.deepcopy(text)
+    change(functools.reduce(lambda nest, key: nest[key], path[:-1], changed), path[-1])
+    return changed
+
+
+NESTED: Any = functools.reduce(lambda inner, _: [inner], range(400), [])
+BAD = [
+    None, True, -5, 0, 3, 10**30, 10**400, 0.5, math.nan, math.inf, "", "x", "\x1b[2J", "../../../etc/passwd", "1e999",
+    [], [1], {}, {"name": 1}, NESTED,
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adam", "lbfgs", "plateau"])
+def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path) -> None:
+    how = solver(rule=optim.lbfgs(max_iter=2) if kind == "lbfgs" else "adam",
+                 schedule=optim.Plateau() if kind == "plateau" else None)
+    stopping = EarlyStopping(9, monitor="loss")
+    given: dict[str, Any] = {"solver": how, "early_stopping": stopping, "model": Net if kind != "adam" else layers}
+    train(tmp_path, 2, **given)
+    arrays, raw, _ = unseal("training state", tmp_path / STATE)
+    text = json.loads(raw)
+    task, _, _ = settle("fit", given["model"](), X, Y, None, None, how, 5)
+
+    def load(content: bytes) -> None:
+        (tmp_path / STATE).write_bytes(content)
+        rng = np.random.default_rng(0)
+        before = [p.data.tobytes() for p in task.parameters], rng.bit_generator.state
+        raised = None
+        try:
+            checkpoint.load(tmp_path, task, text["setup"], [rng], Watch(stopping))
+        except (ValueError, FileNotFoundError) as error:
+            raised = error
+        if raised is not None:
+            assert str(tmp_path) in str(raised)
+            assert str(raised).isprintable()
+            assert len(str(raised)) < 900
+            assert ([p.data.tobytes() for p in task.parameters], rng.bit_generator.state) == before
+            raise raised
+
+    def sealed(changed: Any) -> bytes:
+        return seal("training state", arrays, changed if isinstance(changed, str) else json.dumps(changed)).content
+
+    # what may be another number without being seen, since nothing else tells it
+    free = {"updates", "schedule", "stopping", "optimizer", "rngs", "ended"}
+    load(sealed(text))
+    refused = 0
+    for k, path in enumerate(list(paths(text))[1:]):
+        if path[0] in ("setup", "surroundings") and len(path) > 1:
+            continue  # compared with what they must be
+        candidates = [with_part(text, path, lambda nest, key: nest.pop(key))]
+        for bad in BAD[k % 3 :: 3]:
+            old = functools.reduce(lambda nest, key: nest[key], path, text)
+            if type(bad) is not type(old) or bad != old:
+                candidates.append(with_part(text, path, lambda nest, key, bad=bad: nest.__setitem__(key, bad)))
+        for changed in candidates:
+            try:
+                load(sealed(changed))
+                assert path[0] in free, path
+            except (ValueError, FileNotFoundError):
+                refused += 1
+    assert refused > 200
+    for broken in ("", "[" * 100_000, '{"a":' * 100_000, "[]", "3", '"x"', "{", "null", "NaN"):
+        with pytest.raises(ValueError, match=r"state\.safetensors holds a"):
+            load(sealed(broken))
+    for number in ("-5", "1" + "0" * 40, "NaN", "2.5", '"2"', "true", "3"):
+        with pytest.raises(ValueError, match=r"state\.safetensors holds no state that a training leaves: .*epoch is"):
+            load(sealed(raw.replace('"epoch": 2', f'"epoch": {number}')))
+    for name in list(arrays):
+        for other in (None, np.zeros(3, np.int8), np.zeros((2, 2, 2)), np.zeros(10_000)):
+            kept = {key: array for key, array in arrays.items() if key != name or other is not None}
+            content = seal("training state", kept | ({} if other is None else {name: other}), raw).content
+            with pytest.raises(ValueError, match="holds no state that a training leaves"):
+                load(content)
+    load(sealed(text))
+
+
+# ---- Two in one folder, and threads
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    def again(epoch: Any) -> None:
+        train(tmp_path, 2)
+
+    with pytest.raises(BlockingIOError, match=f"{tmp_path} is in use by process {os.getpid()}: .* name another folder"):
+        train(tmp_path, 2, callbacks=[again])
+    train(tmp_path, 2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [STATE, "weights-2.safetensors"]
+
+
+def test_a_lock_is_of_the_process_and_ends_with_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from tinygrad_nn.files import alone\n"
+        "with alone(sys.argv[1]): print('held', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=f"in use by process {process.pid}"), alone(tmp_path):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    with alone(tmp_path):  # the file that it left behind holds nobody off
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    inside, most, refused = [0], [0], [0]
+
+    def work() -> None:
+        for _ in range(50):
+            try:
+                with alone(tmp_path):
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                    inside[0] -= 1
+            except BlockingIOError:
+                refused[0] += 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_another_number_of_threads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "blas_threads", lambda: 7)
+    train(tmp_path, 1)
+    train(tmp_path, 2)
+    monkeypatch.setattr(fingerprint, "blas_threads", lambda: 1)
+    message = r"BLAS threads: 7 then, 1 now\).*not bit for bit.*OPENBLAS_NUM_THREADS=7\.$"
+    with pytest.warns(UserWarning, match=message) as told:
+        train(tmp_path, 3)
+    assert told[0].filename == __file__, "the line that called fit"
+
+
+def test_threads_are_counted_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fingerprint.blas_threads() >= 1
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    for name in fingerprint._THREADS:
+        monkeypatch.delenv(name, raising=False)
+    assert fingerprint.blas_threads() == (os.cpu_count() or 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert fingerprint.blas_threads() == 3
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
+    assert fingerprint.blas_threads() == 5
+
+
+def test_a_file_of_ours_of_another_kind_is_no_state(tmp_path: Path) -> None:
+    write_whole(tmp_path / STATE, seal("weights", {"w": np.ones(2)}).content)
+    with pytest.raises(ValueError, match="holds no training state of tinygrad_nn"):
+        train(tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "[" * 100_000, "3", "[]", "{}", '{"loss": 1, "val_loss": [], "metrics": {}}',
+     '{"loss": [1' + "0" * 400 + '], "val_loss": [], "metrics": {}}', '{"loss": [[]], "val_loss": [], "metrics": {}}',
+     '{"loss": [], "val_loss": [], "metrics": []}', '{"loss": ["\\u001b[2J"], "val_loss": [], "metrics": {}}'],
+)  # fmt: skip
+def test_a_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "h.json").write_text(text)
+    with pytest.raises(ValueError, match=r"h\.json holds no history: ") as found:
+        History.load(tmp_path / "h.json")
+    assert str(found.value).isprintable()

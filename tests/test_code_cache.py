@@ -1,0 +1,259 @@
+"""Machine code on disk: found again by what it computes, never taken from where others can write, never needed."""
+
+import os
+import pickle
+import shutil
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+
+from tinygrad_nn.compiled import cache
+from tinygrad_nn.compiled.fingerprint import fingerprint
+
+SIGNATURE = "f8(f8)"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own, and nothing told yet."""
+    monkeypatch.setenv("TINYGRAD_NN_CACHE", str(tmp_path / "code"))
+    monkeypatch.setattr(cache, "_told", set())
+    return tmp_path / "code"
+
+
+def adding(number: float) -> Any:
+    """Return a compiled function of one number; it and its like come from one line."""
+    function = lambda x: x + number
+    return cache.kept_as(SIGNATURE, error_model="numpy")(function)
+
+
+def hits(function: Any) -> int:
+    return int(function._cache_hits.total())
+
+
+def told(function: Callable[..., Any], *args: Any) -> tuple[Any, list[str]]:
+    """Return a result, and the warnings on the way."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        result = function(*args)
+    return result, [str(w.message) for w in found]
+
+
+# -- What a function is known by
+
+
+def outer(number: float, table: np.ndarray) -> Callable[..., Any]:
+    def inner(x: float) -> float:
+        return x + number
+
+    return lambda x, y=1.0: inner(x) * table[0] + y  # type: ignore[no-any-return]
+
+
+def test_a_function_is_known_by_all_that_it_computes_with() -> None:
+    one = outer(1.0, np.ones(2))
+    assert fingerprint(one) == fingerprint(outer(1.0, np.ones(2)))
+    other = outer(1.0, np.ones(2))
+    other.__defaults__ = (2.0,)
+    others = [
+        outer(2.0, np.ones(2)),  # two functions deep
+        outer(1, np.ones(2)),
+        outer(1.0, np.array([1.0, 2.0])),
+        outer(1.0, np.ones(2, np.float32)),
+        other,
+        lambda x: x,
+        lambda x: -x,
+        lambda x: np.exp(x),
+        lambda x: np.tanh(x),
+    ]
+    found = [fingerprint(f) for f in [one, *others]]
+    assert None not in found
+    assert len(set(found)) == len(found)
+
+
+def test_names_of_the_module_count_and_functions_may_name_each_other() -> None:
+    def defined(constant: str) -> Any:
+        space: dict[str, Any] = {"__name__": __name__}
+        exec(f"c = {constant}\ndef f(x): return g(x) if x else c\ndef g(x): return f(x - 1)", space)
+        return space["f"]
+
+    assert fingerprint(defined("1.0")) == fingerprint(defined("1.0")) != fingerprint(defined("2.0"))
+
+
+def test_what_cannot_be_described_is_not_kept(place: Path) -> None:
+    thing = object()
+    assert fingerprint(lambda: thing) is None
+    assert fingerprint(lambda: sys.path) is None, "what a module holds may change"
+
+
+def test_two_functions_of_one_line_are_two(place: Path) -> None:
+    assert (adding(1.0)(1.0), adding(2.0)(1.0)) == (2, 3)
+    again = adding(1.0), adding(2.0)
+    assert list(map(hits, again)) == [1, 1]
+    assert (again[0](1.0), again[1](1.0)) == (2, 3)
+    assert len(list(place.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(cache.np, "__version__", "9"),
+        lambda patch: patch.setattr(cache, "sources", lambda: b"others"),
+        lambda patch: patch.setattr("numba.config.BOUNDSCHECK", 0),
+    ],
+    ids=["NumPy", "functions", "settings"],
+)
+def test_other_versions_and_settings_are_other_code(change: Any, place: Path, monkeypatch: Any) -> None:
+    cache.versions.cache_clear()
+    before = cache.versions()
+    with monkeypatch.context() as patch:
+        change(patch)
+        cache.versions.cache_clear()
+        assert cache.versions() != before
+    cache.versions.cache_clear()
+
+
+# -- Files that are no use
+
+
+def emptied(file: Path, other: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path, other: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def changed(file: Path, other: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def swapped(file: Path, other: Path) -> None:
+    shutil.copy(other, file)
+
+
+def linked(file: Path, other: Path) -> None:
+    file.rename(file.with_name("elsewhere"))
+    file.symlink_to(file.with_name("elsewhere"))
+
+
+def open_to_others(file: Path, other: Path) -> None:
+    file.chmod(0o666)
+
+
+def in_the_way(file: Path, other: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [emptied, cut, changed, swapped, linked, open_to_others, in_the_way])
+def test_a_file_that_is_no_use_is_made_again(spoil: Callable[..., None], place: Path) -> None:
+    adding(1.0)
+    (file,) = place.iterdir()
+    adding(2.0)
+    spoil(file, next(x for x in place.iterdir() if x != file))
+    again, texts = told(adding, 1.0)
+    assert (again(1.0), hits(again)) == (2, 0)
+    assert "is of no use" in texts[0]
+    assert len(texts) == 1 + (spoil is in_the_way)  # which cannot be written over either
+    if spoil is not in_the_way:
+        found, texts = told(adding, 1.0)
+        assert (hits(found), texts) == (1, [])
+        assert not file.is_symlink()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_on_a_full_disk_nothing_is_kept(place: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        found, texts = told(lambda: (adding(1.0)(1.0), adding(1.0)(1.0)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found == (2, 2)
+    assert len(texts) == 1
+    assert "could not be written" in texts[0]
+    assert not list(place.iterdir())
+
+
+def test_what_was_not_used_for_longest_goes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MOST", 4)
+    place.mkdir(mode=0o700)
+    for k in range(5):
+        (place / str(k)).write_bytes(b"")
+        os.utime(place / str(k), (k, k if k != 1 else 100))
+    cache.prune(place)
+    assert sorted(file.name for file in place.iterdir()) == ["1", "4"]
+
+
+# -- Folders that others can write to
+
+unix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes of files mean something on Unix only")
+
+
+@pytest.fixture(params=["itself", "the way to it", "a link", "of another user", "not even a folder"])
+def open_place(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in which others may have left code, with what they know of our files."""
+    adding(1.0)
+    (file,) = place.iterdir()
+    content = pickle.dumps(Planted(str(place.parent / "ran")))
+    file.write_bytes(content + cache.digest(file, content))
+    if request.param == "itself":
+        place.chmod(0o777)
+    elif request.param == "the way to it":
+        place.parent.chmod(0o777)
+    elif request.param == "a link":
+        place.rename(place.with_name("theirs"))
+        place.symlink_to(place.with_name("theirs"))
+    elif request.param == "of another user":
+        mine = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    else:
+        monkeypatch.setenv("TINYGRAD_NN_CACHE", str(file / "below"))
+    yield place
+    place.parent.chmod(0o700)
+
+
+class Planted:
+    """What runs when it is read."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.mark,)
+
+
+@unix
+def test_code_is_not_taken_from_where_others_can_write(open_place: Path) -> None:
+    before = sorted(open_place.iterdir())
+    (first, second), texts = told(lambda: (adding(1.0)(1.0), adding(3.0)(1.0)))
+    assert (first, second) == (2, 4)
+    assert len(texts) == 1
+    assert "TINYGRAD_NN_CACHE" in texts[0]
+    assert not (open_place.parent / "ran").exists()
+    assert sorted(open_place.iterdir()) == before, "nor is any left there"
+
+
+@unix
+def test_the_folder_is_made_for_its_owner_alone(place: Path) -> None:
+    adding(1.0)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert cache.distrust(place) == ""
+
+
+def test_an_empty_name_keeps_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_NN_CACHE", "")
+    found, texts = told(adding, 1.0)
+    assert (found(1.0), texts) == (2, [])
+    assert not place.exists()

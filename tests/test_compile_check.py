@@ -1,0 +1,178 @@
+"""What is compiled does not depend on the arguments of its first call: not on their values, not on their memory."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_compile import agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
+
+import tinygrad_nn as tg
+from tinygrad_nn import Settings, Solver, compile, fit, nn
+from tinygrad_nn.compiled import check
+from tinygrad_nn.ops.embedding import embedding
+
+ROWS = np.array([[0, 2], [1, 1], [2, 0]])  # of it arguments are views
+TABLE = np.arange(6.0).reshape(3, 2) ** 2
+LINE = np.array([0.5, -1.0, 2.0, 0.25])
+
+
+def _doubled(part: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda a: part(a * 2)
+
+
+def _entries(A: Any) -> Any:
+    B = np.exp(A)
+    return np.stack([B[0, 0] * B[1, 1] - B[0, 1] * B[1, 0], B[1, 0]])
+
+
+SQUARE = np.array([[0.1, -0.2], [0.3, 0.5]])
+SAME: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
+    "an entry where a condition holds": (
+        lambda x: np.where(x > 0, np.sin(x)[0] * np.ones(2), 0), [(-np.ones(2),), (np.ones(2),)]),
+    "an entry of a buffer": (_doubled(lambda u: np.sin(u) + u[0]), [(LINE,), (LINE[::-1],), (LINE + 1,)]),
+    "entries stacked": (_doubled(lambda u: np.stack([u[0], u[1]])), [(LINE,), (LINE[::-1],)]),
+    "an entry set": (lambda a: (tg.Tensor(a) * 2).at[0].set((a * 3)[1]), [(LINE,), (LINE[::-1],)]),
+    "determinant by entries": (_entries, [(SQUARE,), (SQUARE.T,), (SQUARE - 1,)]),
+    "an entry of an argument": (lambda a: a[1] * a + a[-1], [(LINE,), (LINE[::-1],)]),
+    "rows of a table": (lambda W, x: embedding(W, x) * 1.0, [(TABLE, x) for x in ROWS]),
+    "rows taken": (lambda W, x: np.take(W, x, axis=0) * 1.0, [(TABLE, x) for x in ROWS]),
+    "rows taken, clipped": (lambda W, x: np.take(W, x, axis=0, mode="clip") * 1.0, [(TABLE, 2 * x) for x in ROWS]),
+    "rows by a column": (lambda W, x: W[x] * 1.0, [(TABLE, ROWS[:, 0]), (TABLE, ROWS[:, 1])]),
+    "of a constant along an axis": (
+        lambda i: np.take_along_axis(TABLE, i, 1) * 1.0, [(ROWS[:, :1] % 2,), (1 - ROWS[:, :1] % 2,)]),
+    "chosen": (lambda i: np.choose(i, [LINE[:2], LINE[2:], LINE[1:3]]) * 1.0, [(x,) for x in ROWS]),
+    "interpolated": (lambda x: np.interp(x, [-1.0, 0.0, 3.0], [0.0, 2.0, 1.0]), [(LINE,), (LINE[::-1],)]),
+    "the same array twice": (lambda a, b: a * 2 - b, [(LINE, LINE), (LINE, LINE[::-1]), (LINE[::-1], LINE)]),
+    "accumulated": (
+        lambda x, z: (np.power.accumulate(x * x + 1.5).sum(), np.sin(z)), [(LINE, LINE), (LINE / 2, LINE)]),
+    "vdot of two shapes": (np.vdot, [(TABLE, TABLE.T), (TABLE + 1, TABLE.T), (TABLE, np.sin(TABLE).T)]),
+    "rank": (np.linalg.matrix_rank, [(np.ones((2, 2)),), (np.eye(2),), (np.zeros((2, 2)),)]),
+}  # fmt: skip
+
+
+@each_backend
+@pytest.mark.parametrize("name", SAME)
+def test_no_value_and_no_memory_of_the_first_call_stays(name: str, backend: str) -> None:
+    function, calls = SAME[name]
+    f = compile(function, backend=backend)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one says that it was not compiled
+        for call in [*calls, *calls[::-1]]:
+            agree(f(*call), function(*call), 64)
+
+
+@pytest.mark.parametrize(
+    ("function", "calls", "why"),
+    [
+        (np.linalg.eigvals, [np.eye(2), np.array([[0.0, 1.0], [-1.0, 0.0]])], "real or complex"),
+        (np.real_if_close, [np.ones(2) + 0j, np.ones(2) + 1j], "real or complex"),
+        (lambda i: np.repeat(LINE[:2], i) * 1.0, [np.array([1, 2]), np.array([3, 1])], "turned into a plain array"),
+        (lambda i: np.take(TABLE, i) * 1.0, list(ROWS), "turned into a plain array"),
+        (lambda x: np.where(x > 0)[0], [LINE, -LINE], "no fixed shape"),
+        (lambda x: np.compress(x > 0, x), [LINE, np.abs(LINE)], "another number of entries"),
+        (lambda x: np.reshape(x, 6, order="A"), [TABLE, np.asfortranarray(TABLE)], "in memory"),
+    ],
+)  # fmt: skip
+def test_what_has_another_shape_dtype_or_order_for_other_values_is_refused(function: Any, calls: Any, why: str) -> None:
+    f = compile(function, backend="numpy")
+    with pytest.warns(RuntimeWarning, match=rf"test_compile_check\.py.*{why}"):
+        found = [f(x) for x in calls]
+    agree(found, [function(x) for x in calls])
+
+
+def test_fit_over_slices_of_one_array_learns_from_each() -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.integers(0, 6, (12, 4)), rng.integers(0, 6, (12, 4))
+    losses = []
+    for compiled in (False, "numpy"):
+        model = nn.Sequential(nn.Embedding(6, 4, rng=1), nn.Linear(4, 6, rng=2))
+        batches = [(X[k], Y[k]) for k in range(12)]  # each a view
+        solver = Solver(lambda out, y: nn.losses.cross_entropy(out.reshape(-1, 6), y.reshape(-1)), "sgd", 0.5)
+        history = fit(model, batches, solver=solver, settings=Settings(2, 1), compile=compiled)
+        losses.append(history.loss)
+    agree(losses[1], losses[0], 64)
+
+
+# -- The check
+
+
+@each_backend
+def test_a_defect_of_the_compiler_is_seen_told_and_harmless(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """Views of single entries are copies again, made before anything is written."""
+    from tinygrad_nn.compiled import memory
+
+    monkeypatch.setattr(memory, "whole_index", lambda index: index)
+    function = lambda x: np.where(x > 0, np.sin(x)[0] * np.ones(2), 0)
+    f = compile(function, backend="numpy")
+    with pytest.warns(RuntimeWarning, match="a defect of the compiler"):
+        found = [f(x) for x in (-np.ones(2), np.ones(2))]
+    agree(found, [function(x) for x in (-np.ones(2), np.ones(2))])
+
+
+def test_what_counts_besides_the_arguments_is_no_defect() -> None:
+    state = [1.0]
+
+    def f(x: Any) -> Any:
+        state[0] *= 2
+        return x * state[0]
+
+    with pytest.warns(RuntimeWarning, match="something besides its arguments counts"):
+        compile(f, backend="numpy")(LINE)
+
+
+def _planted(size: float) -> Callable[[Any], Any]:
+    """A function whose compiled form is wrong by so much, relatively, in one entry."""
+    once = []
+
+    def f(x: Any) -> Any:
+        once.append(x)
+        wrong = np.zeros(len(x))
+        wrong[2] = size if len(once) == 1 else 0.0  # the trace
+        return np.exp(x @ x.T).sum(axis=0) * (1 + wrong), np.sin(x)
+
+    return f
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_wrong_entry_is_enough_and_rounding_is_not(dtype: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 40)).astype(dtype) / 4
+    eps = np.finfo(dtype).eps
+    for size, right in ((1e4, False), (1.0, True)):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            compile(_planted(size * eps), backend="numpy")(x)
+        assert (not told) is right, size
+
+
+STEEP: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {  # rounding is far above the last digit of the result
+    "cancelled": (lambda x: ((x + 1e8) - 1e8).sum() + (x * 1e9).sum() - x.sum() * 1e9, (np.linspace(0, 1, 999),)),
+    "gradient that is nothing but rounding, by its own size": (
+        lambda w, x: np.sign(tg.grad(lambda w: ((x - x.mean(axis=0) + w - w) ** 2).sum())(w)),
+        (LINE, np.outer(LINE, LINE))),
+    "an inverse that is nearly none": (np.linalg.inv, (np.vander(np.linspace(0, 1, 9)),)),
+}  # fmt: skip
+
+
+@each_backend
+@pytest.mark.parametrize("name", STEEP)
+def test_rounding_is_no_defect(name: str, backend: str) -> None:
+    function, args = STEEP[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile(function, backend=backend)(*args)
+
+
+def test_other_arguments_have_other_values_and_other_memory() -> None:
+    leaves = [np.arange(6.0).reshape(2, 3), np.array([True, False]), np.arange(3), TABLE, 2, 0.5, "mean", np.float32(2)]
+    new = check.others(leaves, frozenset(), frozenset(), 0)
+    for a, b in zip(leaves, new, strict=True):
+        assert type(a) is type(b)
+        assert isinstance(a, str) or np.any(a != b)
+        if isinstance(a, np.ndarray):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    assert [x.flags.c_contiguous for x in new if isinstance(x, np.ndarray)] == [True, False, False, False]
+    assert new[0].base is not None
+    same = check.others(leaves, frozenset(), frozenset(), check.SAME)
+    agree(same, leaves)

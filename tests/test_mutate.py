@@ -1,0 +1,146 @@
+"""The faults of `python -m tests.mutate`: what is planted, what is left alone, and that a run leaves nothing behind."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutate.faults import Fault, of_file, same
+from tests.mutate.lines import TracedTest, batches
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def found(folder: Path, source: str) -> list[Fault]:
+    path = folder / "source.py"
+    path.write_text(source, "utf-8")
+    return of_file(path, "ops", "source.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("return a + λ", ["a - λ", "(a)", "(λ)"]),
+        ("return a - b", ["a + b", "(a)", "(-(b))", "((b) - (a))"]),
+        ("return a / b", ["(a)", "(b)", "((b) / (a))"]),
+        ("return -a", ["(a)"]),
+        ("return not a", ["(a)"]),
+        ("return a < b", ["a <= b"]),
+        ("return a and b", ["((b))", "((a))"]),
+        ("return 0.5", ["1.0"]),
+        ("return 3", ["4", "2"]),
+        ("return f(a, b)", ["f(b, a)"]),
+        ("return f(a, axis=0)", ["f(a, axis=-1)", "f(a, axis=1)"]),
+        ("return f(a, axis=-2)", ["f(a, axis=-1)", "f(a, axis=(2))", "f(a, axis=-3)", "f(a, axis=-1)"]),
+        ("return f(a, keep=b)", ["f(a, **{})"]),
+        ("f(a)", ["pass"]),
+        ("a -= b", ["a += b", "pass"]),
+        ("for i in range(n): ...", ["for i in range((n) - 1): ..."]),
+        ("return len(a)", ["(len(a) - 1)"]),
+        ("return (lambda x: x * a)", ["(lambda x: (x))", "(lambda x: (a))"]),
+        ("raise ValueError('need', 3)", []),
+        ("return f'{a + b}'", []),
+        ("assert a < 3, 'small'", []),
+        ("warnings.warn('old', stacklevel=2)", []),
+        ("x: Tuple[a, 3]", []),
+        ("return 'a' + b", ["'a' - b"]),
+        ("return isinstance(a, b)", []),
+    ],
+)
+def test_what_is_planted_in_a_line(line: str, expected: list[str], tmp_path: Path) -> None:
+    source = f"def f(a, b, λ):\n    {line}\n"
+    planted = [fault.planted(source.encode()).decode().splitlines()[1] for fault in found(tmp_path, source)]
+    bare = [text.strip().removeprefix("return ") for text in planted]
+    assert sorted(bare) == sorted(expected)
+    for text in planted:
+        compile(f"def f(a, b, λ):\n{text}\n", "f", "exec")
+
+
+def test_only_bodies_of_functions_are_touched(tmp_path: Path) -> None:
+    source = '''"""1 + 2"""
+LIMIT = 3 + 4
+row = declare(lambda x: x, r"x + 1")
+class A:
+    size = 3
+    def __repr__(self): return 1 + 2
+def f(a: "1 + 2" = 3) -> "1 + 2":
+    """Return 1 + 2."""
+    return a
+'''
+    assert found(tmp_path, source) == []
+
+
+def test_bytecode_that_stands_elsewhere_is_the_same() -> None:
+    one, two, other = (
+        compile(text, "f", "exec")
+        for text in ("def f(x): return x + 1", "\n\ndef f(x):\n    return (x + 1)", "def f(x): return x + 2")
+    )
+    assert same(one, two)
+    assert not same(one, other)
+    assert not same(compile("x = 1", "f", "exec"), compile("x = 1.0", "f", "exec"))
+
+
+def test_each_test_runs_once_the_closest_first() -> None:
+    tests = [TracedTest(f"{file}{k}", file, 0.5, {}) for file in "abcdef" for k in range(20)]
+    parts = list(batches(tests, most=30))
+    names = [test.name for part in parts for test in part]
+    assert len(names) == len(set(names))
+    assert {test.file for test in parts[0]} == set("abcd")
+    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 12.0, 30.0]
+
+
+PROJECT = {
+    "pyproject.toml": "[tool.pytest.ini_options]\n",
+    "tinygrad_nn/__init__.py": "",
+    "tinygrad_nn/manual/__init__.py": "",
+    "tinygrad_nn/manual/sums.py": (
+        "def count(n):\n    total = 0\n    while n > 0:\n        n -= 1\n        total += 2\n    return total\n\n\n"
+        "def unused(n):\n    return -n\n"
+    ),
+    "tests/test_sums.py": (
+        "import subprocess, sys\nfrom tinygrad_nn.manual.sums import count\n\n\ndef test_count():\n"
+        "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987)'], start_new_session=True)\n"
+        "    assert count(3) == 6\n"
+    ),
+}
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.mutate import __main__ as command, runs
+runs.KEPT, command.LEAST = (), 0.5
+sys.exit(command.main(sys.argv[1:], Path.cwd()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are limited as Linux does it")
+def test_a_run_kills_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name, text in PROJECT.items():
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    line = [sys.executable, "-c", PROGRAM, "50", "--rooms", "manual", "--killed", "--map", str(tmp_path / "map")]
+    done = subprocess.run(line, cwd=project, env={"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "PATH": ""},
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    assert re.search(r"killed: .*:4 count: -  ->  \+  \[sign\]; time", said), said + done.stderr
+    assert re.search(r"killed: .*:5 count: 2  ->  3 .*failed tests/test_sums.py::test_count", said), said
+    assert re.search(r"survived: .*:10 unused: -n .*no test was seen to run this line", said), said
+    table = re.search(r"^manual +(\d+) +(\d+)", said, flags=re.MULTILINE)
+    assert table is not None
+    assert int(table[1]) + int(table[2]) == len(re.findall("^(?:killed|survived):", said, flags=re.MULTILINE)), said
+    assert {name: (project / name).read_text() for name in PROJECT} == PROJECT, "the checkout is not touched"
+    assert {path.name for path in tmp_path.iterdir()} == {"project", "map"}, "the copy is taken away"
+    left = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if b"sleep(987)" in _bytes(path)]
+    assert left == []
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

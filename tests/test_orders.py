@@ -1,0 +1,150 @@
+"""Every row of the table with each subset of its arguments as Tensors, the others constants of any form: two orders.
+
+The derivatives of a call of which every argument is a Tensor are compared with numerical ones in test_primitives.py;
+those of a subset must be the same numbers, whatever the constants beside it are, and forward over reverse must agree
+with reverse over reverse.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from cases.case import Case
+from test_primitives import ROWS, arguments, close, generator, moving
+
+from tinygrad_nn import Tensor, grad, jvp
+from tinygrad_nn.tree import flatten
+
+# Of these arguments NumPy does not tell us, or the call is a method of the argument: alone they are no Tensors' call.
+UNSEEN = {
+    ("select", (2,)), ("piecewise", (1,)), ("choose", (1,)), ("pad", (1,)),
+    *((f"{nan}{name}", (1,)) for nan in ("", "nan") for name in ("sum", "prod", "max", "min")),
+    *((f"{name}.reduce", (1,)) for name in ("add", "multiply", "maximum", "minimum", "logaddexp", "hypot")),
+    ("at_set", (1,)), ("at_add", (1,)), ("at_multiply", (1,)), ("at_min", (1,)), ("at_max", (1,)),
+}  # fmt: skip
+TWICE = [case for case in ROWS if case.order == 2]
+SEVERAL = [case for case in TWICE if len(case.shapes) > 1]
+
+
+class Sweep:
+    """The derivatives of one row under a fixed random cotangent, along a fixed random direction."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.arrays = case, arguments(case)
+        self.moving = moving(case, self.arrays)
+        rng = generator(case)
+        self.direction = {i: rng.standard_normal(self.arrays[i].shape) for i in self.moving}
+        outs = flatten(case.call(*map(Tensor, self.arrays)))[0]
+        self.cotangents = [rng.uniform(0.5, 1.5, np.shape(out)) for out in outs]
+
+    def subsets(self) -> Iterator[tuple[int, ...]]:
+        """All subsets of the arguments that have a gradient, the whole first."""
+        for n in range(len(self.moving), 0, -1):
+            yield from itertools.combinations(self.moving, n)
+
+    def of(self, subset: tuple[int, ...], constants: Sequence[Any]) -> Callable[..., Any]:
+        """The call as a function of a subset of its arguments that returns one number."""
+
+        def f(*moved: Any) -> Any:
+            given = list(constants)
+            for i, x in zip(subset, moved, strict=True):
+                given[i] = x
+            total = Tensor(0.0, requires_grad=False)
+            for out, c in zip(flatten(self.case.call(*given))[0], self.cotangents, strict=True):
+                if isinstance(out, Tensor) and out.dtype.kind in "fc":
+                    total = total + (np.real(out) * c).sum()
+                    total = total + (0.7 * c * np.imag(out)).sum() if out.dtype.kind == "c" else total
+            return total
+
+        return f
+
+    def slope(self, f: Callable[..., Any], subset: tuple[int, ...], within: tuple[int, ...]) -> Callable[..., Any]:
+        """The derivative of f along the direction of a subset of its arguments."""
+
+        def along(*moved: Any) -> Any:
+            found = dict(zip(within, grad(f, range(len(within)))(*moved), strict=True))
+            return sum(((found[i] * self.direction[i]).sum() for i in subset), Tensor(0.0, requires_grad=False))
+
+        return along
+
+    def first(self, subset: tuple[int, ...], constants: Sequence[Any]) -> tuple[Any, ...]:
+        return grad(self.of(subset, constants), range(len(subset)))(*(self.arrays[i] for i in subset))
+
+    def second(self, subset: tuple[int, ...], within: tuple[int, ...], constants: Sequence[Any]) -> tuple[Any, ...]:
+        """The Hessian with respect to the arguments within, times the direction of a subset of them."""
+        f = self.slope(self.of(within, constants), subset, within)
+        return grad(f, range(len(within)))(*(self.arrays[i] for i in within))
+
+
+@pytest.mark.parametrize("case", TWICE, ids=str)
+def test_each_subset_of_the_arguments_has_the_derivatives_of_the_whole(case: Case) -> None:
+    sweep = Sweep(case)
+    whole = tuple(sweep.moving)
+    for subset in sweep.subsets():
+        if (case.name, subset) in UNSEEN:
+            continue
+        again, twice = sweep.first(subset, sweep.arrays), sweep.second(subset, subset, sweep.arrays)
+        if subset == whole:
+            first = dict(zip(whole, again, strict=True))
+        second = dict(zip(whole, sweep.second(subset, whole, sweep.arrays), strict=True))
+        for i, g, h in zip(subset, again, twice, strict=True):
+            assert type(g) is type(h) is np.ndarray
+            assert (g.shape, g.dtype, h.dtype) == (sweep.arrays[i].shape, sweep.arrays[i].dtype, g.dtype)
+            close(g, first[i], rtol=1e-10)
+            close(h, second[i], rtol=1e-10)
+        f = sweep.of(subset, sweep.arrays)
+        points, direction = [sweep.arrays[i] for i in subset], [sweep.direction[i] for i in subset]
+        _, forward = jvp(lambda *xs, f=f: grad(f, range(len(xs)))(*xs), points, direction)
+        for h, d in zip(twice, forward, strict=True):
+            close(d, h, rtol=1e-10)
+
+
+def forms(x: np.ndarray) -> list[Any]:
+    """The same numbers in other forms that NumPy takes; a list without entries would lose its other lengths."""
+    lists = [x.tolist(), tuple(x.tolist())] if x.ndim and x.size else []
+    return [*lists, *([] if x.ndim else [x.item(), x[()]]), Tensor(x, requires_grad=False)]
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
+def test_constants_may_be_lists_numbers_scalars_and_constant_tensors(case: Case) -> None:
+    sweep = Sweep(case)
+    for subset in sweep.subsets():
+        others = [i for i in range(len(sweep.arrays)) if i not in subset]
+        if not others or (case.name, subset) in UNSEEN:
+            continue
+        first, second = sweep.first(subset, sweep.arrays), sweep.second(subset, subset, sweep.arrays)
+        for i in others:
+            for value in forms(sweep.arrays[i]):
+                given = [*sweep.arrays[:i], value, *sweep.arrays[i + 1 :]]
+                try:
+                    case.call(*given)
+                except Exception:
+                    continue  # NumPy, or the row itself, takes no such form
+                for g, wanted in zip(sweep.first(subset, given), first, strict=True):
+                    close(g, wanted, rtol=1e-10)
+                for h, wanted in zip(sweep.second(subset, subset, given), second, strict=True):
+                    close(h, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=str)
+def test_constants_may_be_integers(case: Case) -> None:
+    sweep = Sweep(case)
+    for subset in sweep.subsets():
+        for i in {*range(len(sweep.arrays))} - {*subset}:
+            whole = np.asarray(np.rint(sweep.arrays[i]), dtype=int)
+            whole[whole == 0] = 1
+            if (case.name, subset) in UNSEEN or sweep.arrays[i].dtype != float:
+                continue
+            for value in [whole, *forms(whole)[:-1]]:
+                given, floats = ([*sweep.arrays[:i], x, *sweep.arrays[i + 1 :]] for x in (value, whole.astype(float)))
+                try:
+                    kinds = [[np.result_type(x) for x in flatten(case.call(*a))[0]] for a in (given, floats)]
+                except Exception:
+                    continue  # NumPy, or the row itself, takes no such numbers
+                if kinds[0] != kinds[1]:
+                    continue  # the result is integers too: what is put into integers is cut off
+                for derivative in (sweep.first, lambda s, constants: sweep.second(s, s, constants)):
+                    for g, wanted in zip(derivative(subset, given), derivative(subset, floats), strict=True):
+                        close(g, wanted, rtol=1e-10)

@@ -1,0 +1,354 @@
+"""The check of a new plan: on other values, in other memory, it gives what the function gives, within rounding.
+
+How large rounding may be is found by experiment. The operations are run one by one, with noise in the last digits of
+what goes into each, of the size that its rounding would have; a result may be some times as far from the function's as
+such a run. That grows with the numbers that were summed, and with what a step makes of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
+from threading import local
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+from ..tree import flatten
+from .expressions import COSTLY
+from .ir import VIEWS, Op, Program, Value
+from .memory import view_of
+from .recorder import Untraceable
+from .trace import NUMBERS, as_array, bare, canonical
+
+SAME = 4  # the attempt that changes no value
+RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
+ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
+ROUNDED = COSTLY | {
+    np.add, np.subtract, np.multiply, np.divide, np.square, np.sqrt, np.reciprocal, np.float_power, np.remainder,
+    np.fmod, np.hypot, np.logaddexp, np.logaddexp2, np.tan, np.arcsin, np.arccos, np.arctan2, np.arcsinh, np.arccosh,
+    np.arctanh, np.cbrt, np.sinc, np.deg2rad, np.rad2deg, np.degrees, np.radians, np.floor_divide,
+}  # fmt: skip
+now = local()  # what this thread is doing: `now.checking`
+
+
+class Kept:
+    """The operations of a program as they were before they were made into kernels."""
+
+    def __init__(self, program: Program) -> None:
+        self.ops = [copy(op) for op in program.ops]
+        for op in self.ops:
+            op.args = list(op.args)
+        self.outputs = list(program.outputs)
+
+    def run(self, leaves: Sequence[Any], noise: np.random.Generator | None) -> list[Any]:
+        """Run one operation after the other on NumPy, and return the leaves of the result."""
+        known: dict[Value, Any] = {}
+
+        def of(arg: Any) -> Any:
+            if not isinstance(arg, Value):
+                return arg
+            if arg.kind == "made":
+                return known[arg]
+            return arg.data if arg.kind == "constant" else leaves[arg.slot]
+
+        for op in self.ops:
+            args = [of(arg) for arg in op.args]
+            results = _done(op, args)
+            if noise is not None and (terms := _rounded(op, args, results)):
+                results = _done(op, [_noisy(x, terms, noise) for x in args])
+            known.update(zip(op.outs, results, strict=True))
+        return [of(x) for x in self.outputs]
+
+
+def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
+    """Return what an operation makes of its arguments."""
+    if op.kind in ("call", "draw"):
+        made = op.function(*args)
+        made = made if len(op.outs) > 1 else (made,)
+        return tuple(as_array(x, out.dtype) for x, out in zip(made, op.outs, strict=True))
+    if op.kind in VIEWS:
+        return (view_of(op, np.asarray(args[0])),)
+    if op.kind == "number":
+        return (op.function(*args),)
+    if op.kind == "where":
+        return (np.broadcast_to(np.where(*args), op.out.shape).astype(op.out.dtype, copy=False),)
+    if op.kind == "cast":
+        return (np.asarray(args[0]).astype(op.out.dtype),)
+    if op.kind == "reduce":
+        axes, keep, dtype = op.attrs
+        return (np.asarray(op.function.reduce(args[0], axis=axes, keepdims=keep, dtype=dtype)).astype(op.out.dtype),)
+    return (np.asarray(op.function(*args)),)
+
+
+def _rounded(op: Op, args: list[Any], results: tuple[Any, ...]) -> int:
+    """Return how many numbers are added up in an entry of the result; 0 where an operation is exact."""
+    if all(np.asarray(x).dtype.kind not in "fc" for x in results) or op.kind in VIEWS:
+        return 0
+    if op.kind == "ufunc":
+        return int(op.function in ROUNDED)
+    if op.kind == "number":
+        return 1
+    if op.kind in ("matmul", "vdot"):
+        return int(args[0].shape[-1]) if op.kind == "matmul" else int(args[0].size)
+    if op.kind == "reduce":
+        return int(args[0].size // max(op.out.size, 1)) if op.function in (np.add, np.multiply) else 0
+    if op.kind == "call":
+        given = [x.ravel() for x in map(np.asarray, args) if x.dtype.kind in "fc"]
+        if not given or all(np.isin(x, np.concatenate([*given, [0, 1]])).all() for x in results):
+            return 0  # it only chooses among entries
+        return max(x.size for x in given)
+    return 0
+
+
+def _noisy(x: Any, terms: int, noise: np.random.Generator) -> Any:
+    """Return a number with errors such as the sum of so many has, in whatever order they are added up."""
+    a = np.asarray(x)
+    if a.dtype.kind not in "fc" or type(x) in NUMBERS:
+        return x
+    size = np.finfo(a.dtype).eps * (terms**0.5 + terms / 64)
+    signs = noise.random(a.shape, np.float32) * np.float32(2) - np.float32(1)
+    return np.asarray(a + a * (signs * size).astype(a.real.dtype))
+
+
+def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) -> str | None:
+    """Return where two results differ by more than rounding, in words, or None.
+
+    Args:
+        found, wanted: nests of arrays and numbers.
+        run: runs the operations one by one, with noise or without, and returns the leaves.
+    """
+    left, right = ([bare(x) for x in flatten(nest)[0]] for nest in (found, wanted))
+    if len(left) != len(right):
+        return f"it returns {len(left)} arrays instead of {len(right)}"
+    slack: list[Any] = [None] * len(right)
+    still: Sequence[Any] = ()
+    for count in range(RUNS + 1):
+        wrong = {k: text for k, (a, b) in enumerate(zip(left, right, strict=True)) if (text := _apart(a, b, slack[k]))}
+        if not wrong:
+            return None
+        if count == RUNS or any(not isinstance(right[k], (np.ndarray, np.generic, float, complex)) for k in wrong):
+            break
+        still = still or run(False)
+        again = run(True)
+        for k in wrong:
+            slack[k] = _grown(slack[k], again[k], still[k])
+    return next(iter(wrong.values()))
+
+
+def _grown(slack: Any, again: Any, still: Any) -> Any:
+    """Return the largest distances that were seen so far."""
+    a, b = np.asarray(bare(again)), np.asarray(bare(still))
+    if a.shape != b.shape:
+        return slack
+    with np.errstate(all="ignore"):
+        apart = np.where((a == b) | ((a != a) & (b != b)), 0.0, np.inf)
+        if b.dtype.kind in "fc":
+            apart = np.where(np.isfinite(b) & np.isfinite(a), np.abs(a - b), apart)
+    return apart if slack is None else np.maximum(slack, apart)
+
+
+def _apart(a: Any, b: Any, slack: Any) -> str | None:
+    """Return how one leaf differs from the other, in words, or None."""
+    if not isinstance(b, (np.ndarray, np.generic, float, complex)):
+        same = a is b or (type(a) is type(b) and bool(a == b or a != a))
+        return None if same else f"{a!r:.40} instead of {b!r:.40}"
+    a, b = np.asarray(a), np.asarray(b)
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        return f"{a.dtype}{list(a.shape)} instead of {b.dtype}{list(b.shape)}"
+    with np.errstate(all="ignore"):
+        same = (a == b) | ((a != a) & (b != b))
+        if b.dtype.kind in "fc":
+            finite = np.isfinite(b)
+            size = np.abs(b[finite]).max(initial=0)
+            bound = ROUNDINGS * np.finfo(b.dtype).eps * size
+            if slack is not None:  # an entry may have been lucky where its neighbours were not
+                bound = bound + ROUNDINGS * np.maximum(slack, np.median(slack[finite]) if finite.any() else 0)
+            same |= finite & (np.abs(a - b) <= bound)
+        if slack is not None:
+            same |= slack == np.inf
+    if same.all():
+        return None
+    at = np.unravel_index(int(np.argmin(same)), same.shape)
+    place = f" at {[int(k) for k in at]}" if at else ""
+    return f"{a[at]:.9g} instead of {b[at]:.9g}{place} of {b.dtype}{list(b.shape)}"
+
+
+# -- Other arguments of the same kind
+
+
+def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], attempt: int) -> list[Any]:
+    """Return arguments of the same kind with other values, in other memory.
+
+    Args:
+        leaves: the arguments.
+        fixed: places whose value stays, since the plan depends on it.
+        plain: places whose memory lies in order, since it is written into.
+        attempt: 0 changes all, and signs; 1 no signs; 2 no whole numbers either; 3 only lets rows change places;
+            4 changes none.
+    """
+    rng = np.random.default_rng(attempt)
+    changed = []
+    for slot, x in enumerate(leaves):
+        if slot in fixed or isinstance(x, np.random.Generator):
+            changed.append(x)
+        elif type(x) in NUMBERS:
+            if attempt > 2 or (attempt == 2 and type(x) is int):
+                changed.append(x)
+            else:
+                changed.append(x + 1 if type(x) is int else x * (1 + 0.1 * rng.random()))
+        elif isinstance(x, (np.ndarray, np.generic, Tensor)):
+            data = x.data if isinstance(x, Tensor) else x
+            new = _changed(np.array(data), attempt, rng)
+            if isinstance(x, np.generic):
+                changed.append(new[()])
+                continue
+            new = new if slot in plain else elsewhere(new, slot)
+            changed.append(Tensor(new, x.node is not None, x.name) if isinstance(x, Tensor) else new)
+        else:
+            changed.append(x)
+    return changed
+
+
+def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
+    if attempt == SAME or x.dtype.kind not in "fciub":
+        return x
+    if attempt == 3:
+        return np.roll(x, 1, axis=0) if x.ndim else x
+    if x.dtype.kind in "fc":
+        if not x.any():
+            return (0.1 * rng.random(x.shape)).astype(x.dtype)
+        signs = np.ones(x.shape)
+        if attempt == 0 and x.ndim:
+            signs = rng.choice([-1.0, 1.0], x.shape)
+            signs.flat[0] = -1
+        return (x * (1 + 0.1 * rng.random(x.shape)) * signs).astype(x.dtype)
+    if x.ndim == 0 and x.dtype.kind in "iu" and attempt < 2:
+        return (x + 1).astype(x.dtype)
+    return np.roll(x, 1)
+
+
+def elsewhere(x: Any, kind: int) -> Any:
+    """Return the same entries in memory of another layout: part of a larger array, reversed, in Fortran's order.
+
+    Example:
+        >>> elsewhere(np.arange(3.0), 2).strides
+        (-8,)
+    """
+    if x.ndim == 0:
+        return np.full(3, x)[1, ...]
+    if kind % 4 == 0:
+        return np.concatenate([x[:1], x, x[:1]])[1:-1] if len(x) else x
+    if kind % 4 == 1:
+        return np.repeat(x, 2, axis=-1)[..., ::2]
+    if kind % 4 == 2:
+        return x[::-1].copy()[::-1]
+    return np.asfortranarray(x)
+
+
+def running() -> bool:
+    """Tell whether this thread runs a function for a check, which compiles nothing inside it."""
+    return getattr(now, "checking", False)
+
+
+class Trial:
+    """The check of one new plan.
+
+    Args:
+        function: what was compiled.
+        plan: what it became.
+        kept: the operations.
+        rebuild: puts leaves into ``(args, kwargs)``.
+        draws: sets the generators among the arguments back.
+    """
+
+    def __init__(self, function: Any, plan: Any, kept: Kept, rebuild: Any, draws: Any) -> None:
+        self.function, self.plan, self.kept, self.rebuild, self.draws = function, plan, kept, rebuild, draws
+
+    def on_others(self, leaves: Sequence[Any], fixed: frozenset[int], traced: Any) -> None:
+        """Run function and plan on other arguments of the same kind, as finite in their results as those traced.
+
+        Raises:
+            Untraceable: the results differ.
+        """
+        strange = _strange(traced)
+        for attempt in range(SAME + 1):
+            make = partial(others, leaves, fixed, self.plan.donated, attempt)
+            try:
+                wanted = self._eager(make())
+            except Exception:  # it does not take such values, or only Tensors
+                continue
+            if attempt == SAME or _strange(wanted) <= strange:
+                break
+        else:
+            return
+        self.judge(self._replayed(make()), wanted, make())
+
+    def judge(self, found: Any, wanted: Any, leaves: Sequence[Any]) -> None:
+        """Compare what the plan gave with what the function gave.
+
+        Raises:
+            Untraceable: they differ by more than rounding.
+        """
+        noise, given = np.random.default_rng(0), [canonical(x) for x in leaves]
+
+        def run(noisy: bool) -> list[Any]:
+            self.draws.rewind()
+            return self.kept.run(given, noise if noisy else None)
+
+        apart = partial(_quietly, lambda a, b: difference(a, b, run))
+        text = apart(found, wanted)
+        if text is None:
+            return
+        try:
+            steady = apart(self._eager(leaves), wanted) is None
+        except Exception:  # it takes only Tensors of a trace
+            steady = True
+        if not steady:
+            raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
+        raise Untraceable(DEFECT.format(text=text))
+
+    def _eager(self, leaves: Sequence[Any]) -> Any:
+        self.draws.rewind()
+        args, kwargs = self.rebuild(list(leaves))
+        found, refill = flatten(_quietly(self.function, *args, **kwargs))
+        return refill([x.copy() if isinstance(x, np.ndarray) else x for x in map(bare, found)])
+
+    def _replayed(self, leaves: Sequence[Any]) -> Any:
+        """Return what the plan gives where no buffer holds anything."""
+        from .plan import MISS
+
+        self.draws.rewind()
+        self.plan.poison()
+        args, kwargs = self.rebuild(list(leaves))
+        try:
+            found = _quietly(self.plan.enter, args, kwargs)
+            return _quietly(self.plan.run, *map(canonical, leaves)) if found is MISS else found
+        except Exception as error:
+            raise Untraceable(DEFECT.format(text=f"{type(error).__name__}: {error}")) from error
+
+
+DEFECT = (
+    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler; please report "
+    "it with this function."
+)
+
+
+def _strange(result: Any) -> int:
+    """Return how many numbers in a nest are not finite."""
+    leaves = [np.asarray(x) for x in flatten(result)[0] if isinstance(x, (np.ndarray, np.generic, float, complex))]
+    return sum(int(np.sum(~np.isfinite(x))) for x in leaves if x.dtype.kind in "fc")
+
+
+def _quietly(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run what belongs to a check: without warnings, and without compiling what is compiled inside."""
+    before, now.checking = running(), True
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return call(*args, **kwargs)
+    finally:
+        now.checking = before

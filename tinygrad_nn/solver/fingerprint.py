@@ -1,0 +1,221 @@
+"""What decides the numbers of a training, in words that two processes write alike: a checkpoint holds them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+
+from ..data import DataLoader
+from ..nn.module import Module
+from ..tensor import Tensor
+from ..tree import flatten
+from .function import FunctionTask
+from .settings import Settings, Solver
+from .source import Batches, Rows
+from .stopping import EarlyStopping
+from .task import LayerTask, ModuleTask, Task
+
+Array = np.ndarray[Any, Any]
+DEEP = 4  # containers, closures and partials are looked into so far
+ROWS = 1024  # of data in a mapped file, which may be larger than one wants to read
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # others write other code for the same function
+_CODE = re.compile(r" \[code [0-9a-f]{12}\]")
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+_THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def fingerprint(
+    task: Task, data: Rows | Batches, val: Rows | Batches | None, solver: Solver, settings: Settings,
+    stopping: EarlyStopping | None, metrics: Mapping[str, Any] | None, class_weight: Any, gradients: str,
+    backend: str | None, seeds: Sequence[str],
+) -> dict[str, str]:  # fmt: skip
+    """Return what must be the same when a training goes on; epochs and callbacks are not among it."""
+    reg = solver.regularization
+    monitored = None if stopping is None or metrics is None else metrics.get(stopping.monitor.removeprefix("val_"))
+    return {
+        "loss": words(solver.loss), "optimizer": _rule(solver.rule), "learning_rate": repr(solver.learning_rate),
+        "regularization": repr(reg), "dropout": repr(reg.dropout),
+        "schedule": repr(solver.schedule) if hasattr(solver.schedule, "state_dict") else words(solver.schedule),
+        "schedule_by": solver.schedule_by, "clip_norm": repr(solver.clip_norm), "clip_value": repr(solver.clip_value),
+        "groups": words({key: dict(value) for key, value in solver.groups.items()}),
+        "batch_size": repr(settings.batch_size), "accumulate": repr(settings.accumulate),
+        "early_stopping": repr(stopping), "monitored metric": words(monitored),
+        "class_weight": repr(class_weight) if isinstance(class_weight, str) else words(class_weight),
+        "parameters": "; ".join(
+            f"{name} {p.dtype} {p.shape}" for name, p in zip(task.names, task.parameters, strict=True)
+        ),
+        "architecture": "; ".join(_architecture(task)),
+        "gradients": gradients, "compile": repr(backend), "seed": ", ".join(seeds),
+        "data": _data(data), "validation data": "None" if val is None else _data(val),
+    }  # fmt: skip
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, str], same_python: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of what differs, and what it was and is; the code of functions counts within one Python only."""
+    for key in [*now, *(key for key in then if key not in now)]:
+        old, new = str(then.get(key)), str(now.get(key))
+        if old != new and (same_python or _CODE.sub("", old) != _CODE.sub("", new)):
+            yield key, old, new
+
+
+def seed(generator: np.random.Generator) -> str:
+    """Return what a generator was seeded with, which does not change as it is drawn from."""
+    sequence = getattr(generator.bit_generator, "seed_seq", None)
+    entropy = getattr(sequence, "entropy", None)
+    if entropy is None or (isinstance(entropy, int) and entropy.bit_length() > 96):
+        return "drawn by the system"  # of rng=None and default_rng(): the checkpoint brings its own state
+    key = tuple(getattr(sequence, "spawn_key", ()))
+    return words(entropy) + (f" spawned {key}" if key else "")
+
+
+def surroundings() -> dict[str, str]:
+    """Return what bits hang on besides: sums of products are taken in another order by another number of threads."""
+    return {"BLAS threads": str(blas_threads()), "NumPy": np.__version__}
+
+
+def blas_threads() -> int:
+    """Return how many threads products of matrices run on: as threadpoolctl says, or as the environment does."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        given = next((os.environ[name] for name in _THREADS if os.environ.get(name, "").isdigit()), None)
+        return int(given) if given else os.cpu_count() or 1
+    found = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
+    ours = [pool for pool in found if "numpy" in str(pool.get("filepath"))] or found
+    return max((int(pool["num_threads"]) for pool in ours), default=1)
+
+
+def words(value: Any, depth: int = DEEP) -> str:
+    """Return a value in words: functions by name and code, arrays by a checksum, other objects by their kind."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, _SCALARS):
+        return value if isinstance(value, str) else repr(value)
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} sha256 {_checksum([value])}"
+    if depth == 0 or isinstance(value, (Tensor, Module)):
+        return type(value).__name__
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {words(part, depth - 1)}" for key, part in value.items()) + "}"
+    if isinstance(value, (list, tuple, slice)):
+        parts = (value.start, value.stop, value.step) if isinstance(value, slice) else value
+        return "(" + ", ".join(words(part, depth - 1) for part in parts) + ")"
+    if isinstance(value, functools.partial):
+        return f"{words(value.func, depth - 1)}{words(value.args, depth - 1)}{words(value.keywords, depth - 1)}"
+    if isinstance(value, types.MethodType):
+        return f"{words(value.__self__, depth - 1)}.{words(value.__func__, depth - 1)}"
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__)
+    if isinstance(value, types.FunctionType):
+        return name if _known(value) else f"{name} [code {_code(value, depth)}]"
+    call = getattr(type(value), "__call__", None)  # noqa: B004 - the function itself is wanted
+    if isinstance(call, types.FunctionType) and not _known(type(value)):  # an object that can be called
+        return f"{name}{words(_plain(value), depth - 1)}{words(call, depth - 1)}"
+    return name
+
+
+def _known(value: Any) -> bool:
+    """Whether a function or class comes from us or NumPy: its name says what it does, also in another version."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] in ("tinygrad_nn", "numpy", "builtins")
+
+
+def _code(function: types.FunctionType, depth: int) -> str:
+    """Return a checksum of what a function computes: its code, defaults, and what it reads from around it."""
+    digest = hashlib.sha256()
+    stack, names = [function.__code__], set()
+    while stack:
+        code = stack.pop()
+        constants = [c for c in code.co_consts if not isinstance(c, types.CodeType) and c != function.__doc__]
+        digest.update(code.co_code + repr((constants, code.co_names)).encode())
+        names |= set(code.co_names)
+        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    read: dict[str, Any] = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            read[f"closure {name}"] = cell.cell_contents
+        except ValueError:  # not yet given
+            continue
+    told = {
+        key: words(part, depth // 2) for key, part in read.items()
+        if part is not function and (isinstance(part, np.ndarray) or _is_plain(part)) and not isinstance(part, list)
+    }  # fmt: skip
+    told["defaults"] = words((function.__defaults__, function.__kwdefaults__), depth // 2)
+    digest.update(repr(sorted(told.items())).encode())
+    return digest.hexdigest()[:12]
+
+
+def _plain(owner: Any) -> dict[str, Any]:
+    """Return the options of an object: its attributes that are numbers, texts, functions, or tuples of them."""
+    skipped = {"training", "rng", "_names", *getattr(owner, "buffer_names", ())}
+    return {
+        name: value for name, value in sorted(getattr(owner, "__dict__", {}).items())
+        if name not in skipped and value is not None and _is_plain(value)
+    }  # fmt: skip
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, (Module, Tensor, type)):
+        return False
+    return isinstance(value, (*_SCALARS, np.generic)) or callable(value)
+
+
+def _rule(rule: Any) -> str:
+    return f"{rule.name}({', '.join(f'{key}={value!r}' for key, value in rule.hyper)})"
+
+
+def _architecture(task: Task) -> Iterator[str]:
+    """Yield each part of a model with its options, and what a function is given besides what is trained."""
+    if isinstance(task, LayerTask):
+        yield from map(repr, task.layers)
+        return
+    if not isinstance(task, ModuleTask):
+        return
+    if isinstance(task, FunctionTask):
+        yield words(task.nest.function)
+        yield words(task.nest.constants())
+        return
+    for path, part in task.module.named_modules():
+        kind = type(part)
+        code = "" if _known(kind) else words(kind.forward)
+        yield f"{path or 'model'}: {kind.__qualname__}({part.about()}) {words(_plain(part))} {code}".rstrip()
+
+
+def _data(source: Rows | Batches) -> str:
+    """Return shapes and a checksum of data; of an iterable that we do not know only its kind and length."""
+    if isinstance(source, Rows):
+        shown = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in source.leaves)
+        nested = repr(source.rebuild(list(range(len(source.leaves)))))
+        what = f" of {ROWS} rows" if source.mapped else ""
+        return f"{shown}, nested {nested}, sha256{what} {_checksum(source.leaves, source.mapped)}"
+    batches = source.source
+    if isinstance(batches, DataLoader):
+        shown = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in (batches.x, batches.y))
+        how = f"batches of {batches.batch_size}, shuffle={batches.shuffle}"
+        return f"{shown}, {how}, sha256 {_checksum([batches.x, batches.y])}"
+    kind = type(batches).__qualname__
+    if isinstance(batches, (list, tuple)):
+        leaves = [np.asarray(leaf) for leaf in flatten(list(batches))[0]]
+        return f"{kind} of {len(batches)} batches, sha256 {_checksum(leaves)}"
+    return f"{kind} of {len(batches)} batches" if isinstance(batches, Sized) else kind
+
+
+def _checksum(leaves: Sequence[Array], mapped: bool = False) -> str:
+    """Return a checksum of arrays: type, shape and numbers, of those in files some of the rows."""
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(f"\0{leaf.dtype.str}\0{leaf.shape}\0".encode())
+        if mapped and len(leaf) > ROWS:
+            leaf = np.asarray(leaf[np.linspace(0, len(leaf) - 1, ROWS).astype(int)])
+        step = max(1, 2**22 // max(1, leaf.nbytes // max(1, len(leaf)))) if leaf.ndim else 1
+        for part in (leaf[k : k + step] for k in range(0, len(leaf), step)) if leaf.ndim else (leaf,):
+            digest.update(repr(part.tolist()).encode() if leaf.dtype.kind == "O" else part.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,278 @@
+"""The state of a training as a checkpoint holds it: taken apart into text and arrays, and read again with distrust."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import reprlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..optim import LBFGS, OPTIMIZERS
+from ..printable import printable
+from .fingerprint import PYTHON, surroundings
+from .history import History
+from .stopping import Watch
+from .task import Task
+
+Array = np.ndarray[Any, Any]
+LAYOUT = 3  # of the text
+OTHER = "Put back the file that the training wrote, or name another folder. Nothing was changed."
+_MOST = 2**62  # epochs, updates, steps
+_ENDS = ("", "early stopping", "a callback")
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        epoch, updates: how many were done.
+        schedule: what a plateau remembers, or ``None``.
+        ended: why it is over, if it is.
+        run: what all files of a training bear, and no others.
+    """
+
+    epoch: int = 0
+    updates: int = 0
+    schedule: Any = None
+    ended: str = ""
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+def taken_apart(
+    task: Task, setup: Mapping[str, str], progress: Progress, rngs: Sequence[np.random.Generator], history: History,
+    watch: Watch | None, files: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Array]]:  # fmt: skip
+    """Return a state as what JSON can hold, and arrays."""
+    metrics = {f"metrics/{name}": values for name, values in history.metrics.items()}
+    columns = {"loss": history.loss, "val_loss": history.val_loss, **metrics}
+    arrays = {f"history/{name}": np.array(values, dtype=float) for name, values in columns.items()}
+    text = {
+        "layout": LAYOUT, "run": progress.run, "python": PYTHON, "setup": dict(setup), "surroundings": surroundings(),
+        "files": files,
+        "epoch": progress.epoch, "updates": progress.updates, "schedule": progress.schedule, "ended": progress.ended,
+        "rngs": [_plain(rng.bit_generator.state) for rng in rngs],
+        "metrics": list(history.metrics),
+        "stopping": None if watch is None else [_text(watch.best), watch.epoch, watch.since],
+        "optimizer": [_apart(name, state, arrays) for name, state in _named(task)],
+    }  # fmt: skip
+    return text, arrays
+
+
+@dataclass
+class Saved:
+    """What a state says, each part checked as it is read: whoever wrote it may have meant no good."""
+
+    path: Path
+    text: dict[str, Any]
+    arrays: dict[str, Array]
+
+    def need(self, ok: bool, name: str, value: Any) -> None:
+        """Raise if a part is not as a training leaves it."""
+        if not ok:
+            what = f"{printable(name)} is {printable(reprlib.repr(value))}"
+            raise ValueError(f"{printable(self.path)} holds no state that a training leaves: {what}. {OTHER}")
+
+    def get(self, name: str) -> Any:
+        """Return a part that must be there."""
+        if name not in self.text:
+            raise ValueError(f"{printable(self.path)} holds no state that a training leaves: it has no {name}. {OTHER}")
+        return self.text[name]
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a dict."""
+        found = self.get(name)
+        self.need(isinstance(found, dict), name, found)
+        return found  # type: ignore[no-any-return]
+
+    def count(self, name: str, value: Any) -> int:
+        """Return a whole number of at least 0."""
+        self.need(type(value) is int and 0 <= value < _MOST, name, value)
+        return value  # type: ignore[no-any-return]
+
+    def python(self) -> str:
+        """Return the version of Python that wrote it."""
+        found = self.get("python")
+        self.need(isinstance(found, str) and re.fullmatch(r"\d+\.\d+", found) is not None, "python", found)
+        return str(found)
+
+    def surroundings(self) -> dict[str, str]:
+        """Return what the bits hung on besides."""
+        found = self.mapping("surroundings")
+        texts = all(isinstance(text, str) for text in found.values())
+        self.need(texts and set(found) == set(surroundings()), "surroundings", found)
+        return found
+
+    def progress(self) -> Progress:
+        """Return how far the training had come."""
+        epoch, updates = (self.count(name, self.get(name)) for name in ("epoch", "updates"))
+        schedule, ended, run = self.get("schedule"), self.get("ended"), self.get("run")
+        self.need(isinstance(ended, str) and ended in _ENDS, "ended", ended)
+        self.need(isinstance(run, str) and re.fullmatch("[0-9a-f]{16}", run) is not None, "run", run)
+        if schedule is not None:  # what a Plateau remembers
+            self.need(isinstance(schedule, list) and len(schedule) == 4, "schedule", schedule)
+            best = schedule[0]
+            self.need(best is None or (type(best) in (int, float) and abs(best) < math.inf), "schedule", schedule)
+            for number in schedule[1:]:
+                self.count("schedule", number)
+        plateau = self.mapping("setup").get("schedule", "").startswith("Plateau(")
+        self.need(plateau == (schedule is not None), "schedule", schedule)
+        return Progress(epoch, updates, schedule, ended, run)
+
+    def history(self) -> History:
+        """Return the history."""
+        names, epoch = self.get("metrics"), self.get("epoch")
+        self.need(isinstance(names, list) and all(isinstance(name, str) for name in names), "metrics", names)
+        columns: dict[str, list[float]] = {}
+        for name in ("loss", "val_loss", *(f"metrics/{name}" for name in names)):
+            column = self.arrays.get(f"history/{name}")
+            ok = column is not None and column.dtype == float and column.ndim == 1 and len(column) <= epoch
+            self.need(ok, f"history of {name}", None if column is None else (str(column.dtype), column.shape))
+            columns[name] = column.tolist()  # type: ignore[union-attr]
+        there = {key for key in self.arrays if key.startswith("history/")}
+        self.need(there == {f"history/{name}" for name in columns}, "metrics", names)
+        self.need(len(columns["loss"]) == epoch, "epoch", epoch)
+        self.need(len(columns["val_loss"]) in (0, epoch), "history of val_loss", len(columns["val_loss"]))
+        return History(columns["loss"], columns["val_loss"], {name: columns[f"metrics/{name}"] for name in names})
+
+    def files(self, epoch: int, best: int) -> dict[str, tuple[str, str]]:
+        """Return names and checksums of the files of weights, of this epoch and, if there is one, of the best."""
+        names = {"weights": f"weights-{epoch}.safetensors"} | ({"best": f"best-{best}.safetensors"} if best else {})
+        found = self.mapping("files")
+        for key in {*names, *found}:
+            file = found.get(key)
+            ok = isinstance(file, dict) and set(file) == {"name", "sha256"} and file["name"] == names.get(key)
+            self.need(ok and isinstance(found[key]["sha256"], str), "files", found)
+        return {key: (name, found[key]["sha256"]) for key, name in names.items()}
+
+    def generators(self, rngs: Sequence[np.random.Generator]) -> list[Any]:
+        """Return the states of the random generators, each of which was tried on a copy."""
+        found = self.get("rngs")
+        named = isinstance(found, list) and all(
+            isinstance(bits, dict) and isinstance(bits.get("bit_generator"), str) for bits in found
+        )  # fmt: skip
+        self.need(named, "rngs", found)
+        then = ", ".join(bits["bit_generator"] for bits in found)
+        now = ", ".join(type(rng.bit_generator).__name__ for rng in rngs)
+        if then != now:
+            raise ValueError(
+                f"{printable(self.path.parent)}: its random numbers come from {printable(f'{then:.80}')}, and rng= and "
+                f"the batches give {now}. Pass what it was."
+            )
+        for rng, bits in zip(rngs, found, strict=True):
+            try:
+                trial = copy.deepcopy(rng.bit_generator)
+                trial.state = bits
+                self.need(_plain(trial.state) == bits, "rngs", bits)
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):  # NumPy's, of each generator
+                self.need(False, "rngs", bits)
+        return found  # type: ignore[no-any-return]
+
+    def stopping(self, epoch: int) -> tuple[float | None, int, int]:
+        """Return what early stopping had seen: the best value, its epoch, and how long ago that was."""
+        found = self.get("stopping")
+        self.need(isinstance(found, list) and len(found) == 3, "stopping", found)
+        text, at, since = found
+        try:
+            best = None if text is None else float(text) if isinstance(text, str) else math.nan
+        except ValueError:
+            best = math.nan
+        self.need(best is None or not math.isnan(best), "stopping", found)
+        self.need(self.count("stopping", at) <= epoch and self.count("stopping", since) <= epoch, "stopping", found)
+        self.need((best is None) == (at == 0), "stopping", found)
+        return best, at, since
+
+    def optimizer(self, task: Task) -> list[Any]:
+        """Return the state of the optimizer for each parameter."""
+        found = self.get("optimizer")
+        pairs = isinstance(found, list) and all(isinstance(part, list) and len(part) == 2 for part in found)
+        self.need(pairs, "optimizer", found)
+        now = _named(task)
+        if [name for name, _ in found] != [name for name, _ in now]:
+            raise ValueError(f"{printable(self.path)} holds states of other parameters; make the model as it was.")
+        states = []
+        for k, ((name, layout), (_, current)) in enumerate(zip(found, now, strict=True)):
+            state, rule = self.together(name, layout), task.rules[k][0]
+            searched = isinstance(rule, LBFGS)
+            self.need(state is not None or not searched, f"optimizer of {name}", layout)
+            if state is not None and (searched or rule.name in OPTIMIZERS):
+                wanted = list(current if searched else rule.init(task.parameters[k].data))
+                if searched:  # it keeps pairs of vectors
+                    wanted = [*wanted[:5], *[wanted[4]] * (len(state) - 5)]
+                self.need(len(state) == len(wanted) and all(map(_alike, wanted, state)), f"optimizer of {name}", layout)
+            states.append(state)
+        return states
+
+    def together(self, name: str, layout: Any) -> Any:
+        """Return a state of numbers and arrays."""
+        if layout is None:
+            return None
+        listed = isinstance(layout, list) and all(isinstance(part, dict) for part in layout)
+        self.need(listed, f"optimizer of {name}", layout)
+        state: list[Any] = []
+        for part in layout:
+            key, kind, number = part.get("array"), part.get("kind"), part.get("number")
+            if isinstance(key, str) and key in self.arrays:
+                state.append(self.arrays[key])
+                continue
+            ok = isinstance(kind, str) and kind in _KINDS and isinstance(number, str) and len(number) < 40
+            try:
+                state.append(_KINDS[kind](number) if ok else math.nan)
+            except ValueError:
+                ok = False
+            self.need(ok, f"optimizer of {name}", part)
+        return tuple(state)
+
+
+def _alike(wanted: Any, found: Any) -> bool:
+    """Whether a part of a state has the kind of another: arrays of one shape and dtype, or numbers."""
+    if np.ndim(wanted) or np.ndim(found):
+        return np.shape(wanted) == np.shape(found) and bool(wanted.dtype == found.dtype)
+    if found is None or wanted is None:
+        return found is wanted
+    number = np.asarray(found).item()
+    return math.isfinite(number) and (not isinstance(wanted, (int, np.integer)) or 0 <= number < _MOST)
+
+
+def _named(task: Task) -> list[tuple[str, Any]]:
+    states = task.states()
+    names = task.names if len(states) == len(task.names) else ["all"] * len(states)
+    return list(zip(names, states, strict=True))
+
+
+def _apart(name: str, state: Any, arrays: dict[str, Array]) -> tuple[str, Any]:
+    """Put the arrays of a state among the others; return its numbers, and the keys of its arrays."""
+    if state is None:
+        return name, None
+    layout: list[dict[str, str]] = []
+    for k, part in enumerate(state):
+        if isinstance(part, (np.ndarray, np.generic)):
+            arrays[key := f"optimizer/{name}/{k}"] = np.asarray(part)
+            layout.append({"array": key})
+        else:
+            layout.append({"number": repr(part), "kind": type(part).__name__})
+    return name, layout
+
+
+_KINDS: dict[str, Any] = {
+    "int": int, "float": float, "bool": lambda text: text == "True", "NoneType": lambda text: None,
+}  # fmt: skip
+
+
+def _text(number: Any) -> str | None:
+    """Return a number as text that gives it back to the last digit."""
+    return None if number is None else repr(float(number))
+
+
+def _plain(state: Any) -> Any:
+    """Return the state of a bit generator as JSON can hold it."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state
