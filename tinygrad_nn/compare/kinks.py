@@ -1,6 +1,6 @@
 """The kinks in a graph: which operations have, at some entries, other slopes on other sides, and what they choose.
 
-Relu of a thousand zeros has 2^1000 sides. Looked at operation by operation it has a thousand kinks with two slopes each.
+Relu of a thousand zeros has 2^1000 sides. Operation by operation it has a thousand kinks with two slopes each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .paths import Traced, gradients
 from .sides import Side, jumps
 
 Array = np.ndarray[Any, Any]
-Slopes = list[tuple[Array, Array, Array]]  # a slot: flat indices, d slot / d Re g, d slot / d Im g (both complex-valued)
+Effect = list[tuple[int, Array, Array]]  # input, flat indices, values
+Slopes = list[tuple[Array, Array, Array]]  # of each slot flat indices, and its derivatives by Re g and by Im g
 
 OUTPUTS, KINKS = 4096, 3000  # of an operation that is looked at output by output, of one graph
 ALIKE, PARALLEL = 1e-6, 0.9995  # relative difference of slopes; cosine of moves, which rounding leaves 1/64 of
@@ -57,7 +58,7 @@ class Folded:
             shape = np.shape(node.out)
             if np.shape(n.out) != shape or np.shape(f.out) != shape or np.asarray(node.out).dtype.kind not in "fc":
                 return False
-            if place not in self.rows and not _bends(node, n, self.coarse, self.rng):
+            if place not in self.rows and not _bends(node, n, f, self.coarse, self.rng):
                 continue
             rows = self.rows.setdefault(place, [])
             new = [self._rows(place, other) for other in self.sides[len(rows) :]]
@@ -98,15 +99,20 @@ class Folded:
         moves = np.divide(moves, size, out=np.zeros_like(moves), where=size > 0)
         sign = np.sign(moves[:, :1]) + (moves[:, :1] == 0)
         groups: list[list[int]] = []
+        for place, mine in self.at.items():
+            if not self.rows[place][0].alone:
+                groups.append(mine)
         by_side: dict[Any, list[list[int]]] = {}
         for k, row in enumerate(moves * sign):
+            if not self.rows[self.kinks[k].place][0].alone:
+                continue
             near = by_side.setdefault(tuple(row > 0), [])
-            mine = next((g for g in near if row.any() and row @ (moves * sign)[g[0]] > PARALLEL), None)
-            if mine is None:
-                mine = []
-                near.append(mine)
-                groups.append(mine)
-            mine.append(k)
+            same = [g for g in near if row.any() and row @ (moves * sign)[g[0]] > PARALLEL]
+            if same:
+                same[0].append(k)
+                continue
+            near.append([k])
+            groups.append(near[-1])
         return groups
 
     def walk(self, weights: Sequence[Array]) -> tuple[list[Array], dict[int, Array]]:
@@ -138,11 +144,8 @@ class Folded:
 
         return {place: at(place, mine) for place, mine in self.at.items()}
 
-    def effects(self, weights: Sequence[Array], arrived: dict[int, Array]) -> list[list[list[tuple[int, Array, Array]]]]:
-        """Return for each kink, and each of its slopes after the first, what it changes in the gradients.
-
-        That is a list of (input, flat indices, values).
-        """
+    def effects(self, weights: Sequence[Array], arrived: dict[int, Array]) -> list[list[Effect]]:
+        """Return for each kink, and each of its slopes after the first, what it changes in the gradients."""
         changes = self.changes(weights)
         found: list[Any] = [None] * len(self.kinks)
         for place, mine in self.at.items():
@@ -214,13 +217,18 @@ def _add(slots: list[Any], slopes: Slopes, g: Any) -> None:
             r.reshape(-1)[index] += value if r.dtype.kind == "c" else value.real
 
 
-def _bends(node: Node, near: Node, coarse: float, rng: np.random.Generator) -> bool:
+def _bends(node: Node, near: Node, far: Node, coarse: float, rng: np.random.Generator) -> bool:
     """Whether what an operation makes of a cotangent is another thing on a side."""
     q = rng.normal(size=np.shape(node.out))
-    for a, b in zip(rule_results(node, q), rule_results(near, q), strict=True):
-        if a is not None and b is not None and (np.shape(a) != np.shape(b) or _differ(a, b, coarse).any()):
-            return True
-    return False
+    slots = zip(*(rule_results(n, q) for n in (node, near, far)), strict=True)
+    return any(a is not None and (np.shape(a) != np.shape(b) or _turned(a, b, c, coarse).any()) for a, b, c in slots)
+
+
+def _turned(here: Any, near: Any, far: Any, coarse: float) -> Array:
+    """Return where slopes are others on a side, and not because they change with the step."""
+    steps = np.abs(np.asarray(far) - near)
+    found: Array = _differ(here, near, coarse) & ~(np.abs(np.asarray(near) - here) <= 64 * steps)
+    return found
 
 
 def _differ(a: Any, b: Any, coarse: float) -> Array:
@@ -248,6 +256,7 @@ class Rows(NamedTuple):
     bent: set[int]
     of: Callable[[int], Slopes | None]
     moves: Array  # how far the side moves what each output hangs on, if that is one number
+    alone: bool = True  # whether each output chooses for itself; of numbers that are sorted they do not
 
 
 def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> Rows | None:
@@ -256,12 +265,12 @@ def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
     whole = np.asarray(node.out).dtype.kind == "c"
     bent, parts = np.zeros(int(np.prod(shape)), dtype=bool), []
     for unit in (np.ones(shape), 1j * np.ones(shape))[: 1 + whole]:
-        part = []
+        part: list[Array | None] = []
         for a, b, c in zip(*(rule_results(n, unit) for n in (node, near, far)), strict=True):
             if a is None or b is None or c is None:
                 part.append(None)
                 continue
-            bent |= _differ(a, b, coarse).reshape(-1)
+            bent |= _turned(a, b, c, coarse).reshape(-1)
             part.append(np.where(_differ(b, c, coarse), b, 2 * np.asarray(b) - c).reshape(-1))
         parts.append(part)
 
@@ -281,8 +290,9 @@ def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
 def _moves(near: Node, far: Node) -> Array:
     """Return by how much more the second step moves the argument of each entry, or the difference of two."""
     shape = np.shape(near.out)
-    parts = [np.broadcast_to(np.asarray(b) - a, shape) for a, b, p in zip(near.args or (), far.args or (), near.parents or (),
-             strict=True) if p is not None and np.asarray(a).dtype.kind == "f"]  # fmt: skip
+    both = zip(near.args or (), far.args or (), near.parents or (), strict=True)
+    parts = [np.broadcast_to(np.asarray(b) - a, shape) for a, b, p in both
+             if p is not None and np.asarray(a).dtype.kind == "f"]  # fmt: skip
     if len(parts) not in (1, 2):
         return np.zeros(0)
     return np.asarray(parts[0] - parts[1] if len(parts) == 2 else parts[0]).reshape(-1)
@@ -298,11 +308,13 @@ def _outputs(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
         g = np.zeros(np.shape(node.out))
         g.reshape(-1)[o] = 1
         there = rule_results(near, g)
-        if any(a is not None and b is not None and bool(_differ(a, b, coarse).any())
-               for a, b in zip(rule_results(node, g), there, strict=True)):  # fmt: skip
+        if any(a is not None and bool(_turned(a, b, c, coarse).any())
+               for a, b, c in zip(rule_results(node, g), there, rule_results(far, g), strict=True)):  # fmt: skip
             bent.add(o)
         rows.append([_sparse(r) for r in there])
-    return Rows(bent, lambda o: rows[o] if still[o] else None, np.zeros(0))
+    shapes = [np.shape(r) for r in rule_results(near, np.zeros(np.shape(node.out))) if r is not None]
+    sorts = np.shape(node.out) in shapes
+    return Rows(bent, lambda o: rows[o] if still[o] else None, np.zeros(0), not sorts or size == 1)
 
 
 def _sparse(r: Any) -> tuple[Array, Array, Array]:

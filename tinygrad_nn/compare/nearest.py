@@ -1,4 +1,4 @@
-"""The point of a polytope that is nearest to the origin, where the polytope is known by its vertex along a direction."""
+"""The point of a polytope nearest to the origin, where the polytope is known by its vertex along a direction."""
 
 from __future__ import annotations
 

@@ -105,6 +105,14 @@ class Sides:
         """Return the gradients on the sides from which the function has one."""
         return [side.limits for side in self.seen if side.continuous and side.finite]
 
+    def parted(self, bounds: Sequence[Array]) -> list[Array]:
+        """Return where the gradient has several limits."""
+        seen = self.limits()
+        if not seen:
+            return [np.zeros(b.shape, dtype=bool) for b in bounds]
+        return [~(np.abs(np.stack(each) - each[0]) <= 2 * bound).all(axis=0)
+                for bound, each in zip(bounds, zip(*seen, strict=True), strict=True)]  # fmt: skip
+
     def folds(self, bounds: Sequence[Array]) -> list[Array]:
         """Return where the gradient has another limit from some side than its value, or than from another side."""
         found = [np.zeros(g.shape, dtype=bool) for g in self.here.grads]

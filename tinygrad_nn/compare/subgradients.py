@@ -1,6 +1,6 @@
-"""Whether gradients lie in the set that the derivatives on the sides of a point span, and nothing else.
+r"""Whether gradients lie in the set that the derivatives on the sides of a point span, and nothing else.
 
-.. math:: \\partial f(x) = \\operatorname{conv} \\{ \\lim \\nabla f(x_i) : x_i \\to x \\}
+.. math:: \partial f(x) = \operatorname{conv} \{ \lim \nabla f(x_i) : x_i \to x \}
 
 Source: F. H. Clarke, Optimization and Nonsmooth Analysis, 1983, theorem 2.5.1.
 """
@@ -19,64 +19,89 @@ from .sides import STEP, Sides
 Array = np.ndarray[Any, Any]
 
 AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; more looks at most, and how many of these may be in vain
-LEVELS = 6  # of kinks behind kinks
+LEVELS = 8  # of kinks behind kinks
 WIDE = 32  # sides, before a gradient is called wrong
 TELLING = 8  # more sides, from which kinks that hang together can be told
 
 
-def spanned(sides: Sides, mine: Sequence[Array], bounds: Sequence[Array], which: Sequence[int],
-            rng: np.random.Generator) -> bool:  # fmt: skip
-    """Tell whether a person's gradients of some inputs are a mean of those on the sides, up to rounding."""
-    if any(mine[i].shape != bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
-        return False
-    here = [sides.here.grads[i] for i in which]
-    wanted, allowed = _flat([mine[i] for i in which], here), _flat([bounds[i] for i in which], here, np.real)
-    sides.look_around(rng, max(0, AROUND - len(sides.seen)))
-    graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
-    used, least, idle, wide = 0, np.inf, 0, False
-    for _ in range(ROUNDS):
-        for side in sides.seen[used:]:
-            graph = graph if graph is not None and graph.add(side) else None
-        used = len(sides.seen)
-        limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
-        tries = []
-        away = _still(limits, wanted, allowed) if limits else None
-        if away is None:
-            tries = [_among(limits, wanted, allowed)] if limits else []
-            if any(t is None for t in tries):
-                return True
-            if graph is not None:
-                alone = [[k] for k in range(len(graph.kinks))]
-                tries.append(_product(graph, alone, wanted, allowed, which, here))
-                if tries[-1] is None:
-                    groups = _groups(graph, sides, rng)
-                    used = len(sides.seen)
-                    tries[-1] = _product(graph, groups, wanted, allowed, which, here)
-            if any(t is None for t in tries):
-                return True
-            if not tries:
-                return False
-            away = min(tries, key=lambda t: float(np.linalg.norm(t)))
-        size = float(np.linalg.norm(away))
-        idle = 0 if size < 0.95 * least else idle + 1
-        least = min(size, least)
-        if idle >= IDLE and not wide:
-            wide, idle = True, 0  # of kinks behind kinks some sides are narrow
-            sides.look_around(rng, WIDE, uneven=True)
-        elif idle >= IDLE or not _look_from(sides, away / allowed, which, here, rng):
+class Hull:
+    """The gradients that a function has at a point: one where it is smooth, at a kink all means of those beside it."""
+
+    def __init__(self, sides: Sides, bounds: Sequence[Array], rng: np.random.Generator) -> None:
+        """`bounds` is how far two ways to compute each gradient may be apart, entry by entry."""
+        self.sides, self.bounds, self.rng = sides, list(bounds), rng
+        self.graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
+        self.used, self.wide = 0, False
+
+    def here(self, mine: Sequence[Array]) -> list[bool]:
+        """Return of each input whether a person's gradient is one of these, as far as it is not the graph's.
+
+        Of several wrong inputs one is not blamed for another; all right alone, and not together, are all wrong.
+        """
+        off = [i for i, (m, g, b) in enumerate(zip(mine, self.sides.here.grads, self.bounds, strict=True))
+               if m.shape != g.shape or not (np.abs(m - g) <= b).all()]  # fmt: skip
+        if not off or not self.open():
+            return [False] * len(mine)
+        whole = self.holds(mine, range(len(mine)))
+        alone = [i for i in off if whole or (len(off) > 1 and self.holds(mine, [i]))]
+        return [i in alone and (whole or len(alone) < len(off)) for i in range(len(mine))]
+
+    def open(self) -> bool:
+        """Tell whether there may be others than the graph's: some side has another gradient, or none is known."""
+        return not self.sides.limits() or any(map(np.any, self.sides.folds(self.bounds)))
+
+    def holds(self, mine: Sequence[Array], which: Sequence[int]) -> bool:
+        """Tell whether a person's gradients of some inputs are, together, a mean of those on the sides."""
+        sides, bounds = self.sides, self.bounds
+        if any(mine[i].shape != bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
             return False
-    return False
+        here = [sides.here.grads[i] for i in which]
+        wanted, allowed = _flat([mine[i] for i in which], here), _flat([bounds[i] for i in which], here, np.real)
+        sides.look_around(self.rng, max(0, AROUND - len(sides.seen)))
+        least, idle = np.inf, 0
+        for _ in range(ROUNDS):
+            limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
+            still = away = _still(limits, wanted, allowed) if limits else None
+            if still is None:
+                away = self._away(limits, wanted, allowed, which, here)
+                if away is None:
+                    return True
+            size = float(np.linalg.norm(away))  # type: ignore[arg-type]
+            idle = 0 if size < 0.95 * least else idle + 1
+            least = min(size, least)
+            if idle >= IDLE and still is None and not self.wide:
+                self.wide, idle = True, 0  # of kinks behind kinks some sides are narrow
+                sides.look_around(self.rng, WIDE, uneven=True)
+            elif idle >= IDLE or not np.isfinite(size) or not _look_from(sides, away / allowed, which, here, self.rng):
+                return False
+        return False
 
+    def _away(
+        self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
+    ) -> Array | None:
+        """Return the way from the nearest right gradient to a person's, or None where that is right."""
+        away = _among(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
+        graph = self._learnt()
+        if away is None or graph is None:
+            return away
+        other = _product(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
+        if other is None:
+            other = _product(graph, self._groups(graph), wanted, allowed, which, like)
+        return other if other is None or np.linalg.norm(other) < np.linalg.norm(away) else away
 
-def _groups(graph: Folded, sides: Sides, rng: np.random.Generator) -> list[list[int]]:
-    """Return the kinks that hang together, seen from enough sides to tell."""
-    groups = graph.together()
-    if len(groups) < len(graph.kinks):
-        before = len(sides.seen)
-        sides.look_around(rng, TELLING, uneven=True)
-        if all(graph.add(side) for side in sides.seen[before:]):
-            groups = graph.together()
-    return groups
+    def _learnt(self) -> Folded | None:
+        for side in self.sides.seen[self.used :]:
+            self.graph = self.graph if self.graph is not None and self.graph.add(side) else None
+        self.used = len(self.sides.seen)
+        return self.graph
+
+    def _groups(self, graph: Folded) -> list[list[int]]:
+        """Return the kinks that hang together, seen from enough sides to tell."""
+        groups = graph.together()
+        if len(groups) < len(graph.kinks):
+            self.sides.look_around(self.rng, TELLING, uneven=True)
+            groups = graph.together() if self._learnt() is not None else groups
+        return groups
 
 
 def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -> Array:
@@ -113,33 +138,39 @@ def _product(
 ) -> Array | None:
     """Return the same for the set in which every group of kinks takes its own mean of the slopes on its sides.
 
-    A kink behind another multiplies with it: then the set is looked at near one choice after the other.
+    A kink behind another multiplies with it, so those nearest the loss are chosen first, by what no other one changes.
     """
     weights = [np.full(len(kink.slopes), 1 / len(kink.slopes)) for kink in graph.kinks]
     choices = [_choices(graph, group) for group in groups]
-    away = np.zeros(0)
-    for _ in range(LEVELS):
+    places = sorted(graph.at)
+    steps = [*places, *places[-1:] * 2] if len(places) > 1 else places
+    away = np.zeros(len(wanted))
+    for last in steps[-LEVELS:]:
         grads, arrived = graph.walk(weights)
         rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
         effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, arrived)]
-        for effect, w in zip(effects, weights, strict=True):  # from the mean to the first slope of each
-            for (index, values), share in zip(effect, w[1:], strict=True):
-                rest[index] -= share * values
+        free = [max(graph.kinks[k].place for k in group) <= last for group in groups]
+        open_ = np.ones(len(rest), dtype=bool)
+        for group, choosing in zip(groups, free, strict=True):
+            for k in group:
+                for (index, values), share in zip(effects[k], weights[k][1:], strict=True):
+                    if choosing:  # from the mean to the first slope of each
+                        rest[index] -= share * values
+                    else:
+                        open_[index] = False
+        chosen = [j for j, choosing in enumerate(free) if choosing]
         away = np.zeros(len(rest))
-        touched = np.zeros(len(rest), dtype=bool)
-        for members, places in _apart([[e for k in group for e in effects[k]] for group in groups], len(rest)):
-            touched[places] = True
-            mine = [groups[j] for j in members]
-            point = _choose(effects, mine, [choices[j] for j in members], rest, places, weights)
+        for members, entries in _apart([[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)):
+            mine = [chosen[j] for j in members]
+            point = _choose(effects, [groups[j] for j in mine], [choices[j] for j in mine], rest,
+                            entries[open_[entries]], weights)  # fmt: skip
             if np.abs(point).max(initial=0.0) > 1:
-                away[places] = -point
-        away[~touched] = np.where(np.abs(rest[~touched]) > 1, -rest[~touched], 0)
-        grads, _ = graph.walk(weights)
-        rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
-        if np.abs(rest).max(initial=0.0) <= 1:
-            return None
-        away = away if np.any(away) else -rest
-    return away
+                away[entries[open_[entries]]] = -point
+    grads, _ = graph.walk(weights)
+    rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
+    if np.abs(rest).max(initial=0.0) <= 1:
+        return None
+    return away if np.any(away) else -rest
 
 
 def _choices(graph: Folded, group: list[int]) -> list[tuple[int, ...]]:
@@ -216,8 +247,9 @@ def _choose(
         for row, option in zip(rows, options, strict=True):
             for k, v in zip(group, option, strict=True):
                 if v:
-                    index, values = effects[k][v - 1]
-                    row[[where[int(i)] for i in index]] += values
+                    for i, value in zip(*effects[k][v - 1], strict=True):
+                        if int(i) in where:
+                            row[where[int(i)]] += value
         moves.append(rows)
     start = rest[places]
 
