@@ -33,7 +33,8 @@ def shared(share: float, times: float = 1.0) -> Callable[..., Array]:
 @pytest.mark.parametrize(
     ("manual", "ok"),
     [
-        (shared(0.5), True), (shared(1.0), True), (shared(0.3), True), (shared(1.05), False), (shared(0.5, -0.5), False),
+        (shared(0.5), True), (shared(1.0), True), (shared(0.3), True), (shared(1.05), False),
+        (shared(0.5, -0.5), False),
         (shared(0.5, 2.0), False), (shared(0.5, 1.01), False), (lambda W: 2 * shared(0.5)(W) + 0 * W, False),
     ],
 )  # fmt: skip
