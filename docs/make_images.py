@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tinygrad_nn.cli.outputs import draw_graph
+from tinygrad_nn.cli.pictures import draw_graph
 from tinygrad_nn.cli.run import Options, prepare
 
 DOCS = Path(__file__).resolve().parent

@@ -19,7 +19,7 @@ from tinygrad_nn import History, Layer, Regularization, Settings, Solver, data_l
 from tinygrad_nn.files import alone, write_whole
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
-from tinygrad_nn.solver.choice import settle
+from tinygrad_nn.solver.arguments import settle
 from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.store import seal, unseal
 

@@ -17,7 +17,7 @@ import pytest
 
 from tinygrad_nn import History, Predict, load_digits, load_iris, r2_score
 from tinygrad_nn.cli import main
-from tinygrad_nn.cli.app import as_options
+from tinygrad_nn.cli.errors import as_options
 from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.io import load_network
 
@@ -427,7 +427,7 @@ def test_a_write_that_fails_leaves_the_run_before_it(
 
 
 def test_a_graph_that_cannot_be_drawn_is_left_as_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tinygrad_nn.viz.render as render
+    import tinygrad_nn.viz.graph.render as render
 
     monkeypatch.setattr(render, "programs", lambda: iter(()))
     assert main(["train", *QUICK]) == 0

@@ -395,7 +395,7 @@ def test_wrong_options_are_said_before_the_training(monkeypatch: pytest.MonkeyPa
 
 def test_a_picture_that_was_there_stays_if_the_new_one_fails(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     Path("graph.svg").write_text("old")
-    monkeypatch.setattr("tinygrad_nn.viz.render.programs", lambda: iter(()))
+    monkeypatch.setattr("tinygrad_nn.viz.graph.render.programs", lambda: iter(()))
     assert main(["graph", "own.py:loss"]) == 2
     assert "drawing SVG needs a program of Graphviz" in capsys.readouterr().err
     assert Path("graph.svg").read_text() == "old"

@@ -26,9 +26,10 @@ from tests.wrong_backward import (
 from tinygrad_nn import BackProp, Layer, Regularization, Solver, assert_gradients_match, compare_gradients
 from tinygrad_nn.compare import ComparisonReport, equations
 from tinygrad_nn.compare.page import mathml
-from tinygrad_nn.files import POLICY, visible
+from tinygrad_nn.files import POLICY
 from tinygrad_nn.ops.neural import affine
 from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.printable import printable
 
 ACTIVATIONS = ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)")
 LOSSES = ("mae", "mse", "rmse", "binarycrossentropy", "crossentropy")
@@ -361,7 +362,7 @@ def test_the_page_forbids_scripts_and_a_browser_shows_all_of_it(
         page = report.to_html(tmp_path / "report.html")
         assert f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' in page
         tab.goto((tmp_path / "report.html").as_uri())
-        assert tab.locator("h1").inner_text() == " ".join(visible(report.title).split())
+        assert tab.locator("h1").inner_text() == " ".join(printable(report.title).split())
         assert tab.locator("math").count() == page.count("<math")
         assert tab.locator("img").evaluate_all("found => found.every(i => i.naturalWidth > 0)")
         assert tab.locator(".card").first.evaluate("card => getComputedStyle(card).borderLeftWidth") == "4px"

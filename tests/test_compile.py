@@ -111,15 +111,15 @@ def check_row(case: Any, backend: str, roundings: float) -> bool:
 
 
 VALUES_DECIDE = {  # a value decides there what is computed, or how many entries there are
-    "at_max", "at_min", "average", "extract", "getitem", "linalg.cond", "linalg.eig", "linalg.eigvals", "linalg.lstsq",
-    "linalg.svd", "median", "nanmedian", "nanpercentile", "nanquantile", "pad", "percentile", "piecewise", "quantile",
-    "real_if_close", "reshape", "take", "where",
+    "average", "extract", "getitem", "linalg.cond", "linalg.eig", "linalg.eigvals", "linalg.lstsq", "linalg.svd",
+    "nanpercentile", "nanquantile", "percentile", "piecewise", "quantile", "real_if_close", "reshape", "where",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ROWS, ids=str)
 def test_every_primitive_compiles_to_the_same_numbers(case: Any) -> None:
-    assert check_row(case, "numpy", 64) or case.name in VALUES_DECIDE
+    equal = "equal" in case.note  # at equal eigenvalues a function runs as it is
+    assert check_row(case, "numpy", 64) or case.name in VALUES_DECIDE or equal
 
 
 @pytest.mark.skipif("numba" not in BACKENDS, reason="needs numba: pip install 'tinygrad-nn[jit]'")
@@ -775,3 +775,20 @@ def _written(x: Any) -> np.ndarray:
     out = np.zeros(2)
     out[:] = x
     return out
+
+
+def test_at_equal_eigenvalues_a_compiled_gradient_runs_as_it_is() -> None:
+    def exponential(x: Any) -> Any:
+        w, V = np.linalg.eigh(x)
+        return ((V * np.exp(w)) @ V.T * np.array([[1.0, 2], [3, 4]])).sum()
+
+    fast = tg.compile(tg.grad(exponential), backend="numpy")
+    apart = np.array([[1.0, 0.5], [0.5, 3]])
+    fast(apart)
+    for x in (np.eye(2), apart, 0 * apart):
+        np.testing.assert_allclose(fast(x), tg.grad(exponential)(x), rtol=1e-13)
+    fast.plan(apart)  # which is there all the same
+    wide = tg.compile(tg.grad(lambda x: (tg.symmetric_exp(x) * x).sum()), backend="numpy")
+    for x in (apart, np.eye(2)):
+        np.testing.assert_allclose(wide(x), tg.grad(lambda x: (tg.symmetric_exp(x) * x).sum())(x), rtol=1e-13)
+    wide.plan(apart)

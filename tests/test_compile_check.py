@@ -1,12 +1,14 @@
 """What is compiled does not depend on the arguments of its first call: not on their values, not on their memory."""
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from test_compile import agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
+from fuzz_compiled import outcomes
+from test_compile import BACKENDS, agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
 
 import tinygrad_nn as tg
 from tinygrad_nn import Settings, Solver, compile, fit, nn
@@ -176,3 +178,101 @@ def test_other_arguments_have_other_values_and_other_memory() -> None:
     assert new[0].base is not None
     same = check.others(leaves, frozenset(), frozenset(), check.SAME)
     agree(same, leaves)
+
+
+# -- The proof
+
+
+def _overlapping(patch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn.compiled import memory
+
+    patch.setattr(memory, "packed", lambda spans, sizes: ([0] * len(sizes), max(sizes, default=0)))
+
+
+def _copied_views(patch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn.compiled import memory
+
+    patch.setattr(memory, "whole_index", lambda index: index)
+
+
+def _written_over(patch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn.compiled import memory
+
+    patch.setattr(memory.Memory, "_over", lambda self, op, number, x, out: True)
+
+
+@pytest.mark.parametrize("fault", [_overlapping, _copied_views, _written_over])
+def test_the_proof_finds_what_is_read_where_it_is_not(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
+    def f(w: Any, x: Any) -> Any:
+        a, b = np.sin(x), np.cos(x)
+        c = np.cumsum(a * b) + a.T  # neither can lie where the other does
+        return np.outer(w, c) @ x + w[0], w - c[0] * b[::-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compile(f, backend="numpy", donate=(0,))(LINE.copy(), LINE)
+    fault(monkeypatch)
+    with pytest.warns(RuntimeWarning, match="(where it is not|over what it reads).*a defect of the compiler"):
+        agree(compile(f, backend="numpy", donate=(0,))(LINE.copy(), LINE), f(LINE, LINE), 64)
+
+
+@each_backend
+def test_nothing_shows_of_buffers_full_of_nan(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    from tinygrad_nn.compiled import replay
+
+    monkeypatch.setattr(replay, "POISON", True)
+    for function, calls in SAME.values():
+        f = compile(function, backend=backend)
+        for call in calls * 2:
+            agree(f(*call), function(*call), 64)
+    assert "fill(255)" in f.plan(*calls[0]).source
+
+
+# -- What a call gives that is run as it is
+
+
+def test_a_result_of_another_shape_than_in_the_trace_is_computed_anew() -> None:
+    odd = tg.declare(lambda x: x[: 1 + (x[0] < 9)] * 2, "odd", (lambda g, out, x: x * 0, "0"), name="odd_rows")
+    try:
+        f = compile(lambda x: odd(x) + 1, backend="numpy")
+        agree(f(LINE), 2 * LINE[:2] + 1)
+        with pytest.warns(RuntimeWarning, match=r"float64\[1\] for these values.*without compilation") as told:
+            agree([f(LINE + 9), f(LINE), f(LINE + 9)], [2 * LINE[:1] + 19, 2 * LINE[:2] + 1, 2 * LINE[:1] + 19])
+        assert len(told) == 1
+        f = compile(lambda x: odd(x) + 1, backend="numpy", donate=(0,))
+        f(LINE.copy())
+        with pytest.raises(RuntimeError, match="Call the function itself"):
+            f(LINE + 9)
+        with pytest.warns(RuntimeWarning, match=r"odd_rows gave float64\[1\] for these values") as told:
+            compile(lambda x: odd(8.9 - x), backend="numpy")(LINE)  # the check finds it out
+        assert "defect" not in str(told[0].message)
+    finally:
+        tg.primitive.REGISTRY.pop("odd_rows")
+
+
+@each_backend
+def test_what_a_call_gives_lies_in_no_buffer_that_is_written_again(backend: str) -> None:
+    def f(w: Any, x: Any) -> Any:
+        u = np.sin(x)
+        part = np.lib.stride_tricks.sliding_window_view(u, 2)  # a view
+        later = [np.cos(u * k) for k in range(1, 6)]  # where u may lie
+        return part * 2, sum(later), w - part.sum()
+
+    g = compile(f, backend=backend, donate=(0,))
+    for x in (LINE, LINE + 1, LINE[::-1]):
+        agree(g(LINE.copy(), x), f(LINE, x), 64)
+
+
+# -- Programs at random: python -m tests.fuzz_compiled tries many
+
+
+@pytest.mark.parametrize(("backend", "count"), [("numpy", 60), pytest.param("numba", 4, marks=pytest.mark.slow)])
+def test_random_programs_are_right_and_what_is_not_compiled_says_why(backend: str, count: int) -> None:
+    if backend not in BACKENDS:
+        pytest.skip("needs numba: pip install 'tinygrad-nn[jit]'")
+    found = list(outcomes(count, 7_000_000, backend))
+    assert [str(o.program) for o in found if not o.right] == []
+    reasons = [o.reason for o in found if o.reason]
+    true = "number of entries|real or complex|float\\(t\\)|np.unique has|a factorisation are equal"
+    assert [reason for reason in reasons if not re.search(true, reason)] == []
+    assert len(reasons) < count // 4

@@ -16,10 +16,10 @@ from tinygrad_nn.graph import GraphView, short_number
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.node import scope
 from tinygrad_nn.viz import animate, explore
-from tinygrad_nn.viz.arrange import Arrangement, arrange
-from tinygrad_nn.viz.explore import data, page
-from tinygrad_nn.viz.place import Placed, fit, place, ways
-from tinygrad_nn.viz.story import brief, tell
+from tinygrad_nn.viz.explorer.explore import data, page
+from tinygrad_nn.viz.explorer.layout import Placed, fit, place, ways
+from tinygrad_nn.viz.explorer.order import Arrangement, arrange
+from tinygrad_nn.viz.explorer.story import brief, tell
 
 HOSTILE = ["</script><img src=x onerror=alert(1)>", '"; }', "{{script}}", "<!--<script>", "a\u2028b", "日本語 & <b>"]
 

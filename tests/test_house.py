@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable"}  # any room may import it
-ENGINE = {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "gradcheck"}
+EVERYWHERE = {"printable", "forks"}  # any room may import them
+ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
+          "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "store", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
@@ -33,14 +34,17 @@ ARROWS: dict[str, set[str]] = {
     "manual":     set(),
     "metrics":    set(),
     "files":      set(),
+    "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
-    "backward":   {"primitive", "node", "tensor"},
+    "degenerate": {"primitive", "node", "tensor"},
+    "backward":   {"primitive", "node", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
-    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms"},
+    "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
@@ -311,16 +315,16 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.ops.reduce", "from ..tensor import Tensor", False),
         ("tinygrad_nn.manual.network", "import numpy as np\nfrom .losses import mse", True),
         ("tinygrad_nn.manual.network", "from ..tensor import Tensor", False),
-        ("tinygrad_nn.solver.loop", "from ..viz import plots", False),
+        ("tinygrad_nn.solver.training", "from ..viz import plots", False),
         ("tinygrad_nn.compare.report", "from ..manual import network\nfrom ..solver import fit", True),
         ("tinygrad_nn.compare.report", "from ..cli import main", False),
         ("tinygrad_nn.attic", "import os", False),
         ("tinygrad_nn.tensor", "import scipy", False),
-        ("tinygrad_nn.viz.dot", "def draw():\n    import graphviz", True),
-        ("tinygrad_nn.viz.dot", "import graphviz", False),
-        ("tinygrad_nn.viz.dot", "class Dot:\n    import graphviz", False),
-        ("tinygrad_nn.viz.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
-        ("tinygrad_nn.viz.dot", "def draw():\n    import scipy", False),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    import graphviz", True),
+        ("tinygrad_nn.viz.graph.dot", "import graphviz", False),
+        ("tinygrad_nn.viz.graph.dot", "class Dot:\n    import graphviz", False),
+        ("tinygrad_nn.viz.graph.dot", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import graphviz", True),
+        ("tinygrad_nn.viz.graph.dot", "def draw():\n    import scipy", False),
         ("tinygrad_nn.store", "def save():\n    from safetensors.numpy import save_file", True),
         ("tinygrad_nn.store", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),

@@ -11,7 +11,7 @@ import pytest
 from tinygrad_nn import BackProp, FeedForward, Layer, Settings, Solver, fit
 from tinygrad_nn.metrics import cm
 from tinygrad_nn.viz import GradientFlow, LiveReport
-from tinygrad_nn.viz.live import LEFT, RIGHT, W, chart
+from tinygrad_nn.viz.training.live import LEFT, RIGHT, W, chart
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 SOLVER = Solver("crossentropy", "sgd", 0.1)

@@ -11,6 +11,7 @@ import tinygrad_nn
 from tinygrad_nn import Layer, Tensor, no_grad, relu
 from tinygrad_nn.nn import activation
 from tinygrad_nn.nn.activations import PRIMITIVES
+from tinygrad_nn.optim.update import attached
 
 VARIANCE = {  # of the initial weights of a layer 300 -> 200
     "relu": 2 / 300,
@@ -178,12 +179,12 @@ def test_operations_carry_the_name_of_their_layer() -> None:
 
 def test_assigned_weights_are_copied_converted_and_make_a_fresh_leaf() -> None:
     layer, W = Layer(2, 3), np.arange(6).reshape(3, 2)
-    layer.optimizer_state = "something"
+    attached(layer.W).rule = "something"
     layer.W = W
     W[0, 0] = 9
     assert layer.W.data[0, 0] == 0.0
     assert layer.W.dtype == np.float64
-    assert layer.optimizer_state is None
+    assert attached(layer.W).rule is None
     layer.b = Tensor([1.0, 2.0, 3.0]) * 2
     assert layer.b.is_leaf
     assert layer.b.tolist() == [2.0, 4.0, 6.0]

@@ -16,7 +16,7 @@ from tinygrad_nn.cli import main
 from tinygrad_nn.cli.page import command, page
 from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.viz import plot_confusion
-from tinygrad_nn.viz.plots import legible
+from tinygrad_nn.viz.training.plots import legible
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 CLASSES = (EVIL, '"; }', "\N{CHERRY BLOSSOM} 日本 \x1b[31m")
@@ -162,7 +162,7 @@ def test_any_network_has_a_report(options: str, want: str) -> None:
 
 
 def test_without_a_program_that_draws_the_graph_is_text(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_nn.viz.render.programs", lambda: iter(()))
+    monkeypatch.setattr("tinygrad_nn.viz.graph.render.programs", lambda: iter(()))
     assert main(["train", "--epochs", "2", "--report"]) == 0
     assert "report.html" in capsys.readouterr().out
     html = Path("tinygrad-nn-out/report.html").read_text("utf-8")
@@ -170,7 +170,9 @@ def test_without_a_program_that_draws_the_graph_is_text(capsys: Capture, monkeyp
     assert "<pre>flowchart LR" in html
 
 
-@pytest.mark.parametrize("broken", ["cli.page.page", "viz.paper.paper", "cli.outputs.save_network", "files.os.replace"])
+@pytest.mark.parametrize(
+    "broken", ["cli.page.page", "viz.graph.page.paper", "cli.outputs.save_network", "files.os.replace"]
+)
 def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

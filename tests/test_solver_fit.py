@@ -25,7 +25,7 @@ from tinygrad_nn import (
     manual,
     r2_score,
 )
-from tinygrad_nn.solver.choice import accuracy
+from tinygrad_nn.solver.arguments import accuracy
 
 Array = Any
 CROSS = Solver("crossentropy", "sgd", 0.03)
@@ -102,7 +102,7 @@ def test_fit_is_a_loop_of_trainnn_over_shuffled_minibatches() -> None:
 
 def test_every_row_is_seen_once_an_epoch_with_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Array, Array]] = []
-    from tinygrad_nn.solver import step
+    from tinygrad_nn.solver.tasks import layers as step
 
     def spy(plan: Any, x: Array, y: Array, masks: Any) -> Any:
         seen.append((x[:, 0].copy(), y[:, 0].copy()))

@@ -11,7 +11,7 @@ from further import FURTHER, kinks_of
 
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, Tensor, graph_loss, manual, value_and_grad
 from tinygrad_nn.nn import FROM_Z, LOSSES, PENALTIES, losses
-from tinygrad_nn.solver.train import DataCache
+from tinygrad_nn.solver.julia import DataCache
 
 Array = Any
 

@@ -1,9 +1,12 @@
 """Threads: eight differentiate at once and lose nothing; a switch thrown in one is not felt in another."""
 
+import asyncio
+import itertools
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor
-from tinygrad_nn.node import scope, thread
+from tinygrad_nn.node import recording, scope, thread
 
 THREADS = 8
 X = np.linspace(0.1, 0.9, 6).reshape(2, 3)
@@ -191,3 +194,83 @@ def test_one_graph_grown_by_several_threads_is_walked_correctly() -> None:
         total = total + part
     total.backward()
     np.testing.assert_array_equal(x.grad, np.full(X.shape, sum(range(THREADS))))
+
+
+BLOCKS: list[Callable[[], Any]] = [
+    tg.no_grad, lambda: recording(True), lambda: recording(False), lambda: scope("part"), tg.detect_anomaly,
+]  # fmt: skip
+
+
+def state() -> tuple[Any, ...]:
+    mode = thread.mode
+    opened = [name for name, blocks in mode.blocks.items() if blocks]
+    return mode.grad, mode.scope, mode.inspect, mode.module, np.geterr(), opened
+
+
+@pytest.mark.parametrize("blocks", list(itertools.combinations_with_replacement(range(len(BLOCKS)), 3)), ids=str)
+def test_blocks_in_generators_may_end_in_any_order(blocks: tuple[int, ...]) -> None:
+    def inside(block: Callable[[], Any]) -> Iterator[None]:
+        with block():
+            yield
+
+    before = state()
+    for order in itertools.permutations(range(3)):
+        generators = [inside(BLOCKS[i]) for i in blocks]
+        for generator in generators:
+            next(generator)
+        for left, i in enumerate(order, 1):
+            generators[i].close()
+            innermost = [b for k, b in enumerate(blocks) if k not in order[:left] and b < 3]  # still open, of recording
+            assert bool(thread.mode.grad) is (innermost[-1] == 1 if innermost else True)
+        assert state() == before
+        assert (Tensor(1.0) * 2).requires_grad
+
+
+def test_a_block_within_a_block_that_ended_early_is_left_as_it_is() -> None:
+    def inside() -> Iterator[None]:
+        with tg.no_grad():
+            yield
+
+    generator = inside()
+    next(generator)
+    with recording(True):
+        generator.close()
+        assert (Tensor(1.0) * 2).requires_grad
+        with tg.no_grad():
+            assert not (Tensor(1.0) * 2).requires_grad
+        assert (Tensor(1.0) * 2).requires_grad
+    assert (Tensor(1.0) * 2).requires_grad
+
+
+def test_a_generator_that_another_thread_closes_switches_its_own_thread_back() -> None:
+    def inside() -> Iterator[None]:
+        with tg.no_grad():
+            yield
+
+    generator, seen = inside(), []
+    next(generator)
+
+    def close() -> None:
+        generator.close()
+        seen.append(thread.mode.grad)
+
+    other = threading.Thread(target=close)
+    other.start()
+    other.join()
+    assert seen == [True]
+    assert thread.mode.grad is True
+
+
+def test_tasks_of_an_event_loop_may_end_in_any_order() -> None:
+    async def task(steps: int) -> bool:
+        with tg.no_grad():
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            return (Tensor(1.0) * 2).requires_grad
+
+    async def main() -> list[bool]:
+        return list(await asyncio.gather(task(1), task(3), task(2)))
+
+    with ThreadPoolExecutor(1) as pool:  # in a thread of its own, where no other event loop runs
+        assert pool.submit(asyncio.run, main()).result() == [False] * 3
+        assert pool.submit(lambda: thread.mode.grad).result() is True

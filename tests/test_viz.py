@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
-from tinygrad_nn.files import visible
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
-from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, render, save_figure
+from tinygrad_nn.printable import printable
+from tinygrad_nn.viz import Drawing, draw, plot_confusion, plot_history, save_figure
+from tinygrad_nn.viz.graph import render
 from tinygrad_nn.viz.theme import THEMES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -248,8 +249,8 @@ def test_foreign_text_is_text_everywhere() -> None:
 
 @pytest.mark.parametrize("text", ["plain é 日本", "a\nb", "\x1b[31m", "\u2028", "\ud800", "\\n"])
 def test_visible_text_can_be_written_and_read(text: str) -> None:
-    assert visible(text).isprintable()
-    assert visible(text).encode()
+    assert printable(text).isprintable()
+    assert printable(text).encode()
 
 
 # -- What is shown
@@ -515,7 +516,7 @@ def test_colours_say_where_a_nan_was_born_and_how_large_gradients_are() -> None:
 
 
 def test_ink_can_be_read_on_every_colour() -> None:
-    from tinygrad_nn.viz.colour import BIRTH, BROKEN, DIVERGING, NEUTRAL, RISING, ZERO, shade
+    from tinygrad_nn.viz.graph.colour import BIRTH, BROKEN, DIVERGING, NEUTRAL, RISING, ZERO, shade
 
     for fill in (*DIVERGING, *RISING, NEUTRAL, ZERO, BROKEN, *(fill for fill, _ in BIRTH)):
         assert contrast(shade(fill, "").ink, fill) >= 4.5
@@ -680,8 +681,8 @@ def test_kinds_are_told_apart_by_colour(theme: Any, sight: str) -> None:
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_steps_of_a_scale_are_told_apart_by_colour(sight: str) -> None:
-    from tinygrad_nn.viz.colour import BIRTH, BROKEN, DIVERGING, RISING, ZERO
-    from tinygrad_nn.viz.marks import MINUS, PLUS
+    from tinygrad_nn.viz.graph.colour import BIRTH, BROKEN, DIVERGING, RISING, ZERO
+    from tinygrad_nn.viz.network.marks import MINUS, PLUS
 
     signs = [(MINUS[name], PLUS[name]) for name in THEMES]
     for fills in ((*DIVERGING, ZERO, BROKEN), RISING, [fill for fill, _ in BIRTH], *signs):

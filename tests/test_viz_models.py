@@ -36,8 +36,8 @@ from tinygrad_nn.viz import (
     plot_weights,
     save_figure,
     summary,
-)  # fmt: skip
-from tinygrad_nn.viz.models import plain
+)
+from tinygrad_nn.viz.model.values import plain
 
 Array = np.ndarray[Any, Any]
 X = np.random.default_rng(0).normal(size=(12, 2))

@@ -40,9 +40,9 @@ from tinygrad_nn.viz import (
     plot_landscape,
     plot_weights,
     summary,
-)  # fmt: skip
-from tinygrad_nn.viz.landscape import random_direction
-from tinygrad_nn.viz.live import chart
+)
+from tinygrad_nn.viz.training.landscape import random_direction
+from tinygrad_nn.viz.training.live import chart
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -80,11 +80,13 @@ class Student:
         self.here = self.at % self.K
         self.loss = BackProp(model, data_cache, data_out, solver=solver)[0]
         dW, db = [], []
+        self.delta: dict[int, Array] = {}
         delta = None
         for k in reversed(range(self.K)):
             delta = self.output(k) if k == self.K - 1 else self.hidden(k, delta)
             if k == self.here:
                 delta = self.spoil(k, delta)
+            self.delta[k] = delta
             dW.insert(0, self.weights(k, delta))
             db.insert(0, self.biases(k, delta))
             if k == self.here:
@@ -197,6 +199,18 @@ def hidden_at(change: Callable[..., Array]) -> Callable[[int], Student]:
 
 def weights_at(change: Callable[..., Array]) -> Callable[[int], Student]:
     return student(dW=change)
+
+
+def added_up(s: Any, k: int, delta: Array, dW: Array) -> Array:
+    """dW on top of what the calls before this one left."""
+    s.kept = getattr(s, "kept", 0) + dW
+    return s.kept
+
+
+def stepped(s: Any, k: int, delta: Array, dW: Array) -> Array:
+    """dW, with a step of gradient descent that comes too early."""
+    s.model[k].W.data[...] -= 0.1 * dW
+    return dW
 
 
 DEEP = Setting((5, 7, 6, 3), ("tanh", "sigmoid", "softmax"), "crossentropy", 6)
@@ -356,6 +370,10 @@ HELD_OUT: Table = [
         lambda s, k, d: np.multiply(d @ s.W(k + 1), slope(s.name(k), s.z[k]), out=s.a[k]) * 1.0)),
     ("nondeterministic", "noise in the gradient", [(SIGMOIDS, 1)], student(
         spoil=lambda s, k, d: d * (1 + np.random.default_rng().normal()))),
+    ("accumulated_over_calls", "zero_grad forgotten", [(BIG, 2), (HEAVY, 0)], weights_at(added_up)),
+    ("overwritten_not_accumulated", "the penalty in place of dW", [(HEAVY, 1), (REGRESSION, 2)],
+        weights_at(lambda s, k, d, g: s.penalty(k) + np.zeros_like(g))),
+    ("inplace_overwrite", "W stepped before delta went through it", [(SIGMOIDS, 2)], student(dW=stepped)),
     ("unknown", "cubed", [(BIG, 1)], student(spoil=lambda s, k, d: d**3)),
     ("unknown", "one entry", [(SIGMOIDS, 1)], weights_at(
         lambda s, k, d, g: g * np.where(np.arange(g.size).reshape(g.shape) == 5, 1.001, 1))),

@@ -5,7 +5,8 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
-from .custom import checkpoint, custom_vjp, stop_gradient
+from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
+from .forks import building as _building
 from .node import no_grad
 from .ops.activations import (
     celu,
@@ -35,6 +36,7 @@ from .ops.neural import (
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
 from .primitive import declare
+from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -93,9 +95,11 @@ _HOME = {name: room for room, names in _LATER.items() for name in names.split()}
 
 def __getattr__(name: str) -> _typing.Any:
     if name in _HOME:
-        value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+        with _building:
+            value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
     elif name in _LATER:
-        value = _import_module(f".{name}", __name__)
+        with _building:
+            value = _import_module(f".{name}", __name__)
     else:
         from difflib import get_close_matches
 
@@ -139,6 +143,7 @@ __all__ = [
     "cm",
     "compare_gradients",
     "compile",
+    "custom_jvp",
     "custom_vjp",
     "data_loader",
     "data_split",
@@ -196,6 +201,10 @@ __all__ = [
     "softsign",
     "stop_gradient",
     "supported",
+    "symmetric_exp",
+    "symmetric_function",
+    "symmetric_log",
+    "symmetric_sqrt",
     "value_and_grad",
     "vjp",
 ]

@@ -15,12 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from .node import FREED, Node, thread
-from .primitive import NO_METADATA, Primitive, sum_to
+from .degenerate import rules_at_ties
+from .forks import renewed
+from .node import FREED, Node, switched
+from .primitive import NO_METADATA, Primitive, Ties, sum_to
+from .printable import printable
 from .tensor import Tensor, raw, wrap
 
 _by_age = attrgetter("index")
-_accumulating = Lock()  # threads that share leaves add to their gradients one after the other
+for _part in vars(Primitive).values():
+    if hasattr(_part, "lock"):  # before Python 3.12, threads wait for each other at cached properties
+        renewed(_part.lock)
+_accumulating = renewed(Lock())  # threads that share leaves add to their gradients one after the other
 _PACKAGE, _NUMPY = dirname(__file__), dirname(np.__file__)
 
 # The allocator of Linux hands what a step frees back to the system, and each page that the next step touches is a page
@@ -80,6 +86,7 @@ def walk(
     oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
     pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
+    spent: list[Node] = []  # to be freed at the end, since a factorisation may have to run again what followed it
     summed: set[Node] = set()  # those whose gradient is a sum made here: more is added to it in place
     # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
@@ -111,6 +118,8 @@ def walk(
         given = (g, out, *args)
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
+        if primitive.ties is not None:
+            rules = rules_at_ties(walk, ancestors((root,), node.index), node, root, seed, given)
         slot = -1
         for parent in parents:
             slot += 1
@@ -141,15 +150,23 @@ def walk(
             else:
                 pending[parent] = pending[parent] + r
                 summed.add(parent)
-        if free:
-            node.args = node.parents = node.out = None
-            node.meta = NO_METADATA
+        if free and Ties.met:
+            spent.append(node)
+        elif free:
+            _free(node)
+    for node in spent:
+        _free(node)
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
             g = pending[leaf] = _heed(leaf, g, differentiable)
         if g.dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**arrived, **pending} if arrived else pending
+
+
+def _free(node: Node) -> None:
+    node.args = node.parents = node.out = None
+    node.meta = NO_METADATA
 
 
 def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
@@ -308,13 +325,9 @@ def detect_anomaly() -> Iterator[None]:
             ...
         FloatingPointError: log made -inf of finite numbers at entry (1,), ...
     """
-    mode = thread.mode
-    before, mode.inspect = mode.inspect, _inspect
-    try:
-        with np.errstate(all="ignore"):  # the report says more than NumPy's warning
-            yield
-    finally:
-        mode.inspect = before
+    quiet = dict.fromkeys(np.geterr(), "ignore")  # the report says more than NumPy's warning
+    with switched("inspect", _inspect), switched("errors", quiet):
+        yield
 
 
 def _inspect(node: Node, _: Tensor) -> None:
@@ -333,8 +346,10 @@ def _inspect(node: Node, _: Tensor) -> None:
 def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     bad = _not_finite(raw(r))
     if bad is not None and _not_finite(raw(g)) is None:
+        ties = node.primitive and node.primitive.ties
+        why = f" {ties.why}" if ties and ties.found(node.out, (node.args or ())[0]).any() else ""
         raise FloatingPointError(
-            f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}."
+            f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}.{why}"
         )
 
 
@@ -362,12 +377,13 @@ def _checksum(node: Node) -> tuple[int, ...]:
 def _describe(node: Node) -> str:
     """Return an operation with its arguments, and the line that called it if known."""
     name = node.primitive.name if node.primitive else "leaf"
+    names = (((p.notes or {}).get("name") if p else None) or "array" for p in node.parents or ())
     arguments = ", ".join(
-        f"{((p.notes or {}).get('name') if p else None) or 'array'} {np.asarray(arg).dtype}{list(np.shape(arg))}"
-        for arg, p in zip(node.args or (), node.parents or (), strict=True)
+        f"{printable(given)} {np.asarray(arg).dtype}{list(np.shape(arg))}"
+        for arg, given in zip(node.args or (), names, strict=True)
     )
     where = (node.notes or {}).get("where")
-    line = f" at {where[0]}:{where[1]}: {linecache.getline(*where).strip()}" if where else ""
+    line = f" at {printable(where[0])}:{where[1]}: {printable(linecache.getline(*where).strip())}" if where else ""
     return f"{name}({arguments}){line}"
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from .backward import ancestors
 from .node import Node, recording
+from .ops.linalg import conj
 from .primitive import Primitive
 from .tensor import Tensor, apply, raw, wrap
 from .transforms import enter, pullback
-from .tree import Tree, flatten
+from .tree import Tree, children, flatten
 
 
 def stop_gradient(tree: Tree) -> Tree:
@@ -35,19 +39,22 @@ def stop_gradient(tree: Tree) -> Tree:
 def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
     r"""Return f with a hand-written VJP rule in place of the derivative of what it does inside.
 
-    .. math:: (\\bar x, \\bar y, \\dots) = rule(g, out, x, y, \\dots)
+    .. math:: (\bar x, \bar y, \dots) = rule(\overline{out}, out, x, y, \dots)
 
     Args:
-        f: a function of arrays, by position, and metadata, by keyword, returning an array. It is run on plain arrays.
-        rule: ``rule(g, out, *arrays, **metadata)`` returns the gradient of the argument if there is one argument,
-            else a tuple with one per argument, ``None`` where there is none. If it is written in NumPy functions and
-            operators only, it can itself be differentiated, to any order.
+        f: a function of arrays, by position, and metadata, by keyword, returning an array. Arguments and results may
+            be containers of arrays (dict, list, tuple, dataclass), of any shapes. It is run on plain arrays.
+        rule: ``rule(g, out, *arguments, **metadata)`` returns the gradient of the argument if there is one argument,
+            else a tuple with one per argument, in the containers of that, ``None`` where there is none. `g` has the
+            containers of the result, with zeros where no gradient came. For complex numbers g and the gradients are
+            what `grad` and `vjp` give, ∂L/∂Re + i ∂L/∂Im, so that the rule of ``A @ x`` is ``A.conj().T @ g``. Written
+            in NumPy functions and operators only, it can itself be differentiated, to any order.
 
     Returns:
         A function of the same arguments that takes part in graphs as one operation.
 
     Raises:
-        ValueError: (when gradients are taken) the rule returns another number of gradients than there are arguments.
+        ValueError: (when gradients are taken) the gradients have other containers than the arguments.
 
     Example:
         >>> import numpy as np
@@ -57,23 +64,175 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         5.6
     """
 
-    def gradients(g: Any, out: Any, *arrays: Any, **metadata: Any) -> Any:
-        found = rule(g, out, *arrays, **metadata)
-        found = found if isinstance(found, (tuple, list)) else (found,)
-        if len(found) != len(arrays):
+    def gradients(g: Any, out: Any, args: list[Any], metadata: dict[str, Any]) -> list[Any]:
+        found = rule(g, out, *args, **metadata)
+        if len(args) == 1 and not _is_tuple_of_one(found, args[0]):
+            found = (found,)
+        if not isinstance(found, (tuple, list)) or len(found) != len(args):
+            count = len(found) if isinstance(found, (tuple, list)) else 1
             raise ValueError(
-                f"the rule of {primitive.name} returned {len(found)} gradients for {len(arrays)} arguments; "
+                f"the rule of {_name(f)} returned {count} gradients for {len(args)} arguments; "
                 "return a tuple with one per argument, None where there is none."
             )
-        return found
+        return [r for k, arg in enumerate(args) for r in _like(arg, found[k], f, f"argument {k}")]
 
-    name = getattr(f, "__name__", "custom").strip("<>")
-    primitive = Primitive(name, f, (), rf"\operatorname{{{name}}}(x)", jointly=(gradients, "rule(g)"))
+    return _operation(f, gradients)
+
+
+def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    r"""Return f with a hand-written derivative along a direction in place of that of what it does inside.
+
+    .. math:: \dot{out} = rule(\dot x, out, x, \dots)
+
+    Reverse mode is the transpose of the rule, which is linear in the directions.
+
+    Args:
+        f: as for `custom_vjp`.
+        rule: ``rule(v, out, *arguments, **metadata)`` returns the derivative of the result, in its containers, along
+            v: the direction of the argument if there is one argument, else a tuple with one per argument. It is
+            written in NumPy functions and operators, and linear in v.
+
+    Returns:
+        A function of the same arguments that takes part in graphs as one operation.
+
+    Raises:
+        ValueError: (when gradients are taken) the derivative has other containers or shapes than the result.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import grad, jvp
+        >>> log1pexp = custom_jvp(lambda x: np.log(1 + np.exp(x)), lambda v, out, x: v * (1 - np.exp(-out)))
+        >>> float(grad(log1pexp)(0.0)), float(grad(grad(log1pexp))(0.0)), float(jvp(log1pexp, (0.0,), (2.0,))[1])
+        (0.5, 0.25, 1.0)
+    """
+
+    def gradients(g: Any, out: Any, args: list[Any], metadata: dict[str, Any]) -> list[Any]:
+        leaves, rebuild = flatten(args)
+        moving = [k for k, x in enumerate(leaves) if _numeric(x) and np.result_type(x).kind in "fc"]
+        with recording(True):
+            inputs = {k: enter(np.zeros_like(leaves[k])) for k in moving}
+            still = [np.zeros_like(x) if _numeric(x) else None for x in leaves]
+            directions = rebuild([inputs.get(k, x) for k, x in enumerate(still)])
+            moved = rule(directions[0] if len(args) == 1 else tuple(directions), out, *args, **metadata)
+            total: list[Any] = [None] * len(leaves)
+            for made, c, value in zip(_like(out, moved, f, "the result"), flatten(g)[0], flatten(out)[0], strict=True):
+                if not isinstance(made, Tensor) or made.node is None:
+                    continue  # it does not move
+                if made.shape != np.shape(value):
+                    raise ValueError(
+                        f"the rule of {_name(f)} returned a derivative of shape {made.shape} for a result of shape "
+                        f"{np.shape(value)}; it needs the shape of the result."
+                    )
+                for k, r in zip(moving, pullback(made, [inputs[k] for k in moving], c), strict=True):
+                    total[k] = r if total[k] is None else total[k] + r
+        return total
+
+    return _operation(f, gradients)
+
+
+def _is_tuple_of_one(found: Any, arg: Any) -> bool:
+    """Tell whether what a rule of one argument returned is a tuple with its gradient, rather than the gradient."""
+    if not isinstance(found, (tuple, list)) or len(found) != 1:
+        return False
+    parts = children(arg)
+    return parts is None or set(parts) != {0} or children(found[0]) is not None
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", "custom").strip("<>")
+
+
+def _numeric(x: Any) -> bool:
+    """Tell whether an argument is an array of numbers; a text or a function among them stays what it is."""
+    return isinstance(x, (Tensor, np.ndarray, np.generic, int, float, complex))
+
+
+def _operation(
+    f: Callable[..., Any], gradients: Callable[[Any, Any, list[Any], dict[str, Any]], list[Any]]
+) -> Callable[..., Any]:
+    """Return a function of nests as one operation, whose results lie in one array if there are several.
+
+    `gradients(g, out, args, metadata)` returns a gradient, or None, for each leaf of the arguments.
+    """
+    name = _name(f)
 
     def call(*args: Any, **metadata: Any) -> Any:
-        return apply(primitive, args, metadata)
+        leaves, rebuild = flatten(list(args))
+        arrays = [k for k, x in enumerate(leaves) if _numeric(x)]
+        results = _Results()
+
+        def filled(given: Any) -> list[Any]:
+            new = list(leaves)
+            for k, x in zip(arrays, given, strict=True):
+                new[k] = x
+            return rebuild(new)  # type: ignore[no-any-return]
+
+        def forward(*given: Any, **metadata: Any) -> Any:
+            return results.packed(f(*filled(given), **metadata))
+
+        def joint(g: Any, out: Any, *given: Any, **metadata: Any) -> list[Any]:
+            found = gradients(results.parted(conj(g)), results.parted(out), filled(given), metadata)
+            return [None if found[k] is None else conj(_array(found[k])) for k in arrays]
+
+        primitive = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(joint, "rule(g)"))
+        return results.parted(apply(primitive, tuple(leaves[k] for k in arrays), metadata))
 
     return wraps(f)(call)
+
+
+class _Results:
+    """The results of a function: one array as it is, a nest of arrays end to end in one."""
+
+    def __init__(self) -> None:
+        self.rebuild: Callable[[Any], Any] | None = None
+        self.kinds: list[tuple[tuple[int, ...], Any]] = []
+
+    def packed(self, results: Any) -> Any:
+        """Return one array for all; what they are is remembered."""
+        leaves, rebuild = flatten(results)
+        if len(leaves) == 1 and leaves[0] is results:
+            return results
+        arrays = [np.asarray(x) for x in leaves]
+        self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
+        return np.concatenate([x.ravel() for x in arrays]) if arrays else np.zeros(0)
+
+    def parted(self, packed: Any) -> Any:
+        """Return a nest as the function returned it, of parts of one array; those of integers are constants."""
+        if self.rebuild is None:
+            return packed
+        parts, start = [], 0
+        for shape, dtype in self.kinds:
+            size = math.prod(shape)
+            part = packed[start : start + size].reshape(shape)
+            if dtype.kind != "c" and packed.dtype.kind == "c":
+                part = np.real(part)
+            parts.append(part.astype(dtype))
+            start += size
+        return self.rebuild(parts)
+
+
+def _array(x: Any) -> Any:
+    return x if hasattr(type(x), "__array_function__") else np.asarray(x)
+
+
+def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
+    """Return the leaves of what a rule gave for a nest, ``None`` for each where it gave ``None``.
+
+    Raises:
+        ValueError: it has other containers.
+    """
+    parts = children(tree)
+    if parts is None:
+        return [given]
+    if given is None:
+        return [None for leaf in flatten(tree)[0]]
+    found = children(given)
+    if found is None or set(found) != set(parts):
+        raise ValueError(
+            f"the rule of {_name(f)} returned {type(given).__name__} for {what}, a {type(tree).__name__} with "
+            f"{', '.join(map(str, parts))}; return the same containers, None where there is nothing."
+        )
+    return [leaf for key, part in parts.items() if part is not None for leaf in _like(part, found[key], f, what)]
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:

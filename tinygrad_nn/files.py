@@ -19,18 +19,6 @@ StrPath = str | os.PathLike[str]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def visible(text: str) -> str:
-    r"""Return text with everything that cannot be seen written out: a line break is ``\n``, a control letter ``\x00``.
-
-    Example:
-        >>> print(visible("a" + chr(10) + "b" + chr(0x202e)))
-        a\nb\u202e
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def write_whole(path: StrPath, content: bytes) -> Path:
     """Write a file by way of another beside it, so that no reader ever finds half of it.
 

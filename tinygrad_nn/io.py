@@ -222,7 +222,7 @@ def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
     try:
         model.load_state_dict(arrays, strict)
     except ValueError as error:
-        raise ValueError(f"{printable(path)}: {error}") from None
+        raise ValueError(f"{printable(path)}: {printable(error)}") from None
 
 
 def _describe(network: Network) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .printable import printable
+
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -200,9 +202,10 @@ def format_cm(matrix: ArrayLike, names: Sequence[Any] | None = None) -> str:
             f"format_cm: {len(names)} names for a matrix of {len(counts)} classes; pass one name a class, in its order."
         )
     numbers = [f"({k})" for k in range(1, len(counts) + 1)]
-    lines = _table(counts, numbers if names is None else [str(name) for name in names])
+    heads = numbers if names is None else [printable(name) for name in names]
+    lines = _table(counts, heads)
     if names is not None and len(lines[0]) > 80:
-        lines = [*_table(counts, numbers), *(f"{number} {name}" for number, name in zip(numbers, names, strict=True))]
+        lines = [*_table(counts, numbers), *(f"{number} {name}" for number, name in zip(numbers, heads, strict=True))]
     return "\n".join(["Confusion matrix (row: actual, column: predicted)", *lines])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,15 +69,36 @@ class Mode:
     """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
 
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
+    `traces` tells that values differ from call to call, so that nothing may be decided by them.
     """
 
-    __slots__ = ("grad", "inspect", "module", "scope")
+    __slots__ = ("blocks", "grad", "inspect", "module", "scope")
+    traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.grad = True
         self.scope: str | None = None
         self.module: Any = None
         self.inspect: Callable[[Node, Any], None] | None = None
+        self.blocks: dict[str, list[_Block]] = {}
+
+    @property
+    def errors(self) -> Any:
+        """What NumPy does about numbers that are not finite, as `numpy.seterr` takes it."""
+        return np.geterr()
+
+    @errors.setter
+    def errors(self, how: Any) -> None:
+        np.seterr(**how)
+
+
+class _Block:
+    """A block that a switch has another value in; `before` is the one to return to."""
+
+    __slots__ = ("before",)
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
 
 
 class _Thread(threading.local):
@@ -104,24 +125,35 @@ def no_grad() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
+def recording(on: bool) -> AbstractContextManager[None]:
     """Record operations inside this block, in this thread, or do not."""
-    mode = thread.mode
-    before, mode.grad = mode.grad, on
-    try:
-        yield
-    finally:
-        mode.grad = before
+    return switched("grad", on)
 
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
     """Mark operations inside this block as belonging to a layer, for drawings; blocks nest as ``outer.inner``."""
+    before = thread.mode.scope
+    with switched("scope", name if before is None else f"{before}.{name}"):
+        yield
+
+
+@contextmanager
+def switched(name: str, value: Any) -> Iterator[None]:
+    """Give a switch of this thread another value inside this block.
+
+    Blocks in generators may end in any order: one that ends while a later one is open leaves its old value to that.
+    """
     mode = thread.mode
-    before = mode.scope
-    mode.scope = name if before is None else f"{before}.{name}"
+    opened, block = mode.blocks.setdefault(name, []), _Block(getattr(mode, name))
+    opened.append(block)
+    setattr(mode, name, value)
     try:
         yield
     finally:
-        mode.scope = before
+        place = opened.index(block)
+        del opened[place]
+        if place == len(opened):
+            setattr(mode, name, block.before)
+        else:
+            opened[place].before = block.before

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +23,35 @@ OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, meth
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
 NO_METADATA: dict[str, Any] = {}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
+
+
+class AtEqualValues(Exception):
+    """Raised by a compiled gradient where a factorisation has equal values; see degenerate.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What equal values leave undetermined in a factorisation: functions of its result and its argument.
+
+    Attributes:
+        found: whether each matrix has equal values, to rounding.
+        uses_vectors: whether a cotangent, given in place of the result, reaches the vectors of any.
+        parted: a direction along which equal values part.
+        turned: the result with other vectors, as right as these.
+        size: the size of the values, 1 if all are 0.
+        refused: what a rule is given as ``unknown=`` where values differ from call to call; it raises `AtEqualValues`.
+        why: what a NaN in the gradient means, in words.
+        met: whether equal values have come up in this process.
+    """
+
+    found: Callable[[Array, Array], Array]
+    uses_vectors: Callable[[Array, Array], bool]
+    parted: Callable[[Array, Array], Array]
+    turned: Callable[[Array, Array], Array]
+    size: Callable[[Array, Array], Array]
+    refused: Primitive
+    why: str
+    met: ClassVar[bool] = False
 
 
 class Primitive:
@@ -40,6 +70,8 @@ class Primitive:
             of the inputs that computes it again where it must itself be differentiated.
         domain: an interval per array argument in which the function is smooth (for checks and the docs).
         kinks: what the derivative is defined to be where it does not exist, in words.
+        ties: of a factorisation, what equal values leave undetermined; its rule then takes ``along=``, the derivative
+            of the cotangent as equal values part, if that is known.
 
     Example:
         >>> import tinygrad_nn
@@ -59,6 +91,7 @@ class Primitive:
         domain: Sequence[tuple[float, float]] | None = None,
         kinks: str | None = None,
         numpy: Sequence[Any] = (),
+        ties: Ties | None = None,
     ) -> None:
         self.name = self.__name__ = name
         self.forward = forward
@@ -70,6 +103,7 @@ class Primitive:
         self.saves = dict(saves or {})
         self.domain = tuple(domain or ())
         self.kinks = kinks
+        self.ties = ties
         self.numpy = tuple(numpy)
         self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
         self.__doc__ = forward.__doc__
@@ -167,6 +201,7 @@ def declare(
     saves: Mapping[str, Callable[..., Any]] | None = None,
     domain: Sequence[tuple[float, float]] | None = None,
     kinks: str | None = None,
+    ties: Ties | None = None,
 ) -> Primitive:
     r"""Declare a primitive: its forward, its equation, and one VJP rule per array argument.
 
@@ -184,6 +219,7 @@ def declare(
         saves: name -> function of ``(*inputs, **metadata)``, for each intermediate that the forward hands to the rules.
         domain: for each array argument an interval in which the function is smooth; the default is (-2, 2).
         kinks: what the derivative is defined to be where it does not exist, in words.
+        ties: of a factorisation, what equal values leave undetermined.
 
     Returns:
         The primitive, which is also in `REGISTRY`, a method of Tensor, and subject to the table-driven tests.
@@ -221,7 +257,7 @@ def declare(
         raise ValueError(f"{name} has a rule without an equation; write its TeX beside it.")
     primitive = Primitive(
         name, forward, rules, tex,
-        jointly=jointly, saves=saves, domain=domain, kinks=kinks, numpy=replaced,
+        jointly=jointly, saves=saves, domain=domain, kinks=kinks, numpy=replaced, ties=ties,
     )  # fmt: skip
     REGISTRY[name] = primitive
     for function in replaced:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import Any
@@ -25,6 +27,8 @@ from .primitive import (
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
+_close: Any = np.ndarray.setflags
+_holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
@@ -66,6 +70,9 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if live and (mode := thread.mode).grad:
+        if _holders(out) > 3 and _among(out, raw):  # perhaps a person's own array, of which only a view is closed
+            tensor.data = out = out.view()
+        _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = Node()
         node.primitive = primitive
         node.args = raw
@@ -82,6 +89,10 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         tensor.node = tensor.label = None
     return tensor
+
+
+def _among(out: Any, raw: Any) -> bool:
+    return any(arg is out for arg in raw)
 
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
@@ -348,7 +359,11 @@ class Tensor:
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and self.node.inner:  # a new leaf would cut the graph in two
             return apply(REGISTRY["copy"], (self,))
-        return Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
+        notes = self.node.notes if self.node else None
+        if notes and "attached" in notes and twin.node is not None:  # what others keep with a leaf goes along
+            twin.node.note(attached=deepcopy(notes["attached"], memo))
+        return twin
 
     def __getattr__(self, name: str) -> Any:
         """Every primitive is a method, ``t.exp()`` is ``np.exp(t)``, and so is what ndarrays have and NumPy has too."""

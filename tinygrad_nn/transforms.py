@@ -16,6 +16,7 @@ import numpy as np
 from .backward import ancestors, walk
 from .node import Node, recording, thread
 from .primitive import declare
+from .printable import printable
 from .tensor import Tensor, apply, leaf, raw, wrap
 from .tree import Tree, flatten, slot
 
@@ -89,7 +90,7 @@ def _result(f: Callable[..., Any], value: Any) -> Tensor:
 
 
 def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", type(f).__name__)
+    return printable(getattr(f, "__name__", type(f).__name__))
 
 
 class _Call:
@@ -158,7 +159,7 @@ def value_and_grad(
             )
         gradients = pullback(out, call.inputs, np.ones_like(out.data))
         outside = any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.parents for t in call.inputs)
-        shown = out if outside else out.data[()]
+        shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
@@ -280,7 +281,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs = [_result(f, out) for out in outs]
     derivatives = []
     for out in outs:
-        dummy = leaf(np.ones_like(out.data))
+        dummy = leaf(_any_numbers(out.data))
         transposed = pullback(out, call.inputs, dummy)
         derivative: Any = np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else _floats(call.inputs))
         for row, v in zip(transposed, directions, strict=True):
@@ -288,8 +289,14 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
                 derivative = derivative + pullback(row, [dummy], v)[0]
         outside = isinstance(_shown(out, call), Tensor) or any(isinstance(v, Tensor) and v.node for v in directions)
         as_tensor = derivative if isinstance(derivative, Tensor) else wrap(derivative, None)
-        derivatives.append(as_tensor if outside else raw(derivative))
-    return rebuild([_shown(out, call) for out in outs]), rebuild(derivatives)
+        derivatives.append(as_tensor if outside else np.array(raw(derivative)))
+    shown = [_shown(out, call) for out in outs]
+    return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
+
+
+def _any_numbers(like: Any) -> Any:
+    """Return a cotangent that no symmetry of a function can fit, as ones would."""
+    return (1 + 0.5 * np.cos(np.arange(like.size) ** 2)).reshape(like.shape).astype(like.dtype)
 
 
 def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:

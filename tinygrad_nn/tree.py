@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
+from .printable import printable
+
 Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
 
 
@@ -49,6 +51,17 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     return leaves, rebuild
 
 
+def children(tree: Tree) -> dict[Any, Tree] | None:
+    """Return what a container holds, by key, number or field; None of what is no container."""
+    if isinstance(tree, dict):
+        return dict(tree)
+    if isinstance(tree, (list, tuple)):
+        return dict(enumerate(tree))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree) if field.init}
+    return None
+
+
 def _nothing(new: Sequence[Any]) -> None:
     return None
 
@@ -62,7 +75,7 @@ def refilled(tree: Any, values: Sequence[Any]) -> Any:
 
 def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
     """Return where an argument, given by position or name, stands in this call."""
-    name = getattr(f, "__name__", type(f).__name__)
+    name = printable(getattr(f, "__name__", type(f).__name__))
     if not isinstance(argnum, str):
         if not -len(args) <= argnum < len(args):
             raise ValueError(f"argnums={argnum}, but {name} was called with {len(args)} positional arguments.")

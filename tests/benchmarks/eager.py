@@ -24,10 +24,11 @@ from .steps import BETA1, BETA2, EPS, RATE, TASKS, Task, by_hand, compiled, data
 BOUNDS = {"4-40-3": 1.35, "784-256-128-10": 1.0, "1024-2048-2048-10": 1.0}
 
 
-def trained(task: Task) -> tuple[Any, Any, Any]:
-    """Return the plan of a training of layers with the weights of the task, and its batch."""
+def trained(task: Task) -> tuple[Any, Any, Any, Any]:
+    """Return the step of a training of layers with the weights of the task, its batch, and a generator."""
     from tinygrad_nn import Layer, Solver
-    from tinygrad_nn.solver.step import Plan
+    from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
+    from tinygrad_nn.solver.training_step import TrainingStep
 
     parameters, x, y = data(task)
     pairs, last = list(zip(task.sizes, task.sizes[1:], strict=False)), len(task.sizes) - 2
@@ -36,21 +37,14 @@ def trained(task: Task) -> tuple[Any, Any, Any]:
     ]
     for k, layer in enumerate(layers):
         layer.W, layer.b = parameters[f"W{k}"], parameters[f"b{k}"]
-    return Plan(layers, Solver("crossentropy", task.rule, RATE), y), x, y
+    solver = Solver("crossentropy", task.rule, RATE)
+    return TrainingStep(LayerTask(LayerLoss(layers, solver, y), "graph"), solver), x, y, np.random.default_rng(0)
 
 
 def layers(task: Task) -> Callable[[], float]:
     """The step of `fit` on a list of layers."""
-    from tinygrad_nn.solver.step import descend, graph_step
-
-    plan, x, y = trained(task)
-
-    def one() -> float:
-        loss, dW, db = graph_step(plan, x, y)
-        descend(plan, dW, db, spend=True)
-        return loss
-
-    return one
+    step, x, y, rng = trained(task)
+    return lambda: step(x, y, rng)
 
 
 def tensors(task: Task) -> Callable[[], float]:
@@ -166,21 +160,21 @@ def memory(name: str) -> dict[str, float]:
     """
     tracemalloc.start()
     from tinygrad_nn.backward import ancestors
-    from tinygrad_nn.solver.step import descend, graph_step, objective
+    from tinygrad_nn.solver.tasks.layers import objective
 
     task = TASKS[name]
-    plan, x, y = trained(task)
+    training, x, y, rng = trained(task)
+    net = training.task.net
 
     def step() -> None:
-        _, dW, db = graph_step(plan, x, y)
-        descend(plan, dW, db, spend=True)
+        training(x, y, rng)
 
     for _ in range(3):
         step()
-    weights = sum(p.data.nbytes for layer in plan.model for p in (layer.W, layer.b))
-    held = [s for layer in plan.model for state in layer.optimizer_state[1:] for s in state]
+    weights = sum(p.data.nbytes for layer in net.model for p in (layer.W, layer.b))
+    held = [s for state in training.task.states() for s in state]
     state = sum(s.nbytes for s in held if isinstance(s, np.ndarray))
-    nodes = ancestors([objective(plan, x, y).node])  # type: ignore[list-item]
+    nodes = ancestors([objective(net, x, y).node])  # type: ignore[list-item]
     saved = [a for node in nodes for a in node.meta.values() if isinstance(a, np.ndarray)]
     live = sum(node.out.nbytes for node in nodes if node.primitive is not None) + sum(a.nbytes for a in saved)
     del nodes, saved, held

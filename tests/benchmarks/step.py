@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_nn import Layer, Solver, TrainNN
-from tinygrad_nn.solver.step import Plan, descend, graph_step, manual_step
+from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
+from tinygrad_nn.solver.training_step import TrainingStep
 
 from .measure import in_turns, table
 
@@ -47,22 +48,16 @@ def steps() -> dict[str, Callable[[], object]]:
     def model() -> list[Layer]:
         return [Layer(4, 40, "relu", rng=1), Layer(40, 3, "softmax", rng=2)]
 
-    def step(road: Callable[..., object]) -> Callable[[], object]:
-        plan = Plan(model(), solver, y)
-
-        def one() -> object:
-            loss, dW, db = road(plan, x, y, None)
-            descend(plan, dW, db)
-            return loss
-
-        return one
+    def step(road: str) -> Callable[[], object]:
+        one = TrainingStep(LayerTask(LayerLoss(model(), solver, y), road), solver)
+        return lambda: one(x, y, rng)
 
     hand, trained = model(), model()
     arrays = [parameter.data for layer in hand for parameter in (layer.W, layer.b)]
     return {
         "by hand in NumPy": by_hand(*arrays, x, y),
-        "graph": step(graph_step),
-        "manual": step(manual_step),
+        "graph": step("graph"),
+        "manual": step("manual"),
         "TrainNN (checks too)": lambda: TrainNN(trained, x, y, solver=solver).loss,
     }
 

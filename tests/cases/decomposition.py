@@ -6,6 +6,7 @@ what does not depend on it.
 
 import numpy as np
 
+import tinygrad_nn as tg
 from tinygrad_nn.primitive import REGISTRY
 
 from .case import Case
@@ -129,7 +130,47 @@ def _symmetric():
     # The two lower eigenvalues are equal: the projector on their plane, and symmetric functions of them, are smooth.
     pair = np.diag([1.0, 1, 3])
     yield row("eigh", lambda x: _plane(L.eigh(symmetric(x)).eigenvectors), (pair,), order=1, note="equal pair")
-    yield row("eigvalsh", lambda x: np.exp(L.eigvalsh(symmetric(x))).sum(), (np.eye(3),), order=1, note="all equal")
+    yield row("eigvalsh", lambda x: np.exp(L.eigvalsh(symmetric(x))).sum(), (np.eye(3),), note="all equal")
+    for array in (np.eye(2), pair, np.zeros((2, 2))):
+        yield row("eigh", lambda x: _exp(*L.eigh(symmetric(x))), (array,), order=1, note="exp at equal values")
+    yield row(
+        "eig", lambda x: (lambda w, V: (V * np.exp(w)) @ L.inv(V))(*L.eig(x)), (pair,), order=1,
+        note="exp at equal values",
+    )  # fmt: skip
+
+
+def _exp(w, V):
+    return (V * np.exp(w)) @ H(V)
+
+
+def _functions():
+    """Functions of symmetric matrices, at distinct, equal and nearly equal eigenvalues."""
+    close = np.diag([1.0, 1 + 1e-9, 1 + 1e-3, 2])
+    for array in (REGULAR @ REGULAR.swapaxes(-1, -2), np.eye(3), np.diag([1.0, 1, 3]), close, np.array([[0.7]])):
+        for name, reference in (("exp", np.exp), ("log", np.log), ("sqrt", np.sqrt)):
+            function = getattr(tg, f"symmetric_{name}")
+            yield Case(
+                "symmetric_function", lambda x, f=function: f(symmetric(x)), (array,), complex=True,
+                reference=lambda x, f=reference: _of(f, symmetric(x)), note=name,
+            )  # fmt: skip
+    yield Case(
+        "symmetric_function", lambda x: tg.symmetric_function(symmetric(x), np.tanh), (np.eye(3),), order=3,
+        reference=lambda x: _of(np.tanh, symmetric(x)), note="tanh, third order",
+    )  # fmt: skip
+    yield Case(
+        "symmetric_function", lambda x: tg.symmetric_function(symmetric(x), np.sin, np.cos), (pair_of(2),),
+        reference=lambda x: _of(np.sin, symmetric(x)), note="sin with its slope",
+    )  # fmt: skip
+
+
+def pair_of(n):
+    """Return a stack of a matrix with n equal eigenvalues and one whose are apart."""
+    return np.stack([np.diag([1.0] * n + [2.5]), np.diag(np.arange(n + 1.0))])
+
+
+def _of(f, x):
+    w, V = L.eigh(x)
+    return ((V * f(w)[..., None, :]) @ H(V)).astype(x.dtype)
 
 
 def _projectors(w, V):
@@ -191,9 +232,21 @@ def _svd():
         "svd", lambda x: L.svd(symmetric(x), hermitian=True, compute_uv=False), (REGULAR,), complex=True,
         note="hermitian values",
     )  # fmt: skip
-    yield row("svdvals", lambda x: (L.svdvals(x) ** 2).sum(), (np.eye(3),), order=1, note="all equal")
+    yield row("svdvals", lambda x: (L.svdvals(x) ** 2).sum(), (np.eye(3),), note="all equal")
+    flat = np.array([[1.0, 0, 0], [0, 1, 0]])
+    for array in (np.eye(3), flat, flat.T, np.diag([2.0, 0, 0])):
+        yield row("svd", lambda x: _again(*L.svd(x, full_matrices=False)), (array,), order=1, note="equal values")
+    yield row("svd", lambda x: _polar(*L.svd(x)), (np.eye(3),), order=1, note="polar factor, equal values")
     pair = np.diag([3.0, 3, 1])
     yield row("svd", lambda x: _best(*L.svd(x, full_matrices=False)), (pair,), order=1, note="equal pair")
+
+
+def _again(U, s, Vh):
+    return (U * s) @ Vh
+
+
+def _polar(U, s, Vh):
+    return U @ Vh
 
 
 def _without_signs(U, s, Vh):
@@ -210,4 +263,4 @@ def _best(U, s, Vh):
     return U[:, :2] @ H(U[:, :2]) + (s[2] * U[:, 2:]) @ Vh[2:]
 
 
-CASES = [*_square(), *_rectangular(), *_symmetric(), *_general(), *_qr(), *_svd()]
+CASES = [*_square(), *_rectangular(), *_symmetric(), *_functions(), *_general(), *_qr(), *_svd()]

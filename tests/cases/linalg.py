@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 from numpy.linalg import matrix_norm, vector_norm
 
+from tinygrad_nn.primitive import REGISTRY
+
 from .case import Case
 
 
@@ -174,6 +176,13 @@ def _norms():
     yield Case("linalg.norm", lambda x: np.linalg.norm(x), (np.zeros((2, 2)),), order=0, note="at zero")
     yield Case("linalg.norm", lambda x: np.linalg.norm(x, 3), (np.zeros(3),), order=0, note="p 3 at zero")
     yield Case("linalg.norm", lambda x: np.linalg.norm(x, "nuc"), (np.zeros((2, 2)),), order=0, note="nuc at zero")
+    for exponent in (3, 2, 1, 0.5, -1.5):
+        for odd in (False, True):
+            yield Case(
+                "absolute_power", lambda x, a=exponent, n=odd: REGISTRY["absolute_power"](x, exponent=a, odd=n),
+                ((2, 3),), distinct=True, note=f"{exponent}{', odd' * odd}",
+                reference=lambda x, a=exponent, n=odd: np.sign(x) ** n * np.abs(x) ** a,
+            )  # fmt: skip
     yield Case("vector_norm", lambda x: vector_norm(x, axis=0), (np.array([[0.0, 1], [0, 2]]),), order=1, note="a zero")
     for p in (None, 2, -2, "fro", "nuc", 1, -1, np.inf, -np.inf):
         yield Case(

@@ -207,6 +207,9 @@ def in_workers(work: Callable[[int], None], count: int) -> None:
             try:
                 work(k)
                 code = 0
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
             finally:
                 sys.stdout.flush()
                 os._exit(code)

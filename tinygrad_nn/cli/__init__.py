@@ -1,7 +1,9 @@
 """The `tinygrad-nn` command: `train` a network on a table and look at its gradients, `predict` with it, draw it."""
 
-from . import compare as _compare  # noqa: F401 - adds its command to the app
-from . import draw as _draw  # noqa: F401 - adds three more
+from . import train as _train  # noqa: I001, F401 - each adds its command to the app, in the order of the help
+from . import predict as _predict  # noqa: F401
+from . import compare as _compare  # noqa: F401
+from . import draw as _draw  # noqa: F401
 from .app import app, main
 
 __all__ = ["app", "main"]

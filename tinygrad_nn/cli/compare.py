@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import _teach, app, train
+from ..printable import printable
+from .app import app
+from .errors import teach
 from .own import guarded, load, parts
+from .train import train
 
 _PANEL = "Gradients"
 _LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")
@@ -38,7 +41,7 @@ def _compare(
     Without options: the equations of this package, on the first batch of iris. Exit code 1 if a gradient is wrong.
     """
     found: list[bool] = []
-    _teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
+    teach(lambda: found.append(_run(manual, function, inputs, html, json, quiet, options)))
     if not all(found):
         raise typer.Exit(1)
 
@@ -72,10 +75,10 @@ def _run(
     if json is not None:
         write_whole(Path(json), report.to_json().encode() + b"\n")
     if not quiet:
-        typer.echo(str(report))
+        typer.echo(printable(report, "\n"))
         for path in (html, json):
             if path is not None:
-                typer.echo(f"\nThe report is in {path}.")
+                typer.echo(f"\nThe report is in {printable(path)}.")
     return report.ok
 
 

@@ -9,7 +9,7 @@ def deltas_of(model: Any, x: Any, y: Any, solver: Any) -> Any:
     """Return the delta of each layer for one row, the gradients of the biases; ``None`` where the loss is infinite."""
     from ..nn import Layer
     from ..solver import BackProp, FeedForward
-    from ..viz.models import in_a_row
+    from ..viz.model.values import in_a_row
 
     layers = in_a_row(model)
     if not all(isinstance(layer, Layer) for layer in layers):
@@ -25,8 +25,8 @@ def _deltas_by_graph(model: Any, x: Any, y: Any, solver: Any) -> Any:
     from ..graph.view import GraphView
     from ..graph.walk import walk_back
     from ..solver import graph_loss
-    from ..viz.models import at_rest
-    from ..viz.network import stages_of
+    from ..viz.model.values import at_rest
+    from ..viz.network.drawing import stages_of
 
     with at_rest(model):
         loss = graph_loss(model, x, y, solver=solver)

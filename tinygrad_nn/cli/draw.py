@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .app import _flag, _name, _option, _real, _teach, _whole, app, train
+from ..printable import printable
+from .app import app
 from .compare import with_options_of
 from .deltas import deltas_of
+from .errors import teach
+from .options import flag, named, option, real, whole
+from .train import train
 
 if TYPE_CHECKING:
     from ..viz import NetworkDrawing
@@ -29,18 +33,18 @@ Function = Annotated[
 ]  # fmt: skip
 Inputs = Annotated[
     str | None,
-    _option(_PANEL, "Arguments for it, a tuple or a dict; by default `inputs` in its file.", metavar="FILE.py:NAME"),
+    option(_PANEL, "Arguments for it, a tuple or a dict; by default `inputs` in its file.", metavar="FILE.py:NAME"),
 ]
 Rows = Annotated[
     str | None,
-    _option(_PANEL, "The loss of these rows of the table, counted from 1; by default the first two to train on.",
+    option(_PANEL, "The loss of these rows of the table, counted from 1; by default the first two to train on.",
             metavar="N,N,...", show_default=False),
 ]  # fmt: skip
-Untrained = Annotated[bool, _flag("--untrained", _PANEL, "With the weights that the training begins with.")]
-Title = Annotated[str | None, _option(_PANEL, "Text above it.", metavar="TEXT", show_default=False)]
-Theme = Annotated[str, _name(_PANEL, "light or dark.")]
-NoNames = Annotated[bool, _flag("--no-names", _PANEL, "Not to name values by the variables of your function.")]
-Quiet = Annotated[bool, _flag("--quiet", _PANEL, "Print nothing but errors.")]
+Untrained = Annotated[bool, flag("--untrained", _PANEL, "With the weights that the training begins with.")]
+Title = Annotated[str | None, option(_PANEL, "Text above it.", metavar="TEXT", show_default=False)]
+Theme = Annotated[str, named(_PANEL, "light or dark.")]
+NoNames = Annotated[bool, flag("--no-names", _PANEL, "Not to name values by the variables of your function.")]
+Quiet = Annotated[bool, flag("--quiet", _PANEL, "Print nothing but errors.")]
 
 
 class Source(NamedTuple):
@@ -65,27 +69,27 @@ def graph(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str, _option(_PANEL, "Where to: .svg .png .pdf .html .dot .json or .mmd (Mermaid).", metavar="FILE")
+        str, option(_PANEL, "Where to: .svg .png .pdf .html .dot .json or .mmd (Mermaid).", metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
-        str | None, _name(_PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
+        str | None, named(_PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
                           "written by hand).", show_default=False),
     ] = None,
     depth: Annotated[
-        int | None, _option(_PANEL, "Fold layers nested deeper than this; 0 folds all.", metavar="N",
+        int | None, option(_PANEL, "Fold layers nested deeper than this; 0 folds all.", metavar="N",
                             show_default=False),
     ] = None,
-    direction: Annotated[str, _name(_PANEL, "LR, left to right, or TB, top to bottom.")] = "LR",
+    direction: Annotated[str, named(_PANEL, "LR, left to right, or TB, top to bottom.")] = "LR",
     theme: Theme = "light",
     title: Title = None,
     rows: Rows = None,
     untrained: Untrained = False,
-    no_values: Annotated[bool, _flag("--no-values", _PANEL, "Leave out the numbers.")] = False,
-    no_gradients: Annotated[bool, _flag("--no-gradients", _PANEL, "Leave out the gradients.")] = False,
-    no_constants: Annotated[bool, _flag("--no-constants", _PANEL, "Leave out constants.")] = False,
-    no_shapes: Annotated[bool, _flag("--no-shapes", _PANEL, "Leave out shapes and dtypes.")] = False,
+    no_values: Annotated[bool, flag("--no-values", _PANEL, "Leave out the numbers.")] = False,
+    no_gradients: Annotated[bool, flag("--no-gradients", _PANEL, "Leave out the gradients.")] = False,
+    no_constants: Annotated[bool, flag("--no-constants", _PANEL, "Leave out constants.")] = False,
+    no_shapes: Annotated[bool, flag("--no-shapes", _PANEL, "Leave out shapes and dtypes.")] = False,
     no_repeats: Annotated[
-        bool, _flag("--no-repeats", _PANEL, "Draw the first of several equal blocks, with a count.")
+        bool, flag("--no-repeats", _PANEL, "Draw the first of several equal blocks, with a count.")
     ] = False,
     no_names: NoNames = False,
     quiet: Quiet = False,
@@ -101,12 +105,12 @@ def graph(
     style: dict[str, Any] = {name: not hide for name, hide in hidden.items()}
     style |= {"color": color, "depth": depth, "direction": direction.upper(), "theme": theme, "title": title}
     source = Source(function, inputs, options, quiet, untrained, rows, not no_names)
-    _teach(lambda: _graph(source, out, style))
+    teach(lambda: _graph(source, out, style))
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
-    from ..viz.drawing import SUFFIXES, draw
-    from ..viz.picture import Style
+    from ..viz.graph.drawing import SUFFIXES, draw
+    from ..viz.graph.picture import Style
 
     _place(out, SUFFIXES)
     Style(**style)  # what is wrong with it is said before a long training
@@ -124,14 +128,14 @@ def explore(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str | None, _option(_PANEL, "Where to; by default explore.html.", metavar="FILE.html", show_default=False)
+        str | None, option(_PANEL, "Where to; by default explore.html.", metavar="FILE.html", show_default=False)
     ] = None,
     gif: Annotated[
-        str | None, _option(_PANEL, "The same walk as an animated GIF.", metavar="FILE.gif", show_default=False)
+        str | None, option(_PANEL, "The same walk as an animated GIF.", metavar="FILE.gif", show_default=False)
     ] = None,
-    seconds: Annotated[float, _real(_PANEL, "That a step of the GIF is shown.")] = SECONDS,
-    width: Annotated[int, _whole(_PANEL, "Of the GIF, in pixels.")] = WIDTH,
-    theme: Annotated[str, _name(_PANEL, "Of the GIF: light or dark; the page follows its reader's system.")] = "light",
+    seconds: Annotated[float, real(_PANEL, "That a step of the GIF is shown.")] = SECONDS,
+    width: Annotated[int, whole(_PANEL, "Of the GIF, in pixels.")] = WIDTH,
+    theme: Annotated[str, named(_PANEL, "Of the GIF: light or dark; the page follows its reader's system.")] = "light",
     title: Title = None,
     rows: Rows = None,
     untrained: Untrained = False,
@@ -146,7 +150,7 @@ def explore(
     """
     film = {"seconds": seconds, "width": width, "theme": theme}
     source = Source(function, inputs, options, quiet, untrained, rows, not no_names)
-    _teach(lambda: _explore(source, out, gif, film, title))
+    teach(lambda: _explore(source, out, gif, film, title))
 
 
 def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, Any], title: str | None) -> None:
@@ -176,12 +180,12 @@ def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, A
 def network(
     function: Function = None,
     inputs: Inputs = None,
-    out: Annotated[str, _option(_PANEL, "Where to: .svg .png .pdf or .html.", metavar="FILE")] = "network.svg",
+    out: Annotated[str, option(_PANEL, "Where to: .svg .png .pdf or .html.", metavar="FILE")] = "network.svg",
     row: Annotated[
-        int | None, _option(_PANEL, "Write into the neurons what this row of the table, counted from 1, makes of them: "
+        int | None, option(_PANEL, "Write into the neurons what this row of the table, counted from 1, makes of them: "
                             "z, a, and delta on the way back.", metavar="N", show_default=False),
     ] = None,
-    limit: Annotated[int, _whole(_PANEL, "Draw at most so many neurons of a layer.")] = 12,
+    limit: Annotated[int, whole(_PANEL, "Draw at most so many neurons of a layer.")] = 12,
     theme: Theme = "light",
     title: Title = None,
     untrained: Untrained = False,
@@ -195,11 +199,12 @@ def network(
     A function of your own returns a list of layers, or (model, x), or (model, x, y).
     """
     style = {"limit": limit, "theme": theme, "title": title}
-    _teach(lambda: _network(Source(function, inputs, options, quiet, untrained), out, row, style))
+    teach(lambda: _network(Source(function, inputs, options, quiet, untrained), out, row, style))
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
-    from ..viz.network import SUFFIXES
+    from ..viz.network.drawing import SUFFIXES
+    from .pictures import draw_plan
 
     _place(out, SUFFIXES)
     _known(style["theme"])
@@ -234,17 +239,6 @@ def _own_network(source: Source, function: str, row: int | None, style: dict[str
         return plain
     solver = solver_for(model, source.options["loss"])
     return draw_network(model, x, deltas=deltas_of(model, x, _pick(found.y, row or 1, "y"), solver), **style)
-
-
-def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> NetworkDrawing:
-    """Draw the network of a plan, with what a sample, x (1, n_in) and y (1, n_out), makes of it."""
-    from ..viz import draw_network
-
-    problem, layers = plan.problem, plan.network.layers
-    style |= {"inputs": problem.features, "outputs": problem.classes or (problem.target,)}
-    if sample is None:
-        return draw_network(layers, **style)
-    return draw_network(layers, sample[0], deltas=deltas_of(layers, *sample, plan.solver), **style)
 
 
 def backward(result: Any) -> None:
@@ -360,4 +354,4 @@ def _known(theme: str) -> None:
 
 def _told(quiet: bool, text: str) -> None:
     if not quiet:
-        typer.echo(text)
+        typer.echo(printable(text, "\n"))

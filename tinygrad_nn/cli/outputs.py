@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..files import together, write_whole
 from ..io import save_network
-from ..solver import graph_loss
-from .run import Outcome, Plan, prepare
+from .pictures import draw_graph
+from .run import Outcome
 
 if TYPE_CHECKING:
-    from ..tensor import Tensor
+    pass
 
 
 def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[list[str], str]:
@@ -50,21 +50,3 @@ def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[lis
             write_whole(staging / "report.html", page(outcome).encode())
         save_network(staging / "model.safetensors", outcome.plan.network)
     return names, note
-
-
-def draw_graph(plan: Plan, path: Path) -> None:
-    """Draw the loss of the first rows as a graph, with the weights and gradients that the training began with."""
-    from ..viz import draw
-
-    loss, names, title = first_loss(plan)
-    draw(loss, path, names=names, title=title, direction="TB")  # as wide as a page
-
-
-def first_loss(plan: Plan) -> tuple[Tensor, dict[str, Any], str]:
-    """Return the loss of the first rows before training, with its gradients, names for its parts and a title."""
-    fresh = prepare(plan.options)  # the trained weights are near their goal, where gradients are hardly worth a look
-    x, y = fresh.rows()
-    loss = graph_loss(fresh.network.layers, x, y, solver=plan.solver)
-    loss.backward(retain_graph=True, retain_grads=True)
-    rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    return loss, {"x": x, "y": y, "loss": loss}, f"{plan.solver.loss} of {rows}, before training"

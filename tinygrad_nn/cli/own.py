@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .app import Theirs
+from .errors import Theirs
 
 if TYPE_CHECKING:
     from ..solver import Solver
@@ -244,7 +244,7 @@ def _output(found: Parts, loss: str | None) -> Any:
 def solver_for(model: Any, loss: str | None) -> Solver:
     """Return a solver with a loss, by default the one that fits the last layer's activation, or the last function."""
     from ..solver import Solver
-    from ..viz.models import in_a_row
+    from ..viz.model.values import in_a_row
 
     fits = {"softmax": "crossentropy", "sigmoid": "binarycrossentropy"}
     last = in_a_row(model)[-1]
@@ -254,7 +254,7 @@ def solver_for(model: Any, loss: str | None) -> Solver:
 
 def names_of(own: Own) -> dict[str, Any]:
     """Return the names of a person's variables; and of a model that was returned, its parameters by their paths."""
-    from ..viz.naming import parameters
+    from ..viz.model.names import parameters
 
     found = as_network(own.value)
     return own.names | (parameters(found.model) | {"x": found.x, "y": found.y} if found else {})

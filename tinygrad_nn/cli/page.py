@@ -11,8 +11,8 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .draw import draw_plan
-from .outputs import first_loss
+from ..printable import printable
+from .pictures import draw_plan, first_loss
 from .report import apart, facts, listed
 from .run import Options, Outcome, Scores
 
@@ -50,8 +50,8 @@ details > summary { padding: .3rem 0; }
 def page(outcome: Outcome) -> str:
     """Return the report of a run as HTML. All text of a person is escaped; the only script is the explorer's."""
     from ..files import POLICY
-    from ..viz.live import STYLE as CHARTS
-    from ..viz.paper import paper
+    from ..viz.graph.page import paper
+    from ..viz.training.live import STYLE as CHARTS
 
     plan = outcome.plan
     walk = _explorer(outcome)
@@ -94,7 +94,7 @@ def _fixed(number: float) -> str:
 
 
 def _scores(outcome: Outcome) -> str:
-    from ..viz.paper import html_table
+    from ..viz.graph.page import html_table
 
     rows = len(outcome.plan.parts[outcome.scored][0])
     note = "" if outcome.scored == "test" else " There is no test part."
@@ -126,8 +126,8 @@ def _confusion(scores: Scores, classes: Iterable[str]) -> str:
 
 
 def _curves(outcome: Outcome) -> str:
-    from ..viz.live import chart
-    from ..viz.paper import html_table
+    from ..viz.graph.page import html_table
+    from ..viz.training.live import chart
 
     history = outcome.history
     columns = {"loss": history.loss, "val_loss": history.val_loss, **history.metrics}
@@ -151,7 +151,7 @@ def _curves(outcome: Outcome) -> str:
 
 
 def _roads(outcome: Outcome) -> str:
-    from ..viz.paper import html_table
+    from ..viz.graph.page import html_table
 
     roads = outcome.roads
     table = html_table(*apart(roads), frozenset({1, 2, 3, 4}))
@@ -206,8 +206,8 @@ def _picture(svg: Callable[[str], str], name: str) -> str:
 
 def _explorer(outcome: Outcome) -> str:
     from ..graph.view import GraphView
-    from ..viz.explore import page as explorer
-    from ..viz.story import tell
+    from ..viz.explorer.explore import page as explorer
+    from ..viz.explorer.story import tell
 
     loss, names, title = first_loss(outcome.plan)
     return explorer(tell(GraphView(loss, names=names)), title)
@@ -262,6 +262,4 @@ def _versions() -> str:
 
 def _text(words: str) -> str:
     """Return text of a person for HTML, with all in it that cannot be seen written out."""
-    from ..files import visible
-
-    return escape(visible(words))
+    return escape(printable(words))

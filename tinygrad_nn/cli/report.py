@@ -13,7 +13,8 @@ from rich.text import Text
 
 from ..compare import RoadsReport
 from ..metrics import format_cm
-from .predict import Prediction
+from ..printable import printable
+from .predictions import Prediction
 from .run import Outcome, Plan, Scores
 
 SHOWN = 20  # rows of a prediction, before the rest is left to a file
@@ -30,11 +31,11 @@ class Report:
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print a paragraph."""
-        self.console.print(Text(text, style=style))
+        self.console.print(Text(printable(text, "\n"), style=style))
 
     def exact(self, text: str) -> None:
         """Print lines that must not be wrapped."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(printable(text, "\n")), soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """Print the title of a section."""
@@ -46,7 +47,7 @@ class Report:
         rows = list(rows)
         left = 2 + max(len(name) for name, _ in rows)
         for name, text in rows:
-            lines = Text(text).wrap(self.console, max(20, self.console.width - left))
+            lines = Text(printable(text)).wrap(self.console, max(20, self.console.width - left))
             for k, line in enumerate(lines):
                 line.rstrip()
                 self.console.print(Text.assemble((("" if k else name).ljust(left), "dim"), line))
@@ -77,7 +78,7 @@ class Report:
         columns = (scores.precision, scores.recall, scores.f1)
         counts = scores.matrix.sum(axis=1)
         for k, name in enumerate(classes):
-            table.add_row(Text(str(name)), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}")
+            table.add_row(Text(printable(name)), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}")
         table.add_section()
         table.add_row("mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}")
         self.console.print(table)
@@ -88,7 +89,7 @@ class Report:
         heads, rows = apart(roads)
         table = _table(*heads)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         self.console.print(table)
         self.line("(the largest difference over the largest entry of each gradient)", "dim")
         self.line(roads.verdict, "green" if roads.agree else "bold red")
@@ -110,7 +111,8 @@ class Report:
             heads = [heads[0], "probability"]
         table = _table("row", *heads)
         for k, cells in enumerate(zip(*columns, strict=True), start=1):
-            table.add_row(str(k), *(Text(_short(cell, j, found.network.task)) for j, cell in enumerate(cells)))
+            shown = (printable(_short(cell, j, found.network.task)) for j, cell in enumerate(cells))
+            table.add_row(str(k), *map(Text, shown))
         self.console.print(table)
         if len(found.rows) > SHOWN:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
@@ -167,7 +169,7 @@ def _table(*heads: str) -> Table:
     """Return a table with texts in the first column and numbers in the others."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     for k, head in enumerate(heads):
-        table.add_column(Text(head), justify="left" if k == 0 else "right", overflow="fold")
+        table.add_column(Text(printable(head)), justify="left" if k == 0 else "right", overflow="fold")
     return table
 
 

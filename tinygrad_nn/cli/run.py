@@ -220,7 +220,7 @@ def learn(plan: Plan, progress: bool = False, flow: GradientFlow | None = None) 
 
 def _flow(plan: Plan) -> GradientFlow:
     """Return what keeps the gradients of the training part, without dropout, epoch by epoch."""
-    from ..viz.flow import GradientFlow
+    from ..viz.training.gradient_flow import GradientFlow
 
     x, y = plan.parts["train"]
     return GradientFlow(lambda model: BackProp(model, FeedForward(model, x), y, solver=plan.solver))

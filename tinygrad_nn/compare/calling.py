@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck.numerical import bare, is_float
+from ..printable import printable
 from ..tensor import Tensor, wrap
 from ..tree import flatten
 
@@ -146,9 +147,10 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
         elif queue:
             kwargs[p.name] = queue.pop(0)
         elif p.default is p.empty:
+            shown = printable(", ".join(inputs.names))
             raise TypeError(
                 f"compare_gradients: manual has a parameter {p.name!r} and there is no input for it. It is called with "
-                f"{', '.join(inputs.names)} in this order, with the cotangent where a parameter is named g, and with "
+                f"{shown} in this order, with the cotangent where a parameter is named g, and with "
                 "the result where one is named out."
             )
         if p.name in kwargs and p.kind is p.POSITIONAL_ONLY:
@@ -187,7 +189,7 @@ def taken_apart(found: Any, inputs: Inputs) -> list[Array]:
         if len(arrays) != len(mine):
             arrays = [value] if len(mine) == 1 else arrays
         if len(arrays) != len(mine):
-            raise TypeError(_RESULT.format(what=f"{len(arrays)} arrays for {names[k]}", names=wanted))
+            raise TypeError(_RESULT.format(what=f"{len(arrays)} arrays for {printable(names[k])}", names=wanted))
         flat += [np.array(bare(x)) for x in arrays]
     if any(x.dtype.kind not in "fciub" for x in flat):
         raise TypeError(_RESULT.format(what="something that is not made of numbers", names=wanted))

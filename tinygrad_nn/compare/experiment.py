@@ -16,7 +16,7 @@ import numpy as np
 from .. import manual as by_hand
 from ..nn.layer import Layer
 from ..solver import DataCache, Solver
-from ..solver.step import Plan, draw_masks
+from ..solver.tasks.layers import LayerLoss, draw_masks
 
 Array = np.ndarray[Any, Any]
 Manual = Callable[..., Any]
@@ -171,7 +171,7 @@ def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random
     """Return the experiment with the batch that was given."""
     masks: list[Array | None] = [None] * len(model)
     if solver.regularization.dropout:
-        masks = draw_masks(Plan(model, solver), len(x), rng) or masks
+        masks = draw_masks(LayerLoss(model, solver), len(x), rng) or masks
     return Experiment(model, x, y, masks, solver, given=True)
 
 
@@ -182,8 +182,11 @@ def alike(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     return [case for case in found if case is not None]
 
 
-def more(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
-    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on."""
+def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = None) -> list[Experiment]:
+    """Return experiments with random numbers: some with the widths given, some with others, from 1 row on.
+
+    Strengths of penalty and dropout are random as well, unless a solver is given.
+    """
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
@@ -192,7 +195,7 @@ def more(start: Experiment, rng: np.random.Generator) -> list[Experiment]:
     plan = [(same, 9 if start.large else start.rows), (same, 2), (same, 3), (wider, 5), (same, 1)]
     found = []
     for n, rows in plan:
-        made = _random(start, n, min(rows, 64), rng)
+        made = _random(start, n, min(rows, 64), rng, solver)
         if made is not None:
             found.append(made)
     return found
@@ -221,7 +224,7 @@ def _random(
         y = _targets(start, rows, widths[-1], rng)
         masks: list[Array | None] = [None] * len(model)
         if reg.dropout:
-            masks = draw_masks(Plan(model, solver), rows, rng) or masks
+            masks = draw_masks(LayerLoss(model, solver), rows, rng) or masks
         with np.errstate(all="ignore"):
             made = Experiment(model, x, y, masks, solver)
         numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]

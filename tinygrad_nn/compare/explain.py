@@ -8,13 +8,14 @@ for its own mistakes only. The best few explanations are kept, the cheapest wins
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .factors import Factor
 from .fit import Witness, misfit, penalty_found, scaled
+from .pattern import unlike
 from .stale import recover, stale_mask
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
 
@@ -26,7 +27,11 @@ UNKNOWN, FOLLOWED = 4.0, 5.0  # costs: of an array that nothing explains; of a d
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake: where (layer from 0; ``delta``, ``W`` or ``b``), what, and the numbers it rests on."""
+    """One mistake: where (layer from 0; ``delta``, ``W`` or ``b``), what, and the numbers it rests on.
+
+    Of what nothing explains, `got` and `wanted` are the array in the batch that was given, and what it should be after
+    the delta that the code has.
+    """
 
     layer: int
     part: str
@@ -35,6 +40,8 @@ class Finding:
     factor: Factor | None = None
     evidence: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
+    got: Array | None = field(default=None, repr=False, compare=False)
+    wanted: Array | None = field(default=None, repr=False, compare=False)
 
 
 class State(NamedTuple):
@@ -58,20 +65,36 @@ class Option(NamedTuple):
     found: tuple[Finding, ...]
 
 
-def explain(witnesses: Sequence[Witness], loss_doubled: bool = False) -> State:
-    """Return the cheapest explanation of all answers."""
+def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequence[Finding] | None = None) -> State:
+    """Return the cheapest explanation of all answers, if asked with the mistakes of another explanation only."""
     last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
     for k in range(last, -1, -1):
         new: list[State] = []
         for state in states:
-            new += _layer(witnesses, k, state, loss_doubled)
+            new += _layer(witnesses, k, state, loss_doubled, only)
         new.sort(key=lambda s: s.cost)
         states = new[:KEPT]
     return states[0]
 
 
-def _layer(witnesses: Sequence[Witness], k: int, state: State, loss_doubled: bool) -> list[State]:
+def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:
+    """Tell whether the right equation, on the delta that the code had, fails where a finding says so."""
+    case, k, d = given.case, f.layer, deltas[f.layer]
+    if d is None:
+        return True
+    if f.part != "delta":
+        return any(not _follows([given], k, part, [d]) for part in f.part.split(" and "))
+    above = deltas[k + 1] if k + 1 < len(deltas) else None
+    if above is None and k + 1 < len(deltas):
+        return True
+    right = next(output_suspects(case) if above is None else hidden_suspects(case, k)).compute(case, above)  # type: ignore[arg-type]
+    return right is None or misfit(given, d, right, given.noise and given.noise.delta[k]) > 1
+
+
+def _layer(
+    witnesses: Sequence[Witness], k: int, state: State, loss_doubled: bool, only: Sequence[Finding] | None = None
+) -> list[State]:
     """Return the ways to explain layer k after the layers above it."""
     last = len(witnesses[0].case.W) - 1
     active = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
@@ -82,15 +105,15 @@ def _layer(witnesses: Sequence[Witness], k: int, state: State, loss_doubled: boo
     case = seen[0].case
     suspects = output_suspects(case) if k == last else hidden_suspects(case, k)
     states = []
-    for suspect in suspects:
+    for suspect in _allowed(suspects, k, only):
         base = _compute(suspect, seen, above)
         if base is None:
             continue
         for factor, delta in _deltas(seen, k, base):
-            if suspect.kind == "kink" and not factor.is_one:
-                break  # a convention has no factor
+            if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
+                break  # a convention has no factor, and zero is no sign of any mistake
             free = suspect.kind == RIGHT and factor.is_one
-            option = _parts(seen, k, delta, loss_doubled, free)
+            option = _parts(seen, k, delta, loss_doubled, free, only)
             if option is None:
                 continue
             mine = _delta_finding(suspect, factor, k, seen)
@@ -103,6 +126,12 @@ def _layer(witnesses: Sequence[Witness], k: int, state: State, loss_doubled: boo
     states = _with_twins(states, len(state.found))
     states += _from_answers(seen, k, above, state, active, loss_doubled)
     return states
+
+
+def _allowed(suspects: Iterator[Suspect], k: int, only: Sequence[Finding] | None) -> Iterator[Suspect]:
+    """Yield the suspects that another explanation names in this layer, or all."""
+    named = None if only is None else [f.text for f in only if f.layer == k]
+    return (s for s in suspects if named is None or s.kind == RIGHT or any(s.text in text for text in named))
 
 
 def _with_twins(states: list[State], before: int) -> list[State]:
@@ -143,6 +172,12 @@ def _from_answers(
         option = _parts([seen[i] for i in places], k, [deltas[i] for i in places], loss_doubled)  # type: ignore[misc]
         if option is not None and not option.found:
             finding = replace(finding, evidence=(f"read from dW and db in {len(places)} of {len(seen)} experiments",))
+            if finding.kind == "unknown":
+                i = min(places, key=lambda i: not seen[i].case.given)
+                c, d = seen[i].case, above[i]
+                right = next(output_suspects(c) if d is None else hidden_suspects(c, k)).compute(c, d)  # type: ignore[arg-type]
+                where = "" if c.given else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
+                finding = replace(finding, text=where + finding.text, got=deltas[i], wanted=right)
             yield _extended(state, [active[i] for i in places], [deltas[i] for i in places],  # type: ignore[misc]
                             (finding,), cost)  # fmt: skip
 
@@ -179,15 +214,14 @@ def _compute(suspect: Suspect, seen: Sequence[Witness], above: Sequence[Array | 
 def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
     """Yield a delta as it is, and times the factor by which db, or dW without its penalty, is apart from it."""
     yield Factor("1", 1.0), base
-    width = seen[0].case.W[k].shape[0]
     told = [w.case.answer.delta for w in seen]
     if all(d is not None for d in told):
-        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), width)]
+        fits = [scaled(seen, [d[k] for d in told if d], base, [0.0] * len(seen), k)]
     else:
         sums = [d.sum(axis=0) for d in base]
-        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), width)]
+        fits = [scaled(seen, [w.case.answer.db[k] for w in seen], sums, [0.0] * len(seen), k)]
         data = [d.T @ w.case.into(k) for w, d in zip(seen, base, strict=True)]
-        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], width))
+        fits.append(scaled(seen, [w.case.answer.dW[k] for w in seen], data, [w.case.penalty(k) for w in seen], k))
     names = set()
     for fit in fits:
         if fit is not None and not fit.factor.is_one and fit.factor.name not in names:
@@ -210,24 +244,37 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, seen: Sequence[Witn
         return ()
     if suspect.kind != RIGHT:
         times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+        if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
+            scale = 1 / (1 - seen[0].case.solver.regularization.dropout)
+            text = (f"The mask has the scale {unlike(factor.value, scale)}, and belongs scaled by 1/(1 - p), which is "
+                    f"{unlike(scale, factor.value)}.")  # fmt: skip
+            return (Finding(k, "delta", suspect.kind, text, factor),)
         return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
     return (_by_factor(k, "delta", factor),)
 
 
-def _by_factor(k: int, part: str, factor: Factor) -> Finding:
+def _by_factor(k: int, part: str, factor: Factor, beside: bool = False) -> Finding:
+    """Say that an array is the right one but for a factor; `beside` a penalty that does not have it."""
     what = part if part == "delta" else f"d{part}"
+    if beside and factor.name == "0":
+        return Finding(k, part, "overwritten_not_accumulated", f"{what} is the gradient of the penalty alone: the "
+                       "gradient of the loss is not in it, and the two belong added.", factor)  # fmt: skip
+    if beside:
+        what = f"The gradient of the loss in {what}"
+    after = " The penalty is added as it belongs." if beside else ""
     if factor.is_sign:
-        return Finding(k, part, "sign", f"{what} has the wrong sign: it is minus the right one.", factor)
+        return Finding(k, part, "sign", f"{what} has the wrong sign: it is minus the right one.{after}", factor)
     if factor.name == "0":
-        return Finding(k, part, "scale", f"{what} is zero.", factor)
-    if factor.name == "1-p" and part == "delta":
+        return Finding(k, part, "scale", f"{what} is zero, and should not be.", factor)
+    if part == "delta" and factor.name != "1/2" and "1-p" in (factor.name, *factor.others):
         return Finding(k, part, "dropout_scale_missing", "The mask is used without its scale 1/(1 - p).", factor)
-    return Finding(k, part, "scale", f"{what} is {factor.words} times the right one.", factor)
+    return Finding(k, part, "scale", f"{what} is {factor.words} times the right one.{after}", factor)
 
 
 def _parts(
-    seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False
-) -> Option | None:
+    seen: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, free: bool = False,
+    only: Sequence[Finding] | None = None,
+) -> Option | None:  # fmt: skip
     """Explain dW and db of layer k by its delta; None where the code told another delta, or neither follows from it."""
     for w, d in zip(seen, delta, strict=True):
         told = w.case.answer.delta
@@ -236,33 +283,39 @@ def _parts(
     exact_b, exact_W = _follows(seen, k, "b", delta), _follows(seen, k, "W", delta)
     if not (free or exact_b or exact_W):
         return None  # a mistake in delta shows in both; that both hide it by mistakes of their own is far-fetched
-    best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled)
-    best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled)
+    best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled, only)
+    best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled, only)
     cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
     if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].factor == found[1].factor:
         cost = max(best_W.cost, best_b.cost) + 0.2
     return Option(cost, found)
 
 
+def _follow(w: Witness, k: int, part: str, d: Array) -> Array:
+    """Return what the right equation makes of a delta."""
+    made: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
+    return made
+
+
 def _follows(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
     """Tell whether dW, or db, is what the right equation makes of a delta."""
     for w, d in zip(seen, delta, strict=True):
-        if part == "W":
-            value, got = d.T @ w.case.into(k) + w.case.penalty(k), w.case.answer.dW[k]
-        else:
-            value, got = d.sum(axis=0), w.case.answer.db[k]
+        value, got = _follow(w, k, part, d), (w.case.answer.dW if part == "W" else w.case.answer.db)[k]
         if misfit(w, got, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
             return False
     return True
 
 
-def _array(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool) -> Option:
+def _array(
+    seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool,
+    only: Sequence[Finding] | None = None,
+) -> Option:  # fmt: skip
     """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
     weights = part == "W"
     got = [w.case.answer.dW[k] if weights else w.case.answer.db[k] for w in seen]
     case = seen[0].case
     options: list[Option] = []
-    for suspect in weight_suspects(case, k) if weights else bias_suspects(case, k):
+    for suspect in _allowed(weight_suspects(case, k) if weights else bias_suspects(case, k), k, only):
         base = _compute(suspect, seen, delta)
         if base is None:
             continue
@@ -273,33 +326,55 @@ def _array(seen: Sequence[Witness], k: int, part: str, delta: Sequence[Array], l
             if other is not None:
                 options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
         floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
-        fits = [*_fits(seen, got, base, extra, case.W[k].shape[0], floor if suspect.kind != RIGHT else None)]
+        fits = [*_fits(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
-            fits += _fits(seen, got, base, turned, case.W[k].shape[0])
-        for fit in fits:
+            fits += _fits(seen, got, base, turned, k)
+        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # it may be forgotten as well
+        for fit, beside in fits if not bare else _fits(seen, got, base, [0.0] * len(seen), k):
             if suspect.kind == RIGHT and not fit.factor.is_one:
-                options.append(Option(1.1, (_by_factor(k, part, fit.factor),)))
-            elif suspect.kind != RIGHT:
+                options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
+            elif suspect.kind != RIGHT and fit.factor.name != "0":
                 times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
+                if times and beside:
+                    times += " The penalty is not."
+                if bare:
+                    times += " And the gradient of the penalty is not added."
                 finding = Finding(k, part, suspect.kind, suspect.text + times, None if times == "" else fit.factor)
                 options.append(Option(suspect.cost + 0.5 * bool(times), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
-    nothing = Finding(k, part, "unknown", f"d{part} is wrong, and no known mistake explains how.")
-    return min(options, key=lambda o: o.cost, default=Option(UNKNOWN, (nothing,)))
+    if not options:
+        pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]
+        text = f"d{part} is wrong, and no known mistake explains how."
+        nothing = Finding(k, part, "unknown", text, got=pairs[0][0], wanted=pairs[0][1]) if pairs else \
+            Finding(k, part, "unknown", text)
+        return Option(UNKNOWN, (nothing,))
+    return _or_else(options)
+
+
+def _or_else(options: Sequence[Option]) -> Option:
+    """Return the cheapest option, and in its words the others that say the same numbers as cheaply."""
+    best = min(options, key=lambda o: o.cost)
+    f = best.found[0]
+    same = [o.found[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
+    same = [g for g in same if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))]
+    twins = tuple(dict.fromkeys(g.kind for g in same if g.kind != f.kind))
+    more = tuple(f"the same numbers would come of this: {g.text}" for g in same[:2])
+    return best._replace(found=(replace(f, evidence=(*f.evidence, *more), alternatives=twins),))
 
 
 def _fits(
-    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], width: int,
+    seen: Sequence[Witness], got: list[Array], base: list[Array], extra: list[Array | float], layer: int,
     floor: list[float] | None = None,
 ) -> Any:  # fmt: skip
-    """Yield the factors of an equation, which may stand before the penalty or before all of it."""
+    """Yield the factors of an equation, and whether they stand beside a penalty that does not have them."""
     whole = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, extra, strict=True)]
+    penalised = any(np.any(e) for e in extra)
     for bases, extras in ((base, extra), (whole, [0.0] * len(seen))):
-        fit = scaled(seen, got, bases, extras, width, floor)
+        fit = scaled(seen, got, bases, extras, layer, floor)
         if fit is not None:
-            yield fit
-        if all(not np.any(e) for e in extra):
+            yield fit, penalised and bases is base
+        if not penalised:
             return
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from .pattern import fraction
+
 Facts = Mapping[str, float]  # the sizes and strengths of one experiment, by name
 
 PLAIN: dict[str, Callable[[Facts], float]] = {
@@ -33,7 +35,10 @@ PLAIN: dict[str, Callable[[Facts], float]] = {
     "lambda": lambda c: c["lambda"] or math.nan,
     "1/lambda": lambda c: 1 / c["lambda"] if c["lambda"] else math.nan,
     "lambda/2": lambda c: c["lambda"] / 2 or math.nan,
+    "N^2": lambda c: c["N"] ** 2,
     "1/N^2": lambda c: 1 / c["N"] ** 2,
+    "n_out^2": lambda c: c["n_out"] ** 2,
+    "1/n_out^2": lambda c: 1 / c["n_out"] ** 2,
     "sqrt(N)": lambda c: math.sqrt(c["N"]),
     "1/sqrt(N)": lambda c: 1 / math.sqrt(c["N"]),
     "width": lambda c: c.get("width", math.nan),
@@ -41,6 +46,8 @@ PLAIN: dict[str, Callable[[Facts], float]] = {
     "L": lambda c: c.get("L", math.nan),
     "1/L": lambda c: 1 / c["L"] if c.get("L") else math.nan,
 }
+
+CONSTANT = ("2", "1/2")
 
 WORDS = {
     "N": "the number of samples", "1/N": "1 over the number of samples", "n_out": "the number of outputs",
@@ -69,9 +76,13 @@ class Factor(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The name, with what it means."""
+        """The name, with what it means, and with the other names that fit as well."""
         meaning = WORDS.get(self.name.removeprefix("-"))
-        return f"{self.name} ({meaning})" if meaning else self.name
+        if not self.others:
+            return f"{self.name} ({meaning})" if meaning else self.name
+        text = f"{self.name}, {meaning}," if meaning else self.name
+        same = " or ".join(f"{name}, {WORDS[name]}" if name in WORDS else name for name in self.others[:6])
+        return f"{text} (here the same as {same})"
 
 
 def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: float = 1e-6) -> Factor | None:
@@ -81,6 +92,8 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
         >>> rest = {"n_out": 3, "p": 0, "lambda": 0}
         >>> name_factor([4.0, 7.0], [{"N": 4, **rest}, {"N": 7, **rest}])
         Factor(name='N', value=4.0, others=())
+        >>> name_factor([4.0], [{"N": 4, **rest}]).words
+        '4 (here the same as N, the number of samples)'
     """
     if not values or not all(map(math.isfinite, values)):
         return None
@@ -88,13 +101,15 @@ def name_factor(values: Sequence[float], facts: Sequence[Facts], tolerance: floa
     def fits(wanted: Sequence[float]) -> bool:
         return all(abs(v - w) <= tolerance * max(abs(v), abs(w)) for v, w in zip(values, wanted, strict=True))
 
-    for constant, name in ((1.0, "1"), (-1.0, "-1")):
-        if fits([constant] * len(values)):
+    for one, name in ((1.0, "1"), (-1.0, "-1")):
+        if fits([one] * len(values)):
             return Factor(name, values[0])
-    names = [sign + name for sign, s in (("", 1), ("-", -1)) for name, f in PLAIN.items()
-             if fits([s * f(c) for c in facts])]  # fmt: skip
-    if names:
-        return Factor(names[0], values[0], tuple(names[1:]))
-    if fits([values[0]] * len(values)) and values[0]:
-        return Factor(f"{values[0]:.6g}", values[0])
-    return None
+    names = {sign + name: [s * f(c) for c in facts] for sign, s in (("", 1), ("-", -1)) for name, f in PLAIN.items()}
+    names = {name: wanted for name, wanted in names.items() if fits(wanted)}
+    plain = fits([values[0]] * len(values)) and bool(values[0])
+    if plain:  # a size that was the same in all of them does not show in the factor: a number says all that is known
+        sizes = tuple(name for name in names if name.removeprefix("-") not in CONSTANT)
+        constant = next((name for name in names if name not in sizes), fraction(values[0], tolerance / 1000))
+        return Factor(constant, values[0], sizes)
+    found = list(names)
+    return Factor(found[0], values[0], tuple(found[1:])) if found else None

@@ -11,6 +11,7 @@ import numpy as np
 from .experiment import Experiment
 from .factors import Factor, name_factor
 from .noise import SAFETY, Noise
+from .pattern import short, unlike
 
 Array = np.ndarray[Any, Any]
 
@@ -60,7 +61,7 @@ class Fit(NamedTuple):
 
 def scaled(
     witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], extra: Sequence[Array | float],
-    width: int | None = None, floor: Sequence[float] | None = None,
+    layer: int, floor: Sequence[float] | None = None,
 ) -> Fit | None:  # fmt: skip
     """Find the factor s with ``got = s base + extra`` in all experiments, by one name, or None."""
     values, facts, worst = [], [], 0.0
@@ -81,14 +82,16 @@ def scaled(
             return None
         worst = max(worst, found)
         values.append(s)
-        facts.append({**w.facts, **({"width": width} if width else {})})
+        facts.append({**w.facts, "width": w.case.W[layer].shape[0]})
     if not values:
         return Fit(Factor("1", 1.0), worst) if worst else None
     loose = any(w.case.given and w.case.dtype.itemsize < 8 for w in witnesses)
     if all(abs(v) < (1e-3 if loose else 1e-7) for v in values):
         return Fit(Factor("0", 0.0), worst)
     factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
-    return None if factor is None else Fit(factor, worst)
+    if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
+        return None  # one number is some multiple of any other
+    return Fit(factor, worst)
 
 
 class Penalty(NamedTuple):
@@ -96,6 +99,14 @@ class Penalty(NamedTuple):
 
     kind: str
     text: str
+
+
+def _terms(mine: tuple[float, float], other: tuple[float, float]) -> str:
+    """Return a multiple of sign(W) and one of W in words, with so many digits that they do not read like others."""
+    size = max(map(abs, (*mine, *other)))
+    said = [f"{unlike(a, b) if abs(a - b) > 1e-6 * size else short(b or a)} {what}"
+            for a, b, what in zip(mine, other, ("sign(W)", "W"), strict=True) if abs(a) > 1e-6 * size]  # fmt: skip
+    return " + ".join(said) or "0"
 
 
 def penalty_found(
@@ -175,6 +186,6 @@ def _penalty_of(
     ):  # fmt: skip
         if fits(f):
             return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
-    a, b = pairs[0]
-    return Penalty("wrong_penalty", f"The penalty is {a:.4g} sign(W) + {b:.4g} W, and belongs "
-                   f"{wanted[0][0][0]:.4g} sign(W) + {wanted[0][0][1]:.4g} W.")  # fmt: skip
+    mine, right = pairs[0], wanted[0][0]
+    return Penalty("wrong_penalty", f"The gradient of the penalty is {_terms(mine, right)}, and belongs "
+                   f"{_terms(right, mine)}.")  # fmt: skip

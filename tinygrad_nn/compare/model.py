@@ -12,7 +12,7 @@ from ..backward import ancestors, walk
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
-from ..solver.step import Plan, objective
+from ..solver.tasks.layers import LayerLoss, objective
 from .experiment import Experiment, Manual, alike, first, more
 from .fit import Witness
 from .noise import SAFETY, Noise, bounds
@@ -52,7 +52,7 @@ def by_graph(case: Experiment, dtype: Any) -> Graph:
         model.append(new)
     x, y = case.x.astype(dtype), case.y.astype(dtype)
     masks = [None if m is None else m.astype(dtype) for m in case.masks]
-    loss = objective(Plan(model, case.solver, y), x, y, masks)
+    loss = objective(LayerLoss(model, case.solver, y), x, y, masks)
     kept: dict[Any, Array] = {}
     arrived = walk(loss.node, np.ones((), dtype), keep=kept.__setitem__)  # type: ignore[arg-type]
     z, a, delta = [], [], []
@@ -83,16 +83,17 @@ def compare_model(
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
         case.answer = case.ask(manual)
-        again = case.ask(manual)
+        again = [case.ask(manual), case.ask(manual)]
         noise = bounds(case)
         graph = by_graph(case, np.float64)
         own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
         others = [*_answered(more(case, generator), manual)]
         near = [*_answered(alike(case, generator), manual)]
+        reg = solver.regularization
+        sized = [*_answered(more(case, generator, solver), manual)] if reg.lam or reg.dropout else []
         referee = Referee(case)
-        finding = diagnose(
-            Witness(case, noise), [Witness(c, None) for c in others], [Witness(c, None) for c in near], again
-        )
+        found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
+        finding = diagnose(Witness(case, noise), *found, again=again)
         rows = _rows(case, noise, graph, own, referee, finding.delta, generator)
         at_kink = _at_kink(case, noise, rows, generator)
     verified, ratio = referee.verify(generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..primitive import sum_to
 from .calling import Inputs
 from .factors import Factor, name_factor
 from .paths import Mutant, Traced, gradients, mutants
+from .pattern import describe, fraction
 from .report import Diagnosis, Row
 
 Array = np.ndarray[Any, Any]
@@ -161,9 +163,15 @@ def _entry(row: Row) -> str:
 
 
 def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
-    count = int(look.bads[i].sum())
-    return Diagnosis("unknown", look.label(i), f"{count:,} of {look.bads[i].size:,} entries are wrong, and no known "
-                     "mistake explains how.", (_entry(row), f"the cosine is {row.cosine:.6f}"))  # fmt: skip
+    m, g, label = look.mine[i], look.right[i], look.label(i)
+    if m.dtype.kind == "f":
+        for what, pattern in ((label, look.leaves[i]), (f"sign({label})", np.sign(look.leaves[i]))):
+            square = float(np.vdot(pattern, pattern))
+            c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
+            if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
+                text = f"It is the right gradient plus {fraction(c)} {what}, as of a penalty; the function has none."
+                return Diagnosis("extra_penalty", label, text, (_entry(row),))
+    return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
 
 
 def _joint(look: Look, wrong: list[int]) -> Diagnosis | None:
@@ -173,17 +181,22 @@ def _joint(look: Look, wrong: list[int]) -> Diagnosis | None:
     whole = _factor(look, wrong, lambda trace, right: right)
     if whole is not None and not whole.is_one:
         where = ", ".join(look.label(i) for i in wrong)
-        if len(wrong) == len(every) > 1 and look.trace.operations:
+        if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
             where = _place(look, 0)
-        best = (1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("2", "1/2", "N", "1/N")),
+        best = (1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0"),
                 _scaled(look, where, whole, r"\bar x = J^T g", ""))  # fmt: skip
-    bound = [i for i in every if i in wrong or (len(wrong) > 1 and look.mine[i].shape == look.right[i].shape)]
+    right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
     for mutant in mutants(look.trace):
-        found = _try(look, mutant, bound if len(wrong) == len([i for i in every if look.bads[i].any()]) else wrong)
-        if found is None:
-            continue
-        if best is None or found[0] < best[0]:
+        found = _try(look, mutant, sorted([*wrong, *right]))
+        if found is not None and (best is None or found[0] < best[0]):
             best = found
+    if best is None and right:
+        names = ", ".join(look.label(i) for i in wrong)
+        for mutant in (m for m in mutants(look.trace) if not m.linear):
+            found = _try(look, mutant, wrong)
+            if found is not None and (best is None or found[0] < best[0]):
+                text = f"{found[1].text} It is so in the gradient of {names} only."
+                best = found[0], replace(found[1], text=text)
     return None if best is None else best[1]
 
 
@@ -201,7 +214,7 @@ def _try(look: Look, mutant: Mutant, over: list[int]) -> tuple[float, Diagnosis]
         factor = _factor(look, over, lambda trace, right: gradients(trace, mutant.changes))
         if factor is None:
             return None
-        times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+        times = "" if factor.is_one else f" It is also multiplied by {_words(look, factor)}."
         cost = (1.0 if mutant.kind != "wrong_layer_input" else 1.1) + 0.5 * bool(times)
         return cost, Diagnosis(mutant.kind, where, mutant.text + times, _evidence(look), equation, name)
     factor = _factor(look, over, lambda trace, right: [a - b for a, b in zip(right, gradients(trace, mutant.changes),
@@ -233,9 +246,9 @@ def _factor(look: Look, over: list[int], base: Any, beside: bool = False) -> Fac
             if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
                 return None
             target = mine[i] - right[i] if beside else mine[i]
-            size = 1.0 / max(float(np.abs(b[i]).max(initial=0)), 1e-100) ** 2
-            dot += size * float(np.real(np.vdot(b[i], target))) * bool(np.any(b[i]))
-            square += size * float(np.real(np.vdot(b[i], b[i]))) * bool(np.any(b[i]))
+            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # each array counts alike, and no square overflows
+            dot += float(np.real(np.vdot(b[i] / size, target / size)))
+            square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
         if not square:
             return None
         s = dot / square
@@ -257,13 +270,19 @@ def _evidence(look: Look) -> tuple[str, ...]:
     return (f"with this mistake the graph gives the gradients of the backward to rounding{more}",)
 
 
+def _words(look: Look, factor: Factor) -> str:
+    """Return the name of a factor; a function has no samples that we know of, but rows of its first matrix."""
+    first = next((i for i, x in enumerate(look.leaves) if np.ndim(x) > 1), 0)
+    return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
+
+
 def _scaled(look: Look, where: str, factor: Factor, equation: str, name: str) -> Diagnosis:
+    on = " from here on" if ", operation " in where else ""
     if factor.is_sign:
-        return Diagnosis("sign", where, "The gradient has the wrong sign from here "
-                                        "on.", _evidence(look), equation, name)
+        return Diagnosis("sign", where, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
     if factor.name == "0":
         return Diagnosis("scale", where, "The gradient is 0, and should not be.", _evidence(look), equation, name, "0")
-    text = f"The gradient is {factor.words} times the right one from here on."
+    text = f"The gradient is {_words(look, factor)} times the right one{on}."
     return Diagnosis("scale", where, text, _evidence(look), equation, name, factor.name)
 
 
@@ -280,10 +299,9 @@ def _lost(look: Look, mutant: Mutant, node: Any, where: str, equation: str) -> D
                 return Diagnosis("missing_penalty", look.label(i), "The gradient of the penalty on it is not added.",
                                  _evidence(look), equation, node.primitive.name)  # fmt: skip
     return Diagnosis(
-        "overwritten_not_accumulated", where, "What comes back through this operation does not arrive. A value that is "
-        "used in several places gets the sum of their contributions; here one was overwritten, or "
-        "forgotten.", _evidence(look),
-        equation, node.primitive.name,
+        "overwritten_not_accumulated", where, "What comes back through this operation does not arrive: it was "
+        "overwritten, or forgotten. A value that is used in several places gets the sum of their contributions.",
+        _evidence(look), equation, node.primitive.name,
     )  # fmt: skip
 
 

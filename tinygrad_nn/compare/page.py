@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..files import POLICY, visible
+from ..files import POLICY
+from ..printable import printable
 from .report import KINDS, ComparisonReport, Diagnosis, Row, number
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +52,7 @@ STYLE = """
 
 def escape(text: str, quote: bool = True) -> str:
     """Return text that a page shows letter by letter, whatever it holds."""
-    return html.escape(visible(text), quote)
+    return html.escape(printable(text), quote)
 
 
 def page(report: ComparisonReport) -> str:

@@ -180,6 +180,11 @@ def _products(graph: Traced, node: Node, place: int, tensors: list[int]) -> Iter
 
             return at_slot(slot, f)
 
+        if slot == 1 and np.ndim(args[0]) == 2 and shape[0] > 1 and primitive.name in ("matmul", "dot"):
+            for which, row in (("last", -1), ("first", 0)):
+                text = f"Of the rows of a product the {which} one only gave its gradient; they belong added."
+                change = at_slot(1, lambda n, g, r, row=row: np.outer(n.args[0][row], g[row]))  # type: ignore[misc]
+                yield Mutant("overwritten_not_accumulated", text, place, {place: change}, slot=1)
         if shape[-1] == shape[-2]:
             yield Mutant("transpose", "One factor of the product is transposed on the way back.", place,
                          {place: with_other(lambda n, other=other: np.swapaxes(n.args[other], -1, -2))}, slot=slot)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import visible
+from ..printable import printable
 
 Array = np.ndarray[Any, Any]
 
@@ -39,6 +39,7 @@ KINDS = {
     "rounding": "rounding",
     "blind_test": "a blind test",
     "nondeterministic": "another result each time",
+    "accumulated_over_calls": "each call adds to the one before",
     "inplace_overwrite": "an input was written into",
     "unknown": "no known mistake explains it",
 }
@@ -235,7 +236,7 @@ def as_text(report: ComparisonReport) -> str:
     if report.rows:
         lines += ["", head, "-" * min(WIDTH, wide + 57)]
     for row in report.rows:
-        name = visible(row.name)
+        name = printable(row.name)
         name = name if len(name) <= wide else name[: wide - 1] + "…"
         shape = "x".join(map(str, row.shape)) or "number"
         verdict = "ok" if row.ok else f"{row.odd or 'manual'} is off"
@@ -251,7 +252,7 @@ def as_text(report: ComparisonReport) -> str:
     if shown:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:
-            where = f"{visible(row.name)}{list(row.worst)}"
+            where = f"{printable(row.name)}{list(row.worst)}"
             numerical = "-" if math.isnan(row.numerical) else number(row.numerical, 7)
             lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {number(row.graph, 7):>13} "
                          f"{numerical:>13}")  # fmt: skip
@@ -275,4 +276,4 @@ def as_text(report: ComparisonReport) -> str:
 
 def _wrapped(text: str, indent: str, after: str | None = None) -> list[str]:
     later = indent if after is None else after
-    return textwrap.wrap(visible(text), WIDTH, initial_indent=indent, subsequent_indent=later, break_on_hyphens=False)
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=later, break_on_hyphens=False)

@@ -14,7 +14,7 @@ from ..gradcheck.numerical import FIRST_STEP
 from ..nn.layer import Layer
 from ..solver import Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
-from ..solver.step import Plan, graph_step, manual_step
+from ..solver.tasks.layers import LayerLoss, graph_step, manual_step
 from .experiment import Experiment
 from .further import kinks
 from .noise import SAFETY as ROUNDINGS
@@ -176,13 +176,13 @@ def compare_roads(
     y = check_targets("compare_roads", layers, y, len(x), solver.loss, ("x", "y"))
     if most < 1:
         raise ValueError(f"compare_roads: most={most}; it needs at least 1 entry to differentiate.")
-    plan = Plan(layers, solver, y)
-    loss_graph, dW, db = graph_step(plan, x, y, masks)
+    net = LayerLoss(layers, solver, y)
+    loss_graph, dW, db = graph_step(net, x, y, masks)
     graph = [g for pair in zip(dW, db, strict=True) for g in pair]
-    loss_hand, dW, db = manual_step(plan, x, y, masks)
+    loss_hand, dW, db = manual_step(net, x, y, masks)
     hand = [g for pair in zip(dW, db, strict=True) for g in pair]
     case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
-    noise, numerical = bounds(case), _Numerical(plan, x, y, masks, Referee(case))
+    noise, numerical = bounds(case), _Numerical(net, x, y, masks, Referee(case))
     eps = float(np.finfo(layers[0].dtype).eps)
     generator = np.random.default_rng(rng)
     total = sum(g.size for g in graph)
@@ -222,16 +222,16 @@ class _Numerical:
     """The loss of a batch as a function of single entries of its parameters, in float64 and without a graph."""
 
     def __init__(
-        self, plan: Plan, x: Array, y: Array, masks: Sequence[Array | None] | None, referee: Referee
+        self, net: LayerLoss, x: Array, y: Array, masks: Sequence[Array | None] | None, referee: Referee
     ) -> None:
         self.referee = referee
-        self.plan, self.x, self.y = plan, x.astype(np.float64), y.astype(np.float64)
+        self.net, self.x, self.y = net, x.astype(np.float64), y.astype(np.float64)
         self.masks = None if masks is None else [None if m is None else m.astype(np.float64) for m in masks]
-        self.W = [layer.W.data.astype(np.float64) for layer in plan.model]
-        self.b = [layer.b.data.astype(np.float64) for layer in plan.model]
+        self.W = [layer.W.data.astype(np.float64) for layer in net.model]
+        self.b = [layer.b.data.astype(np.float64) for layer in net.model]
 
     def loss(self) -> float:
-        solver, names = self.plan.solver, self.plan.names
+        solver, names = self.net.solver, self.net.names
         z, a = manual.forward(self.W, self.b, names, self.x, self.masks)
         reg = solver.regularization
         return float(
@@ -267,8 +267,8 @@ class _Numerical:
         before, sides = flat[entry], []
         for t in (-FIRST_STEP, FIRST_STEP):
             flat[entry] = before + t
-            z, a = manual.forward(self.W, self.b, self.plan.names, self.x, self.masks)
-            side = [z_k > at for z_k, name in zip(z, self.plan.names, strict=True) for at in kinks(name)]
+            z, a = manual.forward(self.W, self.b, self.net.names, self.x, self.masks)
+            side = [z_k > at for z_k, name in zip(z, self.net.names, strict=True) for at in kinks(name)]
             sides.append([*side, a[-1] > self.y, np.asarray(flat[entry] > 0)])
         flat[entry] = before
         return any((one != other).any() for one, other in zip(*sides, strict=True))

@@ -123,8 +123,9 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
             relative = float(np.max(np.where(bad, error / size, 0)))
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
-        square, product = pair(graph, graph), pair(manual, graph)
-        length = math.sqrt(square) * math.sqrt(pair(manual, manual))
+        m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # no square overflows, or vanishes
+        square, product = pair(g, g), pair(m, g)
+        length = math.sqrt(square) * math.sqrt(pair(m, m))
         same = largest == 0
     return {
         "max_abs": float(np.max(error)), "max_rel": relative,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .behaviour import unsteady, written_into
 from .equations import right_equation
 from .experiment import Answer
-from .explain import Finding, State, explain
-from .fit import Witness, misfit
+from .explain import Finding, State, explain, needed
+from .fit import EXACT, Witness, misfit
+from .noise import SAFETY
+from .pattern import describe
 from .report import HARMLESS, ComparisonReport, Diagnosis, Row
 
 Array = np.ndarray[Any, Any]
@@ -28,7 +32,7 @@ class Verdict(NamedTuple):
     others: list[Witness]
     state: State
     hidden: bool  # found in other experiments only: in the batch that was given it does not show
-    steady: bool
+    again: list[Answer]  # of two more calls with the same arguments
     delta: list[Array | None]
 
     def report(
@@ -38,29 +42,41 @@ class Verdict(NamedTuple):
         return _report(self, title, tuple(rows), losses, method, at_kink)
 
 
-def diagnose(given: Witness, others: list[Witness], near: list[Witness], again: Answer) -> Verdict:
-    """Explain the answer to the batch that was given, with the help of other experiments."""
+def diagnose(
+    given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness], *, again: list[Answer]
+) -> Verdict:
+    """Explain the answer to the batch that was given, with the help of other experiments.
+
+    Args:
+        given: the batch.
+        others: experiments of other sizes, with another strength of penalty and dropout.
+        sized: of other sizes, and with the solver given: a code with numbers of its own is right for this one only.
+        near: of the same sizes and the same solver.
+        again: what two more calls answered to the batch.
+    """
     answer = given.case.answer
-    steady = _same(answer, again)
     finite = all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
     doubled = _loss_doubled(given)
     right = finite and _right(given)
-    tries = [[given, *others], [given, *near], others, near, [given]] if finite else [others, near]
-    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
-        tries = [others] if others else [near]
+    tries = [[given, *others], [given, *sized], [given, *near], [given]] if finite else []  # of NaN nothing is true
+    if finite and given.case.large:  # the same mistakes show in small networks, a thousand times faster
+        tries = [others or near]
     best: tuple[float, State, list[Witness]] | None = None
     for k, seen in enumerate(tries):
-        if not seen:
+        if not seen or (k and seen == tries[0]):
             continue
-        state = _explained(seen, doubled)
-        cost = state.cost + 3 * (given not in seen) + 0.1 * k
+        state = explain(seen, doubled)
+        blamed = 0 if right or given not in seen else len(state.found) - len(_blamed(given, seen, state))
+        cost = state.cost + 2 * blamed + 0.1 * k
         if best is None or cost < best[0] - 0.5:
             best = (cost, state, seen)
-        if not state.unknown and given in seen and len(seen) > 1:
+        if not state.unknown and not blamed and given in seen and len(seen) > 1:
             break
     nothing = State((), (), 0.0)
     if best is None:
-        return Verdict(given, [], others, nothing, False, steady, [None] * len(answer.dW))
+        return Verdict(given, [], others, nothing, False, again, [None] * len(answer.dW))
+    if given.case.large and finite and not right:
+        best = (0.0, explain([given, *best[2]], doubled, best[1].found), [given, *best[2]])  # do they hold here?
     _, state, seen = best
     hidden = False
     unsummed = [f for f in state.found if f.kind == "broadcast_not_summed"]
@@ -69,13 +85,14 @@ def diagnose(given: Witness, others: list[Witness], near: list[Witness], again: 
     elif right and state.found:
         # The batch shows no mistake. One that other weights show counts only where sizes and solver are those given:
         # a code that was written for 16 rows is right for 16 rows.
-        sure = _explained(near, doubled) if near and not given.case.large else nothing
+        sure = explain(near, doubled) if near and not given.case.large else nothing
         hidden = bool(near) and bool(sure.found) and not sure.unknown
         state, seen = (sure, near) if hidden else (nothing, [])
     deltas: list[Array | None] = [None] * len(answer.dW)
     if given in seen:
-        i = next(j for j, w in enumerate(seen) if w is given)
-        deltas = [layer[i] for layer in reversed(state.deltas)]
+        deltas = _own(given, seen, state)
+        if not hidden:
+            state = state._replace(found=_blamed(given, seen, state))
     elif right:
         deltas = list(given.case.right.delta)
     told = answer.delta
@@ -86,11 +103,7 @@ def diagnose(given: Witness, others: list[Witness], near: list[Witness], again: 
             partner = [g for g in state.found if g.layer == f.layer and g.kind == "unknown"]
             if len(partner) > 1:
                 deltas[: f.layer + 1] = [None] * (f.layer + 1)
-    return Verdict(given, seen, others, state, hidden, steady, deltas)
-
-
-def _explained(seen: list[Witness], doubled: bool) -> State:
-    return explain(seen, doubled)
+    return Verdict(given, seen, others, state, hidden, again, deltas)
 
 
 def _right(w: Witness) -> bool:
@@ -101,9 +114,16 @@ def _right(w: Witness) -> bool:
     return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
 
 
-def _same(a: Answer, b: Answer) -> bool:
-    pairs = zip((*a.dW, *a.db), (*b.dW, *b.db), strict=True)
-    return all(np.array_equal(p, q, equal_nan=True) for p, q in pairs)
+def _own(given: Witness, seen: Sequence[Witness], state: State) -> list[Array | None]:
+    """Return the deltas of an explanation in the batch that was given, from the first layer on."""
+    i = next(j for j, w in enumerate(seen) if w is given)
+    return [layer[i] for layer in reversed(state.deltas)]
+
+
+def _blamed(given: Witness, seen: Sequence[Witness], state: State) -> tuple[Finding, ...]:
+    """Return the findings that the batch that was given bears out; a code may have numbers that are right for it."""
+    deltas = _own(given, seen, state)
+    return tuple(f for f in state.found if needed(given, deltas, f))
 
 
 def _loss_doubled(given: Witness) -> bool:
@@ -125,6 +145,10 @@ def _report(
 ) -> ComparisonReport:
     case, answer, state = verdict.given.case, verdict.given.case.answer, verdict.state
     found = sorted(state.found, key=lambda f: -f.layer)
+    if not verdict.hidden:  # what is right in this batch is not blamed
+        wrong_names = {row.name for row in rows if not row.ok}
+        found = [f for f in found if wrong_names & set(_arrays(f, answer.delta is not None))]
+        found = [f for f in found if not (f.part == "delta" and f"layer {f.layer + 2} W" in answer.overwritten)]
     if not all(np.isfinite(g).all() for g in (*answer.dW, *answer.db)):
         found = [f for f in found if f.kind != "unknown"]  # that it is not finite says more
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
@@ -146,32 +170,26 @@ def _report(
         ))  # fmt: skip
     elif explained:
         diagnoses += [_diagnosis(verdict, f) for f in _merged(found)]
-    if answer.overwritten:
+    written = sorted(answer.overwritten, key=lambda name: -_layer_of(name, len(case.W)))
+    if written:
         diagnoses = [d for d in diagnoses if d.kind != "unknown"]
-        diagnoses.insert(0, Diagnosis(
-            "inplace_overwrite", answer.overwritten[0],
-            f"The code wrote into what it was given: {', '.join(answer.overwritten)}. What reads that array afterwards "
-            "reads other numbers than the forward pass left. Make a new array: `a = a * m` instead of `a *= m`.",
-            tuple(f"{name} has other numbers after the call" for name in answer.overwritten[:4]),
-        ))  # fmt: skip
-    if not verdict.steady:
+        diagnoses.insert(0, written_into(written))
+    advice = ("With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
+              if case.solver.regularization.dropout else "Pass the random numbers in, or fix their seed.")  # fmt: skip
+    calls = [(*a.dW, *a.db) for a in (answer, *verdict.again)]
+    names = [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))]
+    moving = unsteady(calls, names, advice)
+    if moving is not None:
         # what was found in numbers that change with each call is no finding, but for a mask
-        diagnoses = [d for d in diagnoses if d.kind in ("inplace_overwrite", "dropout_mask_stale")]
-        text = "The same call gave two different results, so something random is drawn inside. "
-        if case.solver.regularization.dropout:
-            text += "With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
-        else:
-            text += "Pass the random numbers in, or fix their seed."
-        stale = [d for d in diagnoses if d.kind == "dropout_mask_stale"]
-        if not stale:
-            diagnoses.insert(0, Diagnosis("nondeterministic", "the whole backward pass", text,
-                                          ("dW and db of two calls with equal arguments differ",)))  # fmt: skip
-    elif not rounded and by_mean is None:
+        stale = [d for d in diagnoses if d.kind == "dropout_mask_stale" and moving.kind == "nondeterministic"]
+        diagnoses = [*(d for d in diagnoses if d.kind == "inplace_overwrite"), *(stale or [moving])]
+    elif not rounded and by_mean is None and not written:
         diagnoses += _left_over(verdict, wrong, found, answer)
     for kept in () if verdict.hidden else answer.kept:
         diagnoses.append(Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
                                    "those of the graph, the kept axis is not. Sum without keepdims=True."))  # fmt: skip
     guilty = [f.layer for f in found if f.kind not in HARMLESS] if explained and not rounded else []
+    guilty += [_layer_of(name, len(case.W)) for name in written[:1]]
     first_wrong = f"layer {max(guilty) + 1}" if guilty else None
     if first_wrong is None and any(not d.harmless for d in diagnoses):
         first_wrong = next(d.where for d in diagnoses if not d.harmless)
@@ -190,6 +208,19 @@ def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> l
     return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
 
 
+def _arrays(f: Finding, told: bool) -> list[str]:
+    """Return the rows of which one is wrong where a finding shows."""
+    parts = [f.part] if f.part != "delta" else ["W", "b", *(["delta"] if told else [])]
+    return [f"layer {f.layer + 1} {part}" for part in parts]
+
+
+def _layer_of(name: str, layers: int) -> int:
+    """Return the layer, from 0, that an array of the model or of data_cache belongs to."""
+    if name.startswith("layer "):
+        return int(name.split()[1]) - 1
+    return int(name.rstrip("]").partition("[")[2]) if "[" in name else 0 if name.endswith(".x") else layers - 1
+
+
 def _merged(found: Sequence[Finding]) -> list[Finding]:
     """Join what is said of W and of b of one layer in the same words."""
     merged: list[Finding] = []
@@ -197,9 +228,9 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
         twin = next((g for g in merged if (g.layer, g.kind, g.factor) == (f.layer, f.kind, f.factor)
                      and "delta" not in (f.part, g.part) and f.kind != "unknown"), None)  # fmt: skip
         if twin is not None:
-            text = twin.text if twin.text == f.text.replace("db", "dW") else f"{twin.text} {f.text}"
-            merged[merged.index(twin)] = twin._replace(part="W and b", text=text) if hasattr(twin, "_replace") else \
-                Finding(twin.layer, "W and b", twin.kind, text, twin.factor, twin.evidence)
+            both = twin.text.replace("dW is", "dW and db are").replace("right one", "right ones")
+            text = both if twin.text == f.text.replace("db", "dW") else f"{twin.text} {f.text}"
+            merged[merged.index(twin)] = replace(twin, part="W and b", text=text)
         else:
             merged.append(f)
     return merged
@@ -214,36 +245,50 @@ def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     evidence = list(f.evidence)
     if f.kind != "unknown":
         evidence.append(f"this explains dW and db of the layer to rounding in {count}; the right equation does not")
-    if f.factor is not None and not f.factor.is_sign:
+    if f.factor is not None and not f.factor.is_sign and f.factor.name != "0":
         evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
-        if f.factor.others:
-            evidence.append(f"it may as well be {', '.join(f.factor.others[:3])}: they are equal here")
     if verdict.hidden:
         evidence.append("in the batch that was given it does not show; with other weights and data it does")
     elif verdict.given not in seen and verdict.seen and f.kind != "unknown" and not verdict.given.case.large:
         evidence.append("found with random weights and data; in the batch that was given something else hides it")
     elif verdict.given.case.large and f.kind != "unknown":
         evidence.append("found in small networks of the same activations, with random weights and data")
-    if f.kind == "unknown" and f.part != "delta":
-        evidence += _closest(verdict, f)
+    text = _said(verdict, f) if f.kind == "unknown" and "no known mistake" in f.text else f.text
     twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
     other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
     other = f.alternatives or other
     part = f.part if f.part in ("delta", "b") else "W"
     number, equation = right_equation(verdict.given.case, f.layer, part, f.kind)
     name = "" if f.factor is None or f.kind == "sign" else f.factor.name
-    return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, tuple(evidence), equation, number, name, other)
+    return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", text, tuple(evidence), equation, number, name, other)
 
 
-def _closest(verdict: Verdict, f: Finding) -> list[str]:
-    """Say how far the array is from the right one, where nothing explains it."""
-    case = verdict.given.case
-    got, right = ((case.answer.dW, case.right.dW) if f.part == "W" else (case.answer.db, case.right.db))
-    g, r = got[f.layer], right[f.layer]
-    if g.shape != r.shape:
-        return [f"it has shape {g.shape}, and belongs {r.shape}"]
-    length = float(np.sqrt((g * g).sum() * (r * r).sum()))
-    return [f"the cosine of the angle to the right gradient is {float((g * r).sum()) / length:.6f}"] if length else []
+def _said(verdict: Verdict, f: Finding) -> str:
+    """Say which part of an array is wrong and by what, where no mistake in the list explains it."""
+    case, noise = verdict.given.case, verdict.given.noise
+    mine: Any = {"W": case.answer.dW, "b": case.answer.db, "delta": None}[f.part]
+    right = {"W": case.right.dW, "b": case.right.db, "delta": case.right.delta}[f.part][f.layer]
+    got, wanted = f.got if mine is None else mine[f.layer], f.wanted
+    wanted = right if wanted is None and mine is not None else wanted
+    name = f"{'' if f.part == 'delta' else 'd'}{f.part}"
+    if got is None or wanted is None:
+        return f"{name} is wrong in other batches, and no known mistake explains how."
+    if got.shape != wanted.shape:
+        return f"{name} has shape {got.shape}, and belongs {wanted.shape}."
+    where = f.text.partition("delta is wrong")[0] if f.part == "delta" else ""
+    if where:  # of another batch
+        return where + describe(name, got, wanted, np.abs(got - wanted) > EXACT * np.abs(wanted).max(initial=0))
+    bound = {"W": "dW", "b": "db", "delta": "delta"}[f.part]
+    allowed = EXACT * float(np.abs(wanted).max(initial=0)) / 100
+    if noise is not None:
+        allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * getattr(noise, bound)[f.layer]
+    bad = np.abs(got - wanted) > allowed
+    if not bad.any():
+        bad = np.abs(got - wanted) == np.abs(got - wanted).max()
+    after = "" if misfit(verdict.given, wanted, right) <= 1 else (
+        " (What belongs there is what the delta of this layer gives, with the mistakes above in it.)"
+        if f.part != "delta" else " (What belongs there is what the delta above gives, with the mistakes in it.)")
+    return describe(name, got, wanted, bad) + after
 
 
 def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
@@ -263,7 +308,8 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
     told, ours = verdict.given.case.answer.loss, float(verdict.given.case.right.loss)
     return Diagnosis(
         "convention", "loss",
-        f"Loss and gradient are both {factor.words} times ours: this code takes another mean (a sum where ours divides "
+        f"Loss and gradient{', without the penalty,' if _penalty(verdict.given) else ''} are both {factor.words} times "
+        "ours: this code takes another mean (a sum where ours divides "
         "by N, or the like). Its gradient is right for its loss. With the same learning rate its steps are longer or "
         "shorter by that factor.",
         (f"the loss by the code is {told:.7g}, ours {ours:.7g}",),
@@ -308,8 +354,7 @@ def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding], ans
         elif row.note:
             text = f"The gradient {row.note}; it needs the shape of its parameter."
         else:
-            count = round(row.wrong * math.prod(row.shape))
-            text = f"{count:,} of {math.prod(row.shape):,} entries are wrong, and no known mistake explains how."
+            text = _said(verdict, Finding(k, part, "unknown", ""))
         number, equation = right_equation(verdict.given.case, k, part, "unknown")
         extra.append(Diagnosis("unknown", row.name, text, (where,), equation, number))
     return extra
@@ -346,5 +391,6 @@ def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
             told, plain, rel_tol=1e-6) else ""
         notes.append(f"The loss that the code returned, {told:.7g}, is not the loss of this batch, {right:.7g}.{what}")
     if len(verdict.others) < 2:
-        notes.append("The code could answer this batch only, and no random ones: what is said of factors is less sure.")
+        count = "no batch" if not verdict.others else "one batch only"
+        notes.append(f"The code could answer {count} of other sizes: what is said of factors is less sure.")
     return tuple(notes)

@@ -276,7 +276,8 @@ def opaque(
         for place, array in zip(holes, arrays, strict=True):
             filled[place] = array
         plain, named = rebuild(filled)
-        return function(*plain, **named)
+        made = function(*plain, **named)
+        return made.copy() if any(made is x for x in arrays) and isinstance(made, np.ndarray) else made
 
     if given is not None:
         arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(given)[0])

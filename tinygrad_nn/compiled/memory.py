@@ -154,9 +154,9 @@ class Memory:
 
     def allocate(self) -> list[Array]:
         """Return the buffers, parts of one array, aligned to cache lines."""
-        whole = np.empty(self.bytes + ALIGN, np.uint8)
-        first = -whole.ctypes.data % ALIGN
-        return [whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
+        self.whole: Array = np.empty(self.bytes + ALIGN, np.uint8)
+        first = -self.whole.ctypes.data % ALIGN
+        return [self.whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
 
 
 def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:

@@ -94,8 +94,9 @@ QUIET: Any = Quiet()
 class Recorder(Mode):
     """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
 
+    traces = True
     __slots__ = (
-        "_grad", "again", "asked", "by_array", "by_node", "kept", "lowering", "ops", "owners", "start",
+        "_grad", "again", "asked", "by_array", "by_memory", "by_node", "kept", "lowering", "ops", "owners", "start",
         "values",
     )  # fmt: skip
 
@@ -108,6 +109,7 @@ class Recorder(Mode):
         self.values: list[Value] = []
         self.by_node: dict[Node, Value] = {}
         self.by_array: dict[int, Value] = {}
+        self.by_memory: dict[Any, Value] = {}
         self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
         self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
         self.start = leaf(np.zeros(())).node.index  # type: ignore[union-attr]
@@ -139,15 +141,13 @@ class Recorder(Mode):
             if id(data) not in self.by_array and value.kind != "constant":
                 self.owners.update(id(x) for x in bases(data) if self.by_array.get(id(x), value).kind != "constant")
             self.by_array.setdefault(id(data), value)
+            self.by_memory.setdefault(_memory(data), value)
         return value
 
     def known(self, array: Any) -> Value | None:
-        """Return the value that an array, or an array of which it is all, stands for."""
-        for x in (array, *bases(array)):
-            value = self.by_array.get(id(x))
-            if value is not None and _all_of(x, array):
-                return value
-        return None
+        """Return the value that an array, or another of the same entries in the same memory, stands for."""
+        value = self.by_array.get(id(array))
+        return value if value is not None or not array.size else self.by_memory.get(_memory(array))
 
     def still(self, value: Value, data: Any) -> Tensor:
         """Return a Tensor that stands for a value and through which no gradient flows."""
@@ -277,12 +277,10 @@ def bases(array: Any) -> Iterator[Any]:
         base = getattr(base, "base", None)
 
 
-def _all_of(x: Any, array: Any) -> bool:
-    """Tell whether an array is a view of all entries of another, each in its place."""
-    if x is array:
-        return True
-    same = isinstance(x, np.ndarray) and x.shape == array.shape and x.dtype == array.dtype
-    return same and x.strides == array.strides and x.ctypes.data == array.ctypes.data
+def _memory(array: Any) -> Any:
+    """Return what two arrays have in common that are the same entries in the same memory."""
+    interface = array.__array_interface__
+    return interface["data"][0], array.shape, array.strides, array.dtype
 
 
 def wrap_still(data: Any, node: Node) -> Tensor:

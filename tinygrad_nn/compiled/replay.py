@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ def _counts() -> tuple[int, int]:
 
 
 NAMED, LISTED = _counts()
+POISON = False  # whether buffers and outputs are filled with NaN in every run, for tests
 ROW, LARGE = 32, 32_768  # the length of a row, and the bytes of a result, that are worth an array of one number
 SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
 SYMBOLS = {
@@ -57,6 +58,8 @@ class Writer:
         self.memory = Memory(program.ops, made, given)
         self.returned = {v for v in made if v.op is not None and Memory.stored(v.op) and v not in self.memory.owner}
         self.buffers = self.memory.allocate()
+        if POISON:
+            self.lines.append(f"{names(self.memory.whole, 'whole')}.fill(255)")
         # A single kernel sees all arrays anyway, and checks their shapes in less time than Python does.
         arrays = {v for v in program.inputs if isinstance(v.dtype, np.dtype)}
         first = program.ops[0] if len(program.ops) == 1 else None
@@ -86,6 +89,8 @@ class Writer:
         else:
             pool = self.names(Pool(value.shape, value.dtype), "pool")
             self.lines += [f"{o} = {pool}[0]", f"if refs({o}) > {NAMED}: {o} = {pool}.fresh()"]
+        if POISON and value.shape:
+            self.lines.append(f"{o}.view('u1').fill(255)")
 
     def of(self, arg: Arg) -> str:
         """Return the expression of an argument."""
@@ -132,14 +137,13 @@ class Writer:
             return self.run_native(op)
         if op.kind in ("call", "draw"):
             f = self.names(op.function, "f")
+            like = [Like(op.name, made.shape, made.dtype, self.memory.whole, not self.donated) for made in op.outs]
             if len(op.outs) > 1:
                 self.code.update({made: f"r{made.number}" for made in op.outs})
-                kinds = self.names(tuple(made.dtype for made in op.outs))
                 results = ", ".join(self.code[made] for made in op.outs)
-                self.lines.append(f"{results} = map(f_array, {f}({', '.join(args)}), {kinds})")
+                self.lines.append(f"{results} = map(f_own, {f}({', '.join(args)}), {self.names(tuple(like))})")
                 return None
-            made = f"f_array({f}({', '.join(args)}), {self.names(op.out.dtype)})"
-            return self.add(f"r{op.out.number}", op.out, made)
+            return self.add(f"r{op.out.number}", op.out, f"f_own({f}({', '.join(args)}), {self.names(like[0])})")
         out = self.code[op.out] = self.buffer(op.out)
         self.lines.append(getattr(self, f"write_{op.kind}")(op, args, out))
         return None
@@ -300,9 +304,43 @@ class Pool(list[Array]):
         return self[0]
 
 
+class Varied(Exception):
+    """Raised where a result has another shape or dtype than in the trace."""
+
+
+class Like(NamedTuple):
+    """What the result of a call must be, the memory that it must not lie in, and whether it may in an argument's."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+    whole: Array
+    lent: bool
+
+
+def own(x: Any, like: Like) -> Array:
+    """Return what a function gave as an array whose entries lie in order, in memory that the plan does not write into.
+
+    Raises:
+        Varied: its shape or dtype is not that of the trace.
+    """
+    array: Array = x if type(x) is np.ndarray else np.asarray(x)
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise Varied(
+            f"{like.name} gave {array.dtype}{list(array.shape)} for these values, and {like.dtype}{list(like.shape)} "
+            "when it was traced."
+        )
+    base = array.base
+    if base is not None and (
+        base is like.whole or not like.lent or type(base) is not np.ndarray or base.base is not None
+    ):
+        return array.copy()
+    return as_array(array, like.dtype)
+
+
 GLOBALS: dict[str, Any] = {
     "empty": np.empty, "asarray": np.asarray, "copyto": np.copyto, "vdot": np.vdot, "broadcast_to": np.broadcast_to,
-    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount, "f_array": as_array,
+    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount, "f_own": own,
 }  # fmt: skip
 
 
@@ -316,8 +354,10 @@ def results(program: Program, writer: Any, names: Names) -> list[str]:
             codes.append(writer.of(x))
         elif not x.shape and x.kind == "made":
             codes.append(f"{writer.of(x)}[()]")
-        elif x.kind == "input" or (x in writer.returned) or (x.op is not None and x.op.kind in ("call", "draw")):
+        elif x.kind == "input" or x in writer.returned or (x.op is not None and x.op.kind == "draw"):
             codes.append(writer.of(x))
+        elif x.op is not None and x.op.kind == "call":
+            codes.append(f"{writer.of(x)}.copy() if {writer.of(x)}.base is not None else {writer.of(x)}")
         else:
             codes.append(f"{writer.of(x)}.copy()")
     return codes

@@ -181,6 +181,9 @@ class Traced(Tensor):
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
+    def __getitem__(self, index: Any) -> Tensor:
+        return apply(REGISTRY["getitem"], (self,), {"index": _held(tensor.raw_index(index))})
+
     def __len__(self) -> int:
         return len(held(self))
 
@@ -295,7 +298,9 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _held(x: Any) -> Any:
-    return type(x)([_held(part) for part in x]) if isinstance(x, (list, tuple)) else held(x)
+    if isinstance(x, (list, tuple)):
+        return type(x)([_held(part) for part in x])
+    return np.asarray(x) if isinstance(x, Shape) else held(x)
 
 
 def _slots(t: Tensor) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from ..printable import printable
 from .module import Module
 
 
@@ -81,7 +82,7 @@ class Lambda(Module):
         if not callable(function):
             raise TypeError(f"Lambda: {function!r:.60} of type {type(function).__name__} is no function.")
         self._function = function
-        self._name = str(name or getattr(function, "__name__", type(function).__name__))
+        self._name = printable(name or getattr(function, "__name__", type(function).__name__))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns."""

@@ -12,7 +12,7 @@ from ..ops.neural import affine as affine
 from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights
-from .module import Module
+from .module import Module, forget
 
 if TYPE_CHECKING:
     from .init import Rng
@@ -34,7 +34,6 @@ class Layer(Module):
 
     Attributes:
         W, b: Tensors ``(n_out, n_in)`` and ``(n_out,)``; an array assigned to one becomes a Tensor of the dtype.
-        optimizer_state: what `TrainNN` left for its next call; ``None`` at first, and after W or b were assigned.
 
     Raises:
         TypeError, ValueError: an argument is none of these.
@@ -59,7 +58,6 @@ class Layer(Module):
         self.act: Activation = _activation(activation)
         self.distribution = _distribution(distribution)
         self.dtype = _dtype(dtype)
-        self.optimizer_state: Any = None
         self.W = initial_weights(self.n_in, self.n_out, self.act.slope, self.distribution, rng, self.dtype)
         self.b = np.zeros(self.n_out, self.dtype)
 
@@ -92,7 +90,9 @@ class Layer(Module):
         array = np.array(value, dtype=self.dtype)
         if array.shape != shape:
             raise ValueError(f"{name} of {self!r} has shape {shape}; this array has shape {array.shape}.")
-        self.optimizer_state = None
+        for other in (vars(self).get("_W"), vars(self).get("_b")):
+            if other is not None:
+                forget(other)  # W and b are trained together
         return Tensor(array, name=name)
 
     def forward(self, x: Any) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 import numpy as np
 
 from ..node import thread
+from ..printable import printable
 from ..tensor import Tensor, leaf
 
 Array = np.ndarray[Any, Any]
@@ -128,7 +129,8 @@ class Module:
         for path, slot in self._slots(once=True):
             if slot not in seen:
                 if path in seen.values():
-                    raise ValueError(f"{type(self).__name__}: two parameters are called {path}; rename one attribute.")
+                    twice = f"two parameters are called {printable(path)}"
+                    raise ValueError(f"{type(self).__name__}: {twice}; rename one attribute.")
                 seen[slot] = path
                 yield path, slot
 
@@ -183,9 +185,6 @@ class Module:
             _refuse(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():
             slot.put(array)
-        for module in self.modules():
-            if "optimizer_state" in vars(module):  # of a Layer; it belongs to the weights that were
-                module.optimizer_state = None  # type: ignore[attr-defined]
 
     # -- Switches
 
@@ -251,7 +250,7 @@ class Module:
     @recursive_repr("...")  # of a part that refers back to what holds it
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.about()}"
-        lines = [f"{name}: {part!r}" for name, part in self.named_children()]
+        lines = [f"{printable(name)}: {part!r}" for name, part in self.named_children()]
         if not lines:
             return f"{head})"
         body = "\n".join(lines).replace("\n", "\n  ")
@@ -296,8 +295,14 @@ def assign(parameter: Tensor, value: Any) -> None:
     parameter.data = array
     if parameter.node is not None:
         parameter.node.out = array
-        if parameter.node.notes:
-            parameter.node.notes.pop("optimizer", None)  # what an optimizer remembers is of the old data
+        forget(parameter)
+
+
+def forget(parameter: Tensor) -> None:
+    """Let optimizers start afresh with a parameter: what they remember is of its old data."""
+    notes = parameter.node.notes if parameter.node else None
+    if notes and "attached" in notes:
+        notes["attached"].forget()
 
 
 def computed(module: Module) -> str | None:
@@ -345,9 +350,9 @@ def _locate(error: Exception, scope: str | None) -> None:
     if hasattr(error, "module_path") or not scope:
         return
     if error.args and isinstance(error.args[0], str):
-        error.args = (f"in {scope}: {error.args[0]}", *error.args[1:])
+        error.args = (f"in {printable(scope)}: {error.args[0]}", *error.args[1:])
     else:  # as NumPy's AxisError
-        error.add_note(f"in {scope}")
+        error.add_note(f"in {printable(scope)}")
     error.module_path = scope  # type: ignore[attr-defined]
 
 
@@ -370,4 +375,4 @@ def _refuse(owner: str, missing: list[str], unknown: list[str], differing: list[
 
 def _few(names: list[str]) -> str:
     rest = len(names) - 4
-    return ", ".join(names[:4]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(printable, names[:4])) + (f" and {rest} more" if rest > 0 else "")

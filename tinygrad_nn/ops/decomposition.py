@@ -6,10 +6,9 @@ runs once and the rule sees all cotangents together. NumPy's functions cut it in
 Rules are written for cotangents conjugated at their door, as in the literature; for real matrices that is nothing.
 
 Conventions. The gradient of a function of a symmetric matrix (eigh, cholesky) is symmetric, though one triangle is
-read. Eigenvectors and singular vectors are fixed up to a phase only, and a loss must not depend on it. Pairs of equal
-eigenvalues or singular values contribute nothing: right, in first order, for what does not depend on the choice of
-vectors among the equal ones and uses them together, such as a projector on their whole space, or a symmetric function
-of the values.
+read. Eigenvectors and singular vectors are fixed up to a phase only, and a loss must not depend on it. Of equal values
+only the space of their vectors is fixed: degenerate.py asks what follows whether it depends on more. A rule by itself
+gives NaN where a cotangent of such vectors, or different ones of their values, could depend on the choice.
 
 Source: M. Giles, Collected matrix derivative results for forward and reverse mode AD (2008); M. Seeger et al.,
 Auto-differentiating linear algebra (2017); J. Townsend, Differentiating the singular value decomposition (2016);
@@ -23,15 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES, Array, declare
+from ..primitive import OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare
 from .linalg import H, T, conj, diagonal, real
-from .plain import bare
+from .plain import bare, is_tensor
 
 EighResult = type(np.linalg.eigh(np.eye(1)))
 EigResult = type(np.linalg.eig(np.eye(1)))
 QRResult = type(np.linalg.qr(np.eye(1)))
 SVDResult = type(np.linalg.svd(np.eye(1)))
-PHASE = "the loss must not depend on the phases of the vectors; pairs of equal values contribute nothing"
+PHASE = "the loss must not depend on the phases of the vectors; at equal values NaN where it depends on their choice"
+WHY = (
+    "Two {values} are equal to rounding, and the result depends on which of the possible vectors NumPy chose for them. "
+    "For a function of a symmetric matrix use tinygrad_nn.symmetric_function, which needs no vectors."
+)
 
 
 def _tolerance(w: Array) -> Array:
@@ -39,17 +42,64 @@ def _tolerance(w: Array) -> Array:
     return np.sum(np.abs(w), axis=-1, keepdims=True) * (8 * np.finfo(w.dtype).eps)
 
 
-def _inverse_gaps(w: Array) -> Array:
-    """Return 1 / (w_j - w_i), and 0 where they are equal."""
-    gaps = w[..., None, :] - w[..., :, None]
-    same = np.abs(gaps) <= _tolerance(w)[..., None]
-    return np.where(same, 0, 1 / np.where(same, 1, gaps))
+def _same(w: Array) -> Array:
+    """Return which pairs of values are equal, but for the pairs of a value with itself."""
+    near = np.abs(w[..., None, :] - w[..., :, None]) <= _tolerance(w)[..., None]
+    return near & ~np.eye(w.shape[-1], dtype=bool)
 
 
-def _inverse(s: Array) -> Array:
-    """Return 1 / s, and 0 where s is 0."""
-    zero = s <= _tolerance(s)
-    return np.where(zero, 0, 1 / np.where(zero, 1, s))
+def _gaps(w: Array, same: Array) -> Array:
+    """Return w_j - w_i; of equal pairs that of the direction in which they part."""
+    e = _apart(w)
+    gaps = np.where(np.eye(w.shape[-1], dtype=bool), 1, w[..., None, :] - w[..., :, None])
+    return np.where(same, e - e[:, None], gaps)
+
+
+def _apart(w: Array) -> Array:
+    """Return a direction along which all values part."""
+    return np.arange(1, w.shape[-1] + 1, dtype=np.finfo(w.dtype).dtype)
+
+
+def _size(w: Array) -> Array:
+    size = np.abs(w).max(axis=-1, initial=0)
+    return np.where(size == 0, 1, size)
+
+
+def _nothing(x: Array, of: Array) -> Array:
+    """Return which entries of a cotangent are 0, as far as half of the digits tell, beside the whole of it."""
+    whole = np.abs(of).max(axis=(-2, -1), keepdims=True, initial=0)
+    return np.abs(x) <= whole * np.sqrt(np.finfo(x.dtype).eps)
+
+
+def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
+    """Return unitary matrices that mix the vectors of equal values, and leave the others alone."""
+    rng, n = np.random.default_rng(seed), same.shape[-1]
+    A = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if np.dtype(dtype).kind == "c" else 0)
+    A = np.where(same, A - A.conj().T, 0)
+    return np.linalg.solve(np.eye(n) + A, np.eye(n) - A).astype(dtype)
+
+
+# Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
+NOT_KNOWN = (lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")
+undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
+
+
+def _refuse(x: Array) -> Array:
+    if np.any(x != 0):
+        raise AtEqualValues(
+            "values of a factorisation are equal, so that its gradient takes what follows to be run again. Run this "
+            "call without compilation."
+        )
+    return x * 1
+
+
+# The same where what follows cannot be run again, as in a compiled function, which then runs as it is.
+refused = Primitive("refused", _refuse, [NOT_KNOWN], "x")
+
+
+def _fixed(x: Array) -> Array:
+    """Return the same numbers as constants."""
+    return x.detach() if is_tensor(x) else x
 
 
 def _below(x: Array) -> Array:
@@ -102,66 +152,178 @@ def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
     M = gR @ H(R) - H(Q) @ gQ
     upper = T(_below(T(M)))
     M = diagonal(real(_main(M)), upper + H(upper))
-    return conj(H(np.linalg.solve(R, H(gQ + Q @ M))))
+    # A column that depends on those before it leaves its vector in Q to chance, and so all that is made with it.
+    size = np.abs(_main(_fixed(R)))
+    free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
+    after = np.cumsum(free, axis=-1) > 0
+    of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
+    of_R = undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=(-2, -1), keepdims=True)
+    r = np.linalg.solve(diagonal(np.where(free, 1, _main(R)), R), H(gQ + Q @ M))
+    return conj(H(np.where(free[..., :, None], 0, r)) + of_Q + of_R)
+
+
+def _met(found: Array) -> None:
+    if found.any():
+        Ties.met = True
 
 
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     w, V = np.linalg.eigh(x, UPLO)
+    _met(_same(w))
     return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
-def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L") -> Array:
+def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
+    """Return what pairs of equal values contribute where that is known at once: 0, else what `unknown` makes of it.
+
+    M is the cotangent of their vectors among each other, gw that of the values.
+    """
+    unequal = same & ~_nothing(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
+    return unknown(np.where(same, M, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
+
+
+def _limit(M: Array, slope: Array, of: Array) -> Array:
+    """Return in place of a cotangent that must be 0 its derivative as equal values part."""
+    return np.where(_nothing(M, of), slope, np.nan)
+
+
+def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
-    M = diagonal(g[..., 0, :], (H(V) @ g[..., 1:, :]) * _inverse_gaps(w))
-    return conj(_symmetric(V @ M @ H(V)))
-
-
-def _eigvalsh(a: Array, UPLO: Any = "L") -> Array:
-    return np.linalg.eigvalsh(a, UPLO)
-
-
-def _eigvalsh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L") -> Array:
-    V = np.linalg.eigh(x, UPLO)[1]
-    return conj(V * g[..., None, :] @ H(V))
+    same = _same(_fixed(w))
+    M = H(V) @ g[..., 1:, :]
+    if along is None:
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
+    else:
+        ties = _limit(_skew(M), _skew(H(V) @ conj(along)[..., 1:, :]), g) / 2
+    M = np.where(same, ties, M) / _gaps(w, same)
+    return conj(_symmetric(V @ diagonal(g[..., 0, :], M) @ H(V)))
 
 
 def _eig(x: Array) -> Array:
     w, V = np.linalg.eig(x)
+    _met(_same(w))
     return np.concatenate([w[..., None, :], V], axis=-2)
 
 
-def _eig_vjp(g: Array, out: Array, x: Array) -> Array:
+def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = out[..., 0, :], out[..., 1:, :], conj(g)
-    M = H(V) @ g[..., 1:, :]
-    M = (M - H(V) @ V * real(_main(M))[..., None, :]) * conj(_inverse_gaps(w))
+    same = _same(_fixed(w))
+    M = _turning(V, g)
+    if along is None:
+        ties = _of_equal(H(_fixed(V)) @ g[..., 1:, :], _fixed(g)[..., 0, :], same, unknown)
+    else:
+        ties = _limit(M, _turning(V, conj(along)), g)
+    M = np.where(same, ties, M) / conj(_gaps(w, same))
     return conj(np.linalg.solve(H(V), diagonal(g[..., 0, :], M) @ H(V)))
+
+
+def _turning(V: Array, g: Array) -> Array:
+    M = H(V) @ g[..., 1:, :]
+    return M - H(V) @ V * real(_main(M))[..., None, :]
 
 
 def _svd(x: Array) -> Array:
     U, s, Vh = np.linalg.svd(x, full_matrices=False)
+    _met(_same_or_zero(s))
     return np.concatenate([U, s[..., None, :].astype(U.dtype), T(Vh)], axis=-2)
 
 
-def _svd_vjp(g: Array, out: Array, x: Array) -> Array:
-    (m, n), g = x.shape[-2:], conj(g)
-    U, s, Vh = out[..., :m, :], real(out[..., m, :]), T(out[..., m + 1 :, :])
-    gU, gs, gVh = g[..., :m, :], g[..., m, :], T(g[..., m + 1 :, :])
-    right, down = s[..., None, :], s[..., :, None]
-    twist, turn = _skew(H(U) @ gU), _skew(Vh @ H(gVh))
-    gaps = _inverse_gaps(s) * np.where(right + down == 0, 0, 1 / np.where(right + down == 0, 1, right + down))
-    M = (twist * right + down * turn) * gaps
-    phase = 0.25 * _main(twist - turn) * _inverse(s) if x.dtype.kind == "c" else 0
-    r = U @ diagonal(gs + phase, M) @ Vh
+def _same_or_zero(s: Array) -> Array:
+    zero = s <= _tolerance(s)
+    return _same(s) | (zero[..., None, :] & zero[..., :, None])
+
+
+def _svd_parts(x: Array, rows: Array) -> tuple[Array, Array, Array]:
+    m = x.shape[-2]
+    return rows[..., :m, :], rows[..., m, :], T(rows[..., m + 1 :, :])
+
+
+def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
+    (m, n), (U, s, Vh), (gU, gs, gVh) = x.shape[-2:], _svd_parts(x, out), _svd_parts(x, conj(g))
+    s, e = real(s), _apart(s)
+    zero, same = _fixed(s) <= _tolerance(_fixed(s)), _same(_fixed(s))
+    zeros = zero[..., None, :] & zero[..., :, None]
+    # Vectors of equal values turn together; those of values that are 0 turn each for themselves.
+    together, against = _turns(U, Vh, gU, gVh)
+    if along is None:
+        loose = np.abs(H(_fixed(U)) @ gU) + np.abs(conj(_fixed(Vh)) @ T(gVh))
+        together = np.where(same, _of_equal(loose, _fixed(gs), same, unknown), together)
+        against = np.where(zeros, unknown(np.where(zeros, loose, 0)), against)
+        gs = np.where(zero & ~_nothing(_fixed(gs)[..., None, :], _fixed(gs)[..., None, :])[..., 0, :], 0, gs)  # as |x|
+        along_U = along_V = None
+    else:
+        along_U, _, along_V = _svd_parts(x, conj(along))
+        slopes = _turns(U, Vh, along_U, along_V)
+        together = np.where(same, _limit(together, slopes[0], g), together)
+        against = np.where(zeros, _limit(against, slopes[1], g), against)
+    sums = s[..., None, :] + s[..., :, None]
+    together, against = together / _gaps(s, same), against / np.where(zeros, e + e[:, None], sums)
+    phase = 0.5 * _main(against) if x.dtype.kind == "c" else 0
+    r = U @ diagonal(gs + phase, (together + against) / 2) @ Vh
+    grown: Array = np.where(zero, e, s)
     if m > n:
-        r = r + (gU - U @ (H(U) @ gU)) * _inverse(s)[..., None, :] @ Vh
+        r = r + _beyond(U, gU, along_U, zero, unknown, g) / grown[..., None, :] @ Vh
     if n > m:
-        r = r + U * _inverse(s)[..., None, :] @ (gVh - (gVh @ H(Vh)) @ Vh)
+        along_V = None if along_V is None else H(along_V)
+        r = r + U / grown[..., None, :] @ H(_beyond(H(Vh), H(gVh), along_V, zero, unknown, g))
     return conj(r)
 
 
-def _svdvals_vjp(g: Array, out: Array, x: Array) -> Array:
-    U, s, Vh = np.linalg.svd(x, full_matrices=False)
-    return conj(U * np.where(s <= _tolerance(s), 0, g)[..., None, :] @ Vh)
+def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
+    """Return the cotangents of turning left and right vectors together, and against each other."""
+    left, right = _skew(H(U) @ gU), _skew(Vh @ H(gVh))
+    return left + right, left - right
+
+
+def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
+    """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
+    rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
+    if along is None:
+        return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
+    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
+
+
+def _turned_svd(out: Array, x: Array) -> Array:
+    """Return a singular value decomposition with other vectors of equal values, and of those that are 0."""
+    m = x.shape[-2]
+    s = real(out[..., m, :])
+    zero = s <= _tolerance(s)
+    zeros, same = zero[..., None, :] & zero[..., :, None], _same(s)
+    left = _turn(same & ~zeros, out.dtype) @ _turn(same & zeros, out.dtype, 1)
+    right = _turn(same & ~zeros, out.dtype) @ _turn(same & zeros, out.dtype, 2)
+    U, Vt = out[..., :m, :] @ left * np.where(zero, -1, 1)[..., None, :], out[..., m + 1 :, :] @ conj(right)
+    return np.concatenate([U, out[..., m : m + 1, :], Vt], axis=-2)
+
+
+def _turned_eig(out: Array, x: Array) -> Array:
+    V = out[..., 1:, :] @ _turn(_same(out[..., 0, :]), out.dtype)
+    return np.concatenate([out[..., :1, :], V / np.linalg.norm(V, axis=-2, keepdims=True)], axis=-2)
+
+
+def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
+    """Return what equal values leave undetermined; `row(x)` is where the result holds them."""
+
+    def parted(out: Array, x: Array) -> Array:
+        direction = np.zeros_like(out)
+        direction[..., row(x), :] = _apart(out)
+        return direction
+
+    return Ties(
+        found=lambda out, x: same(out[..., row(x), :]).any(axis=(-2, -1)),
+        uses_vectors=vectors,
+        parted=parted,
+        turned=turned,
+        size=lambda out, x: _size(out[..., row(x), :]),
+        refused=refused,
+        why=WHY.format(values=values),
+    )
+
+
+OF_EIGEN = _ties(lambda x: 0, lambda g, x: bool(np.any(g[..., 1:, :])), _same, _turned_eig, "eigenvalues")
+OF_SVD = _ties(
+    lambda x: x.shape[-2], lambda g, x: bool(np.any(np.delete(g, x.shape[-2], axis=-2))),
+    lambda s: _same_or_zero(real(s)), _turned_svd, "singular values",
+)  # fmt: skip
 
 
 # fmt: off
@@ -171,31 +333,24 @@ cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
 
 qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
     (_qr_vjp, r"(g_Q + Q M) R^{-H}, \; M = \text{Hermitian, with the upper part of } g_R R^H - Q^H g_Q"),
-    name="qr_rows")
+    name="qr_rows", kinks="NaN where a column that depends on those before it is used")
 
 eigh_rows = declare(_eigh, r"[\lambda; V] : V \Lambda V^H = X",
     (_eigh_vjp, (r"\operatorname{sym} V (\operatorname{diag} g_\lambda + F \circ V^H g_V) V^H, "
                  r"\; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
-    name="eigh_rows", kinks="the gradient is symmetric, though one triangle is read; " + PHASE)
-
-eigvalsh = declare(_eigvalsh, r"\lambda : V \Lambda V^H = X",
-    (_eigvalsh_vjp, r"V \operatorname{diag}(g) V^H"),
-    numpy=np.linalg.eigvalsh, kinks="the gradient is symmetric, though one triangle is read")
+    name="eigh_rows", kinks="the gradient is symmetric, though one triangle is read; " + PHASE, ties=OF_EIGEN)
 
 eig_rows = declare(_eig, r"[\lambda; V] : V \Lambda V^{-1} = X",
     (_eig_vjp, (r"V^{-H} (\operatorname{diag} g_\lambda + \bar F \circ (M - V^H V \operatorname{Re} "
                 r"\operatorname{diag} M)) V^H, \; M = V^H g_V, \; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
-    name="eig_rows", kinks=PHASE)
+    name="eig_rows", kinks=PHASE, ties=OF_EIGEN)
 
 svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
     (_svd_vjp, (r"U (\operatorname{diag} g_s + F \circ (\operatorname{skew}(U^H g_U) S + S \operatorname{skew}("
                 r"V^H g_V))) V^H + (I - U U^H) g_U S^{-1} V^H + U S^{-1} g_V^H (I - V V^H), "
                 r"\; F_{ij} = \tfrac{1}{s_j^2 - s_i^2}")),
-    name="svd_rows", kinks=PHASE + "; so do the vectors of a value that is 0")
-
-svdvals = declare(lambda x: np.linalg.svdvals(x), r"s : U S V^H = X",
-    (_svdvals_vjp, r"U \operatorname{diag}(g) V^H"),
-    name="svdvals", numpy=np.linalg.svdvals, kinks="at 0 the slope is 0")
+    name="svd_rows", ties=OF_SVD,
+    kinks=PHASE + "; the slope of a singular value at 0 is 0")
 # fmt: on
 
 
@@ -239,7 +394,7 @@ def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermit
     if hermitian:
         return _svd_of_hermitian(a, compute_uv)
     if not compute_uv:
-        return svdvals(a)
+        return _run_svdvals(a)
     m, n = a.shape[-2:]
     rows = svd_rows(a)
     U, s, V = rows[..., :m, :], real(rows[..., m, :]), conj(rows[..., m + 1 :, :])
@@ -252,9 +407,13 @@ def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermit
     return SVDResult(U, s, H(V))
 
 
+def _run_svdvals(x: Any, /) -> Any:
+    return real(svd_rows(x)[..., x.shape[-2], :])
+
+
 def _svd_of_hermitian(a: Any, compute_uv: bool) -> Any:
     if not compute_uv:
-        return np.sort(np.abs(eigvalsh(a)), axis=-1)[..., ::-1]
+        return np.sort(np.abs(_run_eigh(a)[0]), axis=-1)[..., ::-1]
     w, V = _run_eigh(a)
     order = np.argsort(np.abs(w))[..., ::-1]
     w, V = np.take_along_axis(w, order, axis=-1), np.take_along_axis(V, order[..., None, :], axis=-1)
@@ -267,5 +426,7 @@ OVERRIDES.update({
     np.linalg.eigh: _run_eigh,
     np.linalg.eig: _run_eig,
     np.linalg.eigvals: lambda a: _run_eig(a)[0],
+    np.linalg.eigvalsh: lambda a, UPLO="L": _run_eigh(a, UPLO)[0],
     np.linalg.svd: _run_svd,
+    np.linalg.svdvals: _run_svdvals,
 })  # fmt: skip

@@ -61,10 +61,10 @@ def _float_power(x: Array, y: Array) -> Array:
     return power(np.multiply(x, np.float64(1)), np.multiply(y, np.float64(1)))
 
 
-def _softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
+def softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
     """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
-    tie = (x == y) | (out == -inf)  # of two infinities there is no difference
-    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(tie, 0, x) - np.where(tie, 0, y))))
+    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # of two infinities there is no difference
+    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
 
 
 def _sign(x: Array) -> Array:
@@ -167,13 +167,13 @@ cbrt = declare(np.cbrt, r"\sqrt[3]{x}",
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 logaddexp = declare(np.logaddexp, r"\ln(e^x + e^y)",
-    (lambda g, out, x, y: g * _softly(x, y, out),  r"g \, \sigma(x - y)"),
-    (lambda g, out, x, y: g * _softly(y, x, out),  r"g \, \sigma(y - x)"),
+    (lambda g, out, x, y: g * softly(x, y, out),  r"g \, \sigma(x - y)"),
+    (lambda g, out, x, y: g * softly(y, x, out),  r"g \, \sigma(y - x)"),
     kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
 
 logaddexp2 = declare(np.logaddexp2, r"\log_2(2^x + 2^y)",
-    (lambda g, out, x, y: g * _softly(x, y, out, LN2), r"g \, \sigma((x - y) \ln 2)"),
-    (lambda g, out, x, y: g * _softly(y, x, out, LN2), r"g \, \sigma((y - x) \ln 2)"),
+    (lambda g, out, x, y: g * softly(x, y, out, LN2), r"g \, \sigma((x - y) \ln 2)"),
+    (lambda g, out, x, y: g * softly(y, x, out, LN2), r"g \, \sigma((y - x) \ln 2)"),
     kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
 
 # -- trigonometric

@@ -34,8 +34,8 @@ def _softmax(x: Array, axis: Any = -1) -> Array:
 
 
 def _finite(x: Array) -> Array:
-    """Return x with 0 in place of infinities, as the shift of an exponent."""
-    return np.where(np.isfinite(x), x, 0)
+    """Return x with 0 in place of infinities, as the shift of an exponent; NaN stays, and with it all of its row."""
+    return np.where(np.isinf(x), 0, x)
 
 
 def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:

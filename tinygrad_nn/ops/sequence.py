@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
+from .elementwise import softly
 from .plain import checked, override, refuse_out
 from .reduce import conj, exclusive
 
@@ -95,7 +96,9 @@ def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = 
 
 def _logcumsumexp_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
-    return (np.exp(x - out) * recur(g, np.exp(out[..., :-1] - out[..., 1:]))).swapaxes(axis, -1)
+    before, entry, after = out[..., :-1], x[..., 1:], out[..., 1:]
+    own = np.concatenate([np.ones_like(x[..., :1]), softly(entry, before, after)], axis=-1)  # slope of each sum in x
+    return (own * recur(g, softly(before, entry, after))).swapaxes(axis, -1)
 
 
 # -- Order
@@ -232,7 +235,8 @@ cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
     kinks="ties share evenly")
 
 logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
-    (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"))
+    (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"),
+    kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
 
 sorted_along = declare(_sorted, r"x_\pi, \text{ increasing}",
     (_unsort,            r"g_{\pi^{-1}}"),

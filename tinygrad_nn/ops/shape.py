@@ -16,8 +16,10 @@ from .plain import bare, is_tensor, override
 
 def _read_order(x: Array, order: Any) -> Any:
     """Return the order of reading that "A" and "K" stand for, given how x lies in memory."""
+    if order not in ("A", "K"):
+        return order
     flags = bare(x).flags
-    return ("F" if flags.f_contiguous and not flags.c_contiguous else "C") if order in ("A", "K") else order
+    return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
 
 
 def _reshape(a: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:

@@ -243,10 +243,11 @@ def _quantile_of(
 
 def _mark_missing(found: Array, missing: Any, skip: bool) -> Array:
     """Return NaN, with slope 0, where an entry is NaN, or with `skip` where all are."""
-    if not missing[..., -1:].any():  # NaN sorts to the end
+    known = isinstance(missing, np.ndarray)  # while a function is compiled it is not
+    if known and not missing[..., -1:].any():  # NaN sorts to the end
         return found
     gone = missing.all(axis=-1, keepdims=True) if skip else missing[..., -1:]
-    if skip and gone.any():
+    if known and skip and gone.any():
         warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)
     return np.where(gone, np.nan, found)
 

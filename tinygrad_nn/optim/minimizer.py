@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .quasi_newton import LBFGS
 from .rule import Optimizer, State
 from .saved import read, written
 from .table import optimizer as by_name
+from .update import Memory, Updater
 
 Array = Any
 Rule = Optimizer | LBFGS
@@ -26,18 +27,34 @@ class Group:
 
     Attributes:
         parameters: the Tensors; rule: their optimizer; learning_rate: η before the schedule, which may be assigned.
-        states: for each parameter what the optimizer remembers; for L-BFGS one for all.
+        states: for each parameter what the optimizer remembers, not shared with other Minimizers; for L-BFGS one for
+            all.
     """
 
     parameters: list[Tensor]
     rule: Rule
     learning_rate: float
-    states: list[State] = field(default_factory=list)
+    updater: Updater | None = None
+    search: State = ()
 
     def __post_init__(self) -> None:
-        if not self.states:
-            arrays = [t.data for t in self.parameters]
-            self.states = [self.rule.init(w) for w in ([flat(arrays)] if isinstance(self.rule, LBFGS) else arrays)]
+        if isinstance(self.rule, LBFGS):
+            self.search = self.rule.init(flat([t.data for t in self.parameters]))
+        else:
+            rules, own = [self.rule] * len(self.parameters), [Memory() for _ in self.parameters]
+            self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(own), own)
+
+    @property
+    def states(self) -> list[State]:
+        """Return the state of each parameter, or the one of L-BFGS."""
+        return [self.search] if self.updater is None else self.updater.begun()
+
+    @states.setter
+    def states(self, states: Sequence[State]) -> None:
+        if self.updater is None:
+            (self.search,) = states
+        else:
+            self.updater.resume(states)
 
 
 class Minimizer:
@@ -131,13 +148,9 @@ class Minimizer:
                 loss = self._evaluate(gradients)
                 gradients = None
             found = self._fitting(gradients) if gradients is not None else [t.grad for t in self.parameters]
-            following = iter(found)
             for group in self.groups:
-                η = self._rate(group)
-                for k, (t, g) in enumerate(zip(group.parameters, following, strict=False)):
-                    if g is not None and t.node is not None:  # what is frozen has no node
-                        new, group.states[k] = group.rule.move(g, group.states[k], η, t.data)  # type: ignore[union-attr]
-                        _put(t, new)
+                mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
+                group.updater(mine, [self._rate(group)] * len(mine))  # type: ignore[misc]
         self.steps += 1
         return loss
 
@@ -201,13 +214,13 @@ class Minimizer:
             return loss, flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
 
         try:
-            w, loss, state = group.rule.minimize(at, flat(before), group.states[0], self._rate(group))  # type: ignore[union-attr]
+            w, loss, state = group.rule.minimize(at, flat(before), group.search, self._rate(group))  # type: ignore[union-attr]
         except BaseException:
             for t, old in zip(group.parameters, before, strict=True):
                 _put(t, old)
             raise
         _spread(group.parameters, w)
-        group.states = [state]
+        group.search = state
         return loss
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..printable import printable
 from .plateau import PlateauState
 from .quasi_newton import LBFGS
 from .rule import State
@@ -90,8 +91,8 @@ def _need(saved: Any, where: str, *keys: str) -> None:
 def _same(what: str, here: Any, there: Any) -> None:
     if here != there:
         raise ValueError(
-            f"load_state_dict: {what} is {here} here and {there} in the saved state. Make the Minimizer as it was when "
-            "it was saved; nothing was changed."
+            f"load_state_dict: {printable(f'{what} is {here} here and {there!s:.200}')} in the saved state. Make the "
+            "Minimizer as it was when it was saved; nothing was changed."
         )
 
 

@@ -1,11 +1,12 @@
 """The API of the Julia project: layers in a list, a solver, and the functions that train them."""
 
 from .checkpoint import Checkpoint
+from .epochs import Epoch
 from .history import History
-from .loop import Epoch, fit
+from .julia import BackProp, DataCache, FeedForward, Predict, Trained, TrainNN, graph_loss
 from .settings import Regularization, Settings, Solver
 from .stopping import EarlyStopping
-from .train import BackProp, DataCache, FeedForward, Predict, Trained, TrainNN, graph_loss
+from .training import fit
 
 __all__ = [
     "BackProp", "Checkpoint", "DataCache", "EarlyStopping", "Epoch", "FeedForward", "History", "Predict",

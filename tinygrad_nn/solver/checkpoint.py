@@ -25,7 +25,7 @@ from .fingerprint import PYTHON, differences, surroundings
 from .history import History
 from .state import LAYOUT, OTHER, Progress, Saved, taken_apart
 from .stopping import Watch
-from .task import Task
+from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 STATE = "state.safetensors"
@@ -147,7 +147,7 @@ def _tell(folder: Path, then: Mapping[str, str]) -> None:
             f"fit: {printable(folder)} goes on in other surroundings ({said}): the training is right, but not bit for "
             f"bit the one that was never interrupted. For that {edit}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,  # the line that called fit
         )
 
 

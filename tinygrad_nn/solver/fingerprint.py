@@ -17,11 +17,13 @@ from ..data import DataLoader
 from ..nn.module import Module
 from ..tensor import Tensor
 from ..tree import flatten
-from .function import FunctionTask
+from .batches import Batches, Rows
 from .settings import Settings, Solver
-from .source import Batches, Rows
 from .stopping import EarlyStopping
-from .task import LayerTask, ModuleTask, Task
+from .tasks.function import FunctionTask
+from .tasks.layers import LayerTask
+from .tasks.module import ModuleTask
+from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 DEEP = 4  # containers, closures and partials are looked into so far

@@ -128,7 +128,7 @@ class History:
 
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
-        columns = {name: values for name, values in columns.items() if values}
+        columns = {printable(name): values for name, values in columns.items() if values}
         widths = {name: max(10, len(name) + 2) for name in columns}
         lines = ["epoch" + "".join(name.rjust(widths[name]) for name in columns)]
         shown = range(len(self)) if len(self) <= 20 else [*range(10), *range(len(self) - 10, len(self))]

@@ -19,7 +19,7 @@ from ..printable import printable
 from .fingerprint import PYTHON, surroundings
 from .history import History
 from .stopping import Watch
-from .task import Task
+from .tasks.task import Task
 
 Array = np.ndarray[Any, Any]
 LAYOUT = 3  # of the text

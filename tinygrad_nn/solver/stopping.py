@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..printable import printable
+
 if TYPE_CHECKING:
-    from .loop import Epoch
+    from .epochs import Epoch
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +88,7 @@ def monitored(call: str, name: str, epoch: Epoch) -> float:
     known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
     value = known.get(name)
     if value is None:
-        there = ", ".join(key for key, number in known.items() if number is not None)
+        there = ", ".join(printable(key) for key, number in known.items() if number is not None)
         raise ValueError(
             f"{call}: there is no {name!r} in this training; it has {there}. "
             + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")

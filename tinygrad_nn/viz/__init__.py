@@ -1,15 +1,15 @@
 """Pictures: of a graph, and of a training. Each is a pure function of what it shows."""
 
-from .animate import animate
-from .drawing import Drawing, draw
-from .explore import explore
-from .flow import GradientFlow, plot_gradient_flow
-from .landscape import plot_landscape
-from .learned import plot_activation, plot_decision_boundary, plot_weights
-from .live import LiveReport
-from .network import NetworkDrawing, draw_network
-from .plots import plot_confusion, plot_history, save_figure
-from .summary import ModelSummary, summary
+from .explorer.explore import explore
+from .explorer.gif import animate
+from .graph.drawing import Drawing, draw
+from .model.summary import ModelSummary, summary
+from .network.drawing import NetworkDrawing, draw_network
+from .training.gradient_flow import GradientFlow, plot_gradient_flow
+from .training.landscape import plot_landscape
+from .training.learned import plot_activation, plot_decision_boundary, plot_weights
+from .training.live import LiveReport
+from .training.plots import plot_confusion, plot_history, save_figure
 
 __all__ = [
     "Drawing",

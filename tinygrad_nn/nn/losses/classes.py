@@ -84,7 +84,7 @@ def _of_probabilities(
         y = y * (1 - smoothing) + smoothing / classes
     if weight is not None:
         y = y * _of_classes(call, weight, ln_p)
-    ln_p = np.where(plain(y) == 0, 0, ln_p)  # what has no weight may be impossible
+    ln_p = np.where((plain(y) == 0) & ~np.isfinite(plain(ln_p)), 0, ln_p)  # what has no weight may be impossible
     return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
 
 

@@ -68,7 +68,7 @@ def binarycrossentropy_softmax(z: Array, y: Array) -> Array:
     shift = np.where(np.isfinite(shift), shift, 0)  # a single class has no others
     with np.errstate(divide="ignore"):
         ln_q = np.log(np.exp(others - shift[..., None]).sum(axis=-1)) + shift - np.log(np.exp(d).sum(axis=-1))[:, None]
-    return (y * log_softmax(z) + (1 - y) * np.where(y == 1, 0, ln_q)).sum() / -len(y)
+    return (y * log_softmax(z) + (1 - y) * np.where((y == 1) & np.isneginf(ln_q), 0, ln_q)).sum() / -len(y)
 
 
 LOSSES: dict[str, Callable[[Array, Array], Array]] = {

@@ -59,7 +59,7 @@ def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
 def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
     r"""Return half the squared error up to delta, and a straight line beyond.
 
-    .. math:: \ell = \tfrac12 q^2 + \delta (|e| - q), \qquad e = \hat y - y, \; q = \min(|e|, \delta)
+    .. math:: \ell = q \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\delta), \delta)
 
     Args:
         prediction: any shape.
@@ -79,15 +79,15 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: st
     if not delta > 0:
         raise ValueError(f"huber: delta={delta}; it must be positive, e.g. 1.0.")
     x, y = pair("huber", prediction, target)
-    e = np.abs(x - y)
-    q = np.minimum(e, delta)
-    return reduced("huber", 0.5 * q * q + delta * (e - q), reduction)
+    e = x - y
+    q = np.clip(e, -delta, delta)
+    return reduced("huber", q * (e - 0.5 * q), reduction)
 
 
 def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction: str = "mean") -> Array:
     r"""Return the absolute error with a round tip: `huber` divided by its delta.
 
-    .. math:: \ell = \tfrac{1}{2 \beta} q^2 + |e| - q, \qquad e = \hat y - y, \; q = \min(|e|, \beta)
+    .. math:: \ell = \tfrac{q}{\beta} \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\beta), \beta)
 
     Args:
         prediction: any shape.
@@ -109,9 +109,9 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction:
     if beta == 0:
         return l1_loss(prediction, target, reduction=reduction)
     x, y = pair("smooth_l1", prediction, target)
-    e = np.abs(x - y)
-    q = np.minimum(e, beta)
-    return reduced("smooth_l1", 0.5 / beta * q * q + (e - q), reduction)
+    e = x - y
+    q = np.clip(e, -beta, beta)
+    return reduced("smooth_l1", q / beta * (e - 0.5 * q), reduction)
 
 
 def kl_divergence(
@@ -141,8 +141,8 @@ def kl_divergence(
     if log_target:
         values = np.exp(y) * (y - x)
     else:
-        impossible = plain(y) == 0  # where there is nothing to tell, whatever was predicted
-        values = y * (np.log(np.where(impossible, 1, y)) - np.where(impossible, 0, x))
+        nothing = plain(y) == 0  # where there is nothing to tell, whatever was predicted
+        values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(plain(x)), 0, x))
     return reduced("kl_divergence", values, reduction, (*REDUCTIONS, "batchmean"))
 
 

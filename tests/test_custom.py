@@ -1,0 +1,176 @@
+"""Functions with a derivative of one's own: VJP and JVP rules, of complex numbers, of nests, differentiated again."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tinygrad_nn import custom_jvp, custom_vjp, grad, hessian, jacobian, jvp, vjp
+from tinygrad_nn.gradcheck import check_gradients
+
+A = np.array([[1.0 + 2j, -0.5j], [0.3, 2 - 1j], [1j, 0.7]])
+X = np.array([0.5 - 1j, 2 + 0.3j])
+
+
+class Both(NamedTuple):
+    total: Any
+    parts: Any
+
+
+# -- Complex numbers: one convention
+
+
+def test_a_rule_by_the_book_of_complex_numbers_is_right() -> None:
+    product = custom_vjp(lambda a, x: a @ x, lambda g, out, a, x: (np.outer(g, x.conj()), a.conj().T @ g))
+    for f in (lambda y: np.sum(np.abs(y) ** 2), lambda y: np.real(y).sum(), lambda y: np.imag(y[0] * y[1])):
+        own = grad(lambda a, x: f(product(a, x)), argnums=(0, 1))(A, X)  # noqa: B023
+        wanted = grad(lambda a, x: f(a @ x), argnums=(0, 1))(A, X)  # noqa: B023
+        for a, b in zip(own, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+    pull = vjp(product, A, X)[1]
+    for a, b in zip(pull(A @ X), vjp(np.matmul, A, X)[1](A @ X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+    assert check_gradients(lambda a, x: np.abs(product(a, x)) ** 2, A, X, order=2).ok
+
+
+def test_real_arguments_of_complex_results_and_the_other_way_round() -> None:
+    turn = custom_vjp(lambda t: np.exp(1j * t), lambda g, out, t: np.real(np.conj(1j * out) * g))
+    size = custom_vjp(lambda z: np.abs(z), lambda g, out, z: g * z / out)
+    t = np.array([0.3, 1.2])
+    f = lambda t: (size(turn(t) + 0.5) ** 3).sum()
+    wanted = lambda t: (np.abs(np.exp(1j * t) + 0.5) ** 3).sum()
+    np.testing.assert_allclose(grad(f)(t), grad(wanted)(t), rtol=1e-14)
+    np.testing.assert_allclose(hessian(f)(t), hessian(wanted)(t), rtol=1e-12, atol=1e-12)
+
+
+def test_a_jvp_rule_of_complex_numbers() -> None:
+    product = custom_jvp(lambda a, x: a @ x, lambda v, out, a, x: v[0] @ x + a @ v[1])
+    size = custom_jvp(lambda z: np.abs(z), lambda v, out, z: np.real(np.conj(z) * v) / out)
+    own = grad(lambda a, x: (size(product(a, x)) ** 3).sum(), argnums=(0, 1))(A, X)
+    wanted = grad(lambda a, x: (np.abs(a @ x) ** 3).sum(), argnums=(0, 1))(A, X)
+    for a, b in zip(own, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13)
+    forward = jvp(product, (A, X), (1j * A, X + 1))[1]
+    np.testing.assert_allclose(forward, 1j * A @ X + A @ (X + 1), rtol=1e-14)
+
+
+# -- Nests of arguments and results
+
+
+def layers(parameters: Any, x: Any) -> Any:
+    z = x @ parameters["W"].T + parameters["bias"][0]
+    return {"z": z, "norms": (np.sum(z**2), Both(z.sum(axis=0), parameters["W"] * 2))}
+
+
+def layers_rule(g: Any, out: Any, parameters: Any, x: Any) -> Any:
+    one, two = g["norms"]
+    gz = g["z"] + 2 * one * out["z"] + two.total
+    return {"W": gz.T @ x + 2 * two.parts, "bias": [gz.sum(axis=0)]}, gz @ parameters["W"]
+
+
+def layers_direction(v: Any, out: Any, parameters: Any, x: Any) -> Any:
+    vp, vx = v
+    z = vx @ parameters["W"].T + x @ vp["W"].T + vp["bias"][0]
+    return {"z": z, "norms": (2 * (out["z"] * z).sum(), Both(z.sum(axis=0), vp["W"] * 2))}
+
+
+OWN = {"vjp": custom_vjp(layers, layers_rule), "jvp": custom_jvp(layers, layers_direction)}
+each_own = pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+LOSSES = {
+    "all": lambda r: (r["z"] ** 2).sum() * r["norms"][0] + (r["norms"][1].total ** 3).sum() + r["norms"][1].parts.sum(),
+    "one array": lambda r: (r["z"] ** 3).sum(),
+    "one number": lambda r: r["norms"][0] ** 2,
+    "a part of a part": lambda r: (r["norms"][1].parts ** 2).sum(),
+}
+
+
+@each_own
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_nests_and_several_results(own: Any, loss: Any) -> None:
+    rng = np.random.default_rng(0)
+    parameters = {"W": rng.standard_normal((2, 3)), "bias": [rng.standard_normal(2)]}
+    x = rng.standard_normal((4, 3))
+    value = own(parameters, x)
+    for a, b in zip(*(tg.tree.flatten(r)[0] for r in (value, layers(parameters, x))), strict=True):
+        np.testing.assert_array_equal(tg.tensor.raw(a), b)
+    found = grad(lambda p, x: loss(own(p, x)), argnums=(0, 1))(parameters, x)
+    wanted = grad(lambda p, x: loss(layers(p, x)), argnums=(0, 1))(parameters, x)
+    for a, b in zip(tg.tree.flatten(list(found))[0], tg.tree.flatten(list(wanted))[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+    second = hessian(lambda x: loss(own(parameters, x)))(x)
+    np.testing.assert_allclose(second, hessian(lambda x: loss(layers(parameters, x)))(x), rtol=1e-11, atol=1e-11)
+    directions = ({"W": parameters["W"] + 1, "bias": [parameters["bias"][0] * 2]}, x * x)
+    moved = jvp(lambda p, x: loss(own(p, x)), (parameters, x), directions)[1]
+    np.testing.assert_allclose(moved, jvp(lambda p, x: loss(layers(p, x)), (parameters, x), directions)[1], rtol=1e-11)
+
+
+@each_own
+def test_float32_stays_float32(own: Any) -> None:
+    p = {"W": np.ones((2, 3), np.float32), "bias": [np.ones(2, np.float32)]}
+    found = grad(lambda p: own(p, np.ones((4, 3), np.float32))["z"].sum())(p)
+    assert found["W"].dtype == found["bias"][0].dtype == np.float32
+
+
+def test_whole_numbers_among_results_and_arguments_are_constants() -> None:
+    largest = custom_vjp(
+        lambda x, k: (np.sort(x)[-k:], np.argsort(x)[-k:]),
+        lambda g, out, x, k: (np.eye(len(x))[out[1]].T @ g[0], None),
+    )
+    x = np.array([3.0, 1.0, 2.0])
+    _, places = largest(tg.Tensor(x), 2)
+    assert (places.requires_grad, places.dtype, places.tolist()) == (False, np.argsort(x).dtype, [2, 0])
+    np.testing.assert_array_equal(grad(lambda x: (largest(x, 2)[0] * [1.0, 10.0]).sum())(x), [10, 0, 1])
+    scaled = custom_jvp(lambda x, k: x**k, lambda v, out, x, k: k * x ** (k - 1) * v[0])
+    np.testing.assert_allclose(grad(lambda x: scaled(x, 3).sum())(x), 3 * x**2)
+
+
+def test_one_argument_that_is_a_list_of_one() -> None:
+    for rule in (lambda g, out, x: [2 * g * x[0]], lambda g, out, x: ([2 * g * x[0]],)):
+        square = custom_vjp(lambda x: x[0] ** 2, rule)
+        (found,) = grad(lambda x: square(x).sum())([np.array([1.0, 2.0])])  # noqa: B023
+        np.testing.assert_array_equal(found, [2, 4])
+
+
+def test_what_a_rule_returns_is_checked() -> None:
+    p = {"W": np.ones(2), "b": np.ones(2)}
+    lost = custom_vjp(lambda p: p["W"] + p["b"], lambda g, out, p: {"W": g})
+    with pytest.raises(ValueError, match=r"returned dict for argument 0, a dict with W, b; return the same containers"):
+        grad(lambda p: lost(p).sum())(p)
+    half = custom_vjp(lambda p: p["W"] + p["b"], lambda g, out, p: {"W": g, "b": None})
+    assert grad(lambda p: half(p).sum())(p)["b"].tolist() == [0, 0]
+    narrow = custom_jvp(lambda x: np.exp(x), lambda v, out, x: (v * out).sum())
+    with pytest.raises(ValueError, match=r"a derivative of shape \(\) for a result of shape \(2,\)"):
+        grad(lambda x: narrow(x).sum())(np.ones(2))
+    flat = custom_jvp(np.sign, lambda v, out, x: np.zeros_like(out))
+    assert grad(lambda x: flat(x).sum())(np.ones(2)).tolist() == [0, 0]
+
+
+# -- Together with the rest
+
+
+def test_a_jvp_rule_in_every_mode_and_order() -> None:
+    soft = custom_jvp(lambda x: np.log(1 + np.exp(x)), lambda v, out, x: v * (1 - np.exp(-out)))
+    x = np.array([-1.0, 0.0, 2.0])
+    s = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(tg.tensor.raw(soft(x)), np.logaddexp(0, x), rtol=1e-14)
+    np.testing.assert_allclose(grad(lambda x: soft(x).sum())(x), s, rtol=1e-14)
+    np.testing.assert_allclose(jacobian(grad(lambda x: soft(x).sum()))(x), np.diag(s * (1 - s)), atol=1e-14)
+    np.testing.assert_allclose(jvp(soft, (x,), (x + 1,))[1], s * (x + 1), rtol=1e-14)
+    third = grad(grad(grad(soft)))(0.5)
+    np.testing.assert_allclose(third, grad(grad(grad(lambda x: np.logaddexp(0, x))))(0.5), rtol=1e-12)
+
+
+@each_own
+def test_compiled(own: Any) -> None:
+    rng = np.random.default_rng(1)
+
+    def total(w: Any, b: Any, x: Any) -> Any:
+        return LOSSES["all"](own({"W": w, "bias": [b]}, x))
+
+    slopes = grad(total, argnums=(0, 1, 2))
+    fast = tg.compile(slopes, backend="numpy")
+    for _ in range(3):
+        args = rng.standard_normal((2, 3)), rng.standard_normal(2), rng.standard_normal((4, 3))
+        for a, b in zip(fast(*args), slopes(*args), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

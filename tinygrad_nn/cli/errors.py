@@ -1,0 +1,85 @@
+"""How the command says what is wrong: one line, in which arguments of functions are options."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+
+import typer
+
+from ..printable import printable
+
+WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # all raised with a message for a person
+NAMES = (
+    "activation", "batch_size", "color", "data", "dataset", "depth", "direction", "distribution", "dropout", "dtype",
+    "encoding", "epochs", "features", "gif", "gradients", "hidden", "inputs", "kind", "lam", "learning_rate", "limit",
+    "loss", "optimizer", "out", "output", "r", "regularization", "row", "rows", "seconds", "seed", "target",
+    "test_size", "theme", "train_size", "val_size", "width",
+)  # fmt: skip
+CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads",
+         "compare_gradients", "graph_loss", "BackProp", "FeedForward")  # fmt: skip
+WORDS = {  # what the library says of itself, said of the command
+    "features=[...]": "features=NAME,NAME",
+    "out of features.": "out of --features.",
+    "unknown method": "unknown --regularization",
+    "scale the data with tinygrad_nn.data.Scaler": "add --scale",
+    "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
+    "The weights are as they were before this step.": "Nothing was written.",
+    "constants=False": "--no-constants",
+    "explore(result, 'page.html')": "leave out --gif",
+    ", or None for all": "; without it all",
+    "it is None or one of": "it is one of",
+    "'error': pass measures=": "'error': for a function of your own, call draw() with measures=",
+}
+
+
+class Theirs(RuntimeError):
+    """An error of a person's own code, whose words are theirs."""
+
+
+def teach(work: Callable[[], None]) -> None:
+    """Do some work; turn an error that has a message for a person into one line and exit code 2."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        say("interrupted; nothing was written.", "")
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # the reader of our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except WRONG as error:
+        say(str(error) if isinstance(error, Theirs) else as_options(_message(error)))
+        raise typer.Exit(2) from None
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:  # of the system, not of ours
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return str(error)
+
+
+def as_options(message: str) -> str:
+    """Return a message in which arguments of functions are written as options of the command.
+
+    Example:
+        >>> as_options("Settings: batch_size=0; it must be at least 1, e.g. batch_size=16.")
+        '--batch-size 0; it must be at least 1, e.g. --batch-size 16.'
+    """
+    message = re.sub(rf"^(?:{'|'.join(CALLS)}): ", "", message)
+    for words, better in WORDS.items():
+        message = message.replace(words, better)
+    names = rf"(?<![\w.-])({'|'.join(NAMES)})"
+    message = re.sub(rf"{names}='([^']*)'", lambda m: f"{_dashed(m[1])} {m[2]}", message)
+    message = re.sub(rf"{names}=(?=\S)", lambda m: f"{_dashed(m[1])} ", message)
+    return re.sub(r"\b(train|test|val)_size\b", r"--\1-size", message)
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def say(text: str, label: str = "error: ") -> None:
+    """Print a line on standard error."""
+    typer.echo(f"tinygrad-nn: {label}{printable(' '.join(text.split()))}", err=True)

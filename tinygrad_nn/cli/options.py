@@ -1,0 +1,40 @@
+"""The kinds of options that commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+
+def option(panel: str, text: str, **more: Any) -> Any:
+    """Return an option in a panel of the help."""
+    return typer.Option(help=text, rich_help_panel=panel, **more)
+
+
+def named(panel: str, text: str, **more: Any) -> Any:
+    """Return an option that is a name."""
+    return option(panel, text, metavar="NAME", **more)
+
+
+def whole(panel: str, text: str) -> Any:
+    """Return an option that is a whole number."""
+    return option(panel, text, metavar="N", parser=lambda value: _number(int, value, "whole number, e.g. 16"))
+
+
+def real(panel: str, text: str, **more: Any) -> Any:
+    """Return an option that is a number."""
+    return option(panel, text, metavar="X", parser=lambda value: _number(float, value, "number, e.g. 0.1"), **more)
+
+
+def _number(kind: Callable[[Any], Any], value: Any, what: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is not a {what}") from None
+
+
+def flag(name: str, panel: str, text: str) -> Any:
+    """Return an option without a value."""
+    return typer.Option(name, help=text, rich_help_panel=panel)

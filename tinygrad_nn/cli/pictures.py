@@ -1,0 +1,43 @@
+"""The pictures of a run: its network, and the graph of its first loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..solver import graph_loss
+from .deltas import deltas_of
+from .run import Plan, prepare
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+    from ..viz import NetworkDrawing
+
+
+def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> NetworkDrawing:
+    """Draw the network of a plan, with what a sample, x (1, n_in) and y (1, n_out), makes of it."""
+    from ..viz import draw_network
+
+    problem, layers = plan.problem, plan.network.layers
+    style |= {"inputs": problem.features, "outputs": problem.classes or (problem.target,)}
+    if sample is None:
+        return draw_network(layers, **style)
+    return draw_network(layers, sample[0], deltas=deltas_of(layers, *sample, plan.solver), **style)
+
+
+def draw_graph(plan: Plan, path: Path) -> None:
+    """Draw the loss of the first rows as a graph, with the weights and gradients that the training began with."""
+    from ..viz import draw
+
+    loss, names, title = first_loss(plan)
+    draw(loss, path, names=names, title=title, direction="TB")  # as wide as a page
+
+
+def first_loss(plan: Plan) -> tuple[Tensor, dict[str, Any], str]:
+    """Return the loss of the first rows before training, with its gradients, names for its parts and a title."""
+    fresh = prepare(plan.options)  # the trained weights are near their goal, where gradients are hardly worth a look
+    x, y = fresh.rows()
+    loss = graph_loss(fresh.network.layers, x, y, solver=plan.solver)
+    loss.backward(retain_graph=True, retain_grads=True)
+    rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
+    return loss, {"x": x, "y": y, "loss": loss}, f"{plan.solver.loss} of {rows}, before training"

@@ -1,0 +1,98 @@
+"""The `train` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from .app import app
+from .errors import say, teach
+from .options import flag, named, option, real, whole
+
+# What computes, draws and prints is imported by the commands themselves: `--help` and a typing error need none of it.
+
+OUT = "tinygrad-nn-out"
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, named("Data", "A data set that comes along: iris or digits.")] = "iris",
+    data: Annotated[str | None, option("Data", "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
+    target: Annotated[str | None, option("Data", "The column of it to predict.", metavar="COLUMN")] = None,
+    features: Annotated[
+        str | None, option("Data", "The columns to learn from; by default all others.", metavar="A,B,...")
+    ] = None,
+    kind: Annotated[str, named("Data", "classification, regression, or auto: numbers are a regression.")] = "auto",
+    scale: Annotated[
+        bool | None,
+        option("Data", "Scale columns to mean 0 and deviation 1; by default a table of your own.", show_default=False),
+    ] = None,
+    encoding: Annotated[str, named("Data", "Of the CSV file.")] = "utf-8",
+    train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
+    val_size: Annotated[float, real("Data", "Share to validate on.")] = 0.1,
+    test_size: Annotated[
+        float | None, real("Data", "Share to test on; by default the rest.", show_default=False)
+    ] = None,
+    stratify: Annotated[bool, flag("--stratify", "Data", "Keep the share of each class in every part.")] = False,
+    hidden: Annotated[
+        str, option("Network", "Widths of the hidden layers: 64,32 (or none).", metavar="N,N,...")
+    ] = "40",
+    activation: Annotated[
+        str, named("Network", "Of the hidden layers: sigmoid, tanh, relu, leaky_relu(0.2), gelu, elu(0.5), ...")
+    ] = "relu",
+    output: Annotated[
+        str | None, named("Network", "Activation of the output; by default what fits the loss.", show_default=False)
+    ] = None,
+    distribution: Annotated[str, named("Network", "Of the initial weights: n normal, u uniform.")] = "n",
+    dtype: Annotated[str, named("Network", "float64 or float32.")] = "float64",
+    loss: Annotated[
+        str | None,
+        named("Training", "mae, mse, rmse, binarycrossentropy or crossentropy; by default crossentropy for classes, "
+                "mse for numbers.", show_default=False),
+    ] = None,
+    optimizer: Annotated[
+        str, named("Training", "sgd, momentum, nesterov, adam, adamw, amsgrad, nadam, radam, adamax, rmsprop, adagrad, "
+                   "adadelta, lion, muon or lbfgs.")
+    ] = "sgd",
+    learning_rate: Annotated[float, real("Training", "Size of a step.")] = 0.03,
+    epochs: Annotated[int, whole("Training", "How often to go through the data.")] = 20,
+    batch_size: Annotated[int, whole("Training", "Rows a step.")] = 16,
+    regularization: Annotated[str, named("Training", "Penalty on weights: none, l1, l2, elasticnet.")] = "none",
+    lam: Annotated[float | None, real("Training", "Strength of the penalty.", show_default=False)] = None,
+    r: Annotated[
+        float | None, real("Training", "Share of l1 in elasticnet; by default 0.5.", show_default=False)
+    ] = None,
+    dropout: Annotated[float, real("Training", "Probability of dropping a hidden unit.")] = 0.0,
+    gradients: Annotated[str, named("Training", "By the graph, or manual: the equations written by hand.")] = "graph",
+    seed: Annotated[int, whole("Training", "The same seed gives the same network, bit for bit.")] = 0,
+    out: Annotated[str, option("Output", "Folder for plots, graph, history and weights.", metavar="DIR")] = OUT,
+    report: Annotated[bool, flag("--report", "Output", "Also write report.html, one page with everything.")] = False,
+    progress: Annotated[bool, option("Output", "Show a progress bar on a terminal.")] = True,
+    quiet: Annotated[bool, flag("--quiet", "Output", "Print nothing but errors.")] = False,
+) -> None:
+    """Train a network, score it, compare its gradients by three roads, and save it all.
+
+    Without options it is the main.jl of "Neural Network From Scratch In Julia": iris, a hidden layer of 40.
+    """
+    given = dict(locals())
+    teach(lambda: _train({name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")},
+                          Path(out), report, progress and not quiet and sys.stderr.isatty(), quiet))  # fmt: skip
+
+
+def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
+    from ..files import check_folder
+    from .outputs import write_run
+    from .report import Report
+    from .run import Options, execute, prepare
+
+    check_folder(out)
+    plan = prepare(Options(**options))
+    report = Report(quiet)
+    report.start(plan)
+    outcome = execute(plan, progress=progress, flow=page)
+    report.outcome(outcome)
+    names, note = write_run(out, outcome, page)
+    if note:
+        say(note, "warning: ")
+    report.written(out, names)

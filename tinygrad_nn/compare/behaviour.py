@@ -1,0 +1,71 @@
+"""What is wrong with how a backward behaves, whatever its numbers: it keeps something, draws, writes into inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .report import Diagnosis
+
+Array = np.ndarray[Any, Any]
+WHOLE = "the whole backward pass"
+MOVING = ("nondeterministic", "accumulated_over_calls")
+
+
+def same(first: Sequence[Array], second: Sequence[Array]) -> bool:
+    """Tell whether two calls gave the same arrays, bit for bit."""
+    return all(np.array_equal(p, q, equal_nan=True) for p, q in zip(first, second, strict=True))
+
+
+def unsteady(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
+    """Say why equal calls gave different arrays, or return None where they did not.
+
+    Args:
+        calls: the arrays of three calls with equal arguments.
+        names: of the arrays.
+        advice: what to do where something random is drawn.
+    """
+    first, second, third = calls
+    if same(first, second) and same(second, third):
+        return None
+    apart = [n for n, p, q, r in zip(names, first, second, third, strict=True) if not same([p, p], [q, r])]
+    where = WHOLE if len(apart) == len(names) else ", ".join(apart)
+    if all(_grows(p, q, r) for p, q, r in zip(first, second, third, strict=True)):
+        doubled = all(_near(q, 2 * p) or same([p], [q]) for p, q in zip(first, second, strict=True))
+        grown = "twice what the first returned" if doubled else "more than the first by what the third added again"
+        return Diagnosis(
+            "accumulated_over_calls", where, "Each call adds its gradient to what the calls before it left. Begin each "
+            "call with zeros: call zero_grad(), or make the arrays inside of the backward.",
+            (f"of three calls with equal arguments the second returned {grown}",),
+        )  # fmt: skip
+    return Diagnosis(
+        "nondeterministic", where, "The same call gave two different results: it draws something random, or it keeps "
+        f"something from one call to the next. {advice}",
+        (f"two calls with equal arguments differ in {', '.join(apart)}",),
+    )  # fmt: skip
+
+
+def _grows(first: Array, second: Array, third: Array) -> bool:
+    """Tell whether the third call added just what the second did."""
+    if not first.shape == second.shape == third.shape:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _near(third - second, second - first, float(np.abs(third).max(initial=0)))
+
+
+def _near(p: Array, q: Array, size: float = 0.0) -> bool:
+    if p.shape != q.shape or not (np.isfinite(p).all() and np.isfinite(q).all()):
+        return False
+    eps = float(np.finfo(p.dtype if p.dtype.kind in "fc" else np.float64).eps)
+    return bool((np.abs(p - q) <= 64 * eps * max(size, float(np.abs(p).max(initial=0)))).all())
+
+
+def written_into(names: Sequence[str]) -> Diagnosis:
+    """Say that a backward wrote into arrays that it was given; the first of them is where to look."""
+    return Diagnosis(
+        "inplace_overwrite", names[0], f"The code wrote into what it was given: {', '.join(names)}. What reads that "
+        "array afterwards reads other numbers than the forward pass left. Make a new array: `a = a * m` instead of "
+        "`a *= m`.", tuple(f"{name} has other numbers after the call" for name in names[:4]),
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""Where a gradient is wrong, and by what, in words: rows, columns, entries; a factor, a number added, another order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+FEW = 6  # numbers that are listed; of more the first ones
+CLOSE = 1e-7  # relative error within which a relation between two arrays holds
+
+
+def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLOSE) -> str:
+    """Say which part of an array is wrong, and how it differs from the right one.
+
+    Args:
+        name: what the array is called, ``dW``.
+        got, right: both arrays, of one shape.
+        bad: where they differ by more than rounding.
+        close: the relative error within which one of the relations is taken to hold.
+
+    Example:
+        >>> right = np.array([[1.0, 2.0], [3.0, 5.0]])
+        >>> describe("dW", right * [[1], [-2]], right, np.array([[False, False], [True, True]]))
+        'Row 1 of dW is wrong, the other is right. Each wrong entry is -2 times the right one.'
+    """
+    where = _where(name, bad)
+    where = where[0].upper() + where[1:] if " " in name else where
+    if int(bad.sum()) == 1:
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        return f"{where}: {_both(got, right, index)}."
+    how = next(_relations(got, right, bad, close), "")
+    if how:
+        each = "Each entry" if bad.all() else "Each wrong entry"
+        return f"{where}. {how if how.endswith('.') else f'{each} is {how}.'}"
+    with np.errstate(invalid="ignore"):
+        apart = np.where(bad, np.abs(got - right), -1)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart)), bad.shape))
+    return f"{where}. The largest difference is at {list(index)}: {_both(got, right, index)}."
+
+
+def short(value: Any) -> str:
+    """Return a number at six digits, of a complex one both parts."""
+    return f"{value:.6g}"
+
+
+def fraction(value: float, tolerance: float = 1e-9) -> str:
+    """Return a number as a fraction of small numbers where it is one.
+
+    Example:
+        >>> fraction(-4.0), fraction(1 / 6), fraction(0.1234567)
+        ('-4', '1/6', '0.123457')
+    """
+    if not np.isfinite(value):
+        return str(value)
+    found = Fraction(value).limit_denominator(64)
+    small = found.denominator == 1 or (abs(found.numerator) <= 64 and found.denominator not in (10, 20, 25, 40, 50))
+    return str(found) if small and abs(float(found) - value) <= tolerance * abs(value) else unlike(value, 1.0)
+
+
+def unlike(value: float, other: float) -> str:
+    """Return a number at so many digits, six at least, that it does not read like another."""
+    return next((text for n in range(6, 18) if (text := f"{value:.{n}g}") != f"{other:.{n}g}"), f"{value:.17g}")
+
+
+def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
+    g, r = got[index], right[index]
+    if np.iscomplexobj(g) or np.iscomplexobj(r):
+        return f"it is {short(g)}, and belongs {short(r)}"
+    times = f" ({unlike(g / r, 1.0)} times)" if r and np.isfinite(g / r) else ""
+    return f"it is {unlike(g, r)}, and belongs {unlike(r, g)}{times}"
+
+
+def listed(numbers: Sequence[Any]) -> str:
+    """Return numbers as a list in words; of many the first ones, and how many there are."""
+    texts = [str(n) for n in numbers]
+    if len(texts) > FEW:
+        return f"{', '.join(texts[:FEW])}, ... ({len(texts)} in all)"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _rest(count: int) -> str:
+    return "the other is right" if count == 1 else f"the other {count} are right"
+
+
+def _where(name: str, bad: Array) -> str:
+    """Return the sentence that says where."""
+    wrong, size = int(bad.sum()), bad.size
+    if bad.ndim == 0 or size == 1:
+        return f"{name} is wrong"
+    if wrong == size:
+        return f"Every entry of {name} is wrong"
+    places = np.argwhere(bad)
+    for axis, called in enumerate(("row", "column") if bad.ndim == 2 else ()):
+        hit: Array = np.asarray(bad.any(axis=1 - axis))
+        if not hit.all() and (bad == np.expand_dims(hit, 1 - axis)).all():
+            lines, one = np.flatnonzero(hit).tolist(), int(hit.sum()) == 1
+            what = called.capitalize() + ("" if one else "s")
+            verb = "is" if one else "are"
+            return f"{what} {listed(lines)} of {name} {verb} wrong, {_rest(len(hit) - len(lines))}"
+    if bad.ndim == 2 and bad.shape[0] == bad.shape[1] and min(bad.shape) > 1:
+        eye = np.eye(len(bad), dtype=bool)
+        for shape, called in ((eye, "The diagonal"), (~eye, "All but the diagonal"),
+                              (np.triu(~eye), "The part above the diagonal"),
+                              (np.tril(~eye), "The part below the diagonal")):  # fmt: skip
+            if (bad == shape).all():
+                return f"{called} of {name} is wrong, the rest is right"
+    for axis in range(bad.ndim if bad.ndim > 2 else 0):
+        others = tuple(a for a in range(bad.ndim) if a != axis)
+        hit = np.asarray(bad.any(axis=others))
+        if not hit.all() and (bad == np.expand_dims(hit, others)).all():
+            lines = np.flatnonzero(hit).tolist()
+            return f"Index {listed(lines)} along axis {axis} of {name} is wrong, the rest is right"
+    if wrong == 1:
+        return f"Entry {[int(i) for i in places[0]]} of {name} is wrong, {_rest(size - 1)}"
+    text = listed([[int(i) for i in place] for place in places])
+    return f"Entries {text} of {name} are wrong, {_rest(size - wrong)}"
+
+
+def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[str]:
+    """Yield how the wrong entries follow from the right ones, the simplest first."""
+    g, r = got[bad], right[bad]
+    if g.dtype.kind == "c" or not np.isfinite(g).all():
+        return
+    with np.errstate(all="ignore"):
+        size = max(float(np.abs(g).max()), float(np.abs(r).max()))
+        allowed = min(close * size, 1e-3 * float(np.abs(g - r).max()))  # what is left may not be like the difference
+
+        def holds(wanted: Any) -> bool:
+            return bool((np.abs(g - wanted) <= allowed).all())
+
+        if not g.any():
+            yield "0"
+        if len(g) > 1:
+            s = _multiple(g, r)
+            if holds(s * r):
+                yield "minus the right one" if abs(s + 1) < close else f"{fraction(s)} times the right one"
+            c = float(np.mean(g - r))
+            if holds(r + c):
+                yield f"the right one plus {short(c)}" if c > 0 else f"the right one minus {short(-c)}"
+            if holds(float(g[0])):
+                yield f"{short(g[0])} throughout"
+        if len(g) > 2:
+            top = float(np.abs(g).max())
+            for text, wanted in (
+                ("the absolute value of the right one", np.abs(r)), ("the sign of the right one", np.sign(r)),
+                ("the square of the right one", r * r), ("the right one cubed", r**3), ("1 over the right one", 1 / r),
+                (f"the right one, cut off at ±{short(top)}", np.clip(r, -top, top)),
+            ):  # fmt: skip
+                if holds(wanted):
+                    yield text
+            for digits in range(5):
+                if (g == np.round(r, digits)).all():
+                    yield f"the right one, rounded to {digits} digits after the point"
+        yield from _by_line(got, right, bad, allowed)
+
+
+def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[str]:
+    """Yield relations that are others in each row or column of a matrix, and other orders of rows and columns."""
+    if got.ndim != 2 or min(got.shape) < 2:
+        return
+    for axis, called in enumerate(("row", "column")):
+        g, r, b = (np.moveaxis(x, axis, 0) for x in (got, right, bad))
+        lines = np.flatnonzero(b.any(axis=1))
+        for find, text in ((_factor, "{} is {} times the right one"), (_shift, "{} is the right one plus {}")):
+            values = [find(g[i], r[i], allowed) for i in lines]
+            said = [text.format(f"{called} {i}", unlike(v, 1.0)) for i, v in zip(lines, values, strict=True)
+                    if v is not None]  # fmt: skip
+            if len(said) == len(lines):
+                yield f"{listed(said).capitalize()}."
+        order = _order(g, r, allowed)
+        if order is not None:
+            said = [f"{called} {i} holds what belongs in {called} {j}" for i, j in enumerate(order) if i != j]
+            yield f"Its {called}s are right, and in another order: {listed(said)}."
+
+
+def _multiple(g: Array, r: Array) -> float:
+    """Return the s with which s r is nearest to g."""
+    size = float(np.abs(r).max()) or 1.0
+    return float((g / size) @ (r / size)) / (float((r / size) @ (r / size)) or 1.0)
+
+
+def _factor(g: Array, r: Array, allowed: float) -> float | None:
+    s = _multiple(g, r)
+    return s if (np.abs(g - s * r) <= allowed).all() else None
+
+
+def _shift(g: Array, r: Array, allowed: float) -> float | None:
+    c = float(np.mean(g - r))
+    return c if (np.abs(g - r - c) <= allowed).all() else None
+
+
+def _order(g: Array, r: Array, allowed: float) -> list[int] | None:
+    """Return which line of the right array each line is, if each is used once."""
+    if len(g) > 64:
+        return None
+    order = []
+    for line in g:
+        found = [j for j, other in enumerate(r) if j not in order and (np.abs(line - other) <= allowed).all()]
+        if not found:
+            return None
+        order.append(found[0])
+    return order

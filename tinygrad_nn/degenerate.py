@@ -1,0 +1,137 @@
+r"""Gradients of factorisations at equal eigenvalues or singular values, whose vectors are chosen, not determined.
+
+What follows from a factorisation is run again, on its results as they are and on results with other vectors, turned
+among those of equal values. A pair of equal values contributes the limit that unequal ones have,
+
+.. math:: \lim_{t \to 0} \frac{M_{ij}(\lambda + t e)}{t (e_j - e_i)} = \frac{M'_{ij}}{e_j - e_i}
+
+with the derivative of the cotangent along values that part, `e`. If both choices of vectors give the same gradient, it
+is that of the function; else the function depends on the choice and has none, and the gradient is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .node import Node, recording, thread
+from .primitive import Primitive, Ties
+from .tensor import Tensor, apply, leaf, raw, wrap
+
+Walk = Callable[..., dict[Node, Any]]
+
+# A gradient that is right as it is, but for those that are wrong; its own derivative with respect to x is not known.
+settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r), [
+    (lambda c, out, r, g, x, wrong: c, "c"),
+    (lambda c, out, r, g, x, wrong: np.where(np.any(wrong), np.nan, 0) * (g + np.any(c)), r"0, \text{ or NaN}"),
+    (lambda c, out, r, g, x, wrong: np.where(np.any(c != 0), np.nan, 0) * np.ones_like(x), r"\text{NaN}"),
+], "r")  # fmt: skip
+
+
+def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
+    """Return the rules of a factorisation: its own, or what has been found if its values are equal."""
+    ties: Ties | None = node.primitive.ties  # type: ignore[union-attr]
+    rules: Any = node.primitive.vjps  # type: ignore[union-attr]
+    g, x = given[0], node.args[0]  # type: ignore[index]
+    if ties is None:
+        return rules
+    if thread.mode.traces:
+        return (partial(rules[0], unknown=ties.refused),)
+    if not ties.found(node.out, x).any():
+        return rules
+    own: Any = None
+    if not ties.uses_vectors(raw(g), x):
+        own = rules[0](*given, **node.meta)
+        if isinstance(g, Tensor) and np.isfinite(own.data).all():
+            return (lambda *_, **__: own,)  # of values alone it can be differentiated again
+    found = _settled(walk, _path(later, node), node, root, seed, g, own)
+    return (lambda *_, **__: found,)
+
+
+def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own: Any) -> Any:
+    """Return the gradient of the argument, or NaN for each matrix where it depends on chosen vectors.
+
+    Args:
+        walk: the walk back.
+        path: the Nodes that depend on the factorisation, oldest first.
+        node: the factorisation.
+        root: the result that is differentiated.
+        seed: its cotangent; if a Tensor, the gradient is a linear function of it.
+        g: the cotangent of the factorisation.
+        own: what its rule says where no vector is used, which holds at a kink of the values.
+    """
+    ties: Ties = node.primitive.ties  # type: ignore[union-attr, assignment]
+    x, out, rule = node.args[0], node.out, node.primitive.vjps[0]  # type: ignore[index, union-attr]
+    found, arrived = [], []
+    mode = thread.mode
+    inspect, mode.inspect = mode.inspect, None  # what is run again was inspected when it ran first
+    try:
+        for values in (out, ties.turned(out, x)):
+            again, along = _cotangent(walk, path, node, root, seed, values)
+            arrived.append(raw(again))
+            found.append(rule(again, values, x, along=along, **node.meta))  # type: ignore[misc]
+    finally:
+        mode.inspect = inspect
+    first, second = (raw(r) for r in found)
+    half = np.sqrt(np.finfo(x.dtype).eps)  # half the digits: what follows may lose as many
+    scale = _largest(first) + _largest(second) + _largest(arrived[0]) / ties.size(out, x)[..., None, None]
+    agree = _largest(first - second) <= half * scale  # False where either is NaN
+    agree &= _largest(arrived[0] - raw(g)) <= half * _largest(raw(g))  # what followed did the same again
+    wrong = ties.found(out, x)[..., None, None] & ~agree
+    if not isinstance(g, Tensor):
+        return np.where(wrong, np.nan if own is None else own, first)
+    r = np.where(wrong, 0, found[0])  # where it is wrong, `settled` puts NaN
+    return settled(r, g, wrap(x, node.parents[0]), wrong=wrong)  # type: ignore[index]
+
+
+def _largest(x: Any) -> Any:
+    return np.abs(x).max(axis=(-2, -1), keepdims=True, initial=0)
+
+
+def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, values: Any) -> tuple[Any, Any]:
+    """Return the cotangent of a factorisation with these results, and its derivative as its values part."""
+    parted = node.primitive.ties.parted(values, node.args[0])  # type: ignore[union-attr, index]
+    start = leaf(values)
+    seed = seed if isinstance(seed, Tensor) else wrap(seed, None)
+    with recording(True):
+        g = _arrived(walk, _again(path, node, root, start), seed, start)
+        unit = leaf(np.ones_like(values))
+        slope = _arrived(walk, _arrived(walk, g, unit, start), wrap(parted, None), unit)
+    return np.conj(g), np.conj(slope)
+
+
+def _arrived(walk: Walk, out: Tensor, seed: Tensor, wanted: Tensor) -> Tensor:
+    """Return the gradient with respect to one Tensor as a Tensor; zeros if there is none."""
+    if out.node is not None and wanted.node is not None:
+        found = walk(out.node, seed, wanted=frozenset({wanted.node}), differentiable=True).get(wanted.node)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    return wrap(np.zeros_like(wanted.data), None)
+
+
+def _path(later: Sequence[Node], node: Node) -> list[Node]:
+    """Return the Nodes that depend on one, oldest first."""
+    depend = {node: None}
+    for other in reversed(later):
+        if other not in depend and any(parent in depend for parent in other.parents or () if parent is not None):
+            depend[other] = None
+    return list(depend)[1:]
+
+
+def _again(path: Sequence[Node], node: Node, root: Node, start: Tensor) -> Tensor:
+    """Run again what led from a Node to a result, with another value of that Node."""
+    made: dict[Node, Tensor] = {node: start}
+    for other in path:
+        primitive: Any = other.primitive
+        args = [
+            made.get(parent, arg) if parent is not None else arg
+            for arg, parent in zip(other.args or (), other.parents or (), strict=True)
+        ]
+        again = apply(primitive, tuple(args), {k: v for k, v in other.meta.items() if k not in primitive.saves})
+        if again.node is not None and other.notes is not None and "hooks" in other.notes:
+            again.node.note(hooks=other.notes["hooks"])
+        made[other] = again
+    return made[root]

@@ -1,0 +1,120 @@
+"""The one update of a training: each gradient moves its parameter, and what the optimizer remembers goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+from .rule import Optimizer, State, alone
+
+Array = Any
+SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
+
+
+class Memory:
+    """What an optimizer remembers of one parameter: its rule and state, both ``None`` before the first step."""
+
+    __slots__ = ("rule", "state")
+
+    def __init__(self) -> None:
+        self.rule: Any = None
+        self.state: Any = None
+
+    def forget(self) -> None:
+        """Start afresh: the parameter was given new data."""
+        self.rule = self.state = None
+
+
+def attached(parameter: Tensor) -> Memory:
+    """Return the memory that stays with a parameter for its next training; a copy of a model takes it along."""
+    node: Any = parameter.node
+    memory: Memory | None = (node.notes or {}).get("attached")
+    if memory is None:
+        memory = Memory()
+        node.note(attached=memory)
+    return memory
+
+
+class Updater:
+    r"""Moves parameters along gradients, each by its rule.
+
+    .. math:: w \leftarrow w - update(g, state, \eta, w)
+
+    Args:
+        parameters: the Tensors.
+        rules: for each its optimizer.
+        rates: for each its learning rate before the schedule.
+        memories: where the state of each is kept: by default `attached` to it.
+    """
+
+    __slots__ = ("entries", "fixed", "rates")
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        rules: Sequence[Optimizer],
+        rates: Sequence[float],
+        memories: Sequence[Memory] | None = None,
+    ) -> None:
+        self.entries = []
+        self.rates = rates
+        self.fixed: list[Any] = []  # learning rates in the form that each rule multiplies with the least effort
+        made: dict[tuple[float, Any], Any] = {}
+        for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
+            into = rule.into if t.data.ndim and t.data.dtype.kind == "f" else None  # which has no checks
+            memory = attached(t) if memories is None else memories[k]
+            self.entries.append((t, rule, into or rule.move, memory))
+            if not getattr(into, "scales", False):
+                self.fixed.append(rate)
+                continue
+            dtype = t.data.dtype
+            eta = made.get((rate, dtype))
+            if eta is None:
+                eta = made[rate, dtype] = np.asarray(rate, dtype)
+            self.fixed.append(eta)
+
+    def __call__(
+        self, gradients: list[Array | None], etas: Sequence[float] | None = None, spend: bool = False
+    ) -> None:
+        """Move the parameters once: new arrays take the place of the old, which an older graph may still hold.
+
+        Args:
+            gradients: an array of its shape and dtype for each parameter, ``None`` for one that stays.
+            etas: the learning rate of each in this step; by default its own.
+            spend: give the gradients up: where nobody else holds a large one, its memory becomes that of the new
+                parameter, and ``None`` takes its place in the list.
+        """
+        used: Sequence[Any] = self.fixed if etas is None else etas
+        k = -1
+        for t, rule, move, memory in self.entries:
+            k += 1
+            g, node = gradients[k], t.node
+            if g is None or node is None:  # what is frozen has no node
+                continue
+            if memory.rule is not rule and memory.rule != rule:
+                memory.rule, memory.state = rule, rule.init(t.data)
+            states = [memory.state]
+            memory.state = spare = None  # the in-place form of a rule frees what it replaces, if nobody else holds it
+            if spend and g.nbytes > SMALL:
+                gradients[k] = None
+                spare = g if alone(g, t.data) else None
+            w, state = move(g, states.pop(), used[k], t.data, spare)
+            t.data = node.out = w
+            memory.state = state
+
+    def states(self) -> list[State | None]:
+        """Return the state of each parameter, ``None`` before its first step with this rule."""
+        return [memory.state if memory.rule == rule else None for _, rule, _, memory in self.entries]
+
+    def begun(self) -> list[State]:
+        """Return the state of each parameter, the first one before its first step."""
+        pairs = zip(self.states(), self.entries, strict=True)
+        return [rule.init(t.data) if state is None else state for state, (t, rule, _, _) in pairs]
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Put back what `states` returned."""
+        for state, (_, rule, _, memory) in zip(states, self.entries, strict=True):
+            memory.rule, memory.state = (None, None) if state is None else (rule, state)

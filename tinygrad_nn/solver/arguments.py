@@ -1,0 +1,187 @@
+"""From what a person passed to what the loop needs: which kind of model it is, where its batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..metrics import r2_score
+from ..nn.containers import Sequential, as_module
+from ..nn.layer import Layer, unchanged
+from ..nn.module import Module
+from ..optim import LBFGS
+from ..printable import printable
+from .batches import Batches, Rows, nest, source
+from .checks import check_inputs, check_model, check_road, check_solver, check_targets
+from .settings import Solver
+from .tasks.class_weight import class_weights, takes_weight, weighing
+from .tasks.function import FunctionTask
+from .tasks.layers import LayerLoss, LayerTask, layer_task
+from .tasks.module import ModuleTask
+from .tasks.task import Task
+
+Array = np.ndarray[Any, Any]
+Metric = Callable[[Any, Any], float]
+_MODEL = "Write [Layer(4, 40, 'relu'), Layer(40, 3, 'softmax')], a Module, or a function f(params, x, y) with params=."
+
+
+def settle(
+    call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Any, size: int, params: Any = None,
+    gradients: str = "graph", class_weight: Any = None, *, single: bool = False,
+) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
+    """Return the task, the batches of its batches, and that of the validation; `single`: x and y are one batch."""
+    check_solver(call, solver)
+    names = ("data_in", "data_out") if single else ("x", "y")
+    road = check_road(call, gradients)
+    if params is not None or is_function(model):
+        return _function(call, model, x, y, x_val, y_val, solver, size, params, road, class_weight)
+    stored = single or (isinstance(x, np.ndarray | list | tuple) and y is not None and not isinstance(x, np.memmap))
+    if plain(model) and by_layers(solver) and stored:
+        layers = check_model(call, model)
+        x = check_inputs(call, layers, x, names[0])
+        y = check_targets(call, layers, y, len(x), solver.loss, names)
+        val = check_validation(call, layers, x_val, y_val, solver)
+        if single:
+            return layer_task(layers, solver, y, road), Rows(x, y, size), None if val is None else Rows(*val, size)
+        weights = class_weights(call, class_weight, y, solver)
+        net = LayerLoss(layers, solver, y if weights is None else None)
+        return LayerTask(net, road), Rows(x, y, size, weights), None if val is None else Rows(*val, size)
+    module = as_architecture(call, model, road)
+    task = ModuleTask(call, module, solver)
+    if single:
+        x, y = nest(call, x, names[0]), nest(call, y, names[1])
+    rows = source(call, x, y, size, names)
+    if class_weight is not None:
+        if not isinstance(rows, Rows):
+            raise ValueError(f"{call}: class_weight needs arrays x and y; of batches weigh rows in the loss.")
+        labels = rows.data[1]
+        if takes_weight(solver.loss) and isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+            task.weighed = weighing(call, class_weight, labels, solver.loss)
+        else:
+            rows.weights = class_weights(call, class_weight, labels, solver)
+    return task, rows, _validation(call, x_val, y_val, size)
+
+
+def _function(
+    call: str, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Solver, size: int, params: Any, road: str,
+    class_weight: Any,
+) -> tuple[Task, Rows | Batches, Rows | Batches | None]:  # fmt: skip
+    if not is_function(model):
+        kind = type(model).__name__
+        raise TypeError(f"{call}: params= belongs to a function f(params, x, y); the model is a {kind}.")
+    name = printable(getattr(model, "__name__", "the function"))
+    if params is None:
+        raise TypeError(f"{call}: {name} is a function; pass its parameters, params={{'W': W, 'b': b}}.")
+    if road == "manual":
+        raise ValueError(f"{call}: {name} has no equations written by hand; leave gradients='manual' out.")
+    if class_weight is not None:
+        raise ValueError(f"{call}: {name} computes its loss itself; weigh the classes there, without class_weight.")
+    task = FunctionTask(call, model, params, solver)
+    return task, source(call, x, y, size), _validation(call, x_val, y_val, size)
+
+
+def _validation(call: str, x: Any, y: Any, size: int) -> Rows | Batches | None:
+    if x is None and y is None:
+        return None
+    if x is None or (y is None and isinstance(x, np.ndarray)):
+        missing = "x_val" if x is None else "y_val"
+        raise ValueError(f"{call}: {missing} is missing; pass both x_val and y_val, or neither.")
+    return source(call, x, y, size, ("x_val", "y_val"))
+
+
+def check_validation(call: str, layers: list[Layer], x: Any, y: Any, solver: Solver) -> tuple[Array, Array] | None:
+    """Return checked validation data of a list of layers, or ``None`` if there is none."""
+    if x is None and y is None:
+        return None
+    if x is None or y is None:
+        missing = "x_val" if x is None else "y_val"
+        raise ValueError(f"{call}: {missing} is missing; pass both x_val and y_val, or neither.")
+    x = check_inputs(call, layers, x, "x_val")
+    return x, check_targets(call, layers, y, len(x), solver.loss, ("x_val", "y_val"))
+
+
+def is_function(model: Any) -> bool:
+    """Whether a model is a plain function."""
+    return callable(model) and not isinstance(model, (Module, type))
+
+
+def plain(model: Any) -> bool:
+    """Whether a model is a list of layers, all of them to be trained; what is no model at all counts, for its error."""
+    if isinstance(model, Module):
+        return isinstance(model, Layer)
+    if not isinstance(model, (list, tuple)):
+        return True
+    others = [part for part in model if not unchanged(part)]
+    if others:
+        return not any(isinstance(part, Module) or is_function(part) for part in others)
+    return all(p.node is not None for layer in model for p in (layer.W, layer.b))
+
+
+def by_layers(solver: Solver) -> bool:
+    """Whether the Julia project's way of training knows all that a solver asks."""
+    named = solver.loss is None or isinstance(solver.loss, str)
+    return named and not solver.groups and not isinstance(solver.rule, LBFGS)
+
+
+def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
+    """Return a model that is more than a list of layers as one module."""
+    if isinstance(model, (list, tuple)):
+        if not model:
+            raise ValueError(f"{call}: the model has no layers. {_MODEL}")
+        parts = list(model)
+    elif isinstance(model, Module):
+        parts = [model]
+    else:
+        raise TypeError(f"{call}: {model!r:.60} of type {type(model).__name__} is no model. {_MODEL}")
+    if road == "manual":
+        no_equations(call, parts)
+    if isinstance(model, Module):
+        return model
+    return Sequential([as_module(call, part) for part in parts])
+
+
+def no_equations(call: str, parts: list[Any]) -> None:
+    """Raise an error that names the first part that has no equations written by hand."""
+    for k, part in enumerate(parts, 1):
+        text = printable(repr(part).split("\n")[0])
+        if not unchanged(part):
+            raise ValueError(
+                f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "
+                "gradients='graph', or compare equations of your own with tinygrad_nn.compare_gradients."
+            )
+        if part.W.node is None or part.b.node is None:
+            raise ValueError(f"{call}: part {k} of {len(parts)}, {text}, is frozen; use gradients='graph'.")
+    raise ValueError(
+        f"{call}: the equations written by hand know the losses by name, batches as arrays, and no groups; use "
+        "gradients='graph'."
+    )
+
+
+def choose(task: Any, y: Any, prediction: Any) -> dict[str, Metric]:
+    """Return the metric that fits the targets, if any."""
+    if not isinstance(y, np.ndarray) or not isinstance(prediction, np.ndarray):
+        return {}
+    loss = task.solver.loss
+    if isinstance(task, FunctionTask) or not isinstance(loss, str):
+        classes = y.dtype.kind in "iu" and prediction.ndim == y.ndim + 1
+        return {"accuracy": label_accuracy} if classes else {}
+    if loss.endswith("crossentropy"):
+        return {"accuracy": accuracy} if y.ndim == 2 else {}
+    return {"r2": r2_score} if y.ndim == 2 and y.shape == prediction.shape else {}
+
+
+def label_accuracy(y: Array, prediction: Array) -> float:
+    """Return the share of labels that are the place of the largest entry along axis 1."""
+    return float((prediction.argmax(axis=1) == y).mean())
+
+
+def accuracy(y: Array, yhat: Array) -> float:
+    """Return the share of rows whose class is right; of independent labels, the share of labels that are right.
+
+    The class is the column of the largest entry where the rows of y sum to one; else each entry is rounded at 1/2.
+    """
+    if y.shape[1] > 1 and (abs(y.sum(axis=1) - 1) < 1e-5).all():
+        return float((y.argmax(axis=1) == yhat.argmax(axis=1)).mean())
+    return float(((y >= 0.5) == (yhat >= 0.5)).mean())

@@ -1,0 +1,171 @@
+"""Where batches come from: rows of arrays, in memory or on disk, or an iterable of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor
+from ..tree import flatten
+
+Array = np.ndarray[Any, Any]
+Batch = tuple[Any, Any, int]  # inputs, targets, how many rows
+
+
+class Rows:
+    """Rows of arrays that lie in memory, or in files that are mapped: only the rows of a batch are ever read.
+
+    In batches the columns of y are scaled by the weights of the classes, if there are any; what is still is as it is.
+    """
+
+    def __init__(self, x: Any, y: Any, size: int, weights: Any = None) -> None:
+        self.size, self.weights = size, weights
+        self.data = (x, y)
+
+    @cached_property
+    def leaves(self) -> list[Any]:
+        """The arrays."""
+        return flatten(self.data)[0]
+
+    @cached_property
+    def rebuild(self) -> Callable[[list[Any]], Any]:
+        """What makes the nest of arrays again."""
+        return flatten(self.data)[1]
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows each array has."""
+        return len(self.leaves[0])
+
+    @cached_property
+    def mapped(self) -> bool:
+        """Whether some of them lie in files."""
+        return any(isinstance(leaf, np.memmap) for leaf in self.leaves)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield every row once, in a new order."""
+        order = rng.permutation(self.rows)
+        for start in range(0, self.rows, self.size):
+            where = order[start : start + self.size]
+            x, y, rows = self._batch(where)
+            if self.mapped:  # what lies in memory was looked at once
+                _check_read(flatten((x, y))[0], where)
+            yield x, y if self.weights is None else self._weighted(y), rows
+
+    def still(self, rows: int) -> Iterator[Batch]:
+        """Yield every row once, in its own order, so many at a time; all at once if they lie in memory."""
+        step = rows if self.mapped else self.rows
+        for start in range(0, self.rows, step):
+            yield self._batch(slice(start, start + step))
+
+    def _weighted(self, y: Array) -> Array:
+        return y * self.weights.astype(y.dtype if y.dtype.kind == "f" else float)  # type: ignore[no-any-return]
+
+    def _batch(self, where: Any) -> Batch:
+        parts = [np.asarray(leaf[where]) for leaf in self.leaves]
+        x, y = self.rebuild(parts)
+        return x, y, len(parts[0])
+
+
+class Batches:
+    """An iterable of batches ``(x, y)`` that can be gone through again and again.
+
+    A checkpoint remembers the generators that are attributes of it, such as that of a `data_loader`.
+    """
+
+    def __init__(self, call: str, batches: Iterable[Any]) -> None:
+        if iter(batches) is batches:
+            raise TypeError(
+                f"{call}: {type(batches).__name__} can be gone through only once, and every epoch goes through all "
+                "batches. Pass a list of batches, tinygrad_nn.data_loader(x, y, 32), or an object with __iter__."
+            )
+        self.call, self.source = call, batches
+        self.generators = [
+            value for value in getattr(batches, "__dict__", {}).values() if isinstance(value, np.random.Generator)
+        ]
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield the batches in the order in which they come."""
+        none = True
+        for k, batch in enumerate(self.source):
+            if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+                raise TypeError(
+                    f"{self.call}: batch {k} is {batch!r:.60} of type {type(batch).__name__}; a batch is a pair (x, y)."
+                )
+            names = f"x of batch {k}", f"y of batch {k}"
+            x, y = (nest(self.call, part, name) for name, part in zip(names, batch, strict=True))
+            rows = check_rows(self.call, x, y, names)
+            none = False
+            yield x, y, rows
+        if none:
+            raise ValueError(f"{self.call}: the iterable gave no batch; an iterator is used up after one pass.")
+
+    def still(self, rows: int) -> Iterator[Batch]:
+        """Yield the batches."""
+        return self.batches(np.random.default_rng(0))
+
+
+def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:
+    """Return the rows of arrays (or nests of them), or an iterable of batches where there is no y."""
+    if y is None and not isinstance(x, (np.ndarray, Tensor, dict)) and hasattr(x, "__iter__"):
+        return Batches(call, x)
+    x, y = nest(call, x, names[0]), nest(call, y, names[1])
+    check_rows(call, x, y, names)
+    return Rows(x, y, size)
+
+
+def check_rows(call: str, x: Any, y: Any, names: tuple[str, str]) -> int:
+    """Return how many rows all arrays of a batch have."""
+    leaves, _ = flatten((x, y))
+    of_x = len(flatten(x)[0])
+    for k, leaf in enumerate(leaves):
+        name = names[0] if k < of_x else names[1]
+        if leaf.ndim == 0 or len(leaf) == 0:
+            raise ValueError(f"{call}: {name} has shape {leaf.shape}; it needs one row a sample, and at least one row.")
+        if len(leaf) != len(leaves[0]):
+            raise ValueError(
+                f"{call}: {names[0]} has {len(leaves[0])} rows and {name} has {len(leaf)} (shape {leaf.shape}); each "
+                "row of inputs needs its row of targets. Drop the rows that have no partner."
+            )
+        if leaf.dtype.kind == "f" and not isinstance(leaf, np.memmap) and not np.isfinite(leaf).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])
+            text = ", ".join(map(str, place))
+            raise ValueError(f"{call}: {name}[{text}] is {leaf[place]}; training needs finite numbers.")
+    return len(leaves[0])
+
+
+def _check_read(leaves: list[Array], where: Array) -> None:
+    """Raise if rows that were read from a file hold infinities or NaN."""
+    for leaf in leaves:
+        if leaf.dtype.kind == "f" and not np.isfinite(leaf).all():
+            place = np.argwhere(~np.isfinite(leaf))[0]
+            value, row = leaf[tuple(place)], where[place[0]]
+            raise ValueError(f"fit: row {row} of the mapped data holds {value}; training needs finite numbers.")
+
+
+def nest(call: str, data: Any, name: str) -> Any:
+    """Return a nest of arrays: lists of numbers become arrays, tuples and dicts of arrays stay."""
+    if data is None:
+        raise ValueError(f"{call}: {name} is missing; pass arrays x and y, or an iterable of batches (x, y).")
+    make: Callable[[Any], Any] = np.asanyarray
+    if isinstance(data, (tuple, dict)):
+        leaves, rebuild = flatten(data)
+        if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
+            return rebuild([make(leaf) for leaf in leaves])
+        if isinstance(data, dict):
+            raise TypeError(f"{call}: {name} is a dict of more than arrays; write np.array(...) around its values.")
+    if isinstance(data, Tensor):
+        raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
+    try:
+        array = make(data)
+    except ValueError:
+        raise ValueError(f"{call}: the rows of {name} have different lengths; give each the same shape.") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{call}: {name} is of type {array.dtype}; training takes numbers. Class names become numbers with "
+            "tinygrad_nn.data.one_hot."
+        )
+    return array

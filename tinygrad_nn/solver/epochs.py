@@ -1,0 +1,230 @@
+"""The epochs of a training: every batch once, then losses and metrics, early stopping, callbacks, the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..optim import Plateau, PlateauState
+from ..printable import printable
+from ..tensor import raw
+from . import checkpoint as store
+from .arguments import choose
+from .batches import Batches, Rows
+from .checkpoint import Checkpoint
+from .history import History
+from .prediction import CHUNK
+from .settings import Settings, Solver
+from .state import Progress
+from .stopping import Watch
+from .tasks.task import Task
+from .training_step import Rate, TrainingStep
+
+Array = np.ndarray[Any, Any]
+Show = Callable[["Epoch"], None]
+Metric = Callable[[Any, Any], float]
+
+
+class Epoch(NamedTuple):
+    """What a callback is told at the end of an epoch; `number` counts from 1 to `epochs`."""
+
+    number: int
+    epochs: int
+    loss: float
+    val_loss: float | None
+    metrics: dict[str, float]
+    model: Any
+
+
+@dataclass
+class Saved:
+    """Where the checkpoints of a training go, and what they are bound to.
+
+    Attributes:
+        place: folder and how often; setup: all that decides the numbers; drawn: the generators that go on.
+    """
+
+    place: Checkpoint
+    setup: dict[str, str]
+    drawn: list[np.random.Generator]
+
+    def load(self, task: Task, watch: Watch | None, resume: bool) -> tuple[Progress, History] | None:
+        """Return where the checkpoint in the folder stands, ``None`` if there is none."""
+        if not store.exists(self.place.folder):
+            return None
+        if not resume:
+            raise ValueError(
+                f"fit: {printable(self.place.folder)} holds the checkpoint of a training. Write resume=True to go on "
+                "with it, or name another folder."
+            )
+        return store.load(self.place.folder, task, self.setup, self.drawn, watch)
+
+    def save(self, training: Training) -> None:
+        """Write a checkpoint where one is due."""
+        done = training.done
+        if done.ended or done.epoch % self.place.every == 0 or done.epoch == training.settings.epochs:
+            store.save(
+                self.place.folder, training.task, self.setup, done, self.drawn, training.history, training.watch
+            )
+
+
+@dataclass
+class Training:
+    """A training that goes on, epoch by epoch.
+
+    Attributes:
+        done, history: how far it is, and what was found; the others are what `fit` was given, made ready.
+    """
+
+    model: Any
+    task: Task
+    data: Rows | Batches
+    val: Rows | Batches | None
+    solver: Solver
+    settings: Settings
+    step: TrainingStep
+    random: np.random.Generator
+    metrics: Mapping[str, Metric] | None
+    callbacks: list[Callable[[Epoch], Any]]
+    watch: Watch | None
+    saved: Saved | None
+    done: Progress = field(init=False)
+    history: History = field(init=False)
+
+    def run(self, resume: bool, progress: bool) -> History:
+        """Train to the last epoch, or until something ends it."""
+        found = None if self.saved is None else self.saved.load(self.task, self.watch, resume)
+        self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
+        self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
+        with _bar(self.settings.epochs if progress else 0, self.done.epoch) as show, self.task.training(self.random):
+            while self._goes_on():
+                epoch = self._epoch()
+                self._note(epoch)
+                show(epoch)
+                said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
+                if any(isinstance(word, (bool, np.bool_)) and word for word in said):
+                    self.done.ended = self.done.ended or "a callback"
+                if self.saved is not None:
+                    self.saved.save(self)
+        watch = self.watch
+        if watch is not None and watch.rule.restore and watch.weights is not None:
+            self.task.restore(watch.weights)
+        return self.history
+
+    def _goes_on(self) -> bool:
+        return self.done.epoch < self.settings.epochs and not self.done.ended
+
+    def _epoch(self) -> Epoch:
+        """Take a step on every batch, and return losses and metrics."""
+        number = self.done.epoch + 1
+        with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+            for x, y, rows in self.data.batches(self.random):
+                self.step(x, y, self.random, rows)
+            self.step.finish()
+            self.done.updates = self.step.updates
+            check_finite(self.task, number)
+            return _evaluate(
+                self.task, number, self.settings, self.solver, (self.data, self.val), self.metrics, self.model
+            )
+
+    def _note(self, epoch: Epoch) -> None:
+        """Count an epoch: in the history, the schedule, and early stopping."""
+        self.done.epoch += 1
+        self.history.add(epoch.loss, epoch.val_loss, epoch.metrics)
+        if isinstance(self.solver.schedule, Plateau):
+            seen = epoch.loss if epoch.val_loss is None else epoch.val_loss
+            self.done.schedule = list(self.solver.schedule.update(PlateauState(*self.done.schedule), seen))
+        if self.watch is not None:
+            if self.watch.better(epoch):
+                self.watch.weights = self.task.arrays()
+            self.done.ended = "early stopping" if self.watch.ended else ""
+
+
+def check_finite(task: Task, epoch: int) -> None:
+    """Raise if a parameter became infinite or NaN: it is not written over a checkpoint of better days."""
+    for name, parameter in zip(task.names, task.parameters, strict=True):
+        if not np.isfinite(parameter.data).all():
+            raise FloatingPointError(
+                f"fit: {printable(name)} became infinite or NaN in epoch {epoch}, by a gradient that was. With "
+                "tinygrad_nn.detect_anomaly() around fit you see which operation made it; clip_norm=1.0 or a lower "
+                "learning_rate may help."
+            )
+
+
+def _schedule(solver: Solver, done: Progress) -> Callable[[int], Rate] | None:
+    """Return what takes the number of updates to the learning rate of the next."""
+    schedule = solver.schedule
+    if schedule is None:
+        return None
+
+    def rate(updates: int) -> Rate:
+        if isinstance(schedule, Plateau):
+            state: Any = PlateauState(*done.schedule)
+        else:
+            state = done.epoch if solver.schedule_by == "epoch" else updates
+        return lambda base: schedule(state, base)
+
+    return rate
+
+
+def _plateau(solver: Solver) -> Any:
+    return list(solver.schedule.init()) if isinstance(solver.schedule, Plateau) else None
+
+
+def _evaluate(
+    task: Task, number: int, settings: Settings, solver: Solver, parts: tuple[Any, Any],
+    metrics: Mapping[str, Metric] | None, model: Any,
+) -> Epoch:  # fmt: skip
+    """Return losses and metrics over all the data."""
+    found: dict[str, float] = {}
+    losses: list[float | None] = [None, None]
+    looked = metrics is None or bool(metrics)  # without metrics no prediction is kept
+    for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
+        if part is None:
+            continue
+        pieces = []
+        for x, y, rows in part.still(CHUNK):
+            loss, prediction = task.evaluate(x, y)
+            pieces.append((loss, rows, *((y, prediction) if looked else (None, None))))
+        total = sum(rows for _, rows, _, _ in pieces)
+        power = 2 if solver.loss == "rmse" else 1  # roots are not averaged, what is under them is
+        mean = sum(loss**power * rows / total for loss, rows, _, _ in pieces) ** (1 / power)
+        losses[k] = pieces[0][0] if len(pieces) == 1 else mean
+        y, prediction = _joined([piece[2] for piece in pieces]), _joined([piece[3] for piece in pieces])
+        for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
+            found[start + name] = float(raw(metric(y, prediction)))
+    return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return the rows of several arrays as one; of what is no array the first will do."""
+    if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
+        return parts[0] if len(parts) == 1 else None
+    return np.concatenate(parts)
+
+
+@contextmanager
+def _bar(epochs: int, done: int) -> Iterator[Show]:
+    """Show a progress bar over so many epochs, none for 0; yield what is to be called after each."""
+    if not epochs:
+        yield lambda epoch: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=epochs, completed=done)
+
+        def show(epoch: Epoch) -> None:
+            val = "" if epoch.val_loss is None else f"  val_loss {epoch.val_loss:.4f}"
+            bar.update(task, advance=1, description=f"loss {epoch.loss:.4f}{val}")
+
+        yield show

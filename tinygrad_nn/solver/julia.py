@@ -1,0 +1,305 @@
+"""The Julia project's functions: FeedForward, BackProp, Predict and TrainNN, on lists of layers and modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import manual
+from ..nn.containers import in_a_row
+from ..nn.layer import Layer, unchanged
+from ..nn.module import Module
+from ..node import no_grad, scope
+from ..tensor import Tensor, raw
+from .arguments import as_architecture, by_layers, no_equations, plain, settle
+from .batches import check_rows, nest
+from .checks import check_inputs, check_model, check_named, check_solver, check_targets
+from .prediction import as_dtype, by_chunks, evaluating
+from .settings import Solver
+from .tasks.layers import Array, LayerLoss, draw_masks, manual_gradients, objective, predict
+from .tasks.module import ModuleTask
+from .training_step import TrainingStep, backend_of, recent
+
+if TYPE_CHECKING:
+    Rng = np.random.Generator | int | None
+
+
+class DataCache(NamedTuple):
+    """What `FeedForward` leaves for `BackProp`: lists with an entry for each layer.
+
+    `a[k]` is the output of layer k after its mask, so the input is not among them: it is `x`. The prediction is
+    ``a[-1]``. `masks[k]` is ``None`` where nothing was dropped, `z[k]` where part k is no `Layer`.
+    """
+
+    x: Array
+    z: list[Array]
+    a: list[Array]
+    masks: list[Array | None]
+
+
+class Gradients(NamedTuple):
+    """What `BackProp` returns: the loss with its penalties, and for each layer the gradients.
+
+    `dW` holds arrays ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers.
+    """
+
+    loss: float
+    dW: list[Array]
+    db: list[Array]
+
+
+class Trained(NamedTuple):
+    """What one update gives: the loss of the batch before it, the validation loss after it, and the gradients.
+
+    `loss` has the penalties in it; `val_loss` has not, and is ``None`` without validation data. `dW` holds arrays
+    ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. Of an architecture with modules in it
+    both are dicts by the names of the parameters: `db` of those with a single axis, `dW` of the others.
+    """
+
+    loss: float
+    val_loss: float | None
+    dW: Any
+    db: Any
+
+
+def generator(rng: Rng) -> np.random.Generator:
+    """Return a Generator, or that of a seed."""
+    return np.random.default_rng(rng)
+
+
+def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None = None, rng: Rng = None) -> DataCache:
+    r"""Send a batch through the network, with the dropout of the solver.
+
+    .. math:: z^k = a^{k-1} (W^k)^T + b^k, \qquad a^k = m^k \odot f^k(z^k)
+
+    Args:
+        model: a list of layers.
+        data_in: inputs, ``(batch, n_in)``.
+        solver: says how much to drop; by default nothing.
+        rng: a Generator or a seed for the masks; ``None`` draws others each time.
+
+    Returns:
+        ``data_cache`` with lists ``z``, ``a`` and ``masks``, an array ``(batch, n_out)`` for each layer, and ``x``.
+
+    Raises:
+        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+
+    Example:
+        >>> data_cache = FeedForward([Layer(4, 40, "relu", rng=0), Layer(40, 3, "softmax", rng=1)], np.ones((2, 4)))
+        >>> data_cache.z[0].shape, data_cache.a[-1].shape
+        ((2, 40), (2, 3))
+    """
+    if not plain(model):
+        return _through(model, data_in, solver, rng)
+    layers = check_model("FeedForward", model)
+    x = check_inputs("FeedForward", layers, data_in)
+    masks: list[Array | None] = [None] * len(layers)
+    if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
+        masks = draw_masks(LayerLoss(layers, solver), len(x), generator(rng)) or masks
+    W, b = [layer.W.data for layer in layers], [layer.b.data for layer in layers]
+    z, a = manual.forward(W, b, [layer.activation for layer in layers], x, masks)
+    return DataCache(x, z, a, masks)
+
+
+def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, solver: Solver) -> Gradients:
+    r"""Carry the gradient of the loss back through the network by the equations written by hand.
+
+    .. math:: \delta^k = J_{f^k}^T [m^k \odot \delta^{k+1} W^{k+1}], \quad
+              \partial_{W^k} = (\delta^k)^T a^{k-1} + \Omega'(W^k), \quad \partial_{b^k} = \textstyle\sum_n \delta^k_n
+
+    Args:
+        model: the layers that `FeedForward` was given, unchanged.
+        data_cache: what it returned.
+        data_out: targets, ``(batch, n_out)``.
+        solver: says which loss and penalty.
+
+    Returns:
+        ``(loss, dW, db)``: the loss with its penalties, and a gradient for each layer.
+
+    Raises:
+        TypeError, ValueError: the cache or the targets do not fit the model.
+        FloatingPointError: the loss is infinite or NaN.
+
+    Source: Rumelhart, Hinton & Williams, Learning representations by back-propagating errors (1986).
+
+    Example:
+        >>> model, solver = [Layer(4, 3, "softmax", rng=0)], Solver("crossentropy")
+        >>> loss, dW, db = BackProp(model, FeedForward(model, np.ones((1, 4))), [[1, 0, 0]], solver=solver)
+        >>> dW[0].shape, db[0].shape
+        ((3, 4), (3,))
+    """
+    if not plain(model):
+        no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
+    layers = check_model("BackProp", model)
+    check_named("BackProp", solver)
+    if not isinstance(data_cache, DataCache):
+        raise TypeError(
+            f"BackProp: data_cache is of type {type(data_cache).__name__}; pass what FeedForward(model, data_in) "
+            "returned."
+        )
+    if [z.shape[1] for z in data_cache.z] != [layer.n_out for layer in layers]:
+        raise ValueError(
+            f"BackProp: data_cache holds layers of widths {[z.shape[1] for z in data_cache.z]}, the model has "
+            f"{[layer.n_out for layer in layers]}. Pass what FeedForward returned for this model."
+        )
+    y = check_targets("BackProp", layers, data_out, len(data_cache.x), solver.loss)
+    W = [layer.W.data for layer in layers]
+    with np.errstate(all="ignore"):
+        return Gradients(*manual_gradients(LayerLoss(layers, solver), W, *data_cache[:3], y, data_cache.masks))
+
+
+def Predict(model: Any, x: Any) -> Any:
+    """Return the network's output for inputs, without dropout.
+
+    Args:
+        model: a list of layers.
+        x: inputs, ``(batch, n_in)``.
+
+    Returns:
+        An ndarray ``(batch, n_out)``.
+
+    Raises:
+        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+
+    Example:
+        >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
+        (2, 3)
+    """
+    if not plain(model) or isinstance(x, np.memmap):
+        return _predict(model, x)
+    layers = check_model("Predict", model)
+    return predict(layers, check_inputs("Predict", layers, x, "x"))[1]
+
+
+def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks: Any = None) -> Tensor:
+    """Return the loss of a batch, with its penalties, as a Tensor with its graph: to be drawn, or differentiated.
+
+    Args:
+        model: a list of layers; gradients arrive at their W and b.
+        x: inputs, ``(batch, n_in)``.
+        y: targets, ``(batch, n_out)``.
+        solver: says which loss and penalty.
+        masks: the dropout masks of a ``data_cache``; by default nothing is dropped.
+
+    Returns:
+        A Tensor of shape ``()``. Operations carry the scope ``layer 1``, ``layer 2``, ..., ``loss`` or ``penalty``.
+
+    Raises:
+        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+
+    Example:
+        >>> model, solver = [Layer(4, 3, "softmax", rng=0)], Solver("crossentropy")
+        >>> graph_loss(model, np.ones((1, 4)), [[1, 0, 0]], solver=solver).backward()
+        >>> model[0].W.grad.shape
+        (3, 4)
+    """
+    if not (plain(model) and by_layers(check_solver("graph_loss", solver))):
+        if masks is not None:
+            raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
+        x, y = nest("graph_loss", x, "x"), nest("graph_loss", y, "y")
+        check_rows("graph_loss", x, y, ("x", "y"))
+        return ModuleTask("graph_loss", as_architecture("graph_loss", model), solver).objective(x, y)
+    layers = check_model("graph_loss", model)
+    x, y = _checked("graph_loss", layers, x, y, solver, ("x", "y"))
+    return objective(LayerLoss(layers, solver, y), x, y, masks)
+
+
+def TrainNN(
+    model: Sequence[Layer],
+    data_in: Any,
+    data_out: Any,
+    x_val: Any = None,
+    y_val: Any = None,
+    *,
+    solver: Solver,
+    gradients: str = "graph",
+    compile: bool | str = False,
+    rng: Rng = None,
+) -> Trained:
+    r"""Update the network once on one batch. It and `fit` are what changes the ``W`` and ``b`` of a layer.
+
+    .. math:: W \leftarrow W - \eta\, \text{step}(\partial_W), \qquad b \leftarrow b - \eta\, \text{step}(\partial_b)
+
+    The optimizer's state stays with each layer for the next call. It starts afresh when the solver names another
+    optimizer or other hyper-parameters, or when ``W`` or ``b`` was assigned; a new learning rate keeps it.
+
+    Args:
+        model: a list of layers.
+        data_in, data_out: the batch, ``(batch, n_in)`` and ``(batch, n_out)``.
+        x_val, y_val: validation data, or neither.
+        solver: loss, optimizer, learning rate, regularization.
+        gradients: ``'graph'``, or ``'manual'`` for the equations written by hand; they agree.
+        compile: run the step as one compiled function, see `tinygrad_nn.compile`; it is kept for the next calls.
+        rng: a Generator or a seed for the dropout masks; ``None`` draws others each time.
+
+    Returns:
+        ``(loss, val_loss, dW, db)``, see `Trained`.
+
+    Raises:
+        TypeError, ValueError: the layers, the data and the solver do not fit each other.
+        FloatingPointError: the loss became infinite or NaN; nothing was updated.
+
+    Example:
+        >>> model, solver = [Layer(1, 1, rng=0)], Solver("mse", "sgd", 0.1)
+        >>> first = TrainNN(model, [[1.0]], [[2.0]], solver=solver)
+        >>> TrainNN(model, [[1.0]], [[2.0]], solver=solver).loss < first.loss
+        True
+    """
+    task, batch, val = settle(
+        "TrainNN", model, data_in, data_out, x_val, y_val, solver, 1, None, gradients, single=True
+    )
+    if isinstance(task, ModuleTask) and task.search is not None:
+        raise ValueError("TrainNN: lbfgs computes the loss many times a step; use fit, or optim.Minimizer.")
+    x, y = batch.data  # type: ignore[union-attr]
+    random: Any = generator(rng) if task.draws else None  # making one takes as long as a small step
+    backend = backend_of("TrainNN", compile, gradients, solver)
+    step = TrainingStep(task, solver, tell=True) if backend is None else recent(task, solver, backend)
+    with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
+        with task.training(random):
+            loss = step(x, y, random)
+        val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
+    return Trained(loss, val_loss, *task.named(step.gradients))
+
+
+def _checked(
+    call: str, layers: list[Layer], x: Any, y: Any, solver: Solver, names: tuple[str, str] = ("data_in", "data_out")
+) -> tuple[Array, Array]:
+    x = check_inputs(call, layers, x, names[0])
+    return x, check_targets(call, layers, y, len(x), solver.loss, names)
+
+
+def _through(model: Any, data_in: Any, solver: Solver | None, rng: Rng) -> DataCache:
+    """Send a batch through a list with modules in it, or a module, part by part and without a graph."""
+    if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
+        raise ValueError(
+            "FeedForward: Regularization(dropout=...) is for lists of Layer; in an architecture of your own write a "
+            "Dropout where it belongs."
+        )
+    whole = as_architecture("FeedForward", model)
+    if rng is not None:
+        whole.seed(rng)
+    x = a = as_dtype(nest("FeedForward", data_in, "data_in"), _dtype(whole))
+    z_all: list[Any] = []
+    a_all: list[Any] = []
+    with no_grad():
+        for k, part in enumerate(whole if in_a_row(whole) else [whole], 1):
+            with scope(f"part {k}"):
+                z = raw(part.weighted(a)) if unchanged(part) else None
+                a = raw(part.act(z) if unchanged(part) else part(a))
+            z_all.append(z)
+            a_all.append(a)
+    return DataCache(x, z_all, a_all, [None] * len(a_all))
+
+
+def _predict(model: Any, x: Any) -> Any:
+    whole = as_architecture("Predict", model)
+    dtype, x = _dtype(whole), nest("Predict", x, "x")
+    check_rows("Predict", x, None, ("x", "x"))
+    with no_grad(), evaluating(whole):
+        return by_chunks(whole, x, lambda rows: as_dtype(rows, dtype))
+
+
+def _dtype(model: Module) -> Any:
+    return next((p.dtype for p in model.parameters()), np.dtype(float))

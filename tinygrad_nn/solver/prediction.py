@@ -1,0 +1,60 @@
+"""How a module is used: nothing is dropped, rows come a few at a time, floats in the dtype of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..forks import renewed
+from ..nn.module import Module
+from ..tensor import raw
+from ..tree import flatten
+
+CHUNK = 256  # rows that a prediction of many is made of at a time
+_SWITCH = renewed(RLock())
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Switch a module to use inside this block, and each part back to what it was; one thread after the other."""
+    with _SWITCH:  # else one thread would switch back what another is still using
+        before = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in before:
+                module.training = training
+
+
+def as_dtype(data: Any, dtype: Any) -> Any:
+    """Return a nest of arrays whose floats have this dtype; whole numbers, such as labels, stay."""
+    leaves, rebuild = flatten(data)
+    arrays = map(np.asarray, leaves)
+    return rebuild([a.astype(dtype, copy=False) if a.dtype.kind == "f" else a for a in arrays])
+
+
+def by_chunks(forward: Callable[[Any], Any], x: Any, cast: Callable[[Any], Any]) -> Any:
+    """Return the output for many rows, some at a time, as plain arrays; at once where it has no row for each row."""
+    leaves, rebuild = flatten(x)
+    rows = len(leaves[0])
+
+    def output(start: int, stop: int) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        parts, again = flatten(forward(cast(rebuild([leaf[start:stop] for leaf in leaves]))))
+        return [raw(part) for part in parts], again
+
+    found = []
+    for start in range(0, rows, CHUNK) if rows > CHUNK else ():
+        parts, again = output(start, start + CHUNK)
+        if any(np.shape(part)[:1] != (min(CHUNK, rows - start),) for part in parts):
+            break
+        found.append(parts)
+    else:
+        if found:
+            return again([np.concatenate(parts) for parts in zip(*found, strict=True)])
+    parts, again = output(0, rows)
+    return again(parts)

@@ -1,0 +1,123 @@
+"""A plain function of parameters, inputs and targets, trained like any other model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...nn.module import Module, assign
+from ...node import no_grad
+from ...printable import printable
+from ...tensor import Tensor, raw
+from ...tree import flatten
+from ..settings import Solver
+from .loss import single
+from .module import ModuleTask
+
+Array = np.ndarray[Any, Any]
+_SHAPE = "params is a dict or list, nested as you like, of arrays of floats: {'W': np.zeros((3, 4)), 'b': np.zeros(3)}."
+
+
+class FunctionTask(ModuleTask):
+    """A function ``f(params, x, y)`` that returns the loss, or the loss and the prediction, and its parameters."""
+
+    more = "put arrays of floats into params"
+
+    def __init__(self, call: str, function: Callable[..., Any], params: Any, solver: Solver) -> None:
+        if solver.loss is not None:
+            raise ValueError(
+                f"{call}: the function of (params, x, y) returns its loss itself, and the solver names {solver.loss!r} "
+                "too. Write Solver(optimizer='adam', learning_rate=0.01)."
+            )
+        self.nest = _Nest(call, function, params)
+        super().__init__(call, self.nest, replace(solver, loss="mse"))
+
+    def batch_loss(self, x: Any, y: Any) -> Any:
+        """Return the loss that the function returns."""
+        return single(_parts(self.nest(x, y))[0])
+
+    def publish(self) -> None:
+        """Put the new arrays where the person's own were."""
+        self.nest.publish()
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back the parameters."""
+        super().restore(arrays)
+        self.nest.publish()
+
+    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
+        """Return the loss and, if the function tells it, the prediction."""
+        with no_grad():
+            loss, prediction = _parts(self.nest(self.cast(x), self.cast(y)))
+        leaves, rebuild = flatten(prediction)
+        return float(raw(loss)), None if prediction is None else rebuild([raw(leaf) for leaf in leaves])
+
+
+class _Nest(Module):
+    """A function with its parameters: a Tensor for each array of a nest."""
+
+    def __init__(self, call: str, function: Callable[..., Any], params: Any) -> None:
+        self.function, self._params = function, params
+        self._places = list(_places(call, "", params))
+        self._tensors: dict[str, Tensor] = {}
+        for path, holder, key in self._places:
+            value = holder[key]
+            if not isinstance(value, Tensor):
+                value = Tensor(np.array(value), name=path)
+            if value.node is not None:
+                self._tensors[path] = value
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the Tensors by their paths."""
+        return self._tensors
+
+    def constants(self) -> dict[str, Any]:
+        """Return what is in the nest and not trained, by path."""
+        return {path: raw(holder[key]) for path, holder, key in self._places if path not in self._tensors}
+
+    def title(self) -> str:
+        """Return the name of the function."""
+        return str(getattr(self.function, "__name__", "function"))
+
+    def forward(self, x: Any, y: Any) -> Any:
+        """Call the function with Tensors in the places of the arrays."""
+        leaves, rebuild = flatten(self._params)
+        found = iter(self._places)
+        return self.function(
+            rebuild([self._tensors.get(next(found)[0], leaf) for leaf in leaves]), x, y
+        )
+
+    def publish(self) -> None:
+        """Put the arrays that the Tensors now hold into the person's own nest."""
+        for path, holder, key in self._places:
+            tensor = self._tensors.get(path)
+            if tensor is None:
+                continue
+            if isinstance(holder[key], Tensor):
+                if holder[key] is not tensor:
+                    assign(holder[key], tensor.data)
+            else:
+                holder[key] = tensor.data
+
+
+def _places(call: str, path: str, nest: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, holder and key of every array of a nest, in the order of `flatten`."""
+    if not isinstance(nest, (dict, list)):
+        where = printable(path or "params")
+        raise TypeError(f"{call}: {where} is {nest!r:.60} of type {type(nest).__name__}; {_SHAPE}")
+    for key, value in nest.items() if isinstance(nest, dict) else enumerate(nest):
+        inner = f"{path}.{key}" if path else str(key)
+        if value is None:
+            continue
+        if isinstance(value, (Tensor, np.ndarray, float, int, np.generic)):
+            yield inner, nest, key
+        else:
+            yield from _places(call, inner, value)
+
+
+def _parts(result: Any) -> tuple[Any, Any]:
+    """Return loss and prediction of what a function returned."""
+    return result if isinstance(result, tuple) and len(result) == 2 else (result, None)

@@ -1,0 +1,238 @@
+"""A list of layers as a training sees it: its loss as a graph or by hand, without a check, and its gradients."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from ... import manual
+from ...backward import walk
+from ...nn.containers import Sequential
+from ...nn.layer import Layer, affine
+from ...nn.losses import FROM_Z, LOSSES, PENALTIES
+from ...node import thread
+from ...tensor import Tensor, apply
+from ..settings import Solver
+from .task import Gradients, Task, updater
+
+Array = np.ndarray[Any, Any]
+Masks = Sequence[Array | None] | None
+LossAndGradients = tuple[float, list[Array], list[Array]]  # loss before the update; for each layer dW and db
+NORMALIZED = {"normalized": True}
+
+
+class LayerLoss:
+    """What is the same for every batch of a training of layers: looked up once, so that a step only computes."""
+
+    __slots__ = (
+        "acts", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
+    )  # fmt: skip
+
+    def __init__(self, model: Sequence[Layer], solver: Solver, y: Array | None = None) -> None:
+        """LayerLoss the training of checked layers; `y`, if given, holds all targets that will come."""
+        self.model = model
+        self.solver = solver
+        self.seed = np.ones((), model[0].dtype)  # the cotangent of the loss
+        self.acts = [layer.act for layer in model]
+        self.names = [act.name for act in self.acts]
+        self.layers: list[tuple[Layer, Any, dict[str, Any], str]] = [
+            (layer, layer.act.primitive, layer.act.meta, f"layer {k}") for k, layer in enumerate(model, start=1)
+        ]
+        ends = solver.loss, self.names[-1]
+        self.from_z: Callable[..., Any] | None = FROM_Z.get(ends)
+        self.loss: Any = self.from_z or LOSSES[solver.loss]
+        if self.from_z is not None:  # the loss applies the output activation itself
+            layer, _, _, scope = self.layers[-1]
+            self.layers[-1] = (layer, None, {}, scope)
+        self.one_node = hasattr(self.loss, "vjps")  # declared itself, rather than composed
+        self.meta: dict[str, Any] = {}
+        if y is not None and sums_to_one(model, solver, y):
+            self.meta = NORMALIZED
+        regularization = solver.regularization
+        self.penalty = PENALTIES[regularization.method] if regularization.lam else None
+
+
+    def stale(self) -> bool:
+        """Whether a layer was given another activation since."""
+        return any(layer.act is not act for layer, act in zip(self.model, self.acts, strict=True))
+
+
+def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
+    """Whether each row of the targets of softmax and its cross-entropy sums to one, which has a simpler gradient."""
+    return solver.loss == "crossentropy" and model[-1].act.name == "softmax" and bool((y.sum(axis=-1) == 1).all())
+
+
+def draw_masks(net: LayerLoss, batch: int, rng: np.random.Generator | None) -> list[Array | None] | None:
+    """Draw the dropout masks of a batch, or return ``None`` where nothing is dropped."""
+    p = net.solver.regularization.dropout
+    if not p or rng is None:
+        return None
+    return manual.draw_masks(rng, [layer.n_out for layer in net.model], batch, p, net.model[0].dtype)
+
+
+def objective(net: LayerLoss, x: Any, y: Array, masks: Masks = None) -> Tensor:
+    """Record the loss of a batch with its penalties, each operation under the name of its layer."""
+    mode = thread.mode
+    before, recorded = mode.scope, mode.grad
+    mode.grad = True
+    a = x
+    try:
+        for k, (layer, primitive, meta, scope) in enumerate(net.layers):
+            mode.scope = scope
+            a = apply(affine, (a, layer._W, layer._b))  # (batch, n_out)
+            if primitive is not None:
+                a = apply(primitive, (a,), meta)
+            if masks is not None and masks[k] is not None:
+                a = masks[k] * a
+        mode.scope = "loss"
+        loss = apply(net.loss, (a, y), net.meta) if net.one_node else net.loss(a, y)
+        if net.penalty is not None:
+            mode.scope = "penalty"
+            lam, r = net.solver.regularization.lam, net.solver.regularization.r
+            for layer in net.model:
+                loss = loss + net.penalty(layer.W, lam, r)
+        result: Tensor = loss
+        return result
+    finally:
+        mode.scope, mode.grad = before, recorded
+
+
+def graph_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossAndGradients:
+    """Return loss and gradients of a batch by the graph."""
+    loss = objective(net, x, y, masks)
+    value = float(loss.data)
+    if not math.isfinite(value):
+        raise not_finite(net, value)
+    arrived: dict[Any, Array] = walk(loss.node, net.seed, free=True)  # type: ignore[arg-type]
+    dW, db = [], []
+    for layer in net.model:
+        dW.append(arrived[layer._W.node])
+        db.append(arrived[layer._b.node])
+    return value, dW, db
+
+
+def manual_step(net: LayerLoss, x: Array, y: Array, masks: Masks = None) -> LossAndGradients:
+    """Return loss and gradients of a batch by the equations written by hand."""
+    W, b = [layer._W.data for layer in net.model], [layer._b.data for layer in net.model]
+    z, a = manual.forward(W, b, net.names, x, masks)
+    return manual_gradients(net, W, x, z, a, y, masks)
+
+
+def manual_gradients(
+    net: LayerLoss, W: Sequence[Array], x: Array, z: Sequence[Array], a: Sequence[Array], y: Array, masks: Masks
+) -> LossAndGradients:
+    """Return loss and gradients from what the forward pass left."""
+    reg = net.solver.regularization
+    found = manual.backward(
+        W, net.names, x, z, a, y, loss=net.solver.loss, penalty=reg.method, lam=reg.lam, r=reg.r, masks=masks
+    )
+    value = float(found.loss)
+    if not math.isfinite(value):
+        raise not_finite(net, value)
+    return value, found.dW, found.db
+
+
+ROADS: dict[str, Callable[..., LossAndGradients]] = {"graph": graph_step, "manual": manual_step}
+
+
+def predict(model: Sequence[Layer], x: Array) -> tuple[Array, Array]:
+    """Return the weighted input of the output layer and the prediction, plain arrays, without dropout."""
+    a = x
+    for layer in model:
+        z, a = layer.plain(a)  # (batch, n_out)
+    return z, a
+
+
+def data_loss(net: LayerLoss, x: Array, y: Array) -> tuple[float, Array]:
+    """Return the loss of the prediction, without penalties and dropout, and the prediction."""
+    z, a = predict(net.model, x)
+    return float(net.loss(z if net.from_z else a, y)), a
+
+
+def not_finite(net: LayerLoss, loss: float) -> FloatingPointError:
+    """Return the error of a loss that is infinite or NaN: it is not walked back from, and the weights stay."""
+    if net.solver.loss.endswith("crossentropy") and net.from_z is None:
+        return FloatingPointError(
+            f"the loss became {loss}: {net.solver.loss} takes the logarithm of the prediction, and "
+            f"{net.names[-1]} gives values that are not strictly between 0 and 1. End the model with 'softmax' or "
+            "'sigmoid', or use the loss 'mse'. The weights are as they were before this step."
+        )
+    return FloatingPointError(
+        f"the loss became {loss}: the training diverged. Lower learning_rate={net.solver.learning_rate:g}, "
+        "or scale the data with tinygrad_nn.data.Scaler. The weights are as they were before this step."
+    )
+
+
+class LayerTask(Task):
+    """A list of layers that fit each other: trained as in the Julia project, on either road."""
+
+    def __init__(self, net: LayerLoss, road: str) -> None:
+        self.net, self.road, self.solver = net, ROADS[road], net.solver
+        self.layers = net.model
+        self.names = [f"layer {k} {part}" for k in range(1, len(self.layers) + 1) for part in "Wb"]
+        self.parameters = [p for layer in self.layers for p in (layer.W, layer.b)]
+        self.draws = net.solver.regularization.dropout > 0
+        self.rules = [(net.solver.rule, net.solver.learning_rate)] * len(self.parameters)
+        self.updater = updater(self.parameters, self.rules)
+
+    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
+        """Return a block of no effect: layers have no modes."""
+        return nullcontext()
+
+    def gradients(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss and the gradients of a batch by the graph or by hand."""
+        masks = draw_masks(self.net, len(x), rng) if self.draws else None
+        loss, dW, db = self.road(self.net, x, y, masks)
+        return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
+
+    def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes: the batch and its dropout masks."""
+        return x, y, draw_masks(self.net, len(x), rng) if self.draws else None
+
+    def recorded(self, *batch: Any) -> Any:
+        """Return the loss of a batch with its graph."""
+        return objective(self.net, *batch)
+
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the gradients of W and of b, a list each with an entry for each layer."""
+        return list(gradients[::2]), list(gradients[1::2])
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        if not math.isfinite(loss):
+            raise not_finite(self.net, loss)
+        return loss
+
+    def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
+        """Return the loss and the prediction."""
+        return data_loss(self.net, x, y)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return W and b of each layer."""
+        return {name: p.data.copy() for name, p in zip(self.names, self.parameters, strict=True)}
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back W and b of each layer."""
+        Sequential(*self.layers).load_state_dict(
+            {f"{k // 2}.{'Wb'[k % 2]}": arrays[name] for k, name in enumerate(self.names) if name in arrays}
+        )
+
+
+_RECENT: OrderedDict[Any, LayerTask] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
+_MOST = 8
+
+
+def layer_task(layers: list[Layer], solver: Solver, y: Array, road: str) -> LayerTask:
+    """Return the task of an earlier call with the same parameters and an equal solver, or a new one."""
+    key = (road, sums_to_one(layers, solver, y), *[id(p) for layer in layers for p in (layer._W, layer._b)])
+    task = _RECENT.get(key)  # which keeps the parameters alive, so that no other has their place in memory
+    if task is None or (task.solver is not solver and task.solver != solver) or task.net.stale():
+        _RECENT[key] = task = LayerTask(LayerLoss(layers, solver, y), road)
+        if len(_RECENT) > _MOST:
+            _RECENT.popitem(last=False)
+    return task

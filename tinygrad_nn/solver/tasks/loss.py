@@ -1,0 +1,73 @@
+"""What the output of an architecture is measured by: the loss of a solver, and what it is applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...nn.containers import Sequential, in_a_row
+from ...nn.layer import Layer, unchanged
+from ...nn.losses import FROM_Z, LOSSES
+from ...nn.module import Module
+from ..settings import Solver
+
+
+def single(loss: Any) -> Any:
+    """Return a loss if it is a single number."""
+    if np.shape(loss) != ():
+        raise ValueError(
+            f"the loss has shape {np.shape(loss)}; it must be a single number. Use reduction='mean', or .mean()."
+        )
+    return loss
+
+
+class _Weighted(Module):
+    """A layer without its activation, which a loss applies itself."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def attributes(self) -> Any:
+        return self._layer.attributes()
+
+    def forward(self, x: Any) -> Any:
+        return self._layer.weighted(x)
+
+    def title(self) -> str:
+        return repr(self._layer)
+
+
+def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
+    """Return what computes the input of the loss, and the loss."""
+    name = solver.loss
+    if name is None:
+        raise ValueError(f"{call}: the solver has no loss; write Solver('mse', ...), or Solver(your_function, ...).")
+    if not isinstance(name, str):
+        return model, name
+    parts = dict(model._parts) if in_a_row(model) else {"": model}
+    key, last = list(parts.items())[-1]
+    if unchanged(last) and (name, last.activation) in FROM_Z:
+        return Sequential({**parts, key: _Weighted(last)}), _of_equal_shapes(call, name, FROM_Z[name, last.activation])
+    return model, _of_equal_shapes(call, name, LOSSES[name])
+
+
+def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a loss that does not broadcast, which would give a wrong number in silence."""
+
+    def checked(yhat: Any, y: Any) -> Any:
+        if not hasattr(yhat, "shape"):
+            what = type(yhat).__name__
+            raise TypeError(f"{call}: {name} compares arrays; the model returned a {what}. Write a loss f(output, y).")
+        if np.shape(yhat) != np.shape(y):
+            hint = (
+                "Pass a column of targets, y[:, None]." if np.shape(yhat) == (*np.shape(y), 1)
+                else "Use Solver(nn.losses.cross_entropy), which takes labels and logits, or encode them with one_hot."
+                if y.dtype.kind in "iu" else "Pass targets of the shape of the prediction."
+            )  # fmt: skip
+            came = f"a prediction of shape {np.shape(yhat)} with targets of shape {np.shape(y)}"
+            raise ValueError(f"{call}: {name} compares {came}. {hint}")
+        return loss(yhat, y if y.dtype.kind == "f" else y.astype(yhat.dtype))  # int64 would make float32 float64
+
+    return checked

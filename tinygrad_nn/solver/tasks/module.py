@@ -1,0 +1,191 @@
+"""Any module as a training sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase as fnmatch
+from typing import Any
+
+import numpy as np
+
+from ...backward import walk
+from ...nn.losses import PENALTIES
+from ...nn.module import Module, computed
+from ...node import no_grad, recording, scope
+from ...optim import LBFGS, Minimizer, State
+from ...printable import printable
+from ...tensor import Tensor, raw
+from ..prediction import as_dtype, by_chunks, evaluating
+from ..settings import Solver
+from .loss import single, with_loss
+from .task import Gradients, Task, updater
+
+Array = np.ndarray[Any, Any]
+
+
+class ModuleTask(Task):
+    """Any module, or a list with modules in it: trained by the graph."""
+
+    more = "unfreeze some, or add layers"  # what to do where there are no parameters
+
+    def __init__(self, call: str, model: Module, solver: Solver) -> None:
+        self.module, self.solver = model, solver
+        if (name := computed(model)) is not None:
+            raise ValueError(
+                f"{call}: {printable(name)} is a Tensor that was computed from others, so that no training would "
+                "change it. Compute it of arrays and write Tensor(array), or let its name begin with an underscore."
+            )
+        trained = [(name, p) for name, p in model.named_parameters() if p.node is not None]
+        if not trained:
+            raise ValueError(f"{call}: {printable(model.title())} has no parameters to train; {self.more}.")
+        self.names, self.parameters = [name for name, _ in trained], [p for _, p in trained]
+        self.rules = [_rule_of(solver, name) for name in self.names]
+        unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
+        if unused:
+            known = printable(", ".join(self.names[:8]))
+            raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
+        self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
+        if self.search is None:
+            self.updater = updater(self.parameters, self.rules)
+        self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # of complex parameters that of their parts
+        self.seed = np.ones((), self.dtype)
+        self.weighed: Callable[[Any, Any], Any] | None = None  # the loss with class weights, in training only
+        self.forward, self.loss = with_loss(call, model, solver)
+        reg = solver.regularization
+        self.penalty = PENALTIES[reg.method] if reg.lam else None
+        if reg.dropout:
+            raise ValueError(
+                f"{call}: Regularization(dropout={reg.dropout:g}) is for lists of Layer and arrays in memory; else "
+                f"write Dropout({reg.dropout:g}) where it belongs."
+            )
+
+    @contextmanager
+    def training(self, rng: np.random.Generator) -> Iterator[None]:
+        """Switch the module to training inside this block, its random numbers drawn from this generator."""
+        before = [(part, part.training) for part in self.module.modules()]
+        self.module.train()
+        self.module.seed(rng)
+        try:
+            yield
+        finally:
+            for part, training in before:
+                part.training = training
+
+    def objective(self, x: Any, y: Any) -> Tensor:
+        """Record the loss of a batch with its penalties."""
+        return self.recorded(self.cast(x), self.cast(y))
+
+    def recorded(self, *batch: Any) -> Tensor:
+        """Record the same for a batch that is in the dtype of the model."""
+        reg = self.solver.regularization
+        with recording(True):
+            loss = self.batch_loss(*batch)
+            if self.penalty is not None:
+                with scope("penalty"):
+                    for parameter in self.parameters:
+                        if parameter.ndim > 1:  # weights, not biases and scales
+                            loss = loss + self.penalty(parameter, reg.lam, reg.r)
+        result: Tensor = loss
+        return result
+
+    def batch_loss(self, x: Any, y: Any) -> Any:
+        """Return the loss of a batch."""
+        return self.measure(self.forward(x), y, self.weighed)
+
+    def measure(self, output: Any, y: Any, loss: Callable[[Any, Any], Any] | None = None) -> Any:
+        """Return the loss of an output."""
+        with scope("loss"):
+            return single((loss or self.loss)(output, y))
+
+    def cast(self, data: Any) -> Any:
+        """Return floats in the dtype of the model; whole numbers, such as labels, stay."""
+        return as_dtype(data, self.dtype)
+
+    def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss and the gradients of a batch by the graph."""
+        loss = self.objective(x, y)
+        value = self.finite(float(raw(loss)))
+        node = getattr(loss, "node", None)
+        if node is None:
+            raise ValueError("the loss does not depend on any parameter; compute it from them, of Tensors.")
+        arrived: dict[Any, Array] = walk(node, self.seed.astype(loss.dtype))
+        return value, [arrived.get(p.node) for p in self.parameters]
+
+    def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes."""
+        return self.cast(x), self.cast(y)
+
+    def places(self) -> list[tuple[Any, str]]:
+        """Return where the module keeps what changes besides parameters: buffers and random generators."""
+        parts = list(self.module.modules())
+        buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
+        return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        if not math.isfinite(loss):
+            name = self.solver.loss
+            if self.forward is self.module and isinstance(name, str) and name.endswith("crossentropy"):
+                raise FloatingPointError(
+                    f"the loss became {loss}: {name} takes the logarithm of the prediction, and the model gives values "
+                    "that are not strictly between 0 and 1. End it with a Layer with 'softmax' or 'sigmoid', or let it "
+                    "give logits and write Solver(nn.losses.cross_entropy)."
+                )
+            raise FloatingPointError(
+                f"the loss became {loss}: the training diverged. Lower learning_rate={self.solver.learning_rate:g}, "
+                "clip the gradients with clip_norm=1.0, or scale the data. The parameters are as they were before this "
+                "step."
+            )
+        return loss
+
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the gradients by the names of the parameters: of those with several axes, and of the others."""
+        found = {name: g for name, g in zip(self.names, gradients, strict=True) if g is not None}
+        wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
+        return wide, narrow
+
+    def line_search(self, x: Any, y: Any, rate: Callable[[float], float]) -> float:
+        """Let L-BFGS take its step on a batch, and return the loss before it."""
+        minimizer: Minimizer = self.search  # type: ignore[assignment]
+        minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
+        loss: float = minimizer.step(lambda: self.objective(x, y))  # type: ignore[assignment]
+        minimizer.zero_grad()
+        return self.finite(loss)
+
+    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
+        """Return the loss and the prediction, some rows at a time."""
+        with no_grad(), evaluating(self.module):
+            output = by_chunks(self.forward, x, self.cast)
+            loss = float(raw(self.measure(output, self.cast(y))))
+            return loss, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the parameters, frozen ones too, and the buffers."""
+        return self.module.state_dict()
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back parameters and buffers."""
+        self.module.load_state_dict(arrays)
+
+    def states(self) -> list[State | None]:
+        """Return the state that stays with each parameter, or the one of L-BFGS for all."""
+        if self.search is not None:
+            return list(self.search.groups[0].states)
+        return super().states()
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Give each parameter its state."""
+        if self.search is not None:
+            self.search.groups[0].states = list(states)  # type: ignore[arg-type]
+        else:
+            super().resume(states)
+
+
+def _rule_of(solver: Solver, name: str) -> tuple[Any, float]:
+    """Return optimizer and learning rate of a parameter."""
+    for pattern, given in solver.groups.items():
+        if fnmatch(name, pattern):
+            return solver.group(pattern, given)
+    return solver.rule, solver.learning_rate

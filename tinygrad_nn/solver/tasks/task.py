@@ -1,0 +1,102 @@
+"""What a training needs to know of a model: its parameters, the gradients of a batch, a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from ...optim import State, clip_by_norm, clip_by_value
+from ...optim.update import Updater
+from ...tensor import Tensor
+from ..settings import Solver
+
+Array = np.ndarray[Any, Any]
+Gradients = list[Array | None]  # one for each parameter, None for one that the loss does not depend on
+
+
+class Task:
+    """A model with its solver, as a training sees it.
+
+    Attributes:
+        solver: what it is trained by; names, parameters: of what is trained; rules: optimizer and learning rate of
+            each; updater: moves them.
+    """
+
+    solver: Solver
+    names: list[str]
+    parameters: list[Tensor]
+    rules: list[tuple[Any, float]]
+    updater: Updater
+    draws = True  # whether a step needs random numbers
+
+    def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
+        """Return a block in which the model is in training, its random numbers drawn from this generator."""
+        raise NotImplementedError
+
+    def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss of a batch, with penalties and dropout, and its gradients."""
+        raise NotImplementedError
+
+    def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
+        """Return the loss without penalties and dropout, and the prediction."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, Array]:
+        """Return all that the model has learnt, by name."""
+        raise NotImplementedError
+
+    def restore(self, arrays: dict[str, Array]) -> None:
+        """Put back what `arrays` returned; raise ValueError, and change nothing, if it does not fit."""
+        raise NotImplementedError
+
+    def batch(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+        """Return what `recorded` takes, as arrays."""
+        raise NotImplementedError
+
+    def recorded(self, *batch: Any) -> Any:
+        """Return the loss of a batch with its graph."""
+        raise NotImplementedError
+
+    def finite(self, loss: float) -> float:
+        """Return a loss, or raise if it is infinite or NaN."""
+        raise NotImplementedError
+
+    def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
+        """Return gradients as a person reads them: those of weights, and those of biases and scales."""
+        raise NotImplementedError
+
+    def places(self) -> list[tuple[Any, str]]:
+        """Return the attributes that hold what changes besides parameters: buffers and random generators."""
+        return []
+
+    def publish(self) -> None:
+        """Put what was learnt where a person finds it."""
+
+    def rates(self, rate: Callable[[float], float]) -> list[float]:
+        """Return the learning rate of each parameter in this step."""
+        return [rate(base) for _, base in self.rules]
+
+    def states(self) -> list[State | None]:
+        """Return the state of the optimizer for each parameter."""
+        return self.updater.states()
+
+    def resume(self, states: Sequence[State | None]) -> None:
+        """Put back what `states` returned."""
+        self.updater.resume(states)
+
+
+def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) -> Updater:
+    """Return what moves the parameters, with what an earlier training left of them."""
+    return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
+
+
+def clipped(solver: Solver, gradients: Gradients) -> Gradients:
+    """Return gradients no larger than the solver allows."""
+    if solver.clip_value is not None:
+        gradients = clip_by_value(gradients, solver.clip_value)
+    if solver.clip_norm is not None:
+        gradients, _ = clip_by_norm(gradients, solver.clip_norm)
+    return gradients

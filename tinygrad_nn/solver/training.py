@@ -1,0 +1,116 @@
+"""fit, the training of any model: what it is given is checked and made ready, then the epochs run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..files import alone
+from ..optim import LBFGS
+from .arguments import settle
+from .batches import Batches
+from .checkpoint import Checkpoint
+from .epochs import Epoch, Metric, Saved, Training
+from .fingerprint import fingerprint, seed
+from .history import History
+from .settings import Settings, Solver
+from .stopping import EarlyStopping, Watch
+from .training_step import backend_of, training_step
+
+if TYPE_CHECKING:
+    from ..files import StrPath
+    from .julia import Rng
+
+
+def fit(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    x_val: Any = None,
+    y_val: Any = None,
+    *,
+    solver: Solver,
+    settings: Settings,
+    rng: Rng = None,
+    params: Any = None,
+    metrics: Mapping[str, Metric] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    checkpoint: Checkpoint | StrPath | None = None,
+    resume: bool = False,
+    class_weight: Any = None,
+    callbacks: Sequence[Callable[[Epoch], Any]] = (),
+    gradients: str = "graph",
+    compile: bool | str = False,
+    progress: bool = False,
+) -> History:
+    """Train a model: every epoch goes through all rows once, in a new order, in minibatches.
+
+    Args:
+        model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.
+        x, y: arrays with one row a sample, or nests of them; or x alone, an iterable of batches ``(x, y)``.
+        x_val, y_val: validation data in the same form, or neither.
+        solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
+        rng: a Generator or a seed for order and dropout; the same seed gives the same bits on equal threads of BLAS.
+        params: of a function: a dict of arrays, nested as you like; those that were trained take their places.
+        metrics: name -> ``f(y, prediction)``; by default accuracy or r2, where the targets are fit for it.
+        early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
+        resume: whether to go on from the checkpoint, if there is one.
+        class_weight: ``'balanced'``, or a number for each class that its rows count, in a cross-entropy.
+        callbacks: each is called with an `Epoch` at its end; one that returns True ends the training.
+        gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function, ``True``,
+            ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a bar on standard error.
+
+    Returns:
+        A `History`.
+
+    Raises:
+        TypeError, ValueError: model, data and settings do not fit; FloatingPointError: the training diverged.
+
+    Example:
+        >>> from tinygrad_nn import Layer
+        >>> model, x = [Layer(1, 1, rng=0)], [[-1.0], [0.0], [1.0]]
+        >>> history = fit(model, x, [-2.0, 0.0, 2.0], solver=Solver("mse", "sgd", 0.3), settings=Settings(20, 2), rng=0)
+        >>> history.loss[-1] < 1e-6
+        True
+    """
+    _check(solver, settings, early_stopping, metrics, callbacks)
+    random = np.random.default_rng(rng)
+    task, data, val = settle(
+        "fit", model, x, y, x_val, y_val, solver, settings.batch_size, params, gradients, class_weight
+    )
+    backend = backend_of("fit", compile, gradients, solver)
+    if backend is not None and settings.accumulate > 1:
+        raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")
+    saved = None
+    if checkpoint is not None:
+        place = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+        others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
+        drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: batches may use that of fit
+        seeds = ["drawn by the system" if rng is None else seed(random), *map(seed, others)]
+        setup = fingerprint(
+            task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
+        )
+        saved = Saved(place, setup, drawn)
+    training = Training(
+        model, task, data, val, solver, settings, training_step(task, solver, backend, settings.accumulate), random,
+        metrics, list(callbacks), None if early_stopping is None else Watch(early_stopping), saved,
+    )  # fmt: skip
+    with nullcontext() if saved is None else alone(saved.place.folder):
+        return training.run(resume, progress)
+
+
+def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callbacks: Any) -> None:
+    """Raise where an argument is of another kind than it must be."""
+    if not isinstance(settings, Settings):
+        raise TypeError(f"fit: settings={settings!r:.60}; write settings=Settings(epochs=20, batch_size=16).")
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        raise TypeError(f"fit: early_stopping={early_stopping!r:.60}; write early_stopping=EarlyStopping(patience=5).")
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
+    if callable(callbacks):
+        raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
+    if isinstance(getattr(solver, "rule", None), LBFGS) and settings.accumulate > 1:
+        raise ValueError("fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger.")

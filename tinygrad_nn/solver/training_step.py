@@ -1,0 +1,185 @@
+"""The training step that `fit` and `TrainNN` share: the gradients of a batch, clipped, and the update.
+
+It is taken as it is, by a line search, or compiled as one function, traced once for each shape.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..compiled import compile, functional
+from ..optim import LBFGS
+from ..transforms import value_and_grad
+from .settings import Solver
+from .tasks.module import ModuleTask
+from .tasks.task import Gradients, Task, clipped
+
+Rate = Callable[[float], float]  # takes a learning rate that was asked for to that of an update
+
+
+class TrainingStep:
+    """One step of a training.
+
+    Attributes:
+        updates: how many were made; schedule: takes that number to the `Rate` of the next, ``None`` for none.
+        gradients: of the last batch, one for each parameter, where `tell` asks for them.
+    """
+
+    def __init__(self, task: Task, solver: Solver, accumulate: int = 1, tell: bool = False) -> None:
+        """Make it ready: an update for so many batches; `tell` keeps the gradients of each."""
+        self.task, self.solver, self.accumulate, self.tell = task, solver, accumulate, tell
+        self.clips = solver.clip_norm is not None or solver.clip_value is not None
+        self.updates = 0
+        self.schedule: Callable[[int], Rate] | None = None
+        self.gradients: Sequence[Any] = ()
+        self._gathered: list[tuple[Gradients, int]] = []
+
+    def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
+        """Take a step on a batch of so many rows, and return the loss before it.
+
+        Raises:
+            FloatingPointError: the loss is infinite or NaN; nothing was updated.
+        """
+        loss, found = self.task.gradients(x, y, rng)
+        if self.tell:
+            self.gradients = list(found)
+        if self.accumulate == 1:
+            self._update(found)
+            return loss
+        self._gathered.append((found, rows))
+        if len(self._gathered) == self.accumulate:
+            self.finish()
+        return loss
+
+    def finish(self) -> None:
+        """Update with what was gathered since the last update, if anything."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._update(_mean(gathered))
+
+    def _update(self, gradients: Gradients) -> None:
+        if self.clips:
+            gradients = clipped(self.solver, gradients)
+        etas = None if self.schedule is None else self.task.rates(self.schedule(self.updates))
+        self.task.updater(gradients, etas, not self.tell)
+        self.task.publish()
+        self.updates += 1
+
+    def rate(self) -> Rate:
+        """Return what takes a learning rate to that of the next update."""
+        return float if self.schedule is None else self.schedule(self.updates)
+
+
+class SearchStep(TrainingStep):
+    """A step of L-BFGS, which computes the loss of a batch at several places."""
+
+    def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
+        """Take a step on a batch, and return the loss before it."""
+        task: ModuleTask = self.task  # type: ignore[assignment]
+        loss = task.line_search(x, y, self.rate())
+        task.publish()
+        self.updates += 1
+        return loss
+
+
+class CompiledStep(TrainingStep):
+    """The gradients and the update of a task in one call; what cannot be traced runs as it would without."""
+
+    def __init__(self, task: Task, solver: Solver, backend: str, tell: bool = False) -> None:
+        """Make it ready; `tell` keeps the gradients of each step in `gradients`."""
+        super().__init__(task, solver, 1, tell)
+        self.places = task.places()
+        self.loss = value_and_grad(functional(task.recorded, task.parameters, self.places), has_aux=True)
+        self.step = compile(self._step, backend=backend)
+
+    def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
+        """Take a step on a batch, and return the loss before it.
+
+        Raises:
+            FloatingPointError: the loss is infinite or NaN; nothing was updated.
+        """
+        task = self.task
+        params = [parameter.data for parameter in task.parameters]
+        kept = [getattr(owner, name) for owner, name in self.places]
+        value, new, states, kept, gradients = self.step(
+            params, task.updater.begun(), task.rates(self.rate()), kept, *task.batch(x, y, rng)
+        )
+        value = task.finite(float(value))
+        self.gradients = gradients
+        for parameter, w in zip(task.parameters, new, strict=True):
+            parameter.data = parameter.node.out = np.asarray(w)  # type: ignore[union-attr]
+        task.resume(states)
+        task.publish()
+        for (owner, name), left in zip(self.places, kept, strict=True):
+            if left is not None:  # of a generator nothing is left
+                setattr(owner, name, np.asarray(left))
+        self.updates += 1
+        return value
+
+    def _step(self, params: Any, states: Any, rates: Any, kept: Any, *batch: Any) -> Any:
+        (value, kept), gradients = self.loss(params, kept, *batch)
+        moved, left = [], []
+        both = zip(params, clipped(self.solver, gradients), states, rates, self.task.rules, strict=True)
+        for w, g, state, rate, (rule, _) in both:
+            step, state = rule.update(g, state, rate, w)
+            moved.append(w - step)
+            left.append(state)
+        return value, moved, left, kept, gradients if self.tell else ()
+
+
+def training_step(
+    task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, tell: bool = False
+) -> TrainingStep:
+    """Return the step of a task: compiled where a backend is named, a line search where the solver's rule is one."""
+    if backend is not None:
+        return CompiledStep(task, solver, backend, tell)
+    if isinstance(solver.rule, LBFGS):
+        return SearchStep(task, solver)
+    return TrainingStep(task, solver, accumulate, tell)
+
+
+def _mean(gathered: Sequence[tuple[Gradients, int]]) -> Gradients:
+    """Return the mean of gradients, each counted by its rows."""
+    if len(gathered) == 1:
+        return gathered[0][0]
+    total = sum(rows for _, rows in gathered)
+    mean: Gradients = []
+    for parts in zip(*(found for found, _ in gathered), strict=True):
+        there = [g * g.dtype.type(rows / total) for g, (_, rows) in zip(parts, gathered, strict=True) if g is not None]
+        mean.append(sum(there[1:], there[0]) if there else None)
+    return mean
+
+
+_RECENT: OrderedDict[Any, CompiledStep] = OrderedDict()  # of `TrainNN`, which is called anew for each batch
+_MOST = 8
+
+
+def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
+    """Return the compiled step of an earlier call with the same parameters and an equal solver, or a new one."""
+    net = getattr(task, "net", None)
+    # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
+    key = (backend, net is not None and bool(net.meta), *map(id, task.parameters))
+    step = _RECENT.pop(key, None)
+    if step is None or step.solver != solver:
+        step = CompiledStep(task, solver, backend, tell=True)
+    _RECENT[key] = step
+    if len(_RECENT) > _MOST:
+        _RECENT.popitem(last=False)
+    return step
+
+
+def backend_of(call: str, compile: Any, gradients: str, solver: Solver) -> str | None:
+    """Return the backend that is meant by an option, ``None`` for none."""
+    if compile is False or compile is None:
+        return None
+    if compile is not True and compile not in ("auto", "numpy", "numba"):
+        raise ValueError(f"{call}: compile={compile!r:.60}; it is True, False, 'numpy' or 'numba'.")
+    if gradients == "manual":
+        raise ValueError(f"{call}: compile= is for the gradients of the graph; leave gradients='manual' out.")
+    if isinstance(solver.rule, LBFGS):
+        raise ValueError(f"{call}: lbfgs evaluates the loss as often as it likes; leave compile= out.")
+    return "auto" if compile is True else str(compile)

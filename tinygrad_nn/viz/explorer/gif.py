@@ -1,0 +1,265 @@
+"""animate: the walk forward and back as an animated GIF."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...files import write_whole
+from ..graph.picture import shorten
+from ..model.names import viewed
+from ..theme import THEMES
+from .explore import wide
+from .layout import AHEAD, Point, fit, ways
+from .order import Arrangement, arrange
+from .story import Moment, Story, below, brief, gradient_letters, tell, title
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+
+MOST_FRAMES = 400  # a GIF is for looking at; longer computations are for `explore`
+SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
+TALLEST, CAPTION, RIM, LETTER = 900, 64, 14, 8.0
+LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
+Spot = tuple[float, float, float, float]  # left, top, width, height
+
+
+def animate(
+    result: Any,
+    path: str | os.PathLike[str],
+    *,
+    seconds: float = 1.2,
+    width: int = 1200,
+    theme: str = "light",
+    gradient: Any = None,
+    names: Any = None,
+) -> Path:
+    """Write an animated GIF of a computation: every operation forward, then every gradient on its way back.
+
+    Args:
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; the graph must still be there.
+        path: of the picture, ``backprop.gif``.
+        seconds: that a step is shown.
+        width: in pixels, at least 300; a graph too wide to be read so moves past.
+        theme: ``"light"`` or ``"dark"``.
+        gradient: to walk back with, as for `explore`.
+        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+
+    Returns:
+        The path.
+
+    Raises:
+        TypeError: something without a graph.
+        ValueError: another suffix, an unknown theme, a width or time that is too small, or too many steps.
+        RuntimeError: the graph was freed.
+
+    Example:
+        >>> import tempfile
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor(3.0, name="x")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     animate(x * x, f"{folder}/square.gif").name
+        'square.gif'
+    """
+    if Path(path).suffix.lower() != ".gif":
+        raise ValueError(f"an animation is a GIF; {str(path)!r} should end in .gif.")
+    if theme not in THEMES:
+        raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+    if width < 300 or seconds < 0.02:
+        raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
+    view, _ = viewed(result, names)
+    story = tell(view, gradient)
+    if len(story.moments) > MOST_FRAMES:
+        raise ValueError(
+            f"this computation has {len(story.moments)} steps, a GIF at most {MOST_FRAMES}. Animate an earlier result, "
+            "or write the page: explore(result, 'page.html')."
+        )
+    frames = _Film(story, width, theme).frames()
+    buffer = io.BytesIO()
+    times = [round(1000 * seconds)] * len(frames)
+    times[-1] *= 2
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False)
+    return write_whole(path, buffer.getvalue())
+
+
+class _Film:
+    """The frames of a story."""
+
+    def __init__(self, story: Story, width: int, theme: str) -> None:
+        import matplotlib as mpl
+
+        self.story, self.view = story, story.view
+        self.theme, self.lit = THEMES[theme], LIT[theme]
+        self.letters = gradient_letters(story)
+        self.arrangement: Arrangement = arrange(self.view)
+        inner = width - 2 * RIM
+        placed = fit(self.arrangement.boxes, self._size, False, frozenset(), (inner, TALLEST), 1.0)
+        self.spots = placed.spots
+        self.ways = ways(self.view.edges, self.arrangement, placed)
+        _, _, whole, high = self.spots["b0"]
+        self.scale = min(1.4, max(SMALLEST, min(inner / whole, TALLEST / high)))
+        self.width = width
+        self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
+        self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts that Matplotlib brings
+        self.gradients: dict[int, Any] = {}
+
+    def _size(self, key: str) -> tuple[float, float]:
+        part = self.view[int(key[1:])]
+        most = self.letters.get(part.number, -2) + 2  # with its sign
+        letters = [1.15 * wide(title(part)), wide(below(part)), len(brief(part.array)), 1.08 * most]
+        return max(letters) * LETTER + 20, 73.0 if most else 58.0
+
+    def frames(self) -> list[Image.Image]:
+        reached = {part.number for part in self.view if part.operation is None}
+        carried: set[int] = set()
+        frames = []
+        for place_, moment in enumerate(self.story.moments):
+            if moment.phase == "forward":
+                reached.add(moment.number)
+            if moment.phase == "seed":
+                self.gradients[moment.number] = moment.gradient
+            for c in moment.contributions:
+                self.gradients[self.view.edges[c.edge].source] = c.total
+            frames.append(self._frame(moment, place_, reached, carried))
+            carried |= {c.edge for c in moment.contributions}
+        return frames
+
+    def _font(self, size: float, bold: bool = False) -> Any:
+        from PIL import ImageFont
+
+        return ImageFont.truetype(self.folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf", round(size))
+
+    def _frame(self, moment: Moment, at: int, reached: set[int], carried: set[int]) -> Image.Image:
+        from PIL import Image, ImageDraw
+
+        theme = self.theme
+        image = Image.new("RGB", (self.width, self.height), theme.background)
+        pen = ImageDraw.Draw(image)
+        left, top = self._camera(moment)
+
+        def spot(key: str) -> tuple[float, float, float, float]:
+            x, y, w, h = self.spots[key]
+            return x * self.scale + left, y * self.scale + top, w * self.scale, h * self.scale
+
+        for number, box in enumerate(self.arrangement.boxes[1:], 1):
+            x, y, w, h = spot(f"b{number}")
+            pen.rounded_rectangle((x, y, x + w, y + h), 8, theme.box_fill, theme.box_line)
+            if -w < x < self.width and 0 <= y < self.height:
+                pen.text((x + 8, y + 4), shorten(box.label), theme.muted, self._font(11 * self.scale, True))
+        flowing = {c.edge: c.array for c in moment.contributions}
+        labels = []
+        for place_, edge in enumerate(self.view.edges):
+            points = [(x * self.scale + left, y * self.scale + top) for x, y in self.ways[place_]]
+            if place_ in flowing:
+                pen.line(points, theme.gradient, 4)
+                self._tip(pen, points, theme.gradient)
+                labels.append((points, _minus(brief(flowing[place_], 11, 2))))
+                continue
+            lit = moment.phase == "forward" and edge.target == moment.number
+            colour = theme.text if lit else theme.gradient if place_ in carried else theme.edge
+            pen.line(points, colour, 3 if lit else 1)
+            self._tip(pen, points[::-1], colour)
+        for part in self.view:
+            self._node(pen, part, spot(f"n{part.number}"), moment, part.number in reached)
+        taken = [spot(f"n{part.number}") for part in self.view]
+        for points, text in labels:
+            x, y, w, h = self._free(points, text, taken)
+            taken.append((x, y, w, h))
+            pen.rounded_rectangle((x, y, x + w, y + h), 8, theme.background, theme.gradient)
+            pen.text((x + w / 2, y + h / 2), text, theme.gradient, self._font(11 * self.scale, True), anchor="mm")
+        self._caption(pen, moment, at)
+        return image
+
+    def _free(self, points: list[Point], text: str, taken: list[Spot]) -> Spot:
+        """Return where a label can stand on a line: beside its source, or further on if something stands there."""
+        w, h = self._font(11 * self.scale, True).getlength(text) + 10, 18 * self.scale
+        length = sum(math.dist(a, b) for a, b in pairwise(points))
+        places = [AHEAD / 2, AHEAD / 2 + 22, AHEAD / 2 - 22, *range(100, max(100, int(length / self.scale / 2)), 20)]
+        for away in places:
+            x, y = _along(points, min(away * self.scale, length / 2))
+            spot = (x - w / 2, y - h / 2, w, h)
+            if spot[0] >= RIM and spot[0] + w <= self.width - RIM and not any(_touch(spot, other) for other in taken):
+                return spot
+        x, y = _along(points, min(AHEAD / 2 * self.scale, length / 2))
+        while any(_touch((x - w / 2, y - h / 2, w, h), other) for other in taken[len(self.view) :]):
+            y += 20 * self.scale  # two edges of one bundle, as for x * x: below the other
+        return x - w / 2, y - h / 2, w, h
+
+    def _camera(self, moment: Moment) -> tuple[float, float]:
+        """Return where the corner of the graph stands: in the middle, or so that the operation of the step is."""
+        _, _, w, h = (part * self.scale for part in self.spots["b0"])
+        room_w, room_h = self.width - 2 * RIM, self.height - CAPTION - 2 * RIM
+        number = moment.number if moment.number >= 0 else 0 if moment.phase == "start" else len(self.view) - 1
+        x, y, a, b = (part * self.scale for part in self.spots[f"n{number}"])
+        left = (room_w - w) / 2 if w <= room_w else min(0, max(room_w - w, room_w / 2 - x - a / 2))
+        top = (room_h - h) / 2 if h <= room_h else min(0, max(room_h - h, room_h / 2 - y - b / 2))
+        return left + RIM, top + RIM
+
+    def _tip(self, pen: ImageDraw.ImageDraw, line: list[Point], colour: str) -> None:
+        """Draw the tip of an arrow where a line begins."""
+        (x, y), (u, v) = line[0], _along(line, 8.0)
+        size = max(math.dist((x, y), (u, v)), 1e-9)
+        a, b = 8 * (x - u) / size, 8 * (y - v) / size
+        pen.polygon([(x, y), (x - a - b / 2, y - b + a / 2), (x - a + b / 2, y - b - a / 2)], colour)
+
+    def _node(self, pen: ImageDraw.ImageDraw, part: Any, spot: Any, moment: Moment, reached: bool) -> None:
+        theme, scale = self.theme, self.scale
+        x, y, w, h = spot
+        if not _touch(spot, (0, 0, self.width, self.height)):
+            return  # out of the picture
+        paint = theme.kinds[part.kind]
+        current = part.number == moment.number
+        back = moment.phase in ("seed", "backward")
+        lit, soft, ink = self.lit
+        line = (theme.gradient if back else theme.text) if current else paint.line
+        fill = (soft if back else lit) if current else paint.fill if reached else theme.background
+        radius = 3 if part.operation is None else 12 * scale
+        pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
+        text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
+        rows = [(title(part), 14, True, text), (below(part), 12, False, muted)]
+        rows.append((brief(part.array) if reached else "", 12, False, text))
+        if part.number in self.gradients:
+            rows.append(("∂ " + brief(self.gradients[part.number]), 12, True, theme.gradient))
+        for i, (text, size, bold, colour) in enumerate(rows):
+            middle = (x + w / 2, y + (14 + 15 * i) * scale)
+            if text:
+                pen.text(middle, _minus(text), colour, self._font(size * scale, bold), anchor="mm")
+
+    def _caption(self, pen: ImageDraw.ImageDraw, moment: Moment, at: int) -> None:
+        font, top = self._font(13), self.height - CAPTION
+        pen.rectangle((0, top, self.width, self.height), self.theme.box_fill)
+        done = self.width * at / max(1, len(self.story.moments) - 1)
+        pen.rectangle((0, top, done, top + 3), self.theme.gradient if moment.phase == "backward" else self.theme.edge)
+        lines = [""]
+        for word in _minus(moment.text).split(" "):
+            longer = f"{lines[-1]} {word}".strip()
+            if font.getlength(longer) > self.width - 2 * RIM and lines[-1]:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+        if len(lines) > 2:
+            lines[1] += " …"
+        for i, line in enumerate(lines[:2]):
+            pen.text((RIM, top + 14 + 21 * i), line, self.theme.text, font)
+
+
+def _along(points: list[Point], far: float) -> Point:
+    """Return the point of a line that is so far from its start."""
+    for a, b in pairwise(points):
+        step = math.dist(a, b)
+        if 0 < step >= far:
+            return a[0] + far / step * (b[0] - a[0]), a[1] + far / step * (b[1] - a[1])
+        far -= step
+    return points[-1]
+
+
+def _touch(a: Spot, b: Spot) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")

@@ -1,0 +1,142 @@
+"""The story of a computation: forward operation by operation, then back, with what each step shows and says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph.walk import Contribution, WalkBack, walk_back
+from ...printable import printable
+from ..graph.picture import SYMBOLS, shorten
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One step of the story.
+
+    Attributes:
+        phase: ``"start"``, ``"forward"``, ``"seed"``, ``"backward"`` or ``"end"``.
+        number: of the node it is about, -1 for none.
+        gradient: that is complete at the node now.
+        contributions: that leave it in this step.
+        text: the step as a sentence.
+    """
+
+    phase: str
+    number: int
+    gradient: Array | None
+    contributions: tuple[Contribution, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A graph, its walk back, and the moments of both walks."""
+
+    view: GraphView
+    walk: WalkBack
+    moments: tuple[Moment, ...]
+
+
+def tell(view: GraphView, gradient: Any = None) -> Story:
+    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with."""
+    walk = walk_back(view, gradient)
+    data = [part for part in view if part.operation is None]
+    operands: dict[int, list[int]] = {}
+    for edge in view.edges:
+        operands.setdefault(edge.target, []).append(edge.source)
+    total = len(view) - len(data)
+    start = f"Start: {count(len(data), 'input and constant', 'inputs and constants')}, {count(total, 'operation')}."
+    moments = [Moment("start", -1, None, (), start)]
+    done = 0
+    for part in view:
+        if part.operation is not None:
+            done += 1
+            names = ", ".join(called(view[source]) for source in operands.get(part.number, ()))
+            made = f"{printable(part.operation)}({names})"
+            text = f"Forward {done} of {total}: {called(part)} = {made} = {brief(part.array)}."
+            moments.append(Moment("forward", part.number, None, (), text))
+    for number, seed in walk.seeds.items():
+        text = f"Backward begins: the gradient of {called(view[number])} in itself is {brief(seed)}."
+        moments.append(Moment("seed", number, seed, (), text))
+    for place, step in enumerate(walk.steps, 1):
+        part = view[step.number]
+        parts = [_said(view, c) for c in step.contributions]
+        text = f"Backward {place} of {len(walk.steps)}: through {called(part)}; {'; '.join(parts)}."
+        moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
+    leaves = sum(part.kind == "leaf" and part.number in walk.gradients for part in view)
+    moments.append(Moment("end", -1, None, (), f"Done: {count(leaves, 'leaf has its', 'leaves have their')} gradient."))
+    return Story(view, walk, tuple(moments))
+
+
+def _said(view: GraphView, c: Contribution) -> str:
+    name = called(view[view.edges[c.edge].source])
+    if c.count == 1:
+        return f"{name} receives {brief(c.array)}"
+    return f"{name} receives {brief(c.array)} more, {brief(c.total)} together"
+
+
+def called(part: GraphNode) -> str:
+    """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
+    if part.name:
+        return shorten(part.name)
+    if part.kind == "constant" and part.array.size == 1:
+        return short_number(part.array.item())
+    return f"{part.operation or part.kind} #{part.number}"
+
+
+def title(part: GraphNode) -> str:
+    """Return the large text on a node."""
+    if part.name:
+        return shorten(part.name)
+    if part.kind == "constant" and part.array.size == 1:
+        return short_number(part.array.item())
+    return SYMBOLS.get(part.operation or "", part.operation or part.kind)
+
+
+def below(part: GraphNode) -> str:
+    """Return the small text below the title of a node: its operation, unless that is the title, and its shape."""
+    if part.kind == "constant" and not part.name and part.array.size == 1:
+        return ""
+    operation = shorten(part.operation or "")
+    return " · ".join(text for text in (operation if operation != title(part) else "", shape_text(part)) if text)
+
+
+def brief(array: Array, longest: int = 24, digits: int = 3) -> str:
+    """Return an array in a few letters: its numbers, or its range at so many digits."""
+    summary = summarize(array)
+    if summary.numbers is not None and len(summary.text) <= longest:
+        return summary.text
+    if summary.nan or summary.infinite:
+        counts = ((summary.nan, "NaN"), (summary.infinite, "inf"))
+        return ", ".join(f"{n} {word}" for n, word in counts if n)
+    if summary.minimum is None:
+        return summary.text
+    if summary.minimum == summary.maximum:
+        return f"all {short_number(summary.minimum)}"
+    return f"{summary.minimum:.{digits}g} … {summary.maximum:.{digits}g}"
+
+
+def gradient_letters(story: Story) -> dict[int, int]:
+    """Return for each node the letters of its gradient where they are most, of all that it grows through."""
+    most = {number: len(brief(gradient)) for number, gradient in story.walk.gradients.items()}
+    for moment in story.moments:
+        for c in moment.contributions:
+            source = story.view.edges[c.edge].source
+            most[source] = max(most[source], len(brief(c.total)))
+    return most
+
+
+def shape_text(part: GraphNode) -> str:
+    """Return a shape in words: ``2 × 3``."""
+    return " × ".join(map(str, part.shape)) if part.shape else "scalar"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

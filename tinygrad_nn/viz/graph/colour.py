@@ -1,0 +1,235 @@
+"""Colouring the nodes of a drawing by a number: how large a gradient is, where NaN was born, time, bytes, error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ...graph.view import GraphNode, GraphView, Summary, short_number
+from .repeats import called
+
+# Blue to orange for two directions, light to dark brown for one: both can be told apart by the colour-blind.
+DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
+RISING = ("#fffbe8", "#fee9a8", "#fec44f", "#f5922a", "#c9560c", "#7a2804")
+NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """A fill and the ink that can be read on it, and what it stands for, in a node or in the legend."""
+
+    fill: str
+    ink: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """What the colours mean."""
+
+    title: str
+    entries: tuple[Shade, ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours in steps: a value below ``limits[i]`` has colour i, a larger one the last.
+
+    Attributes:
+        title: what is measured.
+        limits, fills, words: one more fill and word than limits.
+        show: a value as text in a node.
+        join: several values of one folded node as one.
+    """
+
+    title: str
+    limits: tuple[float, ...]
+    fills: tuple[str, ...]
+    words: tuple[str, ...]
+    show: Callable[[float], str]
+    join: Callable[[Sequence[float]], float]
+    zero: bool = False
+
+    def shade(self, value: float) -> Shade:
+        """Return the colour of a value."""
+        if not math.isfinite(value):
+            return shade(BROKEN, self.show(value))
+        if self.zero and value == 0:
+            return shade(ZERO, self.show(value))
+        return shade(self.fills[sum(value >= limit for limit in self.limits)], self.show(value))
+
+    @property
+    def legend(self) -> Legend:
+        """Return all steps with their words."""
+        zero = [shade(ZERO, "exactly 0")] if self.zero else []
+        steps = [shade(fill, word) for fill, word in zip(self.fills, self.words, strict=True)]
+        broken = [shade(BROKEN, "NaN, infinite")] if self.zero else []
+        return Legend(self.title, (*zero, *steps, *broken))
+
+
+def shade(fill: str, text: str) -> Shade:
+    """Return a fill with black or white ink, whichever is easier to read on it."""
+    parts = [int(fill[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+    return Shade(fill, "#000000" if luminance > 0.179 else "#ffffff", text)  # 0.179: where both contrast equally
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1e6:.3g} µs" if value < 1e-3 else f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def _farthest(values: Sequence[float]) -> float:
+    """Return the norm that is farthest from 1 on a log scale."""
+    return max(values, key=lambda v: math.inf if not math.isfinite(v) or v == 0 else abs(math.log(v)))
+
+
+SCALES = {
+    "gradient": Scale(
+        "norm of the gradient: vanishing in blue, exploding in orange",
+        (1e-8, 1e-6, 1e-4, 1e-2, 1.0, 1e2, 1e4, 1e6), DIVERGING,
+        ("below 1e-8", "1e-8 to 1e-6", "1e-6 to 1e-4", "1e-4 to 0.01", "0.01 to 1", "1 to 100", "100 to 1e4",
+         "1e4 to 1e6", "above 1e6"),
+        lambda v: f"norm of grad {short_number(v)}", _farthest, zero=True,
+    ),
+    "bytes": Scale(
+        "bytes of the value", (1e3, 1e4, 1e5, 1e6, 1e7), RISING,
+        ("below 1 kB", "1 to 10 kB", "10 to 100 kB", "100 kB to 1 MB", "1 to 10 MB", "above 10 MB"), _bytes, sum,
+    ),
+    "time": Scale(
+        "time of the forward operation, as a share of the whole", (0.01, 0.03, 0.1, 0.3, 0.6), RISING,
+        ("below 1 %", "1 to 3 %", "3 to 10 %", "10 to 30 %", "30 to 60 %", "above 60 %"), _seconds, sum,
+    ),
+    "error": Scale(
+        "relative error of the gradient", (1e-12, 1e-9, 1e-6, 1e-3, 1.0), RISING,
+        ("below 1e-12", "to 1e-9", "to 1e-6", "to 1e-3", "to 1", "above 1"),
+        lambda v: f"error {v:.1e}", max,
+    ),
+}  # fmt: skip
+BIRTH = (
+    (NEUTRAL, "finite"),
+    ("#fdc58f", "gradient: carried on"),
+    ("#b04a00", "gradient: NaN or infinity born here"),
+    ("#dfa6cb", "value: carried on"),
+    (BROKEN, "value: NaN or infinity born here"),
+)
+COLOURS = (*SCALES, "nan")
+
+
+def colour(
+    view: GraphView, groups: Mapping[str, Sequence[int]], by: str, given: Any = None, homes: Sequence[str] = ()
+) -> tuple[dict[str, Shade], Legend]:
+    """Return the colour of each drawn thing and the legend.
+
+    Args:
+        view: the graph.
+        groups: the numbers of the nodes that each drawn thing stands for, by its key.
+        by: one of `COLOURS`.
+        given: a mapping of names or numbers of nodes to seconds or relative errors, or a report with ``rows`` that
+            have a ``name`` and ``max_rel``; times are measured where none are given.
+        homes: the scope that each node is drawn in; ``"scope name"`` also names a node.
+
+    Raises:
+        ValueError: there is nothing to colour by.
+    """
+    if by == "nan":
+        births = _births(view)
+        worst = {key: max(births[n] for n in numbers) for key, numbers in groups.items()}
+        shades = {key: shade(BIRTH[k][0], BIRTH[k][1] if k else "") for key, k in worst.items()}
+        return shades, Legend("where NaN and infinity come from", tuple(shade(*entry) for entry in BIRTH))
+    scale = SCALES[by]
+    values = _values(view, by, given, homes)
+    joined = {key: scale.join(found) for key, numbers in groups.items()
+              if (found := [values[n] for n in numbers if n in values])}  # fmt: skip
+    if by != "time":
+        return {key: scale.shade(value) for key, value in joined.items()}, scale.legend
+    total = sum(values.values()) or 1.0
+    steps = {key: scale.shade(value / total).fill for key, value in joined.items()}
+    return {key: shade(steps[key], scale.show(value)) for key, value in joined.items()}, scale.legend
+
+
+def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[int, float]:
+    if by == "gradient":
+        values = {node.number: _norm(node.grad) for node in view if node.grad is not None}
+        missing = "no gradients are left in this graph; call loss.backward(retain_graph=True, retain_grads=True) first."
+    elif by == "bytes":
+        return {node.number: float(node.array.nbytes) for node in view}
+    else:
+        rows = getattr(given, "rows", None)
+        wanted = {row.name: row.max_rel for row in rows} if rows is not None else dict(given or {})
+        values = {}
+        for node in view:
+            for key in _keys(node, homes):
+                if key in wanted:
+                    values[node.number] = float(wanted[key])
+                    break
+        unit = "seconds" if by == "time" else "its relative error"
+        missing = f"pass measures=, a dict of {unit} by the name or number of a node, {{'W': 1e-9}}; none of it fits."
+        if by == "time" and given is None:
+            values = times(view)
+            missing = "this graph has no operations."
+    if not values:
+        raise ValueError(f"color={by!r}: {missing}")
+    return values
+
+
+def times(view: GraphView, repeats: int = 3) -> dict[int, float]:
+    """Run the forward of each operation of a graph again, and return the seconds that each took at its fastest.
+
+    Nothing is noted while a graph is made, so a graph that is not asked for its times pays nothing for them.
+    """
+    seconds = {}
+    with np.errstate(all="ignore"):
+        for part in view:
+            node = part.node
+            if node is None or node.primitive is None or node.args is None:
+                continue
+            given = {key: value for key, value in node.meta.items() if key not in node.primitive.saves}
+            best = math.inf
+            for _ in range(repeats):
+                start = perf_counter()
+                node.primitive.forward(*node.args, **given)
+                best = min(best, perf_counter() - start)
+            seconds[part.number] = best
+    return seconds
+
+
+def _keys(node: GraphNode, homes: Sequence[str]) -> list[Any]:
+    """Return what a person may call a node: its number, its name with or without its scope, its own name."""
+    keys: list[Any] = [node.number]
+    home = called(homes[node.number]) if homes else ""
+    own = (node.node.notes or {}).get("name") if node.node else None
+    for name in dict.fromkeys((node.name, own)):
+        if name:
+            keys += [f"{home} {name}", name] if home else [name]
+    return keys
+
+
+def _norm(grad: Summary) -> float:
+    return math.nan if grad.nan or grad.infinite else grad.norm
+
+
+def _births(view: GraphView) -> list[int]:
+    """Return for each node which of `BIRTH` it is: a value is born bad of good ones, and a gradient of good ones."""
+    bad = [bool(node.value.nan or node.value.infinite) for node in view]
+    ill = [node.grad is not None and bool(node.grad.nan or node.grad.infinite) for node in view]
+    had, met = [False] * len(view), [False] * len(view)  # a bad argument; a bad gradient further on
+    for edge in view.edges:
+        had[edge.target] |= bad[edge.source]
+        met[edge.source] |= ill[edge.target]
+    return [
+        (3 if had[n] else 4) if bad[n] else (1 if met[n] else 2) if ill[n] else 0 for n in range(len(view))
+    ]  # fmt: skip

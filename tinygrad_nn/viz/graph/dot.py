@@ -1,0 +1,231 @@
+"""A picture as DOT, the language of Graphviz."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from functools import cache
+from html import escape
+
+from ...printable import printable
+from ..theme import THEMES, Theme
+from .colour import Legend
+from .picture import Arrow, Item, Picture, rows, shorten
+
+FONT = "Helvetica"  # a font whose widths every Graphviz knows, so that text fits its box
+TABLE = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">'
+EDGE_OF_ROUND = 10  # points that a rounded corner takes: no arrow may end there
+
+
+def to_dot(picture: Picture) -> str:
+    """Return the DOT text of a picture: deterministic, ASCII keys, all foreign text escaped."""
+    style = picture.style
+    theme = style.colours
+    font = f'fontname="{FONT}" fontsize=12 fontcolor="{theme.text}"'
+    out = [
+        "digraph computation {",
+        f'  graph [rankdir={style.direction} bgcolor="{theme.background}" {font} nodesep=0.22 ranksep=0.5 pad=0.15]',
+        f"  node [shape=box {font} margin=0 height=0.3 width=0.3]",
+        f'  edge [color="{theme.edge}" penwidth=1.1 arrowsize=0.6]',
+    ]
+    title = "" if style.title is None else _font(_text(style.title), 15, bold=True)
+    if picture.legend is not None:
+        title = _legend(picture.legend, title, theme)
+    if title:
+        out.append(f"  label=<{title}>; labelloc=t; labeljust=l")
+    out += _boxes(picture, theme)
+    lengths = _lengths(picture)
+    out += [_arrow(n, arrow, length, style.direction)
+            for n, (arrow, length) in enumerate(zip(picture.arrows, lengths, strict=True))]  # fmt: skip
+    return "\n".join([*out, "}", ""])
+
+
+def box_numbers(picture: Picture) -> dict[str, int]:
+    """Return the path of each box that holds anything, directly or in boxes within, with its number."""
+    numbers: dict[str, int] = {}
+    for item in picture.items:
+        parts = item.box.split(".") if item.box else []
+        for end in range(1, len(parts) + 1):
+            numbers.setdefault(".".join(parts[:end]), len(numbers))
+    return numbers
+
+
+def walk_boxes(picture: Picture) -> list[tuple[str, str | Item, int]]:
+    """Return what to write, in order, as ``("open", path, depth)``, ``("item", item, depth)``, ``("close", ...)``.
+
+    Items that stand beside boxes come before them, which keeps inputs above the layers.
+    """
+    numbers = box_numbers(picture)
+    inside: dict[str, list[str | Item]] = {path: [] for path in ("", *numbers)}
+    placed = set()
+    for item in picture.items:
+        path = item.box
+        inside[path].append(item)
+        while path and path not in placed:
+            placed.add(path)
+            outer = path.rpartition(".")[0]
+            inside[outer].append(path)
+            path = outer
+    for parts in inside.values():
+        parts.sort(key=lambda part: isinstance(part, str))
+    steps: list[tuple[str, str | Item, int]] = []
+    stack: list[tuple[str, str | Item, int]] = [("item", part, 0) for part in reversed(inside[""])]
+    while stack:
+        what, part, depth = stack.pop()
+        if isinstance(part, Item) or what == "close":
+            steps.append((what, part, depth))
+            continue
+        steps.append(("open", part, depth))
+        stack.append(("close", part, depth))
+        stack += [("item", inner, depth + 1) for inner in reversed(inside[part])]
+    return steps
+
+
+def _boxes(picture: Picture, theme: Theme) -> list[str]:
+    numbers = box_numbers(picture)
+    out = []
+    for what, part, depth in walk_boxes(picture):
+        indent = "  " * (depth + 1)
+        if isinstance(part, Item):
+            out.append(indent + _node(part, theme, picture))
+        elif what == "close":
+            out.append(indent + "}")
+        else:
+            number = numbers[part]
+            name = shorten(picture.label(part))
+            fill = theme.box_fill if depth % 2 == 0 else theme.background
+            label = _font(_text(name), 11, theme.muted, bold=True)
+            out.append(
+                f'{indent}subgraph cluster_{number} {{ id="b{number}"; label=<{label}>; labeljust=r; margin=10; '
+                f'style="rounded,filled"; fillcolor="{fill}"; color="{theme.box_line}"'
+            )
+    return out
+
+
+def _node(item: Item, theme: Theme, picture: Picture) -> str:
+    paint = theme.kinds[item.kind]
+    look = "filled" if item.kind in ("leaf", "constant") else "rounded,filled"
+    if item.kind == "constant":
+        look += ",dashed"
+    inked = _inked(picture.style.theme, item.shade.ink) if item.shade else theme
+    label = _label(item, inked, picture.style.direction)
+    fill = item.shade.fill if item.shade else theme.background if picture.legend else paint.fill
+    sides = " peripheries=2" if item.kind == "fold" else ""
+    return (
+        f'{item.key} [id="{item.key}" style="{look}" fillcolor="{fill}" color="{paint.line}" '
+        f"penwidth={paint.width}{sides} label=<{label}>]"
+    )
+
+
+@cache
+def _inked(name: str, ink: str) -> Theme:
+    """Return the theme of that name with one ink for all text, for nodes that are coloured by a number."""
+    theme = THEMES[name]
+    kinds = {kind: replace(paint, ink=ink) for kind, paint in theme.kinds.items()}
+    return replace(theme, text=ink, muted=ink, gradient=ink, kinds=kinds)
+
+
+def _legend(legend: Legend, title: str, theme: Theme) -> str:
+    """Return the title and, below it, every colour with what it means."""
+    heading = f'<TD ALIGN="LEFT">{_font(_text(legend.title) + ":", 10, theme.text)}</TD>'
+    chips = "".join(
+        f'<TD BGCOLOR="{entry.fill}" CELLPADDING="4">{_font(_text(entry.text), 10, entry.ink)}</TD>'
+        for entry in legend.entries
+    )
+    rows = [f'<TR><TD ALIGN="LEFT">{title}</TD></TR>'] if title else []
+    table = '<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0">'
+    rows += [f"<TR>{heading}</TR>", f'<TR><TD ALIGN="LEFT">{table}<TR>{chips}</TR></TABLE></TD></TR>']
+    return f"{table}{''.join(rows)}</TABLE>"
+
+
+def _label(item: Item, theme: Theme, direction: str) -> str:
+    """Return an HTML-like label: the text, and where operands are numbered a row or column of their numbers."""
+    body = _body(item, theme)
+    n = item.slots
+    if not n:
+        return f'{TABLE.format(padding=0)}<TR><TD CELLPADDING="7">{body}</TD></TR></TABLE>'
+    cells = [
+        f'<TD PORT="a{slot}" WIDTH="14" HEIGHT="13">{_font(str(slot), 8, theme.muted)}</TD>' for slot in range(n)
+    ]
+    if direction == "TB":
+        end = f'<TD WIDTH="{EDGE_OF_ROUND}"></TD>'
+        text = f'<TD COLSPAN="{n + 2}" CELLPADDING="5">{body}</TD>'
+        return f"{TABLE.format(padding=0)}<TR>{end}{''.join(cells)}{end}</TR><TR>{text}</TR></TABLE>"
+    end = f'<TD HEIGHT="{EDGE_OF_ROUND}"></TD>'
+    text = f'<TD ROWSPAN="{n + 2}" CELLPADDING="6">{body}</TD>'
+    lines = "".join(f"<TR>{cell}</TR>" for cell in (*cells, end))
+    return f"{TABLE.format(padding=0)}<TR>{end}{text}</TR>{lines}</TABLE>"
+
+
+def _body(item: Item, theme: Theme) -> str:
+    """Return a table: the title, small lines, then the numbers in columns of their own width."""
+    paint = theme.kinds[item.kind]
+    ink = theme.text if item.shade else None
+    cells = [f"<TD{_width(item.title, 13)}>{_font(_text(item.title), 13, ink, bold=True)}</TD>"]
+    if item.operation:
+        cells.append(f"<TD{_width(item.operation, 11)}>{_font(_text(item.operation), 11, paint.ink)}</TD>")
+    cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, theme.muted)}</TD>" for line in item.lines]
+    if item.shade and item.shade.text:
+        cells.append(f"<TD{_width(item.shade.text, 10)}>{_font(_text(item.shade.text), 10, ink, bold=True)}</TD>")
+    table = rows(item)
+    if table:
+        cells.append(f"<TD>{TABLE.format(padding=1)}{''.join(_row(*row, theme) for row in table)}</TABLE></TD>")
+    return f"{TABLE.format(padding=1)}{''.join(f'<TR>{cell}</TR>' for cell in cells)}</TABLE>"
+
+
+def _row(label: str, columns: tuple[str, ...], theme: Theme) -> str:
+    colour = {"value": theme.text, "grad": theme.gradient}.get(label, theme.muted)
+    span = ' COLSPAN="3"' if len(columns) == 1 else ""
+    cells = "".join(f'<TD{span} ALIGN="RIGHT">{_font("&#160;" + _text(c), 9, colour)}</TD>' for c in columns)
+    return f'<TR><TD ALIGN="LEFT">{_font(label, 9, colour) if label else ""}</TD>{cells}</TR>'
+
+
+def _lengths(picture: Picture) -> list[int]:
+    """Return over how many ranks each arrow leads at least.
+
+    Into a box past the parameters in it: then the box begins where the one before it ends, and both can stand in one
+    row. Otherwise their ranks overlap and Graphviz stacks the boxes, a staircase for every network.
+    """
+    boxes = {item.key: item.box for item in picture.items}
+    ahead = dict.fromkeys(boxes, 0)  # ranks of its own box that nothing from outside leads to
+    fed: set[str] = set()
+    for arrow in picture.arrows:  # ordered by target, and targets by age
+        if boxes[arrow.source] != boxes[arrow.target] or arrow.source in fed:
+            fed.add(arrow.target)
+    for arrow in picture.arrows:
+        if boxes[arrow.source] == boxes[arrow.target] and arrow.source not in fed:
+            ahead[arrow.target] = max(ahead[arrow.target], ahead[arrow.source] + 1)
+    lengths = []
+    for arrow in picture.arrows:
+        here, there = boxes[arrow.source], boxes[arrow.target]
+        enters = there and here != there and not here.startswith(f"{there}.")
+        lengths.append(1 + ahead[arrow.target] if enters else 1)
+    return lengths
+
+
+def _arrow(number: int, arrow: Arrow, length: int, direction: str) -> str:
+    out, into = (":e", "w") if direction == "LR" else ("", "n")
+    far = f" minlen={length}" if length > 1 else ""
+    port = into if arrow.slot is None else f"a{arrow.slot}:{into}"
+    return f'  {arrow.source}{out} -> {arrow.target}:{port} [id="e{number}"{far}]'
+
+
+def _font(text: str, size: int, colour: str | None = None, bold: bool = False) -> str:
+    """Return escaped text in a size and colour; no text is a space, since Graphviz takes no empty element."""
+    text = text or "&#160;"
+    text = f"<B>{text}</B>" if bold else text
+    paint = f' COLOR="{colour}"' if colour else ""
+    return f'<FONT POINT-SIZE="{size}"{paint}>{text}</FONT>'
+
+
+def _text(text: str) -> str:
+    r"""Return text escaped for an HTML-like label, where Graphviz would also replace ``\N`` by the name of the node."""
+    return escape(printable(text)).replace("\\", "&#92;&#92;")
+
+
+def _width(text: str, size: int) -> str:
+    """Return the attribute that makes room for letters whose width Graphviz does not know, empty for plain ones."""
+    if text.isascii():
+        return ""
+    width = sum(1.05 if unicodedata.east_asian_width(c) in "WF" else 0.62 for c in text)
+    return f' WIDTH="{round(width * size)}"'

@@ -1,0 +1,180 @@
+"""draw: a graph as a picture, in a notebook or a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...files import write_whole
+from ...graph import GraphView
+from ...printable import printable
+from ..model.names import viewed
+from .dot import box_numbers, to_dot
+from .mermaid import to_mermaid
+from .page import to_fragment, to_page
+from .picture import Picture, Style, compose
+from .render import render, tidy_svg
+
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn graph. A notebook shows it by itself, as a table where no program draws; `save` writes it.
+
+    Attributes:
+        view: the graph that it shows.
+        picture: what it shows of it, in which style.
+    """
+
+    view: GraphView
+    picture: Picture
+
+    @cached_property
+    def dot(self) -> str:
+        """The DOT text."""
+        return to_dot(self.picture)
+
+    @cached_property
+    def mermaid(self) -> str:
+        """The Mermaid text."""
+        return to_mermaid(self.picture)
+
+    @cached_property
+    def svg(self) -> str:
+        """The SVG text, which can stand in an HTML page."""
+        about = {item.key: item.about for item in self.picture.items}
+        about |= {f"e{number}": printable(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
+        labels = self.picture.labels
+        about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
+        title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
+        return tidy_svg(render(self.dot, "svg").decode(), about, printable(title))
+
+    @cached_property
+    def html(self) -> str:
+        """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
+        if self._missing:
+            return to_page(self.view, self.picture, None, self._missing, self.mermaid)
+        return to_page(self.view, self.picture, self.svg)
+
+    @property
+    def source(self) -> Any:
+        """The drawing as a ``graphviz.Source``, for what that library can do: other engines, formats, viewers."""
+        import graphviz
+
+        return graphviz.Source(self.dot)
+
+    def _repr_svg_(self) -> str | None:
+        return None if self._missing else self.svg
+
+    def _repr_html_(self) -> str | None:
+        return to_fragment(self.view, self._missing, self.mermaid) if self._missing else None
+
+    @cached_property
+    def _missing(self) -> str:
+        """Why no picture can be drawn here, empty where one can."""
+        try:
+            self.svg  # noqa: B018
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    def __repr__(self) -> str:
+        return f"<drawing of {len(self.view)} nodes; a notebook shows it, .save('graph.svg') writes it>"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the drawing, whole or not at all, and return the path.
+
+        Args:
+            path: ends in .svg, .png, .pdf (with Graphviz itself installed), .html (a page without scripts or
+                network), .dot, .json (the whole graph) or .mmd.
+
+        Raises:
+            ValueError: another suffix.
+            RuntimeError: no program that draws is installed; .html, .dot, .json and .mmd need none.
+            FileNotFoundError: the folder does not exist.
+        """
+        suffix = _suffix(path)
+        if suffix in (".png", ".pdf"):
+            return write_whole(path, render(self.dot, suffix[1:]))
+        if suffix == ".json":
+            return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
+        text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
+        return write_whole(path, text.encode())
+
+
+def draw(
+    result: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    direction: str = "LR",
+    values: bool = True,
+    gradients: bool = True,
+    constants: bool = True,
+    shapes: bool = True,
+    theme: str = "light",
+    depth: int | None = None,
+    title: str | None = None,
+    names: Any = None,
+    repeats: bool = True,
+    color: str | None = None,
+    measures: Any = None,
+) -> Drawing:
+    """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
+
+    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them.
+
+    Args:
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
+        path: also save it there; see `Drawing.save` for the suffixes.
+        direction: ``"LR"`` from left to right, or ``"TB"`` from top to bottom.
+        values, gradients, constants, shapes: whether to show them.
+        theme: ``"light"`` or ``"dark"``.
+        depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
+        title: text above the graph.
+        names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
+            whose parameters are called by their attribute paths, ``[0].W`` of a list of layers; what is not in the
+            model then stands outside of its layers.
+        repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
+        color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
+            ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
+        measures: seconds or relative errors by the name or number of a node, or a `ComparisonReport`.
+
+    Returns:
+        A `Drawing`.
+
+    Raises:
+        TypeError: something without a graph.
+        ValueError: an unknown option or suffix.
+        RuntimeError: the graph was freed, or no program that draws is installed.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor(3.0, name="x")
+        >>> drawing = draw(x * x, values=False)
+        >>> print(drawing.mermaid.split("  classDef")[0])
+        flowchart LR
+          n0["x<br/>scalar float64"]:::leaf
+          n1(["#215;<br/>scalar float64"]):::output
+          n0 -->|0| n1
+          n0 -->|1| n1
+        <BLANKLINE>
+    """
+    style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
+    if path is not None:
+        _suffix(path)
+    view, inputs = viewed(result, names)
+    drawing = Drawing(view, compose(view, style, measures, inputs))
+    if path is not None:
+        drawing.save(path)
+    return drawing
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"a drawing is saved as {', '.join(SUFFIXES)}; {str(path)!r} ends in none of these.")
+    return suffix

@@ -1,0 +1,58 @@
+"""A picture as Mermaid, which code hosts and notebooks draw from text in a Markdown page."""
+
+from __future__ import annotations
+
+from ...printable import printable
+from .dot import box_numbers, walk_boxes
+from .picture import Item, Picture, rows, shorten
+
+_PLAIN = frozenset(" .,:+-=()/[]")  # what a quoted Mermaid label takes as it is, besides letters and digits
+
+
+def to_mermaid(picture: Picture) -> str:
+    """Return the Mermaid text of a picture; every letter of foreign text that could mean something is a number."""
+    theme = picture.style.colours
+    out = [f"flowchart {picture.style.direction}"]
+    if picture.style.title is not None:
+        out = ["---", f'title: "{_text(picture.style.title)}"', "---", *out]
+    numbers = box_numbers(picture)
+    for what, part, depth in walk_boxes(picture):
+        indent = "  " * (depth + 1)
+        if isinstance(part, Item):
+            out.append(indent + _node(part))
+        elif what == "close":
+            out.append(indent + "end")
+        else:
+            out.append(f'{indent}subgraph b{numbers[part]}["{_text(shorten(picture.label(part)))}"]')
+    if picture.legend is not None:
+        out.append(f'  subgraph legend["{_text(picture.legend.title)}"]')
+        out += [f'    k{i}["{_text(entry.text)}"]' for i, entry in enumerate(picture.legend.entries)]
+        out.append("  end")
+    for arrow in picture.arrows:
+        label = "" if arrow.slot is None else f"|{arrow.slot}|"
+        out.append(f"  {arrow.source} -->{label} {arrow.target}")
+    for kind in sorted({item.kind for item in picture.items}):
+        paint = theme.kinds[kind]
+        look = f"fill:{paint.fill},stroke:{paint.line},stroke-width:{paint.width}px,color:{theme.text}"
+        out.append(f"  classDef {kind} {look}{',stroke-dasharray:4 3' if kind == 'constant' else ''}")
+    painted = [(f"k{i}", entry) for i, entry in enumerate(picture.legend.entries if picture.legend else ())]
+    painted += [(item.key, item.shade) for item in picture.items if item.shade]
+    out += [f"  style {key} fill:{paint.fill},color:{paint.ink}" for key, paint in painted]
+    return "\n".join([*out, ""])
+
+
+def _node(item: Item) -> str:
+    lines = [item.title, *([item.operation] if item.operation else []), *item.lines]
+    lines += [item.shade.text] if item.shade and item.shade.text else []
+    for label, columns in rows(item):
+        if label:
+            lines.append(f"{label} {columns[0]}" if len(columns) == 1 else f"{label} {' / '.join(columns)}")
+    text = "<br/>".join(map(_text, lines))
+    left, right = ("[", "]") if item.kind in ("leaf", "constant") else ("([", "])")
+    if item.kind == "fold":
+        left, right = "[[", "]]"
+    return f'{item.key}{left}"{text}"{right}:::{item.kind}'
+
+
+def _text(text: str) -> str:
+    return "".join(c if c.isalnum() or c in _PLAIN else f"#{ord(c)};" for c in printable(text))

@@ -1,0 +1,104 @@
+"""A drawing as a page of its own: no scripts, no network; the picture, or where none can be drawn, a table and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from ...files import POLICY
+from ...graph import GraphView
+from ...printable import printable
+from .picture import Picture
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+{head}<title>{title}</title>
+<style>
+:root {{ color-scheme: {scheme}; --ground: #ffffff; --ink: #1b1f24; --muted: #57606a; --line: #d0d7de; --soft: #f6f8fa;
+  --first: #0072b2; --second: #a63a00; --third: #00714f; --fourth: #8c2d6b; }}
+{dark}
+body {{ margin: 0 auto; padding: 1.2rem; max-width: 100rem; background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; }}
+h1 {{ font-size: 1.35rem; margin: 0 0 .8rem; overflow-wrap: anywhere; }}
+h2 {{ font-size: 1.05rem; margin: 1.4rem 0 .5rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; }}
+th, td {{ padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }}
+th {{ color: var(--muted); font-weight: 600; white-space: nowrap; }}
+td {{ overflow-wrap: anywhere; max-width: 26rem; }}
+td.number, th.number {{ text-align: right; white-space: nowrap; }}
+pre {{ background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem; overflow-x: auto; }}
+.note {{ background: var(--soft); border-left: 4px solid var(--second); padding: .6rem .9rem; }}
+summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
+{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #3d444d; --soft: #161b22;
+  --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
+
+
+def paper(
+    title: str, body: str, *, theme: str | None = None, head: str = "", style: str = "", policy: str = POLICY
+) -> str:
+    """Return a page around a body; the title is escaped here, and a theme of ``None`` follows the reader's system."""
+    dark = {"dark": DARK, "light": "", None: f"@media (prefers-color-scheme: dark) {{ {DARK} }}"}[theme]
+    return PAGE.format(
+        policy=policy, head=head, title=escape(printable(title)), scheme=theme or "light dark", dark=dark, style=style,
+        body=body,
+    )  # fmt: skip
+
+
+def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
+    """Return a drawing as a page: the SVG and a table to unfold, or a note, the table, and the Mermaid text."""
+    title = picture.style.title or f"Computation graph of {len(view)} nodes"
+    if svg is not None:
+        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view)}\n</details>"
+        body = f'<div class="wide">\n{svg}</div>\n{table}'
+    else:
+        body = to_fragment(view, why, mermaid)
+    return paper(title, body, theme=picture.style.theme)
+
+
+def to_fragment(view: GraphView, why: str, mermaid: str) -> str:
+    """Return what stands in for a picture that cannot be drawn: why, the nodes as a table, and the Mermaid text."""
+    return (
+        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view)}\n<h2>The same as Mermaid text</h2>\n'
+        f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
+    )
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
+    """Return an HTML table of escaped text; `numbers` are the columns that stand to the right."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        marks = (' class="number"' if k in numbers else "" for k in range(len(texts)))
+        scope = ' scope="col"' if tag == "th" else ""
+        return "".join(f"<{tag}{mark}{scope}>{escape(printable(text))}</{tag}>" for mark, text in zip(marks, texts,
+                       strict=True))  # fmt: skip
+
+    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    head = f"<thead><tr>{cells('th', heads)}</tr></thead>"
+    return f'<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _nodes(view: GraphView) -> str:
+    sources: list[list[str]] = [[] for _ in view]
+    for edge in view.edges:
+        sources[edge.target].append(str(edge.source))
+    rows = [
+        (str(node.number), node.kind, node.name or "", node.operation or "", ", ".join(sources[node.number]),
+         node.scope or "", " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text,
+         node.grad.text if node.grad else "")
+        for node in view
+    ]  # fmt: skip
+    heads = ("", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
+    return html_table(heads, rows, frozenset({0}))

@@ -1,0 +1,297 @@
+"""What a drawing shows, before it is DOT or Mermaid: items, arrows and nested boxes, with their text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...graph import GraphNode, GraphView, Summary
+from ...printable import printable
+from ..theme import THEMES, Theme
+from .colour import COLOURS, Legend, Shade, colour
+from .repeats import AGAIN, Repeats, called, find_repeats
+
+LONGEST = 36  # letters of a name that are shown
+SYMBOLS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "negative": "−", "matmul": "@", "power": "^"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """The options of a drawing; `draw` explains them."""
+
+    direction: str = "LR"
+    values: bool = True
+    gradients: bool = True
+    constants: bool = True
+    shapes: bool = True
+    theme: str = "light"
+    depth: int | None = None
+    title: str | None = None
+    repeats: bool = True
+    color: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("LR", "TB"):
+            raise ValueError(f"direction={self.direction!r}; it is 'LR' (left to right) or 'TB' (top to bottom).")
+        if self.theme not in THEMES:
+            raise ValueError(f"theme={self.theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+        if self.depth is not None and self.depth < 0:
+            raise ValueError(f"depth={self.depth!r}; it is how many nested scopes to show, 0 or more, or None for all.")
+        if self.color is not None and self.color not in COLOURS:
+            raise ValueError(f"color={self.color!r}; it is None or one of {', '.join(map(repr, COLOURS))}.")
+
+    @property
+    def colours(self) -> Theme:
+        """The theme of that name."""
+        return THEMES[self.theme]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One drawn thing: a node of the graph, or a folded scope.
+
+    Attributes:
+        key: ``n`` and the number of the node, or ``s`` and the number of the folded scope's first node.
+        kind: of the node, or ``"fold"``.
+        title: the large text; `operation` the text below it where the title is a name; `lines` small text.
+        value, grad: what to show of them, or ``None``.
+        slots: how many operands to number; 0 where there is only one.
+        box: the path of the scope it stands in, empty for none.
+        about: the whole story in one line, for a reader who points at it or listens.
+        shade: its colour and a line about it, where the drawing is coloured by a number.
+    """
+
+    key: str
+    kind: str
+    title: str
+    operation: str
+    lines: tuple[str, ...]
+    value: Summary | None
+    grad: Summary | None
+    slots: int
+    box: str
+    about: str
+    shade: Shade | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A value on its way from one item into another, as operand `slot` where the operands are numbered."""
+
+    source: str
+    target: str
+    slot: int | None
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Items, in topological order as far as folding allows, and arrows.
+
+    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean.
+    """
+
+    items: tuple[Item, ...]
+    arrows: tuple[Arrow, ...]
+    style: Style
+    labels: Mapping[str, str] = field(default_factory=dict)
+    legend: Legend | None = None
+
+    def label(self, path: str) -> str:
+        """Return what is written on the box of a scope."""
+        return self.labels.get(path) or called(path.rpartition(".")[2])
+
+
+def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset()) -> Picture:
+    """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes.
+
+    Args:
+        view: the graph.
+        style: how to show it.
+        measures: what to colour by, where that has to be given.
+        inputs: the numbers of leaves that belong to no layer.
+    """
+    arity = [0] * len(view)
+    for edge in view.edges:
+        arity[edge.target] = max(arity[edge.target], edge.slot + 1)
+    shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
+    homes = _homes(view, inputs)
+    repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
+    first = repeats.first
+    folds: dict[str, list[GraphNode]] = {}
+    owner: list[str] = []
+    for node, drawn in zip(view, first, strict=True):
+        owner.append(_folded(homes[drawn], style.depth))
+        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # equal blocks within it are its own
+            folds.setdefault(owner[-1], []).append(node)
+    keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
+    items: dict[str, Item] = {}
+    groups: dict[str, list[int]] = {}
+    for node, key, path in zip(view, keys, owner, strict=True):
+        if path or shown[node.number]:
+            groups.setdefault(key, []).append(node.number)
+        if path and key not in items:
+            items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
+        elif not path and shown[node.number] and first[node.number] == node.number:
+            items[key] = _item(node, key, homes[node.number], arity[node.number], style)
+    arrows: dict[tuple[str, str, int, int], Arrow] = {}
+    for edge in view.edges:
+        source, target = keys[edge.source], keys[edge.target]
+        if not shown[edge.source] or source == target or repeats.between(edge.source, edge.target):
+            continue
+        into_fold = bool(owner[edge.target])
+        slot = edge.slot if not into_fold and arity[edge.target] > 1 else None
+        about = f"{_call(view[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
+        same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
+        arrows.setdefault(same, Arrow(source, target, slot, about))
+    legend = None
+    if style.color is not None:
+        shades, legend = colour(view, groups, style.color, measures, homes)
+        items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
+    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
+
+
+def _folded(home: str, depth: int | None) -> str:
+    """Return the path of the scope that something is folded into, empty for none."""
+    parts = home.split(".") if home else []
+    return "" if depth is None or len(parts) <= depth else ".".join(parts[: depth + 1])
+
+
+def _homes(view: GraphView, inputs: frozenset[int]) -> list[str]:
+    """Return the path each node is drawn in: parameters and unnamed constants stand with what uses them.
+
+    A scope that is left and entered again, as in a loop, is another box each time: folded into one it would be both
+    before and after what lies between.
+    """
+    homes = [""] * len(view)
+    names: list[str] = []
+    paths: list[str] = []
+    entered: dict[str, int] = {}
+    before: str | None = None
+    for node in view:
+        if node.operation is None:
+            continue
+        if node.scope != before:
+            parts = printable(node.scope).split(".") if node.scope else []
+            same = next((i for i, (old, new) in enumerate(zip(names, parts, strict=False)) if old != new),
+                        min(len(names), len(parts)))  # fmt: skip
+            del paths[same:]
+            for name in parts[same:]:
+                path = f"{paths[-1]}.{name}" if paths else name
+                times = entered[path] = entered.get(path, 0) + 1
+                paths.append(path if times == 1 else f"{path}{AGAIN}{times}")
+            names, before = parts, node.scope
+        homes[node.number] = paths[-1] if paths else ""
+    users: dict[int, set[str]] = {}
+    for edge in view.edges:
+        if view[edge.source].operation is None:
+            users.setdefault(edge.source, set()).add(homes[edge.target])
+    for number, found in users.items():
+        node = view[number]
+        if (node.kind == "leaf" and number not in inputs) or (node.kind == "constant" and node.name is None):
+            homes[number] = _common(found)
+    return homes
+
+
+def _common(paths: Collection[str]) -> str:
+    """Return the longest path that all of these lie in."""
+    if len(paths) == 1:
+        return next(iter(paths))
+    common: list[str] = []
+    for parts in zip(*(path.split(".") for path in paths), strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return ".".join(common)
+
+
+def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Item:
+    lines = []
+    bare = node.kind == "constant" and node.shape == ()  # a plain number says it all by its value
+    if style.shapes and not bare:
+        lines.append(f"{_shape(node)} {node.dtype}".strip())
+    if node.metadata:
+        lines.append(shorten(node.metadata))
+    title, operation = _title(node)
+    value = node.value if style.values and title != node.value.text else None
+    grad = node.grad if style.gradients else None
+    slots = arity if arity > 1 else 0
+    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node))
+
+
+def _title(node: GraphNode) -> tuple[str, str]:
+    """Return the large text of a node and, where that is a name, its operation."""
+    operation = SYMBOLS.get(node.operation or "", node.operation or "")
+    if node.name:
+        return shorten(node.name), operation
+    if node.kind == "constant" and node.value.numbers is not None and len(node.value.text) <= 16:
+        return node.value.text, ""
+    return operation or node.kind, ""
+
+
+def _shape(node: GraphNode) -> str:
+    return " × ".join(map(str, node.shape)) if node.shape else "scalar"
+
+
+def _call(node: GraphNode) -> str:
+    """Return a node in words."""
+    return " = ".join(part for part in (node.name, node.operation) if part) or f"{node.kind} {node.number}"
+
+
+def _about(node: GraphNode) -> str:
+    parts = [_call(node), node.kind, f"{_shape(node)} {node.dtype}"]
+    parts += [f"equation {node.tex}"] if node.tex else []
+    parts += [f"gradient of operand {i}: {rule}" for i, rule in enumerate(node.rules) if rule]
+    parts += [node.metadata] if node.metadata else []
+    parts += [f"value {node.value.text}"]
+    parts += [f"gradient {node.grad.text}"] if node.grad else []
+    parts += [f"in {node.scope}"] if node.scope else []
+    return " · ".join(map(printable, parts))
+
+
+def _fold(key: str, path: str, nodes: list[GraphNode], label: str | None = None) -> Item:
+    operations = sum(node.operation is not None for node in nodes)
+    leaves = [node for node in nodes if node.kind == "leaf"]
+    lines = [_count(operations, "operation")]
+    if leaves:
+        numbers = sum(node.array.size for node in leaves)
+        lines.append(f"{_count(len(leaves), 'leaf', 'leaves')}, {_count(numbers, 'number')}")
+    last = nodes[-1]
+    lines.append(f"→ {_shape(last)} {last.dtype}")
+    box, _, name = path.rpartition(".")
+    about = " · ".join([f"{called(path)}, folded", *lines])
+    return Item(key, "fold", shorten(label or called(name)), "", tuple(lines), None, None, 0, box, about)
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def shorten(text: str) -> str:
+    """Return text made printable, with an ellipsis where it is too long for a drawing."""
+    text = printable(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def rows(item: Item) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the numbers of an item as rows: a label, and either one text or minimum, mean and maximum.
+
+    The first row is a heading if any row has three columns.
+    """
+    table: list[tuple[str, tuple[str, ...]]] = []
+    for label, summary in (("value", item.value), ("grad", item.grad)):
+        if summary is not None:
+            table.append((label, _columns(summary)))
+    if any(len(columns) == 3 for _, columns in table):
+        table.insert(0, ("", ("min", "mean", "max")))
+    return table
+
+
+def _columns(summary: Summary) -> tuple[str, ...]:
+    if summary.numbers is not None and len(summary.text) <= 30:
+        return (summary.text,)
+    if summary.minimum is None or summary.nan or summary.infinite:
+        counts = ((summary.nan, "NaN"), (summary.infinite, "infinite"))
+        return (", ".join(f"{count:,} {word}" for count, word in counts if count) or summary.text,)
+    return tuple(f"{number:.3g}" for number in (summary.minimum, summary.mean or 0.0, summary.maximum or 0.0))

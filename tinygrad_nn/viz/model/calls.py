@@ -1,0 +1,102 @@
+"""Which parts of a model are called, with which shapes, and which Nodes are born meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...tensor import Tensor
+from ..graph.picture import shorten
+from .names import parameters
+
+Shape = tuple[int, ...] | None
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a part.
+
+    Attributes:
+        name: ``2 Linear(4, 3)`` in a list, ``encoder.norm LayerNorm(8)`` by path.
+        owned: its parameters that belong to no part of it that is watched too.
+        input, output: the shape of the first array that came and went; ``None`` where there was none, or no call.
+        start, end: the Nodes that are born in it have numbers between these.
+    """
+
+    name: str
+    owned: list[Tensor]
+    input: Shape
+    start: int
+    end: int = 0
+    output: Shape = None
+
+
+class Watch:
+    """Runs parts of a model and notes their calls, and those of the modules in them down to a depth."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def run(self, part: Any, values: list[Any], number: str, depth: int) -> Any:
+        """Call a part, which has this number in a list or none, and return what it returns."""
+        paths = {path: module for path, module in getattr(part, "named_modules", tuple)() if path}
+        seen = {path: module for path, module in paths.items()
+                if sum(path.startswith(f"{outer}.") for outer in paths) < depth}  # fmt: skip
+        names = {path: f"{number}.{path}".strip(".") + f" {_shown(module)}" for path, module in seen.items()}
+        before = [(module, vars(module).get("forward")) for module in seen.values()]
+        try:
+            for path, module in seen.items():
+                module.forward = self._noted(names[path], _own(path, module, seen), module.forward)
+            out = self._noted(f"{number} {_shown(part)}".strip(), _own("", part, seen), part)(*values)
+            called = {call.name for call in self.calls}
+            for path, module in seen.items():
+                if names[path] not in called:
+                    self.calls.append(Call(names[path], _own(path, module, seen), None, _now(), _now()))
+            return out
+        finally:
+            for module, forward in before:
+                if forward is None:
+                    vars(module).pop("forward", None)
+                else:
+                    module.forward = forward
+
+    def _noted(self, name: str, owned: list[Tensor], f: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            note = Call(name, owned, _shape([*args, *kwargs.values()]), _now())
+            self.calls.append(note)
+            out = f(*args, **kwargs)
+            note.end, note.output = _now(), _shape(out)
+            return out
+
+        return call
+
+
+def _shape(value: Any) -> Shape:
+    if isinstance(value, (Tensor, np.ndarray)):
+        return tuple(value.shape)
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return next((shape for part in parts if (shape := _shape(part)) is not None), None)
+
+
+def _own(path: str, part: Any, seen: Mapping[str, Any]) -> list[Tensor]:
+    """Return the parameters of a part that none of the parts in it that are seen has."""
+    inner = [module for other, module in seen.items() if other != path and other.startswith(f"{path}." if path else "")]
+    theirs = {id(tensor) for module in inner for tensor in parameters(module).values()}
+    return [tensor for tensor in parameters(part).values() if id(tensor) not in theirs]
+
+
+def _shown(part: Any) -> str:
+    """Return a part in few words: its ``repr`` if that is one line, else its name or type."""
+    text = repr(part)
+    if "\n" in text or text.startswith("<"):
+        text = str(getattr(part, "__name__", type(part).__name__))
+    return shorten(text)
+
+
+def _now() -> int:
+    """Return a number between those of the Nodes born before and after."""
+    node = Tensor(0.0).node
+    return node.index if node else 0

@@ -1,0 +1,108 @@
+"""Names from the attribute paths of a model: ``encoder.layers[0].W``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...graph.view import GraphView
+from ...tensor import Tensor
+
+_ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType, np.generic, np.dtype)
+
+
+def parameters(model: Any) -> dict[str, Tensor]:
+    """Return the Tensors of a model by the path that leads to each, a shared one under its first path only.
+
+    Args:
+        model: has a method ``named_parameters()``; or it is a list, tuple or dict, or an object whose attributes are
+            walked in the order they were made. A private attribute goes by the public name of its property.
+
+    Example:
+        >>> list(parameters([{"W": Tensor([1.0]), "b": Tensor([2.0])}, Tensor([3.0])]))
+        ['[0].W', '[0].b', '[1]']
+    """
+    return {path: value for path, value in arrays(model).items() if isinstance(value, Tensor)}
+
+
+def arrays(model: Any) -> dict[str, Any]:
+    """Return the Tensors and arrays of a model by the path that leads to each."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    stack: list[tuple[str, Any]] = [("", model)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, _ENDS) or value is None or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (Tensor, np.ndarray)):
+            found[path] = value
+        else:
+            stack += reversed(list(_prefixed(path, dict(_parts(value)))))
+    return found
+
+
+def _prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parts by the path from one level further out."""
+    for step, part in parts.items():
+        yield path + step if step[:1] == "[" else f"{path}.{step}".strip("."), part
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    named = getattr(value, "named_parameters", None)
+    if callable(named):
+        pairs = named()
+        yield from ((str(name) or "?", part) for name, part in (pairs.items() if hasattr(pairs, "items") else pairs))
+    elif isinstance(value, Mapping):
+        yield from ((key if isinstance(key, str) and key.isidentifier() else f"[{key!r}]", part)
+                    for key, part in value.items())  # fmt: skip
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{i}]", part) for i, part in enumerate(value))
+    else:
+        for name, part in getattr(value, "__dict__", {}).items():
+            public = name.lstrip("_")
+            yield (public if isinstance(getattr(type(value), public, None), property) else name), part
+
+
+def viewed(result: Any, names: Any = None) -> tuple[GraphView, frozenset[int]]:
+    """Return the graph of a result with names, and which of its leaves are inputs of the model that gave the names.
+
+    Args:
+        result: Tensors, or a `GraphView` already.
+        names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
+    """
+    given: dict[str, Any] = {}
+    if isinstance(names, Mapping):
+        for name, value in names.items():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            models = any(hasattr(part, "named_parameters") for part in parts)
+            given |= dict(_prefixed(name, parameters(value) if models else {})) or {name: value}
+    view = result if isinstance(result, GraphView) else GraphView(result, names=given)
+    if names is None or isinstance(names, Mapping):
+        return view, frozenset()
+    known = parameters(names)
+    return rename(view, known), inputs_of(view, known)
+
+
+def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
+    """Return the numbers of the leaves that are none of these Tensors; none if all are strangers."""
+    known = {tensor.node for tensor in names.values() if tensor.node is not None}
+    leaves = [part for part in view if part.kind == "leaf"]
+    strangers = frozenset(part.number for part in leaves if part.node not in known)
+    return strangers if len(strangers) < len(leaves) else frozenset()
+
+
+def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
+    """Return the view with these names for the leaves that these Tensors are, instead of their own."""
+    known = {tensor.node: name for name, tensor in names.items() if tensor.node is not None}
+    nodes = tuple(
+        replace(part, name=known[part.node]) if part.kind == "leaf" and part.node in known else part for part in view
+    )
+    renamed = object.__new__(GraphView)  # a view has no other way in than a result
+    for part, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
+        object.__setattr__(renamed, part, value)
+    return renamed

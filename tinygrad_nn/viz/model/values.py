@@ -1,0 +1,62 @@
+"""What the drawings need to know of a model, be it a module, a list of layers or a nest of arrays; they change none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .names import arrays
+
+Array = np.ndarray[Any, Any]
+
+
+def plain(value: Any) -> Array:
+    """Return an array, or the data of a Tensor."""
+    return value if isinstance(value, np.ndarray) else np.asarray(getattr(value, "data", value))
+
+
+def modules(model: Any) -> Iterator[Any]:
+    """Yield the modules of a model, those in lists and dicts too."""
+    if hasattr(model, "named_modules"):
+        yield from (module for _, module in model.named_modules())
+    elif isinstance(model, (list, tuple, dict)):
+        for part in model.values() if isinstance(model, dict) else model:
+            yield from modules(part)
+
+
+@contextmanager
+def at_rest(model: Any) -> Iterator[None]:
+    """Switch modules to use inside this block, so that nothing is dropped or learned, and each back to what it was."""
+    before = [(module, module.training) for module in modules(model)]
+    try:
+        for module, _ in before:
+            module.training = False
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def in_a_row(model: Any) -> list[Any]:
+    """Return the parts of a model that run one after the other, those of a `Sequential` one by one."""
+    if isinstance(model, (list, tuple)) or (hasattr(model, "named_modules") and hasattr(model, "__iter__")):
+        return [inner for part in model for inner in in_a_row(part)]
+    return [model]
+
+
+def weights(model: Any) -> dict[str, Any]:
+    """Return the Tensors and arrays of a model that have two axes or more: ``layer 1`` in a list of layers, or by path.
+
+    Example:
+        >>> weights({"W": np.ones((2, 3)), "b": np.ones(2)})
+        {'W': array([[1., 1., 1.],
+               [1., 1., 1.]])}
+    """
+    layers = model if isinstance(model, (list, tuple)) else [model]
+    found = {f"layer {k}": layer.W for k, layer in enumerate(layers, start=1) if hasattr(layer, "W")}
+    if not layers or len(found) < len(layers):
+        found = {path.removesuffix(".weight"): value for path, value in arrays(model).items()}
+    return {name: w for name, w in found.items() if plain(w).ndim > 1 and plain(w).size and plain(w).dtype.kind == "f"}

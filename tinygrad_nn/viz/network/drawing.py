@@ -1,0 +1,311 @@
+"""A network as neurons and weighted edges, with what a sample makes of it, forward and back."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...files import write_whole
+from ...graph.view import short_number
+from ..graph.page import paper
+from ..graph.picture import shorten
+from ..model.values import at_rest, in_a_row, plain, weights
+from ..theme import THEMES
+from .marks import SIDE, Dot, Link, to_raster, to_svg
+
+Array = np.ndarray[Any, Any]
+SUFFIXES = (".svg", ".png", ".pdf", ".html")
+HEAD, FOOT = 86, 74  # room above and below the neurons
+
+
+@dataclass(frozen=True)
+class NetworkDrawing:
+    """A drawn network. A notebook shows it by itself; `save` writes it.
+
+    Attributes:
+        columns: the neurons of each layer, the input first; `heads` two lines above each.
+        links: the weights between neurons that are shown.
+        radius: of a neuron; `size` width and height of the drawing.
+        largest: the largest absolute weight.
+    """
+
+    columns: tuple[tuple[Dot, ...], ...]
+    heads: tuple[tuple[str, str], ...]
+    links: tuple[Link, ...]
+    radius: float
+    size: tuple[float, float]
+    largest: float
+    theme: str
+    title: str | None
+
+    @cached_property
+    def svg(self) -> str:
+        """The SVG text, which can stand in an HTML page."""
+        return to_svg(self)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return f"<drawing of {len(self.columns) - 1} layers; a notebook shows it, .save('network.svg') writes it>"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the drawing, whole or not at all, as .svg, .png, .pdf or .html, and return the path.
+
+        Raises:
+            ValueError: another suffix.
+            FileNotFoundError: the folder does not exist.
+        """
+        suffix = _suffix(path)
+        if suffix in (".png", ".pdf"):
+            return write_whole(path, to_raster(self, suffix[1:]))
+        title = self.title or "Neural network"
+        page = self.svg if suffix == ".svg" else paper(title, f'<div class="wide">{self.svg}</div>', theme=self.theme)
+        return write_whole(path, page.encode())
+
+
+def draw_network(
+    model: Any,
+    x: Any = None,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    deltas: Sequence[Any] | None = None,
+    inputs: Sequence[Any] | None = None,
+    outputs: Sequence[Any] | None = None,
+    limit: int = 12,
+    theme: str = "light",
+    title: str | None = None,
+) -> NetworkDrawing:
+    r"""Draw a network: a circle for each neuron, a line for each weight, thick where it is large, orange below zero.
+
+    .. math:: z = a W^T + b, \qquad a = f(z), \qquad \delta = \partial L / \partial z
+
+    Args:
+        model: a layer, or a list or `Sequential` of layers, with ``W`` (n_out, n_in) and ``b`` (n_out,), or ``weight``
+            and ``bias``; what has no weights, such as ``np.tanh`` or a dropout in use, belongs to the layer before it.
+            All can be called with an array if x is given.
+        x: one sample, ``(n_in,)`` or ``(1, n_in)``; its z and a are written into the neurons.
+        path: also save it there: .svg, .png, .pdf or .html.
+        deltas: for each layer its delta for that sample, ``(n_out,)``, written below the neurons. For one sample that
+            is the gradient of the bias: ``BackProp(model, FeedForward(model, x), y, solver=solver).db``.
+        inputs, outputs: names of the columns of the data and of the classes.
+        limit: draw at most so many neurons of a layer, at least 3; the others are counted.
+        theme: ``"light"`` or ``"dark"``.
+        title: text above the drawing.
+
+    Returns:
+        A `NetworkDrawing`.
+
+    Raises:
+        TypeError: something that is not a list of layers.
+        ValueError: shapes that do not fit together, or an unknown option.
+
+    Example:
+        >>> class Pair:
+        ...     W, b, activation = np.array([[1.0, -2.0]]), np.array([0.5]), "linear"
+        >>> drawing = draw_network([Pair()])
+        >>> drawing.heads, drawing.links[1].about
+        ((('input', '2'), ('layer 1', '1 linear')), 'weight of layer 1 from neuron 2 to neuron 1: -2')
+    """
+    if theme not in THEMES:
+        raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
+    if limit < 3:
+        raise ValueError(f"limit={limit!r}; of a layer at least 3 neurons are drawn.")
+    if path is not None:
+        _suffix(path)
+    before, stages = stages_of(model)
+    W, b, kinds = _read(stages)
+    with at_rest(model), np.errstate(all="ignore"):  # numbers that are not finite are shown
+        z, a = _forward(before, stages, x)
+    back = _check_deltas(deltas, W)
+    widths = [W[0].shape[1], *(w.shape[0] for w in W)]
+    names = [_names("inputs", inputs, widths[0]), _names("outputs", outputs, widths[-1])]
+    shown = [_choose(width, limit) for width in widths]
+    tall = max(len(rows) for rows in shown)
+    radius = _radius([*z, *a], tall)
+    pitch = 2 * radius + (28 if back else 16 if tall <= 16 else 7)
+    left = SIDE + radius + max((7.0 * len(name) for name in names[0]), default=0)
+    step = max(150.0, 2 * radius + 26 * math.sqrt(tall) + 70, *(7.0 * len(kind) + 50 for kind in kinds))
+    height = HEAD + tall * pitch + FOOT + (34 if title else 0)
+    columns, places = [], []
+    for k, rows in enumerate(shown):
+        top = HEAD + (34 if title else 0) + (tall - len(rows)) * pitch / 2 + pitch / 2
+        dots = tuple(
+            _dot(k, index, left + k * step, top + row * pitch, widths[k], b, z, a, back, names, len(W))
+            for row, index in enumerate(rows)
+        )
+        columns.append(dots)
+        places.append({dot.index: (dot.x, dot.y) for dot in dots if dot.index is not None})
+    finite = [float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) for w in W]
+    largest = max(finite)
+    links = tuple(
+        Link(start, end, float(w[i, j]) / (largest or 1.0),
+             f"weight of layer {k} from neuron {j + 1} to neuron {i + 1}: {short_number(float(w[i, j]))}")
+        for k, w in enumerate(W, start=1) for i, end in places[k].items() for j, start in places[k - 1].items()
+    )  # fmt: skip
+    right = SIDE + radius + max((7.0 * len(name) for name in names[1]), default=0)
+    width = max(left + step * len(W) + right, 500.0, 9.5 * len(shorten(title or "")) + 2 * SIDE)
+    heads = tuple(
+        ("input" if k == 0 else f"layer {k}", f"{widths[k]:,} {kinds[k - 1] if k else ''}".strip())
+        for k in range(len(widths))
+    )
+    drawing = NetworkDrawing(tuple(columns), heads, links, radius, (width, height), largest, theme, title)
+    if path is not None:
+        drawing.save(path)
+    return drawing
+
+
+class Stage(NamedTuple):
+    """A layer that is drawn, with the parts after it that have no weights."""
+
+    layer: Any
+    W: Array
+    b: Array | None
+    after: list[Any]
+
+
+def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
+    """Return the parts before the first layer, and the layers."""
+    before: list[Any] = []
+    stages: list[Stage] = []
+    for part in in_a_row(model):
+        if hasattr(part, "W") and hasattr(part, "b"):
+            stages.append(Stage(part, plain(part.W), plain(part.b), []))
+        elif hasattr(part, "bias") and plain(getattr(part, "weight", 0)).ndim == 2:
+            stages.append(Stage(part, plain(part.weight), None if part.bias is None else plain(part.bias), []))
+        elif callable(part) and not weights(part):
+            (stages[-1].after if stages else before).append(part)
+        else:
+            raise TypeError(
+                "a network is drawn from a list of layers that have W and b, or weight and bias, and functions; "
+                f"this has a {type(part).__name__}. Pass the layers that run one after the other: "
+                "[model.hidden, np.tanh, model.out]."
+            )
+    if not stages:
+        raise TypeError("a network is drawn from a list of layers that have W and b, such as [Layer(4, 6, 'relu')].")
+    return before, stages
+
+
+def _read(stages: list[Stage]) -> tuple[list[Array], list[Array | None], list[str]]:
+    """Return weights, biases and names of activations, checked."""
+    W, b = [stage.W for stage in stages], [stage.b for stage in stages]
+    for k, (w, bias) in enumerate(zip(W, b, strict=True), start=1):
+        if w.ndim != 2 or (bias is not None and bias.shape != w.shape[:1]):
+            shapes = " and ".join(str(array.shape) for array in (w, bias) if array is not None)
+            raise ValueError(f"layer {k}: W is (n_out, n_in) and b (n_out,); these are {shapes}.")
+        if k > 1 and w.shape[1] != W[k - 2].shape[0]:
+            raise ValueError(f"layer {k} takes {w.shape[1]} columns, but layer {k - 1} gives {W[k - 2].shape[0]}.")
+    kinds = [[getattr(stage.layer, "activation", ""), *stage.after] for stage in stages]
+    return W, b, [shorten(", ".join(filter(None, map(_name_of, kind)))) for kind in kinds]
+
+
+def _name_of(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    title = part.title() if callable(getattr(part, "title", None)) else type(part).__name__  # of a module
+    return str(getattr(part, "__name__", None) or getattr(part, "name", None) or title)
+
+
+def _forward(before: list[Any], stages: list[Stage], x: Any) -> tuple[list[Array], list[Array]]:
+    """Return z of each layer, and a of the input and each layer; both empty without a sample."""
+    if x is None:
+        return [], []
+    width = stages[0].W.shape[1]
+    sample = np.asarray(plain(x), dtype=stages[0].W.dtype)
+    if sample.shape == (width,):
+        sample = sample[None]
+    for part in before:
+        sample = plain(part(sample))
+    if sample.shape != (1, width):
+        raise ValueError(f"x is one sample of {width} numbers; this has shape {np.shape(plain(x))}. Pass x[0].")
+    a, z = [sample], []  # (1, n)
+    for stage in stages:
+        z.append(a[-1] @ stage.W.T + (0.0 if stage.b is None else stage.b))
+        out = plain(stage.layer(a[-1]))
+        for part in stage.after:
+            out = plain(part(out))
+        a.append(out)
+    return [part[0] for part in z], [part[0] for part in a]
+
+
+def _check_deltas(deltas: Sequence[Any] | None, W: list[Array]) -> list[Array]:
+    if deltas is None:
+        return []
+    back = [plain(delta).reshape(-1) for delta in deltas]
+    if [delta.size for delta in back] != [w.shape[0] for w in W]:
+        raise ValueError(
+            f"deltas has one array for each layer, of {[w.shape[0] for w in W]} numbers for one sample; these have "
+            f"{[delta.size for delta in back]}."
+        )
+    return back
+
+
+def _names(what: str, names: Sequence[Any] | None, width: int) -> list[str]:
+    if names is None:
+        return []
+    if len(names) != width:
+        raise ValueError(f"{what} are {width} names; there are {len(names)}.")
+    return [shorten(str(name)) for name in names]
+
+
+def _radius(numbers: list[Array], tall: int) -> float:
+    """Return the radius at which the numbers stand within the circles, or that of empty ones."""
+    if not numbers:
+        return 15.0 if tall <= 16 else 9.0
+    longest = 2 + max(len(_two(number)) for array in numbers for number in array)
+    return max(26.0, math.hypot(3.2 * longest + 3, 11.5))  # half a line, and how far two lines reach up
+
+
+def _two(number: Any) -> str:
+    """Return a number at two significant digits, in few letters: ``-1.2e9``."""
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{float(number) + 0.0:.2g}")
+
+
+def _choose(width: int, limit: int) -> list[int | None]:
+    """Return which neurons to draw, ``None`` for the gap."""
+    if width <= limit:
+        return list(range(width))
+    head = limit // 2
+    return [*range(head), None, *range(width - (limit - 1 - head), width)]
+
+
+def _dot(
+    k: int, index: int | None, x: float, y: float, width: int, b: list[Array | None], z: list[Array], a: list[Array],
+    back: list[Array], names: list[list[str]], last: int,
+) -> Dot:  # fmt: skip
+    where = f"layer {k}" if k else "input"
+    if index is None:
+        return Dot(None, x, y, (), "", "", f"more neurons of {where} that are not drawn")
+    about = [f"neuron {index + 1} of {where}"]
+    lines: list[str] = []
+    below = ""
+    bias = b[k - 1] if k else None
+    if bias is not None:
+        about.append(f"bias {short_number(float(bias[index]))}")
+    if a:
+        if k:
+            lines.append(f"z {_two(z[k - 1][index])}")
+            about.append(f"z {short_number(float(z[k - 1][index]))}")
+        lines.append(f"{'a' if k else 'x'} {_two(a[k][index])}")
+        about.append(f"{'a' if k else 'x'} {short_number(float(a[k][index]))}")
+    if back and k:
+        below = f"δ {_two(back[k - 1][index])}"
+        about.append(f"δ {short_number(float(back[k - 1][index]))}")
+    named = names[0] if k == 0 else names[1] if k == last else []
+    beside = named[index] if named else ""
+    return Dot(index, x, y, tuple(lines), below, beside, " · ".join([*about, *([beside] if beside else [])]))
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"a network is saved as {', '.join(SUFFIXES)}; {str(path)!r} ends in none of these.")
+    return suffix

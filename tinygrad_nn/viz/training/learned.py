@@ -1,0 +1,239 @@
+"""Plots of what a network has learned: where it decides, its weights, its activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...tensor import Tensor
+from ..model.values import at_rest, plain, weights
+from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = np.ndarray[Any, Any]
+# Okabe and Ito's colours, in an order that keeps neighbours apart; each class also has a marker of its own.
+CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#4d4d4d")
+MARKERS = "osD^vPX*"
+WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # the signs as in draw_network
+
+
+def predict(model: Any, x: Array) -> Array:
+    """Return what a callable or a list of layers makes of rows, in use."""
+    with at_rest(model):
+        for layer in model if isinstance(model, (list, tuple)) else [model]:
+            x = plain(layer(x))
+    return x
+
+
+def plot_decision_boundary(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    ax: Axes | None = None,
+    *,
+    columns: tuple[int, int] = (0, 1),
+    names: Sequence[Any] | None = None,
+    resolution: int = 200,
+) -> Axes:
+    """Plot which class a network gives to each point of the plane of two columns, paler where it is less sure.
+
+    Args:
+        model: a module, a list of layers, or a function of rows ``(n, n_in)`` that gives scores ``(n, classes)`` or,
+            of two classes, the probability of the second, ``(n,)`` or ``(n, 1)``; modules are asked in use.
+        x: the data ``(rows, n_in)``; columns that are not shown stay at their median.
+        y: its classes: numbers ``(rows,)``, or one-hot ``(rows, classes)``.
+        ax: Matplotlib axes to draw on.
+        columns: which two.
+        names: of the classes.
+        resolution: points along each side.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: x is not (rows, n_in) with at least two columns, or y has another number of rows.
+
+    Example:
+        >>> ax = plot_decision_boundary(lambda rows: rows[:, 0] > 0, [[-1.0, 0.0], [1.0, 0.0]], [0, 1])
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['class 0', 'class 1']
+    """
+    from matplotlib.colors import to_rgb
+
+    data = plain(x)
+    i, j = columns
+    if data.ndim != 2 or max(columns) >= data.shape[1] or not len(data) or i == j:
+        raise ValueError(f"x is (rows, n_in), with the columns {i} and {j}; this has shape {data.shape}.")
+    low, high = data[:, [i, j]].min(axis=0), data[:, [i, j]].max(axis=0)
+    margin = 0.08 * np.where(high > low, high - low, 1.0)
+    across, up = (np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True))
+    rows = np.tile(np.median(data, axis=0), (resolution * resolution, 1)).astype(data.dtype)
+    rows[:, i], rows[:, j] = (grid.ravel() for grid in np.meshgrid(across, up))
+    scores = np.nan_to_num(np.asarray(predict(model, rows), dtype=float).reshape(len(rows), -1))
+    if scores.shape[1] == 1:
+        scores = np.hstack([1 - scores, scores])
+    winner = scores.argmax(axis=1)
+    order = np.sort(scores, axis=1)
+    sure = np.clip(order[:, -1] - order[:, -2], 0, 1)[:, None]  # 0 on the boundary
+    colours = np.array([to_rgb(CLASSES[k % len(CLASSES)]) for k in range(scores.shape[1])])
+    picture = 1 - (0.10 + 0.32 * sure) * (1 - colours[winner])
+    ax = _axes(ax, (6.0, 4.6))
+    extent = (across[0], across[-1], up[0], up[-1])
+    ax.imshow(picture.reshape(resolution, resolution, 3), origin="lower", extent=extent, aspect="auto",
+              interpolation="bilinear")  # fmt: skip
+    for k in range(scores.shape[1]):
+        lead = (scores[:, k] - np.delete(scores, k, axis=1).max(axis=1)).reshape(resolution, resolution)
+        if lead.min() < 0 < lead.max():
+            ax.contour(across, up, lead, levels=[0.0], colors=INK, linewidths=1.0)
+    if y is not None:
+        truth = plain(y)
+        truth = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1).astype(int)
+        if len(truth) != len(data):
+            raise ValueError(f"y has {len(truth)} rows and x has {len(data)}.")
+        for k in np.unique(truth):
+            label = _plain(names[k]) if names is not None else f"class {k}"
+            ax.scatter(data[truth == k, i], data[truth == k, j], s=30, c=CLASSES[k % len(CLASSES)], label=label,
+                       marker=MARKERS[k % len(MARKERS)], edgecolors="white", linewidths=0.8)  # fmt: skip
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+    ax.set(xlabel=f"column {i}", ylabel=f"column {j}", xlim=extent[:2], ylim=extent[2:])
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
+    """Plot the weights: of one layer as a map, of several as the distribution in each layer.
+
+    Args:
+        model: a matrix (n_out, n_in), or a layer, a module, a list or a dict of them, whose arrays of two axes or more
+            are shown; in a map, the axes after the first are joined.
+        ax: Matplotlib axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there are no weights.
+
+    Example:
+        >>> ax = plot_weights(np.eye(3))
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('from neuron', 'to neuron')
+    """
+    found = {name: plain(w) for name, w in weights(model).items()}
+    if not found:
+        raise ValueError(
+            "plot_weights takes a layer, a module, a matrix (n_out, n_in), or a list of them, and none is empty: it "
+            "shows arrays of two axes or more."
+        )
+    if len(found) == 1:
+        return _map(next(iter(found.values())), ax)
+    return _distributions(found, ax)
+
+
+def _map(array: Array, ax: Axes | None) -> Axes:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.ticker import MaxNLocator
+
+    w = np.clip(array.reshape(len(array), -1), -1e300, 1e300)  # Matplotlib subtracts the least from the largest
+    ax = _axes(ax, (6.0, 4.4))
+    largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
+    ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
+    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS)
+    image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
+    rows = "neuron" if array.ndim == 2 else "channel"
+    ax.set(xlabel="from neuron" if array.ndim == 2 else "from channel and place", ylabel=f"to {rows}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="weight")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
+    from matplotlib.ticker import MaxNLocator
+
+    ax = _axes(ax, (6.4, 4.0))
+    flat = [w[np.isfinite(w)].ravel() for w in found.values()]
+    parts: Any = ax.violinplot(flat, showmedians=True, showextrema=True, widths=0.8)
+    for body in parts["bodies"]:
+        body.set(facecolor=BLUE, alpha=0.3, edgecolor=BLUE)
+    for key in ("cmedians", "cmins", "cmaxes", "cbars"):
+        parts[key].set(color=BLUE, linewidth=2.0 if key == "cmedians" else 1.0)
+    labels = [f"{_plain(name)}\n{' × '.join(f'{n:,}' for n in w.shape)}" for name, w in found.items()]
+    if len(found) <= 6 and all(len(name) <= 12 for name in found):
+        ax.set_xticks(range(1, len(found) + 1), labels)
+    elif "layer 1" not in found and len(found) <= 40:  # paths, which tell more than numbers
+        ax.set_xticks(range(1, len(found) + 1), map(_plain, found), rotation=90, fontsize=8)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("layer")
+    ax.set_ylabel("weight")
+    ax.axhline(0, color=INK, linewidth=0.8)
+    tidy(ax)
+    ax.grid(False, axis="x")
+    return ax
+
+
+def plot_activation(
+    f: Callable[[Any], Any],
+    ax: Axes | None = None,
+    *,
+    derivative: Callable[[Array], Any] | None = None,
+    low: float = -5.0,
+    high: float = 5.0,
+    name: str | None = None,
+) -> Axes:
+    r"""Plot a function of one number with its derivative.
+
+    .. math:: a = f(z), \qquad f'(z) = \partial a / \partial z
+
+    Args:
+        f: a function of arrays and Tensors that acts on each entry alone, such as ``tinygrad_nn.relu`` or ``np.tanh``.
+        ax: Matplotlib axes to draw on.
+        derivative: of f, a function of arrays; by default the graph gives it.
+        low, high: the ends of the plot.
+        name: of the function.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: f mixes the entries, as softmax does; or high is not above low.
+
+    Example:
+        >>> ax = plot_activation(np.tanh)
+        >>> [line.get_label() for line in ax.get_lines()[-2:]]
+        ['tanh', 'its derivative']
+    """
+    if not high > low:
+        raise ValueError(f"high={high!r} must be above low={low!r}.")
+    z = np.linspace(low, high, 801)
+    with np.errstate(all="ignore"):
+        t = Tensor(z)
+        out = f(t)
+        a = plain(out)
+        part = plain(f(z[200:203]))
+        if a.shape != z.shape or part.shape != (3,) or not np.allclose(a[200:203], part, equal_nan=True):
+            raise ValueError("plot_activation takes a function of one number; this one mixes the entries of its input.")
+        if derivative is not None:
+            slope = plain(derivative(z))
+        elif isinstance(out, Tensor) and out.node is not None:
+            out.backward(np.ones_like(a))
+            slope = np.zeros_like(z) if t.grad is None else t.grad
+        else:
+            slope = np.zeros_like(z)  # a constant
+    ax = _axes(ax, (5.6, 3.8))
+    label = name or getattr(f, "__name__", None) or getattr(f, "name", None) or type(f).__name__
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.plot(z, a, color=BLUE, linewidth=2.2, label=_plain(label))
+    ax.plot(z, slope, "--", color=ORANGE, linewidth=2.0, label="its derivative")
+    ax.set(xlabel="z", xlim=(low, high))
+    tidy(ax)
+    legend(ax)
+    return ax

@@ -1,0 +1,221 @@
+"""Plots of a training, with Matplotlib. Each takes axes to draw on, or makes its own, and returns them."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...files import write_whole
+from ...printable import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#00714f", "#1b1f24"
+
+
+def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", test: float | None = None) -> Axes:
+    """Plot the loss or a metric of each epoch: of the training data, and of the validation and test data if there.
+
+    Args:
+        history: a mapping or an object with ``loss`` and perhaps ``val_loss`` and ``test_loss``, sequences of one
+            number an epoch, and ``metrics``, a dict of more of them: ``accuracy``, ``val_accuracy``.
+        ax: Matplotlib axes to draw on.
+        metric: ``"loss"``, or the name of a metric.
+        test: the value on the test data at the end, a dotted line.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: there is no such curve in it.
+
+    Example:
+        >>> ax = plot_history({"loss": [0.9, 0.4, 0.2], "val_loss": [1.0, 0.6, 0.5]})
+        >>> ax.get_xlabel(), [line.get_label() for line in ax.get_lines()]
+        ('epoch', ['training', 'validation'])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    curves = [_series(history, f"{part}{metric}") for part in ("", "val_", "test_")]
+    if not curves[0].size:
+        if metric == "loss":
+            raise ValueError("this history has no losses; pass what fit returned, or {'loss': [...], 'val_loss': []}.")
+        known = [name for name in (_get(history, "metrics") or {}) if not name.startswith(("val_", "test_"))]
+        raise ValueError(f"this history has no {metric!r}; it has {', '.join(map(repr, ['loss', *known]))}.")
+    ax = _axes(ax, (6.4, 4.0))
+    for label, values, colour, dash in zip(("training", "validation", "test"), curves, (BLUE, ORANGE, GREEN),
+                                           ("-", "--", "-."), strict=True):  # fmt: skip
+        if np.isfinite(values).any():
+            epochs = np.arange(1, values.size + 1)
+            marker = "o" if values.size <= 30 else ""
+            ax.plot(epochs, values, dash, color=colour, linewidth=1.8, marker=marker, markersize=4, label=label)
+    if test is not None:
+        ax.axhline(test, color=GREEN, linestyle=":", linewidth=1.8, label=f"test {test:.4g}")
+    ax.set(xlabel="epoch", ylabel=_plain(metric))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tidy(ax)
+    if len(ax.get_lines()) > 1:
+        legend(ax)
+    return ax
+
+
+def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | None = None) -> Axes:
+    """Plot a confusion matrix: counts as numbers, and as colours the share of each true class.
+
+    Args:
+        matrix: counts, (classes, classes); entry [i, j] counts rows of true class i that were predicted as class j.
+        names: of the classes, by default their numbers.
+        ax: Matplotlib axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: the matrix is not square, or has another number of classes than names.
+
+    Example:
+        >>> ax = plot_confusion([[9, 1], [0, 10]], names=["no", "yes"])
+        >>> [text.get_text() for text in ax.texts]
+        ['9', '1', '0', '10']
+    """
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(f"a confusion matrix is square, (classes, classes); this has shape {counts.shape}.")
+    n = len(counts)
+    labels = [_plain(name) for name in (range(n) if names is None else names)]
+    if len(labels) != n:
+        raise ValueError(f"the matrix has {n} classes, but there are {len(labels)} names: {labels}.")
+    longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
+    cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
+    margin = min(0.08 * longest, 3.0)
+    ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + (0.7 * margin if n > 4 else 0.0))))
+    whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, before the layout
+    room = 72 * min(cell, whole / n)  # points a column
+    size = max(5.0, min(11.0 if n <= 12 else 8.0, room / (0.72 * widest)))
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # of each true class
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        colour = "white" if share[i, j] > 0.55 else INK
+        ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
+    crowded = 6.4 * longest > room  # points of a letter of a tick label
+    ax.set_xticks(range(n), labels, rotation=45 if crowded else 0, ha="right" if crowded else "center")
+    ax.set_yticks(range(n), labels)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.set_xticks(np.arange(n - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(n - 1) + 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0, 0.045, 1)), label="share of the true class")
+    bar.outline.set_visible(False)
+    return ax
+
+
+def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
+    """Write the figure of some axes, whole or not at all, and return the path; the suffix says the format.
+
+    Raises:
+        ValueError: a suffix that Matplotlib does not write.
+        FileNotFoundError: the folder does not exist.
+    """
+    import matplotlib as mpl
+
+    figure = ax.get_figure(root=True)
+    kind = Path(path).suffix.lower()[1:]
+    if figure is None:
+        raise ValueError("these axes were removed from their figure; plot them again.")
+    known = sorted(figure.canvas.get_supported_filetypes())
+    if kind not in known:
+        raise ValueError(f"a plot is saved as one of .{', .'.join(known)}; {str(path)!r} ends in none of these.")
+    dates = {"svg": "Date", "pdf": "CreationDate", "ps": "CreationDate", "eps": "CreationDate"}
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "tinygrad_nn"}):  # the same bytes for the same plot
+        undated = {dates[kind]: None} if kind in dates else None
+        figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight", metadata=undated)
+    return write_whole(path, buffer.getvalue())
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return the given axes, or new ones: of pyplot if the caller uses it, else of a figure that no window shows."""
+    if ax is not None:
+        return ax
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        return pyplot.figure(figsize=size, layout="constrained").subplots()  # type: ignore[no-any-return]
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").subplots()
+
+
+def tidy(ax: Axes) -> None:
+    """Give axes a light grid below the curves, and no frame on the sides without a scale."""
+    ax.grid(True, color="#d0d7de", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend(ax: Axes) -> None:
+    """Add a legend in which no line or grid crosses the words."""
+    ax.legend(facecolor="white", edgecolor="none", framealpha=0.9)
+
+
+def _get(history: Any, key: str) -> Any:
+    return history.get(key) if hasattr(history, "get") else getattr(history, key, None)
+
+
+def _series(history: Any, key: str) -> np.ndarray[Any, Any]:
+    """Return one curve of a history as floats, with NaN for None; empty if it is not there."""
+    values = _get(history, key)
+    if values is None:
+        values = (_get(history, "metrics") or {}).get(key)
+    return np.array([np.nan if v is None else v for v in (() if values is None else values)], dtype=float)
+
+
+def _plain(name: Any) -> str:
+    """Return a name as text that Matplotlib can draw, and does not take for a formula."""
+    return legible(str(name)).replace("$", r"\$")
+
+
+def legible(text: str, weight: str = "normal") -> str:
+    r"""Return text in which what cannot be seen, or is not in the fonts of a plot, is written out.
+
+    Example:
+        >>> print(legible("é " + chr(0x1f338)))
+        é \U0001f338
+    """
+    text = printable(text)
+    if text.isascii():
+        return text
+    letters = _letters(_families(), weight)
+    return "".join(c if ord(c) in letters else c.encode("unicode_escape").decode() for c in text)
+
+
+def _families() -> tuple[str, ...]:
+    """Return the names of the fonts that Matplotlib looks a letter up in, in their order."""
+    import matplotlib as mpl
+
+    settings: Any = mpl.rcParams
+    return tuple(font for name in settings["font.family"] for font in settings.get(f"font.{name}", [name]))
+
+
+@cache
+def _letters(families: tuple[str, ...], weight: str) -> frozenset[int]:
+    """Return the letters that these fonts have together, as far as they are installed."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    found: set[int] = set()
+    for name in families:
+        try:
+            path = findfont(FontProperties(family=[name], weight=weight), fallback_to_default=False)
+        except ValueError:
+            continue
+        found |= get_font(path).get_charmap().keys()
+    return frozenset(found)
