@@ -117,7 +117,7 @@ def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random
             new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=np.float64)
             new.W, new.b = W, b
             model.append(new)
-        loss = objective(Plan(model, case.solver, case.y), case.x, case.y, case.masks)
+        loss = objective(LayerLoss(model, case.solver, case.y), case.x, case.y, case.masks)
         trace = traced([(loss.node, np.ones(()))], [p.node for layer in model for p in (layer.W, layer.b)])  # type: ignore[list-item,misc]
         return Run([np.asarray(loss.data)], trace, gradients(trace))
 
