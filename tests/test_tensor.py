@@ -12,7 +12,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
 from tinygrad_nn.node import Node, scope
-from tinygrad_nn.primitive import REGISTRY, no_rule
+from tinygrad_nn.primitive import REGISTRY, Primitive, no_rule
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 Y = np.array([1.0, 2.0, 0.5])
@@ -551,3 +551,24 @@ def test_a_constant_can_be_plotted() -> None:
         axes.imshow(t.detach())
     finally:
         plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda a, b: a + b, r"with shapes \(2,3\) \(4,\) \(add of arrays of shapes \(2, 3\) and \(4,\)\)$"),
+        (lambda a, b: np.reshape(a, (7, 2)), r"^cannot reshape array of size 6 into shape \(7,2\)$"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit_are_told_once(call: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        call(Tensor(np.ones((2, 3))), np.ones(4))
+
+
+def test_shapes_that_an_error_tells_are_not_told_again() -> None:
+    def forward(x: Any, y: Any) -> Any:
+        raise ValueError(f"no {np.shape(x)} with {np.shape(y)}")
+
+    refuse = Primitive("refuse", forward, [None, None], "x")
+    with pytest.raises(ValueError, match=r"^no \(2,\) with \(3,\)$"):
+        refuse(Tensor([1.0, 2.0]), np.ones(3))

@@ -367,4 +367,4 @@ def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     shapes = [str(np.shape(arg)) for arg in raw]
     text = str(error)
     if len(raw) > 1 and not all(shape in text for shape in shapes):
-        error.args = (f"{text} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)
+        error.args = (f"{text.rstrip()} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)

@@ -89,8 +89,9 @@ class Traced:
         self._off()
         self.first = self.tracer.found()
         self.collected = time.process_time() - self.start
-        if not self.slow:
-            items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        quick = [item for item in items if not item.get_closest_marker("slow")]
+        if quick and not self.slow:  # of a file that has no quick test all are traced
+            items[:] = quick
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
