@@ -28,6 +28,18 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
+@pytest.fixture
+def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy."""
+    from tinygrad_nn.compiled import fuse, machine
+
+    space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
+    kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
+    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds})
+    monkeypatch.setattr(fuse, "available", lambda: False)
+    monkeypatch.setattr(machine, "available", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Generator[Any]:
     """A real Chromium without a window; where there is none, tests that need it are skipped, and fail in CI."""

@@ -518,6 +518,7 @@ def test_an_array_written_into_between_forward_and_backward_is_reported(victim: 
     def act() -> None:
         with detect_anomaly():
             y = np.exp(x) * c
+            y.data.setflags(write=True)  # by itself NumPy refuses
             {"argument": x.data, "constant": c, "result": y.data}[victim][0] = 7.0
             y.sum().backward()
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable"}  # any room may import it
+EVERYWHERE = {"printable", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "manual":     set(),
     "metrics":    set(),
     "files":      set(),
+    "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
     "node":       {"primitive"},

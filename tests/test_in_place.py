@@ -7,13 +7,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fit
-from tinygrad_nn.optim import OPTIMIZERS, Optimizer, adagrad, adam, adamw, lion, nadam, nesterov, radam, rmsprop, sgd
+from tinygrad_nn import Layer, Settings, Solver, Tensor, TrainNN, custom_vjp, fit, no_grad
+from tinygrad_nn.optim import (
+    OPTIMIZERS,
+    Minimizer,
+    Optimizer,
+    adagrad,
+    adam,
+    adamw,
+    lion,
+    nadam,
+    nesterov,
+    radam,
+    rmsprop,
+    sgd,
+)  # fmt: skip
 from tinygrad_nn.optim.in_place import in_place
 from tinygrad_nn.optim.rule import alone
 from tinygrad_nn.optim.update import SMALL, attached
+from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.training_step import TrainingStep
+from tinygrad_nn.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad
 
 RNG = np.random.default_rng(0)
 RULES = [
@@ -215,3 +230,90 @@ def test_a_schedule_reaches_the_in_place_form() -> None:
         fit(model, x, y, solver=Solver("mse", "sgd", 0.01, schedule=schedule), settings=Settings(2, 4), rng=0)
         ends.append(model[0].W.data)
     assert not same(*ends)
+
+
+# -- What a graph holds is read-only
+
+
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "an entry": lambda a: a.__setitem__((0, 0), 7.0),
+    "all": lambda a: a.__setitem__(..., 7.0),
+    "+=": lambda a: a.__iadd__(1.0),
+    "out": lambda a: np.exp(a, out=a),
+    "a view": lambda a: a[:1].__setitem__(0, 7.0),
+    "sort": lambda a: a.sort(),
+    "fill": lambda a: a.fill(0.0),
+    "copyto": lambda a: np.copyto(a, 7.0),
+}
+RESULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "exp": lambda x: np.exp(x),
+    "product": lambda x: 2 * x,
+    "a view": lambda x: x.T,
+    "of two": lambda x: np.maximum(x, 0.5),
+    "saved": lambda x: np.linalg.inv(x @ x.T + np.eye(2)),
+    "detached": lambda x: (x * x).detach(),
+    "constant operand": lambda x: np.eye(2) @ x,
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
+def test_a_result_that_a_graph_holds_cannot_be_written_into(result: Any, write: Any) -> None:
+    x = Tensor(RNG.normal(size=(2, 3)))
+    y = result(x)
+    before = y.data.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        write(y.data)
+    assert same(y.data, before)
+    write(x.data)  # a leaf is a person's own
+    write(y.data.copy())
+
+
+def test_results_without_a_graph_and_gradients_are_open() -> None:
+    x = Tensor(RNG.normal(size=(2, 3)))
+    with no_grad():
+        results = [np.exp(x), x @ x.T]
+    results += [np.exp(Tensor(x.data, requires_grad=False)), np.exp(x.detach())]
+    loss = (x * x).sum()
+    loss.backward()
+    found = [y.data for y in results] + [x.grad]
+    cube = lambda t: (t**3).sum()
+    found += [grad(cube)(x.data), hessian(cube)(x.data), jacobian(np.exp)(x.data), hvp(cube, (x.data,), x.data)]
+    found += [*jvp(np.exp, (x.data,), (x.data,)), value_and_grad(lambda t: t[:1, 0] * 2)(x.data)[0]]
+    for array in found:
+        array[...] = 0.0
+
+
+@pytest.mark.parametrize("kind", [np.array, Tensor])
+def test_an_array_that_a_forward_hands_on_stays_open(kind: Any) -> None:
+    own = RNG.normal(size=3)
+    rules = [(lambda g, out, x, y: g * 0, "0"), (lambda g, out, x, y: g, "g")]
+    same_one = Primitive("same_one", lambda x, y: y, rules, "y")
+    out = same_one(Tensor(np.ones(3)), own if kind is np.array else Tensor(own))
+    own[0] = 7.0
+    assert np.real(Tensor(own)).node is not None
+    own[1] = 7.0
+    with pytest.raises(ValueError, match="read-only"):
+        out.data[0] = 3.0
+
+
+@pytest.mark.parametrize("size", [2, SMALL])
+def test_an_optimizer_between_forward_and_backward_changes_no_gradient(size: int) -> None:
+    w, v = Tensor(RNG.normal(size=size)), Tensor(RNG.normal(size=size))
+    start = w.data.copy()
+    loss = (w * w * v).sum()
+    expected = 2 * w.data * v.data, w.data**2
+    for rule in (sgd(), sgd(0.9), adam(), adamw()):
+        Minimizer([w, v], rule, 0.1).step([np.ones(size), np.ones(size)])
+    loss.backward()
+    assert not np.array_equal(w.data, start)
+    assert same((w.grad, v.grad), expected)
+
+
+def test_what_is_not_guarded_is_what_the_page_says() -> None:
+    x, c = Tensor([1.0, 2.0]), np.array([3.0, 4.0])
+    y = x * c
+    c[0] = 5.0  # read by the rule of x
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [5.0, 4.0]

@@ -6,6 +6,7 @@ from importlib import import_module as _import_module
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
+from .forks import building as _building
 from .node import no_grad
 from .ops.activations import (
     celu,
@@ -94,9 +95,11 @@ _HOME = {name: room for room, names in _LATER.items() for name in names.split()}
 
 def __getattr__(name: str) -> _typing.Any:
     if name in _HOME:
-        value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+        with _building:
+            value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
     elif name in _LATER:
-        value = _import_module(f".{name}", __name__)
+        with _building:
+            value = _import_module(f".{name}", __name__)
     else:
         from difflib import get_close_matches
 

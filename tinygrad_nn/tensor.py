@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 
 from .node import Node, thread
 from .primitive import (
+    ATTRIBUTES,
     METHODS,
     NO_METADATA,
     OVERRIDES,
@@ -26,6 +28,8 @@ from .primitive import (
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
+_close: Any = np.ndarray.setflags
+_holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
@@ -67,6 +71,9 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if live and (mode := thread.mode).grad:
+        if _holders(out) > 3 and _among(out, raw):  # perhaps a person's own array, of which only a view is closed
+            tensor.data = out = out.view()
+        _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = Node()
         node.primitive = primitive
         node.args = raw
@@ -83,6 +90,10 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         tensor.node = tensor.label = None
     return tensor
+
+
+def _among(out: Any, raw: Any) -> bool:
+    return any(arg is out for arg in raw)
 
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
@@ -361,8 +372,8 @@ class Tensor:
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
-            raise AttributeError(f"a Tensor has no attribute {name!r}; plain arrays do have: use t.data.{name}"
-                                 if hasattr(np.ndarray, name) else f"a Tensor has no attribute {name!r}")
+            line = ATTRIBUTES.get(name)
+            raise AttributeError(f"a Tensor has no attribute {name!r}" + (f". {line}" if line else ""))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:

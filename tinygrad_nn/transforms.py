@@ -159,7 +159,7 @@ def value_and_grad(
             )
         gradients = pullback(out, call.inputs, np.ones_like(out.data))
         outside = any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.parents for t in call.inputs)
-        shown = out if outside else out.data[()]
+        shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
@@ -289,8 +289,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
                 derivative = derivative + pullback(row, [dummy], v)[0]
         outside = isinstance(_shown(out, call), Tensor) or any(isinstance(v, Tensor) and v.node for v in directions)
         as_tensor = derivative if isinstance(derivative, Tensor) else wrap(derivative, None)
-        derivatives.append(as_tensor if outside else raw(derivative))
-    return rebuild([_shown(out, call) for out in outs]), rebuild(derivatives)
+        derivatives.append(as_tensor if outside else np.array(raw(derivative)))
+    shown = [_shown(out, call) for out in outs]
+    return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
 
 
 def _any_numbers(like: Any) -> Any:

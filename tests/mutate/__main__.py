@@ -104,6 +104,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     prepare()
     with tempfile.TemporaryDirectory(prefix="tinygrad_nn-mutate-") as place:
         first = copy(root, Path(place) / "first")
+        root = first  # what is changed in the checkout meanwhile does not matter
         tests = traced(root, first, options.map, options.slow, set(options.units.split(",")) if options.units else None)
         print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
         if tests.failed and not options.keep_going:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write_whole
+from ..forks import await_too
 from ..printable import printable
 from .fingerprint import fingerprint, sources
 from .recorder import caller
@@ -90,8 +91,18 @@ def versions() -> str:
     return f"{sys.version} {numba.__version__} {llvmlite.__version__} {np.__version__} {settings} {sources().hex()}"
 
 
+@cache
+def await_numba() -> None:
+    """Let forks wait for numba's own lock and for LLVM's, which are also held where a call compiles."""
+    from llvmlite.binding import ffi
+    from numba.core.compiler_lock import global_compiler_lock
+
+    await_too(global_compiler_lock._lock, ffi.lib._lock._lock)
+
+
 def kept(dispatcher: Any) -> Any:
     """Return a function of numba's that keeps on disk what it compiles, and finds it there."""
+    await_numba()
     dispatcher._cache = Kept(dispatcher)
     return dispatcher
 

@@ -332,13 +332,12 @@ class Trial:
             raise
         except Varied as error:
             raise Untraceable(str(error)) from error
-        except Exception as error:
-            raise Untraceable(DEFECT.format(text=f"{type(error).__name__}: {error}")) from error
 
 
 DEFECT = (
-    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler; please report "
-    "it with this function."
+    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler, or the "
+    "function asks for the type of an argument, such as np.ndarray or float: while it is traced, that is a Tensor. In "
+    "the first case please report it with this function."
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forks import building, renewed
 from ..node import thread
 from ..primitive import AtEqualValues
 from ..printable import printable
@@ -17,19 +18,21 @@ from ..tensor import Tensor
 from ..tree import flatten
 from . import check, nest, verify
 from .guard import Draws, Hidden, restored
-from .plan import MISS, Plan
+from .plan import MISS, Forked, Plan, SharedArgument
 from .recorder import Recorder, SecondOrder, Untraceable, caller
 from .replay import Varied
 from .simplify import simplify
 from .trace import bare, canonical, trace
 
 BACKENDS = ("auto", "numpy", "numba")
-OFTEN = 8  # so many plans of one function are suspicious
+OFTEN = 8  # so many traces of one function are suspicious
+PLANS = 16  # that a function keeps
 
 
 def compile(
-    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = ()
-) -> Compiled:
+    function: Callable[..., Any], *, backend: str = "auto", donate: Sequence[int | str] = (),
+    maxsize: int | None = PLANS,
+) -> Compiled:  # fmt: skip
     r"""Return a function that gives the same results as another and runs faster.
 
     The first call with arguments of these shapes and dtypes runs the function once and writes down every operation:
@@ -46,13 +49,15 @@ def compile(
             and the plan has few kernels.
         donate: positions or names of arguments whose arrays the call may write its results into; those arrays hold
             something else afterwards. It saves their memory twice over.
+        maxsize: of how many kinds of arguments (shapes, dtypes, flags) the plans and their buffers are kept; the one
+            that was not used for longest goes first. ``None`` keeps all.
 
     Returns:
         A `Compiled`, called as the function is. It returns plain arrays, which the caller owns: an array is used again
         only when nobody holds it any more.
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: an unknown backend, or a `maxsize` that is no positive integer.
         ImportError: numba was asked for and is not installed.
 
     Example:
@@ -64,17 +69,33 @@ def compile(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}; known are {', '.join(BACKENDS)}.")
+    if maxsize is not None and (type(maxsize) is not int or maxsize < 1):
+        raise ValueError(f"maxsize={maxsize!r}; it is a positive integer, or None to keep every plan.")
     automatic = backend == "auto"
     if backend != "numpy":
         try:
-            import numba  # noqa: F401
+            with building:
+                import numba  # noqa: F401
         except ImportError:
             if backend == "numba":
                 raise ImportError("backend='numba' needs numba: pip install 'tinygrad-nn[jit]'.") from None
             backend = "numpy"
         else:
             backend = "numba"
-    return Compiled(function, backend, tuple(donate), automatic)
+    return Compiled(function, backend, tuple(donate), automatic, maxsize)
+
+
+class Broken(Exception):
+    """What went wrong while a plan was made, or ran for the first time, that is not the function's own."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def missed(args: Any, kwargs: Any) -> Any:
+    """Say that there is no plan for these arguments."""
+    return MISS
 
 
 class Compiled:
@@ -83,17 +104,20 @@ class Compiled:
     Attributes:
         function: the one it was made of.
         backend: ``"numpy"`` or ``"numba"``.
-        plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call.
+        plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call; the last used last.
     """
 
     def __init__(
-        self, function: Callable[..., Any], backend: str, donate: tuple[int | str, ...], automatic: bool = False
-    ) -> None:
+        self, function: Callable[..., Any], backend: str, donate: tuple[int | str, ...], automatic: bool = False,
+        maxsize: int | None = PLANS,
+    ) -> None:  # fmt: skip
         self.function, self.backend, self.donate, self.automatic = function, backend, donate, automatic
+        self.maxsize = maxsize
         self.plans: dict[Any, Plan | str] = {}
+        self.traces = 0
         self._fixed: dict[Any, frozenset[int]] = {}
-        self._last: Callable[..., Any] = lambda args, kwargs: MISS
-        self._lock = RLock()
+        self._last: Callable[..., Any] = missed
+        self._lock = renewed(RLock())
         self._warned = False
         update_wrapper(self, function)
 
@@ -101,7 +125,10 @@ class Compiled:
         """Run the plan for these arguments; trace the function first if there is none."""
         with self._lock:
             try:
-                result = self._last(args, kwargs)
+                try:
+                    result = self._last(args, kwargs)
+                except Exception as error:
+                    return self._instead(error, args, kwargs)
                 return self._first(args, kwargs) if result is MISS else result
             except AtEqualValues:
                 if self.donate:  # what was given may be written over already
@@ -135,9 +162,37 @@ class Compiled:
         if result is MISS:
             given = [canonical(x) for x in leaves]
             plan.refuse_shared(given)
-            result = plan.run(*given)
+            self._last = plan.enter
+            try:
+                result = plan.run(*given)
+            except Exception as error:
+                return self._instead(error, args, kwargs)
         self._last = plan.enter
         return result
+
+    def _instead(self, error: Exception, args: Any, kwargs: Any) -> Any:
+        """Return the result of the function itself where its plan raised; the plan goes, unless the function raises."""
+        if isinstance(error, (AtEqualValues, Varied)):
+            raise error
+        key, plan = next((k, p) for k, p in self.plans.items() if isinstance(p, Plan) and p.enter is self._last)
+        if plan.spends and not isinstance(error, Forked):
+            raise error  # it may have drawn, or written over arguments, before
+        result = bare_tree(self.function(*args, **kwargs))
+        self._replace(plan.backend, key, error)
+        return result
+
+    def _replace(self, backend: str, key: Any, error: Exception) -> None:
+        """Go on without a backend in which something went wrong, and say so."""
+        why = printable(f"with {backend} it went wrong ({type(error).__name__}: {str(error) or 'no text'})."[:1000])
+        self._last = missed
+        if backend == "numba":
+            self._say(f"{why} It runs with NumPy.")
+            self.backend = "numpy"
+            for other in [k for k, p in self.plans.items() if isinstance(p, Plan) and p.backend == backend]:
+                del self.plans[other]
+        else:
+            self._say(f"{why} It runs without compilation.")
+            self.plans[key] = why
 
     def _varied(self, text: str, args: Any, kwargs: Any) -> Any:
         """Run the function as it is, from now on, since a result has another shape or dtype than in the trace.
@@ -151,7 +206,7 @@ class Compiled:
         kind = nest.containers((args, kwargs))
         fixed = self._fixed.get(kind, frozenset())
         self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
-        self._last = lambda args, kwargs: MISS
+        self._last = missed
         self._say(f"{text} It runs without compilation.")
         return bare_tree(self.function(*args, **kwargs))
 
@@ -172,8 +227,25 @@ class Compiled:
                         continue
                     self.plans[key] = str(error)
                     self._say(f"{error} It runs without compilation.")
+                except Broken as error:
+                    again = self.backend == "numba"
+                    self._replace(self.backend, key, error.cause)
+                    if again:
+                        continue
                 self._count()
-            return self.plans[key], result
+                self._limit()
+            found = self.plans[key] = self.plans.pop(key)
+            return found, result
+
+    def _limit(self) -> None:
+        """Let go of the plans that were not used for longest, beyond the number that is kept."""
+        while self.maxsize is not None and len(self.plans) > self.maxsize:
+            gone = self.plans.pop(next(iter(self.plans)))
+            if isinstance(gone, Plan) and gone.enter is self._last:
+                self._last = missed
+        kinds = {kind for kind, _ in self.plans}
+        for kind in [kind for kind in self._fixed if kind not in kinds]:
+            del self._fixed[kind]
 
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
         given = [canonical(x, keep=True) for x in leaves]
@@ -189,22 +261,29 @@ class Compiled:
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
-            program = simplify(program)
-            kept = check.Kept(program)
-            plan = Plan(program, result, leaves, call, fixed, self)
-            verify.prove(plan.writer)
-            trial = check.Trial(self.function, plan, kept, rebuild, draws)
-            trial.on_others(given, fixed, result)
-            draws.rewind()
-            again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
+            try:
+                program = simplify(program)
+                kept = check.Kept(program)
+                with building:
+                    plan = Plan(program, result, leaves, call, fixed, self)
+                verify.prove(plan.writer)
+                trial = check.Trial(self.function, plan, kept, rebuild, draws)
+                trial.on_others(given, fixed, result)
+                draws.rewind()
+                again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
+            except (Untraceable, SharedArgument, AtEqualValues, Varied):
+                raise
+            except Exception as error:
+                raise Broken(error) from error
         return plan, again
 
     def _count(self) -> None:
-        if len(self.plans) >= OFTEN and not self._warned:
+        self.traces += 1
+        if self.traces >= OFTEN and not self._warned:
             self._warned = True
             shapes = [", ".join(map(str, key[1])) for key in list(self.plans)[-3:]]
             self._say(
-                f"was traced {len(self.plans)} times, for arguments such as {'; then '.join(shapes)}. Each new shape, "
+                f"was traced {self.traces} times, for arguments such as {'; then '.join(shapes)}. Each new shape, "
                 "dtype or flag is traced anew: pad batches to one size, and pass what changes as an array or a number."
             )
 

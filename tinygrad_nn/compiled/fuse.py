@@ -10,7 +10,8 @@ from .native import available, choose
 
 PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
-LONG = 512  # the most operations in one kernel: compilers take longer than in proportion
+LONG = 512  # the most operations that are gathered for one kernel
+LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
 def fuse(program: Program) -> Program:
@@ -104,6 +105,11 @@ def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op
         from .kernels import Kernel
 
         kernel = Kernel(group, outs)
+        if len(work) > 1 and kernel.length() > LINES:
+            middle = len(group) // 2
+            _append(group[:middle], [*group[middle:], *waiting], program, order)
+            _append(group[middle:], waiting, program, order)
+            return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         order += views
     else:

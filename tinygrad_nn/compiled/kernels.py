@@ -58,6 +58,10 @@ class Kernel:
         """Return the body, where each array goes by the name given; equal names are the same array."""
         return Loops(self.made, self.stored, self.scratch, names, threads).all(self._order(names))
 
+    def length(self) -> int:
+        """Return how many lines its body has."""
+        return len(self.source({value: f"a{k}" for k, value in enumerate([*self.args, *self.outs])}))
+
     def _homes(self) -> dict[Value, Value]:
         """Return for each value made here the stored one in whose loop it is computed."""
         home = {value: value for value in self.stored}

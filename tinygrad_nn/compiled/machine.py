@@ -123,6 +123,10 @@ class Machine:
         given = ", ".join([*[single.get(a, a) for a in own], *[q for q, _, _ in part.sums]])
         return [*sums, f"{name}s({given})", *part.after]
 
+    def large(self, kernels: int, lines: int) -> bool:
+        """Tell whether there are more than so many kernels, or lines of all of them."""
+        return len(self.functions) > kernels or sum(text.count("\n") for text in self.functions) > lines
+
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
         if not self.functions:

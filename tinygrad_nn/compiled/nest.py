@@ -6,7 +6,7 @@ No text of a person's gets into it: keys, types and flags are objects that the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -75,34 +75,40 @@ def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -
     """
     lines: list[str] = []
     counter = iter(range(10**9))
-    fresh = iter(range(10**9))
 
-    def visit(part: Any, source: str) -> None:
-        if part is None:
-            lines.append(f"if {source} is not None: return miss")
-            return
-        name = f"a{next(fresh)}"
-        if isinstance(part, (dict, list, tuple)) or (is_dataclass(part) and not isinstance(part, type)):
-            lines.append(f"{name} = {source}")
-            check = f"type({name}) is not {names(type(part))}"
-            lines.append(f"if {check}{'' if is_dataclass(part) else f' or len({name}) != {len(part)}'}: return miss")
-            if isinstance(part, dict):
-                for key, x in part.items():
-                    visit(x, f"{name}[{names(key)}]")
-            elif isinstance(part, (list, tuple)):
-                for place, x in enumerate(part):
-                    visit(x, f"{name}[{place}]")
-            else:
-                for field in fields(part):
-                    if field.init:
-                        visit(getattr(part, field.name), f"getattr({name}, {names(field.name)})")
-            return
-        _take(part, source, next(counter), fixed, names, layout, lines)
+    def take(x: Any, source: str) -> None:
+        _take(x, source, next(counter), fixed, names, layout, lines)
 
     args, kwargs = tree
-    visit(args, "args")
-    visit(kwargs, "kwargs") if kwargs else lines.append("if kwargs: return miss")
+    fresh = iter(range(10**9))
+    _visit(args, "args", fresh, names, lines, take)
+    _visit(kwargs, "kwargs", fresh, names, lines, take) if kwargs else lines.append("if kwargs: return miss")
     return lines
+
+
+def _visit(
+    part: Any, source: str, fresh: Iterator[int], names: Names, lines: list[str], take: Callable[[Any, str], None]
+) -> None:  # fmt: skip
+    """Append the lines that take a nest apart."""
+    if part is None:
+        lines.append(f"if {source} is not None: return miss")
+        return
+    name = f"a{next(fresh)}"
+    if not isinstance(part, (dict, list, tuple)) and (not is_dataclass(part) or isinstance(part, type)):
+        take(part, source)
+        return
+    lines.append(f"{name} = {source}")
+    check = f"type({name}) is not {names(type(part))}"
+    lines.append(f"if {check}{'' if is_dataclass(part) else f' or len({name}) != {len(part)}'}: return miss")
+    if isinstance(part, dict):
+        inner = [(x, f"{name}[{names(key)}]") for key, x in part.items()]
+    elif isinstance(part, (list, tuple)):
+        inner = [(x, f"{name}[{place}]") for place, x in enumerate(part)]
+    else:
+        held = [field.name for field in fields(part) if field.init]
+        inner = [(getattr(part, field), f"getattr({name}, {names(field)})") for field in held]
+    for x, place in inner:
+        _visit(x, place, fresh, names, lines, take)
 
 
 def _take(
@@ -143,26 +149,27 @@ def _take(
 
 def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
     """Return an expression that makes the containers of a result around its leaves, of which it keeps none."""
-    queue = iter(leaf_code)
+    return _built(tree, iter(leaf_code), names)
 
-    def visit(part: Any) -> str:
-        if part is None:
-            return "None"
-        kind = type(part)
-        if kind is dict:
-            return "{" + ", ".join(f"{names(k)}: {visit(x)}" for k, x in part.items()) + "}"
-        if kind is tuple:
-            return "(" + "".join(visit(x) + ", " for x in part) + ")"
-        if isinstance(part, (list, tuple)):
-            inner = ", ".join(map(visit, part))
-            every = inner if hasattr(part, "_fields") else f"[{inner}]"
-            return every if kind is list else f"{names(kind)}({every})"
-        if isinstance(part, dict):
-            frame = refilled(part, [None] * len(part))
-            return f"{names(refilled)}({names(frame)}, [{', '.join(map(visit, part.values()))}])"
-        if is_dataclass(part) and not isinstance(part, type):
-            named = [f"{field.name}={visit(getattr(part, field.name))}" for field in fields(part) if field.init]
-            return f"{names(kind)}({', '.join(named)})"
-        return next(queue)
 
-    return visit(tree)
+def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
+    def every(parts: Iterable[Any]) -> str:
+        return ", ".join([_built(x, leaves, names) for x in parts])
+
+    if part is None:
+        return "None"
+    kind = type(part)
+    if kind is dict:
+        return "{" + ", ".join(f"{names(k)}: {_built(x, leaves, names)}" for k, x in part.items()) + "}"
+    if kind is tuple:
+        return f"({every(part)}{',' * bool(part)})"
+    if isinstance(part, (list, tuple)):
+        inner = every(part) if hasattr(part, "_fields") else f"[{every(part)}]"
+        return inner if kind is list else f"{names(kind)}({inner})"
+    if isinstance(part, dict):
+        frame = refilled(part, [None] * len(part))
+        return f"{names(refilled)}({names(frame)}, [{every(part.values())}])"
+    if is_dataclass(part) and not isinstance(part, type):
+        held = [field.name for field in fields(part) if field.init]
+        return f"{names(kind)}({', '.join(f'{name}={_built(getattr(part, name), leaves, names)}' for name in held)})"
+    return next(leaves)

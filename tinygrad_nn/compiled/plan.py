@@ -17,6 +17,15 @@ from .trace import canonical
 
 MISS = object()
 KERNELS = 24  # of so many different kernels each runs too little to be worth its compilation
+LINES = 1000  # so many of all kernels take numba some ten seconds
+
+
+class Forked(RuntimeError):
+    """Raised before anything has run, in a process that has not the threads it takes."""
+
+
+class SharedArgument(ValueError):
+    """Raised where an array that may be written into is passed twice."""
 
 
 class Plan:
@@ -35,7 +44,7 @@ class Plan:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
         names, writer, body = self._written(program)
-        if options.automatic and len(writer.machine.functions) > KERNELS:
+        if options.automatic and self.backend == "numba" and writer.machine.large(KERNELS, LINES):
             self.backend = "numpy"
             names, writer, body = self._written(program)
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
@@ -65,7 +74,9 @@ class Plan:
         ])
         scope = {**replay.GLOBALS, "miss": MISS}
         exec(self.source, scope)
-        self.run, self.enter = scope["make"](**names.objects)
+        self.run, self.enter = scope.pop("make")(**names.objects)
+        # What cannot be done twice: a result written over an argument, numbers drawn.
+        self.spends = bool(self.donated) or any(v.dtype is np.random.Generator for v in program.inputs)
 
     def _written(self, program: Program) -> tuple[nest.Names, replay.Writer, list[str]]:
         """Return the lines that run a program, and what they refer to."""
@@ -89,7 +100,7 @@ class Plan:
         for slot in self.donated:
             x = leaves[slot]
             if isinstance(x, np.ndarray) and sum(np.may_share_memory(x, other) for other in arrays) > 1:
-                raise ValueError(
+                raise SharedArgument(
                     "an array in a donated argument is also in another place of the arguments, where it would change "
                     "under the call. Pass a copy of it."
                 )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_nn.data.encode import one_hot
+from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
 
 if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays quick
@@ -160,7 +161,7 @@ def _read_grid(path: StrPath, encoding: str) -> _Grid:
     return _Grid(where, header, rows, lines)
 
 
-_FIELDS = Lock()
+_FIELDS = renewed(Lock())
 
 
 @contextmanager

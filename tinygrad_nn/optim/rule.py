@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forks import renewed
 from .in_place import Into, in_place
 
 Array = Any
@@ -70,6 +71,9 @@ class Optimizer:
     def into(self) -> Into | None:
         """The in-place form of the rule, see `in_place`; ``None`` where it has none."""
         return in_place(self.init, self.update) if self.make else None  # a person's own rule is called as it is
+
+    if hasattr(into, "lock"):  # before Python 3.12
+        renewed(into.lock)
 
     def replace(self, **hyper: Hyper) -> Optimizer:
         """Return this optimizer with other hyper-parameters.

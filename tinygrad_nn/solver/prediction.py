@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..forks import renewed
 from ..nn.module import Module
 from ..tensor import raw
 from ..tree import flatten
 
 CHUNK = 256  # rows that a prediction of many is made of at a time
-_SWITCH = RLock()
+_SWITCH = renewed(RLock())
 
 
 @contextmanager

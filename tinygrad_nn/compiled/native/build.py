@@ -19,7 +19,9 @@ import threadpoolctl
 from llvmlite.binding import get_host_cpu_name
 from numba.extending import intrinsic
 
+from ...forks import renewed
 from ..cache import kept
+from ..plan import Forked
 
 SPIN = "1000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some 20 µs, the gap between two calls
 HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
@@ -48,7 +50,7 @@ class Cores:
     """Hands the cores to one compiled call at a time."""
 
     def __init__(self) -> None:
-        self.lock = RLock()
+        self.lock = renewed(RLock())
         self.depth = 0
         self.forked = False
         found = threadpoolctl.ThreadpoolController().lib_controllers
@@ -61,14 +63,14 @@ class Cores:
         """Wait for the cores, and have BLAS use one at a time.
 
         Raises:
-            RuntimeError: this process was forked from one whose threads it does not have.
+            Forked: this process was forked from one whose threads it does not have.
         """
         self.lock.acquire()
         if self.forked:
             self.lock.release()
-            raise RuntimeError(
-                "code that was compiled for several threads cannot run in a forked process. Start it with "
-                "multiprocessing.get_context('spawn'), or compile with backend='numpy'."
+            raise Forked(
+                "code that was compiled for several threads cannot run in a forked process; one started with "
+                "multiprocessing.get_context('spawn') has threads of its own"
             )
         self.depth += 1
         if self.depth == 1:
@@ -85,7 +87,9 @@ class Cores:
         self.lock.release()
 
     def _forked(self) -> None:
-        self.lock, self.depth, self.forked = RLock(), 0, True
+        for library, threads in zip(self.libraries, self.before, strict=True) if self.depth else ():
+            library.set_num_threads(threads)
+        self.depth, self.forked = 0, True
 
 
 CORES = Cores()
