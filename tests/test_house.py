@@ -306,35 +306,44 @@ NEAR = 15  # lines between what a row names and the row
 def scattered_rows(source: str, module: str) -> list[str]:
     """Rows that stand far from a forward or a rule of theirs. What two rows share stands above the first."""
     body = ast.parse(source).body
-    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-    uses = {id(node): {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & functions.keys() for node in body}
+    parts: dict[str, ast.stmt] = {}  # functions, classes and constants, but no rows
+    rows = []
+    for node in body:
+        calls = [c for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Name)]
+        if any(c.func.id == "declare" for c in calls if isinstance(c.func, ast.Name)) and not _is_def(node):
+            rows.append(node)
+        elif _is_def(node):
+            parts[node.name] = node  # type: ignore[union-attr]
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            parts[node.targets[0].id] = node
+    uses = {id(node): {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & parts.keys() for node in body}
 
     def needed(names: set[str]) -> set[str]:
         found, new = set(names), set(names)
         while new:
-            new = {name for f in new for name in uses[id(functions[f])]} - found
+            new = {name for part in new for name in uses[id(parts[part])]} - found
             found |= new
         return found
 
-    rows = [
-        node for node in body if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.For)
-        and any(isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id == "declare" for c in ast.walk(node))
-    ]  # fmt: skip
     every = [needed(uses[id(row)]) for row in rows]
     wrong = []
     for row, mine in zip(rows, every, strict=True):
         own = {name for name in mine if sum(name in other for other in every) == 1}
-        lines = {line for name in own for line in range(_start(functions[name]), functions[name].end_lineno or 0)}
+        lines = {line for name in own for line in range(_start(parts[name]), parts[name].end_lineno or 0)}
         for name in own & uses[id(row)]:
-            end = functions[name].end_lineno or 0
+            end = parts[name].end_lineno or 0
             between = [line for line in range(end, row.lineno - 1) if line not in lines]
-            if len(between) > NEAR or end > row.lineno:
+            if _is_def(parts[name]) and (len(between) > NEAR or end > row.lineno):
                 wrong.append(f"{module}:{row.lineno}: {name} stands {row.lineno - end} lines from its row")
     return wrong
 
 
-def _start(node: ast.FunctionDef) -> int:
-    return min([node.lineno, *(mark.lineno for mark in node.decorator_list)]) - 1
+def _is_def(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+def _start(node: ast.stmt) -> int:
+    return min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", []))]) - 1
 
 
 def unused(sources: dict[str, str]) -> list[str]:
@@ -343,7 +352,7 @@ def unused(sources: dict[str, str]) -> list[str]:
     for source in sources.values():
         for word in re.findall(r"[A-Za-z_]\w*", source):
             counted[word] = counted.get(word, 0) + 1
-    public = {name for name in tinygrad_nn.__all__}
+    public = set(tinygrad_nn.__all__)
     wrong = []
     for module, source in sources.items():
         for node in ast.parse(source).body:
@@ -496,7 +505,8 @@ def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool
 def test_circle_check_reports_lazy_imports_and_lets_types_pass() -> None:
     lazy = {"tinygrad_nn.a": ("def f():\n    from .b import g", False), "tinygrad_nn.b": ("from .a import f", False)}
     assert circles(lazy) == ["circle among tinygrad_nn.a, tinygrad_nn.b"]
-    typed = {**lazy, "tinygrad_nn.a": ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .b import g", False)}
+    types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .b import g"
+    typed = {**lazy, "tinygrad_nn.a": (types, False)}
     assert not circles(typed)
     assert not circles({"tinygrad_nn.c": ("from . import a", False), **typed})
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tinygrad_nn.store import seal, unseal
 
 from tinygrad_nn import History, Layer, Predict, Settings, Solver, TrainNN, fit, optim
 from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, activation
@@ -14,7 +15,6 @@ from tinygrad_nn.solver import EarlyStopping
 from tinygrad_nn.solver.arguments import accuracy, label_accuracy, settle
 from tinygrad_nn.solver.batches import Rows
 from tinygrad_nn.solver.settings import Regularization
-from tinygrad_nn.store import seal, unseal
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(10, 3)), RNG.uniform(0.2, 0.8, size=(10, 2))

@@ -14,16 +14,13 @@ from ..primitive import Array, declare
 from .neural import sigmoid
 from .special import erfc, softplus
 
-# The fixed point of selu: mean 0 and variance 1 go in, mean 0 and variance 1 come out (Klambauer et al., equation 14).
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
-ROOT = sqrt(2 / pi)
-
 
 def _below(x: Array) -> Array:
     """Return x where it is not positive and 0 elsewhere, so that an exponential of it cannot overflow."""
     return np.where(x > 0, 0, x)
 
 
+# fmt: off
 def _prelu(x: Array, alpha: Array) -> Array:
     """Return x where x > 0 and alpha x elsewhere, with an alpha that is learned; the slope at 0 is alpha.
 
@@ -39,6 +36,11 @@ def _prelu(x: Array, alpha: Array) -> Array:
     """
     return np.where(x > 0, x, alpha * x)
 
+prelu = declare(_prelu, r"\max(x, 0) + y \min(x, 0)",
+    (lambda g, out, x, alpha: np.where(x > 0, g, alpha * g),         r"g \, ([x > 0] + y \, [x \le 0])"),
+    (lambda g, out, x, alpha: g * _below(x),                         r"g \min(x, 0)"),
+    kinks="at x = 0 the slope in x is y")
+
 
 def _elu(x: Array, alpha: float = 1.0) -> Array:
     """Return x where x > 0 and alpha (exp(x) - 1) elsewhere.
@@ -51,6 +53,14 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
     """
     return np.where(x > 0, x, alpha * np.expm1(_below(x)))
 
+elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
+    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
+                                                                     r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
+    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1")
+
+# The fixed point of selu: mean 0 and variance 1 go in, mean 0 and variance 1 come out (Klambauer et al., equation 14).
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
 
 def _selu(x: Array) -> Array:
     """Return the elu with an alpha and a scale that keep mean 0 and variance 1 from layer to layer.
@@ -62,6 +72,11 @@ def _selu(x: Array) -> Array:
         1.0507009873554805
     """
     return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(_below(x)))
+
+selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
+    (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
+                                                                     r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
+    kinks="at 0 every derivative is 1.7581, as below")
 
 
 def _celu(x: Array, alpha: float = 1.0) -> Array:
@@ -79,6 +94,13 @@ def _celu(x: Array, alpha: float = 1.0) -> Array:
     if alpha <= 0:
         raise ValueError(f"celu divides by alpha and rises only if it is positive; it got alpha={alpha}. Try alpha=1.")
     return np.where(x > 0, x, alpha * np.expm1(_below(x) / alpha))
+
+celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
+    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * np.exp(_below(x) / alpha)),
+                                                                     r"g \, ([x > 0] + e^{x / \alpha} [x \le 0])"),
+    kinks="at 0 the derivatives are those from below; the second jumps")
+
+ROOT = sqrt(2 / pi)
 
 
 def _gelu(x: Array, approximate: str = "none") -> Array:
@@ -119,6 +141,10 @@ def _gelu_vjp(g: Array, out: Array, x: Array, gate: Array, approximate: str = "n
     slope = 2 * ROOT + 6 * ROOT * 0.044715 * (x * x)  # of u
     return g * gate * (1 + x * sigmoid(-u) * slope)
 
+gelu = declare(_gelu, r"x \, \Phi(x)",
+    (_gelu_vjp,                                                      r"g \, (\Phi(x) + x \, \varphi(x))"),
+    saves={"gate": lambda x, approximate="none": _gate(x, approximate)})
+
 
 def _silu(x: Array) -> Array:
     """Return x times its sigmoid, also known as swish.
@@ -130,6 +156,9 @@ def _silu(x: Array) -> Array:
         [-0.0, 0.0, 1000.0]
     """
     return x * sigmoid(x)
+
+silu = declare(_silu, r"x \, \sigma(x)",
+    (lambda g, out, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),       r"g \, \sigma(x) (1 + x \, \sigma(-x))"))
 
 
 def _mish(x: Array) -> Array:
@@ -148,6 +177,9 @@ def _mish_vjp(g: Array, out: Array, x: Array) -> Array:
     t = np.tanh(softplus(x))
     return g * (t + x * sigmoid(x) * (1 - t * t))
 
+mish = declare(_mish, r"x \tanh(\ln(1 + e^x))",
+    (_mish_vjp,                                      r"g \, (t + x \, \sigma(x) (1 - t^2)), \; t = \tanh \ln(1 + e^x)"))
+
 
 def _softsign(x: Array) -> Array:
     """Return x / (1 + abs(x)).
@@ -159,6 +191,10 @@ def _softsign(x: Array) -> Array:
         [-0.75, 0.5]
     """
     return x / (1 + np.abs(x))
+
+softsign = declare(_softsign, r"\frac{x}{1 + |x|}",
+    (lambda g, out, x: g / np.square(1 + np.abs(x)),                 r"\frac{g}{(1 + |x|)^2}"),
+    kinks="at 0 the second derivative, which jumps, is 0")
 
 
 def _hard_tanh(x: Array, low: float = -1.0, high: float = 1.0) -> Array:
@@ -177,6 +213,10 @@ def _hard_tanh(x: Array, low: float = -1.0, high: float = 1.0) -> Array:
         raise ValueError(f"hard_tanh needs low below high; it got low={low}, high={high}.")
     return np.minimum(np.maximum(x, low), high)
 
+hard_tanh = declare(_hard_tanh, r"\min(\max(x, a), b)",
+    (lambda g, out, x, low=-1.0, high=1.0: np.where((x > low) & (x < high), g, 0), r"g \, [a < x < b]"),
+    kinks="at a bound the slope is 0")
+
 
 def _hard_sigmoid(x: Array) -> Array:
     """Return (x + 3) / 6 cut off at 0 and 1; the slope at -3 and 3 is 0.
@@ -189,6 +229,10 @@ def _hard_sigmoid(x: Array) -> Array:
     """
     return np.minimum(np.maximum(x + 3, 0), 6) / 6
 
+hard_sigmoid = declare(_hard_sigmoid, r"\min(\max(\tfrac{x + 3}{6}, 0), 1)",
+    (lambda g, out, x: np.where((x > -3) & (x < 3), g / 6, 0),       r"\tfrac{g}{6} [-3 < x < 3]"),
+    kinks="at -3 and 3 the slope is 0")
+
 
 def _hard_swish(x: Array) -> Array:
     """Return x hard_sigmoid(x); the slope is 0 at -3 and 1 at 3.
@@ -200,6 +244,22 @@ def _hard_swish(x: Array) -> Array:
         [-0.0, 0.6667, 4.0]
     """
     return x * (np.minimum(np.maximum(x + 3, 0), 6) / 6)
+
+hard_swish = declare(_hard_swish, r"x \min(\max(\tfrac{x + 3}{6}, 0), 1)",
+    (lambda g, out, x: np.where(x >= 3, g, np.where(x > -3, g * (x / 3 + 0.5), 0)),
+                                                         r"g \, [x \ge 3] + g \tfrac{2 x + 3}{6} [-3 < x < 3]"),
+    kinks="at -3 the slope is 0, at 3 it is 1")
+
+
+def _halves(x: Array, axis: int) -> tuple[Array, Array]:
+    n, odd = divmod(x.shape[axis], 2)
+    if odd:
+        raise ValueError(
+            f"glu halves an axis, and axis {axis} of shape {x.shape} has {x.shape[axis]} entries, an odd number; make "
+            "the layer before it twice as wide as what should come out."
+        )
+    before = (slice(None),) * (axis % x.ndim)
+    return x[(*before, slice(0, n))], x[(*before, slice(n, 2 * n))]
 
 
 def _glu(x: Array, axis: int = -1) -> Array:
@@ -225,69 +285,9 @@ def _glu(x: Array, axis: int = -1) -> Array:
     return a * sigmoid(b)
 
 
-def _halves(x: Array, axis: int) -> tuple[Array, Array]:
-    n, odd = divmod(x.shape[axis], 2)
-    if odd:
-        raise ValueError(
-            f"glu halves an axis, and axis {axis} of shape {x.shape} has {x.shape[axis]} entries, an odd number; make "
-            "the layer before it twice as wide as what should come out."
-        )
-    before = (slice(None),) * (axis % x.ndim)
-    return x[(*before, slice(0, n))], x[(*before, slice(n, 2 * n))]
-
-
 def _glu_vjp(g: Array, out: Array, x: Array, axis: int = -1) -> Array:
     a, b = _halves(x, axis)
     return np.concatenate((g * sigmoid(b), g * a * sigmoid(b) * sigmoid(-b)), axis=axis)
-
-
-# fmt: off
-prelu = declare(_prelu, r"\max(x, 0) + y \min(x, 0)",
-    (lambda g, out, x, alpha: np.where(x > 0, g, alpha * g),         r"g \, ([x > 0] + y \, [x \le 0])"),
-    (lambda g, out, x, alpha: g * _below(x),                         r"g \min(x, 0)"),
-    kinks="at x = 0 the slope in x is y")
-
-elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
-    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
-                                                                     r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1")
-
-selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
-    (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
-                                                                     r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is 1.7581, as below")
-
-celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
-    (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * np.exp(_below(x) / alpha)),
-                                                                     r"g \, ([x > 0] + e^{x / \alpha} [x \le 0])"),
-    kinks="at 0 the derivatives are those from below; the second jumps")
-
-gelu = declare(_gelu, r"x \, \Phi(x)",
-    (_gelu_vjp,                                                      r"g \, (\Phi(x) + x \, \varphi(x))"),
-    saves={"gate": lambda x, approximate="none": _gate(x, approximate)})
-
-silu = declare(_silu, r"x \, \sigma(x)",
-    (lambda g, out, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),       r"g \, \sigma(x) (1 + x \, \sigma(-x))"))
-
-mish = declare(_mish, r"x \tanh(\ln(1 + e^x))",
-    (_mish_vjp,                                      r"g \, (t + x \, \sigma(x) (1 - t^2)), \; t = \tanh \ln(1 + e^x)"))
-
-softsign = declare(_softsign, r"\frac{x}{1 + |x|}",
-    (lambda g, out, x: g / np.square(1 + np.abs(x)),                 r"\frac{g}{(1 + |x|)^2}"),
-    kinks="at 0 the second derivative, which jumps, is 0")
-
-hard_tanh = declare(_hard_tanh, r"\min(\max(x, a), b)",
-    (lambda g, out, x, low=-1.0, high=1.0: np.where((x > low) & (x < high), g, 0), r"g \, [a < x < b]"),
-    kinks="at a bound the slope is 0")
-
-hard_sigmoid = declare(_hard_sigmoid, r"\min(\max(\tfrac{x + 3}{6}, 0), 1)",
-    (lambda g, out, x: np.where((x > -3) & (x < 3), g / 6, 0),       r"\tfrac{g}{6} [-3 < x < 3]"),
-    kinks="at -3 and 3 the slope is 0")
-
-hard_swish = declare(_hard_swish, r"x \min(\max(\tfrac{x + 3}{6}, 0), 1)",
-    (lambda g, out, x: np.where(x >= 3, g, np.where(x > -3, g * (x / 3 + 0.5), 0)),
-                                                         r"g \, [x \ge 3] + g \tfrac{2 x + 3}{6} [-3 < x < 3]"),
-    kinks="at -3 the slope is 0, at 3 it is 1")
 
 glu = declare(_glu, r"x_1 \odot \sigma(x_2)",
     (_glu_vjp,                                 r"(g \odot \sigma(x_2), \; g \odot x_1 \odot \sigma(x_2) \sigma(-x_2))"))

@@ -25,12 +25,6 @@ def joined(x: Array) -> Array:
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
-def _three(x: Array, heads: int) -> list[Array]:
-    """Return queries, keys and values, (..., heads, time, d), of which (..., time, 3 n) holds one after the other."""
-    x = x.reshape(*x.shape[:-1], 3, heads, x.shape[-1] // (3 * heads))
-    return [x[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
-
-
 def _shift(scores: Array) -> Array:
     """Return the largest score of each query, 0 where all are -inf."""
     most = scores.max(axis=-1, keepdims=True)
@@ -79,6 +73,7 @@ def _back(g: Array, q: Array, k: Array, v: Array, keep: Array, a: Array) -> tupl
     return scores @ k * scale, scores.swapaxes(-1, -2) @ (q * scale), dv, scores
 
 
+# fmt: off
 def _attention(*arrays: Array, heads: int = 1) -> Any:
     r"""Let each query take the mean of the values, weighted by how well their keys match it.
 
@@ -111,6 +106,22 @@ def _attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: int = 
     return joined(dq), joined(dk), joined(dv), scores if np.ndim(mask) else None, None
 
 
+def _weights(*arrays: Array, heads: int = 1) -> Array:
+    q, k, _, mask, _ = arrays
+    return weights(parted(q, heads), parted(k, heads), mask)
+
+attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
+    jointly=(_attention_vjp,
+     r"\tfrac{1}{\sqrt d} S k,\ \tfrac{1}{\sqrt d} S^T q,\ a^T g,\ S = a \odot (g v^T - \textstyle\sum a \, g v^T)"),
+    saves={"a": _weights})
+
+
+def _three(x: Array, heads: int) -> list[Array]:
+    """Return queries, keys and values, (..., heads, time, d), of which (..., time, 3 n) holds one after the other."""
+    x = x.reshape(*x.shape[:-1], 3, heads, x.shape[-1] // (3 * heads))
+    return [x[..., i, :, :].swapaxes(-2, -3) for i in range(3)]
+
+
 def _self_attention(*arrays: Array, heads: int = 1) -> Any:
     """Return the attention of a sequence to itself, of queries, keys and values that one product has made.
 
@@ -141,22 +152,10 @@ def _self_attention_vjp(g: Array, out: Array, *arrays: Array, a: Array, heads: i
     return dqkv, scores if np.ndim(mask) else None, None
 
 
-def _weights(*arrays: Array, heads: int = 1) -> Array:
-    q, k, _, mask, _ = arrays
-    return weights(parted(q, heads), parted(k, heads), mask)
-
-
 def _self_weights(*arrays: Array, heads: int = 1) -> Array:
     qkv, mask, _ = arrays
     q, k, _ = _three(qkv, heads)
     return weights(q, k, mask)
-
-
-# fmt: off
-attention = declare(_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
-    jointly=(_attention_vjp,
-     r"\tfrac{1}{\sqrt d} S k,\ \tfrac{1}{\sqrt d} S^T q,\ a^T g,\ S = a \odot (g v^T - \textstyle\sum a \, g v^T)"),
-    saves={"a": _weights})
 
 self_attention = declare(_self_attention, r"\operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v",
     jointly=(_self_attention_vjp,

@@ -15,18 +15,17 @@ from ..primitive import METHODS, OVERRIDES, Array, declare
 from .plain import bare
 
 
+# fmt: off
 def _real(x: Array) -> Array:
     return np.asarray(x).real
+
+real = declare(_real, r"\operatorname{Re} x",
+    (lambda g, out, x: g,                          r"g"),
+    numpy=np.real)
 
 
 def _imag(x: Array) -> Array:
     return np.asarray(x).imag
-
-
-# fmt: off
-real = declare(_real, r"\operatorname{Re} x",
-    (lambda g, out, x: g,                          r"g"),
-    numpy=np.real)
 
 imag = declare(_imag, r"\operatorname{Im} x",
     (lambda g, out, x: g * -1j,                    r"-i \, g"),
@@ -34,6 +33,8 @@ imag = declare(_imag, r"\operatorname{Im} x",
 
 conjugate = declare(np.conjugate, r"\bar x",
     (lambda g, out, x: np.conjugate(g),            r"\bar g"))
+
+
 # fmt: on
 
 

@@ -21,13 +21,6 @@ from ..primitive import METHODS, Array, Primitive, declare
 Ints = tuple[int, ...]
 Size = int | Ints
 
-# Entries of the windows that are copied out at a time. A block that stays in the cache is multiplied where it lies;
-# all windows at once would be the image as many times over as the kernel has taps.
-BLOCK = 2**19
-# Multiplications in a product that BLAS does not split between threads. Of products as small as these the halves wait
-# for each other longer than they compute, and where another program wants the processor, a hundred times as long.
-SINGLE = 2**19
-
 _SIZE = "{call}: {name}={value!r} must be a whole number of at least {least}, or a tuple of {axes}, one per axis."
 _AXES = (
     "{call} needs x (batch, channels, *spatial) and w with as many axes, at least three; x has shape {x}, w has shape "
@@ -38,14 +31,7 @@ _CHANNELS = (
     "{call}: x has shape {x}, and w, of shape {w}, with groups={groups} is for {n} channels in axis 1 of x. Give w the "
     "shape {need}, or x {n} channels."
 )
-_SMALL = (
-    "{call}: a kernel of {kernel}, spread over {span} pixels, does not fit into an image of {size} with padding "
-    "{padding}; x has shape {x}. padding={need} is the least that makes room for it, or take a smaller kernel."
-)
-_OUTSIDE = (
-    "{at} positions of a kernel {kernel} with stride {stride} and dilation {dilation} reach beyond a padded image of "
-    "{size}: give fewer positions or more padding."
-)
+
 _NOTHING = "{call}: nothing is left of x, of shape {x}, under w, of shape {w}: padding={padding} crops it to {size}."
 
 
@@ -57,16 +43,17 @@ def sizes(call: str, name: str, value: Any, axes: int, least: int) -> Ints:
     return tuple(int(n) for n in many)
 
 
-def positions(call: str, x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
-    """Return at how many positions, along each of the last axes, a kernel fits into the padded image."""
-    size = x.shape[-len(kernel) :]
-    span = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    need = tuple(max(p, (k - n + 1) // 2) for n, k, p in zip(size, span, padding, strict=True))
-    if need != padding:
-        raise ValueError(
-            _SMALL.format(call=call, kernel=kernel, span=span, size=size, padding=padding, need=need, x=x.shape)
-        )
-    return tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, span, stride, strict=True))
+# Entries of the windows that are copied out at a time. A block that stays in the cache is multiplied where it lies;
+# all windows at once would be the image as many times over as the kernel has taps.
+BLOCK = 2**19
+# Multiplications in a product that BLAS does not split between threads. Of products as small as these the halves wait
+# for each other longer than they compute, and where another program wants the processor, a hundred times as long.
+SINGLE = 2**19
+
+_OUTSIDE = (
+    "{at} positions of a kernel {kernel} with stride {stride} and dilation {dilation} reach beyond a padded image of "
+    "{size}: give fewer positions or more padding."
+)
 
 
 def _transposed_size(
@@ -81,15 +68,6 @@ def _onto(x: Array, g: Array, w: Array, groups: int, **how: Ints) -> Array:
     """Return the transposed convolution of g whose result has the shape of x."""
     more = tuple(n - m for n, m in zip(x.shape[2:], _transposed_size(g.shape, w.shape, **how), strict=True))
     return transposed(g, w, output_padding=more, groups=groups, **how)
-
-
-def _at(shape: Ints, x: Array, w: Array, **how: Any) -> Array:
-    """Return the convolution at the first positions, where the image has room for more of them than were used."""
-    y = convolution(x, w, **how)
-    return y if y.shape == shape else y[tuple(slice(n) for n in shape)]
-
-
-# -- Forwards
 
 
 def _inside(size: Ints, padding: Ints) -> Any:
@@ -149,11 +127,6 @@ def _columns(seen: Array, memory: Array, taps: int) -> Array:
     return memory
 
 
-def _joined(y: Array) -> Array:
-    """Return (samples, groups, rows, pixels) as (1, groups, rows, all samples' pixels)."""
-    return y.transpose(1, 2, 0, 3).reshape(1, *y.shape[1:3], len(y) * y.shape[3])
-
-
 def _product(a: Array, b: Array, out: Array) -> Array:
     """Write the products of matrices into out, so few columns at a time that BLAS does not split them further."""
     entries = max(1, a.shape[-2] * a.shape[-1])
@@ -161,6 +134,25 @@ def _product(a: Array, b: Array, out: Array) -> Array:
     for j in range(0, b.shape[-1], few):
         np.matmul(a, b[..., j : j + few], out=out[..., j : j + few])
     return out
+
+
+# fmt: off
+_SMALL = (
+    "{call}: a kernel of {kernel}, spread over {span} pixels, does not fit into an image of {size} with padding "
+    "{padding}; x has shape {x}. padding={need} is the least that makes room for it, or take a smaller kernel."
+)
+
+
+def positions(call: str, x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
+    """Return at how many positions, along each of the last axes, a kernel fits into the padded image."""
+    size = x.shape[-len(kernel) :]
+    span = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    need = tuple(max(p, (k - n + 1) // 2) for n, k, p in zip(size, span, padding, strict=True))
+    if need != padding:
+        raise ValueError(
+            _SMALL.format(call=call, kernel=kernel, span=span, size=size, padding=padding, need=need, x=x.shape)
+        )
+    return tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, padding, span, stride, strict=True))
 
 
 def _conv(x: Array, w: Array, *, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
@@ -172,6 +164,19 @@ def _conv(x: Array, w: Array, *, stride: Ints, padding: Ints, dilation: Ints, gr
     for seen, memory, y in _blocks(windows, out):
         _product(kernels, _columns(seen, memory, math.prod(kernel)), y)
     return out
+
+convolution: Primitive = declare(_conv, r"y_{oi} = \sum_{c,u} w_{ocu} \, x_{c,\, si + du - p}",
+    (lambda g, out, x, w, **how: _onto(x, g, w, **how),
+                                            r"\sum_{o,\; si + du - p \,=\, j} w_{ocu} \, g_{oi}"),
+    (lambda g, out, x, w, **how: conv_weight(g, x, kernel=w.shape[2:], **how),
+                                            r"\sum_i g_{oi} \, x_{c,\, si + du - p}"),
+    name="conv")
+
+
+def _at(shape: Ints, x: Array, w: Array, **how: Any) -> Array:
+    """Return the convolution at the first positions, where the image has room for more of them than were used."""
+    y = convolution(x, w, **how)
+    return y if y.shape == shape else y[tuple(slice(n) for n in shape)]
 
 
 def _conv_transpose(
@@ -191,6 +196,18 @@ def _conv_transpose(
             seen[(slice(None), slice(None), slice(None), *tap)] += parts[:, :, i]
     return out[_inside(size, padding)].copy() if any(padding) else out
 
+transposed: Primitive = declare(_conv_transpose, r"y_{cj} = \sum_{o,\; si + du - p \,=\, j} w_{ocu} \, x_{oi}",
+    (lambda g, out, x, w, output_padding, **how: _at(x.shape, g, w, **how),
+                                            r"\sum_{c,u} w_{ocu} \, g_{c,\, si + du - p}"),
+    (lambda g, out, x, w, output_padding, **how: conv_weight(x, g, kernel=w.shape[2:], **how),
+                                            r"\sum_i x_{oi} \, g_{c,\, si + du - p}"),
+    name="conv_transpose")
+
+
+def _joined(y: Array) -> Array:
+    """Return (samples, groups, rows, pixels) as (1, groups, rows, all samples' pixels)."""
+    return y.transpose(1, 2, 0, 3).reshape(1, *y.shape[1:3], len(y) * y.shape[3])
+
 
 def _conv_weight(
     x: Array, y: Array, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
@@ -206,32 +223,17 @@ def _conv_weight(
         out += _product(part, columns.mT, each).sum(axis=0)
     return out.reshape(x.shape[1], channels, *kernel)
 
-
-# fmt: off
-convolution: Primitive = declare(_conv, r"y_{oi} = \sum_{c,u} w_{ocu} \, x_{c,\, si + du - p}",
-    (lambda g, out, x, w, **how: _onto(x, g, w, **how),
-                                            r"\sum_{o,\; si + du - p \,=\, j} w_{ocu} \, g_{oi}"),
-    (lambda g, out, x, w, **how: conv_weight(g, x, kernel=w.shape[2:], **how),
-                                            r"\sum_i g_{oi} \, x_{c,\, si + du - p}"),
-    name="conv")
-
-transposed: Primitive = declare(_conv_transpose, r"y_{cj} = \sum_{o,\; si + du - p \,=\, j} w_{ocu} \, x_{oi}",
-    (lambda g, out, x, w, output_padding, **how: _at(x.shape, g, w, **how),
-                                            r"\sum_{c,u} w_{ocu} \, g_{c,\, si + du - p}"),
-    (lambda g, out, x, w, output_padding, **how: conv_weight(x, g, kernel=w.shape[2:], **how),
-                                            r"\sum_i x_{oi} \, g_{c,\, si + du - p}"),
-    name="conv_transpose")
-
 conv_weight: Primitive = declare(_conv_weight, r"w_{ocu} = \sum_i x_{oi} \, y_{c,\, si + du - p}",
     (lambda g, out, x, y, kernel, **how: _at(x.shape, y, g, **how),
                                             r"\sum_{c,u} g_{ocu} \, y_{c,\, si + du - p}"),
     (lambda g, out, x, y, kernel, **how: _onto(y, x, g, **how),
                                             r"\sum_{o,\; si + du - p \,=\, j} g_{ocu} \, x_{oi}"))
+
+
 # fmt: on
 
 
 # -- What a person calls
-
 
 def _check(call: str, x: Array, w: Array, groups: Any) -> None:
     """Refuse shapes without the axes that a convolution needs, and groups that do not divide the channels."""

@@ -30,6 +30,80 @@ EighResult = type(np.linalg.eigh(np.eye(1)))
 EigResult = type(np.linalg.eig(np.eye(1)))
 QRResult = type(np.linalg.qr(np.eye(1)))
 SVDResult = type(np.linalg.svd(np.eye(1)))
+
+
+def _completion(Q: Array, rest: Array) -> Array:
+    """Return the columns that complete Q to a unitary matrix as a function of Q near its present value.
+
+    Any choice of them is as good as another; this one, closest to `rest`, is smooth. Two steps of Newton and Schulz
+    restore orthonormality to the eighth power of a change, so that derivatives up to the seventh are right.
+    """
+    C = rest - Q @ (H(Q) @ rest)
+    for _ in range(2):
+        C = 1.5 * C - 0.5 * C @ (H(C) @ C)
+    return C
+
+
+def _below(x: Array) -> Array:
+    """Return the part of matrices below the diagonal."""
+    return np.where(np.tri(x.shape[-2], x.shape[-1], -1, dtype=bool), x, 0)
+
+
+def _main(x: Array) -> Array:
+    """Return the diagonals of square matrices."""
+    return np.diagonal(x, 0, -2, -1)
+
+
+def _symmetric(x: Array) -> Array:
+    return (x + H(x)) / 2
+
+
+# fmt: off
+# -- The rows of each factorisation, and the rule
+
+def _cholesky_vjp(g: Array, out: Array, x: Array) -> Array:
+    P = H(out) @ conj(g)
+    P = diagonal(0.5 * _main(P), _below(P))
+    return conj(_symmetric(H(np.linalg.solve(H(out), H(np.linalg.solve(H(out), P))))))
+
+cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
+    (_cholesky_vjp, r"\operatorname{sym}(L^{-H} \Phi(L^H g) L^{-1}), \; \Phi: \text{lower part, half the diagonal}"),
+    name="cholesky", kinks="the gradient is symmetric, though the lower triangle is read")
+
+# Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
+NOT_KNOWN = (lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")
+undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
+
+
+def _fixed(x: Array) -> Array:
+    """Return the same numbers as constants."""
+    return x.detach() if is_tensor(x) else x
+
+
+def _qr(x: Array) -> Array:
+    Q, R = np.linalg.qr(x)
+    return np.concatenate([Q, T(R)], axis=-2)
+
+
+def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
+    m, g = x.shape[-2], conj(g)
+    Q, R, gQ, gR = out[..., :m, :], T(out[..., m:, :]), g[..., :m, :], T(g[..., m:, :])
+    M = gR @ H(R) - H(Q) @ gQ
+    upper = T(_below(T(M)))
+    M = diagonal(real(_main(M)), upper + H(upper))
+    # A column that depends on those before it leaves its vector in Q to chance, and so all that is made with it.
+    size = np.abs(_main(_fixed(R)))
+    free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
+    after = np.cumsum(free, axis=-1) > 0
+    of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
+    of_R = undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=(-2, -1), keepdims=True)
+    r = np.linalg.solve(diagonal(np.where(free, 1, _main(R)), R), H(gQ + Q @ M))
+    return conj(H(np.where(free[..., :, None], 0, r)) + of_Q + of_R)
+
+qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
+    (_qr_vjp, r"(g_Q + Q M) R^{-H}, \; M = \text{Hermitian, with the upper part of } g_R R^H - Q^H g_Q"),
+    name="qr_rows", kinks="NaN where a column that depends on those before it is used")
+
 PHASE = "the loss must not depend on the phases of the vectors; at equal values NaN where it depends on their choice"
 WHY = (
     "Two {values} are equal to rounding, and the result depends on which of the possible vectors NumPy chose for them. "
@@ -79,11 +153,6 @@ def _turn(same: Array, dtype: Any, seed: int = 0) -> Array:
     return np.linalg.solve(np.eye(n) + A, np.eye(n) - A).astype(dtype)
 
 
-# Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
-NOT_KNOWN = (lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")
-undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
-
-
 def _refuse(x: Array) -> Array:
     if np.any(x != 0):
         raise AtEqualValues(
@@ -97,80 +166,13 @@ def _refuse(x: Array) -> Array:
 refused = Primitive("refused", _refuse, [NOT_KNOWN], "x")
 
 
-def _fixed(x: Array) -> Array:
-    """Return the same numbers as constants."""
-    return x.detach() if is_tensor(x) else x
-
-
-def _below(x: Array) -> Array:
-    """Return the part of matrices below the diagonal."""
-    return np.where(np.tri(x.shape[-2], x.shape[-1], -1, dtype=bool), x, 0)
-
-
-def _main(x: Array) -> Array:
-    """Return the diagonals of square matrices."""
-    return np.diagonal(x, 0, -2, -1)
-
-
-def _symmetric(x: Array) -> Array:
-    return (x + H(x)) / 2
-
-
 def _skew(x: Array) -> Array:
     return x - H(x)
-
-
-def _completion(Q: Array, rest: Array) -> Array:
-    """Return the columns that complete Q to a unitary matrix as a function of Q near its present value.
-
-    Any choice of them is as good as another; this one, closest to `rest`, is smooth. Two steps of Newton and Schulz
-    restore orthonormality to the eighth power of a change, so that derivatives up to the seventh are right.
-    """
-    C = rest - Q @ (H(Q) @ rest)
-    for _ in range(2):
-        C = 1.5 * C - 0.5 * C @ (H(C) @ C)
-    return C
-
-
-# -- The rows of each factorisation, and the rule
-
-
-def _cholesky_vjp(g: Array, out: Array, x: Array) -> Array:
-    P = H(out) @ conj(g)
-    P = diagonal(0.5 * _main(P), _below(P))
-    return conj(_symmetric(H(np.linalg.solve(H(out), H(np.linalg.solve(H(out), P))))))
-
-
-def _qr(x: Array) -> Array:
-    Q, R = np.linalg.qr(x)
-    return np.concatenate([Q, T(R)], axis=-2)
-
-
-def _qr_vjp(g: Array, out: Array, x: Array) -> Array:
-    m, g = x.shape[-2], conj(g)
-    Q, R, gQ, gR = out[..., :m, :], T(out[..., m:, :]), g[..., :m, :], T(g[..., m:, :])
-    M = gR @ H(R) - H(Q) @ gQ
-    upper = T(_below(T(M)))
-    M = diagonal(real(_main(M)), upper + H(upper))
-    # A column that depends on those before it leaves its vector in Q to chance, and so all that is made with it.
-    size = np.abs(_main(_fixed(R)))
-    free = size <= size.max(axis=-1, keepdims=True, initial=0) * (8 * max(x.shape[-2:]) * np.finfo(x.dtype).eps)
-    after = np.cumsum(free, axis=-1) > 0
-    of_Q = undetermined(np.where(after[..., None, :], gQ, 0)).sum(axis=(-2, -1), keepdims=True)
-    of_R = undetermined(np.where(after[..., :, None] | free[..., None, :], gR, 0)).sum(axis=(-2, -1), keepdims=True)
-    r = np.linalg.solve(diagonal(np.where(free, 1, _main(R)), R), H(gQ + Q @ M))
-    return conj(H(np.where(free[..., :, None], 0, r)) + of_Q + of_R)
 
 
 def _met(found: Array) -> None:
     if found.any():
         Ties.met = True
-
-
-def _eigh(x: Array, UPLO: Any = "L") -> Array:
-    w, V = np.linalg.eigh(x, UPLO)
-    _met(_same(w))
-    return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
 
 
 def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
@@ -187,6 +189,39 @@ def _limit(M: Array, slope: Array, of: Array) -> Array:
     return np.where(_nothing(M, of), slope, np.nan)
 
 
+def _turned_eig(out: Array, x: Array) -> Array:
+    V = out[..., 1:, :] @ _turn(_same(out[..., 0, :]), out.dtype)
+    return np.concatenate([out[..., :1, :], V / np.linalg.norm(V, axis=-2, keepdims=True)], axis=-2)
+
+
+def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
+    """Return what equal values leave undetermined; `row(x)` is where the result holds them."""
+
+    def parted(out: Array, x: Array) -> Array:
+        direction = np.zeros_like(out)
+        direction[..., row(x), :] = _apart(out)
+        return direction
+
+    return Ties(
+        found=lambda out, x: same(out[..., row(x), :]).any(axis=(-2, -1)),
+        uses_vectors=vectors,
+        parted=parted,
+        turned=turned,
+        size=lambda out, x: _size(out[..., row(x), :]),
+        refused=refused,
+        why=WHY.format(values=values),
+    )
+
+
+OF_EIGEN = _ties(lambda x: 0, lambda g, x: bool(np.any(g[..., 1:, :])), _same, _turned_eig, "eigenvalues")
+
+
+def _eigh(x: Array, UPLO: Any = "L") -> Array:
+    w, V = np.linalg.eigh(x, UPLO)
+    _met(_same(w))
+    return np.concatenate([w[..., None, :].astype(V.dtype), V], axis=-2)
+
+
 def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None, unknown: Any = undetermined) -> Array:
     w, V, g = real(out[..., 0, :]), out[..., 1:, :], conj(g)
     same = _same(_fixed(w))
@@ -198,11 +233,21 @@ def _eigh_vjp(g: Array, out: Array, x: Array, UPLO: Any = "L", along: Any = None
     M = np.where(same, ties, M) / _gaps(w, same)
     return conj(_symmetric(V @ diagonal(g[..., 0, :], M) @ H(V)))
 
+eigh_rows = declare(_eigh, r"[\lambda; V] : V \Lambda V^H = X",
+    (_eigh_vjp, (r"\operatorname{sym} V (\operatorname{diag} g_\lambda + F \circ V^H g_V) V^H, "
+                 r"\; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
+    name="eigh_rows", kinks="the gradient is symmetric, though one triangle is read; " + PHASE, ties=OF_EIGEN)
+
 
 def _eig(x: Array) -> Array:
     w, V = np.linalg.eig(x)
     _met(_same(w))
     return np.concatenate([w[..., None, :], V], axis=-2)
+
+
+def _turning(V: Array, g: Array) -> Array:
+    M = H(V) @ g[..., 1:, :]
+    return M - H(V) @ V * real(_main(M))[..., None, :]
 
 
 def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
@@ -216,10 +261,15 @@ def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     M = np.where(same, ties, M) / conj(_gaps(w, same))
     return conj(np.linalg.solve(H(V), diagonal(g[..., 0, :], M) @ H(V)))
 
+eig_rows = declare(_eig, r"[\lambda; V] : V \Lambda V^{-1} = X",
+    (_eig_vjp, (r"V^{-H} (\operatorname{diag} g_\lambda + \bar F \circ (M - V^H V \operatorname{Re} "
+                r"\operatorname{diag} M)) V^H, \; M = V^H g_V, \; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
+    name="eig_rows", kinks=PHASE, ties=OF_EIGEN)
 
-def _turning(V: Array, g: Array) -> Array:
-    M = H(V) @ g[..., 1:, :]
-    return M - H(V) @ V * real(_main(M))[..., None, :]
+
+def _same_or_zero(s: Array) -> Array:
+    zero = s <= _tolerance(s)
+    return _same(s) | (zero[..., None, :] & zero[..., :, None])
 
 
 def _svd(x: Array) -> Array:
@@ -228,14 +278,23 @@ def _svd(x: Array) -> Array:
     return np.concatenate([U, s[..., None, :].astype(U.dtype), T(Vh)], axis=-2)
 
 
-def _same_or_zero(s: Array) -> Array:
-    zero = s <= _tolerance(s)
-    return _same(s) | (zero[..., None, :] & zero[..., :, None])
-
-
 def _svd_parts(x: Array, rows: Array) -> tuple[Array, Array, Array]:
     m = x.shape[-2]
     return rows[..., :m, :], rows[..., m, :], T(rows[..., m + 1 :, :])
+
+
+def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
+    """Return the cotangents of turning left and right vectors together, and against each other."""
+    left, right = _skew(H(U) @ gU), _skew(Vh @ H(gVh))
+    return left + right, left - right
+
+
+def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
+    """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
+    rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
+    if along is None:
+        return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
+    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
 
 
 def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = undetermined) -> Array:
@@ -269,20 +328,6 @@ def _svd_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     return conj(r)
 
 
-def _turns(U: Array, Vh: Array, gU: Array, gVh: Array) -> tuple[Array, Array]:
-    """Return the cotangents of turning left and right vectors together, and against each other."""
-    left, right = _skew(H(U) @ gU), _skew(Vh @ H(gVh))
-    return left + right, left - right
-
-
-def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Array) -> Array:
-    """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
-    rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
-    if along is None:
-        return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
-    return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
-
-
 def _turned_svd(out: Array, x: Array) -> Array:
     """Return a singular value decomposition with other vectors of equal values, and of those that are 0."""
     m = x.shape[-2]
@@ -295,55 +340,10 @@ def _turned_svd(out: Array, x: Array) -> Array:
     return np.concatenate([U, out[..., m : m + 1, :], Vt], axis=-2)
 
 
-def _turned_eig(out: Array, x: Array) -> Array:
-    V = out[..., 1:, :] @ _turn(_same(out[..., 0, :]), out.dtype)
-    return np.concatenate([out[..., :1, :], V / np.linalg.norm(V, axis=-2, keepdims=True)], axis=-2)
-
-
-def _ties(row: Any, vectors: Any, same: Any, turned: Any, values: str) -> Ties:
-    """Return what equal values leave undetermined; `row(x)` is where the result holds them."""
-
-    def parted(out: Array, x: Array) -> Array:
-        direction = np.zeros_like(out)
-        direction[..., row(x), :] = _apart(out)
-        return direction
-
-    return Ties(
-        found=lambda out, x: same(out[..., row(x), :]).any(axis=(-2, -1)),
-        uses_vectors=vectors,
-        parted=parted,
-        turned=turned,
-        size=lambda out, x: _size(out[..., row(x), :]),
-        refused=refused,
-        why=WHY.format(values=values),
-    )
-
-
-OF_EIGEN = _ties(lambda x: 0, lambda g, x: bool(np.any(g[..., 1:, :])), _same, _turned_eig, "eigenvalues")
 OF_SVD = _ties(
     lambda x: x.shape[-2], lambda g, x: bool(np.any(np.delete(g, x.shape[-2], axis=-2))),
     lambda s: _same_or_zero(real(s)), _turned_svd, "singular values",
 )  # fmt: skip
-
-
-# fmt: off
-cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
-    (_cholesky_vjp, r"\operatorname{sym}(L^{-H} \Phi(L^H g) L^{-1}), \; \Phi: \text{lower part, half the diagonal}"),
-    name="cholesky", kinks="the gradient is symmetric, though the lower triangle is read")
-
-qr_rows = declare(_qr, r"[Q; R^T] : Q R = X",
-    (_qr_vjp, r"(g_Q + Q M) R^{-H}, \; M = \text{Hermitian, with the upper part of } g_R R^H - Q^H g_Q"),
-    name="qr_rows", kinks="NaN where a column that depends on those before it is used")
-
-eigh_rows = declare(_eigh, r"[\lambda; V] : V \Lambda V^H = X",
-    (_eigh_vjp, (r"\operatorname{sym} V (\operatorname{diag} g_\lambda + F \circ V^H g_V) V^H, "
-                 r"\; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
-    name="eigh_rows", kinks="the gradient is symmetric, though one triangle is read; " + PHASE, ties=OF_EIGEN)
-
-eig_rows = declare(_eig, r"[\lambda; V] : V \Lambda V^{-1} = X",
-    (_eig_vjp, (r"V^{-H} (\operatorname{diag} g_\lambda + \bar F \circ (M - V^H V \operatorname{Re} "
-                r"\operatorname{diag} M)) V^H, \; M = V^H g_V, \; F_{ij} = \tfrac{1}{\lambda_j - \lambda_i}")),
-    name="eig_rows", kinks=PHASE, ties=OF_EIGEN)
 
 svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
     (_svd_vjp, (r"U (\operatorname{diag} g_s + F \circ (\operatorname{skew}(U^H g_U) S + S \operatorname{skew}("
@@ -351,11 +351,12 @@ svd_rows = declare(_svd, r"[U; s; V^*] : U S V^H = X",
                 r"\; F_{ij} = \tfrac{1}{s_j^2 - s_i^2}")),
     name="svd_rows", ties=OF_SVD,
     kinks=PHASE + "; the slope of a singular value at 0 is 0")
+
+
 # fmt: on
 
 
 # -- NumPy's functions
-
 
 def _run_cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return H(cholesky(H(a))) if upper else cholesky(a)

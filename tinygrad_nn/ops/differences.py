@@ -15,6 +15,7 @@ from .sequence import along
 _NONE: Any = object()
 
 
+# fmt: off
 def _diff(x: Array, n: int = 1, axis: int = -1) -> Array:
     """Return the n-th differences of neighbours along an axis."""
     return np.diff(x, n, axis)
@@ -26,10 +27,10 @@ def _diff_vjp(g: Array, out: Array, x: Array, n: int = 1, axis: int = -1) -> Arr
     turned = diff(REGISTRY["put"](g, index=along(axis, slice(n, n + g.shape[axis])), shape=padded), n=n, axis=axis)
     return -turned if n % 2 else turned
 
-
-# fmt: off
 diff = declare(_diff, r"\Delta^n x",
     (_diff_vjp, r"(-1)^n \Delta^n (0, g, 0)"))
+
+
 # fmt: on
 
 
@@ -64,7 +65,6 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
 
 
 # -- Slopes
-
 
 def _three_points(before: Array, after: Array) -> tuple[tuple[Array, ...], ...]:
     """Return the weights of three entries, a given step apart, in the slope at the first, the middle and the last."""

@@ -10,67 +10,8 @@ import numpy as np
 from ..primitive import OVERRIDES, Array, declare
 from .plain import bare, checked, refuse_out
 
+# fmt: off
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order in which NumPy sorts an implicit output
-
-
-class _OnDemand(Sequence[Any]):
-    """Gradients computed when asked for: the walk asks for none of a constant operand."""
-
-    def __init__(self, length: int, compute: Callable[[int], Any]) -> None:
-        self.length, self.compute = length, compute
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, slot: Any) -> Any:
-        if not 0 <= slot < self.length:
-            raise IndexError(slot)
-        return self.compute(slot)
-
-
-def _einsum(
-    *arrays: Array, subscripts: str, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe"
-) -> Array:
-    dtype = checked(dtype, *arrays)
-    return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
-
-
-def _einsum_vjp(
-    g: Array, out: Array, *arrays: Array, subscripts: str, optimize: Any = False, **_: Any
-) -> Sequence[Array]:
-    inputs, output = subscripts.split("->")
-    terms = inputs.split(",")
-    # A path that was given fits the forward only; and three factors multiplied at once cost more than two and two.
-    optimize = optimize if isinstance(optimize, (bool, str)) and len(terms) < 3 else True
-
-    def gradient(slot: int) -> Array:
-        x = arrays[slot]
-        parts = [output, *(term for i, term in enumerate(terms) if i != slot)]
-        factors = [g, *(a for i, a in enumerate(arrays) if i != slot)]
-        wanted = ""
-        for axis, letter in enumerate(terms[slot]):
-            if letter in wanted:  # a diagonal was read, so only the diagonal is written
-                fresh = next(c for c in LETTERS if c not in subscripts + wanted)
-                parts.append(letter + fresh)
-                factors.append(np.eye(x.shape[axis], dtype=x.dtype))
-                letter = fresh
-            wanted += letter
-        known = "".join(parts)
-        found = "".join(letter for letter in wanted if letter in known)
-        r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=optimize)
-        lengths = iter(r.shape)  # axes that only x has were summed over alone: the gradient repeats along them
-        shape = [next(lengths) if letter in known else 1 for letter in wanted]
-        full = [max(n, m) if m else 0 for n, m in zip(shape, x.shape, strict=True)]
-        r = r if shape == list(r.shape) else r.reshape(shape)
-        return r if shape == full else np.broadcast_to(r, tuple(full))
-
-    return _OnDemand(len(arrays), gradient)
-
-
-einsum = declare(
-    _einsum, r"\textstyle\sum_{k} x_{1} \cdots x_{n}",
-    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"),
-)  # fmt: skip
 
 
 def _read(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
@@ -115,4 +56,66 @@ def _run(*operands: Any, out: Any = None, optimize: Any = False, **options: Any)
 
 
 OVERRIDES[np.einsum] = _run
+
+
+def _einsum(
+    *arrays: Array, subscripts: str, optimize: Any = False, dtype: Any = None, order: Any = "K", casting: Any = "safe"
+) -> Array:
+    dtype = checked(dtype, *arrays)
+    return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
+
+
+class _OnDemand(Sequence[Any]):
+    """Gradients computed when asked for: the walk asks for none of a constant operand."""
+
+    def __init__(self, length: int, compute: Callable[[int], Any]) -> None:
+        self.length, self.compute = length, compute
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, slot: Any) -> Any:
+        if not 0 <= slot < self.length:
+            raise IndexError(slot)
+        return self.compute(slot)
+
+
+def _einsum_vjp(
+    g: Array, out: Array, *arrays: Array, subscripts: str, optimize: Any = False, **_: Any
+) -> Sequence[Array]:
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    # A path that was given fits the forward only; and three factors multiplied at once cost more than two and two.
+    optimize = optimize if isinstance(optimize, (bool, str)) and len(terms) < 3 else True
+
+    def gradient(slot: int) -> Array:
+        x = arrays[slot]
+        parts = [output, *(term for i, term in enumerate(terms) if i != slot)]
+        factors = [g, *(a for i, a in enumerate(arrays) if i != slot)]
+        wanted = ""
+        for axis, letter in enumerate(terms[slot]):
+            if letter in wanted:  # a diagonal was read, so only the diagonal is written
+                fresh = next(c for c in LETTERS if c not in subscripts + wanted)
+                parts.append(letter + fresh)
+                factors.append(np.eye(x.shape[axis], dtype=x.dtype))
+                letter = fresh
+            wanted += letter
+        known = "".join(parts)
+        found = "".join(letter for letter in wanted if letter in known)
+        r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=optimize)
+        lengths = iter(r.shape)  # axes that only x has were summed over alone: the gradient repeats along them
+        shape = [next(lengths) if letter in known else 1 for letter in wanted]
+        full = [max(n, m) if m else 0 for n, m in zip(shape, x.shape, strict=True)]
+        r = r if shape == list(r.shape) else r.reshape(shape)
+        return r if shape == full else np.broadcast_to(r, tuple(full))
+
+    return _OnDemand(len(arrays), gradient)
+
+einsum = declare(
+    _einsum, r"\textstyle\sum_{k} x_{1} \cdots x_{n}",
+    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"),
+)  # fmt: skip
+
+# fmt: on
+
 OVERRIDES[np.einsum_path] = lambda *operands, **options: np.einsum_path(*bare(operands), **options)

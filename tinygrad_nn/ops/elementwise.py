@@ -17,9 +17,28 @@ import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
 
+
+def _float_power(x: Array, y: Array) -> Array:
+    return power(np.multiply(x, np.float64(1)), np.multiply(y, np.float64(1)))
+
+
+def _sign(x: Array) -> Array:
+    return x / nonzero(np.absolute(x)) if np.iscomplexobj(x) else sign(x)
+
+# fmt: off
+add = declare(np.add, r"x + y",
+    (lambda g, out, x, y: g,                       r"g"),
+    (lambda g, out, x, y: g,                       r"g"))
+
+subtract = declare(np.subtract, r"x - y",
+    (lambda g, out, x, y: g,                       r"g"),
+    (lambda g, out, x, y: -g,                      r"-g"))
+
+multiply = declare(np.multiply, r"x \, y",
+    (lambda g, out, x, y: g * y,                   r"g \, y"),
+    (lambda g, out, x, y: g * x,                   r"g \, x"))
+
 inf = np.inf
-ABOVE_ONE, INSIDE_ONE, POSITIVE, APART = [(1.1, 3)], [(-0.9, 0.9)], [(0.1, 3)], [(0.5, 2), (0.5, 2)]
-LN2, LN10, DEGREE = ln(2), ln(10), pi / 180
 
 
 def _regular(*arrays: Array) -> bool:
@@ -33,62 +52,6 @@ def _live(g: Array, x: Array) -> Array:
         return x
     return np.where((g == 0) & ((x == 0) | (x != x)), inf, x)
 
-
-def nonzero(x: Array) -> Array:
-    """Return a divisor with infinity in place of 0: dividing by it gives 0, and so do all derivatives."""
-    return np.where(x == 0, inf, x)
-
-
-def _power(x: Array, y: Array) -> Array:
-    return x**y  # unlike np.power it knows that a square is one multiplication
-
-
-def _power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
-    if type(y) in (int, float) and y >= 1 and y % 1 == 0:  # a polynomial: never singular, and common
-        return g * y * x ** (y - 1)
-    if _regular(x, out):
-        return g * y * x ** (1 * y - (y != 0))
-    lost = (g == 0) & (((x == 0) & (np.real(y) < 1)) | (out != out))
-    return np.where(lost, 0, g * y) * np.where(lost, 1, x) ** (1 * y - (y != 0))
-
-
-def _power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
-    lost = (g == 0) & (out != out)
-    return np.where(lost, 0, g * out) * np.log(np.where(lost | (x == 0), 1, x))
-
-
-def _float_power(x: Array, y: Array) -> Array:
-    return power(np.multiply(x, np.float64(1)), np.multiply(y, np.float64(1)))
-
-
-def softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
-    """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
-    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # of two infinities there is no difference
-    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
-
-
-def _sign(x: Array) -> Array:
-    return x / nonzero(np.absolute(x)) if np.iscomplexobj(x) else sign(x)
-
-
-def _absolute_vjp(g: Array, out: Array, x: Array) -> Array:
-    return g * (np.conjugate(x) / nonzero(out)) if x.dtype.kind == "c" else g * np.sign(x)
-
-
-# fmt: off
-# -- arithmetic
-
-add = declare(np.add, r"x + y",
-    (lambda g, out, x, y: g,                       r"g"),
-    (lambda g, out, x, y: g,                       r"g"))
-
-subtract = declare(np.subtract, r"x - y",
-    (lambda g, out, x, y: g,                       r"g"),
-    (lambda g, out, x, y: -g,                      r"-g"))
-
-multiply = declare(np.multiply, r"x \, y",
-    (lambda g, out, x, y: g * y,                   r"g \, y"),
-    (lambda g, out, x, y: g * x,                   r"g \, x"))
 
 def _divide_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     y = _live(g, y)
@@ -112,6 +75,24 @@ reciprocal = declare(np.reciprocal, r"\frac{1}{x}",
 square = declare(np.square, r"x^2",
     (lambda g, out, x: 2 * g * x,                  r"2 \, g \, x"))
 
+
+def _power(x: Array, y: Array) -> Array:
+    return x**y  # unlike np.power it knows that a square is one multiplication
+
+
+def _power_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
+    if type(y) in (int, float) and y >= 1 and y % 1 == 0:  # a polynomial: never singular, and common
+        return g * y * x ** (y - 1)
+    if _regular(x, out):
+        return g * y * x ** (1 * y - (y != 0))
+    lost = (g == 0) & (((x == 0) & (np.real(y) < 1)) | (out != out))
+    return np.where(lost, 0, g * y) * np.where(lost, 1, x) ** (1 * y - (y != 0))
+
+
+def _power_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
+    lost = (g == 0) & (out != out)
+    return np.where(lost, 0, g * out) * np.log(np.where(lost | (x == 0), 1, x))
+
 power = declare(_power, r"x^y",
     (_power_vjp_x,                                 r"g \, y \, x^{y-1}"),
     (_power_vjp_y,                                 r"g \, x^y \ln x"),
@@ -122,6 +103,8 @@ power = declare(_power, r"x^y",
 ldexp = declare(np.ldexp, r"x \, 2^y",
     (lambda g, out, x, y: np.ldexp(g, y),          r"g \, 2^y"),
     None)
+
+LN2, LN10, DEGREE = ln(2), ln(10), pi / 180
 
 deg2rad = declare(np.deg2rad, r"\frac{\pi}{180} x",
     (lambda g, out, x: g * DEGREE,                 r"\frac{\pi}{180} g"),
@@ -141,6 +124,8 @@ exp2 = declare(np.exp2, r"2^x",
 
 expm1 = declare(np.expm1, r"e^x - 1",
     (lambda g, out, x: g * np.exp(x),              r"g \, e^x"))
+
+ABOVE_ONE, INSIDE_ONE, POSITIVE, APART = [(1.1, 3)], [(-0.9, 0.9)], [(0.1, 3)], [(0.5, 2), (0.5, 2)]
 
 log = declare(np.log, r"\ln x",
     (lambda g, out, x: g / _live(g, x),            r"\frac{g}{x}"),
@@ -165,6 +150,12 @@ sqrt = declare(np.sqrt, r"\sqrt{x}",
 cbrt = declare(np.cbrt, r"\sqrt[3]{x}",
     (lambda g, out, x: g / 3 / _live(g, out) / _live(g, out), r"\frac{g}{3 \sqrt[3]{x}^2}"),
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
+
+
+def softly(x: Array, y: Array, out: Array, scale: float = 1) -> Array:
+    """Return the sigmoid of scale (x - y), which is the slope of logaddexp in x; 0 where both are -inf."""
+    alike = (np.isinf(x) & (x == y)) | (out == -inf)  # of two infinities there is no difference
+    return np.where(out == -inf, 0, REGISTRY["sigmoid"](scale * (np.where(alike, 0, x) - np.where(alike, 0, y))))
 
 logaddexp = declare(np.logaddexp, r"\ln(e^x + e^y)",
     (lambda g, out, x, y: g * softly(x, y, out),  r"g \, \sigma(x - y)"),
@@ -199,6 +190,11 @@ arccos = declare(np.arccos, r"\arccos x",
 arctan = declare(np.arctan, r"\arctan x",
     (lambda g, out, x: g / (1 + x * x),            r"\frac{g}{1 + x^2}"))
 
+
+def nonzero(x: Array) -> Array:
+    """Return a divisor with infinity in place of 0: dividing by it gives 0, and so do all derivatives."""
+    return np.where(x == 0, inf, x)
+
 arctan2 = declare(np.arctan2, r"\operatorname{atan2}(x, y)",
     (lambda g, out, x, y: g * (y / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)),  r"\frac{g \, y}{x^2 + y^2}"),
     (lambda g, out, x, y: -g * (x / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)), r"-\frac{g \, x}{x^2 + y^2}"),
@@ -231,7 +227,11 @@ arctanh = declare(np.arctanh, r"\operatorname{artanh} x",
     (lambda g, out, x: g / _live(g, (1 - x) * (1 + x)), r"\frac{g}{1 - x^2}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
+
 # -- absolute values and signs
+
+def _absolute_vjp(g: Array, out: Array, x: Array) -> Array:
+    return g * (np.conjugate(x) / nonzero(out)) if x.dtype.kind == "c" else g * np.sign(x)
 
 absolute = declare(np.absolute, r"|x|",
     (_absolute_vjp,                                r"g \, \operatorname{sign} \bar x"),
@@ -247,6 +247,7 @@ sign = declare(np.sign, r"\operatorname{sign} x",
 copysign = declare(np.copysign, r"|x| \operatorname{sign} y",
     (lambda g, out, x, y: g * np.sign(x) * np.copysign(1, y), r"g \, \operatorname{sign}(x) \operatorname{sign}(y)"),
     None, kinks="at x = 0 the slope in x is 0; that in y is 0")
+
 # fmt: on
 
 overrides: dict[Any, Any] = {np.float_power: _float_power, np.sign: _sign}

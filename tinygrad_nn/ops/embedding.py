@@ -8,6 +8,7 @@ from ..primitive import Array, Primitive, declare
 from .indexing import _put
 
 
+# fmt: off
 def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
     """Return a row of the table for each number.
 
@@ -28,6 +29,16 @@ def _embedding(W: Array, ids: Array, padding_idx: int | None = None) -> Array:
     return np.take(W, ids, axis=0)
 
 
+def _learned(g: Array, ids: Array, padding_idx: int | None) -> Array:
+    """Return g, and 0 where the padding was looked up."""
+    return g if padding_idx is None else np.where((ids == padding_idx)[..., None], 0, g)
+
+embedding: Primitive = declare(_embedding, r"W_{[i]}",
+    (lambda g, out, W, ids, padding_idx=None: sum_rows(_learned(g, ids, padding_idx), ids, rows=W.shape[0]),
+     r"\sum_{[i]} g"),
+    None)
+
+
 def _sum_rows(x: Array, ids: Array, rows: int) -> Array:
     """Return a table whose row i is the sum of the x with number i: what an embedding's gradient is.
 
@@ -44,18 +55,6 @@ def _sum_rows(x: Array, ids: Array, rows: int) -> Array:
         [[100.0], [11.0], [0.0]]
     """
     return _put(x, ids, (rows, x.shape[-1]))
-
-
-def _learned(g: Array, ids: Array, padding_idx: int | None) -> Array:
-    """Return g, and 0 where the padding was looked up."""
-    return g if padding_idx is None else np.where((ids == padding_idx)[..., None], 0, g)
-
-
-# fmt: off
-embedding: Primitive = declare(_embedding, r"W_{[i]}",
-    (lambda g, out, W, ids, padding_idx=None: sum_rows(_learned(g, ids, padding_idx), ids, rows=W.shape[0]),
-     r"\sum_{[i]} g"),
-    None)
 
 sum_rows: Primitive = declare(_sum_rows, r"\sum_{[i]} x",
     (lambda g, out, x, ids, rows: embedding(g, ids),                 r"g_{[i]}"),

@@ -14,9 +14,6 @@ from ..primitive import OVERRIDES, Array, declare
 from .linalg import array, conj
 from .plain import refuse_out
 
-# The scale 1/n moves between a transform and its inverse; their transposes need that of the other.
-OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
-
 
 def _fit(x: Array, length: int, axis: int) -> Array:
     """Return x cut off, or continued with zeros, to a length along an axis."""
@@ -28,38 +25,50 @@ def _fit(x: Array, length: int, axis: int) -> Array:
     return x[(slice(None),) * axis + (slice(0, length),)] if missing else x
 
 
+# fmt: off
 def _fft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     return np.fft.fft(a, n, axis, norm)
+
+
+def _fft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    return _fit(np.fft.fft(g, None, axis, norm), x.shape[axis], axis)
+
+fft = declare(_fft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}",
+    (_fft_vjp,                                     r"\textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
+    numpy=np.fft.fft)
 
 
 def _ifft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
     return np.fft.ifft(a, n, axis, norm)
 
 
-def _rfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
-    return np.fft.rfft(a, n, axis, norm)
-
-
-def _irfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
-    return np.fft.irfft(a, n, axis, norm)
-
-
-def _fft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
-    return _fit(np.fft.fft(g, None, axis, norm), x.shape[axis], axis)
-
-
 def _ifft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
     return _fit(np.fft.ifft(g, None, axis, norm), x.shape[axis], axis)
+
+ifft = declare(_ifft, r"\tfrac{1}{n} \textstyle\sum_k x_k \, e^{2 \pi i j k / n}",
+    (_ifft_vjp,                                    r"\tfrac{1}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
+    numpy=np.fft.ifft)
+
+
+def _rfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.rfft(a, n, axis, norm)
 
 
 def _rfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
     length = x.shape[axis] if n is None else n
     return _fit(np.fft.fft(_fit(g, length, axis), None, axis, norm), x.shape[axis], axis)
 
+rfft = declare(_rfft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}, \; k \le n / 2",
+    (_rfft_vjp,                                    r"\operatorname{Re} \textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
+    numpy=np.fft.rfft)
 
-def _irfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
-    spectrum = conj(np.fft.rfft(g, None, axis, OPPOSITE.get(norm, norm)))
-    return _fit(spectrum * _multiplicity(spectrum, g.shape[axis], axis), x.shape[axis], axis)
+
+def _irfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
+    return np.fft.irfft(a, n, axis, norm)
+
+
+# The scale 1/n moves between a transform and its inverse; their transposes need that of the other.
+OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def _multiplicity(spectrum: Array, n: int, axis: int) -> Array:
@@ -69,22 +78,15 @@ def _multiplicity(spectrum: Array, n: int, axis: int) -> Array:
     return twice.reshape([-1 if i == axis % spectrum.ndim else 1 for i in range(spectrum.ndim)])
 
 
-# fmt: off
-fft = declare(_fft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}",
-    (_fft_vjp,                                     r"\textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
-    numpy=np.fft.fft)
-
-ifft = declare(_ifft, r"\tfrac{1}{n} \textstyle\sum_k x_k \, e^{2 \pi i j k / n}",
-    (_ifft_vjp,                                    r"\tfrac{1}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
-    numpy=np.fft.ifft)
-
-rfft = declare(_rfft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}, \; k \le n / 2",
-    (_rfft_vjp,                                    r"\operatorname{Re} \textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
-    numpy=np.fft.rfft)
+def _irfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm: Any = None) -> Array:
+    spectrum = conj(np.fft.rfft(g, None, axis, OPPOSITE.get(norm, norm)))
+    return _fit(spectrum * _multiplicity(spectrum, g.shape[axis], axis), x.shape[axis], axis)
 
 irfft = declare(_irfft, r"\tfrac{1}{n} \operatorname{Re} \textstyle\sum_k m_k \, x_k \, e^{2 \pi i j k / n}",
     (_irfft_vjp,                                   r"\tfrac{m_k}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
     numpy=np.fft.irfft)
+
+
 # fmt: on
 
 

@@ -10,6 +10,14 @@ from ..primitive import METHODS, Array, Primitive, declare
 from .plain import bare, is_tensor, override, refuse_out
 
 
+# fmt: off
+def _getitem(x: Array, index: Any) -> Array:
+    return x[index]
+
+getitem = declare(_getitem, r"x_{[i]}",
+    (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"))
+
+
 def _distinct(index: Any) -> bool:
     """Tell whether an index is of a kind that selects no entry twice: positions, slices and masks."""
     return all(
@@ -37,10 +45,6 @@ def _accumulate(out: Array, index: Any, x: Array) -> None:
         np.add.at(out, index, x)
 
 
-def _getitem(x: Array, index: Any) -> Array:
-    return x[index]
-
-
 def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     out = np.zeros(shape, dtype=x.dtype)
     if _distinct(index):
@@ -48,6 +52,9 @@ def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     else:
         _accumulate(out, index, x)
     return out
+
+put: Primitive = declare(_put, r"\sum_{[i]} x",
+    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"))
 
 
 def _copy_for(x: Array, y: Array) -> Array:
@@ -61,39 +68,15 @@ def _copy_for(x: Array, y: Array) -> Array:
     return np.array(x, order="C")  # x may be a scalar
 
 
+def _slots(x: Array, index: Any) -> Any:
+    """Return the numbers of the entries that an index selects."""
+    return np.arange(x.size).reshape(x.shape)[index]
+
+
 def _at_set(x: Array, y: Array, index: Any) -> Array:
     out = _copy_for(x, y)
     out[index] = y
     return out
-
-
-def _at_add(x: Array, y: Array, index: Any) -> Array:
-    out = _copy_for(x, y)
-    _accumulate(out, index, y)
-    return out
-
-
-def _at_multiply(x: Array, y: Array, index: Any) -> Array:
-    out = _copy_for(x, y)
-    np.multiply.at(out, index, y)
-    return out
-
-
-def _at_min(x: Array, y: Array, index: Any) -> Array:
-    out = _copy_for(x, y)
-    np.minimum.at(out, index, y)
-    return out
-
-
-def _at_max(x: Array, y: Array, index: Any) -> Array:
-    out = _copy_for(x, y)
-    np.maximum.at(out, index, y)
-    return out
-
-
-def _slots(x: Array, index: Any) -> Any:
-    """Return the numbers of the entries that an index selects."""
-    return np.arange(x.size).reshape(x.shape)[index]
 
 
 def _surviving(g: Array, index: Any) -> Array:
@@ -109,6 +92,27 @@ def _surviving(g: Array, index: Any) -> Array:
 def _like(y: Array, g: Array) -> Array:
     """Return g with the leading axes of length 1 that y has beyond it, which an assignment leaves out."""
     return g.reshape((1,) * (np.ndim(y) - g.ndim) + g.shape) if np.ndim(y) > g.ndim else g
+
+at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
+    (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
+    (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
+    kinks="of equal indices the last wins, and it alone has a gradient")
+
+
+def _at_add(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    _accumulate(out, index, y)
+    return out
+
+at_add = declare(_at_add, r"x_{[i]} \mathrel{+}= y",
+    (lambda g, out, x, y, index: g,                                       r"g"),
+    (lambda g, out, x, y, index: g[index],                                r"g_{[i]}"))
+
+
+def _at_multiply(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.multiply.at(out, index, y)
+    return out
 
 
 def _other_factors(x: Array, y: Array, index: Any) -> Array:
@@ -134,6 +138,11 @@ def _other_factors(x: Array, y: Array, index: Any) -> Array:
     others = np.stack([b * a for b, a in zip(before, reversed(after), strict=True)], axis=1)  # (factors, most)
     return others[group, rank].reshape(slots.shape)
 
+at_multiply: Primitive = declare(_at_multiply, r"x_{[i]} \mathrel{\times}= y",
+    (lambda g, out, x, y, index: at_multiply(g, y, index=index),          r"g,\ g_{[i]} \mathrel{\times}= y"),
+    (lambda g, out, x, y, index: g[index] * x[index] * _other_factors(x, y, index),
+                                                                          r"(g \, x)_{[i]} \, y_{\text{others}}"))
+
 
 def _split_ties(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
     """Return g divided by the number of candidates that tie for each entry."""
@@ -149,36 +158,28 @@ def _won_y(g: Array, out: Array, x: Array, y: Array, index: Any) -> Array:
     return np.where(y == out[index], _split_ties(g, out, x, y, index)[index], 0)
 
 
-# fmt: off
-getitem = declare(_getitem, r"x_{[i]}",
-    (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"))
-
-put: Primitive = declare(_put, r"\sum_{[i]} x",
-    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"))
-
-at_set: Primitive = declare(_at_set, r"x_{[i]} := y",
-    (lambda g, out, x, y, index: at_set(g, 0, index=index),               r"g,\ g_{[i]} := 0"),
-    (lambda g, out, x, y, index: _like(y, _surviving(g, index)),          r"g_{[i]}"),
-    kinks="of equal indices the last wins, and it alone has a gradient")
-
-at_add = declare(_at_add, r"x_{[i]} \mathrel{+}= y",
-    (lambda g, out, x, y, index: g,                                       r"g"),
-    (lambda g, out, x, y, index: g[index],                                r"g_{[i]}"))
-
-at_multiply: Primitive = declare(_at_multiply, r"x_{[i]} \mathrel{\times}= y",
-    (lambda g, out, x, y, index: at_multiply(g, y, index=index),          r"g,\ g_{[i]} \mathrel{\times}= y"),
-    (lambda g, out, x, y, index: g[index] * x[index] * _other_factors(x, y, index),
-                                                                          r"(g \, x)_{[i]} \, y_{\text{others}}"))
+def _at_min(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.minimum.at(out, index, y)
+    return out
 
 at_min = declare(_at_min, r"x_{[i]} := \min(x_{[i]}, y)",
     (_won_x,                                                              r"g \, [x = out] / \text{ties}"),
     (_won_y,                                                              r"g_{[i]} \, [y = out_{[i]}] / \text{ties}"),
     kinks="ties share evenly")
 
+
+def _at_max(x: Array, y: Array, index: Any) -> Array:
+    out = _copy_for(x, y)
+    np.maximum.at(out, index, y)
+    return out
+
 at_max = declare(_at_max, r"x_{[i]} := \max(x_{[i]}, y)",
     (_won_x,                                                              r"g \, [x = out] / \text{ties}"),
     (_won_y,                                                              r"g_{[i]} \, [y = out_{[i]}] / \text{ties}"),
     kinks="ties share evenly")
+
+
 # fmt: on
 
 
@@ -232,7 +233,6 @@ METHODS["at"] = At
 
 
 # -- NumPy's functions that gather
-
 
 def along(x: Array, axis: Any, part: Any) -> Array:
     """Return x indexed along one axis; of a flat copy if axis is None."""

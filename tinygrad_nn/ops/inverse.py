@@ -21,9 +21,13 @@ from .plain import bare
 SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 NOT_GIVEN: Any = object()
 
+# fmt: off
+inv = declare(lambda a: np.linalg.inv(a), r"X^{-1}",
+    (lambda g, out, x: -T(out) @ g @ T(out),       r"-X^{-T} g \, X^{-T}"),
+    name="inv", numpy=np.linalg.inv)
+
 
 # -- Inverses
-
 
 def _solve_vjp_a(g: Array, out: Array, a: Array, b: Array) -> Array:
     if b.ndim == 1:
@@ -34,6 +38,11 @@ def _solve_vjp_a(g: Array, out: Array, a: Array, b: Array) -> Array:
 def _solve_vjp_b(g: Array, out: Array, a: Array, b: Array) -> Array:
     return np.linalg.solve(T(a), g[..., None])[..., 0] if b.ndim == 1 else np.linalg.solve(T(a), g)
 
+solve = declare(lambda a, b: np.linalg.solve(a, b), r"X^{-1} Y",
+    (_solve_vjp_a,                                 r"-X^{-T} g \, out^T"),
+    (_solve_vjp_b,                                 r"X^{-T} g"),
+    name="solve", numpy=np.linalg.solve)
+
 
 def _pinv(a: Array, rcond: Any = 1e-15, hermitian: bool = False) -> Array:
     return np.linalg.pinv(a, rcond, hermitian)
@@ -43,6 +52,10 @@ def _pinv_vjp(g: Array, out: Array, a: Array, rcond: Any = 1e-15, hermitian: boo
     g, G, P = conj(g), H(conj(g)), out
     r = (G - a @ (P @ G)) @ P @ H(P) + H(P) @ P @ (G - (G @ P) @ a) - H(P) @ g @ H(P)
     return conj((r + H(r)) / 2 if hermitian else r)
+
+pinv = declare(_pinv, r"X^{+}",
+    (_pinv_vjp, r"-X^{+T} g X^{+T} + (I - X X^{+}) g^T X^{+} X^{+T} + X^{+T} X^{+} g^T (I - X^{+} X)"),
+    kinks="of a matrix that is rank-deficient, the derivative along matrices of the same rank")
 
 
 def _lstsq(a: Array, b: Array, rcond: Any = None) -> Array:
@@ -63,26 +76,10 @@ def _lstsq_vjp_a(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) ->
 def _lstsq_vjp_b(g: Array, out: Array, a: Array, b: Array, rcond: Any = None) -> Array:
     return T(_pseudoinverse(a, rcond, out.dtype)) @ g
 
-
-# fmt: off
-inv = declare(lambda a: np.linalg.inv(a), r"X^{-1}",
-    (lambda g, out, x: -T(out) @ g @ T(out),       r"-X^{-T} g \, X^{-T}"),
-    name="inv", numpy=np.linalg.inv)
-
-solve = declare(lambda a, b: np.linalg.solve(a, b), r"X^{-1} Y",
-    (_solve_vjp_a,                                 r"-X^{-T} g \, out^T"),
-    (_solve_vjp_b,                                 r"X^{-T} g"),
-    name="solve", numpy=np.linalg.solve)
-
-pinv = declare(_pinv, r"X^{+}",
-    (_pinv_vjp, r"-X^{+T} g X^{+T} + (I - X X^{+}) g^T X^{+} X^{+T} + X^{+T} X^{+} g^T (I - X^{+} X)"),
-    kinks="of a matrix that is rank-deficient, the derivative along matrices of the same rank")
-
 lstsq = declare(_lstsq, r"X^{+} Y",
     (_lstsq_vjp_a, r"(Y - X out) (X^{+} X^{+T} g)^T + X^{+T} out \, (g - X^T X^{+T} g)^T - X^{+T} g \, out^T"),
     (_lstsq_vjp_b,                                 r"X^{+T} g"),
     kinks="where X is rank-deficient, the derivative along matrices of the same rank")
-# fmt: on
 
 
 def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Any:
@@ -128,7 +125,6 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 # -- Determinants
 
-
 def _cofactors(x: Array) -> Array:
     """Return det X times the transposed inverse of X, also where X has none."""
     n = x.shape[-1]
@@ -138,6 +134,11 @@ def _cofactors(x: Array) -> Array:
     minors = x[..., others[:, None, :, None], others[None, :, None, :]]  # (..., n, n, n - 1, n - 1)
     signs = np.where(np.add.outer(range(n), range(n)) % 2, -1, 1).astype(x.dtype)
     return np.linalg.det(minors) * signs
+
+det = declare(lambda a: np.linalg.det(a), r"\det X",
+    (lambda g, out, x: g[..., None, None] * _cofactors(x),    r"g \det(X) \, X^{-T}"),
+    name="det", numpy=np.linalg.det,
+    kinks="of a singular matrix the first derivative is right; higher ones up to 4 rows, beyond which they raise")
 
 
 def _cofactor(x: Array) -> Array:
@@ -151,6 +152,9 @@ def _cofactor_vjp(g: Array, out: Array, x: Array) -> Array:
     Y = T(np.linalg.inv(x))
     return np.sum(g * out, axis=(-2, -1), keepdims=True) * Y - Y @ T(g) @ out
 
+cofactor = declare(_cofactor, r"C = \det(X) \, X^{-T}",
+    (_cofactor_vjp,                                           r"\langle g, C \rangle X^{-T} - X^{-T} g^T C"))
+
 
 def _slogdet(x: Array) -> Array:
     return np.stack(np.linalg.slogdet(x), axis=-1)
@@ -162,19 +166,11 @@ def _slogdet_vjp(g: Array, out: Array, x: Array) -> Array:
         slope = np.real(slope) + 1j * np.imag(g[..., 0] * out[..., 0])
     return slope[..., None, None] * T(np.linalg.inv(x))
 
-
-# fmt: off
-det = declare(lambda a: np.linalg.det(a), r"\det X",
-    (lambda g, out, x: g[..., None, None] * _cofactors(x),    r"g \det(X) \, X^{-T}"),
-    name="det", numpy=np.linalg.det,
-    kinks="of a singular matrix the first derivative is right; higher ones up to 4 rows, beyond which they raise")
-
-cofactor = declare(_cofactor, r"C = \det(X) \, X^{-T}",
-    (_cofactor_vjp,                                           r"\langle g, C \rangle X^{-T} - X^{-T} g^T C"))
-
 slogdet_rows = declare(_slogdet, r"[\operatorname{sign} \det X, \; \ln |\det X|]",
     (_slogdet_vjp,                                            r"g_2 \, X^{-T}"),
     name="slogdet_rows", kinks="of a singular matrix there is none, and asking for it raises")
+
+
 # fmt: on
 
 

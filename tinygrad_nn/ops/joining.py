@@ -12,6 +12,7 @@ from .indexing import along
 from .plain import bare, checked, is_tensor, override, refuse_out, tensors
 
 
+# fmt: off
 def _concatenate(*arrays: Array, axis: Any = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
     return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
 
@@ -26,6 +27,8 @@ def _concatenate_vjp(
     ends = np.cumsum([x.shape[axis] for x in arrays])
     return [g[(*before, slice(end - x.shape[axis], end))] for x, end in zip(arrays, ends, strict=True)]
 
+concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+
 
 def _stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
     return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
@@ -35,16 +38,13 @@ def _stack_vjp(g: Array, out: Array, *arrays: Array, axis: int = 0, **how: Any) 
     before = (slice(None),) * (axis % g.ndim)
     return [g[(*before, i)] for i in range(len(arrays))]
 
-
-# fmt: off
-concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"))
-
 stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+
+
 # fmt: on
 
 
 # -- joining
-
 
 def _given(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     """Return the two as metadata, which a drawing shows, only if they say anything."""
@@ -195,7 +195,6 @@ def _array_like(value: Any, dtype: Any = None, *, ndmin: int = 0, **layout: Any)
 
 
 # -- splitting
-
 
 def _splitting(name: str, axis_of: Callable[[int], int] | None) -> None:
     """Let a NumPy function that splits say where; it splits the numbers of the positions."""

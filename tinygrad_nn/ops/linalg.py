@@ -18,11 +18,6 @@ def array(x: Any) -> Array:
     return x if hasattr(type(x), "__array_function__") else np.asarray(x)
 
 
-def conj(x: Array) -> Array:
-    """Return the complex conjugate; real numbers as they are."""
-    return np.conj(x) if x.dtype.kind == "c" else x
-
-
 def T(x: Array) -> Array:
     """Return matrices transposed."""
     return x.swapaxes(-1, -2)
@@ -38,11 +33,7 @@ def real(x: Array) -> Array:
     return np.real(x) if x.dtype.kind == "c" else x
 
 
-def diagonal(d: Array, rest: Any = 0) -> Array:
-    """Return matrices with these diagonals, and elsewhere the entries of others."""
-    return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
-
-
+# fmt: off
 def _matmul_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     if y.ndim == 1:
         return g[..., None] * y  # (..., n)
@@ -57,6 +48,10 @@ def _matmul_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     if y.ndim == 1:
         return (x.swapaxes(-1, -2) @ g[..., None])[..., 0]  # (..., n)
     return x.swapaxes(-1, -2) @ g
+
+matmul = declare(np.matmul, r"X \, Y",
+    (_matmul_vjp_x, r"g \, Y^T"),
+    (_matmul_vjp_y, r"X^T g"))
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -74,6 +69,14 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
     return g.reshape(*x.shape[:-1], len(columns)).dot(columns)  # (..., n)
 
 
+def _product(lengths: Sequence[int]) -> int:
+    """Return a product of lengths; unlike -1 in a shape it also works where one of them is 0."""
+    n = 1
+    for length in lengths:
+        n *= length
+    return n
+
+
 def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return g * x
@@ -86,37 +89,19 @@ def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
     through = rows.T.dot(g.reshape(count, _product(g.shape[x.ndim - 1 :])))  # (n, rest)
     return through.reshape(y.shape[-2], *y.shape[:-2], y.shape[-1]).transpose(*range(1, y.ndim - 1), 0, y.ndim - 1)
 
-
-def _product(lengths: Sequence[int]) -> int:
-    """Return a product of lengths; unlike -1 in a shape it also works where one of them is 0."""
-    n = 1
-    for length in lengths:
-        n *= length
-    return n
-
-
-def _vdot(a: Array, b: Array) -> Array:
-    return np.vdot(a, b)
-
-
-def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
-    return a.trace(offset, axis1, axis2, checked(dtype, a))
-
-
-def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Array:
-    diagonal = np.eye(x.shape[axis1], x.shape[axis2], offset, dtype=x.dtype)
-    return np.moveaxis(g[..., None, None] * diagonal, (-2, -1), (axis1, axis2))
-
-
-# fmt: off
-matmul = declare(np.matmul, r"X \, Y",
-    (_matmul_vjp_x, r"g \, Y^T"),
-    (_matmul_vjp_y, r"X^T g"))
-
 dot = declare(_dot, r"X \, Y",
     (_dot_vjp_x, r"g \, Y^T"),
     (_dot_vjp_y, r"X^T g"),
     numpy=np.dot)
+
+
+def conj(x: Array) -> Array:
+    """Return the complex conjugate; real numbers as they are."""
+    return np.conj(x) if x.dtype.kind == "c" else x
+
+
+def _vdot(a: Array, b: Array) -> Array:
+    return np.vdot(a, b)
 
 vdot = declare(_vdot, r"\textstyle\sum_i \bar x_i \, y_i",
     (lambda g, out, x, y: conj(g * y).reshape(np.shape(x)), r"\overline{g \, y}"),
@@ -132,14 +117,29 @@ cross = declare(lambda x, y: np.cross(x, y), r"x \times y",
     (lambda g, out, x, y: np.cross(g, x),                   r"g \times x"),
     name="cross")
 
+
+def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
+    return a.trace(offset, axis1, axis2, checked(dtype, a))
+
+
+def diagonal(d: Array, rest: Any = 0) -> Array:
+    """Return matrices with these diagonals, and elsewhere the entries of others."""
+    return np.where(np.eye(d.shape[-1], dtype=bool), d[..., None, :], rest)
+
+
+def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, **_: Any) -> Array:
+    diagonal = np.eye(x.shape[axis1], x.shape[axis2], offset, dtype=x.dtype)
+    return np.moveaxis(g[..., None, None] * diagonal, (-2, -1), (axis1, axis2))
+
 trace = declare(_trace, r"\operatorname{tr} X",
     (_trace_vjp,                                            r"g \, I"),
     numpy=np.trace)
+
+
 # fmt: on
 
 
 # -- Compositions of these, with all of NumPy's arguments
-
 
 def _gufunc(product: Callable[[Any, Any], Any], to_numbers: bool = False) -> Callable[..., Any]:
     """Return a product over the last axes as NumPy's generalised ufunc, which takes other axes by keyword."""

@@ -10,14 +10,23 @@ from ..primitive import Array, Primitive, declare
 from .reduce import spread
 
 
+# fmt: off
 def _relu(x: Array) -> Array:
     """Return max(x, 0); the slope at 0 is 0."""
     return np.maximum(x, 0)
+
+relu = declare(_relu, r"\max(x, 0)",
+    (lambda g, out, x: g * np.sign(out),                             r"g \, [x > 0]"),
+    kinks="at 0 the slope is 0")
 
 
 def _leaky_relu(x: Array, alpha: float = 0.01) -> Array:
     """Return x where x > 0 and alpha x elsewhere; the slope at 0 is alpha."""
     return np.where(x > 0, x, alpha * x)
+
+leaky_relu = declare(_leaky_relu, r"\max(x, 0) + \alpha \min(x, 0)",
+    (lambda g, out, x, alpha=0.01: np.where(x > 0, g, alpha * g),    r"g \, ([x > 0] + \alpha [x \le 0])"),
+    kinks="at 0 the slope is alpha")
 
 
 def _sigmoid(x: Array) -> Array:
@@ -25,12 +34,26 @@ def _sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
+sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
+    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, \sigma(x) (1 - \sigma(x))"))
+
 
 def _softmax(x: Array, axis: Any = -1) -> Array:
     """Return exp(x) / sum(exp(x)) along an axis; any shift of x, however large, is harmless."""
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     e /= e.sum(axis=axis, keepdims=True)
     return e
+
+
+def _softmax_vjp(g: Array, out: Array, x: Array, axis: Any = -1) -> Array:
+    """Return s (g - Σ g s). It does not see a constant added to g: with g = 0 at the likeliest entry nothing cancels
+    where that entry has nearly all of the probability."""
+    likeliest = np.where(out == out.max(axis=axis, keepdims=True), g, 0)
+    g = g - likeliest.sum(axis=axis, keepdims=True)
+    return out * (g - (g * out).sum(axis=axis, keepdims=True))
+
+softmax = declare(_softmax, r"s = \frac{e^{x}}{\sum_j e^{x_j}}",
+    (_softmax_vjp,                                                   r"s \odot (g - \textstyle\sum_j g_j s_j)"))
 
 
 def _finite(x: Array) -> Array:
@@ -46,50 +69,25 @@ def _logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return out if keepdims else out.reshape(()) if axis is None else out.squeeze(axis)
 
 
-def _log_softmax(x: Array, axis: Any = -1) -> Array:
-    """Return ln(softmax(x)) along an axis without overflow or cancellation."""
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
 def _logsumexp_vjp(g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     below = x - spread(_finite(out), x, axis)
     infinite = spread(out == np.inf, x, axis)  # then all is shared by what is inf itself
     share = np.maximum((x == np.inf).sum(axis=axis, keepdims=keepdims), 1).astype(g.dtype)
     return spread(g / share, x, axis) * np.exp(np.where(infinite, np.where(x == np.inf, 0, -np.inf), below))
 
-
-def _softmax_vjp(g: Array, out: Array, x: Array, axis: Any = -1) -> Array:
-    """Return s (g - Σ g s). It does not see a constant added to g: with g = 0 at the likeliest entry nothing cancels
-    where that entry has nearly all of the probability."""
-    likeliest = np.where(out == out.max(axis=axis, keepdims=True), g, 0)
-    g = g - likeliest.sum(axis=axis, keepdims=True)
-    return out * (g - (g * out).sum(axis=axis, keepdims=True))
-
-
-# fmt: off
-relu = declare(_relu, r"\max(x, 0)",
-    (lambda g, out, x: g * np.sign(out),                             r"g \, [x > 0]"),
-    kinks="at 0 the slope is 0")
-
-leaky_relu = declare(_leaky_relu, r"\max(x, 0) + \alpha \min(x, 0)",
-    (lambda g, out, x, alpha=0.01: np.where(x > 0, g, alpha * g),    r"g \, ([x > 0] + \alpha [x \le 0])"),
-    kinks="at 0 the slope is alpha")
-
-sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
-    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, \sigma(x) (1 - \sigma(x))"))
-
-softmax = declare(_softmax, r"s = \frac{e^{x}}{\sum_j e^{x_j}}",
-    (_softmax_vjp,                                                   r"s \odot (g - \textstyle\sum_j g_j s_j)"))
-
 logsumexp = declare(_logsumexp, r"\ln \sum_j e^{x_j}",
     (_logsumexp_vjp,                                                 r"g \operatorname{softmax}(x)"),
     kinks="where every x is -inf the slope is 0; those that are inf share evenly")
 
+
+def _log_softmax(x: Array, axis: Any = -1) -> Array:
+    """Return ln(softmax(x)) along an axis without overflow or cancellation."""
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
 log_softmax = declare(_log_softmax, r"x - \ln \sum_j e^{x_j}",
     (lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),
                                                              r"g - \operatorname{softmax}(x) \textstyle\sum_j g_j"))
-# fmt: on
 
 
 def _affine(x: Array, W: Array, b: Array) -> Array:
@@ -127,6 +125,23 @@ def _rows(a: Array) -> Array:
     """Return an array as a matrix whose columns are its last axis."""
     return a if a.ndim == 2 else a.reshape(-1, a.shape[-1])
 
+affine = declare(_affine, r"x \, W^T + b",
+    (lambda g, out, x, W, b: _times(g, W),                           r"g \, W"),
+    (lambda g, out, x, W, b: _rows(g).T.dot(_rows(x)),               r"g^T x"),
+    (lambda g, out, x, W, b: np.add.reduce(_rows(g), axis=0),        r"\textstyle\sum_{\text{rows}} g"))
+
+
+def _unlike(name: str, z: Array, y: Array) -> ValueError:
+    return ValueError(
+        f"{name} needs logits and targets of the same shape; z has {z.shape}, y has {y.shape}. "
+        "Class numbers become rows of targets with tinygrad_nn.data.one_hot(labels)."
+    )
+
+
+def _batch(z: Array) -> float:
+    """Return the number of rows; an array of one axis is a single row. NumPy divides by floats faster than by ints."""
+    return z.size / z.shape[-1] if z.ndim > 1 else 1.0
+
 
 def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
     """Return the mean over rows of -Σ y ln softmax(z), finite for every finite z.
@@ -151,6 +166,14 @@ def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:
     shifted -= np.log(total)  # ln softmax(z)
     return np.vdot(y, shifted) / -(z.size / z.shape[-1]), {"p": e}
 
+softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
+    (lambda g, out, z, y, p, normalized=False:
+        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * g / _batch(z),
+     r"\frac{g}{N} (\operatorname{softmax}(z) \textstyle\sum y - y)"),
+    (lambda g, out, z, y, p, normalized=False: log_softmax(z) * (-g / _batch(z)),
+     r"-\frac{g}{N} \ln \operatorname{softmax}(z)"),
+    saves={"p": lambda z, y, normalized=False: softmax(z)})
+
 
 def _sigmoid_crossentropy(z: Array, y: Array) -> Array:
     """Return the mean over rows of -Σ (y ln σ(z) + (1 - y) ln(1 - σ(z))), finite for every finite z.
@@ -169,34 +192,8 @@ def _sigmoid_crossentropy(z: Array, y: Array) -> Array:
         raise _unlike("sigmoid_crossentropy", z, y)
     return (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum() / _batch(z)
 
-
-def _unlike(name: str, z: Array, y: Array) -> ValueError:
-    return ValueError(
-        f"{name} needs logits and targets of the same shape; z has {z.shape}, y has {y.shape}. "
-        "Class numbers become rows of targets with tinygrad_nn.data.one_hot(labels)."
-    )
-
-
-def _batch(z: Array) -> float:
-    """Return the number of rows; an array of one axis is a single row. NumPy divides by floats faster than by ints."""
-    return z.size / z.shape[-1] if z.ndim > 1 else 1.0
-
-
-# fmt: off
-affine = declare(_affine, r"x \, W^T + b",
-    (lambda g, out, x, W, b: _times(g, W),                           r"g \, W"),
-    (lambda g, out, x, W, b: _rows(g).T.dot(_rows(x)),               r"g^T x"),
-    (lambda g, out, x, W, b: np.add.reduce(_rows(g), axis=0),        r"\textstyle\sum_{\text{rows}} g"))
-
-softmax_crossentropy = declare(_softmax_crossentropy, r"-\frac{1}{N} \sum y \ln \operatorname{softmax}(z)",
-    (lambda g, out, z, y, p, normalized=False:
-        ((p if normalized else p * y.sum(axis=-1, keepdims=True)) - y) * g / _batch(z),
-     r"\frac{g}{N} (\operatorname{softmax}(z) \textstyle\sum y - y)"),
-    (lambda g, out, z, y, p, normalized=False: log_softmax(z) * (-g / _batch(z)),
-     r"-\frac{g}{N} \ln \operatorname{softmax}(z)"),
-    saves={"p": lambda z, y, normalized=False: softmax(z)})
-
 sigmoid_crossentropy = declare(_sigmoid_crossentropy,
     r"-\frac{1}{N} \sum \left( y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)) \right)",
     (lambda g, out, z, y: (sigmoid(z) - y) * (g / _batch(z)),        r"\frac{g}{N} (\sigma(z) - y)"),
     (lambda g, out, z, y: z * (-g / _batch(z)),                      r"-\frac{g}{N} z"))
+# fmt: on

@@ -16,13 +16,6 @@ from .reduce import axes_of, count
 Axes = tuple[int, ...]
 
 
-def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
-    """Return mean and variance over the axes, which are kept with length 1."""
-    mean = x.mean(axis=axis, keepdims=True)
-    centred = x - mean
-    return mean, _products(centred, centred, axis) / count(x, axis)
-
-
 def _products(a: Array, b: Array, axis: Axes) -> Array:
     """Return the sum of a b over the axes, kept with length 1, without an array for the products themselves."""
     axes = axes_of(axis, a.ndim)
@@ -44,6 +37,17 @@ def _shared(shape: tuple[int, ...], ndim: int) -> Axes:
     """Return the axes along which an argument of that shape is repeated in an array of so many axes."""
     first = ndim - len(shape)
     return tuple([i for i in range(ndim) if i < first or shape[i - first] == 1])
+
+
+# fmt: off
+def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
+    """Return mean and variance over the axes, which are kept with length 1."""
+    mean = x.mean(axis=axis, keepdims=True)
+    centred = x - mean
+    return mean, _products(centred, centred, axis) / count(x, axis)
+
+
+_moments = moments  # under a name that the argument of the same name does not hide
 
 
 def _standardize(*arrays: Array, axis: Axes, eps: float = 1e-5, moments: Any = None) -> Any:
@@ -74,9 +78,6 @@ def _standardize(*arrays: Array, axis: Axes, eps: float = 1e-5, moments: Any = N
     return out, {"mean": mean, "var": var}
 
 
-_moments = moments  # under a name that the argument of the same name does not hide
-
-
 def _standardize_vjp(
     g: Array, out: Array, *arrays: Array, mean: Array, var: Array, axis: Axes, eps: float = 1e-5, moments: Any = None
 ) -> Any:
@@ -97,6 +98,12 @@ def _standardize_vjp(
     if np.ndim(bias):
         d_bias = g.sum(axis=_shared(np.shape(bias), x.ndim), keepdims=True).reshape(np.shape(bias))
     return (h - h.sum(axis=over, keepdims=True) / n - x_hat * slope) * scale, d_weight, d_bias
+
+standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta",
+    jointly=(_standardize_vjp,
+     r"\frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x,\ \sum g"),
+    saves={"mean": lambda x, weight, bias, *, axis, **rest: np.mean(x, axis=axis, keepdims=True),
+           "var":  lambda x, weight, bias, *, axis, **rest: np.var(x, axis=axis, keepdims=True)})
 
 
 def _rms_norm(x: Array, weight: Array, axis: Axes, eps: float) -> Array:
@@ -122,14 +129,6 @@ def _rms_vjp(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: 
     h, x_hat = g * weight, x * scale
     d_weight = _products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
     return (h - x_hat * (_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
-
-
-# fmt: off
-standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta",
-    jointly=(_standardize_vjp,
-     r"\frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x,\ \sum g"),
-    saves={"mean": lambda x, weight, bias, *, axis, **rest: np.mean(x, axis=axis, keepdims=True),
-           "var":  lambda x, weight, bias, *, axis, **rest: np.var(x, axis=axis, keepdims=True)})
 
 rms_norm = declare(_rms_norm, r"y \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}",
     jointly=(_rms_vjp,

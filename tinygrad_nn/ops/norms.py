@@ -18,62 +18,6 @@ from .plain import bare
 from .reduce import kept
 
 
-def _absolute_power(x: Array, exponent: float, odd: bool = False) -> Array:
-    """Return |x|^a, or sign(x) |x|^a; each is, but for a factor, the slope of the other with one more in the exponent.
-
-    So it is right to any order at 0 too, where |x| by itself has a kink: x |x| |x| is x³.
-    """
-    if not odd:
-        return np.abs(x) ** exponent
-    return np.sign(x) * np.abs(nonzero(x) if exponent < 0 else x) ** exponent
-
-
-def _absolute_power_vjp(g: Array, out: Array, x: Array, exponent: float, odd: bool = False) -> Array:
-    if exponent == 0:
-        return np.zeros_like(x)
-    if exponent < 1:  # the slope at 0 is infinite, but 0 where the cotangent is 0 or x has none
-        x = np.where((x == 0) & ((g == 0) | (exponent < 0)), np.inf, x)
-    return g * (exponent * absolute_power(x, exponent=exponent - 1, odd=not odd))
-
-
-def _vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
-
-
-def _vector_norm_vjp(
-    g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
-) -> Array:
-    g, out = kept(g, x, axis), kept(out, x, axis)
-    if ord == 0:
-        return np.zeros_like(x)
-    if ord in (2, None):
-        return g * conj(x) / nonzero(out)
-    size = np.abs(x)
-    sign = conj(x) / nonzero(size) if x.dtype.kind == "c" else np.sign(x)  # the slope of |x|, which is 0 at 0
-    if ord == 1:
-        return g * sign
-    if ord in (np.inf, -np.inf):
-        won = size == out
-        return np.where(won, g * sign, 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
-    if x.dtype.kind == "c":
-        return g * sign * (size / nonzero(out)) ** (ord - 1)
-    if 1 < ord < 2:  # the second derivative at an entry that is 0 is infinite, and the mixed ones are 0: no x / out
-        return g * absolute_power(x, exponent=ord - 1, odd=True) * nonzero(out) ** (1 - ord)
-    return g * absolute_power(x / nonzero(out), exponent=ord - 1, odd=True)
-
-
-# fmt: off
-absolute_power: Primitive = declare(_absolute_power, r"|x|^a \operatorname{sign}^n x",
-    (_absolute_power_vjp, r"g \, a |x|^{a-1} \operatorname{sign}^{n+1} x"),
-    kinks="at 0 the slope of |x| is 0, and so is that of |x|^a for 0 < a < 1")
-# fmt: on
-
-vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1/p}",
-    (_vector_norm_vjp, r"g \, \frac{\bar x_i}{|x_i|} \left( \frac{|x_i|}{out} \right)^{p-1}"),
-    numpy=np.linalg.vector_norm,
-    kinks="at 0, and at an entry that is 0 unless p is 2, the slope is 0; for p = inf ties share evenly")  # fmt: skip
-
-
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = array(x)
     if axis is None and (ord is None or (x.ndim == 2 and ord in ("f", "fro")) or (x.ndim == 1 and ord == 2)):
@@ -103,6 +47,66 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[Any, Any], keepdims: bool) -> A
     return r.reshape(tuple(1 if i in (row, column) else n for i, n in enumerate(x.shape))) if keepdims else r
 
 
+OVERRIDES[np.linalg.norm] = _norm
+
+
+# fmt: off
+def _absolute_power(x: Array, exponent: float, odd: bool = False) -> Array:
+    """Return |x|^a, or sign(x) |x|^a; each is, but for a factor, the slope of the other with one more in the exponent.
+
+    So it is right to any order at 0 too, where |x| by itself has a kink: x |x| |x| is x³.
+    """
+    if not odd:
+        return np.abs(x) ** exponent
+    return np.sign(x) * np.abs(nonzero(x) if exponent < 0 else x) ** exponent
+
+
+def _absolute_power_vjp(g: Array, out: Array, x: Array, exponent: float, odd: bool = False) -> Array:
+    if exponent == 0:
+        return np.zeros_like(x)
+    if exponent < 1:  # the slope at 0 is infinite, but 0 where the cotangent is 0 or x has none
+        x = np.where((x == 0) & ((g == 0) | (exponent < 0)), np.inf, x)
+    return g * (exponent * absolute_power(x, exponent=exponent - 1, odd=not odd))
+
+absolute_power: Primitive = declare(_absolute_power, r"|x|^a \operatorname{sign}^n x",
+    (_absolute_power_vjp, r"g \, a |x|^{a-1} \operatorname{sign}^{n+1} x"),
+    kinks="at 0 the slope of |x| is 0, and so is that of |x|^a for 0 < a < 1")
+
+
+def _vector_norm(x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+    return np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+
+
+def _vector_norm_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, keepdims: bool = False, ord: Any = 2
+) -> Array:
+    g, out = kept(g, x, axis), kept(out, x, axis)
+    if ord == 0:
+        return np.zeros_like(x)
+    if ord in (2, None):
+        return g * conj(x) / nonzero(out)
+    size = np.abs(x)
+    sign = conj(x) / nonzero(size) if x.dtype.kind == "c" else np.sign(x)  # the slope of |x|, which is 0 at 0
+    if ord == 1:
+        return g * sign
+    if ord in (np.inf, -np.inf):
+        won = size == out
+        return np.where(won, g * sign, 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
+    if x.dtype.kind == "c":
+        return g * sign * (size / nonzero(out)) ** (ord - 1)
+    if 1 < ord < 2:  # the second derivative at an entry that is 0 is infinite, and the mixed ones are 0: no x / out
+        return g * absolute_power(x, exponent=ord - 1, odd=True) * nonzero(out) ** (1 - ord)
+    return g * absolute_power(x / nonzero(out), exponent=ord - 1, odd=True)
+
+vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1/p}",
+    (_vector_norm_vjp, r"g \, \frac{\bar x_i}{|x_i|} \left( \frac{|x_i|}{out} \right)^{p-1}"),
+    numpy=np.linalg.vector_norm,
+    kinks="at 0, and at an entry that is 0 unless p is 2, the slope is 0; for p = inf ties share evenly")  # fmt: skip
+
+
+# fmt: on
+
+
 def _cond(x: Any, p: Any = None) -> Any:
     infinite = np.isposinf(np.linalg.cond(bare(x), p))
     if infinite.any():  # a constant there; elsewhere its neighbours in the stack have a gradient
@@ -115,6 +119,5 @@ def _cond(x: Any, p: Any = None) -> Any:
     return np.where(infinite, np.inf, ratio) if infinite.any() else ratio
 
 
-OVERRIDES[np.linalg.norm] = _norm
 OVERRIDES[np.linalg.matrix_norm] = lambda x, /, *, keepdims=False, ord="fro": _norm(x, ord, (-2, -1), keepdims)
 OVERRIDES[np.linalg.cond] = _cond

@@ -16,8 +16,6 @@ import numpy as np
 from ..primitive import METHODS, Array, Primitive, declare
 from .convolution import Ints, Size, positions, sizes
 
-BLOCK = 2**18  # pixels at a time, in what needs more memory than its result
-
 _AXES = (
     "{call}: {name}={value!r} is for {axes}, and x of shape {x} has too few. Give a tuple with one number for each "
     "axis that is pooled, which are the last."
@@ -30,7 +28,6 @@ _CELLS = "{call}: x of shape {x} has no pixels along a pooled axis, so its {size
 
 
 # -- Windows
-
 
 def _taps(x: Ints, y: Ints, kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[Any, Any]]:
     """Yield for each tap of the kernel the positions in y at which it meets pixels of x, and those pixels."""
@@ -56,21 +53,10 @@ def _axis_by_axis(kernel: Ints, stride: Ints, padding: Ints) -> Iterator[tuple[i
         )  # type: ignore[misc]
 
 
-def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
-    """Yield so many images at a time, of each array, that what is computed of them stays in the cache."""
-    images = [a.reshape(math.prod(a.shape[: a.ndim - axes]), *a.shape[a.ndim - axes :]) for a in arrays]
-    some = max(1, BLOCK // max(1, math.prod(images[0].shape[1:])))
-    for i in range(0, len(images[0]), some):
-        yield [a[i : i + some] for a in images]
-
-
 def _with_length(shape: Ints, axis: int, n: int) -> list[int]:
     lengths = [*shape]
     lengths[axis] = n
     return lengths
-
-
-# -- Forwards
 
 
 def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, padding: Ints) -> Array:
@@ -84,9 +70,25 @@ def _reduced(ufunc: np.ufunc, start: Any, x: Array, kernel: Ints, stride: Ints, 
     return x
 
 
+# fmt: off
 def _max_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     return _reduced(np.maximum, lowest, x, kernel, stride, padding)
+
+pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
+    (lambda g, out, x, **how: max_spread(g, x, out, **how),
+        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[x_j = y_i]}{\#\{v : x_{si + v - p} = y_i\}}"),
+    name="max_pool", kinks="ties share evenly; where NaN is among them all pixels of the window do")
+
+BLOCK = 2**18  # pixels at a time, in what needs more memory than its result
+
+
+def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
+    """Yield so many images at a time, of each array, that what is computed of them stays in the cache."""
+    images = [a.reshape(math.prod(a.shape[: a.ndim - axes]), *a.shape[a.ndim - axes :]) for a in arrays]
+    some = max(1, BLOCK // max(1, math.prod(images[0].shape[1:])))
+    for i in range(0, len(images[0]), some):
+        yield [a[i : i + some] for a in images]
 
 
 def _won(x: Array, m: Array) -> Any:
@@ -104,7 +106,6 @@ def _shared(g: Array, x: Array, m: Array, *how: Ints) -> Array:
 
 # A product with the mask is ten times as fast as np.where, whose branches the processor cannot predict.
 
-
 def _max_spread(g: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
     """Return the gradient of an image x from the gradient g of its largest pixels m: those that tie share evenly."""
     out = np.zeros(x.shape, g.dtype)
@@ -113,6 +114,12 @@ def _max_spread(g: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, pad
         for here, seen in _taps(image.shape, best.shape, kernel, stride, padding):
             y[seen] += shares[here] * _won(image[seen], best[here])
     return out
+
+max_spread: Primitive = declare(_max_spread,
+    r"\sum_{si + u - p \,=\, j} x_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
+    (lambda g, out, h, x, m, **how: max_collect(g, x, m, **how),
+        r"\sum_u g_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
+    None, None, kinks="which pixels are the largest has slope 0")
 
 
 def _max_collect(h: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, padding: Ints) -> Array:
@@ -123,6 +130,12 @@ def _max_collect(h: Array, x: Array, m: Array, *, kernel: Ints, stride: Ints, pa
             y[here] += change[seen] * _won(image[seen], best[here])
         y[...] = _shared(y, image, best, kernel, stride, padding)
     return out
+
+max_collect: Primitive = declare(_max_collect,
+    r"\sum_u x_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
+    (lambda g, out, h, x, m, **how: max_spread(g, x, m, **how),
+        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
+    None, None, kinks="which pixels are the largest has slope 0")
 
 
 def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, dtype: Any) -> Any:
@@ -135,6 +148,11 @@ def _pixels(size: Ints, kernel: Ints, stride: Ints, padding: Ints, whole: bool, 
 def _avg_pool(x: Array, *, kernel: Ints, stride: Ints, padding: Ints, count_include_pad: bool) -> Array:
     sums = _reduced(np.add, 0, x, kernel, stride, padding)
     return sums / _pixels(x.shape[-len(kernel) :], kernel, stride, padding, count_include_pad, x.dtype)
+
+pooled_avg: Primitive = declare(_avg_pool, r"y_i = \frac{1}{n_i} \sum_u x_{si + u - p}",
+    (lambda g, out, x, kernel, **how: avg_spread(g, size=x.shape[-len(kernel):], kernel=kernel, **how),
+        r"\sum_{si + u - p \,=\, j} \frac{g_i}{n_i}"),
+    name="avg_pool")
 
 
 def _avg_spread(
@@ -149,38 +167,15 @@ def _avg_spread(
         g = out
     return g
 
-
-# fmt: off
-pooled_max: Primitive = declare(_max_pool, r"y_i = \max_u x_{si + u - p}",
-    (lambda g, out, x, **how: max_spread(g, x, out, **how),
-        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[x_j = y_i]}{\#\{v : x_{si + v - p} = y_i\}}"),
-    name="max_pool", kinks="ties share evenly; where NaN is among them all pixels of the window do")
-
-max_spread: Primitive = declare(_max_spread,
-    r"\sum_{si + u - p \,=\, j} x_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
-    (lambda g, out, h, x, m, **how: max_collect(g, x, m, **how),
-        r"\sum_u g_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
-    None, None, kinks="which pixels are the largest has slope 0")
-
-max_collect: Primitive = declare(_max_collect,
-    r"\sum_u x_{si + u - p} \, \frac{[y_{si + u - p} = z_i]}{\#\{v : y_{si + v - p} = z_i\}}",
-    (lambda g, out, h, x, m, **how: max_spread(g, x, m, **how),
-        r"\sum_{si + u - p \,=\, j} g_i \, \frac{[y_j = z_i]}{\#\{v : y_{si + v - p} = z_i\}}"),
-    None, None, kinks="which pixels are the largest has slope 0")
-
-pooled_avg: Primitive = declare(_avg_pool, r"y_i = \frac{1}{n_i} \sum_u x_{si + u - p}",
-    (lambda g, out, x, kernel, **how: avg_spread(g, size=x.shape[-len(kernel):], kernel=kernel, **how),
-        r"\sum_{si + u - p \,=\, j} \frac{g_i}{n_i}"),
-    name="avg_pool")
-
 avg_spread: Primitive = declare(_avg_spread, r"y_j = \sum_{si + u - p \,=\, j} \frac{x_i}{n_i}",
     (lambda g, out, x, size, **how: pooled_avg(g, **how),
         r"\frac{1}{n_i} \sum_u g_{si + u - p}"))
+
+
 # fmt: on
 
 
 # -- What a person calls
-
 
 def _per_axis(call: str, name: str, x: Array, value: Any, least: int) -> Ints:
     """Return one number per pooled axis: those that are given, or one number for all but batch and channels."""

@@ -24,11 +24,7 @@ def _before(states: Array, first: Array) -> Array:
     return np.concatenate([first[None], states[:-1]])
 
 
-def _parts(cells: Array, n: int) -> list[Array]:
-    """Return the last axis cut into parts of n."""
-    return [cells[..., start : start + n] for start in range(0, cells.shape[-1], n)]
-
-
+# fmt: off
 def _rnn(*arrays: Array, activation: str = "tanh") -> Array:
     r"""Return the states of a plain recurrent network at all times.
 
@@ -69,6 +65,16 @@ def _rnn_vjp(g: Array, out: Array, *arrays: Array, activation: str = "tanh") -> 
         deltas.append(delta)
     dz = np.stack(deltas[::-1])  # (time, batch, n)
     return dz, _rows(dz).T @ _rows(_before(out, h)), back
+
+rnn_states = declare(_rnn, r"h_t = \tanh(z_t + h_{t-1} W^T)",
+    jointly=(_rnn_vjp,
+     r"\delta_t = (g_t + \delta_{t+1} W) \odot \tanh',\ \textstyle\sum_t \delta_t^T h_{t-1},\ \delta_1 W"),
+    name="rnn_states", kinks="with relu the slope at 0 is 0")
+
+
+def _parts(cells: Array, n: int) -> list[Array]:
+    """Return the last axis cut into parts of n."""
+    return [cells[..., start : start + n] for start in range(0, cells.shape[-1], n)]
 
 
 def _lstm(*arrays: Array) -> Any:
@@ -144,6 +150,12 @@ def _lstm_vjp(g: Array, out: Array, *arrays: Array, cells: Array) -> Any:
         deltas.append(delta)
     dz = np.stack(deltas[::-1])  # (time, batch, 4 n)
     return dz, _rows(dz).T @ _rows(_before(out[:-1], h)), back, dc
+
+lstm_states = declare(_lstm, r"h_t = o_t \odot \tanh c_t,\ c_t = f_t \odot c_{t-1} + i_t \odot u_t",
+    jointly=(_lstm_vjp, (
+     r"\delta_t = (\bar c_t u_t i'_t, \bar c_t c_{t-1} f'_t, \bar c_t i_t u'_t, \bar h_t \tanh(c_t) o'_t),\ "
+     r"\textstyle\sum_t \delta_t^T h_{t-1},\ \delta_1 W,\ \bar c_1 f_1")),
+    name="lstm_states", saves={"cells": _lstm_cells})
 
 
 def _gru(*arrays: Array) -> Any:
@@ -223,19 +235,6 @@ def _gru_vjp(g: Array, out: Array, *arrays: Array, cells: Array) -> Any:
     dh, of_h = np.stack(states[::-1]), _rows(np.stack(deltas[::-1]))  # (time, batch, n), (time * batch, 3 n)
     dz = np.concatenate([dh * to_r, dh * to_u, dh * to_n], axis=-1)
     return dz, of_h.T @ _rows(before), of_h.sum(axis=0), back
-
-
-# fmt: off
-rnn_states = declare(_rnn, r"h_t = \tanh(z_t + h_{t-1} W^T)",
-    jointly=(_rnn_vjp,
-     r"\delta_t = (g_t + \delta_{t+1} W) \odot \tanh',\ \textstyle\sum_t \delta_t^T h_{t-1},\ \delta_1 W"),
-    name="rnn_states", kinks="with relu the slope at 0 is 0")
-
-lstm_states = declare(_lstm, r"h_t = o_t \odot \tanh c_t,\ c_t = f_t \odot c_{t-1} + i_t \odot u_t",
-    jointly=(_lstm_vjp, (
-     r"\delta_t = (\bar c_t u_t i'_t, \bar c_t c_{t-1} f'_t, \bar c_t i_t u'_t, \bar h_t \tanh(c_t) o'_t),\ "
-     r"\textstyle\sum_t \delta_t^T h_{t-1},\ \delta_1 W,\ \bar c_1 f_1")),
-    name="lstm_states", saves={"cells": _lstm_cells})
 
 gru_states = declare(_gru, r"h_t = (1 - u_t) \odot n_t + u_t \odot h_{t-1}",
     jointly=(_gru_vjp, (

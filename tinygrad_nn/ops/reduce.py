@@ -41,6 +41,32 @@ def spread(g: Array, x: Array, axis: Any) -> Array:
     return view
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given, which are those that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+# fmt: off
+def _sum(
+    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
+) -> Array:
+    """Return the sum over axes."""
+    if initial is None and where is None:
+        return np.add.reduce(x, axis, None if dtype is None else checked(dtype, x), keepdims=keepdims)
+    return x.sum(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
+
+
+def _sum_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
+    keepdims: bool = False, initial: Any = None, where: Any = None,
+) -> Array:  # fmt: skip
+    return spread(g, x, axis) if where is None else np.where(where, spread(g, x, axis), 0)
+
+sum = declare(_sum, r"\sum_i x_i",
+    (_sum_vjp,      r"g \, \mathbf 1"),
+    numpy=np.sum)
+
+
 def count(x: Array, axis: Any) -> int:
     """Return how many entries each reduced entry stands for."""
     if axis is None:
@@ -51,16 +77,16 @@ def count(x: Array, axis: Any) -> int:
     return n
 
 
-def counted(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
-    """Return how many entries each reduced entry stands for; under a mask an array with the reduced axes kept."""
-    if where is None:
-        return count(x, axis)
-    return np.broadcast_to(where, x.shape).sum(axis=axis, keepdims=True, dtype=dtype)
-
-
 def masked(g: Array, where: Any) -> Array:
     """Return g, and 0 where the mask is false."""
     return g if where is None else np.where(where, g, 0)
+
+
+def _prod(
+    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
+) -> Array:
+    """Return the product over axes; its gradient is right with any number of zeros, to any order."""
+    return x.prod(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
 
 
 def lines(x: Array, axis: Any) -> Array:
@@ -80,129 +106,6 @@ def unlines(y: Array, x: Array, axis: Any) -> Array:
     return y if order == list(range(x.ndim)) else y.transpose(tuple(order.index(a) for a in range(x.ndim)))
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """Return the options that were given, which are those that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-# -- Forwards
-
-
-def _sum(
-    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
-) -> Array:
-    """Return the sum over axes."""
-    if initial is None and where is None:
-        return np.add.reduce(x, axis, None if dtype is None else checked(dtype, x), keepdims=keepdims)
-    return x.sum(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
-
-
-def _prod(
-    x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None
-) -> Array:
-    """Return the product over axes; its gradient is right with any number of zeros, to any order."""
-    return x.prod(axis, checked(dtype, x), None, keepdims, **given(initial=initial, where=where))
-
-
-def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = None) -> Array:
-    """Return the mean over axes."""
-    n = count(x, axis)
-    if dtype is None and where is None and n and x.dtype.char in "fdFD" and (axis is None or x.ndim):
-        return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
-    return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
-
-
-def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
-    """Return the largest entry over axes; equal ones share the gradient evenly."""
-    if initial is None and where is None:
-        return np.maximum.reduce(x, axis, keepdims=keepdims)
-    return x.max(axis, None, keepdims, **given(initial=initial, where=where))
-
-
-def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
-    """Return the smallest entry over axes; equal ones share the gradient evenly."""
-    if initial is None and where is None:
-        return np.minimum.reduce(x, axis, keepdims=keepdims)
-    return x.min(axis, None, keepdims, **given(initial=initial, where=where))
-
-
-def _var(
-    x: Array, axis: Any = None, dtype: Any = None, *,
-    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
-) -> Array:  # fmt: skip
-    """Return the variance over axes."""
-    if where is None and correction is None:
-        return x.var(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
-
-
-def _std(
-    x: Array, axis: Any = None, dtype: Any = None, *,
-    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
-) -> Array:  # fmt: skip
-    """Return the standard deviation over axes; where it is 0 the slope is 0."""
-    if where is None and correction is None:
-        return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
-
-
-def _var_about(
-    x: Array, mean: Array, axis: Any = None, dtype: Any = None, *,
-    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
-) -> Array:  # fmt: skip
-    """Return the mean squared deviation from a given mean, whose reduced axes are kept."""
-    options = _freedom(ddof, correction) | given(where=where)
-    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, mean=mean, **options)
-
-
-def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
-    """Return the one of the two names of the same number that was given; both given are NumPy's to refuse."""
-    return ({"ddof": ddof} if ddof or correction is None else {}) | given(correction=correction)
-
-
-# -- Rules
-
-
-def _sum_vjp(
-    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *,
-    keepdims: bool = False, initial: Any = None, where: Any = None,
-) -> Array:  # fmt: skip
-    return spread(g, x, axis) if where is None else np.where(where, spread(g, x, axis), 0)
-
-
-def _mean_vjp(
-    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *, keepdims: bool = False, where: Any = None
-) -> Array:
-    if where is None:
-        return spread(g / (count(x, axis) or 1), x, axis)
-    return np.where(where, spread(kept(g, x, axis) / np.maximum(counted(x, axis, where, g.dtype), 1), x, axis), 0)
-
-
-def among(
-    lost: Any, g: Array, best: Array, x: Array, axis: Any,
-    keepdims: bool = False, initial: Any = None, where: Any = None,
-) -> Array:  # fmt: skip
-    """Return g divided evenly among the entries that did not lose, of which `best` is the value."""
-    if where is not None:
-        lost = lost | np.logical_not(where)
-    ties = x.size // (best.size or 1) - lost.sum(axis=axis, keepdims=True, dtype=g.dtype)
-    if initial is not None:
-        ties = ties + (best == initial)  # it takes its share
-    return np.where(lost, 0, g.reshape(best.shape) / ties)
-
-
-def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
-    best = kept(out, x, axis)
-    return among(x < best, g, best, x, axis, **more)
-
-
-def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
-    best = kept(out, x, axis)
-    return among(x > best, g, best, x, axis, **more)
-
-
 def exclusive(x: Array) -> Array:
     """Return the product of all entries before each one, along the last axis: 1, x₀, x₀x₁, ..."""
     return np.concatenate([np.ones_like(x[..., :1]), x[..., :-1]], axis=-1).cumprod(axis=-1)
@@ -220,6 +123,87 @@ def _prod_vjp(
     factors = lines(x if where is None else np.where(where, x, 1), axis)
     g = spread(g if initial is None else g * initial, x, axis)
     return masked(g * unlines(_others(factors), x, axis), where)
+
+prod = declare(_prod, r"\prod_i x_i",
+    (_prod_vjp,     r"g \prod_{j \ne i} x_j"),
+    numpy=np.prod)
+
+
+def counted(x: Array, axis: Any, where: Any, dtype: Any) -> Any:
+    """Return how many entries each reduced entry stands for; under a mask an array with the reduced axes kept."""
+    if where is None:
+        return count(x, axis)
+    return np.broadcast_to(where, x.shape).sum(axis=axis, keepdims=True, dtype=dtype)
+
+
+def _mean(x: Array, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = None) -> Array:
+    """Return the mean over axes."""
+    n = count(x, axis)
+    if dtype is None and where is None and n and x.dtype.char in "fdFD" and (axis is None or x.ndim):
+        return np.add.reduce(x, axis, keepdims=keepdims) / n  # what x.mean does, in half of its time
+    return x.mean(axis, checked(dtype, x), None, keepdims, **given(where=where))
+
+
+def _mean_vjp(
+    g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None, *, keepdims: bool = False, where: Any = None
+) -> Array:
+    if where is None:
+        return spread(g / (count(x, axis) or 1), x, axis)
+    return np.where(where, spread(kept(g, x, axis) / np.maximum(counted(x, axis, where, g.dtype), 1), x, axis), 0)
+
+mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
+    (_mean_vjp,     r"\frac{g}{n} \mathbf 1"),
+    numpy=np.mean)
+
+
+def among(
+    lost: Any, g: Array, best: Array, x: Array, axis: Any,
+    keepdims: bool = False, initial: Any = None, where: Any = None,
+) -> Array:  # fmt: skip
+    """Return g divided evenly among the entries that did not lose, of which `best` is the value."""
+    if where is not None:
+        lost = lost | np.logical_not(where)
+    ties = x.size // (best.size or 1) - lost.sum(axis=axis, keepdims=True, dtype=g.dtype)
+    if initial is not None:
+        ties = ties + (best == initial)  # it takes its share
+    return np.where(lost, 0, g.reshape(best.shape) / ties)
+
+
+def _max(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
+    """Return the largest entry over axes; equal ones share the gradient evenly."""
+    if initial is None and where is None:
+        return np.maximum.reduce(x, axis, keepdims=keepdims)
+    return x.max(axis, None, keepdims, **given(initial=initial, where=where))
+
+
+def _max_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
+    best = kept(out, x, axis)
+    return among(x < best, g, best, x, axis, **more)
+
+max = declare(_max, r"\max_i x_i",
+    (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
+    numpy=(np.max, np.amax), kinks="ties share evenly; where NaN is among them all entries do")
+
+
+def _min(x: Array, axis: Any = None, *, keepdims: Any = False, initial: Any = None, where: Any = None) -> Array:
+    """Return the smallest entry over axes; equal ones share the gradient evenly."""
+    if initial is None and where is None:
+        return np.minimum.reduce(x, axis, keepdims=keepdims)
+    return x.min(axis, None, keepdims, **given(initial=initial, where=where))
+
+
+def _min_vjp(g: Array, out: Array, x: Array, axis: Any = None, **more: Any) -> Array:
+    best = kept(out, x, axis)
+    return among(x > best, g, best, x, axis, **more)
+
+min = declare(_min, r"\min_i x_i",
+    (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
+    numpy=(np.min, np.amin), kinks="ties share evenly; where NaN is among them all entries do")
+
+
+def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
+    """Return the one of the two names of the same number that was given; both given are NumPy's to refuse."""
+    return ({"ddof": ddof} if ddof or correction is None else {}) | given(correction=correction)
 
 
 def conj(x: Array) -> Array:
@@ -245,8 +229,46 @@ def _var_vjp(
     return _squares_vjp(g, x, x - center, axis, where, ddof if correction is None else correction)
 
 
+def _var(
+    x: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the variance over axes."""
+    if where is None and correction is None:
+        return x.var(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
+
+var = declare(_var, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2",
+    (_var_vjp,      r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x)"))
+
+
+def _std(
+    x: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the standard deviation over axes; where it is 0 the slope is 0."""
+    if where is None and correction is None:
+        return x.std(axis, checked(dtype, x), None, ddof, keepdims=keepdims)
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.std(x, axis, checked(dtype, x), None, keepdims=keepdims, **options)
+
+
 def _std_vjp(g: Array, out: Array, x: Array, **options: Any) -> Array:
     return _var_vjp(np.where(out == 0, 0, 0.5 * g / np.where(out == 0, 1, out)), out, x, **options)
+
+std = declare(_std, r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2}",
+    (_std_vjp,      r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out}"),
+    kinks="at 0 the slope is 0")
+
+
+def _var_about(
+    x: Array, mean: Array, axis: Any = None, dtype: Any = None, *,
+    ddof: float = 0, keepdims: Any = False, where: Any = None, correction: float | None = None,
+) -> Array:  # fmt: skip
+    """Return the mean squared deviation from a given mean, whose reduced axes are kept."""
+    options = _freedom(ddof, correction) | given(where=where)
+    return np.var(x, axis, checked(dtype, x), None, keepdims=keepdims, mean=mean, **options)
 
 
 def _var_about_vjp(
@@ -255,43 +277,15 @@ def _var_about_vjp(
 ) -> Array:  # fmt: skip
     return _squares_vjp(g, x, x - mean, axis, where, ddof if correction is None else correction)
 
-
-# fmt: off
-sum = declare(_sum, r"\sum_i x_i",
-    (_sum_vjp,      r"g \, \mathbf 1"),
-    numpy=np.sum)
-
-prod = declare(_prod, r"\prod_i x_i",
-    (_prod_vjp,     r"g \prod_{j \ne i} x_j"),
-    numpy=np.prod)
-
-mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
-    (_mean_vjp,     r"\frac{g}{n} \mathbf 1"),
-    numpy=np.mean)
-
-max = declare(_max, r"\max_i x_i",
-    (_max_vjp,      r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
-    numpy=(np.max, np.amax), kinks="ties share evenly; where NaN is among them all entries do")
-
-min = declare(_min, r"\min_i x_i",
-    (_min_vjp,      r"g \, \frac{[x_i = \min x]}{\#\{j : x_j = \min x\}}"),
-    numpy=(np.min, np.amin), kinks="ties share evenly; where NaN is among them all entries do")
-
-var = declare(_var, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2",
-    (_var_vjp,      r"\frac{2 g}{n - \mathrm{ddof}} (x_i - \bar x)"))
-
-std = declare(_std, r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - \bar x|^2}",
-    (_std_vjp,      r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out}"),
-    kinks="at 0 the slope is 0")
-
 var_about = declare(_var_about, r"\frac{1}{n - \mathrm{ddof}} \sum_i |x_i - y|^2",
     (_var_about_vjp,                                r"\frac{2 g}{n - \mathrm{ddof}} (x_i - y)"),
     (lambda *args, **more: -_var_about_vjp(*args, **more), r"-\frac{2 g}{n - \mathrm{ddof}} \sum_i (x_i - y)"))
+
+
 # fmt: on
 
 
 # -- Compositions
-
 
 @override("var")
 def _variance(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:

@@ -21,40 +21,7 @@ def _share(loses: Any, ties: Any, g: Array) -> Array:
     """Return 0 where this argument loses, half of g where it ties, else g."""
     return np.where(loses, 0, np.where(ties, 0.5 * g, g))
 
-
-def _tie(x: Array, y: Array) -> Any:
-    return (x == y) | (np.isnan(x) & np.isnan(y))
-
-
-def _clip(x: Array, low: Array, high: Array) -> Array:
-    return np.clip(x, low, high)
-
-
-def _nan_to_num(x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
-    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
-
-
-def _nan_to_num_vjp(g: Array, out: Array, x: Array, **metadata: Any) -> Array:
-    if x.dtype.kind != "c":
-        return np.where(np.isfinite(x), g, 0)
-    return np.where(np.isfinite(x.real), g.real, 0) + 1j * np.where(np.isfinite(x.imag), g.imag, 0)
-
-
-def _round(x: Array, decimals: int = 0) -> Array:
-    return np.round(x, decimals)
-
-
-def _fraction(x: Array) -> Array:
-    return np.modf(x)[0]
-
-
-def _unwrap(x: Array, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Array:
-    return np.unwrap(x, discont, axis, period=period)
-
-
 # fmt: off
-# -- the larger, the smaller, either
-
 maximum = declare(np.maximum, r"\max(x, y)",
     (lambda g, out, x, y: _share(x < y, x == y, g), r"g \, [x > y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share(y < x, x == y, g), r"g \, [y > x] + \tfrac{g}{2} [x = y]"),
@@ -64,6 +31,10 @@ minimum = declare(np.minimum, r"\min(x, y)",
     (lambda g, out, x, y: _share(x > y, x == y, g), r"g \, [x < y] + \tfrac{g}{2} [x = y]"),
     (lambda g, out, x, y: _share(y > x, x == y, g), r"g \, [y < x] + \tfrac{g}{2} [x = y]"),
     kinks="a tie gives half to each")
+
+
+def _tie(x: Array, y: Array) -> Any:
+    return (x == y) | (np.isnan(x) & np.isnan(y))
 
 fmax = declare(np.fmax, r"\max(x, y) \text{ of numbers}",
     (lambda g, out, x, y: _share((x < y) | (np.isnan(x) & ~np.isnan(y)), _tie(x, y), g),
@@ -85,16 +56,32 @@ where = declare(np.where, r"x \text{ if } c \text{ else } y",
     (lambda g, out, c, x, y: np.where(c, 0, g),     r"g \, [\neg c]"),
     name="where")
 
+
+def _clip(x: Array, low: Array, high: Array) -> Array:
+    return np.clip(x, low, high)
+
 clip = declare(_clip, r"\min(\max(x, a), b)",
     (lambda g, out, x, a, b: np.where((x <= a) | (x >= b), 0, g),  r"g \, [a < x < b]"),
     (lambda g, out, x, a, b: np.where((x <= a) & (a < b), g, 0),   r"g \, [x \le a < b]"),
     (lambda g, out, x, a, b: np.where((x >= b) | (a >= b), g, 0),  r"g \, [x \ge b \text{ or } a \ge b]"),
     kinks="at a bound the slope in x is 0 and that in the bound 1; where the bounds cross the upper one wins")
 
+OVERRIDES[np._core.umath.clip] = lambda x, low, high: clip(x, low, high)  # type: ignore[attr-defined] # array.clip(t)
+
 heaviside = declare(np.heaviside, r"[x > 0] + y \, [x = 0]",
     None,
     (lambda g, out, x, y: np.where(x == 0, g, 0),   r"g \, [x = 0]"),
     domain=[(0, 0), (-2, 2)], kinks="the slope in x is 0, at the jump too")
+
+
+def _nan_to_num(x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+def _nan_to_num_vjp(g: Array, out: Array, x: Array, **metadata: Any) -> Array:
+    if x.dtype.kind != "c":
+        return np.where(np.isfinite(x), g, 0)
+    return np.where(np.isfinite(x.real), g.real, 0) + 1j * np.where(np.isfinite(x.imag), g.imag, 0)
 
 nan_to_num = declare(_nan_to_num, r"x \text{ if finite}",
     (_nan_to_num_vjp,                               r"g \, [|x| < \infty]"),
@@ -112,9 +99,17 @@ fmod = declare(np.fmod, r"x - y \operatorname{trunc}(x / y)",
     (lambda g, out, x, y: -g * np.rint((x - out) / y), r"-g \operatorname{trunc}(x / y)"),
     domain=[(6.2, 6.8), (2.3, 3)], kinks="at a multiple of y as just outside of it")
 
+
+def _fraction(x: Array) -> Array:
+    return np.modf(x)[0]
+
 fraction = declare(_fraction, r"x - \operatorname{trunc} x",
     (lambda g, out, x: g,                           r"g"),
     domain=[(0.1, 0.9)], kinks="at an integer the slope is 1")
+
+
+def _unwrap(x: Array, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Array:
+    return np.unwrap(x, discont, axis, period=period)
 
 unwrap = declare(_unwrap, r"x + 2 \pi k",
     (lambda g, out, x, **metadata: g,               r"g"),
@@ -130,16 +125,21 @@ trunc = declare(np.trunc, r"\operatorname{trunc} x", None, numpy=np.fix, kinks="
 
 rint = declare(np.rint, r"\operatorname{rint} x", None, kinks="the slope is 0, at the jumps too")
 
+
+def _round(x: Array, decimals: int = 0) -> Array:
+    return np.round(x, decimals)
+
 round = declare(_round, r"\operatorname{round} x", None,
     numpy=(np.round, np.around), kinks="the slope is 0, at the jumps too")
 
 floor_divide = declare(np.floor_divide, r"\lfloor x / y \rfloor", None, None,
     kinks="the slopes are 0, at the jumps too")
+
+
 # fmt: on
 
 
 # -- compositions of the above
-
 
 def _where(condition: Any, *choices: Any) -> Any:
     return where(condition, *choices) if choices else np.nonzero(bare(condition))
@@ -245,5 +245,5 @@ overrides: dict[Any, Any] = {
     np.piecewise: _piecewise, np.interp: _interp,
 }  # fmt: skip
 OVERRIDES.update(overrides)
-OVERRIDES[np._core.umath.clip] = lambda x, low, high: clip(x, low, high)  # type: ignore[attr-defined] # array.clip(t)
+
 METHODS["clip"] = _clip_as_numpy

@@ -16,8 +16,6 @@ from .elementwise import softly
 from .plain import checked, override, refuse_out
 from .reduce import conj, exclusive
 
-_windows = np.lib.stride_tricks.sliding_window_view
-
 
 def along(axis: int, part: Any) -> tuple[Any, ...]:
     """Return the index that takes a part of one axis (not negative) and all of the others."""
@@ -27,6 +25,24 @@ def along(axis: int, part: Any) -> tuple[Any, ...]:
 def _line(x: Array, axis: int | None) -> tuple[Array, int]:
     """Return the array and the axis that a running sum goes along; without an axis it is flattened first."""
     return (x.reshape(-1), 0) if axis is None or x.ndim == 0 else (x, axis % x.ndim)
+
+
+# fmt: off
+# -- Running sums, products, extremes
+
+def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    """Return the sums of all entries up to each one."""
+    return x.cumsum(axis, checked(dtype, x))
+
+
+def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
+    g, axis = _line(g, axis)
+    back = along(axis, slice(None, None, -1))
+    return g[back].cumsum(axis=axis)[back].reshape(x.shape)
+
+cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
+    (_cumsum_vjp,        r"\sum_{i \ge j} g_i"),
+    numpy=np.cumsum)
 
 
 def recur(g: Array, a: Array) -> Array:
@@ -42,23 +58,9 @@ def recur(g: Array, a: Array) -> Array:
     return g
 
 
-# -- Running sums, products, extremes
-
-
-def _cumsum(x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    """Return the sums of all entries up to each one."""
-    return x.cumsum(axis, checked(dtype, x))
-
-
 def _cumprod(x: Array, axis: Any = None, dtype: Any = None) -> Array:
     """Return the products of all entries up to each one; the gradient is right with any number of zeros."""
     return x.cumprod(axis, checked(dtype, x))
-
-
-def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
-    g, axis = _line(g, axis)
-    back = along(axis, slice(None, None, -1))
-    return g[back].cumsum(axis=axis)[back].reshape(x.shape)
 
 
 def _cumprod_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = None) -> Array:
@@ -66,20 +68,9 @@ def _cumprod_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = 
     line, g = line.swapaxes(axis, -1), g.swapaxes(axis, -1)
     return (exclusive(line) * recur(g, line[..., 1:])).swapaxes(axis, -1).reshape(x.shape)
 
-
-def _cummax(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the largest of all entries up to each one; equal ones share the gradient evenly."""
-    return np.maximum.accumulate(x, axis, dtype)
-
-
-def _cummin(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the smallest of all entries up to each one; equal ones share the gradient evenly."""
-    return np.minimum.accumulate(x, axis, dtype)
-
-
-def _logcumsumexp(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-    """Return the logarithms of the sums of the exponentials of all entries up to each one, without overflow."""
-    return np.logaddexp.accumulate(x, axis, dtype)
+cumprod = declare(_cumprod, r"y_i = \prod_{j \le i} x_j",
+    (_cumprod_vjp,       r"\sum_{i \ge j} g_i \prod_{k \le i, k \ne j} x_k"),
+    numpy=np.cumprod)
 
 
 def _same(x: Array, y: Array) -> Any:
@@ -94,15 +85,45 @@ def _cumextreme_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = 
     return np.where(won, recur(g / ties, going_on), 0).swapaxes(axis, -1)
 
 
+def _cummax(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the largest of all entries up to each one; equal ones share the gradient evenly."""
+    return np.maximum.accumulate(x, axis, dtype)
+
+cummax = declare(_cummax, r"y_i = \max_{j \le i} x_j",
+    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
+    kinks="ties share evenly")
+
+
+def _cummin(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the smallest of all entries up to each one; equal ones share the gradient evenly."""
+    return np.minimum.accumulate(x, axis, dtype)
+
+cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
+    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
+    kinks="ties share evenly")
+
+
+def _logcumsumexp(x: Array, axis: int = 0, dtype: Any = None) -> Array:
+    """Return the logarithms of the sums of the exponentials of all entries up to each one, without overflow."""
+    return np.logaddexp.accumulate(x, axis, dtype)
+
+
 def _logcumsumexp_vjp(g: Array, out: Array, x: Array, axis: int = 0, dtype: Any = None) -> Array:
     g, out, x = (a.swapaxes(axis, -1) for a in (g, out, x))
     before, entry, after = out[..., :-1], x[..., 1:], out[..., 1:]
     own = np.concatenate([np.ones_like(x[..., :1]), softly(entry, before, after)], axis=-1)  # slope of each sum in x
     return (own * recur(g, softly(before, entry, after))).swapaxes(axis, -1)
 
+logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
+    (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"),
+    kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
+
+
+def _unsort(g: Array, out: Array, x: Array, *, places: Any, axis: int = -1, **options: Any) -> Array:
+    return rearrange(g, places=np.argsort(places, axis), axis=axis)
+
 
 # -- Order
-
 
 def _order(x: Array, axis: Any, kind: Any, order: Any, stable: Any) -> Any:
     """Return where each entry of the sorted array comes from; equal entries keep their order if not told otherwise."""
@@ -116,30 +137,29 @@ def _sorted(x: Array, axis: int = -1, kind: Any = None, order: Any = None, *, st
     places = _order(x, axis, kind, order, stable)
     return np.take_along_axis(x, places, axis), {"places": places}
 
+sorted_along = declare(_sorted, r"x_\pi, \text{ increasing}",
+    (_unsort,            r"g_{\pi^{-1}}"),
+    name="sorted", saves={"places": lambda x, axis=-1, kind=None, order=None, stable=None: _order(
+        x, axis, kind, order, stable)}, kinks="equal entries keep their order")
+
 
 def _partitioned(x: Array, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> Any:
     """Return the entries such that the k-th is where sorting puts it, none before it larger, none after it smaller."""
     places = np.argpartition(x, kth, axis, kind, order)
     return np.take_along_axis(x, places, axis), {"places": places}
 
-
-def _unsort(g: Array, out: Array, x: Array, *, places: Any, axis: int = -1, **options: Any) -> Array:
-    return rearrange(g, places=np.argsort(places, axis), axis=axis)
+partitioned = declare(_partitioned, r"x_\pi",
+    (lambda g, out, x, kth, **options: _unsort(g, out, x, **options), r"g_{\pi^{-1}}"),
+    saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
+        x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
 
 
 def _rearrange(x: Array, places: Any, axis: int) -> Array:
     return np.take_along_axis(x, places, axis)
 
-
-# -- Convolution and polynomials
-
-
-def _convolve(a: Array, v: Array, mode: Any = "full") -> Array:
-    return np.convolve(a, v, mode)
-
-
-def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
-    return np.correlate(a, v, mode)
+rearrange = declare(_rearrange, r"x_\pi",
+    (lambda g, out, x, places, axis: REGISTRY["rearrange"](g, places=np.argsort(places, axis), axis=axis),
+                         r"g_{\pi^{-1}}"))
 
 
 def _full(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Array:
@@ -155,12 +175,27 @@ def _reversed(x: Array) -> Array:
     return np.reshape(x, -1)[::-1]
 
 
+# -- Convolution and polynomials
+
+def _convolve(a: Array, v: Array, mode: Any = "full") -> Array:
+    return np.convolve(a, v, mode)
+
+
 def _convolve_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
     return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(v), "valid")
 
 
 def _convolve_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full") -> Array:
     return np.convolve(_full(g, np.size(a), np.size(v), mode), _reversed(a), "valid")
+
+convolve = declare(_convolve, r"x * y",
+    (_convolve_vjp_a,    r"g * y_{-i}"),
+    (_convolve_vjp_v,    r"g * x_{-i}"),
+    numpy=np.convolve)
+
+
+def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
+    return np.correlate(a, v, mode)
 
 
 def _correlate_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
@@ -169,6 +204,11 @@ def _correlate_vjp_a(g: Array, out: Array, a: Array, v: Array, mode: Any = "vali
 
 def _correlate_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "valid") -> Array:
     return conj(np.convolve(_full(g, np.size(a), np.size(v), mode, True), _reversed(a), "valid")[::-1])
+
+correlate = declare(_correlate, r"x * \bar y_{-i}",
+    (_correlate_vjp_a,   r"g * \bar y"),
+    (_correlate_vjp_v,   r"\overline{(g * x_{-i})_{-i}}"),
+    numpy=np.correlate)
 
 
 def _polyval(p: Array, x: Array) -> Array:
@@ -184,6 +224,11 @@ def _polyval_vjp_p(g: Array, out: Array, p: Array, x: Array) -> Array:
 def _polyval_vjp_x(g: Array, out: Array, p: Array, x: Array) -> Array:
     return g * np.polyval(p[:-1] * np.arange(len(p) - 1, 0, -1, dtype=p.dtype), x)
 
+polyval = declare(_polyval, r"\sum_k x_k \, y^{n - k}",
+    (_polyval_vjp_p,     r"\sum g \, y^{n - k}"),
+    (_polyval_vjp_x,     r"g \sum_k (n - k) \, x_k \, y^{n - k - 1}"),
+    numpy=np.polyval)
+
 
 def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
     return np.vander(x, N, increasing)
@@ -194,13 +239,21 @@ def _vander_vjp(g: Array, out: Array, x: Array, N: int | None = None, increasing
     g = g[:, 1:] * powers if increasing else g[:, :-1] * powers[::-1]
     return (g * np.vander(x, len(powers), increasing)).sum(axis=1)
 
+vander = declare(_vander, r"x_i^k",
+    (_vander_vjp,        r"\sum_k g_{ik} \, k \, x_i^{k - 1}"),
+    numpy=np.vander)
+
+_windows = np.lib.stride_tricks.sliding_window_view
+
 
 # -- Windows
-
 
 def _window(x: Array, n: int, axis: int) -> Array:
     """Return the windows of n entries along an axis, which are added as a last axis."""
     return _windows(x, n, axis)
+
+window = declare(_window, r"y_{ij} = x_{i+j}",
+    (lambda g, out, x, n, axis: REGISTRY["overlap_add"](g, axis=axis), r"\sum_{i + j = k} g_{ij}"))
 
 
 def _overlap_add(x: Array, axis: int) -> Array:
@@ -216,71 +269,14 @@ def _overlap_add(x: Array, axis: int) -> Array:
             out[along(axis, slice(i, i + n))] += x[along(axis, i)]
     return out
 
-
-# fmt: off
-cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
-    (_cumsum_vjp,        r"\sum_{i \ge j} g_i"),
-    numpy=np.cumsum)
-
-cumprod = declare(_cumprod, r"y_i = \prod_{j \le i} x_j",
-    (_cumprod_vjp,       r"\sum_{i \ge j} g_i \prod_{k \le i, k \ne j} x_k"),
-    numpy=np.cumprod)
-
-cummax = declare(_cummax, r"y_i = \max_{j \le i} x_j",
-    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
-    kinks="ties share evenly")
-
-cummin = declare(_cummin, r"y_i = \min_{j \le i} x_j",
-    (_cumextreme_vjp,    r"\sum_{i \ge j} g_i \, \frac{[x_j = y_i]}{\#\{k \le i : x_k = y_i\}}"),
-    kinks="ties share evenly")
-
-logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
-    (_logcumsumexp_vjp,  r"\sum_{i \ge j} g_i \, e^{x_j - y_i}"),
-    kinks="where both are -inf the slopes are 0, where both are inf they are 1/2")
-
-sorted_along = declare(_sorted, r"x_\pi, \text{ increasing}",
-    (_unsort,            r"g_{\pi^{-1}}"),
-    name="sorted", saves={"places": lambda x, axis=-1, kind=None, order=None, stable=None: _order(
-        x, axis, kind, order, stable)}, kinks="equal entries keep their order")
-
-partitioned = declare(_partitioned, r"x_\pi",
-    (lambda g, out, x, kth, **options: _unsort(g, out, x, **options), r"g_{\pi^{-1}}"),
-    saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
-        x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
-
-rearrange = declare(_rearrange, r"x_\pi",
-    (lambda g, out, x, places, axis: REGISTRY["rearrange"](g, places=np.argsort(places, axis), axis=axis),
-                         r"g_{\pi^{-1}}"))
-
-convolve = declare(_convolve, r"x * y",
-    (_convolve_vjp_a,    r"g * y_{-i}"),
-    (_convolve_vjp_v,    r"g * x_{-i}"),
-    numpy=np.convolve)
-
-correlate = declare(_correlate, r"x * \bar y_{-i}",
-    (_correlate_vjp_a,   r"g * \bar y"),
-    (_correlate_vjp_v,   r"\overline{(g * x_{-i})_{-i}}"),
-    numpy=np.correlate)
-
-polyval = declare(_polyval, r"\sum_k x_k \, y^{n - k}",
-    (_polyval_vjp_p,     r"\sum g \, y^{n - k}"),
-    (_polyval_vjp_x,     r"g \sum_k (n - k) \, x_k \, y^{n - k - 1}"),
-    numpy=np.polyval)
-
-vander = declare(_vander, r"x_i^k",
-    (_vander_vjp,        r"\sum_k g_{ik} \, k \, x_i^{k - 1}"),
-    numpy=np.vander)
-
-window = declare(_window, r"y_{ij} = x_{i+j}",
-    (lambda g, out, x, n, axis: REGISTRY["overlap_add"](g, axis=axis), r"\sum_{i + j = k} g_{ij}"))
-
 overlap_add = declare(_overlap_add, r"y_k = \sum_{i + j = k} x_{ij}",
     (lambda g, out, x, axis: window(g, n=x.shape[-1], axis=axis), r"g_{i+j}"))
+
+
 # fmt: on
 
 
 # -- Compositions
-
 
 @override("sort")
 def _sort(a: Array, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Array:

@@ -14,6 +14,12 @@ from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
 from .plain import bare, is_tensor, override
 
 
+# fmt: off
+def _reshape(a: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
+    options = {} if copy is None else {"copy": copy}
+    return a.reshape(shape, order=order, **options)
+
+
 def _read_order(x: Array, order: Any) -> Any:
     """Return the order of reading that "A" and "K" stand for, given how x lies in memory."""
     if order not in ("A", "K"):
@@ -22,30 +28,41 @@ def _read_order(x: Array, order: Any) -> Any:
     return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
 
 
-def _reshape(a: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
-    options = {} if copy is None else {"copy": copy}
-    return a.reshape(shape, order=order, **options)
-
-
 def _reshape_vjp(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", copy: bool | None = None) -> Array:
     return g.reshape(x.shape, order=order if order == "C" else _read_order(x, order))
+
+reshape = declare(_reshape, r"\operatorname{reshape}(x)",
+    (_reshape_vjp,                                                        r"\operatorname{reshape}(g)"),
+    numpy=np.reshape)
 
 
 def _transpose(a: Array, axes: Any = None) -> Array:
     return a.transpose(axes)
 
 
-def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
-    return a.swapaxes(axis1, axis2)
-
-
 def _inverse(axes: Any, ndim: int) -> Any:
     """Return the permutation that undoes a transposition."""
     return None if axes is None else tuple(int(a) for a in np.argsort([a % ndim for a in np.atleast_1d(axes)]))
 
+transpose = declare(_transpose, r"x^T",
+    (lambda g, out, x, axes=None: g.transpose(_inverse(axes, g.ndim)),    r"g^T"),
+    numpy=(np.transpose, np.permute_dims))
+
+
+def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
+    return a.swapaxes(axis1, axis2)
+
+swapaxes = declare(_swapaxes, r"x^{T_{ij}}",
+    (lambda g, out, x, axis1, axis2: g.swapaxes(axis1, axis2),            r"g^{T_{ij}}"),
+    numpy=np.swapaxes)
+
 
 def _broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
     return np.broadcast_to(array, shape)
+
+broadcast_to = declare(_broadcast_to, r"x \, \mathbf 1",
+    (lambda g, out, x, shape, subok=False: g,                             r"\sum g"),
+    numpy=np.broadcast_to)
 
 
 def _roll(a: Array, shift: Any, axis: Any = None) -> Array:
@@ -56,48 +73,31 @@ def _back(shift: Any) -> Any:
     """Return the opposite shift, or shifts."""
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
-
-def _copy(a: Array, order: Any = "K", subok: bool = False) -> Array:
-    return a.copy(order)
-
-
-def _astype(x: Array, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Array:
-    return x.astype(dtype, casting=casting, copy=copy)
-
-
-# fmt: off
-reshape = declare(_reshape, r"\operatorname{reshape}(x)",
-    (_reshape_vjp,                                                        r"\operatorname{reshape}(g)"),
-    numpy=np.reshape)
-
-transpose = declare(_transpose, r"x^T",
-    (lambda g, out, x, axes=None: g.transpose(_inverse(axes, g.ndim)),    r"g^T"),
-    numpy=(np.transpose, np.permute_dims))
-
-swapaxes = declare(_swapaxes, r"x^{T_{ij}}",
-    (lambda g, out, x, axis1, axis2: g.swapaxes(axis1, axis2),            r"g^{T_{ij}}"),
-    numpy=np.swapaxes)
-
-broadcast_to = declare(_broadcast_to, r"x \, \mathbf 1",
-    (lambda g, out, x, shape, subok=False: g,                             r"\sum g"),
-    numpy=np.broadcast_to)
-
 roll = declare(_roll, r"x_{i - s}",
     (lambda g, out, x, shift, axis=None: np.roll(g, _back(shift), axis),  r"g_{i + s}"),
     numpy=np.roll)
+
+
+def _copy(a: Array, order: Any = "K", subok: bool = False) -> Array:
+    return a.copy(order)
 
 copy = declare(_copy, r"x",
     (lambda g, out, x, order="K", subok=False: g,                         r"g"),
     numpy=np.copy)
 
+
+def _astype(x: Array, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Array:
+    return x.astype(dtype, casting=casting, copy=copy)
+
 cast = declare(_astype, r"x",
     (lambda g, out, x, dtype, casting="unsafe", copy=True: g,             r"g"),
     name="cast")
+
+
 # fmt: on
 
 
 # -- the same entries in another shape
-
 
 @override("astype")
 def astype(
@@ -139,7 +139,6 @@ for _name in ("expand_dims", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d"
 
 
 # -- the axes in another order
-
 
 def _permuted(name: str) -> None:
     """Let a NumPy function that only permutes axes say how: tell the axes apart by their lengths 0, 1, 2, ..."""
@@ -190,7 +189,6 @@ def rot90(m: Array, k: int = 1, axes: Any = (0, 1)) -> Array:
 
 
 # -- more entries, and fewer
-
 
 @override("broadcast_arrays")
 def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
@@ -271,7 +269,6 @@ def linspace(
 
 # -- triangles and diagonals
 
-
 def _below(m: Array, k: int) -> Any:
     return np.tri(m.shape[-2:][0], m.shape[-1], k, bool)
 
@@ -313,5 +310,6 @@ def diagflat(v: Array, k: int = 0) -> Array:
     return np.diag(np.ravel(v), k)
 
 
-METHODS.update(astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])
 METHODS["copy"] = lambda x, order="C": copy(x, order=order)
+
+METHODS.update(astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])

@@ -89,6 +89,7 @@ def _erfc_positive(y: Array) -> Array:
     return np.where(y > 26.6, 0, scale * out)
 
 
+# fmt: off
 @_in_double
 def _erf(x: Array) -> Array:
     r"""Return the error function.
@@ -107,6 +108,9 @@ def _erf(x: Array) -> Array:
     out[large] = np.sign(x[large]) * ((0.5 - _erfc_positive(np.abs(x[large]))) + 0.5)
     return out
 
+erf = declare(_erf, r"\operatorname{erf} x",
+    (lambda g, out, x: g * np.exp(-x * x) * (2 / sqrt(pi)),   r"\frac{2}{\sqrt\pi} e^{-x^2} g"))
+
 
 @_in_double
 def _erfc(x: Array) -> Array:
@@ -122,6 +126,8 @@ def _erfc(x: Array) -> Array:
     out[large] = np.where(x[large] > 0, tail, 2 - tail)
     return out
 
+erfc = declare(_erfc, r"1 - \operatorname{erf} x",
+    (lambda g, out, x: g * np.exp(-x * x) * (-2 / sqrt(pi)),  r"-\frac{2}{\sqrt\pi} e^{-x^2} g"))
 
 # -- The gamma function. M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, chapter 6.
 
@@ -171,6 +177,10 @@ def _gammaln(x: Array) -> Array:
     sine = np.abs(np.sin(pi * (x - np.rint(x))))  # |sin πx|
     out = np.where(x > 0, out, np.log(pi) - np.log(sine) - out)
     return np.where(x == -np.inf, np.inf, out)
+
+gammaln = declare(_gammaln, r"\ln |\Gamma(x)|",
+    (lambda g, out, x: g * digamma(x),                        r"g \, \psi(x)"),
+    domain=[(0.2, 4)])
 
 
 def _cot_derivative(x: Array, order: int) -> Array:
@@ -232,9 +242,24 @@ def _digamma(x: Array) -> Array:
     """
     return _polygamma(x, order=0)
 
+digamma: Primitive = declare(_digamma, r"\psi(x)",
+    (lambda g, out, x: g * polygamma(x, order=1),             r"g \, \psi'(x)"),
+    domain=[(0.2, 4)])
+
+polygamma: Primitive = declare(_polygamma, r"\psi^{(n)}(x)",
+    (lambda g, out, x, order=1: g * polygamma(x, order=order + 1), r"g \, \psi^{(n+1)}(x)"),
+    domain=[(0.2, 4)])
+
+
+def _i0(x: Array) -> Array:
+    return np.i0(x)
+
+i0 = declare(_i0, r"I_0(x)",
+    (lambda g, out, x: g * bessel_i(x, order=1),              r"g \, I_1(x)"),
+    numpy=np.i0)
+
 
 # -- Bessel functions and sinc: a whole chain of derivatives each
-
 
 @_in_double
 def _bessel_i(x: Array, order: int = 1) -> Array:
@@ -258,9 +283,9 @@ def _bessel_i(x: Array, order: int = 1) -> Array:
             out = out * ratio
     return out
 
-
-def _i0(x: Array) -> Array:
-    return np.i0(x)
+bessel_i: Primitive = declare(_bessel_i, r"I_n(x)",
+    (lambda g, out, x, order=1: 0.5 * g * (bessel_i(x, order=abs(order - 1)) + bessel_i(x, order=order + 1)),
+                                                              r"\tfrac{g}{2} (I_{n-1}(x) + I_{n+1}(x))"))
 
 
 def _sinc(x: Array, order: int = 0) -> Array:
@@ -281,9 +306,13 @@ def _sinc(x: Array, order: int = 0) -> Array:
     out[near] = _horner(u * u, terms[::-1]) * (u if order % 2 else 1)
     return (pi**order * out).reshape(given.shape).astype(given.dtype if given.dtype.kind in "fc" else np.float64)
 
+sinc: Primitive = declare(_sinc, r"\frac{d^n}{dx^n} \frac{\sin \pi x}{\pi x}",
+    (lambda g, out, x, order=0: g * sinc(x, order=order + 1),
+                                               r"g \, \frac{d^{n+1}}{dx^{n+1}} \frac{\sin \pi x}{\pi x}"),
+    numpy=np.sinc)
+
 
 # -- Sigmoids and their inverses
-
 
 @_in_double
 def _logit(x: Array) -> Array:
@@ -297,6 +326,10 @@ def _logit(x: Array) -> Array:
         (0.0, 0.2)
     """
     return np.where(np.abs(x - 0.5) < 0.2, 2 * np.arctanh(2 * x - 1), np.log(x) - np.log1p(-x))
+
+logit = declare(_logit, r"\ln \frac{x}{1 - x}",
+    (lambda g, out, x: g / _live(g, x * (1 - x)),             r"\frac{g}{x (1 - x)}"),
+    domain=[(0.1, 0.9)], kinks="at 0 and 1 infinite, and 0 where the cotangent is 0")
 
 
 def _softplus(x: Array, beta: float = 1.0) -> Array:
@@ -317,6 +350,9 @@ def _softplus(x: Array, beta: float = 1.0) -> Array:
         raise ValueError(f"softplus needs a beta above 0; it got beta={beta}. A larger one bends more sharply.")
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta
 
+softplus = declare(_softplus, r"\tfrac{1}{\beta} \ln(1 + e^{\beta x})",
+    (lambda g, out, x, beta=1.0: g * sigmoid(beta * x),       r"g \, \sigma(\beta x)"))
+
 
 def _log_sigmoid(x: Array) -> Array:
     """Return ln(sigmoid(x)) without cancellation or overflow.
@@ -327,48 +363,9 @@ def _log_sigmoid(x: Array) -> Array:
     """
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
-
-# fmt: off
-erf = declare(_erf, r"\operatorname{erf} x",
-    (lambda g, out, x: g * np.exp(-x * x) * (2 / sqrt(pi)),   r"\frac{2}{\sqrt\pi} e^{-x^2} g"))
-
-erfc = declare(_erfc, r"1 - \operatorname{erf} x",
-    (lambda g, out, x: g * np.exp(-x * x) * (-2 / sqrt(pi)),  r"-\frac{2}{\sqrt\pi} e^{-x^2} g"))
-
-gammaln = declare(_gammaln, r"\ln |\Gamma(x)|",
-    (lambda g, out, x: g * digamma(x),                        r"g \, \psi(x)"),
-    domain=[(0.2, 4)])
-
-digamma: Primitive = declare(_digamma, r"\psi(x)",
-    (lambda g, out, x: g * polygamma(x, order=1),             r"g \, \psi'(x)"),
-    domain=[(0.2, 4)])
-
-polygamma: Primitive = declare(_polygamma, r"\psi^{(n)}(x)",
-    (lambda g, out, x, order=1: g * polygamma(x, order=order + 1), r"g \, \psi^{(n+1)}(x)"),
-    domain=[(0.2, 4)])
-
-i0 = declare(_i0, r"I_0(x)",
-    (lambda g, out, x: g * bessel_i(x, order=1),              r"g \, I_1(x)"),
-    numpy=np.i0)
-
-bessel_i: Primitive = declare(_bessel_i, r"I_n(x)",
-    (lambda g, out, x, order=1: 0.5 * g * (bessel_i(x, order=abs(order - 1)) + bessel_i(x, order=order + 1)),
-                                                              r"\tfrac{g}{2} (I_{n-1}(x) + I_{n+1}(x))"))
-
-sinc: Primitive = declare(_sinc, r"\frac{d^n}{dx^n} \frac{\sin \pi x}{\pi x}",
-    (lambda g, out, x, order=0: g * sinc(x, order=order + 1),
-                                               r"g \, \frac{d^{n+1}}{dx^{n+1}} \frac{\sin \pi x}{\pi x}"),
-    numpy=np.sinc)
-
-logit = declare(_logit, r"\ln \frac{x}{1 - x}",
-    (lambda g, out, x: g / _live(g, x * (1 - x)),             r"\frac{g}{x (1 - x)}"),
-    domain=[(0.1, 0.9)], kinks="at 0 and 1 infinite, and 0 where the cotangent is 0")
-
-softplus = declare(_softplus, r"\tfrac{1}{\beta} \ln(1 + e^{\beta x})",
-    (lambda g, out, x, beta=1.0: g * sigmoid(beta * x),       r"g \, \sigma(\beta x)"))
-
 log_sigmoid = declare(_log_sigmoid, r"\ln \sigma(x)",
     (lambda g, out, x: g * sigmoid(-x),                       r"g \, \sigma(-x)"))
+
 # fmt: on
 
 expit = sigmoid

@@ -21,7 +21,6 @@ from .sequence import sorted_along
 
 # -- Reductions that leave NaN out: NumPy's values and warnings, the rules of `reduce` under a mask
 
-
 def _skipping(function: Callable[..., Any], like: Primitive) -> Callable[..., Any]:
     """Return a NumPy function as a forward with the metadata of another reduction."""
 
@@ -46,12 +45,6 @@ def _of_numbers(like: Primitive) -> Callable[..., Any]:
     rule: Any = like.vjps[0]
     return lambda g, out, x, where=None, **options: rule(g, out, x, where=_numbers(x, where), **options)
 
-
-def _nanextreme_vjp(g: Array, out: Array, x: Array, axis: Any = None, **options: Any) -> Array:
-    best = reduce.kept(out, x, axis)
-    return reduce.among((x != best) & np.logical_not(np.isnan(best)), g, best, x, axis, **options)
-
-
 # fmt: off
 nansum = declare(_skipping(np.nansum, reduce.sum), r"\sum_{x_i \in \mathbb R} x_i",
     (_of_numbers(reduce.sum),   r"g \, [x_i \in \mathbb R]"),
@@ -64,6 +57,11 @@ nanprod = declare(_skipping(np.nanprod, reduce.prod), r"\prod_{x_i \in \mathbb R
 nanmean = declare(_skipping(np.nanmean, reduce.mean), r"\frac{1}{n} \sum_{x_i \in \mathbb R} x_i",
     (_of_numbers(reduce.mean),  r"\frac{g}{n} [x_i \in \mathbb R]"),
     numpy=np.nanmean, kinks="at NaN the slope is 0")
+
+
+def _nanextreme_vjp(g: Array, out: Array, x: Array, axis: Any = None, **options: Any) -> Array:
+    best = reduce.kept(out, x, axis)
+    return reduce.among((x != best) & np.logical_not(np.isnan(best)), g, best, x, axis, **options)
 
 nanmax = declare(_skipping(np.nanmax, reduce.max), r"\max_{x_i \in \mathbb R} x_i",
     (_nanextreme_vjp,           r"g \, \frac{[x_i = \max x]}{\#\{j : x_j = \max x\}}"),
@@ -82,6 +80,7 @@ nanstd = declare(_skipping(np.nanstd, reduce.std),
     r"\sqrt{\frac{1}{n - \mathrm{ddof}} \sum_{x_i \in \mathbb R} |x_i - \bar x|^2}",
     (_of_numbers(reduce.std),   r"\frac{g}{n - \mathrm{ddof}} \frac{x_i - \bar x}{out} [x_i \in \mathbb R]"),
     kinks="at NaN the slope is 0; at 0 it is 0 too")
+
 # fmt: on
 
 for reduction, fill in ((nansum, 0), (nanprod, 1), (nanmax, -np.inf), (nanmin, np.inf)):
