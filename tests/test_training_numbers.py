@@ -236,6 +236,14 @@ def test_the_cross_entropy_of_an_architecture_is_exact_for_any_z() -> None:
     assert all(np.isfinite(g).all() for g in found.dW.values())
 
 
+def test_rows_of_targets_sum_to_one_within_rounding() -> None:
+    y = np.eye(2)[[0, 1] * 5]
+    model, solver = [Layer(3, 2, "softmax", rng=0)], Solver("crossentropy")
+    TrainNN(model, X, y * (1 - 5e-6), solver=solver)
+    with pytest.raises(ValueError, match=r"row 0 of data_out is .*, which sums to 0\.99995"):
+        TrainNN(model, X, y * (1 - 5e-5), solver=solver)
+
+
 def test_class_weights_leave_float32_what_it_is() -> None:
     model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
     task, data, _ = settle("fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced")
