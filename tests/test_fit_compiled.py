@@ -37,6 +37,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any, bool]] = {  # the model, the solv
         layers, Solver("crossentropy", "momentum", 0.02, Regularization("l2", 0.01, dropout=0.3)), False),
     "module":       (network, Solver(cross_entropy, "adamw", 0.02, clip_norm=0.5), True),
     "schedule":     (network, Solver(cross_entropy, "nadam", 0.02, schedule=optim.Cosine(3)), True),
+    "schedule by step": (
+        network, Solver(cross_entropy, "sgd", 0.05, schedule=optim.StepDecay(2, 0.5), schedule_by="step"), True),
+    "layers, schedule by step": (
+        layers, Solver("crossentropy", "momentum", 0.05, schedule=optim.Cosine(9), schedule_by="step"), False),
     "groups":       (network, Solver(cross_entropy, "rmsprop", 0.01, groups={"0.*": {"learning_rate": 1e-3}}), True),
     "dropout":      (lambda: network(Dropout(0.3)), Solver(cross_entropy, "adam", 0.02), True),
     # not adam: it divides the gradient of a bias before a norm, which is nothing but rounding, by its own size
@@ -91,11 +95,12 @@ def test_train_nn_keeps_its_compiled_step_and_tells_the_gradients(kind: str) -> 
         a = TrainNN(one, x[rows], targets[rows], solver=solver)
         b = TrainNN(other, x[rows], targets[rows], solver=solver, compile="numpy")
         assert a.loss == b.loss
-        pairs = zip(
-            [*(a.dW.values() if kind == "module" else a.dW)], [*(b.dW.values() if kind == "module" else b.dW)],
-            strict=True,
-        )  # fmt: skip
-        assert all((g == h).all() for g, h in pairs)
+        for part in ("dW", "db"):
+            one_part, other_part = getattr(a, part), getattr(b, part)
+            assert len(one_part) == len(other_part) == 2
+            assert list(one_part) == list(other_part) if kind == "module" else isinstance(other_part, list)
+            values = (list(found.values()) if kind == "module" else found for found in (one_part, other_part))
+            assert all(g.any() and g.tobytes() == h.tobytes() for g, h in zip(*values, strict=True))
     assert all((a == b).all() for a, b in zip(arrays(one), arrays(other), strict=True))
 
 

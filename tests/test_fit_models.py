@@ -412,6 +412,54 @@ def test_early_stopping_of_a_metric_looks_for_the_largest() -> None:
         fit(model, x, y, solver=Solver("mse"), settings=Settings(9, 8), early_stopping=EarlyStopping())
 
 
+# ---- batches that are none
+
+
+class Fading:
+    """An iterable that gives its batches once, and then none, as one over an open file does."""
+
+    def __init__(self, *batches: Any) -> None:
+        self.batches = list(batches)
+
+    def __iter__(self) -> Any:
+        while self.batches:
+            yield self.batches.pop(0)
+
+
+@pytest.mark.parametrize("compile", [False, "numpy"])
+@pytest.mark.parametrize("kind", ["x", "x_val", "list", "second pass"])
+def test_an_iterable_of_no_batches_is_refused(kind: str, compile: Any) -> None:
+    x, y = table()
+    full, empty = [(x, y)], [] if kind == "list" else Fading()
+    given: dict[str, Any] = {
+        "x": {"x": empty, "x_val": full, "list": empty, "second pass": Fading((x, y))}[kind],
+        "x_val": empty if kind == "x_val" else None,
+    }  # fmt: skip
+    model = network()
+    before = weights(model)
+    with pytest.raises(ValueError, match="fit: the iterable gave no batch; an iterator is used up after one pass"):
+        fit(model, **given, solver=Solver("mse"), settings=Settings(1), compile=compile)
+    assert (weights(model) == before) is (kind in ("x", "list")), "with no batch nothing was learnt"
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        (np.ones((4, 3)), TypeError, r"(?s)batch 1 is array\(.* of type ndarray; a batch is a pair \(x, y\)"),
+        ((np.ones((4, 3)),), TypeError, "(?s)batch 1 is .* of type tuple; a batch is a pair"),
+        ((np.ones((4, 3)), np.ones((4, 1)), 0), TypeError, "(?s)batch 1 is .* of type tuple; a batch is a pair"),
+        ((np.ones((4, 3)), np.ones((3, 1))), ValueError, "x of batch 1 has 4 rows and y of batch 1 has 3"),
+        ((np.ones((0, 3)), np.ones((0, 1))), ValueError, r"x of batch 1 has shape \(0, 3\); it needs one row a sample"),
+        ((np.ones((4, 3)), np.full((4, 1), np.nan)), ValueError, r"y of batch 1\[0, 0\] is nan"),
+        ((np.ones((4, 3)), None), ValueError, "y of batch 1 is missing"),
+    ],
+)
+def test_a_batch_that_is_none_is_named(batch: Any, error: type[Exception], message: str) -> None:
+    x, y = table()
+    with pytest.raises(error, match=message):
+        fit(network(), [(x, y), batch], solver=Solver("mse"), settings=Settings(1))
+
+
 # ---- checkpoints
 
 
