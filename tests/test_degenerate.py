@@ -178,6 +178,19 @@ def test_a_dependent_column_in_qr() -> None:
     np.testing.assert_allclose(np.abs(grad(lambda x: L.qr(x, "r")[0, 0])(x)), wanted, atol=1e-14)
     for f in (lambda x: L.qr(x).Q.sum(), lambda x: L.qr(x, "r")[1, 1], lambda x: L.qr(x).R[0, 1]):
         assert np.isnan(grad(f)(x)).any()
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="NaN where a column that depends on those"):
+            f(tg.Tensor(x)).backward()
+
+
+def test_only_a_graph_with_a_factorisation_is_kept_until_the_end_of_its_walk() -> None:
+    x, seen = tg.Tensor(np.eye(2)), []
+    of(np.exp)(x).sum().backward()  # equal values have come up
+    y = tg.Tensor(np.ones(3))
+    first = np.sin(y)
+    last = np.exp(first)
+    first.register_hook(lambda g: seen.append(last.node.args))
+    last.sum().backward()
+    assert seen == [None]  # freed before the walk went on
 
 
 # -- Functions of symmetric matrices

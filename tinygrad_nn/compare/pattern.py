@@ -28,6 +28,8 @@ def describe(name: str, got: Array, right: Array, bad: Array, close: float = CLO
         >>> describe("dW", right * [[1], [-2]], right, np.array([[False, False], [True, True]]))
         'Row 1 of dW is wrong, the other is right. Each wrong entry is -2 times the right one.'
     """
+    if not bad.any():  # all within what an explanation may be off, and yet not what rounding does
+        bad = np.abs(got - right) == np.abs(got - right).max()
     where = _where(name, bad)
     where = where[0].upper() + where[1:] if " " in name else where
     if int(bad.sum()) == 1:
@@ -136,7 +138,7 @@ def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[s
         if not g.any():
             yield "0"
         if len(g) > 1:
-            s = float(g @ r) / (float(r @ r) or 1.0)
+            s = _multiple(g, r)
             if holds(s * r):
                 yield "minus the right one" if abs(s + 1) < close else f"{fraction(s)} times the right one"
             c = float(np.mean(g - r))
@@ -178,8 +180,14 @@ def _by_line(got: Array, right: Array, bad: Array, allowed: float) -> Iterator[s
             yield f"Its {called}s are right, and in another order: {listed(said)}."
 
 
+def _multiple(g: Array, r: Array) -> float:
+    """Return the s with which s r is nearest to g."""
+    size = float(np.abs(r).max()) or 1.0
+    return float((g / size) @ (r / size)) / (float((r / size) @ (r / size)) or 1.0)
+
+
 def _factor(g: Array, r: Array, allowed: float) -> float | None:
-    s = float(g @ r) / (float(r @ r) or 1.0)
+    s = _multiple(g, r)
     return s if (np.abs(g - s * r) <= allowed).all() else None
 
 

@@ -1,0 +1,194 @@
+"""The numbers of a comparison: each column of a row by its definition, and how tight the bounds of rounding are."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
+from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
+from tinygrad_nn.compare.experiment import Experiment
+from tinygrad_nn.compare.factors import PLAIN, name_factor
+from tinygrad_nn.compare.noise import bounds
+
+Array = Any
+EPS = float(np.finfo(np.float32).eps)
+
+
+def columns(mine: Array, right: Array) -> dict[str, float]:
+    """The columns of a row, by their definitions."""
+    m, g = mine.ravel(), right.ravel()
+    apart = np.abs(m - g)
+    wrong = apart > 1e-9 * np.abs(g).max()
+    with np.errstate(all="ignore"):
+        relative = apart / np.maximum(np.abs(m), np.abs(g))
+    return {
+        "max_abs": apart.max(), "max_rel": relative[wrong].max(), "cosine": m @ g / np.sqrt((m @ m) * (g @ g)),
+        "ratio": m @ g / (g @ g), "wrong": wrong.mean(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_column_of_a_row_is_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model, x, y, solver = DEEP.build(seed)
+    right = BackProp(model, FeedForward(model, x), y, solver=solver)
+    noisy = [[g + rng.normal(size=g.shape) * np.abs(g).max() * (rng.random(g.shape) < 0.7) for g in part]
+             for part in (right.dW, right.db)]  # fmt: skip
+    fixed = lambda *_, **__: (right.loss, *noisy)
+    report = compare_gradients(model, x, y, solver=solver, manual=fixed)
+    W = rng.normal(size=(4, 3))
+    target = np.cos(W)
+    other = compare_gradients(lambda W: np.sin(W).sum(), W, manual=target * rng.uniform(0.2, 3, W.shape))
+    pairs = [(report.rows[2 * k + j], noisy[j][k], (right.dW, right.db)[j][k]) for k in range(3) for j in range(2)]
+    mine = other.rows[0]
+    assert mine.cosine < 0.999
+    for row, got, wanted in pairs:
+        for name, number in columns(got, wanted).items():
+            assert getattr(row, name) == pytest.approx(number, rel=1e-9), (row.name, name)
+        apart = np.abs(got - wanted)
+        assert apart[row.worst] > 0.05 * apart.max()  # the worst by what rounding may do to each entry
+        assert (row.manual, row.graph) == (pytest.approx(got[row.worst]), pytest.approx(wanted[row.worst]))
+        assert row.numerical == pytest.approx(row.graph, rel=1e-9)
+        assert 0 < row.checked <= got.size
+        heat = row.error
+        assert heat is not None
+        np.testing.assert_allclose(heat, np.atleast_2d(apart / np.abs(wanted).max()), rtol=1e-9, atol=1e-12)
+    text, page = str(report), report.to_html()
+    assert f"{report.rows[0].ratio:.4g}" in text
+    assert f"<td>{report.rows[0].cosine:.6g}</td>" in page
+
+
+def test_the_cosine_of_gradients_that_are_zero() -> None:
+    x = np.ones(3)
+    zero = compare_gradients(lambda x: np.sin(x).sum(), x, manual=np.zeros(3)).rows[0]
+    assert (zero.cosine, zero.ratio, zero.max_rel) == (0.0, 0.0, 1.0)
+    both = compare_gradients(lambda x, y: (0 * x + y).sum(), (x, x), manual=(np.zeros(3), np.ones(3))).rows
+    assert [(row.cosine, row.ratio) for row in both] == [(1.0, 1.0), (pytest.approx(1), 1.0)]
+    minus = compare_gradients(lambda x: np.sin(x).sum(), x, manual=-np.cos(x)).rows[0]
+    assert (minus.cosine, minus.ratio) == (pytest.approx(-1), pytest.approx(-1))
+
+
+# -- Bounds of rounding
+
+
+def rounded(array: Array, rng: np.random.Generator) -> Array:
+    """An array in float32, moved by half of its last digit."""
+    return (array * (1 + EPS * rng.uniform(-0.5, 0.5, array.shape))).astype(np.float32)
+
+
+def shares(setting: Setting, draws: int = 12) -> dict[tuple[str, int], Array]:
+    """The largest error of float32 in each entry, over its bound."""
+    rng = np.random.default_rng(0)
+    model, x, y, solver = setting.build(0)
+    reg, names = solver.regularization, [layer.activation for layer in model]
+    drawn = [(rng.random((len(x), layer.n_out)) > reg.dropout) / (1 - reg.dropout) for layer in model[:-1]]
+    masks = [*(drawn if reg.dropout else [None] * len(drawn)), None]
+    case = Experiment(model, x, y, masks, solver)
+    noise = bounds(case)
+    found: dict[tuple[str, int], Array] = {}
+    for _ in range(draws):
+        W, b = [rounded(layer.W.data, rng) for layer in model], [rounded(layer.b.data, rng) for layer in model]
+        own = [None if m is None else m.astype(np.float32) for m in masks]
+        z, a = manual.forward(W, b, names, rounded(x, rng), own)
+        back = manual.backward(W, names, rounded(x, rng), z, a, rounded(y, rng), loss=solver.loss, penalty=reg.method,
+                               lam=reg.lam, r=reg.r, masks=own)  # fmt: skip
+        for part, got, right in (("z", z, case.z), ("a", a, case.a), *(
+            (part, getattr(back, part), getattr(case.right, part)) for part in ("delta", "dW", "db")
+        )):  # fmt: skip
+            for k, (g, r, n) in enumerate(zip(got, right, getattr(noise, part), strict=True)):
+                with np.errstate(invalid="ignore"):
+                    share = np.where(n > 0, np.abs(g - r) / (EPS * n), 0)
+                found[part, k] = np.maximum(found.get((part, k), 0), share)
+    return found
+
+
+# of the median entry of each array, the share of the bound that errors reach: as tight as this it has to stay
+TIGHT = {"z": 0.1, "a": 0.05, "delta": 0.006, "dW": 0.005, "db": 0.004}
+SETTINGS = (
+    DEEP, NARROW, YESNO, ROOT, PROBABLE, HEAVY, replace(DEEP, loss="binarycrossentropy"),
+    replace(YESNO, loss="crossentropy"), replace(NARROW, names=("gelu", "softplus", "sigmoid"), loss="mae"),
+    replace(DEEP, scale=4.0), replace(ROOT, method="elasticnet", lam=5.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: f"{s.loss}-{s.names[-1]}-{s.method}-{s.scale:g}")
+def test_bounds_of_rounding_hold_and_are_tight(setting: Setting) -> None:
+    for (part, k), share in shares(setting).items():
+        assert share.max() < 2, (part, k)
+        assert np.median(share[share > 0]) > TIGHT[part], (part, k)
+
+
+def test_an_error_just_above_the_bound_is_seen_and_one_below_is_not() -> None:
+    model, x, y, solver = NARROW.build(0)
+    right = BackProp(model, FeedForward(model, x), y, solver=solver)
+    case = Experiment(model, x, y, [None] * 3, solver)
+    bound = bounds(case).dW[1]
+    eps = float(np.finfo(np.float64).eps)
+    for factor, ok in ((0.5, True), (60.0, False)):
+        dW = [g.copy() for g in right.dW]
+        dW[1] = dW[1] + factor * 8 * eps * bound * np.random.default_rng(0).choice([-1, 1], bound.shape)
+        found = (right.loss, dW, right.db)
+        report = compare_gradients(model, x, y, solver=solver, manual=lambda *_, found=found, **__: found)
+        assert report.rows[2].ok is ok
+
+
+# -- Arrays of different size
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-8, 1.0, 1e8, 1e200])
+def test_a_mistake_is_named_whatever_the_sizes_of_the_arrays(size: float) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(3, 4)), rng.normal(size=4)
+
+    def f(x: Array, w: Array) -> Array:
+        return np.sin(size * (x * w)).sum() if size < 1e3 else (size * (x * w)).sum()
+
+    def gradients(x: Array, w: Array) -> tuple[Array, Array]:
+        g = size * (np.cos(size * (x * w)) if size < 1e3 else np.ones_like(x))
+        return g * w, (g * x).sum(axis=0)
+
+    report = compare_gradients(f, (x, w), manual=lambda x, w: tuple(5 * g for g in gradients(x, w)))
+    assert [d.factor for d in report.diagnoses] == ["5"], str(report)
+    (d,) = compare_gradients(f, (x, w), manual=lambda x, w: (gradients(x, w)[0], 5 * gradients(x, w)[1])).diagnoses
+    assert (d.where, d.factor) == ("w", "5")
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_mistake_of_a_network_is_named_whatever_the_sizes_of_its_layers(size: float) -> None:
+    rng = np.random.default_rng(0)
+    model = [Layer(3, 4, "tanh", rng=0), Layer(4, 2, "linear", rng=1)]
+    model[1].W = model[1].W.data * size
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    solver = Solver("mse", regularization=Regularization("l2", 0.1))
+
+    def mine(model: Any, data_cache: Any, data_out: Array, *, solver: Solver) -> Any:
+        loss, dW, db = BackProp(model, data_cache, data_out, solver=solver)
+        return loss, [3 * dW[0], dW[1]], db
+
+    (d,) = compare_gradients(model, x, y, solver=solver, manual=mine).diagnoses
+    assert (d.where, d.factor) == ("layer 1 W", "3")
+
+
+# -- The names of factors
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_each_name_of_a_factor_is_found_from_its_values(name: str) -> None:
+    rng = np.random.default_rng(0)
+    facts = [{"N": 5, "n_out": 3, "p": 0.3, "lambda": 0.17, "width": 7, "L": 1.3},
+             {"N": 11, "n_out": 2, "p": 0.45, "lambda": 0.31, "width": 4, "L": 0.7},
+             {"N": 2, "n_out": 5, "p": 0.6, "lambda": 0.05, "width": 3, "L": 2.9}]  # fmt: skip
+    python = {"lambda": "lam"}
+    written = name.replace("lambda", "lam").replace("^", "**").replace("N n_out", "N*n_out").replace("2N", "2*N")
+    values = [float(eval(written, {"sqrt": np.sqrt}, {python.get(key, key): v for key, v in c.items()})) for c in facts]
+    for sign in ("", "-"):
+        signed = [-v if sign else v for v in values]
+        factor = name_factor(signed, facts)
+        assert factor is not None
+        assert name in (factor.name.removeprefix("-"), *(other.removeprefix("-") for other in factor.others))
+        assert factor.name.startswith("-") is bool(sign)
+    off = [v * (1 + 1e-3 * rng.normal()) for v in values]
+    found = name_factor(off, facts)
+    assert found is None
