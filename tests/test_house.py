@@ -399,10 +399,6 @@ def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> No
     assert not wrong
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert not circles(SOURCES)
-
-
 def test_no_room_uses_private_names_of_another() -> None:
     wrong = []
     for module, (source, is_package) in SOURCES.items():
@@ -413,10 +409,6 @@ def test_no_room_uses_private_names_of_another() -> None:
 def test_a_row_stands_beside_its_forward_and_its_rules() -> None:
     rows = {module: source for module, (source, _) in SOURCES.items() if module.startswith("tinygrad_nn.ops.")}
     assert not [line for module, source in rows.items() for line in scattered_rows(source, module)]
-
-
-def test_no_name_is_used_nowhere() -> None:
-    assert not unused({module: source for module, (source, _) in SOURCES.items()})
 
 
 def test_the_page_of_the_architecture_shows_the_house_that_is_there() -> None:
