@@ -402,7 +402,7 @@ def _equal(a: Any, b: Any) -> Any:
 
 def _close(a: Any, b: Any, slack: Any, eps: float) -> bool:
     with np.errstate(all="ignore"):
-        size = np.abs(b[np.isfinite(b)]).max(initial=0) if b.dtype.kind in "fc" else 0
+        size = np.abs(b[np.isfinite(b)]).max(initial=1) if b.dtype.kind in "fc" else 0  # what is between is of size 1
         good = _equal(a, b) | (slack == np.inf)
         if b.dtype.kind in "fc":
             good = good | (np.isfinite(b) & (np.abs(a - b) <= ROUNDINGS * (eps * size + slack.max(initial=0))))

@@ -50,6 +50,12 @@ SAME: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
     "accumulated": (
         lambda x, z: (np.power.accumulate(x * x + 1.5).sum(), np.sin(z)), [(LINE, LINE), (LINE / 2, LINE)]),
     "vdot of two shapes": (np.vdot, [(TABLE, TABLE.T), (TABLE + 1, TABLE.T), (TABLE, np.sin(TABLE).T)]),
+    "pinv": (np.linalg.pinv, [(SQUARE,), (np.ones((2, 2)),), (SQUARE.T,)]),
+    "questions": (
+        lambda x: (len(x) * x, x * np.count_nonzero(x > 0), np.array_equal(x, LINE) * x, np.argsort(x), round(x[0], 1)),
+        [(LINE,), (LINE[::-1],), (-LINE,)]),
+    "a number": (lambda c: np.isscalar(c) * c, [(0.5,), (1.5,)]),
+    "data": (lambda x: (tg.Tensor(x) * 2).data * x, [(LINE,), (LINE[::-1],)]),
     "rank": (np.linalg.matrix_rank, [(np.ones((2, 2)),), (np.eye(2),), (np.zeros((2, 2)),)]),
 }  # fmt: skip
 
@@ -74,6 +80,17 @@ def test_no_value_and_no_memory_of_the_first_call_stays(name: str, backend: str)
         (lambda i: np.take(TABLE, i) * 1.0, list(ROWS), "turned into a plain array"),
         (lambda x: np.where(x > 0)[0], [LINE, -LINE], "no fixed shape"),
         (lambda x: np.compress(x > 0, x), [LINE, np.abs(LINE)], "another number of entries"),
+        (lambda x: np.repeat(x, (x > 0).astype(int)), [LINE, -LINE], "tolist"),
+        (lambda x: np.delete(x, np.argmax(x)), [LINE, -LINE], "another number of entries"),
+        (lambda x: np.insert(x, np.argmax(x), 1.0), [LINE, -LINE], "another number of entries"),
+        (lambda x: x[: np.argmax(x)], [LINE, -LINE], "an index depends on a value"),
+        (lambda x: x[: int(np.sum(x > 0))], [LINE, -LINE], r"int\(t\) depends on a value"),
+        (lambda x: np.argwhere(x > 0), [LINE, -LINE], "another number of entries"),
+        (lambda x: np.bincount((x * 4 + 9).astype(int)), [LINE, -LINE], "another number of entries"),
+        (lambda x: np.histogram(x, 3)[0], [LINE, -LINE], "another number of entries"),
+        (lambda x: x * isinstance(x, np.ndarray), [LINE, -LINE], "asks for the type of an argument"),
+        (lambda x: np.linalg.cond(np.outer(x, x)), [LINE, -LINE], "truth of a value"),
+        (lambda x: np.emath.sqrt(x), [np.abs(LINE), LINE], "np.emath.sqrt has no rule"),
         (lambda x: np.reshape(x, 6, order="A"), [TABLE, np.asfortranarray(TABLE)], "in memory"),
     ],
 )  # fmt: skip

@@ -666,6 +666,15 @@ def test_a_last_cell_that_nobody_looks_at_needs_no_cotangent(rng: Rng) -> None:
 
 x4, w4, q4 = np.ones((2, 3, 5, 5)), np.ones((4, 3, 2, 2)), np.ones((2, 4, 3))
 seq, st, Wx, Wh = q4, np.ones((2, 5)), np.ones((5, 3)), np.ones((5, 5))
+
+
+def lstm_backward_with(**wrong: Any) -> Any:
+    """The backward pass of a right call, but for one argument."""
+    given = {"g": np.ones((2, 4, 5)), "x": seq, "h0": st, "c0": st, "W_x": np.ones((20, 3)), "W_h": np.ones((20, 5))}
+    cache = manual.lstm(*[given[name] for name in ("x", "h0", "c0", "W_x", "W_h")], np.ones(20))
+    return manual.lstm_backward(**given | wrong, **cache._asdict())
+
+
 ERRORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: manual.conv2d(x4[0], w4, np.ones(4)), "x has shape (3, 5, 5): an image needs the four axes"),
     (lambda: manual.conv2d(x4, w4[:, :2], np.ones(4)), "W has shape (4, 2, 2, 2): with x of shape (2, 3, 5, 5)"),
@@ -689,6 +698,8 @@ ERRORS: list[tuple[Callable[[], Any], str]] = [
     (lambda: manual.rnn(seq, st[:1], Wx, Wh, np.ones(5)), "h0 has shape (1, 5); with x of shape (2, 4, 3)"),
     (lambda: manual.rnn_backward(st, seq, st, Wx, Wh, st, st), "g has shape (2, 5); "),
     (lambda: manual.lstm(seq, st, st, Wx, Wh, np.ones(5)), "W_h has shape (5, 5); "),
+    *[(partial(lstm_backward_with, **{name: np.ones((7, 7))}), f"{name} has shape (7, 7)")
+      for name in ("W_x", "W_h", "h0", "c0", "g", "g_c")],
     (lambda: manual.attention(q4, q4[:, :, :2], q4), "attention got q (2, 4, 3), k (2, 4, 2), v (2, 4, 3): q and k"),
     (lambda: manual.attention(q4, q4[:1], q4[:1]), "all three the same leading axes"),
     (lambda: manual.attention(q4, q4, q4, np.ones((4, 4))), "the mask is of dtype float64"),

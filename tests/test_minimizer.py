@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -271,6 +272,16 @@ def test_a_line_search_comes_back_from_where_the_loss_is_not_finite(wall: float)
 
     minimizer.step(loss)
     np.testing.assert_allclose(w.data, 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [3, 7])
+def test_a_line_search_down_a_slope_without_end_is_bounded(most: int) -> None:
+    from tinygrad_nn.optim.quasi_newton import _Line, _Point, _strong_wolfe
+
+    along = _Line(lambda w: (-float(w[0]), np.array([-1.0])), np.zeros(1), np.ones(1))
+    found = _strong_wolfe(along, 1.0, _Point(0.0, 0.0, np.array([-1.0]), -1.0), 1e-9, most)
+    assert along.evaluations == most + 1
+    assert math.isfinite(found.loss)
 
 
 def test_where_the_closure_fails_the_parameters_are_as_they_were() -> None:

@@ -60,6 +60,24 @@ def test_twenty_steps_are_those_of_pytorch(row: dict[str, Any]) -> None:
     assert np.abs(weights(parameters) - weights(network()[0])).max() > 1e-3  # it went somewhere
 
 
+@pytest.mark.parametrize("beta2", [0.6, 0.7, 0.9, 0.999])  # ρ never comes above 5; above 5 but not 6; far above
+def test_radam_divides_once_rho_is_above_five(beta2: float) -> None:
+    rule = optim.radam(beta2=beta2)
+    w = np.array([1.0])
+    state, m, v, end = rule.init(w), 0.0, 0.0, 2 / (1 - beta2) - 1
+    for t in range(1, 13):
+        g = math.sin(t)
+        m, v = 0.9 * m + 0.1 * g, beta2 * v + (1 - beta2) * g * g
+        ρ = end - 2 * t * beta2**t / (1 - beta2**t)
+        step = m / (1 - 0.9**t)
+        if ρ > 5:
+            r = math.sqrt((ρ - 4) * (ρ - 2) * end / ((end - 4) * (end - 2) * ρ))
+            step *= r * math.sqrt(1 - beta2**t) / (math.sqrt(v) + 1e-8)
+        found, state = rule.update(np.array([g]), state, 1.0, w)
+        np.testing.assert_allclose(found, [step], rtol=1e-12)
+    assert beta2 > 0.65 or ρ <= 5
+
+
 def test_all_defaults_are_compared_but_those_of_lion_which_pytorch_lacks() -> None:
     compared = {row["name"] for row in ROWS if not row["hyper"] and row["learning_rate"] is None}
     chosen = {"momentum", "nesterov", "amsgrad"}  # a person's choice of another's arguments

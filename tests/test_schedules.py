@@ -122,6 +122,13 @@ def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> Non
         (lambda: optim.OneCycle(3), "OneCycle: pct_start=0.3; it must be more than one step, 1 / 3, and at most 1"),
         (lambda: optim.OneCycle(30, three_phase=True, pct_start=0.6), "OneCycle: pct_start=0.6; .* at most 0.5"),
         (lambda: optim.OneCycle(30, anneal_strategy="sine"), "anneal_strategy='sine'; it must be 'cos' or 'linear'"),
+        *[(make, f"{value}; it must be") for value in (0.0, -1.0, math.inf, math.nan) for make in (
+            lambda value=value: optim.Constant(value), lambda value=value: optim.StepDecay(3, value),
+            lambda value=value: optim.MultiStep((3,), value), lambda value=value: optim.Exponential(value),
+            lambda value=value: optim.OneCycle(30, max_lr=value),
+            lambda value=value: optim.OneCycle(30, div_factor=value),
+            lambda value=value: optim.OneCycle(30, final_div_factor=value),
+        )],
         (lambda: Plateau("least"), "Plateau: mode='least'; it must be 'min' or 'max'"),
         (lambda: Plateau(factor=1.0), "Plateau: factor=1.0; it must be above 0 and below 1"),
         (lambda: Plateau(patience=-1), "Plateau: patience=-1; it must be a whole number of at least 0"),

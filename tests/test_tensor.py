@@ -12,7 +12,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
 from tinygrad_nn.node import Node, scope
-from tinygrad_nn.primitive import REGISTRY, no_rule
+from tinygrad_nn.primitive import REGISTRY, Primitive, no_rule
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 Y = np.array([1.0, 2.0, 0.5])
@@ -240,7 +240,7 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
         (lambda t: t.fill(0), TypeError, r"at\[index\]\.set"),
         (lambda t: t.sort(), TypeError, r"np\.sort\(t, \.\.\.\) makes a new one"),
         (lambda t: np.unique(t), TypeError, r"np\.unique has no derivative rule here.*np\.unique\(t\.data\)"),
-        (lambda t: np.spacing(t), TypeError, r"np\.spacing has no derivative rule.*declare\(forward, tex, "),
+        (lambda t: np.spacing(t), TypeError, r"np\.spacing has no derivative rule.*step between neighbouring floats"),
         (lambda t: np.packbits(t), TypeError, r"np\.packbits has no derivative rule here"),
         (lambda t: np.nanpercentil(t), AttributeError, r"nanpercentil"),
         (lambda t: Tensor(t), TypeError, r"would drop its graph. Use t itself, t\.detach\(\)"),
@@ -250,7 +250,8 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
         (lambda t: t + "a", TypeError, r"."),
         (lambda t: np.multiply(t, [t, t]), TypeError, r"np\.stack"),
         (lambda t: t.sqrd(), AttributeError, r"a Tensor has no attribute 'sqrd'"),
-        (lambda t: t.strides, AttributeError, r"no attribute 'strides'; plain arrays do have: use t\.data\.strides"),
+        (lambda t: t.strides, AttributeError, r"no attribute 'strides'.*lies in memory.*use `t\.data\.strides`"),
+        (lambda t: t.view(3, 2), AttributeError, r"no attribute 'view'.*write `t\.reshape\(3, 2\)`.*`t\.astype\("),
         (lambda t: t.sum(axes=0), TypeError, r"sum of a Tensor does not take axes=; it takes axis, "),
         (lambda t: REGISTRY["add"](t), TypeError, r"add needs 2 arrays; it got 1"),
         (lambda t: REGISTRY["exp"](t, t, t), TypeError, r"exp takes at most|exp of a Tensor"),
@@ -272,14 +273,10 @@ def test_what_would_go_wrong_raises_and_names_the_way_out(
         call(Tensor(X))
 
 
-def test_a_numpy_function_without_a_rule_names_the_nearest_that_has_one() -> None:
-    message = r"np\.nancumsum has no .* The nearest that has one is np\.nansum\. .*np\.nancumsum\(t\.data\)"
-    with pytest.raises(TypeError, match=message):
+def test_a_numpy_function_without_a_rule_says_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"np\.nancumsum has no derivative rule here.* Write `np\.cumsum\(np\.where"):
         np.nancumsum(Tensor(X))
-    assert "nearest" not in str(no_rule(np.datetime_as_string))
     assert "np.emath.sqrt has no derivative rule" in str(no_rule(np.emath.sqrt))
-    for plain in (np.unique, np.histogram):  # answers for constants are no rules
-        assert f"is np.{plain.__name__}." not in str(no_rule(plain))
 
 
 @pytest.mark.parametrize(
@@ -554,3 +551,24 @@ def test_a_constant_can_be_plotted() -> None:
         axes.imshow(t.detach())
     finally:
         plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda a, b: a + b, r"with shapes \(2,3\) \(4,\) \(add of arrays of shapes \(2, 3\) and \(4,\)\)$"),
+        (lambda a, b: np.reshape(a, (7, 2)), r"^cannot reshape array of size 6 into shape \(7,2\)$"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit_are_told_once(call: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        call(Tensor(np.ones((2, 3))), np.ones(4))
+
+
+def test_shapes_that_an_error_tells_are_not_told_again() -> None:
+    def forward(x: Any, y: Any) -> Any:
+        raise ValueError(f"no {np.shape(x)} with {np.shape(y)}")
+
+    refuse = Primitive("refuse", forward, [None, None], "x")
+    with pytest.raises(ValueError, match=r"^no \(2,\) with \(3,\)$"):
+        refuse(Tensor([1.0, 2.0]), np.ones(3))

@@ -131,6 +131,16 @@ class Config:
     scale: float
 
 
+def test_a_class_is_no_container_and_its_instances_are() -> None:
+    assert tg.tree.flatten([Config, Config(1.0, 2.0)])[0] == [Config, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("name", ["y", "z"])
+def test_an_argument_that_was_not_given_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"was called without an argument '{name}'"):
+        tg.grad(lambda x, y=1.0: x * y, name)(2.0)
+
+
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [

@@ -8,6 +8,7 @@ runs on ndarrays (first order), on Tensors (any order) and on whatever else impl
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -21,6 +22,8 @@ Rule = tuple[Callable[..., Any], str]
 REGISTRY: dict[str, Primitive] = {}
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
+ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
+ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
 NO_METADATA: dict[str, Any] = {}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
@@ -331,29 +334,32 @@ def _positional(function: Any) -> list[str]:
 
 
 def numpy_name(function: Any) -> str:
-    """Return the name by which a person calls a NumPy function, or the method of a ufunc."""
+    """Return the name by which a person calls a NumPy function, a ufunc of NumPy or SciPy, or a method of one."""
     if isinstance(function, tuple):
         return f"{numpy_name(function[0])}.{function[1]}"
+    name = function.__name__
+    if isinstance(function, np.ufunc):
+        for module, place in (("numpy", "np"), ("numpy.strings", "np.strings"), ("scipy.special", "scipy.special")):
+            if getattr(sys.modules.get(module), name, None) is function:
+                return f"{place}.{name}"
+        return f"np.{name}" if hasattr(np, "_core") and hasattr(np._core.umath, name) else name
     module = (getattr(function, "__module__", None) or "numpy").replace("lib.scimath", "emath")
     inner = ("numpy.linalg", "numpy.fft", "numpy.lib", "numpy.emath", "numpy.strings")
     place = module.replace("numpy", "np", 1) if module.startswith(inner) else "np"
-    return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{function.__name__}"
+    return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{name}"
 
 
 def no_rule(function: Any) -> TypeError:
-    """Return the error of a NumPy function that has no derivative rule: why, the nearest that has one, the ways out."""
-    from difflib import get_close_matches
-
+    """Return the error of a function that has no derivative rule: why, and what to write instead."""
     name = numpy_name(function)
-    plain = f"{__package__}.ops.plain"  # these answer with plain arrays, and have no rule either
-    known = sorted({numpy_name(f) for f, handler in OVERRIDES.items() if getattr(handler, "__module__", "") != plain})
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f" The nearest that has one is {near[0]}." if near else ""
-    return TypeError(
-        f"{name} has no derivative rule here, so its result would silently lose the graph.{hint} For a plain value "
-        f"write {name}(t.data); to differentiate it, declare a rule: "
-        f"tinygrad_nn.declare(forward, tex, (vjp, tex), numpy={name})."
-    )
+    lines = [line for line in (advise(function, name) for advise in ADVISORS) if line]
+    if not lines:
+        ufunc, method = function if isinstance(function, tuple) else (function, "")
+        declared = f", numpy={name}" if not method else ""
+        given = ", ".join(["t.data"] * getattr(ufunc, "nin", 1))
+        plain = f"For a plain value write {name}({given}); to differentiate it, declare a rule:"
+        lines = [f"{plain} tinygrad_nn.declare(forward, tex, (vjp, tex){declared})."]
+    return TypeError(f"{name} has no derivative rule here, so its result would silently lose the graph. {lines[0]}")
 
 
 def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
@@ -361,4 +367,4 @@ def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     shapes = [str(np.shape(arg)) for arg in raw]
     text = str(error)
     if len(raw) > 1 and not all(shape in text for shape in shapes):
-        error.args = (f"{text} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)
+        error.args = (f"{text.rstrip()} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)

@@ -14,6 +14,7 @@ import numpy as np
 
 from .node import Node, thread
 from .primitive import (
+    ATTRIBUTES,
     METHODS,
     NO_METADATA,
     OVERRIDES,
@@ -371,8 +372,8 @@ class Tensor:
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
-            raise AttributeError(f"a Tensor has no attribute {name!r}; plain arrays do have: use t.data.{name}"
-                                 if hasattr(np.ndarray, name) else f"a Tensor has no attribute {name!r}")
+            line = ATTRIBUTES.get(name)
+            raise AttributeError(f"a Tensor has no attribute {name!r}" + (f". {line}" if line else ""))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:

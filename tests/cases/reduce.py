@@ -104,6 +104,8 @@ def _products_and_deviations():
             note="mean of itself, mask",
         )  # fmt: skip
         yield Case(name, lambda x, name=name: getattr(x, name)(axis=0, keepdims=True), ((3, 4),), note="method")
+        yield Case(name, lambda x, f=f: f(x, axis=0, ddof=1), ((2, 3),), note="one degree of freedom")
+        yield Case(name, lambda x, f=f: f(x, axis=0, ddof=1.5), ((2, 3),), note="half a degree of freedom")
     yield from _options("var", (3, 4), complex=True)({"complex": {"axis": 1, "ddof": 1}})
     yield from _options("ptp", (3, 2, 4), distinct=True)(AXES)
     yield Case("max", lambda x: x.max(axis=-1), ((2, 3),), distinct=True, note="method")

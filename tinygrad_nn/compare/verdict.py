@@ -21,6 +21,7 @@ from .report import HARMLESS, ComparisonReport, Diagnosis, Row
 Array = np.ndarray[Any, Any]
 
 SINGLE = float(np.finfo(np.float32).eps)
+SPAN = "gradients beside this point, looked at from several sides, have it as a mean, up to rounding"
 
 
 class Verdict(NamedTuple):
@@ -34,9 +35,11 @@ class Verdict(NamedTuple):
     again: list[Answer]  # of two more calls with the same arguments
     delta: list[Array | None]
 
-    def report(self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str) -> ComparisonReport:
-        """Return the report, with a diagnosis for whatever is wrong in the rows."""
-        return _report(self, title, tuple(rows), losses, method)
+    def report(
+        self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False
+    ) -> ComparisonReport:
+        """Return the report, with a diagnosis for whatever is wrong in the rows; `at_kink`: they are, by convention."""
+        return _report(self, title, tuple(rows), losses, method, at_kink)
 
 
 def diagnose(
@@ -140,7 +143,7 @@ def _penalty(w: Witness) -> float:
 
 
 def _report(
-    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str
+    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool
 ) -> ComparisonReport:
     case, answer, state = verdict.given.case, verdict.given.case.answer, verdict.state
     found = sorted(state.found, key=lambda f: -f.layer)
@@ -151,6 +154,7 @@ def _report(
     if not all(np.isfinite(g).all() for g in (*answer.dW, *answer.db)):
         found = [f for f in found if f.kind != "unknown"]  # that it is not finite says more
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
+    found = _conventions(found, wrong, at_kink)
     diagnoses: list[Diagnosis] = []
     by_mean = _convention(verdict, found)
     if by_mean is not None:
@@ -196,6 +200,17 @@ def _report(
     return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
 
 
+def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
+    """Return the findings, where the slopes at kinks are conventions only if their sides span the gradients."""
+    if not at_kink:
+        return [f for f in found if f.kind != "kink"]
+    named = [f for f in found if f.kind == "kink"]
+    parts = [(int(row.name.split()[1]) - 1, row.name.split()[2]) for row in wrong]
+    text = ("Manual and graph differ only where the loss has a kink and no derivative. Neither is wrong: any mean of "
+            "the slopes on its sides is a convention.")  # fmt: skip
+    return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
+
+
 def _arrays(f: Finding, told: bool) -> list[str]:
     """Return the rows of which one is wrong where a finding shows."""
     parts = [f.part] if f.part != "delta" else ["W", "b", *(["delta"] if told else [])]
@@ -225,6 +240,8 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
+    if f.kind == "kink" and f.evidence:
+        return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
     seen = verdict.seen
     sizes = ", ".join(str(w.case.rows) for w in seen)
     count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"

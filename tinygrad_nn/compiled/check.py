@@ -335,8 +335,9 @@ class Trial:
 
 
 DEFECT = (
-    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler; please report "
-    "it with this function."
+    "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler, or the "
+    "function asks for the type of an argument, such as np.ndarray or float: while it is traced, that is a Tensor. In "
+    "the first case please report it with this function."
 )
 
 

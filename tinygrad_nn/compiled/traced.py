@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from numbers import Number
 from types import CodeType
 from typing import Any
 
@@ -143,6 +144,9 @@ class Traced(Tensor):
     def _number(self, call: str) -> Any:
         raise Untraceable(BY_VALUE.format(call=call), _slots(self))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._number("round(t)") if ndigits is None else np.round(self, ndigits)
+
     def __format__(self, spec: str) -> str:
         raise Untraceable(BY_VALUE.format(call="printing a number"))
 
@@ -150,7 +154,10 @@ class Traced(Tensor):
         return f"<traced {self.dtype}{list(self.shape)}>"
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise Untraceable("it is turned into a plain array, whose values would be frozen.")
+        raise Untraceable(
+            "it is turned into a plain array, whose values would be frozen. To index a constant array by it, pass that "
+            "as an argument; an array of its entries is np.stack([...])."
+        )
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         handler = OVERRIDES.get(ufunc if method == "__call__" else (ufunc, method))
@@ -198,6 +205,9 @@ class Weak(Traced):
 
     ndim = property(lambda self: 0)
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
+
+
+Number.register(Weak)  # np.isscalar asks
 
 
 def _missing() -> Any:
@@ -292,8 +302,12 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if function not in LIKE:
             return answer
         return recorder().still(recorder().value("constant", answer, data=answer), answer)
-    if function in UNKNOWN or function not in OVERRIDES:
-        raise Untraceable(f"np.{getattr(function, '__name__', function)} has no derivative rule and no fixed shape.")
+    if function in (np.array2string, np.array_repr, np.array_str):
+        raise Untraceable(BY_VALUE.format(call=f"np.{function.__name__}"))
+    if function in UNKNOWN:
+        raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
+    if function not in OVERRIDES:
+        raise Untraceable(f"{numpy_name(function)} has no rule here, so it cannot be traced.")
     return recorder().call(function, args, kwargs)
 
 

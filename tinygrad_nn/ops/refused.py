@@ -1,0 +1,201 @@
+"""What to write instead of each function or method of NumPy that takes no Tensor, or that it has no derivative.
+
+Code stands in backticks, of a Tensor t of shape (2, 3), vectors v and w of length 3, whole numbers k, and a file; a
+test runs it all, and enumerates NumPy's functions so that none is without a line.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..primitive import ADVISORS, ATTRIBUTES, OVERRIDES
+
+PLAIN = "For a plain value write `{name}({args})`."
+COUNTS = "Counts and edges do not move with the numbers, so there is no derivative. " + PLAIN
+BITS = "It works on the bits of whole numbers, which have no derivative. " + PLAIN
+STEP = "It is the step between neighbouring floats, which has no derivative. " + PLAIN
+TEXT = "It works on text, and a Tensor holds numbers."
+DATES = "It works on dates, and a Tensor holds numbers."
+RECORDS = "It works on records with named fields; keep a dict of Tensors, {\"name\": t}, which grad takes as it is."
+READS = "It reads plain numbers; make a leaf of them: tinygrad_nn.Tensor({name}(...))."
+FIXED = "How many entries there are cannot have a derivative; scale a fixed array: `{code}`."
+
+FUNCTIONS: dict[str, str] = {
+    # statistics
+    "np.cov": "Write `(d := t - t.mean(axis=1, keepdims=True)) @ d.T / (t.shape[1] - 1)`.",
+    "np.corrcoef": "Write `(u := (d := t - t.mean(axis=1, keepdims=True)) / np.linalg.norm(d, axis=1, keepdims=True)) "
+                   "@ u.T`.",
+    "np.histogram": COUNTS.format(name="np.histogram", args="t.data") + " A smooth one is "
+                    "`np.exp(-((v[:, None] - np.arange(4)) ** 2)).sum(axis=0)`.",
+    "np.histogram2d": COUNTS.format(name="np.histogram2d", args="v.data, w.data"),
+    "np.histogramdd": COUNTS.format(name="np.histogramdd", args="t.data"),
+    "np.histogram_bin_edges": COUNTS.format(name="np.histogram_bin_edges", args="t.data"),
+    "np.bincount": "Counts have no derivative: `np.bincount(k.data)`. Weights have: instead of np.bincount(k, v) write "
+                   "`tinygrad_nn.Tensor(np.zeros(4)).at[k].add(v)`.",
+    "np.nancumsum": "Write `np.cumsum(np.where(np.isnan(t), 0, t), axis=0)`.",
+    "np.nancumprod": "Write `np.cumprod(np.where(np.isnan(t), 1, t), axis=0)`.",
+    "np.apply_over_axes": "Name the axes in the function: instead of np.apply_over_axes(np.sum, t, [0, 1]) write "
+                          "`np.sum(t, axis=(0, 1), keepdims=True)`.",
+    # sets
+    "np.unique": "Which entries are equal has no derivative: `np.unique(t.data)`. To keep the graph, pick them: "
+                 "`t.ravel()[np.unique(t.data, return_index=True)[1]]`.",
+    "np.unique_values": "Write `t.ravel()[np.unique(t.data, return_index=True)[1]]`.",
+    "np.unique_all": "Pick the values: `t.ravel()[np.unique_all(t.data).indices]`; the rest has no derivative.",
+    "np.unique_counts": "Counts have no derivative: `np.unique_counts(t.data)`.",
+    "np.unique_inverse": "Places have no derivative: `np.unique_inverse(t.data)`.",
+    "np.union1d": "Pick them: `(u := np.concatenate([v, w]))[np.unique(u.data, return_index=True)[1]]`.",
+    "np.intersect1d": "Pick them: `v[np.isin(v.data, w.data)]`.",
+    "np.setdiff1d": "Pick them: `v[~np.isin(v.data, w.data)]`.",
+    "np.setxor1d": "Pick them: `np.concatenate([v[~np.isin(v.data, w.data)], w[~np.isin(w.data, v.data)]])`.",
+    "np.trim_zeros": "Cut where the plain values say: `v[(n := np.flatnonzero(v.data))[0] : n[-1] + 1]`.",
+    "np.sort_complex": "Write `np.sort(v) + 0j`.",
+    # polynomials, by their coefficients
+    "np.poly": "Multiply the factors x - v[i]: "
+               "`np.convolve(tinygrad_nn.array([1.0, -v[0]]), tinygrad_nn.array([1.0, -v[1]]))`.",
+    "np.polyadd": "Of polynomials of the same length write `v + w`.",
+    "np.polysub": "Of polynomials of the same length write `v - w`.",
+    "np.polymul": "Write `np.convolve(v, w)`.",
+    "np.polydiv": "Solve for the coefficients of the quotient, here of v by w[:2]: "
+                  "`np.linalg.solve(tinygrad_nn.array([[w[0], 0.0], [w[1], w[0]]]), v[:2])`.",
+    "np.polyder": "Write `v[:-1] * np.arange(len(v) - 1, 0, -1)`.",
+    "np.polyint": "Write `np.append(v / np.arange(len(v), 0, -1), 0.0)`.",
+    "np.polyfit": "Write `np.linalg.lstsq(np.vander(v, 2), w, rcond=None)[0]`.",
+    "np.roots": "They are eigenvalues: "
+                "`np.linalg.eigvals(np.vstack([-v[1:] / v[0], np.eye(len(v) - 2, len(v) - 1)]))`.",
+    # ranges
+    "np.logspace": "Write `10 ** np.linspace(v[0], v[1], 5)`.",
+    "np.geomspace": "Write `np.exp(np.linspace(np.log(v[0]), np.log(v[1]), 5))`.",
+    "np.arange": FIXED.format(code="v[0] + v[1] * np.arange(5)"),
+    "np.zeros": "Its shape is made of whole numbers: `np.zeros(t.shape)`.",
+    "np.ones": "Its shape is made of whole numbers: `np.ones(t.shape)`.",
+    "np.empty": "Its shape is made of whole numbers: `np.empty(t.shape)`.",
+    "np.eye": FIXED.format(code="v[0] * np.eye(3)"),
+    "np.identity": FIXED.format(code="v[0] * np.identity(3)"),
+    "np.tri": FIXED.format(code="v[0] * np.tri(3)"),
+    "np.fromfunction": "Call the function on indices: `v[0] * np.arange(3)`.",
+    "np.require": "Of layout in memory a graph knows nothing; for another dtype write `t.astype(np.float32)`.",
+    # complex results of real arguments
+    "np.emath.sqrt": "Write `np.sqrt(t + 0j)`.",
+    "np.emath.log": "Write `np.log(t + 0j)`.",
+    "np.emath.log2": "Write `np.log(t + 0j) / np.log(2)`.",
+    "np.emath.log10": "Write `np.log(t + 0j) / np.log(10)`.",
+    "np.emath.logn": "To the base 3 write `np.log(t + 0j) / np.log(3)`.",
+    "np.emath.power": "Write `(t + 0j) ** 0.5`.",
+    "np.emath.arccos": "Write `np.arccos(t + 0j)`.",
+    "np.emath.arcsin": "Write `np.arcsin(t + 0j)`.",
+    "np.emath.arctanh": "Write `np.arctanh(t + 0j)`.",
+    # parts of floats, bits of whole numbers
+    "np.frexp": "Its exponent has no derivative; the mantissa is `t * 2.0 ** -np.frexp(t.data)[1]`.",
+    "np.spacing": STEP.format(name="np.spacing", args="t.data"),
+    "np.nextafter": STEP.format(name="np.nextafter", args="v.data, w.data"),
+    **{f"np.{name}": BITS.format(name=f"np.{name}", args="k.data, 2") for name in (
+        "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "gcd", "lcm")},
+    **{f"np.{name}": BITS.format(name=f"np.{name}", args="k.data") for name in ("invert", "bitwise_count")},
+    **{f"np.{name}": BITS.format(name=f"np.{name}", args="k.data.astype(np.uint8)") for name in (
+        "packbits", "unpackbits")},
+    # dates
+    **{f"np.{name}": DATES for name in (
+        "busday_count", "busday_offset", "is_busday", "datetime_as_string", "isnat")},
+    # files
+    "np.save": "Save the plain values: `np.save(file, t.data)`; weights with tinygrad_nn.io.save_weights.",
+    "np.savez": "Save the plain values: `np.savez(file, t=t.data)`; weights with tinygrad_nn.io.save_weights.",
+    "np.savez_compressed": "Save the plain values: `np.savez_compressed(file, t=t.data)`.",
+    "np.savetxt": "Save the plain values: `np.savetxt(file, t.data)`.",
+    **{f"np.{name}": READS.format(name=f"np.{name}") for name in (
+        "frombuffer", "fromfile", "fromiter", "fromstring", "genfromtxt", "loadtxt")},
+}  # fmt: skip
+
+COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+MEMORY = "which lies in memory and is no part of a graph: use `t.data.{name}`."
+METHODS_OF_ARRAYS: dict[str, str] = {
+    "view": "For another shape write `t.reshape(3, 2)`, for another dtype `t.astype(np.float32)`. To read the bits of "
+            "floats as something else has no derivative.",
+    "getfield": "It reads part of the bits of each entry, which has no derivative; `t.astype(np.float32)` converts.",
+    "flat": "Write `t.ravel()`, and instead of t.flat[i] `t.ravel()[3]`.",
+    "tobytes": "Bytes have no derivative: `t.data.tobytes()`.",
+    "tofile": "Save the plain values: `np.save(file, t.data)`.",
+    "dump": "It pickles; save the plain values: `np.save(file, t.data)`.",
+    "dumps": "It pickles; save the plain values: `np.save(file, t.data)`.",
+    "to_device": "Arrays are NumPy's, and stay in main memory.",
+    "setflags": "A Tensor is never written into, so it needs no flags.",
+    **{name: f"It is a property of the array, {MEMORY.format(name=name)}" for name in (
+        "base", "ctypes", "device", "flags", "itemsize", "nbytes", "strides")},
+}  # fmt: skip
+
+# SciPy's ufuncs, by their names in scipy.special
+SCIPY: dict[str, str] = {
+    **{name: f"Write `tinygrad_nn.{name}(t)`." for name in (
+        "erf", "erfc", "expit", "gammaln", "logit")},
+    **{name: f"Write `np.{name}(t)`." for name in ("exp2", "expm1", "log1p", "cbrt", "i0")},
+    "psi": "Write `tinygrad_nn.digamma(t)`.",
+    "log_expit": "Write `tinygrad_nn.log_sigmoid(t)`.",
+    "exp10": "Write `10 ** t`.",
+    "gamma": "Of positive numbers write `np.exp(tinygrad_nn.gammaln(t))`.",
+    "rgamma": "Of positive numbers write `np.exp(-tinygrad_nn.gammaln(t))`.",
+    "loggamma": "Of positive numbers write `tinygrad_nn.gammaln(t)`.",
+    "beta": "Write `np.exp(tinygrad_nn.gammaln(v) + tinygrad_nn.gammaln(w) - tinygrad_nn.gammaln(v + w))`.",
+    "betaln": "Write `tinygrad_nn.gammaln(v) + tinygrad_nn.gammaln(w) - tinygrad_nn.gammaln(v + w)`.",
+    "ndtr": "Write `0.5 * tinygrad_nn.erfc(-t / np.sqrt(2))`.",
+    "log_ndtr": "Write `np.log(0.5 * tinygrad_nn.erfc(-t / np.sqrt(2)))`, which underflows below -38.",
+    "xlogy": "Write `v * np.log(np.where(v == 0, 1, w))`.",
+    "xlog1py": "Write `v * np.log1p(np.where(v == 0, 0, w))`.",
+    "entr": "Write `-t * np.log(np.where(t == 0, 1, t))`.",
+    "rel_entr": "Write `v * np.log(np.where(v == 0, 1, v / w))`.",
+    "kl_div": "Write `v * np.log(np.where(v == 0, 1, v / w)) - v + w`.",
+    "inv_boxcox": "Write `(v * 0.5 + 1) ** 2` for the power 0.5.",
+    "boxcox": "Write `(v ** 0.5 - 1) / 0.5` for the power 0.5.",
+    "sindg": "Write `np.sin(np.deg2rad(t))`.",
+    "cosdg": "Write `np.cos(np.deg2rad(t))`.",
+    "cosm1": "Write `-2 * np.sin(t / 2) ** 2`.",
+    "pseudo_huber": "With delta 1 write `np.sqrt(1 + t ** 2) - 1`.",
+}  # fmt: skip
+
+
+def _of_method(ufunc: Any, method: str, name: str) -> str:
+    """Return the line of a method of a ufunc."""
+    if method == "at":
+        return "It writes into an array; instead of np.add.at write `t.at[0].add(1.0)`."
+    if ufunc.nin != 2 or ufunc.nout != 1 or ufunc.signature is not None:
+        return f"NumPy has {method} only for functions of two numbers that make one."
+    if method == "reduceat" and (ufunc, "reduce") in OVERRIDES:
+        return f"Write `np.stack([{name}.reduce(part) for part in np.split(t, [1])])`."
+    if ufunc is np.ldexp:
+        return "Its exponents are whole numbers and its results are not, so that it cannot be repeated. Use products."
+    if ufunc in COMPARISONS and method != "outer":
+        args = "k.data > 0, [0, 1]" if method == "reduceat" else "k.data > 0"
+        return f"NumPy has it of truth values only, which have no derivative: `{name}.{method}({args})`."
+    args = "k.data, k.data" if method == "outer" else "k.data, [0, 1]" if method == "reduceat" else "k.data"
+    return f"It has no derivative. For a plain value write `{name}.{method}({args})`."
+
+
+def advice(function: Any, name: str) -> str | None:
+    """Return what to write instead of a function, or that it has no derivative; None of one that is not NumPy's."""
+    if isinstance(function, tuple):
+        own, _, method = name.rpartition(".")
+        if own.startswith("np.") and not _of_text(function[0]):
+            return _of_method(function[0], method, own)
+        return TEXT if _of_text(function[0]) else None
+    if name.startswith("np.lib.recfunctions."):
+        return RECORDS
+    if name == "np._ones_like":
+        return "It has no derivative: `np.ones_like(t)`."
+    if _of_text(function):
+        return TEXT
+    if name.startswith("scipy.special."):
+        return SCIPY.get(name.rpartition(".")[2])
+    return FUNCTIONS.get(name)
+
+
+def _of_text(function: Any) -> bool:
+    """Tell whether it is one of the ufuncs behind np.strings."""
+    strings = sys.modules.get("numpy._core.umath")
+    name = getattr(function, "__name__", "")
+    known = isinstance(function, np.ufunc) and getattr(strings, name, None) is function
+    return known and getattr(np, name, None) is not function
+
+
+ADVISORS.append(advice)
+ATTRIBUTES.update(METHODS_OF_ARRAYS)
