@@ -171,6 +171,14 @@ def test_forward_and_second_derivatives_are_nan_too_where_they_are_not_known() -
     assert np.isnan(hessian(lambda x: of(np.exp)(x)[0, 1])(np.eye(2))).all()
 
 
+def test_a_defective_matrix_has_no_basis_of_eigenvectors() -> None:
+    for x in (np.array([[1.0, 1], [0, 1]]), np.array([[0.0, 1], [0, 0]]), np.diag([1.0, 1, 2]) + np.eye(3, k=1)):
+        for f in (lambda x: (L.eigvals(x) ** 2).sum().real, lambda x: L.eig(x).eigenvectors[0, 0].real):
+            assert np.isnan(grad(f)(x)).all()
+    x = np.array([[1.0, 1], [0, 2]])
+    np.testing.assert_allclose(grad(lambda x: (L.eigvals(x) ** 2).sum().real)(x), 2 * x.T, atol=1e-13)
+
+
 def test_a_dependent_column_in_qr() -> None:
     x = np.array([[1.0, 1, 2], [1, 1, 0], [1, 1, 1]])
     wanted = np.zeros((3, 3))
