@@ -219,3 +219,22 @@ def test_a_training_that_diverges_is_stopped_at_the_last_finite_weights(gradient
     with pytest.raises(FloatingPointError, match=r"diverged. Lower learning_rate=100"):
         train()
     assert np.isfinite(model[0].W.data).all()
+
+
+# ---- rows for a function
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (3, 1), (6, 3)])
+@pytest.mark.parametrize("which", ["x", "x['b']", "y"])
+def test_the_first_entry_that_is_not_finite_is_named(which: str, place: tuple[int, int], bad: float) -> None:
+    whole, spoilt = batch()[0], batch()[0]
+    spoilt[place] = bad
+    x: Any = {"x": spoilt, "x['b']": {"a": whole, "b": spoilt}, "y": whole}[which]
+    y = spoilt if which == "y" else whole
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        return (((x["b"] if isinstance(x, dict) else x) @ p["W"] - y) ** 2).mean()
+
+    with pytest.raises(ValueError, match=rf"{which[0]}.*\[{place[0]}, {place[1]}\] is {bad}; training needs finite"):
+        fit(loss, x, y, params={"W": np.eye(4)}, solver=Solver(), settings=Settings(1))

@@ -25,6 +25,7 @@ ASIDE = {
     "test_live_browser", "test_viz", "test_viz_models", "test_viz_training", "test_cli", "test_cli_drawings",
     "test_report", "test_images", "test_compare_command",
 }  # fmt: skip
+TRACING = 900  # seconds of the processor that a file of tests may take while it is traced
 CALLS = 20  # of each function and test, lines are looked at in so many calls
 
 
@@ -89,8 +90,9 @@ class Traced:
         self._off()
         self.first = self.tracer.found()
         self.collected = time.process_time() - self.start
-        if not self.slow:
-            items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        quick = [item for item in items if not item.get_closest_marker("slow")]
+        if quick and not self.slow:  # of a file that has no quick test all are traced
+            items[:] = quick
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -199,7 +201,7 @@ def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | No
         if not file.exists():
             began = time.monotonic()
             plugin = Traced(paths, slow)
-            how, said = run(folder, given, plugin, 900, kernels=kept / "kernels", writes=True)
+            how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
             if said is None:
                 output = (folder / "run" / "output").read_text()[-3000:]
                 raise RuntimeError(f"{name} could not be traced: {how}\n{output}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..gradcheck.numerical import Line, bare, double
+from ..gradcheck.numerical import Line, bare, double, pair
 from ..node import recording
 from ..tensor import Tensor
 from ..transforms import enter
@@ -20,24 +20,18 @@ from .operations import Look, explain_graph
 from .paths import Traced, gradients, traced
 from .report import ComparisonReport, Diagnosis, Row
 from .rows import Checked, Comparison, compare_row
+from .sides import Run, Sides
+from .subgradients import Hull
 
 Array = np.ndarray[Any, Any]
 
 EPS = float(np.finfo(np.float64).eps)
-SAFETY, DRAWS = 64.0, 3  # as for networks; how often rounding errors are drawn
+AROUND = 3  # sides from which each gradient is looked at
 SECONDS = 1.5  # that the referee may take, about
 DIRECTIONS = 3
 
 
-class Graph(NamedTuple):
-    """A function run on Tensors: results, trace, gradients."""
-
-    outs: list[Array]
-    trace: Traced
-    grads: list[Array]
-
-
-def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Graph:
+def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
     """Run a function on Tensors and walk back from its results."""
     with recording(True):
         tensors = [enter(x) for x in leaves]
@@ -47,9 +41,7 @@ def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cot
     live = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(found, cotangents, strict=False)
             if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
     trace = traced(live, [t.node for t in tensors])  # type: ignore[misc]
-    grads = gradients(trace)
-    grads = [np.conj(g) if g.dtype.kind == "c" else g for g in grads]
-    return Graph([np.asarray(bare(out)) for out in found], trace, grads)
+    return Run([np.asarray(bare(out)) for out in found], trace, gradients(trace))
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -72,13 +64,17 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         changed = [inputs.labels[i] for i, a, b in zip(inputs.moving, own, passed, strict=True)
                    if not np.array_equal(a, b, equal_nan=True)]  # fmt: skip
         again = [call_manual(manual, inputs, [x.copy() for x in own], shown, g) for _ in range(2)]
-        rounding = _rounding(f, inputs, leaves, own, cotangents, graph.grads, generator)
-        rows, bads, kinks = _rows(inputs, mine, graph, rounding, line, cotangents, generator)
+        single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in own)
+        eps = float(np.finfo(np.float32).eps) if single else EPS
+        sides = Sides(lambda moved: by_graph(f, inputs, moved, cotangents), leaves, graph, eps)
+        sides.look_around(generator, AROUND)
+        rounding = sides.rounding()
+        rows, bads, kinks = _rows(inputs, mine, sides, rounding, line, cotangents, generator)
         look = Look(
             inputs, mine, graph.grads, rounding, bads, graph.trace, leaves,
             _probes(f, inputs, leaves, outs, manual, generator) if callable(manual) else [],
         )  # fmt: skip
-        diagnoses = explain_graph(look, rows, kinks)
+        diagnoses = explain_graph(look, rows, Hull(sides, rounding, generator).here(mine))
         diagnoses = [*_around(manual, inputs, own, shown, g, mine, again, changed, graph, generator), *diagnoses]
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
@@ -86,7 +82,7 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
                      "noise: something random is drawn inside it. Pass a mask in, or fix the seed.")  # fmt: skip
-    diagnoses += _blind(graph, inputs, rows, notes, line)
+    diagnoses += _blind(sides, inputs, rows, notes, line)
     notes += [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
               for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
     first = next((d.where for d in diagnoses if not d.harmless), None)
@@ -124,31 +120,12 @@ def call_function_tree(f: Callable[..., Any], inputs: Inputs, leaves: Any) -> An
     return f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
 
 
-def _rounding(
-    f: Any, inputs: Inputs, leaves: list[Array], own: list[Array], cotangents: Any, grads: list[Array],
-    rng: np.random.Generator,
-) -> list[Array]:  # fmt: skip
-    """Return what rounding may do to each entry, from how the gradient moves when the last digit of an input does."""
-    single = any(x.dtype.itemsize < 8 for x in own)
-    eps = float(np.finfo(np.float32).eps) if single else EPS
-    spread = [np.zeros(g.shape) for g in grads]
-    for _ in range(DRAWS):
-        moved = [x * (1 + eps * rng.uniform(-1, 1, x.shape)) for x in leaves]
-        other = by_graph(f, inputs, moved, cotangents).grads
-        spread = [np.fmax(s, np.abs(o - g)) for s, o, g in zip(spread, other, grads, strict=True)]
-    found = []
-    for s, g in zip(spread, grads, strict=True):
-        large = float(np.nan_to_num(np.abs(g)).max(initial=0.0))
-        # each entry for its own rounding, and a little of the largest for sums in which large terms cancel
-        found.append(SAFETY * (eps * np.abs(g) + s + 0.25 * eps * large) + 1e-300)
-    return found
-
-
 def _rows(
-    inputs: Inputs, mine: list[Array], graph: Graph, rounding: list[Array], line: Line, cotangents: list[Array],
+    inputs: Inputs, mine: list[Array], sides: Sides, rounding: list[Array], line: Line, cotangents: list[Array],
     rng: np.random.Generator,
 ) -> tuple[list[Row], list[Array], list[int]]:  # fmt: skip
     start = time.perf_counter()
+    graph, parted = sides.here, sides.parted(rounding)
     if graph.grads:
         line.along({0: np.ones_like(line.leaves[0])}, cotangents, None)
     each = time.perf_counter() - start
@@ -168,12 +145,14 @@ def _rows(
             return Checked(found.value / size, allowed, kink or g.dtype.kind == "c" or not line.steady)
 
         along = []
-        for _ in range(DIRECTIONS if line.steady and g.dtype.kind != "c" else 0):
+        for _ in range(DIRECTIONS if line.steady else 0):
             v = rng.normal(size=g.shape) * np.maximum(1.0, np.abs(line.leaves[i]))
+            v = v * np.exp(2j * rng.normal(size=g.shape)) if g.dtype.kind == "c" else v
+            v = np.where(parted[i], 0, v)  # a small kink beside large slopes is not seen along a line
             found = line.along({i: v}, cotangents, None)
             if found.kink != "a kink at the point" and math.isfinite(found.value):
                 allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(g * v).sum())
-                along.append((float((g * v).sum()), found.value, allowed))
+                along.append((pair(g, v), found.value, allowed))
         what = Comparison(inputs.labels[inputs.moving[i]], "input", m, g, bound)
         row, bad = compare_row(what, judge, rng, entries, along)
         rows.append(row)
@@ -204,7 +183,7 @@ def _probes(
 
 def _around(
     manual: Any, inputs: Inputs, own: list[Array], out: Any, g: Any, mine: list[Array], again: list[list[Array]],
-    changed: list[str], graph: Graph, rng: np.random.Generator,
+    changed: list[str], graph: Run, rng: np.random.Generator,
 ) -> list[Diagnosis]:  # fmt: skip
     """Return what is wrong with how the backward behaves, whatever its numbers are."""
     found = []
@@ -222,7 +201,8 @@ def _around(
         leaves, rebuild = flatten(g)
         other = rebuild([x * -1.75 for x in leaves])
         once = call_manual(manual, inputs, [x.copy() for x in own], out, other)
-        same = [np.array_equal(a, b) and bool(np.any(r)) for a, b, r in zip(mine, once, graph.grads, strict=True)]
+        same = [np.array_equal(a, b) and bool(np.any(a)) and bool(np.any(r))
+                for a, b, r in zip(mine, once, graph.grads, strict=True)]  # fmt: skip
         if any(same):
             names = ", ".join(inputs.labels[i] for i, s in zip(inputs.moving, same, strict=True) if s)
             found.append(Diagnosis(
@@ -234,15 +214,15 @@ def _around(
     return found
 
 
-def _blind(graph: Graph, inputs: Inputs, rows: list[Row], notes: list[str], line: Line) -> list[Diagnosis]:
+def _blind(sides: Sides, inputs: Inputs, rows: list[Row], notes: list[str], line: Line) -> list[Diagnosis]:
     """Return a diagnosis if nothing could be seen at all, and note the inputs of which nothing could."""
     size = max((float(np.abs(out).max(initial=0)) for out in line.outs), default=0.0)
     zero = []
-    for x, g in zip(line.leaves, graph.grads, strict=True):
+    for x, *gs in zip(line.leaves, sides.here.grads, *sides.limits(), strict=True):
         scale = size / max(float(np.abs(x).max(initial=0)), 1e-3)
-        zero.append(not np.any(np.abs(g) > 64 * EPS * scale))
+        zero.append(not any(np.any(np.abs(g) > 64 * EPS * scale) for g in gs))
     if all(zero):
-        largest = max(float(np.abs(g).max(initial=0)) for g in graph.grads)
+        largest = max(float(np.abs(g).max(initial=0)) for g in sides.here.grads)
         return [Diagnosis(
             "blind_test", ", ".join(inputs.labels[i] for i in inputs.moving),
             "The right gradient is 0 in every entry, so an error that multiplies it cannot be seen: this test would "

@@ -16,13 +16,17 @@ from ..solver.tasks.layers import LayerLoss, objective
 from .experiment import Experiment, Manual, alike, first, more
 from .fit import Witness
 from .noise import SAFETY, Noise, bounds
+from .paths import gradients, traced
 from .referee import Referee
 from .report import ComparisonReport, Row
 from .rows import Checked, Comparison, compare_row
+from .sides import Run, Sides
+from .subgradients import Hull
 from .verdict import diagnose
 
 Array = np.ndarray[Any, Any]
 
+AROUND = 4  # sides from which a gradient is looked at that is not the graph's
 ENTRIES, FEW, DIRECTIONS = 24, 6, 4  # of a parameter, of an intermediate array, random directions of a parameter
 EPS = float(np.finfo(np.float64).eps)
 CALL = "compare_gradients"
@@ -91,12 +95,40 @@ def compare_model(
         found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
         finding = diagnose(Witness(case, noise), *found, again=again)
         rows = _rows(case, noise, graph, own, referee, finding.delta, generator)
+        at_kink = _at_kink(case, noise, rows, generator)
     verified, ratio = referee.verify(generator)
     method = _method(rows, verified, ratio)
     losses = {"manual": case.answer.loss, "graph": graph.loss, "numerical": referee.loss()}
     wide = " - ".join(map(str, (layers[0].n_in, *(layer.n_out for layer in layers))))
     title = f"{wide} ({', '.join(case.names)}), {solver.loss}, {case.rows} rows, {case.dtype}"
-    return finding.report(title, rows, losses, method)
+    return finding.report(title, rows, losses, method, at_kink)
+
+
+def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:
+    """Whether a person's gradients are not those of the graph, and right nevertheless: at a kink all means are."""
+    pairs = [*zip(case.answer.dW, case.answer.db, strict=True)]
+    if all(row.ok for row in rows if row.role == "parameter") or not all(
+            np.isfinite(g).all() for pair in pairs for g in pair):  # fmt: skip
+        return False
+
+    def run(leaves: list[Array]) -> Run:
+        model = []
+        for layer, W, b in zip(case.model, leaves[::2], leaves[1::2], strict=True):
+            new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=np.float64)
+            new.W, new.b = W, b
+            model.append(new)
+        loss = objective(LayerLoss(model, case.solver, case.y), case.x, case.y, case.masks)
+        trace = traced([(loss.node, np.ones(()))], [p.node for layer in model for p in (layer.W, layer.b)])  # type: ignore[list-item,misc]
+        return Run([np.asarray(loss.data)], trace, gradients(trace))
+
+    eps = float(np.finfo(case.dtype).eps)
+    leaves = [p for pair in zip(case.W, case.b, strict=True) for p in pair]
+    bounds = [SAFETY * eps * n for pair in zip(noise.dW, noise.db, strict=True) for n in pair]
+    sides = Sides(run, leaves, run(leaves), eps)
+    sides.look_around(rng, AROUND)
+    # the bounds of the equations hold for the slopes that these take; those of the sides for all
+    hull = Hull(sides, [np.maximum(a, b) for a, b in zip(bounds, sides.rounding(), strict=True)], rng)
+    return hull.open() and hull.holds([g for pair in pairs for g in pair], range(len(leaves)))
 
 
 def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:

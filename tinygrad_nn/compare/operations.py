@@ -44,13 +44,13 @@ class Look(NamedTuple):
         return any(m.dtype.itemsize < 8 for m in self.mine)
 
 
-def explain_graph(look: Look, rows: Sequence[Row], kinks: Sequence[int]) -> list[Diagnosis]:
+def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
     """Return the diagnoses of all inputs whose gradient is wrong."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     found: list[Diagnosis] = []
     left = []
     for i in wrong:
-        simple = _by_shape(look, i) or _by_kind(look, i, rows[i], kinks[i])
+        simple = _by_shape(look, i) or _by_kind(look, i, rows[i], in_hull[i])
         if simple is not None:
             found.append(simple)
         else:
@@ -124,11 +124,16 @@ def _unsummed(look: Look, i: int) -> Iterator[Array]:
     yield from (r for r in kept if r.shape != np.shape(node.out))
 
 
-def _by_kind(look: Look, i: int, row: Row, kinks: int) -> Diagnosis | None:
+def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
     """Explain by what needs no operation: kinks, rounding, conjugates, NaN, the transpose of a square."""
     m, g, label = look.mine[i], look.right[i], look.label(i)
     if m.shape != g.shape:
         return Diagnosis("unknown", label, f"The gradient {row.note}; it needs the shape of its input.")
+    if in_hull:
+        return Diagnosis(
+            "kink", label, "Manual and graph differ only where the function has a kink and no derivative. Neither is "
+            "wrong: any mean of the slopes on its sides is a convention.", (_entry(row),),
+        )  # fmt: skip
     if not np.isfinite(m).all():
         return Diagnosis("unknown", label, f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large "
                          "number. Look for a division by something that is 0 "
@@ -139,12 +144,6 @@ def _by_kind(look: Look, i: int, row: Row, kinks: int) -> Diagnosis | None:
     if row.odd == "graph":
         return Diagnosis("unknown", label, "Here manual and numerical agree and the graph is the odd one out: a rule "
                          "is wrong. If it is one of this library, please report it.", (_entry(row),))  # fmt: skip
-    if (kinks and (look.probes and all(_close(look, p[0][i], p[2][i]) for p in look.probes))) or (
-            kinks and not look.probes and int(look.bads[i].sum()) <= kinks):
-        return Diagnosis(
-            "kink", label, "Manual and graph differ only where the function has a kink and no derivative. Neither is "
-            "wrong: any number between the slopes on the two sides is a convention.", (_entry(row),),
-        )  # fmt: skip
     if g.dtype.kind == "c" and _close(look, m, np.conj(g)):
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
                          "define it so (JAX), others as here (PyTorch). Both are right.")  # fmt: skip

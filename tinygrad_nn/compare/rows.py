@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..gradcheck.numerical import pair
 from .report import Row
 
 Array = np.ndarray[Any, Any]
@@ -56,10 +57,12 @@ def compare_row(
         error = np.full(shape, math.inf)
     else:
         note = "" if np.isfinite(manual).all() else f"{int((~np.isfinite(manual)).sum())} of {manual.size} not finite"
-        error = np.abs(manual - graph)
+        with np.errstate(invalid="ignore"):
+            error = np.abs(manual - graph)
         if what.own is not None:
             error = np.minimum(error, np.abs(manual - what.own))
-        error = np.where(np.isfinite(manual), error, math.inf)
+        # NaN is never right; an infinite slope is where the graph has the same
+        error = np.where(manual == graph, 0.0, np.where(np.isnan(error), math.inf, error))
     with np.errstate(all="ignore"):
         excess = np.where(error > 0, error / np.maximum(what.rounding, 1e-300), 0.0)
     bad = (excess > 1) | _outliers(excess, error, graph)
@@ -121,8 +124,8 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
         else:
             relative = float(np.max(error)) / largest if largest else 0.0
         m, g = manual / (largest or 1.0), graph / (largest or 1.0)  # no square overflows, or vanishes
-        square, product = float((g * g).sum()), float((m * g).sum())
-        length = math.sqrt(square) * float(np.sqrt((m * m).sum()))
+        square, product = pair(g, g), pair(m, g)
+        length = math.sqrt(square) * math.sqrt(pair(m, m))
         same = largest == 0
     return {
         "max_abs": float(np.max(error)), "max_rel": relative,

@@ -21,6 +21,7 @@ from .report import HARMLESS, ComparisonReport, Diagnosis, Row
 Array = np.ndarray[Any, Any]
 
 SINGLE = float(np.finfo(np.float32).eps)
+SPAN = "gradients beside this point, looked at from several sides, have it as a mean, up to rounding"
 
 
 class Verdict(NamedTuple):
@@ -34,9 +35,11 @@ class Verdict(NamedTuple):
     again: list[Answer]  # of two more calls with the same arguments
     delta: list[Array | None]
 
-    def report(self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str) -> ComparisonReport:
-        """Return the report, with a diagnosis for whatever is wrong in the rows."""
-        return _report(self, title, tuple(rows), losses, method)
+    def report(
+        self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False
+    ) -> ComparisonReport:
+        """Return the report, with a diagnosis for whatever is wrong in the rows; `at_kink`: they are, by convention."""
+        return _report(self, title, tuple(rows), losses, method, at_kink)
 
 
 def diagnose(
@@ -108,6 +111,8 @@ def _right(w: Witness) -> bool:
     case, noise = w.case, w.noise
     pairs = [*zip(case.answer.dW, case.right.dW, noise.dW if noise else case.W, strict=True),
              *zip(case.answer.db, case.right.db, noise.db if noise else case.b, strict=True)]  # fmt: skip
+    if case.answer.delta is not None:
+        pairs += zip(case.answer.delta, case.right.delta, noise.delta if noise else case.z, strict=True)
     return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
 
 
@@ -138,7 +143,7 @@ def _penalty(w: Witness) -> float:
 
 
 def _report(
-    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str
+    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool
 ) -> ComparisonReport:
     case, answer, state = verdict.given.case, verdict.given.case.answer, verdict.state
     found = sorted(state.found, key=lambda f: -f.layer)
@@ -149,12 +154,14 @@ def _report(
     if not all(np.isfinite(g).all() for g in (*answer.dW, *answer.db)):
         found = [f for f in found if f.kind != "unknown"]  # that it is not finite says more
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
+    found = _conventions(found, wrong, at_kink)
     diagnoses: list[Diagnosis] = []
     by_mean = _convention(verdict, found)
     if by_mean is not None:
         diagnoses.append(by_mean)
         found = []
-    explained = bool(wrong) or verdict.hidden or bool(diagnoses)
+    told = answer.delta is not None and any(not row.ok and row.name.endswith("delta") for row in rows)
+    explained = bool(wrong) or told or verdict.hidden or bool(diagnoses)
     rounded = _rounded(wrong, verdict)
     if rounded:
         worst = max(row.max_rel for row in wrong)
@@ -193,6 +200,17 @@ def _report(
     return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
 
 
+def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
+    """Return the findings, where the slopes at kinks are conventions only if their sides span the gradients."""
+    if not at_kink:
+        return [f for f in found if f.kind != "kink"]
+    named = [f for f in found if f.kind == "kink"]
+    parts = [(int(row.name.split()[1]) - 1, row.name.split()[2]) for row in wrong]
+    text = ("Manual and graph differ only where the loss has a kink and no derivative. Neither is wrong: any mean of "
+            "the slopes on its sides is a convention.")  # fmt: skip
+    return named or [Finding(k, part, "kink", text, evidence=(SPAN,)) for k, part in sorted(parts, reverse=True)]
+
+
 def _arrays(f: Finding, told: bool) -> list[str]:
     """Return the rows of which one is wrong where a finding shows."""
     parts = [f.part] if f.part != "delta" else ["W", "b", *(["delta"] if told else [])]
@@ -222,6 +240,8 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
+    if f.kind == "kink" and f.evidence:
+        return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
     seen = verdict.seen
     sizes = ", ".join(str(w.case.rows) for w in seen)
     count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"

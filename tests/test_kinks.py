@@ -1,0 +1,145 @@
+"""At a kink or a tie a gradient is right where the slopes on its sides span it, and nowhere else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tests.compare_sweep import sweep
+from tinygrad_nn import compare_gradients
+from tinygrad_nn.compare.nearest import nearest
+
+Array = Any
+
+RNG = np.random.default_rng(1)
+X, ROW = RNG.normal(size=(6, 4)), RNG.normal(size=4)
+EQUAL = np.stack([ROW, ROW, RNG.normal(size=4) * 0.1 - 1])  # so two columns of X @ W.T are equal
+
+
+def shared(share: float, times: float = 1.0) -> Callable[..., Array]:
+    """The gradient of the largest column, which the first of two equal ones gets this share of."""
+
+    def manual(W: Array) -> Array:
+        S = X @ W.T
+        h = np.equal(S, S.max(axis=1, keepdims=True)) * 1.0
+        h[h.sum(axis=1) == 2] = [share, 1 - share, 0]
+        return times * h.T @ X
+
+    return manual
+
+
+@pytest.mark.parametrize(
+    ("manual", "ok"),
+    [
+        (shared(0.5), True), (shared(1.0), True), (shared(0.3), True), (shared(1.05), False),
+        (shared(0.5, -0.5), False),
+        (shared(0.5, 2.0), False), (shared(0.5, 1.01), False), (lambda W: 2 * shared(0.5)(W) + 0 * W, False),
+    ],
+)  # fmt: skip
+def test_equal_columns(manual: Any, ok: bool) -> None:
+    for seed in range(4):
+        assert compare_gradients(lambda W: np.max(X @ W.T, axis=1), (EQUAL,), manual=manual, rng=seed).ok is ok
+
+
+def pool_backward(how: str) -> Callable[..., Array]:
+    def manual(x: Array, g: Array) -> Array:
+        d = np.zeros_like(x)
+        for i in range(2):
+            for j in range(2):
+                window = x[0, 0, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+                h = np.equal(window, window.max()) * 1.0
+                if how == "first":
+                    h = np.eye(4)[window.argmax()].reshape(2, 2)
+                elif how == "shared":
+                    h /= h.sum()
+                d[0, 0, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = h * g[0, 0, i, j]
+        return d
+
+    return manual
+
+
+@pytest.mark.parametrize(("how", "ok"), [("first", True), ("shared", True), ("whole", False)])
+def test_pooling_of_equal_cells(how: str, ok: bool) -> None:
+    x = RNG.normal(size=(1, 1, 4, 4))
+    x[..., :2, :2] = 1.0
+    x[..., 2, 2:] = 3.0
+    report = compare_gradients(tg.nn.MaxPool(2), x, manual=pool_backward(how))
+    assert report.ok is ok
+    assert "kink" in report.kinds or how != "first"
+
+
+@pytest.mark.parametrize(
+    ("slope", "ok"), [(0.0, True), (0.4, True), (1.0, True), (-1e6, False), (1.05, False), (-0.05, False)]
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_relu_at_zero(slope: float, ok: bool, dtype: Any) -> None:
+    def manual(x: Array, g: Array) -> Array:
+        return g * np.where(x == 0, x.dtype.type(slope), (x > 0).astype(x.dtype))
+
+    assert compare_gradients(tg.relu, np.array([0, 1, -1, 1e6], dtype), manual=manual).ok is ok
+
+
+def test_many_kinks_are_as_many_choices() -> None:
+    share = RNG.random(200)
+    x = np.zeros(200)
+
+    def manual(x: Array, g: Array) -> Array:
+        return g * np.where(x == 0, share, x > 0)
+
+    assert compare_gradients(tg.relu, x, manual=manual).kinds == ("kink",)
+    share[50] = 1.05
+    assert not compare_gradients(tg.relu, x, manual=manual).ok
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "slopes", "wrong"),
+    [
+        (lambda x: 2 * tg.relu(x) - tg.relu(-x), 0.0, (1.0, 1.5, 2.0), (0.9, 2.1)),  # two kinks of one number
+        (lambda x: np.linalg.norm(np.stack([x, 2 * x])), 0.0, (0.0, 5**0.5, -1.0), (2.3,)),
+        (lambda x: np.sqrt(x * x), 0.0, (0.0, 1.0, -0.5), (1.1, np.nan)),  # the graph has 0/0
+        (lambda x: np.clip(x, 0, 1), 1.0, (0.0, 1.0, 0.5), (-0.1, 1.1)),
+        (np.sqrt, 0.0, (np.inf,), (0.0, 1e9, -np.inf)),
+        (lambda x: np.floor(x) * x, 1.0, (1.0,), (0.0, 0.5, 2.0)),  # from below it jumps, and has no slope
+        (lambda x: np.sin(x) if x > 0 else 3 * x, 0.0, (1.0, 3.0, 2.0), (0.9, 3.1)),
+        (lambda x: np.maximum(x, 1e6) + tg.relu(x), 1e6, (1.0, 1.5, 2.0), (0.9, 2.1)),
+        (lambda x: tg.relu(x) + 1e6 * np.sin(x), 1e-6, (1e6 * np.cos(1e-6) + 1,), (1e6 * np.cos(1e-6) + 0.5,)),
+    ],
+)  # fmt: skip
+def test_slopes_at_a_point(f: Any, x: float, slopes: tuple[float, ...], wrong: tuple[float, ...]) -> None:
+    for slope in (*slopes, *wrong):
+        report = compare_gradients(f, np.array(x), manual=lambda x, slope=slope: np.array(slope))
+        assert report.ok is (slope in slopes), (slope, str(report))
+
+
+def test_kinks_of_complex_numbers() -> None:
+    z = np.array([0, 1 + 2j, -1j])
+    for at_zero, ok in ((0, True), (0.6 + 0.7j, True), (-1j, True), (0.8 + 0.8j, False)):
+
+        def manual(z: Array, g: Array, at_zero: complex = at_zero) -> Array:
+            return g * np.where(z == 0, at_zero, z / np.where(z == 0, 1, np.abs(z)))
+
+        assert compare_gradients(np.abs, z, manual=manual).ok is ok
+
+
+def test_the_nearest_point_of_a_polytope() -> None:
+    square = np.array([[1.0, 1], [1, 3], [3, 1], [3, 3]])
+
+    def lowest(moved: Array) -> Callable[[Array], Any]:
+        return lambda d: min(((p, i) for i, p in enumerate(moved)), key=lambda v: v[0] @ d if d.size else v[1])
+
+    point, mean, inside = nearest(lowest(square), 1e-9)
+    np.testing.assert_allclose(point, [1, 1])
+    assert not inside
+    point, mean, inside = nearest(lowest(square - [1.5, 2.75]), 1e-9)
+    assert inside
+    np.testing.assert_allclose(sum(w * square[i] for w, i in mean), [1.5, 2.75])
+
+
+@pytest.mark.slow
+def test_a_part_of_the_sweep() -> None:
+    passed, alarms, count = sweep(60, 40, seed=0)
+    assert not passed, passed
+    assert not alarms, alarms
+    assert sum(count.values()) == 100

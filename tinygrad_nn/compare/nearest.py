@@ -1,0 +1,68 @@
+"""The point of a polytope nearest to the origin, where the polytope is known by its vertex along a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Vertex = tuple[Array, Any]  # the point, and what it is made of
+
+MOST = 400  # vertices that are visited
+POSITIVE = 1e-12  # a weight below this is none
+
+
+def nearest(lowest: Callable[[Array], Vertex], near: float = 1.0) -> tuple[Array, list[tuple[float, Any]], bool]:
+    """Return the nearest point, the vertices that it is a mean of with their weights, and whether it is the origin.
+
+    Args:
+        lowest: the vertex v that makes ``direction @ v`` least.
+        near: how far from 0 each coordinate of the origin may be.
+
+    Source: P. Wolfe, Finding the nearest point in a polytope, 1976.
+    """
+    start = lowest(np.zeros(0))
+    corral, weights = [start], np.ones(1)
+    point = start[0]
+    for _ in range(MOST):
+        if np.abs(point).max(initial=0.0) <= near:
+            return point, _named(corral, weights), True
+        new = lowest(point)
+        if point @ new[0] > 0.5 * (point @ point):
+            return point, _named(corral, weights), False  # the plane halfway parts the polytope from the origin
+        if any(np.array_equal(new[0], v) for v, _ in corral):
+            break
+        corral, weights = [*corral, new], np.append(weights, 0.0)
+        while True:
+            affine = _affine(np.stack([v for v, _ in corral], axis=1))
+            if (affine > POSITIVE).all():
+                weights = affine
+                break
+            falling = affine <= POSITIVE
+            with np.errstate(all="ignore"):
+                ratios = np.where(falling, weights / np.maximum(weights - affine, 1e-300), np.inf)
+            step = min(1.0, float(ratios.min()))
+            weights = weights + step * (affine - weights)
+            keep = weights > POSITIVE
+            keep[int(ratios.argmin())] = False
+            if not keep.any():
+                break
+            corral = [v for v, k in zip(corral, keep, strict=True) if k]
+            weights = weights[keep] / weights[keep].sum()
+        point = np.stack([v for v, _ in corral], axis=1) @ weights
+    return point, _named(corral, weights), bool(np.abs(point).max(initial=0.0) <= near)
+
+
+def _affine(vertices: Array) -> Array:
+    """Return the weights, of sum 1, of the point of an affine hull that is nearest to the origin."""
+    first = vertices[:, 0]
+    rest = vertices[:, 1:] - first[:, None]
+    size = np.maximum(np.sqrt((rest * rest).sum(axis=0)), 1e-300)
+    found = np.linalg.lstsq(rest / size, -first, rcond=1e-15)[0] / size
+    return np.concatenate([[1 - found.sum()], found])
+
+
+def _named(corral: list[Vertex], weights: Array) -> list[tuple[float, Any]]:
+    return [(float(w), what) for (_, what), w in zip(corral, weights, strict=True)]

@@ -1,0 +1,288 @@
+r"""Whether gradients lie in the set that the derivatives on the sides of a point span, and nothing else.
+
+.. math:: \partial f(x) = \operatorname{conv} \{ \lim \nabla f(x_i) : x_i \to x \}
+
+Source: F. H. Clarke, Optimization and Nonsmooth Analysis, 1983, theorem 2.5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .kinks import Folded
+from .nearest import nearest
+from .sides import STEP, Sides
+
+Array = np.ndarray[Any, Any]
+
+AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; more looks at most, and how many of these may be in vain
+LEVELS = 8  # of kinks behind kinks
+WIDE = 32  # sides, before a gradient is called wrong
+TELLING = 8  # more sides, from which kinks that hang together can be told
+
+
+class Hull:
+    """The gradients that a function has at a point: one where it is smooth, at a kink all means of those beside it."""
+
+    def __init__(self, sides: Sides, bounds: Sequence[Array], rng: np.random.Generator) -> None:
+        """`bounds` is how far two ways to compute each gradient may be apart, entry by entry."""
+        self.sides, self.bounds, self.rng = sides, list(bounds), rng
+        self.graph: Folded | None = Folded(sides.here.trace, STEP * sides.eps)
+        self.used, self.wide = 0, False
+
+    def here(self, mine: Sequence[Array]) -> list[bool]:
+        """Return of each input whether a person's gradient is one of these, as far as it is not the graph's.
+
+        Of several wrong inputs one is not blamed for another; all right alone, and not together, are all wrong.
+        """
+        off = [i for i, (m, g, b) in enumerate(zip(mine, self.sides.here.grads, self.bounds, strict=True))
+               if m.shape != g.shape or not (np.abs(m - g) <= b).all()]  # fmt: skip
+        if not off or not self.open():
+            return [False] * len(mine)
+        whole = self.holds(mine, range(len(mine)))
+        alone = [i for i in off if whole or (len(off) > 1 and self.holds(mine, [i]))]
+        return [i in alone and (whole or len(alone) < len(off)) for i in range(len(mine))]
+
+    def open(self) -> bool:
+        """Tell whether there may be others than the graph's: some side has another gradient, or none is known."""
+        return not self.sides.limits() or any(map(np.any, self.sides.folds(self.bounds)))
+
+    def holds(self, mine: Sequence[Array], which: Sequence[int]) -> bool:
+        """Tell whether a person's gradients of some inputs are, together, a mean of those on the sides."""
+        sides, bounds = self.sides, self.bounds
+        if any(mine[i].shape != bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
+            return False
+        here = [sides.here.grads[i] for i in which]
+        wanted, allowed = _flat([mine[i] for i in which], here), _flat([bounds[i] for i in which], here, np.real)
+        sides.look_around(self.rng, max(0, AROUND - len(sides.seen)))
+        least, idle = np.inf, 0
+        for _ in range(ROUNDS):
+            limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
+            still = away = _still(limits, wanted, allowed) if limits else None
+            if still is None:
+                away = self._away(limits, wanted, allowed, which, here)
+                if away is None:
+                    return True
+            size = float(np.linalg.norm(away))  # type: ignore[arg-type]
+            idle = 0 if size < 0.95 * least else idle + 1
+            least = min(size, least)
+            if idle >= IDLE and still is None and not self.wide:
+                self.wide, idle = True, 0  # of kinks behind kinks some sides are narrow
+                sides.look_around(self.rng, WIDE, uneven=True)
+            elif idle >= IDLE or not np.isfinite(size) or not _look_from(sides, away / allowed, which, here, self.rng):
+                return False
+        return False
+
+    def _away(
+        self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
+    ) -> Array | None:
+        """Return the way from the nearest right gradient to a person's, or None where that is right."""
+        away = _among(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
+        graph = self._learnt()
+        if away is None or graph is None:
+            return away
+        other = _product(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
+        if other is None:
+            other = _product(graph, self._groups(graph), wanted, allowed, which, like)
+        return other if other is None or np.linalg.norm(other) < np.linalg.norm(away) else away
+
+    def _learnt(self) -> Folded | None:
+        for side in self.sides.seen[self.used :]:
+            self.graph = self.graph if self.graph is not None and self.graph.add(side) else None
+        self.used = len(self.sides.seen)
+        return self.graph
+
+    def _groups(self, graph: Folded) -> list[list[int]]:
+        """Return the kinks that hang together, seen from enough sides to tell."""
+        groups = graph.together()
+        if len(groups) < len(graph.kinks):
+            self.sides.look_around(self.rng, TELLING, uneven=True)
+            groups = graph.together() if self._learnt() is not None else groups
+        return groups
+
+
+def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -> Array:
+    """Return arrays as one row of real numbers; of a complex input the real parts, then the imaginary ones."""
+    parts = [np.zeros(0)]
+    for x, g in zip(arrays, like, strict=True):
+        parts.append(np.real(x).reshape(-1))
+        if g.dtype.kind == "c":
+            parts.append(imag(np.asarray(x)).reshape(-1))
+    return np.concatenate(parts)
+
+
+def _still(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
+    """Return how a gradient is off where all sides agree, so that there is a derivative, or None where it is not."""
+    low, high = np.minimum.reduce(limits), np.maximum.reduce(limits)
+    off = (high - low <= allowed) & (np.abs(wanted - low) > 2 * allowed)
+    return np.where(off, (wanted - low) / allowed, 0.0) if off.any() else None
+
+
+def _among(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | None:
+    """Return the way from the mean of some limits that is nearest to what is wanted, or None where it is wanted."""
+    points = np.stack([(limit - wanted) / allowed for limit in limits])
+
+    def lowest(direction: Array) -> tuple[Array, Any]:
+        k = int(np.argmin(points @ direction)) if direction.size else 0
+        return points[k], k
+
+    point, _, inside = nearest(lowest)
+    return None if inside else -point
+
+
+def _product(
+    graph: Folded, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
+) -> Array | None:
+    """Return the same for the set in which every group of kinks takes its own mean of the slopes on its sides.
+
+    A kink behind another multiplies with it, so those nearest the loss are chosen first, by what no other one changes.
+    """
+    weights = [np.full(len(kink.slopes), 1 / len(kink.slopes)) for kink in graph.kinks]
+    choices = [_choices(graph, group) for group in groups]
+    places = sorted(graph.at)
+    steps = [*places, *places[-1:] * 2] if len(places) > 1 else places
+    away = np.zeros(len(wanted))
+    for last in steps[-LEVELS:]:
+        grads, arrived = graph.walk(weights)
+        rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
+        effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, arrived)]
+        free = [max(graph.kinks[k].place for k in group) <= last for group in groups]
+        open_ = np.ones(len(rest), dtype=bool)
+        for group, choosing in zip(groups, free, strict=True):
+            for k in group:
+                for (index, values), share in zip(effects[k], weights[k][1:], strict=True):
+                    if choosing:  # from the mean to the first slope of each
+                        rest[index] -= share * values
+                    else:
+                        open_[index] = False
+        chosen = [j for j, choosing in enumerate(free) if choosing]
+        away = np.zeros(len(rest))
+        for members, entries in _apart([[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)):
+            mine = [chosen[j] for j in members]
+            point = _choose(effects, [groups[j] for j in mine], [choices[j] for j in mine], rest,
+                            entries[open_[entries]], weights)  # fmt: skip
+            if np.abs(point).max(initial=0.0) > 1:
+                away[entries[open_[entries]]] = -point
+    grads, _ = graph.walk(weights)
+    rest = (_flat([grads[i] for i in which], like) - wanted) / allowed
+    if np.abs(rest).max(initial=0.0) <= 1:
+        return None
+    return away if np.any(away) else -rest
+
+
+def _choices(graph: Folded, group: list[int]) -> list[tuple[int, ...]]:
+    """Return the slopes that the kinks of a group have together on some side."""
+    if len(group) == 1:
+        return [(v,) for v in range(len(graph.kinks[group[0]].slopes))]
+    seen = zip(*(graph.kinks[k].pattern for k in group), strict=True)
+    return list(dict.fromkeys(choice for choice in seen if min(choice) >= 0))
+
+
+Effect = list[tuple[Array, Array]]
+
+
+def _positions(
+    effect: list[list[tuple[int, Array, Array]]], which: Sequence[int], like: Sequence[Array], allowed: Array
+) -> Effect:
+    """Return what each slope changes by its places in the flat row, over what rounding may do there."""
+    starts, start = {}, 0
+    for i, g in zip(which, like, strict=True):
+        starts[i] = (start, g.size if g.dtype.kind == "c" else 0)
+        start += g.size * (2 if g.dtype.kind == "c" else 1)
+    found = []
+    for parts in effect:
+        index, values = [np.zeros(0, dtype=int)], [np.zeros(0)]
+        for i, places, value in parts:
+            if i not in starts:
+                continue
+            first, imag = starts[i]
+            index.append(first + places)
+            values.append(np.real(value))
+            if imag:
+                index.append(first + imag + places)
+                values.append(np.imag(value))
+        where = np.concatenate(index)
+        found.append((where, np.concatenate(values) / allowed[where]))
+    return found
+
+
+def _apart(effects: Sequence[Effect], size: int) -> list[tuple[list[int], Array]]:
+    """Return the groups of kinks that meet in no entry, each with its entries."""
+    owner = np.full(size, -1)
+    parent = list(range(len(effects)))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = parent[k]
+        return k
+
+    for k, effect in enumerate(effects):
+        for index, _ in effect:
+            for other in np.unique(owner[index]):
+                if other >= 0:
+                    parent[root(int(other))] = root(k)
+            owner[index] = k
+    groups: dict[int, list[int]] = {}
+    for k in range(len(effects)):
+        groups.setdefault(root(k), []).append(k)
+    places: dict[int, list[int]] = {r: [] for r in groups}
+    for i in np.flatnonzero(owner >= 0):
+        places[root(int(owner[i]))].append(int(i))
+    return [(members, np.array(places[r], dtype=int)) for r, members in groups.items()]
+
+
+def _choose(
+    effects: Sequence[Effect], groups: list[list[int]], choices: list[list[tuple[int, ...]]], rest: Array,
+    places: Array, weights: list[Array],
+) -> Array:  # fmt: skip
+    """Choose the weights of the slopes of some groups of kinks so that what rests is least, and return that."""
+    where = {int(i): j for j, i in enumerate(places)}
+    moves = []  # of each group what each of its choices moves
+    for group, options in zip(groups, choices, strict=True):
+        rows = np.zeros((len(options), len(places)))
+        for row, option in zip(rows, options, strict=True):
+            for k, v in zip(group, option, strict=True):
+                if v:
+                    for i, value in zip(*effects[k][v - 1], strict=True):
+                        if int(i) in where:
+                            row[where[int(i)]] += value
+        moves.append(rows)
+    start = rest[places]
+
+    def lowest(direction: Array) -> tuple[Array, Any]:
+        taken = [int(np.argmin(rows @ direction)) if direction.size else 0 for rows in moves]
+        return start + sum(rows[c] for rows, c in zip(moves, taken, strict=True)), taken
+
+    point, mean, _ = nearest(lowest)
+    for j, (group, options) in enumerate(zip(groups, choices, strict=True)):
+        for position, k in enumerate(group):
+            weights[k] = np.zeros(len(weights[k]))
+            for share, taken in mean:
+                weights[k][options[taken[j]][position]] += share
+    return point
+
+
+def _look_from(
+    sides: Sides, away: Array, which: Sequence[int], like: Sequence[Array], rng: np.random.Generator
+) -> bool:
+    """Look from the side to which a gradient seems to lie outside, and from the opposite one."""
+    u = [np.zeros(np.shape(x), np.asarray(x).dtype) for x in sides.leaves]
+    start = 0
+    for i, g in zip(which, like, strict=True):
+        part = away[start : start + g.size].reshape(g.shape)
+        start += g.size
+        if g.dtype.kind == "c":
+            part = part + 1j * away[start : start + g.size].reshape(g.shape)
+            start += g.size
+        u[i] = part
+    size = max(float((np.abs(v) / s).max(initial=0.0)) for v, s in zip(u, sides.scales, strict=True))
+    if not np.isfinite(size) or not size:
+        return False
+    for sign in (1, -1):  # and a little of everything else, or what does not move stays at its kink
+        sides.look([np.where(v == 0, 1e-8 * s * rng.uniform(-1, 1, np.shape(v)), sign * (v / size))
+                    for v, s in zip(u, sides.scales, strict=True)])  # fmt: skip
+    return True
