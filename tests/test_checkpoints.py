@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import History, Layer, Regularization, Settings, Solver, data_loader, fit, nn, optim
+from tinygrad_nn import History, Layer, Regularization, Settings, Solver, Tensor, data_loader, fit, nn, optim
 from tinygrad_nn.files import alone, write_whole
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
@@ -197,6 +197,23 @@ def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
         seen.append(fingerprint._data(fingerprint.Rows(x, y, 9)))
     assert len(set(seen)) == 3
     assert "sha256 of 1024 rows" in seen[0]
+
+
+class Endless:
+    """A loader whose length is not known, although it has one."""
+
+    def __len__(self) -> int:
+        raise TypeError("no length")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([(X, Y)])
+
+
+def test_batches_that_cannot_be_described_are_trained_on_or_refused_as_without_a_checkpoint(tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        train(tmp_path / "a", epochs, model=Net, x=Endless(), y=None)
+    with pytest.raises(TypeError, match="x of batch 0 is a Tensor"):
+        train(tmp_path / "b", 1, model=Net, x=[(Tensor(X) * 1.0, Y)], y=None)
 
 
 # ---- Parts that belong together
