@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import History, Layer, Regularization, Settings, Solver, data_loader, fit, nn, optim
+from tinygrad_nn import History, Layer, Regularization, Settings, Solver, Tensor, data_loader, fit, nn, optim
 from tinygrad_nn.files import alone, write_whole
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
@@ -199,6 +199,23 @@ def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
     assert "sha256 of 1024 rows" in seen[0]
 
 
+class Endless:
+    """A loader whose length is not known, although it has one."""
+
+    def __len__(self) -> int:
+        raise TypeError("no length")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([(X, Y)])
+
+
+def test_batches_that_cannot_be_described_are_trained_on_or_refused_as_without_a_checkpoint(tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        train(tmp_path / "a", epochs, model=Net, x=Endless(), y=None)
+    with pytest.raises(TypeError, match="x of batch 0 is a Tensor"):
+        train(tmp_path / "b", 1, model=Net, x=[(Tensor(X) * 1.0, Y)], y=None)
+
+
 # ---- Parts that belong together
 
 
@@ -301,9 +318,11 @@ def test_no_crafted_state_raises_anything_but_a_lesson(kind: str, tmp_path: Path
     for number in ("-5", "1" + "0" * 40, "NaN", "2.5", '"2"', "true", "3"):
         with pytest.raises(ValueError, match=r"state\.safetensors holds no state that a training leaves: .*epoch is"):
             load(sealed(raw.replace('"epoch": 2', f'"epoch": {number}')))
-    for name in list(arrays):
-        for other in (None, np.zeros(3, np.int8), np.zeros((2, 2, 2)), np.zeros(10_000)):
-            kept = {key: array for key, array in arrays.items() if key != name or other is not None}
+    for name, array in list(arrays.items()):
+        for other in (None, np.zeros(1), np.zeros(3, np.int8), np.zeros((2, 2, 2)), np.zeros(10_000)):
+            if other is not None and (other.shape == array.shape or (other.size == 1 and "metrics" in name)):
+                continue  # a metric may have been asked for only in some epochs
+            kept = {key: value for key, value in arrays.items() if key != name or other is not None}
             content = seal("training state", kept | ({} if other is None else {name: other}), raw).content
             with pytest.raises(ValueError, match="holds no state that a training leaves"):
                 load(content)
@@ -372,6 +391,28 @@ def test_another_number_of_threads_is_told(tmp_path: Path, monkeypatch: pytest.M
     with pytest.warns(UserWarning, match=message) as told:
         train(tmp_path, 3)
     assert told[0].filename == __file__, "the line that called fit"
+
+
+def test_the_threads_of_the_blas_that_numpy_calls_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    pools = [
+        {"user_api": "openmp", "num_threads": 32, "filepath": "numpy.libs/libgomp.so"},
+        {"user_api": "blas", "num_threads": 16, "filepath": "scipy.libs/libopenblas.so"},
+        {"user_api": "blas", "num_threads": 8, "filepath": "numpy.libs/libopenblas.so"},
+    ]
+    for count, wanted in ((3, 8), (2, 16), (1, 1)):
+        monkeypatch.setitem(sys.modules, "threadpoolctl", SimpleNamespace(threadpool_info=lambda n=count: pools[:n]))
+        assert fingerprint.blas_threads() == wanted
+
+
+def test_what_a_killed_process_left_is_gone_after_the_next_start(tmp_path: Path) -> None:
+    train(tmp_path, 2)
+    for name in ("weights-1.safetensors", "best-7.safetensors", ".state.safetensors.12ab34cd.part"):
+        (tmp_path / name).write_bytes(b"left")
+    (tmp_path / "notes.txt").write_text("mine")
+    train(tmp_path, 2)  # which has nothing more to do
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.txt", STATE, "weights-2.safetensors"]
 
 
 def test_threads_are_counted_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,7 @@ def test_the_nuclear_norm_and_products_of_values() -> None:
 CHANCE = {
     "an eigenvector": lambda x: (L.eigh(x).eigenvectors[:, 0] * C[0]).sum(),
     "an entry that happens to be stationary": lambda x: L.eigh(x).eigenvectors[0, 0],
+    "an entry that happens to be 0": lambda x: L.eigh(x).eigenvectors[0, 1] ** 2,
     "the smallest eigenvalue": lambda x: L.eigvalsh(x)[0],
     "a weighted sum of them": lambda x: (L.eigvalsh(x) * C[0]).sum(),
     "an eigenvalue of any matrix": lambda x: L.eigvals(x)[0].real,
@@ -171,6 +172,14 @@ def test_forward_and_second_derivatives_are_nan_too_where_they_are_not_known() -
     assert np.isnan(hessian(lambda x: of(np.exp)(x)[0, 1])(np.eye(2))).all()
 
 
+def test_a_defective_matrix_has_no_basis_of_eigenvectors() -> None:
+    for x in (np.array([[1.0, 1], [0, 1]]), np.array([[0.0, 1], [0, 0]]), np.diag([1.0, 1, 2]) + np.eye(3, k=1)):
+        for f in (lambda x: (L.eigvals(x) ** 2).sum().real, lambda x: L.eig(x).eigenvectors[0, 0].real):
+            assert np.isnan(grad(f)(x)).all()
+    x = np.array([[1.0, 1], [0, 2]])
+    np.testing.assert_allclose(grad(lambda x: (L.eigvals(x) ** 2).sum().real)(x), 2 * x.T, atol=1e-13)
+
+
 def test_a_dependent_column_in_qr() -> None:
     x = np.array([[1.0, 1, 2], [1, 1, 0], [1, 1, 1]])
     wanted = np.zeros((3, 3))
@@ -178,6 +187,19 @@ def test_a_dependent_column_in_qr() -> None:
     np.testing.assert_allclose(np.abs(grad(lambda x: L.qr(x, "r")[0, 0])(x)), wanted, atol=1e-14)
     for f in (lambda x: L.qr(x).Q.sum(), lambda x: L.qr(x, "r")[1, 1], lambda x: L.qr(x).R[0, 1]):
         assert np.isnan(grad(f)(x)).any()
+        with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="NaN where a column that depends on those"):
+            f(tg.Tensor(x)).backward()
+
+
+def test_only_a_graph_with_a_factorisation_is_kept_until_the_end_of_its_walk() -> None:
+    x, seen = tg.Tensor(np.eye(2)), []
+    of(np.exp)(x).sum().backward()  # equal values have come up
+    y = tg.Tensor(np.ones(3))
+    first = np.sin(y)
+    last = np.exp(first)
+    first.register_hook(lambda g: seen.append(last.node.args))
+    last.sum().backward()
+    assert seen == [None]  # freed before the walk went on
 
 
 # -- Functions of symmetric matrices

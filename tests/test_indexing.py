@@ -163,7 +163,7 @@ def test_questions_about_values_are_answered_for_constants_only() -> None:
     assert np.bincount([0, 0, 1], weights=c).tolist() == [3, 2]
     assert np.zeros(2, like=c).tolist() == [0, 0]
     for call in (lambda: np.unique(t), lambda: np.histogram(t), lambda: np.bincount([0, 0, 1], weights=t)):
-        with pytest.raises(TypeError, match=r"lose the graph.*t\.data"):
+        with pytest.raises(TypeError, match=r"lose the graph.*`np.*\.data"):
             call()
     assert np.unique in OF_CONSTANTS
     assert t.argmax() == 0

@@ -82,5 +82,7 @@ def test_rows_by_name() -> None:
     assert supported("softmax")[0].function == "tinygrad_nn.softmax"
     assert "half" in supported("np.maximum")[0].conventions
     assert supported("np.fft.fft")[0].dtypes.endswith("complex128")
+    with pytest.raises(ValueError, match=r"np\.cov has no derivative rule.*Write `\(d := t - t\.mean"):
+        supported("cov")
     with pytest.raises(ValueError, match=r"near it are .*np\.linalg\.norm"):
         supported("np.linalg.nrm")

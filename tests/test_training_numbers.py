@@ -236,6 +236,14 @@ def test_the_cross_entropy_of_an_architecture_is_exact_for_any_z() -> None:
     assert all(np.isfinite(g).all() for g in found.dW.values())
 
 
+def test_rows_of_targets_sum_to_one_within_rounding() -> None:
+    y = np.eye(2)[[0, 1] * 5]
+    model, solver = [Layer(3, 2, "softmax", rng=0)], Solver("crossentropy")
+    TrainNN(model, X, y * (1 - 5e-6), solver=solver)
+    with pytest.raises(ValueError, match=r"row 0 of data_out is .*, which sums to 0\.99995"):
+        TrainNN(model, X, y * (1 - 5e-5), solver=solver)
+
+
 def test_class_weights_leave_float32_what_it_is() -> None:
     model, labels = Linear(3, 2, rng=0, dtype=np.float32), np.array([0, 1] * 5)
     task, data, _ = settle("fit", model, X, labels, None, None, Solver(cross_entropy), 5, class_weight="balanced")
@@ -315,3 +323,43 @@ def test_early_stopping_counts_from_the_best_epoch(
                   early_stopping=EarlyStopping(patience, delta, "m", mode))  # fmt: skip
     assert len(history) == epochs
     assert model[0].W.data.tobytes() == weights[best - 1].tobytes()
+
+
+def test_weighted_targets_keep_their_dtype() -> None:
+    y = np.eye(2, dtype=np.float32)[[0, 1, 1]]
+    _, weighted, _ = next(Rows(X[:3], y, 3, np.array([0.5, 2.0])).batches(np.random.default_rng(0)))
+    assert weighted.dtype == np.float32
+    assert sorted(weighted.max(axis=1)) == [0.5, 2.0, 2.0]
+
+
+def test_a_class_may_have_one_row_or_no_weight_but_not_be_balanced_without_rows() -> None:
+    y = np.eye(3)[[0, 1, 1, 2, 2]]
+    solver = Solver("crossentropy", "sgd", TINY)
+    for weight in ("balanced", [0.0, 1.0, 1.0], {0: 0.0}):
+        fit([Layer(3, 3, "softmax")], X[:5], y, solver=solver, settings=Settings(1, 5), class_weight=weight)
+    with pytest.raises(ValueError, match="class 0 has no rows, so its balanced weight would be infinite"):
+        fit([Layer(3, 3, "softmax")], X[1:5], y[1:], solver=solver, settings=Settings(1, 5), class_weight="balanced")
+
+
+def test_a_history_of_twenty_epochs_is_shown_whole() -> None:
+    lines = [str(History([1.0] * epochs)).splitlines() for epochs in (20, 21)]
+    assert [len(found) for found in lines] == [21, 22]
+    assert "  ..." not in lines[0]
+    assert "  ..." in lines[1]
+
+
+@pytest.mark.parametrize(("old", "new"), [("float", "inf"), ("float", "nan"), ("int", "-1"), ("int", "9" * 30)])
+def test_numbers_that_no_optimizer_has_are_refused(old: str, new: str, tmp_path: Path) -> None:
+    def train(epochs: int) -> None:
+        fit(Linear(3, 2, rng=0), X, Y, solver=Solver("mse", optim.lbfgs(max_iter=2), 0.1), rng=0, resume=True,
+            settings=Settings(epochs, 10), checkpoint=tmp_path)  # fmt: skip
+
+    train(1)
+    path = tmp_path / "state.safetensors"
+    arrays, raw, _ = unseal("training state", path)
+    text = json.loads(raw)
+    part = next(part for part in text["optimizer"][0][1] if part.get("kind") == old)
+    part["number"] = new
+    path.write_bytes(seal("training state", arrays, json.dumps(text)).content)
+    with pytest.raises(ValueError, match="holds no state that a training leaves: optimizer of all is"):
+        train(2)

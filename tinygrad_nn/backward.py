@@ -86,6 +86,7 @@ def walk(
     oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
     pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
+    again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # to be freed at the end, since a factorisation may have to run again what followed it
     summed: set[Node] = set()  # those whose gradient is a sum made here: more is added to it in place
     # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
@@ -150,7 +151,7 @@ def walk(
             else:
                 pending[parent] = pending[parent] + r
                 summed.add(parent)
-        if free and Ties.met:
+        if again:
             spent.append(node)
         elif free:
             _free(node)
@@ -346,8 +347,12 @@ def _inspect(node: Node, _: Tensor) -> None:
 def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     bad = _not_finite(raw(r))
     if bad is not None and _not_finite(raw(g)) is None:
-        ties = node.primitive and node.primitive.ties
-        why = f" {ties.why}" if ties and ties.found(node.out, (node.args or ())[0]).any() else ""
+        primitive: Primitive = node.primitive  # type: ignore[assignment]
+        ties, why = primitive.ties, ""
+        if ties is not None and ties.found(node.out, (node.args or ())[0]).any():
+            why = f" {ties.why}"
+        elif "NaN" in (primitive.kinks or ""):
+            why = f" It is {primitive.kinks}."
         raise FloatingPointError(
             f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}.{why}"
         )

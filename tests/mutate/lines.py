@@ -25,6 +25,7 @@ ASIDE = {
     "test_live_browser", "test_viz", "test_viz_models", "test_viz_training", "test_cli", "test_cli_drawings",
     "test_report", "test_images", "test_compare_command",
 }  # fmt: skip
+TRACING = 900  # seconds of the processor that a file of tests may take while it is traced
 CALLS = 20  # of each function and test, lines are looked at in so many calls
 
 
@@ -200,7 +201,7 @@ def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | No
         if not file.exists():
             began = time.monotonic()
             plugin = Traced(paths, slow)
-            how, said = run(folder, given, plugin, 900, kernels=kept / "kernels", writes=True)
+            how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
             if said is None:
                 output = (folder / "run" / "output").read_text()[-3000:]
                 raise RuntimeError(f"{name} could not be traced: {how}\n{output}")

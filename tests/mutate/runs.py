@@ -41,6 +41,7 @@ def prepare() -> None:
             importlib.import_module(name)
         except ImportError:
             continue
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was begun is ended
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
@@ -168,6 +169,9 @@ def _child(
     import resource  # which Windows does not have
 
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: it does not outlive this program
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 3))
     resource.setrlimit(resource.RLIMIT_AS, (int(memory * 2**30),) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.plain import QUESTIONS
-from ..primitive import OVERRIDES, REGISTRY, Primitive, numpy_name
+from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         A `Support` per function, in alphabetical order. docs/rules.md shows the same table.
 
     Raises:
-        ValueError: there is no function of that name; the message names the nearest.
+        ValueError: it takes no Tensors, and the message says what to write instead; or there is no function of that
+            name, and the message names the nearest.
 
     Example:
         >>> row = supported("np.sin")[0]
@@ -67,6 +68,9 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
     names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"Tensor.{name}", _resolve(name)}
     found = tuple(row for row in table if row.function in names)
     if not found:
+        function = _numpy(name)
+        if callable(function):
+            raise ValueError(str(no_rule(function)))
         from difflib import get_close_matches
 
         near = get_close_matches(name, [row.function for row in table], n=3, cutoff=0.4)
@@ -76,10 +80,15 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
 
 def _resolve(name: str) -> str | None:
     """Return the name in the table of what NumPy knows by this one: ``np.abs`` is ``np.absolute``."""
+    function = _numpy(name)
+    return numpy_name(function) if function in OVERRIDES else None
+
+
+def _numpy(name: str) -> Any:
     function: Any = np
     for part in name.removeprefix("np.").split("."):
         function = getattr(function, part, None)
-    return numpy_name(function) if function in OVERRIDES else None
+    return function
 
 
 def own_name(name: str) -> str:

@@ -93,7 +93,7 @@ class BatchNorm(Module):
             )
         count = self.num_batches_tracked + 1
         self.num_batches_tracked = count if isinstance(count, Tensor) else np.asarray(count)
-        step = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        step = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         var = var * (n / (n - 1))
         for name, new in (("running_mean", mean), ("running_var", var)):
             moved = (1 - step) * getattr(self, name) + step * new.reshape(-1)

@@ -87,8 +87,7 @@ undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), 
 def _refuse(x: Array) -> Array:
     if np.any(x != 0):
         raise AtEqualValues(
-            "values of a factorisation are equal, so that its gradient takes what follows to be run again. Run this "
-            "call without compilation."
+            "values of a factorisation are equal, so that for its gradient what follows must be run again, uncompiled."
         )
     return x * 1
 
@@ -214,7 +213,16 @@ def _eig_vjp(g: Array, out: Array, x: Array, along: Any = None, unknown: Any = u
     else:
         ties = _limit(M, _turning(V, conj(along)), g)
     M = np.where(same, ties, M) / conj(_gaps(w, same))
-    return conj(np.linalg.solve(H(V), diagonal(g[..., 0, :], M) @ H(V)))
+    lost = _defective(_fixed(V), same)
+    basis = np.where(lost, np.eye(x.shape[-1], dtype=V.dtype), V)
+    return conj(np.linalg.solve(H(basis), diagonal(g[..., 0, :], M) @ H(basis)) * np.where(lost, np.nan, 1))
+
+
+def _defective(V: Array, same: Array) -> Array:
+    """Return which matrices have equal eigenvalues that share a vector, so that no basis of vectors is left."""
+    s = np.linalg.svd(V, compute_uv=False)
+    flat = s[..., -1:] <= s[..., :1] * np.sqrt(np.finfo(s.dtype).eps) if V.shape[-1] else s[..., :1] > 0
+    return np.any(same, axis=(-2, -1), keepdims=True) & flat[..., None]
 
 
 def _turning(V: Array, g: Array) -> Array:

@@ -205,9 +205,12 @@ def _data(source: Rows | Batches) -> str:
         return f"{shown}, {how}, sha256 {_checksum([batches.x, batches.y])}"
     kind = type(batches).__qualname__
     if isinstance(batches, (list, tuple)):
-        leaves = [np.asarray(leaf) for leaf in flatten(list(batches))[0]]
-        return f"{kind} of {len(batches)} batches, sha256 {_checksum(leaves)}"
-    return f"{kind} of {len(batches)} batches" if isinstance(batches, Sized) else kind
+        leaves = [leaf for leaf in flatten(list(batches))[0] if isinstance(leaf, (np.ndarray, np.generic, int, float))]
+        return f"{kind} of {len(batches)} batches, sha256 {_checksum([np.asarray(leaf) for leaf in leaves])}"
+    try:
+        return f"{kind} of {len(batches)} batches" if isinstance(batches, Sized) else kind
+    except TypeError:  # loaders whose length depends on what they load have one that raises
+        return kind
 
 
 def _checksum(leaves: Sequence[Array], mapped: bool = False) -> str:
