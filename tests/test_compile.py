@@ -564,7 +564,7 @@ def test_calls_allocate_nothing_but_what_they_return() -> None:
     assert grown < 2000
 
 
-@each_backend
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)][: len(BACKENDS)])
 @pytest.mark.parametrize("donate", [(), (0, 1)], ids=["kept", "donated"])
 def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
     backend: str, donate: tuple[int, ...]

@@ -239,3 +239,18 @@ def test_an_error_names_what_came_and_what_is_needed(call: Callable[[], Any], te
     with pytest.raises(ValueError) as error:  # noqa: PT011, the text is compared below
         call()
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("at", "kernel", "stride", "dilation"), [(4, 2, 2, 1), (4, 2, 3, 1), (3, 3, 4, 1), (4, 3, 3, 1), (3, 3, 4, 2)]
+)
+def test_windows_stay_inside_the_memory_of_the_image(at: int, kernel: int, stride: int, dilation: int) -> None:
+    how = {"stride": (stride,), "padding": (0,), "dilation": (dilation,), "groups": 1, "kernel": (kernel,)}
+    last = (at - 1) * stride + dilation * (kernel - 1)  # the pixel that the last tap of the last window meets
+    forward = REGISTRY["conv_weight"].forward
+    y, x = np.ones((1, 1, at)), np.arange(float(last + 9))[None, None]
+    taps = np.arange(kernel)
+    wanted = [np.sum(np.arange(at) * stride + dilation * t) for t in taps]
+    np.testing.assert_array_equal(forward(y, x[..., : last + 1], **how).ravel(), wanted)
+    with pytest.raises(ValueError, match="kernel"):
+        forward(y, x[..., :last], **how)

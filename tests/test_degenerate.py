@@ -146,6 +146,7 @@ def test_the_nuclear_norm_and_products_of_values() -> None:
 CHANCE = {
     "an eigenvector": lambda x: (L.eigh(x).eigenvectors[:, 0] * C[0]).sum(),
     "an entry that happens to be stationary": lambda x: L.eigh(x).eigenvectors[0, 0],
+    "an entry that happens to be 0": lambda x: L.eigh(x).eigenvectors[0, 1] ** 2,
     "the smallest eigenvalue": lambda x: L.eigvalsh(x)[0],
     "a weighted sum of them": lambda x: (L.eigvalsh(x) * C[0]).sum(),
     "an eigenvalue of any matrix": lambda x: L.eigvals(x)[0].real,

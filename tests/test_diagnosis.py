@@ -92,6 +92,22 @@ def test_the_check_of_sentences_rejects_what_is_false() -> None:
         assert falsehoods(lie, watched.calls), text
 
 
+def test_a_delta_that_was_told_is_looked_at() -> None:
+    model, x, y, solver = DEEP.build(0)
+
+    def told(model: Any, data_cache: Any, data_out: Any, *, solver: Solver) -> Any:
+        right = Student()
+        loss, dW, db = right(model, data_cache, data_out, solver=solver)
+        return loss, dW, db, [2 * right.delta[0], right.delta[1], right.delta[2]]
+
+    report = compare_gradients(model, x, y, solver=solver, manual=told)
+    assert not report.ok
+    assert [row.name for row in report.rows if not row.ok] == ["layer 1 delta"]
+    assert [(d.where, d.text) for d in report.diagnoses] == [
+        ("layer 1 delta", "Every entry of delta is wrong. Each entry is 2 times the right one.")
+    ]
+
+
 # -- What is right is not blamed
 
 

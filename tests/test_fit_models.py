@@ -405,11 +405,14 @@ def test_early_stopping_puts_the_best_weights_back() -> None:
 
 @pytest.mark.parametrize("every", [1, 4, 100])
 def test_a_training_that_stops_early_is_saved_where_it_stops(every: int, tmp_path: Path) -> None:
+    seen: list[int] = []
+
     def train(epochs: int) -> Any:
         (x, y), model = table(), network()
+        seen.clear()
         history = fit(model, x, y, x, -y, solver=Solver("mse", "adam", 0.02), settings=Settings(epochs, 8), rng=0,
                       early_stopping=EarlyStopping(2), checkpoint=Checkpoint(tmp_path, every=every),
-                      resume=True)  # fmt: skip
+                      resume=True, callbacks=[lambda e: seen.append(e.number)])  # fmt: skip
         return history, weights(model)
 
     history, found = train(50)
@@ -418,6 +421,7 @@ def test_a_training_that_stops_early_is_saved_where_it_stops(every: int, tmp_pat
     for epochs in (50, 60):  # nothing is left to do
         again, same = train(epochs)
         assert (len(again), same) == (len(history), found)
+        assert seen == []
 
 
 def test_early_stopping_of_a_metric_looks_for_the_largest() -> None:

@@ -8,8 +8,10 @@ import pytest
 
 import tinygrad_nn as tg
 from tests.compare_sweep import sweep
+from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.nearest import nearest
+from tinygrad_nn.manual import draw_masks
 
 Array = Any
 
@@ -135,6 +137,24 @@ def test_the_nearest_point_of_a_polytope() -> None:
     point, mean, inside = nearest(lowest(square - [1.5, 2.75]), 1e-9)
     assert inside
     np.testing.assert_allclose(sum(w * square[i] for w, i in mean), [1.5, 2.75])
+
+
+@pytest.mark.parametrize("rng", [0, 7])
+def test_masks_drawn_with_the_same_seed_are_not_those_of_the_forward_pass(rng: int) -> None:
+    class Redrawn(Student):
+        """Draws its masks anew, as the comparison might."""
+
+        def __call__(self, model: Any, data_cache: Any, data_out: Array, *, solver: Any) -> Any:
+            p = solver.regularization.dropout
+            masks = draw_masks(np.random.default_rng(rng), [k.n_out for k in model], len(data_out), p, np.float64)
+            return super().__call__(model, data_cache._replace(masks=masks), data_out, solver=solver)
+
+    for setting in (DROPPED, HEAVY):
+        model, x, y, solver = setting.build(0)
+        report = compare_gradients(model, x, y, solver=solver, manual=Redrawn(), rng=rng)
+        assert not report.ok
+        assert f"that rng={rng} starts" in " ".join(report.notes)
+        assert report == compare_gradients(model, x, y, solver=solver, manual=Redrawn(), rng=rng)
 
 
 @pytest.mark.slow

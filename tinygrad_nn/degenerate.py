@@ -43,12 +43,24 @@ def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, see
     if not ties.found(node.out, x).any():
         return rules
     own: Any = None
-    if not ties.uses_vectors(raw(g), x):
+    path = _path(later, node)
+    if not ties.uses_vectors(raw(g), x) and not ties.uses_vectors(_turned(walk, path, node, root, seed), x):
         own = rules[0](*given, **node.meta)
         if isinstance(g, Tensor) and np.isfinite(own.data).all():
             return (lambda *_, **__: own,)  # of values alone it can be differentiated again
-    found = _settled(walk, _path(later, node), node, root, seed, g, own)
+    found = _settled(walk, path, node, root, seed, g, own)
     return (lambda *_, **__: found,)
+
+
+def _turned(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any) -> Any:
+    """Return the cotangent of a factorisation with other vectors; at one choice it may happen to be 0."""
+    values = node.primitive.ties.turned(node.out, node.args[0])  # type: ignore[union-attr, index]
+    mode = thread.mode
+    inspect, mode.inspect = mode.inspect, None
+    try:
+        return raw(_cotangent(walk, path, node, root, seed, values)[0])
+    finally:
+        mode.inspect = inspect
 
 
 def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own: Any) -> Any:

@@ -157,6 +157,11 @@ def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
     return replace(answer, db=db, kept=tuple(kept))
 
 
+def stream(rng: Any) -> np.random.Generator:
+    """Return a generator of its own for a seed or a Generator: who draws with the same one draws other numbers."""
+    return np.random.default_rng(np.random.default_rng(rng).integers(2**63, size=4))
+
+
 def copied(model: Sequence[Layer]) -> list[Layer]:
     """Return layers of the same numbers in arrays of their own."""
     layers = []

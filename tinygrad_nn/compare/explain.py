@@ -73,9 +73,19 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
         new: list[State] = []
         for state in states:
             new += _layer(witnesses, k, state, loss_doubled, only)
+        new = new or [_told_alone(witnesses, k, state) for state in states]
         new.sort(key=lambda s: s.cost)
         states = new[:KEPT]
     return states[0]
+
+
+def _told_alone(witnesses: Sequence[Witness], k: int, state: State) -> State:
+    """Return the state where the code told a delta from which neither its dW nor its db follows."""
+    pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
+    got, wanted = pairs[0] if pairs else (None, None)
+    text = "delta is wrong, and no known mistake explains how."
+    finding = Finding(k, "delta", "unknown", text, got=got, wanted=wanted)
+    return _extended(state, [], [], (finding,), UNKNOWN)
 
 
 def needed(given: Witness, deltas: Sequence[Array | None], f: Finding) -> bool:

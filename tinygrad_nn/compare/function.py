@@ -16,6 +16,7 @@ from ..transforms import enter
 from ..tree import flatten
 from .behaviour import MOVING, unsteady
 from .calling import Inputs, arrange, call_function, call_manual, takes_cotangent
+from .experiment import stream
 from .operations import Look, explain_graph
 from .paths import Traced, gradients, traced
 from .report import ComparisonReport, Diagnosis, Row
@@ -46,7 +47,7 @@ def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cot
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
-    generator = np.random.default_rng(rng)
+    generator = stream(rng)
     inputs = arrange(f, given)
     own = [inputs.leaves[i] for i in inputs.moving]
     leaves = [double(x) for x in own]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
 from ..solver.tasks.layers import LayerLoss, objective
-from .experiment import Experiment, Manual, alike, first, more
+from .experiment import Experiment, Manual, alike, first, more, stream
 from .fit import Witness
 from .noise import SAFETY, Noise, bounds
 from .paths import gradients, traced
@@ -77,7 +78,7 @@ def compare_model(
     check_named(CALL, solver)
     x = check_inputs(CALL, layers, x, "x")
     y = check_targets(CALL, layers, y, len(x), solver.loss, ("x", "y"))
-    generator = np.random.default_rng(rng)
+    generator = stream(rng)
     with np.errstate(all="ignore"):  # what is not finite is reported in words
         case = first(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
@@ -101,7 +102,13 @@ def compare_model(
     losses = {"manual": case.answer.loss, "graph": graph.loss, "numerical": referee.loss()}
     wide = " - ".join(map(str, (layers[0].n_in, *(layer.n_out for layer in layers))))
     title = f"{wide} ({', '.join(case.names)}), {solver.loss}, {case.rows} rows, {case.dtype}"
-    return finding.report(title, rows, losses, method, at_kink)
+    report = finding.report(title, rows, losses, method, at_kink)
+    if solver.regularization.dropout:
+        seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
+        note = (f"The masks were drawn from a stream of their own that {seed} starts, so code that draws masks "
+                "with the same seed draws others. The same rng gives the same report.")  # fmt: skip
+        report = replace(report, notes=(*report.notes, note))
+    return report
 
 
 def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:

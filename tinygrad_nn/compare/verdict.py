@@ -111,6 +111,8 @@ def _right(w: Witness) -> bool:
     case, noise = w.case, w.noise
     pairs = [*zip(case.answer.dW, case.right.dW, noise.dW if noise else case.W, strict=True),
              *zip(case.answer.db, case.right.db, noise.db if noise else case.b, strict=True)]  # fmt: skip
+    if case.answer.delta is not None:
+        pairs += zip(case.answer.delta, case.right.delta, noise.delta if noise else case.z, strict=True)
     return all(misfit(w, g, r, n if noise else None) <= 1 for g, r, n in pairs)
 
 
@@ -158,7 +160,8 @@ def _report(
     if by_mean is not None:
         diagnoses.append(by_mean)
         found = []
-    explained = bool(wrong) or verdict.hidden or bool(diagnoses)
+    told = answer.delta is not None and any(not row.ok and row.name.endswith("delta") for row in rows)
+    explained = bool(wrong) or told or verdict.hidden or bool(diagnoses)
     rounded = _rounded(wrong, verdict)
     if rounded:
         worst = max(row.max_rel for row in wrong)

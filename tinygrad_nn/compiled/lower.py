@@ -254,7 +254,7 @@ def opaque(
     Metadata that a compiled function needs are `given`; among them ``numbers`` are the places and values of arguments
     by position that are plain numbers.
     """
-    from .recorder import Untraceable
+    from .recorder import Untraceable, bases
 
     leaves, rebuild = flatten(call)
     plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
@@ -276,16 +276,20 @@ def opaque(
         for place, array in zip(holes, arrays, strict=True):
             filled[place] = array
         plain, named = rebuild(filled)
-        made = function(*plain, **named)
-        return made.copy() if any(made is x for x in arrays) and isinstance(made, np.ndarray) else made
+        return function(*plain, **named)
 
+    def copied(*arrays: Any) -> Any:
+        made = run(*arrays)
+        return tuple([np.array(x) for x in made]) if more else np.array(made)
+
+    lent = any(id(x) in record.by_array or id(x) in record.owners for y in (out, *more) for x in (y, *bases(y)))
     if given is not None:
         arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(given)[0])
         numbers = {place: x for place, x in enumerate(call[0]) if type(x) in (int, float)}
         given = None if arrays else {**given, "numbers": numbers}
     rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
     unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
-    return record.emit(Op("call", name, run, args, ("call", unique), given=given), out, *more)
+    return record.emit(Op("call", name, copied if lent else run, args, ("call", unique), given=given), out, *more)
 
 
 def _skeleton(call: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -137,13 +138,17 @@ class Writer:
             return self.run_native(op)
         if op.kind in ("call", "draw"):
             f = self.names(op.function, "f")
-            like = [Like(op.name, made.shape, made.dtype, self.memory.whole, not self.donated) for made in op.outs]
-            if len(op.outs) > 1:
-                self.code.update({made: f"r{made.number}" for made in op.outs})
-                results = ", ".join(self.code[made] for made in op.outs)
-                self.lines.append(f"{results} = map(f_own, {f}({', '.join(args)}), {self.names(tuple(like))})")
-                return None
-            return self.add(f"r{op.out.number}", op.out, f"f_own({f}({', '.join(args)}), {self.names(like[0])})")
+            owned = [
+                self.names(own(op.name, made.shape, made.dtype, self.memory.whole, not self.donated), "own")
+                for made in op.outs
+            ]
+            if len(op.outs) == 1:
+                return self.add(f"r{op.out.number}", op.out, f"{owned[0]}({f}({', '.join(args)}))")
+            self.code.update({made: f"r{made.number}" for made in op.outs})
+            results = [self.code[made] for made in op.outs]
+            self.lines.append(f"{', '.join(results)} = {f}({', '.join(args)})")
+            self.lines += [f"{r} = {o}({r})" for r, o in zip(results, owned, strict=True)]
+            return None
         out = self.code[op.out] = self.buffer(op.out)
         self.lines.append(getattr(self, f"write_{op.kind}")(op, args, out))
         return None
@@ -308,39 +313,34 @@ class Varied(Exception):
     """Raised where a result has another shape or dtype than in the trace."""
 
 
-class Like(NamedTuple):
-    """What the result of a call must be, the memory that it must not lie in, and whether it may in an argument's."""
+def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
+    """Return what makes an array in order, in memory that the plan does not write into, of what a function gave.
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: Any
-    whole: Array
-    lent: bool
-
-
-def own(x: Any, like: Like) -> Array:
-    """Return what a function gave as an array whose entries lie in order, in memory that the plan does not write into.
-
-    Raises:
-        Varied: its shape or dtype is not that of the trace.
+    Args:
+        name: of the function.
+        shape, dtype: of its result.
+        whole: the memory of the plan.
+        lent: whether the result may lie in that of an argument.
     """
-    array: Array = x if type(x) is np.ndarray else np.asarray(x)
-    if array.shape != like.shape or array.dtype != like.dtype:
-        raise Varied(
-            f"{like.name} gave {array.dtype}{list(array.shape)} for these values, and {like.dtype}{list(like.shape)} "
-            "when it was traced."
-        )
-    base = array.base
-    if base is not None and (
-        base is like.whole or not like.lent or type(base) is not np.ndarray or base.base is not None
-    ):
-        return array.copy()
-    return as_array(array, like.dtype)
+
+    def owned(x: Any) -> Array:
+        if type(x) is not np.ndarray:
+            x = np.asarray(x)
+        if x.shape != shape or (x.dtype is not dtype and x.dtype != dtype):
+            raise Varied(
+                f"{name} gave {x.dtype}{list(x.shape)} for these values, and {dtype}{list(shape)} when it was traced."
+            )
+        base = x.base
+        if base is not None and (base is whole or not lent or type(base) is not np.ndarray or base.base is not None):
+            return x.copy()  # type: ignore[no-any-return]
+        return x if x.flags.carray else as_array(x, dtype)
+
+    return owned
 
 
 GLOBALS: dict[str, Any] = {
     "empty": np.empty, "asarray": np.asarray, "copyto": np.copyto, "vdot": np.vdot, "broadcast_to": np.broadcast_to,
-    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount, "f_own": own,
+    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount,
 }  # fmt: skip
 
 
