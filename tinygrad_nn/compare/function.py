@@ -16,10 +16,11 @@ from ..transforms import enter
 from ..tree import flatten
 from .behaviour import MOVING, unsteady
 from .calling import Inputs, arrange, call_function, call_manual, takes_cotangent
+from .diagnosis import Diagnosis, Row
 from .experiment import stream
 from .operations import Look, explain_graph
 from .paths import Traced, gradients, traced
-from .report import ComparisonReport, Diagnosis, Row
+from .report import ComparisonReport
 from .rows import Checked, Comparison, compare_row
 from .sides import Run, Sides
 from .subgradients import Hull

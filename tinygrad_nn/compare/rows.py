@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck.numerical import pair
-from .report import Row
+from .diagnosis import Row
 
 Array = np.ndarray[Any, Any]
 

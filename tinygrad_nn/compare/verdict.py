@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .behaviour import unsteady, written_into
+from .diagnosis import HARMLESS, Diagnosis, Row
 from .equations import right_equation
 from .experiment import Answer
 from .explain import Finding, State, explain, needed
 from .fit import EXACT, Witness, misfit
 from .noise import SAFETY
 from .pattern import describe
-from .report import HARMLESS, ComparisonReport, Diagnosis, Row
+from .report import ComparisonReport
 
 Array = np.ndarray[Any, Any]
 

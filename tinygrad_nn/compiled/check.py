@@ -20,12 +20,12 @@ import numpy as np
 from ..primitive import AtEqualValues
 from ..tensor import Tensor
 from ..tree import flatten
-from .expressions import COSTLY
-from .ir import VIEWS, Op, Program, Value
-from .memory import view_of
-from .recorder import Untraceable
-from .replay import Varied
-from .trace import NUMBERS, as_array, bare, canonical
+from .numba.expressions import COSTLY
+from .numpy.replay import Varied
+from .program.memory import view_of
+from .program.values import VIEWS, Op, Program, Value
+from .trace.call import NUMBERS, as_array, bare, canonical
+from .trace.nodes import Untraceable
 
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not

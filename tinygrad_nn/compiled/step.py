@@ -12,7 +12,7 @@ from ..tensor import Tensor
 from ..transforms import value_and_grad
 from ..tree import flatten
 from .function import Compiled, compile
-from .lower import SLOT, held
+from .trace.operations import SLOT, held
 
 Places = Sequence[tuple[Any, str]]
 
