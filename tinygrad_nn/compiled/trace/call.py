@@ -12,6 +12,7 @@ from ...node import thread
 from ...tensor import Tensor
 from ...tree import flatten
 from ..program.values import Program, Value
+from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
 from .draws import Drawing
 from .nodes import Live, Still, Untraceable
 from .operations import held
