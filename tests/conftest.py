@@ -31,7 +31,7 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 @pytest.fixture
 def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy."""
-    from tinygrad_nn.compiled import fuse, machine
+    from tinygrad_nn.compiled.numba import fuse, machine
 
     space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}

@@ -15,8 +15,8 @@ import pytest
 
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
-from tinygrad_nn.compiled import cache
-from tinygrad_nn.compiled.fingerprint import fingerprint
+from tinygrad_nn.compiled.numba import cache
+from tinygrad_nn.compiled.numba.fingerprint import fingerprint
 
 SIGNATURE = "f8(f8)"
 

@@ -19,7 +19,7 @@ from test_primitives import ROWS, arguments, generator, moving, with_constants
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, optim
-from tinygrad_nn.compiled.memory import packed
+from tinygrad_nn.compiled.program.memory import packed
 from tinygrad_nn.tree import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -765,7 +765,7 @@ def random_step(seed: int) -> Callable[..., Any]:
 @pytest.mark.parametrize("seed", range(2))
 def test_loops_that_threads_share(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every loop over rows is parted: rows of the parts, sums over rows and over all, what is read across rows."""
-    from tinygrad_nn.compiled import loops
+    from tinygrad_nn.compiled.numba import loops
 
     monkeypatch.setattr(loops, "LARGE", -1)
     rng = np.random.default_rng(seed)

@@ -120,7 +120,7 @@ def test_fit_over_slices_of_one_array_learns_from_each() -> None:
 @each_backend
 def test_a_defect_of_the_compiler_is_seen_told_and_harmless(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     """Views of single entries are copies again, made before anything is written."""
-    from tinygrad_nn.compiled import memory
+    from tinygrad_nn.compiled.program import memory
 
     monkeypatch.setattr(memory, "whole_index", lambda index: index)
     function = lambda x: np.where(x > 0, np.sin(x)[0] * np.ones(2), 0)
@@ -201,19 +201,19 @@ def test_other_arguments_have_other_values_and_other_memory() -> None:
 
 
 def _overlapping(patch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn.compiled import memory
+    from tinygrad_nn.compiled.program import memory
 
     patch.setattr(memory, "packed", lambda spans, sizes: ([0] * len(sizes), max(sizes, default=0)))
 
 
 def _copied_views(patch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn.compiled import memory
+    from tinygrad_nn.compiled.program import memory
 
     patch.setattr(memory, "whole_index", lambda index: index)
 
 
 def _written_over(patch: pytest.MonkeyPatch) -> None:
-    from tinygrad_nn.compiled import memory
+    from tinygrad_nn.compiled.program import memory
 
     patch.setattr(memory.Memory, "_over", lambda self, op, number, x, out: True)
 
@@ -235,7 +235,7 @@ def test_the_proof_finds_what_is_read_where_it_is_not(monkeypatch: pytest.Monkey
 
 @each_backend
 def test_nothing_shows_of_buffers_full_of_nan(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
-    from tinygrad_nn.compiled import replay
+    from tinygrad_nn.compiled.numpy import replay
 
     monkeypatch.setattr(replay, "POISON", True)
     for function, calls in SAME.values():

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn.compiled import compile, fuse, machine, plan, replay
+from tinygrad_nn.compiled import compile, plan
+from tinygrad_nn.compiled.numba import fuse, machine
+from tinygrad_nn.compiled.numba.forked import Forked
+from tinygrad_nn.compiled.numpy import replay
 
 try:
     import numba  # noqa: F401
@@ -185,7 +188,7 @@ def test_where_arguments_may_be_written_over_already_the_error_is_raised() -> No
     broken(f, IndexError("far out"))
     with pytest.raises(IndexError, match="far out"):
         f(np.ones(3))
-    broken(f, plan.Forked("before anything ran"))
+    broken(f, Forked("before anything ran"))
     found, texts = told(lambda: f(np.ones(3)))
     np.testing.assert_array_equal(found, doubled(np.ones(3)))
     assert "before anything ran" in texts[0]

@@ -125,7 +125,7 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[Impo
                 yield Import(inner if ours and is_module(inner) else origin, node.lineno, late)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
             name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
-            if node.args and ast.unparse(node.args[0]).startswith("f'{__name__}."):
+            if node.args and ast.unparse(node.args[0]).startswith(("f'{__name__}.", "f'{__package__}.")):
                 name = module  # some module of this very package
             yield Import("a name made at run time" if name.startswith(".") else name, node.lineno, late)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -145,7 +145,8 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[Impo
 def deferred(module: str) -> bool:
     """Whether a module is one of the functions that numba compiles, which others import where they use them."""
     package, _, name = module.rpartition(".")
-    return package == "tinygrad_nn.compiled.native" and name != "choice" and not name.startswith("of_")
+    native = package == "tinygrad_nn.compiled.numba.native"
+    return native and name not in ("choice", "row") and not name.startswith("of_")
 
 
 def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str]:
@@ -399,6 +400,14 @@ def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> No
     assert not wrong
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not circles(SOURCES)
+
+
+def test_no_name_is_used_nowhere() -> None:
+    assert not unused({module: source for module, (source, _) in SOURCES.items()})
+
+
 def test_no_room_uses_private_names_of_another() -> None:
     wrong = []
     for module, (source, is_package) in SOURCES.items():
@@ -483,11 +492,11 @@ def test_top_level_holds_only_what_the_design_names() -> None:
         ("tinygrad_nn.files.safetensors", "def save():\n    from safetensors.numpy import save_file", True),
         ("tinygrad_nn.files.safetensors", "from safetensors.numpy import save_file", False),
         ("tinygrad_nn.cli", "import typer", True),
-        ("tinygrad_nn.compiled.native.products", "from numba import prange\nfrom .build import kernel", True),
-        ("tinygrad_nn.compiled.native.choice", "from numba import prange", False),
-        ("tinygrad_nn.compiled.native.choice", "def f():\n    from .build import THREADS", True),
-        ("tinygrad_nn.compiled.native.of_norms", "from .build import THREADS", False),
-        ("tinygrad_nn.compiled.plan", "from .native import products", False),
+        ("tinygrad_nn.compiled.numba.native.products", "from numba import prange\nfrom .build import kernel", True),
+        ("tinygrad_nn.compiled.numba.native.choice", "from numba import prange", False),
+        ("tinygrad_nn.compiled.numba.native.choice", "def f():\n    from .build import THREADS", True),
+        ("tinygrad_nn.compiled.numba.native.of_norms", "from .build import THREADS", False),
+        ("tinygrad_nn.compiled.plan", "from .numba.native import products", False),
     ],
 )
 def test_arrow_check_tells_good_from_bad(module: str, source: str, allowed: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
 from tinygrad_nn import compile
-from tinygrad_nn.compiled.native import TABLE, of_images, of_recurrent
+from tinygrad_nn.compiled.numba.native import TABLE, of_images, of_recurrent
 from tinygrad_nn.primitive import REGISTRY
 
 Shape = tuple[int, ...]
@@ -291,8 +291,8 @@ def ulps(found: np.ndarray, wanted: np.ndarray) -> Any:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid"])
 def test_a_function_of_one_number_is_right_to_a_few_last_digits(name: str, dtype: Any) -> None:
-    from tinygrad_nn.compiled.native import mathematics
-    from tinygrad_nn.compiled.native.build import kernel
+    from tinygrad_nn.compiled.numba.native import mathematics
+    from tinygrad_nn.compiled.numba.native.build import kernel
 
     f = getattr(mathematics, name)
 
@@ -325,7 +325,7 @@ def test_a_function_of_one_number_is_right_to_a_few_last_digits(name: str, dtype
 def test_products_and_moves_of_a_weight_are_the_eager_ones(
     n: int, k: int, m: int, donate: tuple[int, ...], dtype: Any, rng: np.random.Generator, monkeypatch: Any
 ) -> None:
-    from tinygrad_nn.compiled.native import choice
+    from tinygrad_nn.compiled.numba.native import choice
 
     monkeypatch.setattr(choice, "PRODUCT", 0)
     monkeypatch.setattr(choice, "PARALLEL", 0)
@@ -347,7 +347,7 @@ def test_products_and_moves_of_a_weight_are_the_eager_ones(
 
 
 def test_inner_products_are_added_up_over_the_parts(rng: np.random.Generator, monkeypatch: Any) -> None:
-    from tinygrad_nn.compiled import loops
+    from tinygrad_nn.compiled.numba import loops
 
     monkeypatch.setattr(loops, "LARGE", -1)
     x, y = rng.normal(size=(2, 8, 5))

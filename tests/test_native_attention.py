@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
 from tinygrad_nn import compile, value_and_grad
-from tinygrad_nn.compiled.native import TABLE, of_attention, of_norms, of_stacks
+from tinygrad_nn.compiled.numba.native import TABLE, of_attention, of_norms, of_stacks
 from tinygrad_nn.ops.attention import attention, self_attention
 from tinygrad_nn.ops.normalisation import rms_norm, standardize
 

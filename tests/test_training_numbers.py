@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tinygrad_nn.store import seal, unseal
 
 from tinygrad_nn import History, Layer, Predict, Settings, Solver, TrainNN, fit, optim
+from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, activation
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.solver import EarlyStopping

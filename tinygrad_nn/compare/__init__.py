@@ -1,7 +1,8 @@
 """The three roads to a gradient, side by side: written by hand, by the graph, numerical; and why they differ."""
 
+from .diagnosis import KINDS, Diagnosis, Row
 from .gradients import assert_gradients_match, compare_gradients
-from .report import KINDS, ComparisonReport, Diagnosis, Row
+from .report import ComparisonReport
 from .roads import Difference, Parameter, RoadsReport, compare_roads
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .report import Diagnosis
+from .diagnosis import Diagnosis
 
 Array = np.ndarray[Any, Any]
 WHOLE = "the whole backward pass"

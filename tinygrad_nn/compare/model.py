@@ -14,12 +14,13 @@ from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
 from ..solver.tasks.layers import LayerLoss, objective
+from .diagnosis import Row
 from .experiment import Experiment, Manual, alike, first, more, stream
 from .fit import Witness
 from .noise import SAFETY, Noise, bounds
 from .paths import gradients, traced
 from .referee import Referee
-from .report import ComparisonReport, Row
+from .report import ComparisonReport
 from .rows import Checked, Comparison, compare_row
 from .sides import Run, Sides
 from .subgradients import Hull
@@ -205,7 +206,7 @@ def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
 
 def _no_loss(case: Experiment) -> ComparisonReport:
     """Return the report where there is no gradient to compare."""
-    from .report import Diagnosis
+    from .diagnosis import Diagnosis
 
     where = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
     why = (f"z of layer {where + 1} is the first array that is not finite: the weights or the data are too large."

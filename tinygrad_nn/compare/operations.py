@@ -10,10 +10,10 @@ import numpy as np
 
 from ..primitive import sum_to
 from .calling import Inputs
+from .diagnosis import Diagnosis, Row
 from .factors import Factor, name_factor
 from .paths import Mutant, Traced, gradients, mutants
 from .pattern import describe, fraction
-from .report import Diagnosis, Row
 
 Array = np.ndarray[Any, Any]
 Probe = tuple[list[Array], Traced, list[Array]]

@@ -8,13 +8,16 @@ import math
 import struct
 import xml.etree.ElementTree as ET
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files import POLICY
 from ..printable import printable
-from .report import KINDS, ComparisonReport, Diagnosis, Row, number
+from .diagnosis import KINDS, Diagnosis, Row, number
+
+if TYPE_CHECKING:
+    from .report import ComparisonReport
 
 Array = np.ndarray[Any, Any]
 

@@ -12,106 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..printable import printable
+from .diagnosis import Diagnosis, Row, number
 
 Array = np.ndarray[Any, Any]
 
-KINDS = {
-    "scale": "a constant factor too much or too little",
-    "sign": "the sign is turned",
-    "transpose": "the matrix is transposed",
-    "broadcast_not_summed": "a broadcast was not summed on the way back",
-    "wrong_axis_sum": "summed over the wrong axis",
-    "missing_activation_derivative": "the derivative of the activation is missing",
-    "activation_derivative_at_wrong_value": "the derivative of the activation is taken at the wrong value",
-    "softmax_diagonal_only": "only the diagonal of the Jacobian of softmax",
-    "wrong_loss_gradient": "the gradient of another loss",
-    "missing_penalty": "the penalty is missing",
-    "extra_penalty": "a penalty that does not belong there",
-    "wrong_penalty": "another penalty than the solver's",
-    "dropout_mask_missing": "the dropout mask is missing",
-    "dropout_mask_stale": "another dropout mask than the forward pass drew",
-    "dropout_scale_missing": "the scale of the dropout mask is missing",
-    "wrong_layer_input": "the input of another layer",
-    "overwritten_not_accumulated": "overwritten where it should be added up",
-    "cotangent_ignored": "the cotangent is ignored",
-    "kink": "a convention at a kink",
-    "convention": "both are right, by another convention",
-    "rounding": "rounding",
-    "blind_test": "a blind test",
-    "nondeterministic": "another result each time",
-    "accumulated_over_calls": "each call adds to the one before",
-    "inplace_overwrite": "an input was written into",
-    "unknown": "no known mistake explains it",
-}
-HARMLESS = frozenset({"kink", "convention", "rounding"})
 WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Why a gradient is wrong.
-
-    Attributes:
-        kind: a key of `KINDS`.
-        where: the layer or argument, and what of it: ``layer 1 delta``.
-        text: a sentence.
-        evidence: the numbers that it rests on, a sentence each.
-        equation: the right equation, in TeX.
-        number: of that equation in the docs (B.. or F..), or the name of the operation.
-        factor: the name of a wrong factor, else empty.
-        alternatives: other kinds that would give exactly the same numbers.
-    """
-
-    kind: str
-    where: str
-    text: str
-    evidence: tuple[str, ...] = ()
-    equation: str = ""
-    number: str = ""
-    factor: str = ""
-    alternatives: tuple[str, ...] = ()
-
-    @property
-    def harmless(self) -> bool:
-        """Whether it is no mistake."""
-        return self.kind in HARMLESS
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the three roads say about one array.
-
-    Attributes:
-        name, shape: ``layer 1 W`` and its shape.
-        role: ``parameter``, ``input``, or ``intermediate`` (z, a and delta of a layer).
-        ok: whether manual and graph agree in every entry, and the referee with both.
-        max_abs, max_rel: the largest difference between manual and graph, and the largest of any entry relative to it.
-        cosine, ratio: of the angle between the two, and the factor that fits manual = ratio * graph best.
-        wrong: the share of entries that disagree.
-        worst: index of the entry that disagrees most; `manual`, `graph`, `numerical`: its value by each road.
-        odd: the road that disagrees with the other two, or ``""``.
-        checked: entries that were also differentiated numerically; `bound`: the largest error of those.
-        note: what a number cannot say: another shape, NaN, not known.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    role: str
-    ok: bool
-    max_abs: float
-    max_rel: float
-    cosine: float
-    ratio: float
-    wrong: float
-    worst: tuple[int, ...]
-    manual: float
-    graph: float
-    numerical: float
-    odd: str
-    checked: int
-    bound: float
-    note: str = ""
-    error: Array | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -213,19 +118,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else str(float(value))
     return value.item() if isinstance(value, np.generic) else value
-
-
-def number(value: float, digits: int = 2) -> str:
-    """Return a number in at most 8 or so characters."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == 0:
-        return "0"
-    text = f"{value:.{digits}g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        text = f"{mantissa}e{int(exponent)}"
-    return text
 
 
 def as_text(report: ComparisonReport) -> str:

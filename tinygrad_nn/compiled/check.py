@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..primitive import AtEqualValues
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
 from ..tree import flatten
-from .expressions import COSTLY
-from .ir import VIEWS, Op, Program, Value
-from .memory import view_of
-from .recorder import Untraceable
-from .replay import Varied
-from .trace import NUMBERS, as_array, bare, canonical
+from .numba.expressions import COSTLY
+from .numpy.replay import Varied
+from .program.memory import view_of
+from .program.values import VIEWS, Op, Program, Value
+from .trace.call import NUMBERS, as_array, bare, canonical
+from .trace.nodes import Untraceable
 
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
@@ -204,7 +204,7 @@ def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], 
             else:
                 changed.append(x + 1 if type(x) is int else x * (1 + 0.1 * rng.random()))
         elif isinstance(x, (np.ndarray, np.generic, Tensor)):
-            data = x.data if isinstance(x, Tensor) else x
+            data = raw(x)
             new = _changed(np.array(data), attempt, rng)
             if isinstance(x, np.generic):
                 changed.append(new[()])

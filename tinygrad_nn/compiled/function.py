@@ -16,13 +16,17 @@ from ..primitive import AtEqualValues
 from ..printable import printable
 from ..tensor import Tensor
 from ..tree import flatten
-from . import check, nest, verify
-from .guard import Draws, Hidden, restored
-from .plan import MISS, Forked, Plan, SharedArgument
-from .recorder import Recorder, SecondOrder, Untraceable, caller
-from .replay import Varied
-from .simplify import simplify
-from .trace import bare, canonical, trace
+from . import check
+from .numba.forked import Forked
+from .numpy.replay import Varied
+from .plan import MISS, Plan, SharedArgument
+from .program import arguments as nest
+from .program import verify
+from .program.simplify import simplify
+from .trace.call import bare, canonical, trace
+from .trace.hidden import Draws, Hidden, restored
+from .trace.nodes import SecondOrder, Untraceable, caller
+from .trace.recorder import Recorder
 
 BACKENDS = ("auto", "numpy", "numba")
 OFTEN = 8  # so many traces of one function are suspicious
@@ -299,7 +303,7 @@ class Compiled:
 
 def where(error: BaseException) -> tuple[str, int]:
     """Return file and line of the innermost frame of a person's code in a traceback."""
-    from .recorder import foreign
+    from .trace.nodes import foreign
 
     found = ("?", 0)
     step = error.__traceback__

@@ -11,17 +11,15 @@ import numpy as np
 
 from ..graph.view import GraphView
 from ..tree import flatten
-from . import nest, replay, show
-from .ir import Program
-from .trace import canonical
+from .numpy import replay
+from .program import arguments as nest
+from .program import show
+from .program.values import Program
+from .trace.call import canonical
 
 MISS = object()
 KERNELS = 24  # of so many different kernels each runs too little to be worth its compilation
 LINES = 1000  # so many of all kernels take numba some ten seconds
-
-
-class Forked(RuntimeError):
-    """Raised before anything has run, in a process that has not the threads it takes."""
 
 
 class SharedArgument(ValueError):
@@ -51,7 +49,7 @@ class Plan:
         back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
         body = [*body, back]
         if writer.parallel:
-            from .native.build import CORES
+            from .numba.native.build import CORES
 
             names.objects["cores"] = CORES
             body = ["cores.take()", "try:", *(f"    {line}" for line in body), "finally: cores.give()"]
@@ -81,7 +79,7 @@ class Plan:
     def _written(self, program: Program) -> tuple[nest.Names, replay.Writer, list[str]]:
         """Return the lines that run a program, and what they refer to."""
         if self.backend == "numba":
-            from .fuse import fuse
+            from .numba.fuse import fuse
 
             program = fuse(program)
         else:

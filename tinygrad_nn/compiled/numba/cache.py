@@ -1,0 +1,214 @@
+"""Machine code kept on disk for the next process: read only from a folder of one's own, and only what fits its digest.
+
+What numba keeps is a pickle, which is code: whoever can write to the folder can have it run. So the folder and the
+way to it must be the user's, and numba's own cache, which asks for nothing, is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files import write_whole
+from ...forks import await_too
+from ...printable import printable
+from ..trace.nodes import caller
+from .fingerprint import fingerprint, sources
+
+MOST = 4096  # files in the folder; the ones that were not used for longest go
+SETTINGS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USE_RTSAFE_SQRT")
+
+
+def folder() -> Path | None:
+    """Return where machine code is kept, made if need be, or None: TINYGRAD_NN_CACHE, or the user's cache."""
+    named = os.environ.get("TINYGRAD_NN_CACHE")
+    if named is not None:
+        place = Path(named) if named else None
+    elif sys.platform == "win32":
+        place = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "tinygrad_nn" / "cache"
+    elif sys.platform == "darwin":
+        place = Path.home() / "Library" / "Caches" / "tinygrad_nn"
+    else:
+        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_nn"
+    if place is None:
+        return None
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        why = distrust(place)
+    except OSError as error:
+        why = f"{place} cannot be made or looked at ({error.strerror})"
+    if why:
+        tell(f"{why}. Set TINYGRAD_NN_CACHE to a folder of your own that only you can write to.")
+    return None if why else place.resolve()
+
+
+def distrust(place: Path) -> str:
+    """Return why code in a folder may be someone else's, nothing if only this user can have put it there."""
+    if not hasattr(os, "getuid"):
+        return ""  # the modes of files say nothing there; the folder is in the user's profile
+    if place.is_symlink():
+        return f"{place} is a link"
+    real = place.resolve()
+    for part in (real, *real.parents):
+        found = part.stat()
+        if not stat.S_ISDIR(found.st_mode):
+            return f"{part} is not a folder"
+        if found.st_uid not in ((os.getuid(),) if part == real else (os.getuid(), 0)):
+            return f"{part} belongs to someone else"
+        sticky = part != real and found.st_mode & stat.S_ISVTX  # nobody can rename there what is not theirs
+        if found.st_mode & 0o022 and not sticky:
+            return f"{part} can be written to by others"
+    return ""
+
+
+_told: set[str] = set()
+
+
+def tell(why: str) -> None:
+    """Warn, once for each reason."""
+    if why not in _told:
+        _told.add(why)
+        text = f"machine code is not kept for the next process, which compiles it again: {why}"
+        warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
+
+
+@cache
+def versions() -> str:
+    """Return what machine code depends on besides the function: programs, settings, and what stands in `native`."""
+    import llvmlite
+    import numba
+
+    settings = [(name, getattr(numba.config, name, None)) for name in SETTINGS]
+    return f"{sys.version} {numba.__version__} {llvmlite.__version__} {np.__version__} {settings} {sources().hex()}"
+
+
+@cache
+def await_numba() -> None:
+    """Let forks wait for numba's own lock and for LLVM's, which are also held where a call compiles."""
+    from llvmlite.binding import ffi
+    from numba.core.compiler_lock import global_compiler_lock
+
+    await_too(global_compiler_lock._lock, ffi.lib._lock._lock)
+
+
+def kept(dispatcher: Any) -> Any:
+    """Return a function of numba's that keeps on disk what it compiles, and finds it there."""
+    await_numba()
+    dispatcher._cache = Kept(dispatcher)
+    return dispatcher
+
+
+def kept_as(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that has numba compile a function for arguments of these types and no others."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        from numba import njit
+
+        made = kept(njit(**options)(function))
+        made.compile(signature)
+        made.disable_compile()
+        return made
+
+    return compiled
+
+
+class Kept:
+    """The files of one function: what numba asks before it compiles the function for some types, and tells after.
+
+    A file holds what numba made and the digest of that with the key. The key is the name of the file.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self.dispatcher = dispatcher
+
+    @cached_property
+    def about(self) -> str | None:
+        """The digest of the function, which also becomes its name in the machine code: two of a name would be one."""
+        found = fingerprint(self.dispatcher)
+        if found is not None:
+            self.dispatcher.py_func.__qualname__ += f"_{found[:16]}"
+        return found
+
+    def _file(self, signature: Any, target: Any) -> Path | None:
+        place = folder()
+        if place is None or self.about is None:
+            return None
+        processor = target.codegen().magic_tuple()
+        key = f"{self.about} {signature} {processor} {versions()}"
+        return place / hashlib.sha256(key.encode()).hexdigest()[:40]
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Return what was compiled for these types, None if there is nothing whole."""
+        from numba.core.caching import IndexDataCacheFile
+        from numba.core.compiler import CompileResult
+
+        target.refresh()
+        file = self._file(signature, target)
+        if file is None:
+            return None
+        try:
+            whole(file)
+            data = IndexDataCacheFile("", "", None)._load_data(str(file))
+            made = CompileResult._rebuild(target, *data)
+            os.utime(file)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # whatever a file of other bytes, or another numba, may lead to
+            tell(f"{file} is of no use ({error}); it is made again.")
+            return None
+        return made
+
+    def save_overload(self, signature: Any, made: Any) -> None:
+        """Keep what was compiled for these types, if that can be."""
+        from numba.core.serialize import dumps
+
+        file = self._file(signature, made.target_context)
+        if file is None or made.library.has_dynamic_globals or not all(x.can_cache for x in made.lifted):
+            return
+        try:
+            content = dumps(made._reduce())
+            write_whole(file, content + digest(file, content)).chmod(0o600)
+            prune(file.parent)
+        except Exception as error:
+            tell(f"{file} could not be written ({error}).")
+
+    cache_path = property(lambda self: str(folder() or ""))
+
+    def enable(self) -> None:
+        """Do nothing: it is on."""
+
+    disable = flush = enable
+
+
+def digest(file: Path, content: bytes) -> bytes:
+    """Return the digest of a file's content with its name, so that no file stands in for another."""
+    return hashlib.sha256(file.name.encode() + content).digest()
+
+
+def whole(file: Path) -> None:
+    """Raise if a file is not the user's own, or not as it was written."""
+    with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+            raise PermissionError("others can write to it")
+        content = opened.read()
+    if content[-32:] != digest(file, content[:-32]):
+        raise ValueError("it was cut off or changed after it was written")
+
+
+def prune(place: Path) -> None:
+    """Delete the files that were not used for longest, if there are too many."""
+    files = list(place.iterdir())
+    if len(files) > MOST:
+        files.sort(key=lambda file: file.stat().st_mtime)
+        for file in files[: len(files) - MOST // 2]:
+            file.unlink(missing_ok=True)

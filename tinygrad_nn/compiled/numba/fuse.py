@@ -1,0 +1,142 @@
+"""Which operations become one kernel: everything between two calls of NumPy or BLAS that are worth their own call."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ..program.values import VIEWS, Op, Program, Value
+from .expressions import COSTLY, known
+from .native import choose
+from .native.row import available
+
+PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
+VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
+LONG = 512  # the most operations that are gathered for one kernel
+LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
+
+
+def fuse(program: Program) -> Program:
+    """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+    if available():
+        program = choose(program)
+    waiting = list(program.ops)
+    done: set[Value] = set()
+    runs: list[list[Op]] = []  # what runs by itself is a list of one
+    while waiting:
+        alone: list[Op] = []
+        waiting = _alone(waiting, done, alone)
+        runs += [[op] for op in alone]
+        group: list[Op] = []
+        left: list[Op] = []
+        for op in waiting:
+            if len(group) < LONG and _ready(op, done) and (op.kind in VIEWS or fusable(op)):
+                group.append(op)
+                done.update(op.outs)
+            else:
+                left.append(op)
+        if not group:
+            break
+        runs.append(group)
+        waiting = left
+    _sink(runs, program)
+    order: list[Op] = []
+    for place, group in enumerate(runs):
+        if fusable(group[0]) or group[0].kind in VIEWS:
+            _append(group, [op for run in runs[place + 1 :] for op in run], program, order)
+        else:
+            order += group
+    return Program(order + waiting, program.inputs, program.outputs)
+
+
+def _sink(runs: list[list[Op]], program: Program) -> None:
+    """Move operations to where their results are first used, so that these need not be kept until then."""
+    kernel = [fusable(run[0]) or run[0].kind in VIEWS for run in runs]
+    returned = {x for x in program.outputs if isinstance(x, Value)}
+    rank = {op: k for k, op in enumerate(program.ops)}
+    first: dict[Value, int] = {}
+    for place in range(len(runs) - 1, -1, -1):
+        for op in list(reversed(runs[place])):
+            new = first.get(op.out, place)
+            while new > place and not kernel[new]:
+                new -= 1
+            made = [arg.size for arg in op.values if arg.kind == "made"]
+            if kernel[place] and new > place and op.out not in returned and sum(made) <= op.out.size:
+                runs[place].remove(op)
+                runs[new].append(op)
+                runs[new].sort(key=rank.__getitem__)
+            else:
+                new = place
+            for arg in op.values:
+                first[arg] = min(first.get(arg, new), new)
+    runs[:] = [run for run in runs if run]
+
+
+def _ready(op: Op, done: set[Value]) -> bool:
+    return all(arg in done or arg.kind != "made" for arg in op.values)
+
+
+def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
+    """Move what runs by itself, and has its arguments, to the order; return the rest."""
+    left = waiting
+    while True:
+        waiting, left = left, []
+        for op in waiting:
+            if _ready(op, done) and not fusable(op) and op.kind not in VIEWS:
+                order.append(op)
+                done.update(op.outs)
+            else:
+                left.append(op)
+        if len(left) == len(waiting):
+            return left
+
+
+def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op]) -> None:
+    """Append a group: its kernel, then the views that the rest needs."""
+    work = [op for op in group if op.kind not in VIEWS]
+    later = {arg for op in waiting for arg in op.values} | {x for x in program.outputs if isinstance(x, Value)}
+    views = _needed([op for op in group if op.kind in VIEWS], later)
+    for view in views:
+        later.update(view.values)
+    outs = [op.out for op in work if op.out in later]
+    if len(work) == 1 and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
+        made = set(work[0].outs)
+        before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
+        order += [*before, *work, *[view for view in views if view not in before]]
+    elif work:
+        from .kernels import Kernel
+
+        kernel = Kernel(group, outs)
+        if len(work) > 1 and kernel.length() > LINES:
+            middle = len(group) // 2
+            _append(group[:middle], [*group[middle:], *waiting], program, order)
+            _append(group[middle:], waiting, program, order)
+            return
+        order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
+        order += views
+    else:
+        order += views
+
+
+def _needed(views: list[Op], later: set[Value]) -> list[Op]:
+    """Return the views that something later looks at, directly or through another view."""
+    wanted, kept = set(later), []
+    for op in reversed(views):
+        if op.out in wanted:
+            wanted.update(op.values)
+            kept.append(op)
+    return kept[::-1]
+
+
+def fusable(op: Op) -> bool:
+    """Tell whether a kernel can do this operation, and is likely to do it better."""
+    if op.kind not in ("ufunc", "where", "cast", "reduce", "matmul", "vdot") or not known(op):
+        return False
+    shapes = [arg.shape for arg in op.values]
+    if op.kind == "matmul":
+        a, b = shapes
+        return len(a) == len(b) == 2 and 0 < a[0] * a[1] * b[1] <= PRODUCT
+    if op.kind == "ufunc" and op.function in COSTLY:
+        return op.out.size <= VECTOR
+    return all(len(s) <= 6 for s in shapes) and all(prod(s) > 0 for s in shapes) and op.out.size > 0
+
+

@@ -1,0 +1,84 @@
+"""Where an entry of a view, or of a part of an array, lies: indices as text, for the loops of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from ..program.values import Op
+from ..trace.operations import thawed
+
+
+def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
+    """Return the place of an entry in an array that begins somewhere in another."""
+    terms, step = [str(start)] if start else [], 1
+    for n, i in zip(reversed(shape), reversed(index), strict=True):
+        if i != "0":
+            terms.append(str(int(i) * step) if i.isdigit() else _in(i) if step == 1 else f"{step} * {_in(i)}")
+        step *= n
+    return " + ".join(terms) or "0"
+
+
+def of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
+    """Return the index of an entry in an array that is broadcast."""
+    tail = index[len(index) - len(shape) :] if shape else []
+    return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
+
+
+def of_slice(op: Op, shape: Sequence[int], index: list[str]) -> list[str]:
+    """Return the index of an entry in an array of which a part is taken."""
+    parts = list(thawed(op.attrs[0]))
+    count = sum(p is not None and p is not Ellipsis for p in parts)
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(shape) - count)
+    parts += [slice(None)] * (len(shape) - sum(p is not None for p in parts))
+    left, axis, found = list(index), 0, []
+    for part in parts:
+        if part is None:
+            left.pop(0)
+            continue
+        n = shape[axis]
+        axis += 1
+        if isinstance(part, int):
+            found.append(str(part % n))
+            continue
+        start, _, step = part.indices(n)
+        i = left.pop(0)
+        far = i if step == 1 or i == "0" else f"{step} * {_in(i)}"
+        found.append(far if start == 0 else str(start) if far == "0" else f"({start} + {far})")
+    return found
+
+
+def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) -> list[str]:
+    """Return the index of an entry in an array of another shape: group by group of axes that hold the same entries."""
+    left = [(n, i) for n, i in zip(shape, index, strict=True) if n > 1]
+    found: list[str] = []
+    axes = [n for n in source if n > 1]
+    while axes:
+        ours, theirs = [left.pop(0)], [axes.pop(0)]
+        while (mine := prod(n for n, _ in ours)) != (other := prod(theirs)):
+            if mine < other:
+                ours.append(left.pop(0))
+            else:
+                theirs.append(axes.pop(0))
+        found += _of_group(ours, theirs)
+    names = iter(found)
+    return ["0" if n == 1 else next(names) for n in source]
+
+
+def _of_group(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
+    """Return the index in axes of these lengths of an entry whose length and index in ours are given."""
+    flat = _in(ours[0][1])
+    for n, i in ours[1:]:
+        flat = f"({flat} * {n} + {_in(i)})"
+    found = []
+    for k, n in enumerate(reversed(theirs)):
+        last = k == len(theirs) - 1
+        found.append(flat if last else f"{flat} % {n}")
+        flat = f"({flat} // {n})"
+    return found[::-1]
+
+
+def _in(i: str) -> str:
+    return i if i.isidentifier() or i.isdigit() else f"({i})"

@@ -1,0 +1,136 @@
+"""Machine code for a group of operations: loops over arrays, written as plain Python that numba compiles.
+
+A value that the group makes is either stored in an array or, where only one operation of the same shape uses it, part
+of that operation's loop. Views cost nothing: they are other ways to write an index. Loops over the same rows that read
+only rows already made become one loop, so that a row is worked on while it is in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..program.values import VIEWS, Op, Value
+from .expressions import ELEMENTWISE, code_of
+from .loops import Loops, Part, space
+
+
+class Kernel:
+    """A group of operations as one function.
+
+    Attributes:
+        args: the arrays and numbers it reads.
+        outs: the arrays it writes; after those that are needed outside, one of each dtype for all others.
+    """
+
+    __name__ = "kernel"
+
+    def __init__(self, group: Sequence[Op], outside: Sequence[Value]) -> None:
+        self.ops = list(group)
+        self.made = {out: op for op in group for out in op.outs}
+        self.stored = _stored(self.ops, self.made, set(outside))
+        self.scratch: dict[Value, tuple[Value, int]] = {}  # what is not needed outside -> its array and place in it
+        pools: dict[str, Value] = {}
+        for value in self.stored:
+            if value not in outside:
+                pool = pools.setdefault(code_of(value.dtype), Value(-1, "made", (0,), value.dtype))
+                self.scratch[value] = pool, pool.shape[0]
+                pool.shape = (pool.shape[0] + value.size,)
+        self.outs = [*outside, *pools.values()]
+        reads = [root(self.made, arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
+        self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
+
+    def over(self, x: Value, out: Value) -> bool:
+        """Tell whether the result may be written over an argument: every read comes before, or is of the same entry."""
+        if out in self.scratch or out not in self.made:
+            return False
+        place = {value: k for k, value in enumerate(self.stored)}
+        home = {value: place[stored] for value, stored in self._homes().items()}
+        for op in self.ops:
+            for arg in op.values if op.kind not in VIEWS else ():
+                if root(self.made, arg) is not x or home[op.out] < place[out]:
+                    continue
+                same = arg is x and op.kind in ELEMENTWISE and op.out.shape == out.shape
+                if home[op.out] > place[out] or not same:
+                    return False
+        return self.made[out].kind in ELEMENTWISE
+
+    def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
+        """Return the body, where each array goes by the name given; equal names are the same array."""
+        return Loops(self.made, self.stored, self.scratch, names, threads).all(self._order(names))
+
+    def length(self) -> int:
+        """Return how many lines its body has."""
+        return len(self.source({value: f"a{k}" for k, value in enumerate([*self.args, *self.outs])}))
+
+    def _homes(self) -> dict[Value, Value]:
+        """Return for each value made here the stored one in whose loop it is computed."""
+        home = {value: value for value in self.stored}
+        for op in reversed(self.ops):
+            for arg in op.values:
+                if op.out in home and arg in self.made and arg not in home and self.made[arg].kind not in VIEWS:
+                    home[arg] = home[op.out]
+        return home
+
+    def _order(self, names: dict[Value, str]) -> list[Value]:
+        """Return the stored values in an order in which loops over the same rows follow each other."""
+        needs: dict[Value, set[Value]] = {}
+        known: dict[Value, set[Value]] = {}  # what is stored that a value is made of
+        for op in self.ops:
+            found: set[Value] = set()
+            for arg in op.values:
+                found |= {arg} if arg in self.stored else known.get(arg, set())
+            known[op.out] = needs[op.out] = found
+        home = self._homes()
+        over = {names[value]: value for value in self.stored if value not in self.scratch}
+        for op in self.ops:  # whatever reads an array comes before what is written over it
+            for arg in op.values if op.kind not in VIEWS else ():
+                x = root(self.made, arg)
+                if x not in self.made and names[x] in over and home[op.out] is not over[names[x]]:
+                    needs[over[names[x]]] = needs[over[names[x]]] | {home[op.out]}
+        left, order, rows = list(self.stored), [], -1
+        made: set[Value] = set()
+        while left:
+            ready = [v for v in left if needs[v] <= made]
+            value = next((v for v in ready if _rows(self.made[v]) == rows), ready[0])
+            rows = _rows(self.made[value])
+            left.remove(value)
+            made.add(value)
+            order.append(value)
+        return order
+
+
+def root(made: dict[Value, Op], value: Value) -> Value:
+    """Return the value that a view of this group, or from outside, looks at."""
+    while value.op is not None and value.op.kind in VIEWS:
+        value = value.op.args[0]
+    return value
+
+
+def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[Value]:
+    """Return the values that get an array, in the order in which they are made."""
+    uses: dict[Value, list[tuple[Op, bool]]] = {}
+    for op in ops:
+        if op.kind not in VIEWS:
+            for arg in op.values:
+                uses.setdefault(root(made, arg), []).append((op, root(made, arg) is arg))
+    stored = []
+    for op in ops:
+        if op.kind in VIEWS:
+            continue
+        value, users = op.out, uses.get(op.out, [])
+        alone = (
+            op.kind in ELEMENTWISE
+            and len({id(user) for user, _ in users}) == 1
+            and all(direct for _, direct in users)
+            and users[0][0].kind in (*ELEMENTWISE, "reduce", "vdot")
+            and space(users[0][0]) == value.shape
+        )
+        if value in outside or not alone:
+            stored.append(value)
+    return stored
+
+
+def _rows(op: Op) -> int:
+    """Return how many rows an operation goes through."""
+    shape = op.out.shape if op.kind == "matmul" else space(op)
+    return next((n for n in shape[:1] if n > 1), 1)

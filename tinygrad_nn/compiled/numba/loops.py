@@ -1,0 +1,365 @@
+"""The loops of a kernel, written as plain Python that numba compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..program.values import VIEWS, Arg, Op, Value
+from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
+from .indices import flat, of_broadcast, of_reshape, of_slice
+
+WIDE = 64  # sums of more float32 numbers than this are kept in float64
+LARGE = 2**20  # operations on single numbers from which on several threads share a loop
+FEW = 8  # a product of so few columns keeps its sums in registers
+
+
+@dataclass
+class Part:
+    """A loop over rows of which each thread runs a part.
+
+    Attributes:
+        rows: how many.
+        body: the lines inside, indented by one.
+        sums: name, code of the dtype, and length of what each part adds up for itself; 0 for a single number.
+        after: the lines that follow when the parts have been added.
+    """
+
+    rows: int
+    body: list[str]
+    sums: list[tuple[str, str, int]]
+    after: list[str]
+
+
+class Loops:
+    """The loops of a kernel, line by line."""
+
+    def __init__(
+        self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
+        names: dict[Value, str], threads: int = 1,
+    ) -> None:  # fmt: skip
+        self.made, self.names, self.scratch, self.threads = made, names, scratch, threads
+        self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
+        self.lines: list[str] = []
+        self.before: list[str] = []  # what must be done before the loop over rows, and after it
+        self.after: list[str] = []
+        self.reads: list[tuple[Value, list[str]]] = []
+        self.sums: list[tuple[str, str, int]] | None = None  # in a loop that is parted, what each part adds up
+        self.count = 0
+
+    def all(self, values: Sequence[Value]) -> list[str | Part]:
+        """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
+        result: list[str | Part] = []
+        for block in self._blocks(values):
+            rows = self._rows(block)
+            if rows:
+                result.append(self._part(block, rows))
+                continue
+            before: list[str] = []
+            body: list[str] = []
+            after: list[str] = []
+            for value in block:
+                lines = self._written(value)
+                before += self.before
+                body += lines[1:] if body else lines
+                after += self.after
+            result += [*before, *body, *after]
+        return result
+
+    def _written(self, value: Value) -> list[str]:
+        """Return the lines that make an array."""
+        self.before, self.lines, self.after, self.reads = [], [], [], []
+        op = self.made[value]
+        getattr(self, f"_{op.kind}", self._elementwise)(op)
+        return self.lines
+
+    def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
+        """Return the arrays whose loops over rows are one: none reads rows of another that are not there yet."""
+        blocks: list[list[Value]] = []
+        header = ""
+        written: dict[Any, bool] = {}  # array -> whether a row of it is complete when the next row begins
+        crossed: set[Any] = set()  # arrays of which other rows are read
+        for value in values:
+            first, me = self._written(value)[0], self._array(value)
+            across = {self._array(v) for v, index in self.reads if index[:1] != ["i0"]}
+            all_read = {self._array(v) for v, _ in self.reads}
+            apart = me in crossed or any(a in written and (a in across or not written[a]) for a in all_read)
+            if not header or first != header or apart:
+                blocks.append([])
+                written, crossed = {}, set()
+                header = first if first.startswith("for i0") else ""
+            blocks[-1].append(value)
+            written[me] = not (self.after or self.before)
+            crossed |= across
+        return blocks
+
+    def _rows(self, block: list[Value]) -> int:
+        """Return over how many rows the loop of a block goes if it is worth being parted, else 0."""
+        first = self._written(block[0])[0]
+        if self.threads < 2 or not first.startswith("for i0") or any(self.made[v].kind == "matmul" for v in block):
+            return 0
+        work = 0
+        seen: set[Value] = set()
+        todo = list(block)
+        while todo:
+            value = todo.pop()
+            op = self.made[value]
+            work += prod(space(op)) * (16 if op.function in COSTLY else 1)
+            inner = [x for x in op.values if x in self.inline and x not in seen]
+            seen.update(inner)
+            todo += inner
+        rows = int(first[len("for i0 in range(") : -2])
+        return rows if work > LARGE and rows >= self.threads else 0
+
+    def _part(self, block: list[Value], rows: int) -> Part:
+        """Return the loop of a block as parts."""
+        self.sums = []
+        body: list[str] = []
+        after: list[str] = []
+        for value in block:
+            body += self._written(value)[1:]
+            after += self.after
+        part, self.sums = Part(rows, body, self.sums, after), None
+        return part
+
+    def _array(self, value: Value) -> Any:
+        """Return what tells arrays apart: two values in the same memory are one array."""
+        return value if value in self.scratch else self.names[value]
+
+    # -- loops
+
+    def _open(self, shape: Sequence[int], letter: str = "i") -> tuple[list[str], int]:
+        """Append loops over a shape and return the index, and the depth inside."""
+        index, depth = [], 0
+        for axis, n in enumerate(shape):
+            if n == 1:
+                index.append("0")
+                continue
+            self._line(depth, f"for {letter}{axis} in range({n}):")
+            index.append(f"{letter}{axis}")
+            depth += 1
+        return index, depth
+
+    def _line(self, depth: int, text: str) -> None:
+        self.lines.append("    " * depth + text)
+
+    def _elementwise(self, op: Op) -> None:
+        index, depth = self._open(op.out.shape)
+        value = self._expression(op, index, depth, {})
+        self._line(depth, f"{self.place(op.out, index)} = {value}")
+
+    def _reduce(self, op: Op) -> None:
+        x, (axes, keep, _) = op.args[0], op.attrs
+        kept = [a for a in range(len(x.shape)) if a not in axes]
+        total = code_of(op.out.dtype)
+        if kept and axes and kept[-1] > axes[-1] and op.function is np.add:
+            return self._running(op, axes, keep)
+        order = [*kept, *axes]
+        names, depth = self._open([x.shape[a] for a in order])
+        index = [names[order.index(a)] for a in range(len(x.shape))]
+        # The accumulator is set where the loops over the kept axes end.
+        inner = sum(x.shape[a] > 1 for a in axes)
+        wide = "f8" if total == "f4" and prod(x.shape[a] for a in axes) > WIDE and op.function is np.add else total
+        start = {np.add: f"{wide}(0)", np.maximum: f"{wide}(-np.inf)", np.minimum: f"{wide}(np.inf)"}[op.function]
+        head = self.lines[len(self.lines) - inner :] if inner else []
+        del self.lines[len(self.lines) - inner :]
+        self._line(depth - inner, f"s = {start}")
+        self.lines += head
+        text = self.read(x, index, depth, {}, total)
+        if op.function is np.add:
+            self._line(depth, f"s += {cast(text, total, wide)}")
+        else:
+            self._line(depth, f"v = {text}")
+            sign = ">" if op.function is np.maximum else "<"
+            self._line(depth, f"s = v if v {sign} s or v != v else s")
+        out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
+        self._line(depth - inner, f"{self.place(op.out, out)} = {cast('s', wide, total)}")
+        return None
+
+    def _running(self, op: Op, axes: tuple[int, ...], keep: bool) -> None:
+        """Add rows onto rows, so that the inner loop runs along memory."""
+        x, total = op.args[0], code_of(op.out.dtype)
+        zero, depth = self._open(op.out.shape, "z")
+        start = f"{total}(0)"
+        if self.sums is not None:
+            name = f"q{len(self.sums)}"
+            self.sums.append((name, total, op.out.size))
+            start = " + ".join(f"{name}[{p}, {flat(op.out.shape, zero)}]" for p in range(self.threads))
+        self._line(depth, f"{self.place(op.out, zero)} = {start}")
+        lines, self.lines = self.lines, []
+        index, depth = self._open(x.shape)
+        out = ["0" if a in axes else i for a, i in enumerate(index) if keep or a not in axes]
+        text = self.read(x, index, depth, {}, total)
+        if self.sums is None:
+            self.before = lines
+            self._line(depth, f"{self.place(op.out, out)} += {text}")
+        else:
+            self.after = lines
+            self._line(depth, f"s{name}[{flat(op.out.shape, out)}] += {text}")
+
+    def _vdot(self, op: Op) -> None:
+        x, y = op.args
+        total = code_of(op.out.dtype)
+        wide = "f8" if total == "f4" and x.size > WIDE else total
+        if self.sums is None:
+            s = f"t{self.count}"
+            self.count += 1
+            self.before.append(f"{s} = {wide}(0)")
+        else:
+            s = f"sq{len(self.sums)}"
+            self.after.append(f"{s} = {' + '.join(f'{s[1:]}[{p}, 0]' for p in range(self.threads))}")
+            self.sums.append((s[1:], wide, 0))
+        index, depth = self._open(x.shape)
+        seen: dict[Value, str] = {}
+        product = " * ".join(cast(self.read(a, index, depth, seen, total), total, wide) for a in (x, y))
+        self._line(depth, f"{s} += {product}")
+        self.after.append(f"{self.place(op.out, [])} = {cast(s, wide, total)}")
+
+    def _matmul(self, op: Op) -> None:
+        a, b = op.args
+        (n, k), m, kind = a.shape, b.shape[1], code_of(op.out.dtype)
+        if k > 1 and self.index(a, ["i", "i0"])[1][0] == self.index(b, ["i0", "j"])[1][0] == "i0":
+            return self._outer(op, n, k, m, kind)
+        i, p, j = ("0" if size == 1 else name for size, name in ((n, "i0"), (k, "p"), (m, "j")))
+        left, right = self.read(a, [i, p], 0, {}, kind), self.read(b, [p, j], 0, {}, kind)
+        d = int(n > 1)
+        if n > 1:
+            self._line(0, f"for i0 in range({n}):")
+        if m <= FEW:
+            columns = [self.read(b, [p, str(c)], 0, {}, kind) for c in range(m)]
+            self._line(d, "; ".join(f"s{c} = {kind}(0)" for c in range(m)))
+            self._line(d, f"for p in range({k}):" if k > 1 else "if True:")
+            self._line(d + 1, f"l = {left}")
+            for c, column in enumerate(columns):
+                self._line(d + 1, f"s{c} += l * {column}")
+            for c in range(m):
+                self._line(d, f"{self.place(op.out, [i, str(c)])} = s{c}")
+            return None
+        out = self.place(op.out, [i, j])
+        if k <= FEW:
+            parts = [(self.read(a, [i, str(c)], 0, {}, kind), self.read(b, [str(c), j], 0, {}, kind)) for c in range(k)]
+            for c, (factor, _) in enumerate(parts):
+                self._line(d, f"l{c} = {factor}")
+            total = " + ".join(f"l{c} * {x}" for c, (_, x) in enumerate(parts))
+            self._line(d, f"for j in range({m}): {out} = {total}")
+            return None
+        if self.index(b, ["p", "j"])[1][-1] == "j":  # rows of b lie along memory
+            self._line(d, f"for j in range({m}): {out} = {kind}(0)")
+            self._line(d, f"for p in range({k}):" if k > 1 else "if True:")
+            self._line(d + 1, f"l = {left}")
+            self._line(d + 1, f"for j in range({m}): {out} += l * {right}")
+            return None
+        self._line(d, f"for j in range({m}):")
+        self._line(d + 1, f"s = {kind}(0)")
+        self._line(d + 1, f"for p in range({k}): s += {left} * {right}" if k > 1 else f"s = {left} * {right}")
+        self._line(d + 1, f"{out} = s")
+        return None
+
+    def _outer(self, op: Op, n: int, k: int, m: int, kind: str) -> None:
+        """Add up the outer products of rows, which may be rows that the same loop has just made."""
+        a, b = op.args
+        i, j = "0" if n == 1 else "i", "0" if m == 1 else "j"
+        out = self.place(op.out, [i, j])
+        loop = [f"for i in range({n}):" if n > 1 else "if True:", f"for j in range({m}):" if m > 1 else "if True:"]
+        self.before += [loop[0], f"    {loop[1]}", f"        {out} = {kind}(0)"]
+        self._line(0, f"for i0 in range({k}):")
+        left, right = self.read(a, [i, "i0"], 0, {}, kind), self.read(b, ["i0", j], 0, {}, kind)
+        if m <= FEW or n <= FEW:  # the short side in registers, the long one in the loop
+            short, long = (m, n) if m <= FEW else (n, m)
+            for c in range(short):
+                place = ["i0", str(c)] if m <= FEW else [str(c), "i0"]
+                self._line(1, f"l{c} = {self.read(b if m <= FEW else a, place, 0, {}, kind)}")
+            self._line(1, (loop[0] if m <= FEW else loop[1]) if long > 1 else "if True:")
+            self._line(2, f"l = {left if m <= FEW else right}")
+            for c in range(short):
+                out = self.place(op.out, [i, str(c)] if m <= FEW else [str(c), j])
+                self._line(2, f"{out} += l * l{c}")
+            return
+        self._line(1, loop[0])
+        self._line(2, f"l = {left}")
+        self._line(2, loop[1])
+        self._line(3, f"{out} += l * {right}")
+
+    # -- values
+
+    def place(self, value: Value, index: Sequence[str]) -> str:
+        """Return the entry of an array that stands for a value."""
+        if value not in self.scratch:
+            return f"{self.names[value]}[{', '.join(index) or '()'}]"
+        pool, start = self.scratch[value]
+        return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
+
+    def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
+        """Return the array behind a view, and the index in it of an entry of the view."""
+        while value.op is not None and value.op.kind in VIEWS:
+            op, source = value.op, value.op.args[0]
+            if op.kind == "transpose":
+                moved = [""] * len(index)
+                for axis, i in zip(op.attrs[0], index, strict=True):
+                    moved[axis] = i
+                index = moved
+            elif op.kind == "broadcast":
+                index = of_broadcast(source.shape, index)
+            elif op.kind == "slice":
+                index = of_slice(op, source.shape, index)
+            else:
+                index = of_reshape(value.shape, source.shape, index)
+            value = source
+        return value, index
+
+    def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
+        """Return the expression of an entry of an argument, in a dtype."""
+        if not isinstance(arg, Value):
+            return literal(arg, want)
+        if arg.weak:
+            return cast(self.names[arg], None, want)
+        if arg in self.inline:
+            if arg not in seen:
+                text = self._expression(self.made[arg], index, depth, seen)
+                seen[arg] = f"x{self.count}"
+                self.count += 1
+                self._line(depth, f"{seen[arg]} = {text}")
+            return cast(seen[arg], code_of(arg.dtype), want)
+        value, inner = self.index(arg, index)
+        self.reads.append((value, inner))
+        return cast(self.place(value, inner), code_of(value.dtype), want)
+
+    def _expression(self, op: Op, index: list[str], depth: int, seen: dict[Value, str]) -> str:
+        """Return the expression of an entry of an elementwise operation, after the lines of what it is made of."""
+        kinds = [code_of(k) for k in loops(op.function, op.args)] if op.kind == "ufunc" else []
+        result = code_of(op.out.dtype)
+        if op.kind == "where":
+            kinds = ["b1", result, result, result]
+        if op.kind == "cast":
+            kinds = [code_of(op.args[0].dtype), result]
+        texts = []
+        for arg, kind in zip(op.args, kinds, strict=False):
+            shape = arg.shape if isinstance(arg, Value) else ()
+            texts.append(self.read(arg, of_broadcast(shape, index), depth, seen, kind))
+        if op.kind == "where":
+            return f"{texts[1]} if {texts[0]} else {texts[2]}"
+        if op.kind == "cast":
+            return cast(texts[0], kinds[0], result)
+        pattern = SCALAR.get(op.function) or BITS[op.function]
+        if any(pattern.count(f"{{{k}}}") > 1 for k in range(len(texts))):
+            texts = [self._named(text, depth) for text in texts]
+        text = pattern.format(*texts, one=literal(1, kinds[0]))
+        return cast(f"({text})", kinds[-1] if kinds[-1] == result else None, result)
+
+    def _named(self, text: str, depth: int) -> str:
+        """Return a name for an expression that is used more than once."""
+        if text.isidentifier() or text.replace(".", "").isdigit():
+            return text
+        name = f"x{self.count}"
+        self.count += 1
+        self._line(depth, f"{name} = {text}")
+        return name
+
+
+def space(op: Op) -> tuple[int, ...]:
+    """Return the shape that an operation loops over."""
+    return op.args[0].shape if op.kind in ("reduce", "vdot") else op.out.shape

@@ -1,0 +1,158 @@
+"""From the loops of kernels to functions that run them: a source that numba compiles, or finds compiled on disk."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..program.values import Value
+from .cache import kept_as
+from .expressions import code_of
+from .kernels import Kernel
+from .loops import Part
+from .native.row import available
+
+HEAD = '''import numpy as np
+from numba import njit, prange
+f4, f8, i4, i8, b1, u1 = np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8
+POWERS = np.ldexp(1.0, np.arange(-1080, 1024))
+
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def exp8(x):  # 2**k exp(r), the series up to r**13, which is below the last bit for |r| <= ln(2) / 2
+    c = x if x > -750.0 else -750.0
+    c = c if c < 710.0 else 710.0
+    k = np.rint(c * 1.4426950408889634)
+    r = (c - k * 0.6931471803691238) - k * 1.9082149292705877e-10
+    p = 1.6059043836821613e-10
+    p = p * r + 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    y = p * POWERS[max(i8(k) + 1079, 0)] * 2.0
+    return y if x == x else x
+'''
+# NaN and infinity keep their meaning; sums may be reordered.
+OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract', 'nsz'}"
+
+
+class Machine:
+    """The kernels of a plan, collected, and compiled in one go."""
+
+    def __init__(self) -> None:
+        self.functions: dict[str, str] = {}  # text -> name
+        self.parallel = False  # whether one of them runs on several threads
+
+    def add(self, kernel: Kernel, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
+        """Take a kernel in; return the name of its function, and the expressions to call it with.
+
+        Args:
+            kernel: the kernel.
+            codes: the expression of each of its arguments and results where it is called.
+            checks: whether it looks at the shapes of its arguments first, and returns False if they are others.
+        """
+        values = [*kernel.args, *kernel.outs]
+        parameters: dict[str, tuple[str, str]] = {}
+        for value in values:
+            parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value)))
+        names = {value: parameters[codes[value]][0] for value in values}
+        types = ", ".join(kind for _, kind in parameters.values())
+        given = list(parameters)
+        own = [name for name, _ in parameters.values()]
+        lines, parts = [], ""
+        for item in kernel.source(names, self.threads()):
+            if isinstance(item, str):
+                lines.append(item)
+            else:
+                name = f"{{name}}_{parts.count('prange')}"
+                kinds = [kind for _, kind in parameters.values()]
+                parts += self._part(item, name, own, kinds)
+                lines += self._run(item, name, own, kinds)
+        if checks:
+            shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
+            lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
+        body = "\n".join(f"    {line}" for line in lines)
+        text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
+        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {OPTIONS})\n'
+        name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
+        self.parallel |= bool(parts)
+        return name, given
+
+    @staticmethod
+    def threads() -> int:
+        """Return over how many threads a large loop is spread."""
+        if not available():
+            return 1
+        from .native.build import THREADS
+
+        return THREADS
+
+    def _part(self, part: Part, name: str, own: list[str], kinds: list[str]) -> str:
+        """Return the function that runs one part of a loop."""
+        threads = self.threads()
+        single = [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
+        kinds = [f"{kind[6:8]}[::1]" if kind.startswith("Array") else kind for kind in kinds]
+        types = ", ".join(["i8", *kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums]])
+        lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
+        lines.append(f"for i0 in range(p * {part.rows} // {threads}, (p + 1) * {part.rows} // {threads}):")
+        lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
+        body = "\n".join(f"    {line}" for line in lines)
+        for a in single:
+            body = body.replace(f"{a}[()]", f"{a}[0]")
+        names = ", ".join(["p", *own, *[q for q, _, _ in part.sums]])
+        one = f'@kept_as("void({types})", {OPTIONS})\ndef {name}({names}):\n{body}\n\n'
+        types, rest = types.removeprefix("i8, "), names.removeprefix("p, ")
+        # By itself, since all of a function with a parallel loop takes numba several times as long.
+        every = f"    for p in prange({threads}): {name}({names})"
+        return f'{one}@kept_as("void({types})", {OPTIONS}, parallel=True)\ndef {name}s({rest}):\n{every}\n\n'
+
+    def _run(self, part: Part, name: str, own: list[str], kinds: list[str]) -> list[str]:
+        """Return the lines that have every thread run its part."""
+        threads = self.threads()
+        # In such a loop numba takes an array of no axes for a number.
+        single = {a: f"{a}.reshape(1)" for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")}
+        sums = [f"{q} = np.zeros(({threads}, {max(size, 8)}), {kind})" for q, kind, size in part.sums]
+        given = ", ".join([*[single.get(a, a) for a in own], *[q for q, _, _ in part.sums]])
+        return [*sums, f"{name}s({given})", *part.after]
+
+    def large(self, kernels: int, lines: int) -> bool:
+        """Tell whether there are more than so many kernels, or lines of all of them."""
+        return len(self.functions) > kernels or sum(text.count("\n") for text in self.functions) > lines
+
+    def compiled(self) -> dict[str, Any]:
+        """Return the functions by name."""
+        if not self.functions:
+            return {}
+        text = "".join("\n" + whole.replace("{name}", name) for whole, name in self.functions.items())
+        space = load(text)
+        return {name: space[name] for name in self.functions.values()}
+
+
+def _type(value: Value) -> str:
+    if value.weak:
+        return "i8" if value.dtype is int else "f8"
+    kind, ndim = code_of(value.dtype), len(value.shape)
+    return f"{kind}[{', '.join([':'] * (ndim - 1) + ['::1'])}]" if ndim else f"Array({kind}, 0, 'C')"
+
+
+@cache
+def head() -> dict[str, Any]:
+    """Return what every source of kernels starts from; all share it."""
+    space: dict[str, Any] = {"__name__": __name__, "kept_as": kept_as}
+    exec(compile(HEAD, "<kernels>", "exec"), space)
+    return space
+
+
+def load(text: str) -> dict[str, Any]:
+    """Return what a source of kernels defines."""
+    space = dict(head())
+    exec(compile(text, "<kernels>", "exec"), space)
+    return space

@@ -1,0 +1,24 @@
+"""Operations that a plan for numba runs as functions of their own: products, convolutions, pooling, recurrence...
+
+What a plan fuses into kernels is written anew for each plan. What is here is written once and compiled once: a row of
+`TABLE` says which function does an operation of a program, when, and what it gets.
+"""
+
+from __future__ import annotations
+
+from ...program.values import Program
+from . import of_attention, of_images, of_norms, of_recurrent
+from .choice import products
+from .row import Native, alike, run_by
+
+TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.ROWS, **of_recurrent.ROWS}
+"""Name of a primitive, with ``_back`` for the rule of all its arguments -> how it is done."""
+
+
+def choose(program: Program) -> Program:
+    """Return the program with operations of which a function of ours makes more."""
+    for op in program.ops:
+        native = TABLE.get(op.name) if op.kind == "call" else None
+        if native is not None and op.given is not None and alike(op) and native.fits(op):
+            run_by(op, native)
+    return products(program)

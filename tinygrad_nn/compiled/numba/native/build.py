@@ -1,0 +1,157 @@
+"""How the functions of this package are compiled, and how they share the cores with BLAS.
+
+Products are BLAS calls on one core each, and the threads of numba part the work. For the time of a call BLAS is told
+to use one core: two pools of threads that wait for work by asking for it without pause would take the cores from each
+other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+import numba
+import numpy as np
+import threadpoolctl
+from llvmlite.binding import get_host_cpu_name
+from numba.extending import intrinsic
+
+from ....forks import renewed
+from ..cache import kept
+from ..forked import Forked
+
+SPIN = "1000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some 20 µs, the gap between two calls
+HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
+MATH = frozenset({"reassoc", "contract", "nsz"})  # NaN and infinity keep their meaning; sums may be reordered
+
+
+@contextmanager
+def _environment(**wanted: str) -> Iterator[None]:
+    """Set variables that are not set, for what a library reads when it is loaded."""
+    ours = {key: value for key, value in wanted.items() if key not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for key in ours:
+            del os.environ[key]
+
+
+with _environment(**({"OPENBLAS_CORETYPE": "Zen"} if get_host_cpu_name() in HALVED else {})):
+    import scipy.linalg.cython_blas  # noqa: F401 - which numba calls
+with _environment(**({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPIN})):
+    THREADS: int = numba.get_num_threads()
+
+
+class Cores:
+    """Hands the cores to one compiled call at a time."""
+
+    def __init__(self) -> None:
+        self.lock = renewed(RLock())
+        self.depth = 0
+        self.forked = False
+        found = threadpoolctl.ThreadpoolController().lib_controllers
+        self.libraries = [library for library in found if library.user_api == "blas"]
+        self.before: list[int] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def take(self) -> None:
+        """Wait for the cores, and have BLAS use one at a time.
+
+        Raises:
+            Forked: this process was forked from one whose threads it does not have.
+        """
+        self.lock.acquire()
+        if self.forked:
+            self.lock.release()
+            raise Forked(
+                "code that was compiled for several threads cannot run in a forked process; one started with "
+                "multiprocessing.get_context('spawn') has threads of its own"
+            )
+        self.depth += 1
+        if self.depth == 1:
+            self.before = [library.get_num_threads() for library in self.libraries]
+            for library in self.libraries:
+                library.set_num_threads(1)
+
+    def give(self) -> None:
+        """Hand the cores back."""
+        self.depth -= 1
+        if self.depth == 0:
+            for library, threads in zip(self.libraries, self.before, strict=True):
+                library.set_num_threads(threads)
+        self.lock.release()
+
+    def _forked(self) -> None:
+        for library, threads in zip(self.libraries, self.before, strict=True) if self.depth else ():
+            library.set_num_threads(threads)
+        self.depth, self.forked = 0, True
+
+
+CORES = Cores()
+
+
+def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles a function for each kind of arguments, and keeps the result on disk."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        return kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function))
+
+    return compiled
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _jump(typing: Any, address: Any, args: Any, p: Any, parts: Any) -> Any:
+    """Call the function at an address."""
+    types = (*args.types, p, parts)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place, packed, *rest = values
+        kind = context.call_conv.get_function_type(numba.types.none, types)
+        given = [builder.extract_value(packed, i) for i in range(len(args.types))]
+        function = builder.inttoptr(place, kind.as_pointer())
+        context.call_conv.call_function(builder, function, numba.types.none, types, [*given, *rest])
+        return context.get_dummy_value()
+
+    return numba.types.none(address, args, p, parts), generate
+
+
+@kernel(parallel=True)
+def _start(address: Any, parts: Any, *args: Any) -> None:
+    for p in numba.prange(parts):
+        _jump(address, args, p, parts)
+
+
+class Parted:
+    """A function ``f(*args, p, parts)`` of which each thread does part p; it is called as ``f(*args, parts)``.
+
+    Its arrays are C-contiguous. Threads call it by its address: compiled into what starts them it would be optimized
+    three times more, and with it all that it calls.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.body = kernel()(function)
+        self.addresses: dict[Any, int] = {}
+
+    def __call__(self, *args: Any) -> None:
+        """Run all parts; one by itself without threads."""
+        parts = args[-1]
+        if parts == 1:
+            self.body(*args[:-1], 0, 1)
+            return
+        kinds = tuple([(x.dtype.char, x.ndim) if isinstance(x, np.ndarray) else type(x) for x in args])
+        address = self.addresses.get(kinds)
+        if address is None:
+            address = self.addresses[kinds] = self._address(args)
+        _start(address, parts, *args[:-1])
+
+    def _address(self, args: Any) -> int:
+        types = [numba.types.Array(t.dtype, t.ndim, "C") if hasattr(t, "ndim") else t for t in map(numba.typeof, args)]
+        signature = (*types, numba.types.intp)
+        self.body.compile(signature)
+        found = self.body.overloads[signature]
+        return int(found.library.get_pointer_to_function(found.fndesc.llvm_func_name))

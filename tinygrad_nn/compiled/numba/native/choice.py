@@ -1,0 +1,95 @@
+"""Which operations of a program become matrix products of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...program.values import Arg, Op, Program, Value
+from . import of_stacks
+from .row import Native, alike, contiguous, run_by
+
+PRODUCT = 16_384  # a product of fewer multiplications is quicker in the kernel around it than as a call of BLAS
+PARALLEL = 2**19  # a product of fewer is quicker on one core than parted
+
+
+def products(program: Program) -> Program:
+    """Return the program with products as calls of ours, those that only move a parameter as one with the move."""
+    users: dict[Value, list[Op]] = {}
+    for op in program.ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    returned = {x for x in program.outputs if isinstance(x, Value)}
+    gone: set[Op] = set()
+    for op in program.ops:
+        if of_stacks.fits(op):
+            run_by(op, of_stacks.STACK)
+        if not large(op):
+            continue
+        chain = _update(op, users, returned)
+        if chain is None:
+            _become(op, PRODUCT_OF, [])
+        else:
+            scaled, moved, w, eta = chain
+            moved.args, moved.attrs = [*op.args], ()
+            _become(moved, UPDATE, [w, eta])
+            gone |= {op, scaled}
+    return Program([op for op in program.ops if op not in gone], program.inputs, program.outputs)
+
+
+def large(op: Op) -> bool:
+    """Tell whether an operation is a product of matrices that is worth a call."""
+    if op.kind != "matmul" or not alike(op) or any(not isinstance(x, Value) or len(x.shape) != 2 for x in op.args):
+        return False
+    (n, k), m = op.args[0].shape, op.args[1].shape[1]
+    return n * k * m > PRODUCT and all(_stored(x) is not None for x in op.args)
+
+
+def _stored(x: Value) -> tuple[Value, bool] | None:
+    """Return the value that lies in memory row by row, and whether x is its transpose."""
+    if contiguous(x):
+        return x, False
+    op = x.op
+    if op is not None and op.kind == "transpose" and op.attrs[0] == (1, 0) and contiguous(op.args[0]):
+        return op.args[0], True
+    return None
+
+
+def _become(op: Op, native: Native, more: list[Arg]) -> None:
+    from .build import THREADS
+
+    (n, k), m = op.args[0].shape, op.args[1].shape[1]
+    (a, a_flipped), (b, b_flipped) = (_stored(x) for x in op.args)  # type: ignore[misc]
+    op.args = [a, b, *more]
+    run_by(op, native)
+    op.name = native.function
+    op.extra = a_flipped, b_flipped, THREADS if n * k * m > PARALLEL else 1
+
+
+def _update(op: Op, users: dict[Value, list[Op]], returned: set[Value]) -> tuple[Op, Op, Value, Any] | None:
+    """Return the two operations after a product G of ``w - eta G``, with w and eta, if G is for nothing else."""
+    scaled = _only(op.out, users, returned)
+    if scaled is None or scaled.function is not np.multiply:
+        return None
+    eta = next((x for x in scaled.args if x is not op.out), None)
+    if not (eta.dtype is float if isinstance(eta, Value) else isinstance(eta, (int, float))):
+        return None
+    moved = _only(scaled.out, users, returned)
+    if moved is None or moved.function is not np.subtract or moved.args[1] is not scaled.out:
+        return None
+    w = moved.args[0]
+    if not contiguous(w) or w.shape != op.out.shape or w.dtype != op.out.dtype or moved.out.dtype != w.dtype:
+        return None
+    return scaled, moved, w, eta
+
+
+def _only(x: Value, users: dict[Value, list[Op]], returned: set[Value]) -> Op | None:
+    """Return the only operation that uses a value, if it is one entry by entry."""
+    found = users.get(x, [])
+    alone = len(found) == 1 and x not in returned and found[0].kind == "ufunc"
+    return found[0] if alone and sum(arg is x for arg in found[0].args) == 1 else None
+
+
+PRODUCT_OF = Native("products", "product")
+UPDATE = Native("products", "update", over=2)

@@ -1,0 +1,120 @@
+"""Which attention the functions of `attention` do, and what they get."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...program.values import Arg, Op, Value
+from .row import Native
+
+Given = list[Arg]
+PARALLEL = 2**18  # fewer multiplications are quicker on one core
+
+
+def by_place(op: Op) -> Given:
+    """Return the arguments of a primitive, or of its rule after g and out, each where it stands."""
+    numbers = op.given["numbers"]  # type: ignore[index]
+    values = iter(op.args)
+    given = [numbers[k] if k in numbers else next(values) for k in range(len(op.args) + len(numbers))]
+    return given
+
+
+def _parts(op: Op) -> tuple[Value, Value, Value, Arg, Arg]:
+    """Return queries, keys, values, mask and keep; the first three are one if they lie in one array."""
+    given = by_place(op)[2:] if op.name.endswith("_back") else by_place(op)
+    if op.name.startswith("self_"):
+        return given[0], given[0], given[0], given[1], given[2]
+    return given[0], given[1], given[2], given[3], given[4]
+
+
+def _sizes(op: Op) -> tuple[int, int, int, int, int, int]:
+    """Return the number of samples, heads, queries and keys, and the columns of a key and of a value."""
+    q, k, v, _, _ = _parts(op)
+    heads = op.given.get("heads", 1)  # type: ignore[union-attr]
+    each = 3 * heads if op.name.startswith("self_") else heads
+    return prod(q.shape[:-2]), heads, q.shape[-2], k.shape[-2], q.shape[-1] // each, v.shape[-1] // each
+
+
+def fits(op: Op) -> bool:
+    """Tell whether queries, keys and values have the same axes before time, and the others of all axes or none."""
+    q, k, v, mask, keep = _parts(op)
+    if min(len(x.shape) for x in (q, k, v)) < 2 or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        return False
+    return _steps(op, mask) is not None and _steps(op, keep) is not None
+
+
+def _steps(op: Op, more: Arg) -> list[int] | None:
+    """Return whether there is a mask, and the entries from one sample, head, query and key to the next."""
+    if not _present(more):
+        return [0] * 5
+    q, k, _, _, _ = _parts(op)
+    full = (*q.shape[:-2], _sizes(op)[1], q.shape[-2], k.shape[-2])
+    shape = (1,) * (len(full) - len(more.shape)) + more.shape
+    lead = shape[:-3]
+    if len(shape) != len(full) or more.dtype != q.dtype or (lead != full[:-3] and prod(lead) > 1):
+        return None
+    steps = [prod(shape[-3:]), prod(shape[-2:]), shape[-1], 1]
+    return [1, *(0 if n == 1 else step for n, step in zip((prod(lead), *shape[-3:]), steps, strict=True))]
+
+
+def _present(more: Arg) -> bool:
+    """Tell whether a mask or `keep` is an array; the primitives leave out numbers."""
+    return isinstance(more, Value) and bool(more.shape)
+
+
+def _array(more: Arg, like: Value) -> Value:
+    return more if _present(more) else like
+
+
+def arrays(op: Op) -> list[Arg]:
+    """Return queries, keys, values, mask and keep; of the latter, any array for none."""
+    q, k, v, mask, keep = _parts(op)
+    ours = [q] if op.name.startswith("self_") else [q, k, v]
+    if op.name.endswith("_back"):
+        return [op.args[0], *ours, _array(keep, q), op.args[-1]]
+    return [*ours, _array(mask, q), _array(keep, q)]
+
+
+def threads(op: Op) -> int:
+    """Return into how many parts the heads are parted."""
+    from .build import THREADS
+
+    n, heads, queries, keys, d, d_v = _sizes(op)
+    return min(THREADS, n * heads) if n * heads * queries * keys * (d + d_v) > PARALLEL else 1
+
+
+def _kept(op: Op) -> bool:
+    """Tell whether the rule returns the gradients of the scores."""
+    return len(op.outs) > (1 if op.name.startswith("self_") else 3)
+
+
+def memory(op: Op) -> tuple[tuple[int, ...], ...]:
+    """Return room for the scores of one head in each part, and for its weights times `keep`."""
+    _, _, queries, keys, _, _ = _sizes(op)
+    one = (threads(op), queries, keys)
+    kept = one if _present(_parts(op)[-1]) else (1,)
+    return (one, kept) if op.name.endswith("_back") and not _kept(op) else (kept,)
+
+
+def numbers(op: Op) -> tuple[Any, ...]:
+    """Return `how`, and the number of parts."""
+    sizes = _sizes(op)
+    q, k, v, mask, keep = _parts(op)
+    lie = [q.shape[-1], 0, k.shape[-1], 0, v.shape[-1], 0]
+    if op.name.startswith("self_"):
+        n = q.shape[-1] // 3
+        lie = [3 * n, 0, 3 * n, n, 3 * n, 2 * n]
+    kept = int(op.name.endswith("_back") and _kept(op))
+    masked, times = _steps(op, mask), _steps(op, keep)
+    return np.array([*sizes, *lie, *(masked or ()), *(times or ()), kept], np.int64), threads(op)
+
+
+def row(function: str) -> Native:
+    """Return the row of a function."""
+    return Native("attention", function, fits, arrays, memory, numbers)
+
+
+ROWS = {name: row(name) for name in ("attention", "self_attention", "attention_back", "self_attention_back")}

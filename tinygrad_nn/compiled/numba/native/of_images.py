@@ -1,0 +1,132 @@
+"""Which convolutions and poolings are done by functions of ours, and what these get."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...program.values import Op
+from .row import Native
+
+BLOCK = 2**17  # entries of columns at a time: with the image and the kernels they stay in the cache of a core
+LITTLE = 2**16  # products, or pixels times taps, of which there are too few to part them
+
+Ints = tuple[int, ...]
+
+
+def _two(lengths: Ints, fill: int) -> Ints:
+    """Return one number for each of two axes, of those of the last one or two."""
+    return (fill,) * (2 - len(lengths)) + lengths
+
+
+def _parts(work: int) -> int:
+    from .build import THREADS
+
+    return THREADS if work > LITTLE else 1
+
+
+# -- Convolution
+
+
+def _shapes(op: Op) -> tuple[Ints, Ints, Ints]:
+    """Return the shapes of the images, the kernels, and the positions."""
+    a, b, c = op.args[0].shape, op.args[1].shape, op.out.shape
+    return {"conv": (a, b, c), "conv_transpose": (c, b, a), "conv_weight": (b, c, a)}[op.name]
+
+
+def _of_images(op: Op) -> bool:
+    return all(len(x.shape) in (3, 4) for x in (*op.values, op.out))
+
+
+def _convolved(op: Op) -> tuple[Ints, Ints]:
+    """Return `how` of the functions, and depth and length of the columns."""
+    given: dict[str, Any] = op.given or {}
+    x, w, y = _shapes(op)
+    groups, kernel, at = given["groups"], _two(w[2:], 1), _two(y[2:], 1)
+    depth = w[1] * prod(kernel)
+    rows = min(at[0], max(1, BLOCK // (depth * at[1])))
+    how = x[0], groups, w[1], *_two(x[2:], 1), w[0] // groups, *kernel, *at
+    more = *_two(given["stride"], 1), *_two(given["padding"], 0), *_two(given["dilation"], 1), rows
+    return (*how, *more), (depth, rows * at[1])
+
+
+def _conv_parts(op: Op) -> int:
+    x, w, y = _shapes(op)
+    return _parts(x[0] * prod(w) * prod(y[2:]))
+
+
+def _conv_numbers(op: Op) -> tuple[Any, ...]:
+    return np.array(_convolved(op)[0]), _conv_parts(op)
+
+
+def _columns(op: Op) -> tuple[Ints, ...]:
+    return ((_conv_parts(op), prod(_convolved(op)[1])),)
+
+
+def _columns_and_totals(op: Op) -> tuple[Ints, ...]:
+    return (*_columns(op), (_conv_parts(op), op.out.size))
+
+
+# -- Pooling
+
+
+def _sizes(op: Op) -> tuple[Ints, Ints]:
+    """Return the shapes of the images and of the windows."""
+    large, small = (op.out, op.args[0]) if op.name.endswith("spread") else (op.args[0], op.out)
+    return large.shape, small.shape
+
+
+def _of_pixels(op: Op) -> bool:
+    return len((op.given or {})["kernel"]) <= 2
+
+
+def _pooled(op: Op) -> Ints:
+    """Return `how` of the functions: that of a convolution of single channels."""
+    given: dict[str, Any] = op.given or {}
+    axes = len(given["kernel"])
+    x, y = _sizes(op)
+    size, at = _two(x[-axes:], 1), _two(y[-axes:], 1)
+    kernel, stride, padding = _two(given["kernel"], 1), _two(given["stride"], 1), _two(given["padding"], 0)
+    return prod(x[: len(x) - axes]), 1, 1, *size, 1, *kernel, *at, *stride, *padding, 1, 1, at[0]
+
+
+def _pool_parts(op: Op) -> int:
+    return _parts(prod(_sizes(op)[1]) * prod((op.given or {})["kernel"]))
+
+
+def _pool_numbers(op: Op) -> tuple[Any, ...]:
+    return np.array(_pooled(op)), _pool_parts(op)
+
+
+def _spread_numbers(op: Op) -> tuple[Any, ...]:
+    how = _pooled(op)
+    return np.array(how), how[6:8] == how[10:12] == (2, 2) and how[12:14] == (0, 0), _pool_parts(op)
+
+
+def _mean_numbers(op: Op) -> tuple[Any, ...]:
+    return np.array(_pooled(op)), bool((op.given or {})["count_include_pad"]), _pool_parts(op)
+
+
+def _lines(op: Op) -> tuple[Ints, ...]:
+    how = _pooled(op)
+    return ((_pool_parts(op), how[8] * max(how[4] + 2 * how[13], how[9] * how[11])),)
+
+
+def _windows(op: Op) -> tuple[Ints, ...]:
+    _, _, _, _, _, _, down, across, rows, at, *_ = _pooled(op)
+    many = 3 if op.name == "max_collect" else 2
+    return ((_pool_parts(op), (many * down * across + 1) * rows * at),)
+
+
+ROWS = {
+    "conv": Native("images", "conv", _of_images, memory=_columns, numbers=_conv_numbers),
+    "conv_transpose": Native("images", "conv_transpose", _of_images, memory=_columns, numbers=_conv_numbers),
+    "conv_weight": Native("images", "conv_weight", _of_images, memory=_columns_and_totals, numbers=_conv_numbers),
+    "max_pool": Native("pools", "max_pool", _of_pixels, memory=_lines, numbers=_pool_numbers),
+    "max_spread": Native("pools", "max_spread", _of_pixels, memory=_windows, numbers=_spread_numbers),
+    "max_collect": Native("pools", "max_collect", _of_pixels, memory=_windows, numbers=_pool_numbers),
+    "avg_pool": Native("pools", "avg_pool", _of_pixels, memory=_windows, numbers=_mean_numbers),
+    "avg_spread": Native("pools", "avg_spread", _of_pixels, memory=_windows, numbers=_mean_numbers),
+}

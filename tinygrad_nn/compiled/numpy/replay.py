@@ -1,0 +1,363 @@
+"""The NumPy replay: a program as one straight Python function of bare NumPy calls that write into standing buffers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..numba.expressions import loops
+from ..numba.machine import Machine
+from ..program.arguments import Names
+from ..program.memory import Memory, view_of, whole_index
+from ..program.values import VIEWS, Arg, Op, Program, Value
+from ..trace.call import as_array
+
+Array = np.ndarray[Any, Any]
+
+
+def _counts() -> tuple[int, int]:
+    """Return the reference counts, as this Python counts them, of what only a list holds: by a name, and without."""
+    pool = [object()]
+    one = pool[0]
+    named = sys.getrefcount(one)
+    del one
+    return named, sys.getrefcount(pool[0])
+
+
+NAMED, LISTED = _counts()
+POISON = False  # whether buffers and outputs are filled with NaN in every run, for tests
+ROW, LARGE = 32, 32_768  # the length of a row, and the bytes of a result, that are worth an array of one number
+SMALL = 2048  # an output of so many bytes is quicker allocated than looked for
+SYMBOLS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and_": "&", "or_": "|", "xor": "^",
+}  # fmt: skip
+
+
+class Writer:
+    """The source of a program and the objects it refers to.
+
+    Every value has an expression: ``i3`` is an argument, ``t7`` an array that stands between calls, ``o9`` an output
+    of this call, ``n4`` a number, ``w5`` a view made in this call.
+    """
+
+    def __init__(self, program: Program, names: Names, donated: frozenset[int] = frozenset()) -> None:
+        self.program, self.names, self.donated = program, names, donated
+        self.machine = Machine()
+        self.lines: list[str] = []
+        self.parallel = False  # whether it uses all cores by itself
+        self.code: dict[Value, str] = {}
+        self.arrays: dict[Any, Array] = {}
+        self.standing: dict[Value, Array] = {}  # arrays that are the same in every call
+        made = {x for x in program.outputs if isinstance(x, Value) and x.kind == "made"}
+        # An argument that is returned as it is stays as it is.
+        returned = {x for x in program.outputs if isinstance(x, Value)}
+        given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype) and v not in returned]
+        self.memory = Memory(program.ops, made, given)
+        self.returned = {v for v in made if v.op is not None and Memory.stored(v.op) and v not in self.memory.owner}
+        self.buffers = self.memory.allocate()
+        if POISON:
+            self.lines.append(f"{names(self.memory.whole, 'whole')}.fill(255)")
+        # A single kernel sees all arrays anyway, and checks their shapes in less time than Python does.
+        arrays = {v for v in program.inputs if isinstance(v.dtype, np.dtype)}
+        first = program.ops[0] if len(program.ops) == 1 else None
+        self.checked = first is not None and first.kind == "kernel" and arrays <= set(first.args)
+        for value in program.inputs:
+            self.code[value] = f"i{value.slot}"
+
+    def source(self) -> list[str]:
+        """Return the lines of the body: the operations, without what is returned."""
+        for value in sorted(self.returned, key=lambda v: v.number):
+            self.output(value)
+        for op in self.program.ops:
+            self.write(op)
+        return self.lines
+
+    def output(self, value: Value) -> None:
+        """Get an array for an output: a new one, or one that was returned before and that nobody holds any more."""
+        o = self.code[value] = f"o{value.number}"
+        if value in self.memory.onto:
+            self.code[value] = f"i{self.memory.onto[value].slot}"
+            return
+        shape, dtype = self.names(value.shape), self.names(value.dtype)
+        if not value.shape:  # what is returned is a scalar read from it
+            self.stand(value, np.empty((), value.dtype))
+        elif value.nbytes <= SMALL:
+            self.lines.append(f"{o} = empty({shape}, {dtype})")
+        else:
+            pool = self.names(Pool(value.shape, value.dtype), "pool")
+            self.lines += [f"{o} = {pool}[0]", f"if refs({o}) > {NAMED}: {o} = {pool}.fresh()"]
+        if POISON and value.shape:
+            self.lines.append(f"{o}.view('u1').fill(255)")
+
+    def of(self, arg: Arg) -> str:
+        """Return the expression of an argument."""
+        if not isinstance(arg, Value):
+            return self.names(arg) if not _literal(arg) else repr(arg)
+        if arg not in self.code:
+            if arg.kind == "constant":
+                self.stand(arg, arg.data if arg.data.flags.carray else np.array(arg.data, order="C"))
+            else:
+                raise KeyError(arg)
+        return self.code[arg]
+
+    def stand(self, value: Value, array: Array) -> str:
+        """Let an array that is the same in every call be the value."""
+        self.standing[value] = array
+        self.code[value] = self.names(array, "t")
+        return self.code[value]
+
+    def buffer(self, value: Value) -> str:
+        """Return the expression of the array that an operation writes its result into."""
+        value = self.memory.target.get(value, value)
+        if value in self.code:
+            return self.code[value]
+        place = self.memory.place[value]
+        array = self.arrays.get((place, value.dtype, value.shape))
+        if array is None:
+            array = self.buffers[place][: value.nbytes].view(value.dtype).reshape(value.shape)
+            # One array under one name: where a kernel writes over what it reads, its compiler can see that it does.
+            self.arrays[place, value.dtype, value.shape] = array
+        return self.stand(value, array)
+
+    def write(self, op: Op) -> None:
+        """Append the lines of one operation."""
+        if op.kind in VIEWS and op.out in self.memory.owner:
+            return self.look(op)
+        args = [self.of(arg) for arg in op.args]
+        if op.kind == "number":
+            return self.add(f"n{op.out.number}", op.out, _number(op, args, self.names))
+        if op.kind == "scalar":
+            return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
+        if op.kind == "kernel":
+            return self.launch(op)
+        if op.kind == "native":
+            return self.run_native(op)
+        if op.kind in ("call", "draw"):
+            f = self.names(op.function, "f")
+            owned = [
+                self.names(own(op.name, made.shape, made.dtype, self.memory.whole, not self.donated), "own")
+                for made in op.outs
+            ]
+            if len(op.outs) == 1:
+                return self.add(f"r{op.out.number}", op.out, f"{owned[0]}({f}({', '.join(args)}))")
+            self.code.update({made: f"r{made.number}" for made in op.outs})
+            results = [self.code[made] for made in op.outs]
+            self.lines.append(f"{', '.join(results)} = {f}({', '.join(args)})")
+            self.lines += [f"{r} = {o}({r})" for r, o in zip(results, owned, strict=True)]
+            return None
+        out = self.code[op.out] = self.buffer(op.out)
+        self.lines.append(getattr(self, f"write_{op.kind}")(op, args, out))
+        return None
+
+    def launch(self, op: Op) -> None:
+        """Append the call of a kernel."""
+        for out in op.outs:
+            self.code[out] = self.buffer(out)
+        codes = {v: self.of(v) for v in [*op.values, *op.outs]}
+        name, given = self.machine.add(op.function, codes, self.checked)
+        self.parallel |= self.machine.parallel
+        call = f"{name}({', '.join(given)})"
+        self.lines.append(f"if not {call}: return miss" if self.checked else call)
+
+    def run_native(self, op: Op) -> None:
+        """Append the call of a function of the package `native`."""
+        from ..numba.native.row import contiguous
+
+        self.parallel = True
+        for out in op.outs:
+            self.code[out] = self.buffer(out)
+        args = [
+            self.of(x) if not isinstance(x, Value) or x.weak or contiguous(x) else f"in_order({self.of(x)})"
+            for x in op.args
+        ]
+        more = [self.names(x) if not _literal(x) else repr(x) for x in op.extra]
+        outs = [self.code[out] for out in op.outs]
+        self.lines.append(f"{self.names(op.function.compiled(), 'p')}({', '.join([*args, *outs, *more])})")
+
+    def add(self, name: str, value: Value, expression: str) -> None:
+        """Append an assignment."""
+        self.code[value] = name
+        self.lines.append(f"{name} = {expression}")
+
+    def look(self, op: Op) -> None:
+        """Make a view once, if the array stands, or in each call."""
+        x = op.args[0]
+        self.of(x)
+        if x in self.standing:
+            self.stand(op.out, view_of(op, self.standing[x]))
+            return
+        a = self.code[x]
+        if op.kind == "transpose" and op.attrs[0] == (1, 0):
+            code = f"{a}.T"
+        elif op.kind in ("transpose", "reshape"):
+            code = f"{a}.{op.kind}({self.names(op.attrs[0])})"
+        elif op.kind == "broadcast":
+            code = f"broadcast_to({a}, {self.names(op.attrs[0])})"
+        else:
+            from ..trace.operations import thawed
+
+            code = f"{a}[{self.names(whole_index(thawed(op.attrs[0])))}]"
+        self.add(f"w{op.out.number}", op.out, code)
+
+    def write_ufunc(self, op: Op, args: list[str], out: str) -> str:
+        """Write an elementwise operation."""
+        kinds = loops(op.function, op.args) if any(not isinstance(arg, Value) for arg in op.args) else ()
+        for place, arg in enumerate(op.args):
+            if not isinstance(arg, Value):  # an array of no axes takes NumPy less time than a number
+                args[place] = self.names(_number_array(op, arg, kinds[place]), "c")
+        out = f"out={out}" if op.function in (np.maximum, np.minimum) else out
+        return f"{self.names(op.function, 'f')}({', '.join([*args, out])})"
+
+    def write_where(self, op: Op, args: list[str], out: str) -> str:
+        """Write a choice: all of the one, then the other where the condition holds."""
+        first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
+        return f"{first}copyto({out}, {args[1]}, 'same_kind', {args[0]})"
+
+    def _same(self, a: Arg, b: Value) -> bool:
+        place = self.memory.place
+        return isinstance(a, Value) and a in place and b in place and place[a] == place[b]
+
+    def write_cast(self, op: Op, args: list[str], out: str) -> str:
+        """Write a change of dtype."""
+        return f"copyto({out}, {args[0]}, 'unsafe')"
+
+    def write_reshape(self, op: Op, args: list[str], out: str) -> str:
+        """Write a reshape of an array whose entries do not lie in order."""
+        return f"copyto({out}, {args[0]}.reshape({self.names(op.out.shape)}))"
+
+    def write_reduce(self, op: Op, args: list[str], out: str) -> str:
+        """Write a reduction."""
+        axes, keep, dtype = op.attrs
+        ndim = len(op.args[0].shape)
+        axis = "None" if len(axes) == ndim else repr(axes[0]) if len(axes) == 1 else repr(axes)
+        kind = self.names(op.out.dtype) if dtype or op.args[0].dtype != op.out.dtype else "None"
+        return f"{self.names(op.function.reduce, 'f')}({args[0]}, {axis}, {kind}, {out}, {keep})"
+
+    def write_matmul(self, op: Op, args: list[str], out: str) -> str:
+        """Write a matrix product."""
+        return f"{self.names(op.function, 'f')}({args[0]}, {args[1]}, {out})"
+
+    def write_vdot(self, op: Op, args: list[str], out: str) -> str:
+        """Write an inner product."""
+        return f"{out}[()] = vdot({args[0]}, {args[1]})"
+
+
+def _literal(x: Any) -> bool:
+    return type(x) in (int, bool) or (type(x) is float and x == x and abs(x) != float("inf"))
+
+
+def _number(op: Op, args: list[str], names: Names) -> str:
+    symbol = SYMBOLS.get(op.name)
+    if symbol and len(args) == 2:
+        return f"{args[0]} {symbol} {args[1]}"
+    return f"{names(op.function, 'f')}({', '.join(args)})"
+
+
+def _number_array(op: Op, number: Any, dtype: Any) -> Array:
+    """Return a number as an array; a row of it for `maximum` and `minimum`, which are slow with a single number."""
+    length = op.out.shape[-1] if op.function in (np.maximum, np.minimum) and op.out.shape else 0
+    return np.full(length, number, dtype) if length >= ROW and op.out.nbytes >= LARGE else np.asarray(number, dtype)
+
+
+ON_SCALARS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
+
+
+def scalars(program: Program) -> Program:
+    """Return the program with arithmetic of single numbers done without arrays, where nothing else uses the result."""
+    returned = {x for x in program.outputs if isinstance(x, Value)}
+    users: dict[Value, list[Op]] = {}
+    for op in program.ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    for op in reversed(program.ops):
+        single = all(a.kind == "made" and not a.shape for a in op.values)
+        last = all(user.kind == "scalar" for user in users.get(op.out, [])) and (op.out in users or op.out in returned)
+        if last and (op.kind == "vdot" or (op.kind == "ufunc" and op.function in ON_SCALARS and single)):
+            op.kind = "scalar"
+    return program
+
+
+def _scalar(op: Op, args: list[str]) -> str:
+    """Return the expression of a single number that is a NumPy scalar; one that is an array is read first."""
+    if op.function is np.vdot:
+        return f"vdot({args[0]}, {args[1]})"
+    read = [
+        f"{code}[()]" if isinstance(arg, Value) and not arg.weak and arg.op and arg.op.kind != "scalar" else code
+        for arg, code in zip(op.args, args, strict=True)
+    ]
+    return f"{read[0]} {ON_SCALARS[op.function]} {read[1]}"
+
+
+class Pool(list[Array]):
+    """Arrays that were returned for one output; one is returned again when nobody else holds it, or a view of it."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        super().__init__([np.empty(shape, dtype)])
+
+    def fresh(self) -> Array:
+        """Return an array of the pool that nobody holds, or a new one; it comes first from now on."""
+        for place in range(1, len(self)):
+            if sys.getrefcount(self[place]) <= LISTED:
+                self.insert(0, self.pop(place))
+                return self[0]
+        self.insert(0, np.empty_like(self[0]))
+        del self[2:]
+        return self[0]
+
+
+class Varied(Exception):
+    """Raised where a result has another shape or dtype than in the trace."""
+
+
+def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:
+    """Return what makes an array in order, in memory that the plan does not write into, of what a function gave.
+
+    Args:
+        name: of the function.
+        shape, dtype: of its result.
+        whole: the memory of the plan.
+        lent: whether the result may lie in that of an argument.
+    """
+
+    def owned(x: Any) -> Array:
+        if type(x) is not np.ndarray:
+            x = np.asarray(x)
+        if x.shape != shape or (x.dtype is not dtype and x.dtype != dtype):
+            raise Varied(
+                f"{name} gave {x.dtype}{list(x.shape)} for these values, and {dtype}{list(shape)} when it was traced."
+            )
+        base = x.base
+        if base is not None and (base is whole or not lent or type(base) is not np.ndarray or base.base is not None):
+            return x.copy()  # type: ignore[no-any-return]
+        return x if x.flags.carray else as_array(x, dtype)
+
+    return owned
+
+
+GLOBALS: dict[str, Any] = {
+    "empty": np.empty, "asarray": np.asarray, "copyto": np.copyto, "vdot": np.vdot, "broadcast_to": np.broadcast_to,
+    "ndarray": np.ndarray, "in_order": np.ascontiguousarray, "refs": sys.getrefcount,
+}  # fmt: skip
+
+
+def results(program: Program, writer: Any, names: Names) -> list[str]:
+    """Return an expression for each leaf of the result."""
+    codes = []
+    for x in program.outputs:
+        if not isinstance(x, Value):
+            codes.append(names(x))
+        elif (x.kind == "made" and x.weak) or (x.op is not None and x.op.kind == "scalar"):
+            codes.append(writer.of(x))
+        elif not x.shape and x.kind == "made":
+            codes.append(f"{writer.of(x)}[()]")
+        elif x.kind == "input" or x in writer.returned or (x.op is not None and x.op.kind == "draw"):
+            codes.append(writer.of(x))
+        elif x.op is not None and x.op.kind == "call":
+            codes.append(f"{writer.of(x)}.copy() if {writer.of(x)}.base is not None else {writer.of(x)}")
+        else:
+            codes.append(f"{writer.of(x)}.copy()")
+    return codes

@@ -1,0 +1,175 @@
+"""Code that takes the arguments of a call apart, and puts a result together, for one shape of nested containers.
+
+`tree.flatten` does the same for any nest, by recursion; what is generated here is straight code, ten times as quick.
+No text of a person's gets into it: keys, types and flags are objects that the code refers to by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from ...tensor import Tensor
+from ...tree import refilled
+from ..trace.call import NUMBERS, traceable
+
+
+class Names:
+    """Objects that generated code refers to, and the names it knows them by."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {}
+        self._known: dict[int, str] = {}
+
+    def __call__(self, thing: Any, stem: str = "k") -> str:
+        """Return the name of an object."""
+        name = self._known.get(id(thing))
+        if name is None:
+            name = self._known[id(thing)] = f"{stem}{len(self.objects)}"
+            self.objects[name] = thing
+        return name
+
+
+def containers(tree: Any) -> Any:
+    """Return the nest of containers that two calls must have in common to be the same program."""
+    if isinstance(tree, dict):
+        return type(tree), tuple((k, containers(x)) for k, x in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return type(tree), tuple(map(containers, tree))
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return type(tree), tuple(containers(getattr(tree, f.name)) for f in fields(tree) if f.init)
+    return None if tree is None else ()
+
+
+def leaf(x: Any, fixed: bool = False) -> Any:
+    """Return what two leaves must have in common: shape and dtype, or all if it is fixed."""
+    if fixed:
+        return static(x)
+    if isinstance(x, Tensor):
+        return "tensor", x.shape, x.dtype.str, x.node is not None
+    if isinstance(x, (np.ndarray, np.generic)):
+        return x.shape, x.dtype.str
+    if isinstance(x, np.random.Generator):
+        return "generator"
+    if type(x) in NUMBERS:
+        return type(x)
+    return static(x)
+
+
+def static(x: Any) -> Any:
+    """Return what an argument that is not traced counts as: itself if it can be compared, else its identity."""
+    try:
+        hash(x)
+    except TypeError:
+        return "object", id(x)
+    return type(x), x
+
+
+def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
+    """Return the lines that assign the leaves of ``args`` and ``kwargs`` to ``i0, i1, ...`` or return ``miss``.
+
+    Arrays must have the flag `layout`, if it is not empty; where it is None, whoever takes them checks them.
+    """
+    lines: list[str] = []
+    counter = iter(range(10**9))
+
+    def take(x: Any, source: str) -> None:
+        _take(x, source, next(counter), fixed, names, layout, lines)
+
+    args, kwargs = tree
+    fresh = iter(range(10**9))
+    _visit(args, "args", fresh, names, lines, take)
+    _visit(kwargs, "kwargs", fresh, names, lines, take) if kwargs else lines.append("if kwargs: return miss")
+    return lines
+
+
+def _visit(
+    part: Any, source: str, fresh: Iterator[int], names: Names, lines: list[str], take: Callable[[Any, str], None]
+) -> None:  # fmt: skip
+    """Append the lines that take a nest apart."""
+    if part is None:
+        lines.append(f"if {source} is not None: return miss")
+        return
+    name = f"a{next(fresh)}"
+    if not isinstance(part, (dict, list, tuple)) and (not is_dataclass(part) or isinstance(part, type)):
+        take(part, source)
+        return
+    lines.append(f"{name} = {source}")
+    check = f"type({name}) is not {names(type(part))}"
+    lines.append(f"if {check}{'' if is_dataclass(part) else f' or len({name}) != {len(part)}'}: return miss")
+    if isinstance(part, dict):
+        inner = [(x, f"{name}[{names(key)}]") for key, x in part.items()]
+    elif isinstance(part, (list, tuple)):
+        inner = [(x, f"{name}[{place}]") for place, x in enumerate(part)]
+    else:
+        held = [field.name for field in fields(part) if field.init]
+        inner = [(getattr(part, field), f"getattr({name}, {names(field)})") for field in held]
+    for x, place in inner:
+        _visit(x, place, fresh, names, lines, take)
+
+
+def _take(
+    x: Any, source: str, slot: int, fixed: frozenset[int], names: Names, layout: str | None, lines: list[str]
+) -> None:  # fmt: skip
+    """Append the lines that take one leaf, and see that it is what it was."""
+    i = f"i{slot}"
+    lines.append(f"{i} = {source}")
+    if slot in fixed or not traceable(x):
+        k = names(x)
+        same = f"{i} is not {k}"
+        if type(x) in (int, float, bool, str, complex):
+            same += f" and (type({i}) is not type({k}) or {i} != {k})"
+        lines.append(f"if {same}: return miss")
+        return
+    if isinstance(x, np.random.Generator):
+        lines.append(f"if not isinstance({i}, {names(np.random.Generator)}): return miss")
+        return
+    if type(x) in NUMBERS:
+        lines.append(f"if type({i}) is not {type(x).__name__}: return miss")
+        return
+    if isinstance(x, Tensor):
+        lines.append(f"if type({i}) is not {names(Tensor)} or ({i}.node is None) is {x.node is not None}: return miss")
+        lines.append(f"{i} = {i}.data")
+        x = x.data
+    if isinstance(x, np.generic):
+        lines.append(f"if type({i}) is not {names(type(x))}: return miss")
+        lines.append(f"{i} = asarray({i})")
+        return
+    if layout is None:
+        return
+    shape, dtype = names(x.shape), names(np.dtype(x.dtype.str))
+    lines.append(
+        f"if type({i}) is not ndarray or {i}.shape != {shape} or {i}.dtype is not {dtype}"
+        f"{layout and f' or not {i}.flags.{layout}'}: return miss"
+    )
+
+
+def building(tree: Any, leaf_code: Sequence[str], names: Names) -> str:
+    """Return an expression that makes the containers of a result around its leaves, of which it keeps none."""
+    return _built(tree, iter(leaf_code), names)
+
+
+def _built(part: Any, leaves: Iterator[str], names: Names) -> str:
+    def every(parts: Iterable[Any]) -> str:
+        return ", ".join([_built(x, leaves, names) for x in parts])
+
+    if part is None:
+        return "None"
+    kind = type(part)
+    if kind is dict:
+        return "{" + ", ".join(f"{names(k)}: {_built(x, leaves, names)}" for k, x in part.items()) + "}"
+    if kind is tuple:
+        return f"({every(part)}{',' * bool(part)})"
+    if isinstance(part, (list, tuple)):
+        inner = every(part) if hasattr(part, "_fields") else f"[{every(part)}]"
+        return inner if kind is list else f"{names(kind)}({inner})"
+    if isinstance(part, dict):
+        frame = refilled(part, [None] * len(part))
+        return f"{names(refilled)}({names(frame)}, [{every(part.values())}])"
+    if is_dataclass(part) and not isinstance(part, type):
+        held = [field.name for field in fields(part) if field.init]
+        return f"{names(kind)}({', '.join(f'{name}={_built(getattr(part, name), leaves, names)}' for name in held)})"
+    return next(leaves)

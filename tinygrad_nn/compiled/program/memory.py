@@ -1,0 +1,210 @@
+"""Where every value of a program lives: buffers that are made once and used again when their value is dead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .values import VIEWS, Op, Value
+
+ALIGN = 64
+APART = frozenset({np.sign})  # NumPy takes ten times as long over its own argument
+Array = np.ndarray[Any, Any]
+
+
+class Memory:
+    """The buffers of a plan.
+
+    Attributes:
+        slabs: the sizes of the buffers in bytes.
+        starts: where each begins in the array of `bytes` bytes that holds them all.
+        place: value -> number of its buffer.
+        owner: a view -> the value whose memory it looks at.
+        strided: views whose entries do not lie in memory in their order.
+    """
+
+    def __init__(self, ops: list[Op], outside: set[Value], donated: list[Value]) -> None:
+        self.slabs: list[int] = []
+        self.place: dict[Value, int] = {}
+        self.owner: dict[Value, Value] = {}
+        self.strided: set[Value] = set()
+        self.last: dict[Value, int] = {}
+        self.born: dict[Value, int] = {}
+        self.outside = outside
+        self.onto: dict[Value, Value] = {}  # an output -> the donated argument that it is written over
+        self.target: dict[Value, Value] = {}  # a value on the way to an output -> the output, in whose array it is made
+        for op in ops:
+            self._look(op)
+        for number, op in enumerate(ops):
+            for arg in op.values:
+                self.last[self.root(arg)] = number
+            self.born.update(dict.fromkeys(op.outs, number))
+        for value in outside:
+            if value in self.owner:
+                self.last[self.root(value)] = len(ops)  # it is copied at the end
+        self._donate(ops, donated)
+        self._aim(ops)
+        self._assign(ops)
+
+    def root(self, value: Value) -> Value:
+        """Return the value whose memory this one looks at."""
+        return self.owner.get(value, value)
+
+    def _look(self, op: Op) -> None:
+        """Find out whether an operation makes a view, and whether its entries still lie in order."""
+        if op.kind not in VIEWS:
+            return
+        x, out = op.args[0], op.out
+        if op.kind == "reshape" and x in self.strided:
+            return  # it copies
+        self.owner[out] = self.root(x)
+        if op.kind == "reshape":
+            return
+        if op.kind == "slice" and x not in self.strided and _leading(op):
+            return
+        if sum(n > 1 for n in out.shape) > 1 or op.kind in ("broadcast", "slice"):
+            self.strided.add(out)
+
+    def _donate(self, ops: list[Op], donated: list[Value]) -> None:
+        """Choose for each output an argument that is needed no more, or is read entry by entry by this operation."""
+        left = list(donated)
+        for number, op in enumerate(ops):
+            for out in op.outs:
+                if out not in self.outside or not self.stored(op) or out in self.owner:
+                    continue
+                for x in left:
+                    if x.shape == out.shape and x.dtype == out.dtype and self._over(op, number, x, out):
+                        self.onto[out] = x
+                        left.remove(x)
+                        break
+
+    def _over(self, op: Op, number: int, x: Value, out: Value) -> bool:
+        """Tell whether an operation may write its result over a value."""
+        last = self.last.get(x, -1)
+        return last < number or (last == number and self._entrywise(op, x, out))
+
+    def _entrywise(self, op: Op, x: Value, out: Value) -> bool:
+        """Tell whether an operation reads a value only entry by entry, at the entry that it writes."""
+        if op.kind == "kernel":
+            return bool(op.function.over(x, out))
+        if op.function in APART:
+            return False
+        if op.kind == "native":
+            over = op.function.over
+            return over >= 0 and op.args[over] is x and [self.root(a) for a in op.values].count(x) == 1
+        candidates = {"ufunc": op.args, "where": op.args[2:]}.get(op.kind, [])
+        reads = sum(self.root(a) is x for a in op.values)
+        return reads == sum(a is x for a in candidates) and x.shape == out.shape
+
+    def _aim(self, ops: list[Op]) -> None:
+        """Let what only becomes an output, entry by entry, be made in the output's array."""
+        seen = set(self.owner.values())
+        for number in range(len(ops) - 1, -1, -1):
+            op = ops[number]
+            if op.kind not in ("ufunc", "where") or op.out in self.owner:
+                continue
+            end = self.target.get(op.out, op.out)
+            if end not in self.outside:
+                continue
+            for x in op.values:
+                if (
+                    x in self.born and x not in self.outside and x not in self.owner and x not in seen
+                    and x not in self.target and self.last[x] == number and self.stored(ops[self.born[x]])
+                    and x.shape == end.shape and x.dtype == end.dtype and self._entrywise(op, x, op.out)
+                    and (end not in self.onto or self._over(ops[self.born[x]], self.born[x], self.onto[end], x))
+                ):  # fmt: skip
+                    self.target[x] = end
+                    break
+
+    def _assign(self, ops: list[Op]) -> None:
+        """Give each value a buffer for as long as it lives, or that of an argument which dies as it is made."""
+        spans: list[tuple[int, int]] = []
+        dying: dict[int, list[Value]] = {}
+        for value, number in self.last.items():
+            dying.setdefault(number, []).append(value)
+        for number, op in enumerate(ops):
+            dead = [v for v in dying.get(number, ()) if v in self.place and v not in self.outside]
+            for out in op.outs:
+                if out in self.owner or out in self.outside or out in self.target or not self.stored(op):
+                    continue
+                heir = self._heir(op, out, dead)
+                end = self.last.get(out, number)
+                if heir is not None:
+                    dead.remove(heir)
+                    self.place[out] = self.place[heir]
+                    spans[self.place[out]] = spans[self.place[out]][0], end
+                else:
+                    self.place[out] = len(spans)
+                    spans.append((number, end))
+                    self.slabs.append(out.nbytes)
+        self.starts, self.bytes = packed(spans, self.slabs)
+
+    @staticmethod
+    def stored(op: Op) -> bool:
+        """Tell whether an operation writes its result into a buffer of ours."""
+        return op.kind not in ("number", "draw", "call", "scalar")
+
+    def _heir(self, op: Op, out: Value, dead: list[Value]) -> Value | None:
+        """Return the argument whose buffer the result may be written over, entry by entry."""
+        for x in dead:
+            if x.shape == out.shape and x.dtype == out.dtype and self._entrywise(op, x, out):
+                return x
+        return None
+
+    def allocate(self) -> list[Array]:
+        """Return the buffers, parts of one array, aligned to cache lines."""
+        self.whole: Array = np.empty(self.bytes + ALIGN, np.uint8)
+        first = -self.whole.ctypes.data % ALIGN
+        return [self.whole[first + start :][:nbytes] for start, nbytes in zip(self.starts, self.slabs, strict=True)]
+
+
+def packed(spans: list[tuple[int, int]], sizes: list[int]) -> tuple[list[int], int]:
+    """Place intervals of time with a size so that those which overlap in time do not in space, the largest first.
+
+    Returns:
+        where each starts, a multiple of `ALIGN`, and how much space that is together.
+
+    Example:
+        >>> packed([(0, 1), (1, 2), (2, 3)], [64, 256, 128])  # the first is over when the last begins
+        ([256, 0, 256], 384)
+    """
+    births, deaths = (np.array([span[k] for span in spans], int) for k in (0, 1))
+    rooms = np.array([-(-size // ALIGN) * ALIGN for size in sizes], int)
+    starts = np.full(len(sizes), -1)
+    for k in np.argsort(-rooms, kind="stable"):
+        others = np.flatnonzero((starts >= 0) & (births <= deaths[k]) & (deaths >= births[k]))
+        others = others[np.argsort(starts[others], kind="stable")]
+        ends = np.maximum.accumulate(np.concatenate([[0], starts[others] + rooms[others]]))
+        fits = np.flatnonzero(starts[others] - ends[:-1] >= rooms[k])
+        starts[k] = ends[fits[0]] if len(fits) else ends[-1]
+    return starts.tolist(), int((starts + np.array(sizes, int)).max(initial=0))
+
+
+def _leading(op: Op) -> bool:
+    """Tell whether a slice takes whole neighbouring parts of its argument along the first axis."""
+    parts = op.attrs[0]
+    first, rest = parts[:1], parts[1:]
+    whole = all(p in (None, Ellipsis) or p == ("slice", None, None, None) for p in rest)
+    return whole and all(
+        p is Ellipsis or p is None or isinstance(p, int) or (isinstance(p, tuple) and p[3] in (None, 1)) for p in first
+    )
+
+
+def view_of(op: Op, x: Array) -> Array:
+    """Return the view that an operation makes."""
+    from ..trace.operations import thawed
+
+    if op.kind == "reshape":
+        return x.reshape(op.attrs[0])
+    if op.kind == "transpose":
+        return x.transpose(op.attrs[0])
+    if op.kind == "broadcast":
+        return np.broadcast_to(x, op.attrs[0])
+    view: Array = x[whole_index(thawed(op.attrs[0]))]
+    return view
+
+
+def whole_index(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index that makes a view even of a single entry, of which NumPy would make a copy."""
+    return index if any(part is Ellipsis for part in index) else (*index, ...)

@@ -1,0 +1,218 @@
+"""Making a program smaller without changing what it computes: each rewrite gives the same numbers.
+
+One pass forward replaces operations by values that exist already (equal operations, identities), one pass backward
+drops what nothing uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .values import VIEWS, Arg, Op, Program, Value
+
+MANY = 2000  # more operations than this stay in the order in which they ran: the search takes too long
+_KEEPING = {np.multiply: 1, np.divide: 1, np.subtract: 0, np.add: 0, np.power: 1}
+
+
+def simplify(program: Program) -> Program:
+    """Return the program without dead code, repetitions and operations that change nothing."""
+    new: dict[Value, Arg] = {}
+    made: dict[Any, Value] = {}
+    ops: list[Op] = []
+    for op in program.ops:
+        args = [_latest(new, arg) for arg in op.args]
+        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given)
+        same = _identity(op)
+        if same is None:
+            op = _rewritten(op)
+            same = _identity(op)
+        key = _key(op)
+        if same is None and op.pure:
+            same = made.get(key)
+        if same is not None:
+            new[op.out] = same
+            if len(op.outs) > 1:
+                new.update(zip(op.outs, same.op.outs, strict=True))  # type: ignore[union-attr]
+            continue
+        for out in op.outs:
+            out.op = op
+        ops.append(op)
+        if op.pure:
+            made[key] = op.out
+    outputs = [_latest(new, x) if isinstance(x, Value) else x for x in program.outputs]
+    ops = alive(ops, outputs)
+    ops = early(ops) if len(ops) <= MANY else ops
+    for number, value in enumerate((out for op in ops for out in op.outs), 1):
+        value.number = number
+    return Program(ops, program.inputs, outputs)
+
+
+def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:
+    while isinstance(arg, Value) and arg in new:
+        arg = new[arg]
+    return arg
+
+
+def alive(ops: list[Op], outputs: list[Any]) -> list[Op]:
+    """Return the operations that an output depends on, and all draws, which move a generator on."""
+    needed = {x for x in outputs if isinstance(x, Value)}
+    kept = []
+    for op in reversed(ops):
+        if not op.pure or any(out in needed for out in op.outs):
+            needed.update(op.values)
+            kept.append(op)
+    return kept[::-1]
+
+
+def early(ops: list[Op]) -> list[Op]:
+    """Return the operations with those that only lead to results moved to where they can first run.
+
+    An update then follows its gradient, which is still in the cache, and whose buffer is free afterwards. What such an
+    operation reads of the arguments has been read by all others, so that it may be written over.
+    """
+    users: dict[Value, list[Op]] = {}
+    for op in ops:
+        for arg in op.values:
+            users.setdefault(arg, []).append(op)
+    last: set[Op] = set()
+    for op in reversed(ops):
+        if op.kind in ("ufunc", "where", "cast", "number") and all(user in last for user in users.get(op.out, ())):
+            last.add(op)
+    sums: dict[Value, list[Op]] = {}  # right after what they sum, so that it need not be kept for them
+    for op in ops:
+        if op.kind == "reduce" and op not in last and op.args[0].kind == "made":
+            sums.setdefault(op.args[0], []).append(op)
+    order: list[Op] = []
+    done: set[Op] = set()
+    waiting = [op for op in ops if op in last]
+    for op in ops:
+        if op in last or op in done:
+            continue
+        batch = [op]
+        for one in batch:
+            batch += [user for out in one.outs for user in sums.get(out, ())]
+        order += batch
+        done.update(batch)
+        left = []
+        for late in waiting:
+            made = all(arg.op is None or arg.op in done for arg in late.values)
+            if made and all(user in last or user in done for arg in late.values for user in users[arg]):
+                order.append(late)
+                done.add(late)
+            else:
+                left.append(late)
+        waiting = left
+    return _late([*order, *waiting], last, users)
+
+
+def _late(ops: list[Op], movable: set[Op], users: dict[Value, list[Op]]) -> list[Op]:
+    """Return the operations with those that read nothing but arguments moved to right before their first use."""
+    rank = {op: number for number, op in enumerate(ops)}
+    before: dict[Op, list[Op]] = {}
+    for op in ops:
+        wait = op in movable and op.kind != "number" and all(arg.kind != "made" or arg.weak for arg in op.values)
+        if wait and op.out in users:
+            before.setdefault(min(users[op.out], key=rank.__getitem__), []).append(op)
+    moved = {op for some in before.values() for op in some}
+    return [one for op in ops if op not in moved for one in (*before.get(op, ()), op)]
+
+
+def _key(op: Op) -> Any:
+    args = tuple(_name(arg) for arg in op.args)
+    return op.kind, op.function if op.kind in ("ufunc", "reduce", "matmul", "number") else None, args, op.attrs
+
+
+def _name(arg: Arg) -> Any:
+    """Return what tells arguments apart; equal numbers are one."""
+    if not isinstance(arg, Value):
+        return type(arg), repr(arg)
+    if arg.kind == "constant" and arg.size == 1:
+        return arg.shape, arg.dtype.str, arg.data.tobytes()
+    return id(arg)
+
+
+def constant(arg: Arg, number: float) -> bool:
+    """Tell whether an argument is this number everywhere, in every call."""
+    if isinstance(arg, Value):
+        return arg.kind == "constant" and arg.data.size > 0 and bool((arg.data == number).all())
+    return type(arg) in (int, float) and arg == number
+
+
+def _identity(op: Op) -> Arg | None:
+    """Return the argument that an operation leaves as it is, or None."""
+    x, out = op.args[0] if op.args else None, op.out
+    if not isinstance(x, Value):
+        if op.function in (np.multiply, np.add) and isinstance(op.args[1], Value) and op.kind == "ufunc":
+            y = op.args[1]
+            return y if constant(x, _KEEPING[op.function]) and _alike(y, out) else None
+        return None
+    if op.kind == "ufunc" and op.function in _KEEPING:
+        if constant(op.args[1], _KEEPING[op.function]) and _alike(x, out):
+            return x
+        y = op.args[1]
+        if op.function in (np.multiply, np.add) and constant(x, _KEEPING[op.function]) and isinstance(y, Value):
+            return y if _alike(y, out) else None
+        return None
+    if op.kind == "ufunc" and op.function is np.positive and x.dtype == out.dtype:
+        return x
+    if op.kind == "ufunc" and op.function is np.negative and x.op is not None and x.op.function is np.negative:
+        return x.op.args[0]
+    if op.kind in ("reshape", "broadcast") and x.shape == out.shape:
+        return x
+    if op.kind == "transpose" and op.attrs[0] == tuple(range(len(x.shape))):
+        return x
+    if op.kind == "cast" and x.dtype == out.dtype:
+        return x
+    if op.kind == "slice" and x.shape == out.shape and all(p in (None, Ellipsis) or _all(p) for p in op.attrs[0]):
+        return x if None not in op.attrs[0] else None
+    return None
+
+
+def _all(part: Any) -> bool:
+    return bool(part == ("slice", None, None, None))
+
+
+def _alike(x: Value, out: Value) -> bool:
+    return bool(x.shape == out.shape and x.dtype == out.dtype and not x.weak)
+
+
+def _rewritten(op: Op) -> Op:
+    """Return a simpler operation with the same result."""
+    x = op.args[0] if op.args else None
+    if op.kind in ("ufunc", "where"):
+        op.args = _unbroadcast(op)
+    if not isinstance(x, Value):
+        return op
+    before = x.op if x.op is not None and x.op.kind == op.kind else None
+    if op.kind == "transpose" and before:
+        op.args, op.attrs = before.args, (tuple(before.attrs[0][a] for a in op.attrs[0]),)
+    if op.kind in ("reshape", "broadcast") and before:
+        op.args = before.args
+    if op.kind == "reduce" and op.function is not np.equal:
+        axes = op.attrs[0]
+        if all(x.shape[a] == 1 for a in axes) and x.dtype == op.out.dtype:  # of one number each
+            return Op("reshape", "reshape", None, [x], (op.out.shape,), op.outs, True, op.scope)
+    return op
+
+
+def _unbroadcast(op: Op) -> list[Arg]:
+    """Return the arguments of an elementwise operation, which broadcasts by itself."""
+    args = list(op.args)
+    for place, arg in enumerate(args):
+        if isinstance(arg, Value) and arg.kind == "constant" and arg.size > 1 and (arg.data == arg.data.flat[0]).all():
+            shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]
+            if np.broadcast_shapes(*shapes) == op.out.shape:  # one number does for all entries
+                args[place] = Value(arg.number, "constant", (), arg.dtype, data=np.array(arg.data.flat[0], arg.dtype))
+        if isinstance(arg, Value) and arg.op is not None and arg.op.kind == "broadcast":
+            source = arg.op.args[0]
+            shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]
+            if np.broadcast_shapes(source.shape, *shapes) == op.out.shape:
+                args[place] = source
+    return args
+
+
+def viewed(op: Op) -> bool:
+    """Tell whether an operation only looks at its argument in another way."""
+    return op.kind in VIEWS

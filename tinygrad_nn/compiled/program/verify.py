@@ -1,0 +1,121 @@
+"""The proof that a plan reads nothing that was not written: which value lies where, operation by operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..trace.nodes import Untraceable
+from .memory import Memory
+from .values import VIEWS, Op, Value
+
+
+class Tenants:
+    """Which value lies in each part of the memory of a plan.
+
+    A place is a buffer, an argument that is written over, or the array of an output; buffers may lie over each other.
+    """
+
+    def __init__(self, writer: Any) -> None:
+        self.memory: Memory = writer.memory
+        self.standing: dict[Value, Any] = writer.standing
+        self.buffers: dict[int, Value] = {}  # the first byte of each value that lies in buffers
+        self.others: dict[Value, Value] = {}  # argument or output -> what lies there
+        self.free: set[Value] = set()  # made in memory of their own
+
+    def place(self, value: Value) -> tuple[int, int] | Value:
+        """Return where a value is kept: a range of bytes in the buffers, or an argument or output."""
+        end = self.memory.target.get(value, value)
+        if end in self.memory.onto:
+            return self.memory.onto[end]
+        if end in self.memory.place:
+            start = self.memory.starts[self.memory.place[end]]
+            return start, start + value.nbytes
+        return end
+
+    def write(self, value: Value) -> None:
+        """Let a value lie in its place from now on."""
+        place = self.place(value)
+        if isinstance(place, Value):
+            self.others[place] = value
+            return
+        first, last = place
+        if first == last:
+            return
+        for start, other in list(self.buffers.items()):
+            if start < last and first < start + other.nbytes:
+                del self.buffers[start]
+        self.buffers[first] = value
+
+    def holds(self, value: Value) -> bool:
+        """Tell whether a value still lies, whole, where it was put."""
+        if value in self.free:
+            return True
+        place = self.place(value)
+        if isinstance(place, Value):
+            return self.others.get(place) is value or (place is value and place not in self.others and value.op is None)
+        return self.buffers.get(place[0]) is value or value.nbytes == 0
+
+    def inside(self, value: Value) -> bool:
+        """Tell whether a view that was made once looks at the memory of what it is a view of."""
+        root = self.memory.root(value)
+        if value is root or value not in self.standing or root not in self.standing or value.size == 0:
+            return True
+        (low, high), (first, last) = (np.lib.array_utils.byte_bounds(self.standing[x]) for x in (value, root))
+        return bool(first <= low and high <= last)
+
+
+def prove(writer: Any) -> None:
+    """Raise if an operation reads, or the plan returns, what is not there.
+
+    Args:
+        writer: that of a plan, after it has written the source.
+
+    Raises:
+        Untraceable: with the operation.
+    """
+    tenants = Tenants(writer)
+    for op in writer.program.ops:
+        for arg in op.values:
+            _read(tenants, arg, op.name)
+        if op.kind in VIEWS and op.out in tenants.memory.owner:
+            continue
+        for out in op.outs:
+            if Memory.stored(op):
+                _apart(tenants, op, out)
+                tenants.write(out)
+            else:
+                tenants.free.add(out)
+    for value in writer.program.outputs:
+        if isinstance(value, Value):
+            _read(tenants, value, "what is returned")
+
+
+def _read(tenants: Tenants, arg: Value, name: str) -> None:
+    root = tenants.memory.root(arg)
+    if root.kind == "constant" or (tenants.holds(root) and tenants.inside(arg)):
+        return
+    raise Untraceable(
+        f"{name} would read {root.dtype}{list(root.shape)} where it is not, or no longer. That is a defect of the "
+        "compiler; please report it with this function."
+    )
+
+
+def _apart(tenants: Tenants, op: Op, out: Value) -> None:
+    """Raise if an operation writes over what it reads, and not entry by entry."""
+    place = tenants.place(out)
+    for arg in op.values:
+        root = tenants.memory.root(arg)
+        if root.kind == "constant" or root in tenants.free or root.weak:
+            continue
+        other = tenants.place(root)
+        if isinstance(place, Value) or isinstance(other, Value):
+            over = place is other
+        else:
+            over = place[0] < other[1] and other[0] < place[1]
+        if over and not tenants.memory._entrywise(op, root, out):
+            raise Untraceable(
+                f"{op.name} would write over what it reads. That is a defect of the compiler; please report it with "
+                "this function."
+            )

@@ -1,0 +1,111 @@
+"""Running a function once while a thread records, which gives the program that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...node import thread
+from ...tensor import Tensor, held
+from ...tree import flatten
+from ..program.values import Program, Value
+from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
+from .draws import Drawing
+from .nodes import Live, Still, Untraceable
+from .recorder import Recorder
+
+NUMBERS = (int, float, complex)
+
+
+@contextmanager
+def tracing(again: bool = False) -> Iterator[Recorder]:
+    """Record what this thread does inside the block."""
+    before = thread.mode
+    thread.mode = mode = Recorder(before, again)
+    try:
+        yield mode
+    finally:
+        thread.mode = before
+        mode.inspect = None  # a method of its own, which would keep it and all that it holds
+
+
+def trace(
+    function: Callable[..., Any], leaves: Sequence[Any], rebuild: Callable[[Sequence[Any]], Any],
+    static: frozenset[int], again: bool = False,
+) -> tuple[Program, Any]:  # fmt: skip
+    """Run a function once and return the program it is, with what it returned.
+
+    Args:
+        function: called as ``function(*args, **kwargs)``.
+        leaves: the leaves of its arguments; arrays and Python numbers become inputs, anything else stays what it is.
+        rebuild: puts leaves into ``(args, kwargs)``.
+        static: leaves that stay what they are although they are numbers.
+        again: whether what forwards save is computed again, so that it can be differentiated.
+
+    Raises:
+        Untraceable: the function does what cannot be written down.
+        SecondOrder: it can be with `again` only.
+    """
+    with tracing(again) as record:
+        inputs: list[Value] = []
+        given: list[Any] = []
+        for slot, x in enumerate(leaves):
+            if slot in static or not traceable(x):
+                given.append(x)
+                continue
+            if isinstance(x, np.random.Generator):
+                value = Value(len(record.values), "input", (), np.random.Generator, slot=slot)
+                record.values.append(value)
+                given.append(Drawing.of(x, value))
+            else:
+                # A copy, so that its memory is nobody else's: what reads it is then seen to depend on this argument.
+                data = x if type(x) in NUMBERS else np.array(held(x), order="C")
+                value = record.value("input", data, slot=slot)
+                alive = isinstance(x, Tensor) and x.node is not None
+                record.name(value, data)
+                given.append(record.tensor(value, data, Live if alive else Still))
+            inputs.append(value)
+        args, kwargs = rebuild(given)
+        result = function(*args, **kwargs)
+        for place in record.asked.values():
+            file, line = place.rsplit(":", 1)
+            raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
+        found, refill = flatten(result)
+        outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
+        plain = refill([bare(x) for x in found])
+    return Program(record.ops, inputs, outputs), plain
+
+
+def traceable(x: Any) -> bool:
+    """Tell whether an argument may differ from call to call; what is not a number, such as a flag, is fixed."""
+    return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
+
+
+def bare(x: Any) -> Any:
+    """Return the array that a Tensor holds, as a scalar if it has no axes; anything else as it is."""
+    x = held(x)
+    return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x
+
+
+def canonical(x: Any, keep: bool = False) -> Any:
+    """Return an argument as a plan takes it: entries in order, in the byte order of the machine."""
+    if isinstance(x, Tensor):
+        return x if keep else as_array(x.data, native(x.dtype))
+    if isinstance(x, np.ndarray) or (isinstance(x, np.generic) and not keep):
+        return as_array(x, native(x.dtype))
+    return x
+
+
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the byte order of the machine: the very object that new arrays have, which code compares."""
+    return np.dtype(dtype.newbyteorder("=").char) if dtype.kind in "fciub" else dtype
+
+
+def as_array(x: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """Return what a function gave as an array whose entries lie in order."""
+    array: np.ndarray[Any, Any] = np.ascontiguousarray(x, dtype) if np.ndim(x) else np.asarray(x, dtype)
+    # numba tells read-only arrays apart
+    return array if array.flags.writeable and array.flags.aligned else array.copy()

@@ -1,0 +1,133 @@
+"""What could make a trace wrong without a sign: random numbers that it does not see, and state that it moves on."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .nodes import Untraceable
+
+MANY = 20_000  # objects are looked at, nearest first
+MODULE_STATE: Any = np.random.mtrand._rand
+
+
+class Hidden:
+    """The random generators that a function reaches without being given them; a trace must not draw from them."""
+
+    def __init__(self, function: Callable[..., Any], leaves: Sequence[Any] = ()) -> None:
+        given = [x.bit_generator for x in leaves if isinstance(x, np.random.Generator)]  # its draws are recorded
+        self.generators = [g for g in _reachable(function) if not any(_bits(g) is bits for bits in given)]
+        self.before: list[Any] = []
+
+    def __enter__(self) -> Hidden:
+        self.before = [_state(g) for g in self.generators]
+        self.legacy = _state(MODULE_STATE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def check(self) -> None:
+        """Raise if one was drawn from; it is set back first, as if nothing had been drawn."""
+        for generator, before in zip(self.generators, self.before, strict=True):
+            if _differs(_state(generator), before):
+                generator.bit_generator.state = before
+                raise Untraceable(
+                    "it draws from a random generator that is not among its arguments, so the numbers would be the "
+                    "same in every call. Pass the generator as an argument."
+                )
+        if _differs(_state(MODULE_STATE), self.legacy):
+            MODULE_STATE.set_state(self.legacy)
+            raise Untraceable("it draws from np.random itself. Pass a generator, np.random.default_rng().")
+
+
+def _bits(generator: Any) -> Any:
+    return getattr(generator, "bit_generator", None)
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state(legacy=False)
+
+
+def _differs(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return any(_differs(a[key], b[key]) for key in a)
+    return bool(np.any(a != b))
+
+
+def _reachable(function: Any) -> Iterator[np.random.Generator]:
+    """Find generators in what a function closes over, its globals that it names, its object, and what they hold."""
+    seen: dict[int, Any] = {}
+    queue = deque([function])
+    while queue and len(seen) < MANY:
+        thing = queue.popleft()
+        if id(thing) in seen or isinstance(thing, (str, bytes, int, float, np.ndarray, ModuleType)):
+            continue
+        seen[id(thing)] = thing
+        if isinstance(thing, np.random.Generator):
+            yield thing
+        else:
+            queue += _parts(thing)
+
+
+def _parts(thing: Any) -> list[Any]:
+    if isinstance(thing, dict):
+        return list(thing.values())[:1000]
+    if isinstance(thing, (list, tuple)):
+        return list(thing[:1000])
+    parts: list[Any] = []
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        for cell in getattr(thing, "__closure__", None) or ():
+            try:
+                parts.append(cell.cell_contents)
+            except ValueError:
+                continue
+        spaces = getattr(thing, "__globals__", {})
+        parts += [spaces[name] for name in code.co_names if name in spaces]
+        parts += getattr(thing, "__defaults__", None) or ()
+        parts += (getattr(thing, "__kwdefaults__", None) or {}).values()
+    for name in ("__self__", "__func__", "func", "args", "keywords", "__wrapped__"):
+        if (part := _attribute(thing, name)) is not None:
+            parts.append(part)
+    if not isinstance(thing, type) and type(thing).__module__ not in ("builtins", "numpy"):
+        held = _attribute(thing, "__dict__")
+        parts += list(held.values())[:1000] if isinstance(held, dict) else []
+    return parts
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    try:
+        return object.__getattribute__(thing, name)
+    except Exception:
+        return None
+
+
+class Draws:
+    """The state of the generators among the arguments, before a trace."""
+
+    def __init__(self, leaves: Sequence[Any]) -> None:
+        self.states = [(g, g.bit_generator.state) for g in leaves if isinstance(g, np.random.Generator)]
+
+    def rewind(self) -> None:
+        """Set the generators back."""
+        for generator, state in self.states:
+            generator.bit_generator.state = state
+
+
+@contextmanager
+def restored(leaves: Sequence[Any]) -> Iterator[Draws]:
+    """Set the generators among the arguments back if a trace fails."""
+    draws = Draws(leaves)
+    try:
+        yield draws
+    except BaseException:
+        draws.rewind()
+        raise

@@ -1,0 +1,288 @@
+"""From primitives to the few kinds of operations that a plan is made of.
+
+What a primitive's forward does inside is found out by running it on Tensors of the trace. Where that cannot be, or
+does not give the same numbers to the last bit, the primitive stays one operation that is run as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...primitive import Primitive
+from ...tensor import Tensor, held
+from ...tree import flatten
+from ..program.values import Op, Value
+from .nodes import Saved, Untraceable, bases, recorder
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+Array = Any
+# These stay one operation, and the rule of all their arguments is one too: their loops over time, heads or statistics
+# would become many small operations.
+WHOLE = frozenset({"rnn_states", "lstm_states", "gru_states", "attention", "self_attention", "standardize", "rms_norm"})
+REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+
+
+def record(
+    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
+    meta: dict[str, Any], out: Array,
+) -> Value:  # fmt: skip
+    """Write down one application of a primitive, and return the value of its result."""
+    if primitive.name == "eig_rows" and raw[0].dtype.kind != "c":
+        raise Untraceable(
+            "np.linalg.eig of real numbers gives real or complex ones, depending on the values. Give it complex "
+            "numbers: a.astype(complex), or a + 0j."
+        )
+    op = basic(primitive, values, raw, given, out)
+    if isinstance(op, Value):
+        return record.name(op, out)
+    if op is not None:
+        return record.emit(op, out)
+    inner = None
+    if primitive not in record.lowering and (record.again or not stays(primitive, given)):
+        record.lowering.append(primitive)
+        inner = inside(record, primitive, values, raw, given, meta, out)
+        record.lowering.pop()
+    return inner if inner is not None else whole(record, primitive, values, given, meta, out)
+
+
+def stays(primitive: Primitive, meta: dict[str, Any]) -> bool:
+    """Tell whether a primitive stays one operation; a normalisation by moments that are known is entry by entry."""
+    return primitive.name in WHOLE and meta.get("moments") is None
+
+
+def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
+    """Return the operation that a primitive is, the argument it leaves as it is, or None."""
+    name, forward = primitive.name, primitive.forward
+    x: Any = values[0] if values else None
+    if isinstance(forward, np.ufunc):
+        if forward is np.matmul:
+            return Op("matmul", "matmul", np.matmul, values) if all(np.ndim(a) >= 2 for a in raw) else None
+        return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not given else None
+    if not isinstance(x, Value) and name != "where":
+        return None
+    if name in ("alias", "copy"):
+        return x
+    if name == "power":
+        return power(values, raw, out)
+    if name == "where":
+        return Op("where", "where", np.where, values)
+    plain = isinstance(raw[0], np.ndarray) and given.get("initial") is None and given.get("where") is None
+    if name in REDUCE and plain:
+        dtype = given.get("dtype")
+        axes = axes_of(given.get("axis"), raw[0].ndim)
+        attrs = (axes, bool(given.get("keepdims", False)), None if dtype is None else np.dtype(dtype).str)
+        return Op("reduce", name, REDUCE[name], values, attrs)
+    if name == "dot" and all(isinstance(a, np.ndarray) and a.ndim == 2 for a in raw):
+        return Op("matmul", "dot", np.dot, values)
+    if name == "vdot" and plain and all(np.shape(a) == raw[0].shape and np.result_type(a).kind == "f" for a in raw):
+        return Op("vdot", "vdot", np.vdot, values)
+    if name == "cast":
+        return x if out.dtype == x.dtype else Op("cast", "cast", None, values, (out.dtype.str,))
+    return view(name, x, raw[0], given, out)
+
+
+def power(values: list[Any], raw: list[Any], out: Array) -> Op | None:
+    """Return x**y as the ufunc that it is for this exponent."""
+    same: dict[Any, Any] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+    exponent = raw[1]
+    if type(exponent) in (int, float) and not isinstance(values[1], Value) and exponent in same:
+        ufunc, args = same[exponent], values[:1]
+        with np.errstate(all="ignore"):
+            again = ufunc(raw[0])
+    else:
+        ufunc, args = np.power, values
+        with np.errstate(all="ignore"):
+            again = ufunc(*raw)
+    return Op("ufunc", ufunc.__name__, ufunc, args) if equal(again, out) else None
+
+
+def view(name: str, x: Any, raw: Array, given: dict[str, Any], out: Array) -> Op | None:
+    """Return the operation of a primitive that only moves entries, by shape, or None."""
+    if name == "reshape" and given.get("order", "C") == "C":
+        return Op("reshape", "reshape", None, [x], (out.shape,))
+    if name == "transpose":
+        axes = given.get("axes")
+        order = tuple(range(raw.ndim))[::-1] if axes is None else tuple(int(a) % raw.ndim for a in np.atleast_1d(axes))
+        return Op("transpose", "transpose", None, [x], (order,))
+    if name == "swapaxes":
+        axes = list(range(raw.ndim))
+        a, b = given["axis1"], given["axis2"]
+        axes[a], axes[b] = axes[b], axes[a]
+        return Op("transpose", "transpose", None, [x], (tuple(axes),))
+    if name == "broadcast_to":
+        return Op("broadcast", "broadcast", None, [x], (out.shape,))
+    if name == "getitem":
+        index = given["index"]
+        parts = index if isinstance(index, tuple) else (index,)
+        if all(p is None or p is Ellipsis or type(p) in (int, slice) for p in parts):
+            return Op("slice", "getitem", None, [x], (frozen(parts),)) if isinstance(raw, np.ndarray) else None
+    return None
+
+
+def frozen(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index of slices as something hashable."""
+    return tuple(("slice", p.start, p.stop, p.step) if isinstance(p, slice) else p for p in index)
+
+
+def thawed(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what `frozen` froze."""
+    return tuple(slice(*p[1:]) if isinstance(p, tuple) else p for p in index)
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return reduced axes as positive numbers."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(sorted(int(a) % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))) if ndim else ()
+
+
+def equal(a: Array, b: Array) -> bool:
+    """Tell whether two arrays are the same to the last bit, NaN for NaN."""
+    a = np.asarray(a)
+    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+
+
+def inside(
+    record: Recorder, primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any],
+    meta: dict[str, Any], out: Array,
+) -> Value | None:  # fmt: skip
+    """Record what a primitive does inside, if that can be seen and comes to the same numbers."""
+    mark, count = len(record.ops), len(record.values)
+    inputs = [record.still(v, a) if isinstance(v, Value) else v for v, a in zip(values, raw, strict=True)]
+    try:
+        with np.errstate(all="ignore"):
+            result = primitive.forward(*inputs, **_lifted(record, given))
+    except Exception:
+        result = None
+    saved: dict[str, Any] = {}
+    if primitive.saves and isinstance(result, tuple):
+        result, saved = result
+    if isinstance(result, Tensor) and equal(np.asarray(held(result)), out):
+        pairs = [(saved.get(key), meta[key]) for key in primitive.saves]
+        if all(isinstance(x, Tensor) and equal(held(x), a) for x, a in pairs):
+            for x, a in pairs:
+                record.name(record.find(x), a)
+            return record.find(result)  # type: ignore[no-any-return]
+    del record.ops[mark:], record.values[count:]
+    return None
+
+
+def _lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata with the arrays in it that differ from call to call as Tensors of the trace."""
+    leaves, rebuild = flatten(given)
+    known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
+    if all(v is None or v.kind == "constant" for v in known):
+        return given
+    return rebuild([  # type: ignore[no-any-return]
+        x if v is None or v.kind == "constant" else record.still(v, x) for x, v in zip(leaves, known, strict=True)
+    ])  # fmt: skip
+
+
+def whole(
+    record: Recorder, primitive: Primitive, values: list[Any], given: dict[str, Any], meta: dict[str, Any], out: Array
+) -> Value:
+    """Record a primitive as one operation that is run as it is."""
+    more = [meta[key] for key in primitive.saves]
+    if not all(isinstance(x, np.ndarray) for x in more):
+        first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
+        return opaque(record, primitive.name, first, [list(values), given], out, primitive)
+    if not more:
+        return opaque(record, primitive.name, primitive.forward, [list(values), given], out, primitive, given=given)
+
+    def all_of_it(*args: Any, **metadata: Any) -> Any:
+        result, saved = primitive.forward(*args, **metadata)
+        return result, *[saved[key] for key in primitive.saves]
+
+    return opaque(record, primitive.name, all_of_it, [list(values), given], out, primitive, more, given)
+
+
+def with_joint_rule(primitive: Primitive) -> Primitive:
+    """Return a primitive whose joint rule is recorded as one operation: right for a first derivative only."""
+    made = object.__new__(Primitive)
+    made.__dict__.update(primitive.__dict__, jointly=partial(_back, primitive))
+    return made
+
+
+def _back(primitive: Primitive, g: Any, out: Any, *args: Any, **meta: Any) -> list[Any]:
+    """Run the joint rule of a primitive and record it."""
+    record: Recorder = recorder()
+    given = {key: x for key, x in meta.items() if key not in primitive.saves}
+    call = [[g, out, *args], {key: meta[key] for key in primitive.saves}]
+    raw = [held(x) for x in flatten(call)[0]]
+    results = primitive.jointly(  # type: ignore[misc]
+        held(g), held(out), *map(held, args), **{key: held(x) for key, x in meta.items()}
+    )
+    results = [r if r is None else np.asarray(r) for r in results]
+    known = [next((x for x in raw if x is r), None) for r in results]
+    places = [k for k, r in enumerate(results) if r is not None and known[k] is None]
+    lent = {k for k in places if any(np.may_share_memory(results[k], x) for x in raw if isinstance(x, np.ndarray))}
+
+    def run(*arrays: Any, **saved: Any) -> Any:
+        found = primitive.jointly(*arrays, **given, **saved)  # type: ignore[misc]
+        return tuple([np.array(found[k]) if k in lent else found[k] for k in places])
+
+    made = [np.array(results[k]) if k in lent else results[k] for k in places]
+    all_of_it = run if len(places) > 1 else lambda *arrays, **saved: run(*arrays, **saved)[0]
+    opaque(record, f"{primitive.name}_back", all_of_it, call, made[0], None, made[1:], given)
+    for k, r in zip(places, made, strict=True):
+        results[k] = r
+    return [r if r is None else record.tensor(record.find(r), r, Saved) for r in results]
+
+
+def opaque(
+    record: Recorder, name: str, function: Callable[..., Any], call: list[Any], out: Array, identity: Any = None,
+    more: Sequence[Array] = (), given: dict[str, Any] | None = None,
+) -> Value:  # fmt: skip
+    """Record any function of arrays; those among its arguments that differ from call to call may stand anywhere.
+
+    It makes `out`, or a tuple of that and `more`. Two calls of the same `identity` with the same arguments are one.
+    Metadata that a compiled function needs are `given`; among them ``numbers`` are the places and values of arguments
+    by position that are plain numbers.
+    """
+    leaves, rebuild = flatten(call)
+    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
+    args: list[Any] = []
+    holes: list[int] = []
+    for place, x in enumerate(leaves):
+        known = x if isinstance(x, Value) else None
+        if isinstance(x, (np.ndarray, Tensor)):
+            known = record.find(x)
+        if isinstance(known, Value):
+            if name == "getitem" and known.kind != "constant" and known.dtype == bool:
+                raise Untraceable("an index of true and false selects another number of entries in every call.")
+            holes.append(place)
+            args.append(known)
+            leaves[place] = None  # what runs later holds no array of the trace
+
+    def run(*arrays: Any) -> Any:
+        filled = list(leaves)
+        for place, array in zip(holes, arrays, strict=True):
+            filled[place] = array
+        plain, named = rebuild(filled)
+        return function(*plain, **named)
+
+    def copied(*arrays: Any) -> Any:
+        made = run(*arrays)
+        return tuple([np.array(x) for x in made]) if more else np.array(made)
+
+    lent = any(id(x) in record.by_array or id(x) in record.owners for y in (out, *more) for x in (y, *bases(y)))
+    if given is not None:
+        arrays = any(isinstance(x, (np.ndarray, Tensor)) for x in flatten(given)[0])
+        numbers = {place: x for place, x in enumerate(call[0]) if type(x) in (int, float)}
+        given = None if arrays else {**given, "numbers": numbers}
+    rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
+    unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
+    return record.emit(Op("call", name, copied if lent else run, args, ("call", unique), given=given), out, *more)
+
+
+def _skeleton(call: Any) -> Any:
+    """Return the containers of a call, without its leaves."""
+    if isinstance(call, dict):
+        return {key: _skeleton(x) for key, x in call.items()}
+    return [_skeleton(x) for x in call] if isinstance(call, (list, tuple)) else call is None

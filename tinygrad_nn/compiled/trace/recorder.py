@@ -1,0 +1,209 @@
+"""Running a function once on Tensors that write down what is done with them: forward, backward and update in one list.
+
+Every Tensor of a trace is a `Traced`: it holds the real array, so that shapes and dtypes are those of the eager run,
+and its Node says which `Value` it is. An operation on one ends in the funnel of the engine like any other; there the
+inspector of this thread sees the new Node and records it. A gradient inside the trace runs the rules on Tensors, as
+for second derivatives, so that it is recorded too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...node import Mode, Node
+from ...primitive import Primitive
+from ...tensor import Tensor, held, over, source
+from ...tree import flatten
+from ..program.values import Op, Value
+from . import operations as lower
+from .nodes import QUIET, Live, Saved, Stale, Still, Untraceable, bases
+
+
+class Recorder(Mode):
+    """The mode of a thread that traces: it records operations whether or not gradients are wanted."""
+
+    traces = True
+    __slots__ = (
+        "_grad", "again", "asked", "by_array", "by_memory", "by_node", "kept", "lowering", "ops", "owners", "start",
+        "values",
+    )  # fmt: skip
+
+    def __init__(self, outer: Mode, again: bool = False) -> None:
+        super().__init__()
+        self.again = again  # whether rules get what forwards saved computed again, for second derivatives
+        self.scope = outer.scope
+        self.inspect = self.saw
+        self.ops: list[Op] = []
+        self.values: list[Value] = []
+        self.by_node: dict[Node, Value] = {}
+        self.by_array: dict[int, Value] = {}
+        self.by_memory: dict[Any, Value] = {}
+        self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
+        self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
+        self.start = source(None).index
+        self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
+        self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
+
+    @property
+    def grad(self) -> Any:
+        """Whether gradients are recorded: ``QUIET`` where they are not."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, on: Any) -> None:
+        self._grad = QUIET if on is False else on
+
+    # -- values
+
+    def value(self, kind: str, like: Any, **more: Any) -> Value:
+        """Make a value with the shape and dtype of an array, or the type of a number."""
+        array = isinstance(like, np.ndarray)
+        value = Value(len(self.values), kind, like.shape if array else (), like.dtype if array else type(like), **more)
+        self.values.append(value)
+        return value
+
+    def name(self, value: Value, data: Any) -> Value:
+        """Let an array stand for a value from now on."""
+        if isinstance(data, np.ndarray):
+            self.kept.append(data)
+            if id(data) not in self.by_array and value.kind != "constant":
+                self.owners.update(id(x) for x in bases(data) if self.by_array.get(id(x), value).kind != "constant")
+            self.by_array.setdefault(id(data), value)
+            self.by_memory.setdefault(_memory(data), value)
+        return value
+
+    def known(self, array: Any) -> Value | None:
+        """Return the value that an array, or another of the same entries in the same memory, stands for."""
+        value = self.by_array.get(id(array))
+        return value if value is not None or not array.size else self.by_memory.get(_memory(array))
+
+    def still(self, value: Value, data: Any) -> Tensor:
+        """Return a Tensor that stands for a value and through which no gradient flows."""
+        self.name(value, data)
+        return self.tensor(value, data, Still)
+
+    def tensor(self, value: Value, data: Any, kind: Any) -> Tensor:
+        """Return a Tensor over a new leaf of that kind."""
+        node = source(data, kind=kind)
+        self.by_node[node] = value
+        return over(data, node, kind.weak if value.weak else kind.tensor)
+
+    def find(self, arg: Any, parent: Node | None = None) -> Any:
+        """Return the value of an argument; a plain number as it is, an unknown array as a constant."""
+        if parent is not None and parent in self.by_node:
+            return self.by_node[parent]
+        if isinstance(arg, Tensor):
+            if arg.node is not None and arg.node in self.by_node:
+                return self.by_node[arg.node]
+            if arg.node is not None and arg.node.index < self.start:
+                raise Untraceable(CLOSED)
+            arg = held(arg)
+        elif parent is not None and parent.index < self.start:
+            raise Untraceable(CLOSED)
+        if not isinstance(arg, np.ndarray):
+            return arg
+        if type(arg) is not np.ndarray and isinstance(source := getattr(arg, "source", None), Tensor):
+            return self.find(source)
+        known = self.known(arg)
+        if known is None:
+            for base in bases(arg):
+                value = self.by_array.get(id(base))
+                if id(base) in self.owners or (value is not None and value.kind != "constant"):
+                    raise Untraceable("it reads the memory of an array that differs from call to call.")
+            known = self.name(self.value("constant", arg, data=arg), arg)
+        return known
+
+    def lifted(self, x: Any) -> Any:
+        """Return a plain array as a Tensor of the trace, so that what is done with it is recorded."""
+        if isinstance(x, (list, tuple)) and x and all(type(part) in (int, float) for part in x):
+            x = np.asarray(x)
+        return self.still(self.find(x), x) if type(x) is np.ndarray else x
+
+    # -- operations
+
+    def emit(self, op: Op, *outs: Any) -> Value:
+        """Append an operation, with the arrays that it made."""
+        if op.pure and op.kind != "call" and op.values and all(arg.kind == "constant" for arg in op.values):
+            return self.name(self.value("constant", outs[0], data=outs[0]), outs[0])
+        op.scope = self.scope
+        for out in outs:
+            op.outs.append(self.name(self.value("made", out, op=op), out))
+        self.ops.append(op)
+        return op.outs[0]
+
+    def saw(self, node: Node, _: Tensor) -> Tensor:
+        """Record what the funnel just ran, and return the Tensor of the trace that stands for its result."""
+        primitive: Primitive = node.primitive  # type: ignore[assignment]
+        args, parents, out = node.args, node.parents, node.out
+        given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
+        values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
+        for part in flatten(given)[0] if given else ():
+            self.asked.pop(id(part), None)
+        known = self.known(out)
+        if primitive.name == "reshape" and given.get("order") == "A":
+            raise Untraceable("order='A' follows how entries lie in memory, which is open. Use order='C' or order='F'.")
+        value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
+        self.name(value, out)
+        alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
+        stale = any(isinstance(p, Saved) for p in parents or ())
+        entered = primitive.name == "alias"
+        if entered and out.dtype.kind not in "fc":
+            raise Untraceable("a gradient with respect to what is not made of floats.")
+        if not alive and not entered:
+            made = source(out, kind=Saved if stale and self._grad is not QUIET else Still)
+        else:
+            self._keep(node, primitive)
+            if not entered:
+                pairs = list(zip(args or (), parents or (), strict=True))
+                node.args = tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs)
+                node.parents = tuple(None if isinstance(p, Still) else p for _, p in pairs)
+            made = (Stale if stale else Live).of(node)
+        self.by_node[made] = value
+        return over(out, made, Still.tensor)
+
+    def _keep(self, node: Node, primitive: Primitive) -> None:
+        """Let the rules of a node have what its forward saved."""
+        if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
+            return
+        if primitive.saves:
+            values = {key: (self.by_array[id(node.meta[key])], node.meta[key]) for key in primitive.saves}
+            node.meta = {**node.meta, **{key: self.tensor(*pair, Saved) for key, pair in values.items()}}
+        if lower.stays(primitive, node.meta):
+            node.primitive = lower.with_joint_rule(primitive)
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """Run a function that answers with plain arrays, or a tuple or list of them, and record it."""
+        leaves, rebuild = flatten([list(args), kwargs])
+        raws = [np.asarray(x) if isinstance(x, np.ndarray) else held(x) for x in leaves]
+        plain, named = rebuild(raws)
+        out = function(*plain, **named)
+        values = [self.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in leaves]
+        found, refill = flatten(out)
+        results = [x if isinstance(x, np.ndarray) else np.asarray(x) for x in found]
+        if isinstance(function, np.ufunc) and not kwargs and function.nout == 1:
+            made = [self.emit(Op("ufunc", function.__name__, function, values), results[0])]
+        else:
+            flat = function if not isinstance(out, (tuple, list)) else lambda *a, **k: flatten(function(*a, **k))[0]
+            lower.opaque(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
+            made = self.ops[-1].outs
+        return refill([self.still(value, result) for value, result in zip(made, results, strict=True)])
+
+
+CLOSED = (
+    "it uses a Tensor that requires gradients and is not among the arguments, so its value would be frozen. Pass it as "
+    "an argument."
+)
+
+
+def _memory(array: Any) -> Any:
+    """Return what two arrays have in common that are the same entries in the same memory."""
+    interface = array.__array_interface__
+    return interface["data"][0], array.shape, array.strides, array.dtype
+
+
+def wrap_still(data: Any, node: Node) -> Tensor:
+    """Return a Tensor over a Node through which no gradient flows."""
+    return over(data, node, node.tensor if isinstance(data, np.ndarray) else Still.weak)

@@ -1,0 +1,381 @@
+"""The Tensors of a trace: they answer questions of shape, and write down questions of value."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from ...backward import walk
+from ...node import recording
+from ...ops import plain
+from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name
+from ...tensor import Tensor, apply, held, over, raw_index, source, wrap
+from ...tree import flatten
+from ..program.values import Op
+from .nodes import Live, Still, Untraceable, caller, recorder
+
+# Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
+# is not an array, cannot be written down. All other questions are recorded.
+STATIC = frozenset({
+    np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.may_share_memory, np.shares_memory,
+    np.can_cast, np.common_type, np.min_scalar_type, np.zeros_like, np.ones_like, np.empty_like,
+    np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
+})  # fmt: skip
+LIKE = (np.zeros_like, np.ones_like, np.empty_like)
+UNKNOWN = frozenset({
+    np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
+})  # fmt: skip
+# What gives another number of entries for other values of an argument that only says where, or how many times.
+VARYING = frozenset({np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros})
+VARYING_DTYPE = frozenset({np.real_if_close})
+GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # an array of them need not be a Tensor
+OTHER_SHAPE = "{name} gives another number of entries for other values, so it has no fixed shape."
+OTHER_DTYPE = "{name} gives real or complex numbers, depending on the values. {way}"
+BY_VALUE = "{call} depends on a value, and so does what the function does next. Use np.where, or a static argument."
+
+
+class Traced(Tensor):
+    """A Tensor whose operations are recorded; it acts as the array, or the Tensor, that was passed."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> Any:
+        """The same values without a graph, recorded as well; the engine takes the array by `held`."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        raise Untraceable("t.data = ... changes an argument; return the new value instead.")
+
+    shape = property(lambda self: np.shape(held(self)))
+    ndim = property(lambda self: np.ndim(held(self)))
+    size = property(lambda self: np.size(held(self)))
+    dtype = property(lambda self: np.asarray(held(self)).dtype)
+    itemsize = property(lambda self: held(self).itemsize)
+    nbytes = property(lambda self: held(self).nbytes)
+    strides = property(lambda self: held(self).strides)
+    flags = property(lambda self: shaped(self).flags)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through it."""
+        return not isinstance(self.node, Still)
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that `backward` accumulated, or None."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            raise Untraceable("t.grad = ... changes an argument; return the gradient instead.")
+        if self.node is not None:
+            self.node.grad = None
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Do nothing: ``Tensor(t)`` of a Tensor of a trace is made by `_again`."""
+
+    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
+        record = recorder()
+        kind = Live if requires_grad and self.dtype.kind in "fc" else Still
+        made = over(held(self), source(held(self), kind=kind), Traced)
+        record.by_node[made.node] = record.find(self)
+        made.label = name
+        return made
+
+    def _asked(self) -> Shape:
+        return shaped(self)
+
+    def _index(self) -> Any:
+        file, line = caller()
+        recorder().asked[id(held(self))] = f"{file}:{line}"
+        return held(self)
+
+    def _option(self, call: str) -> Tensor:
+        return self
+
+    def detach(self) -> Tensor:
+        """Return the same values without a graph."""
+        made: Tensor = recorder().still(recorder().find(self), held(self))
+        return made
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False) -> None:
+        """Leave the gradient at every leaf, as `Tensor.backward` does, and record how it is computed."""
+        if isinstance(self.node, Still) or self.node is None:
+            raise RuntimeError("backward() on a constant.")
+        if gradient is None and self.size != 1:
+            raise ValueError(f"backward() of a Tensor of shape {self.shape} needs a gradient of that shape.")
+        seed = wrap(np.ones_like(held(self)), None) if gradient is None else gradient
+        kept: dict[Any, Any] = {}
+        with recording(True):
+            seed = seed if isinstance(seed, Tensor) else wrap(np.asarray(seed, self.dtype), None)
+            arrived = walk(self.node, seed, differentiable=True, keep=kept.__setitem__ if retain_grads else None)
+        for node, g in {**kept, **arrived}.items():
+            if not isinstance(node, Still):
+                g = g.detach() if isinstance(g, Tensor) else wrap(g, None)
+                node.grad = g if node.grad is None or node in kept else node.grad + g
+
+    def item(self, *where: int) -> Any:
+        """Refuse: the number differs from call to call."""
+        raise Untraceable(BY_VALUE.format(call="t.item()"), _slots(self))
+
+    def tolist(self) -> Any:
+        """Refuse: the numbers differ from call to call."""
+        raise Untraceable(BY_VALUE.format(call="t.tolist()"), _slots(self))
+
+    def __bool__(self) -> bool:
+        raise Untraceable(BY_VALUE.format(call="the truth of a value (if, and, or, while)"), _slots(self))
+
+    def _number(self, call: str) -> Any:
+        raise Untraceable(BY_VALUE.format(call=call), _slots(self))
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._number("round(t)") if ndigits is None else np.round(self, ndigits)
+
+    def __format__(self, spec: str) -> str:
+        raise Untraceable(BY_VALUE.format(call="printing a number"))
+
+    def __repr__(self) -> str:
+        return f"<traced {self.dtype}{list(self.shape)}>"
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise Untraceable(
+            "it is turned into a plain array, whose values would be frozen. To index a constant array by it, pass that "
+            "as an argument; an array of its entries is np.stack([...])."
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        handler = OVERRIDES.get(ufunc if method == "__call__" else (ufunc, method))
+        if method == "__call__" and not kwargs and (handler is None or _plain(handler)):
+            return recorder().call(ufunc, inputs, {})
+        if "out" in kwargs:
+            raise Untraceable(f"np.{ufunc.__name__}(..., out=) writes into an array.")
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        handler = OVERRIDES.get(function)
+        if handler is None or _plain(handler):
+            return _answer(function, args, kwargs)
+        if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in args):
+            raise Untraceable(OTHER_DTYPE.format(name=numpy_name(function), way="Use np.real(z) where it is real."))
+        if function in GATHERING:
+            args = tuple(recorder().lifted(x) for x in args)
+        return super().__array_function__(function, types, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        method = METHODS.get(name) or REGISTRY.get(name)
+        function = getattr(np, name, None)
+        if method is None and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
+            return lambda *args, **kwargs: _answer(function, (self, *args), kwargs)
+        return super().__getattr__(name)
+
+    @staticmethod
+    def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return apply(REGISTRY["getitem"], (self,), {"index": _held(raw_index(index))})
+
+    def __len__(self) -> int:
+        return len(held(self))
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(held(self))))
+
+
+class Weak(Traced):
+    """A Python number among the arguments, or made of such: its dtype gives way to that of an array."""
+
+    __slots__ = ()
+
+    ndim = property(lambda self: 0)
+    itemsize = nbytes = strides = flags = property(lambda self: _missing())
+
+
+Number.register(Weak)  # np.isscalar asks
+
+
+def _missing() -> Any:
+    raise AttributeError("a number has no such attribute")
+
+
+class Shape(np.ndarray[Any, Any]):
+    """What the operations see of a Tensor when they ask about its shape; what they ask about values is recorded."""
+
+    source: Traced | None = None
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return getattr(ufunc, method)(*[_source(x) for x in inputs], **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in STATIC or function is np.full_like:
+            return function(*_base(args), **{key: _base(x) for key, x in kwargs.items()})
+        if _plain(OVERRIDES.get(function)):
+            return function(*_sources(args), **{key: _sources(x) for key, x in kwargs.items()})
+        if function in VARYING:
+            raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
+        found, refill = flatten(recorder().call(function, args, kwargs))
+        return refill([shaped(x) if isinstance(x, Tensor) else x for x in found])
+
+    def __getitem__(self, index: Any) -> Any:
+        return _source(self).detach()[index]
+
+    @property
+    def flags(self) -> Any:
+        """Refuse: arrays of one shape may lie in memory in several ways."""
+        raise Untraceable("the order of its entries in memory decides what is computed. Use order='C' or order='F'.")
+
+
+def shaped(t: Tensor) -> Shape:
+    """Return what the operations see of a Tensor that they only ask about."""
+    shape: Shape = held(t).view(Shape)
+    shape.source = t  # type: ignore[assignment]
+    return shape
+
+
+def _asked(name: str) -> Any:
+    def ask(self: Shape, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_source(self).detach(), name)(*args, **kwargs)
+
+    return ask
+
+
+for _name in (
+    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
+    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
+    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
+):  # fmt: skip
+    setattr(Shape, _name, _asked(_name))
+
+
+def _source(x: Any) -> Any:
+    """Return the Tensor that a view of it was made for."""
+    if isinstance(x, Shape):
+        if x.source is None:
+            raise Untraceable("a part of its values decides what is computed.")
+        return x.source
+    return x
+
+
+def _sources(x: Any) -> Any:
+    return type(x)([_sources(part) for part in x]) if type(x) in (list, tuple) else _source(x)
+
+
+def _base(x: Any) -> Any:
+    if isinstance(x, Shape):
+        return x.view(np.ndarray)
+    return type(x)([_base(part) for part in x]) if type(x) in (list, tuple) else x
+
+
+def _plain(handler: Any) -> bool:
+    """Tell whether what stands in for a NumPy function answers with plain arrays."""
+    return getattr(handler, "__module__", None) == plain.__name__ and getattr(handler, "__qualname__", "").startswith(
+        ("_plain.", "_of_constants.")
+    )
+
+
+def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Answer a question about values: at once if it is one of shape, else by recording it."""
+    if function in STATIC:
+        answer = function(*_held(args), **{key: _held(x) for key, x in kwargs.items()})
+        if function not in LIKE:
+            return answer
+        return recorder().still(recorder().value("constant", answer, data=answer), answer)
+    if function in (np.array2string, np.array_repr, np.array_str):
+        raise Untraceable(BY_VALUE.format(call=f"np.{function.__name__}"))
+    if function in UNKNOWN:
+        raise Untraceable(OTHER_SHAPE.format(name=numpy_name(function)))
+    if function not in OVERRIDES:
+        raise Untraceable(f"{numpy_name(function)} has no rule here, so it cannot be traced.")
+    return recorder().call(function, args, kwargs)
+
+
+def _held(x: Any) -> Any:
+    if isinstance(x, (list, tuple)):
+        return type(x)([_held(part) for part in x])
+    return np.asarray(x) if isinstance(x, Shape) else held(x)
+
+
+def _slots(t: Tensor) -> list[int]:
+    """Return the arguments, if they are Python numbers, that a number is made of."""
+    value = recorder().find(t)
+    if not value.weak:
+        return []
+    stack, slots = [value], []
+    while stack:
+        value = stack.pop()
+        if value.kind == "input":
+            slots.append(value.slot)
+        elif value.op is not None:
+            stack += value.op.values
+    return slots
+
+
+def _weak(other: Any) -> bool:
+    return isinstance(other, Weak) or type(other) in (int, float, complex, bool)
+
+
+def _operator(function: Callable[..., Any], reflected: bool, primitive: str | None, ufunc: Any) -> Callable[..., Any]:
+    """Return the method of an operator of two arguments."""
+
+    def method(self: Traced, other: Any) -> Any:
+        recorder()
+        pair = (other, self) if reflected else (self, other)
+        if isinstance(self, Weak) and _weak(other):
+            return number(function, *pair)
+        if isinstance(other, (list, tuple)):
+            pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
+        if primitive is not None:
+            return apply(REGISTRY[primitive], pair)
+        return recorder().call(ufunc, pair, {})
+
+    return method
+
+
+def number(function: Callable[..., Any], *args: Any) -> Any:
+    """Compute with Python numbers, and record it."""
+    record = recorder()
+    out = function(*[held(x) for x in args])
+    values = [record.find(x) if isinstance(x, Tensor) else x for x in args]
+    op = Op("number", function.__name__, function, values)
+    return record.still(record.emit(op, out), out)
+
+
+OPERATORS = {
+    "add": (operator.add, "add", np.add), "sub": (operator.sub, "subtract", np.subtract),
+    "mul": (operator.mul, "multiply", np.multiply), "truediv": (operator.truediv, "divide", np.divide),
+    "floordiv": (operator.floordiv, "floor_divide", np.floor_divide), "mod": (operator.mod, "remainder", np.remainder),
+    "pow": (operator.pow, "power", np.power), "matmul": (operator.matmul, "matmul", np.matmul),
+    "and": (operator.and_, None, np.bitwise_and), "or": (operator.or_, None, np.bitwise_or),
+    "xor": (operator.xor, None, np.bitwise_xor),
+    "lt": (operator.lt, None, np.less), "le": (operator.le, None, np.less_equal),
+    "gt": (operator.gt, None, np.greater), "ge": (operator.ge, None, np.greater_equal),
+    "eq": (operator.eq, None, np.equal), "ne": (operator.ne, None, np.not_equal),
+}  # fmt: skip
+for _name, (_function, _primitive, _ufunc) in OPERATORS.items():
+    setattr(Traced, f"__{_name}__", _operator(_function, False, _primitive, _ufunc))
+    if _name not in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Traced, f"__r{_name}__", _operator(_function, True, _primitive, _ufunc))
+
+
+def _unary(function: Callable[..., Any], ufunc: Any, primitive: str | None) -> Callable[[Traced], Any]:
+    def method(self: Traced) -> Any:
+        if isinstance(self, Weak):
+            return number(function, self)
+        return apply(REGISTRY[primitive], (self,)) if primitive else recorder().call(ufunc, (self,), {})
+
+    return method
+
+
+setattr(Traced, "__neg__", _unary(operator.neg, np.negative, "negative"))  # noqa: B010
+setattr(Traced, "__abs__", _unary(abs, np.absolute, "absolute"))  # noqa: B010
+setattr(Traced, "__invert__", _unary(operator.invert, np.invert, None))  # noqa: B010
+setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away
+Still.tensor = Live.tensor = Traced  # and so for Saved and Stale
+Still.weak = Live.weak = Weak
