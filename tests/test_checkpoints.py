@@ -444,3 +444,19 @@ def test_a_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"h\.json holds no history: ") as found:
         History.load(tmp_path / "h.json")
     assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("length", "at", "start", "end"),
+    [
+        (200, 150, 0, 200), (201, 60, 0, 180), (201, 61, 1, 181), (400, 150, 90, 270), (300, 180, 120, 300),
+        (300, 179, 119, 299), (300, 299, 239, 300),
+    ],
+)  # fmt: skip
+def test_of_a_long_setting_what_differs_is_shown_with_60_characters_before_it(
+    length: int, at: int, start: int, end: int
+) -> None:
+    text = "".join(chr(ord("a") + k % 26) for k in range(length))
+    shown = ("..." if start else "") + text[start:end] + ("..." if end < length else "")
+    assert checkpoint._short(text, text[:at] + "#" + text[at + 1 :]) == shown
+    assert checkpoint._short(text, text[:at]) == shown  # one ends where the other goes on

@@ -252,6 +252,12 @@ def test_class_weights_leave_float32_what_it_is() -> None:
         assert task.recorded(*task.batch(x, y, np.random.default_rng(0))).dtype == np.float32
 
 
+@pytest.mark.parametrize("y", [np.eye(2)[[0, 1] * 5], {"of": np.array([0, 1] * 5)}], ids=["one-hot", "nested"])
+def test_class_weights_of_what_is_no_array_of_labels_are_refused(y: Any) -> None:
+    with pytest.raises(ValueError, match="class_weight works with the loss 'crossentropy', and with losses of labels"):
+        fit(Linear(3, 2, rng=0), X, y, solver=Solver(cross_entropy), settings=Settings(1, 5), class_weight="balanced")
+
+
 def test_a_loss_of_zero_is_part_of_the_history() -> None:
     history = History()
     history.add(0.5, 0.0, {"m": 0.0})
