@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Generator
 from typing import Any
@@ -26,6 +27,15 @@ hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Generator seeded by the name of the test: the same numbers each run, others in the next test."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed() -> Generator[None]:
+    """Figures that a test leaves open would count in the tests after it, and more than twenty are a warning."""
+    yield
+    plots = sys.modules.get("matplotlib.pyplot")
+    if plots is not None:
+        plots.close("all")
 
 
 @pytest.fixture
