@@ -331,16 +331,16 @@ def detect_anomaly() -> Iterator[None]:
         yield
 
 
-def _inspect(node: Node, _: Tensor) -> None:
+def _inspect(node: Node, tensor: Tensor) -> Tensor:
     node.note(where=_caller(), checksum=_checksum(node))
     bad = _not_finite(node.out)
     if bad is None:
-        return
+        return tensor
     for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
         if parent is None and np.isnan(arg).any():
             raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
         if _not_finite(arg) is not None:
-            return  # born earlier, or an infinity that was put in on purpose
+            return tensor  # born earlier, or an infinity that was put in on purpose
     raise FloatingPointError(f"{node.primitive.name if node.primitive else ''} made {bad}, in {_describe(node)}.")
 
 

@@ -13,7 +13,7 @@ from .backward import ancestors
 from .node import Node, recording
 from .ops.linalg import conj
 from .primitive import Primitive
-from .tensor import Tensor, apply, raw, wrap
+from .tensor import Tensor, apply, held, raw, wrap
 from .transforms import enter, pullback
 from .tree import Tree, children, flatten
 
@@ -279,7 +279,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if out.node is None:
             return out
         captured = [wrap(node.out, node) for node in _captured(out.node, inputs)]
-        data = out.data
+        data = held(out)
         del out
 
         def rule(g: Any, out: Any, *arrays: Any) -> list[Any]:

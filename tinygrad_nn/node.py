@@ -69,7 +69,13 @@ class Mode:
     """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
 
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
+    `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
+
+    A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
+    this, and no more: `inspect` after every operation, `Node.tensor` for the class of a Tensor over a Node, and of a
+    Tensor its array for the engine (`tensor.held`), for a question about values (`Tensor._asked`), as an index
+    (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
     """
 
     __slots__ = ("blocks", "grad", "inspect", "module", "scope")
@@ -79,7 +85,7 @@ class Mode:
         self.grad = True
         self.scope: str | None = None
         self.module: Any = None
-        self.inspect: Callable[[Node, Any], None] | None = None
+        self.inspect: Callable[[Node, Any], Any] | None = None
         self.blocks: dict[str, list[_Block]] = {}
 
     @property

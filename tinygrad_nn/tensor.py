@@ -44,8 +44,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         raw, parents, live = [], [], False
         for arg in args:
-            if type(arg) is Tensor or isinstance(arg, Tensor):
-                raw.append(arg.data)
+            if (exact := type(arg) is Tensor) or isinstance(arg, Tensor):
+                raw.append(arg.data if exact else held(arg))
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
@@ -86,7 +86,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         node.notes = None if names is None else {"constants": names}
         tensor.node = node
         if mode.inspect is not None:
-            mode.inspect(node, tensor)
+            return mode.inspect(node, tensor)  # type: ignore[no-any-return]
     else:
         tensor.node = tensor.label = None
     return tensor
@@ -111,7 +111,13 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a Tensor that gradients arrive at, from an array of floats."""
     tensor: Tensor = _new(Tensor)
     tensor.data, tensor.label = data, None
-    node = Node()
+    tensor.node = source(data, name)
+    return tensor
+
+
+def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
+    """Make the Node of a leaf, of a class of Nodes."""
+    node = kind()
     node.primitive = node.grad = None
     node.args = node.parents = ()
     node.meta = NO_METADATA
@@ -119,14 +125,21 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     node.index = _number()
     node.scope = thread.mode.scope
     node.notes = {"name": name} if name else None
-    tensor.node = node
-    return tensor
+    return node
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:
     """Make a Tensor over existing data and an existing Node, or a constant for ``None``."""
-    tensor: Tensor = _new(Tensor if node is None else node.tensor)
-    tensor.data = data if type(data) is np.ndarray else np.asarray(data)
+    return over(data if type(data) is np.ndarray else np.asarray(data), node, Tensor if node is None else node.tensor)
+
+
+def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
+    """Make a Tensor of a class over data, taken as it is, and a Node."""
+    tensor: Tensor = _new(kind)
+    if kind is Tensor:
+        tensor.data = data
+    else:
+        hold(tensor, data)
     tensor.node, tensor.label = node, None
     return tensor
 
@@ -176,15 +189,14 @@ class Tensor:
     node: Node | None
     label: str | None
 
+    def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None) -> Any:
+        """Return a new Tensor, or what `_again` gives for the data of another."""
+        return data._again(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
+
+    def __getnewargs__(self) -> tuple[Any]:
+        return (None,)  # for pickle, which fills in the data afterwards
+
     def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
-        if isinstance(data, Tensor):
-            if type(data) is not Tensor:  # a Traced, see compiled/
-                data._renew(self, requires_grad, name)
-                return
-            raise TypeError(
-                "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same "
-                "data, or Tensor(t.data) for a new leaf."
-            )
         array = np.asarray(data)
         if array.dtype.kind not in "fciub":
             raise TypeError(
@@ -192,7 +204,7 @@ class Tensor:
                 "np.asarray(data, dtype=float); text classes become numbers with tinygrad_nn.data.one_hot."
             )
         self.data, self.label = array, name
-        self.node = leaf(array, name).node if requires_grad and array.dtype.kind in "fc" else None
+        self.node = source(array, name) if requires_grad and array.dtype.kind in "fc" else None
 
     @property
     def name(self) -> str | None:
@@ -335,10 +347,25 @@ class Tensor:
             )
         return self.data.item()
 
+    # -- What a trace answers in its own way, see `Mode`.
+
+    def _asked(self) -> Any:
+        """Return what a NumPy function that asks about values is given for this Tensor: its array."""
+        return self.data
+
+    def _index(self) -> Any:
+        """Return what stands for this Tensor in an index: its array."""
+        return self.data
+
+    def _again(self, requires_grad: bool, name: str | None) -> Any:
+        """Return what ``Tensor(self)`` is: an error, but in a trace, where arrays are Tensors too."""
+        raise TypeError(
+            "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
+            "or Tensor(t.data) for a new leaf."
+        )
+
     def _option(self, call: str) -> Any:
         """Return what stands for this Tensor as an option of an operation, such as a mask: its array."""
-        if type(self) is not Tensor:  # a Traced, see compiled/
-            return self
         if self.node is not None:
             raise TypeError(
                 f"{call} has no derivative, and this Tensor has a graph that would be lost. Pass t.detach(), which has "
@@ -434,4 +461,17 @@ def raw_index(index: Any) -> Any:
     """Return an index with every Tensor in it replaced by its bare array."""
     if isinstance(index, (tuple, list)):
         return type(index)([raw_index(part) for part in index])
-    return index.data if isinstance(index, Tensor) else index
+    return index._index() if isinstance(index, Tensor) else index
+
+
+_slot: Any = Tensor.__dict__["data"]
+
+
+def held(value: Any) -> Any:
+    """Return the very array in a Tensor, also in one of a trace, whose `data` is a Tensor; anything else as it is."""
+    return _slot.__get__(value) if isinstance(value, Tensor) else value
+
+
+def hold(tensor: Tensor, data: Any) -> None:
+    """Put an array into a Tensor, also into one of a trace, whose `data` cannot be assigned."""
+    _slot.__set__(tensor, data)

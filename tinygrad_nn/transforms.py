@@ -17,7 +17,7 @@ from .backward import ancestors, walk
 from .node import Node, recording, thread
 from .primitive import declare
 from .printable import printable
-from .tensor import Tensor, apply, leaf, raw, wrap
+from .tensor import Tensor, apply, held, leaf, raw, wrap
 from .tree import Tree, flatten, slot
 
 _INPUT = {"input": True}
@@ -65,15 +65,15 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     arrived: dict[Node, Any] = {}
     live = isinstance(cotangent, Tensor) or _outside(out.node, nodes)
     if out.node is not None and not live:
-        found = walk(out.node, np.asarray(cotangent, dtype=out.data.dtype), wanted=nodes)
+        found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
-        seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.data.dtype), None)
+        seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
         with recording(True):
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []
     for t in inputs:
-        none = np.zeros_like(t.data) if t.node is None or t.node not in arrived else None
+        none = np.zeros_like(held(t)) if t.node is None or t.node not in arrived else None
         gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
 
@@ -243,7 +243,7 @@ def _floats(inputs: Sequence[Tensor]) -> np.dtype[Any]:
 
 def _shown(out: Tensor, call: _Call) -> Any:
     """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
-    return out if _outside(out.node, frozenset(t.node for t in call.inputs if t.node)) else out.data
+    return out if _outside(out.node, frozenset(t.node for t in call.inputs if t.node)) else held(out)
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -281,7 +281,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs = [_result(f, out) for out in outs]
     derivatives = []
     for out in outs:
-        dummy = leaf(_any_numbers(out.data))
+        dummy = leaf(_any_numbers(held(out)))
         transposed = pullback(out, call.inputs, dummy)
         derivative: Any = np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else _floats(call.inputs))
         for row, v in zip(transposed, directions, strict=True):
@@ -332,7 +332,7 @@ def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0
 
 def _rows(out: Tensor, inputs: Sequence[Tensor]) -> list[Any]:
     """Return for each input the derivatives of every entry of a result, one walk an entry."""
-    unit = np.eye(out.data.size, dtype=out.data.dtype).reshape(out.data.size, *out.shape)
+    unit = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
     rows = [pullback(out, inputs, one) for one in unit]
     columns = [[row[k] for row in rows] for k in range(len(inputs))]
     blocks = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]

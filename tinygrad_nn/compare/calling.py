@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..gradcheck.numerical import bare, is_float
+from ..gradcheck.numerical import is_float
 from ..printable import printable
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +59,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         found = _labelled(name, value)
-        leaves += [bare(x) for _, x in found]
+        leaves += [raw(x) for _, x in found]
         labels += [label for label, _ in found]
         owner += [k] * len(found)
     moving = [i for i, x in enumerate(leaves) if is_float(x)]
@@ -190,7 +190,7 @@ def taken_apart(found: Any, inputs: Inputs) -> list[Array]:
             arrays = [value] if len(mine) == 1 else arrays
         if len(arrays) != len(mine):
             raise TypeError(_RESULT.format(what=f"{len(arrays)} arrays for {printable(names[k])}", names=wanted))
-        flat += [np.array(bare(x)) for x in arrays]
+        flat += [np.array(raw(x)) for x in arrays]
     if any(x.dtype.kind not in "fciub" for x in flat):
         raise TypeError(_RESULT.format(what="something that is not made of numbers", names=wanted))
     return [x if x.dtype.kind in "fc" else x.astype(np.float64) for x in flat]

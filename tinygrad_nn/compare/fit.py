@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,12 +120,41 @@ def penalty_found(
     return None
 
 
+class _Multiple(NamedTuple):
+    """In one experiment: the multiples of sign(W) and of W found, those of the right penalty, lambda, rows."""
+
+    found: tuple[float, float]
+    right: tuple[float, float]
+    lam: float
+    rows: int
+
+
 def _penalty_of(
     used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str,
     loss_doubled: bool,
 ) -> Penalty | None:  # fmt: skip
-    pairs, wanted = [], []
-    name = part
+    """Explain ``got - base`` by multiples of the terms in `used`: 0 is sign(W), 1 is W."""
+    seen = _multiples(used, witnesses, got, base, k, part)
+    if not seen:
+        return None
+    size = max(m.lam for m in seen) or max(max(m.found) for m in seen)
+    none = all(abs(a) < 1e-6 * size for m in seen for a in m.found)
+    asked = any(any(m.right) for m in seen)
+    if part == "b":
+        text = "A penalty is put on the biases; it belongs on the weights only."
+        return None if none else Penalty("extra_penalty", text)
+    if none:
+        return Penalty("missing_penalty", "The gradient of the penalty is not added.") if asked else None
+    if not asked:
+        return Penalty("extra_penalty", f"A penalty is added to d{part}, and the solver asks for none.")
+    return _another_multiple(seen, size, loss_doubled) or _another_penalty(seen, size)
+
+
+def _multiples(
+    used: tuple[int, ...], witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int, part: str
+) -> list[_Multiple] | None:
+    """Fit the multiples in each experiment that determines them; None if they do not explain one."""
+    seen = []
     for w, g, p in zip(witnesses, got, base, strict=True):
         value = w.case.W[k] if part == "W" else w.case.b[k]
         if g.shape != p.shape or g.shape != value.shape:
@@ -143,49 +172,51 @@ def _penalty_of(
         reg = w.case.solver.regularization
         lam, r = reg.lam, reg.r
         right = {"l1": (lam, 0.0), "l2": (0.0, lam), "elasticnet": (r * lam, (1 - r) * lam)}.get(reg.method, (0.0, 0.0))
-        pairs.append((float(fit[0]), float(fit[1])))
-        wanted.append((right, lam, w.case.rows))
-    if not pairs:
-        return None
-    size = max(lam for _, lam, _ in wanted) or max(map(max, pairs))
-    zero = [abs(a) < 1e-6 * size and abs(b) < 1e-6 * size for a, b in pairs]
-    if part == "b":
-        if all(zero):
-            return None
-        return Penalty("extra_penalty", "A penalty is put on the biases; it belongs on the weights only.")
-    if all(zero):
-        return Penalty("missing_penalty", "The gradient of the penalty is not added.") if any(
-            any(right) for right, _, _ in wanted) else None
+        seen.append(_Multiple((float(fit[0]), float(fit[1])), right, lam, w.case.rows))
+    return seen
 
-    def fits(f: Any) -> bool:
-        return all(
-            abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
-            for (a, b), (x, y) in zip(pairs, (f(*facts) for facts in wanted), strict=True)
-        )
 
-    def times(c: Any) -> Any:
-        return lambda right, lam, rows: (c(rows) * right[0], c(rows) * right[1])
+def _all_are(seen: Sequence[_Multiple], size: float, wanted: Callable[[_Multiple], tuple[float, float]]) -> bool:
+    """Tell whether the multiples found are those wanted, in every experiment."""
+    return all(
+        abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
+        for (a, b), (x, y) in ((m.found, wanted(m)) for m in seen)
+    )
 
-    if not any(any(right) for right, _, _ in wanted):
-        return Penalty("extra_penalty", f"A penalty is added to d{name}, and the solver asks for none.")
-    if fits(times(lambda n: 2)):
+
+def _another_multiple(seen: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty | None:
+    """Recognise some factor times the right penalty."""
+
+    def times(factor: Callable[[int], float]) -> bool:
+        return _all_are(seen, size, lambda m: (factor(m.rows) * m.right[0], factor(m.rows) * m.right[1]))
+
+    if times(lambda n: 2):
         if loss_doubled:
             return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda stands for lambda/2.")
         return Penalty("extra_penalty", "The penalty is added twice, or differentiated without its 1/2.")
-    if fits(times(lambda n: n)):
+    if times(lambda n: n):
         return Penalty("extra_penalty", "The penalty is added once for every sample, and belongs once in the batch.")
-    for text, c in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
-        if fits(times(c)):
+    for text, factor in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
+        if times(factor):
             return Penalty("sign" if text == "minus" else "wrong_penalty", f"The penalty is {text} that of the solver.")
-    for text, f in (
-        ("l1", lambda right, lam, n: (lam, 0.0)), ("l2", lambda right, lam, n: (0.0, lam)),
-        ("only the l1 part of elasticnet", lambda right, lam, n: (right[0], 0.0)),
-        ("only the l2 part of elasticnet", lambda right, lam, n: (0.0, right[1])),
-        ("elasticnet with r and 1 - r exchanged", lambda right, lam, n: (right[1], right[0])),
-        ("l1 and l2 together, each at full strength", lambda right, lam, n: (lam, lam)),
-    ):  # fmt: skip
-        if fits(f):
+    return None
+
+
+OTHER_PENALTIES: dict[str, Callable[[_Multiple], tuple[float, float]]] = {
+    "l1": lambda m: (m.lam, 0.0),
+    "l2": lambda m: (0.0, m.lam),
+    "only the l1 part of elasticnet": lambda m: (m.right[0], 0.0),
+    "only the l2 part of elasticnet": lambda m: (0.0, m.right[1]),
+    "elasticnet with r and 1 - r exchanged": lambda m: (m.right[1], m.right[0]),
+    "l1 and l2 together, each at full strength": lambda m: (m.lam, m.lam),
+}
+
+
+def _another_penalty(seen: Sequence[_Multiple], size: float) -> Penalty:
+    """Name the penalty that was found in place of the right one, or give its numbers."""
+    for text, wanted in OTHER_PENALTIES.items():
+        if _all_are(seen, size, wanted):
             return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
-    mine, right = pairs[0], wanted[0][0]
+    mine, right = seen[0].found, seen[0].right
     return Penalty("wrong_penalty", f"The gradient of the penalty is {_terms(mine, right)}, and belongs "
                    f"{_terms(right, mine)}.")  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..gradcheck.numerical import Line, bare, double, pair
+from ..gradcheck.numerical import Line, double, pair
 from ..node import recording
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
 from ..transforms import enter
 from ..tree import flatten
 from .behaviour import MOVING, unsteady
@@ -43,7 +43,7 @@ def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cot
     live = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(found, cotangents, strict=False)
             if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
     trace = traced(live, [t.node for t in tensors])  # type: ignore[misc]
-    return Run([np.asarray(bare(out)) for out in found], trace, gradients(trace))
+    return Run([np.asarray(raw(out)) for out in found], trace, gradients(trace))
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -54,12 +54,12 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
     leaves = [double(x) for x in own]
     name = getattr(f, "__name__", type(f).__name__)
     with np.errstate(all="ignore"), recording(False):
-        outs = [np.asarray(bare(out)) for out in call_function(f, inputs, leaves)]
+        outs = [np.asarray(raw(out)) for out in call_function(f, inputs, leaves)]
         if not outs or not all(np.isfinite(out).all() for out in outs):
             return _no_value(name, outs)
         cotangents, g, cot_note = _cotangents(f, inputs, leaves, outs, manual, generator)
         graph = by_graph(f, inputs, leaves, cotangents)
-        line = Line(lambda *xs: [np.asarray(bare(o)) for o in call_function(f, inputs, xs)], leaves)
+        line = Line(lambda *xs: [np.asarray(raw(o)) for o in call_function(f, inputs, xs)], leaves)
         shown = outs[0] if len(outs) == 1 else outs
         passed = [x.copy() for x in own]
         mine = call_manual(manual, inputs, passed, shown, g)
@@ -172,7 +172,7 @@ def _probes(
         moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in leaves]
         try:
             with recording(False):
-                values = [np.asarray(bare(o)) for o in call_function(f, inputs, moved)]
+                values = [np.asarray(raw(o)) for o in call_function(f, inputs, moved)]
             cotangents, g, _note = _cotangents(f, inputs, moved, values, manual, rng)
             graph = by_graph(f, inputs, moved, cotangents)
             mine = call_manual(manual, inputs, [x.copy() for x in moved], values[0] if len(values) == 1 else values, g)

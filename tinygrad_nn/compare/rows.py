@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck.numerical import pair
-from .diagnosis import Row
+from .diagnosis import Difference, Distances, Row
 
 Array = np.ndarray[Any, Any]
 
@@ -37,8 +37,8 @@ class Comparison(NamedTuple):
 
 
 def compare_row(
-    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator, entries: int,
-    directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
+    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator,
+    entries: int | Array, directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
 ) -> tuple[Row, Array]:  # fmt: skip
     """Return the row, and where manual and graph disagree.
 
@@ -46,55 +46,97 @@ def compare_row(
         what: the array by both roads.
         ask: the referee, by index.
         rng: which entries it is asked for, besides the worst.
-        entries: how many.
+        entries: how many; or which, by their place in the flat array.
         directions: along random directions, (graph, numerical, bound) of each derivative.
         unknown: what to say where the person's array is not known.
     """
     graph, manual = what.graph, what.manual
-    shape = graph.shape
-    if manual is None or manual.shape != shape:
-        note = unknown if manual is None else f"has shape {manual.shape}, and the graph's has {shape}"
-        error = np.full(shape, math.inf)
-    else:
-        note = "" if np.isfinite(manual).all() else f"{int((~np.isfinite(manual)).sum())} of {manual.size} not finite"
-        with np.errstate(invalid="ignore"):
-            error = np.abs(manual - graph)
-        if what.own is not None:
-            error = np.minimum(error, np.abs(manual - what.own))
-        # NaN is never right; an infinite slope is where the graph has the same
-        error = np.where(manual == graph, 0.0, np.where(np.isnan(error), math.inf, error))
+    shape, known = graph.shape, manual is not None and manual.shape == graph.shape
+    error = _errors(what)
     with np.errstate(all="ignore"):
         excess = np.where(error > 0, error / np.maximum(what.rounding, 1e-300), 0.0)
     bad = (excess > 1) | _outliers(excess, error, graph)
-    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), shape)) if graph.size else ()
-    chosen = _chosen(shape, entries, rng, worst)
-    answers = {index: ask(index) for index in chosen}
+    worst = _largest(excess)
+    answers = {index: ask(index) for index in _chosen(shape, entries, rng, worst)}
     smooth = {index: found for index, found in answers.items() if not found.kink and math.isfinite(found.value)}
-    # the larger of two bounds: the referee's own, and what rounding does to the graph in float64
-    off = [index for index, found in smooth.items() if abs(found.value - graph[index]) > found.bound]
-    off_along = [d for d in directions if abs(d[0] - d[1]) > d[2]]
-    known = manual is not None and manual.shape == shape
-    odd = ""
-    if bad.any() and (known or manual is not None):
-        judge = smooth.get(worst)
-        odd = "manual"
-        if judge is not None and known and abs(judge.value - graph[worst]) > judge.bound:
-            near = abs(judge.value - manual[worst]) <= judge.bound + what.rounding[worst]  # type: ignore[index]
-            odd = "graph" if near else ""
-    elif off or off_along:
-        odd = "numerical"
-    judge = answers.get(worst)
+    wrong = bool(bad.any()) and manual is not None
+    disputed = _disputed(graph, smooth, directions)
+    odd = _odd_road(what, worst, smooth.get(worst)) if wrong else "numerical" if disputed else ""
     row = Row(
-        name=what.name, shape=shape, role=what.role,
-        ok=not (bad.any() and manual is not None) and not off and not off_along,
+        name=what.name, shape=shape, role=what.role, ok=not wrong and not disputed,
         **_numbers(manual if known else None, graph, error, bad),
-        wrong=float(bad.mean()) if graph.size and manual is not None else 0.0,
+        wrong=float(bad.mean()) if wrong else 0.0,
         worst=worst, manual=_entry(manual, worst) if known else math.nan, graph=_entry(graph, worst),
-        numerical=judge.value if judge is not None and not judge.kink else math.nan, odd=odd, checked=len(smooth),
-        bound=max((found.bound for found in smooth.values()), default=0.0), note=note,
-        error=_heat(error, graph) if manual is not None else None,
+        numerical=_slope(answers.get(worst)), odd=odd, checked=len(smooth),
+        bound=max((found.bound for found in smooth.values()), default=0.0), note=_note(manual, shape, unknown),
+        error=_heat(error, graph) if manual is not None else None, apart=_distances(what, answers) if known else None,
     )  # fmt: skip
     return row, bad
+
+
+def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Distances:
+    """Measure each pair of roads; the graph in the dtype of the model, as the person's code is."""
+    manual, graph = np.asarray(what.manual), what.graph if what.own is None else what.own
+    smooth = [index for index, found in answers.items() if not found.kink]
+    by_hand, by_graph = (np.array([array[index] for index in smooth]) for array in (manual, graph))
+    numerical = np.array([answers[index].value for index in smooth])
+    with np.errstate(all="ignore"):
+        return Distances(
+            Difference.of(manual, graph), Difference.of(by_graph, numerical), Difference.of(by_hand, numerical),
+            float(np.abs(graph).max(initial=0.0)), float(np.max(what.rounding, initial=0.0)),
+            len(answers) - len(smooth),
+        )  # fmt: skip
+
+
+def _largest(array: Array) -> tuple[int, ...]:
+    """Return the index of the largest entry, () of an array without any."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(array)), array.shape)) if array.size else ()
+
+
+def _note(manual: Array | None, shape: tuple[int, ...], unknown: str) -> str:
+    """Say what a number cannot: that the array is not known, has another shape, is not finite."""
+    if manual is None:
+        return unknown
+    if manual.shape != shape:
+        return f"has shape {manual.shape}, and the graph's has {shape}"
+    finite = np.isfinite(manual)
+    return "" if finite.all() else f"{int((~finite).sum())} of {manual.size} not finite"
+
+
+def _errors(what: Comparison) -> Array:
+    """Return |manual - graph|, infinite where there is nothing to subtract."""
+    graph, manual = what.graph, what.manual
+    if manual is None or manual.shape != graph.shape:
+        return np.full(graph.shape, math.inf)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(manual - graph)
+    if what.own is not None:
+        error = np.minimum(error, np.abs(manual - what.own))
+    # NaN is never right; an infinite slope is where the graph has the same
+    return np.where(manual == graph, 0.0, np.where(np.isnan(error), math.inf, error))
+
+
+def _disputed(
+    graph: Array, smooth: dict[tuple[int, ...], Checked], directions: Sequence[tuple[float, float, float]]
+) -> bool:
+    """Tell whether the numerical derivative is not the graph's, at an entry or along a direction."""
+    # the larger of two bounds: the referee's own, and what rounding does to the graph in float64
+    at_entry = any(abs(found.value - graph[index]) > found.bound for index, found in smooth.items())
+    return at_entry or any(abs(by_graph - numerical) > bound for by_graph, numerical, bound in directions)
+
+
+def _odd_road(what: Comparison, worst: tuple[int, ...], judge: Checked | None) -> str:
+    """Return which of manual and graph the referee contradicts where they differ most; "" if both."""
+    manual, known = what.manual, what.manual is not None and what.manual.shape == what.graph.shape
+    if judge is None or manual is None or not known or not abs(judge.value - what.graph[worst]) > judge.bound:
+        return "manual"
+    near = abs(judge.value - manual[worst]) <= judge.bound + what.rounding[worst]
+    return "graph" if near else ""
+
+
+def _slope(found: Checked | None) -> float:
+    """Return what the referee says of an entry, NaN where it was not asked or stands at a kink."""
+    return math.nan if found is None or found.kink else found.value
 
 
 def _entry(array: Any, index: tuple[int, ...]) -> float:
@@ -134,11 +176,17 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
     }  # fmt: skip
 
 
-def _chosen(shape: tuple[int, ...], entries: int, rng: np.random.Generator, worst: tuple[int, ...]) -> list[Any]:
+def _chosen(
+    shape: tuple[int, ...], entries: int | Array, rng: np.random.Generator, worst: tuple[int, ...]
+) -> list[Any]:
     size = math.prod(shape)
-    flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+    if not isinstance(entries, int):
+        flat, worst_too = entries, False
+    else:
+        flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+        worst_too = size > 0
     found = [tuple(int(i) for i in np.unravel_index(int(j), shape)) for j in flat]
-    return found if worst in found or not size else [worst, *found]
+    return [worst, *found] if worst_too and worst not in found else found
 
 
 def _heat(error: Array, graph: Array) -> Array | None:

@@ -22,6 +22,7 @@ from .report import ComparisonReport
 Array = np.ndarray[Any, Any]
 
 SINGLE = float(np.finfo(np.float32).eps)
+NOTHING = State((), (), 0.0)
 SPAN = "gradients beside this point, looked at from several sides, have it as a mean, up to rounding"
 
 
@@ -55,13 +56,48 @@ def diagnose(
         near: of the same sizes and the same solver.
         again: what two more calls answered to the batch.
     """
-    answer = given.case.answer
-    finite = all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
+    finite = _is_finite(given.case.answer)
     doubled = _loss_doubled(given)
     right = finite and _right(given)
-    tries = [[given, *others], [given, *sized], [given, *near], [given]] if finite else []  # of NaN nothing is true
-    if finite and given.case.large:  # the same mistakes show in small networks, a thousand times faster
-        tries = [others or near]
+    best = _cheapest(given, _tries(given, others, sized, near), right, doubled) if finite else None  # of NaN, nothing
+    if best is None:
+        return Verdict(given, [], others, NOTHING, False, again, [None] * len(given.case.W))
+    state, seen = best
+    if given.case.large and not right:
+        seen = [given, *seen]
+        state = explain(seen, doubled, state.found)  # what small networks showed: does it hold here?
+    hidden = False
+    if right and state.found:
+        state, seen, hidden = _behind_a_right_answer(given, near, state, seen, doubled)
+    deltas: list[Array | None] = [None] * len(given.case.W)
+    if given in seen:
+        deltas = _own(given, seen, state)
+        if not hidden:
+            state = state._replace(found=_blamed(given, seen, state))
+    elif right:
+        deltas = list(given.case.right.delta)
+    told = given.case.answer.delta
+    deltas = list(told) if told is not None else _as_far_as_explained(deltas, state)
+    return Verdict(given, seen, others, state, hidden, again, deltas)
+
+
+def _is_finite(answer: Answer) -> bool:
+    return all(np.isfinite(g).all() for g in (*answer.dW, *answer.db))
+
+
+def _tries(
+    given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness]
+) -> list[list[Witness]]:
+    """Return the sets of experiments in which to look for an explanation, the most telling first."""
+    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
+        return [others or near]
+    return [[given, *others], [given, *sized], [given, *near], [given]]
+
+
+def _cheapest(
+    given: Witness, tries: Sequence[list[Witness]], right: bool, doubled: bool
+) -> tuple[State, list[Witness]] | None:
+    """Return the explanation that assumes least, and the experiments it rests on."""
     best: tuple[float, State, list[Witness]] | None = None
     for k, seen in enumerate(tries):
         if not seen or (k and seen == tries[0]):
@@ -73,38 +109,32 @@ def diagnose(
             best = (cost, state, seen)
         if not state.unknown and not blamed and given in seen and len(seen) > 1:
             break
-    nothing = State((), (), 0.0)
-    if best is None:
-        return Verdict(given, [], others, nothing, False, again, [None] * len(answer.dW))
-    if given.case.large and finite and not right:
-        best = (0.0, explain([given, *best[2]], doubled, best[1].found), [given, *best[2]])  # do they hold here?
-    _, state, seen = best
-    hidden = False
-    unsummed = [f for f in state.found if f.kind == "broadcast_not_summed"]
-    if right and unsummed and answer.kept and given.case.rows == 1:
-        hidden = True  # with one row, an axis that was kept is one that was not summed
-    elif right and state.found:
-        # The batch shows no mistake. One that other weights show counts only where sizes and solver are those given:
-        # a code that was written for 16 rows is right for 16 rows.
-        sure = explain(near, doubled) if near and not given.case.large else nothing
-        hidden = bool(near) and bool(sure.found) and not sure.unknown
-        state, seen = (sure, near) if hidden else (nothing, [])
-    deltas: list[Array | None] = [None] * len(answer.dW)
-    if given in seen:
-        deltas = _own(given, seen, state)
-        if not hidden:
-            state = state._replace(found=_blamed(given, seen, state))
-    elif right:
-        deltas = list(given.case.right.delta)
-    told = answer.delta
-    if told is not None:
-        deltas = list(told)
-    for f in state.found:  # what nothing explains was not read from the code either, unless it told
-        if f.kind == "unknown" and told is None and not (f.part == "delta" and f.evidence):
-            partner = [g for g in state.found if g.layer == f.layer and g.kind == "unknown"]
-            if len(partner) > 1:
-                deltas[: f.layer + 1] = [None] * (f.layer + 1)
-    return Verdict(given, seen, others, state, hidden, again, deltas)
+    return None if best is None else best[1:]
+
+
+def _behind_a_right_answer(
+    given: Witness, near: list[Witness], state: State, seen: list[Witness], doubled: bool
+) -> tuple[State, list[Witness], bool]:
+    """Return the mistake that other experiments show and the batch does not, and whether there is one."""
+    unsummed = any(f.kind == "broadcast_not_summed" for f in state.found)
+    if unsummed and given.case.answer.kept and given.case.rows == 1:
+        return state, seen, True  # with one row, an axis that was kept is one that was not summed
+    # One that other weights show counts only where sizes and solver are those given: a code that was written for 16
+    # rows is right for 16 rows.
+    sure = explain(near, doubled) if near and not given.case.large else NOTHING
+    hidden = bool(near) and bool(sure.found) and not sure.unknown
+    return (sure, near, True) if hidden else (NOTHING, [], False)
+
+
+def _as_far_as_explained(deltas: Sequence[Array | None], state: State) -> list[Array | None]:
+    """Return the deltas without those that were not read from the code: below a layer whose W and b are unexplained."""
+    deltas = list(deltas)
+    unknown = [f for f in state.found if f.kind == "unknown"]
+    for f in unknown:
+        alone = sum(g.layer == f.layer for g in unknown) == 1
+        if not alone and not (f.part == "delta" and f.evidence):
+            deltas[: f.layer + 1] = [None] * (f.layer + 1)
+    return deltas
 
 
 def _right(w: Witness) -> bool:
@@ -146,59 +176,98 @@ def _penalty(w: Witness) -> float:
 def _report(
     verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool
 ) -> ComparisonReport:
-    case, answer, state = verdict.given.case, verdict.given.case.answer, verdict.state
-    found = sorted(state.found, key=lambda f: -f.layer)
-    if not verdict.hidden:  # what is right in this batch is not blamed
-        wrong_names = {row.name for row in rows if not row.ok}
-        found = [f for f in found if wrong_names & set(_arrays(f, answer.delta is not None))]
-        found = [f for f in found if not (f.part == "delta" and f"layer {f.layer + 2} W" in answer.overwritten)]
-    if not all(np.isfinite(g).all() for g in (*answer.dW, *answer.db)):
-        found = [f for f in found if f.kind != "unknown"]  # that it is not finite says more
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
-    found = _conventions(found, wrong, at_kink)
-    diagnoses: list[Diagnosis] = []
-    by_mean = _convention(verdict, found)
-    if by_mean is not None:
-        diagnoses.append(by_mean)
-        found = []
-    told = answer.delta is not None and any(not row.ok and row.name.endswith("delta") for row in rows)
-    explained = bool(wrong) or told or verdict.hidden or bool(diagnoses)
-    rounded = _rounded(wrong, verdict)
-    if rounded:
-        worst = max(row.max_rel for row in wrong)
-        diagnoses.append(Diagnosis(
-            "rounding", ", ".join(row.name for row in wrong),
-            "The differences are spread over all entries and as small as rounding to float32 makes them: some step of "
-            "this code computes in float32, or loses digits where numbers nearly cancel. It is no mistake.",
-            (f"the largest relative difference is {worst:.1e}; the machine epsilon of float32 is {SINGLE:.1e}",),
-        ))  # fmt: skip
-    elif explained:
-        diagnoses += [_diagnosis(verdict, f) for f in _merged(found)]
-    written = sorted(answer.overwritten, key=lambda name: -_layer_of(name, len(case.W)))
+    found = _conventions(_borne_out(verdict, rows), wrong, at_kink)
+    diagnoses, blamed, settled = _explained(verdict, rows, wrong, found)
+    written = _written(verdict)
     if written:
-        diagnoses = [d for d in diagnoses if d.kind != "unknown"]
-        diagnoses.insert(0, written_into(written))
+        diagnoses = [written_into(written), *(d for d in diagnoses if d.kind != "unknown")]
+    moving = _unsteady(verdict)
+    if moving is not None:
+        diagnoses = _true_of_all_calls(diagnoses, moving)
+    elif not settled and not written:
+        diagnoses += _left_over(verdict, wrong, blamed)
+    diagnoses += _kept_axes(verdict)
+    first_wrong = _first_wrong(verdict, blamed, written, diagnoses)
+    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
+
+
+def _borne_out(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
+    """Return the findings that rows show, nearest the loss first: what is right in this batch is not blamed."""
+    answer = verdict.given.case.answer
+    found = sorted(verdict.state.found, key=lambda f: -f.layer)
+    if not verdict.hidden:
+        wrong = {row.name for row in rows if not row.ok}
+        found = [f for f in found if wrong & set(_arrays(f, answer.delta is not None))]
+        found = [f for f in found if not (f.part == "delta" and f"layer {f.layer + 2} W" in answer.overwritten)]
+    # that it is not finite says more than that nothing explains it
+    return found if _is_finite(answer) else [f for f in found if f.kind != "unknown"]
+
+
+def _explained(
+    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], found: Sequence[Finding]
+) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
+    """Return diagnoses, the findings that they blame, and whether nothing is left: no mistake, a convention."""
+    by_mean = _convention(verdict, found)
+    harmless = [] if by_mean is None else [by_mean]
+    if _rounded(wrong, verdict):
+        harmless.append(_rounding(wrong))
+    if harmless:
+        return harmless, [], True
+    told = verdict.given.case.answer.delta is not None
+    told = told and any(not row.ok and row.name.endswith("delta") for row in rows)
+    blamed = found if wrong or told or verdict.hidden else []
+    return [_diagnosis(verdict, f) for f in _merged(blamed)], blamed, False
+
+
+def _rounding(wrong: Sequence[Row]) -> Diagnosis:
+    worst = max(row.max_rel for row in wrong)
+    return Diagnosis(
+        "rounding", ", ".join(row.name for row in wrong),
+        "The differences are spread over all entries and as small as rounding to float32 makes them: some step of "
+        "this code computes in float32, or loses digits where numbers nearly cancel. It is no mistake.",
+        (f"the largest relative difference is {worst:.1e}; the machine epsilon of float32 is {SINGLE:.1e}",),
+    )  # fmt: skip
+
+
+def _written(verdict: Verdict) -> list[str]:
+    """Return the arrays that the code wrote into, nearest the loss first."""
+    case = verdict.given.case
+    return sorted(case.answer.overwritten, key=lambda name: -_layer_of(name, len(case.W)))
+
+
+def _unsteady(verdict: Verdict) -> Diagnosis | None:
+    """Say so where calls with the same arguments answer with other numbers."""
+    case = verdict.given.case
     advice = ("With dropout, use data_cache.masks, which the forward pass drew, and draw none yourself."
               if case.solver.regularization.dropout else "Pass the random numbers in, or fix their seed.")  # fmt: skip
-    calls = [(*a.dW, *a.db) for a in (answer, *verdict.again)]
-    names = [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))]
-    moving = unsteady(calls, names, advice)
-    if moving is not None:
-        # what was found in numbers that change with each call is no finding, but for a mask
-        stale = [d for d in diagnoses if d.kind == "dropout_mask_stale" and moving.kind == "nondeterministic"]
-        diagnoses = [*(d for d in diagnoses if d.kind == "inplace_overwrite"), *(stale or [moving])]
-    elif not rounded and by_mean is None and not written:
-        diagnoses += _left_over(verdict, wrong, found, answer)
-    for kept in () if verdict.hidden else answer.kept:
-        diagnoses.append(Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
-                                   "those of the graph, the kept axis is not. Sum without keepdims=True."))  # fmt: skip
-    guilty = [f.layer for f in found if f.kind not in HARMLESS] if explained and not rounded else []
-    guilty += [_layer_of(name, len(case.W)) for name in written[:1]]
-    first_wrong = f"layer {max(guilty) + 1}" if guilty else None
-    if first_wrong is None and any(not d.harmless for d in diagnoses):
-        first_wrong = next(d.where for d in diagnoses if not d.harmless)
-        first_wrong = " ".join(first_wrong.split()[:2]) if first_wrong.startswith("layer") else first_wrong
-    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
+    calls = [(*a.dW, *a.db) for a in (case.answer, *verdict.again)]
+    return unsteady(calls, [f"layer {k + 1} {part}" for part in "Wb" for k in range(len(case.W))], advice)
+
+
+def _true_of_all_calls(diagnoses: Sequence[Diagnosis], moving: Diagnosis) -> list[Diagnosis]:
+    """Return what holds although numbers change with each call; a stale mask is why they do."""
+    stale = [d for d in diagnoses if d.kind == "dropout_mask_stale" and moving.kind == "nondeterministic"]
+    return [*(d for d in diagnoses if d.kind == "inplace_overwrite"), *(stale or [moving])]
+
+
+def _kept_axes(verdict: Verdict) -> list[Diagnosis]:
+    return [] if verdict.hidden else [
+        Diagnosis("convention", kept.split(" has ")[0], f"The gradient of {kept}: the numbers are "
+                  "those of the graph, the kept axis is not. Sum without keepdims=True.")
+        for kept in verdict.given.case.answer.kept]  # fmt: skip
+
+
+def _first_wrong(
+    verdict: Verdict, found: Sequence[Finding], written: Sequence[str], diagnoses: Sequence[Diagnosis]
+) -> str | None:
+    """Return the layer nearest the loss that is to blame, or else the place that the first diagnosis names."""
+    guilty = [f.layer for f in found if f.kind not in HARMLESS]
+    guilty += [_layer_of(name, len(verdict.given.case.W)) for name in written[:1]]
+    if guilty:
+        return f"layer {max(guilty) + 1}"
+    where = next((d.where for d in diagnoses if not d.harmless), None)
+    return " ".join(where.split()[:2]) if where is not None and where.startswith("layer") else where
 
 
 def _conventions(found: list[Finding], wrong: Sequence[Row], at_kink: bool) -> list[Finding]:
@@ -337,7 +406,7 @@ def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
     return off > 3 and off > 0.3 * size
 
 
-def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding], answer: Answer) -> list[Diagnosis]:
+def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding]) -> list[Diagnosis]:
     """Return a diagnosis for each wrong parameter that no finding speaks of."""
     extra = []
     for row in wrong:
@@ -347,24 +416,31 @@ def _left_over(verdict: Verdict, wrong: list[Row], found: Sequence[Finding], ans
             continue
         where = (f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, "
                  f"numerical {row.numerical:.9g}")  # fmt: skip
-        if row.odd == "graph":
-            text = ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "
-                    "wrong. Please report it.")  # fmt: skip
-        elif row.odd == "numerical":
-            text = "Manual and graph agree and the numerical derivative does not: a kink or a jump may be very near."
-        elif row.note.endswith("not finite"):
-            text = (f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large number. Look for a "
-                    "division by a - or 1 - a - that is 0 here, or take the formula in z.")  # fmt: skip
-        elif row.note:
-            text = f"The gradient {row.note}; it needs the shape of its parameter."
-        else:
-            text = _said(verdict, Finding(k, part, "unknown", ""))
+        text = _as_numbers_say(row) or _said(verdict, Finding(k, part, "unknown", ""))
         number, equation = right_equation(verdict.given.case, k, part, "unknown")
         extra.append(Diagnosis("unknown", row.name, text, (where,), equation, number))
     return extra
 
 
+def _as_numbers_say(row: Row) -> str:
+    """Say what the three roads and the shape tell of a wrong row by themselves."""
+    if row.odd == "graph":
+        return ("Here manual and numerical agree, and the graph is the odd one out: a rule of this library is "
+                "wrong. Please report it.")  # fmt: skip
+    if row.odd == "numerical":
+        return "Manual and graph agree and the numerical derivative does not: a kink or a jump may be very near."
+    if row.note.endswith("not finite"):
+        return (f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large number. Look for a "
+                "division by a - or 1 - a - that is 0 here, or take the formula in z.")  # fmt: skip
+    return f"The gradient {row.note}; it needs the shape of its parameter." if row.note else ""
+
+
 def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return what could and could not be seen."""
+    return (*_at_kinks(verdict), *_without_effect(verdict, rows), *_about_the_code(verdict))
+
+
+def _at_kinks(verdict: Verdict) -> list[str]:
     case, notes = verdict.given.case, []
     for k, name in enumerate(case.names):
         zeros = int((case.z[k] == 0).sum())
@@ -374,15 +450,26 @@ def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
                 f"A derivative does not exist there; the graph takes {'0' if name == 'relu' else 'alpha'}, by "
                 "convention, and the numerical road is not asked."
             )
+    return notes
+
+
+def _without_effect(verdict: Verdict, rows: Sequence[Row]) -> list[str]:
+    right, notes = verdict.given.case.right, []
     for row in rows:
         k = int(row.name.split()[1]) - 1
-        parts = {"W": case.right.dW, "b": case.right.db}
+        parts = {"W": right.dW, "b": right.db}
         if row.role == "parameter" and not parts[row.name.split()[2]][k].any():
             also = f" {len(verdict.others)} random batches were looked at as well." if verdict.others else ""
             notes.append(
                 f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "
                 f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{also}"
             )
+    return notes
+
+
+def _about_the_code(verdict: Verdict) -> list[str]:
+    """Return notes on masks, on the loss that the code returned, and on the batches that it could answer."""
+    case, notes = verdict.given.case, []
     if case.solver.regularization.dropout:
         notes.append(
             "Dropout is random. One mask was drawn, and all three roads use it: with another mask for each call the "
@@ -397,4 +484,4 @@ def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
     if len(verdict.others) < 2:
         count = "no batch" if not verdict.others else "one batch only"
         notes.append(f"The code could answer {count} of other sizes: what is said of factors is less sure.")
-    return tuple(notes)
+    return notes

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import AtEqualValues
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
 from ..tree import flatten
 from .numba.expressions import COSTLY
 from .numpy.replay import Varied
@@ -204,7 +204,7 @@ def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], 
             else:
                 changed.append(x + 1 if type(x) is int else x * (1 + 0.1 * rng.random()))
         elif isinstance(x, (np.ndarray, np.generic, Tensor)):
-            data = x.data if isinstance(x, Tensor) else x
+            data = raw(x)
             new = _changed(np.array(data), attempt, rng)
             if isinstance(x, np.generic):
                 changed.append(new[()])

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensor import Tensor, held, hold
 from ..transforms import value_and_grad
 from ..tree import flatten
 from .function import Compiled, compile
-from .trace.operations import SLOT, held
 
 Places = Sequence[tuple[Any, str]]
 
@@ -48,7 +47,11 @@ def functional(call: Callable[..., Any], parameters: Sequence[Tensor], places: P
 
 @contextmanager
 def _standing_in(tensors: Sequence[Tensor], values: Sequence[Any]) -> Iterator[None]:
-    """Let Tensors have the values, and the place in a graph, of others."""
+    """Let Tensors have the values, and the place in a graph, of others.
+
+    A function may close over a parameter, where nobody can put another Tensor in its place: for as long as it runs, the
+    Tensor itself has to answer as one of the trace, which takes the class of one.
+    """
     before = [(t.__class__, held(t), t.node) for t in tensors]
     try:
         for t, value in zip(tensors, values, strict=True):
@@ -62,7 +65,7 @@ def _standing_in(tensors: Sequence[Tensor], values: Sequence[Any]) -> Iterator[N
 
 def _become(t: Tensor, kind: type[Tensor], data: Any, node: Any) -> None:
     t.__class__ = kind
-    SLOT.__set__(t, data)
+    hold(t, data)
     t.node = node
 
 

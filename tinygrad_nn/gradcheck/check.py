@@ -11,10 +11,10 @@ import numpy as np
 
 from ..node import recording
 from ..primitive import REGISTRY, Primitive
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, raw, wrap
 from ..transforms import enter, pullback
 from ..tree import flatten
-from .numerical import EPS, SAFETY, Line, bare, double, is_float, pair
+from .numerical import EPS, SAFETY, Line, double, is_float, pair
 
 VISIBLE = 5e-4  # a check that would overlook a relative error above this is blind
 UNSTEADY = "not checked: the function returned two different results for the same arguments. Fix its random seed."
@@ -168,8 +168,8 @@ def check_gradients(
     """
     rng = np.random.default_rng(rng)
     flat, rebuild = flatten(args)
-    moving = [i for i, x in enumerate(flat) if is_float(bare(x))]
-    leaves = [double(bare(flat[i])) for i in moving]
+    moving = [i for i, x in enumerate(flat) if is_float(raw(x))]
+    leaves = [double(raw(flat[i])) for i in moving]
     labels = [label for k, arg in enumerate(args) for label in _labels(k, len(flatten(arg)[0]))]
     names = ["the argument"] if len(moving) == 1 else [labels[i] for i in moving]
     if not moving:
@@ -179,7 +179,7 @@ def check_gradients(
         new = list(flat)
         for i, t in zip(moving, tensors, strict=True):
             new[i] = t if isinstance(t, Tensor) else wrap(t, None)
-        return [out for out in flatten(f(*rebuild(new)))[0] if is_float(bare(out))]
+        return [out for out in flatten(f(*rebuild(new)))[0] if is_float(raw(out))]
 
     along = None
     if direction is not None:
@@ -190,7 +190,7 @@ def check_gradients(
         first = level == 1
         with np.errstate(all="ignore"):  # what is not finite disagrees, and the report shows it
             with recording(False):
-                line = Line(lambda *xs, call=call: [bare(out) for out in call(*xs)], leaves)
+                line = Line(lambda *xs, call=call: [raw(out) for out in call(*xs)], leaves)
             if not line.steady:
                 return GradientReport(tuple(checks), steady=False)
             cotangents = [_random(out, rng) for out in line.outs]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..node import recording
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
 
 FIRST_STEP, LEVELS = 2.0**-6, 24  # each step is half the one before
@@ -177,11 +177,6 @@ def is_float(x: Any) -> bool:
     return not isinstance(x, (str, type(None))) and np.asarray(x).dtype.kind in "fc"
 
 
-def bare(x: Any) -> Any:
-    """Return the array of a Tensor; anything else as it is."""
-    return x.data if isinstance(x, Tensor) else x
-
-
 def numerical_gradient(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Any:
     """Estimate the gradient of a function that returns one number, entry by entry, in float64.
 
@@ -206,12 +201,12 @@ def numerical_gradient(f: Callable[..., Any], *args: Any, argnums: int = 0) -> A
 
     def call(*moved: Any) -> list[Any]:
         new = [wrap(x, None) if was else x for x, was in zip(moved, tensors, strict=True)]
-        value = bare(f(*args[:argnums], rebuild(new), *args[argnums % len(args) + 1 :]))
+        value = raw(f(*args[:argnums], rebuild(new), *args[argnums % len(args) + 1 :]))
         if np.size(value) != 1:
             raise ValueError(f"a gradient needs one number; the function returned an array of shape {np.shape(value)}.")
         return [np.asarray(value)]
 
-    leaves = [double(bare(x)) for x in leaves]
+    leaves = [double(raw(x)) for x in leaves]
     with recording(False):
         line = Line(call, leaves)
         gradients = [np.zeros_like(x) for x in leaves]

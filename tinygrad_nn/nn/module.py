@@ -10,7 +10,7 @@ import numpy as np
 
 from ..node import thread
 from ..printable import printable
-from ..tensor import Tensor, leaf
+from ..tensor import Tensor, leaf, raw
 
 Array = np.ndarray[Any, Any]
 _WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, from us or from NumPy
@@ -165,7 +165,7 @@ class Module:
         places = dict(self._own_slots())
         if any(path not in places for path in state):  # it may be another path of what is shared
             places = dict(self._slots())
-        new = {path: (slot, np.asarray(_bare(state[path]))) for path, slot in places.items() if path in state}
+        new = {path: (slot, np.asarray(raw(state[path]))) for path, slot in places.items() if path in state}
         given = {slot for slot, _ in new.values()}  # of a shared array one of its paths is enough
         missing = [path for path, slot in self._own_slots() if slot not in given] if strict else []
         unknown = [path for path in state if path not in places] if strict else []
@@ -354,10 +354,6 @@ def _locate(error: Exception, scope: str | None) -> None:
     else:  # as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
     error.module_path = scope  # type: ignore[attr-defined]
-
-
-def _bare(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
 
 
 def _refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:

@@ -49,7 +49,7 @@ stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \d
 def _given(arrays: Any, dtype: Any, casting: Any) -> dict[str, Any]:
     """Return the two as metadata, which a drawing shows, only if they say anything."""
     if dtype is not None:
-        checked(dtype, *(t.data for t in tensors(arrays) if t.node is not None))
+        checked(dtype, *(t.dtype for t in tensors(arrays) if t.node is not None))
     return {} if dtype is None and casting == "same_kind" else {"dtype": dtype, "casting": casting}
 
 

@@ -40,10 +40,10 @@ OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Le
 
 
 def bare(value: Any) -> Any:
-    """Return a value with the Tensors in it, also inside lists and tuples, replaced by their data."""
+    """Return a value with the Tensors in it, also inside lists and tuples, replaced by what NumPy is asked."""
     if isinstance(value, (list, tuple)):
         return type(value)([bare(part) for part in value])
-    return value.data if is_tensor(value) else value
+    return value._asked() if is_tensor(value) else value
 
 
 def is_tensor(value: Any) -> bool:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...node import thread
-from ...tensor import Tensor
+from ...tensor import Tensor, held
 from ...tree import flatten
 from ..program.values import Program, Value
 from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
 from .draws import Drawing
 from .nodes import Live, Still, Untraceable
-from .operations import held
 from .recorder import Recorder
 
 NUMBERS = (int, float, complex)

@@ -49,6 +49,14 @@ class Live(Node):
     __slots__ = ()
     weak: ClassVar[Any]
 
+    @classmethod
+    def of(cls, node: Node) -> Live:
+        """Return the same operation as a Node of this class."""
+        made = cls()
+        for name in ("args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope"):
+            setattr(made, name, getattr(node, name))
+        return made
+
 
 class SecondOrder(Exception):
     """Raised where a trace needs what it had taken as saved to be differentiated."""
@@ -58,18 +66,22 @@ def _refuse(self: Node) -> Any:
     raise SecondOrder
 
 
+def _forget(self: Node, value: Any) -> None:
+    pass
+
+
 class Saved(Still):
     """The Node of what a forward kept for its rules, or of what is made of it: right for a first derivative only."""
 
     __slots__ = ()
-    parents = primitive = property(_refuse)
+    parents = primitive = property(_refuse, _forget)
 
 
 class Stale(Live):
     """The Node of an operation on something saved: to go back through it takes the saved results computed again."""
 
     __slots__ = ()
-    parents = property(_refuse)
+    parents = property(_refuse, _forget)
 
 
 class Quiet:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...primitive import Primitive
-from ...tensor import Tensor
+from ...tensor import Tensor, held
 from ...tree import flatten
 from ..program.values import Op, Value
 from .nodes import Saved, Untraceable, bases, recorder
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Array = Any
-SLOT: Any = Tensor.__dict__["data"]  # reading `data` of a Tensor of a trace gives no array
 # These stay one operation, and the rule of all their arguments is one too: their loops over time, heads or statistics
 # would become many small operations.
 WHOLE = frozenset({"rnn_states", "lstm_states", "gru_states", "attention", "self_attention", "standardize", "rms_norm"})
 REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
-
-
-def held(x: Any) -> Any:
-    """Return what a Tensor holds; anything else as it is."""
-    return SLOT.__get__(x) if isinstance(x, Tensor) else x
 
 
 def record(

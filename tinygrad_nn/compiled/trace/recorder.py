@@ -15,12 +15,11 @@ import numpy as np
 
 from ...node import Mode, Node
 from ...primitive import Primitive
-from ...tensor import Tensor, leaf, wrap
+from ...tensor import Tensor, held, over, source
 from ...tree import flatten
 from ..program.values import Op, Value
 from . import operations as lower
 from .nodes import QUIET, Live, Saved, Stale, Still, Untraceable, bases
-from .operations import SLOT, held
 
 
 class Recorder(Mode):
@@ -44,7 +43,7 @@ class Recorder(Mode):
         self.by_memory: dict[Any, Value] = {}
         self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
         self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
-        self.start = leaf(np.zeros(())).node.index  # type: ignore[union-attr]
+        self.start = source(None).index
         self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
         self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
 
@@ -88,11 +87,9 @@ class Recorder(Mode):
 
     def tensor(self, value: Value, data: Any, kind: Any) -> Tensor:
         """Return a Tensor over a new leaf of that kind."""
-        made = leaf(data)
-        made.node.__class__ = kind
-        made.__class__ = kind.weak if value.weak else kind.tensor
-        self.by_node[made.node] = value  # type: ignore[index]
-        return made
+        node = source(data, kind=kind)
+        self.by_node[node] = value
+        return over(data, node, kind.weak if value.weak else kind.tensor)
 
     def find(self, arg: Any, parent: Node | None = None) -> Any:
         """Return the value of an argument; a plain number as it is, an unknown array as a constant."""
@@ -137,8 +134,8 @@ class Recorder(Mode):
         self.ops.append(op)
         return op.outs[0]
 
-    def saw(self, node: Node, tensor: Tensor) -> None:
-        """Record what the funnel just ran, and take over the Tensor it made."""
+    def saw(self, node: Node, _: Tensor) -> Tensor:
+        """Record what the funnel just ran, and return the Tensor of the trace that stands for its result."""
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         args, parents, out = node.args, node.parents, node.out
         given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
@@ -156,16 +153,16 @@ class Recorder(Mode):
         if entered and out.dtype.kind not in "fc":
             raise Untraceable("a gradient with respect to what is not made of floats.")
         if not alive and not entered:
-            tensor.node = self.tensor(value, out, Saved if stale and self._grad is not QUIET else Still).node
+            made = source(out, kind=Saved if stale and self._grad is not QUIET else Still)
         else:
-            self.by_node[node] = value
             self._keep(node, primitive)
             if not entered:
                 pairs = list(zip(args or (), parents or (), strict=True))
                 node.args = tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs)
                 node.parents = tuple(None if isinstance(p, Still) else p for _, p in pairs)
-            node.__class__ = Stale if stale else Live
-        tensor.__class__ = Still.tensor
+            made = (Stale if stale else Live).of(node)
+        self.by_node[made] = value
+        return over(out, made, Still.tensor)
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
         """Let the rules of a node have what its forward saved."""
@@ -209,8 +206,4 @@ def _memory(array: Any) -> Any:
 
 def wrap_still(data: Any, node: Node) -> Tensor:
     """Return a Tensor over a Node through which no gradient flows."""
-    made = wrap(np.zeros(()), node)
-    SLOT.__set__(made, data)
-    if not isinstance(data, np.ndarray):
-        made.__class__ = Still.weak
-    return made
+    return over(data, node, node.tensor if isinstance(data, np.ndarray) else Still.weak)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from numbers import Number
-from types import CodeType
 from typing import Any
 
 import numpy as np
 
-from ... import backward, custom, tensor, transforms
 from ...backward import walk
 from ...node import recording
 from ...ops import plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name
-from ...tensor import Tensor, apply, wrap
+from ...tensor import Tensor, apply, held, over, raw_index, source, wrap
 from ...tree import flatten
 from ..program.values import Op
-from .nodes import PACKAGE, Live, Still, Untraceable, caller, recorder
-from .operations import SLOT, held
+from .nodes import Live, Still, Untraceable, caller, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
 # is not an array, cannot be written down. All other questions are recorded.
@@ -32,16 +29,6 @@ LIKE = (np.zeros_like, np.ones_like, np.empty_like)
 UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
-ENGINE: tuple[CodeType, ...] = (
-    *(
-        function.__code__
-        for function in (
-            apply, wrap, tensor.raw_index, transforms.enter, transforms.pullback, transforms.jvp, transforms._rows,
-            transforms._shown, backward._seed,
-        )
-    ),
-    *(inner for inner in custom.checkpoint.__code__.co_consts if isinstance(inner, CodeType)),
-)  # fmt: skip
 # What gives another number of entries for other values of an argument that only says where, or how many times.
 VARYING = frozenset({np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros})
 VARYING_DTYPE = frozenset({np.real_if_close})
@@ -58,22 +45,11 @@ class Traced(Tensor):
 
     @property
     def data(self) -> Any:
-        """The array for the engine, which runs rules on it; for anyone else the same values without a graph."""
-        code = _caller()
-        if code in ENGINE:
-            if code is tensor.raw_index.__code__:
-                file, line = caller()
-                recorder().asked[id(held(self))] = f"{file}:{line}"
-            return held(self)
-        if code.co_filename.startswith(PACKAGE) and "/ops/" in code.co_filename.replace("\\", "/"):
-            return shaped(self)
+        """The same values without a graph, recorded as well; the engine takes the array by `held`."""
         return self.detach()
 
     @data.setter
     def data(self, value: Any) -> None:
-        if _caller() in ENGINE:
-            SLOT.__set__(self, value)
-            return
         raise Untraceable("t.data = ... changes an argument; return the new value instead.")
 
     shape = property(lambda self: np.shape(held(self)))
@@ -102,13 +78,27 @@ class Traced(Tensor):
         if self.node is not None:
             self.node.grad = None
 
-    def _renew(self, new: Tensor, requires_grad: bool, name: str | None) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Do nothing: ``Tensor(t)`` of a Tensor of a trace is made by `_again`."""
+
+    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
         record = recorder()
         kind = Live if requires_grad and self.dtype.kind in "fc" else Still
-        made = record.tensor(record.find(self), held(self), kind)
-        new.__class__ = Traced
-        new.node, new.label = made.node, name
-        SLOT.__set__(new, held(self))
+        made = over(held(self), source(held(self), kind=kind), Traced)
+        record.by_node[made.node] = record.find(self)
+        made.label = name
+        return made
+
+    def _asked(self) -> Shape:
+        return shaped(self)
+
+    def _index(self) -> Any:
+        file, line = caller()
+        recorder().asked[id(held(self))] = f"{file}:{line}"
+        return held(self)
+
+    def _option(self, call: str) -> Tensor:
+        return self
 
     def detach(self) -> Tensor:
         """Return the same values without a graph."""
@@ -190,7 +180,7 @@ class Traced(Tensor):
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(REGISTRY["getitem"], (self,), {"index": _held(tensor.raw_index(index))})
+        return apply(REGISTRY["getitem"], (self,), {"index": _held(raw_index(index))})
 
     def __len__(self) -> int:
         return len(held(self))
@@ -281,12 +271,6 @@ def _base(x: Any) -> Any:
     if isinstance(x, Shape):
         return x.view(np.ndarray)
     return type(x)([_base(part) for part in x]) if type(x) in (list, tuple) else x
-
-
-def _caller() -> CodeType:
-    import sys
-
-    return sys._getframe(2).f_code
 
 
 def _plain(handler: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tensor import Tensor, raw
+from ...tensor import raw
 
 Array = Any
 REDUCTIONS = ("mean", "sum", "none")
@@ -57,7 +57,7 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
 
 def plain(value: Any) -> Any:
     """Return the numbers of a constant: of a Tensor its data, of a list an array."""
-    value = raw(value) if isinstance(value, Tensor) else value
+    value = raw(value)
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value
 
 

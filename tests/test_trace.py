@@ -1,0 +1,82 @@
+"""What a trace asks of the engine: through the door that it documents, wherever the package lies on the disk."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "tinygrad_nn"
+
+PROGRAM = """
+import warnings
+import numpy as np
+import tinygrad_nn as tg
+from tinygrad_nn import nn, optim
+from tinygrad_nn.compiled import compile, functional, training_step
+
+warnings.simplefilter("error")  # a function that runs without compilation says so
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 3))
+
+def show(*results):
+    print(*(np.asarray(tg.tensor.raw(r)).tobytes().hex() for r in results))
+
+for norm in (nn.BatchNorm(8), nn.LayerNorm(8)):
+    model = nn.Sequential(nn.Linear(4, 8, rng=rng), norm, nn.PReLU(), nn.Linear(8, 3, rng=rng))
+    parameters = [p for _, p in model.named_parameters()]
+    owners = {id(buffer): (m, name) for m in model.modules() for name, buffer in vars(m).items()}
+    places = [owners[id(buffer)] for _, buffer in model.named_buffers()]
+    loss = functional(lambda x, y: ((model(x) - y) ** 2).mean(), parameters, places)
+    step = training_step(loss, optim.adam().update, backend="numpy")
+    w = [p.data.copy() for p in parameters]
+    states, kept = [optim.adam().init(p) for p in w], [np.array(getattr(*place)) for place in places]
+    for _ in range(2):
+        w, states, kept, value = step(w, states, kept, 0.1, x, y)
+    show(value, *w)
+
+def questions(x):
+    i = np.argsort(x, axis=None)[:3]
+    moved = tg.jvp(lambda v: v * v, (x,), (np.ones_like(x),))[1] + tg.vjp(np.sin, x)[0]
+    picked = tg.Tensor(np.arange(16.0))[np.argmax(x, axis=0)]
+    return moved, tg.jacobian(np.cumsum)(x.ravel()), tg.custom.checkpoint(np.tanh)(x), np.ravel(x)[i], picked
+
+show(*compile(questions, backend="numpy")(x))
+"""
+
+
+def run(folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_place_of_the_package_decides_nothing(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "ops"
+    shutil.copytree(PACKAGE, elsewhere / "tinygrad_nn", ignore=shutil.ignore_patterns("__pycache__"))
+    assert run(elsewhere) == run(PACKAGE.parent)
+
+
+def found(kind: str, wanted: str) -> set[str]:
+    """Return ``file:function`` of all places in the package with an attribute of this name that is read, or set."""
+    places = set()
+    for path in PACKAGE.rglob("*.py"):
+        for scope in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(scope, ast.FunctionDef):
+                places |= {
+                    f"{path.relative_to(PACKAGE).as_posix()}:{scope.name}"
+                    for node in ast.walk(scope)
+                    if isinstance(node, ast.Attribute) and node.attr == wanted and type(node.ctx).__name__ == kind
+                }
+    return places
+
+
+def test_frames_are_looked_at_for_the_line_of_a_message_only() -> None:
+    assert found("Load", "_getframe") == {"backward.py:_caller", "compiled/trace/nodes.py:caller"}
+
+
+def test_one_class_is_changed_under_a_living_object() -> None:
+    """That of a parameter that a function closes over, while it runs."""
+    assert found("Store", "__class__") == {"compiled/step.py:_become"}
