@@ -36,6 +36,7 @@ class Case:
     slopes: Sequence[int]
     gradient: Callable[..., Sequence[Array]]  # (weights, cotangent, *inputs)
     edges: Sequence[list[Array]] | None = None  # where the kinks are not free of each other: what they take together
+    wide: Sequence[list[Array]] | None = None  # those of them that are seen from many places
 
 
 def of(weights: Sequence[Array], kink: int, values: Sequence[Any]) -> Any:
@@ -123,9 +124,15 @@ def behind(rng: Rng, dtype: Any = np.float64) -> Case:
         d = g * np.concatenate([at_zero(w[3:], y[:1], 0, 1), y[1:] > 0])
         return [d @ V.T * np.concatenate([at_zero(w[:3], x[:1], -1, 1), np.sign(x[1:])])]
 
-    seen = Counter((*(u > 0), *(np.abs(u) @ V > 0)) for u in rng.normal(size=(400, 3)))
-    together = [[np.eye(2)[int(c)] for c in choice] for choice, n in seen.items() if n > 20]  # no narrow ones
-    return Case(lambda x: tg.relu(np.abs(x) @ V), (x,), [2] * 5, gradient, together)
+    near = rng.normal(size=(400, 3))
+    far = rng.normal(size=(20_000, 3)) * 2.0 ** -rng.uniform(0, 12, (20_000, 3))
+
+    def choices(u: Array, least: int) -> list[list[Array]]:
+        found, count = np.unique(np.concatenate([u > 0, np.abs(u) @ V > 0], axis=1), axis=0, return_counts=True)
+        return [list(np.eye(2)[choice.astype(int)]) for choice in found[count > least]]
+
+    return Case(lambda x: tg.relu(np.abs(x) @ V), (x,), [2] * 5, gradient, choices(np.vstack([near, far]), 0),
+                choices(near, 20))  # fmt: skip
 
 
 def tied_rows(rng: Rng, dtype: Any = np.float64) -> Case:
@@ -431,11 +438,11 @@ def function_case(seed: int, wrong: bool) -> tuple[str, bool | None, Any]:
     def manual(*inputs: Array, g: Any) -> Any:
         fresh = np.random.default_rng()
         fresh.bit_generator.state = again
-        if case.edges is None:
+        if case.wide is None:
             grads = case.gradient(weights, g, *inputs)
         else:  # a mean of gradients, since one of slopes would not be one
             means = np.random.default_rng(seed).dirichlet(np.ones(3))
-            chosen = [case.edges[j] for j in np.random.default_rng(seed).integers(0, len(case.edges), 3)]
+            chosen = [case.wide[j] for j in np.random.default_rng(seed).integers(0, len(case.wide), 3)]
             several = [case.gradient(c, g, *inputs) for c in chosen]
             grads = [sum(m * part for m, part in zip(means, parts, strict=True))
                      for parts in zip(*several, strict=True)]  # fmt: skip

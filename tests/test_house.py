@@ -304,6 +304,17 @@ def strange_private_names(source: str, module: str, is_package: bool = False) ->
 NEAR = 15  # lines between what a row names and the row
 
 
+def hidden_names(source: str, siblings: set[str]) -> list[str]:
+    """Return names that a package takes from elsewhere and that one of its own modules takes over when it is loaded."""
+    return [
+        f"{alias.name} of {node.module} is hidden by the module {alias.name}"
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ImportFrom) and node.module is not None
+        for alias in node.names
+        if (alias.asname or alias.name) in siblings - {node.module}
+    ]
+
+
 def scattered_rows(source: str, module: str) -> list[str]:
     """Rows that stand far from a forward or a rule of theirs. What two rows share stands above the first."""
     body = ast.parse(source).body
@@ -415,6 +426,13 @@ def test_no_room_uses_private_names_of_another() -> None:
     assert not wrong
 
 
+def test_no_module_takes_over_a_name_of_its_package() -> None:
+    for path in MODULES:
+        if path.name == "__init__.py":
+            siblings = {other.stem for other in path.parent.iterdir()}
+            assert not hidden_names(path.read_text(encoding="utf-8"), siblings), path
+
+
 def test_a_row_stands_beside_its_forward_and_its_rules() -> None:
     rows = {module: source for module, (source, _) in SOURCES.items() if module.startswith("tinygrad_nn.ops.")}
     assert not [line for module, source in rows.items() for line in scattered_rows(source, module)]
@@ -515,6 +533,11 @@ def test_circle_check_reports_lazy_imports_and_lets_types_pass() -> None:
 def test_private_name_check_reports_other_rooms_only() -> None:
     assert not strange_private_names("from .layer import _width", "tinygrad_nn.nn.linear")
     assert strange_private_names("from ..nn.layer import _width", "tinygrad_nn.solver.julia")
+
+
+def test_hidden_name_check_reports_what_another_module_defines() -> None:
+    assert hidden_names("from .choice import products", {"choice", "products"})
+    assert not hidden_names("from .products import products\nfrom . import choice", {"choice", "products"})
 
 
 def test_row_check_reports_a_forward_that_stands_far_away() -> None:

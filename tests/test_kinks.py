@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tests.compare_sweep import sweep
+from tests.compare_sweep import function_case, layers_case, sweep
 from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.nearest import nearest
@@ -163,3 +163,17 @@ def test_a_part_of_the_sweep() -> None:
     assert not passed, passed
     assert not alarms, alarms
     assert sum(count.values()) == 100
+
+
+@pytest.mark.parametrize(("case", "seed", "why"), [
+    (layers_case, 3000320, "kinks of one unit choose alike in all rows"),
+    (layers_case, 3000120, "the mean slope of an absolute value is 0, and hides the kinks behind it"),
+    (layers_case, 3000216, "the side that shows the kink is narrow"),
+    (layers_case, 3000332, "masks part the rows of a unit"),
+    (function_case, 3000457, "the gradient is 0 on the sides that were seen first"),
+    (function_case, 3000211, "of kinks behind kinks only some combinations exist"),
+    (function_case, 3000403, "the slope at the point is that of no side"),
+])  # fmt: skip
+def test_right_behind_kinks(case: Any, seed: int, why: str) -> None:
+    name, ok, report = case(seed, False)
+    assert ok, f"{why}: {name}\n{report}"

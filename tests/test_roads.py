@@ -7,7 +7,8 @@ import pytest
 
 from tinygrad_nn import FeedForward, Layer, Regularization, Solver
 from tinygrad_nn.cli.run import Options, prepare
-from tinygrad_nn.compare import RoadsReport, compare_roads, roads
+from tinygrad_nn.compare import RoadsReport, compare_roads, model, roads
+from tinygrad_nn.compare.referee import Referee
 from tinygrad_nn.optim.update import attached
 
 
@@ -32,23 +33,23 @@ def test_the_roads_agree(loss: str, dtype: type) -> None:
         assert max(row.graph_numerical.relative for row in report.parameters) < 1e-7
 
 
-@pytest.mark.parametrize("road", ["graph_step", "manual_step", "derivative"])
+@pytest.mark.parametrize("road", ["graph", "manual", "numerical"])
 @pytest.mark.parametrize("factor", [1 + 1e-5, -1.0, np.nan])
 def test_a_road_that_is_wrong_is_reported(road: str, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = getattr(roads, road)
+    home, name = {"graph": (model, "by_graph"), "manual": (roads, "BackProp"), "numerical": (Referee, "along")}[road]
+    right = getattr(home, name)
 
-    def wrong(*arguments: object) -> object:
-        if road == "derivative":
-            found = right(*arguments)
-            return dataclasses.replace(found, value=found.value * factor)
-        loss, dW, db = right(*arguments)
-        return loss, [dW[0], dW[1] * factor], db
+    def wrong(*arguments: object, **named: object) -> object:
+        found = right(*arguments, **named)
+        if road == "numerical":
+            return found._replace(value=found.value * factor)
+        return found._replace(dW=[found.dW[0], found.dW[1] * factor])
 
-    monkeypatch.setattr(roads, road, wrong)
-    model, x, y = problem()
-    report = compare_roads(model, x, y, solver=Solver("mse"))
+    monkeypatch.setattr(home, name, wrong)
+    layers, x, y = problem()
+    report = compare_roads(layers, x, y, solver=Solver("mse"))
     assert "layer 2 W" in report.apart
-    assert ("layer 1 W" in report.apart) is (road == "derivative")
+    assert ("layer 1 W" in report.apart) is (road == "numerical")
     assert "do NOT agree on" in report.verdict
     assert not report.agree
 
@@ -119,15 +120,15 @@ def test_rounding_and_a_kink_near_by_are_no_alarm(options: dict[str, object], mo
     plan = prepare(Options(seed=17, **options))
     x, y = plan.parts["train"]
     size = plan.settings.batch_size
-    right = roads.manual_step
+    right = roads.BackProp
 
-    def wrong(*arguments: object) -> object:
-        loss, dW, db = right(*arguments)
+    def wrong(*arguments: object, **named: object) -> object:
+        loss, dW, db = right(*arguments, **named)
         return loss, [1.001 * g for g in dW], db
 
     with np.errstate(all="ignore"):
         report = compare_roads(plan.network.layers, x[:size], y[:size], solver=plan.solver)
-        monkeypatch.setattr(roads, "manual_step", wrong)
+        monkeypatch.setattr(roads, "BackProp", wrong)
         off = compare_roads(plan.network.layers, x[:size], y[:size], solver=plan.solver)
     assert report.agree, str(report)
     assert max(row.largest for row in report.parameters) < 1e-3  # small gradients, or the case shows nothing

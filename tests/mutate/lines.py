@@ -198,7 +198,7 @@ def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | No
         if only is not None and name not in only:
             continue
         file = kept / f"{name}-{_key(root, given, slow)}.json"
-        if not file.exists():
+        if not file.exists() or not _all_there(file, root):
             began = time.monotonic()
             plugin = Traced(paths, slow)
             how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
@@ -223,6 +223,11 @@ def _key(root: Path, paths: list[str], slow: bool) -> str:
             helpers = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
             texts += [path.read_bytes() for path in helpers]
     return hashlib.sha256(b"\0".join([*texts, b"slow" if slow else b""])).hexdigest()[:16]
+
+
+def _all_there(file: Path, root: Path) -> bool:
+    """Whether each source file that a known unit ran is still there; the lines of one that was moved are lost."""
+    return all((root / path).exists() for path in json.loads(file.read_bytes())["sources"])
 
 
 def _store(path: Path, kept: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,6 +71,40 @@ class Diagnosis:
         return self.kind in HARMLESS
 
 
+class Difference(NamedTuple):
+    """How far two gradients of one array are apart.
+
+    `absolute` is the largest difference of two entries; `relative` is that over the largest entry of either.
+    """
+
+    absolute: float
+    relative: float
+
+    @classmethod
+    def of(cls, p: Array, q: Array) -> Difference:
+        """Measure it; of empty arrays it is 0."""
+        if not p.size:
+            return cls(0.0, 0.0)
+        absolute = float(np.abs(p - q).max())
+        largest = float(np.maximum(np.abs(p), np.abs(q)).max())
+        return cls(absolute, absolute / largest if absolute else 0.0)
+
+
+class Distances(NamedTuple):
+    """How far the three roads are apart in one array, in its own dtype: pair by pair, and what to hold it against.
+
+    The first pair is looked at in all entries, the others where the array was differentiated numerically. `largest` is
+    the graph's largest entry without sign, `rounding` the most that rounding may do, `kinks` the entries at a kink.
+    """
+
+    manual_graph: Difference
+    graph_numerical: Difference
+    manual_numerical: Difference
+    largest: float
+    rounding: float
+    kinks: int
+
+
 @dataclass(frozen=True)
 class Row:
     """What the three roads say about one array.
@@ -86,6 +120,7 @@ class Row:
         odd: the road that disagrees with the other two, or ``""``.
         checked: entries that were also differentiated numerically; `bound`: the largest error of those.
         note: what a number cannot say: another shape, NaN, not known.
+        error, apart: the errors as a small matrix to draw; how far the roads are apart, where all three are known.
     """
 
     name: str
@@ -106,6 +141,7 @@ class Row:
     bound: float
     note: str = ""
     error: Array | None = field(default=None, repr=False, compare=False)
+    apart: Distances | None = field(default=None, repr=False, compare=False)
 
 
 def number(value: float, digits: int = 2) -> str:

@@ -72,7 +72,7 @@ class Folded:
                     for r in rows[len(kink.pattern) :]:
                         kink.pattern.append(_join(kink.slopes, r.of(o)))
                         kink.moves.append(float(r.moves[o]) if len(r.moves) else 0.0)
-        self.kinks = [k for k in self.known.values() if len(k.slopes) > 1 or (k.slopes and self._broken(k))]
+        self.kinks = [k for k in self.known.values() if k.slopes]  # of one too: the point has another, or 0/0
         self.at = {}
         for i, kink in enumerate(self.kinks):
             self.at.setdefault(kink.place, []).append(i)
@@ -84,13 +84,6 @@ class Folded:
         node, n, f = (t.operations[place] for t in (self.base, side.near.trace, side.far.trace))
         still = ~jumps(node.out, n.out, f.out).reshape(-1)
         return (_entries if _diagonal(n) else _outputs)(node, n, f, still, self.coarse)
-
-    def _broken(self, kink: Kink) -> bool:
-        """Whether the operation has no slope of its own at a kink: 0/0."""
-        node = self.base.operations[kink.place]
-        g = np.zeros(np.shape(node.out))
-        g.reshape(-1)[kink.output] = 1
-        return any(r is not None and not np.isfinite(r).all() for r in rule_results(node, g))
 
     def together(self) -> list[list[int]]:
         """Return the kinks in groups that hang on one quantity: each side moves it in proportion."""
@@ -114,6 +107,27 @@ class Folded:
             near.append([k])
             groups.append(near[-1])
         return groups
+
+    def by_unit(self, groups: list[list[int]]) -> list[list[int]]:
+        """Return groups joined where they are of one unit: who computes a slope from z takes the same in all rows."""
+        joined: dict[Any, list[int]] = {}
+        for group in groups:
+            kink = self.kinks[group[0]]
+            shape = np.shape(self.base.operations[kink.place].out)
+            unit = kink.output % shape[-1] if len(shape) > 1 else kink.output
+            joined.setdefault((kink.place, unit), []).extend(group)
+        return list(joined.values())
+
+    def alike(self, group: list[int], choice: tuple[int, ...]) -> bool:
+        """Whether the kinks of a group have the same numbers for slopes in a choice."""
+        first, *others = (np.concatenate([np.concatenate(part[1:]) for part in self.kinks[k].slopes[v]])
+                          for k, v in zip(group, choice, strict=True))  # fmt: skip
+        return all(np.array_equal(first, other) for other in others)
+
+    def some_weights(self) -> list[Array]:
+        """Return means of the slopes of each kink that stop no other: the slopes -1 and 1 have the plain mean 0."""
+        rng = np.random.default_rng(2)
+        return [rng.dirichlet(np.ones(len(kink.slopes))) for kink in self.kinks]
 
     def walk(self, weights: Sequence[Array]) -> tuple[list[Array], dict[int, Array]]:
         """Walk back with a mean of the slopes at each kink; return the gradients, and what arrives at the kinks."""

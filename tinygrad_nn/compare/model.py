@@ -71,6 +71,91 @@ def by_graph(case: Experiment, dtype: Any) -> Graph:
     return Graph(float(loss.data), z, a, delta, both[::2], both[1::2])
 
 
+class ThreeRoads:
+    """The gradients of one batch by hand, by the graph and numerically, and what rounding may do to each entry."""
+
+    def __init__(self, case: Experiment, manual: Manual) -> None:
+        """Go the first two roads and prepare the third, which is asked entry by entry; the loss must be finite."""
+        case.answer = case.ask(manual)
+        self.case, self.noise, self.referee = case, bounds(case), Referee(case)
+        self.graph = by_graph(case, np.float64)
+        self.own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
+        self.eps = SAFETY * float(np.finfo(case.dtype).eps)
+
+    @property
+    def title(self) -> str:
+        """What was compared, in a line."""
+        case = self.case
+        wide = " - ".join(map(str, (case.model[0].n_in, *(layer.n_out for layer in case.model))))
+        return f"{wide} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The loss of the batch by each road."""
+        return {"manual": self.case.answer.loss, "graph": self.graph.loss, "numerical": self.referee.loss()}
+
+    def parameters(
+        self, rng: np.random.Generator, entries: Sequence[int | Array], directions: int = DIRECTIONS
+    ) -> list[Row]:
+        """Return a row for W and b of each layer; `entries` says for each how many, or which, are differentiated."""
+        answer, graph, noise, own = self.case.answer, self.graph, self.noise, self.own
+        rows: list[Row] = []
+        for k in range(len(self.case.W)):
+            for part, mine, theirs, bound in (
+                ("W", answer.dW[k], graph.dW[k], noise.dW[k]), ("b", answer.db[k], graph.db[k], noise.db[k]),
+            ):  # fmt: skip
+                ask = self.referee.weight if part == "W" else self.referee.bias
+                along = self._along(k, part, theirs, bound, rng, directions)
+                float32 = None if own is None else (own.dW if part == "W" else own.db)[k]
+                what = Comparison(f"layer {k + 1} {part}", "parameter", mine, theirs, self.eps * bound, float32)
+
+                def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> Checked:
+                    slope = ask(k, index)
+                    return Checked(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
+
+                rows.append(compare_row(what, judge, rng, entries[len(rows)], along)[0])
+        return rows
+
+    def _along(
+        self, k: int, part: str, gradient: Array, bound: Array, rng: np.random.Generator, count: int
+    ) -> list[tuple[float, float, float]]:
+        """Return (graph, numerical, bound) of the derivative along random directions of one parameter."""
+        along = []
+        for _ in range(count):
+            v: Array = np.asarray(rng.normal(size=gradient.shape))
+            slope = self.referee.direction(k, part, v)
+            if not slope.kink:
+                allowed = SAFETY * EPS * float((bound * np.abs(v)).sum())
+                along.append((float((gradient * v).sum()), slope.value, allowed))
+        return along
+
+    def between(self, delta: Sequence[Array | None], rng: np.random.Generator) -> list[Row]:
+        """Return a row for z, a and delta of each layer; `delta` is the person's, where it is known."""
+        case, graph, noise, own, referee, rows = self.case, self.graph, self.noise, self.own, self.referee, []
+        cache = case.cache()
+        for k in range(len(case.W)):
+            values = (("z", cache.z[k], graph.z[k], noise.z[k], own and own.z[k]),
+                      ("a", cache.a[k], graph.a[k], noise.a[k], own and own.a[k]))  # fmt: skip
+            for name, mine, theirs, bound, float32 in values:
+                what = Comparison(f"layer {k + 1} {name}", "intermediate", mine, theirs, self.eps * bound, float32)
+                seen = (referee.z if name == "z" else case.a)[k]
+
+                def known(index: Any, seen: Array = seen, bound: Array = bound) -> Checked:
+                    return Checked(float(seen[index]), SAFETY * EPS * float(bound[index]), False)
+
+                rows.append(compare_row(what, known, rng, FEW)[0])
+            what = Comparison(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
+                              self.eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
+
+            def at(index: Any, k: int = k) -> Checked:
+                slope = referee.delta(k, index)
+                return Checked(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
+
+            unknown = "not known: the code returns dW and db only"
+            rows.append(compare_row(what, at, rng, FEW, unknown=unknown)[0])
+        return rows
+
+
 def compare_model(
     model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, manual: Manual = BackProp, rng: Any = 0
 ) -> ComparisonReport:
@@ -84,26 +169,19 @@ def compare_model(
         case = first(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
-        case.answer = case.ask(manual)
+        roads = ThreeRoads(case, manual)
         again = [case.ask(manual), case.ask(manual)]
-        noise = bounds(case)
-        graph = by_graph(case, np.float64)
-        own = by_graph(case, case.dtype) if case.dtype != np.float64 else None
         others = [*_answered(more(case, generator), manual)]
         near = [*_answered(alike(case, generator), manual)]
         reg = solver.regularization
         sized = [*_answered(more(case, generator, solver), manual)] if reg.lam or reg.dropout else []
-        referee = Referee(case)
         found = ([Witness(c, None) for c in cases] for cases in (others, sized, near))
-        finding = diagnose(Witness(case, noise), *found, again=again)
-        rows = _rows(case, noise, graph, own, referee, finding.delta, generator)
-        at_kink = _at_kink(case, noise, rows, generator)
-    verified, ratio = referee.verify(generator)
-    method = _method(rows, verified, ratio)
-    losses = {"manual": case.answer.loss, "graph": graph.loss, "numerical": referee.loss()}
-    wide = " - ".join(map(str, (layers[0].n_in, *(layer.n_out for layer in layers))))
-    title = f"{wide} ({', '.join(case.names)}), {solver.loss}, {case.rows} rows, {case.dtype}"
-    report = finding.report(title, rows, losses, method, at_kink)
+        finding = diagnose(Witness(case, roads.noise), *found, again=again)
+        rows = roads.parameters(generator, [ENTRIES] * (2 * len(layers)))
+        rows += roads.between(finding.delta, generator)
+        at_kink = _at_kink(case, roads.noise, rows, generator)
+    verified, ratio = roads.referee.verify(generator)
+    report = finding.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
     if solver.regularization.dropout:
         seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
         note = (f"The masks were drawn from a stream of their own that {seed} starts, so code that draws masks "
@@ -147,53 +225,6 @@ def _answered(cases: Sequence[Experiment], manual: Manual) -> Any:
         except Exception:  # whatever a person's code may raise
             continue
         yield case
-
-
-def _rows(
-    case: Experiment, noise: Noise, graph: Graph, own: Graph | None, referee: Referee, delta: Sequence[Array | None],
-    rng: np.random.Generator,
-) -> tuple[Row, ...]:  # fmt: skip
-    """Return the rows of all parameters, then of what lies between."""
-    eps, answer, rows = float(np.finfo(case.dtype).eps), case.answer, []
-    for k in range(len(case.W)):
-        for part, mine, theirs, bound in (
-            ("W", answer.dW[k], graph.dW[k], noise.dW[k]), ("b", answer.db[k], graph.db[k], noise.db[k]),
-        ):  # fmt: skip
-            ask = referee.weight if part == "W" else referee.bias
-            along = []
-            for _ in range(DIRECTIONS):
-                v: Array = np.asarray(rng.normal(size=theirs.shape))
-                slope = referee.direction(k, part, v)
-                if not slope.kink:
-                    allowed = SAFETY * EPS * float((bound * np.abs(v)).sum())
-                    along.append((float((theirs * v).sum()), slope.value, allowed))
-            float32 = None if own is None else (own.dW if part == "W" else own.db)[k]
-            what = Comparison(f"layer {k + 1} {part}", "parameter", mine, theirs, SAFETY * eps * bound, float32)
-
-            def judge(index: Any, ask: Any = ask, k: int = k, bound: Array = bound) -> Checked:
-                slope = ask(k, index)
-                return Checked(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
-
-            rows.append(compare_row(what, judge, rng, ENTRIES, along)[0])
-    cache = case.cache()
-    for k in range(len(case.W)):
-        values = (("z", cache.z[k], graph.z[k], noise.z[k], own and own.z[k]),
-                  ("a", cache.a[k], graph.a[k], noise.a[k], own and own.a[k]))  # fmt: skip
-        for name, mine, theirs, bound, float32 in values:
-            what = Comparison(f"layer {k + 1} {name}", "intermediate", mine, theirs, SAFETY * eps * bound, float32)
-            seen = (referee.z if name == "z" else case.a)[k]
-            rows.append(compare_row(
-                what, lambda i, seen=seen, bound=bound: Checked(float(seen[i]), SAFETY * EPS * float(bound[i]), False),  # type: ignore[misc]
-                rng, FEW)[0])  # fmt: skip
-        what = Comparison(f"layer {k + 1} delta", "intermediate", delta[k], graph.delta[k],
-                          SAFETY * eps * noise.delta[k], None if own is None else own.delta[k])  # fmt: skip
-
-        def at(index: Any, k: int = k) -> Checked:
-            slope = referee.delta(k, index)
-            return Checked(slope.value, SAFETY * EPS * float(noise.delta[k][index]), slope.kink)
-
-        rows.append(compare_row(what, at, rng, FEW, unknown="not known: the code returns dW and db only")[0])
-    return tuple(rows)
 
 
 def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:

@@ -78,7 +78,7 @@ class ComparisonReport:
         """Return all of it as JSON; NaN and infinities are texts."""
         rows = []
         for row in self.rows:
-            plain = {key: value for key, value in vars(row).items() if key != "error"}
+            plain = {key: value for key, value in vars(row).items() if key not in ("error", "apart")}
             rows.append(_plain(plain))
         found = {
             "title": self.title, "ok": self.ok, "verdict": self.verdict, "first_wrong": self.first_wrong,

@@ -1,45 +1,29 @@
-"""The gradients of one batch by three roads, and how far apart they are."""
+"""The gradients of one batch by three roads in short: how far apart they are, parameter by parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import manual
-from ..gradcheck import derivative
-from ..gradcheck.numerical import FIRST_STEP
 from ..nn.layer import Layer
-from ..solver import Solver
+from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
-from ..solver.tasks.layers import LayerLoss, graph_step, manual_step
+from .diagnosis import Difference, Row
 from .experiment import Experiment
-from .further import kinks
-from .noise import SAFETY as ROUNDINGS
-from .noise import bounds
-from .referee import Referee
+from .model import ThreeRoads
+from .report import ComparisonReport
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
 
 Array = np.ndarray[Any, Any]
 
-MOST = 400  # entries that are differentiated numerically; each costs about ten forward passes
+MOST = 400  # entries that are differentiated numerically; each costs a forward pass from its layer on
 ROUNDING = 4500  # machine epsilons that two exact roads may differ by: 1e-12 in float64
-NUMERICAL = 1e-7  # what central differences can be trusted for
-SAFETY = 10.0  # and how many times their own estimate of the error they may be off
-
-
-class Difference(NamedTuple):
-    """How far two gradients of one parameter are apart.
-
-    `absolute` is the largest difference of two entries; `relative` is that over the largest entry of either.
-    """
-
-    absolute: float
-    relative: float
+NUMERICAL = 1e-7  # what a numerical derivative can be trusted for
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class Parameter:
         graph_numerical, manual_numerical: over the entries that were differentiated numerically.
         checked: how many these are.
         kinks: how many more stand at a kink of the loss, where no numerical derivative exists.
-        doubt: the largest error of a numerical entry, by its own estimate.
+        doubt: the largest error that a numerical entry may have.
         rounding: how far rounding alone may take the other two apart: what cancels in sums of larger terms.
     """
 
@@ -67,6 +51,15 @@ class Parameter:
     kinks: int
     doubt: float
     rounding: float = 0.0
+
+    @classmethod
+    def of(cls, row: Row) -> Parameter:
+        """Take it from the row of a comparison in which all three roads are known."""
+        apart = row.apart
+        if apart is None:
+            raise ValueError(f"{row.name} {row.note}: the roads cannot be measured against each other.")
+        return cls(row.name, row.shape, apart.largest, apart.manual_graph, apart.graph_numerical,
+                   apart.manual_numerical, row.checked, apart.kinks, row.bound, apart.rounding)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +77,14 @@ class RoadsReport:
     losses: dict[str, float]
     rounding: float
     entries: int
+
+    @classmethod
+    def of(cls, report: ComparisonReport, dtype: Any) -> RoadsReport:
+        """Take from a comparison what it says of the parameters, which are of a dtype."""
+        rows = [row for row in report.rows if row.role == "parameter"]
+        eps = float(np.finfo(dtype).eps)
+        size = sum(int(np.prod(row.shape)) for row in rows)
+        return cls(tuple(map(Parameter.of, rows)), report.losses, ROUNDING * eps, size)
 
     @property
     def checked(self) -> int:
@@ -109,7 +110,7 @@ class RoadsReport:
         # written so that NaN does not fit; two zeros do
         if not row.manual_graph.absolute <= self.rounding * row.largest + row.rounding:
             return False
-        allowed = max(NUMERICAL, self.rounding) * row.largest + SAFETY * row.doubt + row.rounding
+        allowed = max(NUMERICAL, self.rounding) * row.largest + row.doubt + row.rounding
         return all(found.absolute <= allowed for found in (row.graph_numerical, row.manual_numerical))
 
     @property
@@ -146,8 +147,8 @@ def compare_roads(
     .. math:: \text{absolute} = \max_i |p_i - q_i|, \qquad
               \text{relative} = \frac{\max_i |p_i - q_i|}{\max_i \max(|p_i|, |q_i|)}
 
-    The numerical road extrapolates central differences of the forward pass alone, in float64 always; an entry with a
-    kink near by is differentiated by a complex step instead.
+    The numerical road takes a complex step through a forward pass of its own, in float64 always. `compare_gradients`
+    goes the same roads, and says as well why they part.
 
     Args:
         model: a list of layers; nothing in it is changed.
@@ -176,99 +177,20 @@ def compare_roads(
     y = check_targets("compare_roads", layers, y, len(x), solver.loss, ("x", "y"))
     if most < 1:
         raise ValueError(f"compare_roads: most={most}; it needs at least 1 entry to differentiate.")
-    net = LayerLoss(layers, solver, y)
-    loss_graph, dW, db = graph_step(net, x, y, masks)
-    graph = [g for pair in zip(dW, db, strict=True) for g in pair]
-    loss_hand, dW, db = manual_step(net, x, y, masks)
-    hand = [g for pair in zip(dW, db, strict=True) for g in pair]
     case = Experiment(layers, x, y, list(masks or [None] * len(layers)), solver)
-    noise, numerical = bounds(case), _Numerical(net, x, y, masks, Referee(case))
-    eps = float(np.finfo(layers[0].dtype).eps)
-    generator = np.random.default_rng(rng)
-    total = sum(g.size for g in graph)
-    rows = []
-    for k, (g, h) in enumerate(zip(graph, hand, strict=True)):
-        wanted = g.size if total <= most else min(g.size, max(1, round(most * g.size / total)))
-        entries = np.arange(g.size) if wanted == g.size else np.sort(generator.choice(g.size, wanted, replace=False))
-        slopes, doubts, smooth = numerical.slopes(k, entries)
-        g_at, h_at, n_at = g.ravel()[entries][smooth], h.ravel()[entries][smooth], slopes[smooth]
-        rows.append(
-            Parameter(
-                name=f"layer {k // 2 + 1} {'Wb'[k % 2]}",
-                shape=g.shape,
-                largest=float(np.abs(g).max()),
-                manual_graph=_difference(h, g),
-                graph_numerical=_difference(g_at, n_at),
-                manual_numerical=_difference(h_at, n_at),
-                checked=int(smooth.sum()),
-                kinks=int((~smooth).sum()),
-                doubt=float(doubts[smooth].max(initial=0.0)),
-                rounding=ROUNDINGS * eps * float((noise.db if k % 2 else noise.dW)[k // 2].max()),
-            )
-        )
-    losses = {"manual": loss_hand, "graph": loss_graph, "numerical": numerical.loss()}
-    return RoadsReport(tuple(rows), losses, ROUNDING * eps, total)
+    with np.errstate(all="ignore"):  # what is not finite is reported in words
+        roads = ThreeRoads(case, BackProp)
+        generator = np.random.default_rng(rng)
+        rows = roads.parameters(generator, _sample(case, most, generator), directions=0)
+    report = ComparisonReport(roads.title, tuple(rows), losses=roads.losses)
+    return RoadsReport.of(report, case.dtype)
 
 
-def _difference(p: Array, q: Array) -> Difference:
-    if not p.size:
-        return Difference(0.0, 0.0)
-    absolute = float(np.abs(p - q).max())
-    largest = float(np.maximum(np.abs(p), np.abs(q)).max())
-    return Difference(absolute, absolute / largest if absolute else 0.0)
-
-
-class _Numerical:
-    """The loss of a batch as a function of single entries of its parameters, in float64 and without a graph."""
-
-    def __init__(
-        self, net: LayerLoss, x: Array, y: Array, masks: Sequence[Array | None] | None, referee: Referee
-    ) -> None:
-        self.referee = referee
-        self.net, self.x, self.y = net, x.astype(np.float64), y.astype(np.float64)
-        self.masks = None if masks is None else [None if m is None else m.astype(np.float64) for m in masks]
-        self.W = [layer.W.data.astype(np.float64) for layer in net.model]
-        self.b = [layer.b.data.astype(np.float64) for layer in net.model]
-
-    def loss(self) -> float:
-        solver, names = self.net.solver, self.net.names
-        z, a = manual.forward(self.W, self.b, names, self.x, self.masks)
-        reg = solver.regularization
-        return float(
-            manual.objective(
-                self.W, names, z, a, self.y, loss=solver.loss, penalty=reg.method, lam=reg.lam, r=reg.r
-            )
-        )
-
-    def slopes(self, k: int, entries: Array) -> tuple[Array, Array, Array]:
-        """Return the derivatives by some entries of parameter k, estimates of their errors, and where there are any."""
-        array = (self.b if k % 2 else self.W)[k // 2]
-        shape, flat = array.shape, array.reshape(-1)  # a view: the copies are contiguous
-        noise = 4 * float(np.finfo(np.float64).eps) * max(1.0, abs(self.loss()))
-        slopes, doubts, smooth = np.empty(len(entries)), np.empty(len(entries)), np.ones(len(entries), bool)
-        for i, entry in enumerate(entries):
-            before = flat[entry]
-
-            def phi(t: float, entry: int = entry, before: float = before) -> float:
-                flat[entry] = before + t
-                return self.loss()
-
-            found = derivative(phi, noise)
-            flat[entry] = before
-            slopes[i], doubts[i] = found.value, found.error
-            if found.kink or self._crosses(flat, entry):  # steps of any size may be too large; a complex step is none
-                index = tuple(int(j) for j in np.unravel_index(entry, shape))
-                slope = self.referee.bias(k // 2, index) if k % 2 else self.referee.weight(k // 2, index)
-                slopes[i], doubts[i], smooth[i] = slope.value, noise * abs(slope.value), not slope.kink
-        return slopes, doubts, smooth
-
-    def _crosses(self, flat: Array, entry: int) -> bool:
-        """Whether a kink lies within the largest step of an entry: some z, error or weight changes its side."""
-        before, sides = flat[entry], []
-        for t in (-FIRST_STEP, FIRST_STEP):
-            flat[entry] = before + t
-            z, a = manual.forward(self.W, self.b, self.net.names, self.x, self.masks)
-            side = [z_k > at for z_k, name in zip(z, self.net.names, strict=True) for at in kinks(name)]
-            sides.append([*side, a[-1] > self.y, np.asarray(flat[entry] > 0)])
-        flat[entry] = before
-        return any((one != other).any() for one, other in zip(*sides, strict=True))
+def _sample(case: Experiment, most: int, rng: np.random.Generator) -> list[Array]:
+    """Choose the entries of W and b of each layer that are differentiated numerically, some of each."""
+    sizes = [p.size for pair in zip(case.W, case.b, strict=True) for p in pair]
+    total, chosen = sum(sizes), []
+    for size in sizes:
+        wanted = size if total <= most else min(size, max(1, round(most * size / total)))
+        chosen.append(np.arange(size) if wanted == size else np.sort(rng.choice(size, wanted, replace=False)))
+    return chosen

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck.numerical import pair
-from .diagnosis import Row
+from .diagnosis import Difference, Distances, Row
 
 Array = np.ndarray[Any, Any]
 
@@ -37,8 +37,8 @@ class Comparison(NamedTuple):
 
 
 def compare_row(
-    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator, entries: int,
-    directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
+    what: Comparison, ask: Callable[[tuple[int, ...]], Checked], rng: np.random.Generator,
+    entries: int | Array, directions: Sequence[tuple[float, float, float]] = (), unknown: str = "",
 ) -> tuple[Row, Array]:  # fmt: skip
     """Return the row, and where manual and graph disagree.
 
@@ -46,7 +46,7 @@ def compare_row(
         what: the array by both roads.
         ask: the referee, by index.
         rng: which entries it is asked for, besides the worst.
-        entries: how many.
+        entries: how many; or which, by their place in the flat array.
         directions: along random directions, (graph, numerical, bound) of each derivative.
         unknown: what to say where the person's array is not known.
     """
@@ -69,9 +69,23 @@ def compare_row(
         worst=worst, manual=_entry(manual, worst) if known else math.nan, graph=_entry(graph, worst),
         numerical=_slope(answers.get(worst)), odd=odd, checked=len(smooth),
         bound=max((found.bound for found in smooth.values()), default=0.0), note=_note(manual, shape, unknown),
-        error=_heat(error, graph) if manual is not None else None,
+        error=_heat(error, graph) if manual is not None else None, apart=_distances(what, answers) if known else None,
     )  # fmt: skip
     return row, bad
+
+
+def _distances(what: Comparison, answers: dict[tuple[int, ...], Checked]) -> Distances:
+    """Measure each pair of roads; the graph in the dtype of the model, as the person's code is."""
+    manual, graph = np.asarray(what.manual), what.graph if what.own is None else what.own
+    smooth = [index for index, found in answers.items() if not found.kink]
+    by_hand, by_graph = (np.array([array[index] for index in smooth]) for array in (manual, graph))
+    numerical = np.array([answers[index].value for index in smooth])
+    with np.errstate(all="ignore"):
+        return Distances(
+            Difference.of(manual, graph), Difference.of(by_graph, numerical), Difference.of(by_hand, numerical),
+            float(np.abs(graph).max(initial=0.0)), float(np.max(what.rounding, initial=0.0)),
+            len(answers) - len(smooth),
+        )  # fmt: skip
 
 
 def _largest(array: Array) -> tuple[int, ...]:
@@ -162,11 +176,17 @@ def _numbers(manual: Array | None, graph: Array, error: Array, bad: Array) -> di
     }  # fmt: skip
 
 
-def _chosen(shape: tuple[int, ...], entries: int, rng: np.random.Generator, worst: tuple[int, ...]) -> list[Any]:
+def _chosen(
+    shape: tuple[int, ...], entries: int | Array, rng: np.random.Generator, worst: tuple[int, ...]
+) -> list[Any]:
     size = math.prod(shape)
-    flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+    if not isinstance(entries, int):
+        flat, worst_too = entries, False
+    else:
+        flat = np.arange(size) if size <= entries else np.sort(rng.choice(size, entries, replace=False))
+        worst_too = size > 0
     found = [tuple(int(i) for i in np.unravel_index(int(j), shape)) for j in flat]
-    return found if worst in found or not size else [worst, *found]
+    return [worst, *found] if worst_too and worst not in found else found
 
 
 def _heat(error: Array, graph: Array) -> Array | None:

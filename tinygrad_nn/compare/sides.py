@@ -55,7 +55,9 @@ class Sides:
             if k % 2 == 0:
                 u = [_random(x, s, rng) for x, s in zip(self.leaves, self.scales, strict=True)]
                 if uneven:
-                    u = [v * 2 ** -(rng.uniform(0, 4) + rng.uniform(0, 2, v.shape)) for v in u]
+                    # a zero moves without rounding, so by as little as one likes
+                    low = [np.where(x == 0, rng.uniform(0, 12), 2.0) for x in self.leaves]
+                    u = [v * 2 ** -(rng.uniform(0, 4) + rng.uniform(0, w)) for v, w in zip(u, low, strict=True)]
             self.look(u if k % 2 == 0 else [-v for v in u])
 
     def look(self, u: Sequence[Array]) -> Side | None:
@@ -87,18 +89,18 @@ class Sides:
         self.seen.append(side)
         return side
 
-    def rounding(self) -> list[Array]:
-        """Return how far two ways to compute each gradient may be apart, entry by entry."""
+    def rounding(self, spread: bool = True) -> list[Array]:
+        """Return how far two ways to compute each gradient may be apart, entry by entry; by size alone, or spread."""
         found = []
         for i, g in enumerate(self.here.grads):
-            size, spread = np.where(np.isfinite(g), np.abs(g), 0.0), np.zeros(g.shape)
+            size, noise = np.where(np.isfinite(g), np.abs(g), 0.0), np.zeros(g.shape)
             for side in self.seen:
-                spread = np.fmax(spread, side.spread[i])
+                noise = np.fmax(noise, side.spread[i]) if spread else noise
                 if side.finite:
                     size = np.fmax(size, np.abs(side.limits[i]))
             large = float(size.max(initial=0.0))
             # each entry for its own rounding, and a little of the largest for sums in which large terms cancel
-            found.append(ULPS * self.eps * (size + 0.25 * large) + spread + 1e-300)
+            found.append(ULPS * self.eps * (size + 0.25 * large) + noise + 1e-300)
         return found
 
     def limits(self) -> list[list[Array]]:

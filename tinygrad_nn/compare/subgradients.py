@@ -7,6 +7,7 @@ Source: F. H. Clarke, Optimization and Nonsmooth Analysis, 1983, theorem 2.5.1.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 AROUND, ROUNDS, IDLE = 6, 60, 3  # sides at first; more looks at most, and how many of these may be in vain
 LEVELS = 8  # of kinks behind kinks
 WIDE = 32  # sides, before a gradient is called wrong
+COMBINED = 8  # kinks of which all combinations of slopes are tried
 TELLING = 8  # more sides, from which kinks that hang together can be told
 
 
@@ -48,33 +50,73 @@ class Hull:
 
     def open(self) -> bool:
         """Tell whether there may be others than the graph's: some side has another gradient, or none is known."""
+        if self._parts():
+            return True
+        if self._known() and not self.wide:
+            self._look_wide()
+        return self._parts()
+
+    def _look_wide(self) -> None:
+        """Look from many more sides: of kinks behind kinks some are narrow; all have their own rounding."""
+        self.wide = True
+        self.sides.look_around(self.rng, WIDE, uneven=True)
+        self._round()
+
+    def _round(self) -> None:
+        """Take the bounds for gradients of the size of those seen by now."""
+        self.bounds = [np.maximum(a, b) for a, b in zip(self.bounds, self.sides.rounding(spread=False), strict=True)]
+
+    def _known(self) -> int:
+        """Return how many slopes the operations have at kinks here, whether they show in the gradients or not."""
+        graph = self._learnt()
+        return 1 if graph is None else sum(len(kink.slopes) for kink in graph.kinks)
+
+    def _parts(self) -> bool:
         return not self.sides.limits() or any(map(np.any, self.sides.folds(self.bounds)))
 
     def holds(self, mine: Sequence[Array], which: Sequence[int]) -> bool:
         """Tell whether a person's gradients of some inputs are, together, a mean of those on the sides."""
-        sides, bounds = self.sides, self.bounds
-        if any(mine[i].shape != bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
+        sides = self.sides
+        if any(mine[i].shape != self.bounds[i].shape or not np.isfinite(mine[i]).all() for i in which):
             return False
         here = [sides.here.grads[i] for i in which]
-        wanted, allowed = _flat([mine[i] for i in which], here), _flat([bounds[i] for i in which], here, np.real)
+        wanted = _flat([mine[i] for i in which], here)
         sides.look_around(self.rng, max(0, AROUND - len(sides.seen)))
-        least, idle = np.inf, 0
+        least, most, idle = np.inf, 0, 0
         for _ in range(ROUNDS):
+            allowed = _flat([self.bounds[i] for i in which], here, np.real)
             limits = [_flat([limit[i] for i in which], here) for limit in sides.limits()]
             still = away = _still(limits, wanted, allowed) if limits else None
             if still is None:
                 away = self._away(limits, wanted, allowed, which, here)
                 if away is None:
                     return True
-            size = float(np.linalg.norm(away))  # type: ignore[arg-type]
-            idle = 0 if size < 0.95 * least else idle + 1
-            least = min(size, least)
-            if idle >= IDLE and still is None and not self.wide:
-                self.wide, idle = True, 0  # of kinks behind kinks some sides are narrow
-                sides.look_around(self.rng, WIDE, uneven=True)
+            size, known = float(np.linalg.norm(away)), self._known()  # type: ignore[arg-type]
+            if known > most:
+                self._round()  # gradients may be larger behind a kink that was not known
+            idle = 0 if size < 0.95 * least or known > most else idle + 1
+            least, most = min(size, least), known
+            if idle >= IDLE and not self.wide and (still is None or self._known()):
+                self._look_wide()
+                idle, least, most = 0, np.inf, 0
             elif idle >= IDLE or not np.isfinite(size) or not _look_from(sides, away / allowed, which, here, self.rng):
-                return False
-        return False
+                break
+        return still is None and self._combined(wanted, allowed, which, here)
+
+    def _combined(self, wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]) -> bool:
+        """Whether a gradient is a mean of those that few kinks have where any two of them were seen so together."""
+        graph = self._learnt()
+        if graph is None or not 0 < len(graph.kinks) <= COMBINED:
+            return False
+        seen = np.array([kink.pattern for kink in graph.kinks])
+        points = []
+        for choice in itertools.product(*(range(len(kink.slopes)) for kink in graph.kinks)):
+            met = seen == np.array(choice)[:, None]  # (kinks, sides)
+            if (met @ met.T).all():
+                weights = [np.eye(len(kink.slopes))[v] for kink, v in zip(graph.kinks, choice, strict=True)]
+                grads, _ = graph.walk(weights)
+                points.append(_flat([grads[i] for i in which], like))
+        return bool(points) and _among(points, wanted, allowed) is None
 
     def _away(
         self, limits: Sequence[Array], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
@@ -82,11 +124,16 @@ class Hull:
         """Return the way from the nearest right gradient to a person's, or None where that is right."""
         away = _among(limits, wanted, allowed) if limits else np.full(len(wanted), np.inf)
         graph = self._learnt()
-        if away is None or graph is None:
+        if away is None or graph is None or not graph.kinks:
             return away
         other = _product(graph, [[k] for k in range(len(graph.kinks))], wanted, allowed, which, like)
-        if other is None:
-            other = _product(graph, self._groups(graph), wanted, allowed, which, like)
+        if other is not None and len(graph.at) == 1:
+            return other if np.linalg.norm(other) < np.linalg.norm(away) else away
+        # behind kinks that are free there are more ways than one, of which some lead nowhere
+        groups = self._groups(graph)
+        other = _product(graph, groups, wanted, allowed, which, like)
+        if other is not None:
+            other = _product(graph, graph.by_unit(groups), wanted, allowed, which, like, alike=True)
         return other if other is None or np.linalg.norm(other) < np.linalg.norm(away) else away
 
     def _learnt(self) -> Folded | None:
@@ -134,14 +181,17 @@ def _among(limits: Sequence[Array], wanted: Array, allowed: Array) -> Array | No
 
 
 def _product(
-    graph: Folded, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array]
-) -> Array | None:
+    graph: Folded, groups: list[list[int]], wanted: Array, allowed: Array, which: Sequence[int], like: Sequence[Array],
+    alike: bool = False,
+) -> Array | None:  # fmt: skip
     """Return the same for the set in which every group of kinks takes its own mean of the slopes on its sides.
 
     A kink behind another multiplies with it, so those nearest the loss are chosen first, by what no other one changes.
     """
-    weights = [np.full(len(kink.slopes), 1 / len(kink.slopes)) for kink in graph.kinks]
-    choices = [_choices(graph, group) for group in groups]
+    weights = graph.some_weights()
+    effects = [_positions(effect, which, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
+    reached = [np.concatenate([np.zeros(0, dtype=int), *(index for index, _ in effect)]) for effect in effects]
+    choices = [_choices(graph, group, alike) for group in groups]
     places = sorted(graph.at)
     steps = [*places, *places[-1:] * 2] if len(places) > 1 else places
     away = np.zeros(len(wanted))
@@ -153,11 +203,11 @@ def _product(
         open_ = np.ones(len(rest), dtype=bool)
         for group, choosing in zip(groups, free, strict=True):
             for k in group:
+                if not choosing:
+                    open_[reached[k]] = False
+                    continue
                 for (index, values), share in zip(effects[k], weights[k][1:], strict=True):
-                    if choosing:  # from the mean to the first slope of each
-                        rest[index] -= share * values
-                    else:
-                        open_[index] = False
+                    rest[index] -= share * values  # from the mean to the first slope of each
         chosen = [j for j, choosing in enumerate(free) if choosing]
         away = np.zeros(len(rest))
         for members, entries in _apart([[e for k in groups[j] for e in effects[k]] for j in chosen], len(rest)):
@@ -173,12 +223,14 @@ def _product(
     return away if np.any(away) else -rest
 
 
-def _choices(graph: Folded, group: list[int]) -> list[tuple[int, ...]]:
-    """Return the slopes that the kinks of a group have together on some side."""
+def _choices(graph: Folded, group: list[int], alike: bool) -> list[tuple[int, ...]]:
+    """Return the slopes that the kinks of a group have together on some side; if alike, only the same in all."""
     if len(group) == 1:
         return [(v,) for v in range(len(graph.kinks[group[0]].slopes))]
     seen = zip(*(graph.kinks[k].pattern for k in group), strict=True)
-    return list(dict.fromkeys(choice for choice in seen if min(choice) >= 0))
+    choices = list(dict.fromkeys(choice for choice in seen if min(choice) >= 0))
+    same = [choice for choice in choices if graph.alike(group, choice)] if alike else []
+    return same or choices
 
 
 Effect = list[tuple[Array, Array]]
