@@ -396,9 +396,10 @@ def _is_multiple(w: Witness, s: float) -> bool:
     if noise is None:
         return False
     allowed = SAFETY * float(np.finfo(case.dtype).eps) * (1 + abs(s))
-    pairs = [*zip(case.answer.dW, case.right.dW, map(case.penalty, range(len(case.W))), noise.dW, strict=True),
-             *zip(case.answer.db, case.right.db, [0.0] * len(case.W), noise.db, strict=True)]  # fmt: skip
-    return all((np.abs(got - s * (right - added) - added) <= allowed * n).all() for got, right, added, n in pairs)
+    added = [case.penalty(k) for k in range(len(case.W))]
+    pairs: list[Any] = [*zip(case.answer.dW, case.right.dW, added, noise.dW, strict=True)]
+    pairs += zip(case.answer.db, case.right.db, [0.0] * len(added), noise.db, strict=True)
+    return all((np.abs(got - s * (right - more) - more) <= allowed * n).all() for got, right, more, n in pairs)
 
 
 def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
