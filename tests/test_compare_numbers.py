@@ -218,6 +218,15 @@ def test_each_name_of_a_factor_is_found_from_its_values(name: str) -> None:
     assert found is None
 
 
+@pytest.mark.parametrize("z", [-1 - 5e-5, -1 + 5e-5, 1 - 5e-5, 1 + 5e-5])
+def test_no_tolerance_is_made_of_a_kink_near_by(z: float) -> None:
+    model = [Layer(1, 1, "hard_tanh", rng=0), Layer(1, 1, "linear", rng=1)]
+    model[0].W, model[0].b = np.ones((1, 1)), np.zeros(1)
+    near, far = (Experiment(model, np.full((1, 1), at), np.zeros((1, 1)), [None, None], Solver("mse"), given=True)
+                 for at in (z, 0.9 * z))  # fmt: skip
+    assert bounds(near).db[0].max() <= 2 * bounds(far).db[0].max()
+
+
 @pytest.mark.parametrize(
     ("loss", "y", "n", "kind"),
     [
