@@ -284,6 +284,22 @@ def test_a_line_search_down_a_slope_without_end_is_bounded(most: int) -> None:
     assert math.isfinite(found.loss)
 
 
+@pytest.mark.parametrize(
+    ("loss", "slope", "stays"),
+    [(-1.5e-4, 0.5, True), (-0.5e-4, 0.5, False), (-0.4, 0.85, True), (-0.4, 0.95, False), (-0.6, -0.85, True),
+     (-0.98, -0.95, False)],
+)  # fmt: skip
+def test_the_first_step_is_taken_if_it_is_low_and_flat_enough(loss: float, slope: float, stays: bool) -> None:
+    from tinygrad_nn.optim.quasi_newton import _Line, _Point, _strong_wolfe
+
+    a, b = slope - 1 - 2 * loss, 2 + 3 * loss - slope  # the cubic with slope -1 at 0, and these at 1
+    cubic = lambda w: (float(a * w[0] ** 3 + b * w[0] ** 2 - w[0]), 3 * a * w**2 + 2 * b * w - 1)
+    found = _strong_wolfe(_Line(cubic, np.zeros(1), np.ones(1)), 1.0, _Point(0.0, 0.0, -np.ones(1), -1.0), 1e-9, 20)
+    assert (found.t == 1) is stays
+    assert found.loss <= -1e-4 * found.t, "Armijo"
+    assert abs(found.slope) <= 0.9, "Wolfe"
+
+
 def test_where_the_closure_fails_the_parameters_are_as_they_were() -> None:
     parameters, loss = problem()
     minimizer, calls = Minimizer(parameters, WOLFE), []
