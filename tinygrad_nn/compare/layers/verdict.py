@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .behaviour import unsteady, written_into
-from .diagnosis import HARMLESS, Diagnosis, Row
+from ..behaviour import unsteady, written_into
+from ..diagnosis import HARMLESS, Diagnosis, Row
+from ..experiment import Answer
+from ..numerical.noise import SAFETY
+from ..pattern import describe
+from ..report import ComparisonReport
 from .equations import right_equation
-from .experiment import Answer
 from .explain import Finding, State, explain, needed
 from .fit import EXACT, Witness, misfit
-from .noise import SAFETY
-from .pattern import describe
-from .report import ComparisonReport
 
 Array = np.ndarray[Any, Any]
 
@@ -167,7 +167,7 @@ def _loss_doubled(given: Witness) -> bool:
 
 
 def _penalty(w: Witness) -> float:
-    from .referee import penalty
+    from ..numerical.referee import penalty
 
     reg = w.case.solver.regularization
     return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in w.case.W))
