@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import numpy.polynomial  # its functions are known to NumPy's list only when it is imported
 import pytest
 from numpy.testing import overrides
 
@@ -90,6 +91,8 @@ def test_what_is_advised_computes_the_same() -> None:
         "np.geomspace": np.geomspace(v[0], v[1], 5), "np.logspace": np.logspace(v[0], v[1], 5),
         "np.emath.logn": np.emath.logn(3, t), "np.emath.sqrt": np.sqrt(t), "np.frexp": np.frexp(t)[0],
         "np.nancumsum": np.nancumsum(t, 0), "np.nancumprod": np.nancumprod(t, 0), "np.unique_values": np.unique(t),
+        "np.polynomial.polynomial.polyval2d": numpy.polynomial.polynomial.polyval2d(v, w, t),
+        "np.polynomial.polynomial.polygrid2d": numpy.polynomial.polynomial.polygrid2d(v, w, t),
     }.items():  # fmt: skip
         found = [r for r in run(refused.FUNCTIONS[name]) if isinstance(r, Tensor)][-1].data
         if name in ("np.roots", "np.intersect1d", "np.setdiff1d", "np.setxor1d"):

@@ -344,7 +344,7 @@ def numpy_name(function: Any) -> str:
                 return f"{place}.{name}"
         return f"np.{name}" if hasattr(np, "_core") and hasattr(np._core.umath, name) else name
     module = (getattr(function, "__module__", None) or "numpy").replace("lib.scimath", "emath")
-    inner = ("numpy.linalg", "numpy.fft", "numpy.lib", "numpy.emath", "numpy.strings")
+    inner = ("numpy.linalg", "numpy.fft", "numpy.lib", "numpy.emath", "numpy.strings", "numpy.polynomial")
     place = module.replace("numpy", "np", 1) if module.startswith(inner) else "np"
     return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{name}"
 

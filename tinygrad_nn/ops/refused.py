@@ -62,6 +62,10 @@ FUNCTIONS: dict[str, str] = {
                   "`np.linalg.solve(tinygrad_nn.array([[w[0], 0.0], [w[1], w[0]]]), v[:2])`.",
     "np.polyder": "Write `v[:-1] * np.arange(len(v) - 1, 0, -1)`.",
     "np.polyint": "Write `np.append(v / np.arange(len(v), 0, -1), 0.0)`.",
+    "np.polynomial.polynomial.polyval2d": "Write "
+        "`np.einsum('pi,ij,pj->p', v[:, None] ** np.arange(2), t, w[:, None] ** np.arange(3))`.",
+    "np.polynomial.polynomial.polygrid2d": "Write "
+        "`(v[:, None] ** np.arange(2)) @ t @ (w[:, None] ** np.arange(3)).T`.",
     "np.polyfit": "Write `np.linalg.lstsq(np.vander(v, 2), w, rcond=None)[0]`.",
     "np.roots": "They are eigenvalues: "
                 "`np.linalg.eigvals(np.vstack([-v[1:] / v[0], np.eye(len(v) - 2, len(v) - 1)]))`.",
