@@ -21,6 +21,7 @@ from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
 from tinygrad_nn.solver.arguments import settle
+from tinygrad_nn.solver.state import Saved
 from tinygrad_nn.solver.stopping import Watch
 
 RNG = np.random.default_rng(0)
@@ -444,3 +445,38 @@ def test_a_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"h\.json holds no history: ") as found:
         History.load(tmp_path / "h.json")
     assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("length", "at", "start", "end"),
+    [
+        (200, 150, 0, 200), (201, 60, 0, 180), (201, 61, 1, 181), (400, 150, 90, 270), (300, 180, 120, 300),
+        (300, 179, 119, 299), (300, 299, 239, 300),
+    ],
+)  # fmt: skip
+def test_of_a_long_setting_what_differs_is_shown_with_60_characters_before_it(
+    length: int, at: int, start: int, end: int
+) -> None:
+    text = "".join(chr(ord("a") + k % 26) for k in range(length))
+    shown = ("..." if start else "") + text[start:end] + ("..." if end < length else "")
+    assert checkpoint._short(text, text[:at] + "#" + text[at + 1 :]) == shown
+    assert checkpoint._short(text, text[:at]) == shown  # one ends where the other goes on
+
+
+@pytest.mark.parametrize(("value", "ok"), [(0, True), (2**62 - 1, True), (2**62, False), (-1, False), (True, False),
+                                           (1.0, False), ("1", False), (None, False)])  # fmt: skip
+def test_what_a_state_counts_is_a_whole_number_that_a_training_can_reach(value: Any, ok: bool, tmp_path: Path) -> None:
+    saved = Saved(tmp_path, {}, {})
+    if ok:
+        assert saved.count("epoch", value) == value
+    else:
+        with pytest.raises(ValueError, match="holds no state that a training leaves: epoch is"):
+            saved.count("epoch", value)
+
+
+@pytest.mark.parametrize("names", [[3], "loss", None, {"a": 1}, ["a", None]], ids=str)
+def test_metrics_of_a_state_are_a_list_of_names(names: Any, tmp_path: Path) -> None:
+    columns = {"history/loss": np.zeros(1), "history/val_loss": np.zeros(1)}
+    saved = Saved(tmp_path, {"metrics": names, "epoch": 1}, columns)
+    with pytest.raises(ValueError, match="holds no state that a training leaves: metrics is"):
+        saved.history()

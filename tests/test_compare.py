@@ -251,6 +251,8 @@ def test_float32_inside_float64_is_rounding() -> None:
     report = compare_gradients(model, x, y, solver=solver, manual=single)
     assert report.ok
     assert report.kinds == ("rounding",)
+    double = changed(lambda loss, *both: (loss, *([g * (1 + 1e-6) for g in part] for part in both)))
+    assert not compare_gradients(model, x, y, solver=solver, manual=double).ok
 
 
 def test_a_kept_axis_is_said() -> None:

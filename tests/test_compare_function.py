@@ -118,6 +118,21 @@ def test_harmless_differences() -> None:
     assert kept.kinds == ("convention",)
 
 
+@pytest.mark.parametrize("off", [1e-6, 1e-7, 1e-9])
+def test_an_error_of_the_size_of_float32_is_no_rounding_in_float64(off: float) -> None:
+    report = compare_gradients(lambda z: np.sin(z).sum(), X, manual=lambda z: (1 + off) * np.cos(z))
+    assert not report.ok
+    assert "rounding" not in report.kinds
+
+
+def test_a_conjugate_that_is_off_is_no_convention() -> None:
+    z = X[0] + 1j * X[1]
+    for off, right in ((0.0, True), (1e-9, False)):
+        report = compare_gradients(lambda z: np.real(z**3).sum(), z, manual=lambda z, s=3 + 3 * off: s * z * z)
+        assert report.ok is right
+        assert ("convention" in report.kinds) is right
+
+
 def test_nan_is_explained() -> None:
     value = compare_gradients(lambda z: np.log(z).sum(), np.array([-1.0, 2.0]), manual=lambda z: 1 / z)
     assert value.kinds == ("blind_test",)

@@ -1,6 +1,7 @@
 """The numbers of a comparison: each column of a row by its definition, and how tight the bounds of rounding are."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
-from tinygrad_nn.compare.experiment import Experiment
+from tinygrad_nn.compare.experiment import Experiment, _targets
+from tinygrad_nn.compare.explain import Finding, State, _with_twins
 from tinygrad_nn.compare.factors import PLAIN, name_factor
 from tinygrad_nn.compare.numerical.noise import bounds
 
@@ -214,3 +216,69 @@ def test_each_name_of_a_factor_is_found_from_its_values(name: str) -> None:
     off = [v * (1 + 1e-3 * rng.normal()) for v in values]
     found = name_factor(off, facts)
     assert found is None
+
+
+@pytest.mark.parametrize("z", [-1 - 5e-5, -1 + 5e-5, 1 - 5e-5, 1 + 5e-5])
+def test_no_tolerance_is_made_of_a_kink_near_by(z: float) -> None:
+    model = [Layer(1, 1, "hard_tanh", rng=0), Layer(1, 1, "linear", rng=1)]
+    model[0].W, model[0].b = np.ones((1, 1)), np.zeros(1)
+    near, far = (Experiment(model, np.full((1, 1), at), np.zeros((1, 1)), [None, None], Solver("mse"), given=True)
+                 for at in (z, 0.9 * z))  # fmt: skip
+    assert bounds(near).db[0].max() <= 2 * bounds(far).db[0].max()
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "n", "kind"),
+    [
+        ("mse", [[0.3, 2.0]], 3, "any"),
+        ("mse", [[0.0, 1.0], [1.0, 1.0]], 3, "bits"),
+        ("crossentropy", [[0.0, 1.0], [1.0, 0.0]], 3, "one-hot"),
+        ("crossentropy", [[0.4, 0.6]], 3, "shares"),
+        ("crossentropy", [[0.0, 1.0]], 1, "ones"),
+        ("binarycrossentropy", [[0.0, 1.0], [1.0, 0.0]], 3, "one-hot"),
+        ("binarycrossentropy", [[0.0, 1.0], [1.0, 1.0]], 3, "bits"),
+        ("binarycrossentropy", [[0.0, 0.0], [1.0, 0.0]], 3, "bits"),
+        ("binarycrossentropy", [[1.0], [1.0]], 3, "bits"),
+        ("binarycrossentropy", [[0.0, 1.0], [1.0, 0.0]], 1, "bits"),
+        ("binarycrossentropy", [[0.2, 0.8]], 3, "inside"),
+    ],
+)
+def test_further_experiments_have_targets_of_the_kind_that_was_given(loss: str, y: Array, n: int, kind: str) -> None:
+    start: Any = SimpleNamespace(y=np.array(y), solver=SimpleNamespace(loss=loss))
+    made = _targets(start, 200, n, np.random.default_rng(0))
+    sums = made.sum(axis=1)
+    assert made.shape == (200, n)
+    known = (
+        "any" if made.min() < 0 else "inside" if made.min() > 0 and made.max() < 1 and not np.allclose(sums, 1)
+        else "shares" if 0 < made.min() < 1 else "ones" if (made == 1).all()
+        else "one-hot" if n > 1 and (sums == 1).all() else "bits"
+    )  # fmt: skip
+    assert known == kind
+    if kind in ("bits", "one-hot", "ones"):
+        assert set(np.unique(made)) <= {0.0, 1.0}
+    if kind == "bits":  # every combination of them
+        assert len(np.unique(made, axis=0)) == 2**n
+    if kind == "inside":  # where the logarithms and their slopes are tame
+        assert 0.05 <= made.min() < 0.06
+        assert 0.94 < made.max() <= 0.95
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "cost", "apart", "told"),
+    [
+        ("other", "delta", 1.0, 0.0, True), ("other", "delta", 1.5, 0.0, True), ("other", "delta", 2.0, 0.0, False),
+        ("other", "delta", 0.0, 0.0, True), ("other", "delta", 1.0, 1e-9, True), ("other", "delta", 1.0, 1e-5, False),
+        ("other", "W", 1.0, 0.0, False), ("mine", "delta", 1.0, 0.0, False), ("unknown", "delta", 1.0, 0.0, False),
+        ("kink", "delta", 1.0, 0.0, False),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_the_others_that_compute_the_same_at_hardly_more_cost(
+    kind: str, part: str, cost: float, apart: float, told: bool
+) -> None:
+    before, d = Finding(1, "delta", "above", ""), np.array([[0.5, -2.0]])
+    mine = State((d, None, d), (before, Finding(0, "delta", "mine", "")), 1.0)
+    other = State((d * (1 + apart), d, None), (before, Finding(0, part, kind, "")), cost)
+    right = State((d, d, d), (before,), 0.0)
+    after = _with_twins([mine, other, right], 1)
+    assert after[0].found == (before, replace(mine.found[1], alternatives=(kind,) if told else ()))
+    assert after[2] == right

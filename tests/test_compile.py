@@ -506,7 +506,9 @@ def names(f: Callable[..., Any], *args: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("function", "left"),
     [
-        (lambda x: x * 1 + 0, []),
+        (lambda x: x * 1 - 0, []),
+        (lambda x: x * 1 + -0.0, []),
+        (lambda x: x * 1 + 0, ["add"]),  # which makes 0.0 of -0.0
         (lambda x: x / 1 - 0.0, []),
         (lambda x: np.negative(np.negative(x)), []),
         (lambda x: x.T.T.reshape(3, 4).reshape(4, 3).T.T.reshape(3, 4), []),

@@ -197,6 +197,16 @@ def test_other_arguments_have_other_values_and_other_memory() -> None:
     agree(same, leaves)
 
 
+@pytest.mark.parametrize(
+    ("attempt", "whole", "real"), [(0, 3, True), (1, 3, True), (2, 2, True), (3, 2, False), (4, 2, False)]
+)
+def test_plain_numbers_change_as_much_as_an_attempt_says(attempt: int, whole: int, real: bool) -> None:
+    new = check.others([2, 0.5, 2, 0.5], frozenset({2, 3}), frozenset(), attempt)
+    assert new[0] == whole
+    assert 0.5 < new[1] <= 0.55 if real else new[1] == 0.5, "so little that a plan stays inside a domain"
+    assert new[2:] == [2, 0.5], "what the plan depends on stays"
+
+
 # -- The proof
 
 

@@ -252,6 +252,12 @@ def test_class_weights_leave_float32_what_it_is() -> None:
         assert task.recorded(*task.batch(x, y, np.random.default_rng(0))).dtype == np.float32
 
 
+@pytest.mark.parametrize("y", [np.eye(2)[[0, 1] * 5], {"of": np.array([0, 1] * 5)}], ids=["one-hot", "nested"])
+def test_class_weights_of_what_is_no_array_of_labels_are_refused(y: Any) -> None:
+    with pytest.raises(ValueError, match="class_weight works with the loss 'crossentropy', and with losses of labels"):
+        fit(Linear(3, 2, rng=0), X, y, solver=Solver(cross_entropy), settings=Settings(1, 5), class_weight="balanced")
+
+
 def test_a_loss_of_zero_is_part_of_the_history() -> None:
     history = History()
     history.add(0.5, 0.0, {"m": 0.0})
@@ -363,3 +369,20 @@ def test_numbers_that_no_optimizer_has_are_refused(old: str, new: str, tmp_path:
     path.write_bytes(seal("training state", arrays, json.dumps(text)).content)
     with pytest.raises(ValueError, match="holds no state that a training leaves: optimizer of all is"):
         train(2)
+
+
+@pytest.mark.parametrize("model", ["module", "function"])
+def test_validation_data_are_arrays_or_batches_and_half_of_them_is_refused(model: str) -> None:
+    def train(**more: Any) -> History:
+        if model == "module":
+            return fit(Linear(3, 2, rng=0), X, Y, solver=Solver("mse"), settings=Settings(1, 5), rng=0, **more)
+        function, start = lambda p, x, y: ((x @ p["W"] - y) ** 2).mean(), {"W": np.ones((3, 2))}
+        return fit(function, X, Y, params=start, solver=Solver(), settings=Settings(1, 5), rng=0, **more)
+
+    assert train().val_loss == []
+    for more in ({"x_val": X[:4], "y_val": Y[:4]}, {"x_val": [(X[:4], Y[:4])]}):
+        assert len(train(**more).val_loss) == 1
+    assert train(x_val=X[:4], y_val=Y[:4]).val_loss == train(x_val=[(X[:4], Y[:4])]).val_loss
+    for more, missing in (({"x_val": X[:4]}, "y_val"), ({"y_val": Y[:4]}, "x_val")):
+        with pytest.raises(ValueError, match=f"{missing} is missing; pass both x_val and y_val, or neither"):
+            train(**more)

@@ -40,8 +40,8 @@ def exp8(x):  # 2**k exp(r), the series up to r**13, which is below the last bit
     y = p * POWERS[max(i8(k) + 1079, 0)] * 2.0
     return y if x == x else x
 '''
-# NaN and infinity keep their meaning; sums may be reordered.
-OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract', 'nsz'}"
+# NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
+OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract'}"
 
 
 class Machine:

@@ -1,7 +1,8 @@
-"""Making a program smaller without changing what it computes: each rewrite gives the same numbers.
+"""Making a program smaller without changing what it computes: each rewrite gives the same bits.
 
-One pass forward replaces operations by values that exist already (equal operations, identities), one pass backward
-drops what nothing uses.
+So x + 0.0 stays, which makes 0.0 of -0.0, and x - 0.0 goes, which makes x of every x; the product of a complex number
+and 1 stays too, since infinity times the 0 in 1 + 0i is NaN. One pass forward replaces operations by values that exist
+already (equal operations, identities), one pass backward drops what nothing uses.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from .values import VIEWS, Arg, Op, Program, Value
 
 MANY = 2000  # more operations than this stay in the order in which they ran: the search takes too long
-_KEEPING = {np.multiply: 1, np.divide: 1, np.subtract: 0, np.add: 0, np.power: 1}
+# The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
+_KEEPING = {np.multiply: 1.0, np.divide: 1.0, np.power: 1.0, np.subtract: 0.0, np.add: -0.0}
 
 
 def simplify(program: Program) -> Program:
@@ -136,24 +138,34 @@ def _name(arg: Arg) -> Any:
 def constant(arg: Arg, number: float) -> bool:
     """Tell whether an argument is this number everywhere, in every call."""
     if isinstance(arg, Value):
-        return arg.kind == "constant" and arg.data.size > 0 and bool((arg.data == number).all())
-    return type(arg) in (int, float) and arg == number
+        return arg.kind == "constant" and arg.data.size > 0 and _everywhere(arg.data, number)
+    return type(arg) in (int, float) and _everywhere(np.asarray(arg), number)
+
+
+def _everywhere(array: Any, number: Any) -> bool:
+    """Tell whether all entries are a real number, zeros with its sign."""
+    return bool((array == number).all()) and (bool(number) or bool((np.signbit(array) == np.signbit(number)).all()))
+
+
+def _kept(op: Op) -> Value | None:
+    """Return the argument that arithmetic with 0 or 1 gives back, or None."""
+    number, (x, y), kind = _KEEPING[op.function], op.args, np.dtype(op.out.dtype).kind
+    if kind == "c":  # each part is computed from both parts of both
+        return None
+    if kind != "f":
+        number = abs(number)  # integers have one zero
+    if isinstance(x, Value) and _alike(x, op.out) and constant(y, number):
+        return x
+    swaps = op.function in (np.multiply, np.add)
+    return y if swaps and isinstance(y, Value) and _alike(y, op.out) and constant(x, number) else None
 
 
 def _identity(op: Op) -> Arg | None:
     """Return the argument that an operation leaves as it is, or None."""
+    if op.kind == "ufunc" and op.function in _KEEPING:
+        return _kept(op)
     x, out = op.args[0] if op.args else None, op.out
     if not isinstance(x, Value):
-        if op.function in (np.multiply, np.add) and isinstance(op.args[1], Value) and op.kind == "ufunc":
-            y = op.args[1]
-            return y if constant(x, _KEEPING[op.function]) and _alike(y, out) else None
-        return None
-    if op.kind == "ufunc" and op.function in _KEEPING:
-        if constant(op.args[1], _KEEPING[op.function]) and _alike(x, out):
-            return x
-        y = op.args[1]
-        if op.function in (np.multiply, np.add) and constant(x, _KEEPING[op.function]) and isinstance(y, Value):
-            return y if _alike(y, out) else None
         return None
     if op.kind == "ufunc" and op.function is np.positive and x.dtype == out.dtype:
         return x
@@ -190,7 +202,10 @@ def _rewritten(op: Op) -> Op:
         op.args, op.attrs = before.args, (tuple(before.attrs[0][a] for a in op.attrs[0]),)
     if op.kind in ("reshape", "broadcast") and before:
         op.args = before.args
-    if op.kind == "reduce" and op.function is not np.equal:
+    # Sums start from 0, so that of -0.0 they are 0.0, but -0.0 is no sum; products of complex numbers from 1 + 0i.
+    summed = x.op is not None and x.op.kind == "reduce" and x.op.function is np.add
+    kinds = "fc" if op.function is np.add and not summed else "c"
+    if op.kind == "reduce" and op.function is not np.equal and op.out.dtype.kind not in kinds:
         axes = op.attrs[0]
         if all(x.shape[a] == 1 for a in axes) and x.dtype == op.out.dtype:  # of one number each
             return Op("reshape", "reshape", None, [x], (op.out.shape,), op.outs, True, op.scope)
@@ -201,7 +216,7 @@ def _unbroadcast(op: Op) -> list[Arg]:
     """Return the arguments of an elementwise operation, which broadcasts by itself."""
     args = list(op.args)
     for place, arg in enumerate(args):
-        if isinstance(arg, Value) and arg.kind == "constant" and arg.size > 1 and (arg.data == arg.data.flat[0]).all():
+        if isinstance(arg, Value) and arg.kind == "constant" and arg.size > 1 and _uniform(arg.data):
             shapes = [a.shape for i, a in enumerate(args) if isinstance(a, Value) and i != place]
             if np.broadcast_shapes(*shapes) == op.out.shape:  # one number does for all entries
                 args[place] = Value(arg.number, "constant", (), arg.dtype, data=np.array(arg.data.flat[0], arg.dtype))
@@ -211,6 +226,13 @@ def _unbroadcast(op: Op) -> list[Arg]:
             if np.broadcast_shapes(source.shape, *shapes) == op.out.shape:
                 args[place] = source
     return args
+
+
+def _uniform(array: Any) -> bool:
+    """Tell whether all entries are the same to the last bit."""
+    first = array.flat[0]
+    parts = [array] if array.dtype.kind != "c" else [array.real, array.imag]
+    return bool((array == first).all()) and all(_everywhere(part, part.flat[0]) for part in parts)
 
 
 def viewed(op: Op) -> bool:

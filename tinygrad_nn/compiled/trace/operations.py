@@ -144,8 +144,14 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 
 def equal(a: Array, b: Array) -> bool:
     """Tell whether two arrays are the same to the last bit, NaN for NaN."""
-    a = np.asarray(a)
-    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype.kind == "c":
+        return equal(a.real, b.real) and equal(a.imag, b.imag)
+    if a.dtype.kind != "f":
+        return np.array_equal(a, b)
+    return np.array_equal(a, b, equal_nan=True) and bool((np.isnan(a) | (np.signbit(a) == np.signbit(b))).all())
 
 
 def inside(
