@@ -159,3 +159,19 @@ def test_arguments_are_checked() -> None:
         compare_gradients(lambda n: n, 3, manual=lambda n: n)
     with pytest.raises(TypeError, match="'other' and there is no input for it"):
         compare_gradients(f, (X, W, B), manual=lambda x, W, b, other: 0)
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        (lambda W: 0.3 * np.sum(W * W), "missing_penalty"),
+        (lambda W: 0.3 * np.sum(np.abs(W)), "missing_penalty"),
+        (lambda W: np.sum(np.exp(W)), "overwritten_not_accumulated"),
+        (lambda W: np.sum(W * np.abs(W)), "overwritten_not_accumulated"),
+    ],
+)
+def test_only_a_multiple_of_the_weights_or_of_their_signs_is_called_a_penalty(added: Any, kind: str) -> None:
+    W, X = np.random.default_rng(0).normal(size=(2, 3, 4))
+    manual = lambda W, g: g * (1 - np.tanh(W) ** 2) * X
+    report = compare_gradients(lambda W: np.sum(np.tanh(W) * X) + added(W), (W,), manual=manual)
+    assert [d.kind for d in report.diagnoses] == [kind]

@@ -11,11 +11,13 @@ from tests.compare_sweep import function_case, layers_case, sweep
 from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.numerical.nearest import nearest
+from tinygrad_nn.compare.numerical.sides import Run, Side, Sides
 from tinygrad_nn.manual import draw_masks
 
 Array = Any
 
 RNG = np.random.default_rng(1)
+EPS = float(np.finfo(float).eps)
 X, ROW = RNG.normal(size=(6, 4)), RNG.normal(size=4)
 EQUAL = np.stack([ROW, ROW, RNG.normal(size=4) * 0.1 - 1])  # so two columns of X @ W.T are equal
 
@@ -181,3 +183,28 @@ def test_a_part_of_the_sweep() -> None:
 def test_right_behind_kinks(case: Any, seed: int, why: str) -> None:
     name, ok, report = case(seed, False)
     assert ok, f"{why}: {name}\n{report}"
+
+
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**40])
+def test_what_is_seen_from_a_side_does_not_hang_on_the_scale_of_a_function(scale: float) -> None:
+    def seen(times: float) -> Side | None:
+        def run(moved: Any) -> Run:
+            (x,) = moved
+            far = x - leaf
+            turn = {0: 0.0, 1: 1.0, 2: -1.0, 4: 0.5}[round(float(far.max()) / (64 * EPS * 0.7))]
+            # from rounding to what has no limit
+            g = np.array([1.0, 2.0, 3.0, 0.5, -1.0]) + turn * np.array([0.0, 1e-14, 1e-5, 1e-2, 1.0])
+            return Run([times * np.atleast_1d(x.sum())], trace, [times * g])
+
+        return Sides(run, [leaf], run([leaf]), EPS).look([np.full(5, 0.7)])
+
+    trace: Any = None
+    leaf = np.array([1.0, 1.1, 1.2, 1.3, 1.4])
+    one, other = seen(1.0), seen(scale)
+    assert one is not None
+    assert other is not None
+    assert not one.finite
+    assert (one.spread[0] > 0).tolist() == [False, True, True, False, False], "what settles is rounding, and no more"
+    assert (other.limits[0] == scale * one.limits[0]).all()
+    assert (other.spread[0] == scale * one.spread[0]).all()
+    assert (other.finite, other.continuous) == (one.finite, one.continuous)
