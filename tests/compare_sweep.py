@@ -365,7 +365,8 @@ def random_weights(slopes: Sequence[int], rng: Rng) -> list[Array]:
     return [rng.dirichlet(np.ones(n)) for n in slopes]
 
 
-MISTAKES = ("0.5", "-1", "1.01", "2", "entry", "dropped", "transposed", "whole", "outside")
+MISTAKES = ("0.5", "-1", "1.01", "2", "1.000001", "entry", "dropped", "transposed", "whole", "outside")
+FACTORS = ("0.5", "-1", "1.01", "2", "1.000001")  # the last one is what float32 would lose, in float64
 
 
 def wrong_weights(slopes: Sequence[int], how: str, rng: Rng) -> list[Array]:
@@ -382,7 +383,7 @@ def wrong_weights(slopes: Sequence[int], how: str, rng: Rng) -> list[Array]:
 def spoiled(grads: Sequence[Array], how: str, rng: Rng) -> list[Array]:
     new = [np.array(g) for g in grads]
     i = int(rng.integers(len(new)))
-    if how in ("0.5", "-1", "1.01", "2"):
+    if how in FACTORS:
         new[i] = new[i] * new[i].dtype.type(float(how))
     elif how == "entry":
         flat = new[i].reshape(-1)
@@ -530,7 +531,7 @@ def layers_case(seed: int, wrong: bool) -> tuple[str, bool | None, Any]:
     for layer in model:
         layer.b = rng.normal(size=layer.n_out) * (0.0 if rng.random() < 0.7 else 1.0)
     penalty = Regularization(("none", "l2")[rng.integers(2)], 0.1, 0.3, (0.0, 0.4)[rng.integers(2)])
-    how = ("0.5", "-1", "1.01", "2", "entry", "dropped", "outside")[rng.integers(7)] if wrong else ""
+    how = (*FACTORS, "entry", "dropped", "outside")[rng.integers(8)] if wrong else ""
     manual = AtKinks(seed, how)
     report = compare_gradients(model, x, y, solver=Solver(loss, regularization=penalty), manual=manual, rng=seed)
     return f"layers {how or 'right'} {np.dtype(dtype)}", report.ok if manual.known else None, report

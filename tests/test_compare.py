@@ -24,7 +24,8 @@ from tests.wrong_backward import (
     through,
 )
 from tinygrad_nn import BackProp, Layer, Regularization, Solver, assert_gradients_match, compare_gradients
-from tinygrad_nn.compare import ComparisonReport, equations
+from tinygrad_nn.compare import ComparisonReport
+from tinygrad_nn.compare.layers import equations
 from tinygrad_nn.compare.page import mathml
 from tinygrad_nn.files import POLICY
 from tinygrad_nn.ops.neural import affine
@@ -250,6 +251,8 @@ def test_float32_inside_float64_is_rounding() -> None:
     report = compare_gradients(model, x, y, solver=solver, manual=single)
     assert report.ok
     assert report.kinds == ("rounding",)
+    double = changed(lambda loss, *both: (loss, *([g * (1 + 1e-6) for g in part] for part in both)))
+    assert not compare_gradients(model, x, y, solver=solver, manual=double).ok
 
 
 def test_a_kept_axis_is_said() -> None:

@@ -118,6 +118,21 @@ def test_harmless_differences() -> None:
     assert kept.kinds == ("convention",)
 
 
+@pytest.mark.parametrize("off", [1e-6, 1e-7, 1e-9])
+def test_an_error_of_the_size_of_float32_is_no_rounding_in_float64(off: float) -> None:
+    report = compare_gradients(lambda z: np.sin(z).sum(), X, manual=lambda z: (1 + off) * np.cos(z))
+    assert not report.ok
+    assert "rounding" not in report.kinds
+
+
+def test_a_conjugate_that_is_off_is_no_convention() -> None:
+    z = X[0] + 1j * X[1]
+    for off, right in ((0.0, True), (1e-9, False)):
+        report = compare_gradients(lambda z: np.real(z**3).sum(), z, manual=lambda z, s=3 + 3 * off: s * z * z)
+        assert report.ok is right
+        assert ("convention" in report.kinds) is right
+
+
 def test_nan_is_explained() -> None:
     value = compare_gradients(lambda z: np.log(z).sum(), np.array([-1.0, 2.0]), manual=lambda z: 1 / z)
     assert value.kinds == ("blind_test",)
@@ -144,3 +159,19 @@ def test_arguments_are_checked() -> None:
         compare_gradients(lambda n: n, 3, manual=lambda n: n)
     with pytest.raises(TypeError, match="'other' and there is no input for it"):
         compare_gradients(f, (X, W, B), manual=lambda x, W, b, other: 0)
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        (lambda W: 0.3 * np.sum(W * W), "missing_penalty"),
+        (lambda W: 0.3 * np.sum(np.abs(W)), "missing_penalty"),
+        (lambda W: np.sum(np.exp(W)), "overwritten_not_accumulated"),
+        (lambda W: np.sum(W * np.abs(W)), "overwritten_not_accumulated"),
+    ],
+)
+def test_only_a_multiple_of_the_weights_or_of_their_signs_is_called_a_penalty(added: Any, kind: str) -> None:
+    W, X = np.random.default_rng(0).normal(size=(2, 3, 4))
+    manual = lambda W, g: g * (1 - np.tanh(W) ** 2) * X
+    report = compare_gradients(lambda W: np.sum(np.tanh(W) * X) + added(W), (W,), manual=manual)
+    assert [d.kind for d in report.diagnoses] == [kind]

@@ -10,9 +10,9 @@ import pytest
 from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare.experiment import Experiment, _targets
-from tinygrad_nn.compare.explain import Finding, State, _with_twins
 from tinygrad_nn.compare.factors import PLAIN, name_factor
-from tinygrad_nn.compare.noise import bounds
+from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins
+from tinygrad_nn.compare.numerical.noise import bounds
 
 Array = Any
 EPS = float(np.finfo(np.float32).eps)
@@ -216,6 +216,15 @@ def test_each_name_of_a_factor_is_found_from_its_values(name: str) -> None:
     off = [v * (1 + 1e-3 * rng.normal()) for v in values]
     found = name_factor(off, facts)
     assert found is None
+
+
+@pytest.mark.parametrize("z", [-1 - 5e-5, -1 + 5e-5, 1 - 5e-5, 1 + 5e-5])
+def test_no_tolerance_is_made_of_a_kink_near_by(z: float) -> None:
+    model = [Layer(1, 1, "hard_tanh", rng=0), Layer(1, 1, "linear", rng=1)]
+    model[0].W, model[0].b = np.ones((1, 1)), np.zeros(1)
+    near, far = (Experiment(model, np.full((1, 1), at), np.zeros((1, 1)), [None, None], Solver("mse"), given=True)
+                 for at in (z, 0.9 * z))  # fmt: skip
+    assert bounds(near).db[0].max() <= 2 * bounds(far).db[0].max()
 
 
 @pytest.mark.parametrize(

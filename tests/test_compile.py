@@ -19,6 +19,7 @@ from test_primitives import ROWS, arguments, generator, moving, with_constants
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, optim
+from tinygrad_nn.compiled.numba.loops import Loops
 from tinygrad_nn.compiled.program.memory import packed
 from tinygrad_nn.tree import flatten
 
@@ -611,6 +612,25 @@ def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
     slack = 6000  # rows of constants, single numbers, beginnings of cache lines
     assert alive <= plan.writer.memory.bytes + sum(v.data.nbytes for v in constants) + returned + slack
     assert returned > given / 2 > 10 * slack, "an array of the trace would be seen"
+
+
+def test_outer_products_of_rows_are_added_up_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, outer = [], Loops._outer
+
+    def spy(self: Loops, op: Any, n: int, k: int, m: int, kind: str) -> None:
+        seen.append((n, m))
+        outer(self, op, n, k, m, kind)
+
+    monkeypatch.setattr(Loops, "_outer", spy)
+    sizes = [(1, 9), (2, 3), (10, 2), (9, 10)]
+    rng = np.random.default_rng(0)
+    a, b = ([rng.normal(size=(7, n)) for n in part] for part in zip(*sizes, strict=True))
+    f = lambda a, b: [np.exp(x).T @ np.sin(y) for x, y in zip(a, b, strict=True)]
+    g = compile(f, backend="numba")
+    for _ in range(2):
+        for ours, wanted in zip(g(a, b), f(a, b), strict=True):
+            np.testing.assert_allclose(ours, wanted, rtol=1e-13, atol=1e-13)
+    assert set(seen) >= set(sizes)
 
 
 def test_buffers_that_are_needed_at_once_share_no_memory() -> None:

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .behaviour import unsteady, written_into
-from .diagnosis import HARMLESS, Diagnosis, Row
+from ..behaviour import unsteady, written_into
+from ..diagnosis import HARMLESS, Diagnosis, Row
+from ..experiment import Answer
+from ..numerical.noise import SAFETY, is_single
+from ..pattern import describe
+from ..report import ComparisonReport
 from .equations import right_equation
-from .experiment import Answer
 from .explain import Finding, State, explain, needed
 from .fit import EXACT, Witness, misfit
-from .noise import SAFETY
-from .pattern import describe
-from .report import ComparisonReport
 
 Array = np.ndarray[Any, Any]
 
@@ -167,7 +167,7 @@ def _loss_doubled(given: Witness) -> bool:
 
 
 def _penalty(w: Witness) -> float:
-    from .referee import penalty
+    from ..numerical.referee import penalty
 
     reg = w.case.solver.regularization
     return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in w.case.W))
@@ -224,8 +224,8 @@ def _rounding(wrong: Sequence[Row]) -> Diagnosis:
     worst = max(row.max_rel for row in wrong)
     return Diagnosis(
         "rounding", ", ".join(row.name for row in wrong),
-        "The differences are spread over all entries and as small as rounding to float32 makes them: some step of "
-        "this code computes in float32, or loses digits where numbers nearly cancel. It is no mistake.",
+        "These gradients are made of float32 numbers, and differ by what rounding to float32 makes: this code computes "
+        "in float32. It is no mistake.",
         (f"the largest relative difference is {worst:.1e}; the machine epsilon of float32 is {SINGLE:.1e}",),
     )  # fmt: skip
 
@@ -376,7 +376,7 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
         right = float((w.case.answer.db[last] * w.case.right.db[last]).sum()), float((w.case.right.db[last] ** 2).sum())
         if not right[1] or not any(math.isclose(v, right[0] / right[1] * plain, rel_tol=1e-4) for v in wanted):
             return None
-    if factor is None or not verdict.seen:
+    if factor is None or not verdict.seen or not _is_multiple(verdict.given, factor.value):
         return None
     told, ours = verdict.given.case.answer.loss, float(verdict.given.case.right.loss)
     return Diagnosis(
@@ -390,8 +390,20 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
     )  # fmt: skip
 
 
+def _is_multiple(w: Witness, s: float) -> bool:
+    """Tell whether a gradient, without its penalty, is s times the right one up to rounding."""
+    case, noise = w.case, w.noise
+    if noise is None:
+        return False
+    allowed = SAFETY * float(np.finfo(case.dtype).eps) * (1 + abs(s))
+    added = [case.penalty(k) for k in range(len(case.W))]
+    pairs: list[Any] = [*zip(case.answer.dW, case.right.dW, added, noise.dW, strict=True)]
+    pairs += zip(case.answer.db, case.right.db, [0.0] * len(added), noise.db, strict=True)
+    return all((np.abs(got - s * (right - more) - more) <= allowed * n).all() for got, right, more, n in pairs)
+
+
 def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
-    """Tell whether all differ by what float32 arithmetic would do: a little, and in most entries."""
+    """Tell whether all are float32 numbers and differ by what float32 arithmetic does: a little, in most entries."""
     noise, case = verdict.given.noise, verdict.given.case
     if noise is None or any(row.note or row.odd not in ("manual", "") for row in wrong):
         return False
@@ -400,8 +412,8 @@ def _rounded(wrong: Sequence[Row], verdict: Verdict) -> bool:
         k, part = int(row.name.split()[1]) - 1, row.name.split()[2]
         got, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
                              (case.answer.db, case.right.db, noise.db))  # fmt: skip
-        if (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
-            return False
+        if not is_single(got[k]) or (np.abs(got[k] - right[k]) > 4 * SINGLE * bound[k]).any():
+            return False  # an error of that size in other numbers is no rounding to float32
         off, size = off + row.wrong * got[k].size, size + got[k].size
     return off > 3 and off > 0.3 * size
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..primitive import sum_to
+from ...primitive import sum_to
+from ..diagnosis import Diagnosis, Row
+from ..factors import Factor, name_factor
+from ..numerical.noise import is_single
+from ..paths import Mutant, Traced, gradients, mutants
+from ..pattern import describe, fraction
 from .calling import Inputs
-from .diagnosis import Diagnosis, Row
-from .factors import Factor, name_factor
-from .paths import Mutant, Traced, gradients, mutants
-from .pattern import describe, fraction
 
 Array = np.ndarray[Any, Any]
 Probe = tuple[list[Array], Traced, list[Array]]
@@ -81,7 +82,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
     if m.shape == g.T.shape and _close(look, m.T, g):
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
-    if m.size == g.size and _close(look, m.reshape(g.shape), g):
+    if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
         return Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {g.shape}: "
                          "an axis was kept, or dropped.")  # fmt: skip
     try:
@@ -144,14 +145,14 @@ def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
     if row.odd == "graph":
         return Diagnosis("unknown", label, "Here manual and numerical agree and the graph is the odd one out: a rule "
                          "is wrong. If it is one of this library, please report it.", (_entry(row),))  # fmt: skip
-    if g.dtype.kind == "c" and _close(look, m, np.conj(g)):
+    if g.dtype.kind == "c" and (np.abs(m - np.conj(g)) <= look.rounding[i]).all():
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
                          "define it so (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
     if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and look.bads[i].mean() > 0.3 and (
-            int(look.bads[i].sum()) > 3):
-        return Diagnosis("rounding", label, "The differences are spread over all entries and as small as rounding to "
-                         "float32 makes them. It is no mistake.", (f"the largest is {error.max():.1e}",))  # fmt: skip
+            int(look.bads[i].sum()) > 3) and is_single(m):
+        return Diagnosis("rounding", label, "The gradient is made of float32 numbers, and differs by what rounding to "
+                         "float32 makes. It is no mistake.", (f"the largest is {error.max():.1e}",))  # fmt: skip
     if m.ndim == 2 and m.shape[0] == m.shape[1] and _close(look, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import manual as by_hand
-from .experiment import Experiment
+from ... import manual as by_hand
+from ..experiment import Experiment
 from .further import FURTHER
 
 Array = np.ndarray[Any, Any]
@@ -61,6 +61,12 @@ def bounds(case: Experiment) -> Noise:
     return Noise(z, a, dW, db, delta)
 
 
+def is_single(array: Array) -> bool:
+    """Tell whether float32 has every number of an array, as it has where somebody computed in float32."""
+    with np.errstate(over="ignore"):
+        return bool((array == array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)).all())
+
+
 def _slope(case: Experiment, k: int) -> Any:
     """Return the largest effect of z on the output of layer k, after its mask."""
     m, name, f = case.masks[k], case.names[k], case.f[k]
@@ -83,10 +89,11 @@ def _through(case: Experiment, k: int, n: Array, g: Array, z: Array) -> Any:
 
 
 def _bend(case: Experiment, k: int) -> Any:
-    """Return about how fast the slope of an activation changes with z."""
+    """Return about how fast the slope of an activation changes with z, on the side where that is less: no kink is."""
     vjp, z, one = by_hand.activation(case.names[k]).vjp, case.z[k].astype(float), np.ones_like(case.z[k])
     f, h = by_hand.activation(case.names[k]).f, 1e-4
-    return np.abs(vjp(one, z + h, f(z + h)) - vjp(one, z - h, f(z - h))) / (2 * h)
+    low, here, high = (vjp(one, at, f(at)) for at in (z - h, z, z + h))
+    return np.minimum(np.abs(high - here), np.abs(here - low)) / h
 
 
 def _output(case: Experiment, z: Array, error: Array) -> Any:

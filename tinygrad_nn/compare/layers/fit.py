@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .experiment import Experiment
-from .factors import Factor, name_factor
-from .noise import SAFETY, Noise
-from .pattern import short, unlike
+from ..experiment import Experiment
+from ..factors import Factor, name_factor
+from ..numerical.noise import SAFETY, Noise
+from ..pattern import short, unlike
 
 Array = np.ndarray[Any, Any]
 
