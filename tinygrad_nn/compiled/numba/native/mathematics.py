@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "fo
 f4, f8, i4, i8 = np.float32, np.float64, np.int32, np.int64
 PER_LN2 = 1.4426950408889634
 TAYLOR = tuple(1 / factorial(n) for n in range(14))
-POWERS = np.ldexp(1.0, np.arange(-1080, 1024))  # half of 2**k, which is finite for the largest k too
+POWERS: Any = np.ldexp(1.0, np.arange(-1080, 1024))  # half of 2**k, which is finite for the largest k too
 
 
 def _exact(function: Callable[..., Any]) -> Any:
