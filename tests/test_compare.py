@@ -24,7 +24,8 @@ from tests.wrong_backward import (
     through,
 )
 from tinygrad_nn import BackProp, Layer, Regularization, Solver, assert_gradients_match, compare_gradients
-from tinygrad_nn.compare import ComparisonReport, equations
+from tinygrad_nn.compare import ComparisonReport
+from tinygrad_nn.compare.layers import equations
 from tinygrad_nn.compare.page import mathml
 from tinygrad_nn.files import POLICY
 from tinygrad_nn.ops.neural import affine

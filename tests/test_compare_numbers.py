@@ -10,9 +10,9 @@ import pytest
 from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare.experiment import Experiment, _targets
-from tinygrad_nn.compare.explain import Finding, State, _with_twins
 from tinygrad_nn.compare.factors import PLAIN, name_factor
-from tinygrad_nn.compare.noise import bounds
+from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins
+from tinygrad_nn.compare.numerical.noise import bounds
 
 Array = Any
 EPS = float(np.finfo(np.float32).eps)

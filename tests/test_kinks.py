@@ -10,8 +10,8 @@ import tinygrad_nn as tg
 from tests.compare_sweep import function_case, layers_case, sweep
 from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
-from tinygrad_nn.compare.nearest import nearest
-from tinygrad_nn.compare.sides import Run, Side, Sides
+from tinygrad_nn.compare.numerical.nearest import nearest
+from tinygrad_nn.compare.numerical.sides import Run, Side, Sides
 from tinygrad_nn.manual import draw_masks
 
 Array = Any

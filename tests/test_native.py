@@ -1,7 +1,10 @@
 """The functions compiled once for all plans do what the primitives do: in each dtype, on one core and on several."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +17,7 @@ from tinygrad_nn.compiled.numba.native import TABLE, of_images, of_recurrent
 from tinygrad_nn.primitive import REGISTRY
 
 Shape = tuple[int, ...]
+COMPILED = Path(__file__).resolve().parents[1] / "tinygrad_nn" / "compiled"
 
 
 class Row(NamedTuple):
@@ -362,3 +366,11 @@ def test_entries_keep_their_order_in_another_shape(old: Any, new: Any, rng: np.r
     x, y = rng.normal(size=old), rng.normal(size=new)
     f = compile(lambda x, y: (2 * x).T.T.reshape(new) * y + y, backend="numba")
     np.testing.assert_allclose(f(x, y), 2 * x.reshape(new) * y + y, rtol=1e-14)
+
+
+def test_no_constant_of_a_series_stands_twice() -> None:
+    """A number of more than four digits is the constant of a series; text counts, as kernels are text."""
+    digits = r"\b\d+\.\d{4,}(?:e-?\d+)?|\b\d\.\d{4,}e-?\d+"
+    found = Counter(x for path in COMPILED.rglob("*.py") for x in re.findall(digits, path.read_text(encoding="utf-8")))
+    assert found
+    assert [x for x, times in found.items() if times > 1] == []

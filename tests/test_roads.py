@@ -7,8 +7,9 @@ import pytest
 
 from tinygrad_nn import FeedForward, Layer, Regularization, Solver
 from tinygrad_nn.cli.run import Options, prepare
-from tinygrad_nn.compare import RoadsReport, compare_roads, model, roads
-from tinygrad_nn.compare.referee import Referee
+from tinygrad_nn.compare import RoadsReport, compare_roads, roads
+from tinygrad_nn.compare.layers import comparison as model
+from tinygrad_nn.compare.numerical.referee import Referee
 from tinygrad_nn.optim.update import attached
 
 

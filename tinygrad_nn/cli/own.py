@@ -185,7 +185,7 @@ def _needed(f: Callable[..., Any]) -> list[str]:
 
 
 def _arguments(place: str, f: Callable[..., Any], inputs: str | None, module: Any) -> tuple[list[Any], dict[str, Any]]:
-    from ..compare.calling import arrange
+    from ..compare.function.calling import arrange
     from ..tensor import Tensor
 
     if inputs is None and not hasattr(module, "inputs"):

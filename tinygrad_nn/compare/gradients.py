@@ -6,8 +6,8 @@ from typing import Any
 
 from ..nn.layer import Layer
 from ..solver import BackProp
-from .function import compare_function
-from .model import compare_model
+from .function.comparison import compare_function
+from .layers.comparison import compare_model
 from .report import ComparisonReport
 
 

@@ -13,7 +13,7 @@ from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_model, check_named, check_targets
 from .diagnosis import Difference, Row
 from .experiment import Experiment
-from .model import ThreeRoads
+from .layers.comparison import ThreeRoads
 from .report import ComparisonReport
 
 if TYPE_CHECKING:

@@ -5,41 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from ..program.values import Value
 from .cache import kept_as
-from .expressions import code_of
+from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .loops import Part
 from .native.row import available
 
-HEAD = '''import numpy as np
-from numba import njit, prange
-f4, f8, i4, i8, b1, u1 = np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8
-POWERS = np.ldexp(1.0, np.arange(-1080, 1024))
-
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-def exp8(x):  # 2**k exp(r), the series up to r**13, which is below the last bit for |r| <= ln(2) / 2
-    c = x if x > -750.0 else -750.0
-    c = c if c < 710.0 else 710.0
-    k = np.rint(c * 1.4426950408889634)
-    r = (c - k * 0.6931471803691238) - k * 1.9082149292705877e-10
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    y = p * POWERS[max(i8(k) + 1079, 0)] * 2.0
-    return y if x == x else x
-'''
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract'}"
 
@@ -145,10 +119,14 @@ def _type(value: Value) -> str:
 
 @cache
 def head() -> dict[str, Any]:
-    """Return what every source of kernels starts from; all share it."""
-    space: dict[str, Any] = {"__name__": __name__, "kept_as": kept_as}
-    exec(compile(HEAD, "<kernels>", "exec"), space)
-    return space
+    """Return the names that a source of kernels may use; all share them."""
+    from numba import prange
+
+    from .native.mathematics import exp8
+
+    dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
+    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_}
+    return {"__name__": __name__, **dtypes, **given}
 
 
 def load(text: str) -> dict[str, Any]:

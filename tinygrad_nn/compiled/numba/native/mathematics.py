@@ -7,6 +7,7 @@ of an exponent give :math:`e^x = 2^k e^r`. Errors are a few units of the last di
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from numba.extending import overload
 # Sums may not be reordered here: ln 2 stands in two parts, and k times the first one is exact.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
 f4, f8, i4, i8 = np.float32, np.float64, np.int32, np.int64
+PER_LN2 = 1.4426950408889634
+TAYLOR = tuple(1 / factorial(n) for n in range(14))
+POWERS: Any = np.ldexp(1.0, np.arange(-1080, 1024))  # half of 2**k, which is finite for the largest k too
 
 
 def _exact(function: Callable[..., Any]) -> Any:
@@ -25,33 +29,33 @@ def _exact(function: Callable[..., Any]) -> Any:
 @_exact
 def _split4(x: Any) -> Any:
     """Return k as an integer, and e^r - 1; its series ends where a term is below the last digit."""
-    k = np.rint(x * f4(1.4426950408889634))
+    k = np.rint(x * f4(PER_LN2))
     r = (x - k * f4(0.693359375)) - k * f4(-2.1219444005469057e-4)
-    p = f4(1.984126984126984e-4)
-    p = p * r + f4(1.388888888888889e-3)
-    p = p * r + f4(8.333333333333333e-3)
-    p = p * r + f4(4.1666666666666664e-2)
-    p = p * r + f4(1.6666666666666666e-1)
-    p = p * r + f4(0.5)
+    p = f4(TAYLOR[7])
+    p = p * r + f4(TAYLOR[6])
+    p = p * r + f4(TAYLOR[5])
+    p = p * r + f4(TAYLOR[4])
+    p = p * r + f4(TAYLOR[3])
+    p = p * r + f4(TAYLOR[2])
     return i4(k), p * (r * r) + r
 
 
 @_exact
 def _split8(x: Any) -> Any:
-    k = np.rint(x * 1.4426950408889634)
+    k = np.rint(x * PER_LN2)
     r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10
-    p = 1.6059043836821613e-10
-    p = p * r + 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
+    p = TAYLOR[13]
+    p = p * r + TAYLOR[12]
+    p = p * r + TAYLOR[11]
+    p = p * r + TAYLOR[10]
+    p = p * r + TAYLOR[9]
+    p = p * r + TAYLOR[8]
+    p = p * r + TAYLOR[7]
+    p = p * r + TAYLOR[6]
+    p = p * r + TAYLOR[5]
+    p = p * r + TAYLOR[4]
+    p = p * r + TAYLOR[3]
+    p = p * r + TAYLOR[2]
     return i4(k), p * (r * r) + r
 
 
@@ -81,6 +85,15 @@ def _exp8(x: Any) -> Any:
     k, p = _split8(c if c < 710.0 else 710.0)
     half = k >> i4(1)
     y = (p + 1.0) * _two8(half) * _two8(k - half)
+    return y if x == x else x
+
+
+@_exact
+def exp8(x: Any) -> Any:
+    """Return e^x of a float64 in kernels, which do more in the same loop: 2**k is read there rather than computed."""
+    c = x if x > -750.0 else -750.0
+    k, p = _split8(c if c < 710.0 else 710.0)
+    y = (p + 1.0) * POWERS[max(i8(k) + 1079, 0)] * 2.0
     return y if x == x else x
 
 

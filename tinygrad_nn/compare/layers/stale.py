@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import manual as by_hand
+from ... import manual as by_hand
 from .fit import Witness, misfit
 
 Array = np.ndarray[Any, Any]

@@ -5,7 +5,7 @@ Numbers (B..) stand in `docs/backprop.md`, numbers (F..) in `docs/backprop_layer
 
 from __future__ import annotations
 
-from .experiment import Experiment
+from ..experiment import Experiment
 
 EQUATIONS = {
     "B6": r"\frac{\partial E}{\partial z} = g \odot a \odot \sigma(-z)",

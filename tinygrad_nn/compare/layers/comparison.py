@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backward import ancestors, walk
-from ..nn.layer import Layer
-from ..solver import BackProp, Solver
-from ..solver.checks import check_inputs, check_model, check_named, check_targets
-from ..solver.tasks.layers import LayerLoss, objective
-from .diagnosis import Row
-from .experiment import Experiment, Manual, alike, first, more, stream
+from ...backward import ancestors, walk
+from ...nn.layer import Layer
+from ...solver import BackProp, Solver
+from ...solver.checks import check_inputs, check_model, check_named, check_targets
+from ...solver.tasks.layers import LayerLoss, objective
+from ..diagnosis import Row
+from ..experiment import Experiment, Manual, alike, first, more, stream
+from ..numerical.noise import SAFETY, Noise, bounds
+from ..numerical.referee import Referee
+from ..numerical.sides import Run, Sides
+from ..numerical.subgradients import Hull
+from ..paths import gradients, traced
+from ..report import ComparisonReport
+from ..rows import Checked, Comparison, compare_row
 from .fit import Witness
-from .noise import SAFETY, Noise, bounds
-from .paths import gradients, traced
-from .referee import Referee
-from .report import ComparisonReport
-from .rows import Checked, Comparison, compare_row
-from .sides import Run, Sides
-from .subgradients import Hull
 from .verdict import diagnose
 
 Array = np.ndarray[Any, Any]
@@ -237,7 +237,7 @@ def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
 
 def _no_loss(case: Experiment) -> ComparisonReport:
     """Return the report where there is no gradient to compare."""
-    from .diagnosis import Diagnosis
+    from ..diagnosis import Diagnosis
 
     where = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
     why = (f"z of layer {where + 1} is the first array that is not finite: the weights or the data are too large."

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..primitive import sum_to
+from ...primitive import sum_to
+from ..diagnosis import Diagnosis, Row
+from ..factors import Factor, name_factor
+from ..numerical.noise import is_single
+from ..paths import Mutant, Traced, gradients, mutants
+from ..pattern import describe, fraction
 from .calling import Inputs
-from .diagnosis import Diagnosis, Row
-from .factors import Factor, name_factor
-from .noise import is_single
-from .paths import Mutant, Traced, gradients, mutants
-from .pattern import describe, fraction
 
 Array = np.ndarray[Any, Any]
 Probe = tuple[list[Array], Traced, list[Array]]

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import manual as by_hand
-from .experiment import Experiment
+from ... import manual as by_hand
+from ..experiment import Experiment
 from .further import FURTHER
 
 Array = np.ndarray[Any, Any]

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .behaviour import unsteady, written_into
-from .diagnosis import HARMLESS, Diagnosis, Row
+from ..behaviour import unsteady, written_into
+from ..diagnosis import HARMLESS, Diagnosis, Row
+from ..experiment import Answer
+from ..numerical.noise import SAFETY, is_single
+from ..pattern import describe
+from ..report import ComparisonReport
 from .equations import right_equation
-from .experiment import Answer
 from .explain import Finding, State, explain, needed
 from .fit import EXACT, Witness, misfit
-from .noise import SAFETY, is_single
-from .pattern import describe
-from .report import ComparisonReport
+from .notes import what_was_seen
 
 Array = np.ndarray[Any, Any]
 
@@ -162,15 +163,8 @@ def _blamed(given: Witness, seen: Sequence[Witness], state: State) -> tuple[Find
 def _loss_doubled(given: Witness) -> bool:
     """Tell whether the loss that was returned holds the penalty twice."""
     case = given.case
-    plain = float(case.right.loss) - _penalty(given)
-    return bool(_penalty(given)) and math.isclose(case.answer.loss, plain + 2 * _penalty(given), rel_tol=1e-6)
-
-
-def _penalty(w: Witness) -> float:
-    from .referee import penalty
-
-    reg = w.case.solver.regularization
-    return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in w.case.W))
+    plain = float(case.right.loss) - given.penalty
+    return bool(given.penalty) and math.isclose(case.answer.loss, plain + 2 * given.penalty, rel_tol=1e-6)
 
 
 def _report(
@@ -189,7 +183,8 @@ def _report(
         diagnoses += _left_over(verdict, wrong, blamed)
     diagnoses += _kept_axes(verdict)
     first_wrong = _first_wrong(verdict, blamed, written, diagnoses)
-    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, _notes(verdict, rows), losses, method)
+    notes = what_was_seen(verdict.given, len(verdict.others), rows)
+    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, notes, losses, method)
 
 
 def _borne_out(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
@@ -312,6 +307,19 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     if f.kind == "kink" and f.evidence:
         return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
+    text = _said(verdict, f) if f.kind == "unknown" and "no known mistake" in f.text else f.text
+    twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
+    other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
+    other = f.alternatives or other
+    part = f.part if f.part in ("delta", "b") else "W"
+    number, equation = right_equation(verdict.given.case, f.layer, part, f.kind)
+    name = "" if f.factor is None or f.kind == "sign" else f.factor.name
+    where, evidence = f"layer {f.layer + 1} {f.part}", _evidence(verdict, f)
+    return Diagnosis(f.kind, where, text, evidence, equation, number, name, other)
+
+
+def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
+    """Say in which experiments a finding explains the numbers, with which factor, and where it does not show."""
     seen = verdict.seen
     sizes = ", ".join(str(w.case.rows) for w in seen)
     count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"
@@ -326,14 +334,7 @@ def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
         evidence.append("found with random weights and data; in the batch that was given something else hides it")
     elif verdict.given.case.large and f.kind != "unknown":
         evidence.append("found in small networks of the same activations, with random weights and data")
-    text = _said(verdict, f) if f.kind == "unknown" and "no known mistake" in f.text else f.text
-    twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
-    other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
-    other = f.alternatives or other
-    part = f.part if f.part in ("delta", "b") else "W"
-    number, equation = right_equation(verdict.given.case, f.layer, part, f.kind)
-    name = "" if f.factor is None or f.kind == "sign" else f.factor.name
-    return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", text, tuple(evidence), equation, number, name, other)
+    return tuple(evidence)
 
 
 def _said(verdict: Verdict, f: Finding) -> str:
@@ -371,8 +372,8 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
         return None
     factor = found[0].factor
     for w in verdict.seen:
-        plain = float(w.case.right.loss) - _penalty(w)
-        wanted = w.case.answer.loss - _penalty(w), w.case.answer.loss
+        plain = float(w.case.right.loss) - w.penalty
+        wanted = w.case.answer.loss - w.penalty, w.case.answer.loss
         right = float((w.case.answer.db[last] * w.case.right.db[last]).sum()), float((w.case.right.db[last] ** 2).sum())
         if not right[1] or not any(math.isclose(v, right[0] / right[1] * plain, rel_tol=1e-4) for v in wanted):
             return None
@@ -381,7 +382,7 @@ def _convention(verdict: Verdict, found: Sequence[Finding]) -> Diagnosis | None:
     told, ours = verdict.given.case.answer.loss, float(verdict.given.case.right.loss)
     return Diagnosis(
         "convention", "loss",
-        f"Loss and gradient{', without the penalty,' if _penalty(verdict.given) else ''} are both {factor.words} times "
+        f"Loss and gradient{', without the penalty,' if verdict.given.penalty else ''} are both {factor.words} times "
         "ours: this code takes another mean (a sum where ours divides "
         "by N, or the like). Its gradient is right for its loss. With the same learning rate its steps are longer or "
         "shorter by that factor.",
@@ -445,55 +446,3 @@ def _as_numbers_say(row: Row) -> str:
         return (f"{row.note}: NaN and infinity come from 0/0, log(0), or exp of a large number. Look for a "
                 "division by a - or 1 - a - that is 0 here, or take the formula in z.")  # fmt: skip
     return f"The gradient {row.note}; it needs the shape of its parameter." if row.note else ""
-
-
-def _notes(verdict: Verdict, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Return what could and could not be seen."""
-    return (*_at_kinks(verdict), *_without_effect(verdict, rows), *_about_the_code(verdict))
-
-
-def _at_kinks(verdict: Verdict) -> list[str]:
-    case, notes = verdict.given.case, []
-    for k, name in enumerate(case.names):
-        zeros = int((case.z[k] == 0).sum())
-        if "relu" in name and zeros:
-            notes.append(
-                f"In layer {k + 1} z is exactly 0 at {zeros:,} of {case.z[k].size:,} places, where {name} has a kink. "
-                f"A derivative does not exist there; the graph takes {'0' if name == 'relu' else 'alpha'}, by "
-                "convention, and the numerical road is not asked."
-            )
-    return notes
-
-
-def _without_effect(verdict: Verdict, rows: Sequence[Row]) -> list[str]:
-    right, notes = verdict.given.case.right, []
-    for row in rows:
-        k = int(row.name.split()[1]) - 1
-        parts = {"W": right.dW, "b": right.db}
-        if row.role == "parameter" and not parts[row.name.split()[2]][k].any():
-            also = f" {len(verdict.others)} random batches were looked at as well." if verdict.others else ""
-            notes.append(
-                f"The loss does not depend on {row.name} in this batch: its gradient is 0 in every entry (units that "
-                f"are cut off or saturated, or inputs of 0). An error that multiplies 0 cannot be seen here.{also}"
-            )
-    return notes
-
-
-def _about_the_code(verdict: Verdict) -> list[str]:
-    """Return notes on masks, on the loss that the code returned, and on the batches that it could answer."""
-    case, notes = verdict.given.case, []
-    if case.solver.regularization.dropout:
-        notes.append(
-            "Dropout is random. One mask was drawn, and all three roads use it: with another mask for each call the "
-            "numerical derivative would be noise. Pass rng= to draw another."
-        )
-    right, told = float(case.right.loss), case.answer.loss
-    if not math.isclose(right, told, rel_tol=1e-4 if case.dtype.itemsize < 8 else 1e-8, abs_tol=1e-12):
-        plain = right - _penalty(verdict.given)
-        what = " That is the loss without its penalty." if _penalty(verdict.given) and math.isclose(
-            told, plain, rel_tol=1e-6) else ""
-        notes.append(f"The loss that the code returned, {told:.7g}, is not the loss of this batch, {right:.7g}.{what}")
-    if len(verdict.others) < 2:
-        count = "no batch" if not verdict.others else "one batch only"
-        notes.append(f"The code could answer {count} of other sizes: what is said of factors is less sure.")
-    return notes

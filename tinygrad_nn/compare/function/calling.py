@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..gradcheck.numerical import is_float
-from ..printable import printable
-from ..tensor import Tensor, raw, wrap
-from ..tree import flatten
+from ...gradcheck.numerical import is_float
+from ...printable import printable
+from ...tensor import Tensor, raw, wrap
+from ...tree import flatten
 
 Array = np.ndarray[Any, Any]
 

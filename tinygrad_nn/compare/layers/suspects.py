@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import manual as by_hand
-from .experiment import Experiment
+from ... import manual as by_hand
+from ..experiment import Experiment
 
 Array = np.ndarray[Any, Any]
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph.walk import as_argument, conjugate, rule_results
-from ..node import Node
-from .paths import Traced, gradients
+from ...graph.walk import as_argument, conjugate, rule_results
+from ...node import Node
+from ..paths import Traced, gradients
 from .sides import Side, jumps
 
 Array = np.ndarray[Any, Any]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .factors import Factor
+from ..factors import Factor
+from ..pattern import unlike
 from .fit import Witness, misfit, penalty_found, scaled
-from .pattern import unlike
 from .stale import recover, stale_mask
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
 
@@ -240,7 +240,7 @@ def _deltas(seen: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tupl
 
 
 def _times(w: Witness, factor: Factor, d: Array, k: int) -> Array:
-    from .factors import PLAIN
+    from ..factors import PLAIN
 
     name = factor.name.removeprefix("-")
     sign = -1.0 if factor.name.startswith("-") and name in (*PLAIN, "1") else 1.0

@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ..gradcheck.numerical import Line, double, pair
-from ..node import recording
-from ..tensor import Tensor, raw
-from ..transforms import enter
-from ..tree import flatten
-from .behaviour import MOVING, unsteady
+from ...gradcheck.numerical import Line, double, pair
+from ...node import recording
+from ...tensor import Tensor, raw
+from ...transforms import enter
+from ...tree import flatten
+from ..behaviour import MOVING, unsteady
+from ..diagnosis import Diagnosis, Row
+from ..experiment import stream
+from ..numerical.sides import Run, Sides
+from ..numerical.subgradients import Hull
+from ..paths import Traced, gradients, traced
+from ..report import ComparisonReport
+from ..rows import Checked, Comparison, compare_row
 from .calling import Inputs, arrange, call_function, call_manual, takes_cotangent
-from .diagnosis import Diagnosis, Row
-from .experiment import stream
 from .operations import Look, explain_graph
-from .paths import Traced, gradients, traced
-from .report import ComparisonReport
-from .rows import Checked, Comparison, compare_row
-from .sides import Run, Sides
-from .subgradients import Hull
 
 Array = np.ndarray[Any, Any]
 

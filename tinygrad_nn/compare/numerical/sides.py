@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .paths import Traced
+from ..paths import Traced
 
 Array = np.ndarray[Any, Any]
 

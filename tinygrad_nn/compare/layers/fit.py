@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .experiment import Experiment
-from .factors import Factor, name_factor
-from .noise import SAFETY, Noise
-from .pattern import short, unlike
+from ..experiment import Experiment
+from ..factors import Factor, name_factor
+from ..numerical.noise import SAFETY, Noise
+from ..numerical.referee import penalty
+from ..pattern import short, unlike
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +31,12 @@ class Witness(NamedTuple):
         case, reg = self.case, self.case.solver.regularization
         return {"N": case.rows, "n_out": case.y.shape[1], "p": reg.dropout, "lambda": reg.lam,
                 "L": float(case.right.loss) if case.solver.loss == "rmse" and not reg.lam else math.nan}  # fmt: skip
+
+    @property
+    def penalty(self) -> float:
+        """The penalty that is in the loss."""
+        reg = self.case.solver.regularization
+        return float(sum(penalty(reg.method, W, reg.lam, reg.r).sum() for W in self.case.W))
 
 
 def misfit(

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..gradcheck import derivative
-from .experiment import Experiment
+from ...gradcheck import derivative
+from ..experiment import Experiment
 from .further import FURTHER, kinks, numbers, sigmoid, softplus
 
 Array = np.ndarray[Any, Any]
