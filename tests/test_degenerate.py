@@ -264,3 +264,9 @@ def test_what_functions_of_symmetric_matrices_refuse() -> None:
         symmetric_function(tg.Tensor(np.eye(2)), lambda w: np.exp(t * w))
     with pytest.raises(ValueError, match="acts entry by entry"):
         symmetric_function(np.eye(2), lambda w: w[:1])
+
+
+@pytest.mark.parametrize(("shape", "ind", "result"), [((0, 0), 1, (0, 0)), ((0, 2, 0), 1, (2, 0, 0)),
+                                                      ((2, 0, 0), 2, (0, 2, 0))])  # fmt: skip
+def test_the_inverse_of_nothing_is_nothing(shape: tuple[int, ...], ind: int, result: tuple[int, ...]) -> None:
+    assert np.linalg.tensorinv(tg.Tensor(np.ones(shape)), ind=ind).shape == result
