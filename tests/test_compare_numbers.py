@@ -9,9 +9,11 @@ import pytest
 
 from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
-from tinygrad_nn.compare.experiment import Experiment, _targets
+from tinygrad_nn.compare.experiment import Answer, Experiment, _targets
 from tinygrad_nn.compare.factors import PLAIN, name_factor
 from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins
+from tinygrad_nn.compare.layers.fit import Witness
+from tinygrad_nn.compare.layers.stale import recover
 from tinygrad_nn.compare.numerical.noise import bounds
 
 Array = Any
@@ -282,3 +284,19 @@ def test_a_mistake_is_told_with_the_others_that_compute_the_same_at_hardly_more_
     after = _with_twins([mine, other, right], 1)
     assert after[0].found == (before, replace(mine.found[1], alternatives=(kind,) if told else ()))
     assert after[2] == right
+
+
+@pytest.mark.parametrize("method", ["l1", "l2"])
+def test_a_delta_is_read_from_dW_without_its_penalty_and_db(method: Any) -> None:
+    model, x, y, solver = Setting((6, 4, 2), ("tanh", "linear"), "mse", 3, method, 0.3).build(0)
+    case = Experiment(model, x, y, [None, None], solver)
+    right = case.right
+    for times in (1.0, -2.5):  # of every delta, also of a wrong one
+        dW = [case.penalty(k) + times * (g - case.penalty(k)) for k, g in enumerate(right.dW)]
+        case.answer = Answer(0.0, dW, [times * g for g in right.db], None)
+        for k in range(2):
+            read = recover(Witness(case, None), k)
+            assert read is not None
+            np.testing.assert_allclose(read, times * right.delta[k], rtol=1e-8, atol=1e-12)
+    case.answer = Answer(0.0, [g + case.penalty(k) for k, g in enumerate(right.dW)], list(right.db), None)
+    assert recover(Witness(case, None), 0) is None, "a penalty too many leaves no delta"
