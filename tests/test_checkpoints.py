@@ -480,3 +480,13 @@ def test_metrics_of_a_state_are_a_list_of_names(names: Any, tmp_path: Path) -> N
     saved = Saved(tmp_path, {"metrics": names, "epoch": 1}, columns)
     with pytest.raises(ValueError, match="holds no state that a training leaves: metrics is"):
         saved.history()
+
+
+def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
+    def made(times: str) -> Any:
+        space: dict[str, Any] = {"__name__": __name__}
+        exec(f"def f(y, p):\n    def inner(a): return (lambda b: b * {times})(a)\n    return inner(y - p)", space)
+        return space["f"]
+
+    assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
+    assert fingerprint.words(made("2")) != fingerprint.words(made("3")), "two functions deep"

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting
+from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Setting, student
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare.experiment import Answer, Experiment, _targets
 from tinygrad_nn.compare.factors import PLAIN, name_factor
-from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins
+from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, explain
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.stale import recover
 from tinygrad_nn.compare.numerical.noise import bounds
@@ -300,3 +300,23 @@ def test_a_delta_is_read_from_dW_without_its_penalty_and_db(method: Any) -> None
             np.testing.assert_allclose(read, times * right.delta[k], rtol=1e-8, atol=1e-12)
     case.answer = Answer(0.0, [g + case.penalty(k) for k, g in enumerate(right.dW)], list(right.db), None)
     assert recover(Witness(case, None), 0) is None, "a penalty too many leaves no delta"
+
+
+@pytest.mark.parametrize(("row", "called"), [(0, "first"), (-1, "last")])
+def test_the_sample_whose_contribution_is_left_is_named(row: int, called: str) -> None:
+    model, x, y, solver = DEEP.build(1)
+    alone = student(dW=lambda s, k, d, g: np.outer(d[row], s.into(k)[row]), db=lambda s, k, d, g: d[row])
+    report = compare_gradients(model, x, y, solver=solver, manual=alone(1))
+    assert report.kinds == ("overwritten_not_accumulated",)
+    assert f"the {called} sample only" in report.diagnoses[0].text
+
+
+@pytest.mark.parametrize("setting", [DEEP, NARROW, HEAVY], ids=["deep", "narrow", "heavy"])
+def test_what_is_right_is_explained_at_no_cost(setting: Setting) -> None:
+    model, x, y, solver = setting.build(0)
+    case = Experiment(model, x, y, [None] * len(model), solver)
+    right = case.right
+    for delta in (None, list(right.delta)):
+        case.answer = Answer(float(right.loss), list(right.dW), list(right.db), delta)
+        found = explain([Witness(case, None)])
+        assert (found.found, found.cost) == ((), 0.0)
