@@ -15,6 +15,7 @@ from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, expl
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.stale import recover
 from tinygrad_nn.compare.numerical.noise import bounds
+from tinygrad_nn.compare.pattern import describe
 
 Array = Any
 EPS = float(np.finfo(np.float32).eps)
@@ -218,6 +219,30 @@ def test_each_name_of_a_factor_is_found_from_its_values(name: str) -> None:
     off = [v * (1 + 1e-3 * rng.normal()) for v in values]
     found = name_factor(off, facts)
     assert found is None
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_a_name_of_a_factor_fits_relative_to_its_size(scale: float) -> None:
+    facts = [{"N": 5, "n_out": 3, "p": 0, "lambda": 2 * scale}, {"N": 11, "n_out": 2, "p": 0, "lambda": 5 * scale}]
+    found = name_factor([2 * scale, 5 * scale], facts)
+    assert found is not None
+    assert found.name == "lambda"
+    for far in (1e-3, 1e-5):
+        assert name_factor([2 * scale * (1 + far), 5 * scale], facts) is None
+
+
+@pytest.mark.parametrize("far", [1e-3, 1e-7, 1e-10, 1e-12])
+def test_what_is_said_of_wrong_entries_is_no_closer_than_their_errors(far: float) -> None:
+    rng = np.random.default_rng(1)
+    right, bad = rng.normal(size=6), np.ones(6, bool)
+    text = describe("dW", right * (1 + far), right, bad)
+    factor = float(text.split("Each entry is ")[1].split(" times")[0])
+    assert abs(factor - (1 + far)) <= 1e-3 * far + 4e-16
+    random = describe("dW", right + far * rng.normal(size=6), right, bad)
+    assert "times the right one" not in random
+    assert "plus" not in random
+    assert "minus" not in random
+    assert "throughout" not in random
 
 
 @pytest.mark.parametrize("z", [-1 - 5e-5, -1 + 5e-5, 1 - 5e-5, 1 + 5e-5])

@@ -69,6 +69,12 @@ def unlike(value: float, other: float) -> str:
     return next((text for n in range(6, 18) if (text := f"{value:.{n}g}") != f"{other:.{n}g}"), f"{value:.17g}")
 
 
+def _times(s: float) -> str:
+    """Return a factor that is not one, so that it does not read like one."""
+    text = fraction(s)
+    return unlike(s, 1.0) if text == "1" else text
+
+
 def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
     if np.iscomplexobj(g) or np.iscomplexobj(r):
@@ -140,7 +146,7 @@ def _relations(got: Array, right: Array, bad: Array, close: float) -> Iterator[s
         if len(g) > 1:
             s = _multiple(g, r)
             if holds(s * r):
-                yield "minus the right one" if abs(s + 1) < close else f"{fraction(s)} times the right one"
+                yield "minus the right one" if abs(s + 1) < close else f"{_times(s)} times the right one"
             c = float(np.mean(g - r))
             if holds(r + c):
                 yield f"the right one plus {short(c)}" if c > 0 else f"the right one minus {short(-c)}"
