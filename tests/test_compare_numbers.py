@@ -14,8 +14,9 @@ from tinygrad_nn.compare.factors import PLAIN, name_factor
 from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, explain
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.stale import recover
+from tinygrad_nn.compare.layers.suspects import _slope_from
 from tinygrad_nn.compare.numerical.noise import bounds
-from tinygrad_nn.compare.pattern import describe
+from tinygrad_nn.compare.pattern import describe, fraction
 
 Array = Any
 EPS = float(np.finfo(np.float32).eps)
@@ -345,3 +346,35 @@ def test_what_is_right_is_explained_at_no_cost(setting: Setting) -> None:
         case.answer = Answer(float(right.loss), list(right.dW), list(right.db), delta)
         found = explain([Witness(case, None)])
         assert (found.found, found.cost) == ((), 0.0)
+
+
+@pytest.mark.parametrize("part", ["W", "b"])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_parameter_that_is_given_another_array_was_overwritten(layer: int, part: str) -> None:
+    model = [Layer(3, 4, "tanh", rng=0), Layer(4, 2, "linear", rng=1)]
+    x, y = np.ones((5, 3)), np.zeros((5, 2))
+
+    def replaces(model: Any, cache: Any, y: Any, *, solver: Solver) -> Any:
+        found = BackProp(model, cache, y, solver=solver)
+        setattr(model[layer], part, getattr(model[layer], part).data - 0.1)
+        return found
+
+    before = getattr(model[layer], part).data.copy()
+    report = compare_gradients(model, x, y, solver=Solver("mse"), manual=replaces)
+    assert [(d.kind, d.where) for d in report.diagnoses] == [("inplace_overwrite", f"layer {layer + 1} {part}")]
+    assert np.array_equal(getattr(model[layer], part).data, before)  # it was given a copy
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [("sigmoid", lambda g, v: g * v * (1 - v)), ("tanh", lambda g, v: g * (1 - v * v)),
+     ("softmax", lambda g, v: g @ (np.diag(v[0]) - np.outer(v[0], v[0])))],
+)  # fmt: skip
+def test_a_derivative_written_in_terms_of_the_output_with_another_value_in_it(name: str, slope: Any) -> None:
+    g, value = np.array([[0.5, -0.25, 2.0]]), np.array([[0.1, 0.7, 0.4]])
+    np.testing.assert_allclose(_slope_from(name, g, value), slope(g, value), rtol=1e-15)
+    assert _slope_from("relu", g, value) is None
+
+
+def test_a_fraction_has_a_small_denominator() -> None:
+    assert [fraction(1 / n) for n in (63, 64, 65)] == ["1/63", "1/64", "0.0153846"]
