@@ -303,3 +303,11 @@ def test_random_programs_are_right_and_what_is_not_compiled_says_why(backend: st
     true = "number of entries|real or complex|float\\(t\\)|np.unique has|a factorisation are equal"
     assert [reason for reason in reasons if not re.search(true, reason)] == []
     assert len(reasons) < count // 4
+
+
+@pytest.mark.parametrize(("terms", "units"), [(1, 1.02), (64, 9.0), (10_000, 256.25)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_noise_of_a_sum_grows_with_its_terms(terms: int, units: float, dtype: Any) -> None:
+    x = np.ones(5000, dtype)
+    error = np.abs(check._noisy(x, terms, np.random.default_rng(0)) - 1) / np.finfo(dtype).eps
+    assert 0.9 * units <= error.max() <= units + 1  # one unit of rounding in the last place

@@ -441,3 +441,12 @@ def test_jacobian_of_nothing_and_numpy_integers_as_positions() -> None:
     x = np.array([1.0, 2.0])
     assert jacobian(lambda a: a[:0])(x).shape == (0, 2)
     np.testing.assert_array_equal(grad(lambda a, b: (a * b).sum(), np.int64(1))(x, x), x)
+
+
+def test_the_value_beside_a_constant_gradient_is_differentiated() -> None:
+    def outer(x: Any) -> Any:
+        value, slope = value_and_grad(lambda y: 3.0 * y)(x * x)  # the gradient is the number 3, with no graph
+        return value * slope
+
+    assert grad(outer)(2.0) == 36.0
+    assert grad(grad(outer))(2.0) == 18.0
