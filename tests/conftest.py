@@ -111,7 +111,15 @@ SWEEPS = {
     "test_docs": ("test_python_blocks_print_what_the_page_shows",),
     "test_fit_models": ("test_a_run_that_was_interrupted_ends_as_one_that_was_not",),
     "test_graph": ("test_a_chain_of_100000_does_not_recurse",),
-    "test_house": ("test_a_skip_fails_in_ci_only",),
+    "test_house": (
+        "test_a_skip_fails_in_ci_only", "test_module_is_short_documented_and_free_of_forbidden_code",
+        "test_no_modules_import_each_other_in_a_circle", "test_no_room_uses_private_names_of_another",
+    ),
+    **dict.fromkeys((
+        "test_kinks", "test_trace", "test_compile_check", "test_compile_limits", "test_code_cache", "test_rewrites",
+        "test_compile_sweep", "test_diagnosis", "test_hostile_names",
+    ), ()),
+    "test_io": ("test_what_would_be_refused_is_not_written",),
     "test_models_hard": ("test_every_changed_bit_of_a_small_checkpoint_is_refused",),
     "test_layers": ("test_gradients_of_two_orders_are_the_numerical_ones",),
     "test_metrics": ("test_losses_are_their_definitions",),
@@ -137,7 +145,10 @@ SWEEPS = {
     "test_solver_gradients": ("test_three_roads_meet", "test_three_roads_meet_with_one_more_activation",
                               "test_three_roads_meet_in_every_entry"),
     "test_tasks": (),
-    "test_viz": ("test_a_long_chain_and_deep_scopes_do_not_recurse",),
+    "test_viz": (
+        "test_a_long_chain_and_deep_scopes_do_not_recurse", "test_figures_are_saved_whole_and_the_same_each_time",
+        "test_counts_fit_their_cells_and_names_their_columns",
+    ),
     "test_viz_models": ("test_names_come_from_a_model_or_from_the_models_among_the_variables",),
 }  # fmt: skip
 
