@@ -386,3 +386,38 @@ def test_validation_data_are_arrays_or_batches_and_half_of_them_is_refused(model
     for more, missing in (({"x_val": X[:4]}, "y_val"), ({"y_val": Y[:4]}, "x_val")):
         with pytest.raises(ValueError, match=f"{missing} is missing; pass both x_val and y_val, or neither"):
             train(**more)
+
+
+@pytest.mark.parametrize("compile", [False, "numpy"])
+def test_a_layer_that_is_given_another_activation_is_trained_with_it(compile: Any) -> None:
+    solver, found = Solver("mse", "sgd", 0.1), []
+    for first in ("tanh", "relu"):  # after a step of learning rate 0 with the first
+        model = [Layer(3, 4, first, rng=0), Layer(4, 2, rng=1)]
+        TrainNN(model, X, Y, solver=solver, compile=compile)
+        model[0].W, model[0].b = model[0].W.data, model[0].b.data
+        start = [Layer(3, 4, "relu", rng=0), Layer(4, 2, rng=1)]
+        for layer, fresh in zip(model, start, strict=True):
+            layer.W.data[...], layer.b.data[...] = fresh.W.data, fresh.b.data
+        TrainNN(model, X, Y, solver=solver, compile=compile)
+        for layer, fresh in zip(model, start, strict=True):
+            layer.W.data[...], layer.b.data[...] = fresh.W.data, fresh.b.data
+        model[0].act = activation("relu")
+        found.append(TrainNN(model, X, Y, solver=solver, compile=compile).loss)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("by", ["step", "epoch"])
+def test_a_schedule_follows_updates_or_epochs(by: str, accumulate: int) -> None:
+    asked: list[int] = []
+
+    def schedule(n: int, rate: float) -> float:
+        asked.append(n)
+        return rate
+
+    solver = Solver("mse", "sgd", 0.01, schedule=schedule, schedule_by=by)
+    fit([Layer(3, 2, rng=0)], X[:8], Y[:8], solver=solver, settings=Settings(2, 2, accumulate=accumulate), rng=0)
+    updates = 4 // accumulate
+    wanted = list(range(2 * updates)) if by == "step" else [0] * updates + [1] * updates
+    assert sorted(set(asked)) == sorted(set(wanted))
+    assert [asked.count(n) for n in sorted(set(asked))] == [2 * wanted.count(n) for n in sorted(set(wanted))]

@@ -162,7 +162,8 @@ def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
     """Return the compiled step of an earlier call with the same parameters and an equal solver, or a new one."""
     net = getattr(task, "net", None)
     # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
-    key = (backend, net is not None and bool(net.meta), *map(id, task.parameters))
+    acts = [] if net is None else net.acts
+    key = (backend, net is not None and bool(net.meta), *map(id, [*task.parameters, *acts]))
     step = _RECENT.pop(key, None)
     if step is None or step.solver != solver:
         step = CompiledStep(task, solver, backend, tell=True)

@@ -57,11 +57,6 @@ class LayerLoss:
         self.penalty = PENALTIES[regularization.method] if regularization.lam else None
 
 
-    def stale(self) -> bool:
-        """Whether a layer was given another activation since."""
-        return any(layer.act is not act for layer, act in zip(self.model, self.acts, strict=True))
-
-
 def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
     """Whether each row of the targets of softmax and its cross-entropy sums to one, which has a simpler gradient."""
     return solver.loss == "crossentropy" and model[-1].act.name == "softmax" and bool((y.sum(axis=-1) == 1).all())
@@ -229,9 +224,10 @@ _MOST = 8
 
 def layer_task(layers: list[Layer], solver: Solver, y: Array, road: str) -> LayerTask:
     """Return the task of an earlier call with the same parameters and an equal solver, or a new one."""
-    key = (road, sums_to_one(layers, solver, y), *[id(p) for layer in layers for p in (layer._W, layer._b)])
-    task = _RECENT.get(key)  # which keeps the parameters alive, so that no other has their place in memory
-    if task is None or (task.solver is not solver and task.solver != solver) or task.net.stale():
+    parts = [id(part) for layer in layers for part in (layer._W, layer._b, layer.act)]
+    key = (road, sums_to_one(layers, solver, y), *parts)
+    task = _RECENT.get(key)  # which keeps the parts alive, so that no other has their place in memory
+    if task is None or (task.solver is not solver and task.solver != solver):
         _RECENT[key] = task = LayerTask(LayerLoss(layers, solver, y), road)
         if len(_RECENT) > _MOST:
             _RECENT.popitem(last=False)
