@@ -20,7 +20,7 @@ from .train import train
 
 if TYPE_CHECKING:
     from ..viz import NetworkDrawing
-    from .run import Plan
+    from .run import PreparedRun
 
 _PANEL = "Drawing"
 _LEFT_OUT = ("out", "report", "progress", "quiet")
@@ -255,7 +255,7 @@ def backward(result: Any) -> None:
             sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)
 
 
-def _result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, Plan | None]:
+def _result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, PreparedRun | None]:
     """Return what to draw, names for its parts, a title, and the plan if it is the trained network's loss."""
     if source.function is not None:
         from .own import call, names_of, result_of
@@ -275,14 +275,14 @@ def _result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, Pla
     return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when} training", plan
 
 
-def _errors(plan: Plan, source: Source) -> Any:
+def _errors(plan: PreparedRun, source: Source) -> Any:
     from ..compare import compare_gradients
 
     x, y = plan.rows(_numbers(source.rows))
     return compare_gradients(plan.network.layers, x, y, solver=plan.solver, rng=plan.options.seed)
 
 
-def _trained(source: Source, rows: list[int]) -> Plan:
+def _trained(source: Source, rows: list[int]) -> PreparedRun:
     """Return the plan of a network that has been trained, unless it is not to be."""
     from .run import Options, learn, prepare
 
