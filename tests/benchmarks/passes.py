@@ -1,8 +1,8 @@
 """What each pass and each kernel of the compiler is for: `python -m tests.benchmarks.passes [STEP ...]`.
 
 A step is compiled as it is and without one pass after the other, each in a process of its own, in turns. What is
-printed is the time without the pass over the time with it, the least of the turns each: a pass stays if it makes at least
-one row 3 % faster, or is needed for the numbers. `--backend numpy` leaves out the passes of machine code.
+printed is the time without the pass over the time with it, the least of the turns each: a pass stays if it makes at
+least one row 3 % faster. `--backend numpy` leaves out the passes of machine code.
 """
 
 from __future__ import annotations
