@@ -1,4 +1,4 @@
-"""Wrong backward passes of many operations, written by a person who has not seen the hypotheses: none is called right."""
+"""Wrong backward passes of many operations, written by one who has not seen the hypotheses: none is called right."""
 
 import numpy as np
 import pytest
