@@ -1,7 +1,1 @@
-"""Work of students, right and wrong, and a judge of what a comparison says of it."""
-
-from tests.students import coursera, cs231n, d2l, makemore, minitorch
-from tests.students.judge import Case
-
-CASES: list[Case] = makemore.CASES + cs231n.CASES + minitorch.CASES + d2l.CASES + coursera.CASES
-FAMILIES = tuple(dict.fromkeys(case.family for case in CASES))
+"""Work of students, right and wrong, written without a look at what judges it."""

@@ -4,7 +4,7 @@ import argparse
 import time
 from collections import Counter
 
-from tests.students import CASES, FAMILIES
+from tests.students.families import CASES, FAMILIES
 from tests.students.judge import alarm, judge
 
 
@@ -36,8 +36,10 @@ def main() -> None:
                 words[verdict.word] += 1
                 other += not verdict.first
                 if asked.all or verdict.word in ("right", "unknown", "raised") or not verdict.first:
-                    notes.append(f"{verdict.word.upper()} {case.name}: {mistake.old!r} -> {mistake.new!r} ({mistake.tag}): {verdict.said}")
-        print(f"{family:17} {runs:6} {alarms:6} | {words.total():5} {words['right']:12} {words['named']:5} {words['located']:7} "
+                    planted = f"{mistake.old!r} -> {mistake.new!r} ({mistake.tag})"
+                    notes.append(f"{verdict.word.upper()} {case.name}: {planted}: {verdict.said}")
+        print(f"{family:17} {runs:6} {alarms:6} | {words.total():5} "
+              f"{words['right']:12} {words['named']:5} {words['located']:7} "
               f"{words['unknown']:7} {words['raised']:6} | {other:11} {time.perf_counter() - began:7.0f}")
         if asked.failures or asked.all:
             print(*(f"    {note[:900]}" for note in notes), sep="\n")

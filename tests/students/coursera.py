@@ -27,7 +27,8 @@ def columns(layers: int, **more: Any) -> Any:
 
 def logistic(rng: Rng) -> dict[str, Any]:
     n, m = int(rng.integers(2, 6)), int(rng.integers(3, 8))
-    return {"w": rng.normal(size=(n, 1)), "b": rng.normal(), "X": rng.normal(size=(n, m)), "Y": rng.integers(0, 2, size=(1, m))}
+    return {"w": rng.normal(size=(n, 1)), "b": rng.normal(), "X": rng.normal(size=(n, m)),
+            "Y": rng.integers(0, 2, size=(1, m))}
 
 
 def one_layer(rng: Rng) -> dict[str, Any]:
@@ -96,7 +97,8 @@ CASES = [
           ("np.multiply(dA2, np.int64(A2 > 0))", "dA2", "no derivative"),
           ("np.multiply(dA1, np.int64(A1 > 0))", "np.multiply(dA1, A1)", "derivative at"),
           ("db3 = 1.0 / m * np.sum(dZ3, axis=1, keepdims=True)", "db3 = np.sum(dZ3, axis=1, keepdims=True)", "factor"),
-          ("db1 = 1.0 / m * np.sum(dZ1, axis=1, keepdims=True)", "db1 = 4.0 / m * np.sum(dZ1, axis=1, keepdims=True)", "factor"),
+          ("db1 = 1.0 / m * np.sum(dZ1, axis=1, keepdims=True)", "db1 = 4.0 / m * np.sum(dZ1, axis=1, keepdims=True)",
+           "factor"),
           ("dW2 = 1.0 / m * np.dot(dZ2, A1.T)", "dW2 = 2.0 / m * np.dot(dZ2, A1.T)", "factor"),
           ("np.multiply(dA1, np.int64(A1 > 0))", "np.multiply(dA1, np.int64(dA1 > 0))", "derivative at")),
     cached("forward_propagation", "backward_propagation", whole, "X W1 b1 W2 b2",

@@ -68,7 +68,8 @@ def pool(stride: int) -> Any:
 
 def spatial(rng: Rng) -> dict[str, Any]:
     n, c, side = int(rng.integers(2, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 4))
-    return {"x": rng.normal(size=(n, c, side, side)) * 2 + 1, "gamma": rng.normal(size=c) + 2, "beta": rng.normal(size=c),
+    return {"x": rng.normal(size=(n, c, side, side)) * 2 + 1, "gamma": rng.normal(size=c) + 2,
+            "beta": rng.normal(size=c),
             "bn_param": {"mode": "train"}}  # fmt: skip
 
 
@@ -88,7 +89,8 @@ def rnn_step(rng: Rng) -> dict[str, Any]:
 def rnn(rng: Rng) -> dict[str, Any]:
     n, d, h = sizes(rng)
     return {"x": rng.normal(size=(n, int(rng.integers(2, 5)), d)), "h0": rng.normal(size=(n, h)),
-            "Wx": rng.normal(size=(d, h)) * 0.5, "Wh": rng.normal(size=(h, h)) * 0.5, "b": rng.normal(size=h)}  # fmt: skip
+            "Wx": rng.normal(size=(d, h)) * 0.5, "Wh": rng.normal(size=(h,
+                                                                        h)) * 0.5, "b": rng.normal(size=h)}  # fmt: skip
 
 
 def embedding(rng: Rng) -> dict[str, Any]:
@@ -124,7 +126,8 @@ def net_call(module: Module, seed: int) -> Call:
 def two_layers(rng: Rng) -> dict[str, Any]:
     n, d, h = sizes(rng)
     h, c, n = h + 2, 4, n + 2
-    return {"W1": rng.normal(size=(d, h)), "b1": rng.normal(size=h), "W2": rng.normal(size=(h, c)), "b2": rng.normal(size=c),
+    return {"W1": rng.normal(size=(d, h)), "b1": rng.normal(size=h), "W2": rng.normal(size=(h, c)),
+            "b2": rng.normal(size=c),
             "X": rng.normal(size=(n, d)), "y": rng.integers(0, c, size=n), "reg": 0.3}  # fmt: skip
 
 
@@ -229,7 +232,8 @@ CASES = [
           ("dx = dout * mask", "dx = dout", "mask"),
           ("dx = dout * mask", "dx = dout * (mask > 0)", "mask scale"),
           ("dx = dout * mask", "dx = dout * mask * dropout_param['p']", "mask scale"),
-          ("dx = dout * mask", "dx = dout * (np.random.rand(*dout.shape) < dropout_param['p']) / dropout_param['p']", "mask",
+          ("dx = dout * mask", "dx = dout * (np.random.rand(*dout.shape) < dropout_param['p']) / dropout_param['p']",
+           "mask",
            {"dropout_mask_stale", "nondeterministic"}),
           ("dx = dout * mask", "dx = mask", "no cotangent"),
           ("dx = dout * mask", "dx = dout * (1 - mask)", "mask"),
@@ -284,7 +288,8 @@ CASES = [
           ("dbeta = dout.sum(axis=(0, 2, 3), keepdims=True)", "dbeta = dout.sum(axis=(0, 2, 3))", "no keepdims"),
           ("dgamma = np.sum(dout * x_norm, axis=(0, 2, 3), keepdims=True)",
            "dgamma = np.sum(dout * x_norm, axis=(2, 3), keepdims=True)", "axis"),
-          ("mean_d = dxn.sum(axis=(2, 3, 4), keepdims=True) / M", "mean_d = dxn.sum(axis=(3, 4), keepdims=True) / M", "axis"),
+          ("mean_d = dxn.sum(axis=(2, 3, 4), keepdims=True) / M", "mean_d = dxn.sum(axis=(3, 4), keepdims=True) / M",
+           "axis"),
           (" - xn * mean_dx", "", "no term"),
           ("- mean_d - xn", "- xn", "no term"),
           (") / std", ")", "no derivative"),
@@ -318,7 +323,8 @@ CASES = [
           ("np.add.at(dW, x, dout)", "np.add.at(dW, x, dout / len(x))", "factor"),
           ("np.add.at(dW, x, dout)", "np.add.at(dW, x[:, -1], dout[:, -1])", "last only"),
           ("np.add.at(dW, x, dout)", "np.add.at(dW, x, W[x])", "no cotangent")),
-    Case("cs231n layers", "lstm_step_backward", "cs231n_layers", "lstm_step_backward", lstm_call, tuple(Mistake(*row) for row in (
+    Case("cs231n layers", "lstm_step_backward", "cs231n_layers", "lstm_step_backward", lstm_call,
+         tuple(Mistake(*row) for row in (
         ("do = dnext_h * tanh_c", "do = dnext_h * g", "operand"),
         ("dnext_c + dnext_h * o * (1 - tanh_c**2)", "dnext_h * o * (1 - tanh_c**2)", "no term"),
         ("dnext_c + dnext_h * o * (1 - tanh_c**2)", "dnext_c", "no term"),
@@ -397,7 +403,8 @@ CASES = [
          ("np.sum(dhidden, axis=0)", "dhidden", "no sum"),
          ("np.sum(dhidden, axis=0)", "np.mean(dhidden, axis=0)", "factor"),
          ("    dscores[range(N), y] -= 1\n", "", "no term")),
-    Case("cs231n losses", "TwoLayerNet", "cs231n_classifiers", "TwoLayerNet.loss", net_call, tuple(Mistake(*row) for row in (
+    Case("cs231n losses", "TwoLayerNet", "cs231n_classifiers", "TwoLayerNet.loss", net_call,
+         tuple(Mistake(*row) for row in (
         ("        dscores /= N\n", "", "factor"),
         ("        dh *= h > 0\n", "", "no derivative"),
         ("h.T @ dscores + self.reg * W2", "h.T @ dscores + 2 * self.reg * W2", "penalty"),

@@ -20,7 +20,8 @@ def draws(**shapes: str) -> Callable[[Rng], dict[str, Any]]:
 
     def draw(rng: Rng) -> dict[str, Any]:
         n, d, h = sizes(rng)
-        size = {"n": n, "d": d, "h": h, "t": int(rng.integers(2, 4)), "k": 3, "1": 1, "i": 5, "q": 2, "s": 3, "c": 2, "j": 6}
+        size = {"n": n, "d": d, "h": h, "t": int(rng.integers(2, 4)), "k": 3, "1": 1, "i": 5, "q": 2, "s": 3, "c": 2,
+                "j": 6}
         found: dict[str, Any] = {}
         for name, shape in shapes.items():
             if shape.startswith(":"):
@@ -77,8 +78,10 @@ def nothing(rng: Rng) -> dict[str, Any]:
 
 def lstm_inputs(rng: Rng) -> dict[str, Any]:
     n, d, h = sizes(rng)
-    return {"inputs": rng.normal(size=(int(rng.integers(2, 4)), n, d)), "H": rng.normal(size=(n, h)), "C": rng.normal(size=(n, h)),
-            "W_x": rng.normal(size=(d, 4 * h)) * 0.6, "W_h": rng.normal(size=(h, 4 * h)) * 0.6, "b": rng.normal(size=4 * h)}  # fmt: skip
+    return {"inputs": rng.normal(size=(int(rng.integers(2, 4)), n, d)), "H": rng.normal(size=(n, h)),
+            "C": rng.normal(size=(n, h)),
+            "W_x": rng.normal(size=(d, 4 * h)) * 0.6, "W_h": rng.normal(size=(h, 4 * h)) * 0.6,
+            "b": rng.normal(size=4 * h)}  # fmt: skip
 
 
 def image(rng: Rng) -> dict[str, Any]:
@@ -87,7 +90,8 @@ def image(rng: Rng) -> dict[str, Any]:
 
 def images(rng: Rng) -> dict[str, Any]:
     c = int(rng.integers(2, 4))
-    return {"X": rng.normal(size=(3, c, 2, int(rng.integers(2, 4)))) * 2 + 1, "gamma": rng.normal(size=(1, c, 1, 1)) + 2,
+    return {"X": rng.normal(size=(3, c, 2, int(rng.integers(2, 4)))) * 2 + 1,
+            "gamma": rng.normal(size=(1, c, 1, 1)) + 2,
             "beta": rng.normal(size=(1, c, 1, 1))}  # fmt: skip
 
 
@@ -115,7 +119,8 @@ CASES = [
             ("dW = X.T @ dO", "dW = X.T @ y_hat / len(y)", "operand"),
             ("one_hot[range(len(y)), y] = 1", "one_hot[:, y] = 1", "index", {"wrong_loss_gradient"}),
             ("(y_hat - one_hot) / len(y)", "(y_hat - one_hot) / y_hat.size", "factor")),
-    chapter("mlp_loss", "mlp_grad", also(draws(X="nd", W1="dh", b1="h", W2="hk", b2="k", y=":nk"), lambd=0.4), "W1 b1 W2 b2",
+    chapter("mlp_loss", "mlp_grad", also(draws(X="nd", W1="dh", b1="h", W2="hk", b2="k", y=":nk"), lambd=0.4),
+            "W1 b1 W2 b2",
             ("    dO = dO / len(y)\n", "", "factor"),
             ("    dO[range(len(y)), y] -= 1\n", "", "no term", {"wrong_loss_gradient"}),
             ("H.T @ dO + lambd * W2", "H.T @ dO", "penalty"),
@@ -138,8 +143,10 @@ CASES = [
             ("dX = corr2d(padded, K[::-1, ::-1])", "dX = X * K.sum()", "no cotangent"),
             ("dK = corr2d(X, g)", "dK = corr2d(X, g) / g.size", "factor"),
             ("dK = corr2d(X, g)", "dK = corr2d(X, np.ones_like(g))", "no cotangent"),
-            ("corr2d(padded, K[::-1, ::-1])", "corr2d(np.pad(g, ((0, 2 * h - 2), (0, 2 * w - 2))), K[::-1, ::-1])", "index")),
-    chapter("pool2d_avg", "pool2d_avg_backward", lambda rng: {"X": rng.normal(size=(int(rng.integers(3, 6)), 4)), "p": 2}, "X",
+            ("corr2d(padded, K[::-1, ::-1])", "corr2d(np.pad(g, ((0, 2 * h - 2), (0, 2 * w - 2))), K[::-1, ::-1])",
+             "index")),
+    chapter("pool2d_avg", "pool2d_avg_backward",
+            lambda rng: {"X": rng.normal(size=(int(rng.integers(3, 6)), 4)), "p": 2}, "X",
             ("g[i, j] / (p * p)", "g[i, j]", "factor"),
             ("g[i, j] / (p * p)", "g[i, j] / p", "factor"),
             ("+= g[i, j]", "= g[i, j]", "overwritten"),
@@ -158,7 +165,8 @@ CASES = [
             ("dmean = -(dX_hat * inv_std)", "dmean = (dX_hat * inv_std)", "sign"),
             ("dbeta = g.sum(axis=(0, 2, 3), keepdims=True)", "dbeta = g.sum(axis=0, keepdims=True)", "no sum"),
             ("(g * X_hat).sum(axis=(0, 2, 3), keepdims=True)", "(g * X).sum(axis=(0, 2, 3), keepdims=True)", "operand"),
-            ("(g * X_hat).sum(axis=(0, 2, 3), keepdims=True)", "(g * X_hat).mean(axis=(0, 2, 3), keepdims=True)", "factor"),
+            ("(g * X_hat).sum(axis=(0, 2, 3), keepdims=True)", "(g * X_hat).mean(axis=(0, 2, 3), keepdims=True)",
+             "factor"),
             ("dvar = (dX_hat * centered * -0.5 * inv_std**3).sum(axis=(0, 2, 3), keepdims=True)",
              "dvar = dX_hat * centered * -0.5 * inv_std**3", "no sum"),
             ("dX_hat * inv_std + dvar", "dX_hat / var + dvar", "power")),
@@ -210,7 +218,8 @@ CASES = [
             ("A * (dA - (dA * A).sum(axis=1, keepdims=True))", "A * (1 - A) * dA", "softmax"),
             ("A * (dA - (dA * A).sum(axis=1, keepdims=True))", "dA", "no derivative"),
             ("(dA * A).sum(axis=1, keepdims=True)", "(dA * A).sum(axis=0, keepdims=True)", "axis"),
-            ("A * (dA - (dA * A).sum(axis=1, keepdims=True))", "A * dA", "no term", {"softmax_diagonal_only", "missing_activation_derivative"}),
+            ("A * (dA - (dA * A).sum(axis=1, keepdims=True))", "A * dA", "no term",
+             {"softmax_diagonal_only", "missing_activation_derivative"}),
             ("dV = A.T @ g", "dV = A.T @ A @ V", "no cotangent"),
             ("dK = dS.T @ Q", "dK = dS.T @ dQ", "operand"),
             ("dV = A.T @ g", "dV = (A * A).T @ g", "extra factor")),
@@ -218,7 +227,7 @@ CASES = [
 
 
 def matched(size: str, **arrays: str) -> tuple[Any, Any]:
-    """Draws for the arrays of an object and for its inputs whose letters agree, by drawing the sizes apart from values."""
+    """Draws for the arrays of an object, and for its input."""
     both = {"n": 5, "d": 3, "h": 4, "k": 3, "v": 6}
 
     def make(rng: Rng) -> dict[str, Any]:
@@ -258,8 +267,10 @@ OBJECTS = [
          ("dx = np.dot(dout, W.T)", "dx = -np.dot(dout, W.T)", "sign"),
          ("        self.grads[1][...] = db\n", "", "no term", {"cotangent_ignored", "gradient_not_stored"})),
     book("Sigmoid", nothing, drawn(3), "",
-         ("dout * (1.0 - self.out) * self.out", "dout * (1.0 - self.out)", "no derivative", {"activation_derivative_at_wrong_value"}),
-         ("dout * (1.0 - self.out) * self.out", "dout * self.out", "no derivative", {"activation_derivative_at_wrong_value"}),
+         ("dout * (1.0 - self.out) * self.out", "dout * (1.0 - self.out)", "no derivative",
+          {"activation_derivative_at_wrong_value"}),
+         ("dout * (1.0 - self.out) * self.out", "dout * self.out", "no derivative",
+          {"activation_derivative_at_wrong_value"}),
          ("dout * (1.0 - self.out) * self.out", "(1.0 - self.out) * self.out", "no cotangent"),
          ("(1.0 - self.out) * self.out", "(1.0 - dout) * dout", "operand"),
          ("(1.0 - self.out) * self.out", "(1.0 + self.out) * self.out", "sign"),
@@ -272,7 +283,8 @@ OBJECTS = [
          ("dx = dout.copy()", "dx = np.ones_like(dout)", "no cotangent"),
          ("dx[self.mask] = 0", "dx[self.mask] *= -1", "derivative at", {"sign"})),
     book("Softmax", nothing, drawn(4), "",
-         ("        dx -= self.out * sumdx\n", "", "no term", {"softmax_diagonal_only", "missing_activation_derivative"}),
+         ("        dx -= self.out * sumdx\n", "", "no term",
+          {"softmax_diagonal_only", "missing_activation_derivative"}),
          ("dx -= self.out * sumdx", "dx -= sumdx", "no derivative"),
          ("axis=1, keepdims=True", "axis=0, keepdims=True", "axis"),
          ("dx -= self.out * sumdx", "dx += self.out * sumdx", "sign"),
@@ -319,18 +331,24 @@ OBJECTS = [
          ("db = np.sum(dt, axis=0)", "db = np.mean(dt, axis=0)", "factor"),
          ("dWh = np.dot(h_prev.T, dt)", "dWh = np.dot(dt.T, h_prev)", "transpose"),
          given="x h_prev"),
-    book("TwoLayerNet", lambda rng: {"W1": rng.normal(size=(3, 5)), "b1": rng.normal(size=5), "W2": rng.normal(size=(5, 3)),
+    book("TwoLayerNet",
+         lambda rng: {"W1": rng.normal(size=(3, 5)), "b1": rng.normal(size=5), "W2": rng.normal(size=(5, 3)),
                                      "b2": rng.normal(size=3)}, labelled, "W1 b1 W2 b2",
          ("dout = self.loss_layer.backward(dout)", "dout = self.loss_layer.y - np.eye(3)[self.loss_layer.t]", "factor"),
-         ("dout = self.loss_layer.backward(dout)", "dout = self.loss_layer.y / len(self.loss_layer.y)", "no term", {"wrong_loss_gradient"}),
+         ("dout = self.loss_layer.backward(dout)", "dout = self.loss_layer.y / len(self.loss_layer.y)", "no term",
+          {"wrong_loss_gradient"}),
          ("dout = self.loss_layer.backward(dout)", "dout = -self.loss_layer.backward(dout)", "sign"),
-         ("            dout = layer.backward(dout)\n", "            dout = dout * 1.0 if isinstance(layer, Sigmoid) else layer.backward(dout)\n", "no derivative"),
-         ("for layer in reversed(self.layers):", "for layer in reversed(self.layers[1:]):", "index", {"cotangent_ignored", "missing_activation_derivative"}),
+         ("            dout = layer.backward(dout)\n",
+          "            dout = dout * 1.0 if isinstance(layer, Sigmoid) else layer.backward(dout)\n", "no derivative"),
+         ("for layer in reversed(self.layers):", "for layer in reversed(self.layers[1:]):", "index",
+          {"cotangent_ignored", "missing_activation_derivative"}),
          ("        return dout\n", "        self.grads[0] *= 2\n        return dout\n", "factor")),
     *(
-        book("Convolution", kernels, lambda rng: {"x": rng.normal(size=(2, 2, 4 + int(rng.integers(0, 2)) * 2, 5))}, "W b",
+        book("Convolution", kernels, lambda rng: {"x": rng.normal(size=(2, 2, 4 + int(rng.integers(0, 2)) * 2, 5))},
+             "W b",
              ("self.db = np.sum(dout, axis=0)", "self.db = np.mean(dout, axis=0)", "factor"),
-             ("np.dot(self.col.T, dout).transpose(1, 0).reshape(FN, C, FH, FW)", "np.dot(self.col.T, dout).reshape(FN, C, FH, FW)",
+             ("np.dot(self.col.T, dout).transpose(1, 0).reshape(FN, C, FH, FW)",
+              "np.dot(self.col.T, dout).reshape(FN, C, FH, FW)",
               "order", {"transpose"}),
              ("dout.transpose(0, 2, 3, 1).reshape(-1, FN)", "dout.reshape(-1, FN)", "order", {"transpose"}),
              ("np.dot(dout, self.col_W.T)", "np.dot(dout, self.col_W.T[:, ::-1])", "order"),

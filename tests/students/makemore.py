@@ -55,6 +55,12 @@ def by_name(module: Module, given: dict[str, Array]) -> tuple[Array, ...]:
     return module.backward(*(kept[name] for name in code.co_varnames[: code.co_argcount]))
 
 
+LOOP = """\
+    for k in range(Xb.shape[0]):
+        for j in range(Xb.shape[1]):
+            ix = Xb[k, j]
+            dC[ix] += demb[k, j]
+"""
 STEPS: dict[str, list[tuple[str, str, str]]] = {
     "dlogprobs": [
         ("Yb] = -1.0 / n", "Yb] = 1.0 / n", "sign"),
@@ -92,7 +98,8 @@ STEPS: dict[str, list[tuple[str, str, str]]] = {
     "dcounts": [
         ("dcounts = dprobs * counts_sum_inv", "dcounts = dprobs * counts_sum", "operand"),
         ("dcounts = dprobs * counts_sum_inv", "dcounts = dprobs", "no derivative"),
-        ("dcounts += np.ones_like(counts) * dcounts_sum", "dcounts = np.ones_like(counts) * dcounts_sum", "overwritten"),
+        ("dcounts += np.ones_like(counts) * dcounts_sum", "dcounts = np.ones_like(counts) * dcounts_sum",
+         "overwritten"),
         ("    dcounts += np.ones_like(counts) * dcounts_sum\n", "", "no term"),
         ("dcounts += np.ones_like(counts) * dcounts_sum", "dcounts += counts * dcounts_sum", "extra factor"),
         ("dcounts += np.ones_like(counts) * dcounts_sum", "dcounts -= np.ones_like(counts) * dcounts_sum", "sign"),
@@ -224,14 +231,17 @@ STEPS: dict[str, list[tuple[str, str, str]]] = {
         ("-dbndiff.sum(axis=0, keepdims=True)", "-dbndiff.mean(axis=1, keepdims=True)", "axis"),
     ],
     "dhprebn": [
-        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)", "dhprebn = 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
+        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
+         "dhprebn = 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
          "overwritten"),
-        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)", "dhprebn += np.ones_like(hprebn) * dbnmeani", "factor"),
+        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)", "dhprebn += np.ones_like(hprebn) * dbnmeani",
+         "factor"),
         ("dhprebn = dbndiff.copy()", "dhprebn = dbnraw.copy()", "operand"),
         ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
          "dhprebn += 1.0 / (n - 1) * (np.ones_like(hprebn) * dbnmeani)", "ddof"),
         ("dhprebn = dbndiff.copy()", "dhprebn = dbndiff * bnvar_inv", "extra factor"),
-        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)", "dhprebn -= 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
+        ("dhprebn += 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
+         "dhprebn -= 1.0 / n * (np.ones_like(hprebn) * dbnmeani)",
          "sign"),
     ],
     "dembcat": [
@@ -268,10 +278,8 @@ STEPS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "dC": [
         ("dC[ix] += demb[k, j]", "dC[ix] = demb[k, j]", "rows"),
-        ("    for k in range(Xb.shape[0]):\n        for j in range(Xb.shape[1]):\n            ix = Xb[k, j]\n"
-         "            dC[ix] += demb[k, j]\n", "    dC[Xb] += demb\n", "rows"),
-        ("    for k in range(Xb.shape[0]):\n        for j in range(Xb.shape[1]):\n            ix = Xb[k, j]\n"
-         "            dC[ix] += demb[k, j]\n", "    dC[Xb] = demb\n", "rows"),
+        (LOOP, "    dC[Xb] += demb\n", "rows"),
+        (LOOP, "    dC[Xb] = demb\n", "rows"),
         ("dC[ix] += demb[k, j]", "dC[ix] += emb[k, j]", "operand"),
         ("dC[ix] += demb[k, j]", "dC[ix] += demb[k, 0]", "index"),
         ("for j in range(Xb.shape[1])", "for j in range(Xb.shape[1] - 1)", "index"),

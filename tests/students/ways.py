@@ -52,7 +52,8 @@ def with_loss(function: str, draw: Callable[..., Inputs], given: str) -> Callabl
     return call
 
 
-def two_functions(forward: str, backward: str, draw: Callable[..., Inputs], given: str) -> Callable[[Module, int], Call]:
+def two_functions(forward: str, backward: str, draw: Callable[..., Inputs], given: str) -> Callable[[Module, int],
+                                                                                                    Call]:
     """A function of the inputs, and one of the same inputs that returns the gradients named in `given`."""
 
     def call(module: Module, seed: int) -> Call:
@@ -93,12 +94,14 @@ def with_context(function: str, draw: Callable[..., Inputs]) -> Callable[[Module
             found = cls.backward(ctx, g)
             return dict(zip(inputs, found if isinstance(found, tuple) else (found,), strict=False))
 
-        return Call((cls, tuple(inputs.values())), floats(inputs), lambda: cls.forward(Context(), *inputs.values()), gradients)
+        return Call((cls, tuple(inputs.values())), floats(inputs), lambda: cls.forward(Context(), *inputs.values()),
+                    gradients)
 
     return call
 
 
-def with_node(function: str, draw: Callable[..., Inputs], settings: Callable[..., tuple[Any, ...]] = lambda: ()) -> Callable[[Module, int], Call]:
+def with_node(function: str, draw: Callable[..., Inputs],
+              settings: Callable[..., tuple[Any, ...]] = lambda: ()) -> Callable[[Module, int], Call]:
     """A class with ``compute(self, ...)`` and ``gradient(self, out_grad, node)``, made with `settings`."""
 
     def call(module: Module, seed: int) -> Call:
@@ -107,7 +110,8 @@ def with_node(function: str, draw: Callable[..., Inputs], settings: Callable[...
 
         def gradients(g: Array) -> dict[str, Array]:
             out = op.compute(*inputs.values())
-            node = types.SimpleNamespace(inputs=list(inputs.values()), op=op, cached_data=out, realize_cached_data=lambda: out)
+            node = types.SimpleNamespace(inputs=list(inputs.values()), op=op, cached_data=out,
+                                         realize_cached_data=lambda: out)
             found = op.gradient(g, node)
             return dict(zip(inputs, found if isinstance(found, tuple) else (found,), strict=True))
 

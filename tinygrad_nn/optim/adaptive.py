@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, two_zeros
+from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, shrunk, two_zeros
 
 
-def _moments(w: Array) -> State:
+def _moments(w: Array) -> OptimizerState:
     return *two_zeros(w), 0
 
 
@@ -66,7 +66,7 @@ def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_
 
 
 def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decoupled: bool) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, *u, t = state
         t = t + 1
         if not decoupled:
@@ -99,7 +99,7 @@ def nadam(
     Source: Dozat, Incorporating Nesterov momentum into Adam (2016), as ``torch.optim.NAdam``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, product, t = state
         t = t + 1
         if not decoupled:
@@ -137,7 +137,7 @@ def radam(
     Source: Liu et al., On the variance of the adaptive learning rate and beyond (2020), as ``torch.optim.RAdam``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, t = state
         t = t + 1
         if not decoupled:
@@ -167,7 +167,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     Source: Kingma & Ba (2015), algorithm 2, with the ε of ``torch.optim.Adamax``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, u, t = state
         t = t + 1
         g = decayed(g, w, weight_decay)
@@ -194,10 +194,10 @@ def rmsprop(
     Source: Tieleman & Hinton, lecture 6.5 of Neural Networks for Machine Learning (2012); centred: Graves (2013).
     """
 
-    def init(w: Array) -> State:
+    def init(w: Array) -> OptimizerState:
         return tuple(np.zeros_like(w) for _ in range(1 + centered + bool(mu)))
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         v = alpha * state[0] + (1 - alpha) * (g * g)
         kept = [v]
@@ -232,7 +232,7 @@ def adagrad(
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011).
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         s, t = state
         g = decayed(g, w, weight_decay)
         s = s + g * g
@@ -254,7 +254,7 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
     Source: Zeiler, ADADELTA: an adaptive learning rate method (2012), algorithm 1.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         v, u = state
         g = decayed(g, w, weight_decay)
         v = rho * v + (1 - rho) * (g * g)

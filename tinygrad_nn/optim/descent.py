@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .adaptive import adamw
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk
+from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, nothing, one_zero, shrunk
 
 
 def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
@@ -61,20 +61,20 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 
 def _plain(weight_decay: float) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         return η * decayed(g, w, weight_decay), state
 
     return nothing, update
 
 
 def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         (v,) = state
         v = mu * v + g
         return η * (g + mu * v if ahead else v), (v,)
 
-    def dampened(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def dampened(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         v, share = state  # the first gradient enters whole
         v = mu * v + share * g
@@ -94,7 +94,7 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> 
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
     """
 
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         (m,) = state
         step = η * np.sign(beta1 * m + (1 - beta1) * g)
         return shrunk(step, w, η, weight_decay), (beta2 * m + (1 - beta2) * g,)
@@ -127,7 +127,7 @@ def muon(
     """
     rest = adamw(weight_decay=weight_decay)
 
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         if g.ndim < 2:
             return rest.update(g, state, η, w)
         (B,) = state

@@ -12,7 +12,7 @@ import numpy as np
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGS
-from .rule import Optimizer, State
+from .rule import Optimizer, OptimizerState
 from .saved import read, written
 from .table import optimizer as by_name
 from .update import Memory, Updater
@@ -35,7 +35,7 @@ class Group:
     rule: Rule
     learning_rate: float
     updater: Updater | None = None
-    search: State = ()
+    search: OptimizerState = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.rule, LBFGS):
@@ -45,12 +45,12 @@ class Group:
             self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(own), own)
 
     @property
-    def states(self) -> list[State]:
+    def states(self) -> list[OptimizerState]:
         """Return the state of each parameter, or the one of L-BFGS."""
         return [self.search] if self.updater is None else self.updater.begun()
 
     @states.setter
-    def states(self, states: Sequence[State]) -> None:
+    def states(self, states: Sequence[OptimizerState]) -> None:
         if self.updater is None:
             (self.search,) = states
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from .rule import Optimizer, State, alone
+from .rule import Optimizer, OptimizerState, alone
 
 Array = Any
 SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
@@ -105,16 +105,16 @@ class Updater:
             t.data = node.out = w
             memory.state = state
 
-    def states(self) -> list[State | None]:
+    def states(self) -> list[OptimizerState | None]:
         """Return the state of each parameter, ``None`` before its first step with this rule."""
         return [memory.state if memory.rule == rule else None for _, rule, _, memory in self.entries]
 
-    def begun(self) -> list[State]:
+    def begun(self) -> list[OptimizerState]:
         """Return the state of each parameter, the first one before its first step."""
         pairs = zip(self.states(), self.entries, strict=True)
         return [rule.init(t.data) if state is None else state for state, (t, rule, _, _) in pairs]
 
-    def resume(self, states: Sequence[State | None]) -> None:
+    def resume(self, states: Sequence[OptimizerState | None]) -> None:
         """Put back what `states` returned."""
         for state, (_, rule, _, memory) in zip(states, self.entries, strict=True):
             memory.rule, memory.state = (None, None) if state is None else (rule, state)

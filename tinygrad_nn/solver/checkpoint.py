@@ -23,7 +23,7 @@ from ..files.safetensors import parse, seal, unseal
 from ..printable import printable
 from .fingerprint import PYTHON, differences, surroundings
 from .history import History
-from .state import LAYOUT, OTHER, Progress, Saved, taken_apart
+from .state import LAYOUT, OTHER, Progress, StateReader, taken_apart
 from .stopping import Watch
 from .tasks.task import Task
 
@@ -103,7 +103,7 @@ def load(
     """
     folder = Path(folder)
     arrays, raw, _ = unseal("training state", folder / STATE)
-    state = Saved(folder / STATE, parse(folder / STATE, raw), arrays)
+    state = StateReader(folder / STATE, parse(folder / STATE, raw), arrays)
     if state.text.get("layout") != LAYOUT:
         raise ValueError(
             f"{printable(folder)} was written by another version of tinygrad_nn. Go on with that one, or name another "

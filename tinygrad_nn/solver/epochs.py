@@ -41,7 +41,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass
-class Saved:
+class BoundCheckpoint:
     """Where the checkpoints of a training go, and what they are bound to.
 
     Attributes:
@@ -91,7 +91,7 @@ class Training:
     metrics: Mapping[str, Metric] | None
     callbacks: list[Callable[[Epoch], Any]]
     watch: Watch | None
-    saved: Saved | None
+    saved: BoundCheckpoint | None
     done: Progress = field(init=False)
     history: History = field(init=False)
 

@@ -13,7 +13,7 @@ from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..node import no_grad, scope
 from ..tensor import Tensor, raw
-from .arguments import as_architecture, by_layers, no_equations, plain, settle
+from .arguments import as_architecture, by_layers, is_layer_list, no_equations, settle
 from .batches import check_rows, nest
 from .checks import check_inputs, check_model, check_named, check_solver, check_targets
 from .prediction import as_dtype, by_chunks, evaluating
@@ -91,7 +91,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
         >>> data_cache.z[0].shape, data_cache.a[-1].shape
         ((2, 40), (2, 3))
     """
-    if not plain(model):
+    if not is_layer_list(model):
         return _through(model, data_in, solver, rng)
     layers = check_model("FeedForward", model)
     x = check_inputs("FeedForward", layers, data_in)
@@ -130,7 +130,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         >>> dW[0].shape, db[0].shape
         ((3, 4), (3,))
     """
-    if not plain(model):
+    if not is_layer_list(model):
         no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
     layers = check_model("BackProp", model)
     check_named("BackProp", solver)
@@ -167,7 +167,7 @@ def Predict(model: Any, x: Any) -> Any:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
         (2, 3)
     """
-    if not plain(model) or isinstance(x, np.memmap):
+    if not is_layer_list(model) or isinstance(x, np.memmap):
         return _predict(model, x)
     layers = check_model("Predict", model)
     return predict(layers, check_inputs("Predict", layers, x, "x"))[1]
@@ -195,7 +195,7 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         >>> model[0].W.grad.shape
         (3, 4)
     """
-    if not (plain(model) and by_layers(check_solver("graph_loss", solver))):
+    if not (is_layer_list(model) and by_layers(check_solver("graph_loss", solver))):
         if masks is not None:
             raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
         x, y = nest("graph_loss", x, "x"), nest("graph_loss", y, "y")

@@ -67,7 +67,7 @@ def taken_apart(
 
 
 @dataclass
-class Saved:
+class StateReader:
     """What a state says, each part checked as it is read: whoever wrote it may have meant no good."""
 
     path: Path

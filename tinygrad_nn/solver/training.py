@@ -13,7 +13,7 @@ from ..optim import LBFGS
 from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
-from .epochs import Epoch, Metric, Saved, Training
+from .epochs import BoundCheckpoint, Epoch, Metric, Training
 from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
@@ -93,7 +93,7 @@ def fit(
         setup = fingerprint(
             task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
         )
-        saved = Saved(place, setup, drawn)
+        saved = BoundCheckpoint(place, setup, drawn)
     training = Training(
         model, task, data, val, solver, settings, training_step(task, solver, backend, settings.accumulate), random,
         metrics, list(callbacks), None if early_stopping is None else Watch(early_stopping), saved,

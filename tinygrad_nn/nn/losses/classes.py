@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ops.neural import log_softmax, logsumexp, relu
 from ...ops.special import log_sigmoid, softplus
-from .reduction import Array, numbers, pair, plain, reduced, refuse, unreduced
+from .reduction import Array, numbers, numbers_of, pair, reduced, refuse, unreduced
 
 
 def cross_entropy(
@@ -84,7 +84,8 @@ def _of_probabilities(
         y = y * (1 - smoothing) + smoothing / classes
     if weight is not None:
         y = y * _of_classes(call, weight, ln_p)
-    ln_p = np.where((plain(y) == 0) & ~np.isfinite(plain(ln_p)), 0, ln_p)  # what has no weight may be impossible
+    # A class without weight may be impossible.
+    ln_p = np.where((numbers_of(y) == 0) & ~np.isfinite(numbers_of(ln_p)), 0, ln_p)
     return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
 
 
@@ -292,14 +293,14 @@ def multi_margin(
 
 def _misses(call: str, prediction: Array, target: Array) -> Array:
     x, y = pair(call, prediction, target)
-    signs = plain(y)
+    signs = numbers_of(y)
     refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. Of 0 and 1 write 2 * target - 1.")
     return relu(1 - y * x)
 
 
 def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
     """Return the class number of each row, 0 where it is ignored, and which are not."""
-    labels, classes = plain(target), x.shape[axis]
+    labels, classes = numbers_of(target), x.shape[axis]
     axis %= len(x.shape)
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
     got = np.shape(labels)
@@ -333,7 +334,7 @@ def _last(x: Array, axis: int) -> Array:
 
 
 def _of_classes(call: str, weight: Any, x: Array) -> Any:
-    w = numbers(call, "weight", plain(weight), x)
+    w = numbers(call, "weight", numbers_of(weight), x)
     if w.shape != x.shape[-1:]:
         raise ValueError(f"{call}: weight has shape {w.shape}; of {x.shape[-1]} classes it needs {x.shape[-1:]}.")
     return w
@@ -341,7 +342,7 @@ def _of_classes(call: str, weight: Any, x: Array) -> Any:
 
 def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
     """Return a weight if it broadcasts to the logits."""
-    w = numbers(call, name, plain(value), z)
+    w = numbers(call, name, numbers_of(value), z)
     try:
         fits = np.broadcast_shapes(w.shape, z.shape) == z.shape
     except ValueError:

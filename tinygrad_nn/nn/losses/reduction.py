@@ -55,7 +55,7 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
     return x, y
 
 
-def plain(value: Any) -> Any:
+def numbers_of(value: Any) -> Any:
     """Return the numbers of a constant: of a Tensor its data, of a list an array."""
     value = raw(value)
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value

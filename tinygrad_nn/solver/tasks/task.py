@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...optim import State, clip_by_norm, clip_by_value
+from ...optim import OptimizerState, clip_by_norm, clip_by_value
 from ...optim.update import Updater
 from ...tensor import Tensor
 from ..settings import Solver
@@ -79,11 +79,11 @@ class Task:
         """Return the learning rate of each parameter in this step."""
         return [rate(base) for _, base in self.rules]
 
-    def states(self) -> list[State | None]:
+    def states(self) -> list[OptimizerState | None]:
         """Return the state of the optimizer for each parameter."""
         return self.updater.states()
 
-    def resume(self, states: Sequence[State | None]) -> None:
+    def resume(self, states: Sequence[OptimizerState | None]) -> None:
         """Put back what `states` returned."""
         self.updater.resume(states)
 
