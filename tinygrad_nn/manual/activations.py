@@ -101,7 +101,7 @@ def elu(z: Array, alpha: float = 1.0) -> Array:
 
 
 def elu_vjp(g: Array, z: Array, a: Array, alpha: float = 1.0) -> Array:
-    """Return the gradient of z; the textbook's a + alpha loses digits where a is near -alpha, the exponential does not."""
+    """Return the gradient of z; the exponential keeps the digits that the textbook's a + alpha loses near -alpha."""
     return np.where(z > 0, g, g * alpha * np.exp(np.minimum(z, 0)))  # (F2)
 
 

@@ -163,7 +163,7 @@ def binarycrossentropy_softmax(z: Array, y: Array) -> Any:
 
 
 def binarycrossentropy_softmax_delta(z: Array, y: Array) -> Array:
-    """Return the gradient of z: that of (B31), and a term of each 1 - y; p/(1 - p) is formed only where p is at most 1/2."""
+    """Return the gradient of z: that of (B31), and a term of each 1 - y; p/(1 - p) is formed only for p <= 1/2."""
     ln_p, ln_q, top = _log_softmax(z)
     p, w, ln_q_top = np.exp(ln_p), 1 - y, _sum(np.where(top, ln_q, 0))
     o = w * p / np.where(top, 1, np.exp(ln_q))  # (B37)

@@ -88,7 +88,7 @@ def adam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, amsgrad: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adam: the mean of the gradients over the root of the mean of their squares; amsgrad takes the largest such mean."""
+    """Adam: the mean of the gradients over the root of the mean of their squares; amsgrad takes its maximum."""
     η, β1, β2, ε, (m, v, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     g = penalised(g, w, weight_decay)
