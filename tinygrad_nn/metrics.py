@@ -1,5 +1,7 @@
 """How good predictions are: losses, R², and the scores of a classifier. They return values; the caller prints."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """Labels into one-hot rows, and columns of numbers onto one scale."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +113,7 @@ class Scaler:
         object.__setattr__(self, "scale", scale)
 
     @classmethod
-    def fit(cls, x: ArrayLike) -> "Scaler":
+    def fit(cls, x: ArrayLike) -> Scaler:
         """The scaler of these rows, (batch, columns): mean and population standard deviation of each column."""
         rows = np.asarray(x, dtype=np.float64)
         if rows.ndim != 2 or rows.size == 0:
@@ -146,7 +148,7 @@ class Scaler:
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Scaler":
+    def from_dict(cls, fields: Mapping[str, Any]) -> Scaler:
         """The scaler that `to_dict` wrote."""
         missing = [name for name in ("mean", "scale") if name not in fields]
         if missing:

@@ -1,5 +1,7 @@
 """Rows into parts (train, test, validation) and into minibatches."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias

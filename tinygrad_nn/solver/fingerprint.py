@@ -1,4 +1,4 @@
-"""What decides the numbers of a training, in words that two processes write alike: a checkpoint holds them."""
+"""The fingerprint of a training: all that decides its numbers, as text that is equal in two processes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def seed(generator: np.random.Generator) -> str:
 
 
 def surroundings() -> dict[str, str]:
-    """Return what bits hang on besides: sums of products are taken in another order by another number of threads."""
+    """Return what decides the last bits: another number of BLAS threads sums products in another order."""
     return {"BLAS threads": str(blas_threads()), "NumPy": np.__version__}
 
 
