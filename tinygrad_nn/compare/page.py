@@ -84,7 +84,8 @@ def fragment(report: ComparisonReport) -> str:
     if report.rows:
         parts += ["<h2>The three roads, array by array</h2>", _table(report)]
         parts.append(f"<p class='soft'>{escape(report.method)}</p>")
-        wrong = [row for row in report.rows if not row.ok and math.isfinite(row.graph)]
+        wrong = [row for row in report.rows
+                 if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]  # fmt: skip
         if wrong:
             parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
     maps = [row for row in report.rows if (row.error is not None and row.role != "intermediate") or not row.ok]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..printable import printable
-from .diagnosis import Diagnosis, Row, number
+from .diagnosis import NO_GRAPH, Diagnosis, Row, number
 
 Array = np.ndarray[Any, Any]
 
@@ -69,6 +69,8 @@ class ComparisonReport:
             return f"The {whose} is WRONG {what}."
         if self.diagnoses:
             return f"The gradient is right; it differs by {' and '.join(self.kinds)} only."
+        if self.rows and all(row.note == NO_GRAPH for row in self.rows):
+            return "The gradient is right: both roads agree, by hand and numerical; there is no graph."
         return "The gradient is right: the three roads agree."
 
     def __str__(self) -> str:
@@ -140,14 +142,14 @@ def as_text(report: ComparisonReport) -> str:
             f"{name:<{wide}} {shape:>10} {number(row.max_abs):>8} {number(row.max_rel):>8} "
             f"{number(row.ratio, 4):>7} {share:>6}  {verdict}"
         )
-    shown = [row for row in report.rows if not row.ok and math.isfinite(row.graph)]
+    shown = [row for row in report.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
     if shown:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:
             where = f"{printable(row.name)}{list(row.worst)}"
-            numerical = "-" if math.isnan(row.numerical) else number(row.numerical, 7)
-            lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {number(row.graph, 7):>13} "
-                         f"{numerical:>13}")  # fmt: skip
+            values = ["-" if math.isnan(v) else number(v, 7) for v in (row.graph, row.numerical)]
+            lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {values[0]:>13} "
+                         f"{values[1]:>13}")  # fmt: skip
     if report.losses:
         lines += ["", "loss: " + ", ".join(f"{road} {number(v, 8)}" for road, v in report.losses.items())]
     if report.method:
