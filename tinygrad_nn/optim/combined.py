@@ -24,7 +24,7 @@ from .schedules import (
 
 @dataclass(frozen=True)
 class Chained(Schedule):
-    r"""Several at once: each takes what the one before it gives as its base.
+    r"""Several schedules at once: each takes the value of the one before as its base.
 
     .. math:: \eta_t = f_n(t, \dots f_2(t, f_1(t, \eta)))
 
@@ -45,7 +45,7 @@ class Chained(Schedule):
 
 @dataclass(frozen=True)
 class SequentialSchedule(Schedule):
-    r"""One after the other: at each milestone the next begins, at its own step 0.
+    r"""Several schedules in sequence: at each milestone the next one begins, at its own step 0.
 
     .. math:: \eta_t = f_k(t - T_k, \eta), \qquad T_k \le t < T_{k+1}
 

@@ -1,4 +1,4 @@
-"""The driver for hand-written loops: it holds parameters, optimizer states and the learning rate, and takes steps."""
+"""Minimizer, the optimizer of a hand-written loop: parameters, their optimizer states and the learning rate."""
 
 from __future__ import annotations
 
@@ -122,13 +122,13 @@ class Minimizer:
         return float(self.schedule(self.steps if self.plateau is None else self.plateau, group.learning_rate))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to ``None``."""
         for t in self.parameters:
             if t.node is not None:
                 t.node.grad = None
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
-        """Move the parameters once, along the gradients that `backward` left.
+        """Update the parameters once, by the gradients that `backward` accumulated.
 
         Args:
             gradients: instead of those: an array or ``None`` for each parameter; or a function without arguments that
@@ -165,11 +165,11 @@ class Minimizer:
         self.plateau = self.schedule.update(self.plateau, metric)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of all that a later run needs to go on: plain dicts, lists, numbers, names and arrays."""
+        """Return a copy of the state that a later run resumes from: dicts, lists, numbers, names and arrays."""
         return written(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, learning rates included.
+        """Load what `state_dict` returned, learning rates included.
 
         Raises:
             ValueError: it is of other parameters, another optimizer or another schedule, which are named; then nothing

@@ -1,4 +1,4 @@
-"""From what a person passed to what the loop needs: which kind of model it is, where its batches come from."""
+"""The arguments of a training: which kind of model it is, where its batches come from."""
 
 from __future__ import annotations
 

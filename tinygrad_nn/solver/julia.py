@@ -51,7 +51,7 @@ class Gradients(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What one update gives: the loss of the batch before it, the validation loss after it, and the gradients.
+    """The result of one update: the batch loss before it, the validation loss after it, and the gradients.
 
     `loss` has the penalties in it; `val_loss` has not, and is ``None`` without validation data. `dW` holds arrays
     ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. Of an architecture with modules in it
@@ -70,7 +70,7 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None = None, rng: Rng = None) -> DataCache:
-    r"""Send a batch through the network, with the dropout of the solver.
+    r"""Compute the forward pass of a batch, with the dropout of the solver.
 
     .. math:: z^k = a^{k-1} (W^k)^T + b^k, \qquad a^k = m^k \odot f^k(z^k)
 
@@ -104,7 +104,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
 
 
 def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, solver: Solver) -> Gradients:
-    r"""Carry the gradient of the loss back through the network by the equations written by hand.
+    r"""Return the loss and its gradients by the equations of backpropagation written by hand.
 
     .. math:: \delta^k = J_{f^k}^T [m^k \odot \delta^{k+1} W^{k+1}], \quad
               \partial_{W^k} = (\delta^k)^T a^{k-1} + \Omega'(W^k), \quad \partial_{b^k} = \textstyle\sum_n \delta^k_n

@@ -1,4 +1,4 @@
-"""fit, the training of any model: what it is given is checked and made ready, then the epochs run."""
+"""fit, the training of any model: it checks its arguments, then runs the epochs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(
     compile: bool | str = False,
     progress: bool = False,
 ) -> History:
-    """Train a model: every epoch goes through all rows once, in a new order, in minibatches.
+    """Train a model: every epoch uses all rows once, shuffled, in minibatches.
 
     Args:
         model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.

@@ -1,4 +1,4 @@
-"""The Tensors of a trace: they answer questions of shape, and write down questions of value."""
+"""Tensors used while tracing: their shapes are known, and computations with their values are recorded."""
 
 from __future__ import annotations
 

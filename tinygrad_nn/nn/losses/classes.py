@@ -15,7 +15,7 @@ def cross_entropy(
     logits: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0,
     axis: int = -1, reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return how surprised softmax(logits) is at the true classes; finite for all finite logits.
+    r"""Return the cross-entropy of softmax(logits) and the true classes; finite for all finite logits.
 
     .. math:: \ell_n = -\sum_c w_c \, y_{nc} \ln \operatorname{softmax}(z_n)_c, \qquad
               y \leftarrow (1 - \varepsilon) y + \varepsilon / C
@@ -112,7 +112,7 @@ def _of_labels(
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return how surprised sigmoid(logits) is at a yes or no in each entry; finite for all finite logits.
+    r"""Return the binary cross-entropy of sigmoid(logits) and targets from 0 to 1; finite for all finite logits.
 
     .. math:: \ell = -w \, (p \, y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)))
 
@@ -144,7 +144,7 @@ def focal(
     logits: Array, target: Array, *, gamma: float = 2.0, weight: Any = None, ignore_index: int = -100, axis: int = -1,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the cross-entropy, turned down on rows that are right already.
+    r"""Return the focal loss: the cross-entropy with less weight on rows that are predicted well.
 
     .. math:: \ell_n = -\alpha_{y} (1 - p_y)^\gamma \ln p_y, \qquad p = \operatorname{softmax}(z_n), \; y = y_n
 
@@ -184,7 +184,7 @@ def focal(
 def binary_focal(
     logits: Array, target: Array, *, gamma: float = 2.0, alpha: float | None = 0.25, reduction: str = "mean"
 ) -> Array:
-    r"""Return the binary cross-entropy, turned down on entries that are right already.
+    r"""Return the binary focal loss: the binary cross-entropy with less weight on entries that are predicted well.
 
     .. math:: \ell = -\alpha \, y \, (1 - p)^\gamma \ln p - (1 - \alpha) (1 - y) \, p^\gamma \ln(1 - p), \qquad
               p = \sigma(z)
@@ -214,7 +214,7 @@ def binary_focal(
 
 
 def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
-    r"""Return by how much each prediction misses the margin of 1 on its side of 0.
+    r"""Return the hinge loss max(0, 1 - y ŷ) of targets -1 and 1.
 
     .. math:: \ell = \max(0, 1 - y \hat y)
 
@@ -236,7 +236,7 @@ def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array
 
 
 def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
-    r"""Return the square of what `hinge` returns for each entry: no kink, and large misses count more.
+    r"""Return the squared hinge loss max(0, 1 - y ŷ)², which has no kink.
 
     .. math:: \ell = \max(0, 1 - y \hat y)^2
 
@@ -259,7 +259,7 @@ def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") 
 def multi_margin(
     scores: Array, target: Array, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return by how much the score of the true class does not lead each other one by the margin.
+    r"""Return the multi-class margin loss: by how much each other score comes within the margin of the true class's.
 
     .. math:: \ell_n = \frac1C \sum_{c \ne y_n} w_{y_n} \max(0, m - x_{n y_n} + x_{nc})^p
 

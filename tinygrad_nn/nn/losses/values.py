@@ -57,7 +57,7 @@ def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
 
 
 def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
-    r"""Return half the squared error up to delta, and a straight line beyond.
+    r"""Return the Huber loss: half the squared error up to delta, and linear beyond.
 
     .. math:: \ell = q \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\delta), \delta)
 
@@ -85,7 +85,7 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: st
 
 
 def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction: str = "mean") -> Array:
-    r"""Return the absolute error with a round tip: `huber` divided by its delta.
+    r"""Return the smooth L1 loss: `huber` divided by its delta.
 
     .. math:: \ell = \tfrac{q}{\beta} \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\beta), \beta)
 
@@ -226,7 +226,7 @@ def poisson_nll(
 def cosine_embedding(
     x1: Array, x2: Array, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Array:
-    r"""Return how little two vectors point the same way where they should, and how much where they should not.
+    r"""Return the cosine embedding loss: 1 - cos for pairs with target 1, max(0, cos - margin) for target -1.
 
     .. math:: \ell = 1 - \cos(x_1, x_2) \text{ if } y = 1, \quad \max(0, \cos(x_1, x_2) - m) \text{ if } y = -1
 
@@ -262,7 +262,7 @@ def triplet_margin(
     anchor: Array, positive: Array, negative: Array, *, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return by how much an anchor is not closer to the positive than to the negative, by a margin.
+    r"""Return the triplet margin loss max(0, d(anchor, positive) - d(anchor, negative) + margin).
 
     .. math:: \ell = \max(0, m + d(a, p) - d(a, n)), \qquad d(u, v) = \lVert u - v + \varepsilon \rVert_p
 

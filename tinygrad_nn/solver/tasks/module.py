@@ -63,7 +63,7 @@ class ModuleTask(Task):
 
     @contextmanager
     def training(self, rng: np.random.Generator) -> Iterator[None]:
-        """Switch the module to training inside this block, its random numbers drawn from this generator."""
+        """Set the module to training mode inside this block, with this generator for its random numbers."""
         before = [(part, part.training) for part in self.module.modules()]
         self.module.train()
         self.module.seed(rng)
