@@ -23,8 +23,8 @@ python -m examples.museum
 python -m examples.museum knet_288
 ```
 
-{wrong} were wrong. [{right} look wrong and are right](#they-look-wrong-and-are-right): of these it says nothing, and the
-page says why.
+{wrong} were wrong. [{right} look wrong and are right](#they-look-wrong-and-are-right): of these it says nothing, and
+the page says why.
 """
 
 

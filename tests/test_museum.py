@@ -82,7 +82,7 @@ def test_there_are_enough_and_each_says_where_it_was_reported() -> None:
     for exhibit in EXHIBITS.values():
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", exhibit.project)
         assert re.fullmatch(r"(issue|pull) \d+", exhibit.number)
-        assert all(len(text) > 20 for text in (exhibit.said, exhibit.fact))
+        assert all(len(text) > 10 for text in (exhibit.said, exhibit.fact))
     for of in ([e.title for e in EXHIBITS.values()], [e.link for e in EXHIBITS.values()]):
         assert len(set(of)) == len(of)
 
@@ -106,7 +106,8 @@ def test_the_program_prints_all_or_the_report_of_one(capsys: pytest.CaptureFixtu
     main([])
     said = capsys.readouterr().out
     assert all(name in said for name in EXHIBITS)
-    assert "called" not in said
+    assert "called right" not in said
+    assert "called wrong" not in said
     main(["knet_288"])
     said = capsys.readouterr().out
     assert "https://github.com/denizyuret/Knet.jl/issues/288" in said
