@@ -38,6 +38,7 @@ KINDS = {
     "inplace_overwrite": "an input was written into",
     "unknown": "no known mistake explains it",
 }
+NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors
 HARMLESS = frozenset({"kink", "convention", "rounding"})
 
 

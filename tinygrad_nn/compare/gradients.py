@@ -20,7 +20,10 @@ def compare_gradients(
 
     ``compare_gradients(model, x, y, solver=, manual=BackProp)`` for a list of layers, where `manual` is any function
     ``(model, data_cache, data_out, solver=) -> loss, dW, db`` (or with ``delta`` as a fourth);
-    ``compare_gradients(f, inputs, manual=)`` for any function.
+    ``compare_gradients(f, inputs, manual=)`` for any function, also in the conventions of courses:
+    ``compare_gradients(conv_forward, (x, w, b, {"pad": 1}), manual=conv_backward)`` for a forward that returns ``out,
+    cache`` and a ``backward(dout, cache)``; ``compare_gradients(softmax_loss, (x, y))`` for a function that returns
+    ``loss, dx``. Where a forward cannot run on Tensors, there are two roads: by hand and numerical.
 
     Args:
         model: a list of layers, or a function that runs on Tensors.
@@ -48,11 +51,6 @@ def compare_gradients(
             raise TypeError(
                 "compare_gradients of a function takes its inputs in one tuple, dict or array, and manual=: "
                 "compare_gradients(f, (x, W), manual=backward)."
-            )
-        if manual is None:
-            raise TypeError(
-                "compare_gradients of a function needs manual=: your gradients, or a function of the inputs that "
-                "returns them. Without one, gradcheck.check_gradients(f, x) compares the graph with numbers."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
     pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))

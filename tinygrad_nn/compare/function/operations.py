@@ -34,6 +34,7 @@ class Look(NamedTuple):
     trace: Traced
     leaves: list[Array]
     probes: list[Probe]
+    close: float = CLOSE  # relative error within which two gradients are taken to be one
 
     def label(self, i: int) -> str:
         """Return the name of an input."""
@@ -70,7 +71,7 @@ def _close(look: Look, m: Array, p: Array) -> bool:
     if m.shape != p.shape or not np.isfinite(p).all():
         return False
     size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
-    return bool((np.abs(m - p) <= (3e-4 if look.single else CLOSE) * size).all())
+    return bool((np.abs(m - p) <= (3e-4 if look.single else look.close) * size).all())
 
 
 def _by_shape(look: Look, i: int) -> Diagnosis | None:

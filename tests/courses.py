@@ -1,0 +1,338 @@
+"""Layers as courses have them written: arrays in, loops, caches, dicts of options. All of these are right."""
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+# -- Forward with a cache, and backward(dout, cache).
+
+
+def affine_forward(x: Array, w: Array, b: Array) -> Any:
+    out = x.reshape(x.shape[0], -1).dot(w) + b
+    cache = (x, w, b)
+    return out, cache
+
+
+def affine_backward(dout: Array, cache: Any) -> Any:
+    x, w, _ = cache
+    dx = dout.dot(w.T).reshape(x.shape)
+    dw = x.reshape(x.shape[0], -1).T.dot(dout)
+    db = np.sum(dout, axis=0)
+    return dx, dw, db
+
+
+def relu_forward(x: Array) -> Any:
+    out = np.maximum(0, x)
+    cache = x
+    return out, cache
+
+
+def relu_backward(dout: Array, cache: Array) -> Array:
+    dx = dout * (cache > 0)
+    return dx
+
+
+def affine_relu_forward(x: Array, w: Array, b: Array) -> Any:
+    a, fc_cache = affine_forward(x, w, b)
+    out, relu_cache = relu_forward(a)
+    return out, (fc_cache, relu_cache)
+
+
+def affine_relu_backward(dout: Array, cache: Any) -> Any:
+    fc_cache, relu_cache = cache
+    da = relu_backward(dout, relu_cache)
+    return affine_backward(da, fc_cache)
+
+
+def batchnorm_forward(x: Array, gamma: Array, beta: Array, bn_param: Any) -> Any:
+    mode, eps, momentum = bn_param["mode"], bn_param.get("eps", 1e-5), bn_param.get("momentum", 0.9)
+    running_mean = bn_param.get("running_mean", np.zeros(x.shape[1]))
+    running_var = bn_param.get("running_var", np.zeros(x.shape[1]))
+    if mode == "train":
+        mu, var = x.mean(axis=0), x.var(axis=0)
+        std = np.sqrt(var + eps)
+        xhat = (x - mu) / std
+        out = gamma * xhat + beta
+        bn_param["running_mean"] = momentum * running_mean + (1 - momentum) * mu
+        bn_param["running_var"] = momentum * running_var + (1 - momentum) * var
+        return out, (xhat, gamma, std)
+    out = gamma * (x - running_mean) / np.sqrt(running_var + eps) + beta
+    return out, ((x - running_mean) / np.sqrt(running_var + eps), gamma, None)
+
+
+def batchnorm_backward(dout: Array, cache: Any) -> Any:
+    xhat, gamma, std = cache
+    dgamma = np.sum(dout * xhat, axis=0)
+    dbeta = np.sum(dout, axis=0)
+    dxhat = dout * gamma
+    dx = (dxhat - dxhat.mean(axis=0) - xhat * (dxhat * xhat).mean(axis=0)) / std
+    return dx, dgamma, dbeta
+
+
+def layernorm_forward(x: Array, gamma: Array, beta: Array, ln_param: Any) -> Any:
+    mu = x.mean(axis=1, keepdims=True)
+    std = np.sqrt(x.var(axis=1, keepdims=True) + ln_param.get("eps", 1e-5))
+    xhat = (x - mu) / std
+    return gamma * xhat + beta, (xhat, gamma, std)
+
+
+def layernorm_backward(dout: Array, cache: Any) -> Any:
+    xhat, gamma, std = cache
+    dxhat = dout * gamma
+    dx = (dxhat - dxhat.mean(1, keepdims=True) - xhat * (dxhat * xhat).mean(1, keepdims=True)) / std
+    return dx, (dout * xhat).sum(0), dout.sum(0)
+
+
+def dropout_forward(x: Array, dropout_param: Any) -> Any:
+    p, mode = dropout_param["p"], dropout_param["mode"]
+    mask = None
+    if mode == "train":
+        mask = (np.random.rand(*x.shape) < p) / p  # noqa: NPY002
+        out = x * mask
+    else:
+        out = x
+    return out, (dropout_param, mask)
+
+
+def dropout_backward(dout: Array, cache: Any) -> Array:
+    dropout_param, mask = cache
+    return dout * mask if dropout_param["mode"] == "train" else dout
+
+
+def conv_forward_naive(x: Array, w: Array, b: Array, conv_param: Any) -> Any:
+    stride, pad = conv_param["stride"], conv_param["pad"]
+    N, _, H, W = x.shape
+    F, _, HH, WW = w.shape
+    xp = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    Ho, Wo = 1 + (H + 2 * pad - HH) // stride, 1 + (W + 2 * pad - WW) // stride
+    out = np.zeros((N, F, Ho, Wo))
+    for n in range(N):
+        for f in range(F):
+            for i in range(Ho):
+                for j in range(Wo):
+                    patch = xp[n, :, i * stride : i * stride + HH, j * stride : j * stride + WW]
+                    out[n, f, i, j] = np.sum(patch * w[f]) + b[f]
+    cache = (x, w, b, conv_param)
+    return out, cache
+
+
+def conv_backward_naive(dout: Array, cache: Any) -> Any:
+    x, w, _, conv_param = cache
+    stride, pad = conv_param["stride"], conv_param["pad"]
+    H, W = x.shape[2:]
+    HH, WW = w.shape[2:]
+    xp = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    dxp, dw = np.zeros_like(xp), np.zeros_like(w)
+    for n in range(dout.shape[0]):
+        for f in range(dout.shape[1]):
+            for i in range(dout.shape[2]):
+                for j in range(dout.shape[3]):
+                    si, sj = i * stride, j * stride
+                    dw[f] += xp[n, :, si : si + HH, sj : sj + WW] * dout[n, f, i, j]
+                    dxp[n, :, si : si + HH, sj : sj + WW] += w[f] * dout[n, f, i, j]
+    dx = dxp[:, :, pad : pad + H, pad : pad + W]
+    db = dout.sum(axis=(0, 2, 3))
+    return dx, dw, db
+
+
+def max_pool_forward_naive(x: Array, pool_param: Any) -> Any:
+    h, w, s = pool_param["pool_height"], pool_param["pool_width"], pool_param["stride"]
+    N, C, H, W = x.shape
+    out = np.zeros((N, C, 1 + (H - h) // s, 1 + (W - w) // s))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            out[:, :, i, j] = x[:, :, i * s : i * s + h, j * s : j * s + w].max(axis=(2, 3))
+    return out, (x, pool_param)
+
+
+def max_pool_backward_naive(dout: Array, cache: Any) -> Array:
+    x, pool_param = cache
+    h, w, s = pool_param["pool_height"], pool_param["pool_width"], pool_param["stride"]
+    dx = np.zeros_like(x)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            for i in range(dout.shape[2]):
+                for j in range(dout.shape[3]):
+                    window = x[n, c, i * s : i * s + h, j * s : j * s + w]
+                    r, q = np.unravel_index(np.argmax(window), window.shape)
+                    dx[n, c, i * s + r, j * s + q] += dout[n, c, i, j]
+    return dx
+
+
+def rnn_step_forward(x: Array, prev_h: Array, Wx: Array, Wh: Array, b: Array) -> Any:
+    next_h = np.tanh(x @ Wx + prev_h @ Wh + b)
+    return next_h, (x, prev_h, Wx, Wh, next_h)
+
+
+def rnn_step_backward(dnext_h: Array, cache: Any) -> Any:
+    x, prev_h, Wx, Wh, next_h = cache
+    da = dnext_h * (1 - next_h**2)
+    return da @ Wx.T, da @ Wh.T, x.T @ da, prev_h.T @ da, da.sum(axis=0)
+
+
+def rnn_forward(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array) -> Any:
+    N, T, _ = x.shape
+    h, caches = np.zeros((N, T, h0.shape[1])), []
+    prev = h0
+    for t in range(T):
+        prev, cache_t = rnn_step_forward(x[:, t], prev, Wx, Wh, b)
+        h[:, t, :] = prev
+        caches.append(cache_t)
+    return h, caches
+
+
+def rnn_backward(dh: Array, cache: Any) -> Any:
+    x, prev_h, Wx, Wh, _ = cache[0]
+    dx = np.zeros((x.shape[0], len(cache), x.shape[1]))
+    dWx, dWh, db, dprev = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros(Wx.shape[1]), np.zeros_like(prev_h)
+    for t in reversed(range(len(cache))):
+        dx[:, t], dprev, dWx_t, dWh_t, db_t = rnn_step_backward(dh[:, t] + dprev, cache[t])
+        dWx += dWx_t
+        dWh += dWh_t
+        db += db_t
+    return dx, dprev, dWx, dWh, db
+
+
+def sigmoid(z: Array) -> Array:
+    return 1 / (1 + np.exp(-z))
+
+
+def lstm_step_forward(x: Array, prev_h: Array, prev_c: Array, Wx: Array, Wh: Array, b: Array) -> Any:
+    H = prev_h.shape[1]
+    a = x @ Wx + prev_h @ Wh + b
+    i, f, o = sigmoid(a[:, :H]), sigmoid(a[:, H : 2 * H]), sigmoid(a[:, 2 * H : 3 * H])
+    g = np.tanh(a[:, 3 * H :])
+    next_c = f * prev_c + i * g
+    next_h = o * np.tanh(next_c)
+    return next_h, next_c, (x, prev_h, prev_c, Wx, Wh, i, f, o, g, next_c)
+
+
+def lstm_step_backward(dnext_h: Array, dnext_c: Array, cache: Any) -> Any:
+    x, prev_h, prev_c, Wx, Wh, i, f, o, g, next_c = cache
+    t = np.tanh(next_c)
+    dc = dnext_c + dnext_h * o * (1 - t**2)
+    da = np.hstack([dc * g * i * (1 - i), dc * prev_c * f * (1 - f), dnext_h * t * o * (1 - o), dc * i * (1 - g**2)])
+    return da @ Wx.T, da @ Wh.T, dc * f, x.T @ da, prev_h.T @ da, da.sum(axis=0)
+
+
+def word_embedding_forward(x: Array, W: Array) -> Any:
+    out = W[x]
+    return out, (x, W.shape)
+
+
+def word_embedding_backward(dout: Array, cache: Any) -> Array:
+    x, shape = cache
+    dW = np.zeros(shape)
+    np.add.at(dW, x, dout)
+    return dW
+
+
+# -- The gradient beside the loss.
+
+
+def svm_loss(x: Array, y: Array) -> Any:
+    N = x.shape[0]
+    correct = x[np.arange(N), y]
+    margins = np.maximum(0, x - correct[:, np.newaxis] + 1.0)
+    margins[np.arange(N), y] = 0
+    loss = np.sum(margins) / N
+    dx = np.zeros_like(x)
+    dx[margins > 0] = 1
+    dx[np.arange(N), y] -= np.sum(margins > 0, axis=1)
+    dx /= N
+    return loss, dx
+
+
+def softmax_loss(x: Array, y: Array) -> Any:
+    shifted = x - np.max(x, axis=1, keepdims=True)
+    log_probs = shifted - np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    N = x.shape[0]
+    loss = -np.sum(log_probs[np.arange(N), y]) / N
+    dx = np.exp(log_probs)
+    dx[np.arange(N), y] -= 1
+    dx /= N
+    return loss, dx
+
+
+def softmax_loss_naive(W: Array, X: Array, y: Array, reg: float) -> Any:
+    loss, dW = 0.0, np.zeros_like(W)
+    N = X.shape[0]
+    for i in range(N):
+        scores = X[i].dot(W)
+        scores -= np.max(scores)
+        p = np.exp(scores) / np.sum(np.exp(scores))
+        loss += -np.log(p[y[i]])
+        for j in range(W.shape[1]):
+            dW[:, j] += (p[j] - (j == y[i])) * X[i]
+    loss = loss / N + reg * np.sum(W * W)
+    dW = dW / N + 2 * reg * W
+    return loss, dW
+
+
+def temporal_softmax_loss(x: Array, y: Array, mask: Array) -> Any:
+    N, T, V = x.shape
+    flat, labels, m = x.reshape(N * T, V), y.reshape(N * T), mask.reshape(N * T)
+    probs = np.exp(flat - flat.max(axis=1, keepdims=True))
+    probs /= probs.sum(axis=1, keepdims=True)
+    loss = -np.sum(m * np.log(probs[np.arange(N * T), labels])) / N
+    dflat = probs.copy()
+    dflat[np.arange(N * T), labels] -= 1
+    dflat = dflat / N * m[:, None]
+    return loss, dflat.reshape(N, T, V)
+
+
+def two_layer_loss(params: Any, X: Array, y: Array) -> Any:
+    h = np.maximum(0, X @ params["W1"] + params["b1"])
+    loss, dscores = softmax_loss(h @ params["W2"] + params["b2"], y)
+    dh = dscores @ params["W2"].T * (h > 0)
+    grads = {"W2": h.T @ dscores, "b2": dscores.sum(0), "W1": X.T @ dh, "b1": dh.sum(0)}
+    return loss, grads
+
+
+# -- Samples in columns, with dicts of parameters.
+
+
+def linear_forward(A: Array, W: Array, b: Array) -> Any:
+    Z = np.dot(W, A) + b
+    cache = (A, W, b)
+    return Z, cache
+
+
+def linear_backward(dZ: Array, cache: Any) -> Any:
+    A_prev, W, _ = cache
+    dW = dZ @ A_prev.T
+    db = np.sum(dZ, axis=1, keepdims=True)
+    dA_prev = W.T @ dZ
+    return dA_prev, dW, db
+
+
+def propagate(w: Array, b: float, X: Array, Y: Array) -> Any:
+    m = X.shape[1]
+    A = sigmoid(np.dot(w.T, X) + b)
+    cost = -np.sum(Y * np.log(A) + (1 - Y) * np.log(1 - A)) / m
+    grads = {"dw": np.dot(X, (A - Y).T) / m, "db": np.sum(A - Y) / m}
+    return grads, cost
+
+
+def forward_propagation_n(X: Array, Y: Array, parameters: Any) -> Any:
+    W1, b1, W2, b2 = (parameters[k] for k in ("W1", "b1", "W2", "b2"))
+    Z1 = np.dot(W1, X) + b1
+    A1 = np.maximum(0, Z1)
+    A2 = sigmoid(np.dot(W2, A1) + b2)
+    cost = np.sum(-np.log(A2) * Y - np.log(1 - A2) * (1 - Y)) / X.shape[1]
+    return cost, (Z1, A1, W1, W2, A2)
+
+
+def backward_propagation_n(X: Array, Y: Array, cache: Any) -> Any:
+    Z1, A1, _, W2, A2 = cache
+    m = X.shape[1]
+    dZ2 = A2 - Y
+    dA1 = np.dot(W2.T, dZ2)
+    dZ1 = dA1 * (Z1 > 0)
+    return {
+        "dZ2": dZ2, "dW2": dZ2 @ A1.T / m, "db2": dZ2.sum(axis=1, keepdims=True) / m, "dA1": dA1, "dZ1": dZ1,
+        "dW1": dZ1 @ X.T / m, "db1": dZ1.sum(axis=1, keepdims=True) / m,
+    }  # fmt: skip
