@@ -50,7 +50,8 @@ def wrong(x: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("function", "part", "why"),
-    [(indexed, "TABLE[", "an index depends on a value"), (of_a_tensor, "FIXED[", "a constant is indexed"), (branched, "if x[0]", "truth of a value"),
+    [(indexed, "TABLE[", "an index depends on a value"), (of_a_tensor, "FIXED[", "a constant is indexed"),
+     (branched, "if x[0]", "truth of a value"),
      (wrong, "raise KeyError", "KeyError")],
 )  # fmt: skip
 def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str) -> None:
