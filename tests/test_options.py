@@ -63,7 +63,7 @@ np.piecewise(a, [a > 1, a < 0], [lambda t: t * t, lambda t: -t, 2.0]); np.clip(a
 np.clip(a, -0.25, b + 1); np.interp(a, [-1.0, 0.0, 2.0], [0.0, 1.0, 5.0]); np.interp(b, [-1.0, 0.0, 2.0], a[0, :3])
 np.interp(b, [-1.0, 0.0, 2.0], a[0, :3], left=1.0, right=2.0); np.interp(b, [0.0, 1.0], [0.0, 1.0], period=1.45)
 np.unwrap(3 * a); np.unwrap(3 * a, axis=0, period=2.0); np.unwrap(a, 0.4); np.nan_to_num(a); np.fmax(a, b)
-np.fmin(a, 0.2); np.fmod(a, 0.65); np.remainder(a, 0.65); np.heaviside(a, 0.5); np.copysign(a, -1.0); np.hypot(a, b)
+np.fmin(a, 0.2); np.fmod(a, 0.37); np.remainder(a, 0.37); np.heaviside(a, 0.5); np.copysign(a, -1.0); np.hypot(a, b)
 np.arctan2(a, b); np.logaddexp(a, b); np.logaddexp2(a, b); np.float_power(np.exp(a), b); np.sinc(a); np.i0(a)
 np.angle(a + 1j * b).real; np.deg2rad(a); np.cbrt(a + 3); np.ldexp(a, 2); np.fabs(a); np.exp2(a); np.dot(a, b)
 np.dot(b, a.T); np.inner(a, b); np.inner(a, a); np.outer(b, a[0]); np.vdot(a, 2 * a); np.kron(a, b)
