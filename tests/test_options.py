@@ -129,3 +129,35 @@ def test_an_option_does_what_it_does_for_arrays(text: str) -> None:
         slope = (value(*map(Tensor, up)).item() - value(*map(Tensor, down)).item()) / (2 * h)
         exact = float((gradients[k] * along).sum())
         assert abs(slope - exact) <= 1e-6 * (1 + abs(exact)), (slope, exact)  # errors of order h^2 and eps / h
+
+
+REFUSED = """
+np.partition(a, 1, kind="x"); np.sort(a, kind="x"); np.argsort(a, kind="x"); np.partition(a, 9, 1); np.pad(a, -1)
+np.pad(a, 0.5); np.pad(a, 1, mode="x"); np.pad(a, 1, mode="mean", constant_values=1); np.quantile(a, 2.0)
+np.quantile(a, 0.5, method="x"); np.percentile(a, -1); np.take(a, [99]); np.roll(a, 1, axis=5)
+np.average(a, weights=b[:2], axis=1); np.average(a, weights=b); np.average(a, 1, 0 * b); np.diff(a, -1); np.diff(b[0])
+np.gradient(b[:1]); np.gradient(b, 1.0, 2.0); np.gradient(b, edge_order=3)
+np.gradient(a, edge_order=2, axis=0, foo=1); np.trace(b); np.diagonal(a, 0, 1, 1); np.swapaxes(a, 0, 7)
+np.moveaxis(a, 0, 7); np.rot90(b); np.flip(a, 4); np.tril(a, k="x"); np.concatenate([a, b]); np.stack([a, b])
+np.split(b, 3); np.hsplit(b[0], 1); np.dsplit(a, 1); np.vsplit(b, 1); np.reshape(a, 7); np.linalg.inv(a)
+np.linalg.det(b); np.linalg.solve(a, b); np.linalg.norm(a, "x"); np.linalg.norm(np.stack([a, a]), 1)
+np.linalg.norm(a, 5); np.linalg.norm(b, "fro"); np.linalg.cholesky(-c); np.linalg.matrix_power(a, 2)
+np.linalg.matrix_power(c, 0.5); np.dot(a, a); np.inner(a, b[:2]); np.tensordot(a, b, 2); np.einsum("ij->k", a)
+np.einsum("ij,jk", a, a); np.cross(a, b); np.choose([9, 9, 9, 9], a); np.select([a > 1], [a, b])
+np.interp(b, [1.0, 2.0], [1.0]); np.max(a[:0]); np.fft.fft(b, 0); np.repeat(a, [1, 2], axis=0); np.repeat(a, -1)
+np.broadcast_to(a, (2, 2)); np.squeeze(a, 0); np.expand_dims(a, 9); np.insert(a, 99, b)
+"""
+
+
+@pytest.mark.parametrize("text", [t.strip() for line in REFUSED.strip().splitlines() for t in line.split("; ")])
+def test_what_numpy_refuses_is_refused(text: str) -> None:
+    arrays = [X, V, S]
+    with np.errstate(all="ignore"):
+        try:
+            of(text, *arrays)
+        except Exception as error:
+            kinds = tuple({ValueError, TypeError, IndexError, np.linalg.LinAlgError} & set(type(error).__mro__))
+        else:
+            return  # another NumPy takes it
+        with pytest.raises(kinds or Exception):
+            of(text, *map(Tensor, arrays))
