@@ -23,7 +23,9 @@ from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
 from .calling import Inputs, arrange, call_function, call_manual, takes_cotangent
-from .operations import Look, explain_graph
+from .operations import explain_graph
+from .places import noting_places
+from .search import Look
 
 Array = np.ndarray[Any, Any]
 
@@ -35,6 +37,14 @@ DIRECTIONS = 3
 
 def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
     """Run a function on Tensors and walk back from its results."""
+    outs, trace = _trace(f, inputs, leaves, cotangents)
+    return Run(outs, trace, gradients(trace))
+
+
+def _trace(
+    f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[Array]
+) -> tuple[list[Array], Traced]:
+    """Run a function on Tensors; return its results and its graph."""
     with recording(True):
         tensors = [enter(x) for x in leaves]
         for i, t in zip(inputs.moving, tensors, strict=True):
@@ -43,7 +53,7 @@ def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cot
     live = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(found, cotangents, strict=False)
             if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
     trace = traced(live, [t.node for t in tensors])  # type: ignore[misc]
-    return Run([np.asarray(raw(out)) for out in found], trace, gradients(trace))
+    return [np.asarray(raw(out)) for out in found], trace
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -58,7 +68,8 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         if not outs or not all(np.isfinite(out).all() for out in outs):
             return _no_value(name, outs)
         cotangents, g, cot_note = _cotangents(f, inputs, leaves, outs, manual, generator)
-        graph = by_graph(f, inputs, leaves, cotangents)
+        with noting_places():
+            graph = by_graph(f, inputs, leaves, cotangents)
         line = Line(lambda *xs: [np.asarray(raw(o)) for o in call_function(f, inputs, xs)], leaves)
         shown = outs[0] if len(outs) == 1 else outs
         passed = [x.copy() for x in own]
@@ -75,6 +86,7 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         look = Look(
             inputs, mine, graph.grads, rounding, bads, graph.trace, leaves,
             _probes(f, inputs, leaves, outs, manual, generator) if callable(manual) else [],
+            lambda moved: _trace(f, inputs, moved, cotangents)[1],
         )  # fmt: skip
         diagnoses = explain_graph(look, rows, Hull(sides, rounding, generator).here(mine))
         diagnoses = [*_around(manual, inputs, own, shown, g, mine, again, changed, graph, generator), *diagnoses]
