@@ -9,7 +9,7 @@ import numpy as np
 
 from ...graph.walk import as_argument
 from ...node import Node
-from ..mistakes import Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
+from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
 from ..paths import Array, Change, Edge, Slots, Traced, gradients
 
 MANY = 4000  # operations that are suspected, from the loss backwards
@@ -108,8 +108,8 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
         first = places[0]
         table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
         for place in places:
-            for nth, mistake in enumerate(_all_at(graph, place)):
-                key = (mistake.kind, mistake.text, mistake.slot, nth if "stands in the place" in mistake.text else 0)
+            for mistake in _all_at(graph, place):
+                key = (mistake.kind, mistake.text if mistake.key is None else "", mistake.slot, mistake.key)
                 table.setdefault(key, {}).setdefault(place, mistake)
         for made in table.values():
             if len(made) > max(1, len(places) - 2):  # the first or the last of them may lack it
@@ -121,7 +121,7 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
 
 
 def _all_at(graph: Traced, place: int) -> Iterator[Mistake]:
-    yield from mistakes_at(graph, place)
+    yield from (m for m in mistakes_at(graph, place) if m.cost < FURTHER)
     slots = moving(graph.operations[place])
     if len(slots) > 1:
         for slot in slots:

@@ -11,12 +11,12 @@ import numpy as np
 from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
-from ..mistakes import uses_of, why_lost
+from ..mistakes import USUAL, uses_of, why_lost
 from ..numerical.noise import is_single
 from ..pattern import describe, fraction
 from .mutants import Mutant
 from .places import where
-from .search import Look, Match, close, fit_factor, matches, unsummed
+from .search import Look, Match, Search, close, fit_factor, unsummed, with_functions
 
 Array = np.ndarray[Any, Any]
 
@@ -35,11 +35,13 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
         else:
             left.append(i)
     if left:
-        joint = _joint(look, left)
+        other = with_functions(look)
+        searches = [Search(look, together=other is None), *([] if other is None else [Search(other)])]
+        joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
         for i in left:
-            alone = _joint(look, [i])
+            alone = _joint(look, [i], searches) if len(left) > 1 else None
             found.append(alone if alone is not None else _unknown(look, i, rows[i]))
     return found
 
@@ -124,7 +126,7 @@ def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
 
 
-def _joint(look: Look, wrong: list[int]) -> Diagnosis | None:
+def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
     """Find the mistake, or the factor, that explains some inputs and leaves the others as they are."""
     every = list(range(len(look.mine)))
     told: list[tuple[float, Diagnosis]] = []
@@ -133,15 +135,22 @@ def _joint(look: Look, wrong: list[int]) -> Diagnosis | None:
         label = ", ".join(look.label(i) for i in wrong)
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
             label = where(look.trace, 0)
-        told.append((1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (
-            whole.name == "0"), _scaled(look, label, whole, r"\bar x = J^T g", "")))  # fmt: skip
+        cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
+        cost += 0.5 * (1 < len(wrong) < len(every))  # one operation tells more than a list of inputs
+        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "")))
     right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
-    told += [_told(look, match) for match in matches(look, sorted([*wrong, *right]))]
+    over = sorted([*wrong, *right])
+    for search in searches:
+        found = search.matches(over, linear=search is searches[0])
+        told += [_told(search.look, match) for match in found]
+        if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
+            break
     if not told and right:
         names = ", ".join(look.label(i) for i in wrong)
-        for match in matches(look, wrong, linear=False):
-            cost, found = _told(look, match)
-            told.append((cost, replace(found, text=f"{found.text} It is so in the gradient of {names} only.")))
+        for search in searches:
+            for match in search.matches(wrong, linear=False):
+                cost, one = _told(search.look, match)
+                told.append((cost, replace(one, text=f"{one.text} It is so in the gradient of {names} only.")))
     if not told:
         return None
     told.sort(key=lambda pair: pair[0])
@@ -165,7 +174,7 @@ def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
         return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(look), equation, name)
     if factor.name == "0":
         lost = _lost(look, mutant, label, equation)
-        return 0.95 if lost.kind == "missing_penalty" else 1.02, lost
+        return {"missing_penalty": 0.95, "statistic_as_constant": 0.97}.get(lost.kind, 1.02), lost
     return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scaled(
         look, label, factor, equation, name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,19 +19,26 @@ VALUE = "activation_derivative_at_wrong_value"
 NEAR = 10  # values before and after an operation that may have been put in the place of the right one
 
 
-def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = NEAR) -> Iterator[tuple[str, Any]]:
-    """Yield other values of a shape: what each is called, and how it is found in any run of the same graph."""
+class Value(NamedTuple):
+    """Another value of the graph: what it is called, how it is found at a Site, how far it is from the operation."""
+
+    name: str
+    of: Any
+    key: Any
+
+
+def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = NEAR) -> Iterator[Value]:
+    """Yield other values of a shape, those of the operations nearby and those of the inputs."""
     count = len(graph.operations)
-    for offset in range(1, count):
-        for i in (place + offset, place - offset):
-            if 0 <= i < count and np.shape(graph.operations[i].out) == shape and near > 0:
+    for offset in range(1, min(count, 4 * NEAR)):
+        for step in (offset, -offset):
+            i = place + step
+            if near > 0 and 0 <= i < count and np.shape(graph.operations[i].out) == shape:
                 near -= 1
-                yield called(graph.operations[i]), lambda s, i=i: s.graph.operations[i].out
-        if near <= 0 or offset > 4 * NEAR:
-            break
+                yield Value(called(graph.operations[i]), lambda s, k=step: s.graph.operations[s.place + k].out, step)
     for j, leaf in enumerate(graph.inputs[:24]):
         if np.shape(leaf.out) == shape:
-            yield called(leaf), lambda s, j=j: s.graph.inputs[j].out
+            yield Value(called(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
 
 
 @finds()
@@ -75,11 +82,12 @@ def slopes(graph: Traced, place: int) -> Iterator[Mistake]:
         return
     text = f"The derivative of {name} is taken at the gradient that arrives; it belongs at its input."
     yield Mistake(VALUE, text, value(lambda s: s.g, lambda s: primitive.forward(s.g, **meta)), 0)
-    for what, other in values_like(graph, place, x.shape, 6):
+    for what, other, key in values_like(graph, place, x.shape, 6):
         text = f"The derivative of {name} is taken at {what}; it belongs at its own input."
-        yield Mistake(VALUE, text, value(other, lambda s, o=other: primitive.forward(o(s), **meta)), 0, cost=FAR)
-        if saves or name in BY_OUTPUT:
-            yield Mistake(VALUE, text, value(other, other), 0, cost=FAR)
+        there = lambda s, o=other: primitive.forward(o(s), **meta)  # noqa: E731
+        yield Mistake(VALUE, text, value(other, there), 0, cost=FAR, key=key)
+        if name in BY_OUTPUT:
+            yield Mistake(VALUE, text, value(other, other), 0, cost=FAR, key=(key, "out"))
 
 
 BY_OUTPUT = frozenset({"tanh", "sigmoid", "exp", "sqrt", "tan"})  # whose rules are written in terms of the result
@@ -176,9 +184,9 @@ def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake(VALUE, text, lambda s, o=other: s.g * (s.out == s.args[o]), slot)
         text = f"The result of {name} stands in place of its mask."
         yield Mistake("wrong_derivative", text, lambda s: s.g * s.out, slot, cost=RARE)
-        for what, value in values_like(graph, place, np.shape(node.out), 8):
+        for what, value, key in values_like(graph, place, np.shape(node.out), 8):
             text = f"The mask of {name} is taken of {what}; it belongs to its own input."
-            yield Mistake(VALUE, text, lambda s, v=value: s.g * (v(s) > 0), slot, cost=FAR)
+            yield Mistake(VALUE, text, lambda s, v=value: s.g * (v(s) > 0), slot, cost=FAR, key=key)
 
 
 @finds("where")

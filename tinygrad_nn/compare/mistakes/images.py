@@ -22,8 +22,9 @@ def _with(s: Site, slot: int, **how: Any) -> Any:
     options = {**s.meta, **how}
     if slot == 1:
         return REGISTRY["conv_weight"].forward(s.g, s.args[0], kernel=s.args[1].shape[2:], **options)
-    return _fitted(REGISTRY["conv_transpose"].forward(s.g, s.args[1], output_padding=(0,) * (s.g.ndim - 2), **options),
-                   s.args[0].shape)  # fmt: skip
+    none, padding = (0,) * (s.g.ndim - 2), options.pop("padding")
+    made = REGISTRY["conv_transpose"].forward(s.g, s.args[1], output_padding=none, padding=none, **options)
+    return _fitted(made[(..., *(slice(p, None) for p in padding))], s.args[0].shape)
 
 
 def _fitted(x: Array, shape: tuple[int, ...]) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from ...node import Node
 from ..paths import Array, Slots, Traced
 
-USUAL, RARE, FAR = 1.0, 1.1, 1.2  # what a mistake costs: of those that give the same numbers the cheapest is told
+USUAL, RARE, FAR, FURTHER = 1.0, 1.1, 1.2, 1.3  # of mistakes with the same numbers the cheapest is told
 
 
 class Site(NamedTuple):
@@ -67,6 +67,7 @@ class Mistake(NamedTuple):
         linear: it may stand with any factor beside the right gradient (0 is none of it).
         cost: of mistakes with the same numbers the cheapest is told.
         wide: the gradient of the argument stays as large as the result.
+        key: what tells it from others with the same kind and sentence, alike at all places of one line.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Mistake(NamedTuple):
     linear: bool = False
     cost: float = USUAL
     wide: bool = False
+    key: Any = None
 
     def at(self, site: Site) -> Slots:
         """Return the gradients of all arguments with the mistake."""

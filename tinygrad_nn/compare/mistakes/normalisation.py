@@ -27,7 +27,7 @@ class _Parts(NamedTuple):
     centred: Any
 
     def dx(self, *, mean: bool = True, var: bool = True, h: Any = None, s: Any = None, x_hat: Any = None,
-           axes: Any = None, n: Any = None) -> Any:  # fmt: skip
+           axes: Any = None, n: Any = None, front: Any = None) -> Any:  # fmt: skip
         """Return dx = s (h - mean h - x̂ mean(h x̂)), with parts of it left out or replaced."""
         h = self.h if h is None else h
         x_hat = self.x_hat if x_hat is None else x_hat
@@ -37,7 +37,7 @@ class _Parts(NamedTuple):
         if mean:
             made = made - h.sum(axis=axes, keepdims=True) / n
         if var:
-            made = made - x_hat * (h * x_hat).sum(axis=axes, keepdims=True) / n
+            made = made - (x_hat if front is None else front) * (h * x_hat).sum(axis=axes, keepdims=True) / n
         return made * (self.s if s is None else s)
 
 
@@ -76,6 +76,14 @@ DX: list[tuple[str, str, Any]] = [
     ("wrong_epsilon", "epsilon is added outside of the root in front of the gradient of x.",
      lambda p, s: p.dx(s=1 / (np.sqrt(p.var) + p.eps))),
     ("wrong_value", "x stands in place of its normalised form.", lambda p, s: p.dx(x_hat=s.args[0])),
+    ("wrong_value", "x stands in place of its normalised form in front of the sum.",
+     lambda p, s: p.dx(front=s.args[0])),
+    ("wrong_value", "x stands in place of its normalised form in the sum.",
+     lambda p, s: p.dx(front=p.x_hat, x_hat=s.args[0])),
+    ("wrong_value", "x - mean stands in place of its normalised form in front of the sum.",
+     lambda p, s: p.dx(front=p.centred)),
+    ("wrong_value", "x - mean stands in place of its normalised form in the sum.",
+     lambda p, s: p.dx(front=p.x_hat, x_hat=p.centred)),
     ("wrong_value", "x - mean stands in place of its normalised form.", lambda p, s: p.dx(x_hat=p.centred)),
     ("wrong_value", "The result stands in place of the normalised form.", lambda p, s: p.dx(x_hat=s.out)),
     ("broadcast_not_summed", "The gradients of mean and variance keep the batch; they belong summed over it.",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..paths import Traced
-from .elementwise import values_like
-from .mistake import FAR, RARE, Mistake, Site, Wrong, finds, moving
+from .elementwise import Value, values_like
+from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, called, finds, moving
 
 
 @finds("multiply")
@@ -39,9 +39,9 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         if mask:
             yield Mistake("dropout_scale_missing", "The mask is applied without its scale on the way back.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
-        for what, value in values_like(graph, place, np.shape(args[other])):
+        for what, value, key in values_like(graph, place, np.shape(args[other])):
             text = f"{what[0].upper()}{what[1:]} stands in the place of the other factor of a product."
-            yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR)
+            yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
 
 
 def _is_mask(x: Any) -> bool:
@@ -80,10 +80,10 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
             missing = slot == 0 and "not divided" in text
             yield Mistake("missing_factor" if missing else "wrong_derivative", f"Of a quotient {text}.", wrong, slot)
         shape = np.shape((node.args or ())[1])
-        for what, value in values_like(graph, place, shape, 6):
+        for what, value, key in values_like(graph, place, shape, 6):
             text = f"{what[0].upper()}{what[1:]} stands in the place of the denominator."
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
-                          -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR)  # fmt: skip
+                          -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
 
 
 POWERS: list[tuple[str, Wrong]] = [
@@ -139,10 +139,42 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
         if shape[-1] == shape[-2]:
             yield Mistake("transpose", "One factor of the product is transposed on the way back.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
-        for what, value in values_like(graph, place, shape, 12):
+        for what, value, key in values_like(graph, place, shape, 12):
             text = f"{what[0].upper()}{what[1:]} stands in the place of another factor."
-            yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE)
+            yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
         own = np.shape(args[slot])
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:
             yield Mistake("transpose", "The gradient of a factor is transposed.",
                           lambda s, i=slot: np.swapaxes(s.slots[i], -1, -2), slot)  # fmt: skip
+
+
+@finds()
+def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients that are multiplied, or divided, by a value nearby where they belong as they are."""
+    node = graph.operations[place]
+    args = node.args or ()
+    for slot in moving(node):
+        own = np.shape(args[slot])
+        for what, value, key in _nearby(graph, place, own):
+            for text, power in (("multiplied", 1), ("divided", -1)):
+                yield Mistake("wrong_derivative", f"The gradient is {text} by {what} here, once too often.",
+                              lambda s, v=value, p=power, i=slot: s.slots[i] * v(s) ** float(p), slot, cost=FURTHER,
+                              key=(key, power))  # fmt: skip
+
+
+def _nearby(graph: Traced, place: int, shape: tuple[int, ...]) -> Iterator[Value]:
+    """Yield values that an array of a shape can be multiplied by."""
+    for step in range(-6, 7):
+        i = place + step
+        if 0 <= i < len(graph.operations):
+            node = graph.operations[i]
+            if np.size(node.out) > 0 and _fits(np.shape(node.out), shape):
+                yield Value(called(node), lambda s, k=step: s.graph.operations[s.place + k].out, step)
+    for j, leaf in enumerate(graph.inputs[:24]):
+        if _fits(np.shape(leaf.out), shape):
+            yield Value(called(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be multiplied into one of another, which it does not change."""
+    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

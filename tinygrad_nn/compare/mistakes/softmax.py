@@ -86,6 +86,11 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
                   lambda s: s.g - np.exp(s.out), 0)  # fmt: skip
     yield Mistake("wrong_derivative", "In the gradient of log softmax softmax is added; it belongs subtracted.",
                   lambda s: s.g + np.exp(s.out) * total(s, axis), 0)  # fmt: skip
+    yield Mistake(LOSS, "Of the gradient of log softmax only softmax times the sum of g is there; g itself is missing: "
+                  "of a cross-entropy the targets are not subtracted.",
+                  lambda s: -np.exp(s.out) * total(s, axis), 0)  # fmt: skip
+    yield Mistake(LOSS, "In the gradient of log softmax g has the wrong sign: of cross-entropy, the targets are added.",
+                  lambda s: -s.g - np.exp(s.out) * total(s, axis), 0)  # fmt: skip
     yield Mistake("wrong_value", "In the gradient of log softmax its logarithm stands in place of softmax.",
                   lambda s: s.g - s.out * total(s, axis), 0)  # fmt: skip
     yield Mistake("wrong_value", "The gradient of softmax stands in place of that of log softmax.",
