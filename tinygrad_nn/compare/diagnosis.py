@@ -61,6 +61,7 @@ KINDS = {
     **OPERATIONS,
     "unknown": "no known mistake explains it",
 }
+NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors
 HARMLESS = frozenset({"kink", "convention", "rounding"})
 
 

@@ -14,9 +14,10 @@ from ..factors import Factor
 from ..mistakes import USUAL, uses_of, why_lost
 from ..numerical.noise import is_single
 from ..pattern import describe, fraction
+from .look import Look, close, fit_factor, unsummed
 from .mutants import Mutant
 from .places import where
-from .search import Look, Match, Search, close, fit_factor, unsummed, with_functions
+from .search import Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
 

@@ -52,7 +52,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
         yield from _rows(out, slot, reduced)
         over = tuple(axes)
         yield Mistake("scale", "A broadcast was averaged on the way back; it belongs summed.",
-                      reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=RARE)  # fmt: skip
+                      reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=1.4)  # fmt: skip
 
 
 def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:

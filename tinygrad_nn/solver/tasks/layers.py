@@ -27,7 +27,7 @@ NORMALIZED = {"normalized": True}
 
 
 class LayerLoss:
-    """What is the same for every batch of a training of layers: looked up once, so that a step only computes."""
+    """What is the same for every batch of a training of layers, looked up once."""
 
     __slots__ = (
         "acts", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",

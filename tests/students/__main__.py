@@ -1,0 +1,48 @@
+"""Judge families of students' work: ``python -m tests.students [family ...] [--seeds N] [--failures]``."""
+
+import argparse
+import time
+from collections import Counter
+
+from tests.students.families import CASES, FAMILIES
+from tests.students.judge import alarm, judge
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.students", description=__doc__)
+    parser.add_argument("families", nargs="*", help=f"of {', '.join(FAMILIES)}; a part of the name is enough")
+    parser.add_argument("--seeds", type=int, default=3, help="inputs for each piece of right work")
+    parser.add_argument("--failures", action="store_true", help="list alarms, and mistakes called right or not found")
+    parser.add_argument("--all", action="store_true", help="list each mistake with what was said")
+    asked = parser.parse_args()
+    print(f"{'family':17} {'right':>6} alarms | wrong called-right named located unknown raised | other-first seconds")
+    for family in FAMILIES:
+        if asked.families and not any(part in family for part in asked.families):
+            continue
+        began, notes = time.perf_counter(), []
+        words: Counter[str] = Counter()
+        runs = alarms = other = 0
+        seen = set()
+        for case in (c for c in CASES if c.family == family):
+            if case.way != "compare_steps" or case.work not in seen:
+                seen.add(case.work)
+                for seed in range(asked.seeds):
+                    runs += 1
+                    if said := alarm(case, seed):
+                        alarms += 1
+                        notes.append(f"ALARM {case.name}, seed {seed}: {said}")
+            for mistake in case.mistakes:
+                verdict = judge(case, mistake)
+                words[verdict.word] += 1
+                other += not verdict.first
+                if asked.all or verdict.word in ("right", "unknown", "raised") or not verdict.first:
+                    planted = f"{mistake.old!r} -> {mistake.new!r} ({mistake.tag})"
+                    notes.append(f"{verdict.word.upper()} {case.name}: {planted}: {verdict.said}")
+        print(f"{family:17} {runs:6} {alarms:6} | {words.total():5} "
+              f"{words['right']:12} {words['named']:5} {words['located']:7} "
+              f"{words['unknown']:7} {words['raised']:6} | {other:11} {time.perf_counter() - began:7.0f}")
+        if asked.failures or asked.all:
+            print(*(f"    {note[:900]}" for note in notes), sep="\n")
+
+
+main()
