@@ -114,6 +114,24 @@ def test_train_nn_with_another_solver_is_another_step() -> None:
     assert all((a == b).all() for a, b in zip(arrays(one), arrays(other), strict=True))
 
 
+def test_train_nn_with_another_option_of_a_module_is_another_step() -> None:
+    """The compiled step that is kept has the options of the module in it."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(16, 3)), rng.normal(size=(16, 2))
+    solver = Solver("mse", "sgd", 0.1)
+
+    def trained(compile: str | bool) -> list[float]:
+        drop = Dropout(0.5)
+        model = Sequential(Linear(3, 8, rng=1), drop, Linear(8, 2, rng=2))
+        losses = []
+        for p in (0.5, 0.5, 0.0, 0.0, 0.9):
+            drop.p = p
+            losses.append(TrainNN(model, x, y, solver=solver, compile=compile, rng=3).loss)
+        return losses
+
+    assert np.allclose(trained("numpy"), trained(False), rtol=1e-13)
+
+
 def test_a_function_of_params_is_compiled_too() -> None:
     x, _, y = data()
 

@@ -12,7 +12,7 @@ import pytest
 from tinygrad_nn import compile
 from tinygrad_nn.compiled.numba import fuse, loops, machine
 from tinygrad_nn.compiled.numpy.replay import Writer
-from tinygrad_nn.compiled.program import simplify
+from tinygrad_nn.compiled.program import show, simplify
 from tinygrad_nn.compiled.program.arguments import Names
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
@@ -21,7 +21,9 @@ from tinygrad_nn.tree import flatten
 GIVEN: dict[str, Any] = {
     "v": np.arange(4.0) + 1, "x": np.arange(12.0).reshape(3, 4) + 1, "i": np.arange(4), "z": np.arange(4) + 1j,
     "f": np.arange(4, dtype="f4"), "one": np.arange(1.0, 4)[:, None], "b": np.array([[True], [False], [True]]),
-    "cube": np.ones((2, 3, 4)), "s": np.arange(9.0).reshape(3, 3) / 8, "n": 2.5, "r": np.random.default_rng(0),
+    "cube": np.ones((2, 3, 4)), "s": np.arange(9.0).reshape(3, 3) / 8, "n": 2.5, "k": 3, "r": np.random.default_rng(0),
+    "row": np.ones((1, 4)), "long": np.ones((3, 70), "f4"), "w": np.ones((10, 12)), "u": np.ones((12, 10)),
+    "zero": np.ones(()),
 }  # fmt: skip
 
 
@@ -530,3 +532,120 @@ def test_kernels_compute_what_numpy_does(
             for a, b in zip(flatten(found)[0], flatten(right)[0], strict=True):
                 slack = 64 * np.finfo(np.asarray(b).dtype).eps if np.asarray(b).dtype.kind == "f" else 0
                 np.testing.assert_allclose(a, b, rtol=slack, atol=slack)
+
+
+# -- As it is shown
+
+
+def shown(w: Any, x: Any, n: Any) -> Any:
+    t = np.exp(x) @ w.T
+    mean, wide = x.mean(), np.broadcast_to(t.sum(0), (2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (2, 2)) * 1.0
+    chosen = np.where(x > 2, 0.5, 3) * np.ones(4) * 1.5
+    return w - n * (t.T @ x) * 0.1234567, np.cumsum(wide, axis=1), chosen, mean, windows
+
+
+TABLES = {
+    "numpy": """\
+plan for numpy: 18 operations, 6 buffers, 312 B
+      operation                        result                  bytes kept in
+    1 exp(i1)                          float64[5, 4]           160 B buffer 0
+    2 transpose(i0)                    float64[4, 3]                 view
+    3 matmul(1, 2)                     float64[5, 3]           120 B buffer 1
+    4 sum(3)                           float64[3]               24 B buffer 2
+    5 sum(i1)                          float64[]                 8 B buffer 3
+    6 divide(5, 20)                    float64[]                 8 B output
+    7 broadcast(4)                     float64[2, 3]                 view
+    8 window(i1)                       float64[4, 4, 2]        256 B new
+    9 window(8)                        float64[4, 3, 2, 2]     384 B output
+   10 transpose(3)                     float64[3, 5]                 view
+   11 matmul(10, i1)                   float64[3, 4]            96 B buffer 4
+   12 greater(i1, 2)                   bool[5, 4]               20 B buffer 5
+   13 where(12, 0.5, 3)                float64[5, 4]           160 B output
+   14 multiply(13, 1.5)                float64[5, 4]           160 B output
+   15 multiply(i2, 11)                 float64[3, 4]            96 B buffer 4
+   16 multiply(15, 0.1235)             float64[3, 4]            96 B buffer 4
+   17 subtract(i0, 16)                 float64[3, 4]            96 B argument 0
+   18 cumsum(7)                        float64[2, 3]            48 B output
+      returns 17, 18, 14, 6, 9
+""",
+    "numba": """\
+plan for numba: 19 operations in 1 kernel, 2 buffers, 408 B
+      operation                        result                  bytes kept in
+    8 window(i1)                       float64[4, 4, 2]        256 B new
+    9 window(8)                        float64[4, 3, 2, 2]     384 B output
+      kernel of 12
+    1 | exp(i1)                        float64[5, 4]           160 B buffer 1
+    2 | transpose(i0)                  float64[4, 3]                 view
+    3 | matmul(1, 2)                   float64[5, 3]           120 B buffer 1
+    4 | sum(3)                         float64[3]               24 B buffer 0
+    5 | sum(i1)                        float64[]                 8 B buffer 1
+    6 | divide(5, 20)                  float64[]                 8 B output
+    7 | broadcast(4)                   float64[2, 3]                 view
+   10 | transpose(3)                   float64[3, 5]                 view
+   11 | matmul(10, i1)                 float64[3, 4]            96 B buffer 1
+   12 | greater(i1, 2)                 bool[5, 4]                    in passing
+   13 | where(12, 0.5, 3)              float64[5, 4]                 in passing
+   14 | multiply(13, 1.5)              float64[5, 4]           160 B output
+   15 | multiply(i2, 11)               float64[3, 4]                 in passing
+   16 | multiply(15, 0.1235)           float64[3, 4]                 in passing
+   17 | subtract(i0, 16)               float64[3, 4]            96 B output
+    7 broadcast(4)                     float64[2, 3]                 view
+   18 cumsum(7)                        float64[2, 3]            48 B output
+      returns 17, 18, 14, 6, 9
+""",
+}
+
+
+def plan(backend: str, donate: tuple[int, ...] = ()) -> Any:
+    w, x = np.ones((3, 4)), np.arange(20.0).reshape(5, 4)
+    return compile(shown, backend=backend, donate=donate).plan(w, x, 2)
+
+
+@pytest.mark.parametrize("backend", TABLES)
+def test_a_plan_is_a_table(backend: str, plain_kernels: None) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    assert str(plan(backend, (0,) if backend == "numpy" else ())) + "\n" == TABLES[backend]
+
+
+def test_what_is_long_is_cut() -> None:
+    assert [show._cut(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
+    amounts = [show.amount(n) for n in (0, 999, 1000, 1_000_000, 10**9)]
+    assert amounts == ["0 B", "999 B", "1 kB", "1 MB", "1 GB"]
+    long = compile(lambda x: [x * k for k in range(2, 30)], backend="numpy").plan(np.ones(2))
+    assert max(map(len, str(long).splitlines())) == 80
+
+
+def test_a_plan_is_a_graph(plain_kernels: None) -> None:
+    pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    view = plan("numba").graph()
+    found = []
+    for node in view:
+        read = [view[edge.source] for edge in view.edges if edge.target == node.number]
+        if node.operation:
+            text = ", ".join(other.operation or other.name or str(other.shape) for other in read)
+            found.append(f"{node.scope}: {node.operation}({text}) {node.shape}")
+    assert found == GRAPH
+
+
+GRAPH = [
+    "None: window(argument 1) (4, 4, 2)",
+    "None: window(window) (4, 3, 2, 2)",
+    "kernel 2: exp(argument 1) (5, 4)",
+    "kernel 2: transpose(argument 0) (4, 3)",
+    "kernel 2: matmul(exp, transpose) (5, 3)",
+    "kernel 2: sum(matmul) (3,)",
+    "kernel 2: sum(argument 1) ()",
+    "kernel 2: divide(sum, ()) ()",
+    "kernel 2: transpose(matmul) (3, 5)",
+    "kernel 2: matmul(transpose, argument 1) (3, 4)",
+    "kernel 2: greater(argument 1, ()) (5, 4)",
+    "kernel 2: where(greater, (), ()) (5, 4)",
+    "kernel 2: multiply(where, ()) (5, 4)",
+    "kernel 2: multiply(argument 2, matmul) (3, 4)",
+    "kernel 2: multiply(multiply, ()) (3, 4)",
+    "kernel 2: subtract(argument 0, multiply) (3, 4)",
+    "None: broadcast(sum) (2, 3)",
+    "None: cumsum(broadcast) (2, 3)",
+]

@@ -1,4 +1,4 @@
-"""Labels into one-hot rows, and columns of numbers onto one scale."""
+"""One-hot encoding of labels, and standardisation of columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | None = None) -> NDArray[np.float64]:
-    """Rows that are 1 in the column of their class and 0 elsewhere.
+    """Return one-hot rows: 1 in the column of the class and 0 elsewhere.
 
     Args: `labels` (batch,) or (batch, 1), numbers or texts; `classes` the names in column order, or a count when the
     labels are 0, 1, ..., classes - 1; by default the different labels in sorted order.

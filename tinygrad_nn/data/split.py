@@ -1,4 +1,4 @@
-"""Rows into parts (train, test, validation) and into minibatches."""
+"""Splitting of rows into train, test and validation parts, and into minibatches."""
 
 from __future__ import annotations
 

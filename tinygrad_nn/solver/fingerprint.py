@@ -54,7 +54,7 @@ def fingerprint(
         "parameters": "; ".join(
             f"{name} {p.dtype} {p.shape}" for name, p in zip(task.names, task.parameters, strict=True)
         ),
-        "architecture": "; ".join(_architecture(task)),
+        "architecture": "; ".join(architecture(task)),
         "gradients": gradients, "compile": repr(backend), "seed": ", ".join(seeds),
         "data": _data(data), "validation data": "None" if val is None else _data(val),
     }  # fmt: skip
@@ -174,7 +174,7 @@ def _rule(rule: Any) -> str:
     return f"{rule.name}({', '.join(f'{key}={value!r}' for key, value in rule.hyper)})"
 
 
-def _architecture(task: Task) -> Iterator[str]:
+def architecture(task: Task) -> Iterator[str]:
     """Yield each part of a model with its options, and what a function is given besides what is trained."""
     if isinstance(task, LayerTask):
         yield from map(repr, task.layers)

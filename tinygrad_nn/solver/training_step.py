@@ -14,6 +14,7 @@ import numpy as np
 from ..compiled import compile, functional
 from ..optim import LBFGS
 from ..transforms import value_and_grad
+from .fingerprint import architecture
 from .settings import Solver
 from .tasks.module import ModuleTask
 from .tasks.task import Gradients, Task, clipped
@@ -163,7 +164,8 @@ def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
     net = getattr(task, "net", None)
     # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
     acts = [] if net is None else net.acts
-    key = (backend, net is not None and bool(net.meta), *map(id, [*task.parameters, *acts]))
+    parts = map(id, [*task.parameters, *acts])
+    key = (backend, net is not None and bool(net.meta), *parts, *architecture(task))  # an option may have changed
     step = _RECENT.pop(key, None)
     if step is None or step.solver != solver:
         step = CompiledStep(task, solver, backend, tell=True)
