@@ -205,8 +205,7 @@ def squeeze(text: str) -> str:
 
 def words(report: Any) -> str:
     lines = [f"[{d.kind}] {d.where}: {d.text} {' '.join(d.evidence)}" for d in report.diagnoses if not d.harmless]
-    first = report.first_wrong
-    return f"{getattr(first, 'name', first)} | " + " || ".join(lines)
+    return f"{report.first_wrong} | " + " || ".join(lines)
 
 
 def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
@@ -224,9 +223,9 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
         return Verdict("right", said, report)
     blamed = [d for d in report.diagnoses if not d.harmless]
     kinds = TAGS[mistake.tag] | mistake.kinds
-    near = located(report, mistake, text.splitlines(), lines)
-    first = report.first_wrong
-    right_step = not mistake.step or getattr(first, "name", str(first)) in (mistake.step, mistake.step[1:])
+    first = next((step.name for step in getattr(report, "steps", ()) if not step.rule_ok), "")
+    right_step = not mistake.step or first == mistake.step
+    near = bool(mistake.step and right_step) or located(report, mistake, text.splitlines(), lines)
     places = [mistake.step] if mistake.step else wrong
     for d in blamed:
         if d.kind in kinds and (near or any(re.search(rf"\b{re.escape(p)}\b", f"{d.where} {d.text}") for p in places)):
@@ -236,8 +235,7 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
 
 def located(report: Any, mistake: Mistake, text: list[str], lines: range) -> bool:
     """Whether the line of the mistake is given: by its number, its text, or the text that it should have."""
-    first = report.first_wrong
-    if getattr(first, "line", None) in lines:
+    if any(int(n) in lines for n in re.findall(r"\blines? (\d+)", str(report.first_wrong))):
         return True
     for d in report.diagnoses:
         said = f"{d.where} {d.text} {' '.join(d.evidence)}"

@@ -168,7 +168,6 @@ STEPS: dict[str, list[tuple[str, str, str]]] = {
         ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "bnraw * dhpreact", "no sum"),
         ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "(hprebn * dhpreact).sum(axis=0, keepdims=True)", "operand"),
         ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "(bnraw * dhpreact).mean(axis=0, keepdims=True)", "factor"),
-        ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "(bnraw * dhpreact).sum(axis=0)", "no keepdims"),
         ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "(bndiff * dhpreact).sum(axis=0, keepdims=True)", "operand"),
         ("(bnraw * dhpreact).sum(axis=0, keepdims=True)", "(bnraw * dhpreact).sum(axis=1, keepdims=True)", "axis"),
     ],
