@@ -115,7 +115,7 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
     rows, bads, kinks = _rows(asked, sides, rounding)
-    probes = _probes(asked) if callable(code.backward) or code.names else []
+    probes = _probes(asked) if code.backward is None or callable(code.backward) else []
     look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes)
     diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
