@@ -136,7 +136,10 @@ def spots(root: ast.AST) -> Iterator[Spot]:
                 called = field == "func" and isinstance(root, ast.Call)
                 if not writes and not (called and isinstance(node, (ast.Name, ast.Attribute))):
                     yield Spot(node, root, field, index)
-                if not isinstance(node, ast.Lambda):
+                if writes and isinstance(node, (ast.Subscript, ast.Attribute)):  # where it writes to is not for us to say
+                    slot = Spot(node.slice, node, "slice", None) if isinstance(node, ast.Subscript) else None
+                    yield from [slot, *spots(node.slice)] if slot is not None else []  # type: ignore[attr-defined]
+                elif not isinstance(node, ast.Lambda):
                     yield from spots(node)
             elif isinstance(node, (ast.keyword, ast.comprehension)):
                 yield from spots(node)
