@@ -108,10 +108,9 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], alone: bool
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
     done: list[Diagnosis] = []
-    own = Diagnosis(
-        "edit", f"{', '.join(labels)}, {place}", f"{edit.sentence} With that the gradient of {', '.join(labels)} is right, here and at other "
-        "random inputs.", also,
-    )  # fmt: skip
+    names = ", ".join(labels)
+    text = f"{edit.sentence} With that the gradient of {names} is right, here and at other random inputs."
+    own = Diagnosis("edit", f"{names}, {place}", text, also)
     for d in diagnoses:
         of_these = d.where in labels or (alone and re.search(r"operation \d+ of \d+", d.where))
         if d.harmless or not of_these:

@@ -136,10 +136,10 @@ def spots(root: ast.AST) -> Iterator[Spot]:
                 called = field == "func" and isinstance(root, ast.Call)
                 if not writes and not (called and isinstance(node, (ast.Name, ast.Attribute))):
                     yield Spot(node, root, field, index)
-                if writes and isinstance(node, (ast.Subscript, ast.Attribute)):  # where it writes to is not for us to say
-                    slot = Spot(node.slice, node, "slice", None) if isinstance(node, ast.Subscript) else None
-                    yield from [slot, *spots(node.slice)] if slot is not None else []  # type: ignore[attr-defined]
-                elif not isinstance(node, ast.Lambda):
+                if writes and isinstance(node, ast.Subscript):  # which array is written into is not for us to say
+                    yield Spot(node.slice, node, "slice", None)
+                    yield from spots(node.slice)
+                elif not isinstance(node, ast.Lambda) and not (writes and isinstance(node, ast.Attribute)):
                     yield from spots(node)
             elif isinstance(node, (ast.keyword, ast.comprehension)):
                 yield from spots(node)
