@@ -37,6 +37,7 @@ def match(
         values = list(versions[whole]) if whole in versions else parts_of(whole, versions)
         if not values:
             continue
+        values, given = _without_echoes(values, given)
         if len(given) > len(values):  # zeros to begin with are no gradient
             given = [g for g in given if np.any(g.states[-1].array) or not np.any(right[values[0].node])] or given[-1:]
         if len(values) == 1:
@@ -47,18 +48,28 @@ def match(
             want = right[values[i].node]
             states = [s.array for s in given[j].states if s.array.shape == want.shape]
             if not states:
-                return 0.0
+                return 0.1
             return 1.0 + 10.0 * any(np.allclose(x, want, rtol=1e-5, atol=1e-8 * (np.abs(want).max(initial=0)))
                                     for x in states)  # fmt: skip
 
         pairs = aligned(len(values), len(given), fits)
         matches += [Match(given[j], values[i], given[j].states, len(given)) for i, j in pairs]
-        if len(values) != len(given):
-            notes.append(
-                f"{given[0].name} is bound {len(given)} times and {whole.removesuffix('[]')} {len(values)} times, so "
-                f"{abs(len(values) - len(given))} of them could not be judged."
-            )
-    return matches, notes
+        open_values = [v for i, v in enumerate(values) if i not in {i for i, _ in pairs} and v.node.primitive]
+        over = len(given) - len(pairs)
+        if open_values and over:
+            one, other = whole.removesuffix("[]"), given[0].name
+            notes.append(f"{other} is bound {len(given)} times and {one} {len(values)} times; they were paired from the "
+                         f"last {one} backwards as they fit, and {over} of {other} not at all.")  # fmt: skip
+    return [m for m in matches if not m.given.handed], notes
+
+
+def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Version], list[Given]]:
+    """Leave out values that have one name on both sides of a call, where only so the counts fit."""
+    fewer, less = [v for v in values if not v.echo], [g for g in given if not g.echo]
+    for one, other in ((values, given), (values, less), (fewer, given), (fewer, less)):
+        if len(one) == len(other):
+            return one, other
+    return fewer, less
 
 
 def parts_of(whole: str, versions: Mapping[str, Sequence[Version]]) -> list[Version]:
