@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ..rows import Checked, Comparison, compare_row
 from .explain import explain_step, same_but_ones
 from .matching import Match, chosen, match, meant, right_by
 from .names import Names
+from .namespace import read_namespace
 from .running import Backward, Forward, as_mapping, run_backward, run_forward, takes_cotangent
 from .step import Step
 from .tape import LOST, Tape
@@ -46,7 +48,8 @@ def compare_steps(
         forward: plain code that runs on Tensors: ``forward(*inputs)`` returns the loss, or the loss and a cache.
         backward: plain code on arrays, whose parameters are found by name: inputs and values of the forward, ``cache``
             (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
-        inputs: an array, a tuple, or a dict by name.
+        inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())`` takes both passes as they were run in
+            a notebook cell or a function, where the inputs were Tensors.
         names: gradients whose name does not say it: ``{"delta": "z"}``.
         rng: a Generator or a seed.
 
@@ -69,8 +72,23 @@ def compare_steps(
         >>> [(s.name, s.verdict) for s in compare_steps(forward, backward, np.ones(3) * 2).steps]
         [('dy', 'ok'), ('dx', 'WRONG')]
     """
-    given = arrange(forward, inputs)
     generator = stream(rng)
+    if isinstance(forward, Mapping):
+        if backward is not None or inputs is not None:
+            raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
+        with np.errstate(all="ignore"):
+            there = read_namespace(forward, names, sys._getframe(1))
+            return judged("the names of a namespace", *there, generator)
+    if not callable(forward) or not callable(backward):
+        what = type(forward if not callable(forward) else backward).__name__
+        raise TypeError(
+            f"compare_steps takes two functions and their inputs, and got a {what} in the place of one: "
+            "compare_steps(forward, backward, (x, W)). In a notebook cell it takes the namespace: "
+            "compare_steps(locals())."
+        )
+    if inputs is None:
+        raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
+    given = arrange(forward, inputs)
     own = [given.leaves[i] for i in given.moving]
     single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in own)
     with np.errstate(all="ignore"):
@@ -80,7 +98,7 @@ def compare_steps(
         known = Names([*graph.versions], as_mapping(names, [*graph.versions]))
         written = run_backward(backward, given, mine, g, known)
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
-        return judged(title, graph, cotangents, written, generator, single)
+        return judged(title, graph, cotangents, written, single, generator)
 
 
 def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
@@ -93,8 +111,9 @@ def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[
 
 
 def judged(
-    title: str, graph: Forward, cotangents: Sequence[Array], written: Backward, rng: np.random.Generator, single: bool
-) -> ComparisonReport:
+    title: str, graph: Forward, cotangents: Sequence[Array], written: Backward, single: bool,
+    rng: np.random.Generator,
+) -> ComparisonReport:  # fmt: skip
     """Judge each gradient that was found and return the report."""
     outs: list[tuple[Node, Array]] = [(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
                                       for t, c in zip(graph.outs, cotangents, strict=True)]  # fmt: skip

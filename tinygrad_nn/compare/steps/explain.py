@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def explain_step(
     inputs = Inputs([name], [right], False, [right], [name], [0], [0])
     look = Look(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
     in_hull = [_in_hull(part, mine, right, single, rng)]
-    return explain_graph(look, [row], in_hull)[0]
+    found = explain_graph(look, [row], in_hull)[0]
+    return replace(found, text=found.text.replace(f"the gradient of {name}", name))
 
 
 def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.random.Generator) -> bool:

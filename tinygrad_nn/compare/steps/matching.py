@@ -58,9 +58,17 @@ def match(
         over = len(given) - len(pairs)
         if open_values and over:
             one, other = whole.removesuffix("[]"), given[0].name
-            notes.append(f"{other} is bound {len(given)} times and {one} {len(values)} times; they were paired from the "
-                         f"last {one} backwards as they fit, and {over} of {other} not at all.")  # fmt: skip
-    return [m for m in matches if not m.given.handed], notes
+            notes.append(f"{other} is bound {len(given)} times and {one} {len(values)} times; they were paired from "
+                         f"the last {one} backwards as they fit, and {over} of {other} not at all.")  # fmt: skip
+    named = [m for m in matches if not m.given.handed]
+    return [m for m in named if m.given.name.isidentifier() or not any(_same(m, other) for other in named)], notes
+
+
+def _same(one: Match, other: Match) -> bool:
+    """Tell whether what a backward returned is the gradient of the same value under a name of its own."""
+    mine, named = one.states[-1].array, other.states[-1].array
+    return (one is not other and other.given.name.isidentifier() and one.version.node is other.version.node
+            and np.array_equal(mine, named, equal_nan=True))  # fmt: skip
 
 
 def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Version], list[Given]]:

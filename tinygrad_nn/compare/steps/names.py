@@ -90,7 +90,7 @@ def aligned(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple
         return [(old - 1 - j, j) for j in range(new)]
     if old * new > MOST:
         return [(old - 1 - j, j) for j in range(min(old, new))]
-    best = [[0.0] * (new + 1) for _ in range(old + 1)]  # of the first k versions from the end, and the first j gradients
+    best = [[0.0] * (new + 1) for _ in range(old + 1)]  # of k versions from the end, and j gradients
     fit = cache(lambda k, j: fits(old - k, j - 1))
     for k in range(1, old + 1):
         for j in range(1, new + 1):

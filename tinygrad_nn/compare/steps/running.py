@@ -205,7 +205,7 @@ def run_backward(
             return False
         own = id(value) in given  # an array of the forward
         if names.of(label) is None:
-            if not own and label not in forward.values and label.startswith(("d", "grad")):
+            if not own and label not in forward.values and label.startswith(("d", "grad")) and label not in COTANGENTS:
                 helpers[label] = None
             return False
         return not (own and label in names.known)

@@ -52,8 +52,11 @@ def read(source: str) -> dict[int, Statement]:
         text = " ".join(part.strip() for part in lines[first - 1 : last if not body else first])
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
-            if line not in found or found[line].line < first:  # of nested ones the inner
+            there = found.get(line)
+            if there is None or there.line < first:  # of nested ones the inner
                 found[line] = statement
+            elif there.line == first and not body:  # several in one line
+                found[line] = there._replace(added=there.added | statement.added, writes=True)
     return found
 
 
