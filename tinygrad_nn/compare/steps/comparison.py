@@ -135,6 +135,7 @@ def judged(
     states, given, arrived, marked, _ = decided(tape, matches, bounds[1])
     referee = Referee(tape, len(matches))
     steps: list[Step] = []
+    known: dict[tuple[str, int], Diagnosis] = {}
     for k, (m, state) in enumerate(zip(matches, states, strict=True)):
         node = m.version.node
         label = m.given.name
@@ -152,7 +153,11 @@ def judged(
         follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
         diagnosis = None
         if not own.ok and not follows:
-            diagnosis = explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given, single, rng)
+            place = label.partition("[")[0], state.statement.line
+            diagnosis = known.get(place) or explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given,
+                                                         single, rng)  # fmt: skip
+            if not diagnosis.harmless:
+                known[place] = diagnosis  # of many rounds the one nearest the loss
         harmless = diagnosis is not None and diagnosis.harmless
         steps.append(Step(
             label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
@@ -219,6 +224,11 @@ def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Wa
 
     best, least = first, wrong(first)
     forced: dict[int, State] = {}
+    for which in (-1, 0):  # in all rounds of a loop the same
+        every = {k: choice[which] for k, choice in first.open.items()}
+        other = injected(tape, matches, bounds, every) if every else first
+        if wrong(other) < least:
+            best, least, forced = other, wrong(other), every
     for k, choice in list(first.open.items())[:FEW]:
         for state in choice:
             if state is best.states[k]:

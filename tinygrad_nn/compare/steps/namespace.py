@@ -43,7 +43,7 @@ def read_namespace(
     inside = set(graph)
     forward = {label: t for label, t in tensors.items() if t.node in inside}
     lines = Lines(space, frame)
-    versions = {label: [Version(t.node, t, NOTHING, "")] for label, t in forward.items()}  # type: ignore[arg-type]
+    versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
     known = Names([*versions], as_mapping(names, [*versions]))
     found: list[Given] = []
     helpers: list[str] = []
@@ -52,13 +52,13 @@ def read_namespace(
             continue
         whole = known.of(label)
         if whole is not None:
-            found.append(Given(label, whole, [State(lines.of(label), np.array(raw(value)))], "", 1))
+            found.append(Given(label, whole, [State(lines.of(label), np.array(raw(value)))], "", {""}))
         elif label.startswith("d") and isinstance(value, (np.ndarray, Tensor)) and label.isidentifier():
             helpers.append(label)
     named = {one.belongs_to for one in found}
     for label, t in forward.items():
         if t.grad is not None and label not in named:
-            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(t.grad))], "", 1))
+            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(t.grad))], "", {""}))
     if not found:
         shown = printable(", ".join(forward))
         raise ValueError(

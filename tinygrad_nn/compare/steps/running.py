@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "value
          "locals", "forward", "tape", "memory")  # fmt: skip
 
 
+_SIDE = r"_?(forward|fwd|fw|backward|bwd|bw|backprop|back|gradient|grad)_?|^d_?(?=[a-z])"
+
+
 class Version(NamedTuple):
     """A value of the forward under a name: its Node, and the statement that gave it."""
 
@@ -30,6 +34,7 @@ class Version(NamedTuple):
     value: Tensor
     statement: Statement
     function: str
+    rooms: set[str]  # the functions in which it has this name, see `room`
     echo: bool = False  # a parameter that has the name of what was passed for it
 
 
@@ -52,7 +57,8 @@ class Given(NamedTuple):
     belongs_to: str
     states: list[State]
     function: str
-    round: int
+    rooms: set[str]
+    round: int = 1
     echo: bool = False  # what a function returned, under the name that it had there
     handed: bool = False  # what the backward was given
 
@@ -91,14 +97,14 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
     for i, t in zip(inputs.moving, tensors, strict=True):
-        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "")]  # type: ignore[arg-type]
+        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
     for b in trace.bindings:
-        _note(versions, b.label, b.value, b.states[-1].statement, b.function)
+        _note(versions, b.label, b.value, b.states[-1].statement, b.function, room(b))
     loss, names, cache = results(value)
     if isinstance(value, dict):
         for label, part in value.items():
             if isinstance(part, Tensor):
-                _note(versions, str(label), part, trace.returned or nothing, "")
+                _note(versions, str(label), part, trace.returned or nothing, "", "")
     last = {b.label: b.value for b in trace.bindings}
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
@@ -111,12 +117,22 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                    tensors, last)  # fmt: skip
 
 
-def _note(versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str) -> None:
+def room(b: Binding) -> str:
+    """Return the part of a function's name that both passes share, ``affine`` of affine_backward; "" of the first."""
+    return "" if b.frame == 1 else re.sub(_SIDE, "", b.function).strip("_")
+
+
+def _note(
+    versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str, where: str
+) -> None:
     if value.node is not None and value.data.dtype.kind in "fc":
         mine = versions.setdefault(label, [])
-        if not any(v.node is value.node for v in mine):
+        there = next((v for v in mine if v.node is value.node), None)
+        if there is not None:
+            there.rooms.add(where)
+        else:
             of = (value.node.parents or (None,))[0] if value.node.primitive is alias else None
-            mine.append(Version(value.node, value, statement, function, any(v.node is of for v in mine)))
+            mine.append(Version(value.node, value, statement, function, {where}, any(v.node is of for v in mine)))
 
 
 def _entered(value: Any) -> Any:
@@ -311,8 +327,10 @@ def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> li
             one.states.extend(b.states)
         else:
             echo = before is not None and before[0] is b.value
-            one = Given(b.label, whole, list(b.states), b.function, 0, echo, id(b.value) in handed and b.frame == 1)
+            given = id(b.value) in handed and b.frame == 1
+            one = Given(b.label, whole, list(b.states), b.function, set(), 0, echo, given)
             made.append(one)
+        one.rooms.add(room(b))
         current[b.frame, b.label] = one
         objects[b.label] = b.value, one, b.frame
     made.sort(key=lambda one: one.states[-1].time)
@@ -348,7 +366,7 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Gi
         if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
                and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
             continue
-        found.append(Given(name, whole, [State(statement, array)], "", 1))
+        found.append(Given(name, whole, [State(statement, array)], "", {""}))
     return found
 
 
