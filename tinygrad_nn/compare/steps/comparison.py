@@ -21,7 +21,7 @@ from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .explain import explain_step, same_but_ones
+from .explain import blamed, explain_step, same_but_ones
 from .matching import Match, chosen, match, meant, right_by
 from .names import Names
 from .namespace import read_namespace
@@ -153,6 +153,7 @@ def judged(
         follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
         diagnosis = None
         if not own.ok and not follows:
+            state = blamed(tape, m, states[k], given)._replace(array=state.array)
             place = label.partition("[")[0], state.statement.line
             diagnosis = known.get(place) or explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given,
                                                          single, rng)  # fmt: skip

@@ -14,7 +14,7 @@ from ...node import Node, recording
 from ...printable import printable
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, enter
-from ..function.calling import COTANGENTS, Inputs
+from ..function.calling import COTANGENTS, Inputs, call_function
 from .names import Names, stems
 from .statements import Statement
 from .tracing import Binding, State, Trace, Value, is_number, parts
@@ -89,10 +89,13 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
         try:
             value = trace.run(f, *([] if inputs.by_name else values), **named)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
+            if not _runs(f, inputs, leaves):
+                raise
             raise TypeError(
-                f"compare_steps: the forward must run on Tensors, and does not: {error} Once it does, every step has "
-                "its right gradient."
+                f"compare_steps: the forward runs on arrays and not on Tensors ({error}). Tensors cannot be written "
+                "into, or be turned into arrays: instead of out[i] = x collect the parts in a list and np.stack it. "
+                "compare_gradients judges the backward of such a forward by numbers alone."
             ) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
@@ -164,6 +167,14 @@ def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
             return flat[:1], [""], cache
         return flat, [""] * len(flat), cache
     return [], [], None
+
+
+def _runs(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> bool:
+    try:
+        call_function(f, inputs, leaves)
+    except Exception:  # whatever a person's code may raise
+        return False
+    return True
 
 
 class Saved(dict[str, Any]):
