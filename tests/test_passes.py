@@ -12,7 +12,7 @@ import pytest
 from tinygrad_nn import compile
 from tinygrad_nn.compiled.numba import fuse, loops, machine
 from tinygrad_nn.compiled.numpy.replay import Writer
-from tinygrad_nn.compiled.program import simplify
+from tinygrad_nn.compiled.program import show, simplify
 from tinygrad_nn.compiled.program.arguments import Names
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
@@ -21,7 +21,9 @@ from tinygrad_nn.tree import flatten
 GIVEN: dict[str, Any] = {
     "v": np.arange(4.0) + 1, "x": np.arange(12.0).reshape(3, 4) + 1, "i": np.arange(4), "z": np.arange(4) + 1j,
     "f": np.arange(4, dtype="f4"), "one": np.arange(1.0, 4)[:, None], "b": np.array([[True], [False], [True]]),
-    "cube": np.ones((2, 3, 4)), "s": np.arange(9.0).reshape(3, 3) / 8, "n": 2.5, "r": np.random.default_rng(0),
+    "cube": np.ones((2, 3, 4)), "s": np.arange(9.0).reshape(3, 3) / 8, "n": 2.5, "k": 3, "r": np.random.default_rng(0),
+    "row": np.ones((1, 4)), "long": np.ones((3, 70), "f4"), "w": np.ones((10, 12)), "u": np.ones((12, 10)),
+    "zero": np.ones(()),
 }  # fmt: skip
 
 
@@ -249,6 +251,132 @@ def test_long_programs_stay_in_their_order(monkeypatch: pytest.MonkeyPatch) -> N
     assert [op.name for op in program(text, "v").ops] == early
     monkeypatch.setattr(simplify, "MANY", 2)
     assert [op.name for op in program(text, "v").ops] == ["multiply", "subtract", "cumsum"]
+
+
+# -- From calls to the few kinds of operations
+
+
+LOWERED: dict[str, dict[str, str]] = {
+    "x": {
+        "np.power(a, 2)": "t1 = ufunc square(a); t1",
+        "a**0.5": "t1 = ufunc sqrt(a); t1",
+        "a**-1": "t1 = ufunc reciprocal(a); t1",
+        "a**3": "t1 = ufunc power(a, 3); t1",
+        "a**2.0": "t1 = ufunc square(a); t1",
+        "2.0**a": "t1 = call power(a); t1",
+        "np.sum(a, 0, initial=1.0)": "t1 = call sum(a); t1",
+        "np.sum(a, 0, where=np.ones((3, 4), bool))": "t1 = call sum(a, c[3, 4]); t1",
+        "np.sum(a, -1)": "t1 = reduce[keepdims False, dtype None] sum[1](a); t1",
+        "np.sum(a, (0, -1))": "t1 = reduce[keepdims False, dtype None] sum[0, 1](a); t1",
+        "np.sum(a, axis=())": "t1 = reduce[keepdims False, dtype None] sum[](a); t1",
+        "np.max(a, initial=3)": "t1 = call max(a); t1",
+        "np.mean(a, 0)": "t1 = reduce[keepdims False, dtype None] sum[0](a); t2 = ufunc divide(t1, 3); t2",
+        "a.sum(0, keepdims=True)": "t1 = reduce[keepdims True, dtype None] sum[0](a); t1",
+        "a.sum(0, dtype='f4')": "t1 = reduce[keepdims False, dtype <f4] sum[0](a); t1",
+        "np.swapaxes(a, 0, -1)": "t1 = transpose transpose[1, 0](a); t1",
+        "np.transpose(a, (-1, 0))": "t1 = transpose transpose[1, 0](a); t1",
+        "np.reshape(a, 12, order='F')": "t1 = call reshape(a); t1",
+        "a[1, :]": "t1 = slice[1, ('slice', None, None, None)] getitem(a); t1",
+        "a[True]": "t1 = call getitem(a); t1",
+        "a[np.int64(1)]": "t1 = call getitem(a); t1",
+        "a[[0, 1]]": "t1 = call getitem(a); t1",
+        "a[..., None]": "t1 = slice[Ellipsis, None] getitem(a); t1",
+        "np.dot(a, a.T)": "t1 = transpose transpose[1, 0](a); t2 = matmul dot(a, t1); t2",
+        "np.dot(a, a[0])": "t1 = slice[0] getitem(a); t2 = call dot(a, t1); t2",
+        "np.dot(a, 2.0)": "t1 = call dot(a); t1",
+        "np.vdot(a, a)": "t1 = vdot vdot(a, a); t1",
+        "np.vdot(a, a.T)": "t1 = transpose transpose[1, 0](a); t2 = call vdot(a, t1); t2",
+        "np.matmul(a, a[0])": "t1 = slice[0] getitem(a); t2 = call matmul(a, t1); t2",
+        "np.copy(a)": "a",
+        "np.clip(a, 0, 1)": "t1 = call clip(a); t1",
+        "np.var(a, 0)": "t1 = call var(a); t1",
+        "np.logaddexp(a, 1)": "t1 = ufunc logaddexp(a, 1); t1",
+        "np.concatenate([a, a])": "t1 = call concatenate(a, a); t1",
+        "np.outer(a[0], a[1])":
+            "t1 = slice[0] getitem(a); t2 = slice[1] getitem(a); t3 = reshape reshape[4, 1](t1); "
+            "t4 = ufunc multiply(t3, t2); t4",
+        "np.einsum('ij,kj', a, a)": "t1 = call einsum(a, a); t1",
+        "a.astype('i4')": "t1 = cast cast(a); t1",
+        "a.astype(bool)": "t1 = cast cast(a); t1",
+        "np.where(a > 1, 1.0, 0.0)": "t1 = ufunc greater(a, 1); t2 = where where(t1, 1.0, 0.0); t2",
+        "np.add.reduce(a)": "t1 = reduce[keepdims False, dtype None] sum[0](a); t1",
+        "np.frexp(a)": "t1, t2 = call frexp(a); t1, t2",
+        "np.modf(a)[0]": "t1 = call fraction(a); t1",
+        "np.sin(a, dtype='f8')": "t1 = ufunc sin(a); t1",
+        "np.linalg.norm(a)": "t1 = call vector_norm(a); t1",
+        "np.argmax(a)": "t1 = call argmax(a); t1",
+        "np.argsort(a, 0)": "t1 = call argsort(a); t1",
+        "np.count_nonzero(a > 3)": "t1 = ufunc greater(a, 3); t2 = call count_nonzero(t1); t2",
+        "a.shape[0] * a": "t1 = ufunc multiply(3, a); t1",
+        "np.zeros_like(a) + a": "t1 = ufunc add(0.0, a); t1",
+        "np.squeeze(a[None])": "a",
+        "np.expand_dims(a, 0)": "t1 = call expand_dims(a); t1",
+        "np.ravel(a)": "t1 = reshape reshape[12](a); t1",
+        "np.broadcast_to(a, (2, 3, 4)).sum(0)":
+            "t1 = broadcast broadcast[2, 3, 4](a); t2 = reduce[keepdims False, dtype None] sum[0](t1); t2",
+        "a.T.sum(1)": "t1 = transpose transpose[1, 0](a); t2 = reduce[keepdims False, dtype None] sum[1](t1); t2",
+        "abs(a)": "t1 = ufunc absolute(a); t1",
+        "a == a": "t1 = ufunc equal(a, a); t1",
+        "a[a.argmax() // 4]": "t1 = call argmax(a); t2 = ufunc floor_divide(t1, 4); t3 = call getitem(a, t2); t3",
+    },
+    "i": {
+        "np.vdot(a, a)": "t1 = call vdot(a, a); t1",
+        "a % 2": "t1 = ufunc remainder(a, 2); t1",
+        "~a": "t1 = ufunc invert(a); t1",
+        "a**2": "t1 = ufunc square(a); t1",
+        "np.sqrt(a)": "t1 = ufunc sqrt(a); t1",
+        "np.sum(a > 1)": "t1 = ufunc greater(a, 1); t2 = reduce[keepdims False, dtype None] sum[0](t1); t2",
+    },
+    "z": {
+        "np.vdot(a, a)": "t1 = call vdot(a, a); t1",
+        "abs(a)": "t1 = ufunc absolute(a); t1",
+        "a.real": "t1 = call real(a); t1",
+        "a.conj()": "t1 = ufunc conjugate(a); t1",
+        "a @ a": "t1 = call matmul(a, a); t1",
+    },
+    "v n": {
+        "a**b": "t1 = ufunc power(a, b); t1",
+        "a * -b": "t1 = number neg(b); t2 = ufunc multiply(a, t1); t2",
+        "a + abs(b)": "t1 = number abs(b); t2 = ufunc add(a, t1); t2",
+        "np.power(b, a)": "t1 = ufunc power(b, a); t1",
+        "b ** 2 * a": "t1 = number pow(b, 2); t2 = ufunc multiply(t1, a); t2",
+        "np.where(a > b, a, b)": "t1 = ufunc less(b, a); t2 = where where(t1, a, b); t2",
+        "a[0] * b": "t1 = slice[0] getitem(a); t2 = ufunc multiply(t1, b); t2",
+        "(b > 1) * a": "t1 = number gt(b, 1); t2 = ufunc multiply(t1, a); t2",
+        "divmod(b, 2)[0] * a": "t1 = number floordiv(b, 2); t2 = ufunc multiply(t1, a); t2",
+        "a * round(b, 1)": "t1 = call round(b); t2 = ufunc multiply(a, t1); t2",
+        "a + b // 2": "t1 = number floordiv(b, 2); t2 = ufunc add(a, t1); t2",
+        "a + b % 2": "t1 = number mod(b, 2); t2 = ufunc add(a, t1); t2",
+        "2 ** b * a": "t1 = number pow(2, b); t2 = ufunc multiply(t1, a); t2",
+        "(b - 1) * a": "t1 = number sub(b, 1); t2 = ufunc multiply(t1, a); t2",
+        "(1 - b) * a": "t1 = number sub(1, b); t2 = ufunc multiply(t1, a); t2",
+    },
+    "v i": {
+        "a[b]": "t1 = call getitem(a, b); t1",
+        "np.take(a, b)": "t1 = call getitem(a, b); t1",
+        "a[b, None]": "t1 = call getitem(a, b); t1",
+        "np.take(a, b, mode='clip')": "t1 = call clip(b); t2 = call getitem(a, t1); t2",
+        "np.where(b > 1, a, 0)": "t1 = ufunc greater(b, 1); t2 = where where(t1, a, 0); t2",
+        "np.choose(b, [a, a, a, a])":
+            "t1 = call choose(b); t2 = call stack(a, a, a, a); t3 = call broadcast_to(t1); "
+            "t4 = slice[None] getitem(t3); t5 = call getitem(t2, t4, c[1, 4]); t6 = slice[0] getitem(t5); t6",
+        "np.take_along_axis(a, b, 0)": "t1 = call getitem(a, b); t1",
+    },
+}  # fmt: skip
+
+
+def kind(op: Op) -> str:
+    left, _, right = line(op).partition(" = ")
+    how = str(list(op.attrs[0])) if op.kind == "slice" else ""
+    if op.kind == "reduce":
+        how = f"[keepdims {op.attrs[1]}, dtype {op.attrs[2]}]"
+    return f"{left} = {op.kind}{how} {right}"
+
+
+@rows(LOWERED)
+def test_a_call_becomes_operations_of_few_kinds(text: str, given: str, wanted: str) -> None:
+    found = program(text, given)
+    assert "; ".join([*map(kind, found.ops), ", ".join(map(name, found.outputs))]) == wanted
 
 
 # -- Where each value lies
@@ -530,3 +658,120 @@ def test_kernels_compute_what_numpy_does(
             for a, b in zip(flatten(found)[0], flatten(right)[0], strict=True):
                 slack = 64 * np.finfo(np.asarray(b).dtype).eps if np.asarray(b).dtype.kind == "f" else 0
                 np.testing.assert_allclose(a, b, rtol=slack, atol=slack)
+
+
+# -- As it is shown
+
+
+def shown(w: Any, x: Any, n: Any) -> Any:
+    t = np.exp(x) @ w.T
+    mean, wide = x.mean(), np.broadcast_to(t.sum(0), (2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (2, 2)) * 1.0
+    chosen = np.where(x > 2, 0.5, 3) * np.ones(4) * 1.5
+    return w - n * (t.T @ x) * 0.1234567, np.cumsum(wide, axis=1), chosen, mean, windows
+
+
+TABLES = {
+    "numpy": """\
+plan for numpy: 18 operations, 6 buffers, 312 B
+      operation                        result                  bytes kept in
+    1 exp(i1)                          float64[5, 4]           160 B buffer 0
+    2 transpose(i0)                    float64[4, 3]                 view
+    3 matmul(1, 2)                     float64[5, 3]           120 B buffer 1
+    4 sum(3)                           float64[3]               24 B buffer 2
+    5 sum(i1)                          float64[]                 8 B buffer 3
+    6 divide(5, 20)                    float64[]                 8 B output
+    7 broadcast(4)                     float64[2, 3]                 view
+    8 window(i1)                       float64[4, 4, 2]        256 B new
+    9 window(8)                        float64[4, 3, 2, 2]     384 B output
+   10 transpose(3)                     float64[3, 5]                 view
+   11 matmul(10, i1)                   float64[3, 4]            96 B buffer 4
+   12 greater(i1, 2)                   bool[5, 4]               20 B buffer 5
+   13 where(12, 0.5, 3)                float64[5, 4]           160 B output
+   14 multiply(13, 1.5)                float64[5, 4]           160 B output
+   15 multiply(i2, 11)                 float64[3, 4]            96 B buffer 4
+   16 multiply(15, 0.1235)             float64[3, 4]            96 B buffer 4
+   17 subtract(i0, 16)                 float64[3, 4]            96 B argument 0
+   18 cumsum(7)                        float64[2, 3]            48 B output
+      returns 17, 18, 14, 6, 9
+""",
+    "numba": """\
+plan for numba: 19 operations in 1 kernel, 2 buffers, 408 B
+      operation                        result                  bytes kept in
+    8 window(i1)                       float64[4, 4, 2]        256 B new
+    9 window(8)                        float64[4, 3, 2, 2]     384 B output
+      kernel of 12
+    1 | exp(i1)                        float64[5, 4]           160 B buffer 1
+    2 | transpose(i0)                  float64[4, 3]                 view
+    3 | matmul(1, 2)                   float64[5, 3]           120 B buffer 1
+    4 | sum(3)                         float64[3]               24 B buffer 0
+    5 | sum(i1)                        float64[]                 8 B buffer 1
+    6 | divide(5, 20)                  float64[]                 8 B output
+    7 | broadcast(4)                   float64[2, 3]                 view
+   10 | transpose(3)                   float64[3, 5]                 view
+   11 | matmul(10, i1)                 float64[3, 4]            96 B buffer 1
+   12 | greater(i1, 2)                 bool[5, 4]                    in passing
+   13 | where(12, 0.5, 3)              float64[5, 4]                 in passing
+   14 | multiply(13, 1.5)              float64[5, 4]           160 B output
+   15 | multiply(i2, 11)               float64[3, 4]                 in passing
+   16 | multiply(15, 0.1235)           float64[3, 4]                 in passing
+   17 | subtract(i0, 16)               float64[3, 4]            96 B output
+    7 broadcast(4)                     float64[2, 3]                 view
+   18 cumsum(7)                        float64[2, 3]            48 B output
+      returns 17, 18, 14, 6, 9
+""",
+}
+
+
+def plan(backend: str, donate: tuple[int, ...] = ()) -> Any:
+    w, x = np.ones((3, 4)), np.arange(20.0).reshape(5, 4)
+    return compile(shown, backend=backend, donate=donate).plan(w, x, 2)
+
+
+@pytest.mark.parametrize("backend", TABLES)
+def test_a_plan_is_a_table(backend: str, plain_kernels: None) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    assert str(plan(backend, (0,) if backend == "numpy" else ())) + "\n" == TABLES[backend]
+
+
+def test_what_is_long_is_cut() -> None:
+    assert [show._cut(text, 5) for text in ("abcd", "abcde", "abcdef")] == ["abcd", "abcde", "ab..."]
+    amounts = [show.amount(n) for n in (0, 999, 1000, 1_000_000, 10**9)]
+    assert amounts == ["0 B", "999 B", "1 kB", "1 MB", "1 GB"]
+    long = compile(lambda x: [x * k for k in range(2, 30)], backend="numpy").plan(np.ones(2))
+    assert max(map(len, str(long).splitlines())) == 80
+
+
+def test_a_plan_is_a_graph(plain_kernels: None) -> None:
+    pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    view = plan("numba").graph()
+    found = []
+    for node in view:
+        read = [view[edge.source] for edge in view.edges if edge.target == node.number]
+        if node.operation:
+            text = ", ".join(other.operation or other.name or str(other.shape) for other in read)
+            found.append(f"{node.scope}: {node.operation}({text}) {node.shape}")
+    assert found == GRAPH
+
+
+GRAPH = [
+    "None: window(argument 1) (4, 4, 2)",
+    "None: window(window) (4, 3, 2, 2)",
+    "kernel 2: exp(argument 1) (5, 4)",
+    "kernel 2: transpose(argument 0) (4, 3)",
+    "kernel 2: matmul(exp, transpose) (5, 3)",
+    "kernel 2: sum(matmul) (3,)",
+    "kernel 2: sum(argument 1) ()",
+    "kernel 2: divide(sum, ()) ()",
+    "kernel 2: transpose(matmul) (3, 5)",
+    "kernel 2: matmul(transpose, argument 1) (3, 4)",
+    "kernel 2: greater(argument 1, ()) (5, 4)",
+    "kernel 2: where(greater, (), ()) (5, 4)",
+    "kernel 2: multiply(where, ()) (5, 4)",
+    "kernel 2: multiply(argument 2, matmul) (3, 4)",
+    "kernel 2: multiply(multiply, ()) (3, 4)",
+    "kernel 2: subtract(argument 0, multiply) (3, 4)",
+    "None: broadcast(sum) (2, 3)",
+    "None: cumsum(broadcast) (2, 3)",
+]

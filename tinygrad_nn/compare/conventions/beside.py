@@ -27,7 +27,7 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
     leaves = [inputs.leaves[i] for i in inputs.moving]
     with same_draws():
         value = call_function(f, inputs, [np.array(x) for x in leaves])
-    place = _place(value)
+    place = place_of(value)
 
     def run(now: Inputs, leaves: Sequence[Any]) -> Any:
         with same_draws():
@@ -35,7 +35,7 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         with same_draws():
-            return _beside(call_function(f, now, leaves), place)
+            return beside(call_function(f, now, leaves), place)
 
     name = getattr(f, "__name__", type(f).__name__)
     names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
@@ -43,19 +43,20 @@ def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
     return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), some=True)
 
 
-def _place(value: Any) -> int:
+def place_of(value: Any) -> int:
     """Return where the value stands among what was returned: before the gradients, or after them."""
     if not isinstance(value, (tuple, list)) or len(value) < 2:
         raise TypeError(_NEEDS.format(what=shown(value)))
     for k in (0, len(value) - 1):
-        if _is_number(value[k]) and not _is_number(_beside(value, k)):
+        if _is_number(value[k]) and not _is_number(beside(value, k)):
             return k
     if _is_number(value[0]) and len(value) == 2:
         return 0
     raise TypeError(_NEEDS.format(what=f"({', '.join(map(shown, value))}), and no loss that is one number first"))
 
 
-def _beside(value: Sequence[Any], place: int) -> Any:
+def beside(value: Sequence[Any], place: int) -> Any:
+    """Return what stands beside the value: one thing, or a tuple."""
     rest = [part for k, part in enumerate(value) if k != place]
     return rest[0] if len(rest) == 1 else tuple(rest)
 
