@@ -1,5 +1,6 @@
 """Layers as courses have them written: arrays in, loops, caches, dicts of options. All of these are right."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -336,3 +337,256 @@ def backward_propagation_n(X: Array, Y: Array, cache: Any) -> Any:
         "dZ2": dZ2, "dW2": dZ2 @ A1.T / m, "db2": dZ2.sum(axis=1, keepdims=True) / m, "dA1": dA1, "dZ1": dZ1,
         "dW1": dZ1 @ X.T / m, "db1": dZ1.sum(axis=1, keepdims=True) / m,
     }  # fmt: skip
+
+
+# -- Objects: layers of books, with their gradients beside the parameters.
+
+
+class Affine:
+    def __init__(self, W: Array, b: Array) -> None:
+        self.W, self.b = W, b
+        self.x: Array = None
+        self.dW: Array = None
+        self.db: Array = None
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return np.dot(x, self.W) + self.b
+
+    def backward(self, dout: Array) -> Array:
+        self.dW = np.dot(self.x.T, dout)
+        self.db = np.sum(dout, axis=0)
+        return np.dot(dout, self.W.T)
+
+
+class MatMul:
+    def __init__(self, W: Array) -> None:
+        self.params, self.grads, self.x = [W], [np.zeros_like(W)], None
+
+    def forward(self, x: Array) -> Array:
+        (W,) = self.params
+        self.x = x
+        return np.dot(x, W)
+
+    def backward(self, dout: Array) -> Array:
+        (W,) = self.params
+        self.grads[0][...] = np.dot(self.x.T, dout)  # type: ignore[attr-defined]
+        return np.dot(dout, W.T)
+
+
+class Relu:
+    def __init__(self) -> None:
+        self.mask: Array = None
+
+    def forward(self, x: Array) -> Array:
+        self.mask = x <= 0
+        out = x.copy()
+        out[self.mask] = 0
+        return out
+
+    def backward(self, dout: Array) -> Array:
+        dout[self.mask] = 0
+        return dout
+
+
+class SoftmaxWithLoss:
+    def __init__(self) -> None:
+        self.loss = self.y = self.t = None
+
+    def forward(self, x: Array, t: Array) -> Any:
+        self.t = t
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.y = e / e.sum(axis=1, keepdims=True)
+        self.loss = -np.sum(t * np.log(self.y)) / len(x)
+        return self.loss
+
+    def backward(self, dout: float = 1) -> Array:
+        return (self.y - self.t) / len(self.t)  # type: ignore[arg-type, operator]
+
+
+class Sequence:
+    """Layers in a row, whose parameters are shared with them."""
+
+    def __init__(self, *layers: Any) -> None:
+        self.layers = list(layers)
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout: Array) -> Array:
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+
+class LayerDense:
+    """The forward leaves its output, and the backward its gradients, as attributes."""
+
+    def __init__(self, weights: Array, biases: Array) -> None:
+        self.weights, self.biases = weights, biases
+
+    def forward(self, inputs: Array) -> None:
+        self.inputs = inputs
+        self.output = np.dot(inputs, self.weights) + self.biases
+
+    def backward(self, dvalues: Array) -> None:
+        self.dweights = np.dot(self.inputs.T, dvalues)
+        self.dbiases = np.sum(dvalues, axis=0, keepdims=True)
+        self.dinputs = np.dot(dvalues, self.weights.T)
+
+
+class Dense:
+    """The backward takes a step itself."""
+
+    def __init__(self, weights: Array, bias: Array) -> None:
+        self.weights, self.bias = weights, bias
+
+    def forward(self, input: Array) -> Array:
+        self.input = input
+        return np.dot(self.weights, input) + self.bias
+
+    def backward(self, output_gradient: Array, learning_rate: float) -> Array:
+        weights_gradient = np.dot(output_gradient, self.input.T)
+        input_gradient = np.dot(self.weights.T, output_gradient)
+        self.weights -= learning_rate * weights_gradient
+        self.bias -= learning_rate * output_gradient
+        return input_gradient
+
+
+class Parameter:
+    def __init__(self, data: Array) -> None:
+        self.data, self.grad = data, np.zeros_like(data)
+
+
+class Linear:
+    """Its gradients are added to what is there."""
+
+    def __init__(self, weight: Array, bias: Array) -> None:
+        self.weight, self.bias = Parameter(weight), Parameter(bias)
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.weight.data.T + self.bias.data
+
+    def backward(self, grad_output: Array) -> Array:
+        self.weight.grad += grad_output.T @ self.x
+        self.bias.grad += grad_output.sum(axis=0)
+        return grad_output @ self.weight.data
+
+
+class TwoLayerNet:
+    """One method returns the loss and a dict of gradients."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def loss(self, X: Array, y: Array, reg: float = 0.1) -> Any:
+        loss, grads = two_layer_loss(self.params, X, y)
+        for name in ("W1", "W2"):
+            loss += 0.5 * reg * np.sum(self.params[name] ** 2)
+            grads[name] = grads[name] + reg * self.params[name]
+        return loss, grads
+
+
+class Net:
+    """`loss` and `gradient` are apart, and the parameters in a dict."""
+
+    def __init__(self, W: Array) -> None:
+        self.params = {"W": W}
+
+    def loss(self, x: Array, t: Array) -> Any:
+        return np.sum((x @ self.params["W"] - t) ** 2) / len(x)
+
+    def gradient(self, x: Array, t: Array) -> Any:
+        grads = {}
+        grads["W"] = 2 * x.T @ (x @ self.params["W"] - t) / len(x)
+        return grads
+
+
+# -- Operations: a context, or a node.
+
+
+class Mul:
+    @staticmethod
+    def forward(ctx: Any, a: float, b: float) -> float:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d_output: float) -> Any:
+        a, b = ctx.saved_values
+        return d_output * b, d_output * a
+
+
+class Log:
+    """One saved value, without a tuple."""
+
+    @classmethod
+    def forward(cls, ctx: Any, a: float) -> float:
+        ctx.save_for_backward(a)
+        return math.log(a)
+
+    @classmethod
+    def backward(cls, ctx: Any, d_output: float) -> float:
+        a = ctx.saved_values
+        return d_output / a
+
+
+class LinearFunction:
+    @staticmethod
+    def forward(ctx: Any, input: Array, weight: Array, bias: Array, scale: float) -> Array:
+        ctx.save_for_backward(input, weight)
+        ctx.scale = scale
+        return (input @ weight.T + bias) * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Array) -> Any:
+        input, weight = ctx.saved_tensors
+        g = grad_output * ctx.scale
+        grad_input = g @ weight if ctx.needs_input_grad[0] else None
+        return grad_input, g.T @ input, g.sum(0), None
+
+
+class Exp:
+    """Forward without a context, which another method fills."""
+
+    @staticmethod
+    def forward(x: Array) -> Array:
+        return np.exp(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Array) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Array) -> Array:
+        (out,) = ctx.saved_tensors
+        return grad * out
+
+
+class EWiseMul:
+    def compute(self, a: Array, b: Array) -> Array:
+        return a * b
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        lhs, rhs = node.inputs
+        return out_grad * rhs, out_grad * lhs
+
+
+class ReLU:
+    def compute(self, a: Array) -> Array:
+        return np.maximum(a, 0)
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        a = node.inputs[0].realize_cached_data()
+        return out_grad * (a > 0)
+
+
+class Tanh:
+    def compute(self, a: Array) -> Array:
+        return np.tanh(a)
+
+    def gradient(self, out_grad: Any, node: Any) -> Any:
+        return (out_grad * (1 - node**2),)

@@ -1,7 +1,6 @@
 """A person's backward of any function: right ones pass, wrong ones are explained by an operation of the graph."""
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -114,12 +113,9 @@ def test_wrong(kind: str) -> None:
 
 def test_the_operation_is_named() -> None:
     report = compare_gradients(f, (X, W, B), manual=backward(lambda z: 2 * (np.tanh(z) - Y) / 6))
-    assert report.first_wrong is not None
-    assert re.fullmatch(r"tanh, line \d+", report.first_wrong)
+    assert report.first_wrong == "tanh in `np.tanh(x @ W + b)`, line 20"
     mended = "2 * (np.tanh(z) - Y) / 6 * (1 - np.tanh(z) ** 2) would be right"
     assert f"in a lambda: {mended}" in report.diagnoses[0].evidence[1]
-    hidden = compare_gradients(f, (X, W, B), manual=without_source(backward(lambda z: 2 * (np.tanh(z) - Y) / 6)))
-    assert hidden.first_wrong == "tanh, operation 3 of 7"
     assert report.diagnoses[0].equation == r"g \, (1 - \tanh^2 x)"
 
 

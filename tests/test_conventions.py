@@ -72,6 +72,91 @@ RIGHT: dict[str, tuple[Any, Any, Any]] = {
         lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
 }  # fmt: skip
 
+# what holds forward and backward, inputs
+OBJECTS: dict[str, Any] = {
+    "affine": lambda r: (c.Affine(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)),
+    "params, grads": lambda r: (c.MatMul(normal(r, 4, 3)), normal(r, 5, 4)),
+    "relu that writes": lambda r: (c.Relu(), normal(r, 5, 4)),
+    "softmax with loss": lambda r: (c.SoftmaxWithLoss(), (normal(r, 5, 4), np.eye(4)[r.integers(0, 4, 5)])),
+    "layers": lambda r: (
+        c.Sequence(c.Affine(normal(r, 4, 3), normal(r, 3)), c.Relu(), c.MatMul(normal(r, 3, 2))), normal(r, 5, 4)),
+    "left in attributes": lambda r: (c.LayerDense(normal(r, 4, 3), normal(r, 1, 3)), normal(r, 5, 4)),
+    "a step": lambda r: (c.Dense(normal(r, 3, 4), normal(r, 3, 1)), normal(r, 4, 1)),
+    "p.data, p.grad": lambda r: (c.Linear(normal(r, 3, 4), normal(r, 3)), normal(r, 5, 4)),
+    "loss, grads": lambda r: (
+        c.TwoLayerNet(parameters(r, 4, 5, 3)).loss, (normal(r, 6, 4), r.integers(0, 3, 6))),
+    "loss and gradient": lambda r: (c.Net(normal(r, 4, 3)), (normal(r, 5, 4), normal(r, 5, 3))),
+    "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
+    "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
+    "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
+    "setup_context": lambda r: (c.Exp, normal(r, 3)),
+    "needle": lambda r: (c.EWiseMul(), (normal(r, 3, 2), normal(r, 3, 2))),
+    "needle, cached data": lambda r: (c.ReLU, normal(r, 3, 2)),
+    "needle, its output": lambda r: (c.Tanh(), normal(r, 3, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_right_objects_are_taken_as_they_are(name: str) -> None:
+    for seed in range(2):
+        code, inputs = OBJECTS[name](np.random.default_rng(seed))
+        report = compare_gradients(code, inputs, rng=seed)
+        assert report.ok, str(report)
+        assert not report.diagnoses
+        assert any("Taken as" in note for note in report.notes)
+
+
+def test_parameters_of_objects_are_rows() -> None:
+    names = {name: [row.name for row in compare_gradients(*OBJECTS[name](np.random.default_rng(0))).rows]
+             for name in ("affine", "layers", "left in attributes", "a step", "p.data, p.grad", "loss, grads")}
+    assert names == {
+        "affine": ["x", "W", "b"],
+        "layers": ["x", "layers[0].W", "layers[0].b", "layers[2].params[0]"],
+        "left in attributes": ["inputs", "weights", "biases"],
+        "a step": ["input", "weights", "bias"],
+        "p.data, p.grad": ["x", "weight.data", "bias.data"],
+        "loss, grads": [f"params['{n}']" for n in ("W1", "b1", "W2", "b2")],
+    }  # fmt: skip
+
+
+def test_an_object_that_was_used_before_is_taken_alike_and_left_as_it_is() -> None:
+    r = np.random.default_rng(0)
+    layer, x = c.Affine(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)
+    layer.forward(x)
+    layer.backward(np.ones((5, 3)))
+    before = layer.dW.copy()
+    for report in (compare_gradients(layer, x), compare_gradients(layer.forward, x, manual=layer.backward)):
+        assert [row.name for row in report.rows] == ["x", "W", "b"]
+        assert report.ok
+    assert layer.x is x
+    assert np.array_equal(layer.dW, before)
+
+
+class Forgot(c.Affine):
+    def backward(self, dout: Array) -> Array:
+        dx = super().backward(dout)
+        self.db = self.db / len(self.x)
+        return dx
+
+
+class Squared:
+    @staticmethod
+    def forward(ctx: Any, a: float) -> float:
+        ctx.save_for_backward(a)
+        return a**2
+
+    @staticmethod
+    def backward(ctx: Any, d: float) -> float:
+        (a,) = ctx.saved_values
+        return d * a
+
+
+def test_wrong_objects_are_named() -> None:
+    r = np.random.default_rng(0)
+    report = compare_gradients(Forgot(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4))
+    assert (report.first_wrong, report.kinds) == ("b", ("scale",))
+    assert compare_gradients(Squared, 3.0).diagnoses[0].factor == "1/2"
+
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_code_is_taken_as_it_is(name: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..nn.layer import Layer
 from ..solver import BackProp
+from .conventions.read import is_code
 from .function.comparison import compare_function
 from .layers.comparison import compare_model
 from .report import ComparisonReport
@@ -45,7 +46,7 @@ def compare_gradients(
         >>> report.ok, report.diagnoses[0].kind, report.diagnoses[0].factor
         (False, 'scale', '1/2')
     """
-    if callable(model) and not isinstance(model, (Layer, list, tuple)):
+    if not isinstance(model, (Layer, list, tuple)) and (callable(model) or is_code(model)):
         inputs = data[0] if len(data) == 1 else named.pop("inputs", None) if not data else None
         if len(data) > 1 or inputs is None or named or solver is not None:
             raise TypeError(

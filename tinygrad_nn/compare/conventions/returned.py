@@ -31,6 +31,8 @@ class Pairing:
         """`names` are those of what is returned, where known; `some`: gradients of some inputs are enough."""
         self.all, self.names, self.some = inputs, list(names), some
         kept = sorted(self._leaves(found))
+        if not kept:
+            raise self._error("no gradient of any input")
         self.inputs = inputs._replace(moving=kept)
         lost = [k for k in _owners(inputs) if not any(inputs.owner[i] == k for i in kept)]
         self.still = [inputs.names[k] for k in lost]
@@ -143,6 +145,8 @@ class Pairing:
     def _of(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of one argument's arrays."""
         mine = [i for i in self.all.moving if self.all.owner[i] == k]
+        if value is None and self.some:
+            return {}
         if value is None:
             return {i: np.zeros(np.shape(self.all.leaves[i])) for i in mine}
         if isinstance(value, dict) and isinstance(self.all.values[k], dict):
@@ -176,6 +180,7 @@ def _has_arrays(value: Any) -> bool:
 
 def _number(value: Any, pairing: Pairing) -> Array:
     """Return a gradient as an array of its own."""
+    value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
     found = np.array(raw(value))
     if found.dtype.kind not in "fciub":
         raise pairing._error("something that is not made of numbers")

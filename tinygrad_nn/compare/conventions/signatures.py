@@ -73,6 +73,17 @@ def of_gradient(name: str) -> tuple[str, ...]:
     return (name,)
 
 
+def made(cls: type) -> Any:
+    """Return an object of a class that was given in place of one."""
+    try:
+        return cls()
+    except TypeError as error:
+        raise TypeError(
+            f"compare_gradients: {cls.__name__}() needs arguments ({error}). Give an object in place of the class: "
+            f"compare_gradients({cls.__name__}(...), inputs)."
+        ) from None
+
+
 def shown(value: Any) -> str:
     """Return what a value is, for a message."""
     if isinstance(value, np.ndarray):

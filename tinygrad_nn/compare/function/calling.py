@@ -52,6 +52,16 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         names = _parameters(f, len(values))
     else:
         values, names = [inputs], _parameters(f, 1)
+    found = lay_out(names, values, by_name)
+    if not found.moving:
+        raise TypeError(
+            "compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3."
+        )
+    return found
+
+
+def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
+    """Return the inputs of these names: their arrays, a label for each, and which of them move."""
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         found = _labelled(name, value)
@@ -59,9 +69,23 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         labels += [label for label, _ in found]
         owner += [k] * len(found)
     moving = [i for i, x in enumerate(leaves) if is_float(x)]
-    if not moving:
-        raise TypeError("compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3.")
     return Inputs(names, values, by_name, [np.array(x) if is_float(x) else x for x in leaves], labels, moving, owner)
+
+
+def in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
+    """Return the inputs by the parameters of a function, of which the first ones are taken by others."""
+    own = list(inspect.signature(f).parameters.values())[skip:]
+    bind = inspect.Signature(own).bind
+    try:
+        if isinstance(inputs, dict) and set(inputs) <= {p.name for p in own}:
+            values = list(bind(**inputs).args)
+        else:
+            values = list(bind(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))).args)
+    except TypeError as error:
+        took = ", ".join(p.name for p in own)
+        raise TypeError(f"compare_gradients: the inputs do not fit {f.__name__}({printable(took)}): {error}.") from None
+    names = [p.name for p in own if p.kind is not p.VAR_POSITIONAL][: len(values)]
+    return lay_out([*names, *(f"input {k}" for k in range(len(names), len(values)))], values)
 
 
 def _labelled(name: str, value: Any) -> list[tuple[str, Any]]:

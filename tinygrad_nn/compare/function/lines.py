@@ -70,7 +70,8 @@ def with_lines(
                           may_fail=sizes, seconds=seconds)  # fmt: skip
     labels = asked.labels
     for edit in edits:
-        diagnoses = _told(diagnoses, edit, [labels[i] for i in edit.fixes], len(edits) == 1, target)
+        here = [labels[i] for i in edit.fixes]
+        diagnoses = _told(diagnoses, edit, here, {d.where for d in bad} - set(labels) if len(edits) == 1 else set())
     told = {labels[i] for edit in edits for i in edit.fixes}
     return [_pointed(d, target, labels) if d.where in labels and d.where not in told else d for d in diagnoses]
 
@@ -102,8 +103,8 @@ def _road(code: Code, f: Any, given: Any, manual: Any) -> Any:
     return None
 
 
-def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], alone: bool, target: Any) -> list[Diagnosis]:
-    """Put an edit into the diagnoses of what it mends."""
+def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
+    """Put an edit into the diagnoses of what it mends: of its inputs, or at an operation that all of them come from."""
     also = (f"the same would come of {' or of '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
@@ -112,8 +113,7 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], alone: bool
     text = f"{edit.sentence} With that the gradient of {names} is right, here and at other random inputs."
     own = Diagnosis("edit", f"{names}, {place}", text, also)
     for d in diagnoses:
-        of_these = d.where in labels or (alone and re.search(r"operation \d+ of \d+", d.where))
-        if d.harmless or not of_these:
+        if d.harmless or d.where not in (*labels, *joint):
             done.append(d)
         elif d.kind == "unknown":
             done.append(replace(own, evidence=(*d.evidence, *also)) if own.where not in [e.where for e in done] else d)
