@@ -52,8 +52,8 @@ def main() -> None:
         runs = alarms = other = 0
         seen = set()
         for case in (c for c in CASES if c.family == family):
-            if case.way != "compare_steps" or case.work not in seen:
-                seen.add(case.work)
+            if (case.work, case.edited, case.family != "makemore" and case.name) not in seen:
+                seen.add((case.work, case.edited, case.family != "makemore" and case.name))
                 for seed in range(asked.seeds):
                     runs += 1
                     if said := alarm(case, seed):

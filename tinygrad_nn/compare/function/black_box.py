@@ -19,7 +19,8 @@ from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
 from ..paths import Traced
 from ..pattern import describe, listed
 from ..rows import judged_row
-from .operations import CLOSE, Look, explain_graph
+from .look import CLOSE, Look
+from .operations import explain_graph
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]

@@ -10,7 +10,8 @@ import numpy as np
 from ...node import Node
 from ..diagnosis import Diagnosis, Row
 from ..function.calling import Inputs
-from ..function.operations import Look, explain_graph
+from ..function.look import Look
+from ..function.operations import explain_graph
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients
