@@ -11,9 +11,10 @@ import pytest
 from examples.museum import EXHIBITS, RIGHT, WRONG, report
 from examples.museum.__main__ import main
 from examples.museum.exhibit import Exhibit
+from tinygrad_nn.compare.diagnosis import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMED = 15  # of the wrong ones, at least
+NAMED = 26  # of the wrong ones, at least
 
 
 def gradients(backward: Any, inputs: Any, g: Any) -> tuple[Any, ...]:
@@ -131,3 +132,7 @@ def test_the_page_is_fresh() -> None:
 
     page = (ROOT / "docs" / "museum.md").read_text(encoding="utf-8")
     assert masked(page) == masked(module.page()), "run python docs/make_museum.py"
+
+
+def test_the_kinds_that_are_expected_are_known() -> None:
+    assert {kind for exhibit in WRONG.values() for kind in exhibit.kinds} <= set(KINDS)

@@ -25,7 +25,7 @@ IDS = np.array([[0, 2, 2], [4, 2, 0]])
     subtracted=but("np.add.at", "np.subtract.at", "sign", "getitem"),
     index_off_by_one=but("np.add.at(dC, IDS, g)", "np.add.at(dC, IDS + 1, g)", "wrong_index", "getitem"),
     divided_by_the_count=but("return dC", "return dC / np.maximum(np.bincount(IDS.ravel(), minlength=6), 1)[:, None]",
-        "scale wrong_index", "getitem"),
+        "scale wrong_index overwritten_not_accumulated", "getitem"),
 )  # fmt: skip
 def embedding_backward(C: Array, g: Array) -> Any:
     dC = np.zeros_like(C)
@@ -153,8 +153,8 @@ LABELS = np.array([2, 0, 1, 2, 2])
     diagonal_forgotten=but("p * (g - (g * p).sum(axis=1, keepdims=True))", "-p * (g * p).sum(axis=1, keepdims=True)",
         "wrong_derivative overwritten_not_accumulated product_rule_half", "softmax"),
     mean_for_sum_over_classes=but("(g * p).sum(axis=1, keepdims=True)", "(g * p).mean(axis=1, keepdims=True)",
-        "scale", "softmax"),
-    sign_of_the_sum=but("(g - (g * p)", "(g + (g * p)", "sign", "softmax"),
+        "scale wrong_derivative", "softmax"),
+    sign_of_the_sum=but("(g - (g * p)", "(g + (g * p)", "sign wrong_derivative", "softmax"),
     p_forgotten_in_the_sum=but("(g * p).sum(", "g.sum(", "missing_factor wrong_derivative wrong_value", "softmax"),
 )  # fmt: skip
 def softmax_backward(z: Array, g: Array) -> Any:
@@ -430,7 +430,8 @@ def absolute_backward(W: Array, g: Array) -> Any:
 
 @operation("selection", lambda x, y: np.maximum(x, y) * y, normal((4, 5), (4, 5)),
     both_sides_get_it=but("dx = m * (x > y)", "dx = m", "mask_missing missing_activation_derivative", "maximum"),
-    wrong_side=but("dx = m * (x > y)", "dx = m * (x < y)", "wrong_order wrong_value mask_missing", "maximum"),
+    wrong_side=but("dx = m * (x > y)", "dx = m * (x < y)",
+        "wrong_order wrong_value mask_missing activation_derivative_at_wrong_value", "maximum"),
     only_the_product_road_in_dy=but("m * (x <= y) + g * np.maximum(x, y)", "g * np.maximum(x, y)",
         "overwritten_not_accumulated product_rule_half detached", "maximum|y"),
 )  # fmt: skip
@@ -460,8 +461,8 @@ def product_backward(x: Array, y: Array, g: Array) -> Any:
 @operation("arithmetic", lambda x, y: (x / y).sum(axis=1), lambda r: (r.normal(size=(3, 4)), r.uniform(1, 2, (3, 4))),
     sign_in_dy=but("-g[:, None] * x / y**2", "g[:, None] * x / y**2", "sign", "divide"),
     square_forgotten=but("x / y**2", "x / y", "missing_factor wrong_derivative", "divide"),
-    numerator_forgotten=but("-g[:, None] * x / y**2", "-g[:, None] / y**2", "missing_factor product_rule_half",
-        "divide"),
+    numerator_forgotten=but("-g[:, None] * x / y**2", "-g[:, None] / y**2",
+        "missing_factor product_rule_half wrong_derivative", "divide"),
     times_for_divided=but("g[:, None] / y,", "g[:, None] * y,", "wrong_derivative missing_factor wrong_value",
         "divide"),
 )  # fmt: skip
@@ -489,7 +490,7 @@ def power_backward(x: Array, p: Array, g: Array) -> Any:
     a_mean=but("dz.sum(axis=1)", "dz.mean(axis=1)", "scale", "add|b"),
     summed_too_much=but("dz.sum(axis=1)", "np.full(5, dz.sum())", "wrong_axis_sum", "add|b"),
     the_first_row_only=but("(dz * x).sum(axis=0)", "(dz * x)[0]",
-        "broadcast_not_summed last_step_only wrong_axis_sum", "multiply|a"),
+        "broadcast_not_summed last_step_only wrong_axis_sum overwritten_not_accumulated", "multiply|a"),
 )  # fmt: skip
 def broadcast_backward(x: Array, a: Array, b: Array, g: Array) -> Any:
     dz = g * (1 - np.tanh(x * a + b[:, None]) ** 2)
