@@ -156,3 +156,39 @@ def test_numpys_own_state_is_set_back() -> None:
             found.check()
         found.check()
     assert np.random.mtrand._rand.random() == first
+
+
+# -- backward() inside a trace
+
+
+def twice(w: Any) -> Any:
+    W = tg.Tensor(w)
+    (W * W).sum().backward()
+    first = W.grad * 1.0
+    (3.0 * W).sum().backward()
+    kept = W * 2.0
+    (kept * kept).sum().backward(retain_grads=True)
+    total = W.grad * 1.0
+    W.grad = None
+    (W * W).backward(np.ones(2))
+    return first, total, kept.grad, W.grad
+
+
+def test_gradients_add_up_until_they_are_cleared() -> None:
+    f, w = compile(twice, backend="numpy"), np.array([1.0, -2.0])
+    for x in (w, w + 1):
+        found = f(x)
+        for a, b in zip(found, (2 * x, 2 * x + 3 + 8 * x, 4 * x, 2 * x), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+        for a, b in zip(found, twice(x), strict=True):
+            np.testing.assert_array_equal(a, np.asarray(b.data if isinstance(b, tg.Tensor) else b))
+    assert not any(isinstance(plan, str) for plan in f.plans.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(lambda W: W.detach().backward(), "constant"), (lambda W: (W * W).backward(), "needs a gradient of that shape")],
+)
+def test_what_backward_refuses_it_refuses_in_a_trace(wrong: Any, message: str) -> None:
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        compile(lambda w: wrong(tg.Tensor(w)), backend="numpy")(np.ones(2))
