@@ -19,6 +19,7 @@ from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
 from ..paths import Traced
 from ..pattern import describe, listed
 from ..rows import judged_row
+from .cotangents import other_cotangent
 from .operations import CLOSE, Look, explain_graph
 from .question import Found, Question, draw_cotangents, without_effect
 
@@ -75,6 +76,8 @@ def _explain(
             continue
         known = next((d for d, array in _reshaped(asked, i) if _agrees(array, wholes[i])), None)
         if known is None and mine[i].shape != right[i].shape:
+            known = other_cotangent(asked, i, right[i], wholes[i].known)
+        if known is None and mine[i].shape != right[i].shape:
             text = f"The gradient {rows[i].note}; it needs the shape of its input."
             known = Diagnosis("unknown", asked.label(i), text)
         if known is None and not bads[i].any():
@@ -96,6 +99,10 @@ def _explain(
     ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
     for d in explain_graph(look, ok, [False] * len(rows)):
         i = asked.labels.index(d.where) if d.kind == "unknown" and d.where in asked.labels else -1
+        told = other_cotangent(asked, i, right[i], wholes[i].known) if i >= 0 else None
+        if told is not None:
+            found.append(told)
+            continue
         if i >= 0 and fits[i] and not wholes[i].known.all():
             d = replace(d, text=_of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
         found.append(replace(d, evidence=tuple(_said(sentence) for sentence in d.evidence)))

@@ -18,6 +18,7 @@ from ..behaviour import MOVING, unsteady
 from ..conventions.code import Code
 from ..conventions.read import read
 from ..conventions.reasons import Reason, left, why
+from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
 from ..numerical.sides import Run, Sides
@@ -80,6 +81,9 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
                      "noise: something random is drawn inside it. Pass a mask in, or fix the seed.")  # fmt: skip
+    samples = layout(code.inputs.labels, code.inputs.leaves)
+    diagnoses = with_samples(diagnoses, samples)
+    notes += [f"S{samples.sentence[1:]}."] if samples is not None and samples.axis else []
     diagnoses += _blind(asked, found, notes)
     first = next((d.where for d in diagnoses if not d.harmless), None)
     title = f"{code.name}({', '.join(code.inputs.names)})"

@@ -98,7 +98,8 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         )  # fmt: skip
     for part in _unsummed(look, i):
         for axis in range(part.ndim):
-            if _close(look, m, part.sum(axis=axis)):
+            summed = part.sum(axis=axis)
+            if summed.size == m.size and _close(look, m.reshape(summed.shape), summed):
                 return Diagnosis("wrong_axis_sum", label, f"The gradient was summed over axis {axis}, the wrong one.",
                                  (f"it has shape {m.shape}, the input {g.shape}",))  # fmt: skip
     return None
