@@ -14,6 +14,7 @@ from ...node import Node
 from ...primitive import sum_to
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
 from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
 from ..paths import Traced
@@ -33,6 +34,9 @@ def without_graph(asked: Question, reason: Reason) -> Found:
     """Compare a person's backward with numbers alone."""
     wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
     rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
+    inside = measured_rounding(
+        lambda cast: asked.code.cast(cast).gradients([cast(x) for x in asked.own], asked.g), asked.mine)
+    rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, right, bounds = [], [], [], []
     for i, (m, whole, allowed) in enumerate(zip(asked.mine, wholes, rounding, strict=True)):
         fits = m.shape == whole.value.shape

@@ -21,6 +21,7 @@ from ..conventions.reasons import Reason, left, why
 from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
@@ -70,6 +71,8 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         own = [code.inputs.leaves[i] for i in code.inputs.moving]
         leaves = [double(x) for x in own]
         line = Line(lambda *xs: code.arrays(xs), leaves)
+        line.doubts = measured_rounding(
+            lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
         asked = Question(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
         graph, reason = _graph(asked)
@@ -118,6 +121,10 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     sides = Sides(lambda moved: by_graph(code, moved, asked.cotangents), asked.leaves, graph, eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
+    if not single:
+        inside = measured_rounding(lambda cast: by_graph(code.cast(cast), [cast(x) for x in asked.leaves],
+                                                         asked.cotangents).grads, graph.grads)  # fmt: skip
+        rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
     look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes)
