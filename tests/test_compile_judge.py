@@ -228,6 +228,14 @@ def test_arguments_of_every_kind_have_others() -> None:
     assert (new[6] != 1).all()
 
 
+def test_two_numbers_change_by_different_factors() -> None:
+    """Or what depends on their quotient alone would not be seen to be frozen."""
+    new = check.others([2.0, 2.0, 3, 1j, True], frozenset(), frozenset(), 0)
+    assert new[0] != new[1]
+    assert new[2:] == [4, new[3], True]
+    assert 1 < abs(new[3]) <= 1.1
+
+
 def test_numbers_that_are_not_finite_are_counted() -> None:
     nest = {"a": [np.array([np.inf, 1, np.nan])], "b": (float("nan"), "inf"), "c": np.array([complex(0, np.inf)])}
     assert check._strange([nest, 3, np.arange(3)]) == 4

@@ -233,7 +233,7 @@ def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift
     [
         ({"assign": True}, "w", "overwritten_not_accumulated", "axes 0, 2 and 3 of the result the last one only"),
         ({"axes": (0, 1, 2)}, "b", "wrong_axis_sum", "over axes 0, 1 and 2; it belongs summed over axes 0, 2 and 3"),
-        ({"shift": 1}, "x", "unknown", "off by one along axis 3"),
+        ({"shift": 1}, "x", "wrong_index", "off by one along axis 3"),
         ({"half": True}, "x", "overwritten_not_accumulated", "along axis 0 of the result the first"),
     ],
 )

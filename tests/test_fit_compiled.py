@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Regularization, Settings, Solver, TrainNN, fit, optim
+from tinygrad_nn import Layer, Regularization, Settings, Solver, Tensor, TrainNN, fit, optim
 from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, relu
 from tinygrad_nn.nn.losses import cross_entropy
 
@@ -195,3 +195,58 @@ def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: 
     usual: dict[str, Any] = {"solver": Solver("mse"), "settings": Settings(1, 8)}
     with pytest.raises(ValueError, match=message):
         fit([Layer(4, 3, rng=0)], x, y, **{**usual, **options})
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+class Nested(Module):
+    """Parameters in lists, tuples, a named tuple and a dict, one of them in two places."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        made = [Tensor(rng.normal(size=(3, 3)) / 2, name=f"w{k}") for k in range(4)]
+        self.listed = [made[0], (made[1], 2.0)]
+        self.pair = Pair(made[2], made[0])
+        self.table = {"w": made[3]}
+        self.listed.append(self.listed)
+
+    def forward(self, x: Any) -> Any:
+        first, (second, scale), *_ = self.listed
+        return np.tanh(x @ first) @ second * scale @ self.pair.left @ self.pair.right @ self.table["w"]
+
+
+def test_parameters_are_exchanged_wherever_a_module_holds_them() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
+    found = []
+    for compile in (False, "numpy"):
+        model = Nested()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit(model, x, y, solver=Solver("mse", "sgd", 0.05), settings=Settings(5, 8), rng=0, compile=compile)
+        assert type(model.table["w"]) is Tensor
+        assert model.pair.right is model.listed[0]
+        found.append(model.state_dict())
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_parameter_that_a_loss_has_for_itself_is_not_frozen() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    found = []
+    for compile in (False, "numpy"):
+        model = Linear(3, 2, rng=0)
+        w = model.weight
+
+        def loss(out: Any, y: Any, w: Tensor = w) -> Any:
+            return ((out - y) ** 2).mean() + (w**2).sum()
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            fit(model, x, y, solver=Solver(loss, "sgd", 0.05), settings=Settings(5, 8), rng=0, compile=compile)
+        assert len(said) == (compile is not False)
+        found.append(model.state_dict())
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])

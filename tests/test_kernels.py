@@ -12,6 +12,7 @@ import pytest
 from test_passes import name, program
 
 from tinygrad_nn.compiled.numba import fuse, loops
+from tinygrad_nn.compiled.numba.expressions import known
 from tinygrad_nn.compiled.program.values import VIEWS, Op
 
 FILE = Path(__file__).with_name("kernels.txt")
@@ -62,6 +63,29 @@ def test_kernels_are_written_as_these_loops(given: str, plain: None, monkeypatch
     for head, lines in sections().items():
         if head.partition(": ")[0] == given:
             assert [head, *written(head)] == [head, *lines]
+
+
+# -- What a kernel can do
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "can"),
+    [
+        ("a * b", "v v", True), ("a * a", "b", False), ("a + a", "b", False), ("abs(a)", "b", False),
+        ("a & a", "b", True), ("a & 3", "i", False), ("~a", "b", True), ("~a", "i", False), ("a**2", "i", True),
+        ("a**3", "i", False), ("a**3", "v", True), ("np.exp(a)", "i", True), ("a * 1j", "v", False),
+        ("a * 2", "z", False), ("a + 1", "f", True), ("np.arctan2(a, b)", "v v", False), ("a % b", "v v", False),
+        ("a > 1", "i", True), ("np.logical_or(a, a)", "b", True), ("np.where(a > 1, a, 1)", "i", True),
+        ("np.where(b > 1, a, 1)", "z v", False), ("a.sum()", "v", True), ("a.sum()", "z", False),
+        ("a.sum(0)", "i", True), ("a.max(0)", "i", False), ("a.max(0)", "v", True), ("a.min(0)", "v", True),
+        ("a.prod(0)", "v", False), ("a.sum(0)", "b", True), ("a @ b.T", "x x", True), ("np.vdot(a, b)", "v v", True),
+        ("np.vdot(a, b)", "f v", False), ("a.astype('i4')", "v", True),
+        ("a.astype('i2')", "v", False), ("a.astype(complex)", "v", False), ("a * b", "v n", True),
+        ("a * (b > 1)", "v n", False),
+    ],
+)  # fmt: skip
+def test_a_kernel_can_do_an_operation(text: str, given: str, can: bool) -> None:
+    assert known(program(text, given).ops[-1]) == can
 
 
 # -- Over what a kernel may write

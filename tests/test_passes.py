@@ -253,6 +253,132 @@ def test_long_programs_stay_in_their_order(monkeypatch: pytest.MonkeyPatch) -> N
     assert [op.name for op in program(text, "v").ops] == ["multiply", "subtract", "cumsum"]
 
 
+# -- From calls to the few kinds of operations
+
+
+LOWERED: dict[str, dict[str, str]] = {
+    "x": {
+        "np.power(a, 2)": "t1 = ufunc square(a); t1",
+        "a**0.5": "t1 = ufunc sqrt(a); t1",
+        "a**-1": "t1 = ufunc reciprocal(a); t1",
+        "a**3": "t1 = ufunc power(a, 3); t1",
+        "a**2.0": "t1 = ufunc square(a); t1",
+        "2.0**a": "t1 = call power(a); t1",
+        "np.sum(a, 0, initial=1.0)": "t1 = call sum(a); t1",
+        "np.sum(a, 0, where=np.ones((3, 4), bool))": "t1 = call sum(a, c[3, 4]); t1",
+        "np.sum(a, -1)": "t1 = reduce[keepdims False, dtype None] sum[1](a); t1",
+        "np.sum(a, (0, -1))": "t1 = reduce[keepdims False, dtype None] sum[0, 1](a); t1",
+        "np.sum(a, axis=())": "t1 = reduce[keepdims False, dtype None] sum[](a); t1",
+        "np.max(a, initial=3)": "t1 = call max(a); t1",
+        "np.mean(a, 0)": "t1 = reduce[keepdims False, dtype None] sum[0](a); t2 = ufunc divide(t1, 3); t2",
+        "a.sum(0, keepdims=True)": "t1 = reduce[keepdims True, dtype None] sum[0](a); t1",
+        "a.sum(0, dtype='f4')": "t1 = reduce[keepdims False, dtype <f4] sum[0](a); t1",
+        "np.swapaxes(a, 0, -1)": "t1 = transpose transpose[1, 0](a); t1",
+        "np.transpose(a, (-1, 0))": "t1 = transpose transpose[1, 0](a); t1",
+        "np.reshape(a, 12, order='F')": "t1 = call reshape(a); t1",
+        "a[1, :]": "t1 = slice[1, ('slice', None, None, None)] getitem(a); t1",
+        "a[True]": "t1 = call getitem(a); t1",
+        "a[np.int64(1)]": "t1 = call getitem(a); t1",
+        "a[[0, 1]]": "t1 = call getitem(a); t1",
+        "a[..., None]": "t1 = slice[Ellipsis, None] getitem(a); t1",
+        "np.dot(a, a.T)": "t1 = transpose transpose[1, 0](a); t2 = matmul dot(a, t1); t2",
+        "np.dot(a, a[0])": "t1 = slice[0] getitem(a); t2 = call dot(a, t1); t2",
+        "np.dot(a, 2.0)": "t1 = call dot(a); t1",
+        "np.vdot(a, a)": "t1 = vdot vdot(a, a); t1",
+        "np.vdot(a, a.T)": "t1 = transpose transpose[1, 0](a); t2 = call vdot(a, t1); t2",
+        "np.matmul(a, a[0])": "t1 = slice[0] getitem(a); t2 = call matmul(a, t1); t2",
+        "np.copy(a)": "a",
+        "np.clip(a, 0, 1)": "t1 = call clip(a); t1",
+        "np.var(a, 0)": "t1 = call var(a); t1",
+        "np.logaddexp(a, 1)": "t1 = ufunc logaddexp(a, 1); t1",
+        "np.concatenate([a, a])": "t1 = call concatenate(a, a); t1",
+        "np.outer(a[0], a[1])":
+            "t1 = slice[0] getitem(a); t2 = slice[1] getitem(a); t3 = reshape reshape[4, 1](t1); "
+            "t4 = ufunc multiply(t3, t2); t4",
+        "np.einsum('ij,kj', a, a)": "t1 = call einsum(a, a); t1",
+        "a.astype('i4')": "t1 = cast cast(a); t1",
+        "a.astype(bool)": "t1 = cast cast(a); t1",
+        "np.where(a > 1, 1.0, 0.0)": "t1 = ufunc greater(a, 1); t2 = where where(t1, 1.0, 0.0); t2",
+        "np.add.reduce(a)": "t1 = reduce[keepdims False, dtype None] sum[0](a); t1",
+        "np.frexp(a)": "t1, t2 = call frexp(a); t1, t2",
+        "np.modf(a)[0]": "t1 = call fraction(a); t1",
+        "np.sin(a, dtype='f8')": "t1 = ufunc sin(a); t1",
+        "np.linalg.norm(a)": "t1 = call vector_norm(a); t1",
+        "np.argmax(a)": "t1 = call argmax(a); t1",
+        "np.argsort(a, 0)": "t1 = call argsort(a); t1",
+        "np.count_nonzero(a > 3)": "t1 = ufunc greater(a, 3); t2 = call count_nonzero(t1); t2",
+        "a.shape[0] * a": "t1 = ufunc multiply(3, a); t1",
+        "np.zeros_like(a) + a": "t1 = ufunc add(0.0, a); t1",
+        "np.squeeze(a[None])": "a",
+        "np.expand_dims(a, 0)": "t1 = call expand_dims(a); t1",
+        "np.ravel(a)": "t1 = reshape reshape[12](a); t1",
+        "np.broadcast_to(a, (2, 3, 4)).sum(0)":
+            "t1 = broadcast broadcast[2, 3, 4](a); t2 = reduce[keepdims False, dtype None] sum[0](t1); t2",
+        "a.T.sum(1)": "t1 = transpose transpose[1, 0](a); t2 = reduce[keepdims False, dtype None] sum[1](t1); t2",
+        "abs(a)": "t1 = ufunc absolute(a); t1",
+        "a == a": "t1 = ufunc equal(a, a); t1",
+        "a[a.argmax() // 4]": "t1 = call argmax(a); t2 = ufunc floor_divide(t1, 4); t3 = call getitem(a, t2); t3",
+    },
+    "i": {
+        "np.vdot(a, a)": "t1 = call vdot(a, a); t1",
+        "a % 2": "t1 = ufunc remainder(a, 2); t1",
+        "~a": "t1 = ufunc invert(a); t1",
+        "a**2": "t1 = ufunc square(a); t1",
+        "np.sqrt(a)": "t1 = ufunc sqrt(a); t1",
+        "np.sum(a > 1)": "t1 = ufunc greater(a, 1); t2 = reduce[keepdims False, dtype None] sum[0](t1); t2",
+    },
+    "z": {
+        "np.vdot(a, a)": "t1 = call vdot(a, a); t1",
+        "abs(a)": "t1 = ufunc absolute(a); t1",
+        "a.real": "t1 = call real(a); t1",
+        "a.conj()": "t1 = ufunc conjugate(a); t1",
+        "a @ a": "t1 = call matmul(a, a); t1",
+    },
+    "v n": {
+        "a**b": "t1 = ufunc power(a, b); t1",
+        "a * -b": "t1 = number neg(b); t2 = ufunc multiply(a, t1); t2",
+        "a + abs(b)": "t1 = number abs(b); t2 = ufunc add(a, t1); t2",
+        "np.power(b, a)": "t1 = ufunc power(b, a); t1",
+        "b ** 2 * a": "t1 = number pow(b, 2); t2 = ufunc multiply(t1, a); t2",
+        "np.where(a > b, a, b)": "t1 = ufunc less(b, a); t2 = where where(t1, a, b); t2",
+        "a[0] * b": "t1 = slice[0] getitem(a); t2 = ufunc multiply(t1, b); t2",
+        "(b > 1) * a": "t1 = number gt(b, 1); t2 = ufunc multiply(t1, a); t2",
+        "divmod(b, 2)[0] * a": "t1 = number floordiv(b, 2); t2 = ufunc multiply(t1, a); t2",
+        "a * round(b, 1)": "t1 = call round(b); t2 = ufunc multiply(a, t1); t2",
+        "a + b // 2": "t1 = number floordiv(b, 2); t2 = ufunc add(a, t1); t2",
+        "a + b % 2": "t1 = number mod(b, 2); t2 = ufunc add(a, t1); t2",
+        "2 ** b * a": "t1 = number pow(2, b); t2 = ufunc multiply(t1, a); t2",
+        "(b - 1) * a": "t1 = number sub(b, 1); t2 = ufunc multiply(t1, a); t2",
+        "(1 - b) * a": "t1 = number sub(1, b); t2 = ufunc multiply(t1, a); t2",
+    },
+    "v i": {
+        "a[b]": "t1 = call getitem(a, b); t1",
+        "np.take(a, b)": "t1 = call getitem(a, b); t1",
+        "a[b, None]": "t1 = call getitem(a, b); t1",
+        "np.take(a, b, mode='clip')": "t1 = call clip(b); t2 = call getitem(a, t1); t2",
+        "np.where(b > 1, a, 0)": "t1 = ufunc greater(b, 1); t2 = where where(t1, a, 0); t2",
+        "np.choose(b, [a, a, a, a])":
+            "t1 = call choose(b); t2 = call stack(a, a, a, a); t3 = call broadcast_to(t1); "
+            "t4 = slice[None] getitem(t3); t5 = call getitem(t2, t4, c[1, 4]); t6 = slice[0] getitem(t5); t6",
+        "np.take_along_axis(a, b, 0)": "t1 = call getitem(a, b); t1",
+    },
+}  # fmt: skip
+
+
+def kind(op: Op) -> str:
+    left, _, right = line(op).partition(" = ")
+    how = str(list(op.attrs[0])) if op.kind == "slice" else ""
+    if op.kind == "reduce":
+        how = f"[keepdims {op.attrs[1]}, dtype {op.attrs[2]}]"
+    return f"{left} = {op.kind}{how} {right}"
+
+
+@rows(LOWERED)
+def test_a_call_becomes_operations_of_few_kinds(text: str, given: str, wanted: str) -> None:
+    found = program(text, given)
+    assert "; ".join([*map(kind, found.ops), ", ".join(map(name, found.outputs))]) == wanted
+
+
 # -- Where each value lies
 
 

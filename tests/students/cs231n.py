@@ -120,7 +120,7 @@ def net_call(module: Module, seed: int) -> Call:
     rng = np.random.default_rng(seed)
     net = module.TwoLayerNet(seed=seed)
     X, y = rng.normal(size=(7, 8)), rng.integers(0, 4, size=7)
-    return Call((net, X, y), net.params, lambda: net.loss(X, y)[0], lambda g: net.loss(X, y)[1])
+    return Call((net, (X, y)), net.params, lambda: net.loss(X, y)[0], lambda g: net.loss(X, y)[1])
 
 
 def two_layers(rng: Rng) -> dict[str, Any]:

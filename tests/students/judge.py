@@ -27,33 +27,37 @@ WORK = Path(__file__).parent / "work"
 
 # What a mistake is, in words of this folder, and the kinds that say it.
 SUMMED = {"broadcast_not_summed", "wrong_axis_sum"}
+VALUE = {"wrong_value", "wrong_layer_input", "activation_derivative_at_wrong_value", "wrong_derivative"}
+TERM = {"overwritten_not_accumulated", "statistic_as_constant", "not_carried_back", "residual_forgotten",
+        "product_rule_half", "detached", "missing_factor"}  # fmt: skip
+PLACE = {"wrong_index", "wrong_stride", "wrong_padding", "last_step_only"}
 TAGS: dict[str, set[str]] = {
-    "factor":        {"scale"},
+    "factor":        {"scale", "missing_factor"},
     "sign":          {"sign"},
-    "ddof":          {"ddof", "scale"},
-    "power":         {"wrong_power", "activation_derivative_at_wrong_value"},
+    "ddof":          {"wrong_ddof", "scale"},
+    "power":         VALUE,
     "no sum":        SUMMED,
     "extra sum":     SUMMED,
     "no keepdims":   SUMMED,
     "no broadcast":  SUMMED,
-    "axis":          SUMMED,
-    "transpose":     {"transpose"},
-    "no derivative": {"missing_activation_derivative"},
-    "derivative at": {"activation_derivative_at_wrong_value"},
-    "no cotangent":  {"cotangent_ignored"},
-    "operand":       {"wrong_layer_input", "activation_derivative_at_wrong_value"},
-    "extra factor":  set(),
-    "overwritten":   {"overwritten_not_accumulated"},
-    "no term":       {"overwritten_not_accumulated"},
-    "extra term":    set(),
-    "rows":          {"overwritten_not_accumulated"},
-    "index":         set(),
-    "last only":     {"broadcast_not_summed"},
-    "order":         set(),
-    "no reshape":    set(),
+    "axis":          SUMMED | {"wrong_axis"},
+    "transpose":     {"transpose", "wrong_order"},
+    "no derivative": {"missing_activation_derivative", "missing_factor", "mask_missing"},
+    "derivative at": VALUE | {"ties"},
+    "no cotangent":  {"cotangent_ignored", "missing_factor"},
+    "operand":       VALUE | {"wrong_gate"},
+    "extra factor":  VALUE,
+    "overwritten":   {"overwritten_not_accumulated", "last_step_only"},
+    "no term":       TERM,
+    "extra term":    {"extra_penalty", "accumulated_over_calls"},
+    "rows":          {"overwritten_not_accumulated", "wrong_index"},
+    "index":         PLACE,
+    "last only":     PLACE | {"broadcast_not_summed"},
+    "order":         {"wrong_order", "wrong_gate", "flipped_kernel", "transpose", "wrong_index"},
+    "no reshape":    {"wrong_padding", "transpose"},
     "penalty":       {"missing_penalty", "wrong_penalty", "extra_penalty"},
-    "mask":          {"dropout_mask_missing", "missing_activation_derivative", "activation_derivative_at_wrong_value"},
-    "mask scale":    {"dropout_scale_missing", "scale"},
+    "mask":          {"dropout_mask_missing", "dropout_mask_stale", "mask_missing", "missing_factor", "wrong_value"},
+    "mask scale":    {"dropout_scale_missing", "scale", "missing_factor"},
     "softmax":       {"softmax_diagonal_only", "wrong_loss_gradient", "missing_activation_derivative"},
     "loss":          {"wrong_loss_gradient"},
 }  # fmt: skip
@@ -201,8 +205,7 @@ def squeeze(text: str) -> str:
 
 def words(report: Any) -> str:
     lines = [f"[{d.kind}] {d.where}: {d.text} {' '.join(d.evidence)}" for d in report.diagnoses if not d.harmless]
-    first = report.first_wrong
-    return f"{getattr(first, 'name', first)} | " + " || ".join(lines)
+    return f"{report.first_wrong} | " + " || ".join(lines)
 
 
 def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
@@ -220,9 +223,9 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
         return Verdict("right", said, report)
     blamed = [d for d in report.diagnoses if not d.harmless]
     kinds = TAGS[mistake.tag] | mistake.kinds
-    near = located(report, mistake, text.splitlines(), lines)
-    first = report.first_wrong
-    right_step = not mistake.step or getattr(first, "name", str(first)) in (mistake.step, mistake.step[1:])
+    first = next((step.name for step in getattr(report, "steps", ()) if not step.rule_ok), "")
+    right_step = not mistake.step or first == mistake.step
+    near = bool(mistake.step and right_step) or located(report, mistake, text.splitlines(), lines)
     places = [mistake.step] if mistake.step else wrong
     for d in blamed:
         if d.kind in kinds and (near or any(re.search(rf"\b{re.escape(p)}\b", f"{d.where} {d.text}") for p in places)):
@@ -232,8 +235,7 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
 
 def located(report: Any, mistake: Mistake, text: list[str], lines: range) -> bool:
     """Whether the line of the mistake is given: by its number, its text, or the text that it should have."""
-    first = report.first_wrong
-    if getattr(first, "line", None) in lines:
+    if any(int(n) in lines for n in re.findall(r"\blines? (\d+)", str(report.first_wrong))):
         return True
     for d in report.diagnoses:
         said = f"{d.where} {d.text} {' '.join(d.evidence)}"

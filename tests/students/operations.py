@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.diagnosis import KINDS
 
 Array = Any
@@ -170,3 +171,22 @@ def judge(case: Case, report: Any) -> Judged:
     )
     said = "; ".join(f"{d.kind} at {d.where}" for d in report.diagnoses) + f" [{report.first_wrong}]"
     return Judged(case, report.ok, bool(fits) or on_the_line, where, said)
+
+
+def verdict(case: Case, seed: int = 0) -> tuple[str, str]:
+    """Of a wrong one: ``right``, ``named``, ``located``, ``unknown`` or ``raised``, and what was said."""
+    try:
+        found = judge(case, compare_gradients(case.f, case.inputs(seed), manual=case.backward, rng=seed))
+    except Exception as e:  # a report is what was asked for
+        return "raised", f"{type(e).__name__}: {e}"
+    word = "right" if found.passed else "named" if found.named else "located" if found.located else "unknown"
+    return word, found.said
+
+
+def alarm(case: Case, seed: int) -> str:
+    """What is said of a right one: empty if nothing."""
+    try:
+        report = compare_gradients(case.f, case.inputs(seed), manual=case.backward, rng=seed)
+    except Exception as e:  # a report is what was asked for
+        return f"{type(e).__name__}: {e}"
+    return "" if report.ok and not report.diagnoses else "; ".join(f"{d.kind} at {d.where}" for d in report.diagnoses)

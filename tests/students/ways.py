@@ -141,6 +141,8 @@ def with_object(
             return dict(zip(given.split(), found, strict=True)) | grads(layer)
 
         arrays = {n: a for n, a in floats(inputs).items() if n in given.split()} | params(layer)
-        return Call((layer, *inputs.values()), arrays, lambda: layer.forward(*inputs.values()), gradients)
+        given_inputs = tuple(inputs.values())
+        return Call((layer, given_inputs if len(inputs) > 1 else given_inputs[0]), arrays,
+                    lambda: layer.forward(*inputs.values()), gradients)
 
     return call

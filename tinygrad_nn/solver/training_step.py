@@ -94,7 +94,7 @@ class CompiledStep(TrainingStep):
         """Make it ready; `tell` keeps the gradients of each step in `gradients`."""
         super().__init__(task, solver, 1, tell)
         self.places = task.places()
-        self.loss = value_and_grad(functional(task.recorded, task.parameters, self.places), has_aux=True)
+        self.loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
         self.step = compile(self._step, backend=backend)
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:

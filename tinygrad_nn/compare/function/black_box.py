@@ -21,7 +21,8 @@ from ..paths import Traced
 from ..pattern import describe, listed
 from ..rows import judged_row
 from .cotangents import other_cotangent
-from .operations import CLOSE, Look, explain_graph
+from .look import CLOSE, Look
+from .operations import explain_graph
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -63,7 +64,8 @@ def without_graph(asked: Question, reason: Reason) -> Found:
     blind = without_effect(largest, asked.leaves, [[w.value for w in wholes]])
     return Found(rows, diagnoses, [w.value for w in wholes], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
-        for b, w in zip(blind, wholes, strict=True)])  # fmt: skip
+        for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [
+            ~w.known | (w.low != w.high) for w in wholes])  # fmt: skip
 
 
 def _explain(

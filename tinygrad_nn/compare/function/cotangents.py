@@ -118,7 +118,7 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
                     "were overwritten, or left before the end of the loop. They belong added, `+=` where `=` stands, "
                     "into an array of zeros that is made before the loop."), kept  # fmt: skip
     for a in axes:
-        yield "unknown", f"The gradient that arrives is read in reverse order along axis {a}.", np.flip(g, a)
+        yield "wrong_order", f"The gradient that arrives is read in reverse order along axis {a}.", np.flip(g, a)
         half = g.copy()
         half[(slice(None),) * a + (slice(g.shape[a] // 2, None),)] = 0
         yield "overwritten_not_accumulated", (
@@ -128,7 +128,7 @@ def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
             moved[(slice(None),) * a + (0 if step == 1 else -1,)] = 0
             text = (f"An index is off by one along axis {a} of the result: the gradient of each position was put where "
                     f"that of the {'one before' if step == -1 else 'next one'} belongs.")  # fmt: skip
-            yield "unknown", text, moved
+            yield "wrong_index", text, moved
         mean = np.broadcast_to(g.mean(axis=a, keepdims=True), g.shape)
         yield "wrong_axis_sum", f"The gradient that arrives was averaged over axis {a} before it was used.", mean
     for a, b in itertools.combinations(axes, 2):

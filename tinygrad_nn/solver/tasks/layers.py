@@ -193,6 +193,10 @@ class LayerTask(Task):
         """Return the loss of a batch with its graph."""
         return objective(self.net, *batch)
 
+    def owners(self) -> list[Any]:
+        """Return the layers."""
+        return list(self.layers)
+
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
         """Return the gradients of W and of b, a list each with an entry for each layer."""
         return list(gradients[::2]), list(gradients[1::2])

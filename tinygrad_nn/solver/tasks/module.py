@@ -123,6 +123,10 @@ class ModuleTask(Task):
         buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
         return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
 
+    def owners(self) -> list[Any]:
+        """Return the parts of the module, and this object, whose penalty reads the parameters."""
+        return [self, *self.module.modules()]
+
     def finite(self, loss: float) -> float:
         """Return a loss, or raise if it is infinite or NaN."""
         if not math.isfinite(loss):

@@ -72,6 +72,10 @@ class Task:
         """Return the attributes that hold what changes besides parameters: buffers and random generators."""
         return []
 
+    def owners(self) -> list[Any]:
+        """Return the objects whose attributes hold the parameters while the loss is computed."""
+        raise NotImplementedError
+
     def publish(self) -> None:
         """Write the trained parameters back into the user's own arrays."""
 
