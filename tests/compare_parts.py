@@ -1,6 +1,6 @@
 """What the parts of a comparison make of small arrays: suspects, bounds, the referee, sides and kinks, sentences.
 
-Each part is a list of what it returned, arrays as two numbers each. `golden/parts.json` has them as they should be.
+Each part is a list of what it returned, arrays as two numbers each. `golden/compare/parts.json` has them as they should be.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
 
 Array = Any
-FILE = Path(__file__).parent / "golden" / "parts.json"
+FILE = Path(__file__).parent / "golden" / "compare" / "parts.json"
 EPS = float(np.finfo(float).eps)
 SETTINGS = {
     "deep": DEEP, "dropped": DROPPED2, "heavy": HEAVY, "square": SQUARE, "narrow": NARROW, "yes or no": YESNO,
@@ -302,6 +302,7 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     "mutants elementwise": of_mutants(lambda x, y: tg.sigmoid(x) * np.exp(y) + np.sqrt(x * x + 1) / (1 + y * y),
                                       (2, 3), (3,)),
     "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
+    "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     "sentences": lambda: list(sentences()),
