@@ -21,7 +21,7 @@ from tinygrad_nn.files.safetensors import seal, unseal
 from tinygrad_nn.nn import Dropout, Linear, Module, Sequential
 from tinygrad_nn.solver import EarlyStopping, checkpoint, fingerprint
 from tinygrad_nn.solver.arguments import settle
-from tinygrad_nn.solver.state import Saved
+from tinygrad_nn.solver.state import StateReader
 from tinygrad_nn.solver.stopping import Watch
 
 RNG = np.random.default_rng(0)
@@ -466,7 +466,7 @@ def test_of_a_long_setting_what_differs_is_shown_with_60_characters_before_it(
 @pytest.mark.parametrize(("value", "ok"), [(0, True), (2**62 - 1, True), (2**62, False), (-1, False), (True, False),
                                            (1.0, False), ("1", False), (None, False)])  # fmt: skip
 def test_what_a_state_counts_is_a_whole_number_that_a_training_can_reach(value: Any, ok: bool, tmp_path: Path) -> None:
-    saved = Saved(tmp_path, {}, {})
+    saved = StateReader(tmp_path, {}, {})
     if ok:
         assert saved.count("epoch", value) == value
     else:
@@ -477,7 +477,7 @@ def test_what_a_state_counts_is_a_whole_number_that_a_training_can_reach(value: 
 @pytest.mark.parametrize("names", [[3], "loss", None, {"a": 1}, ["a", None]], ids=str)
 def test_metrics_of_a_state_are_a_list_of_names(names: Any, tmp_path: Path) -> None:
     columns = {"history/loss": np.zeros(1), "history/val_loss": np.zeros(1)}
-    saved = Saved(tmp_path, {"metrics": names, "epoch": 1}, columns)
+    saved = StateReader(tmp_path, {"metrics": names, "epoch": 1}, columns)
     with pytest.raises(ValueError, match="holds no state that a training leaves: metrics is"):
         saved.history()
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tinygrad_nn import BackProp, FeedForward, Layer, Solver, graph_loss
 from tinygrad_nn.cli import main
-from tinygrad_nn.cli.own import call, load
 from tinygrad_nn.cli.run import Options, learn, prepare
+from tinygrad_nn.cli.user_code import call, load
 from tinygrad_nn.graph import GraphView
 
 QUICK = ["--epochs", "2", "--hidden", "5"]

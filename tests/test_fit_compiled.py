@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import Layer, Regularization, Settings, Solver, TrainNN, fit, optim
+from tinygrad_nn import Layer, Regularization, Settings, Solver, Tensor, TrainNN, fit, optim
 from tinygrad_nn.nn import BatchNorm1d, Dropout, Linear, Module, Sequential, relu
 from tinygrad_nn.nn.losses import cross_entropy
 
@@ -114,6 +114,24 @@ def test_train_nn_with_another_solver_is_another_step() -> None:
     assert all((a == b).all() for a, b in zip(arrays(one), arrays(other), strict=True))
 
 
+def test_train_nn_with_another_option_of_a_module_is_another_step() -> None:
+    """The compiled step that is kept has the options of the module in it."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(16, 3)), rng.normal(size=(16, 2))
+    solver = Solver("mse", "sgd", 0.1)
+
+    def trained(compile: str | bool) -> list[float]:
+        drop = Dropout(0.5)
+        model = Sequential(Linear(3, 8, rng=1), drop, Linear(8, 2, rng=2))
+        losses = []
+        for p in (0.5, 0.5, 0.0, 0.0, 0.9):
+            drop.p = p
+            losses.append(TrainNN(model, x, y, solver=solver, compile=compile, rng=3).loss)
+        return losses
+
+    assert np.allclose(trained("numpy"), trained(False), rtol=1e-13)
+
+
 def test_a_function_of_params_is_compiled_too() -> None:
     x, _, y = data()
 
@@ -177,3 +195,58 @@ def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: 
     usual: dict[str, Any] = {"solver": Solver("mse"), "settings": Settings(1, 8)}
     with pytest.raises(ValueError, match=message):
         fit([Layer(4, 3, rng=0)], x, y, **{**usual, **options})
+
+
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+class Nested(Module):
+    """Parameters in lists, tuples, a named tuple and a dict, one of them in two places."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        made = [Tensor(rng.normal(size=(3, 3)) / 2, name=f"w{k}") for k in range(4)]
+        self.listed = [made[0], (made[1], 2.0)]
+        self.pair = Pair(made[2], made[0])
+        self.table = {"w": made[3]}
+        self.listed.append(self.listed)
+
+    def forward(self, x: Any) -> Any:
+        first, (second, scale), *_ = self.listed
+        return np.tanh(x @ first) @ second * scale @ self.pair.left @ self.pair.right @ self.table["w"]
+
+
+def test_parameters_are_exchanged_wherever_a_module_holds_them() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 3))
+    found = []
+    for compile in (False, "numpy"):
+        model = Nested()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit(model, x, y, solver=Solver("mse", "sgd", 0.05), settings=Settings(5, 8), rng=0, compile=compile)
+        assert type(model.table["w"]) is Tensor
+        assert model.pair.right is model.listed[0]
+        found.append(model.state_dict())
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_parameter_that_a_loss_has_for_itself_is_not_frozen() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    found = []
+    for compile in (False, "numpy"):
+        model = Linear(3, 2, rng=0)
+        w = model.weight
+
+        def loss(out: Any, y: Any, w: Tensor = w) -> Any:
+            return ((out - y) ** 2).mean() + (w**2).sum()
+
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            fit(model, x, y, solver=Solver(loss, "sgd", 0.05), settings=Settings(5, 8), rng=0, compile=compile)
+        assert len(said) == (compile is not False)
+        found.append(model.state_dict())
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in found[0])

@@ -5,6 +5,7 @@ Each check is a function that returns what is wrong; at the end each is shown a 
 
 import ast
 import fnmatch
+import importlib
 import inspect
 import os
 import re
@@ -459,6 +460,13 @@ def test_the_page_of_the_architecture_shows_the_house_that_is_there() -> None:
 def test_all_equals_the_public_names() -> None:
     assert Path(inspect.getfile(tinygrad_nn)).parent == PACKAGE, "the tests must see the checkout, not another copy"
     assert not wrong_exports(tinygrad_nn)
+
+
+@pytest.mark.parametrize("room", ["", ".data", ".manual", ".nn", ".optim", ".viz", ".metrics", ".gradcheck", ".io"])
+def test_help_shows_signatures_that_a_person_can_read(room: str) -> None:
+    module = importlib.import_module(f"tinygrad_nn{room}")
+    functions = [value for _, value in inspect.getmembers(module, inspect.isroutine)]
+    assert not [f for f in functions if re.search(r"_Supports|_Nested|dtype\[|typing\.", str(inspect.signature(f)))]
 
 
 def test_import_loads_numpy_and_nothing_else_of_the_dependencies() -> None:

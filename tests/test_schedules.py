@@ -135,10 +135,20 @@ def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> Non
         (lambda: optim.Chained([]), r"Chained: schedules=\[\]; it must be at least one schedule"),
         (lambda: optim.Chained([0.1]), "Chained: 0.1 is no schedule of the step, such as Warmup"),
         (lambda: optim.Chained([Plateau()]), "is no schedule of the step"),
-        (lambda: optim.Sequential([optim.Warmup()], [3]), r"milestones=\(3,\); it must be 0 steps, one for each"),
+        (
+            lambda: optim.SequentialSchedule([optim.Warmup()], [3]),
+            r"milestones=\(3,\); it must be 0 steps, one for each",
+        ),
         (lambda: Schedule()(0), "Schedule must say what its learning rate is"),
     ],
 )
 def test_what_is_no_good_is_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError, NotImplementedError), match=message):
         make()
+
+
+def test_names_of_earlier_versions():
+    assert optim.Sequential is optim.SequentialSchedule
+    assert optim.State is optim.OptimizerState
+    with pytest.raises(AttributeError, match="'Sequentual'"):
+        optim.Sequentual  # noqa: B018

@@ -37,7 +37,7 @@ from tinygrad_nn.viz import (
     save_figure,
     summary,
 )
-from tinygrad_nn.viz.model.values import plain
+from tinygrad_nn.viz.model.values import array_of
 
 Array = np.ndarray[Any, Any]
 X = np.random.default_rng(0).normal(size=(12, 2))
@@ -215,7 +215,7 @@ def test_a_network_is_drawn_of_modules_in_a_row() -> None:
     hidden, out = Linear(2, 4, rng=0), Linear(4, 3, bias=False, rng=1)
     drawing = draw_network([Flatten(), Sequential(hidden, relu, Dropout(0.5)), out, softmax], X[0])
     assert drawing.heads == (("input", "2"), ("layer 1", "4 relu, Dropout"), ("layer 2", "3 softmax"))
-    h = np.maximum(X[:1] @ hidden.weight.data.T + plain(hidden.bias), 0)
+    h = np.maximum(X[:1] @ hidden.weight.data.T + array_of(hidden.bias), 0)
     z = (h @ out.weight.data.T)[0]
     a = np.exp(z) / np.exp(z).sum()
     for dot, zk, ak in zip(drawing.columns[2], z, a, strict=True):
@@ -281,7 +281,7 @@ def test_a_gradient_flow_walks_back_from_a_loss() -> None:
     model.eval()
     loss(model).backward()
     for name, part in (("body.0", model.body[0]), ("head", model.head)):
-        assert flow.norms[name] == [pytest.approx(float(np.sqrt(np.mean(plain(part.weight.grad) ** 2))))]
+        assert flow.norms[name] == [pytest.approx(float(np.sqrt(np.mean(array_of(part.weight.grad) ** 2))))]
     layers = [Layer(2, 3, "softmax", rng=0)]
     flow = GradientFlow(lambda m: graph_loss(m, X, Y, solver=Solver("crossentropy")))
     flow(epoch(layers))

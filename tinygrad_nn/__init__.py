@@ -41,7 +41,7 @@ from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
-    from .compare import ComparisonReport, assert_gradients_match, compare_gradients
+    from .compare import ComparisonReport, assert_gradients_match, compare_gradients, compare_steps
     from .compiled import compile
     from .data import (
         Scaler,
@@ -83,7 +83,7 @@ _LATER = {
     "solver": "BackProp Checkpoint EarlyStopping Epoch FeedForward History Predict Regularization Settings Solver "
               "TrainNN fit graph_loss",
     "compiled": "compile",
-    "compare": "ComparisonReport assert_gradients_match compare_gradients",
+    "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
     "io": "",
     "manual": "",
@@ -142,6 +142,7 @@ __all__ = [
     "checkpoint",
     "cm",
     "compare_gradients",
+    "compare_steps",
     "compile",
     "custom_jvp",
     "custom_vjp",

@@ -1,4 +1,4 @@
-"""The walk back: from a result through the Nodes in reverse order of birth, each primitive's VJP rules on the way."""
+"""Reverse mode: a walk from a result back through its Nodes, youngest first, that runs each primitive's VJP rules."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def walk(
     free: bool = False,
     keep: Callable[[Node, Any], None] | None = None,
 ) -> dict[Node, Any]:
-    """Carry a cotangent from a Node back and return the gradient that arrived at each leaf, or each wanted Node.
+    """Propagate a cotangent back from a Node and return the gradient of each leaf, or of each wanted Node.
 
     Of complex numbers the gradient of a real L is ∂L/∂Re + i ∂L/∂Im, as in PyTorch. Inside the walk its conjugate
     travels, so that the rules of holomorphic functions need no conjugation.
@@ -309,7 +309,7 @@ def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Find where a NaN or an infinity is born, and arrays written into between forward and backward.
+    """Report the operation that produced a NaN or an infinity, and arrays written into between forward and backward.
 
     Inside this block, in this thread, each operation remembers the line that called it and is checked as it runs and
     as its rules run, which takes several times as long.

@@ -1,4 +1,4 @@
-"""Functions with a derivative of a person's choosing: hand-written, blocked, or computed again instead of kept."""
+"""Functions with a custom derivative: hand-written, blocked, or recomputed on the way back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def stop_gradient(tree: Tree) -> Tree:
 
 
 def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return f with a hand-written VJP rule in place of the derivative of what it does inside.
+    r"""Return f with a hand-written VJP rule in place of the one that its operations have.
 
     .. math:: (\bar x, \bar y, \dots) = rule(\overline{out}, out, x, y, \dots)
 
@@ -80,7 +80,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
 
 
 def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
-    r"""Return f with a hand-written derivative along a direction in place of that of what it does inside.
+    r"""Return f with a hand-written JVP rule in place of the one that its operations have.
 
     .. math:: \dot{out} = rule(\dot x, out, x, \dots)
 
@@ -188,7 +188,7 @@ class _Results:
         self.kinds: list[tuple[tuple[int, ...], Any]] = []
 
     def packed(self, results: Any) -> Any:
-        """Return one array for all; what they are is remembered."""
+        """Return all leaves as one array, and remember how to take it apart."""
         leaves, rebuild = flatten(results)
         if len(leaves) == 1 and leaves[0] is results:
             return results
@@ -236,7 +236,7 @@ def _like(tree: Any, given: Any, f: Callable[..., Any], what: str) -> list[Any]:
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f with its intermediate results computed again on the way back instead of kept.
+    """Return f with its intermediate results recomputed during backward instead of kept in memory.
 
     Memory then holds the arguments and the result of f only, for the price of running it once more.
 

@@ -1,4 +1,6 @@
-"""How good predictions are: losses, R², and the scores of a classifier. They return values; the caller prints."""
+"""Scores of predictions: losses, R², and the scores of a classifier. They return values and print nothing."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Node, the memory of one operation, and the switches of a thread that decide whether Nodes are made."""
+"""Node, the record of one operation, and the switches of a thread that decide whether Nodes are made."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Mode:
 
 
 class _Block:
-    """A block that a switch has another value in; `before` is the one to return to."""
+    """A block in which a switch has another value; `before` is restored after it."""
 
     __slots__ = ("before",)
 
@@ -146,7 +146,7 @@ def scope(name: str) -> Iterator[None]:
 
 @contextmanager
 def switched(name: str, value: Any) -> Iterator[None]:
-    """Give a switch of this thread another value inside this block.
+    """Set a switch of this thread to another value inside this block.
 
     Blocks in generators may end in any order: one that ends while a later one is open leaves its old value to that.
     """

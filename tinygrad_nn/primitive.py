@@ -58,7 +58,7 @@ class Ties:
 
 
 class Primitive:
-    r"""A function whose derivative is written down rather than derived.
+    r"""A function with a forward and hand-written VJP rules: one row of the table of derivatives.
 
     Made by `declare`. Calling it runs the forward; if an argument is a Tensor the call is recorded in its graph.
 
@@ -161,7 +161,7 @@ class Primitive:
         return out[0] if self.saves else out
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Part a call's arguments into the arrays, in order, and the metadata, by name."""
+        """Split a call's arguments into the arrays, in order, and the metadata, by name."""
         if self.jointly:
             arrays, metadata = args, kwargs
         elif not kwargs and len(args) == self.arity:

@@ -1,4 +1,4 @@
-"""Tensor, the array that remembers where it came from, and the funnel, where every Node is born."""
+"""Tensor, the array that records the operations on it, and `apply`, where every Node is made."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _among(out: Any, raw: Any) -> bool:
 
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
-    """Turn a list or scalar into an array; refuse what hides Tensors or is not made of numbers."""
+    """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(

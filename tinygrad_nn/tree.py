@@ -1,4 +1,4 @@
-"""The arguments of a call, and nested containers of arrays, taken apart into a flat list and put together again."""
+"""Nested containers of arrays, and the arguments of a call, flattened into a list and rebuilt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of
 
 
 def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
-    """Part a nest of containers into its leaves, in order, and the function that puts others in their place.
+    """Return the leaves of nested containers, in order, and the function that rebuilds them with other leaves.
 
     Example:
         >>> leaves, rebuild = flatten({"W": 1.0, "layers": [2.0, (3.0,)]})

@@ -12,8 +12,8 @@ import typer
 from ..printable import printable
 from .app import app
 from .errors import teach
-from .own import guarded, load, parts
 from .train import train
+from .user_code import guarded, load, parts
 
 _PANEL = "Gradients"
 _LEFT_OUT = ("out", "report", "progress", "quiet", "gradients")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..solver import graph_loss
 from .deltas import deltas_of
-from .run import Plan, prepare
+from .run import PreparedRun, prepare
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
     from ..viz import NetworkDrawing
 
 
-def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> NetworkDrawing:
+def draw_plan(plan: PreparedRun, sample: tuple[Any, Any] | None, **style: Any) -> NetworkDrawing:
     """Draw the network of a plan, with what a sample, x (1, n_in) and y (1, n_out), makes of it."""
     from ..viz import draw_network
 
@@ -25,7 +25,7 @@ def draw_plan(plan: Plan, sample: tuple[Any, Any] | None, **style: Any) -> Netwo
     return draw_network(layers, sample[0], deltas=deltas_of(layers, *sample, plan.solver), **style)
 
 
-def draw_graph(plan: Plan, path: Path) -> None:
+def draw_graph(plan: PreparedRun, path: Path) -> None:
     """Draw the loss of the first rows as a graph, with the weights and gradients that the training began with."""
     from ..viz import draw
 
@@ -33,7 +33,7 @@ def draw_graph(plan: Plan, path: Path) -> None:
     draw(loss, path, names=names, title=title, direction="TB")  # as wide as a page
 
 
-def first_loss(plan: Plan) -> tuple[Tensor, dict[str, Any], str]:
+def first_loss(plan: PreparedRun) -> tuple[Tensor, dict[str, Any], str]:
     """Return the loss of the first rows before training, with its gradients, names for its parts and a title."""
     fresh = prepare(plan.options)  # the trained weights are near their goal, where gradients are hardly worth a look
     x, y = fresh.rows()

@@ -15,7 +15,7 @@ from ..compare import RoadsReport
 from ..metrics import format_cm
 from ..printable import printable
 from .predictions import Prediction
-from .run import Outcome, Plan, Scores
+from .run import Outcome, PreparedRun, Scores
 
 SHOWN = 20  # rows of a prediction, before the rest is left to a file
 MOST_COLUMNS = 5  # classes whose probabilities fit side by side
@@ -52,7 +52,7 @@ class Report:
                 line.rstrip()
                 self.console.print(Text.assemble((("" if k else name).ljust(left), "dim"), line))
 
-    def start(self, plan: Plan) -> None:
+    def start(self, plan: PreparedRun) -> None:
         """Print what is about to be trained."""
         self.facts(facts(plan))
 
@@ -118,7 +118,7 @@ class Report:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
 
 
-def facts(plan: Plan) -> list[tuple[str, str]]:
+def facts(plan: PreparedRun) -> list[tuple[str, str]]:
     """Return what is trained, and how, as names and texts."""
     problem, solver, settings = plan.problem, plan.solver, plan.settings
     layers = plan.network.layers

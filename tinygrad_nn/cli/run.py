@@ -83,7 +83,7 @@ class Scores(NamedTuple):
     f1: Score
 
 
-class Plan(NamedTuple):
+class PreparedRun(NamedTuple):
     """A run that can begin: all options have been checked and all data has been read."""
 
     options: Options
@@ -122,7 +122,7 @@ class Outcome(NamedTuple):
     `flow` is ``None`` where it was not asked for.
     """
 
-    plan: Plan
+    plan: PreparedRun
     history: History
     roads: RoadsReport
     scored: str
@@ -131,7 +131,7 @@ class Outcome(NamedTuple):
     flow: GradientFlow | None
 
 
-def prepare(options: Options) -> Plan:
+def prepare(options: Options) -> PreparedRun:
     """Read the data, split it, and make the network; everything that can be wrong is found here.
 
     Raises:
@@ -171,10 +171,10 @@ def prepare(options: Options) -> Plan:
         x = part.x if scaler is None or not len(part.x) else scaler.transform(part.x)
         y = part.y if target_scaler is None or not len(part.y) else target_scaler.transform(part.y)
         parts[name] = (x, y)
-    return Plan(options, problem, parts, network, solver, settings, rng)
+    return PreparedRun(options, problem, parts, network, solver, settings, rng)
 
 
-def execute(plan: Plan, progress: bool = False, flow: bool = False) -> Outcome:
+def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Outcome:
     """Compare the roads on the first batch, train, and score.
 
     Args:
@@ -203,7 +203,7 @@ def execute(plan: Plan, progress: bool = False, flow: bool = False) -> Outcome:
     return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept)
 
 
-def learn(plan: Plan, progress: bool = False, flow: GradientFlow | None = None) -> History:
+def learn(plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None) -> History:
     """Train the network of a plan, which is to be used once.
 
     Raises:
@@ -218,7 +218,7 @@ def learn(plan: Plan, progress: bool = False, flow: GradientFlow | None = None) 
         )  # fmt: skip
 
 
-def _flow(plan: Plan) -> GradientFlow:
+def _flow(plan: PreparedRun) -> GradientFlow:
     """Return what keeps the gradients of the training part, without dropout, epoch by epoch."""
     from ..viz.training.gradient_flow import GradientFlow
 

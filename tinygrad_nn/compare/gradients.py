@@ -6,6 +6,7 @@ from typing import Any
 
 from ..nn.layer import Layer
 from ..solver import BackProp
+from .conventions.read import is_code
 from .function.comparison import compare_function
 from .layers.comparison import compare_model
 from .report import ComparisonReport
@@ -20,7 +21,10 @@ def compare_gradients(
 
     ``compare_gradients(model, x, y, solver=, manual=BackProp)`` for a list of layers, where `manual` is any function
     ``(model, data_cache, data_out, solver=) -> loss, dW, db`` (or with ``delta`` as a fourth);
-    ``compare_gradients(f, inputs, manual=)`` for any function.
+    ``compare_gradients(f, inputs, manual=)`` for any function, also in the conventions of courses:
+    ``compare_gradients(conv_forward, (x, w, b, {"pad": 1}), manual=conv_backward)`` for a forward that returns ``out,
+    cache`` and a ``backward(dout, cache)``; ``compare_gradients(softmax_loss, (x, y))`` for a function that returns
+    ``loss, dx``. Where a forward cannot run on Tensors, there are two roads: by hand and numerical.
 
     Args:
         model: a list of layers, or a function that runs on Tensors.
@@ -42,17 +46,12 @@ def compare_gradients(
         >>> report.ok, report.diagnoses[0].kind, report.diagnoses[0].factor
         (False, 'scale', '1/2')
     """
-    if callable(model) and not isinstance(model, (Layer, list, tuple)):
+    if not isinstance(model, (Layer, list, tuple)) and (callable(model) or is_code(model)):
         inputs = data[0] if len(data) == 1 else named.pop("inputs", None) if not data else None
         if len(data) > 1 or inputs is None or named or solver is not None:
             raise TypeError(
                 "compare_gradients of a function takes its inputs in one tuple, dict or array, and manual=: "
                 "compare_gradients(f, (x, W), manual=backward)."
-            )
-        if manual is None:
-            raise TypeError(
-                "compare_gradients of a function needs manual=: your gradients, or a function of the inputs that "
-                "returns them. Without one, gradcheck.check_gradients(f, x) compares the graph with numbers."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
     pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))

@@ -15,6 +15,7 @@ import numpy as np
 from ..files import POLICY
 from ..printable import printable
 from .diagnosis import KINDS, Diagnosis, Row, number
+from .steps import listing
 
 if TYPE_CHECKING:
     from .report import ComparisonReport
@@ -72,19 +73,25 @@ def page(report: ComparisonReport) -> str:
 
 def fragment(report: ComparisonReport) -> str:
     """Return the report as a piece of HTML, for a notebook."""
-    parts = [f"<style>{STYLE}</style><main class='tg'>", "<p class='soft'>Gradients compared</p>"]
+    style = STYLE + (listing.STYLE if report.steps else "")
+    parts = [f"<style>{style}</style><main class='tg'>", "<p class='soft'>Gradients compared</p>"]
     parts.append(f"<h1>{escape(report.title)}</h1>")
     parts.append(f"<p class='verdict {'good' if report.ok else 'bad'}'>{escape(report.verdict)}</p>")
     if report.losses:
         text = ", ".join(f"{road} {number(value, 8)}" for road, value in report.losses.items())
         parts.append(f"<p>Loss: {escape(text)}</p>")
+    if report.steps:
+        parts += ["<h2>Your lines, from the loss backwards</h2>", listing.as_html(report.steps)]
     if report.diagnoses:
         parts.append("<h2>Why</h2>")
         parts += [_card(k, d) for k, d in enumerate(report.diagnoses, 1)]
-    if report.rows:
+    if report.steps:
+        parts.append(f"<p class='soft'>{escape(report.method)}</p>")
+    elif report.rows:
         parts += ["<h2>The three roads, array by array</h2>", _table(report)]
         parts.append(f"<p class='soft'>{escape(report.method)}</p>")
-        wrong = [row for row in report.rows if not row.ok and math.isfinite(row.graph)]
+        wrong = [row for row in report.rows
+                 if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]  # fmt: skip
         if wrong:
             parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
     maps = [row for row in report.rows if (row.error is not None and row.role != "intermediate") or not row.ok]

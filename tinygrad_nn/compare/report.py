@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..printable import printable
-from .diagnosis import Diagnosis, Row, number
+from .diagnosis import NO_GRAPH, Diagnosis, Row, number
+from .steps import listing
+from .steps.step import Step
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +31,7 @@ class ComparisonReport:
         first_wrong: the layer or operation nearest the loss from which all later errors follow, or None.
         notes: sentences about what could and could not be seen.
         losses: the value by each road.
+        steps: of `compare_steps`, the gradients in the order of the walk back.
     """
 
     title: str
@@ -38,6 +41,7 @@ class ComparisonReport:
     notes: tuple[str, ...] = ()
     losses: dict[str, float] = field(default_factory=dict)
     method: str = ""
+    steps: tuple[Step, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -61,7 +65,8 @@ class ComparisonReport:
             return "The test is BLIND: whatever the gradient is, nothing could be seen here."
         if not self.ok:
             wrong = [row.name for row in self.rows if not row.ok]
-            what = f"in {len(wrong)} of {len(self.rows)} arrays" if wrong else "though all numbers agree"
+            unit = "steps" if self.steps else "arrays"
+            what = f"in {len(wrong)} of {len(self.rows)} {unit}" if wrong else "though all numbers agree"
             if not all(d.harmless for d in self.diagnoses) and self.first_wrong:
                 what += f"; look at {self.first_wrong} first"
             graph = bool(wrong) and all(row.odd == "graph" for row in self.rows if not row.ok)
@@ -69,6 +74,11 @@ class ComparisonReport:
             return f"The {whose} is WRONG {what}."
         if self.diagnoses:
             return f"The gradient is right; it differs by {' and '.join(self.kinds)} only."
+        if self.steps:
+            count = f"All {len(self.steps)} steps are" if len(self.steps) > 1 else "The step is"
+            return f"{count} right, each by its value and by its own rule."
+        if self.rows and all(row.note == NO_GRAPH for row in self.rows):
+            return "The gradient is right: both roads agree, by hand and numerical; there is no graph."
         return "The gradient is right: the three roads agree."
 
     def __str__(self) -> str:
@@ -84,6 +94,7 @@ class ComparisonReport:
             "title": self.title, "ok": self.ok, "verdict": self.verdict, "first_wrong": self.first_wrong,
             "losses": _plain(self.losses), "method": self.method, "rows": rows,
             "diagnoses": [_plain(asdict(d)) for d in self.diagnoses], "notes": list(self.notes),
+            **({"steps": [_plain(step.as_dict()) for step in self.steps]} if self.steps else {}),
         }  # fmt: skip
         return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
@@ -125,9 +136,11 @@ def as_text(report: ComparisonReport) -> str:
     wide = min(22, max([9, *(len(row.name) for row in report.rows)]))
     head = (f"{'array':<{wide}} {'shape':>10} {'max abs':>8} {'max rel':>8} {'ratio':>7} {'wrong':>6}  verdict")
     lines = _wrapped(report.title, "")
-    if report.rows:
+    if report.steps:
+        lines += ["", *listing.as_text(report.steps)]
+    elif report.rows:
         lines += ["", head, "-" * min(WIDTH, wide + 57)]
-    for row in report.rows:
+    for row in () if report.steps else report.rows:
         name = printable(row.name)
         name = name if len(name) <= wide else name[: wide - 1] + "…"
         shape = "x".join(map(str, row.shape)) or "number"
@@ -140,14 +153,14 @@ def as_text(report: ComparisonReport) -> str:
             f"{name:<{wide}} {shape:>10} {number(row.max_abs):>8} {number(row.max_rel):>8} "
             f"{number(row.ratio, 4):>7} {share:>6}  {verdict}"
         )
-    shown = [row for row in report.rows if not row.ok and math.isfinite(row.graph)]
-    if shown:
+    shown = [row for row in report.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
+    if shown and not report.steps:
         lines += ["", f"{'worst entry of each':<{wide + 11}} {'manual':>13} {'graph':>13} {'numerical':>13}"]
         for row in shown[:12]:
             where = f"{printable(row.name)}{list(row.worst)}"
-            numerical = "-" if math.isnan(row.numerical) else number(row.numerical, 7)
-            lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {number(row.graph, 7):>13} "
-                         f"{numerical:>13}")  # fmt: skip
+            values = ["-" if math.isnan(v) else number(v, 7) for v in (row.graph, row.numerical)]
+            lines.append(f"{where[: wide + 11]:<{wide + 11}} {number(row.manual, 7):>13} {values[0]:>13} "
+                         f"{values[1]:>13}")  # fmt: skip
     if report.losses:
         lines += ["", "loss: " + ", ".join(f"{road} {number(v, 8)}" for road, v in report.losses.items())]
     if report.method:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck.numerical import pair
-from .diagnosis import Difference, Distances, Row
+from .diagnosis import NO_GRAPH, Difference, Distances, Row
+from .numerical.whole import Whole
 
 Array = np.ndarray[Any, Any]
 
@@ -201,3 +202,35 @@ def _heat(error: Array, graph: Array) -> Array | None:
         if step > 1:  # of each block the largest
             matrix = np.fmax.reduceat(matrix, np.arange(0, matrix.shape[axis], step), axis=axis)
     return matrix
+
+
+def judged_row(name: str, manual: Array, whole: Whole, rounding: Any) -> tuple[Row, Array, Array]:
+    """Return the row of an array that has no graph, where it is wrong, and what it was compared with.
+
+    Args:
+        name: of the input.
+        manual: the person's gradient.
+        whole: the gradient by numbers, as far as it is known; at a kink any slope from `low` to `high` is right.
+        rounding: what rounding may do to each entry of the person's.
+    """
+    known, shape = whole.known, whole.value.shape
+    fits = manual.shape == shape
+    with np.errstate(all="ignore"):
+        kinked = fits and manual.dtype.kind != "c" and whole.low.dtype.kind != "c"
+        reference = np.clip(manual, whole.low, whole.high) if kinked else whole.value
+        reference = np.where(known, np.where(whole.low == whole.high, whole.value, reference), 0.0)
+        error = np.where(known, np.abs(manual - reference), 0.0) if fits else np.full(shape, math.inf)
+        error = np.where(np.isnan(error), math.inf, error)
+        excess = error / np.maximum(np.where(known, whole.error, 0.0) + rounding, 1e-300)
+    finite = bool(np.isfinite(manual).all())
+    bad = excess > 1 if finite or not fits else (excess > 1) | ~np.isfinite(manual)
+    worst, wrong = _largest(np.where(bad, np.maximum(excess, 1.0), excess)), bool(bad.any()) or not fits
+    numbers: dict[str, Any] = _numbers(np.where(known, manual, 0.0) if fits else None, reference, error, bad)
+    row = Row(
+        name=name, shape=shape, role="input", ok=not wrong, **numbers,
+        wrong=float(bad.sum() / max(1, known.sum())) if wrong else 0.0, worst=worst,
+        manual=_entry(manual, worst) if fits else math.nan, graph=math.nan, numerical=_entry(whole.value, worst),
+        odd="manual" if wrong else "", checked=int(known.sum()), bound=float(np.nanmax(whole.error, initial=0.0)),
+        note=_note(manual, shape, "").replace("the graph's has", "belongs") or NO_GRAPH, error=_heat(error, reference),
+    )  # fmt: skip
+    return row, bad, reference

@@ -24,7 +24,7 @@ from .numba.expressions import COSTLY
 from .numpy.replay import Varied
 from .program.memory import view_of
 from .program.values import VIEWS, Op, Program, Value
-from .trace.call import NUMBERS, as_array, bare, canonical
+from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Untraceable
 
 SAME = 4  # the attempt that changes no value
@@ -124,7 +124,7 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
         found, wanted: nests of arrays and numbers.
         run: runs the operations one by one, with noise or without, and returns the leaves.
     """
-    left, right = ([bare(x) for x in flatten(nest)[0]] for nest in (found, wanted))
+    left, right = ([array_or_scalar(x) for x in flatten(nest)[0]] for nest in (found, wanted))
     if len(left) != len(right):
         return f"it returns {len(left)} arrays instead of {len(right)}"
     slack: list[Any] = [None] * len(right)
@@ -144,7 +144,7 @@ def difference(found: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) ->
 
 def _grown(slack: Any, again: Any, still: Any) -> Any:
     """Return the largest distances that were seen so far."""
-    a, b = np.asarray(bare(again)), np.asarray(bare(still))
+    a, b = np.asarray(array_or_scalar(again)), np.asarray(array_or_scalar(still))
     if a.shape != b.shape:
         return slack
     with np.errstate(all="ignore"):
@@ -316,7 +316,7 @@ class Trial:
         self.draws.rewind()
         args, kwargs = self.rebuild(list(leaves))
         found, refill = flatten(_quietly(self.function, *args, **kwargs))
-        return refill([x.copy() if isinstance(x, np.ndarray) else x for x in map(bare, found)])
+        return refill([x.copy() if isinstance(x, np.ndarray) else x for x in map(array_or_scalar, found)])
 
     def _replayed(self, leaves: Sequence[Any]) -> Any:
         """Return what the plan gives where no buffer holds anything."""

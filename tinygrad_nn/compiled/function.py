@@ -23,7 +23,7 @@ from .plan import MISS, Plan, SharedArgument
 from .program import arguments as nest
 from .program import verify
 from .program.simplify import simplify
-from .trace.call import bare, canonical, trace
+from .trace.call import array_or_scalar, canonical, trace
 from .trace.hidden import Draws, Hidden, restored
 from .trace.nodes import SecondOrder, Untraceable, caller
 from .trace.recorder import Recorder
@@ -317,4 +317,4 @@ def where(error: BaseException) -> tuple[str, int]:
 def bare_tree(result: Any) -> Any:
     """Return a result with plain arrays for its Tensors."""
     leaves, rebuild = flatten(result)
-    return rebuild([bare(x) for x in leaves])
+    return rebuild([array_or_scalar(x) for x in leaves])

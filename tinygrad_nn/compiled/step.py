@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, held, hold
+from ..tensor import Tensor
 from ..transforms import value_and_grad
-from ..tree import flatten
+from ..tree import flatten, refilled
 from .function import Compiled, compile
 
 Places = Sequence[tuple[Any, str]]
 
 
-def functional(call: Callable[..., Any], parameters: Sequence[Tensor], places: Places = ()) -> Callable[..., Any]:
+def functional(
+    call: Callable[..., Any], parameters: Sequence[Tensor], owners: Sequence[Any], places: Places = ()
+) -> Callable[..., Any]:
     """Return a call of a model as a function of the model's parameters and of all else that it keeps.
 
     Args:
         call: computes with the model, such as ``lambda x, y: loss(model(x), y)``.
         parameters: the Tensors in the model that are to be arguments.
+        owners: the objects whose attributes hold them, also in lists, tuples and dicts; `call` reads them from there.
         places: ``(owner, attribute)`` of the arrays that the model reads or replaces, such as running means, and of the
             random generators that it draws from.
 
@@ -30,14 +33,20 @@ def functional(call: Callable[..., Any], parameters: Sequence[Tensor], places: P
         in the places. It returns what the call left there, ``None`` for a generator. The model itself stays as it is.
 
     Example:
-        >>> w = Tensor([1.0, 2.0])
-        >>> f = functional(lambda x: (w * x).sum(), [w])
-        >>> f([np.array([10.0, 10.0])], [], np.array([1.0, 1.0]))[0].item(), w.data.tolist()
+        >>> from types import SimpleNamespace
+        >>> model = SimpleNamespace(w=Tensor([1.0, 2.0]))
+        >>> f = functional(lambda x: (model.w * x).sum(), [model.w], [model])
+        >>> f([np.array([10.0, 10.0])], [], np.array([1.0, 1.0]))[0].item(), model.w.data.tolist()
         (20.0, [1.0, 2.0])
     """
 
     def pure(values: Sequence[Any], kept: Sequence[Any], *args: Any) -> tuple[Any, list[Any]]:
-        with _standing_in(parameters, values), _put(places, kept):
+        others = [value if isinstance(value, Tensor) else Tensor(value, requires_grad=False) for value in values]
+        traced = any(type(other) is not Tensor for other in others)
+        # A Tensor cannot become one of a trace, so those of a trace take its place in the owners. What reads it from
+        # elsewhere then cannot be traced. Without a trace it takes the data and the Node of another, wherever it is.
+        exchanged = _exchange(owners, parameters, others) if traced else _stand_in(parameters, others)
+        with exchanged, _put(places, kept):
             result = call(*args)
             left = [getattr(owner, name) for owner, name in places]
         return result, [None if isinstance(x, np.random.Generator) else x for x in left]
@@ -46,27 +55,42 @@ def functional(call: Callable[..., Any], parameters: Sequence[Tensor], places: P
 
 
 @contextmanager
-def _standing_in(tensors: Sequence[Tensor], values: Sequence[Any]) -> Iterator[None]:
-    """Let Tensors have the values, and the place in a graph, of others.
-
-    A function may close over a parameter, where nobody can put another Tensor in its place: for as long as it runs, the
-    Tensor itself has to answer as one of the trace, which takes the class of one.
-    """
-    before = [(t.__class__, held(t), t.node) for t in tensors]
+def _stand_in(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Give Tensors the data and the Nodes of others, and their own back afterwards."""
+    before = [(t.data, t.node) for t in tensors]
     try:
-        for t, value in zip(tensors, values, strict=True):
-            other = value if isinstance(value, Tensor) else Tensor(value, requires_grad=False)
-            _become(t, other.__class__, held(other), other.node)
+        for t, other in zip(tensors, others, strict=True):
+            t.data, t.node = other.data, other.node
         yield
     finally:
-        for t, (kind, data, node) in zip(tensors, before, strict=True):
-            _become(t, kind, data, node)
+        for t, (data, node) in zip(tensors, before, strict=True):
+            t.data, t.node = data, node
 
 
-def _become(t: Tensor, kind: type[Tensor], data: Any, node: Any) -> None:
-    t.__class__ = kind
-    hold(t, data)
-    t.node = node
+def _exchange(
+    owners: Sequence[Any], tensors: Sequence[Tensor], others: Sequence[Tensor]
+) -> AbstractContextManager[Any]:
+    """Put other Tensors where the owners have these, and these back afterwards."""
+    by_id = {id(t): other for t, other in zip(tensors, others, strict=True)}
+    held = [(owner, name, value) for owner in owners for name, value in vars(owner).items()]
+    found = [(owner, name, value, _exchanged(value, by_id)) for owner, name, value in held]
+    moved = [(owner, name, new) for owner, name, old, new in found if new is not old]
+    return _put([(owner, name) for owner, name, _ in moved], [new for *_, new in moved])
+
+
+def _exchanged(value: Any, others: dict[int, Tensor], outer: tuple[int, ...] = ()) -> Any:
+    """Return a Tensor, or lists, tuples and dicts of them, with other Tensors; the very same where there are none."""
+    if isinstance(value, Tensor):
+        return others.get(id(value), value)
+    if not isinstance(value, (list, tuple, dict)) or id(value) in outer:  # a list may hold itself
+        return value
+    old = list(value.values()) if isinstance(value, dict) else value
+    new = [_exchanged(part, others, (*outer, id(value))) for part in old]
+    if all(a is b for a, b in zip(old, new, strict=True)):
+        return value
+    if isinstance(value, dict):
+        return refilled(value, new)
+    return type(value)(*new) if hasattr(value, "_fields") else type(value)(new)
 
 
 @contextmanager

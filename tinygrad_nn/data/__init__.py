@@ -1,4 +1,4 @@
-"""Data on its way into a network: tables and bundled sets, splitting, minibatches, one-hot labels, scaling."""
+"""Data for training: tables and bundled sets, splitting, minibatches, one-hot labels, scaling."""
 
 from tinygrad_nn.data.bundled import Dataset, Text, load_digits, load_iris, load_sonnets
 from tinygrad_nn.data.encode import Scaler, one_hot

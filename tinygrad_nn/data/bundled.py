@@ -1,5 +1,7 @@
 """Two real data sets that come with the package; sources and licences in `sets/README.md`."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

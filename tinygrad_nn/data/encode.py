@@ -1,4 +1,6 @@
-"""Labels into one-hot rows, and columns of numbers onto one scale."""
+"""One-hot encoding of labels, and standardisation of columns."""
+
+from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ Array = NDArray[Any]
 
 
 def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | None = None) -> NDArray[np.float64]:
-    """Rows that are 1 in the column of their class and 0 elsewhere.
+    """Return one-hot rows: 1 in the column of the class and 0 elsewhere.
 
     Args: `labels` (batch,) or (batch, 1), numbers or texts; `classes` the names in column order, or a count when the
     labels are 0, 1, ..., classes - 1; by default the different labels in sorted order.
@@ -111,7 +113,7 @@ class Scaler:
         object.__setattr__(self, "scale", scale)
 
     @classmethod
-    def fit(cls, x: ArrayLike) -> "Scaler":
+    def fit(cls, x: ArrayLike) -> Scaler:
         """The scaler of these rows, (batch, columns): mean and population standard deviation of each column."""
         rows = np.asarray(x, dtype=np.float64)
         if rows.ndim != 2 or rows.size == 0:
@@ -146,7 +148,7 @@ class Scaler:
         return {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Scaler":
+    def from_dict(cls, fields: Mapping[str, Any]) -> Scaler:
         """The scaler that `to_dict` wrote."""
         missing = [name for name in ("mean", "scale") if name not in fields]
         if missing:

@@ -1,4 +1,6 @@
-"""Rows into parts (train, test, validation) and into minibatches."""
+"""Splitting of rows into train, test and validation parts, and into minibatches."""
+
+from __future__ import annotations
 
 import operator
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """A person's own table: a CSV file with one sample a line and the names of the columns in the first line."""
 
+from __future__ import annotations
+
 import io
 import os
 from collections import Counter
@@ -177,7 +179,7 @@ def _fields_of_any_length(length: int) -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _decode(path: "Path", encoding: str) -> str:
+def _decode(path: Path, encoding: str) -> str:
     where = printable(path)
     if path.is_dir():
         inside = printable(path / "data.csv")
@@ -204,7 +206,7 @@ def _decode(path: "Path", encoding: str) -> str:
         ) from None
 
 
-def _not_there(path: "Path") -> str:
+def _not_there(path: Path) -> str:
     from difflib import get_close_matches
 
     folder = path.parent

@@ -1,4 +1,4 @@
-"""Backpropagation by hand: numbered equations, of the multilayer perceptron and of the other usual layers.
+"""Backpropagation by hand: the numbered equations of the multilayer perceptron and of other common layers.
 
 The numbers (B..) are derived in `docs/backprop.md`, all others in `docs/backprop_layers.md`. NumPy only. It states each
 activation, loss and layer again, without a look at the graph, so that the two roads to a gradient have nothing in

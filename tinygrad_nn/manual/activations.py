@@ -1,4 +1,4 @@
-r"""The activations, each with the product that carries a gradient back through it.
+r"""The activations, each with its vector-Jacobian product.
 
 A row is a pair `(f, vjp)`: `a = f(z)`, and `vjp(g, z, a)` turns `g = dL/da` into `dL/dz`. Rows are samples, units lie
 along the last axis, so every array here is `(batch, n_out)`. Numbers (B..) as in `docs/backprop.md`, numbers (F..) as
@@ -26,26 +26,26 @@ class Activation(NamedTuple):
 
 
 def sigmoid(z: Array) -> Array:
-    """Squash to (0, 1); relatively accurate in both tails, because no exponential is ever subtracted from 1."""
+    """Map z to (0, 1); accurate in both tails, since no exponential is subtracted from 1."""
     e = np.exp(-np.abs(z))
     σ: Array = np.where(z >= 0, 1, e) / (1 + e)  # (B5)
     return σ
 
 
 def sigmoid_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The textbook's a(1-a) is 0 as soon as a rounds to 1; the sigmoid of -z is not."""
+    """Return the gradient of z; the textbook's a(1 - a) is 0 as soon as a rounds to 1, sigmoid(-z) is not."""
     return g * a * sigmoid(-z)  # (B6)
 
 
 def softmax(z: Array) -> Array:
-    """Turn each row into probabilities; the largest entry is taken off first, so that no exponential overflows."""
+    """Turn each row into probabilities; its largest entry is subtracted first, so that no exponential overflows."""
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     p: Array = e / e.sum(axis=-1, keepdims=True)  # (B7)
     return p
 
 
 def softmax_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The full Jacobian diag(a) - a aᵀ, never formed.
+    """Return the gradient of z, by the Jacobian diag(a) - a aᵀ without forming it.
 
     It ignores a constant added to g. With that constant chosen as below, the unit that takes nearly all of the
     probability adds nothing to the sum, so its tiny gradient is not a difference of two large numbers.
@@ -56,52 +56,52 @@ def softmax_vjp(g: Array, z: Array, a: Array) -> Array:
 
 
 def tanh(z: Array) -> Array:
-    """Squash to (-1, 1)."""
+    """Map z to (-1, 1)."""
     return np.tanh(z)  # (B9)
 
 
 def tanh_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The textbook's 1 - a² is 0 as soon as a rounds to 1; this form of the same number is not."""
+    """Return the gradient of z; the textbook's 1 - a² is 0 as soon as a rounds to 1, this form is not."""
     return g * 4 * sigmoid(2 * z) * sigmoid(-2 * z)  # (B10)
 
 
 def linear(z: Array) -> Array:
-    """Leave z as it is."""
+    """Return z."""
     return z  # (B11)
 
 
 def linear_vjp(g: Array, z: Array, a: Array) -> Array:
-    """Leave g as it is."""
+    """Return the gradient of z, which is g."""
     return g  # (B12)
 
 
 def relu(z: Array) -> Array:
-    """Cut off below 0."""
+    """Replace negative entries by 0."""
     return np.maximum(z, 0)  # (B13)
 
 
 def relu_vjp(g: Array, z: Array, a: Array) -> Array:
-    """Let g through where z > 0; nothing at the kink."""
+    """Return the gradient of z: g where z > 0, else 0, also at the kink."""
     return np.where(z > 0, g, 0)  # (B14)
 
 
 def leaky_relu(z: Array, alpha: float = 0.01) -> Array:
-    """Shrink by alpha below 0."""
+    """Multiply negative entries by alpha."""
     return np.where(z > 0, z, alpha * z)  # (B15)
 
 
 def leaky_relu_vjp(g: Array, z: Array, a: Array, alpha: float = 0.01) -> Array:
-    """Shrink g by alpha where z was shrunk, and at the kink."""
+    """Return the gradient of z: g where z > 0, else alpha g, also at the kink."""
     return np.where(z > 0, g, alpha * g)  # (B16)
 
 
 def elu(z: Array, alpha: float = 1.0) -> Array:
-    """Bend towards -alpha below 0; the exponential sees nothing above 0, so that it cannot overflow."""
+    """Approach -alpha below 0; the exponential is taken of at most 0, so that it cannot overflow."""
     return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))  # (F1)
 
 
 def elu_vjp(g: Array, z: Array, a: Array, alpha: float = 1.0) -> Array:
-    """The textbook's a + alpha loses its digits where a is near -alpha; the exponential does not."""
+    """Return the gradient of z; the exponential keeps the digits that the textbook's a + alpha loses near -alpha."""
     return np.where(z > 0, g, g * alpha * np.exp(np.minimum(z, 0)))  # (F2)
 
 
@@ -109,22 +109,22 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def selu(z: Array) -> Array:
-    """An elu, scaled so that mean 0 and variance 1 come out where they go in."""
+    """A scaled elu that keeps mean 0 and variance 1."""
     return SELU_SCALE * elu(z, SELU_ALPHA)  # (F3)
 
 
 def selu_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The same scale."""
+    """Return the gradient of z, with the same scale."""
     return SELU_SCALE * elu_vjp(g, z, a, SELU_ALPHA)  # (F4)
 
 
 def celu(z: Array, alpha: float = 1.0) -> Array:
-    """An elu without a kink, whatever its alpha."""
+    """An elu that is smooth for every alpha."""
     return alpha * elu(z / alpha)  # (F5)
 
 
 def celu_vjp(g: Array, z: Array, a: Array, alpha: float = 1.0) -> Array:
-    """The alpha outside and the one inside cancel."""
+    """Return the gradient of z; the two factors alpha cancel."""
     return elu_vjp(g, z / alpha, a)  # (F6)
 
 
@@ -132,18 +132,18 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def gelu(z: Array) -> Array:
-    """Weigh z by the probability that a standard normal number lies below it."""
+    """Multiply z by the probability that a standard normal variable lies below it."""
     return z * _normal_below(z)  # (F8)
 
 
 def _normal_below(z: Array) -> Array:
-    """Return that probability; the complement of the error function keeps its digits where it is small."""
+    """Return that probability by erfc, which keeps its digits where it is small."""
     Φ: Array = 0.5 * np.asarray(_erfc(-z / math.sqrt(2))).astype(z.dtype)  # (F7)
     return Φ
 
 
 def gelu_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The probability, and z times its density."""
+    """Return the gradient of z: the probability plus z times the density."""
     φ = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)  # (F9)
     return g * (_normal_below(z) + z * φ)  # (F10)
 
@@ -155,12 +155,12 @@ def _bent(z: Array) -> Array:
 
 
 def gelu_tanh(z: Array) -> Array:
-    """The same with a sigmoid in place of the normal distribution."""
+    """The approximation of gelu by a tanh."""
     return z * sigmoid(2 * _bent(z))  # (F12)
 
 
 def gelu_tanh_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The rule of a product, and the chain rule through u."""
+    """Return the gradient of z, by the product rule and the chain rule through u."""
     u = _bent(z)
     du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)  # (F13)
     dz: Array = g * sigmoid(2 * u) * (1 + 2 * z * sigmoid(-2 * u) * du)  # (F14)
@@ -168,7 +168,7 @@ def gelu_tanh_vjp(g: Array, z: Array, a: Array) -> Array:
 
 
 def silu(z: Array) -> Array:
-    """Weigh z by its sigmoid."""
+    """Multiply z by its sigmoid."""
     return z * sigmoid(z)  # (F15)
 
 
@@ -185,12 +185,12 @@ def _tanh_softplus(z: Array) -> Array:
 
 
 def mish(z: Array) -> Array:
-    """Weigh z by that quotient."""
+    """Multiply z by tanh(softplus(z))."""
     return z * _tanh_softplus(z)  # (F18)
 
 
 def mish_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The rule of a product, with the derivative of the quotient."""
+    """Return the gradient of z, by the product rule."""
     e = np.exp(-np.abs(z))
     d = np.where(z >= 0, e * e / (1 + 2 * e + 2 * e * e) ** 2, e / (2 + 2 * e + e * e) ** 2)  # (F19)
     dz: Array = g * (_tanh_softplus(z) + 4 * (1 + e) * z * d)  # (F20)
@@ -198,35 +198,35 @@ def mish_vjp(g: Array, z: Array, a: Array) -> Array:
 
 
 def softplus(z: Array, beta: float = 1.0) -> Array:
-    """A relu with a round corner."""
+    """A smooth relu."""
     a: Array = np.logaddexp(0, beta * z) / beta  # (F21)
     return a
 
 
 def softplus_vjp(g: Array, z: Array, a: Array, beta: float = 1.0) -> Array:
-    """Let g through softly where z > 0."""
+    """Return the gradient of z: g times the sigmoid."""
     return g * sigmoid(beta * z)  # (F22)
 
 
 def softsign(z: Array) -> Array:
-    """Squash to (-1, 1), with long tails."""
+    """Map z to (-1, 1), with long tails."""
     a: Array = z / (1 + np.abs(z))  # (F23)
     return a
 
 
 def softsign_vjp(g: Array, z: Array, a: Array) -> Array:
-    """One over the square of what z was divided by."""
+    """Return the gradient of z: g over the square of the denominator."""
     dz: Array = g / (1 + np.abs(z)) ** 2  # (F24)
     return dz
 
 
 def hard_tanh(z: Array, low: float = -1.0, high: float = 1.0) -> Array:
-    """Cut off at both ends."""
+    """Clip z to the two bounds."""
     return np.clip(z, low, high)  # (F25)
 
 
 def hard_tanh_vjp(g: Array, z: Array, a: Array, low: float = -1.0, high: float = 1.0) -> Array:
-    """Let g through between the bounds; nothing at them."""
+    """Return the gradient of z: g between the bounds, 0 at them and beyond."""
     return np.where((low < z) & (z < high), g, 0)  # (F26)
 
 
@@ -236,17 +236,17 @@ def hard_sigmoid(z: Array) -> Array:
 
 
 def hard_sigmoid_vjp(g: Array, z: Array, a: Array) -> Array:
-    """A sixth of g on the middle piece; nothing at its ends."""
+    """Return the gradient of z: g/6 on the middle piece, 0 at its ends and beyond."""
     return np.where(np.abs(z) < 3, g / 6, 0)  # (F28)
 
 
 def hard_swish(z: Array) -> Array:
-    """Weigh z by its hard sigmoid."""
+    """Multiply z by its hard sigmoid."""
     return z * hard_sigmoid(z)  # (F29)
 
 
 def hard_swish_vjp(g: Array, z: Array, a: Array) -> Array:
-    """The rule of a product; the bounds belong to the straight pieces outside."""
+    """Return the gradient of z, by the product rule; the bounds belong to the outer pieces."""
     return np.where(np.abs(z) < 3, g * (2 * z + 3) / 6, np.where(z > 0, g, 0))  # (F30)
 
 

@@ -59,7 +59,7 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attention:
-    r"""Let each query take the mean of the values, weighted by how well their keys match it.
+    r"""Return for each query the mean of the values, weighted by the softmax of its products with the keys.
 
     .. math:: y = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d}\right) v
 
@@ -97,7 +97,7 @@ def attention(q: Array, k: Array, v: Array, mask: Mask | None = None) -> Attenti
 
 
 def attention_backward(g: Array, q: Array, k: Array, v: Array, a: Array) -> AttentionGradients:
-    r"""Carry the gradient of attention's result back to queries, keys and values.
+    r"""Return the gradients of queries, keys and values.
 
     .. math:: \partial_v = a^T g, \quad \partial_S = J_{\operatorname{softmax}}^T (g v^T), \quad
               \partial_q = \frac{1}{\sqrt d} \partial_S k, \quad \partial_k = \frac{1}{\sqrt d} \partial_S^T q

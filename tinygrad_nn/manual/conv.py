@@ -65,7 +65,7 @@ def conv2d(x: Array, W: Array, b: Array, *, stride: Size = 1, padding: Size = 0)
 
 
 def conv2d_backward(g: Array, x: Array, W: Array, *, stride: Size = 1, padding: Size = 0) -> Conv2dGradients:
-    r"""Carry the gradient of a convolution's result back to image, kernels and biases.
+    r"""Return the gradients of images, kernels and biases.
 
     .. math:: \partial_{X_{ncijuv}} = \sum_o g_{noij} W_{ocuv}, \quad
               \partial_{W_{ocuv}} = \sum_{n,i,j} g_{noij} X_{ncijuv}, \quad \partial_{b_o} = \sum_{n,i,j} g_{noij}

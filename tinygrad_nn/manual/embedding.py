@@ -1,4 +1,4 @@
-r"""An embedding by hand: a table with a row for each word, and a look into it.
+r"""An embedding by hand: a table with a row for each word, and the lookup of rows.
 
 Numbers as in `docs/backprop_layers.md`.
 """
@@ -17,7 +17,7 @@ _COTANGENT = "g has shape {got}, the rows that were looked up have {need}: give 
 
 
 def embedding(W: Array, ids: Ids) -> Array:
-    r"""Look up a row of the table for each number.
+    r"""Return the row of the table for each index.
 
     .. math:: a_{n} = W_{\text{ids}_n}
 
@@ -41,7 +41,7 @@ def embedding(W: Array, ids: Ids) -> Array:
 
 
 def embedding_backward(g: Array, W: Array, ids: Ids) -> Array:
-    r"""Add up, for each row of the table, the gradients of all the places where it was looked up.
+    r"""Return the gradient of the table: each row sums the gradients of all places that looked it up.
 
     .. math:: \frac{\partial E}{\partial W_w} = \sum_{n: \text{ids}_n = w} g_n
 

@@ -31,7 +31,7 @@ def mae(yhat: Array, y: Array) -> Any:
 
 
 def mae_gradient(yhat: Array, y: Array) -> Array:
-    """The sign of each error; 0 where there is none."""
+    """Return the gradient of ŷ: the sign of each error, 0 where there is none."""
     return np.sign(yhat - y) / len(y)  # (B18)
 
 
@@ -41,17 +41,17 @@ def mse(yhat: Array, y: Array) -> Any:
 
 
 def mse_gradient(yhat: Array, y: Array) -> Array:
-    """Twice each error."""
+    """Return the gradient of ŷ: twice each error over N."""
     return 2 * (yhat - y) / len(y)  # (B20)
 
 
 def rmse(yhat: Array, y: Array) -> Any:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     return np.sqrt(((y - yhat) ** 2).sum() / len(y))  # (B21)
 
 
 def rmse_gradient(yhat: Array, y: Array) -> Array:
-    """Each error over the root; 0 at the tip of the cone, where the fit is perfect and the quotient is 0/0."""
+    """Return the gradient of ŷ: each error over N times the loss; 0 where the fit is perfect."""
     root = rmse(yhat, y)
     if root == 0:
         return np.zeros_like(yhat)
@@ -72,22 +72,22 @@ def _ratio(w: Array, x: Array) -> Array:
 
 
 def binarycrossentropy(yhat: Array, y: Array) -> Any:
-    """Surprise at the yes or no of each unit."""
+    """Return the cross-entropy of a yes or no for each unit."""
     return -(_xlogy(y, yhat) + _xlogy(1 - y, 1 - yhat)).sum() / len(y)  # (B23)
 
 
 def binarycrossentropy_gradient(yhat: Array, y: Array) -> Array:
-    """Pull up by y, push down by 1 - y."""
+    """Return the gradient of ŷ."""
     return (_ratio(1 - y, 1 - yhat) - _ratio(y, yhat)) / len(y)  # (B24)
 
 
 def crossentropy(yhat: Array, y: Array) -> Any:
-    """Surprise at the class of each row."""
+    """Return the cross-entropy of the class of each row."""
     return -_xlogy(y, yhat).sum() / len(y)  # (B25)
 
 
 def crossentropy_gradient(yhat: Array, y: Array) -> Array:
-    """Pull up by y."""
+    """Return the gradient of ŷ, which is -y/ŷ over N."""
     return -_ratio(y, yhat) / len(y)  # (B26)
 
 
@@ -131,7 +131,7 @@ def crossentropy_softmax(z: Array, y: Array) -> Any:
 
 
 def crossentropy_softmax_delta(z: Array, y: Array) -> Array:
-    """The famous p - y, for any sum of y, and written so that no p near 1 is subtracted from 1."""
+    """Return the gradient of z, which is (p - y)/N where y sums to 1; no p near 1 is subtracted from 1."""
     ln_p, ln_q, _ = _log_softmax(z)
     return (np.exp(ln_p) * (_sum(y) - y) - np.exp(ln_q) * y) / len(y)  # (B31)
 
@@ -142,7 +142,7 @@ def binarycrossentropy_sigmoid(z: Array, y: Array) -> Any:
 
 
 def binarycrossentropy_sigmoid_delta(z: Array, y: Array) -> Array:
-    """The same p - y, again without a difference of two numbers near 1."""
+    """Return the gradient of z, which is (p - y)/N, without a difference of two numbers near 1."""
     return ((1 - y) * sigmoid(z) - y * sigmoid(-z)) / len(y)  # (B33)
 
 
@@ -152,18 +152,18 @@ def crossentropy_sigmoid(z: Array, y: Array) -> Any:
 
 
 def crossentropy_sigmoid_delta(z: Array, y: Array) -> Array:
-    """Each unit is pulled up by its y until it is sure; the units do not compete, so nothing is pushed down."""
+    """Return the gradient of z, which is -y(1 - p)/N: the units do not depend on each other."""
     return -y * sigmoid(-z) / len(y)  # (B35)
 
 
 def binarycrossentropy_softmax(z: Array, y: Array) -> Any:
-    """Binarycrossentropy of softmax(z): a yes or no at each of at least two classes that compete."""
+    """Binarycrossentropy of softmax(z): a yes or no for each of at least two exclusive classes."""
     ln_p, ln_q, _ = _log_softmax(z)
     return -(y * ln_p + (1 - y) * np.where(y == 1, 0, ln_q)).sum() / len(y)  # (B36)
 
 
 def binarycrossentropy_softmax_delta(z: Array, y: Array) -> Array:
-    """The pull of (B31), and a push from each 1 - y; the quotient p/(1 - p) is formed only where p is at most 1/2."""
+    """Return the gradient of z: that of (B31), and a term of each 1 - y; p/(1 - p) is formed only for p <= 1/2."""
     ln_p, ln_q, top = _log_softmax(z)
     p, w, ln_q_top = np.exp(ln_p), 1 - y, _sum(np.where(top, ln_q, 0))
     o = w * p / np.where(top, 1, np.exp(ln_q))  # (B37)

@@ -21,14 +21,14 @@ Masks = Sequence[Array | None]
 
 
 class Forward(NamedTuple):
-    """What the forward pass leaves: for each layer the weighted input `z` and the output `a`, `(batch, n_out)`."""
+    """The result of the forward pass: for each layer the weighted input `z` and the output `a`, `(batch, n_out)`."""
 
     z: list[Array]
     a: list[Array]
 
 
 class Backward(NamedTuple):
-    """What the backward pass gives: the loss with its penalties, and for each layer the gradients.
+    """The result of the backward pass: the loss with its penalties, and the gradients of each layer.
 
     `dW` is `(n_out, n_in)`, `db` is `(n_out,)`, and `delta`, the gradient with respect to `z`, is `(batch, n_out)`.
     """
@@ -42,7 +42,7 @@ class Backward(NamedTuple):
 def draw_masks(
     rng: np.random.Generator, sizes: Sequence[int], batch: int, p: float, dtype: DTypeLike = np.float64
 ) -> list[Array | None]:
-    r"""Draw the masks of inverted dropout, one independent coin a unit and sample, for the hidden layers.
+    r"""Draw the masks of inverted dropout for the hidden layers, independently for each unit and sample.
 
     .. math:: m = \frac{\text{Bernoulli}(1 - p)}{1 - p}
 
@@ -78,7 +78,7 @@ def draw_masks(
 def forward(
     W: Sequence[Array], b: Sequence[Array], activations: Sequence[str], x: Array, masks: Masks | None = None
 ) -> Forward:
-    r"""Send a batch through the network.
+    r"""Compute the forward pass of a batch.
 
     .. math:: z^k = a^{k-1} (W^k)^T + b^k, \qquad a^k = m^k \odot f^k(z^k)
 
@@ -119,7 +119,7 @@ def objective(
     W: Sequence[Array], activations: Sequence[str], z: Sequence[Array], a: Sequence[Array], y: ArrayLike, *,
     loss: str, penalty: str = "none", lam: float = 0.0, r: float = 0.5,
 ) -> Any:  # fmt: skip
-    r"""Return what training makes small: the loss of the batch plus the penalties, each added once.
+    r"""Return the objective: the loss of the batch plus the penalties, each added once.
 
     .. math:: E = L(\hat y, y) + \sum_k \Omega(W^k)
 
@@ -149,7 +149,7 @@ def backward(
     loss: str, penalty: str = "none", lam: float = 0.0, r: float = 0.5, masks: Masks | None = None,
     cotangent: float = 1.0,
 ) -> Backward:  # fmt: skip
-    r"""Carry the gradient of the objective from the output layer back to each weight and bias.
+    r"""Return the gradients of the objective with respect to each weight and bias.
 
     .. math:: \delta^k = J_{f^k}^T [m^k \odot \delta^{k+1} W^{k+1}], \quad
               \partial_{W^k} = (\delta^k)^T a^{k-1} + \Omega'(W^k), \quad \partial_{b^k} = \sum_n \delta^k_n

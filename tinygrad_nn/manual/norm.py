@@ -85,7 +85,7 @@ def batch_norm(
     x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, *, momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> BatchNorm:  # fmt: skip
-    r"""Normalise each feature over the batch, and move the running statistics a step towards those of the batch.
+    r"""Normalise each feature over the batch, and update the running statistics.
 
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
@@ -126,7 +126,7 @@ def batch_norm(
 
 
 def batch_norm_backward(g: Array, gamma: Array, x_hat: Array, std: Array) -> NormGradients:
-    r"""Carry the gradient of a batch norm back, also through the mean and the variance of the batch.
+    r"""Return the gradients of a batch norm, also through the mean and the variance of the batch.
 
     .. math:: \partial_x = \frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}), \quad
               h = \gamma \odot g, \quad \partial_\gamma = \sum_n g \odot \hat x, \quad \partial_\beta = \sum_n g
@@ -154,7 +154,7 @@ def batch_norm_backward(g: Array, gamma: Array, x_hat: Array, std: Array) -> Nor
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> LayerNorm:
-    r"""Normalise each sample over its features; no sample knows of another.
+    r"""Normalise each sample over its features, independently of the other samples.
 
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
@@ -182,7 +182,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Lay
 
 
 def layer_norm_backward(g: Array, gamma: Array, x_hat: Array, std: Array) -> NormGradients:
-    r"""Carry the gradient of a layer norm back, also through the mean and the variance of each sample.
+    r"""Return the gradients of a layer norm, also through the mean and the variance of each sample.
 
     .. math:: \partial_x = \frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}), \quad
               h = \gamma \odot g, \quad \partial_\gamma = \sum_n g \odot \hat x, \quad \partial_\beta = \sum_n g

@@ -1,4 +1,4 @@
-r"""The optimizers by hand: how a gradient changes a weight, and what is remembered for the next step.
+r"""The optimizers by hand: how a gradient changes a weight, and the state that is kept for the next step.
 
 A row is a pair `(start, step)`: `start(w)` is the memory before the first step, a tuple, and
 `step(w, g, memory, eta, ...)` returns the new weight and the new memory. Nothing is changed in place. Numbers as in
@@ -18,7 +18,7 @@ Memory = tuple[Any, ...]
 
 
 class Update(NamedTuple):
-    """The memory before the first step, and the step, of one optimizer."""
+    """One optimizer: its state before the first step, and its step."""
 
     start: Callable[[Array], Memory]
     step: Callable[..., tuple[Array, Memory]]
@@ -30,7 +30,7 @@ def penalised(g: Array, w: Array, λ: float) -> Array:
 
 
 def shrunk(w: Array, η: float, λ: float) -> Array:
-    """The weight without the share that decoupled decay takes."""
+    """The weight after decoupled weight decay."""
     return (1 - η * λ) * w  # (O20)
 
 
@@ -38,7 +38,7 @@ def sgd(
     w: Array, g: Array, memory: Memory, eta: float,
     mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Go downhill; with mu, roll, where each gradient after the first counts only 1 - dampening."""
+    """Gradient descent; with mu, momentum whose gradients after the first are multiplied by 1 - dampening."""
     η, μ, d, (v,) = float(eta), float(mu), float(dampening), memory
     if nesterov:
         return rolled_ahead(w, g, (np.zeros_like(w) if v is None else v,), η, μ, weight_decay)
@@ -56,7 +56,7 @@ def sgd(
 def momentum(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.9, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Roll downhill: each step keeps a share mu of the one before."""
+    """Momentum: each step adds mu times the step before."""
     η, μ, (v,) = float(eta), float(mu), memory
     g = penalised(g, w, weight_decay)
     v = μ * v + g  # (O2)
@@ -67,7 +67,7 @@ def momentum(
 def rolled_ahead(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.9, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Roll downhill, and take the gradient where the roll would lead."""
+    """Nesterov momentum: the gradient is taken where the momentum leads."""
     η, μ, (v,) = float(eta), float(mu), memory
     g = penalised(g, w, weight_decay)
     v = μ * v + g  # (O4)
@@ -76,7 +76,7 @@ def rolled_ahead(
 
 
 def moments(g: Array, m: Array, v: Array, t: int, β1: float, β2: float) -> tuple[Array, Array, Array, Array]:
-    """The means of the gradients and of their squares, and both freed of their start at 0."""
+    """The moving means of the gradients and of their squares, with bias correction."""
     m = β1 * m + (1 - β1) * g  # (O6)
     v = β2 * v + (1 - β2) * g**2  # (O7)
     m_hat = m / (1 - β1**t)  # (O8)
@@ -88,7 +88,7 @@ def adam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, amsgrad: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Divide the mean of the gradients by the root of the mean of their squares, or of the largest such mean so far."""
+    """Adam: the mean of the gradients over the root of the mean of their squares; amsgrad takes its maximum."""
     η, β1, β2, ε, (m, v, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     g = penalised(g, w, weight_decay)
@@ -105,7 +105,7 @@ def adamw(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.01, amsgrad: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Shrink the weight, then go the way of Adam."""
+    """AdamW: decoupled weight decay, then a step of Adam."""
     w = shrunk(w, float(eta), weight_decay)
     return adam(w, g, memory, eta, beta1, beta2, eps, 0.0, amsgrad)
 
@@ -122,7 +122,7 @@ def nadam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, momentum_decay: float = 0.004, decoupled: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adam that looks one step ahead, with a momentum that grows to its full size."""
+    """NAdam: Adam with Nesterov momentum, which grows to its full size."""
     η, β1, β2, ε, ψ, (m, v, p, t) = float(eta), float(beta1), float(beta2), float(eps), float(momentum_decay), memory
     t = t + 1
     w, g = (shrunk(w, η, weight_decay), g) if decoupled else (w, penalised(g, w, weight_decay))
@@ -138,7 +138,7 @@ def radam(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, decoupled: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Adam that divides only when enough squares were seen, and as far as their mean can be trusted."""
+    """RAdam: Adam that divides by the root only when the variance of its estimate is finite, and rectifies it."""
     η, β1, β2, ε, (m, v, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     w, g = (shrunk(w, η, weight_decay), g) if decoupled else (w, penalised(g, w, weight_decay))
@@ -157,7 +157,7 @@ def adamax(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Divide the mean of the gradients by the largest that was seen lately."""
+    """AdaMax: the mean of the gradients over a decaying maximum of their absolute values."""
     η, β1, β2, ε, (m, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
     g = penalised(g, w, weight_decay)
@@ -171,7 +171,7 @@ def rmsprop(
     w: Array, g: Array, memory: Memory, eta: float, alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0,
     centered: bool = False, weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Divide by the root of a moving mean of the squares, or of the variance; with mu, roll along the quotients."""
+    """RMSProp: the gradient over the root of the moving mean of squares, or of the variance; with mu, momentum."""
     η, α, ε, μ, (v, a, q) = float(eta), float(alpha), float(eps), float(mu), memory
     g = penalised(g, w, weight_decay)
     v = α * v + (1 - α) * g**2  # (O11)
@@ -191,7 +191,7 @@ def adagrad(
     w: Array, g: Array, memory: Memory, eta: float, eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Divide by the root of the sum of all squares: what has moved much moves less."""
+    """Adagrad: the gradient over the root of the sum of all squares so far."""
     η, ε, δ, (s, t) = float(eta), float(eps), float(lr_decay), memory
     t = t + 1
     g = penalised(g, w, weight_decay)
@@ -205,7 +205,7 @@ def adagrad(
 def adadelta(
     w: Array, g: Array, memory: Memory, eta: float, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Divide by the root of the mean of squares, and multiply by that of the steps taken so far."""
+    """Adadelta: the gradient over the root of the mean of squares, times that of the steps so far."""
     η, ρ, ε, (v, u) = float(eta), float(rho), float(eps), memory
     g = penalised(g, w, weight_decay)
     v = ρ * v + (1 - ρ) * g**2  # (O15)
@@ -218,7 +218,7 @@ def adadelta(
 def lion(
     w: Array, g: Array, memory: Memory, eta: float, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0
 ) -> tuple[Array, Memory]:
-    """Go by the sign of a mean in which the newest gradient counts more than in the one that is kept."""
+    """Lion: the sign of a mean of gradients; the mean that is kept decays more slowly."""
     η, β1, β2, (m,) = float(eta), float(beta1), float(beta2), memory
     w = shrunk(w, η, weight_decay)
     w = w - η * np.sign(β1 * m + (1 - β1) * g)  # (O40)
@@ -230,7 +230,7 @@ def muon(
     w: Array, g: Array, memory: Memory, eta: float, mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1,
     eps: float = 1e-7, adjust: str = "original",
 ) -> tuple[Array, Memory]:  # fmt: skip
-    """Roll, with all singular values of the step brought near 1; what is no matrix goes the way of AdamW."""
+    """Muon: momentum whose singular values are brought near 1; arrays that are no matrices take AdamW."""
     if w.ndim < 2:
         return adamw(w, g, memory, eta, weight_decay=weight_decay)
     η, μ, (B,) = float(eta), float(mu), memory

@@ -1,4 +1,4 @@
-r"""The four penalties on a matrix of weights: what each adds to the loss, and to the gradient of the weights.
+r"""The four penalties on a matrix of weights: their values and their gradients.
 
 A row is a pair `(value, gradient)`, functions of `(W, lam, r)`. Biases are not penalised, and a penalty is added once
 to the loss of the batch, not once a sample. Numbers as in `docs/backprop.md`.

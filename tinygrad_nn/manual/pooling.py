@@ -63,7 +63,7 @@ def max_pool2d(x: Array, kernel: Size, *, stride: Size | None = None, padding: S
 def max_pool2d_backward(
     g: Array, x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0
 ) -> Array:
-    r"""Give the gradient of each window to its largest pixel; pixels that tie share it evenly.
+    r"""Return the gradient of the image: each window's gradient goes to its largest pixel, ties share it evenly.
 
     .. math:: \partial_{X_{ncijuv}} = g_{ncij} \frac{[X_{ncijuv} = m_{ncij}]}{\sum_{u',v'} [X_{nciju'v'} = m_{ncij}]}
 
@@ -122,7 +122,7 @@ def avg_pool2d(x: Array, kernel: Size, *, stride: Size | None = None, padding: S
 def avg_pool2d_backward(
     g: Array, x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0
 ) -> Array:
-    r"""Give the gradient of each window to its pixels, in equal parts.
+    r"""Return the gradient of the image: each window's gradient goes to its pixels in equal parts.
 
     .. math:: \partial_{X_{ncijuv}} = \frac{g_{ncij}}{k_h k_w}
 

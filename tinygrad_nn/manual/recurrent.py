@@ -20,7 +20,7 @@ _SHAPE = "{name} has shape {got}; with x of shape {x} and W_h of shape {W_h} it 
 
 
 class Rnn(NamedTuple):
-    """What the forward pass leaves, for each time: weighted input `z` and state `h`, `(batch, time, n_hidden)`."""
+    """The result of the forward pass, for each time: weighted input `z` and state `h`, `(batch, time, n_hidden)`."""
 
     z: Array
     h: Array
@@ -38,7 +38,7 @@ class RnnGradients(NamedTuple):
 
 
 class Lstm(NamedTuple):
-    """What the forward pass leaves, for each time.
+    """The result of the forward pass, for each time.
 
     `z` and `gates`, what sigmoid and tanh make of it, are `(batch, time, 4 n_hidden)`, in the order input, forget,
     candidate, output; the cell `c` and the state `h` are `(batch, time, n_hidden)`.
@@ -132,7 +132,7 @@ def rnn(x: Array, h0: Array, W_x: Array, W_h: Array, b: Array) -> Rnn:
 
 
 def rnn_backward(g: Array, x: Array, h0: Array, W_x: Array, W_h: Array, z: Array, h: Array) -> RnnGradients:
-    r"""Carry the gradients of all states back through time.
+    r"""Return the gradients of an RNN by backpropagation through time.
 
     .. math:: \delta_t = (g_t + \delta_{t+1} W_h) \odot \tanh'(z_t), \quad
               \partial_{W_x} = \sum_t \delta_t^T x_t, \quad \partial_{W_h} = \sum_t \delta_t^T h_{t-1}
@@ -211,7 +211,7 @@ def lstm_backward(
     g: Array, x: Array, h0: Array, c0: Array, W_x: Array, W_h: Array, z: Array, gates: Array, c: Array, h: Array, *,
     g_c: Array | None = None,
 ) -> LstmGradients:  # fmt: skip
-    r"""Carry the gradients of all states back through time, along the states and along the cells.
+    r"""Return the gradients of an LSTM by backpropagation through time, along states and cells.
 
     .. math:: \partial_{h_t} = g_t + \delta_{t+1} W_h, \qquad
               \partial_{c_t} = \partial_{c_{t+1}} \odot f_{t+1} + \partial_{h_t} \odot o_t \odot \tanh'(c_t)

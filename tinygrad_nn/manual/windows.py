@@ -1,4 +1,4 @@
-r"""The windows of an image: how convolution and pooling look at it, and the way back.
+r"""The windows of an image, as convolution and pooling read them, and their gradient.
 
 Images are `(batch, channels, height, width)`; a kernel is `(k_h, k_w)`, and so are a stride and a padding. Numbers as
 in `docs/backprop_layers.md`.
@@ -76,7 +76,7 @@ def windows(
 
 
 def add_windows(dX: Array, size: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int]) -> Array:
-    r"""Carry the gradient of the windows back to the image: a pixel sums over all the windows that saw it.
+    r"""Return the gradient of the image: each pixel sums over all windows that contain it.
 
     .. math:: \frac{\partial E}{\partial \tilde x_{ncrs}} = \sum_{u,v} \sum_{i s_h + u = r} \sum_{j s_w + v = s}
               \frac{\partial E}{\partial X_{ncijuv}}

@@ -1,4 +1,4 @@
-"""What networks are made of: modules and layers, activations, losses, initial weights."""
+"""Building blocks of networks: modules and layers, activations, losses, weight initialisation."""
 
 from ..ops.activations import (
     celu,

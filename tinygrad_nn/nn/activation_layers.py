@@ -1,4 +1,4 @@
-"""Activations that are modules, as they have a parameter or an option; all others are functions to put in a row."""
+"""Activations with a parameter or an option, as modules; all others are functions, which `Sequential` takes too."""
 
 from __future__ import annotations
 

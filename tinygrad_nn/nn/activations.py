@@ -1,4 +1,4 @@
-"""The activations by name: what a layer does with its weighted input, as one declared primitive each."""
+"""The activations by name, each a declared primitive."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Activation(NamedTuple):
 
     @property
     def slope(self) -> float | None:
-        """The slope below zero of a rectifier, ``None`` for the others: what He's initialisation asks.
+        """The slope below zero of a rectifier, which He's initialisation needs; ``None`` for other activations.
 
         With selu it is 1, which makes He's variance that of LeCun, 1/n_in: the fixed point of selu is derived for it
         (Klambauer et al., 2017). The other smooth rectifiers (elu, gelu, silu, ...) take Xavier's.
@@ -114,7 +114,7 @@ def activation(name: str | Callable[..., Any]) -> Activation:
 
 
 def _options(name: str, parts: list[str]) -> dict[str, Any] | None:
-    """Read what stands in the brackets of a name, all of it or nothing; ``None`` if it cannot be read."""
+    """Return the options in the brackets of a name, ``None`` if they cannot be read."""
     if len(parts) != len(OPTIONS[name]):
         return None
     meta: dict[str, Any] = {}

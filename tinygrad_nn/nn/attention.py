@@ -1,4 +1,4 @@
-"""MultiHeadAttention: each place of a sequence takes what it needs from the others, or from another sequence."""
+"""MultiHeadAttention: self-attention within a sequence, or cross-attention to another one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MASK = (
 
 
 class MultiHeadAttention(Module):
-    r"""Attention in several heads, each of which looks at a projection of its own.
+    r"""Scaled dot-product attention in several heads, each with projections of its own.
 
     .. math:: y = [\mathrm{head}_1, \dots, \mathrm{head}_h]\, W_O^T + b_O, \qquad
               \mathrm{head} = \operatorname{softmax}\left(\frac{q k^T}{\sqrt d} + M\right) v
@@ -90,7 +90,7 @@ class MultiHeadAttention(Module):
         self, query: Any, key: Any = None, value: Any = None, *, key_padding_mask: Any = None, attn_mask: Any = None,
         causal: bool = False, need_weights: bool = False,
     ) -> Any:  # fmt: skip
-        """Return what each query takes from the values.
+        """Return the attended values of each query.
 
         Args:
             query: ``(queries, batch, n)``, or batch first.
@@ -160,7 +160,7 @@ class MultiHeadAttention(Module):
             )
 
     def _mask(self, padding: Any, given: Any, causal: bool, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return what is added to the scores, broadcastable to (batch, heads, queries, keys); 0.0 for nothing."""
+        """Return the mask that is added to the scores, broadcastable to (batch, heads, queries, keys); 0.0 for none."""
         batch, heads, queries, keys = shape
         mask: Any = 0.0
         if causal:

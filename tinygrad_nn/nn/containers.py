@@ -1,4 +1,4 @@
-"""Containers: modules in a row, side by side, around a shortcut; and a plain function as a module."""
+"""Containers: modules in sequence, in parallel, with a residual connection; and a plain function as a module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .module import Module
 
 
 class Sequential(Module):
-    r"""Parts in a row: each is given what the one before returned.
+    r"""Parts in sequence: each takes the output of the one before.
 
     .. math:: y = f_n(\dots f_2(f_1(x)))
 
@@ -97,7 +97,7 @@ class Lambda(Module):
 
 
 class Residual(Module):
-    r"""A part with a shortcut around it.
+    r"""A part with a residual connection: x + part(x).
 
     .. math:: y = f(x) + s(x)
 
@@ -134,7 +134,7 @@ class Residual(Module):
 
 
 class Parallel(Module):
-    r"""Parts side by side: each is given the same input, and their results are joined.
+    r"""Parts in parallel: each takes the same input, and their results are joined.
 
     .. math:: y = [f_1(x), \dots, f_n(x)]
 

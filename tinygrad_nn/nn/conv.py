@@ -63,7 +63,7 @@ class Convolution(Module):
         self.bias = parameter(generator.uniform(-limit, limit, self.c_out), dtype) if bias else None
 
     def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
-        """Return the zeros at either end of each axis."""
+        """Return how many zeros pad each axis, before and after."""
         return sizes(name, "padding", padding, self.axes, 0)
 
     def forward(self, x: Any) -> Any:
@@ -91,7 +91,7 @@ class Convolution(Module):
 
 
 class _Conv(Convolution):
-    """A convolution that goes forth."""
+    """A convolution; the base of `Conv1d` and `Conv2d`."""
 
     def _padding(self, name: str, padding: Any) -> tuple[int, ...]:
         self._uneven = [(0, 0)] * self.axes
@@ -117,7 +117,7 @@ class _Conv(Convolution):
 
 
 class Conv1d(_Conv):
-    r"""A convolution over one axis: each output looks at a window of the input, everywhere with the same weights.
+    r"""A convolution over one axis: each output is a weighted sum of a window of the input, with shared weights.
 
     .. math:: y_{noi} = b_o + \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}, \qquad w, b \sim U(\pm n_{in}^{-1/2})
 
@@ -137,7 +137,7 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    r"""A convolution of images: each pixel looks at a window of the input, everywhere with the same weights.
+    r"""A convolution of images: each output pixel is a weighted sum of a window of the input, with shared weights.
 
     .. math:: y_{noi} = b_o + \sum_{c,u} w_{ocu} \, x_{n,\, c,\, s i + d u - p}, \qquad w, b \sim U(\pm n_{in}^{-1/2})
 
@@ -156,7 +156,7 @@ class Conv2d(_Conv):
 
 
 class _ConvTranspose(Convolution):
-    """A convolution that goes back, from each position to its window."""
+    """A transposed convolution; the base of `ConvTranspose1d` and `ConvTranspose2d`."""
 
     transposed = True
 
@@ -176,7 +176,7 @@ class _ConvTranspose(Convolution):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    r"""The transpose of a convolution over one axis: each input is laid out over a window of a longer output.
+    r"""A transposed convolution over one axis: each input adds to a window of a longer output.
 
     .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
 
@@ -196,7 +196,7 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    r"""The transpose of a convolution of images: each pixel is laid out over a window of a larger image.
+    r"""A transposed convolution of images: each pixel adds to a window of a larger image.
 
     .. math:: y_{n,\, c,\, j} = b_c + \sum_{o,\; s i + d u - p \,=\, j} w_{ocu} \, x_{noi}
 

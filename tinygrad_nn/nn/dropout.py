@@ -1,4 +1,4 @@
-"""Dropout: parts of a signal set to zero at random, in training only."""
+"""Dropout: entries set to zero at random, in training mode only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Dropout(Module):
-    r"""Set each entry to zero with probability p and scale the others, in training; in use, do nothing.
+    r"""Set each entry to zero with probability p and scale the others by 1/(1 - p); in eval mode, return x unchanged.
 
     .. math:: y = m \odot x, \qquad m \in \{0, 1 / (1 - p)\}
 
@@ -39,7 +39,7 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:
-        """Return x, parts of it dropped in training."""
+        """Return x, in training mode with entries dropped."""
         if not self.training or self.p == 0:
             return x
         mask = (self.rng.random(self.mask_shape(x.shape)) >= self.p) / (1 - self.p)

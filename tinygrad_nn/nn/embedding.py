@@ -1,4 +1,4 @@
-"""Embedding, a table with a learned row for each word, and the sines that tell places apart."""
+"""Embedding, a table with a learned row for each index, and sinusoidal position encodings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Embedding(Module):
-    r"""A table with a learned row for each of a number of words.
+    r"""A table with a learned row for each of a number of indices.
 
     .. math:: y_i = W_{x_i}, \qquad W \sim N(0, 1)
 
@@ -56,7 +56,7 @@ class Embedding(Module):
         self.weight = parameter(W, dtype)
 
     def forward(self, x: Any) -> Tensor:
-        """Return the rows of the words, ``(*x.shape, n_out)``."""
+        """Return the rows of the indices x, ``(*x.shape, n_out)``."""
         if not isinstance(x, Tensor):
             x = np.asarray(x)
         if x.dtype.kind not in "iu":
@@ -80,7 +80,7 @@ class Embedding(Module):
 
 
 def sinusoidal_positions(length: int, n: int, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
-    r"""Return a row for each place in a sequence, to be added to what stands there: sines of all wavelengths.
+    r"""Return the sinusoidal position encodings of a sequence, one row a position, to be added to its embeddings.
 
     .. math:: p_{t, 2i} = \sin \frac{t}{10000^{2i/n}}, \qquad p_{t, 2i+1} = \cos \frac{t}{10000^{2i/n}}
 

@@ -1,4 +1,4 @@
-"""Initial weights: what a `Layer` draws, and a function for each usual scheme.
+"""Weight initialisation: the scheme of `Layer`, and a function for each common scheme.
 
 Each scheme is called as ``scheme(shape, rng, dtype, ...)``. A shape is that of a weight as the layers here have it,
 ``(n_out, n_in)`` or ``(c_out, c_in / groups, *kernel)``; its fans are the numbers of connections into and out of one
@@ -22,7 +22,7 @@ DISTRIBUTIONS = {"n": "normal", "u": "uniform"}
 def initial_weights(
     n_in: int, n_out: int, slope: float | None, distribution: str, rng: Rng = None, dtype: Any = float
 ) -> np.ndarray[Any, Any]:
-    r"""Draw the weights of a layer so that signals neither grow nor fade from layer to layer.
+    r"""Draw the weights of a layer so that the variance of activations stays about the same from layer to layer.
 
     .. math:: \sigma^2 = \frac{2}{(1 + \alpha^2)\, n_{in}} \text{ (He)}, \qquad
               \sigma^2 = \frac{2}{n_{in} + n_{out}} \text{ (Xavier)}
@@ -59,7 +59,7 @@ Shape = Sequence[int]
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """Return the fans of a weight, in and out.
+    """Return fan-in and fan-out of a weight.
 
     Example:
         >>> fans((40, 4)), fans((32, 16, 3, 3))
@@ -133,7 +133,7 @@ def _he(shape: Shape, slope: float) -> float:
 
 
 def xavier_normal(shape: Shape, rng: Rng = None, dtype: Any = float, *, gain: float = 1.0) -> Array:
-    r"""Return normal draws that keep the variance of signals both forward and backward, as a compromise.
+    r"""Return normal draws that balance the variance of activations forward and of gradients backward.
 
     .. math:: \sigma^2 = \frac{2 \, gain^2}{fan_{in} + fan_{out}}
 
@@ -163,7 +163,7 @@ def _xavier(shape: Shape, gain: float) -> float:
 
 
 def lecun_normal(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
-    r"""Return normal draws that keep the variance of signals forward; what selu wants.
+    r"""Return normal draws that keep the variance of activations forward, as selu needs.
 
     .. math:: \sigma^2 = \frac{1}{fan_{in}}
 
@@ -212,7 +212,7 @@ def truncated_normal(
     shape: Shape, rng: Rng = None, dtype: Any = float, *, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
     b: float = 2.0,
 ) -> Array:  # fmt: skip
-    r"""Return draws of a normal distribution of which only what lies between a and b is left.
+    r"""Return draws of a normal distribution truncated to the interval from a to b.
 
     .. math:: p(x) \propto e^{-(x - \mu)^2 / 2 \sigma^2}, \qquad a \le x \le b
 

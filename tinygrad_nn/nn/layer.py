@@ -123,7 +123,7 @@ class Layer(Module):
         return z, self.act(z)
 
     def about(self) -> str:
-        """Return what stands in the brackets of its ``repr``."""
+        """Return the text in the brackets of its ``repr``."""
         return f"{self.n_in}, {self.n_out}, {self.act.name}"
 
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""Linear, a fully connected layer without an activation, and Flatten, which makes rows for it."""
+"""Linear, a fully connected layer without an activation, and Flatten, which joins axes for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Module, what a custom architecture is made of: an object whose parameters and parts are found by its attributes."""
+"""Module, the base class of layers and models: its attributes hold its parameters and submodules."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Module:
         return {path: slot.array.copy() for path, slot in self._own_slots()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Take over parameters and buffers; either all of them, or, when something does not fit, none.
+        """Load parameters and buffers: all of them, or, if one does not fit, none.
 
         Args:
             state: path -> array, as `state_dict` or a file from PyTorch has them; converted to the dtype here.
@@ -189,7 +189,7 @@ class Module:
     # -- Switches
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all below it to training (or not), by their own ``train`` if they have one."""
+        """Set this module and all its submodules to training mode, or with False to eval mode."""
         for module in _inner_first(self, set()):
             if module is self or type(module).train is Module.train:
                 module.training = mode
@@ -198,7 +198,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Switch this module and all below it to use: nothing is dropped, batch norms use what they learned."""
+        """Set this module and all its submodules to eval mode: no dropout, batch norms use their running statistics."""
         return self.train(False)
 
     def freeze(self) -> Self:
@@ -218,13 +218,13 @@ class Module:
         return self
 
     def zero_grad(self) -> None:
-        """Forget the gradients that `backward` left."""
+        """Set the gradients of all parameters to ``None``."""
         for parameter in self.parameters():
             if parameter.node is not None:
                 parameter.grad = None
 
     def seed(self, rng: np.random.Generator | int | None) -> Self:
-        """Give all parts that draw random numbers, such as dropouts, this one generator, and return the module."""
+        """Set one random generator for all submodules that draw, such as dropout, and return the module."""
         generator = np.random.default_rng(rng)
         for module in self.modules():
             if "rng" in vars(module):
@@ -240,7 +240,7 @@ class Module:
     # -- How it is shown
 
     def about(self) -> str:
-        """Return what stands in the brackets of its ``repr``: sizes and options."""
+        """Return the text in the brackets of its ``repr``: sizes and options."""
         return ""
 
     def title(self) -> str:
@@ -299,7 +299,7 @@ def assign(parameter: Tensor, value: Any) -> None:
 
 
 def forget(parameter: Tensor) -> None:
-    """Let optimizers start afresh with a parameter: what they remember is of its old data."""
+    """Drop the optimizer's state of a parameter, since it belongs to the old data."""
     notes = parameter.node.notes if parameter.node else None
     if notes and "attached" in notes:
         notes["attached"].forget()

@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 class BatchNorm(Module):
-    r"""Normalise each feature over the batch in training, and by what was learned of it in use.
+    r"""Normalise each feature over the batch in training mode, and by the running statistics in eval mode.
 
     .. math:: y = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
 
@@ -61,7 +61,7 @@ class BatchNorm(Module):
         self.num_batches_tracked: Any = np.array(0) if track_running_stats else None
 
     def forward(self, x: Any) -> Any:
-        """Return x normalised, of its shape; in training also move the running statistics."""
+        """Return x normalised, of its shape; in training mode, update the running statistics."""
         x = as_input(x, self._dtype)
         if x.ndim < 2 or x.shape[1] != self.features:
             raise ValueError(

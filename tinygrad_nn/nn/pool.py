@@ -1,4 +1,4 @@
-"""Pooling layers: windows of images made one pixel each, over one spatial axis or several."""
+"""Pooling layers: each window of the input becomes one value, over one spatial axis or several."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _AdaptivePool(Module):
 
 
 class AdaptiveAvgPool(_AdaptivePool):
-    r"""Cut each spatial axis into so many cells, and take the mean of each.
+    r"""Divide each spatial axis into a fixed number of cells, and take the mean of each.
 
     .. math:: y_i = \frac{1}{n_i} \sum_{j = \lfloor i n / m \rfloor}^{\lceil (i + 1) n / m \rceil - 1} x_j
 
@@ -119,7 +119,7 @@ class AdaptiveAvgPool(_AdaptivePool):
 
 
 class AdaptiveMaxPool(_AdaptivePool):
-    r"""Cut each spatial axis into so many cells, and keep the largest pixel of each.
+    r"""Divide each spatial axis into a fixed number of cells, and keep the largest value of each.
 
     .. math:: y_i = \max_{\lfloor i n / m \rfloor \le j < \lceil (i + 1) n / m \rceil} x_j
 

@@ -1,4 +1,4 @@
-"""TransformerBlock, attention and a perceptron of two layers, each with a shortcut and a norm."""
+"""TransformerBlock: attention and a two-layer perceptron, each with a residual connection and a layer norm."""
 
 from __future__ import annotations
 

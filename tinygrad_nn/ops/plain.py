@@ -1,4 +1,4 @@
-"""NumPy functions that ask about a Tensor rather than compute with it, and those that would write into one.
+"""NumPy functions without a gradient, such as shapes and comparisons, and those that would write into a Tensor.
 
 A question (where is the largest entry?) is answered with a plain array. A set operation or a histogram is one only for
 constants: of a Tensor that requires gradients it would lose the graph, so it raises. So does everything that writes.
@@ -40,7 +40,7 @@ OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Le
 
 
 def bare(value: Any) -> Any:
-    """Return a value with the Tensors in it, also inside lists and tuples, replaced by what NumPy is asked."""
+    """Return a value with the Tensors in it, also inside lists and tuples, replaced by their arrays."""
     if isinstance(value, (list, tuple)):
         return type(value)([bare(part) for part in value])
     return value._asked() if is_tensor(value) else value

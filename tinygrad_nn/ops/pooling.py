@@ -1,4 +1,4 @@
-r"""Pooling: each window of an image becomes its largest pixel, or the mean of its pixels.
+r"""Pooling: the maximum or the mean of each window of an image.
 
 All pixels that one tap of the kernel meets, one at each position, are handled at once. Padding takes no memory: where
 a tap meets no pixel of the image, it has no part. With the places of the largest pixels given, the gradient of a

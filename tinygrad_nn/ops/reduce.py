@@ -202,7 +202,7 @@ min = declare(_min, r"\min_i x_i",
 
 
 def _freedom(ddof: float, correction: float | None) -> dict[str, Any]:
-    """Return the one of the two names of the same number that was given; both given are NumPy's to refuse."""
+    """Return ddof or its alias correction; NumPy raises if both are given."""
     return ({"ddof": ddof} if ddof or correction is None else {}) | given(correction=correction)
 
 

@@ -1,4 +1,4 @@
-"""Primitives that choose among values, limit them, or round them: slopes of 0 and 1, and kinks where the choice turns.
+"""Primitives that select, clip or round values: slopes of 0 and 1, and kinks where the selection changes.
 
 Where a value is NaN nothing loses, so that the cotangent passes rather than vanishes.
 """

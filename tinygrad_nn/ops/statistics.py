@@ -121,8 +121,8 @@ def _after(place: Any, keep: Any) -> Any:
     return np.floor(place) + np.where(keep, 0, 1)
 
 
-def _weighted(low: Any, high: Any, weight: Any, place: Any) -> tuple[Any, Any, Any]:
-    return low, high, np.full(np.shape(place), weight, dtype=place.dtype)
+def _weighted(low: Any, high: Any, weight: Any) -> tuple[Any, Any, Any]:
+    return low, high, np.full(np.shape(low), weight, dtype=low.dtype)
 
 
 # Methods that step from entry to entry or half-way: from n and q to the two places, and the weight of the second.
@@ -130,10 +130,10 @@ _STEPS: dict[str, Callable[[Any, Any], tuple[Any, Any, Any]]] = {
     "lower": lambda n, q: (np.floor((n - 1) * q), None, None),
     "higher": lambda n, q: (np.ceil((n - 1) * q), None, None),
     "nearest": lambda n, q: (np.round((n - 1) * q), None, None),
-    "midpoint": lambda n, q: _weighted(np.floor((n - 1) * q), np.ceil((n - 1) * q), 0.5, 0.5 * ((n - 1) * q)),
+    "midpoint": lambda n, q: _weighted(np.floor((n - 1) * q), np.ceil((n - 1) * q), 0.5),
     "inverted_cdf": lambda n, q: (_after(n * q - 1, (n * q - 1) % 1 == 0), None, None),
     "averaged_inverted_cdf": lambda n, q: _weighted(
-        np.floor(n * q - 1), np.floor(n * q - 1) + 1, np.where((n * q - 1) % 1 == 0, 0.5, 1), n * q - 1),
+        np.floor(n * q - 1), np.floor(n * q - 1) + 1, np.where((n * q - 1) % 1 == 0, 0.5, 1)),
     "closest_observation": lambda n, q: (
         _after(n * q - 1.5, ((n * q - 1.5) % 1 == 0) & (np.floor(n * q - 1.5) % 2 == 1)), None, None),
 }  # fmt: skip

@@ -7,12 +7,12 @@ numbers that is never written into. `Minimizer` holds the states for a loop writ
 
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
 from .clipping import clip_by_norm, clip_by_value
-from .combined import SCHEDULES, Chained, Sequential, schedule
+from .combined import SCHEDULES, Chained, SequentialSchedule, schedule
 from .descent import lion, momentum, muon, nesterov, orthogonal, sgd
 from .minimizer import Group, Minimizer
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGS, lbfgs
-from .rule import Optimizer, State
+from .rule import Optimizer, OptimizerState
 from .schedules import (
     Constant,
     Cosine,
@@ -25,6 +25,8 @@ from .schedules import (
     Warmup,
 )
 from .table import OPTIMIZERS, optimizer
+
+_RENAMED = {"Sequential": SequentialSchedule, "State": OptimizerState}  # names of earlier versions
 
 __all__ = [
     "Chained",
@@ -39,12 +41,12 @@ __all__ = [
     "OPTIMIZERS",
     "OneCycle",
     "Optimizer",
+    "OptimizerState",
     "Plateau",
     "PlateauState",
     "SCHEDULES",
     "Schedule",
-    "Sequential",
-    "State",
+    "SequentialSchedule",
     "StepDecay",
     "Warmup",
     "adadelta",
@@ -68,3 +70,9 @@ __all__ = [
     "schedule",
     "sgd",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        return _RENAMED[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

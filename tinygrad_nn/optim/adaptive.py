@@ -1,4 +1,4 @@
-"""Optimizers that give each weight a step of its own: Adam and its kin, RMSprop, Adagrad, Adadelta."""
+"""Optimizers with a step size for each weight: Adam and its variants, RMSprop, Adagrad, Adadelta."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, shrunk, two_zeros
+from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, shrunk, two_zeros
 
 
-def _moments(w: Array) -> State:
+def _moments(w: Array) -> OptimizerState:
     return *two_zeros(w), 0
 
 
 def adam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False
 ) -> Optimizer:
-    r"""Adaptive moments: each weight has its own step, of size about eta.
+    r"""Adam: the moving mean of gradients over the root of the moving mean of their squares.
 
     .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
               w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
@@ -43,7 +43,7 @@ def adam(
 def adamw(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, amsgrad: bool = False
 ) -> Optimizer:
-    r"""Adam with decoupled weight decay: the weight shrinks by a share, and the moments do not see it.
+    r"""AdamW: Adam with decoupled weight decay, which does not enter the moments.
 
     .. math:: w \leftarrow (1 - \eta \lambda) w - \eta \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
@@ -54,7 +54,7 @@ def adamw(
 
 
 def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
-    r"""Adam whose denominator never shrinks.
+    r"""AMSGrad: Adam whose denominator never decreases.
 
     .. math:: u \leftarrow \max(u, v), \qquad
               w \leftarrow w - \eta \frac{\hat m}{\sqrt{u / (1 - \beta_2^t)} + \epsilon}
@@ -66,7 +66,7 @@ def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_
 
 
 def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decoupled: bool) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, *u, t = state
         t = t + 1
         if not decoupled:
@@ -85,7 +85,7 @@ def nadam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
     momentum_decay: float = 0.004, decoupled: bool = False,
 ) -> Optimizer:  # fmt: skip
-    r"""Adam with Nesterov's look ahead, and a momentum that warms up.
+    r"""NAdam: Adam with Nesterov momentum and a momentum schedule.
 
     .. math:: \mu_t = \beta_1 (1 - \tfrac12\, 0.96^{t \psi}), \quad
               w \leftarrow w - \frac{\eta}{\sqrt{\hat v} + \epsilon} \left(
@@ -99,7 +99,7 @@ def nadam(
     Source: Dozat, Incorporating Nesterov momentum into Adam (2016), as ``torch.optim.NAdam``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, product, t = state
         t = t + 1
         if not decoupled:
@@ -122,7 +122,7 @@ def nadam(
 def radam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False
 ) -> Optimizer:
-    r"""Adam that trusts its denominator only as far as it has seen enough gradients.
+    r"""RAdam: Adam with a rectified variance of the adaptive step.
 
     .. math:: \rho_\infty = \frac{2}{1 - \beta_2} - 1, \quad \rho = \rho_\infty - \frac{2 t \beta_2^t}{1 - \beta_2^t},
               \quad w \leftarrow w - \eta \hat m\, r \frac{\sqrt{1 - \beta_2^t}}{\sqrt v + \epsilon}, \quad
@@ -137,7 +137,7 @@ def radam(
     Source: Liu et al., On the variance of the adaptive learning rate and beyond (2020), as ``torch.optim.RAdam``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, v, t = state
         t = t + 1
         if not decoupled:
@@ -159,7 +159,7 @@ def radam(
 
 
 def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
-    r"""Adam with the largest of the recent gradients in place of their mean square.
+    r"""AdaMax: Adam with a decaying maximum of absolute gradients in place of their mean square.
 
     .. math:: u \leftarrow \max(\beta_2 u, |g| + \epsilon), \qquad
               w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{u}
@@ -167,7 +167,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     Source: Kingma & Ba (2015), algorithm 2, with the ε of ``torch.optim.Adamax``.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, u, t = state
         t = t + 1
         g = decayed(g, w, weight_decay)
@@ -181,7 +181,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
 def rmsprop(
     alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0, centered: bool = False, weight_decay: float = 0.0
 ) -> Optimizer:
-    r"""Divide by a running root mean square of the gradient.
+    r"""RMSprop: the gradient over its moving root mean square.
 
     .. math:: v \leftarrow \alpha v + (1 - \alpha) g^2, \qquad w \leftarrow w - \eta \frac{g}{\sqrt v + \epsilon}
 
@@ -194,10 +194,10 @@ def rmsprop(
     Source: Tieleman & Hinton, lecture 6.5 of Neural Networks for Machine Learning (2012); centred: Graves (2013).
     """
 
-    def init(w: Array) -> State:
+    def init(w: Array) -> OptimizerState:
         return tuple(np.zeros_like(w) for _ in range(1 + centered + bool(mu)))
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         v = alpha * state[0] + (1 - alpha) * (g * g)
         kept = [v]
@@ -218,7 +218,7 @@ def rmsprop(
 def adagrad(
     eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0, weight_decay: float = 0.0
 ) -> Optimizer:
-    r"""Divide by the root of the sum of all squared gradients so far.
+    r"""Adagrad: the gradient over the root of the sum of all squared gradients so far.
 
     .. math:: s \leftarrow s + g^2, \qquad
               w \leftarrow w - \frac{\eta}{1 + (t - 1) \delta} \frac{g}{\sqrt s + \epsilon}
@@ -232,7 +232,7 @@ def adagrad(
     Source: Duchi, Hazan & Singer, Adaptive subgradient methods (2011).
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         s, t = state
         g = decayed(g, w, weight_decay)
         s = s + g * g
@@ -245,7 +245,7 @@ def adagrad(
 
 
 def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Optimizer:
-    r"""A step in the units of the weight; the learning rate only scales it, and 1 is the paper's.
+    r"""Adadelta: the gradient scaled by the ratio of the root mean squares of past steps and gradients.
 
     .. math:: v \leftarrow \rho v + (1 - \rho) g^2, \quad
               \Delta = \frac{\sqrt{u + \epsilon}}{\sqrt{v + \epsilon}}\, g, \quad
@@ -254,7 +254,7 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
     Source: Zeiler, ADADELTA: an adaptive learning rate method (2012), algorithm 1.
     """
 
-    def update(g: Array, state: State, η: Any, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         v, u = state
         g = decayed(g, w, weight_decay)
         v = rho * v + (1 - rho) * (g * g)

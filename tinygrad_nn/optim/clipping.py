@@ -1,4 +1,4 @@
-"""Gradients that are too large, made smaller before the step."""
+"""Gradient clipping."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = Any
 
 
 def clip_by_value(gradients: Iterable[Array | None], limit: float) -> list[Array | None]:
-    r"""Bring every entry of the gradients between -limit and limit.
+    r"""Clip every entry of the gradients to the interval from -limit to limit.
 
     .. math:: g \leftarrow \min(\max(g, -c), c)
 
@@ -37,7 +37,7 @@ def clip_by_value(gradients: Iterable[Array | None], limit: float) -> list[Array
 
 
 def clip_by_norm(gradients: Iterable[Array | None], limit: float, eps: float = 1e-6) -> tuple[list[Array | None], Any]:
-    r"""Shrink all gradients by one factor if their common norm is above a limit.
+    r"""Scale all gradients by one factor so that their global norm is at most a limit.
 
     .. math:: n = \sqrt{\textstyle\sum g^2}, \qquad g \leftarrow g \min\left(1, \frac{c}{n + \epsilon}\right)
 

@@ -24,7 +24,7 @@ from .schedules import (
 
 @dataclass(frozen=True)
 class Chained(Schedule):
-    r"""Several at once: each takes what the one before it gives as its base.
+    r"""Several schedules at once: each takes the value of the one before as its base.
 
     .. math:: \eta_t = f_n(t, \dots f_2(t, f_1(t, \eta)))
 
@@ -44,15 +44,15 @@ class Chained(Schedule):
 
 
 @dataclass(frozen=True)
-class Sequential(Schedule):
-    r"""One after the other: at each milestone the next begins, at its own step 0.
+class SequentialSchedule(Schedule):
+    r"""Several schedules in sequence: at each milestone the next one begins, at its own step 0.
 
     .. math:: \eta_t = f_k(t - T_k, \eta), \qquad T_k \le t < T_{k+1}
 
     Source: as ``SequentialLR``.
 
     Example:
-        >>> warm = Sequential([Warmup(0.5, total_iters=2), StepDecay(2)], [2])
+        >>> warm = SequentialSchedule([Warmup(0.5, total_iters=2), StepDecay(2)], [2])
         >>> print([round(warm(t), 4) for t in range(6)])
         [0.5, 0.75, 1.0, 1.0, 0.1, 0.1]
     """
@@ -75,7 +75,7 @@ class Sequential(Schedule):
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.name: kind
     for kind in (Constant, Warmup, StepDecay, MultiStep, Exponential, Cosine, CosineRestarts, OneCycle, Plateau,
-                 Chained, Sequential)
+                 Chained, SequentialSchedule)
 }  # fmt: skip
 
 

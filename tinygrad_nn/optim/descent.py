@@ -1,4 +1,4 @@
-"""Optimizers whose step is a mean of gradients, its sign, or its orthogonal part: SGD with momentum, Lion, Muon."""
+"""SGD with momentum, Lion and Muon: the step is a mean of gradients, its sign, or its orthogonal part."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from .adaptive import adamw
-from .rule import Array, Init, Optimizer, State, Update, decayed, made, nothing, one_zero, shrunk
+from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, nothing, one_zero, shrunk
 
 
 def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
-    r"""Stochastic gradient descent; with momentum it keeps its speed, and with Nesterov's looks one step ahead.
+    r"""Stochastic gradient descent, with optional momentum, dampening and Nesterov momentum.
 
     .. math:: v \leftarrow \mu v + (1 - d) g, \qquad w \leftarrow w - \eta v \quad \text{or} \quad
               w \leftarrow w - \eta (g + \mu v)
@@ -41,7 +41,7 @@ def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_
 
 
 def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
-    r"""Gradient descent that keeps its speed.
+    r"""Gradient descent with momentum.
 
     .. math:: v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta v
 
@@ -51,7 +51,7 @@ def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 
 def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
-    r"""Momentum that looks one step ahead.
+    r"""Gradient descent with Nesterov momentum.
 
     .. math:: v \leftarrow \mu v + g, \qquad w \leftarrow w - \eta (g + \mu v)
 
@@ -61,20 +61,20 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 
 def _plain(weight_decay: float) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         return η * decayed(g, w, weight_decay), state
 
     return nothing, update
 
 
 def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> tuple[Init, Update]:
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         (v,) = state
         v = mu * v + g
         return η * (g + mu * v if ahead else v), (v,)
 
-    def dampened(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def dampened(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         v, share = state  # the first gradient enters whole
         v = mu * v + share * g
@@ -84,7 +84,7 @@ def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> t
 
 
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
-    r"""Only the sign of a mean of gradients counts: each weight moves by eta.
+    r"""Lion: each weight moves by eta along the sign of a mean of gradients.
 
     .. math:: w \leftarrow w - \eta (\operatorname{sign}(\beta_1 m + (1 - \beta_1) g) + \lambda w), \qquad
               m \leftarrow \beta_2 m + (1 - \beta_2) g
@@ -94,7 +94,7 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> 
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023), algorithm 2.
     """
 
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         (m,) = state
         step = η * np.sign(beta1 * m + (1 - beta1) * g)
         return shrunk(step, w, η, weight_decay), (beta2 * m + (1 - beta2) * g,)
@@ -109,7 +109,7 @@ TURNS = 5
 def muon(
     mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1, eps: float = 1e-7, adjust: str = "original"
 ) -> Optimizer:
-    r"""For matrices: momentum with all its singular values brought near 1.
+    r"""Muon, for matrices: momentum with all its singular values brought near 1.
 
     .. math:: B \leftarrow \mu B + (1 - \mu) G, \qquad
               W \leftarrow (1 - \eta \lambda) W - \eta\, s\, \operatorname{orth}((1 - \mu) G + \mu B)
@@ -127,7 +127,7 @@ def muon(
     """
     rest = adamw(weight_decay=weight_decay)
 
-    def update(g: Array, state: State, η: float, w: Array) -> tuple[Array, State]:
+    def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         if g.ndim < 2:
             return rest.update(g, state, η, w)
         (B,) = state

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 Array = Any
-State = tuple[Any, ...]
-Into = Callable[[Array, State, Any, Array, Array | None], tuple[Array, State]]
+OptimizerState = tuple[Any, ...]  # as in `rule`, which imports this module
+Into = Callable[[Array, OptimizerState, Any, Array, Array | None], tuple[Array, OptimizerState]]
 
 OPERATORS = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide,
@@ -84,7 +84,9 @@ for _name, _function in OPERATORS.items():
         setattr(Symbol, f"{_prefix}{_name}__", _method)
 
 
-def in_place(init: Callable[[Array], State], update: Callable[..., tuple[Array, State]]) -> Into | None:
+def in_place(
+    init: Callable[[Array], OptimizerState], update: Callable[..., tuple[Array, OptimizerState]]
+) -> Into | None:
     """Return ``into(g, state, eta, w, spare) -> (w - step, state)``, or ``None`` for a rule that is not elementwise.
 
     Args:

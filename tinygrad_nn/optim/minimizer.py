@@ -1,4 +1,4 @@
-"""The driver for hand-written loops: it holds parameters, optimizer states and the learning rate, and takes steps."""
+"""Minimizer, the optimizer of a hand-written loop: parameters, their optimizer states and the learning rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGS
-from .rule import Optimizer, State
+from .rule import Optimizer, OptimizerState
 from .saved import read, written
 from .table import optimizer as by_name
 from .update import Memory, Updater
@@ -35,7 +35,7 @@ class Group:
     rule: Rule
     learning_rate: float
     updater: Updater | None = None
-    search: State = ()
+    search: OptimizerState = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.rule, LBFGS):
@@ -45,12 +45,12 @@ class Group:
             self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(own), own)
 
     @property
-    def states(self) -> list[State]:
+    def states(self) -> list[OptimizerState]:
         """Return the state of each parameter, or the one of L-BFGS."""
         return [self.search] if self.updater is None else self.updater.begun()
 
     @states.setter
-    def states(self, states: Sequence[State]) -> None:
+    def states(self, states: Sequence[OptimizerState]) -> None:
         if self.updater is None:
             (self.search,) = states
         else:
@@ -122,13 +122,13 @@ class Minimizer:
         return float(self.schedule(self.steps if self.plateau is None else self.plateau, group.learning_rate))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to ``None``."""
         for t in self.parameters:
             if t.node is not None:
                 t.node.grad = None
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
-        """Move the parameters once, along the gradients that `backward` left.
+        """Update the parameters once, by the gradients that `backward` accumulated.
 
         Args:
             gradients: instead of those: an array or ``None`` for each parameter; or a function without arguments that
@@ -165,11 +165,11 @@ class Minimizer:
         self.plateau = self.schedule.update(self.plateau, metric)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of all that a later run needs to go on: plain dicts, lists, numbers, names and arrays."""
+        """Return a copy of the state that a later run resumes from: dicts, lists, numbers, names and arrays."""
         return written(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, learning rates included.
+        """Load what `state_dict` returned, learning rates included.
 
         Raises:
             ValueError: it is of other parameters, another optimizer or another schedule, which are named; then nothing

@@ -1,4 +1,4 @@
-"""A learning rate that drops when a metric stops getting better."""
+"""Plateau: a learning rate that is reduced when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PlateauState(NamedTuple):
 
 @dataclass(frozen=True)
 class Plateau(Schedule):
-    r"""A factor whenever a metric has not become better for a while; a function of a state instead of the step.
+    r"""Multiply the learning rate by a factor when a metric has not improved for `patience` epochs.
 
     .. math:: \eta \leftarrow \max(\eta \gamma, \eta_{min})
 

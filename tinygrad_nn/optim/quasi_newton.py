@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .rule import OptimizerState
+
 Array = Any
-State = tuple[Any, ...]  # iterations, last t, scale of the first guess of H, last d and g, and then y, s, y, s, ...
 Evaluate = Callable[[Array], tuple[float, Array]]
 SUFFICIENT, FLAT = 1e-4, 0.9  # Wolfe's constants
 
@@ -71,11 +72,14 @@ class LBFGS:
         """The hyper-parameters, by name."""
         return tuple((key, getattr(self, key)) for key in self.__dataclass_fields__)
 
-    def init(self, w: Array) -> State:
-        """Return the state before the first step of a vector ``(n,)``."""
+    def init(self, w: Array) -> OptimizerState:
+        """Return the state before the first step of a vector ``(n,)``.
+
+        It is: iterations, the last t, the scale of the first guess of H, the last d and g, then the pairs y, s.
+        """
         return 0, 0.0, 1.0, np.zeros_like(w), np.zeros_like(w)
 
-    def minimize(self, f: Evaluate, w: Array, state: State, eta: float) -> tuple[Array, float, State]:
+    def minimize(self, f: Evaluate, w: Array, state: OptimizerState, eta: float) -> tuple[Array, float, OptimizerState]:
         """Take one step, of up to `max_iter` directions.
 
         Args:

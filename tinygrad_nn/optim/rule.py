@@ -16,9 +16,9 @@ from ..forks import renewed
 from .in_place import Into, in_place
 
 Array = Any
-State = tuple[Any, ...]
-Init = Callable[[Array], State]
-Update = Callable[[Array, State, Any, Array], tuple[Array, State]]
+OptimizerState = tuple[Any, ...]
+Init = Callable[[Array], OptimizerState]
+Update = Callable[[Array, OptimizerState, Any, Array], tuple[Array, OptimizerState]]
 Hyper = float | bool | str
 
 
@@ -51,7 +51,9 @@ class Optimizer:
     learning_rate: float = field(default=1e-3, compare=False)
     make: Callable[..., Optimizer] | None = field(default=None, compare=False)
 
-    def move(self, g: Array, state: State, eta: Any, w: Array, spare: Array | None = None) -> tuple[Array, State]:
+    def move(
+        self, g: Array, state: OptimizerState, eta: Any, w: Array, spare: Array | None = None
+    ) -> tuple[Array, OptimizerState]:
         """Return ``w - step`` and the next state, bit for bit, by way of fewer arrays where the rule is elementwise.
 
         Args:
@@ -162,17 +164,17 @@ def alone(g: Array, w: Array) -> bool:
     return own and g.dtype == w.dtype and g.strides == w.strides and g.flags.writeable
 
 
-def nothing(w: Array) -> State:
+def nothing(w: Array) -> OptimizerState:
     """Return the state of an optimizer that remembers nothing."""
     return ()
 
 
-def one_zero(w: Array) -> State:
+def one_zero(w: Array) -> OptimizerState:
     """Return the state of an optimizer that starts with one array of zeros."""
     return (np.zeros_like(w),)
 
 
-def two_zeros(w: Array) -> State:
+def two_zeros(w: Array) -> OptimizerState:
     """Return the state of an optimizer that starts with two arrays of zeros."""
     return np.zeros_like(w), np.zeros_like(w)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..printable import printable
 from .plateau import PlateauState
 from .quasi_newton import LBFGS
-from .rule import State
+from .rule import OptimizerState
 from .schedules import Schedule
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def written(minimizer: Minimizer) -> dict[str, Any]:
 
 def read(
     minimizer: Minimizer, saved: Any
-) -> tuple[list[list[State]], list[float], PlateauState | None, int]:
+) -> tuple[list[list[OptimizerState]], list[float], PlateauState | None, int]:
     """Return states and learning rates of the groups, the plateau and the number of steps, all checked."""
     _need(saved, "what was given", "steps", "schedule", "plateau", "groups")
     _same("the schedule", _schedule(minimizer), saved["schedule"])
@@ -96,7 +96,7 @@ def _same(what: str, here: Any, there: Any) -> None:
         )
 
 
-def _fitting(where: str, state: State, new: Any, longer: bool) -> State:
+def _fitting(where: str, state: OptimizerState, new: Any, longer: bool) -> OptimizerState:
     """Return a saved state with the types of the one that is here; that of L-BFGS may hold more arrays at its end."""
     wanted = list(state)
     if longer:

@@ -1,4 +1,4 @@
-"""Learning rates that change: pure functions of the number of steps taken, or of a state; plain data when saved.
+"""Learning rate schedules: pure functions of the number of steps taken, saved as plain data.
 
 ``schedule(t, base)`` is the learning rate of step t, which counts from 0, where base is the one that was asked for.
 Arguments and defaults are those of ``torch.optim.lr_scheduler``.
@@ -61,7 +61,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    r"""A share of the base for some steps, and then the base.
+    r"""A factor times the base rate for some steps, then the base rate.
 
     .. math:: \eta_t = \eta\, c \text{ for } t < T, \quad \eta \text{ from then on}
 
@@ -82,7 +82,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    r"""From a share of the base to another, in a straight line.
+    r"""A linear change from one factor of the base rate to another.
 
     .. math:: \eta_t = \eta \left(a + (b - a) \min(t / T, 1)\right)
 
@@ -111,7 +111,7 @@ class Warmup(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    r"""A factor each so many steps.
+    r"""Multiply the rate by a factor every `step_size` steps.
 
     .. math:: \eta_t = \eta\, \gamma^{\lfloor t / T \rfloor}
 
@@ -132,7 +132,7 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class MultiStep(Schedule):
-    r"""A factor at each milestone.
+    r"""Multiply the rate by a factor at each milestone.
 
     .. math:: \eta_t = \eta\, \gamma^{\#\{k : T_k \le t\}}
 
@@ -153,7 +153,7 @@ class MultiStep(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    r"""A factor each step.
+    r"""Multiply the rate by a factor every step.
 
     .. math:: \eta_t = \eta\, \gamma^t
 
@@ -172,7 +172,7 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    r"""Down along half a cosine in T steps; and, if it goes on, up again.
+    r"""Cosine annealing: down along half a cosine in T steps, and up again after them.
 
     .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t / T)}{2}
 
@@ -193,7 +193,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    r"""Down along half a cosine, then from the top again; each round is longer by a factor.
+    r"""Cosine annealing with warm restarts; each period is longer by a factor.
 
     .. math:: \eta_t = \eta_{min} + (\eta - \eta_{min}) \frac{1 + \cos(\pi t_i / T_i)}{2}, \qquad T_{i+1} = T_{mult} T_i
 
@@ -220,7 +220,7 @@ class CosineRestarts(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    r"""Up from a small learning rate to the largest, and down to nearly none.
+    r"""The one-cycle policy: up to the largest rate, then down to nearly 0.
 
     .. math:: \frac{\eta_{max}}{d} \;\to\; \eta_{max} \;\to\; \frac{\eta_{max}}{d\, d_{final}}
 

@@ -1,4 +1,4 @@
-"""The one update of a training: each gradient moves its parameter, and what the optimizer remembers goes on."""
+"""The update that all trainings share: each gradient updates its parameter and the optimizer's state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from .rule import Optimizer, State, alone
+from .rule import Optimizer, OptimizerState, alone
 
 Array = Any
 SMALL = 2**14  # bytes up to which a new array costs less than to find out whether an old one may be used
 
 
 class Memory:
-    """What an optimizer remembers of one parameter: its rule and state, both ``None`` before the first step."""
+    """The optimizer's rule and state of one parameter, both ``None`` before the first step."""
 
     __slots__ = ("rule", "state")
 
@@ -24,7 +24,7 @@ class Memory:
         self.state: Any = None
 
     def forget(self) -> None:
-        """Start afresh: the parameter was given new data."""
+        """Drop the state, since the parameter was given new data."""
         self.rule = self.state = None
 
 
@@ -39,7 +39,7 @@ def attached(parameter: Tensor) -> Memory:
 
 
 class Updater:
-    r"""Moves parameters along gradients, each by its rule.
+    r"""Updates parameters by gradients, each by its rule.
 
     .. math:: w \leftarrow w - update(g, state, \eta, w)
 
@@ -79,7 +79,7 @@ class Updater:
     def __call__(
         self, gradients: list[Array | None], etas: Sequence[float] | None = None, spend: bool = False
     ) -> None:
-        """Move the parameters once: new arrays take the place of the old, which an older graph may still hold.
+        """Update the parameters once: each gets a new array, since an older graph may still hold the old one.
 
         Args:
             gradients: an array of its shape and dtype for each parameter, ``None`` for one that stays.
@@ -105,16 +105,16 @@ class Updater:
             t.data = node.out = w
             memory.state = state
 
-    def states(self) -> list[State | None]:
+    def states(self) -> list[OptimizerState | None]:
         """Return the state of each parameter, ``None`` before its first step with this rule."""
         return [memory.state if memory.rule == rule else None for _, rule, _, memory in self.entries]
 
-    def begun(self) -> list[State]:
+    def begun(self) -> list[OptimizerState]:
         """Return the state of each parameter, the first one before its first step."""
         pairs = zip(self.states(), self.entries, strict=True)
         return [rule.init(t.data) if state is None else state for state, (t, rule, _, _) in pairs]
 
-    def resume(self, states: Sequence[State | None]) -> None:
+    def resume(self, states: Sequence[OptimizerState | None]) -> None:
         """Put back what `states` returned."""
         for state, (_, rule, _, memory) in zip(states, self.entries, strict=True):
             memory.rule, memory.state = (None, None) if state is None else (rule, state)

@@ -1,4 +1,4 @@
-"""From what a person passed to what the loop needs: which kind of model it is, where its batches come from."""
+"""The arguments of a training: which kind of model it is, where its batches come from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settle(
     if params is not None or is_function(model):
         return _function(call, model, x, y, x_val, y_val, solver, size, params, road, class_weight)
     stored = single or (isinstance(x, np.ndarray | list | tuple) and y is not None and not isinstance(x, np.memmap))
-    if plain(model) and by_layers(solver) and stored:
+    if is_layer_list(model) and by_layers(solver) and stored:
         layers = check_model(call, model)
         x = check_inputs(call, layers, x, names[0])
         y = check_targets(call, layers, y, len(x), solver.loss, names)
@@ -107,7 +107,7 @@ def is_function(model: Any) -> bool:
     return callable(model) and not isinstance(model, (Module, type))
 
 
-def plain(model: Any) -> bool:
+def is_layer_list(model: Any) -> bool:
     """Whether a model is a list of layers, all of them to be trained; what is no model at all counts, for its error."""
     if isinstance(model, Module):
         return isinstance(model, Layer)

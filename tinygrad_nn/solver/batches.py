@@ -1,4 +1,4 @@
-"""Where batches come from: rows of arrays, in memory or on disk, or an iterable of batches."""
+"""Sources of batches: rows of arrays, in memory or on disk, or an iterable of batches."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Rows:
             yield x, y if self.weights is None else self._weighted(y), rows
 
     def still(self, rows: int) -> Iterator[Batch]:
-        """Yield every row once, in its own order, so many at a time; all at once if they lie in memory."""
+        """Yield every row once, in order, in chunks of that size; all at once if they lie in memory."""
         step = rows if self.mapped else self.rows
         for start in range(0, self.rows, step):
             yield self._batch(slice(start, start + step))
@@ -71,7 +71,7 @@ class Rows:
 
 
 class Batches:
-    """An iterable of batches ``(x, y)`` that can be gone through again and again.
+    """An iterable of batches ``(x, y)`` that can be iterated once an epoch.
 
     A checkpoint remembers the generators that are attributes of it, such as that of a `data_loader`.
     """

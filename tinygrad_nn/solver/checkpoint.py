@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on after it was killed, written so that no moment leaves half of it.
+"""Checkpoints: all that a training needs to resume after it was killed, written whole or not at all.
 
 A folder holds the weights of an epoch, ``weights-12.safetensors``, and ``state.safetensors``: optimizer, schedule,
 random numbers, history, what decides the numbers of the training, and the names and checksums of the files of weights
@@ -23,7 +23,7 @@ from ..files.safetensors import parse, seal, unseal
 from ..printable import printable
 from .fingerprint import PYTHON, differences, surroundings
 from .history import History
-from .state import LAYOUT, OTHER, Progress, Saved, taken_apart
+from .state import LAYOUT, OTHER, Progress, StateReader, taken_apart
 from .stopping import Watch
 from .tasks.task import Task
 
@@ -35,7 +35,7 @@ _OURS = re.compile(rf"{_FILE}|\.({_FILE}|state\.safetensors)\.[0-9a-f]+\.part")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often a training writes down how it goes on.
+    """Where and how often a training writes a checkpoint.
 
     Args:
         folder: made if need be; every training needs one of its own.
@@ -91,7 +91,7 @@ def exists(folder: StrPath) -> bool:
 def load(
     folder: StrPath, task: Task, setup: Mapping[str, str], rngs: Sequence[np.random.Generator], watch: Watch | None
 ) -> tuple[Progress, History]:
-    """Put a model, an optimizer and a generator back to where a checkpoint left them.
+    """Restore a model, its optimizer states and its random generator from a checkpoint.
 
     Raises:
         ValueError: a file is cut off or changed, or the checkpoint is of another training: the message says what
@@ -103,7 +103,7 @@ def load(
     """
     folder = Path(folder)
     arrays, raw, _ = unseal("training state", folder / STATE)
-    state = Saved(folder / STATE, parse(folder / STATE, raw), arrays)
+    state = StateReader(folder / STATE, parse(folder / STATE, raw), arrays)
     if state.text.get("layout") != LAYOUT:
         raise ValueError(
             f"{printable(folder)} was written by another version of tinygrad_nn. Go on with that one, or name another "
@@ -137,7 +137,7 @@ def load(
 
 
 def _tell(folder: Path, then: Mapping[str, str]) -> None:
-    """Warn where the same numbers come in other bits."""
+    """Warn that the resumed run may differ in the last bits."""
     other = {key: (printable(then[key][:20]), value) for key, value in surroundings().items() if then[key] != value}
     if other:
         said = "; ".join(f"{key}: {old} then, {new} now" for key, (old, new) in other.items())

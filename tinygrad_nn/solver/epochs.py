@@ -41,8 +41,8 @@ class Epoch(NamedTuple):
 
 
 @dataclass
-class Saved:
-    """Where the checkpoints of a training go, and what they are bound to.
+class BoundCheckpoint:
+    """The folder of a training's checkpoints, and the fingerprint that they carry.
 
     Attributes:
         place: folder and how often; setup: all that decides the numbers; drawn: the generators that go on.
@@ -74,7 +74,7 @@ class Saved:
 
 @dataclass
 class Training:
-    """A training that goes on, epoch by epoch.
+    """A training that runs epoch by epoch.
 
     Attributes:
         done, history: how far it is, and what was found; the others are what `fit` was given, made ready.
@@ -91,7 +91,7 @@ class Training:
     metrics: Mapping[str, Metric] | None
     callbacks: list[Callable[[Epoch], Any]]
     watch: Watch | None
-    saved: Saved | None
+    saved: BoundCheckpoint | None
     done: Progress = field(init=False)
     history: History = field(init=False)
 
@@ -132,7 +132,7 @@ class Training:
             )
 
     def _note(self, epoch: Epoch) -> None:
-        """Count an epoch: in the history, the schedule, and early stopping."""
+        """Record an epoch in the history, the schedule, and early stopping."""
         self.done.epoch += 1
         self.history.add(epoch.loss, epoch.val_loss, epoch.metrics)
         if isinstance(self.solver.schedule, Plateau):
@@ -145,7 +145,7 @@ class Training:
 
 
 def check_finite(task: Task, epoch: int) -> None:
-    """Raise if a parameter became infinite or NaN: it is not written over a checkpoint of better days."""
+    """Raise if a parameter became infinite or NaN, before it overwrites an earlier checkpoint."""
     for name, parameter in zip(task.names, task.parameters, strict=True):
         if not np.isfinite(parameter.data).all():
             raise FloatingPointError(
@@ -201,7 +201,7 @@ def _evaluate(
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """Return the rows of several arrays as one; of what is no array the first will do."""
+    """Return the rows of several arrays as one; of what is no array, the first."""
     if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
         return parts[0] if len(parts) == 1 else None
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""What decides the numbers of a training, in words that two processes write alike: a checkpoint holds them."""
+"""The fingerprint of a training: all that decides its numbers, as text that is equal in two processes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fingerprint(
         "parameters": "; ".join(
             f"{name} {p.dtype} {p.shape}" for name, p in zip(task.names, task.parameters, strict=True)
         ),
-        "architecture": "; ".join(_architecture(task)),
+        "architecture": "; ".join(architecture(task)),
         "gradients": gradients, "compile": repr(backend), "seed": ", ".join(seeds),
         "data": _data(data), "validation data": "None" if val is None else _data(val),
     }  # fmt: skip
@@ -79,7 +79,7 @@ def seed(generator: np.random.Generator) -> str:
 
 
 def surroundings() -> dict[str, str]:
-    """Return what bits hang on besides: sums of products are taken in another order by another number of threads."""
+    """Return what decides the last bits: another number of BLAS threads sums products in another order."""
     return {"BLAS threads": str(blas_threads()), "NumPy": np.__version__}
 
 
@@ -174,7 +174,7 @@ def _rule(rule: Any) -> str:
     return f"{rule.name}({', '.join(f'{key}={value!r}' for key, value in rule.hyper)})"
 
 
-def _architecture(task: Task) -> Iterator[str]:
+def architecture(task: Task) -> Iterator[str]:
     """Yield each part of a model with its options, and what a function is given besides what is trained."""
     if isinstance(task, LayerTask):
         yield from map(repr, task.layers)

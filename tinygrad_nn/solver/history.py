@@ -1,4 +1,4 @@
-"""History, what a training leaves: losses and metrics, epoch by epoch."""
+"""History: losses and metrics of a training, epoch by epoch."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..node import no_grad, scope
 from ..tensor import Tensor, raw
-from .arguments import as_architecture, by_layers, no_equations, plain, settle
+from .arguments import as_architecture, by_layers, is_layer_list, no_equations, settle
 from .batches import check_rows, nest
 from .checks import check_inputs, check_model, check_named, check_solver, check_targets
 from .prediction import as_dtype, by_chunks, evaluating
@@ -51,7 +51,7 @@ class Gradients(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What one update gives: the loss of the batch before it, the validation loss after it, and the gradients.
+    """The result of one update: the batch loss before it, the validation loss after it, and the gradients.
 
     `loss` has the penalties in it; `val_loss` has not, and is ``None`` without validation data. `dW` holds arrays
     ``(n_out, n_in)`` and `db` arrays ``(n_out,)``, in the order of the layers. Of an architecture with modules in it
@@ -70,7 +70,7 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None = None, rng: Rng = None) -> DataCache:
-    r"""Send a batch through the network, with the dropout of the solver.
+    r"""Compute the forward pass of a batch, with the dropout of the solver.
 
     .. math:: z^k = a^{k-1} (W^k)^T + b^k, \qquad a^k = m^k \odot f^k(z^k)
 
@@ -91,7 +91,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
         >>> data_cache.z[0].shape, data_cache.a[-1].shape
         ((2, 40), (2, 3))
     """
-    if not plain(model):
+    if not is_layer_list(model):
         return _through(model, data_in, solver, rng)
     layers = check_model("FeedForward", model)
     x = check_inputs("FeedForward", layers, data_in)
@@ -104,7 +104,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
 
 
 def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, solver: Solver) -> Gradients:
-    r"""Carry the gradient of the loss back through the network by the equations written by hand.
+    r"""Return the loss and its gradients by the equations of backpropagation written by hand.
 
     .. math:: \delta^k = J_{f^k}^T [m^k \odot \delta^{k+1} W^{k+1}], \quad
               \partial_{W^k} = (\delta^k)^T a^{k-1} + \Omega'(W^k), \quad \partial_{b^k} = \textstyle\sum_n \delta^k_n
@@ -130,7 +130,7 @@ def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, so
         >>> dW[0].shape, db[0].shape
         ((3, 4), (3,))
     """
-    if not plain(model):
+    if not is_layer_list(model):
         no_equations("BackProp", list(model) if isinstance(model, (list, tuple)) else [model])
     layers = check_model("BackProp", model)
     check_named("BackProp", solver)
@@ -167,7 +167,7 @@ def Predict(model: Any, x: Any) -> Any:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
         (2, 3)
     """
-    if not plain(model) or isinstance(x, np.memmap):
+    if not is_layer_list(model) or isinstance(x, np.memmap):
         return _predict(model, x)
     layers = check_model("Predict", model)
     return predict(layers, check_inputs("Predict", layers, x, "x"))[1]
@@ -195,7 +195,7 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         >>> model[0].W.grad.shape
         (3, 4)
     """
-    if not (plain(model) and by_layers(check_solver("graph_loss", solver))):
+    if not (is_layer_list(model) and by_layers(check_solver("graph_loss", solver))):
         if masks is not None:
             raise ValueError("graph_loss: masks are for lists of Layer; dropout modules draw their own.")
         x, y = nest("graph_loss", x, "x"), nest("graph_loss", y, "y")

@@ -1,4 +1,4 @@
-"""How a module is used: nothing is dropped, rows come a few at a time, floats in the dtype of the model."""
+"""Prediction with a module: eval mode, some rows at a time, floats in the dtype of the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SWITCH = renewed(RLock())
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Switch a module to use inside this block, and each part back to what it was; one thread after the other."""
+    """Set a module to eval mode inside this block, and restore each submodule's mode after it; one thread at a time."""
     with _SWITCH:  # else one thread would switch back what another is still using
         before = [(module, module.training) for module in model.modules()]
         model.eval()

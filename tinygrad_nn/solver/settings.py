@@ -1,4 +1,4 @@
-"""Settings, Regularization and Solver: what a training is told, checked when it is written down."""
+"""Settings, Regularization and Solver: the options of a training, checked when they are made."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Regularization:
-    r"""What keeps the weights small: ``Regularization(method, lam, r, dropout)``.
+    r"""Penalties and dropout: ``Regularization(method, lam, r, dropout)``.
 
     .. math:: \lambda \sum |W| \text{ (l1)}, \quad \tfrac{\lambda}{2} \sum W^2 \text{ (l2)}, \quad
               r \lambda \sum |W| + (1 - r) \tfrac{\lambda}{2} \sum W^2 \text{ (elasticnet)}
@@ -84,7 +84,7 @@ class Regularization:
 
 @dataclass(frozen=True)
 class Solver:
-    """What is made small, and how: ``Solver(loss, optimizer, learning_rate, regularization)``.
+    """The loss, the optimizer and their options: ``Solver(loss, optimizer, learning_rate, regularization)``.
 
     Args:
         loss: ``'mae'``, ``'mse'``, ``'rmse'``, ``'binarycrossentropy'`` or ``'crossentropy'``, in any letter case; a

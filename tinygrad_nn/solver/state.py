@@ -1,4 +1,4 @@
-"""The state of a training as a checkpoint holds it: taken apart into text and arrays, and read again with distrust."""
+"""The state of a training in a checkpoint: text and arrays, validated when they are read."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def taken_apart(
 
 
 @dataclass
-class Saved:
-    """What a state says, each part checked as it is read: whoever wrote it may have meant no good."""
+class StateReader:
+    """Reads the parts of a saved state and validates each, since the file may be damaged or crafted."""
 
     path: Path
     text: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Early stopping: the end of a training that no longer gets better, and the best weights of it."""
+"""Early stopping: a training ends when it no longer improves, with its best weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """End a training when a metric has not become better for a while, and put the best weights back.
+    """End a training when a metric has not improved for `patience` epochs, and restore the best weights.
 
     Args:
         patience: how many epochs in a row may be no better than the best, at least 1.

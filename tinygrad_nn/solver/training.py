@@ -1,4 +1,4 @@
-"""fit, the training of any model: what it is given is checked and made ready, then the epochs run."""
+"""fit, the training of any model: it checks its arguments, then runs the epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..optim import LBFGS
 from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
-from .epochs import Epoch, Metric, Saved, Training
+from .epochs import BoundCheckpoint, Epoch, Metric, Training
 from .fingerprint import fingerprint, seed
 from .history import History
 from .settings import Settings, Solver
@@ -46,7 +46,7 @@ def fit(
     compile: bool | str = False,
     progress: bool = False,
 ) -> History:
-    """Train a model: every epoch goes through all rows once, in a new order, in minibatches.
+    """Train a model: every epoch uses all rows once, shuffled, in minibatches.
 
     Args:
         model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.
@@ -93,7 +93,7 @@ def fit(
         setup = fingerprint(
             task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
         )
-        saved = Saved(place, setup, drawn)
+        saved = BoundCheckpoint(place, setup, drawn)
     training = Training(
         model, task, data, val, solver, settings, training_step(task, solver, backend, settings.accumulate), random,
         metrics, list(callbacks), None if early_stopping is None else Watch(early_stopping), saved,

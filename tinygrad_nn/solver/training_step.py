@@ -14,6 +14,7 @@ import numpy as np
 from ..compiled import compile, functional
 from ..optim import LBFGS
 from ..transforms import value_and_grad
+from .fingerprint import architecture
 from .settings import Solver
 from .tasks.module import ModuleTask
 from .tasks.task import Gradients, Task, clipped
@@ -93,7 +94,7 @@ class CompiledStep(TrainingStep):
         """Make it ready; `tell` keeps the gradients of each step in `gradients`."""
         super().__init__(task, solver, 1, tell)
         self.places = task.places()
-        self.loss = value_and_grad(functional(task.recorded, task.parameters, self.places), has_aux=True)
+        self.loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
         self.step = compile(self._step, backend=backend)
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
@@ -163,7 +164,8 @@ def recent(task: Task, solver: Solver, backend: str) -> CompiledStep:
     net = getattr(task, "net", None)
     # the Tensors are kept alive by the step itself; targets that sum to one have a rule of their own
     acts = [] if net is None else net.acts
-    key = (backend, net is not None and bool(net.meta), *map(id, [*task.parameters, *acts]))
+    parts = map(id, [*task.parameters, *acts])
+    key = (backend, net is not None and bool(net.meta), *parts, *architecture(task))  # an option may have changed
     step = _RECENT.pop(key, None)
     if step is None or step.solver != solver:
         step = CompiledStep(task, solver, backend, tell=True)

@@ -1,4 +1,4 @@
-"""How a person's function and a person's backward are called, and how what they return is taken apart."""
+"""How a person's function and a person's backward are called where both take the inputs by name or in order."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ import numpy as np
 
 from ...gradcheck.numerical import is_float
 from ...printable import printable
-from ...tensor import Tensor, raw, wrap
+from ...tensor import raw
 from ...tree import flatten
 
-Array = np.ndarray[Any, Any]
-
 COTANGENTS = ("g", "cotangent", "ct", "v", "dout", "d_out", "grad_out", "grad_output", "upstream", "gradient")
-_RESULT = (
-    "compare_gradients: manual gave {what}; it needs a gradient for each of {names}: a tuple in that order, or a dict "
-    "by those names."
-)
+OUT = ("out", "output")
 
 
 class Inputs(NamedTuple):
@@ -35,7 +30,8 @@ class Inputs(NamedTuple):
 
     def with_leaves(self, new: Sequence[Any]) -> list[Any]:
         """Return the arguments with other arrays in them."""
-        filled, done = list(self.leaves), []
+        filled: list[Any] = [x.copy() if isinstance(x, np.ndarray) else x for x in self.leaves]
+        done = []
         for i, x in zip(self.moving, new, strict=True):
             filled[i] = x
         start = 0
@@ -56,6 +52,16 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         names = _parameters(f, len(values))
     else:
         values, names = [inputs], _parameters(f, 1)
+    found = lay_out(names, values, by_name)
+    if not found.moving:
+        raise TypeError(
+            "compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3."
+        )
+    return found
+
+
+def lay_out(names: list[str], values: list[Any], by_name: bool = False) -> Inputs:
+    """Return the inputs of these names: their arrays, a label for each, and which of them move."""
     leaves, labels, owner = [], [], []
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         found = _labelled(name, value)
@@ -63,18 +69,36 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         labels += [label for label, _ in found]
         owner += [k] * len(found)
     moving = [i for i, x in enumerate(leaves) if is_float(x)]
-    if not moving:
-        raise TypeError("compare_gradients: no input is made of floats; there is no gradient. Write 3.0 rather than 3.")
     return Inputs(names, values, by_name, [np.array(x) if is_float(x) else x for x in leaves], labels, moving, owner)
+
+
+def in_order(f: Callable[..., Any], inputs: Any, skip: int = 0) -> Inputs:
+    """Return the inputs by the parameters of a function, of which the first ones are taken by others."""
+    own = list(inspect.signature(f).parameters.values())[skip:]
+    bind = inspect.Signature(own).bind
+    try:
+        if isinstance(inputs, dict) and set(inputs) <= {p.name for p in own}:
+            values = list(bind(**inputs).args)
+        else:
+            values = list(bind(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,))).args)
+    except TypeError as error:
+        took = ", ".join(p.name for p in own)
+        raise TypeError(f"compare_gradients: the inputs do not fit {f.__name__}({printable(took)}): {error}.") from None
+    names = [p.name for p in own if p.kind is not p.VAR_POSITIONAL][: len(values)]
+    return lay_out([*names, *(f"input {k}" for k in range(len(names), len(values)))], values)
 
 
 def _labelled(name: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
-        return [pair for key, part in value.items() for pair in _labelled(f"{name}[{key!r}]", part)]
-    if isinstance(value, (list, tuple)):
-        return [pair for k, part in enumerate(value) for pair in _labelled(f"{name}[{k}]", part)]
-    parts = flatten(value)[0]
-    return [(name if len(parts) == 1 else f"{name}[{k}]", part) for k, part in enumerate(parts)]
+        parts = {f"{name}[{key!r}]": part for key, part in value.items()}
+    elif isinstance(value, (list, tuple)):
+        parts = {f"{name}[{k}]": part for k, part in enumerate(value)}
+    else:
+        parts = {}
+    if parts:
+        return [found for label, part in parts.items() if part is not None for found in _labelled(label, part)]
+    flat = flatten(value)[0]
+    return [(name if len(flat) == 1 else f"{name}[{k}]", part) for k, part in enumerate(flat)]
 
 
 def _binds(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -103,11 +127,10 @@ def _parameters(f: Callable[..., Any], count: int) -> list[str]:
     return names[:count] if len(names) >= count else [f"input {k}" for k in range(count)]
 
 
-def call_function(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Any]) -> list[Any]:
-    """Run a function on other arrays or Tensors and return its results that are made of floats."""
+def call_function(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Any]) -> Any:
+    """Run a function on other arrays or Tensors and return what it returns."""
     values = inputs.with_leaves(leaves)
-    value = f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
-    return [out for out in flatten(value)[0] if isinstance(out, Tensor) or is_float(out)]
+    return f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
 
 
 def takes_cotangent(manual: Any, inputs: Inputs) -> bool:
@@ -121,14 +144,23 @@ def takes_cotangent(manual: Any, inputs: Inputs) -> bool:
     return any(name in COTANGENTS and name not in inputs.names for name in names)
 
 
-def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g: Any) -> list[Array]:
-    """Run a person's backward, whose parameters are found by name, and return a gradient for each moving array.
+def parameter_named_out(manual: Callable[..., Any], inputs: Inputs) -> bool:
+    """Tell whether a backward has a parameter for the result."""
+    try:
+        found = inspect.signature(manual).parameters
+    except (TypeError, ValueError):
+        return False
+    return any(name in OUT and name not in inputs.names for name in found)
+
+
+def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g: Any) -> Any:
+    """Run a person's backward, whose parameters are found by name, and return what it returns.
 
     A parameter `g` (or `cotangent`, `dout`, ...) takes the cotangent, one named `out` the result; the others take the
     inputs, by name where the inputs are a dict, else in their order.
     """
     if not callable(manual):
-        return taken_apart(manual, inputs)
+        return manual
     values = inputs.with_leaves(leaves)
     named = dict(zip(inputs.names, values, strict=True))
     queue, args, kwargs = list(values), [], {}
@@ -140,7 +172,7 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
             continue
         elif p.name in COTANGENTS and p.name not in named:
             kwargs[p.name] = g
-        elif p.name in ("out", "output") and p.name not in named and p.default is p.empty:
+        elif p.name in OUT and p.name not in named and p.default is p.empty:
             kwargs[p.name] = out
         elif inputs.by_name and p.name in named:
             kwargs[p.name] = named[p.name]
@@ -155,47 +187,4 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
             )
         if p.name in kwargs and p.kind is p.POSITIONAL_ONLY:
             args.append(kwargs.pop(p.name))
-    return taken_apart(manual(*args, **kwargs), inputs)
-
-
-def taken_apart(found: Any, inputs: Inputs) -> list[Array]:
-    """Return gradients by name or position as a flat list, one for each moving array."""
-    names = inputs.names
-    float_owners = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
-    wanted = ", ".join(names[k] for k in float_owners)
-    one_dict = len(names) == 1 and isinstance(inputs.values[0], dict)
-    if isinstance(found, dict) and set(found) <= set(names) and not one_dict:
-        parts = {k: found.get(names[k]) for k in float_owners}
-        lost = [names[k] for k in float_owners if names[k] not in found]
-        if lost:
-            raise TypeError(_RESULT.format(what=f"no gradient of {', '.join(lost)}", names=wanted))
-    elif len(float_owners) == 1 and not (isinstance(found, (tuple, list)) and len(found) == 1 and not isinstance(
-            inputs.values[float_owners[0]], (tuple, list))):
-        parts = {float_owners[0]: found}
-        if isinstance(found, (tuple, list)) and len(found) == len(names) and len(names) > 1:
-            parts = {k: found[k] for k in float_owners}
-    elif isinstance(found, (tuple, list)) and len(found) == len(float_owners):
-        parts = dict(zip(float_owners, found, strict=True))
-    elif isinstance(found, (tuple, list)) and len(found) == len(names):
-        parts = {k: found[k] for k in float_owners}
-    else:
-        what = f"{len(found)} gradients" if isinstance(found, (tuple, list, dict)) else f"a {type(found).__name__}"
-        raise TypeError(_RESULT.format(what=what, names=wanted))
-    flat: list[Array] = []
-    for k in float_owners:
-        mine = [i for i in inputs.moving if inputs.owner[i] == k]
-        value = parts[k]
-        arrays = [np.zeros(np.shape(inputs.leaves[i])) for i in mine] if value is None else flatten(value)[0]
-        if len(arrays) != len(mine):
-            arrays = [value] if len(mine) == 1 else arrays
-        if len(arrays) != len(mine):
-            raise TypeError(_RESULT.format(what=f"{len(arrays)} arrays for {printable(names[k])}", names=wanted))
-        flat += [np.array(raw(x)) for x in arrays]
-    if any(x.dtype.kind not in "fciub" for x in flat):
-        raise TypeError(_RESULT.format(what="something that is not made of numbers", names=wanted))
-    return [x if x.dtype.kind in "fc" else x.astype(np.float64) for x in flat]
-
-
-def as_tensor(x: Any) -> Tensor:
-    """Return a constant Tensor."""
-    return wrap(np.asarray(x), None)
+    return manual(*args, **kwargs)

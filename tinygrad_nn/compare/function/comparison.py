@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, double, pair
+from ...gradcheck.numerical import SAFETY, Line, double, pair
 from ...node import recording
 from ...tensor import Tensor, raw
 from ...transforms import enter
 from ...tree import flatten
 from ..behaviour import MOVING, unsteady
+from ..conventions.code import Code
+from ..conventions.read import read
+from ..conventions.reasons import Reason, left, why
 from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
 from ..numerical.sides import Run, Sides
@@ -22,8 +25,11 @@ from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .calling import Inputs, arrange, call_function, call_manual, takes_cotangent
-from .operations import Look, explain_graph
+from .black_box import without_graph
+from .look import Look
+from .operations import explain_graph
+from .places import noting_places
+from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
 
@@ -33,99 +39,108 @@ SECONDS = 1.5  # that the referee may take, about
 DIRECTIONS = 3
 
 
-def by_graph(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
+def by_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
     """Run a function on Tensors and walk back from its results."""
+    outs, trace = _trace(code, leaves, cotangents)
+    return Run(outs, trace, gradients(trace))
+
+
+def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Traced]:
+    """Run a function on Tensors; return its results and its graph."""
     with recording(True):
         tensors = [enter(x) for x in leaves]
-        for i, t in zip(inputs.moving, tensors, strict=True):
-            t.name = inputs.labels[i]
-        found = call_function(f, inputs, tensors)
+        for i, t in zip(code.inputs.moving, tensors, strict=True):
+            t.name = code.inputs.labels[i]
+        found = code.outs(tensors)
     live = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(found, cotangents, strict=False)
             if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
     trace = traced(live, [t.node for t in tensors])  # type: ignore[misc]
-    return Run([np.asarray(raw(out)) for out in found], trace, gradients(trace))
+    return [np.asarray(raw(out)) for out in found], trace
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare a person's backward with the graph and the referee; see `compare_gradients`."""
     generator = stream(rng)
-    inputs = arrange(f, given)
-    own = [inputs.leaves[i] for i in inputs.moving]
-    leaves = [double(x) for x in own]
-    name = getattr(f, "__name__", type(f).__name__)
     with np.errstate(all="ignore"), recording(False):
-        outs = [np.asarray(raw(out)) for out in call_function(f, inputs, leaves)]
+        code = read(f, given, manual)
+        leaves = [double(code.inputs.leaves[i]) for i in code.inputs.moving]
+        outs = code.arrays([x.copy() for x in leaves])
         if not outs or not all(np.isfinite(out).all() for out in outs):
-            return _no_value(name, outs)
-        cotangents, g, cot_note = _cotangents(f, inputs, leaves, outs, manual, generator)
-        graph = by_graph(f, inputs, leaves, cotangents)
-        line = Line(lambda *xs: [np.asarray(raw(o)) for o in call_function(f, inputs, xs)], leaves)
-        shown = outs[0] if len(outs) == 1 else outs
+            return _no_value(code.name, outs)
+        cotangents, g, cot_note = draw_cotangents(code, leaves, outs, generator)
+        own = [code.inputs.leaves[i] for i in code.inputs.moving]
         passed = [x.copy() for x in own]
-        mine = call_manual(manual, inputs, passed, shown, g)
-        changed = [inputs.labels[i] for i, a, b in zip(inputs.moving, own, passed, strict=True)
+        returned = code.back(code.inputs, passed, g)
+        changed = [code.inputs.labels[i] for i, a, b in zip(code.inputs.moving, own, passed, strict=True)
                    if not np.array_equal(a, b, equal_nan=True)]  # fmt: skip
-        again = [call_manual(manual, inputs, [x.copy() for x in own], shown, g) for _ in range(2)]
-        single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in own)
-        eps = float(np.finfo(np.float32).eps) if single else EPS
-        sides = Sides(lambda moved: by_graph(f, inputs, moved, cotangents), leaves, graph, eps)
-        sides.look_around(generator, AROUND)
-        rounding = sides.rounding()
-        rows, bads, kinks = _rows(inputs, mine, sides, rounding, line, cotangents, generator)
-        look = Look(
-            inputs, mine, graph.grads, rounding, bads, graph.trace, leaves,
-            _probes(f, inputs, leaves, outs, manual, generator) if callable(manual) else [],
-        )  # fmt: skip
-        diagnoses = explain_graph(look, rows, Hull(sides, rounding, generator).here(mine))
-        diagnoses = [*_around(manual, inputs, own, shown, g, mine, again, changed, graph, generator), *diagnoses]
+        code = code.paired(returned)
+        own = [code.inputs.leaves[i] for i in code.inputs.moving]
+        leaves = [double(x) for x in own]
+        line = Line(lambda *xs: code.arrays(xs), leaves)
+        asked = Question(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
+        again = [code.gradients(own, g) for _ in range(2)]
+        graph, reason = _graph(asked)
+        found = without_graph(asked, reason) if graph is None else _with_graph(asked, graph)
+        diagnoses = [*_around(asked, again, changed, found.right), *found.diagnoses]
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
-    notes = [cot_note] if cot_note else []
+    notes = [note for note in (cot_note, *code.notes) if note]
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
                      "noise: something random is drawn inside it. Pass a mask in, or fix the seed.")  # fmt: skip
-    diagnoses += _blind(sides, inputs, rows, notes, line)
-    notes += [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
-              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
+    diagnoses += _blind(asked, found, notes)
     first = next((d.where for d in diagnoses if not d.harmless), None)
+    title = f"{code.name}({', '.join(code.inputs.names)})"
+    notes += found.notes
+    return ComparisonReport(title, tuple(found.rows), tuple(diagnoses), first, tuple(notes), {}, found.method)
+
+
+def _graph(asked: Question) -> tuple[Run | None, Reason]:
+    """Return the run on Tensors, or why there is none, or none that has all that the results depend on."""
+    code, line = asked.code, asked.line
+    try:
+        with noting_places():
+            graph = by_graph(code, asked.leaves, asked.cotangents)
+    except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
+        return None, why(error, code.source)
+    met = {parent for node in graph.trace.operations for parent in node.parents or ()}
+    met |= {node for node, _ in graph.trace.outs}
+    lost = []
+    for i, node in enumerate(graph.trace.inputs):
+        if node not in met and line.steady and asked.leaves[i].size:
+            v = asked.rng.normal(size=asked.leaves[i].shape) * np.maximum(1.0, np.abs(asked.leaves[i]))
+            slope = line.along({i: v}, asked.cotangents, None)
+            if abs(slope.value) > SAFETY * slope.error:
+                lost.append(asked.label(i))
+    return (None, left(", ".join(lost))) if lost else (graph, Reason(""))
+
+
+def _with_graph(asked: Question, graph: Run) -> Found:
+    """Compare with the graph, which the referee checks."""
+    code, rng = asked.code, asked.rng
+    single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in asked.own)
+    eps = float(np.finfo(np.float32).eps) if single else EPS
+    sides = Sides(lambda moved: by_graph(code, moved, asked.cotangents), asked.leaves, graph, eps)
+    sides.look_around(rng, AROUND)
+    rounding = sides.rounding()
+    rows, bads, kinks = _rows(asked, sides, rounding)
+    probes = _probes(asked) if code.backward is None or callable(code.backward) else []
+    look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
+                again=lambda moved: _trace(code, moved, asked.cotangents)[1])  # fmt: skip
+    diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
+    notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
+             for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
     checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    title = f"{name}({', '.join(inputs.names)})"
-    return ComparisonReport(title, tuple(rows), tuple(diagnoses), first, tuple(notes), {}, method)
+    largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
+    blind = without_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
+    return Found(rows, diagnoses, graph.grads, notes, method, blind)
 
 
-def _cotangents(
-    f: Any, inputs: Inputs, leaves: Any, outs: list[Array], manual: Any, rng: np.random.Generator
-) -> tuple[list[Array], Any, str]:
-    """Return the cotangents, as the backward takes them, and what is to be said of them."""
-    takes = takes_cotangent(manual, inputs)
-    scalar = len(outs) == 1 and outs[0].size == 1
-    if takes:
-        cotangents = [rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape) for out in outs]
-    else:
-        cotangents = [np.ones(out.shape) for out in outs]
-    value = call_function_tree(f, inputs, leaves)
-    g = flatten(value)[1](cotangents) if len(cotangents) == len(flatten(value)[0]) else cotangents[0]
-    note = "" if takes or scalar else (
-        "The function returns an array, and the backward has no parameter g for a cotangent, so the gradient of the "
-        "sum of all its entries was compared. Errors that cancel in that sum cannot be seen: give the backward a "
-        "parameter g."
-    )  # fmt: skip
-    return cotangents, g, note
-
-
-def call_function_tree(f: Callable[..., Any], inputs: Inputs, leaves: Any) -> Any:
-    """Return the value of the function in its own containers."""
-    values = inputs.with_leaves(leaves)
-    return f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
-
-
-def _rows(
-    inputs: Inputs, mine: list[Array], sides: Sides, rounding: list[Array], line: Line, cotangents: list[Array],
-    rng: np.random.Generator,
-) -> tuple[list[Row], list[Array], list[int]]:  # fmt: skip
+def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:
+    mine, line, cotangents, rng = asked.mine, asked.line, asked.cotangents, asked.rng
     start = time.perf_counter()
     graph, parted = sides.here, sides.parted(rounding)
     if graph.grads:
@@ -155,7 +170,7 @@ def _rows(
             if found.kink != "a kink at the point" and math.isfinite(found.value):
                 allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(g * v).sum())
                 along.append((pair(g, v), found.value, allowed))
-        what = Comparison(inputs.labels[inputs.moving[i]], "input", m, g, bound)
+        what = Comparison(asked.label(i), "input", m, g, bound)
         row, bad = compare_row(what, judge, rng, entries, along)
         rows.append(row)
         bads.append(bad)
@@ -163,19 +178,16 @@ def _rows(
     return rows, bads, kinks
 
 
-def _probes(
-    f: Any, inputs: Inputs, leaves: list[Array], outs: list[Array], manual: Any, rng: np.random.Generator
-) -> list[tuple[list[Array], Traced, list[Array]]]:
+def _probes(asked: Question) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return answers at other inputs: what the backward says, the trace, the right gradients."""
-    found = []
+    found, rng, code = [], asked.rng, asked.code
     for _ in range(2):
-        moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in leaves]
+        moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
         try:
             with recording(False):
-                values = [np.asarray(raw(o)) for o in call_function(f, inputs, moved)]
-            cotangents, g, _note = _cotangents(f, inputs, moved, values, manual, rng)
-            graph = by_graph(f, inputs, moved, cotangents)
-            mine = call_manual(manual, inputs, [x.copy() for x in moved], values[0] if len(values) == 1 else values, g)
+                cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+            graph = by_graph(code, moved, cotangents)
+            mine = code.gradients(moved, g)
         except Exception:  # whatever a person's code may raise at inputs that it was not made for
             continue
         if all(np.isfinite(x).all() for x in (*mine, *graph.grads)):
@@ -183,10 +195,7 @@ def _probes(
     return found
 
 
-def _around(
-    manual: Any, inputs: Inputs, own: list[Array], out: Any, g: Any, mine: list[Array], again: list[list[Array]],
-    changed: list[str], graph: Run, rng: np.random.Generator,
-) -> list[Diagnosis]:  # fmt: skip
+def _around(asked: Question, again: list[list[Array]], changed: list[str], right: list[Array]) -> list[Diagnosis]:
     """Return what is wrong with how the backward behaves, whatever its numbers are."""
     found = []
     if changed:
@@ -195,18 +204,16 @@ def _around(
             "array: `x = x * m` instead of `x *= "
             "m`.", tuple(f"{name} has other numbers after the call" for name in changed),
         ))  # fmt: skip
-    moving = unsteady([mine, *again], [inputs.labels[i] for i in inputs.moving],
-                      "Pass the random numbers in, or fix their seed.")  # fmt: skip
+    moving = unsteady([asked.mine, *again], asked.labels, "Pass the random numbers in, or fix their seed.")
     if moving is not None:
         found.append(moving)
-    elif takes_cotangent(manual, inputs) and any(np.any(x) for x in graph.grads):
-        leaves, rebuild = flatten(g)
-        other = rebuild([x * -1.75 for x in leaves])
-        once = call_manual(manual, inputs, [x.copy() for x in own], out, other)
-        same = [np.array_equal(a, b) and bool(np.any(a)) and bool(np.any(r))
-                for a, b, r in zip(mine, once, graph.grads, strict=True)]  # fmt: skip
+    elif asked.code.takes and any(np.any(np.nan_to_num(x)) for x in right):
+        leaves, rebuild = flatten(asked.g)
+        once = asked.code.gradients(asked.own, rebuild([x * -1.75 for x in leaves]))
+        same = [np.array_equal(a, b) and bool(np.any(a)) and bool(np.any(np.nan_to_num(r)))
+                for a, b, r in zip(asked.mine, once, right, strict=True)]  # fmt: skip
         if any(same):
-            names = ", ".join(inputs.labels[i] for i, s in zip(inputs.moving, same, strict=True) if s)
+            names = ", ".join(label for label, s in zip(asked.labels, same, strict=True) if s)
             found.append(Diagnosis(
                 "cotangent_ignored", names, "The gradient is the same whatever g is. g is the gradient that arrives "
                 "from what is computed with the result, and every gradient must be multiplied by it, by the chain "
@@ -216,24 +223,20 @@ def _around(
     return found
 
 
-def _blind(sides: Sides, inputs: Inputs, rows: list[Row], notes: list[str], line: Line) -> list[Diagnosis]:
+def _blind(asked: Question, found: Found, notes: list[str]) -> list[Diagnosis]:
     """Return a diagnosis if nothing could be seen at all, and note the inputs of which nothing could."""
-    size = max((float(np.abs(out).max(initial=0)) for out in line.outs), default=0.0)
-    zero = []
-    for x, *gs in zip(line.leaves, sides.here.grads, *sides.limits(), strict=True):
-        scale = size / max(float(np.abs(x).max(initial=0)), 1e-3)
-        zero.append(not any(np.any(np.abs(g) > 64 * EPS * scale) for g in gs))
-    if all(zero):
-        largest = max(float(np.abs(g).max(initial=0)) for g in sides.here.grads)
+    if all(found.blind):
+        largest = max(float(np.abs(np.nan_to_num(g)).max(initial=0)) for g in found.right)
         return [Diagnosis(
-            "blind_test", ", ".join(inputs.labels[i] for i in inputs.moving),
+            "blind_test", ", ".join(asked.labels),
             "The right gradient is 0 in every entry, so an error that multiplies it cannot be seen: this test would "
             "pass almost any backward. The sum of a softmax is always 1, for instance. Compare another function of the "
             "result, such as its sum with random weights, or let the backward take a cotangent g.",
-            (f"the largest entry of the graph's gradient is {largest:.1e}",),
+            (f"the largest entry of the right gradient is {largest:.1e}",),
         )]  # fmt: skip
     notes += [f"The result does not depend on {row.name} here: its gradient is 0 in every entry, and an error that "
-              "multiplies 0 cannot be seen." for row, z in zip(rows, zero, strict=True) if z]  # fmt: skip
+              "multiplies 0 cannot be seen." for row, z in zip(found.rows, found.blind, strict=True)
+              if z]  # fmt: skip
     return []
 
 

@@ -35,6 +35,7 @@ COSTLY = frozenset({
     np.exp, np.log, np.log1p, np.expm1, np.tanh, np.sin, np.cos, np.exp2, np.log2, np.log10, np.power, np.arctan,
     np.sinh, np.cosh,
 })  # fmt: skip
+NUMERIC = frozenset({np.multiply, np.add, np.subtract, np.negative, np.absolute})  # of truth values they are others
 ELEMENTWISE = ("ufunc", "where", "cast")
 
 
@@ -59,9 +60,9 @@ def known(op: Op) -> bool:
         kinds = loops(op.function, op.args)
         if op.function in BITS:
             return all(k.kind == "b" for k in kinds)
-        return op.function in SCALAR and all(code_of(k) in NAMES for k in kinds) and (
-            op.function not in COSTLY or all(k.kind == "f" for k in kinds)
-        ) and (op.function not in (np.multiply, np.add, np.subtract, np.negative, np.absolute) or kinds[-1].kind != "b")
+        if op.function in COSTLY:
+            return all(k.kind == "f" for k in kinds)
+        return op.function in SCALAR and (op.function not in NUMERIC or kinds[-1].kind != "b")
     if op.kind in ("matmul", "vdot"):
         return op.out.dtype.kind == "f" and all(x.dtype == op.out.dtype for x in op.values)
     if op.kind == "reduce":

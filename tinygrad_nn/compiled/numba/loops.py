@@ -249,13 +249,13 @@ class Loops:
             return None
         if self.index(b, ["p", "j"])[1][-1] == "j":  # rows of b lie along memory
             self._line(d, f"for j in range({m}): {out} = {kind}(0)")
-            self._line(d, f"for p in range({k}):" if k > 1 else "if True:")
+            self._line(d, f"for p in range({k}):")
             self._line(d + 1, f"l = {left}")
             self._line(d + 1, f"for j in range({m}): {out} += l * {right}")
             return None
         self._line(d, f"for j in range({m}):")
         self._line(d + 1, f"s = {kind}(0)")
-        self._line(d + 1, f"for p in range({k}): s += {left} * {right}" if k > 1 else f"s = {left} * {right}")
+        self._line(d + 1, f"for p in range({k}): s += {left} * {right}")
         self._line(d + 1, f"{out} = s")
         return None
 
@@ -269,11 +269,11 @@ class Loops:
         self._line(0, f"for i0 in range({k}):")
         left, right = self.read(a, [i, "i0"], 0, {}, kind), self.read(b, ["i0", j], 0, {}, kind)
         if m <= FEW or n <= FEW:  # the short side in registers, the long one in the loop
-            short, long = (m, n) if m <= FEW else (n, m)
+            short = m if m <= FEW else n
             for c in range(short):
                 place = ["i0", str(c)] if m <= FEW else [str(c), "i0"]
                 self._line(1, f"l{c} = {self.read(b if m <= FEW else a, place, 0, {}, kind)}")
-            self._line(1, (loop[0] if m <= FEW else loop[1]) if long > 1 else "if True:")
+            self._line(1, loop[0] if m <= FEW else loop[1])
             self._line(2, f"l = {left if m <= FEW else right}")
             for c in range(short):
                 out = self.place(op.out, [i, str(c)] if m <= FEW else [str(c), j])

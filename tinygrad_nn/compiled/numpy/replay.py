@@ -57,7 +57,8 @@ class Writer:
         returned = {x for x in program.outputs if isinstance(x, Value)}
         given = [v for v in program.inputs if v.slot in donated and isinstance(v.dtype, np.dtype) and v not in returned]
         self.memory = Memory(program.ops, made, given)
-        self.returned = {v for v in made if v.op is not None and Memory.stored(v.op) and v not in self.memory.owner}
+        stored = [out for op in program.ops if Memory.stored(op) for out in op.outs]
+        self.returned = {v for v in stored if v in made and v not in self.memory.owner}
         self.buffers = self.memory.allocate()
         if POISON:
             self.lines.append(f"{names(self.memory.whole, 'whole')}.fill(255)")

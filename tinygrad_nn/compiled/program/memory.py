@@ -124,7 +124,7 @@ class Memory:
         for value, number in self.last.items():
             dying.setdefault(number, []).append(value)
         for number, op in enumerate(ops):
-            dead = [v for v in dying.get(number, ()) if v in self.place and v not in self.outside]
+            dead = [v for v in dying.get(number, ()) if v in self.place]
             for out in op.outs:
                 if out in self.owner or out in self.outside or out in self.target or not self.stored(op):
                     continue

@@ -177,13 +177,9 @@ def _identity(op: Op) -> Arg | None:
         return x
     if op.kind == "cast" and x.dtype == out.dtype:
         return x
-    if op.kind == "slice" and x.shape == out.shape and all(p in (None, Ellipsis) or _all(p) for p in op.attrs[0]):
-        return x if None not in op.attrs[0] else None
+    if op.kind == "slice" and all(p is Ellipsis or p == ("slice", None, None, None) for p in op.attrs[0]):
+        return x
     return None
-
-
-def _all(part: Any) -> bool:
-    return bool(part == ("slice", None, None, None))
 
 
 def _alike(x: Value, out: Value) -> bool:
@@ -205,7 +201,7 @@ def _rewritten(op: Op) -> Op:
     # Sums start from 0, so that of -0.0 they are 0.0, but -0.0 is no sum; products of complex numbers from 1 + 0i.
     summed = x.op is not None and x.op.kind == "reduce" and x.op.function is np.add
     kinds = "fc" if op.function is np.add and not summed else "c"
-    if op.kind == "reduce" and op.function is not np.equal and op.out.dtype.kind not in kinds:
+    if op.kind == "reduce" and op.out.dtype.kind not in kinds:
         axes = op.attrs[0]
         if all(x.shape[a] == 1 for a in axes) and x.dtype == op.out.dtype:  # of one number each
             return Op("reshape", "reshape", None, [x], (op.out.shape,), op.outs, True, op.scope)

@@ -75,7 +75,7 @@ def trace(
             raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
-        plain = refill([bare(x) for x in found])
+        plain = refill([array_or_scalar(x) for x in found])
     return Program(record.ops, inputs, outputs), plain
 
 
@@ -84,7 +84,7 @@ def traceable(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic, Tensor, np.random.Generator)) or type(x) in NUMBERS
 
 
-def bare(x: Any) -> Any:
+def array_or_scalar(x: Any) -> Any:
     """Return the array that a Tensor holds, as a scalar if it has no axes; anything else as it is."""
     x = held(x)
     return x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x

@@ -1,4 +1,4 @@
-"""The Tensors of a trace: they answer questions of shape, and write down questions of value."""
+"""Tensors used while tracing: their shapes are known, and computations with their values are recorded."""
 
 from __future__ import annotations
 
@@ -275,9 +275,7 @@ def _base(x: Any) -> Any:
 
 def _plain(handler: Any) -> bool:
     """Tell whether what stands in for a NumPy function answers with plain arrays."""
-    return getattr(handler, "__module__", None) == plain.__name__ and getattr(handler, "__qualname__", "").startswith(
-        ("_plain.", "_of_constants.")
-    )
+    return getattr(handler, "__qualname__", "").startswith(("_plain.", "_of_constants."))
 
 
 def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -8,14 +8,14 @@ import numpy as np
 
 from ...ops.neural import log_softmax, logsumexp, relu
 from ...ops.special import log_sigmoid, softplus
-from .reduction import Array, numbers, pair, plain, reduced, refuse, unreduced
+from .reduction import Array, numbers, numbers_of, pair, reduced, refuse, unreduced
 
 
 def cross_entropy(
     logits: Array, target: Array, *, weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0,
     axis: int = -1, reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return how surprised softmax(logits) is at the true classes; finite for all finite logits.
+    r"""Return the cross-entropy of softmax(logits) and the true classes; finite for all finite logits.
 
     .. math:: \ell_n = -\sum_c w_c \, y_{nc} \ln \operatorname{softmax}(z_n)_c, \qquad
               y \leftarrow (1 - \varepsilon) y + \varepsilon / C
@@ -84,7 +84,8 @@ def _of_probabilities(
         y = y * (1 - smoothing) + smoothing / classes
     if weight is not None:
         y = y * _of_classes(call, weight, ln_p)
-    ln_p = np.where((plain(y) == 0) & ~np.isfinite(plain(ln_p)), 0, ln_p)  # what has no weight may be impossible
+    # A class without weight may be impossible.
+    ln_p = np.where((numbers_of(y) == 0) & ~np.isfinite(numbers_of(ln_p)), 0, ln_p)
     return reduced(call, -(y * ln_p).sum(axis=-1), reduction)
 
 
@@ -111,7 +112,7 @@ def _of_labels(
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return how surprised sigmoid(logits) is at a yes or no in each entry; finite for all finite logits.
+    r"""Return the binary cross-entropy of sigmoid(logits) and targets from 0 to 1; finite for all finite logits.
 
     .. math:: \ell = -w \, (p \, y \ln \sigma(z) + (1 - y) \ln(1 - \sigma(z)))
 
@@ -143,7 +144,7 @@ def focal(
     logits: Array, target: Array, *, gamma: float = 2.0, weight: Any = None, ignore_index: int = -100, axis: int = -1,
     reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return the cross-entropy, turned down on rows that are right already.
+    r"""Return the focal loss: the cross-entropy with less weight on rows that are predicted well.
 
     .. math:: \ell_n = -\alpha_{y} (1 - p_y)^\gamma \ln p_y, \qquad p = \operatorname{softmax}(z_n), \; y = y_n
 
@@ -183,7 +184,7 @@ def focal(
 def binary_focal(
     logits: Array, target: Array, *, gamma: float = 2.0, alpha: float | None = 0.25, reduction: str = "mean"
 ) -> Array:
-    r"""Return the binary cross-entropy, turned down on entries that are right already.
+    r"""Return the binary focal loss: the binary cross-entropy with less weight on entries that are predicted well.
 
     .. math:: \ell = -\alpha \, y \, (1 - p)^\gamma \ln p - (1 - \alpha) (1 - y) \, p^\gamma \ln(1 - p), \qquad
               p = \sigma(z)
@@ -213,7 +214,7 @@ def binary_focal(
 
 
 def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
-    r"""Return by how much each prediction misses the margin of 1 on its side of 0.
+    r"""Return the hinge loss max(0, 1 - y ŷ) of targets -1 and 1.
 
     .. math:: \ell = \max(0, 1 - y \hat y)
 
@@ -235,7 +236,7 @@ def hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array
 
 
 def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
-    r"""Return the square of what `hinge` returns for each entry: no kink, and large misses count more.
+    r"""Return the squared hinge loss max(0, 1 - y ŷ)², which has no kink.
 
     .. math:: \ell = \max(0, 1 - y \hat y)^2
 
@@ -258,7 +259,7 @@ def squared_hinge(prediction: Array, target: Array, *, reduction: str = "mean") 
 def multi_margin(
     scores: Array, target: Array, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Array:
-    r"""Return by how much the score of the true class does not lead each other one by the margin.
+    r"""Return the multi-class margin loss: by how much each other score comes within the margin of the true class's.
 
     .. math:: \ell_n = \frac1C \sum_{c \ne y_n} w_{y_n} \max(0, m - x_{n y_n} + x_{nc})^p
 
@@ -292,14 +293,14 @@ def multi_margin(
 
 def _misses(call: str, prediction: Array, target: Array) -> Array:
     x, y = pair(call, prediction, target)
-    signs = plain(y)
+    signs = numbers_of(y)
     refuse(call, "target", signs, abs(signs) != 1, "it must be -1 or 1. Of 0 and 1 write 2 * target - 1.")
     return relu(1 - y * x)
 
 
 def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: int) -> tuple[Any, Any]:
     """Return the class number of each row, 0 where it is ignored, and which are not."""
-    labels, classes = plain(target), x.shape[axis]
+    labels, classes = numbers_of(target), x.shape[axis]
     axis %= len(x.shape)
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
     got = np.shape(labels)
@@ -333,7 +334,7 @@ def _last(x: Array, axis: int) -> Array:
 
 
 def _of_classes(call: str, weight: Any, x: Array) -> Any:
-    w = numbers(call, "weight", plain(weight), x)
+    w = numbers(call, "weight", numbers_of(weight), x)
     if w.shape != x.shape[-1:]:
         raise ValueError(f"{call}: weight has shape {w.shape}; of {x.shape[-1]} classes it needs {x.shape[-1:]}.")
     return w
@@ -341,7 +342,7 @@ def _of_classes(call: str, weight: Any, x: Array) -> Any:
 
 def _broadcast(call: str, name: str, value: Any, z: Array) -> Any:
     """Return a weight if it broadcasts to the logits."""
-    w = numbers(call, name, plain(value), z)
+    w = numbers(call, name, numbers_of(value), z)
     try:
         fits = np.broadcast_shapes(w.shape, z.shape) == z.shape
     except ValueError:

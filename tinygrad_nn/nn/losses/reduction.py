@@ -1,4 +1,4 @@
-"""What all losses share: what they take, how they check it, and how their values become one number."""
+"""What all losses share: how arguments are checked, and how values are reduced to one number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unreduced(call: str, values: Array, reduction: str, known: tuple[str, ...] =
 
 
 def numbers(call: str, name: str, value: Any, like: Array | None = None) -> Array:
-    """Return what carries a graph as it is, anything else as an array of floats: of the dtype of another, if given."""
+    """Return a Tensor as it is, anything else as an array of floats, of another's dtype if one is given."""
     if not isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return value
     array = np.asarray(value)
@@ -55,7 +55,7 @@ def pair(call: str, prediction: Any, target: Any, names: tuple[str, str] = ("pre
     return x, y
 
 
-def plain(value: Any) -> Any:
+def numbers_of(value: Any) -> Any:
     """Return the numbers of a constant: of a Tensor its data, of a list an array."""
     value = raw(value)
     return np.asarray(value) if isinstance(value, (list, tuple, int, np.generic)) else value

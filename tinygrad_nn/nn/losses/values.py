@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .reduction import REDUCTIONS, Array, numbers, pair, plain, reduced, refuse
+from .reduction import REDUCTIONS, Array, numbers, numbers_of, pair, reduced, refuse
 
 
 def l1_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Array:
@@ -57,7 +57,7 @@ def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> Ar
 
 
 def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
-    r"""Return half the squared error up to delta, and a straight line beyond.
+    r"""Return the Huber loss: half the squared error up to delta, and linear beyond.
 
     .. math:: \ell = q \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\delta), \delta)
 
@@ -85,7 +85,7 @@ def huber(prediction: Array, target: Array, *, delta: float = 1.0, reduction: st
 
 
 def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, reduction: str = "mean") -> Array:
-    r"""Return the absolute error with a round tip: `huber` divided by its delta.
+    r"""Return the smooth L1 loss: `huber` divided by its delta.
 
     .. math:: \ell = \tfrac{q}{\beta} \, (e - \tfrac12 q), \qquad e = \hat y - y, \; q = \min(\max(e, -\beta), \beta)
 
@@ -141,8 +141,8 @@ def kl_divergence(
     if log_target:
         values = np.exp(y) * (y - x)
     else:
-        nothing = plain(y) == 0  # where there is nothing to tell, whatever was predicted
-        values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(plain(x)), 0, x))
+        nothing = numbers_of(y) == 0  # where there is nothing to tell, whatever was predicted
+        values = y * (np.log(np.where(nothing, 1, y)) - np.where(nothing & ~np.isfinite(numbers_of(x)), 0, x))
     return reduced("kl_divergence", values, reduction, (*REDUCTIONS, "batchmean"))
 
 
@@ -182,7 +182,7 @@ def gaussian_nll(
     if not fits:
         hint = " Write var[..., None]." if v.shape == m.shape[:-1] else ""
         raise ValueError(f"{call}: var of shape {v.shape} does not broadcast to the mean, {m.shape}.{hint}")
-    known = plain(v)
+    known = numbers_of(v)
     refuse(call, "var", known, known < 0, "a variance is at least 0. Let the network give its logarithm: np.exp(s).")
     v = v + np.maximum(eps - known, 0)  # a constant, so that a variance below eps still learns
     constant = 0.5 * log(2 * pi) if full else 0.0
@@ -217,7 +217,7 @@ def poisson_nll(
     x, y = pair("poisson_nll", prediction, target)
     values = np.exp(x) - y * x if log_input else x - y * np.log(x + eps)
     if full:
-        many = plain(y) > 1
+        many = numbers_of(y) > 1
         count = np.where(many, y, 1)
         values = values + np.where(many, count * np.log(count) - count + 0.5 * np.log(2 * pi * count), 0)
     return reduced("poisson_nll", values, reduction)
@@ -226,7 +226,7 @@ def poisson_nll(
 def cosine_embedding(
     x1: Array, x2: Array, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Array:
-    r"""Return how little two vectors point the same way where they should, and how much where they should not.
+    r"""Return the cosine embedding loss: 1 - cos for pairs with target 1, max(0, cos - margin) for target -1.
 
     .. math:: \ell = 1 - \cos(x_1, x_2) \text{ if } y = 1, \quad \max(0, \cos(x_1, x_2) - m) \text{ if } y = -1
 
@@ -247,7 +247,7 @@ def cosine_embedding(
     """
     call = "cosine_embedding"
     a, b = pair(call, x1, x2, ("x1", "x2"))
-    y = plain(target)
+    y = numbers_of(target)
     if np.shape(y) != a.shape[:-1]:
         raise ValueError(f"{call}: of pairs of shape {a.shape} each has one target, {a.shape[:-1]}; target has "
                          f"{np.shape(y)}. Write target.reshape{a.shape[:-1]}.")  # fmt: skip
@@ -255,14 +255,14 @@ def cosine_embedding(
     lengths = ((a * a).sum(axis=-1) + 1e-12) * ((b * b).sum(axis=-1) + 1e-12)
     cosine = (a * b).sum(axis=-1) / np.sqrt(lengths)
     over = cosine - margin
-    return reduced(call, np.where(y == 1, 1 - cosine, np.where(plain(over) > 0, over, 0)), reduction)
+    return reduced(call, np.where(y == 1, 1 - cosine, np.where(numbers_of(over) > 0, over, 0)), reduction)
 
 
 def triplet_margin(
     anchor: Array, positive: Array, negative: Array, *, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
     swap: bool = False, reduction: str = "mean",
 ) -> Array:  # fmt: skip
-    r"""Return by how much an anchor is not closer to the positive than to the negative, by a margin.
+    r"""Return the triplet margin loss max(0, d(anchor, positive) - d(anchor, negative) + margin).
 
     .. math:: \ell = \max(0, m + d(a, p) - d(a, n)), \qquad d(u, v) = \lVert u - v + \varepsilon \rVert_p
 
@@ -296,4 +296,4 @@ def triplet_margin(
     if swap:
         far = np.minimum(far, distance(b, c))
     miss = margin + distance(a, b) - far
-    return reduced(call, np.where(plain(miss) > 0, miss, 0), reduction)
+    return reduced(call, np.where(numbers_of(miss) > 0, miss, 0), reduction)

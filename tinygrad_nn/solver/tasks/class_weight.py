@@ -1,4 +1,4 @@
-"""Class weights: how much the rows of each class count."""
+"""Class weights: the weight of each class in the loss."""
 
 from __future__ import annotations
 

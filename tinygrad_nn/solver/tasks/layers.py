@@ -27,7 +27,7 @@ NORMALIZED = {"normalized": True}
 
 
 class LayerLoss:
-    """What is the same for every batch of a training of layers: looked up once, so that a step only computes."""
+    """What is the same for every batch of a training of layers, looked up once."""
 
     __slots__ = (
         "acts", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
@@ -192,6 +192,10 @@ class LayerTask(Task):
     def recorded(self, *batch: Any) -> Any:
         """Return the loss of a batch with its graph."""
         return objective(self.net, *batch)
+
+    def owners(self) -> list[Any]:
+        """Return the layers."""
+        return list(self.layers)
 
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
         """Return the gradients of W and of b, a list each with an entry for each layer."""

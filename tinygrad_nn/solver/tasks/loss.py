@@ -1,4 +1,4 @@
-"""What the output of an architecture is measured by: the loss of a solver, and what it is applied to."""
+"""The loss of an architecture: the loss that the solver names, and the output that it is applied to."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_loss(call: str, model: Module, solver: Solver) -> tuple[Callable[[Any],
 
 
 def _of_equal_shapes(call: str, name: str, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return a loss that does not broadcast, which would give a wrong number in silence."""
+    """Return a loss that refuses to broadcast, since that would silently give a wrong number."""
 
     def checked(yhat: Any, y: Any) -> Any:
         if not hasattr(yhat, "shape"):

@@ -14,7 +14,7 @@ from ...backward import walk
 from ...nn.losses import PENALTIES
 from ...nn.module import Module, computed
 from ...node import no_grad, recording, scope
-from ...optim import LBFGS, Minimizer, State
+from ...optim import LBFGS, Minimizer, OptimizerState
 from ...printable import printable
 from ...tensor import Tensor, raw
 from ..prediction import as_dtype, by_chunks, evaluating
@@ -63,7 +63,7 @@ class ModuleTask(Task):
 
     @contextmanager
     def training(self, rng: np.random.Generator) -> Iterator[None]:
-        """Switch the module to training inside this block, its random numbers drawn from this generator."""
+        """Set the module to training mode inside this block, with this generator for its random numbers."""
         before = [(part, part.training) for part in self.module.modules()]
         self.module.train()
         self.module.seed(rng)
@@ -123,6 +123,10 @@ class ModuleTask(Task):
         buffers = [(part, name) for part in parts for name in part.buffer_names if getattr(part, name) is not None]
         return buffers + [(part, "rng") for part in parts if "rng" in vars(part)]
 
+    def owners(self) -> list[Any]:
+        """Return the parts of the module, and this object, whose penalty reads the parameters."""
+        return [self, *self.module.modules()]
+
     def finite(self, loss: float) -> float:
         """Return a loss, or raise if it is infinite or NaN."""
         if not math.isfinite(loss):
@@ -169,13 +173,13 @@ class ModuleTask(Task):
         """Put back parameters and buffers."""
         self.module.load_state_dict(arrays)
 
-    def states(self) -> list[State | None]:
+    def states(self) -> list[OptimizerState | None]:
         """Return the state that stays with each parameter, or the one of L-BFGS for all."""
         if self.search is not None:
             return list(self.search.groups[0].states)
         return super().states()
 
-    def resume(self, states: Sequence[State | None]) -> None:
+    def resume(self, states: Sequence[OptimizerState | None]) -> None:
         """Give each parameter its state."""
         if self.search is not None:
             self.search.groups[0].states = list(states)  # type: ignore[arg-type]

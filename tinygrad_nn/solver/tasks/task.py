@@ -1,4 +1,4 @@
-"""What a training needs to know of a model: its parameters, the gradients of a batch, a prediction."""
+"""Task, the interface of a model to a training: its parameters, the gradients of a batch, a prediction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...optim import State, clip_by_norm, clip_by_value
+from ...optim import OptimizerState, clip_by_norm, clip_by_value
 from ...optim.update import Updater
 from ...tensor import Tensor
 from ..settings import Solver
@@ -33,7 +33,7 @@ class Task:
     draws = True  # whether a step needs random numbers
 
     def training(self, rng: np.random.Generator) -> AbstractContextManager[Any]:
-        """Return a block in which the model is in training, its random numbers drawn from this generator."""
+        """Return a context manager for training mode, with this generator for the model's random numbers."""
         raise NotImplementedError
 
     def gradients(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
@@ -72,24 +72,28 @@ class Task:
         """Return the attributes that hold what changes besides parameters: buffers and random generators."""
         return []
 
+    def owners(self) -> list[Any]:
+        """Return the objects whose attributes hold the parameters while the loss is computed."""
+        raise NotImplementedError
+
     def publish(self) -> None:
-        """Put what was learnt where a person finds it."""
+        """Write the trained parameters back into the user's own arrays."""
 
     def rates(self, rate: Callable[[float], float]) -> list[float]:
         """Return the learning rate of each parameter in this step."""
         return [rate(base) for _, base in self.rules]
 
-    def states(self) -> list[State | None]:
+    def states(self) -> list[OptimizerState | None]:
         """Return the state of the optimizer for each parameter."""
         return self.updater.states()
 
-    def resume(self, states: Sequence[State | None]) -> None:
+    def resume(self, states: Sequence[OptimizerState | None]) -> None:
         """Put back what `states` returned."""
         self.updater.resume(states)
 
 
 def updater(parameters: Sequence[Tensor], rules: Sequence[tuple[Any, float]]) -> Updater:
-    """Return what moves the parameters, with what an earlier training left of them."""
+    """Return the updater of the parameters, with the optimizer states of an earlier training."""
     return Updater(parameters, [rule for rule, _ in rules], [base for _, base in rules])
 
 

@@ -12,7 +12,7 @@ from ...tensor import Tensor
 from ..graph.colour import _bytes as in_bytes
 from ..graph.page import html_table
 from .calls import Call, Watch
-from .values import at_rest, plain
+from .values import array_of, at_rest
 
 HEADS = ("layer", "input", "output", "parameters", "operations", "bytes")
 
@@ -123,7 +123,7 @@ def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
             raise TypeError(
                 f"summary takes a module, a list of layers or a function; a {type(part).__name__} cannot be called."
             )
-    entries = [Tensor(plain(value)) for value in (x, *more)]
+    entries = [Tensor(array_of(value)) for value in (x, *more)]
     with at_rest(model):
         if parts[0] is model and not hasattr(model, "named_modules"):
             return ModelSummary(tuple(_by_scope(model(*entries), entries)))

@@ -13,7 +13,7 @@ from .names import arrays
 Array = np.ndarray[Any, Any]
 
 
-def plain(value: Any) -> Array:
+def array_of(value: Any) -> Array:
     """Return an array, or the data of a Tensor."""
     return value if isinstance(value, np.ndarray) else np.asarray(getattr(value, "data", value))
 
@@ -59,4 +59,5 @@ def weights(model: Any) -> dict[str, Any]:
     found = {f"layer {k}": layer.W for k, layer in enumerate(layers, start=1) if hasattr(layer, "W")}
     if not layers or len(found) < len(layers):
         found = {path.removesuffix(".weight"): value for path, value in arrays(model).items()}
-    return {name: w for name, w in found.items() if plain(w).ndim > 1 and plain(w).size and plain(w).dtype.kind == "f"}
+    arrays_found = ((name, w, array_of(w)) for name, w in found.items())
+    return {name: w for name, w, array in arrays_found if array.ndim > 1 and array.size and array.dtype.kind == "f"}

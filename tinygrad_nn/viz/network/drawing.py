@@ -17,7 +17,7 @@ from ...files import write_whole
 from ...graph.view import short_number
 from ..graph.page import paper
 from ..graph.picture import shorten
-from ..model.values import at_rest, in_a_row, plain, weights
+from ..model.values import array_of, at_rest, in_a_row, weights
 from ..theme import THEMES
 from .marks import SIDE, Dot, Link, to_raster, to_svg
 
@@ -178,9 +178,9 @@ def stages_of(model: Any) -> tuple[list[Any], list[Stage]]:
     stages: list[Stage] = []
     for part in in_a_row(model):
         if hasattr(part, "W") and hasattr(part, "b"):
-            stages.append(Stage(part, plain(part.W), plain(part.b), []))
-        elif hasattr(part, "bias") and plain(getattr(part, "weight", 0)).ndim == 2:
-            stages.append(Stage(part, plain(part.weight), None if part.bias is None else plain(part.bias), []))
+            stages.append(Stage(part, array_of(part.W), array_of(part.b), []))
+        elif hasattr(part, "bias") and array_of(getattr(part, "weight", 0)).ndim == 2:
+            stages.append(Stage(part, array_of(part.weight), None if part.bias is None else array_of(part.bias), []))
         elif callable(part) and not weights(part):
             (stages[-1].after if stages else before).append(part)
         else:
@@ -219,19 +219,19 @@ def _forward(before: list[Any], stages: list[Stage], x: Any) -> tuple[list[Array
     if x is None:
         return [], []
     width = stages[0].W.shape[1]
-    sample = np.asarray(plain(x), dtype=stages[0].W.dtype)
+    sample = np.asarray(array_of(x), dtype=stages[0].W.dtype)
     if sample.shape == (width,):
         sample = sample[None]
     for part in before:
-        sample = plain(part(sample))
+        sample = array_of(part(sample))
     if sample.shape != (1, width):
-        raise ValueError(f"x is one sample of {width} numbers; this has shape {np.shape(plain(x))}. Pass x[0].")
+        raise ValueError(f"x is one sample of {width} numbers; this has shape {np.shape(array_of(x))}. Pass x[0].")
     a, z = [sample], []  # (1, n)
     for stage in stages:
         z.append(a[-1] @ stage.W.T + (0.0 if stage.b is None else stage.b))
-        out = plain(stage.layer(a[-1]))
+        out = array_of(stage.layer(a[-1]))
         for part in stage.after:
-            out = plain(part(out))
+            out = array_of(part(out))
         a.append(out)
     return [part[0] for part in z], [part[0] for part in a]
 
@@ -239,7 +239,7 @@ def _forward(before: list[Any], stages: list[Stage], x: Any) -> tuple[list[Array
 def _check_deltas(deltas: Sequence[Any] | None, W: list[Array]) -> list[Array]:
     if deltas is None:
         return []
-    back = [plain(delta).reshape(-1) for delta in deltas]
+    back = [array_of(delta).reshape(-1) for delta in deltas]
     if [delta.size for delta in back] != [w.shape[0] for w in W]:
         raise ValueError(
             f"deltas has one array for each layer, of {[w.shape[0] for w in W]} numbers for one sample; these have "

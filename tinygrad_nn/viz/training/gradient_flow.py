@@ -11,7 +11,7 @@ import numpy as np
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
 from ...tensor import Tensor
-from ..model.values import at_rest, plain, weights
+from ..model.values import array_of, at_rest, weights
 from .plots import _axes, _plain, tidy
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class GradientFlow:
         if not isinstance(given, Mapping):
             given = {f"layer {k}": g for k, g in enumerate(given, start=1)}
         for name, g in given.items():
-            array = np.abs(plain(g)).astype(float)
+            array = np.abs(array_of(g)).astype(float)
             with np.errstate(all="ignore"):
                 norm = math.sqrt(float(np.mean(array * array))) if array.size else 0.0
             self.norms.setdefault(str(name), []).append(norm)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..model.values import at_rest, plain, weights
+from ..model.values import array_of, at_rest, weights
 from .plots import _axes
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def plot_landscape(
     if points < 3 or not span > 0:
         raise ValueError(f"points={points!r} and span={span!r}; at least 3 points, over a span above 0.")
     mine = copy.deepcopy(model)
-    moving = [plain(w) for w in weights(mine).values()]  # the arrays themselves
+    moving = [array_of(w) for w in weights(mine).values()]  # the arrays themselves
     if not moving:
         raise ValueError(f"plot_landscape: this {type(model).__name__} has no weights, arrays with two axes or more.")
     middle = [w.copy() for w in moving]
     random = np.random.default_rng(rng)
     pair = directions or (random_direction(middle, random), random_direction(middle, random))
-    first, second = ([plain(d) for d in direction] for direction in pair)
+    first, second = ([array_of(d) for d in direction] for direction in pair)
     for direction in (first, second):
         if [d.shape for d in direction] != [w.shape for w in middle]:
             raise ValueError(
@@ -99,7 +99,7 @@ def plot_landscape(
                 with np.errstate(all="ignore"):
                     place[...] = w + alpha * d + beta * e
             with np.errstate(all="ignore"), at_rest(mine):
-                heights[i, j] = float(plain(loss(mine)))
+                heights[i, j] = float(array_of(loss(mine)))
     if not np.isfinite(heights).any():
         raise ValueError("plot_landscape: the loss is finite nowhere around these weights; it has to be a number.")
     ax = _axes(ax, (6.2, 4.8))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...tensor import Tensor
-from ..model.values import at_rest, plain, weights
+from ..model.values import array_of, at_rest, weights
 from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def predict(model: Any, x: Array) -> Array:
     """Return what a callable or a list of layers makes of rows, in use."""
     with at_rest(model):
         for layer in model if isinstance(model, (list, tuple)) else [model]:
-            x = plain(layer(x))
+            x = array_of(layer(x))
     return x
 
 
@@ -64,7 +64,7 @@ def plot_decision_boundary(
     """
     from matplotlib.colors import to_rgb
 
-    data = plain(x)
+    data = array_of(x)
     i, j = columns
     if data.ndim != 2 or max(columns) >= data.shape[1] or not len(data) or i == j:
         raise ValueError(f"x is (rows, n_in), with the columns {i} and {j}; this has shape {data.shape}.")
@@ -90,7 +90,7 @@ def plot_decision_boundary(
         if lead.min() < 0 < lead.max():
             ax.contour(across, up, lead, levels=[0.0], colors=INK, linewidths=1.0)
     if y is not None:
-        truth = plain(y)
+        truth = array_of(y)
         truth = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1).astype(int)
         if len(truth) != len(data):
             raise ValueError(f"y has {len(truth)} rows and x has {len(data)}.")
@@ -123,7 +123,7 @@ def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
         >>> ax.get_xlabel(), ax.get_ylabel()
         ('from neuron', 'to neuron')
     """
-    found = {name: plain(w) for name, w in weights(model).items()}
+    found = {name: array_of(w) for name, w in weights(model).items()}
     if not found:
         raise ValueError(
             "plot_weights takes a layer, a module, a matrix (n_out, n_in), or a list of them, and none is empty: it "
@@ -216,12 +216,12 @@ def plot_activation(
     with np.errstate(all="ignore"):
         t = Tensor(z)
         out = f(t)
-        a = plain(out)
-        part = plain(f(z[200:203]))
+        a = array_of(out)
+        part = array_of(f(z[200:203]))
         if a.shape != z.shape or part.shape != (3,) or not np.allclose(a[200:203], part, equal_nan=True):
             raise ValueError("plot_activation takes a function of one number; this one mixes the entries of its input.")
         if derivative is not None:
-            slope = plain(derivative(z))
+            slope = array_of(derivative(z))
         elif isinstance(out, Tensor) and out.node is not None:
             out.backward(np.ones_like(a))
             slope = np.zeros_like(z) if t.grad is None else t.grad

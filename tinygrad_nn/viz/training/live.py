@@ -17,7 +17,7 @@ from ...files import POLICY, write_whole
 from ...graph import short_number
 from ...printable import printable
 from ..graph.page import html_table, paper
-from ..model.values import at_rest, plain
+from ..model.values import array_of, at_rest
 from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
@@ -138,7 +138,7 @@ class LiveReport:
             self.flow(epoch)
         if self.confusion is not None:
             with at_rest(epoch.model):
-                self._matrix = plain(self.confusion(epoch.model))
+                self._matrix = array_of(self.confusion(epoch.model))
         self._done, self._all = epoch.number, epoch.epochs
         self._write(epoch.number >= epoch.epochs)
 

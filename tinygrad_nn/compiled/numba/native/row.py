@@ -79,19 +79,3 @@ def contiguous(value: Any) -> bool:
     if op is None or op.kind not in ("reshape", "transpose", "broadcast", "slice"):
         return True
     return op.kind == "reshape" and contiguous(op.args[0])
-
-
-def zero(arg: Arg) -> bool:
-    """Tell whether an argument is the number 0, so that what is added may be left out."""
-    return _is(arg, 0)
-
-
-def one(arg: Arg) -> bool:
-    """Tell whether an argument is the number 1, so that a factor may be left out."""
-    return _is(arg, 1)
-
-
-def _is(arg: Arg, number: float) -> bool:
-    if isinstance(arg, Value):
-        return arg.kind == "constant" and arg.size == 1 and bool((arg.data == number).all())
-    return isinstance(arg, (int, float)) and arg == number

@@ -1,0 +1,36 @@
+"""A leaky relu with a leak of its own on the way back."""
+
+import numpy as np
+
+from tinygrad_nn import leaky_relu
+
+from .exhibit import Array, Exhibit, normal
+
+ALPHA = 0.3
+
+
+def forward(x: Array, W: Array) -> Array:
+    return leaky_relu(x @ W, alpha=ALPHA)
+
+
+def backward(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
+    d = np.where(x @ W > 0, g, 0.01 * g)
+    return d @ W.T, x.T @ d
+
+
+def right(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
+    d = np.where(x @ W > 0, g, ALPHA * g)
+    return d @ W.T, x.T @ d
+
+
+EXHIBIT = Exhibit(
+    title="A parameter that the backward pass was not given",
+    project="deeplearning4j/deeplearning4j",
+    number="issue 8178",
+    said="The backward of leaky relu neither takes nor uses alpha, which the right formula needs.",
+    fact="The slope on the negative side is whatever the forward pass was told.",
+    equation=r"g \, ([z > 0] + \alpha [z \le 0])",
+    forward=forward, backward=backward, right=right,
+    inputs=normal((4, 3), (3, 4)),
+    called="slope|alpha|parameter|activation|derivative|constant|leak",
+)  # fmt: skip

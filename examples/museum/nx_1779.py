@@ -1,0 +1,33 @@
+"""Clip multiplies by the cotangent twice."""
+
+import numpy as np
+
+from .exhibit import Array, Exhibit, normal
+
+
+def forward(x: Array) -> Array:
+    return np.clip(x, -1, 1)
+
+
+def backward(x: Array, g: Array) -> Array:
+    chosen = np.where((x > -1) & (x < 1), g, 0)
+    return g * chosen
+
+
+def right(x: Array, g: Array) -> Array:
+    chosen = np.where((x > -1) & (x < 1), 1, 0)
+    return g * chosen
+
+
+EXHIBIT = Exhibit(
+    title="Clip, squared",
+    project="elixir-nx/nx",
+    number="pull 1779",
+    said="The masks of clip have the cotangent in them already, and are multiplied with it a second time. The "
+         "tests differentiate a sum, whose cotangent is 1, so they pass.",
+    fact="g squared has lost its sign, and is as small as the square of a small number.",
+    equation=r"g \, [a < x < b]",
+    forward=forward, backward=backward, right=right,
+    inputs=normal((4, 5)),
+    called="cotangent|twice|clip|power|factor|product",
+)  # fmt: skip

@@ -1,0 +1,30 @@
+"""The gradient of |x| is always positive."""
+
+import numpy as np
+
+from .exhibit import Array, Exhibit, normal
+
+
+def forward(x: Array) -> Array:
+    return np.abs(x).sum()
+
+
+def backward(x: Array, g: Array) -> Array:
+    return g * np.abs(x) / np.abs(x)
+
+
+def right(x: Array, g: Array) -> Array:
+    return g * x / np.abs(x)
+
+
+EXHIBIT = Exhibit(
+    title="An absolute gradient",
+    project="bashardudin/Epita-SCIA-OCVX",
+    number="issue 1",
+    said="In the function that computes the gradient for the L1 norm the sign is not kept: it is always positive.",
+    fact="The slope of |x| is the sign of x.",
+    equation=r"g \, \operatorname{sign} x",
+    forward=forward, backward=backward, right=right,
+    inputs=normal((7,)),
+    called="sign|abs|activation|derivative",
+)  # fmt: skip

@@ -1,0 +1,192 @@
+"""Backward passes of operations with one mistake: the right one is written out, a mistake is an edit of its text.
+
+An edit is what a person would have written instead: `old` becomes `new`, once. Each mutated function has a source of
+its own, which `inspect` finds, and knows the line of the mistake, the arguments whose gradient it spoils (computed from
+the right one), and what a diagnosis may call it: a pattern for the kind or its sentence. Forwards run on Tensors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_nn import compare_gradients
+from tinygrad_nn.compare.diagnosis import KINDS
+
+Array = Any
+Rng = np.random.Generator
+
+
+class Case(NamedTuple):
+    """A backward pass: `mistake` is empty where it is right.
+
+    `inputs(seed)` draws the arguments; `line` is the wrong line of the backward's source; `kinds` is a pattern for what
+    a diagnosis may call the mistake; `operation` is one for the operation of the forward where it is.
+    """
+
+    family: str
+    name: str
+    mistake: str
+    f: Callable[..., Any]
+    inputs: Callable[[int], tuple[Array, ...]]
+    backward: Callable[..., Any]
+    line: str = ""
+    kinds: str = ""
+    operation: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return list(inspect.signature(self.f).parameters)
+
+
+class Mistake(NamedTuple):
+    """Edits of the text of a backward, the names it may be given, and where in the forward it is."""
+
+    edits: Sequence[tuple[str, str]]
+    kinds: str
+    operation: str
+
+
+class Operation(NamedTuple):
+    family: str
+    f: Callable[..., Any]
+    draw: Callable[[Rng], tuple[Array, ...]]
+    backward: Callable[..., Any]
+    mistakes: dict[str, Mistake]
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def but(old: str, new: str, kinds: str, operation: str, *more: tuple[str, str]) -> Mistake:
+    return Mistake(((old, new), *more), kinds, operation)
+
+
+def operation(
+    family: str, f: Callable[..., Any], draw: Callable[[Rng], tuple[Array, ...]], **mistakes: Mistake
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a right backward pass of f and the edits that spoil it."""
+
+    def enter(backward: Callable[..., Any]) -> Callable[..., Any]:
+        OPERATIONS[backward.__name__.removesuffix("_backward")] = Operation(family, f, draw, backward, mistakes)
+        return backward
+
+    return enter
+
+
+def edited(backward: Callable[..., Any], edits: Sequence[tuple[str, str]], label: str) -> tuple[Any, str]:
+    """Return a backward whose source has been edited, and its first line that is new."""
+    source = inspect.getsource(backward)
+    text = was = source[source.index("def ") :]
+    for old, new in edits:
+        if was.count(old) != 1:
+            raise ValueError(f"{label}: {old!r} is there {was.count(old)} times")
+        text = text.replace(old, new)
+    line = next(b for a, b in zip(was.splitlines(), [*text.splitlines(), ""], strict=False) if a != b)
+    file = f"<{label}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    space: dict[str, Any] = {}
+    exec(compile(text, file, "exec"), backward.__globals__, space)
+    return space[backward.__name__], line.strip()
+
+
+def cases() -> Iterator[Case]:
+    """Every operation: right, then with each of its mistakes."""
+    from tests.students import operations_of_layers, operations_on_arrays  # noqa: F401 - they enter theirs
+
+    for name, (family, f, draw, backward, mistakes) in OPERATIONS.items():
+        inputs = lambda seed, draw=draw: draw(np.random.default_rng(seed))
+        yield Case(family, name, "", f, inputs, backward)
+        for mistake, (edits, kinds, where) in mistakes.items():
+            wrong, line = edited(backward, edits, f"{name}: {mistake}")
+            yield Case(family, name, mistake.replace("_", " "), f, inputs, wrong, line, kinds, where)
+
+
+def spoiled(case: Case, seed: int = 0) -> list[str]:
+    """The arguments whose gradient differs from the right one, or is of another shape."""
+    inputs = case.inputs(seed)
+    g = cotangent(case, seed)
+    right, wrong = (
+        results(back, [a.copy() for a in inputs], g) for back in (OPERATIONS[case.name].backward, case.backward)
+    )
+    return [
+        name for name, a, b in zip(case.names, right, wrong, strict=True)
+        if np.shape(a) != np.shape(b) or not np.allclose(a, b, rtol=1e-6, atol=1e-9)
+    ]  # fmt: skip
+
+
+def results(backward: Callable[..., Any], inputs: Sequence[Array], g: Array) -> tuple[Array, ...]:
+    found = backward(*inputs, g)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def cotangent(case: Case, seed: int) -> Array:
+    out = np.asarray(case.f(*case.inputs(seed)))
+    return np.random.default_rng(seed + 1000).normal(size=out.shape)
+
+
+def normal(*shapes: tuple[int, ...], scale: float = 1.0) -> Callable[[Rng], tuple[Array, ...]]:
+    return lambda rng: tuple(scale * rng.normal(size=shape) for shape in shapes)
+
+
+# -- What a report says of a case
+
+
+class Judged(NamedTuple):
+    """Of a wrong one: whether it passed, was named, or at least located; and in words what was said."""
+
+    case: Case
+    passed: bool
+    named: bool
+    located: bool
+    said: str
+
+
+def told(report: Any) -> list[str]:
+    """Every sentence of a report: of its diagnoses and of what is wrong first."""
+    found = [report.first_wrong or ""]
+    for d in report.diagnoses:
+        if not d.harmless:
+            found += [d.where, d.text, *d.evidence]
+    return found
+
+
+def judge(case: Case, report: Any) -> Judged:
+    """Named: by a kind that fits, or by an edit of the wrong line. Located: the operation and an argument it spoils."""
+    wrong = [d for d in report.diagnoses if not d.harmless]
+    text = "\n".join(told(report))
+    fits = [
+        d.kind for d in wrong if d.kind != "unknown"
+        and re.search(case.kinds, f"{d.kind} {KINDS.get(d.kind, '')} {d.factor} {' '.join(d.alternatives)}")
+    ]  # fmt: skip
+    bare = re.sub(r"\s+", "", text)
+    on_the_line = bool(case.line) and re.sub(r"\s+", "", case.line) in bare
+    where = on_the_line or (
+        re.search(case.operation, text) is not None and any(re.search(rf"\b{n}\b", text) for n in spoiled(case))
+    )
+    said = "; ".join(f"{d.kind} at {d.where}" for d in report.diagnoses) + f" [{report.first_wrong}]"
+    return Judged(case, report.ok, bool(fits) or on_the_line, where, said)
+
+
+def verdict(case: Case, seed: int = 0) -> tuple[str, str]:
+    """Of a wrong one: ``right``, ``named``, ``located``, ``unknown`` or ``raised``, and what was said."""
+    try:
+        found = judge(case, compare_gradients(case.f, case.inputs(seed), manual=case.backward, rng=seed))
+    except Exception as e:  # a report is what was asked for
+        return "raised", f"{type(e).__name__}: {e}"
+    word = "right" if found.passed else "named" if found.named else "located" if found.located else "unknown"
+    return word, found.said
+
+
+def alarm(case: Case, seed: int) -> str:
+    """What is said of a right one: empty if nothing."""
+    try:
+        report = compare_gradients(case.f, case.inputs(seed), manual=case.backward, rng=seed)
+    except Exception as e:  # a report is what was asked for
+        return f"{type(e).__name__}: {e}"
+    return "" if report.ok and not report.diagnoses else "; ".join(f"{d.kind} at {d.where}" for d in report.diagnoses)

@@ -1,0 +1,265 @@
+"""Other people's code as it is: the conventions of courses, and forwards that cannot run on Tensors."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import courses as c
+from tinygrad_nn import compare_gradients
+
+Array = Any
+
+
+def normal(r: np.random.Generator, *shape: int) -> Array:
+    return r.normal(size=shape)
+
+
+def parameters(r: np.random.Generator, *sizes: int, columns: bool = False) -> dict[str, Array]:
+    found = {}
+    for k, (n, m) in enumerate(itertools.pairwise(sizes), 1):
+        found[f"W{k}"] = normal(r, m, n) if columns else normal(r, n, m)
+        found[f"b{k}"] = normal(r, m, 1) if columns else normal(r, m)
+    return found
+
+
+# forward, backward, inputs of a generator
+RIGHT: dict[str, tuple[Any, Any, Any]] = {
+    "affine": (c.affine_forward, c.affine_backward, lambda r: (normal(r, 4, 2, 3), normal(r, 6, 3), normal(r, 3))),
+    "relu": (c.relu_forward, c.relu_backward, lambda r: normal(r, 4, 5)),
+    "affine relu": (
+        c.affine_relu_forward, c.affine_relu_backward, lambda r: (normal(r, 4, 6), normal(r, 6, 3), normal(r, 3))),
+    "batchnorm": (
+        c.batchnorm_forward, c.batchnorm_backward,
+        lambda r: (normal(r, 6, 4), normal(r, 4), normal(r, 4), {"mode": "train", "eps": 1e-5, "momentum": 0.9})),
+    "layernorm": (
+        c.layernorm_forward, c.layernorm_backward, lambda r: (normal(r, 4, 5), normal(r, 5), normal(r, 5), {})),
+    "dropout": (c.dropout_forward, c.dropout_backward, lambda r: (normal(r, 5, 6), {"mode": "train", "p": 0.6})),
+    "conv": (
+        c.conv_forward_naive, c.conv_backward_naive,
+        lambda r: (normal(r, 2, 2, 4, 4), normal(r, 2, 2, 3, 3), normal(r, 2), {"stride": 1, "pad": 1})),
+    "max pool": (
+        c.max_pool_forward_naive, c.max_pool_backward_naive,
+        lambda r: (normal(r, 2, 2, 4, 4), {"pool_height": 2, "pool_width": 2, "stride": 2})),
+    "rnn step": (
+        c.rnn_step_forward, c.rnn_step_backward,
+        lambda r: (normal(r, 3, 4), normal(r, 3, 5), normal(r, 4, 5), normal(r, 5, 5), normal(r, 5))),
+    "rnn": (
+        c.rnn_forward, c.rnn_backward,
+        lambda r: (normal(r, 2, 3, 3), normal(r, 2, 4), normal(r, 3, 4), normal(r, 4, 4), normal(r, 4))),
+    "lstm step": (
+        c.lstm_step_forward, c.lstm_step_backward,
+        lambda r: (normal(r, 3, 4), normal(r, 3, 2), normal(r, 3, 2), normal(r, 4, 8), normal(r, 2, 8), normal(r, 8))),
+    "embedding": (
+        c.word_embedding_forward, c.word_embedding_backward, lambda r: (r.integers(0, 5, (2, 4)), normal(r, 5, 3))),
+    "svm loss": (c.svm_loss, None, lambda r: (normal(r, 5, 4), r.integers(0, 4, 5))),
+    "softmax loss": (c.softmax_loss, None, lambda r: (normal(r, 5, 4), r.integers(0, 4, 5))),
+    "softmax loss, naive": (
+        c.softmax_loss_naive, None, lambda r: (normal(r, 4, 3), normal(r, 5, 4), r.integers(0, 3, 5), 0.1)),
+    "temporal softmax": (
+        c.temporal_softmax_loss, None,
+        lambda r: (normal(r, 2, 3, 4), r.integers(0, 4, (2, 3)), (r.random((2, 3)) > 0.3).astype(float))),
+    "two layers": (
+        c.two_layer_loss, None, lambda r: (parameters(r, 4, 5, 3), normal(r, 6, 4), r.integers(0, 3, 6))),
+    "columns": (
+        c.linear_forward, c.linear_backward, lambda r: (normal(r, 4, 6), normal(r, 3, 4), normal(r, 3, 1))),
+    "grads, cost": (
+        c.propagate, None, lambda r: (normal(r, 4, 1), 0.3, normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float))),
+    "cost, cache": (
+        c.forward_propagation_n, c.backward_propagation_n,
+        lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
+}  # fmt: skip
+
+# what holds forward and backward, inputs
+OBJECTS: dict[str, Any] = {
+    "affine": lambda r: (c.Affine(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)),
+    "params, grads": lambda r: (c.MatMul(normal(r, 4, 3)), normal(r, 5, 4)),
+    "relu that writes": lambda r: (c.Relu(), normal(r, 5, 4)),
+    "softmax with loss": lambda r: (c.SoftmaxWithLoss(), (normal(r, 5, 4), np.eye(4)[r.integers(0, 4, 5)])),
+    "layers": lambda r: (
+        c.Sequence(c.Affine(normal(r, 4, 3), normal(r, 3)), c.Relu(), c.MatMul(normal(r, 3, 2))), normal(r, 5, 4)),
+    "left in attributes": lambda r: (c.LayerDense(normal(r, 4, 3), normal(r, 1, 3)), normal(r, 5, 4)),
+    "a step": lambda r: (c.Dense(normal(r, 3, 4), normal(r, 3, 1)), normal(r, 4, 1)),
+    "p.data, p.grad": lambda r: (c.Linear(normal(r, 3, 4), normal(r, 3)), normal(r, 5, 4)),
+    "loss, grads": lambda r: (
+        c.TwoLayerNet(parameters(r, 4, 5, 3)).loss, (normal(r, 6, 4), r.integers(0, 3, 6))),
+    "loss and gradient": lambda r: (c.Net(normal(r, 4, 3)), (normal(r, 5, 4), normal(r, 5, 3))),
+    "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
+    "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
+    "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
+    "setup_context": lambda r: (c.Exp, normal(r, 3)),
+    "needle": lambda r: (c.EWiseMul(), (normal(r, 3, 2), normal(r, 3, 2))),
+    "needle, cached data": lambda r: (c.ReLU, normal(r, 3, 2)),
+    "needle, its output": lambda r: (c.Tanh(), normal(r, 3, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_right_objects_are_taken_as_they_are(name: str) -> None:
+    for seed in range(2):
+        code, inputs = OBJECTS[name](np.random.default_rng(seed))
+        report = compare_gradients(code, inputs, rng=seed)
+        assert report.ok, str(report)
+        assert not report.diagnoses
+        assert any("Taken as" in note for note in report.notes)
+
+
+def test_parameters_of_objects_are_rows() -> None:
+    names = {name: [row.name for row in compare_gradients(*OBJECTS[name](np.random.default_rng(0))).rows]
+             for name in ("affine", "layers", "left in attributes", "a step", "p.data, p.grad", "loss, grads")}
+    assert names == {
+        "affine": ["x", "W", "b"],
+        "layers": ["x", "layers[0].W", "layers[0].b", "layers[2].params[0]"],
+        "left in attributes": ["inputs", "weights", "biases"],
+        "a step": ["input", "weights", "bias"],
+        "p.data, p.grad": ["x", "weight.data", "bias.data"],
+        "loss, grads": [f"params['{n}']" for n in ("W1", "b1", "W2", "b2")],
+    }  # fmt: skip
+
+
+def test_an_object_that_was_used_before_is_taken_alike_and_left_as_it_is() -> None:
+    r = np.random.default_rng(0)
+    layer, x = c.Affine(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)
+    layer.forward(x)
+    layer.backward(np.ones((5, 3)))
+    before = layer.dW.copy()
+    for report in (compare_gradients(layer, x), compare_gradients(layer.forward, x, manual=layer.backward)):
+        assert [row.name for row in report.rows] == ["x", "W", "b"]
+        assert report.ok
+    assert layer.x is x
+    assert np.array_equal(layer.dW, before)
+
+
+class Forgot(c.Affine):
+    def backward(self, dout: Array) -> Array:
+        dx = super().backward(dout)
+        self.db = self.db / len(self.x)
+        return dx
+
+
+class Squared:
+    @staticmethod
+    def forward(ctx: Any, a: float) -> float:
+        ctx.save_for_backward(a)
+        return a**2
+
+    @staticmethod
+    def backward(ctx: Any, d: float) -> float:
+        (a,) = ctx.saved_values
+        return d * a
+
+
+def test_wrong_objects_are_named() -> None:
+    r = np.random.default_rng(0)
+    report = compare_gradients(Forgot(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4))
+    assert (report.first_wrong, report.kinds) == ("b", ("scale",))
+    assert compare_gradients(Squared, 3.0).diagnoses[0].factor == "1/2"
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_code_is_taken_as_it_is(name: str) -> None:
+    forward, backward, inputs = RIGHT[name]
+    for seed in range(2):
+        report = compare_gradients(forward, inputs(np.random.default_rng(seed)), manual=backward, rng=seed)
+        assert report.ok, str(report)
+        assert not report.diagnoses
+        assert any("Taken as" in note for note in report.notes)
+
+
+def at(name: str, seed: int = 0) -> Any:
+    return RIGHT[name][2](np.random.default_rng(seed))
+
+
+# name of the right code, what is changed in what the backward returns, the input and kind that are named
+WRONG: dict[str, tuple[str, Any, str, str]] = {
+    "conv, dw doubled": ("conv", lambda dx, dw, db: (dx, 2 * dw, db), "w", "scale"),
+    "conv, sign of dx": ("conv", lambda dx, dw, db: (-dx, dw, db), "x", "sign"),
+    "conv, dw of zeros": ("conv", lambda dx, dw, db: (dx, 0 * dw, db), "w", "scale"),
+    "conv, db kept": ("conv", lambda dx, dw, db: (dx, dw, db[None]), "b", "convention"),
+    "rnn, dWh transposed": ("rnn", lambda dx, dh0, dWx, dWh, db: (dx, dh0, dWx, dWh.T, db), "Wh", "transpose"),
+    "rnn, db with its batch": (
+        "rnn", lambda dx, dh0, dWx, dWh, db: (dx, dh0, dWx, dWh, np.stack([db / 2, db / 2])), "b",
+        "broadcast_not_summed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_code_without_a_graph_is_named(name: str) -> None:
+    base, edit, where, kind = WRONG[name]
+    forward, backward, _ = RIGHT[base]
+    report = compare_gradients(forward, at(base), manual=lambda dout, cache: edit(*backward(dout, cache)))
+    assert (report.diagnoses[0].where, report.kinds) == (where, (kind,)), str(report)
+    assert report.ok is (kind == "convention")
+    assert math.isnan(report.rows[0].graph)
+    assert "the graph is not known" in {row.note for row in report.rows}
+
+
+def writes(x: Array) -> Array:
+    out = np.zeros(len(x))
+    for i in range(len(x)):
+        out[i] = np.sin(x[i]) * x[i]
+    return out
+
+
+def adds(x: Array) -> Array:
+    out = np.zeros(())
+    for value in x:
+        out += value**2
+    return out
+
+
+def plain_math(x: Array) -> float:
+    return math.fsum(math.sin(v) for v in x)
+
+
+def converted(x: Array) -> float:
+    return sum(float(v) ** 2 for v in x)
+
+
+def as_array(x: Array) -> Array:
+    return np.asarray(x) ** 2
+
+
+def detached(x: Array) -> Array:
+    return (x if isinstance(x, np.ndarray) else x.data) ** 2
+
+
+def by_scipy(x: Array) -> Array:
+    from scipy import special
+
+    return special.erf(x)
+
+
+BLACK: dict[str, tuple[Any, Any, str]] = {
+    "writes": (writes, lambda x, g: g * (np.sin(x) + x * np.cos(x)), "writes into an array: out[i] = ..."),
+    "adds": (adds, lambda x: 2 * x, "writes into an array: out += value ** 2"),
+    "math": (plain_math, np.cos, "calls plain Python math, math.sin"),
+    "float": (converted, lambda x: 2 * x, "makes a plain number of a Tensor, float"),
+    "asarray": (as_array, lambda x, g: 2 * x * g, "makes an array of Tensors, np.asarray"),
+    "detached": (detached, lambda x, g: 2 * x * g, "it runs on them and leaves the graph"),
+    "scipy": (by_scipy, lambda x, g: 2 / np.sqrt(np.pi) * np.exp(-(x**2)) * g, "calls SciPy, special.erf"),
+}
+
+
+@pytest.mark.parametrize("name", BLACK)
+def test_a_forward_that_cannot_run_on_tensors_has_two_roads(name: str) -> None:
+    if name == "scipy":
+        pytest.importorskip("scipy")
+    forward, backward, reason = BLACK[name]
+    x = np.random.default_rng(1).normal(size=5)
+    report = compare_gradients(forward, x, manual=backward)
+    assert report.ok, str(report)
+    assert report.method.startswith("Numerical only: the forward cannot run on Tensors, since ")
+    assert reason in report.method
+    assert report.checked == 5
+    assert "both roads agree" in report.verdict
+    gradient = compare_gradients(forward, x, manual=np.zeros(5)).rows[0]
+    with_g = (lambda x, g: -2 * backward(x, g)) if forward not in (adds, plain_math, converted) else None
+    wrong = compare_gradients(forward, x, manual=with_g or (lambda x: -2 * backward(x)))
+    assert not gradient.ok
+    assert wrong.kinds == ("scale",)
+    assert wrong.diagnoses[0].factor == "-2"
+
+

@@ -1,0 +1,155 @@
+"""Which operations functions of the package `native` do, and what they get: arrays, memory, numbers, parts.
+
+The file native.txt holds an operation and what becomes of it each. When that is meant to change, `PYTHONPATH=. python
+tests/test_native_choice.py` writes it anew; look at the difference before keeping it. That the functions compute what
+the primitives do is tested in test_native and test_native_attention.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+
+import test_native
+import test_native_attention
+from test_passes import name
+
+from tinygrad_nn import grad
+from tinygrad_nn.compiled.numba.native import (
+    build,
+    choice,
+    choose,
+    of_attention,
+    of_images,
+    of_norms,
+    of_recurrent,
+    of_stacks,
+)
+from tinygrad_nn.compiled.program.simplify import simplify
+from tinygrad_nn.compiled.program.values import Op, Program, Value
+from tinygrad_nn.compiled.trace.call import trace
+from tinygrad_nn.primitive import REGISTRY
+
+FILE = Path(__file__).with_name("native.txt")
+
+
+def program(f: Any, arrays: list[np.ndarray]) -> Program:
+    made, _ = trace(f, arrays, lambda leaves: (leaves, {}), frozenset())
+    return choose(simplify(made))
+
+
+def short(x: Any) -> str:
+    """Return the shape of a value, an array in full, or a number."""
+    if isinstance(x, Value):
+        return f"{x.kind[0]}{list(x.shape)}" if isinstance(x.dtype, np.dtype) else name(x)
+    return str(x.tolist()) if isinstance(x, np.ndarray) else repr(x)
+
+
+def described(op: Op) -> str:
+    if op.kind != "native":
+        return f"{op.name}: as it is"
+    out, extra = ", ".join(map(short, op.outs)), ", ".join(map(short, op.extra))
+    return f"{op.name} by {op.function.function}({', '.join(map(short, op.args))}) -> {out} with {extra}"
+
+
+def primitives() -> dict[str, tuple[Any, list[tuple[int, ...]]]]:
+    """Return functions of arrays, and the shapes of these."""
+    found: dict[str, tuple[Any, list[tuple[int, ...]]]] = {}
+    for row in [*test_native.convolutions(), *test_native.pools()]:
+        shapes = list(row.shapes)
+        if row.name in ("max_spread", "max_collect"):
+            shapes.append(test_native.largest(row, np.ones(shapes[-1])).shape)
+        found[str(row)] = (lambda *a, row=row: REGISTRY[row.name](*a, **row.given)), shapes
+    for row in test_native.recurrences():
+        f = lambda *a, row=row: REGISTRY[row.name](*a, **row.given)
+        found[str(row)] = f, list(row.shapes)
+        every = tuple(range(len(row.shapes)))
+        found[f"rule of {row}"] = grad(lambda *a, f=f: (f(*a) * 2.0).sum(), argnums=every), list(row.shapes)
+    for case in [*test_native_attention.ATTENTION, *test_native_attention.NORMS, *test_native_attention.LEFT]:
+        shapes = [x for x in case.args if isinstance(x, tuple)]
+
+        def call(*a: Any, case: Any = case) -> Any:
+            left = iter(a)
+            return case.primitive(*[next(left) if isinstance(x, tuple) else x for x in case.args], **case.given)
+
+        found[str(case)] = call, shapes
+        every = tuple(range(len(shapes)))
+        found[f"rule of {case}"] = grad(lambda *a, call=call: (call(*a) * 2.0).sum(), argnums=every), shapes
+        if shapes[0] == (3, 5, 7):
+            found[f"rule of {case} in x"] = grad(lambda *a, call=call: (call(*a) * 2.0).sum()), shapes
+    for text, (a, b, function) in test_native_attention.STACKS.items():
+        found[f"stack: {text}"] = function, [a, b]
+    return found
+
+
+PRODUCTS = [
+    ("a @ b", [(4, 5), (5, 6)]), ("a.T @ b", [(5, 4), (5, 6)]), ("a @ b.T", [(4, 5), (6, 5)]),
+    ("a.T @ b.T", [(5, 4), (6, 5)]), ("a[:, ::2] @ b", [(4, 10), (5, 6)]), ("a[1:] @ b", [(5, 5), (5, 6)]),
+    ("a.reshape(4, 5) @ b", [(20,), (5, 6)]), ("a.T.reshape(4, 5) @ b", [(5, 4), (5, 6)]),
+    ("(a * 2) @ b", [(4, 5), (5, 6)]), ("(a * 2).T @ b", [(5, 4), (5, 6)]), ("a[:, ::2].T @ b", [(5, 8), (5, 6)]),
+    ("a @ b - 1", [(4, 5), (5, 6)]), ("c - 0.5 * (a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("c - (a @ b) * 0.5", [(4, 5), (5, 6), (4, 6)]), ("c - (a @ b) * 2", [(4, 5), (5, 6), (4, 6)]),
+    ("c + 0.5 * (a @ b)", [(4, 5), (5, 6), (4, 6)]), ("c - 0.5 / (a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("0.5 * (a @ b) - c", [(4, 5), (5, 6), (4, 6)]), ("c - c * (a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("c - np.sin(0.5 * (a @ b))", [(4, 5), (5, 6), (4, 6)]), ("c - 0.5 * (a @ b).sum()", [(4, 5), (5, 6), (4, 6)]),
+    ("c - 0.5 * (a @ b)", [(4, 5), (5, 6), (6,)]), ("c.T - 0.5 * (a @ b)", [(4, 5), (5, 6), (6, 4)]),
+    ("(lambda g: c - g * g)(a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda g: g - 0.5 * g)(a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda g: (c - 0.5 * g, g))(a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda g: (c - 0.5 * g, g.sum()))(a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda d: (c - d, d))(0.5 * (a @ b))", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda d: (c - d, d + 1))(0.5 * (a @ b))", [(4, 5), (5, 6), (4, 6)]),
+    ("(lambda d: d - d)(0.5 * (a @ b))", [(4, 5), (5, 6), (4, 6)]),
+    ("c.astype('f4') - 0.5 * (a @ b)", [(4, 5), (5, 6), (4, 6)]),
+    ("(c * 2) - 0.5 * (a @ b)", [(4, 5), (5, 6), (4, 6)]), ("a.astype('f4') @ b", [(4, 5), (5, 6)]),
+    ("a.astype('f4') @ b.astype('f4')", [(4, 5), (5, 6)]), ("a.astype(int) @ b.astype(int)", [(4, 5), (5, 6)]),
+    ("a @ b", [(1, 5), (5, 6)]), ("a[:0] @ b", [(4, 5), (5, 6)]), ("a[0] @ b", [(2, 4, 5), (5, 6)]),
+    ("a @ b", [(2, 4, 5), (5, 6)]), ("(a * 2) @ b.swapaxes(1, 2)", [(2, 4, 5), (2, 6, 5)]),
+    ("a.astype('f4') @ b", [(2, 4, 5), (5, 6)]), ("a[:, ::2] @ b", [(2, 8, 5), (5, 6)]),
+    ("a[:, :, ::2] @ b", [(2, 4, 10), (5, 6)]), ("a.transpose(2, 0, 1).reshape(5, 4, 2) @ b", [(4, 2, 5), (2, 6)]),
+    ("a @ b", [(4, 5), (5, 2)]), ("a @ b", [(4, 5), (5, 5)]), ("a @ b", [(2, 2, 2), (2, 5)]),
+    ("a @ b", [(2, 2, 2), (2, 6)]), ("a[:, ::-1] @ b", [(4, 5), (5, 6)]), ("a[:, None, 0] @ b", [(4, 5, 5), (5, 6)]),
+    ("c - 0.5 * (a.T @ b.T)", [(5, 4), (6, 5), (4, 6)]), ("c - 0.5 * (a @ b)", [(4, 5, 5), (5, 6), (4, 5, 6)]),
+]  # fmt: skip
+
+
+def small(patch: pytest.MonkeyPatch) -> None:
+    """Make operations of some hundred multiplications worth three threads, and products of 40 worth a call."""
+    patch.setattr(build, "THREADS", 3)
+    for module in (of_attention, of_norms, of_recurrent):
+        patch.setattr(module, "PARALLEL", 50)
+    patch.setattr(of_images, "LITTLE", 500)
+    patch.setattr(of_images, "BLOCK", 300)
+    patch.setattr(of_stacks, "PRODUCT", 40)
+    patch.setattr(of_stacks, "PARALLEL", 420)
+    patch.setattr(choice, "PRODUCT", 40)
+    patch.setattr(choice, "PARALLEL", 100)
+
+
+def written() -> str:
+    """Return what becomes of all operations."""
+    parts = []
+    for text, (f, shapes) in primitives().items():
+        ops = program(f, [np.ones(shape) for shape in shapes]).ops
+        lines = [described(op) for op in ops if op.kind in ("native", "call", "matmul")]
+        parts.append("\n".join([text, *(f"    {line}" for line in lines)]))
+    for text, shapes in PRODUCTS:
+        f = eval(f"lambda {', '.join('abc'[: len(shapes)])}: {text}", {"np": np})
+        ops = program(f, [np.ones(shape) for shape in shapes]).ops
+        parts.append("\n".join([f"{text} of {shapes}", *(f"    {described(op)}" for op in ops)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def test_an_operation_gets_what_its_function_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    small(monkeypatch)
+    found, wanted = written().split("\n\n"), FILE.read_text(encoding="utf-8").split("\n\n")
+    assert [part for part in found if part not in wanted] == []
+    assert len(found) == len(wanted)
+
+
+if __name__ == "__main__":
+    small(pytest.MonkeyPatch())
+    FILE.write_text(written(), encoding="utf-8")

@@ -1,0 +1,288 @@
+"""The search for the line: wrong backward passes, and the smallest change of the person's source that mends each."""
+
+import copy
+import functools
+import linecache
+import os
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrong_lines import RIGHT, WRONG, text_of
+from tinygrad_nn.compare.source import Edit, edit_of_step, nearest_edit, nearest_edits
+
+Array = Any
+
+
+def written(text: str, name: str = "backward", **names: Any) -> Callable[..., Any]:
+    """Run a text as a file that a person wrote, and return a function of it."""
+    file = f"<a test of {abs(hash(text))}>"
+    linecache.cache[file] = len(text), None, text.splitlines(True), file
+    space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}
+    exec(compile(text, file, "exec"), space)
+    return space[name]  # type: ignore[no-any-return]
+
+
+def flat(value: Any) -> list[Array]:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+    return [np.asarray(part) for part in parts]
+
+
+class Judge:
+    """Batches of a case of the table, and what is right in them."""
+
+    def __init__(self, name: str, seed: int = 0, rows: tuple[int, ...] = (6, 6, 5)) -> None:
+        r = np.random.default_rng(seed)
+        self.right_one = written(text_of(name)[0])
+        self.batches = [RIGHT[name].make(r, n) for n in rows]
+        self.probes = len(rows)
+        self.truth = [flat(self.call(self.right_one, p)) for p in range(self.probes)]
+
+    def call(self, f: Callable[..., Any], probe: int) -> Any:
+            return f(*copy.deepcopy(self.batches[probe]))
+
+    def right(self, value: Any, probe: int) -> list[bool]:
+        return [a.shape == b.shape and bool((np.abs(a - b) <= 1e-9 * np.abs(b).max()).all())
+                for a, b in zip(flat(value), self.truth[probe], strict=True)]  # fmt: skip
+
+    def search(self, f: Callable[..., Any], **options: Any) -> tuple[Edit, ...]:
+        return nearest_edits(f, self.call, self.right, probes=self.probes, **options)
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), [
+    pytest.param(*row, id=f"{row[0]}: {row[2]}", marks=[pytest.mark.slow] * bool(k % 4))
+    for k, row in enumerate(WRONG)
+])  # fmt: skip
+def test_the_change_is_found_at_the_line_and_holds_on_fresh_inputs(name: str, right: str, wrong: str) -> None:
+    text, line = text_of(name, right, wrong)
+    (found,) = Judge(name).search(written(text))
+    if found.lineno != line:  # another line does the same: this one is named beside it
+        assert any(other.startswith(f"line {line}: ") for other in found.alternatives), found
+        return
+    assert found.sentence.startswith(f"Line {line}: ")
+    rows = text.split("\n")
+    rows[line - 1] = rows[line - 1].replace(wrong, found.after)
+    fresh = Judge(name, seed=1, rows=(7, 4))
+    mended = written("\n".join(rows))
+    for probe in range(fresh.probes):
+        assert all(fresh.right(fresh.call(mended, probe), probe)), found.sentence
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_nothing_is_said_of_what_is_right(name: str) -> None:
+    assert Judge(name).search(written(text_of(name)[0])) == ()
+
+
+def square(x: Array) -> Array:
+    return 3 * x  # wrong: 2 x
+
+
+def doubled(f: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(f)
+    def inner(*args: Any) -> Any:
+        return f(*args)
+
+    return inner
+
+
+@doubled
+def decorated(x: Array) -> Array:
+    return 3 * x
+
+
+class Layer:
+    def __init__(self) -> None:
+        self.x = np.zeros(0)
+        self.dx = np.zeros(0)
+
+    def backward(self, x: Array) -> Array:
+        self.x = x
+        self.dx = 3 * self.x
+        return self.dx
+
+    def __call__(self, x: Array) -> Array:
+        return 3 * x
+
+
+def in_a_closure(factor: float) -> Callable[..., Any]:
+    wide = np.ones(1)
+
+    def backward(x: Array) -> Array:
+        return factor * x * wide
+
+    return backward
+
+
+def by_a_helper(x: Array) -> Array:
+    return square(x)
+
+
+X = [np.arange(1.0, 4.0), np.arange(2.0, 7.0)]
+
+
+def of_square(f: Callable[..., Any], **options: Any) -> Edit | None:
+    return nearest_edit(f, lambda g, probe: g(X[probe].copy()),
+                        lambda dx, probe: [dx.shape == X[probe].shape and np.allclose(dx, 2 * X[probe])],
+                        probes=2, **options)  # fmt: skip
+
+
+def test_the_source_of_any_kind_of_function_is_found() -> None:
+    plain: Callable[..., Any] = lambda x: 3 * x
+    pair = (lambda x: 5 * x, lambda x: 3 * x)
+    for f, after in (
+        (square, "return 2 * x"), (decorated, "return 2 * x"), (Layer().backward, "self.dx = 2 * self.x"),
+        (Layer(), "return 2 * x"), (in_a_closure(4.0), "return factor * x * wide / 2"), (plain, "2 * x"),
+        (pair[1], "2 * x"), (functools.partial(lambda k, x: k * x * 3, 1.0), "k * x * 2"),
+        (by_a_helper, "return 2 * x"),
+    ):  # fmt: skip
+        found = of_square(f)
+        assert found is not None
+        assert found.after == after, (f, found)
+
+
+def test_a_line_in_a_helper_is_named_with_its_function() -> None:
+    found = of_square(by_a_helper)
+    assert found is not None
+    assert found.function == "square"
+    assert found.lineno == square.__code__.co_firstlineno + 1
+    assert found.sentence.startswith(f"Line {found.lineno}, in square: ")
+
+
+def test_what_has_no_source_gets_no_answer() -> None:
+    space: dict[str, Any] = {}
+    exec("def f(x): return 3 * x", space)
+    for f in (space["f"], np.exp, np.cosh, float, len, int.__add__, doubled(space["f"])):
+        assert of_square(f) is None
+
+
+HOSTILE = {
+    "a loop that an edit makes endless": """
+        def backward(x):
+            k = 0
+            while k < 3:
+                k += 1
+            return x * k
+        """,
+    "a loop that swallows everything": """
+        def backward(x):
+            k, out = 0, 0
+            while k < 3:
+                try:
+                    k += 1
+                    out = out + x
+                except BaseException:
+                    pass
+            return out
+        """,
+    "recursion": """
+        def backward(x, depth=3):
+            if depth == 0:
+                return x * 0
+            return x + backward(x, depth - 1)
+        """,
+    "a list that grows": """
+        def backward(x):
+            rows = [x]
+            for row in rows:
+                if len(rows) < 3:
+                    rows.append(row)
+            return sum(rows)
+        """,
+    "noise": """
+        def backward(x):
+            print("here")
+            np.random.seed(0)
+            return 3 * x + 0 * np.log(-np.random.rand())  * 0 + np.nan_to_num(np.log(-1.0))
+        """,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_code_ends_and_is_silent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    f = written(textwrap.dedent(HOSTILE[name]))
+    with np.errstate(all="ignore"):
+        of_square(f, seconds=0.5)
+    said = capsys.readouterr()
+    assert said.out.count("here") <= 1  # of the call that is the caller's own
+    assert not said.err
+
+
+def test_code_that_reaches_beyond_itself_is_not_run_again(tmp_path: Any) -> None:
+    calls: list[int] = []
+    for k, line in enumerate((
+        "open(PATH, 'a').write('x')", "os.getpid()", "np.save(PATH, x)", "exec('k = 1')", "global total; total = 1",
+        "with open(PATH) as f: pass", "import shutil",
+    )):  # fmt: skip
+        text = f"def backward(x):\n    calls.append({k})\n    {line}\n    return 3 * x\n"
+        f = written(text, os=os, calls=calls, PATH=str(tmp_path / "note.npy"))
+        calls.clear()
+        assert of_square(f) is None
+        assert not calls, line
+
+
+def test_nothing_of_the_person_is_written_into() -> None:
+    table, log = {"w": np.ones(3)}, []
+    text = "def backward(x):\n    log.append(1)\n    table['w'] *= 2\n    x *= 3\n    return x\n"
+    f = written(text, table=table, log=log)
+    assert of_square(f) is not None
+    runs = len(log)
+    assert runs == 1  # the caller's own call; what the search runs is copies
+    assert table["w"][0] == 2.0
+    layer = Layer()
+    of_square(layer.backward)
+    assert layer.dx.size == X[0].size
+
+
+def test_two_mistakes_are_found_one_by_one() -> None:
+    name = "affine"
+    text = text_of(name)[0].replace("np.sum(dout, axis=0)", "np.mean(dout, axis=0)").replace(
+        "dw = np.dot(flat.T, dout)", "dw = -np.dot(flat.T, dout)")  # fmt: skip
+    found = Judge(name).search(written(text))
+    assert sorted(e.lineno for e in found) == [6, 7]
+    assert sorted(e.fixes for e in found) == [(1,), (2,)]
+
+
+def test_suspected_lines_come_first_and_names_from_elsewhere_are_offered() -> None:
+    text, line = text_of("dropout and sigmoid", "ds = g * mask", "ds = g")
+    judge = Judge("dropout and sigmoid")
+    hidden = text.replace("z, mask, W", "z, W")
+    f = written(hidden)
+    found = nearest_edit(
+        f, lambda g, p: g(*(b for k, b in enumerate(judge.batches[p]) if k != 2)), judge.right, probes=3,
+        lines={line}, values=lambda p: {"mask": judge.batches[p][2]},
+    )  # fmt: skip
+    assert found is not None
+    assert found.after == "ds = g * mask"
+    assert "mask" in found.sentence
+
+
+@pytest.mark.parametrize("wrong", [
+    "dvar = dxhat * (x - mu) * -0.5 * std**-3", "dvar = np.sum(dxhat * (x - mu) * -0.5 * std**-1, axis=0)",
+])  # fmt: skip
+def test_a_step_is_mended_by_its_own_rule(wrong: str) -> None:
+    right = "dvar = np.sum(dxhat * (x - mu) * -0.5 * std**-3, axis=0)"
+    text, line = text_of("batch norm", right, wrong)
+    text = text.replace("dxhat = dout", "dxhat = 3 * dout")  # what comes in is wrong as well
+    judge = Judge("batch norm")
+    wanted = []
+    for dout, cache in judge.batches:
+        dxhat = 3 * dout * cache["gamma"]
+        wanted.append(np.sum(dxhat * (cache["x"] - cache["mu"]) * -0.5 * cache["std"] ** -3, axis=0))
+    found = edit_of_step(written(text), judge.call, "dvar", line, wanted)
+    assert found is not None
+    assert found.lineno == line
+    space = {"np": np, "dxhat": dxhat, "N": len(dout), "dout": dout, **cache}
+    exec(found.after, space)
+    assert np.allclose(space["dvar"], wanted[-1])
+
+
+def test_a_step_in_a_loop_is_looked_at_in_the_round_that_is_meant() -> None:
+    text, line = text_of("rnn", "dnext = draw @ Wh.T", "dnext = draw @ Wh")
+    judge = Judge("rnn")
+    first = [(dh[-1] * (1 - hs[-1] ** 2)) @ Wh.T for dh, (_xs, hs, _Wx, Wh) in judge.batches]  # at the last time
+    found = edit_of_step(written(text), judge.call, "dnext", line, first, visit=0)
+    assert found is not None
+    assert found.after == "dnext = draw @ Wh.T"

@@ -1,0 +1,157 @@
+"""Every step of a backward: right ones raise no alarm, of wrong ones the first is named by its line."""
+
+import inspect
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import compare_steps
+
+N, CLASSES = 12, 5
+RNG = np.random.default_rng(3)
+INPUTS = {
+    "table": RNG.normal(size=(9, 4)), "A": RNG.normal(size=(8, 7)) * 0.4, "a": RNG.normal(size=7) * 0.1,
+    "scale": RNG.normal(size=(1, 7)) * 0.1 + 1, "shift": RNG.normal(size=(1, 7)) * 0.1,
+    "B": RNG.normal(size=(7, CLASSES)) * 0.5, "b": RNG.normal(size=CLASSES),
+}  # fmt: skip
+WORDS, TARGET = RNG.integers(0, 9, (N, 2)), RNG.integers(0, CLASSES, N)
+
+
+def forward(table: Any, A: Any, a: Any, scale: Any, shift: Any, B: Any, b: Any) -> Any:
+    """A perceptron over two looked-up words, with batch norm and cross-entropy in small steps."""
+    words = table[WORDS]
+    flat = words.reshape(N, 8)
+    pre = flat @ A + a
+    mean = pre.sum(0, keepdims=True) / N
+    centred = pre - mean
+    square = centred**2
+    var = square.sum(0, keepdims=True) / (N - 1)
+    root = (var + 1e-5) ** -0.5
+    normed = centred * root
+    z = scale * normed + shift
+    hidden = np.tanh(z)
+    scores = hidden @ B + b
+    top = scores.max(1, keepdims=True)
+    lowered = scores - top
+    powers = np.exp(lowered)
+    total = powers.sum(1, keepdims=True)
+    inverse = total**-1
+    p = powers * inverse
+    logs = np.log(p)
+    return -logs[np.arange(N), TARGET].mean()
+
+
+def backward(v: Any) -> Any:
+    dlogs = np.zeros_like(v.logs)
+    dlogs[np.arange(N), TARGET] = -1 / N
+    dp = dlogs / v.p
+    dinverse = (v.powers * dp).sum(1, keepdims=True)
+    dpowers = v.inverse * dp
+    dtotal = -dinverse / v.total**2
+    dpowers += dtotal * np.ones_like(v.powers)
+    dlowered = v.powers * dpowers
+    dscores = dlowered.copy()
+    dtop = -dlowered.sum(1, keepdims=True)
+    dscores += np.eye(CLASSES)[v.scores.argmax(1)] * dtop
+    dhidden = dscores @ v.B.T
+    dB = v.hidden.T @ dscores
+    db = dscores.sum(0)
+    dz = dhidden * (1 - v.hidden**2)
+    dscale = (dz * v.normed).sum(0, keepdims=True)
+    dshift = dz.sum(0, keepdims=True)
+    dnormed = dz * v.scale
+    dcentred = dnormed * v.root
+    droot = (dnormed * v.centred).sum(0, keepdims=True)
+    dvar = -0.5 * (v.var + 1e-5) ** -1.5 * droot
+    dsquare = np.ones_like(v.square) / (N - 1) * dvar
+    dcentred += 2 * v.centred * dsquare
+    dpre = dcentred.copy()
+    dmean = -dcentred.sum(0)
+    dpre += np.ones_like(v.pre) / N * dmean
+    dflat = dpre @ v.A.T
+    dA = v.flat.T @ dpre
+    da = dpre.sum(0)
+    dwords = dflat.reshape(v.words.shape)
+    dtable = np.zeros_like(v.table)
+    for i in range(N):
+        for j in range(2):
+            dtable[WORDS[i, j]] += dwords[i, j]
+    return dtable, dA, da, dscale, dshift, dB, db
+
+
+def changed(old: str, new: str, f: Callable[..., Any] = backward) -> Any:
+    """The same function with another line in it."""
+    source = inspect.getsource(f)
+    assert old in source, old
+    source = source.replace(old, new)
+    file = f"<{hash((f.__name__, old, new)) & 0xFFFFFFFF:x}>"
+    linecache.cache[file] = len(source), None, source.splitlines(True), file
+    space = dict(globals())
+    exec(compile(source, file, "exec"), space)
+    return space[f.__name__]
+
+
+# what is wrong: (old, new, name of the first wrong step, kind; "" for any)
+MISTAKES = [
+    ("= -1 / N", "= -1", "dlogs", "scale"),
+    ("dlogs / v.p", "-dlogs / v.p", "dp", "sign"),
+    ("(v.powers * dp).sum(1, keepdims=True)", "v.powers * dp", "dinverse", "broadcast_not_summed"),
+    ("dpowers += dtotal", "dpowers = dtotal", "dpowers", ""),
+    ("    dpowers += dtotal * np.ones_like(v.powers)\n", "", "dpowers", "overwritten_not_accumulated"),
+    ("-dinverse / v.total**2", "-dinverse / v.total", "dtotal", ""),
+    ("dscores @ v.B.T", "2 * dscores @ v.B.T", "dhidden", "scale"),
+    ("(1 - v.hidden**2)", "(1 - v.z**2)", "dz", "activation_derivative_at_wrong_value"),
+    (" * (1 - v.hidden**2)", "", "dz", "missing_activation_derivative"),
+    ("(dz * v.normed).sum(0, keepdims=True)", "dz * v.normed", "dscale", "broadcast_not_summed"),
+    ("dshift = dz.sum(0, keepdims=True)", "dshift = dz.sum(1, keepdims=True)", "dshift", "wrong_axis_sum"),
+    ("** -1.5 * droot", "** -0.5 * droot", "dvar", ""),
+    ("/ (N - 1) * dvar", "/ N * dvar", "dsquare", "scale"),
+    ("dmean = -dcentred", "dmean = dcentred", "dmean", "sign"),
+    ("    dpre += np.ones_like(v.pre) / N * dmean\n", "", "dpre", "overwritten_not_accumulated"),
+    ("v.flat.T @ dpre", "(v.flat.T @ dpre).T", "dA", "transpose"),
+    ("da = dpre.sum(0)", "da = dpre", "da", "broadcast_not_summed"),
+    ("WORDS[i, j]] += dwords", "WORDS[i, j]] = dwords", "dtable", ""),
+]  # fmt: skip
+
+
+def test_right_steps_raise_no_alarm() -> None:
+    report = compare_steps(forward, backward, INPUTS)
+    assert report.ok
+    assert not report.diagnoses, str(report)
+    assert report.first_wrong is None
+    assert len(report.steps) == 26
+    assert [s.name for s in report.steps][:4] == ["dlogs", "dp", "dinverse", "dtotal"]
+    assert {s.name for s in report.steps} == {f"d{s.belongs_to}" for s in report.steps}
+
+
+@pytest.mark.parametrize(("old", "new", "name", "kind"), MISTAKES)
+def test_the_first_wrong_step_is_named(old: str, new: str, name: str, kind: str) -> None:
+    report = compare_steps(forward, changed(old, new), INPUTS)
+    wrong = [s for s in report.steps if not s.rule_ok]
+    assert [s.name for s in wrong] == [name], str(report)
+    assert not report.ok
+    assert report.first_wrong == wrong[0].place
+    assert f"line {wrong[0].line}: " in str(report.first_wrong)
+    assert name in wrong[0].source
+    assert not kind or report.diagnoses[0].kind == kind, str(report)
+    assert all(len(line) <= 80 for line in str(report).splitlines())
+
+
+def test_shapes_come_first() -> None:
+    report = compare_steps(forward, changed("(dz * v.normed).sum(0, keepdims=True)", "dz * v.normed"), INPUTS)
+    assert report.diagnoses[0].text == (
+        "dscale is (12, 7), scale is (1, 7): it was broadcast over the batch (axis 0), so its gradient is summed over "
+        "the batch (axis 0): dscale.sum(0, keepdims=True)."
+    )
+
+
+def test_a_backward_that_stops_is_judged_until_there() -> None:
+    other = changed("(dnormed * v.centred).sum(0, keepdims=True)", "(dnormed * v.centred).sum(1)")
+    report = compare_steps(forward, other, INPUTS)
+    assert not report.ok
+    assert [s.name for s in report.steps if not s.rule_ok] == ["droot"]
+    assert report.diagnoses[0].kind == "wrong_axis_sum"
+    assert "stopped here with ValueError" in report.diagnoses[-1].text

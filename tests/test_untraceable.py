@@ -1,0 +1,158 @@
+"""What a trace refuses is told with the place of the person's line; random numbers that it cannot see are found."""
+
+import functools
+import inspect
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tinygrad_nn import compile
+from tinygrad_nn.compiled.trace import hidden
+from tinygrad_nn.compiled.trace.hidden import Hidden
+from tinygrad_nn.compiled.trace.nodes import Untraceable
+
+TABLE = [0.5, 1.5, 2.5]
+FIXED = tg.Tensor(TABLE, requires_grad=False)
+
+
+def line_of(function: Any, part: str) -> int:
+    lines, start = inspect.getsourcelines(function)
+    return start + next(k for k, text in enumerate(lines) if part in text and not text.strip().startswith("def"))
+
+
+def indexed(x: Any) -> Any:
+    picked = TABLE[np.argmax(x)]
+    x = x * 2
+    return picked * x
+
+
+def of_a_tensor(x: Any) -> Any:
+    picked = FIXED[np.argmax(x)]
+    x = x * 2
+    return picked * x
+
+
+def branched(x: Any) -> Any:
+    x = x * 2
+    if x[0] > 1:
+        x = x + 1
+    return x
+
+
+def wrong(x: Any) -> Any:
+    if isinstance(x, tg.Tensor):
+        raise KeyError("not a Tensor")
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("function", "part", "why"),
+    [(indexed, "TABLE[", "an index depends on a value"), (of_a_tensor, "FIXED[", "a constant is indexed"),
+     (branched, "if x[0]", "truth of a value"),
+     (wrong, "raise KeyError", "KeyError")],
+)  # fmt: skip
+def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str) -> None:
+    f, x = compile(function, backend="numpy"), np.array([1.0, 3.0])
+    with pytest.warns(RuntimeWarning, match=why) as told:
+        np.testing.assert_array_equal(f(x), function(x))
+    assert len(told) == 1
+    assert f"{__file__}:{line_of(function, part)}: " in str(told[0].message)
+
+
+def test_a_place_that_is_known_is_told() -> None:
+    assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
+    assert str(Untraceable("why")).startswith(f"{__file__}:")
+    assert Untraceable("why", [3, 1]).slots == (3, 1)
+
+
+# -- Random generators that a function reaches
+
+
+class Holder:
+    """Something with a generator in it."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.parts = {"inner": [rng]}
+
+    def draw(self, x: Any) -> Any:
+        return x * self.parts["inner"][0].random()
+
+    def __call__(self, x: Any) -> Any:
+        return self.draw(x)
+
+
+class Slots:
+    """What has no dictionary, and raises where it is looked at."""
+
+    __slots__ = ("rng",)
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def of_global(x: Any) -> Any:
+    return x * GENERATOR.random()
+
+
+def named(x: Any, rng: np.random.Generator) -> Any:
+    return x * rng.random()
+
+
+def reaching(rng: np.random.Generator) -> dict[str, Any]:
+    holder, cell = Holder(rng), [rng]
+    return {
+        "closure": lambda x: x * rng.random(), "closure in a list": lambda x: x * cell[0].random(),
+        "method": holder.draw, "object": holder, "default": lambda x, rng=rng: x * rng.random(),
+        "keyword": lambda x, *, rng=rng: x * rng.random(), "partial": functools.partial(named, rng=rng),
+        "partial by place": functools.partial(lambda rng, x: x * rng.random(), rng),
+        "wrapped": functools.wraps(named)(lambda x: holder(x)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", reaching(GENERATOR))
+def test_a_generator_that_is_reached_is_found_and_set_back(way: str) -> None:
+    rng = np.random.default_rng(7)
+    function = reaching(rng)[way]
+    assert Hidden(function).generators == [rng]
+    f, state = compile(function, backend="numpy"), rng.bit_generator.state
+    with Hidden(function) as found:
+        rng.random(3)
+        with pytest.raises(Untraceable, match="not among its arguments"):
+            found.check()
+    assert rng.bit_generator.state == state
+    with pytest.warns(RuntimeWarning, match="draws from a random generator that is not among"):
+        seen = [f(1.0) for _ in range(3)]
+    rng.bit_generator.state = state
+    assert seen == [function(1.0) for _ in range(3)], "as if it had not been traced"
+
+
+def test_generators_elsewhere_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    given = np.random.Generator(rng.bit_generator)
+    assert Hidden(of_global).generators == [GENERATOR]
+    assert Hidden(lambda x: x * rng.random(), [given]).generators == [], "its draws are recorded"
+    assert Hidden(lambda x: x * Slots.__name__).generators == []
+    empty = types.FunctionType((lambda: later).__code__, {})  # type: ignore[name-defined]  # noqa: F821
+    assert Hidden(empty).generators == []
+    many = [[] for _ in range(50)]
+    function = lambda x: (x, many, rng)
+    assert Hidden(function).generators == [rng]
+    monkeypatch.setattr(hidden, "MANY", 2)
+    assert Hidden(lambda x: (x, many)).generators == []
+    with Hidden(function) as found:
+        found.check()
+
+
+def test_numpys_own_state_is_set_back() -> None:
+    with Hidden(np.sin) as found:
+        first = np.random.mtrand._rand.random()
+        with pytest.raises(Untraceable, match=r"draws from np\.random itself"):
+            found.check()
+        found.check()
+    assert np.random.mtrand._rand.random() == first

@@ -1,0 +1,145 @@
+"""What the commands that draw share: their options, what is drawn, and where it may be written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ..printable import printable
+from .app import app
+from .compare import with_options_of
+from .options import flag, named, option
+from .train import train
+
+if TYPE_CHECKING:
+    from .run import PreparedRun
+
+PANEL = "Drawing"
+LEFT_OUT = ("out", "report", "progress", "quiet")
+
+Function = Annotated[
+    str | None,
+    typer.Argument(help="Draw what this function of your own returns, instead.", metavar="FILE.py:FUNCTION",
+                   show_default=False),
+]  # fmt: skip
+Inputs = Annotated[
+    str | None,
+    option(PANEL, "Arguments for it, a tuple or a dict; by default `inputs` in its file.", metavar="FILE.py:NAME"),
+]
+Rows = Annotated[
+    str | None,
+    option(PANEL, "The loss of these rows of the table, counted from 1; by default the first two to train on.",
+            metavar="N,N,...", show_default=False),
+]  # fmt: skip
+Untrained = Annotated[bool, flag("--untrained", PANEL, "With the weights that the training begins with.")]
+Title = Annotated[str | None, option(PANEL, "Text above it.", metavar="TEXT", show_default=False)]
+Theme = Annotated[str, named(PANEL, "light or dark.")]
+NoNames = Annotated[bool, flag("--no-names", PANEL, "Not to name values by the variables of your function.")]
+Quiet = Annotated[bool, flag("--quiet", PANEL, "Print nothing but errors.")]
+
+
+class Source(NamedTuple):
+    """Where what is drawn comes from: a person's function, or else a network that the options say how to train."""
+
+    function: str | None
+    inputs: str | None
+    options: dict[str, Any]
+    quiet: bool
+    untrained: bool
+    rows: str | None = None
+    named: bool = False
+
+
+def drawing_command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a command that takes the options of `train` as well, which say what network to draw."""
+    return lambda own: app.command(name)(with_options_of(own, train, LEFT_OUT))
+
+
+def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | None, PreparedRun | None]:
+    """Return what to draw, names for its parts, a title, and the plan if it is the trained network's loss."""
+    if source.function is not None:
+        from .user_code import call, names_of, result_of
+
+        refuse_unused(source)
+        own = call(source.function, source.inputs)
+        return result_of(own, source.options["loss"]), names_of(own) if source.named else None, None, None
+    from ..solver import graph_loss
+
+    rows = row_numbers(source.rows)
+    plan = trained(source, rows)
+    x, y = plan.rows(rows)
+    loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)
+    many = f"{len(x)} rows" if len(x) > 1 else "1 row"
+    title = f"{plan.solver.loss} of {many} of {Path(plan.problem.name).name}"
+    when = "before" if source.untrained else "after"
+    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when} training", plan
+
+
+def trained(source: Source, rows: list[int]) -> PreparedRun:
+    """Return the plan of a network that has been trained, unless it is not to be."""
+    from .run import Options, learn, prepare
+
+    if source.inputs is not None:
+        raise ValueError(f"inputs={source.inputs} are for a function of your own; add FILE.py:FUNCTION.")
+    plan = prepare(Options(**source.options))
+    plan.rows(rows)  # raises if there is no such row
+    if not source.untrained:
+        history = learn(plan, progress=not source.quiet and sys.stderr.isatty())
+        how = f"{history.epochs:,} {'epoch' if history.epochs == 1 else 'epochs'}"
+        tell(source.quiet, f"Trained on {plan.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
+    return plan
+
+
+def row_numbers(text: str | None) -> list[int]:
+    """Return the numbers of `--rows`."""
+    if text is None:
+        return []
+    found = text.split(",")
+    if not all(part.strip().isdecimal() for part in found):
+        raise ValueError(f"rows={text}: write whole numbers with commas between them, e.g. rows=1,51.")
+    return [int(part) for part in found]
+
+
+def refuse_unused(source: Source) -> None:
+    """Refuse options that say how the trained network is made, where a person's own function is drawn."""
+    from .run import Options
+
+    plain = Options()
+    names = [part.name for part in fields(Options) if part.name != "loss"]  # the loss is asked for in both cases
+    odd = [name.replace("_", "-") for name in names if source.options[name] != getattr(plain, name)]
+    odd += ["untrained"] * source.untrained + ["rows"] * (source.rows is not None)
+    if odd:
+        raise ValueError(f"--{odd[0]} is for the network that is trained here; it has no effect on your own function.")
+
+
+def check_place(path: str, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    from ..files import check_folder
+
+    target = Path(path)
+    if target.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} is no name for it; it can be written as {', '.join(suffixes)}.")
+    if target.is_dir():
+        raise ValueError(f"{path} is a folder; name a file in it.")
+    if not target.parent.is_dir():
+        raise ValueError(f"the folder {target.parent} does not exist; make it before writing {target.name}.")
+    check_folder(target.parent)
+
+
+def check_theme(theme: str) -> None:
+    """Refuse an unknown theme."""
+    from ..viz.theme import THEMES
+
+    if theme not in THEMES:
+        raise ValueError(f"theme={theme}; it is one of {', '.join(THEMES)}.")
+
+
+def tell(quiet: bool, text: str) -> None:
+    """Print a line, unless nothing is to be printed."""
+    if not quiet:
+        typer.echo(printable(text, "\n"))

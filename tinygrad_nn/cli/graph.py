@@ -1,0 +1,108 @@
+"""The command `graph`: the graph of a computation, with values and gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from .drawing import (
+    PANEL,
+    Function,
+    Inputs,
+    NoNames,
+    Quiet,
+    Rows,
+    Source,
+    Theme,
+    Title,
+    Untrained,
+    check_place,
+    drawing_command,
+    row_numbers,
+    source_result,
+    tell,
+)  # fmt: skip
+from .errors import teach
+from .options import flag, named, option
+
+if TYPE_CHECKING:
+    from .run import PreparedRun
+
+
+@drawing_command("graph")
+def graph(
+    function: Function = None,
+    inputs: Inputs = None,
+    out: Annotated[
+        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json or .mmd (Mermaid).", metavar="FILE")
+    ] = "graph.svg",
+    color: Annotated[
+        str | None, named(PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
+                          "written by hand).", show_default=False),
+    ] = None,
+    depth: Annotated[
+        int | None, option(PANEL, "Fold layers nested deeper than this; 0 folds all.", metavar="N",
+                            show_default=False),
+    ] = None,
+    direction: Annotated[str, named(PANEL, "LR, left to right, or TB, top to bottom.")] = "LR",
+    theme: Theme = "light",
+    title: Title = None,
+    rows: Rows = None,
+    untrained: Untrained = False,
+    no_values: Annotated[bool, flag("--no-values", PANEL, "Leave out the numbers.")] = False,
+    no_gradients: Annotated[bool, flag("--no-gradients", PANEL, "Leave out the gradients.")] = False,
+    no_constants: Annotated[bool, flag("--no-constants", PANEL, "Leave out constants.")] = False,
+    no_shapes: Annotated[bool, flag("--no-shapes", PANEL, "Leave out shapes and dtypes.")] = False,
+    no_repeats: Annotated[
+        bool, flag("--no-repeats", PANEL, "Draw the first of several equal blocks, with a count.")
+    ] = False,
+    no_names: NoNames = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
+    """Draw the graph of a computation, with values and gradients.
+
+    Without FILE.py:FUNCTION: the loss of two flowers, by a network trained on iris. The options from Data on say what
+    network that is.
+    """
+    hidden = {"values": no_values, "gradients": no_gradients, "constants": no_constants, "shapes": no_shapes,
+              "repeats": no_repeats}  # fmt: skip
+    style: dict[str, Any] = {name: not hide for name, hide in hidden.items()}
+    style |= {"color": color, "depth": depth, "direction": direction.upper(), "theme": theme, "title": title}
+    source = Source(function, inputs, options, quiet, untrained, rows, not no_names)
+    teach(lambda: _graph(source, out, style))
+
+
+def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
+    from ..viz.graph.drawing import SUFFIXES, draw
+    from ..viz.graph.picture import Style
+
+    check_place(out, SUFFIXES)
+    Style(**style)  # what is wrong with it is said before a long training
+    result, names, title, plan = source_result(source)
+    measures = _errors(plan, source) if style["color"] == "error" and plan is not None else None
+    if style["gradients"] or style["color"] in ("gradient", "nan"):
+        backward(result)
+    style["title"] = title if style["title"] is None else style["title"]
+    drawing = draw(result, out, names=names, measures=measures, **style)
+    tell(source.quiet, f"The graph of {len(drawing.view):,} nodes is in {out}.")
+
+
+def backward(result: Any) -> None:
+    """Leave gradients in a graph for it to be drawn with, from ones; those that are there already stay."""
+    import numpy as np
+
+    from ..graph.view import GraphView, tensors_of
+
+    if any(part.grad is not None for part in GraphView(result)):
+        return
+    with np.errstate(all="ignore"):  # a gradient that is not finite is shown
+        live = [part.sum() for part in tensors_of(result) if part.node is not None]
+        if live:
+            sum(live[1:], live[0]).backward(retain_graph=True, retain_grads=True)
+
+
+def _errors(plan: PreparedRun, source: Source) -> Any:
+    from ..compare import compare_gradients
+
+    x, y = plan.rows(row_numbers(source.rows))
+    return compare_gradients(plan.network.layers, x, y, solver=plan.solver, rng=plan.options.seed)

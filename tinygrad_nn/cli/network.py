@@ -1,0 +1,107 @@
+"""The command `network`: neurons and weights, and what a row of data makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from .deltas import deltas_of
+from .drawing import (
+    PANEL,
+    Function,
+    Inputs,
+    Quiet,
+    Source,
+    Theme,
+    Title,
+    Untrained,
+    check_place,
+    check_theme,
+    drawing_command,
+    refuse_unused,
+    tell,
+    trained,
+)  # fmt: skip
+from .errors import teach
+from .options import option, whole
+
+if TYPE_CHECKING:
+    from ..viz import NetworkDrawing
+
+
+@drawing_command("network")
+def network(
+    function: Function = None,
+    inputs: Inputs = None,
+    out: Annotated[str, option(PANEL, "Where to: .svg .png .pdf or .html.", metavar="FILE")] = "network.svg",
+    row: Annotated[
+        int | None, option(PANEL, "Write into the neurons what this row of the table, counted from 1, makes of them: "
+                            "z, a, and delta on the way back.", metavar="N", show_default=False),
+    ] = None,
+    limit: Annotated[int, whole(PANEL, "Draw at most so many neurons of a layer.")] = 12,
+    theme: Theme = "light",
+    title: Title = None,
+    untrained: Untrained = False,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
+    """Draw a network: its neurons and weights, and what a row of data makes of them.
+
+    Without FILE.py:FUNCTION: a network trained on iris. The options from Data on say what network that is.
+
+    A function of your own returns a list of layers, or (model, x), or (model, x, y).
+    """
+    style = {"limit": limit, "theme": theme, "title": title}
+    teach(lambda: _network(Source(function, inputs, options, quiet, untrained), out, row, style))
+
+
+def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:
+    from ..viz.network.drawing import SUFFIXES
+    from .pictures import draw_plan
+
+    check_place(out, SUFFIXES)
+    check_theme(style["theme"])
+    if style["limit"] < 3:
+        raise ValueError(f"limit={style['limit']}; of a layer at least 3 neurons are drawn.")
+    if source.function is not None:
+        _own_network(source, source.function, row, style).save(out)
+    else:
+        plan = trained(source, [] if row is None else [row])
+        if row is not None and style["title"] is None:
+            classes = plan.problem.classes
+            name = f": {classes[plan.problem.targets[row - 1].argmax()]}" if classes else ""
+            style["title"] = f"Row {row} of {Path(plan.problem.name).name}{name}"
+        draw_plan(plan, None if row is None else plan.rows([row]), **style).save(out)
+    tell(source.quiet, f"The network is in {out}.")
+
+
+def _own_network(source: Source, function: str, row: int | None, style: dict[str, Any]) -> NetworkDrawing:
+    from ..viz import draw_network
+    from .user_code import call, network_of, solver_for
+
+    refuse_unused(source)
+    found = network_of(call(function, source.inputs))
+    model = found.model
+    if found.x is None:
+        if row is not None:
+            raise ValueError(f"row={row} is a row of data, and {function} returns none; return (model, x).")
+        return draw_network(model, **style)
+    x = _pick(found.x, row or 1, "x")
+    plain = draw_network(model, x, **style)  # says what cannot be drawn
+    if found.y is None:
+        return plain
+    solver = solver_for(model, source.options["loss"])
+    return draw_network(model, x, deltas=deltas_of(model, x, _pick(found.y, row or 1, "y"), solver), **style)
+
+
+def _pick(data: Any, row: int, what: str) -> Any:
+    """Return one row of a person's data as a table, (1, columns)."""
+    import numpy as np
+
+    from ..tensor import Tensor
+
+    table = np.asarray(data.data if isinstance(data, Tensor) else data)
+    table = table.reshape(1, -1) if table.ndim < 2 and what == "x" else table
+    if not 1 <= row <= len(table):
+        raise ValueError(f"row={row}: {what} has the rows 1 to {len(table)}.")
+    return table[row - 1 : row]

@@ -1,0 +1,67 @@
+"""A function that returns its gradients beside its value: ``loss, dx = softmax_loss(x, y)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import is_float
+from ...tensor import Tensor
+from ..function.calling import Inputs, call_function
+from .code import Code, same_draws
+from .signatures import returned_names, shown
+
+Array = np.ndarray[Any, Any]
+
+_NEEDS = (
+    "compare_gradients of a function needs manual=: your gradients, or a function of the inputs that returns them. "
+    "Without manual= the function itself needs to return its gradients beside its value, `return loss, dx` or `return "
+    "loss, grads`; this one returned {what}. To compare the graph with numbers alone: gradcheck.check_gradients(f, x)."
+)
+
+
+def read_beside(f: Callable[..., Any], inputs: Inputs) -> Code:
+    """Return the code of a function that returns its gradients beside its value."""
+    leaves = [inputs.leaves[i] for i in inputs.moving]
+    with same_draws():
+        value = call_function(f, inputs, [np.array(x) for x in leaves])
+    place = place_of(value)
+
+    def run(now: Inputs, leaves: Sequence[Any]) -> Any:
+        with same_draws():
+            return call_function(f, now, leaves)[place]
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
+        with same_draws():
+            return beside(call_function(f, now, leaves), place)
+
+    name = getattr(f, "__name__", type(f).__name__)
+    names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
+    note = f"Taken as a function that returns its gradients ({', '.join(n or '?' for n in names)}) beside its value."
+    return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), some=True)
+
+
+def place_of(value: Any) -> int:
+    """Return where the value stands among what was returned: before the gradients, or after them."""
+    if not isinstance(value, (tuple, list)) or len(value) < 2:
+        raise TypeError(_NEEDS.format(what=shown(value)))
+    for k in (0, len(value) - 1):
+        if _is_number(value[k]) and not _is_number(beside(value, k)):
+            return k
+    if _is_number(value[0]) and len(value) == 2:
+        return 0
+    raise TypeError(_NEEDS.format(what=f"({', '.join(map(shown, value))}), and no loss that is one number first"))
+
+
+def beside(value: Sequence[Any], place: int) -> Any:
+    """Return what stands beside the value: one thing, or a tuple."""
+    rest = [part for k, part in enumerate(value) if k != place]
+    return rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (Mapping, tuple, list, str, type(None))):
+        return False
+    return isinstance(value, Tensor) or (is_float(value) and np.size(value) == 1)

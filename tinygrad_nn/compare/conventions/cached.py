@@ -1,0 +1,130 @@
+"""A forward with a cache for its backward: ``out, cache = forward(x, w)`` and ``dx, dw = backward(dout, cache)``.
+
+The cache is what the forward returns when it runs on arrays. Parameters of the backward are found by name: a cache, an
+input, a result (``AL``); the others take the cotangents of the results, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...gradcheck.numerical import is_float
+from ...printable import printable
+from ..function.calling import COTANGENTS, Inputs, call_function
+from .code import Code, same_draws
+from .signatures import is_cache, parameters, returned_names, shown
+
+Array = np.ndarray[Any, Any]
+
+
+class Parts(NamedTuple):
+    """What a forward returned: how many results come first, and the names of all."""
+
+    results: int
+    names: list[str]
+    slots: list[tuple[str, str, int]]  # of each parameter of the backward: its name, what it takes, the how manieth
+
+    def split(self, value: Any) -> tuple[list[Any], Any]:
+        """Return the results and the cache."""
+        rest = value[self.results :]
+        return list(value[: self.results]), rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | None:
+    """Return the code of a forward with a cache, or None where it is called in another way."""
+    if not callable(manual):
+        return None
+    names = [p.name for p in parameters(manual)]
+    if not any(is_cache(n) and n not in inputs.names for n in names) and not _unlike(manual, inputs):
+        return None
+    leaves = [inputs.leaves[i] for i in inputs.moving]
+    with same_draws():
+        value = call_function(f, inputs, [np.array(x) for x in leaves])
+    if not isinstance(value, (tuple, list)) or len(value) < 2:
+        if any(is_cache(n) for n in names):
+            raise TypeError(
+                f"compare_gradients: manual takes a cache ({', '.join(names)}), and the function returned "
+                f"{shown(value)}. Let it return its result and the cache: `return out, cache`."
+            )
+        return None
+    parts = _parts(f, manual, inputs, value)
+
+    def run(now: Inputs, leaves: Sequence[Any]) -> Any:
+        with same_draws():
+            results, _ = parts.split(call_function(f, now, leaves))
+        return results[0] if parts.results == 1 else results
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
+        with same_draws():
+            value = call_function(f, now, leaves)
+        _, cache = parts.split(value)
+        gs = [g] if parts.results == 1 else list(g)
+        named = dict(zip(now.names, now.with_leaves(leaves), strict=True))
+        # a number arrives as the forward returned it, not as an array of no axes
+        gs = [c if isinstance(out, np.ndarray) else float(c) for c, out in zip(gs, value, strict=False)]
+        args: list[Any] = []
+        for n, kind, k in parts.slots:
+            args.append(named[n] if kind == "input" else value[k] if kind == "result" else cache if kind == "cache" else
+                        gs[k])  # fmt: skip
+        return manual(*args)
+
+    takes = any(kind == "g" for _, kind, _ in parts.slots)
+    said = "results" if parts.results > 1 else "result"
+    note = (f"Taken as a forward that returns its {said} and a cache, and a "
+            f"backward({', '.join(n for n, _, _ in parts.slots)}).")  # fmt: skip
+    return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes, f, manual, notes=(note,))
+
+
+def _unlike(manual: Any, inputs: Inputs) -> bool:
+    """Tell whether a backward has two parameters, of which none is named as an input, and the first as a gradient."""
+    needed = [p.name for p in parameters(manual) if p.default is p.empty]
+    if len(needed) < 2 or any(n in inputs.names for n in needed):
+        return False
+    return len(needed) == 2 and len(inputs.names) != 1 and (needed[0] in COTANGENTS or needed[0].startswith("d"))
+
+
+def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
+    """Find what each parameter of the backward takes."""
+    returned = returned_names(f, len(value))
+    free: list[str] = []
+    slots: list[tuple[str, str, int]] = []
+    for p in parameters(manual):
+        n = p.name
+        if n in inputs.names and n not in COTANGENTS:
+            slots.append((n, "input", 0))
+        elif n in returned and returned.index(n) < len(value) - 1 and not is_cache(n):
+            slots.append((n, "result", returned.index(n)))
+        elif is_cache(n):
+            slots.append((n, "cache", 0))
+        elif p.default is p.empty or n in COTANGENTS:
+            slots.append((n, "g", len(free)))
+            free.append(n)
+    if free and not any(kind == "cache" for _, kind, _ in slots):  # no name says which is the cache: the last
+        place = max(k for k, (_, kind, _) in enumerate(slots) if kind == "g")
+        slots[place] = (slots[place][0], "cache", 0)
+        free.pop()
+    results = len(free) or 1
+    if results >= len(value):
+        raise TypeError(
+            f"compare_gradients: manual takes {len(free)} gradients ({printable(', '.join(free))}) beside its cache, "
+            f"and the forward returned {len(value)} values in all. It needs to return so many results, and then the "
+            "cache: `return out, cache`."
+        )
+    wrong = [k for k in range(results) if not is_float(value[k])]
+    if not free and not wrong and np.size(value[0]) != 1:
+        out = printable(", ".join(n for n, kind, _ in slots if kind == "result")) or "out"
+        taken, name = printable(", ".join(n for n, _, _ in slots)), printable(getattr(f, "__name__", "forward"))
+        raise TypeError(
+            f"compare_gradients: the forward returned an array of shape {np.shape(value[0])}, and manual({taken}) "
+            "takes no gradient of it, so it belongs to a loss that is computed from it. Put both into one function, "
+            f"and compare that: `def loss(...): {out}, cache = {name}(...); return cost({out}, Y), {out}, cache`."
+        )
+    if wrong:
+        raise TypeError(
+            f"compare_gradients: of what the forward returned, value {wrong[0]} is {shown(value[wrong[0]])}; it needs "
+            "to be an array of floats, followed by the cache: `return out, cache`."
+        )
+    return Parts(results, returned, slots)

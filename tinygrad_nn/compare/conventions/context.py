@@ -1,0 +1,158 @@
+"""Classes of operations: ``forward(ctx, a)`` with ``backward(ctx, d)``, and ``compute(a)`` with ``gradient(g, node)``.
+
+The first is what PyTorch's autograd.Function and minitorch's Function have, the second is needle's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import is_float
+from ..function.calling import Inputs, call_function, in_order
+from .code import Code, same_draws
+from .signatures import made, parameters
+
+Array = np.ndarray[Any, Any]
+
+
+class Context:
+    """What a forward leaves for its backward: saved values, and whatever it sets."""
+
+    no_grad = False
+
+    def __init__(self, needs: Sequence[bool] = (), bare: bool = False) -> None:
+        """`needs`: which arguments need a gradient; `bare`: one saved value is given back without a tuple around it."""
+        self.needs_input_grad, self._bare = tuple(needs), bare
+        self._saved: tuple[Any, ...] = ()
+
+    def save_for_backward(self, *values: Any) -> None:
+        """Keep values."""
+        self._saved = values
+
+    @property
+    def saved_values(self) -> Any:
+        """What was kept."""
+        return self._saved[0] if self._bare and len(self._saved) == 1 else self._saved
+
+    saved_tensors = saved_values
+
+    def mark_non_differentiable(self, *values: Any) -> None:
+        """Do nothing; so do the other remarks that PyTorch's context takes."""
+
+    mark_dirty = mark_non_differentiable
+    set_materialize_grads = mark_non_differentiable
+
+
+class NodeArray(np.ndarray[Any, Any]):
+    """An array that can be asked as a node: for its inputs, its operation and its data."""
+
+    inputs: Sequence[Any] = ()
+    op: Any = None
+
+    def realize_cached_data(self) -> Array:
+        """Return the bare array."""
+        return self.view(np.ndarray)
+
+    numpy = detach = realize_cached_data
+    cached_data = property(realize_cached_data)
+
+
+def is_operation(f: Any) -> bool:
+    """Tell whether something is a class, or an object, with ``compute`` and ``gradient``."""
+    return callable(getattr(f, "compute", None)) and callable(getattr(f, "gradient", None))
+
+
+def is_function_class(f: Any) -> bool:
+    """Tell whether the forward and backward of a class are called on the class, with a context first."""
+    cls = f if isinstance(f, type) else type(f)
+    for name in ("forward", "backward"):
+        if not callable(getattr(cls, name, None)):
+            return False
+        if not isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod)):
+            first = next(iter(parameters(getattr(cls, name))), None)
+            if first is None or first.name not in ("ctx", "context"):
+                return False
+    return True
+
+
+def read_operation(f: Any, given: Any) -> Code:
+    """Return the code of an operation with ``compute`` and ``gradient``."""
+    op = made(f) if isinstance(f, type) else f
+    inputs = in_order(op.compute, given)
+
+    def run(now: Inputs, leaves: Sequence[Any]) -> Any:
+        return call_function(op.compute, now, _numbers(leaves))
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
+        values = now.with_leaves(leaves)
+        out = np.asarray(op.compute(*values)).view(NodeArray)
+        out.inputs = [np.asarray(x).view(NodeArray) if isinstance(x, np.ndarray) or is_float(x) else x for x in values]
+        out.op = op
+        return op.gradient(np.asarray(g).view(NodeArray), out)
+
+    note = "Taken as an operation with compute and gradient(out_grad, node)."
+    return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), some=True)
+
+
+def read_function_class(f: Any, given: Any) -> Code:
+    """Return the code of a class with ``forward(ctx, ...)`` and ``backward(ctx, d)``."""
+    cls: Any = f if isinstance(f, type) else type(f)
+    apart = callable(getattr(cls, "setup_context", None)) and len(parameters(cls.setup_context)) == 3
+
+    def forward(ctx: Context, *values: Any) -> Any:
+        if not apart:
+            return cls.forward(ctx, *values)
+        out = cls.forward(*values)
+        cls.setup_context(ctx, values, out)
+        return out
+
+    inputs = in_order(cls.forward, given, 0 if apart else 1)
+    needs = [any(i in inputs.moving for i, k in enumerate(inputs.owner) if k == n) for n in range(len(inputs.names))]
+
+    def run(now: Inputs, leaves: Sequence[Any]) -> Any:
+        with same_draws():
+            return forward(Context(needs), *now.with_leaves(_numbers(leaves)))
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any, bare: bool = False) -> Any:
+        ctx = Context(needs, bare)
+        values = now.with_leaves(_numbers(leaves))
+        with same_draws():
+            out = forward(ctx, *values)
+        outs = list(out) if isinstance(out, (tuple, list)) else [out]
+        arriving = [np.ones(np.shape(o)) for o in outs] if g is None else list(g) if len(outs) > 1 else [g]
+        gs = [c if np.ndim(o) else float(c) for o, c in zip(outs, arriving, strict=True)]
+        return cls.backward(ctx, *gs)
+
+    bare = _saves_bare(back, inputs)
+    note = f"Taken as a class with forward(ctx, {', '.join(inputs.names)}) and backward(ctx, ...)."
+    if bare:
+        note += " One saved value is given back without a tuple around it."
+    return Code(
+        cls.__name__, inputs, run, lambda now, leaves, g: back(now, leaves, g, bare), True, cls.forward,
+        cls.backward, notes=(note,), some=True,
+    )  # fmt: skip
+
+
+def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:
+    """Tell whether a backward expects its one saved value without a tuple, as early minitorch has it."""
+    leaves = [np.array(inputs.leaves[i]) for i in inputs.moving]
+    shapes = [x.shape for x in leaves]
+
+    def fits(bare: bool) -> bool:
+        try:
+            found = back(inputs, leaves, None, bare)
+        except Exception:  # a tuple where a number was meant raises in many ways
+            return False
+        parts = found if isinstance(found, (tuple, list)) else [found]
+        return any(np.shape(p) in shapes for p in parts if p is not None and not isinstance(p, (tuple, list)))
+
+    return not fits(False) and fits(True)
+
+
+def _numbers(leaves: Sequence[Any]) -> list[Any]:
+    """Return arrays without axes as the numbers that they are; a person writes ``float`` in the signature."""
+    return [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in leaves]

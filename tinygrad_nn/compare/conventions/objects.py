@@ -1,0 +1,333 @@
+"""Objects with forward and backward: their parameters are differentiated as well as what is passed to the forward.
+
+Which of their arrays are parameters is seen from one run: those that the forward leaves as they are, and that have a
+gradient afterwards: ``self.dW`` beside ``self.W``, ``grads`` beside ``params``, ``p.grad`` beside ``p.data``, or other
+numbers after ``backward(dout, learning_rate)``.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...gradcheck.numerical import is_float
+from ..function.calling import COTANGENTS, Inputs, in_order, lay_out
+from .beside import beside, place_of
+from .code import Code, same_draws
+from .signatures import made, of_gradient, parameters
+
+Array = np.ndarray[Any, Any]
+Path = tuple[Any, ...]
+
+PAIRS = (("forward", "backward"), ("__call__", "backward"), ("loss", "gradient"))
+PARAMS = ("params", "parameters", "weights", "param", "theta", "variables", "_params", "_parameters")
+GRADS = ("grads", "gradients", "grad", "dparams", "d_params", "dweights", "param_grads", "_grads", "gradient")
+RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
+RATES = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate")
+RATE = 2.0**20  # a power of two, so that a step this long and its division lose no digits of the gradient
+DEPTH = 6
+RETURNED = "returned"  # a path that begins with it leads into what the backward returned
+
+
+class Way(NamedTuple):
+    """How an object is run: its two methods, and where a parameter's gradient is found; a path of () is an update.
+
+    Without a second method the first returns a loss and, beside it, gradients of the parameters.
+    """
+
+    forward: str
+    backward: str
+    parameters: dict[str, Path]
+    gradients: dict[str, Path]
+
+
+def methods(f: Any) -> tuple[str, str] | None:
+    """Return the names of the two methods of an object that has forward and backward, or None."""
+    cls = f if isinstance(f, type) else type(f)
+    if inspect.ismethod(f):
+        return None if isinstance(f.__self__, type) else (f.__name__, "")
+    if inspect.isroutine(f) or inspect.ismodule(f):
+        return None
+    return next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
+
+
+def read_object(f: Any, given: Any, second: str = "") -> Code:
+    """Return the code of an object with forward and backward, of which the parameters move, too.
+
+    Of a bound method the object is taken, with another of its methods as the backward, or none.
+    """
+    obj = made(f) if isinstance(f, type) else f.__self__ if inspect.ismethod(f) else f
+    forward, backward = methods(f) or PAIRS[0]
+    backward = backward or second
+    data = in_order(getattr(obj, forward), given)
+    candidates = dict(_arrays(obj, (), set()))
+    way = _way(obj, Way(forward, backward, {}, {}), data, candidates)
+    values = [*data.values, *(candidates[path].copy() for path in way.parameters.values())]
+    inputs = lay_out([*data.names, *way.parameters], values)
+    if not inputs.moving:
+        raise TypeError(
+            f"compare_gradients: no input is made of floats, and no array of {type(obj).__name__} has a gradient after "
+            f"{backward or forward}: there is nothing to compare. Let it set self.dW for self.W, or grads for params."
+        )
+    count = len(data.names)
+    takes = _takes(obj, way, data)
+
+    def run(now: Inputs, leaves: Sequence[Any]) -> Any:
+        values = now.with_leaves(leaves)
+        return _forward(_twin(obj, candidates, way, values[count:]), way, now.names[:count], values[:count])
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
+        values = now.with_leaves(leaves)
+        own = [np.array(x) for x in values[count:]] if () in way.gradients.values() else values[count:]
+        twin = _twin(obj, candidates, way, own)
+        _forward(twin, way, now.names[:count], values[:count])
+        before = {label: np.array(_at(twin, path)) for label, path in way.parameters.items()}
+        returned = _backward(twin, way, dict(zip(now.names[:count], values[:count], strict=True)), g, takes)
+        grads = _of_data(returned, twin, now.names[:count], data)
+        for label, path in way.gradients.items():
+            there = returned[path[1]] if path[:1] == (RETURNED,) else _at(twin, path or way.parameters[label])
+            grads[label] = there if path else (before[label] - there) / RATE
+        return grads
+
+    places = [p for p in way.gradients.values() if p]
+    where = [f"returned as {p[1]}" if p[0] == RETURNED else _label(p) for p in places]
+    what = f"{forward} and {backward}" if backward else f"{forward}, which returns gradients beside its value"
+    note = f"Taken as an object with {what}. "
+    note += f"Its parameters: {', '.join(way.parameters)}; their gradients: " if way.parameters else (
+        "No array of its own has a gradient afterwards.")  # fmt: skip
+    note += f"{', '.join(where)}." if where else (
+        "what the backward subtracts, over the learning rate." if way.parameters else "")  # fmt: skip
+    lost = _without_gradient(candidates, way)
+    note += f" No gradient of {', '.join(lost)} was found after the backward." if lost else ""
+    return Code(type(obj).__name__, inputs, run, back, takes, getattr(type(obj), forward), notes=(note,),
+                some=True)  # fmt: skip
+
+
+def has_parameters(method: Any, given: Any) -> bool:
+    """Tell whether a method returns gradients of arrays that its object holds."""
+    try:
+        data = in_order(method, given)
+        obj = method.__self__
+        return bool(_way(obj, Way(method.__name__, "", {}, {}), data, dict(_arrays(obj, (), set()))).parameters)
+    except TypeError:
+        return False
+
+
+# -- Paths into an object.
+
+
+def _arrays(value: Any, path: Path, seen: set[int]) -> Iterator[tuple[Path, Array]]:
+    """Yield the arrays of floats that an object holds, each once, the shortest paths first."""
+    queue: list[tuple[Path, Any]] = [(path, value)]
+    while queue:
+        here, what = queue.pop(0)
+        if isinstance(what, np.ndarray):
+            if what.dtype.kind in "fc" and id(what) not in seen:
+                seen.add(id(what))
+                yield here, what
+            continue
+        if len(here) <= DEPTH and id(what) not in seen:
+            seen.add(id(what))
+            queue += [((*here, key), part) for key, part in _parts(what)]
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """Return what an object holds: ('.', name) for an attribute, else a key or number."""
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value))
+    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator))
+    if plain or callable(getattr(value, "__code__", None)) or inspect.isroutine(value) or inspect.ismodule(value):
+        return []
+    names = list(getattr(value, "__dict__", {}))
+    names += [n for cls in type(value).__mro__ for n in getattr(cls, "__slots__", ()) if hasattr(value, n)]
+    return [(("." + name), getattr(value, name)) for name in names]
+
+
+def _at(value: Any, path: Path) -> Any:
+    for key in path:
+        attribute = isinstance(key, str) and key.startswith(".") and not isinstance(value, Mapping)
+        value = getattr(value, key[1:]) if attribute else value[key]
+    return value
+
+
+def _label(path: Path) -> str:
+    text = "".join(key if isinstance(key, str) and key.startswith(".") else f"[{key!r}]" for key in path)
+    return text.removeprefix(".")
+
+
+def _twin(obj: Any, candidates: Mapping[Path, Array], way: Way, values: Sequence[Any]) -> Any:
+    """Return a copy of an object with other parameters, in all places that hold them."""
+    memo: dict[int, Any] = {id(candidates[p]): v for p, v in zip(way.parameters.values(), values, strict=False)}
+    return copy.deepcopy(obj, memo)
+
+
+# -- One run.
+
+
+def _forward(twin: Any, way: Way, names: Sequence[str], values: Sequence[Any]) -> Any:
+    with same_draws():
+        out = getattr(twin, way.forward)(*values)
+    if not way.backward:
+        return out[place_of(out)]
+    if out is None:  # it is left in an attribute
+        name = next((n for n in RESULTS if getattr(twin, n, None) is not None), None)
+        if name is None:
+            raise TypeError(
+                f"compare_gradients: {type(twin).__name__}.{way.forward} returned nothing, and set none of "
+                f"{', '.join(RESULTS)}. Let it return its result."
+            )
+        out = getattr(twin, name)
+    return out
+
+
+def _takes(obj: Any, way: Way, data: Inputs) -> bool:
+    """Tell whether the backward is given a cotangent: not that of a loss, which has a default of 1 or no parameter."""
+    if not way.backward:
+        return False
+    free = [p for p in parameters(getattr(obj, way.backward)) if p.name not in data.names and p.name not in RATES]
+    if not free:
+        return False
+    scalar = np.size(_forward(copy.deepcopy(obj), way, data.names, data.with_leaves(_leaves(data)))) == 1
+    return free[0].default is inspect.Parameter.empty or not scalar
+
+
+def _leaves(data: Inputs) -> list[Array]:
+    return [np.array(data.leaves[i]) for i in data.moving]
+
+
+def _backward(twin: Any, way: Way, named: Mapping[str, Any], g: Any, takes: bool) -> Any:
+    """Call the backward, whose parameters are found by name: inputs, a learning rate, the cotangent."""
+    if not way.backward:
+        with same_draws():
+            value = getattr(twin, way.forward)(*named.values())
+        return beside(value, place_of(value))
+    kwargs: dict[str, Any] = {}
+    for p in parameters(getattr(twin, way.backward)):
+        if p.name in named and p.name not in COTANGENTS:
+            kwargs[p.name] = named[p.name]
+        elif p.name in RATES:
+            kwargs[p.name] = RATE
+        elif takes and g is not None:
+            kwargs[p.name], g = g, None
+        elif p.default is p.empty:
+            raise TypeError(
+                f"compare_gradients: {type(twin).__name__}.{way.backward} has a parameter {p.name!r}, and there is "
+                f"nothing for it: it takes the gradient of the result, and inputs of {way.forward} by their names "
+                f"({', '.join(named)}). Give it a default, or set it on the object."
+            )
+    return getattr(twin, way.backward)(**kwargs)
+
+
+def _of_data(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
+    """Return the gradients of what was passed to the forward, by name: returned, or left in an attribute."""
+    moving = list(dict.fromkeys(data.names[data.owner[i]] for i in data.moving))
+    if isinstance(returned, Mapping):
+        return {key: value for key, value in returned.items() if key in moving}
+    if isinstance(returned, (tuple, list)):
+        those = names if len(returned) == len(names) else moving
+        return {n: r for n, r in zip(those, returned, strict=False) if n in moving and r is not None}
+    if returned is not None:
+        return {moving[0]: returned} if moving else {}
+    found = {}
+    for key, part in _parts(twin):
+        belongs = of_gradient(key[1:])
+        if len(belongs) > 1 and is_float(part):
+            name = next((n for n in moving if n.lower() in (belongs[0].lower(), belongs[0].lower() + "s")), None)
+            name = moving[0] if name is None and moving and belongs[0].lower() in ("x", "input", "inputs") else name
+            found.update({name: part} if name is not None else {})
+    return found
+
+
+# -- Which arrays are parameters, and where their gradients are.
+
+
+def _way(obj: Any, way: Way, data: Inputs, candidates: Mapping[Path, Array]) -> Way:
+    """Run an object once, and see which of its arrays have a gradient afterwards."""
+    values = data.with_leaves(_leaves(data))
+    twin = copy.deepcopy(obj)
+    before = {path: _found(twin, path) for path in candidates}  # a cache is another array after the forward
+    out = _forward(twin, way, data.names, values)
+    kept = {path: x for path, x in candidates.items() if _found(twin, path) is before[path]}
+    takes = _takes(obj, way, data)
+    with np.errstate(all="ignore"):
+        returned = _backward(twin, way, dict(zip(data.names, values, strict=True)), _ones(out), takes)
+    rated = way.backward and any(p.name in RATES for p in parameters(getattr(twin, way.backward)))
+    found: dict[str, Path] = {}
+    grads: dict[str, Path] = {}
+    for path, x in kept.items():
+        place = _in_returned(returned, path) or _gradient_of(twin, path)
+        now = _found(twin, path)
+        if place is None and rated and not (now is not None and np.array_equal(now, x)) and not _is_gradient(path):
+            place = ()
+        if place is not None:
+            found[_label(path)], grads[_label(path)] = path, place
+    return way._replace(parameters=found, gradients=grads)
+
+
+def _ones(out: Any) -> Any:
+    if isinstance(out, (tuple, list)):
+        return type(out)(_ones(o) for o in out)
+    return np.ones(np.shape(out))
+
+
+def _found(twin: Any, path: Path) -> Any:
+    """Return what stands at a path, or None."""
+    try:
+        return _at(twin, path)
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _is_gradient(path: Path) -> bool:
+    names = [str(key).removeprefix(".") for key in path]
+    return any(name in GRADS for name in names[:-1]) or len(of_gradient(names[-1])) > 1
+
+
+def _in_returned(returned: Any, path: Path) -> Path | None:
+    """Return where a dict that the backward returned has the gradient of an array."""
+    if not isinstance(returned, Mapping):
+        return None
+    last = str(path[-1]).removeprefix(".")
+    key = next((k for k in returned if last in of_gradient(str(k))), None)
+    return None if key is None else (RETURNED, key)
+
+
+def _gradient_of(twin: Any, path: Path) -> Path | None:
+    """Return where an object holds the gradient of one of its arrays."""
+    *above, key = path
+    tried: list[Path] = []
+    holder = _at(twin, tuple(above))
+    beside = [k for k, _ in _parts(holder)]
+    if isinstance(key, str):
+        bare = key.removeprefix(".").lstrip("_").lower()
+        for other in beside:
+            name = str(other).removeprefix(".").lstrip("_")
+            belongs = [n.lower() for n in of_gradient(name)]
+            if len(belongs) > 1 and (belongs[0] == bare or (bare in ("data", "value", "val") and name == "grad")):
+                tried.append((*above, other))
+        if bare in ("data", "value", "val"):
+            tried += [(*above, other) for other in beside if str(other) in (".grad", ".gradient")]
+    if above and str(above[-1]).removeprefix(".") in PARAMS:
+        for k, part in _parts(_at(twin, tuple(above[:-1]))):
+            if str(k).removeprefix(".") in GRADS:
+                names = [key, f"d{key}", f"d_{key}", f"grad_{key}"] if isinstance(key, str) else [key]
+                inside = dict(_parts(part))
+                tried += [(*above[:-1], k, n) for n in names if n in inside]
+    for place in tried:
+        value = _at(twin, place)
+        if value is not None and is_float(value) and place != path:
+            return place
+    return None
+
+
+def _without_gradient(candidates: Mapping[Path, Array], way: Way) -> list[str]:
+    """Return arrays that are called parameters and have no gradient after a run."""
+    return [_label(p) for p in candidates if any(str(k).removeprefix(".") in PARAMS for k in p[:-1])
+            and _label(p) not in way.parameters and not any(candidates[p] is candidates[q]
+                                                            for q in way.parameters.values())]  # fmt: skip

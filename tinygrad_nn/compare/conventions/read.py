@@ -1,0 +1,56 @@
+"""Which convention a person's code follows, told by its signature and by what it returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..function.calling import Inputs, arrange, call_function, call_manual, parameter_named_out, takes_cotangent
+from .beside import read_beside
+from .cached import read_cached
+from .code import Code, results
+from .context import is_function_class, is_operation, read_function_class, read_operation
+from .objects import has_parameters, methods, read_object
+
+Array = np.ndarray[Any, Any]
+
+
+def read(f: Any, given: Any, manual: Any) -> Code:
+    """Tell how a person's code is called, and return it as a `Code`."""
+    if inspect.ismethod(f) and inspect.ismethod(manual) and f.__self__ is manual.__self__:
+        return read_object(f, given, manual.__name__)
+    if manual is not None and is_code(f):
+        own = [getattr(f, name, None) for pair in (("gradient",), methods(f) or ()) for name in pair]
+        manual = None if any(manual == m for m in own) else manual
+        f = f if manual is None or callable(f) else f.forward
+    if manual is None and is_operation(f):
+        return read_operation(f, given)
+    if manual is None and methods(f) is not None and is_function_class(f):
+        return read_function_class(f, given)
+    if manual is None and methods(f) is not None and (not inspect.ismethod(f) or has_parameters(f, given)):
+        return read_object(f, given)
+    inputs = arrange(f, given)
+    if manual is None:
+        return read_beside(f, inputs)
+    return read_cached(f, inputs, manual) or _plain(f, inputs, manual)
+
+
+def is_code(f: Any) -> bool:
+    """Tell whether something holds forward and backward itself."""
+    return is_operation(f) or (methods(f) is not None and not inspect.ismethod(f))
+
+
+def _plain(f: Any, inputs: Inputs, manual: Any) -> Code:
+    """Return a function of the inputs, with gradients or with a backward that takes the inputs, too."""
+    out_too = callable(manual) and parameter_named_out(manual, inputs)
+
+    def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
+        outs = results(call_function(f, now, [x.copy() for x in leaves])) if out_too else []
+        return call_manual(manual, now, leaves, outs[0] if len(outs) == 1 else outs, g)
+
+    name = getattr(f, "__name__", type(f).__name__)
+    return Code(name, inputs, lambda now, leaves: call_function(f, now, leaves), back,
+                takes_cotangent(manual, inputs), f, manual)  # fmt: skip

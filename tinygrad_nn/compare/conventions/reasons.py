@@ -1,0 +1,172 @@
+"""Why a forward cannot run on Tensors: the line, what it does there, and whether a small edit would be enough."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...printable import printable
+
+HERE = str(Path(__file__).resolve().parents[2])
+NUMPY = str(Path(np.__file__).resolve().parent)
+WRITES = "writes into an array"
+ARRAYS = ("asarray", "array", "ascontiguousarray", "asfarray", "fromiter", "full", "float64", "float32", "vectorize")
+NUMBERS = ("float", "int", "complex", "round", "sum", "min", "max", "range")
+EDIT = (
+    "Writing into arrays is all that stands in the way of the graph. Collect the parts in a list and join them, "
+    "{out} = np.stack(parts), or make a new Tensor at each step, {out} = {out}.at[{index}].{method}(...), where {out} "
+    "begins as tinygrad_nn.Tensor(np.zeros(...)): then the mistake can be looked for at each operation."
+)
+
+
+class Reason(NamedTuple):
+    """Why there is no graph: a clause, and the edit that would help, or nothing."""
+
+    text: str
+    edit: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The sentence that a report shows."""
+        return f"numerical only: the forward cannot run on Tensors, since {self.text}"
+
+
+def why(error: BaseException, f: Any) -> Reason:
+    """Tell from what was raised where a forward left Tensors behind, and how."""
+    place = _own_frame(error.__traceback__)
+    said = printable(str(error).strip().split("\n")[0].split(". ")[0]) or type(error).__name__
+    if place is None:
+        return Reason(f"{getattr(f, '__name__', 'it')} raised {type(error).__name__}: {said}")
+    code, line, exact = place
+    text = _statement(code, line)
+    stores = next((what for what in _doing(text) if what == WRITES), "")
+    what = stores or next(_doing(exact, error), "") or next(_doing(text, error), "")
+    what = what or f"raises {type(error).__name__} ({said}) there"
+    shown = f": {_short(text)}" if text else ""
+    return Reason(f"line {line} {what}{shown}", _edit(code, text) if what == WRITES else "")
+
+
+def _short(text: str) -> str:
+    """Return a statement without what is written: ``out[i] = ...``."""
+    target, equals, _ = text.partition(" = ")
+    if equals and "[" in target:
+        return f"{target} = ..."
+    return textwrap.shorten(text, 60, placeholder=" ...")
+
+
+def left(names: str) -> Reason:
+    """Say that a forward ran on Tensors and returned something that is not connected with its inputs."""
+    return Reason(f"it runs on them and leaves the graph: the result depends on {names}, and the graph has no way from "
+                  f"there (.data, .item(), or an array made of the numbers)")  # fmt: skip
+
+
+def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
+    """Return the innermost place that is neither ours nor a package's: function, line, and the very expression."""
+    found = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        file = code.co_filename
+        installed = "site-packages" in file or "dist-packages" in file or file.startswith(("<frozen", "<__array"))
+        if not (file.startswith((HERE, NUMPY)) or installed or "/lib/python" in file):
+            found = code, *_expression(trace)
+        trace = trace.tb_next
+    return found
+
+
+def _expression(trace: TracebackType) -> tuple[int, str]:
+    """Return where the expression that raised begins, and its text."""
+    positions = list(trace.tb_frame.f_code.co_positions())
+    at = trace.tb_lasti // 2
+    first, last, start, end = positions[at] if at < len(positions) else (None, None, None, None)
+    if first is None or first != last or start is None:
+        return trace.tb_lineno if first is None else first, ""
+    line = linecache.getline(trace.tb_frame.f_code.co_filename, first).encode()
+    return first, line[start:end].decode(errors="replace").strip()
+
+
+def _statement(code: CodeType, line: int) -> str:
+    """Return the statement of a person's source at a line, without what is nested in it."""
+    for node in _statements(code):
+        if node.lineno <= line <= (node.end_lineno or node.lineno):
+            inner = [n for n in ast.walk(node) if isinstance(n, ast.stmt) and n is not node]
+            if not any(n.lineno <= line <= (n.end_lineno or n.lineno) for n in inner):
+                return ast.unparse(node).split("\n")[0]
+    return linecache.getline(code.co_filename, line).strip()
+
+
+def _statements(code: CodeType) -> Iterator[ast.stmt]:
+    """Yield the statements of a function, with their lines in the file; nothing where there is no source."""
+    try:
+        lines, first = inspect.getsourcelines(code)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return
+    ast.increment_lineno(tree, max(first, 1) - 1)
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+
+
+def _doing(text: str, error: BaseException | None = None) -> Iterator[str]:
+    """Yield what a statement does that a Tensor does not take, the likeliest first."""
+    try:
+        tree = ast.parse(text if not text.endswith(":") else f"{text} pass")
+    except SyntaxError:
+        return
+    nodes = list(ast.walk(tree))
+    if any(_stores(node) for node in nodes):
+        yield WRITES
+    for node in nodes:
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        last = name.rpartition(".")[2]
+        root = name.partition(".")[0]
+        if root == "math" or root == "cmath" or (error is not None and last in ("sqrt", "exp", "log", "tanh", "pow")
+                                                 and "." not in name):  # fmt: skip
+            yield f"calls plain Python math, {name}, which takes numbers only"
+        elif root in ("scipy", "special", "stats", "signal", "linalg") or _through(error, "scipy"):
+            yield f"calls SciPy, {name}, which has no rule here"
+        elif last in ("item", "tolist") or name in NUMBERS[:4]:
+            yield f"makes a plain number of a Tensor, {name}"
+        elif last in ARRAYS:
+            yield f"makes an array of Tensors, {name}"
+        elif last == "at" or any(k.arg == "out" for k in node.keywords):
+            yield WRITES
+    if any(isinstance(node, ast.AugAssign) for node in nodes):
+        yield WRITES
+
+
+def _stores(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    flat = [part for t in targets for part in (t.elts if isinstance(t, (ast.Tuple, ast.List)) else [t])]
+    return any(isinstance(t, ast.Subscript) for t in flat)
+
+
+def _through(error: BaseException | None, package: str) -> bool:
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        if f"/{package}/" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _edit(code: CodeType, text: str) -> str:
+    """Return the edit for a function in which nothing but writing into arrays is in the way."""
+    simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
+    for node in _statements(code):
+        if isinstance(node, simple) and any(what != WRITES for what in _doing(ast.unparse(node))):
+            return ""
+    node = ast.parse(text).body[0]
+    target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
+    if not isinstance(target, ast.Subscript):
+        return ""
+    method = "add" if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else "set"
+    return EDIT.format(out=ast.unparse(target.value), index=ast.unparse(target.slice).strip("()"), method=method)

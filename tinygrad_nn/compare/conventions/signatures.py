@@ -1,0 +1,93 @@
+"""What signatures and return statements say: names of parameters, of results, and of what a gradient belongs to."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+CACHES = ("cache", "caches", "ctx", "context", "saved", "residuals", "residual", "res", "memory", "tape", "store",
+          "stash", "intermediates", "aux", "saved_values", "saved_tensors", "linear_cache")  # fmt: skip
+
+
+def parameters(f: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function that take one argument each; of a function without a signature none."""
+    try:
+        found = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def is_cache(name: str) -> bool:
+    """Tell whether a parameter is named as what a forward keeps for the backward."""
+    return name.lower() in CACHES or name.lower().endswith(("_cache", "_caches"))
+
+
+def returned_names(f: Callable[..., Any], count: int) -> list[str]:
+    """Return the names in the last ``return a, b, c`` of a function, or names without meaning where there are none."""
+    found = [""] * count
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
+    except (OSError, TypeError, SyntaxError):
+        return found
+    for node in _returns(tree):
+        value = node.value
+        parts: Sequence[ast.expr] = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value] if value else []
+        if len(parts) == count:
+            found = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
+                     for part in parts]  # fmt: skip
+    return found
+
+
+def _returns(tree: ast.AST) -> list[ast.Return]:
+    """Return the return statements of the first function in a source, not those of functions inside it."""
+    outer = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+    found, stack = [], list(outer.body) if outer is not None else []
+    while stack:
+        node: ast.AST = stack.pop(0)
+        if isinstance(node, ast.Return):
+            found.append(node)
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            stack = [*ast.iter_child_nodes(node), *stack]  # type: ignore[list-item]
+    return found
+
+
+def of_gradient(name: str) -> tuple[str, ...]:
+    """Return what a gradient of this name may belong to: ``dW`` to W, ``grad_b`` and ``b_grad`` to b.
+
+    Example:
+        >>> of_gradient("dprev_h"), of_gradient("W_grad")
+        (('prev_h', 'dprev_h'), ('W', 'W_grad'))
+    """
+    for prefix in ("grad_", "grads_", "d_", "grad", "nabla_", "d"):
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return name[len(prefix) :], name
+    for suffix in ("_grad", "_gradient", ".grad", "_bar", "grad"):
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)], name
+    return (name,)
+
+
+def made(cls: type) -> Any:
+    """Return an object of a class that was given in place of one."""
+    try:
+        return cls()
+    except TypeError as error:
+        raise TypeError(
+            f"compare_gradients: {cls.__name__}() needs arguments ({error}). Give an object in place of the class: "
+            f"compare_gradients({cls.__name__}(...), inputs)."
+        ) from None
+
+
+def shown(value: Any) -> str:
+    """Return what a value is, for a message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,179 @@
+"""The comparison where the forward cannot run on Tensors: it is run on arrays, and differentiated by numbers alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import Line, double, pair
+from ...node import Node
+from ...primitive import sum_to
+from ..conventions.reasons import Reason
+from ..diagnosis import Diagnosis, Row
+from ..numerical.sides import ULPS
+from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
+from ..paths import Traced
+from ..pattern import describe, listed
+from ..rows import judged_row
+from .look import CLOSE, Look
+from .operations import explain_graph
+from .question import Found, Question, draw_cotangents, without_effect
+
+Array = np.ndarray[Any, Any]
+
+SECONDS, PROBE_SECONDS = 1.5, 0.3  # that the numerical road may take, about, here and at each other point
+SAMPLES = 8  # entries of each input that are looked at elsewhere
+
+
+def without_graph(asked: Question, reason: Reason) -> Found:
+    """Compare a person's backward with numbers alone."""
+    wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
+    rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
+    rows, bads, right, bounds = [], [], [], []
+    for i, (m, whole, allowed) in enumerate(zip(asked.mine, wholes, rounding, strict=True)):
+        fits = m.shape == whole.value.shape
+        allowed = allowed if fits else np.zeros(whole.value.shape)
+        row, bad, reference = judged_row(asked.label(i), m, whole, allowed)
+        off = fits and any(abs(pair(m, v) - slope) > bound + float((allowed * np.abs(v)).sum())
+                           for v, slope, bound in whole.directions)  # fmt: skip
+        row = replace(row, ok=False, odd="manual") if off else row
+        rows.append(row if asked.line.steady else replace(row, ok=True, odd=""))
+        bads.append(bad)
+        right.append(reference)
+        bounds.append(whole.error + allowed)
+    diagnoses = _explain(asked, wholes, rows, bads, right, bounds)
+    checked, size = sum(row.checked for row in rows), sum(math.prod(row.shape) for row in rows)
+    method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+    notes = [reason.edit] if reason.edit else []
+    ways = "every entry" if checked == size else (
+        f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
+    method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
+               f"takes no complex numbers, in float64, at {ways}.")  # fmt: skip
+    notes += [f"{row.name}: {w.kinks} entries stand at a kink, where any slope between those on both sides is right."
+              for row, w in zip(rows, wholes, strict=True) if w.kinks]  # fmt: skip
+    largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
+    blind = without_effect(largest, asked.leaves, [[w.value for w in wholes]])
+    return Found(rows, diagnoses, [w.value for w in wholes], notes, method, [
+        b and not any(abs(slope) > bound for _, slope, bound in w.directions)
+        for b, w in zip(blind, wholes, strict=True)])  # fmt: skip
+
+
+def _explain(
+    asked: Question, wholes: list[Whole], rows: list[Row], bads: list[Array], right: list[Array], bounds: list[Array]
+) -> list[Diagnosis]:
+    """Return why the gradients are wrong, as far as it can be said without a graph."""
+    wrong = [i for i, row in enumerate(rows) if not row.ok]
+    if not wrong:
+        return []
+    found: list[Diagnosis] = []
+    mine = list(asked.mine)
+    for i in wrong:
+        if wholes[i].known.all():
+            continue
+        known = next((d for d, array in _reshaped(asked, i) if _agrees(array, wholes[i])), None)
+        if known is None and mine[i].shape != right[i].shape:
+            text = f"The gradient {rows[i].note}; it needs the shape of its input."
+            known = Diagnosis("unknown", asked.label(i), text)
+        if known is None and not bads[i].any():
+            known = Diagnosis("unknown", asked.label(i), "Along random directions the derivative is another one, and "
+                              f"the {rows[i].checked} entries that were looked at are right: others are wrong. Compare "
+                              "smaller inputs, of which every entry can be looked at.")  # fmt: skip
+        if known is not None:
+            found.append(known)
+    left = [i for i in wrong if asked.label(i) not in {d.where for d in found}]
+    if not left:
+        return found
+    fits = [m.shape == w.value.shape for m, w in zip(mine, wholes, strict=True)]
+    shown = [np.where(w.known, m, 0.0) if ok else m for m, w, ok in zip(mine, wholes, fits, strict=True)]
+    noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in wholes if w.value.size)
+    look = Look(
+        asked.code.inputs, shown, right, bounds, bads, _no_graph(asked.leaves), asked.leaves,
+        _elsewhere(asked, left), max(CLOSE, noise),
+    )  # fmt: skip
+    ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
+    for d in explain_graph(look, ok, [False] * len(rows)):
+        i = asked.labels.index(d.where) if d.kind == "unknown" and d.where in asked.labels else -1
+        if i >= 0 and fits[i] and not wholes[i].known.all():
+            d = replace(d, text=_of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
+        found.append(replace(d, evidence=tuple(_said(sentence) for sentence in d.evidence)))
+    return found
+
+
+def _said(sentence: str) -> str:
+    """Speak of numbers where the graph has no part in it."""
+    sentence = sentence.replace("with this mistake the graph gives", "with this mistake the numerical gradients become")
+    return sentence.replace("graph nan, ", "")
+
+
+def _of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> str:
+    """Describe a gradient of which some entries were looked at."""
+    known = whole.known
+    places = np.argwhere(bad)
+    how = describe(label, mine[known], right[known], np.ones(int(known.sum()), dtype=bool)).partition(". ")[2]
+    relation = how if bad[known].all() and not how.startswith("The largest") else ""
+    text = listed([[int(i) for i in place] for place in places[:64]])
+    return (f"Of {int(known.sum())} entries of {label} that were looked at {len(places)} are wrong: {text}. "
+            f"{relation}").strip()  # fmt: skip
+
+
+def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
+    """Yield what a gradient of another shape may be: transposed, with an axis too many, with the batch kept."""
+    m, shape, label = asked.mine[i], asked.leaves[i].shape, asked.label(i)
+    evidence = (f"it has shape {m.shape}, the input {shape}",)
+    if m.ndim == 2 and m.T.shape == shape:
+        yield Diagnosis("transpose", label, "The gradient is transposed.", evidence), m.T
+    if m.shape == shape:
+        return
+    if m.size == math.prod(shape):
+        yield Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {shape}: an "
+                        "axis was kept, or dropped."), m.reshape(shape)  # fmt: skip
+    try:
+        summed = np.asarray(sum_to(m, shape))
+    except ValueError:
+        return
+    yield Diagnosis("broadcast_not_summed", label, "The input was broadcast, so it acts in many places, and its "
+                    "gradient is the sum over them. That sum is missing.", evidence), summed  # fmt: skip
+
+
+def _agrees(array: Array, whole: Whole) -> bool:
+    known = whole.known
+    size = float(np.abs(whole.value[known]).max(initial=0.0))
+    return bool((np.abs(array[known] - whole.value[known]) <= whole.error[known] + CLOSE * size).all())
+
+
+def _no_graph(leaves: list[Array]) -> Traced:
+    """Return a graph of inputs and nothing else."""
+    nodes = []
+    for x in leaves:
+        node = Node()
+        node.out = x
+        nodes.append(node)
+    return Traced([], nodes, [])
+
+
+def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Traced, list[Array]]]:
+    """Return some entries of the gradients at another point: what the backward says, and what the numbers say."""
+    code, rng, found = asked.code, asked.rng, []
+    for _ in range(2):
+        moved = [double(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)) for x in asked.leaves]
+        try:
+            cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+            mine = code.gradients(moved, g)
+            line = Line(lambda *xs: code.arrays(xs), moved)
+            wholes = whole_gradients(line, cotangents, rng, PROBE_SECONDS, SAMPLES)
+        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+            continue
+        if not line.steady or any(mine[i].shape != wholes[i].value.shape for i in wrong):
+            continue
+        one, two = [], []
+        for m, w in zip(mine, wholes, strict=True):
+            fits = m.shape == w.value.shape
+            one.append(m[w.known] if fits else np.zeros(0))
+            two.append(w.value[w.known] if fits else np.zeros(0))
+        if all(np.isfinite(x).all() for x in one):
+            found.append((one, _no_graph(moved), two))
+    return found

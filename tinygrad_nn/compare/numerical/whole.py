@@ -1,0 +1,141 @@
+"""Whole gradients by numbers alone, for a function that has no graph: every entry if time allows, else some of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import AT_POINT, SAFETY, SMALL_STEP, Line, pair
+
+Array = np.ndarray[Any, Any]
+
+EPS = float(np.finfo(np.float64).eps)
+FEW = 24  # entries of each input that are looked at, however long one takes
+DIRECTIONS = 3
+NOISE = 1e-3  # of the largest entry; what moves by more where the inputs move by rounding is a jump, not rounding
+
+
+@dataclass
+class Whole:
+    """The gradient of one input by numbers: values, NaN where nothing was asked, and how far they may be off.
+
+    At a kink any slope from `low` to `high` is right. `directions` are (v, slope, bound) along random directions.
+    """
+
+    value: Array
+    error: Array
+    low: Array
+    high: Array
+    kinks: int = 0
+    directions: list[tuple[Array, float, float]] = field(default_factory=list)
+
+    @property
+    def known(self) -> Array:
+        """Where the derivative is known."""
+        found: Array = np.isfinite(self.value)
+        return found
+
+
+def whole_gradients(
+    line: Line, cotangents: Sequence[Any], rng: np.random.Generator, seconds: float, most: int | None = None
+) -> list[Whole]:
+    """Differentiate with respect to each input, in about so many seconds; at most so many entries of each.
+
+    Entries are taken in a random order, so what is not reached is a random part.
+    """
+    start = time.perf_counter()
+    found = []
+    left = sum(np.size(x) for x in line.leaves)
+    for i, x in enumerate(line.leaves):
+        whole = _unknown(x)
+        share = (seconds - (time.perf_counter() - start)) * np.size(x) / max(1, left)
+        left -= np.size(x)
+        until = time.perf_counter() + share
+        for done, flat in enumerate(rng.permutation(np.size(x))[:most]):
+            if done >= FEW and time.perf_counter() > until:
+                break
+            _entry(line, i, tuple(map(int, np.unravel_index(flat, np.shape(x)))), cotangents, whole)
+        if not whole.known.all():
+            whole.directions = _along(line, i, cotangents, rng)
+        found.append(whole)
+    return found
+
+
+def _unknown(x: Array) -> Whole:
+    """Return what is known of an input before anything was asked."""
+    value, low, high = (np.full(np.shape(x), np.nan, np.result_type(x, np.float64)) for _ in range(3))
+    return Whole(value, np.full(np.shape(x), np.nan), low, high)
+
+
+def _entry(line: Line, i: int, index: tuple[int, ...], cotangents: Sequence[Any], whole: Whole) -> None:
+    x = line.leaves[i]
+    size = max(1.0, float(np.abs(x[index])))
+    value: Any = 0.0
+    error, sides = 0.0, None
+    for unit in (1.0, 1j) if x.dtype.kind == "c" else (1.0,):
+        v = np.zeros_like(x)
+        v[index] = size * unit
+        slope = line.along({i: v}, cotangents, None)
+        value += unit * slope.value / size
+        error += SAFETY * slope.error / size
+        if slope.kink == AT_POINT:
+            (up, first), (down, second) = (one_side(line, i, sign * v, cotangents) for sign in (1.0, -1.0))
+            sides = (min(up, -down) - first - second) / size, (max(up, -down) + first + second) / size
+            whole.kinks += 1
+    whole.value[index], whole.error[index] = value, error
+    whole.low[index], whole.high[index] = (value, value) if sides is None else sides
+
+
+def one_side(line: Line, i: int, v: Array, cotangents: Sequence[Any]) -> tuple[float, float]:
+    """Return the slope on one side of the point along a direction, and its error."""
+
+    def phi(t: float) -> float:
+        outs = line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves)))
+        return sum(pair(c, out) for c, out in zip(cotangents, outs, strict=True))
+
+    noise = EPS * sum(float(np.abs(c * out).sum()) for c, out in zip(cotangents, line.outs, strict=True))
+    here = phi(0.0)
+    near, far = ((phi(h) - here) / h for h in (SMALL_STEP, 2 * SMALL_STEP))
+    return 2 * near - far, abs(near - far) + 8 * noise / SMALL_STEP
+
+
+def _along(line: Line, i: int, cotangents: Sequence[Any], rng: np.random.Generator) -> list[tuple[Array, float, float]]:
+    x, found = line.leaves[i], []
+    for _ in range(DIRECTIONS):
+        v = rng.normal(size=x.shape) * np.maximum(1.0, np.abs(x))
+        v = v * np.exp(2j * rng.normal(size=x.shape)) if x.dtype.kind == "c" else v
+        slope = line.along({i: v}, cotangents, None)
+        if slope.kink != AT_POINT and np.isfinite(slope.value):
+            found.append((v, slope.value, SAFETY * slope.error))
+    return found
+
+
+def rounding_of(
+    backward: Callable[[Sequence[Array]], list[Array]], own: Sequence[Array], mine: Sequence[Array],
+    rng: np.random.Generator, ulps: float,
+) -> list[Array]:  # fmt: skip
+    """Return what rounding may do to each entry of a backward that has no graph: by its size, and by trying it.
+
+    The inputs are moved by so many units in the last place, and what the backward then changes by is what rounding in
+    it may be multiplied to.
+    """
+    eps = max(float(np.finfo(x.dtype).eps) for x in (*own, *mine))
+    spread = [np.zeros(m.shape) for m in mine]
+    for _ in range(2):
+        moved = [(x * (1 + ulps * eps * rng.uniform(0.5, 1.0, x.shape) * rng.choice([-1, 1], x.shape))).astype(x.dtype)
+                 for x in own]  # fmt: skip
+        try:
+            other = backward(moved)
+        except Exception:  # whatever a person's code may raise at inputs that it was not made for
+            continue
+        for s, m, o in zip(spread, mine, other, strict=True):
+            if o.shape == m.shape and np.isfinite(o).all() and np.isfinite(m).all():
+                change = np.abs(o - m)
+                s[...] = np.maximum(s, np.where(change <= NOISE * np.abs(m).max(initial=0), change, 0.0))
+    sizes = [np.where(np.isfinite(m), np.abs(m), 0.0) for m in mine]
+    return [ulps * eps * (size + 0.25 * float(size.max(initial=0))) + s + 1e-300
+            for size, s in zip(sizes, spread, strict=True)]  # fmt: skip

@@ -1,0 +1,462 @@
+"""The small changes that can be made to the expressions of a statement."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import trees
+from .scope import MISSING, Scope, is_array, is_whole, spreads
+from .trees import Change, Spot, attribute, binary, call, constant, minus, name, number, over, plus, power, times
+
+REDUCTIONS = ("sum", "mean", "max", "min", "prod")
+FAMILIES = (
+    ("sum", "mean"), ("sin", "cos"), ("maximum", "minimum"), ("argmax", "argmin"), ("zeros_like", "ones_like"),
+    ("zeros", "ones"), ("abs", "sign"), ("exp", "log"), ("tanh", "cosh"), ("sqrt", "square"),
+    ("max", "sum"), ("max", "mean"), ("hstack", "vstack"), ("dot", "outer"), ("floor", "ceil"),
+)  # fmt: skip
+MOVES = ("T", "transpose", "swapaxes", "copy", "reshape", "ravel", "flatten", "squeeze")
+DROPPABLE = ("sqrt", "exp", "log", "tanh", "abs", "square", "sign", "flip", "rot90", "transpose", "swapaxes",
+             "tril", "triu", "diag", "reciprocal", "negative", "cos", "sin", "array", "maximum", "minimum", "where",
+             "clip")  # fmt: skip
+OTHER_OPS: dict[type, tuple[type, ...]] = {
+    ast.Add: (ast.Sub, ast.Mult), ast.Sub: (ast.Add, ast.Mult), ast.Mult: (ast.Div, ast.MatMult, ast.Add),
+    ast.Div: (ast.Mult,), ast.MatMult: (ast.Mult,), ast.FloorDiv: (ast.Div, ast.Mod), ast.Mod: (ast.FloorDiv,),
+}  # fmt: skip
+OTHER_COMPARES: dict[type, tuple[type, ...]] = {
+    ast.Gt: (ast.GtE, ast.Lt, ast.LtE), ast.GtE: (ast.Gt, ast.LtE, ast.Lt), ast.Lt: (ast.LtE, ast.Gt, ast.GtE),
+    ast.LtE: (ast.Lt, ast.GtE, ast.Gt), ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,),
+}  # fmt: skip
+
+
+class Writer:
+    """Writes the changes of one statement."""
+
+    def __init__(self, place: ast.stmt, scope: Scope, numpy: str | None, slices: list[ast.expr]) -> None:
+        """`numpy` is the person's name for NumPy, `slices` all slices of the function."""
+        self.place, self.scope, self.numpy, self.slices = place, scope, numpy, slices
+
+    def np(self, function: str, *args: ast.expr, **named: Any) -> ast.expr | None:
+        """Return a call of a function of NumPy's, if the code knows NumPy."""
+        return None if self.numpy is None else call(attribute(name(self.numpy), function), *args, **named)
+
+    def sum(self, node: ast.expr, **named: Any) -> ast.Call:
+        """Return a sum as the person would write it: of a name by its method, of more by NumPy's function."""
+        simple = self.numpy is None or isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
+        keywords = [ast.keyword("keepdims", ast.Constant(True))] if named.pop("keepdims", False) else []
+        made = call(attribute(node, "sum"), **named) if simple else call(
+            attribute(name(str(self.numpy)), "sum"), node, **named)  # fmt: skip
+        made.keywords += keywords
+        return made
+
+    def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
+        """Yield the change that puts an expression in the place of another."""
+        if new is not None:
+            yield Change(cost, spot.holder, spot.field, spot.at, new, self.place)
+
+    def changes(self) -> Iterator[Change]:
+        """Yield all changes of the expressions of the statement."""
+        for spot in trees.spots(self.place):
+            if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
+                continue
+            for cost, new in self.of(spot):
+                yield from self.change(cost, spot, new)
+
+    def of(self, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
+        """Yield what may stand in the place of an expression."""
+        node = spot.node
+        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        if method is not None:
+            yield from method(node, spot)
+        value = constant(node)
+        if value is not None:
+            if not (isinstance(spot.holder, ast.UnaryOp) and isinstance(spot.holder.op, ast.USub)):
+                yield from self._number(value)
+                if spot.field in ("left", "right", "value"):
+                    yield from ((1.3, size) for size in self._sizes())
+            if not isinstance(value, float) and spot.field in ("slice", "lower", "upper", "elts", "args", "value"):
+                yield from self._in_place_of(node, spot)
+            return
+        if isinstance(node, ast.Slice):
+            return
+        found = self.scope.value(node)
+        if found is MISSING:
+            return
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
+            yield from self._in_place_of(node, spot)
+        if is_whole(found):
+            yield 1.2, plus(node, number(1))
+            yield 1.2, minus(node, number(1))
+        elif isinstance(found, range):
+            yield 1.2, call(name("reversed"), node)
+        elif is_array(found) or isinstance(found, float):
+            yield from self._wrapped(node, np.asarray(found), spot)
+
+    # what the code says, by another
+
+    def _binop(self, node: ast.BinOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        yield 1.0, node.left
+        if not isinstance(node.op, ast.Pow):
+            yield 1.0, node.right
+        for op in OTHER_OPS.get(type(node.op), ()):
+            yield (1.1 if op is not ast.Add else 1.4), binary(node.left, op(), node.right)
+        if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
+            yield 1.05, binary(node.right, node.op, node.left)
+        if isinstance(node.op, ast.Div):
+            yield 1.2, over(node.left, power(node.right, 2))
+            yield 1.3, over(node.left, power(node.right, 3))
+            root = self.np("sqrt", node.right)
+            if root is not None:
+                yield 1.2, over(node.left, root)
+        yield from self._regrouped(node)
+
+    def _regrouped(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
+        """Yield the same operands with parentheses at another place."""
+        left, right = node.left, node.right
+        undone = isinstance(node.op, (ast.Sub, ast.Div))
+        if isinstance(left, ast.BinOp) and (undone or type(left.op) is not type(node.op)):
+            yield 1.2, binary(left.left, left.op, binary(left.right, node.op, right))
+        if isinstance(right, ast.BinOp) and (undone or type(right.op) is not type(node.op)):
+            yield 1.2, binary(binary(left, node.op, right.left), right.op, right.right)
+        for call_, other, first in ((left, right, True), (right, left, False)):
+            if isinstance(call_, ast.Call) and self._name_of(call_) in (*REDUCTIONS, "sqrt"):
+                inner = self._argument(call_)
+                joined = binary(inner, node.op, other) if first else binary(other, node.op, inner)
+                yield 1.3, self._with_argument(call_, joined)
+
+    def _unaryop(self, node: ast.UnaryOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        if constant(node) is None:
+            yield 1.0, node.operand
+
+    def _name_of(self, node: ast.Call) -> str:
+        return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(
+            node.func, ast.Name) else ""  # fmt: skip
+
+    def _is_method(self, node: ast.Call) -> bool:
+        return isinstance(node.func, ast.Attribute) and not (
+            isinstance(node.func.value, ast.Name) and node.func.value.id == self.numpy) and is_array(
+                self.scope.value(node.func.value))  # fmt: skip
+
+    def _argument(self, node: ast.Call) -> ast.expr:
+        """Return the array that a call is about."""
+        if self._is_method(node):
+            return node.func.value  # type: ignore[attr-defined, no-any-return]
+        return node.args[0] if node.args else node
+
+    def _with_argument(self, node: ast.Call, new: ast.expr) -> ast.Call:
+        if self._is_method(node):
+            return ast.Call(attribute(new, node.func.attr), node.args, node.keywords)  # type: ignore[attr-defined]
+        return ast.Call(node.func, [new, *node.args[1:]], node.keywords)
+
+    def _call(self, node: ast.Call, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        text, about = self._name_of(node), self._argument(node)
+        function: Any = node.func
+        for a, b in FAMILIES:
+            other = b if text == a else a if text == b else None
+            if other and isinstance(function, ast.Attribute) and (about is not function.value or other in REDUCTIONS):
+                yield 1.1, ast.Call(attribute(function.value, other), node.args, node.keywords)
+        if text in REDUCTIONS and about is not node:
+            yield 1.0, about
+            yield from self._axes(node, about)
+            if isinstance(about, ast.BinOp) and isinstance(about.op, (ast.Mult, ast.Div, ast.Add, ast.Sub)):
+                yield 1.3, binary(self._with_argument(node, about.left), about.op, about.right)
+                yield 1.3, binary(about.left, about.op, self._with_argument(node, about.right))
+        elif text in (*DROPPABLE, *MOVES) and about is not node:
+            yield 1.1, about
+        if text == "sqrt" and isinstance(about, ast.BinOp) and isinstance(about.op, ast.Add):
+            yield 1.2, plus(self._with_argument(node, about.left), about.right)
+        if text in ("exp", "tanh", "abs") and about is not node:
+            yield 1.4, minus(number(1), power(node, 2))
+        if len(node.args) > 1 and text not in ("zeros", "ones", "full"):
+            for i in range(len(node.args) - 1):
+                args = [*node.args]
+                args[i], args[i + 1] = args[i + 1], args[i]
+                yield 1.1, ast.Call(function, args, node.keywords)
+        if text in ("dot", "matmul", "outer") and len(node.args) == 2:
+            yield 1.2, times(*node.args)
+        if text == "range" and node.args:
+            yield 1.2, call(name("reversed"), node)
+            last = node.args[-1 if len(node.args) < 3 else 1]
+            if len(node.args) == 1:
+                yield 1.2, call(name("range"), number(1), last)
+
+    def _axes(self, node: ast.Call, about: ast.expr) -> Iterator[tuple[float, ast.AST]]:
+        """Yield a reduction over other axes, and with its axes kept or not."""
+        array = self.scope.value(about)
+        ndim = np.ndim(array) if is_array(array) else 4
+        method = about is getattr(node.func, "value", None)
+        args = node.args if method else node.args[1:]
+        head = [] if method else node.args[:1]
+        others = [k for k in node.keywords if k.arg not in ("axis", "keepdims")]
+        was = next((k.value for k in node.keywords if k.arg == "axis"), args[0] if args else None)
+        kept = any(k.arg == "keepdims" for k in node.keywords)
+        every: list[Any] = [None, *range(ndim), -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
+        if ndim > 2:
+            every += [tuple(range(k, ndim)) for k in range(ndim - 1)] + [(0, 1), (-2, -1)]
+        for axis in dict.fromkeys(every if ndim else []):
+            for keep in (kept, not kept):
+                value = was if was is not None and ast.unparse(was) == ast.unparse(trees.literal(axis)) else None
+                if value is not None and keep is kept:
+                    continue
+                named = [] if axis is None else [ast.keyword("axis", value or trees.literal(axis))]
+                named += [ast.keyword("keepdims", ast.Constant(True))] if keep else []
+                yield 1.0 + 0.1 * (keep is not kept), ast.Call(node.func, head, [*named, *others])
+
+    def _compare(self, node: ast.Compare, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        if len(node.ops) == 1:
+            for op in OTHER_COMPARES.get(type(node.ops[0]), ()):
+                yield 1.0, ast.Compare(node.left, [op()], node.comparators)
+
+    def _boolop(self, node: ast.BoolOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        yield 1.2, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+
+    def _ifexp(self, node: ast.IfExp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        yield 1.2, node.body
+        yield 1.2, node.orelse
+
+    def _attribute(self, node: ast.Attribute, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        if node.attr == "T":
+            yield 1.0, node.value
+
+    def _constant(self, node: ast.Constant, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        if isinstance(node.value, bool):
+            yield 1.0, ast.Constant(not node.value)
+        elif isinstance(node.value, str) and isinstance(spot.holder, ast.Call):
+            yield from self._einsum(node.value)
+
+    @staticmethod
+    def _einsum(text: str) -> Iterator[tuple[float, ast.AST]]:
+        """Yield other subscripts: two letters of one term exchanged, two terms exchanged, another letter."""
+        bare = text.replace(" ", "")
+        if "->" not in bare:
+            return
+        terms, arrow = bare.replace("->", ",").split(","), bare.count(",")
+        letters = sorted(set(bare) - set(",->."))
+
+        def joined(new: list[str]) -> ast.Constant:
+            return ast.Constant(",".join(new[: arrow + 1]) + "->" + new[-1])
+
+        for t, term in enumerate(terms):
+            for i in range(len(term)):
+                for j in range(i + 1, len(term)):
+                    swapped = [*term]
+                    swapped[i], swapped[j] = swapped[j], swapped[i]
+                    yield 1.0, joined([*terms[:t], "".join(swapped), *terms[t + 1 :]])
+                for letter in letters:
+                    yield 1.2, joined([*terms[:t], term[:i] + letter + term[i + 1 :], *terms[t + 1 :]])
+        for a in range(arrow + 1):
+            for b in range(a + 1, arrow + 1):
+                new = [*terms]
+                new[a], new[b] = new[b], new[a]
+                yield 1.1, joined(new)
+
+    def _subscript(self, node: ast.Subscript, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        found = self.scope.value(node.value)
+        if is_array(found):
+            yield 1.3, node.value
+
+    def _slice(self, node: ast.Slice, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        if node.lower is not None:
+            yield 1.1, ast.Slice(None, node.upper, node.step)
+        if node.upper is not None:
+            yield 1.1, ast.Slice(node.lower, None, node.step)
+        if node.lower is None and node.upper is not None:
+            yield 1.1, ast.Slice(node.upper, None, node.step)
+        if node.upper is None and node.lower is not None:
+            yield 1.1, ast.Slice(None, node.lower, node.step)
+        if node.step is not None:
+            yield 1.1, ast.Slice(node.lower, node.upper, None)
+        if node.lower is None and node.upper is None and node.step is None:
+            yield 1.4, ast.Slice(None, None, number(-1))
+        seen = {ast.unparse(node)}
+        for other in self.slices:
+            text = ast.unparse(other)
+            if text not in seen:
+                seen.add(text)
+                yield 1.2, other
+
+    def _tuple(self, node: ast.Tuple | ast.List, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        whole = [atom.node for atom in self.scope.atoms if is_whole(atom.value)]
+        if len(node.elts) > 1 and whole and all(is_whole(self.scope.value(e)) for e in node.elts):
+            for factor in whole:
+                yield 1.4, type(node)([times(e, factor) for e in node.elts], ast.Load())
+        if sum(isinstance(e, ast.Slice) for e in node.elts) > 1:
+            for offset in whole:
+                yield 1.4, type(node)([self._moved(e, offset) for e in node.elts], ast.Load())
+        if 2 <= len(node.elts) <= 8:
+            for i in range(len(node.elts)):
+                for j in range(i + 1, len(node.elts)):
+                    elts = [*node.elts]
+                    elts[i], elts[j] = elts[j], elts[i]
+                    yield 1.1, type(node)(elts, ast.Load())
+            if len(node.elts) > 2 and not isinstance(spot.holder, ast.Return):
+                yield 1.2, type(node)(node.elts[::-1], ast.Load())
+
+    _list = _tuple
+
+    @staticmethod
+    def _moved(node: ast.expr, by: ast.expr) -> ast.expr:
+        """Return a slice that begins and ends later by a name; one of all rows is left as it is."""
+        if not isinstance(node, ast.Slice) or (node.lower is None and node.upper is None):
+            return node
+        lower = by if node.lower is None else plus(by, node.lower)
+        return ast.Slice(lower, node.upper and plus(by, node.upper), node.step)
+
+    def _number(self, value: Any) -> Iterator[tuple[float, ast.AST]]:
+        if isinstance(value, float) and 0 < abs(value) < 1e-2:
+            return  # an epsilon
+        steps = (value + 1, value - 1, -value, value * 2, value / 2)
+        for new in dict.fromkeys(steps):
+            if new != value:
+                same = int(new) if isinstance(value, int) and float(new).is_integer() else new
+                yield 1.05, number(same)
+        if value not in (0, 1) and isinstance(value, float):
+            yield 1.1, number(1 / value)
+
+    def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
+        """Yield other names in scope whose value is of the same make."""
+        value, text = self.scope.value(node), ast.unparse(node)
+        for atom in self.scope.atoms:
+            if ast.unparse(atom.node) == text:
+                continue
+            far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+            if is_whole(value) and is_whole(atom.value):
+                yield 1.15 + far, atom.node
+            elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
+                kind = np.asarray(value).dtype.kind == np.asarray(atom.value).dtype.kind
+                yield 1.0 + far + 0.3 * (not kind), atom.node
+            elif isinstance(value, (float, np.floating)) and isinstance(atom.value, (float, np.floating)):
+                yield 1.1 + far, atom.node
+            elif is_array(value) and is_array(atom.value) and atom.shape and np.ndim(value) and (
+                    spreads(atom.shape, np.shape(value)) or spreads(np.shape(value), atom.shape)
+                    or atom.shape[::-1] == np.shape(value)):  # fmt: skip
+                yield 1.3 + far, atom.node
+        if isinstance(node, ast.Name) and isinstance(value, (list, tuple)):
+            for other, found in self.scope.local.items():
+                if other != node.id and type(found) is type(value) and abs(len(found) - len(value)) <= 1:
+                    yield 1.1, name(other)
+        if isinstance(node, ast.Attribute) and isinstance(value, (list, dict)):
+            for other, found in vars(self.scope.value(node.value)).items():
+                if other != node.attr and type(found) is type(value):
+                    yield 1.1, attribute(node.value, other)
+
+    # what the code says, and something more
+
+    def _wrapped(self, node: ast.expr, value: Any, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
+        inside = type(getattr(spot.holder, "op", None)) if isinstance(spot.holder, ast.BinOp) else None
+        factor, term = inside not in (ast.Mult, ast.Div), inside not in (ast.Add, ast.Sub)
+        ndim, shape = value.ndim, value.shape
+        index = isinstance(spot.holder, (ast.Subscript, ast.Slice)) and spot.field != "value"
+        if index or value.dtype.kind == "b":
+            if ndim == 1 and value.dtype.kind in "iu":
+                return
+            if value.dtype.kind == "b":
+                yield 1.2, ast.UnaryOp(ast.Invert(), node)
+            return
+        yield from self._turned(node, ndim)
+        if ndim:
+            yield from self._summed(node, ndim)
+        if isinstance(spot.holder, ast.BinOp) or factor:
+            yield 1.15, power(node, 2)
+            yield 1.25, self.np("sqrt", node)
+            yield 1.3, minus(number(1), node)
+            yield 1.3, minus(number(1), power(node, 2))
+            yield 1.35, over(number(1), node)
+            yield 1.35, times(node, minus(number(1), node))
+            for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
+                yield 1.35 + 0.02 * k, self.np(function, node)
+        if factor:
+            yield 1.0, ast.UnaryOp(ast.USub(), node)
+            yield 1.1, times(number(2), node)
+            yield 1.12, over(node, number(2))
+            yield from self._by_sizes(node)
+            for atom in self.scope.atoms:
+                far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+                if is_array(atom.value) or isinstance(atom.value, float):
+                    if not spreads(atom.shape, shape):
+                        if ndim and spreads(shape, atom.shape):
+                            yield 1.4 + far, times(node, atom.node)
+                        continue
+                    yield from ((cost + far, new) for cost, new in self._by(node, atom.node, np.asarray(atom.value)))
+        if term:
+            for atom in self.scope.atoms:
+                if is_array(atom.value) and spreads(atom.shape, shape):
+                    far = 0.1 * (atom.shape != shape)
+                    yield 1.4 + far, plus(node, atom.node)
+                    yield 1.45 + far, minus(node, atom.node)
+                    yield 1.6 + far, minus(atom.node, node)
+            if ndim:
+                for axis in range(ndim):
+                    mean = call(attribute(node, "mean"), axis=axis)
+                    mean.keywords.append(ast.keyword("keepdims", ast.Constant(True)))
+                    yield 1.5, minus(node, mean)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ndim:
+            for p, g in ((node.left, node.right), (node.right, node.left)):
+                yield 1.7, times(p, minus(g, self.sum(node, axis=-1, keepdims=True)))
+
+    def _turned(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
+        if ndim == 2:
+            yield 1.05, attribute(node, "T")
+            yield 1.5, ast.Subscript(node, ast.Tuple([ast.Slice(None, None, number(-1))] * 2, ast.Load()), ast.Load())
+        elif ndim > 2:
+            yield 1.1, call(attribute(node, "swapaxes"), number(-1), number(-2))
+            tail = [ast.Slice(None, None, number(-1)), ast.Slice(None, None, number(-1))]
+            yield 1.5, ast.Subscript(node, ast.Tuple([ast.Constant(...), *tail], ast.Load()), ast.Load())
+
+    def _summed(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
+        every: list[Any] = [*range(ndim)]
+        if ndim > 2:
+            every += [tuple(a for a in range(ndim) if a != b) for b in range(ndim)]
+            every += [tuple(range(k)) for k in range(2, ndim)] + [tuple(range(k, ndim)) for k in range(1, ndim - 1)]
+        for axis in dict.fromkeys(every):
+            yield 1.05, self.sum(node, axis=axis)
+            yield 1.15, self.sum(node, axis=axis, keepdims=True)
+        yield 1.1, self.sum(node)
+
+    def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
+        """Yield the expression over a size that is in scope, or times it."""
+        for size in self._sizes():
+            yield 1.1, over(node, size)
+            yield 1.15, times(node, size)
+            root = self.np("sqrt", size)
+            if root is not None:
+                yield 1.3, over(node, root)
+
+    def _sizes(self) -> list[ast.expr]:
+        """Return the sizes that are in scope: whole numbers, and the lengths of arrays that no name holds."""
+        sizes = [atom.node for atom in self.scope.atoms if is_whole(atom.value) and atom.value > 1]
+        known = {self.scope.value(size) for size in sizes}
+        for atom in self.scope.atoms:
+            for k, length in enumerate(atom.shape):
+                if length > 1 and length not in known:
+                    known.add(length)
+                    axis = ast.Subscript(attribute(atom.node, "shape"), number(k), ast.Load())
+                    sizes.append(axis if k else call(name("len"), atom.node))
+        return sizes
+
+    def _by(self, node: ast.expr, other: ast.expr, value: Any) -> Iterator[tuple[float, ast.AST | None]]:
+        """Yield the expression times something in scope, or a derivative that is written by it."""
+        yield 1.2, times(node, other)
+        if value.dtype.kind == "b":
+            yield 1.3, times(node, ast.UnaryOp(ast.Invert(), other))
+            return
+        yield 1.25, over(node, other)
+        if value.dtype.kind in "iu":
+            return
+        yield 1.3, times(node, ast.Compare(other, [ast.Gt()], [number(0)]))
+        yield 1.3, times(node, minus(number(1), power(other, 2)))
+        yield 1.3, times(times(node, other), minus(number(1), other))
+        yield 1.35, times(node, minus(number(1), other))
+        yield 1.35, times(node, power(other, 2))
+        yield 1.35, over(node, power(other, 2))
+        yield 1.4, times(times(number(2), node), other)
+        for function in ("cos", "exp", "sign", "sqrt"):
+            made = self.np(function, other)
+            if made is not None:
+                yield 1.4, times(node, made)
+        tanh = self.np("tanh", other)
+        if tanh is not None:
+            yield 1.4, times(node, minus(number(1), power(tanh, 2)))

@@ -1,0 +1,233 @@
+"""A person's function taken to pieces, so that after a change only what follows it runs again."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .reading import TICK, Source, is_tick, made, mark, referenced
+from .running import Ticker, copied, copy_names, names_by_line
+from .scope import Scope, fields_used
+from .trees import statements
+
+UNCHANGED = object()
+WRITERS = ("pop", "fill", "sort", "setdefault", "send", "partition", "put", "itemset")
+ROUNDS = 10  # a loop may go so many times the rounds of the person's own
+
+
+class Program:
+    """A function with the arguments of one call.
+
+    It knows the names before each statement. A statement is run by itself and what is left behind it as one piece, so
+    that thousands of changes of one statement cost little more than the statement.
+    """
+
+    def __init__(self, source: Source, args: tuple[Any, ...], named: dict[str, Any], extra: Mapping[str, Any]) -> None:
+        """Run the function once, statement by statement."""
+        self.source, self.args, self.named, self.extra = source, args, named, extra
+        self.ticker = Ticker()
+        self.returns = [_returns(stmt) for stmt in source.statements]
+        self.writes = any(_writes(stmt) for stmt in (*source.statements, *(t.tree for t in source.helpers.values())))
+        self.rests: dict[int, tuple[types.CodeType, list[str]]] = {}
+        self.seen: dict[int, set[Any]] = {}
+        self.scopes: dict[tuple[str, int], Scope] = {}
+        self.used, self.fields = fields_used(source.tree)
+        self.before: list[dict[str, Any]] = []
+        self.lines = names_by_line(self.whole)
+        self.ticker.limit = ROUNDS * self.ticker.count + 1000
+        self._step()
+
+    def outside(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the function sees of its closure and its module, copied where it could be written into."""
+        env: dict[str, Any] = {"__builtins__": builtins, TICK: self.ticker}
+        memo: dict[int, Any] = {}
+        for name, value in (self.extra if extra is None else extra).items():
+            env[name] = copied(value, memo)
+        env.update(_copies(self.source, memo))
+        for name, helper in self.source.helpers.items():
+            env[name] = self._helper(helper)
+        return env
+
+    def _helper(self, helper: Source) -> Any:
+        env = {"__builtins__": builtins, TICK: self.ticker, **_copies(helper, {})}
+        for name, inner in helper.helpers.items():
+            env[name] = self._helper(inner)
+        return made(helper, env)
+
+    def function(self, extra: Mapping[str, Any] | None = None) -> Any:
+        """Return the function as the tree is now, to be called as the person's is."""
+        self.ticker.start()
+        return self.source.wrap(made(self.source, self.outside(extra)))
+
+    def whole(self) -> Any:
+        """Run the function as the tree is now."""
+        memo: dict[int, Any] = {}
+        args, named = copied(self.args, memo), copied(self.named, memo)
+        self.ticker.start()
+        return made(self.source, self.outside())(*args, **named)
+
+    def _step(self) -> None:
+        bare = made(self.source, self.outside())
+        bound = bare.__signature__.bind(*self.args, **self.named)  # type: ignore[attr-defined]
+        bound.apply_defaults()
+        env = copy_names({**self.outside(), **bound.arguments})
+        for k, stmt in enumerate(self.source.statements):
+            self.before.append(copy_names(env))
+            if self.returns[k]:
+                break
+            run_statement(stmt, env)
+
+    def units(self) -> Iterator[tuple[int | None, Source, ast.stmt, Any, str, int]]:
+        """Yield each statement with the number of the piece in which it stands, None in a helper function."""
+        last = len(self.before) - 1
+        for k, top in enumerate(self.source.statements):
+            for stmt, holder, field, index in statements([top]):
+                if not is_tick(stmt):
+                    if stmt is top:
+                        holder, field, index = self.source.tree, "body", self.source.tree.body.index(top)
+                    yield min(k, last), self.source, stmt, holder, field, index
+        yield from _of_helpers(self.source)
+
+    def run(self, k: int | None, writes: bool) -> Any:
+        """Run the function from piece k, as the tree is now; `UNCHANGED` where that piece did nothing new."""
+        if k is None:
+            return self.whole()
+        self.ticker.start()
+        env = copy_names(self.before[k]) if writes or self.writes else dict(self.before[k])
+        stmt = self.source.statements[k]
+        if isinstance(stmt, ast.Return) and stmt.value is not None:
+            value = eval(compile(ast.Expression(stmt.value), "<changed>", "eval"), env)
+            return value if self._is_new(k, value) else UNCHANGED
+        if self.returns[k]:
+            return self._call(self._compiled(k, env), env)
+        run_statement(stmt, env)
+        if isinstance(stmt, (ast.Assign, ast.AugAssign)) and not self._is_new(k, [env.get(n) for n in _assigned(stmt)]):
+            return UNCHANGED
+        if k + 1 not in self.rests:
+            self.rests[k + 1] = self._compiled(k + 1, self.before[k + 1])
+        return self._call(self.rests[k + 1], env)
+
+    def _is_new(self, k: int, value: Any) -> bool:
+        key = _digest(value)
+        if key is None:
+            return True
+        seen = self.seen.setdefault(k, set())
+        return not (key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+    def _compiled(self, k: int, env: Mapping[str, Any]) -> tuple[types.CodeType, list[str]]:
+        """Compile what is left from statement k on; names that it assigns and that are known become parameters."""
+        body = self.source.statements[k:]
+        names = sorted(stored(body) & set(env))
+        arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+        rest: Any = ast.FunctionDef("rest", arguments, body or [ast.Pass()], [])
+        rest.type_params = []
+        ast.copy_location(rest, self.source.tree)
+        space: dict[str, Any] = {}
+        exec(compile(ast.fix_missing_locations(ast.Module([rest], [])), mark(self.source), "exec"), space)
+        return space["rest"].__code__, names
+
+    @staticmethod
+    def _call(rest: tuple[types.CodeType, list[str]], env: dict[str, Any]) -> Any:
+        code, names = rest
+        return types.FunctionType(code, env)(*[env[n] for n in names])
+
+    def scope(self, source: Source, stmt: ast.stmt) -> Scope:
+        """Return what a statement can see."""
+        last = getattr(stmt, "end_lineno", None) or stmt.lineno
+        if isinstance(getattr(stmt, "body", None), list):
+            last = stmt.body[0].lineno  # type: ignore[attr-defined]
+        local: dict[str, Any] = {}
+        for line in range(stmt.lineno, last + 1):
+            if (mark(source), line) in self.lines:
+                local = self.lines[mark(source), line]
+                break
+        key = mark(source), stmt.lineno
+        if key not in self.scopes:
+            used, fields = (self.used, self.fields) if source is self.source else fields_used(source.tree)
+            outside = self.outside() if source is self.source else _copies(source, {})
+            extra = self.extra if source is self.source else {}
+            unseen = {n: v for n, v in extra.items() if n not in local}
+            scope = Scope({"__builtins__": builtins, **outside}, local, unseen)
+            scope.find_atoms(used, fields)
+            self.scopes[key] = scope
+        return self.scopes[key]
+
+
+def _copies(source: Source, memo: dict[int, Any]) -> dict[str, Any]:
+    numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
+    return {**numpy, **{name: copied(value, memo) for name, value in referenced(source.tree, source.function)}}
+
+
+def _of_helpers(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:
+    for helper in source.helpers.values():
+        for stmt, holder, field, index in statements(helper.statements):
+            if not is_tick(stmt):
+                if isinstance(holder, ast.Module):
+                    holder, field, index = helper.tree, "body", helper.tree.body.index(stmt)
+                yield None, helper, stmt, holder, field, index
+        yield from _of_helpers(helper)
+
+
+def run_statement(stmt: ast.stmt, env: dict[str, Any]) -> None:
+    """Run a statement in a namespace."""
+    exec(compile(ast.Module([stmt], []), "<changed>", "exec"), env)
+
+
+def _returns(stmt: ast.AST) -> bool:
+    """Tell whether a statement may return from the function."""
+    if isinstance(stmt, ast.Return):
+        return True
+    return not isinstance(stmt, (ast.FunctionDef, ast.Lambda, ast.ClassDef)) and any(
+        _returns(child) for child in ast.iter_child_nodes(stmt))  # fmt: skip
+
+
+def _writes(tree: ast.AST) -> bool:
+    """Tell whether code may write into an array or a container."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.AugAssign, ast.Delete)) or (isinstance(node, ast.Expr) and not is_tick(node)):
+            return True
+        if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            return True
+        if isinstance(node, ast.Call) and (
+                any(k.arg == "out" for k in node.keywords)
+                or (isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS)):  # fmt: skip
+            return True
+    return False
+
+
+def stored(body: list[ast.stmt]) -> set[str]:
+    """Return the names that some statements assign."""
+    found = set()
+    for stmt in body:
+        for node in ast.walk(stmt):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                found.add(node.id)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.add(node.name)
+    return found
+
+
+def _assigned(stmt: ast.Assign | ast.AugAssign) -> list[str]:
+    """Return the names that an assignment binds or writes into."""
+    targets = stmt.targets if isinstance(stmt, ast.Assign) else [stmt.target]
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def _digest(value: Any) -> Any:
+    """Return a key that is equal for equal numbers; None of what holds something else."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
+        return value.dtype.str, value.shape, hash(value.tobytes())
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        parts = [_digest(part) for part in value]
+        return None if any(part is None for part in parts) else tuple(parts)
+    if isinstance(value, dict):
+        parts = [(str(key), _digest(part)) for key, part in value.items()]
+        return None if any(part[1] is None for part in parts) else tuple(parts)
+    return None

@@ -1,0 +1,238 @@
+"""The source of a person's function as a tree, and the function made again from a tree that was changed."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import inspect
+import linecache
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from .running import MARK, copied
+
+TICK = "__tick__"
+DEPTH = 4  # of helper functions that call each other
+
+# what reaches beyond the function: such code is not run again
+CALLS = frozenset({
+    "open", "input", "exec", "eval", "compile", "exit", "quit", "breakpoint", "globals", "locals", "vars", "super",
+    "__import__", "setattr", "delattr",
+})  # fmt: skip
+ATTRIBUTES = frozenset({
+    "save", "savez", "savez_compressed", "savetxt", "tofile", "load", "loadtxt", "genfromtxt", "fromfile", "memmap",
+    "write", "writelines", "savefig", "dump", "to_csv", "write_text", "write_bytes", "unlink", "mkdir", "rmdir",
+    "rename", "system", "popen", "send", "urlopen", "set_trace",
+})  # fmt: skip
+MODULES = frozenset({
+    "os", "sys", "io", "subprocess", "shutil", "socket", "pathlib", "pickle", "requests", "urllib", "http", "logging",
+    "threading", "multiprocessing", "ctypes", "tempfile", "sqlite3", "wandb", "matplotlib", "signal", "importlib",
+    "builtins", "torch", "tensorflow", "jax", "time",
+})  # fmt: skip
+OTHER = (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
+
+
+class Source(NamedTuple):
+    """A function whose source was found: its tree, the lines of its file, itself, and what it was wrapped in."""
+
+    name: str
+    tree: ast.FunctionDef
+    lines: tuple[str, ...]
+    function: Any
+    wrap: Callable[[Any], Any]
+    helpers: dict[str, Source]
+
+    def words(self, node: ast.AST) -> str:
+        """Return a piece of the person's own text, on one line."""
+        found = ast.get_source_segment("".join(self.lines), node)
+        return " ".join((found or ast.unparse(node)).split())
+
+    @property
+    def statements(self) -> list[ast.stmt]:
+        """What the function does, without its docstring."""
+        body = self.tree.body
+        first = body[0] if body else None
+        text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        return body[1:] if text else body
+
+
+def read(function: Any, depth: int = 0) -> Source | None:
+    """Return the source of a function, or None where there is none or where it may not be run again."""
+    bare, wrap = _bare(function)
+    if bare is None or depth > DEPTH:
+        return None
+    found = _find(bare.__code__, tuple(linecache.getlines(bare.__code__.co_filename, bare.__globals__)))
+    if found is None:
+        return None
+    node, lines = found
+    tree = _as_function(node)
+    if _forbidden(tree, bare):
+        return None
+    helpers = {}
+    for name, value in referenced(tree, bare):
+        if isinstance(value, types.FunctionType) and value is not bare and not _ours(value):
+            inner = read(value, depth + 1)
+            if inner is not None:
+                helpers[name] = inner
+            elif _reaches_out(value):
+                return None
+    with_ticks(tree)
+    return Source(bare.__name__, tree, lines, bare, wrap, helpers)
+
+
+def _ours(f: types.FunctionType) -> bool:
+    """Tell whether a function belongs to a library: nobody's mistake is looked for in there."""
+    root = (f.__module__ or "").split(".")[0]
+    return root in ("numpy", "scipy", "tinygrad_nn", "math", "functools", "itertools", "copy")
+
+
+def _bare(function: Any) -> tuple[types.FunctionType | None, Callable[[Any], Any]]:
+    """Return the plain function in a method, a partial, an object that is called, and how to wrap another in it."""
+    if isinstance(function, functools.partial):
+        inner, wrap = _bare(function.func)
+        args, named = function.args, function.keywords
+        return inner, lambda new: functools.partial(wrap(new), *args, **named)
+    if isinstance(function, types.MethodType):
+        owner = function.__self__
+        inner, _ = _bare(function.__func__)
+        return inner, lambda new: types.MethodType(new, copied(owner, {}))
+    if not isinstance(function, types.FunctionType):
+        method = getattr(type(function), "__call__", None)  # noqa: B004 - what it calls is wanted
+        if isinstance(method, types.FunctionType) and not isinstance(function, type):
+            return method, lambda new: types.MethodType(new, copied(function, {}))
+        return None, lambda new: new
+    inner = inspect.unwrap(function)
+    return (inner if isinstance(inner, types.FunctionType) else None), lambda new: new
+
+
+@lru_cache(maxsize=8)
+def _parsed(lines: tuple[str, ...]) -> ast.Module | None:
+    try:
+        return ast.parse(textwrap.dedent("".join(lines)))
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef | ast.Lambda, tuple[str, ...]] | None:
+    """Return the tree whose code this is: by its line and name, a lambda by its columns."""
+    module = _parsed(lines) if lines else None
+    if module is None:
+        return None
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    lambdas = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno and _arguments(node.args) == arguments:
+                return node, lines
+        elif isinstance(node, ast.Lambda) and code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
+            lambdas.append(node)
+    lambdas = [node for node in lambdas if _arguments(node.args) == arguments]
+    if len(lambdas) > 1:
+        places = {p for p in code.co_positions() if None not in p}
+        lambdas = [
+            node for node in lambdas
+            if (node.body.lineno, node.body.end_lineno, node.body.col_offset, node.body.end_col_offset) in places
+        ]  # fmt: skip
+    return (lambdas[0], lines) if len(lambdas) == 1 else None
+
+
+def _arguments(args: ast.arguments) -> tuple[str, ...]:
+    return tuple(a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs))
+
+
+def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
+    """Return a copy that may be changed, without decorators; a lambda as a function that returns."""
+    if isinstance(node, ast.Lambda):
+        body = copy.deepcopy(node.body)
+        result: Any = ast.copy_location(ast.Return(body), body)
+        made: Any = ast.FunctionDef("lambda_", copy.deepcopy(node.args), [result], [])
+        made.type_params = []
+        made = ast.fix_missing_locations(ast.copy_location(made, node))
+    else:
+        made = copy.deepcopy(node)
+    made.decorator_list, made.returns = [], None
+    for arg in (*made.args.posonlyargs, *made.args.args, *made.args.kwonlyargs, made.args.vararg, made.args.kwarg):
+        if arg is not None:
+            arg.annotation = None
+    # defaults were evaluated when the function was made
+    nothing = ast.copy_location(ast.Constant(None), node)
+    made.args.defaults = [nothing for _ in made.args.defaults]
+    made.args.kw_defaults = [d and nothing for d in made.args.kw_defaults]
+    return made  # type: ignore[no-any-return]
+
+
+def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the names of a function that come from outside, from its closure or its module, and their values."""
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
+        if name in cells:
+            try:
+                yield name, cells[name].cell_contents
+            except ValueError:  # not bound yet
+                continue
+        elif name in function.__globals__:
+            yield name, function.__globals__[name]
+
+
+def _forbidden(tree: ast.FunctionDef, function: types.FunctionType) -> bool:
+    """Tell whether running a function again could be seen outside of it, or whether it cannot be made again."""
+    outside = dict(referenced(tree, function))
+    for node in ast.walk(tree):
+        if isinstance(node, OTHER):
+            return True
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [getattr(node, "module", None) or alias.name for alias in node.names]
+            if any(name.split(".")[0] not in ("numpy", "math", "scipy") for name in names):
+                return True
+        if isinstance(node, ast.With) and not all("errstate" in ast.unparse(i.context_expr) for i in node.items):
+            return True
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name) and called.id in CALLS:
+                return True
+            if isinstance(called, ast.Attribute) and called.attr in ATTRIBUTES:
+                return True
+        value = outside.get(node.id) if isinstance(node, ast.Name) else None
+        if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] in MODULES:
+            return True
+    return False
+
+
+def _reaches_out(function: types.FunctionType) -> bool:
+    """Tell whether a helper whose source may not be run again was found at all."""
+    lines = tuple(linecache.getlines(function.__code__.co_filename, function.__globals__))
+    return _find(function.__code__, lines) is not None
+
+
+def with_ticks(tree: ast.AST) -> None:
+    """Make each loop call `__tick__` in every round, so that one that never ends can be ended."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.For, ast.While)):
+            call = ast.Expr(ast.Call(ast.Name(TICK, ast.Load()), [], []))
+            node.body.insert(0, ast.fix_missing_locations(ast.copy_location(call, node)))
+
+
+def is_tick(node: ast.AST) -> bool:
+    """Tell whether a statement is one of ours."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == TICK
+
+
+def mark(source: Source) -> str:
+    """Return the file name that a function is compiled with."""
+    return f"{MARK}{source.name}>"
+
+
+def made(source: Source, env: dict[str, Any]) -> types.FunctionType:
+    """Compile the tree as it is now into a function that finds its names in `env`."""
+    module = ast.Module([source.tree], [])
+    exec(compile(module, mark(source), "exec"), env)
+    function: types.FunctionType = env[source.tree.name]
+    function.__defaults__, function.__kwdefaults__ = source.function.__defaults__, source.function.__kwdefaults__
+    function.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
+    return function

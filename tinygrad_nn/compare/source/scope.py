@@ -1,0 +1,121 @@
+"""What a line of a person's code can see: names, items and attributes that hold numbers, and their shapes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .running import Stopped
+from .trees import attribute, name
+
+MISSING = object()
+ITEMS = 12  # of a container that are looked at
+ATOMS = 60
+
+
+class Atom(NamedTuple):
+    """Something in scope: how it is written, and its value."""
+
+    node: ast.expr
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its array; () of a number."""
+        return np.shape(self.value)
+
+
+def is_array(value: Any) -> bool:
+    """Tell whether a value is an array of numbers, or a number that NumPy made."""
+    return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub"
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is a whole number of Python's."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def spreads(small: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Tell whether an array of one shape may be multiplied to one of another without making it larger."""
+    try:
+        return np.broadcast_shapes(small, to) == to
+    except ValueError:
+        return False
+
+
+class Scope:
+    """The names before a line, and the values of the expressions on it."""
+
+    def __init__(self, env: Mapping[str, Any], local: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        """`env` holds the names from outside, `local` those of the line, `extra` those that others could see."""
+        self.env = {**env, **extra, **local}
+        self.local, self.extra = local, extra
+        self.values: dict[int, tuple[Any, Any]] = {}
+        self.atoms: list[Atom] = []
+
+    def value(self, node: ast.expr) -> Any:
+        """Return the value of an expression there, or `MISSING`."""
+        known = self.values.get(id(node))
+        if known is None:
+            try:
+                tree = ast.fix_missing_locations(ast.Expression(node))
+                found = eval(compile(tree, "<looked at>", "eval"), self.env)
+            except (Exception, Stopped):
+                found = MISSING
+            known = self.values[id(node)] = node, found
+        return known[1]
+
+    def find_atoms(self, used: set[str], fields: Mapping[str, set[Any]]) -> None:
+        """Collect what is in scope: local names, those from outside that are used, items and attributes."""
+        names = [*self.local, *(n for n in self.env if n in used and n not in self.local), *self.extra]
+        index = [n for n, v in self.local.items() if is_whole(v)]
+        for text in dict.fromkeys(names):
+            if not text.startswith("__") and len(self.atoms) < ATOMS:
+                self.atoms += self._inside(text, self.env[text], fields.get(text, set()), index)
+
+    def _inside(self, text: str, value: Any, fields: set[Any], index: list[str]) -> Iterator[Atom]:
+        if is_array(value) or isinstance(value, (int, float)):
+            yield Atom(name(text), value)
+        elif isinstance(value, dict):
+            for key, part in list(value.items())[:ITEMS]:
+                if isinstance(key, (str, int)) and (is_array(part) or isinstance(part, (int, float))):
+                    yield Atom(_item(text, ast.Constant(key)), part)
+        elif isinstance(value, (list, tuple)):
+            if fields:
+                for i, part in enumerate(value[:ITEMS]):
+                    if is_array(part):
+                        yield Atom(_item(text, ast.Constant(i)), part)
+            for counter in index:
+                k = self.local[counter]
+                if -len(value) <= k < len(value) and is_array(value[k]):
+                    yield Atom(_item(text, name(counter)), value[k])
+        elif hasattr(value, "__dict__") and fields:
+            for key, part in list(vars(value).items())[: 2 * ITEMS]:
+                if is_array(part) or isinstance(part, (int, float)):
+                    yield Atom(attribute(name(text), key), part)
+                elif isinstance(part, dict):
+                    whole = attribute(name(text), key)
+                    for inner, array in list(part.items())[:ITEMS]:
+                        if isinstance(inner, str) and is_array(array):
+                            yield Atom(ast.Subscript(whole, ast.Constant(inner), ast.Load()), array)
+
+
+def _item(text: str, key: ast.expr) -> ast.Subscript:
+    return ast.Subscript(name(text), key, ast.Load())
+
+
+def fields_used(tree: ast.AST) -> tuple[set[str], dict[str, set[Any]]]:
+    """Return the names that a function uses, and for each the items and attributes that it takes of it."""
+    used: set[str] = set()
+    fields: dict[str, set[Any]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            used.add(node.id)
+        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            fields.setdefault(node.value.id, set()).add(ast.unparse(node.slice))
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            fields.setdefault(node.value.id, set()).add(node.attr)
+    return used, fields

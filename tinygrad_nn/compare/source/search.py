@@ -1,0 +1,253 @@
+"""The smallest change of a person's backward that makes its gradients right."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .edits import Writer
+from .influence import influencing
+from .program import UNCHANGED, Program, stored
+from .reading import Source, read, referenced
+from .running import Stopped, quiet
+from .statement import of_statement
+from .text import after_and_before, line_of
+from .trees import Change, spots
+
+SECONDS = 2.0
+BESIDE = 0.31  # changes that cost so little more than the smallest are named beside it
+MOST = 3
+
+
+class Refused(Exception):
+    """The arguments were taken."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A small change of a person's source that makes gradients right.
+
+    Attributes:
+        lineno: the line in its file, counted from 1.
+        before: what stands there.
+        after: what would be right.
+        sentence: both, in words.
+        fixes: the numbers of the results that it makes right; none that was right is changed.
+        alternatives: other changes, as small, that make the same results right.
+        names: the names that the changed statement assigns.
+        function: the name of the function in which the line stands.
+    """
+
+    lineno: int
+    before: str
+    after: str
+    sentence: str
+    fixes: tuple[int, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    function: str = ""
+
+
+Call = Callable[[Callable[..., Any], int], Any]
+Right = Callable[[Any, int], Sequence[bool]]
+
+
+def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **options: Any) -> Edit | None:
+    """Return the smallest change of a backward that makes the most of its wrong results right, or None.
+
+    See `nearest_edits`, whose arguments it takes.
+
+    Example:
+        >>> import numpy as np
+        >>> x = [np.arange(3.0), np.ones(2)]
+        >>> found = nearest_edit(
+        ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
+        ...     call=lambda f, probe: f(x[probe]), right=lambda dx, probe: [np.allclose(dx, 2 * x[probe])], probes=2)
+        >>> found.after
+        '2 * x'
+    """
+    found = nearest_edits(backward, call, right, **options)
+    return found[0] if found else None
+
+
+def nearest_edits(
+    backward: Callable[..., Any], call: Call, right: Right, *, probes: int = 1, lines: Collection[int] = (),
+    values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
+) -> tuple[Edit, ...]:  # fmt: skip
+    """Return the smallest changes of a backward that make its wrong results right: one, or one for some of them each.
+
+    Args:
+        backward: a Python function, method or lambda. Without a source, or if its code reaches beyond itself (files,
+            modules of the system), the answer is ().
+        call: ``call(f, probe)`` calls f as a backward with the arguments of batch `probe` and returns what f returns.
+        right: ``right(value, probe)`` tells of each result in what f returned whether it is right.
+        probes: how many batches there are. In batch 0 changes are tried; what works is confirmed in all others.
+        lines: lines of the file that are suspected first.
+        values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
+        seconds: of the processor's time, about.
+
+    Returns:
+        Edits that make something right in every batch and leave right what was right, largest first.
+    """
+    end = time.thread_time() + seconds
+    try:
+        source = read(backward)
+        if source is None:
+            return ()
+        with quiet():
+            return tuple(_Search(source, backward, call, right, probes, set(lines), values, end).edits())
+    except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
+        return ()
+
+
+class _Search:
+    def __init__(
+        self, source: Source, backward: Any, call: Call, right: Right, probes: int, lines: set[int],
+        values: Callable[[int], Mapping[str, Any]] | None, end: float,
+    ) -> None:  # fmt: skip
+        self.source, self.call, self.right, self.probes, self.lines, self.end = source, call, right, probes, lines, end
+        self.values = values or (lambda probe: {})
+        self.program = Program(source, *arguments_of(source, backward, call), self.values(0))
+        # of each batch, what is right in the person's own, made again from its tree
+        self.own = [self._judged(p) for p in range(probes)]
+        known = list(right(call(backward, 0), 0))
+        if self.own[0] is None or self.own[0] != known:
+            raise ValueError("made again from its source, the function gives other results")
+
+    def _judged(self, probe: int) -> list[bool] | None:
+        try:
+            return list(self.right(self.call(self.program.function(self.values(probe)), probe), probe))
+        except (Exception, Stopped):
+            return None
+
+    def edits(self) -> list[Edit]:
+        """Return the smallest change that mends the most, then the smallest that mends the most of what is left."""
+        wrong = {i for i, ok in enumerate(self.own[0] or []) if not ok}
+        found: list[Edit] = []
+        good = self._sweep(wrong) if wrong else []
+        while good:
+            most = max(len(g[3] & wrong) for g in good)
+            if not most:
+                break
+            best = [g for g in good if len(g[3] & wrong) == most]
+            found.append(described([g for g in best if g[3] == min(best, key=lambda g: g[0])[3]], self.source))
+            wrong -= set(found[-1].fixes)
+        return found
+
+    def _candidates(self, wrong: set[int]) -> list[tuple[float, int | None, Source, Change]]:
+        program = self.program
+        found: list[tuple[float, int | None, Source, Change]] = []
+        suspects = influencing(program, wrong, len(self.own[0] or []))
+        numpy = {}
+        for k, source, stmt, holder, field, index in program.units():
+            if stmt not in suspects:
+                continue
+            if source.name not in numpy:
+                numpy[source.name] = numpy_name(source)
+            scope = program.scope(source, stmt)
+            writer = Writer(stmt, scope, numpy[source.name], slices_of(source))
+            far = suspects[stmt]
+            if self.lines:
+                far += 0.5 * (not any(stmt.lineno <= line <= (stmt.end_lineno or line) for line in self.lines))
+            found += [(change.cost + far, k, source, change)
+                      for change in (*writer.changes(), *of_statement(writer, holder, field, index))]  # fmt: skip
+        return sorted(found, key=lambda c: c[0])
+
+    def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
+        """Try the changes, the smallest first; return those that make something right."""
+        own = self.own[0] or []
+        good: list[tuple[float, Source, Change, frozenset[int]]] = []
+        ready = None
+        for cost, k, source, change in self._candidates(wrong):
+            if time.thread_time() > self.end or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
+                break
+            fixes = self._fixed(k, change, own, wrong)
+            worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)
+            if fixes and not worse and self._confirmed(change, fixes):
+                good.append((cost, source, change, fixes))
+                if fixes == wrong and ready is None:
+                    ready = cost
+        return good
+
+    def _fixed(self, k: int | None, change: Change, own: list[bool], wrong: set[int]) -> frozenset[int]:
+        """Run a change in the first batch and return which of the wrong results it makes right."""
+        old = change.swap(change.new)
+        try:
+            value = self.program.run(k, change.writes)
+            if value is UNCHANGED:
+                return frozenset()
+            found = self.right(value, 0)
+            if len(found) != len(own) or any(was and not now for was, now in zip(own, found, strict=True)):
+                return frozenset()
+            return frozenset(i for i in wrong if found[i])
+        except (Exception, Stopped):
+            return frozenset()
+        finally:
+            change.swap(old)
+
+    def _confirmed(self, change: Change, fixes: frozenset[int]) -> bool:
+        """Tell whether a change holds in all batches, run as a whole."""
+        old = change.swap(change.new)
+        try:
+            for probe in range(self.probes):
+                own, found = self.own[probe], self._judged(probe)
+                if own is None:
+                    continue
+                if found is None or not all(found[i] for i in fixes) or any(
+                        was and not now for was, now in zip(own, found, strict=True)):  # fmt: skip
+                    return False
+            return True
+        finally:
+            change.swap(old)
+
+
+def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
+    """Put the first of some changes into words, and the others beside it."""
+    texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
+    shown = [(cost, (line_of(s, change), *after_and_before(s, change)), (s, change, fixes))
+             for cost, s, change, fixes in best]  # fmt: skip
+    for _cost, key, found in sorted(shown, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
+        texts.setdefault(key, found)
+    (line, after, before), (source, change, fixes) = next(iter(texts.items()))
+    others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
+    where = f"Line {line}" + ("" if source is main else f", in {source.name}")
+    sentence = f"{where}: {after} would be right; it says {before}." if after else (
+        f"{where}: it would be right without {before}.")  # fmt: skip
+    names = sorted(stored([change.place]))
+    return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name)
+
+
+def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments with which the bare function is called in batch 0."""
+    taken: list[Any] = []
+
+    def take(*args: Any, **named: Any) -> Any:
+        taken.append((args, named))
+        raise Refused
+
+    take.__signature__ = inspect.signature(source.function)  # type: ignore[attr-defined]
+    with contextlib.suppress(Refused):
+        call(source.wrap(take), 0)
+    return taken[0]  # type: ignore[no-any-return]
+
+
+def numpy_name(source: Source) -> str | None:
+    """Return the person's name for NumPy."""
+    outside = [*source.function.__globals__.items(), *referenced(source.tree, source.function)]
+    return next((name for name, value in outside if value is np), None)
+
+
+def slices_of(source: Source) -> list[ast.expr]:
+    """Return the slices that a function writes."""
+    found: dict[str, ast.expr] = {
+        ast.unparse(s.node): s.node for stmt in ast.walk(source.tree) if isinstance(stmt, ast.stmt)
+        for s in spots(stmt) if isinstance(s.node, ast.Slice)
+    }  # fmt: skip
+    return list(found.values())[:12]

@@ -1,0 +1,75 @@
+"""The small changes that can be made to a statement as a whole: how it assigns, whether it is there."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .edits import Writer
+from .scope import MISSING, is_array
+from .trees import Change, attribute, call, name, plus, reading, times
+
+
+def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterator[Change]:
+    """Yield the changes of a statement as a whole: how it assigns, whether it is there."""
+    node, scope = writer.place, writer.scope
+
+    def by(cost: float, new: ast.stmt, writes: bool = False) -> Change:
+        return Change(cost, holder, field, index, new, node, writes)
+
+    single = isinstance(node, ast.Assign) and len(node.targets) == 1
+    target: Any = node.targets[0] if single else getattr(node, "target", None)  # type: ignore[attr-defined]
+    if isinstance(node, (ast.Assign, ast.AugAssign)) and isinstance(target, ast.Subscript):
+        at = writer.np("add", target.value)
+        if at is not None:
+            ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
+            place = reading(target)
+            yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)
+    if isinstance(node, ast.Assign) and target is not None and not isinstance(target, (ast.Tuple, ast.List)):
+        known = scope.value(reading(target))
+        if known is not MISSING:
+            yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
+            yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
+            if isinstance(target, ast.Name) and isinstance(node.value, ast.expr):
+                yield by(1.05, ast.Assign([target], plus(name(target.id), node.value)))
+                yield by(1.2, ast.Assign([target], times(name(target.id), node.value)))
+    if isinstance(node, ast.AugAssign):
+        if isinstance(node.op, (ast.Add, ast.Sub)):
+            yield by(1.0, ast.Assign([node.target], node.value))
+        others: Any = {ast.Add: (ast.Sub, ast.Mult), ast.Sub: (ast.Add,), ast.Mult: (ast.Div, ast.Add),
+                       ast.Div: (ast.Mult,)}  # fmt: skip
+        for op in others.get(type(node.op), ()):
+            yield by(1.0, ast.AugAssign(node.target, op(), node.value))
+    if isinstance(node, (ast.AugAssign, ast.Expr)) or (isinstance(node, ast.Assign) and (
+            isinstance(target, ast.Subscript) or scope.value(reading(target)) is not MISSING)):  # fmt: skip
+        yield by(1.2, ast.Pass())
+    yield from _everywhere(writer, by)
+    if isinstance(node, ast.If):
+        yield by(1.3, ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse))
+
+
+def _everywhere(writer: Writer, by: Any) -> Iterator[Change]:
+    """Yield the statement with one name in all its places by another."""
+    node, scope = writer.place, writer.scope
+    if isinstance(getattr(node, "body", None), list):
+        return
+    read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    for old in dict.fromkeys(n for n in read if read.count(n) > 1):
+        value: Any = scope.env.get(old)
+        for atom in scope.atoms:
+            same = is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value)
+            if same and not (isinstance(atom.node, ast.Name) and atom.node.id == old):
+                yield by(1.15, _Renamed(old, atom.node).visit(copy.deepcopy(node)))
+
+
+class _Renamed(ast.NodeTransformer):
+    def __init__(self, old: str, new: ast.expr) -> None:
+        self.old, self.new = old, new
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Put the other in the place of a name that is read."""
+        return self.new if node.id == self.old and isinstance(node.ctx, ast.Load) else node

@@ -1,0 +1,164 @@
+"""The smallest change of one line that gives the value which its own rule gives."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .edits import Writer
+from .program import Program, run_statement
+from .reading import TICK, Source, is_tick, mark, read
+from .running import Stopped, Ticker, copy_names, quiet
+from .scope import Scope, fields_used
+from .search import Call, Edit, arguments_of, described, numpy_name, slices_of
+from .statement import of_statement
+from .trees import statements
+
+Array = np.ndarray[Any, Any]
+
+CLOSE = 1e-7  # of the largest entry; both are float64 and differ by the order of sums
+SECONDS = 0.7
+BESIDE = 0.31
+
+
+def edit_of_step(
+    backward: Callable[..., Any], call: Call, name: str, lineno: int, wanted: Sequence[Array | None], *,
+    visit: int = -1, values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
+) -> Edit | None:  # fmt: skip
+    """Return the smallest change of one line of a backward after which a name holds what it should, or None.
+
+    The line alone runs again, with the names as the person's own code had them before it. So the change makes the
+    step right by its own rule, whatever is wrong before or after it.
+
+    Args:
+        backward: the person's function; the line may also stand in a function of its module that it calls.
+        call: ``call(f, probe)`` calls f with the arguments of batch `probe`, as the backward is called.
+        name: what the line assigns: ``dvar``, also ``grads["W"]`` or ``self.dW``.
+        lineno: the first line of the statement in its file.
+        wanted: for each batch, from 0, the right value of the name after the line; a batch of None is left out.
+        visit: which run of the line is meant where it runs more than once, from 0; -1 is the last.
+        values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
+        seconds: of the processor's time, about.
+
+    Returns:
+        An `Edit`, whose `sentence` is ready to be shown.
+
+    Example:
+        >>> import numpy as np
+        >>> def backward(x, dout):
+        ...     dx = dout * x
+        ...     return dx
+        >>> x = [np.arange(3.0), np.arange(4.0)]
+        >>> edit_of_step(backward, lambda f, probe: f(x[probe], np.ones_like(x[probe])), "dx",
+        ...              backward.__code__.co_firstlineno + 1, [2 * x[0], 2 * x[1]]).after
+        'dx = 2 * (dout * x)'
+    """
+    end = time.thread_time() + seconds
+    try:
+        source = read(backward)
+        if source is None:
+            return None
+        with quiet():
+            return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), end)
+    except (Exception, Stopped):  # whatever a person's code may raise when a line of it runs by itself
+        return None
+
+
+def _search(
+    source: Source, backward: Any, call: Call, label: str, lineno: int, wanted: Sequence[Array | None], visit: int,
+    values: Callable[[int], Mapping[str, Any]], end: float,
+) -> Edit | None:  # fmt: skip
+    owner, place = _statement(source, lineno)
+    ticker = Ticker()
+    batches: list[tuple[dict[str, Any], dict[str, Any], Array]] = []
+    for probe, right in enumerate(wanted):
+        if right is None:
+            continue
+        args, named = arguments_of(source, backward, lambda f, _, probe=probe: call(f, probe))  # type: ignore[misc]
+        program = Program(source, args, named, values(probe))
+        env = _before(program, owner, place, visit)
+        ticker.limit = max(ticker.limit if batches else 0, program.ticker.limit)
+        outside = program.outside() if owner is source else dict(owner.function.__globals__)
+        space = {"__builtins__": builtins, **outside, **values(probe), **env, TICK: ticker}
+        batches.append((space, env, np.asarray(right)))
+    first, local, _ = batches[0]
+    used, fields = fields_used(owner.tree)
+    scope = Scope(first, local, {n: v for n, v in values(0).items() if n not in local})
+    scope.find_atoms(used, fields)
+    target = ast.fix_missing_locations(ast.parse(label, mode="eval"))
+    code = compile(target, "<label>", "eval")
+    holder, field, index = next(s[1:] for s in statements(owner.tree.body) if s[0] is place)
+    if isinstance(holder, ast.Module):
+        holder, field, index = owner.tree, "body", owner.tree.body.index(place)
+    writer = Writer(place, scope, numpy_name(owner), slices_of(owner))
+    changes = [*writer.changes(), *of_statement(writer, holder, field, index)]
+    good: list[Any] = []
+    for change in sorted(changes, key=lambda c: c.cost):
+        if time.thread_time() > end or (good and change.cost > good[0][0] + BESIDE) or len(good) > 8:
+            break
+        old = change.swap(change.new)
+        try:
+            stmt = getattr(holder, field)[index]
+            if all(_holds(stmt, env, code, right, ticker) for env, _, right in batches):
+                good.append((change.cost, owner, change, frozenset({0})))
+        finally:
+            change.swap(old)
+    return described(good, source) if good else None
+
+
+def _holds(stmt: ast.stmt, env: dict[str, Any], code: Any, right: Array, ticker: Ticker) -> bool:
+    """Tell whether the name holds the right value after a statement ran."""
+    try:
+        space = copy_names(env)
+        ticker.start()
+        run_statement(stmt, space)
+        found = np.asarray(eval(code, space))
+    except (Exception, Stopped):
+        return False
+    if found.shape != right.shape or found.dtype.kind not in "fciu":
+        return False
+    size = max(float(np.abs(right).max(initial=0)), 1e-300)
+    return bool((np.abs(found - right) <= CLOSE * size).all())
+
+
+def _statement(source: Source, lineno: int) -> tuple[Source, ast.stmt]:
+    """Return the statement that begins at a line, the innermost, and the function in which it stands."""
+    found = [stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)]
+    if found:
+        return source, found[-1]
+    for helper in source.helpers.values():
+        try:
+            return _statement(helper, lineno)
+        except LookupError:
+            continue
+    raise LookupError(f"no statement begins at line {lineno}")
+
+
+def _before(program: Program, owner: Source, place: ast.stmt, visit: int) -> dict[str, Any]:
+    """Return the names before a line ran, copied as they were."""
+    seen: list[dict[str, Any]] = []
+    lines = range(place.lineno, (place.end_lineno or place.lineno) + 1)
+    inside = [False]
+
+    def line(frame: Any, event: str, arg: Any) -> Any:
+        if event == "line":
+            here = frame.f_lineno in lines
+            if here and (not inside[0] or frame.f_lineno == place.lineno):
+                seen.append(copy_names(frame.f_locals))
+                del seen[: -1 if visit < 0 else 0]
+            inside[0] = here
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: line if frame.f_code.co_filename == mark(owner) else None)
+    try:
+        program.whole()
+    finally:
+        sys.settrace(before)
+    return seen[visit if visit < 0 or visit < len(seen) else -1]

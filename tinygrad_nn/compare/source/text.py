@@ -1,0 +1,82 @@
+"""A change of a person's source in the person's own text."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from .reading import Source
+from .trees import Change
+
+
+def line_of(source: Source, change: Change) -> int:
+    """Return the line in its file at which a change is made."""
+    return int(change.place.lineno)
+
+
+def after_and_before(source: Source, change: Change) -> tuple[str, str]:
+    """Return the changed statement and the statement as it is; nothing where the statement is to be left out."""
+    before = _shown(source, change.place)
+    if change.new.__class__ is ast.Pass:
+        return "", before
+    if isinstance(change.new, ast.stmt):
+        return _header(change.new), before
+    old = change.swap(change.new)
+    try:
+        wanted = ast.dump(change.place)
+        plain = _header(change.place)
+    finally:
+        change.swap(old)
+    if isinstance(getattr(change.place, "body", None), list):
+        return plain, before
+    spliced = _spliced(source, change, old)
+    for text in spliced:
+        try:
+            if ast.dump(ast.parse(text).body[0]) == wanted or _is_return(change.place, text, wanted):
+                return " ".join(text.split()), before
+        except (SyntaxError, ValueError, IndexError):
+            continue
+    if _of_lambda(source, change.place):
+        plain = plain.removeprefix("return ")
+    return plain, before
+
+
+def _of_lambda(source: Source, place: ast.stmt) -> bool:
+    return isinstance(place, ast.Return) and source.name == "<lambda>"
+
+
+def _is_return(place: ast.stmt, text: str, wanted: str) -> bool:
+    """Tell whether the text of a lambda is the changed one."""
+    return isinstance(place, ast.Return) and ast.dump(ast.parse(f"return {text}").body[0]) == wanted
+
+
+def _shown(source: Source, place: ast.stmt) -> str:
+    return _header(place) if isinstance(getattr(place, "body", None), list) else source.words(place)
+
+
+def _header(node: ast.stmt) -> str:
+    """Return a statement as Python writes it; of one that holds others the first line."""
+    if isinstance(getattr(node, "body", None), list):
+        return ast.unparse(node).split("\n")[0]
+    return " ".join(ast.unparse(node).split())
+
+
+def _spliced(source: Source, change: Change, old: Any) -> list[str]:
+    """Return the person's text with the new expression in the place of the old, bare and in parentheses."""
+    if not isinstance(old, ast.expr) or not hasattr(change.place, "end_lineno"):
+        return []
+    rows = [row.encode() for row in source.lines]
+
+    def offset(line: int, column: int) -> int:
+        return sum(len(row) for row in rows[: line - 1]) + column
+
+    whole = b"".join(rows)
+    start, stop = (offset(change.place.lineno, change.place.col_offset),
+                   offset(change.place.end_lineno or 0, change.place.end_col_offset or 0))  # fmt: skip
+    left, right = offset(old.lineno, old.col_offset), offset(old.end_lineno or 0, old.end_col_offset or 0)
+    if not start <= left <= right <= stop:
+        return []
+    new = ast.unparse(change.new)
+    return [(whole[start:left] + text.encode() + whole[right:stop]).decode() for text in (new, f"({new})")]
+
+

@@ -1,0 +1,165 @@
+"""Small pieces of syntax trees, put together."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Change(NamedTuple):
+    """A small change of a tree: what stands at a place, by another; `place` is the statement that is changed.
+
+    `cost` grows with the size of the change; `writes` says that it writes into an array that the code did not.
+    """
+
+    cost: float
+    holder: Any
+    field: str
+    at: int | None
+    new: Any
+    place: ast.stmt
+    writes: bool = False
+
+    def swap(self, new: Any) -> Any:
+        """Put something at the place, and return what stood there."""
+        located(new, self.place)
+        if self.at is None:
+            old = getattr(self.holder, self.field)
+            setattr(self.holder, self.field, new)
+        else:
+            row = getattr(self.holder, self.field)
+            old, row[self.at] = row[self.at], new
+        return old
+
+
+class Spot(NamedTuple):
+    """An expression where it stands: what holds it, and by which field."""
+
+    node: Any
+    holder: Any
+    field: str
+    at: int | None
+
+
+def name(text: str) -> ast.Name:
+    """Return a name that is read."""
+    return ast.Name(text, ast.Load())
+
+
+def number(value: Any) -> ast.expr:
+    """Return a number; a negative one as Python reads it."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    return ast.Constant(value)
+
+
+def binary(left: ast.expr, op: ast.operator, right: ast.expr) -> ast.BinOp:
+    """Return ``left op right``."""
+    return ast.BinOp(left, op, right)
+
+
+def times(left: ast.expr, right: ast.expr) -> ast.BinOp:
+    """Return ``left * right``."""
+    return ast.BinOp(left, ast.Mult(), right)
+
+
+def over(left: ast.expr, right: ast.expr) -> ast.BinOp:
+    """Return ``left / right``."""
+    return ast.BinOp(left, ast.Div(), right)
+
+
+def plus(left: ast.expr, right: ast.expr) -> ast.BinOp:
+    """Return ``left + right``."""
+    return ast.BinOp(left, ast.Add(), right)
+
+
+def minus(left: ast.expr, right: ast.expr) -> ast.BinOp:
+    """Return ``left - right``."""
+    return ast.BinOp(left, ast.Sub(), right)
+
+
+def power(left: ast.expr, k: Any) -> ast.BinOp:
+    """Return ``left ** k``."""
+    return ast.BinOp(left, ast.Pow(), number(k))
+
+
+def attribute(of: ast.expr, text: str) -> ast.Attribute:
+    """Return ``of.text``."""
+    return ast.Attribute(of, text, ast.Load())
+
+
+def call(function: ast.expr, *args: ast.expr, **named: Any) -> ast.Call:
+    """Return a call; keywords are numbers, or tuples of them."""
+    keywords = [ast.keyword(key, literal(value)) for key, value in named.items()]
+    return ast.Call(function, list(args), keywords)
+
+
+def literal(value: Any) -> ast.expr:
+    """Return a number, or a tuple of numbers."""
+    if isinstance(value, tuple):
+        return ast.Tuple([number(v) for v in value], ast.Load())
+    return number(value)
+
+
+def constant(node: Any) -> Any:
+    """Return the number that a node writes, also ``-1``, or None."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = constant(node.operand)
+        return None if value is None else -value
+    return None
+
+
+def located(new: ast.AST, like: ast.AST) -> Any:
+    """Give new nodes, down to the person's own, the place of an old one."""
+    waiting = [new]
+    while waiting:
+        node = waiting.pop()
+        if "lineno" in node._attributes and getattr(node, "lineno", None) is None:
+            ast.copy_location(node, like)
+        elif "lineno" in node._attributes:
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+    return new
+
+
+def spots(root: ast.AST) -> Iterator[Spot]:
+    """Yield the expressions below a node that are read, each where it stands; the statements in it are left out."""
+    for field, value in ast.iter_fields(root):
+        row = value if isinstance(value, list) else [value]
+        for i, node in enumerate(row):
+            index = i if isinstance(value, list) else None
+            if isinstance(node, ast.expr):
+                writes = isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del))
+                called = field == "func" and isinstance(root, ast.Call)
+                if not writes and not (called and isinstance(node, (ast.Name, ast.Attribute))):
+                    yield Spot(node, root, field, index)
+                if not isinstance(node, ast.Lambda):
+                    yield from spots(node)
+            elif isinstance(node, (ast.keyword, ast.comprehension)):
+                yield from spots(node)
+
+
+def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]:
+    """Yield all statements of a body, also those inside of others, each with what holds it."""
+    module = ast.Module(body, [])
+    waiting: list[tuple[Any, str]] = [(module, "body")]
+    while waiting:
+        holder, field = waiting.pop(0)
+        for i, node in enumerate(getattr(holder, field)):
+            yield node, holder, field, i
+            for inner in ("body", "orelse", "finalbody"):
+                waiting += [(node, inner)] * isinstance(getattr(node, inner, None), list)
+
+
+def reading(target: Any) -> Any:
+    """Return a target that is assigned to, as it is read."""
+    if isinstance(target, ast.Name):
+        return ast.copy_location(ast.Name(target.id, ast.Load()), target)
+    if isinstance(target, ast.Subscript):
+        return ast.copy_location(ast.Subscript(target.value, target.slice, ast.Load()), target)
+    if isinstance(target, ast.Attribute):
+        return ast.copy_location(ast.Attribute(target.value, target.attr, ast.Load()), target)
+    return target

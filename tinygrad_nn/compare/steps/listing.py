@@ -1,0 +1,120 @@
+"""The steps as a person's own lines, in the order of the walk back: as text, and as HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...printable import printable
+from ..diagnosis import number
+from .step import Step
+
+MARKS = {"ok": "ok", "follows": "(ok)", "WRONG": "WRONG"}
+LEGEND = "(ok): the line is right, and the gradient that came into it is wrong."
+LINE = 45  # characters of a line of the text
+
+STYLE = """
+.tg .steps td:nth-child(3) { white-space:pre-wrap; font-family:ui-monospace,Menlo,Consolas,monospace; min-width:14rem;
+  text-align:left; overflow-wrap:anywhere } .tg .steps th:nth-child(3) { text-align:left }
+.tg .steps tr.good td:nth-child(3) { color:var(--good) } .tg .steps tr.bad td:nth-child(3) { color:var(--bad) }
+.tg .steps tr.soft td:nth-child(3) { color:var(--soft) } .tg .steps tr.good td:first-child { color:var(--good) }
+.tg .steps tr.bad td:first-child { color:var(--bad); font-weight:600 }
+.tg .steps tr.bad td { background:color-mix(in srgb, var(--bad) 9%, transparent) }
+.tg .steps td.why { white-space:normal; text-align:left; font-family:inherit; color:var(--ink); padding-left:1.2rem }
+"""
+
+
+class Line(NamedTuple):
+    """One line of a person's code with all its rounds: the worst of them is shown."""
+
+    step: Step
+    rounds: int
+    wrong: int
+
+
+def lines(steps: Sequence[Step]) -> list[Line]:
+    """Join the rounds of each line, in the order in which the walk back first comes to them."""
+    found: dict[tuple[str, int, str], list[Step]] = {}
+    for step in steps:
+        found.setdefault((step.name.partition("[")[0], step.line, step.function), []).append(step)
+    order = ("ok", "follows", "WRONG")
+    joined = []
+    for same in found.values():
+        worst = max(same, key=lambda s: order.index(s.verdict))  # of equal ones the nearest the loss
+        joined.append(Line(worst, len(same), sum(not s.rule_ok for s in same)))
+    return joined
+
+
+def _code(line: Line) -> str:
+    step = line.step
+    source = printable(step.source)
+    text = source if step.name.partition("[")[0] in source else f"{printable(step.name)}: {source}".rstrip(": ")
+    often = f"  ({line.wrong or line.rounds} of {line.rounds})" if line.wrong else f"  ({line.rounds} times)"
+    return text + (often if line.rounds > 1 else "")
+
+
+def as_text(steps: Sequence[Step]) -> list[str]:
+    """Return the steps as lines of at most 80 characters."""
+    found = [f"{'':<5} {'line':>4}  {'your line':<{LINE}} {'yours':>10} {'right':>10}", "-" * 80]
+    joined = lines(steps)
+    for line in joined:
+        step, code = line.step, _code(line)
+        if len(code) > LINE:
+            tail = code[code.rfind("  (") :] if line.rounds > 1 else ""
+            code = code[: LINE - 1 - len(tail)] + "…" + tail
+        where = str(step.line) if step.line else ""
+        found.append(f"{MARKS[step.verdict]:<5} {where:>4}  {code:<{LINE}} {_yours(step):>10} {_right(step):>10}")
+    if any(line.step.verdict == "follows" for line in joined):
+        found += ["", LEGEND]
+    wrong = [line.step for line in joined if not line.step.rule_ok and not math.isnan(line.step.own.manual)]
+    if wrong:
+        head = f"{'worst entry of each wrong line':<34} {'yours':>14} {'by its rule':>14}"
+        found += ["", head]
+        for step in wrong[:12]:
+            own = step.own
+            where = f"{printable(step.name)}{list(own.worst)}"
+            found.append(f"{where[:34]:<34} {number(own.manual, 7):>14} {number(own.graph, 7):>14}")
+    return found
+
+
+def _yours(step: Step) -> str:
+    row = step.row
+    if math.isnan(row.manual) and row.note.startswith("has shape"):
+        return "x".join(row.note.partition("(")[2].partition(")")[0].replace(",", " ").split()) or "number"
+    return number(row.manual, 4)
+
+
+def _right(step: Step) -> str:
+    row = step.row
+    if math.isnan(row.manual) and row.note.startswith("has shape"):
+        return "x".join(map(str, row.shape)) or "number"
+    return number(row.graph, 4)
+
+
+def as_html(steps: Sequence[Step]) -> str:
+    """Return the steps as a table: right lines in green, wrong ones in red with the diagnosis beneath."""
+    classes = {"ok": "good", "follows": "soft", "WRONG": "bad"}
+    body = []
+    joined = lines(steps)
+    for line in joined:
+        step = line.step
+        numerical = "–" if math.isnan(step.row.numerical) else number(step.row.numerical, 5)
+        rule = "–" if math.isnan(step.own.graph) else number(step.own.graph, 5)
+        cells = [MARKS[step.verdict], str(step.line or ""), _code(line), _yours(step), _right(step), numerical, rule]
+        shown = "".join(f"<td>{escaped(cell)}</td>" for cell in cells)
+        body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")
+        if step.diagnosis is not None and not step.rule_ok:
+            text = f"{escaped(step.diagnosis.text)} <code class='soft'>{escaped(step.diagnosis.kind)}</code>"
+            body.append(f"<tr class='bad'><td></td><td></td><td class='why' colspan='5'>{text}</td></tr>")
+    heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    legend = f"<p class='soft'>{LEGEND}</p>" if any(line.step.verdict == "follows" for line in joined) else ""
+    return (f"<div class='wide'><table class='steps'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+            f"</table></div>{legend}")  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Return text that a page shows letter by letter."""
+    return html.escape(printable(text))

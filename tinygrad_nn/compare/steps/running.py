@@ -1,0 +1,345 @@
+"""Both passes of a person, run and watched: the forward on Tensors, the backward on arrays."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...node import Node, recording
+from ...printable import printable
+from ...tensor import Tensor, raw
+from ...transforms import enter
+from ..function.calling import COTANGENTS, Inputs
+from .names import Names, stems
+from .statements import Statement
+from .tracing import Binding, State, Trace, is_number, parts
+
+Array = np.ndarray[Any, Any]
+WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
+         "locals", "forward", "tape", "memory")  # fmt: skip
+
+
+class Version(NamedTuple):
+    """A value of the forward under a name: its Node, and the statement that gave it."""
+
+    node: Node
+    value: Tensor
+    statement: Statement
+    function: str
+
+
+class Forward(NamedTuple):
+    """What a run of the forward left: versions of each name in time, results, what it returned, its inputs."""
+
+    versions: dict[str, list[Version]]
+    outs: list[Tensor]
+    out_names: list[str]
+    value: Any
+    cache: Any
+    tensors: list[Tensor]
+    values: dict[str, Any]  # of the names of the forward itself, at its end
+
+
+class Given(NamedTuple):
+    """One gradient of the person: its name, the intermediate, and what it held after each statement."""
+
+    name: str
+    belongs_to: str
+    states: list[State]
+    function: str
+    round: int
+
+
+class Stopped(NamedTuple):
+    """An error that a backward raised, and the statement of its own in which it did."""
+
+    error: Exception
+    statement: Statement
+
+
+class Backward(NamedTuple):
+    """What a run of the backward left: its gradients in time, names that belong to no value, an error."""
+
+    found: list[Given]
+    helpers: list[str]
+    stopped: Stopped | None = None
+
+
+def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
+    """Run a forward on Tensors and write down every name that held one."""
+    with recording(True):
+        tensors = [enter(np.array(x)) for x in leaves]
+        for i, t in zip(inputs.moving, tensors, strict=True):
+            t.name = inputs.labels[i]
+        values = inputs.with_leaves(tensors)
+        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False)
+        named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
+        try:
+            value = trace.run(f, *([] if inputs.by_name else values), **named)
+        except TypeError as error:
+            raise TypeError(
+                f"compare_steps: the forward must run on Tensors, and does not: {error} Once it does, every step has "
+                "its right gradient."
+            ) from error
+    nothing = Statement(0, 0, "")
+    versions: dict[str, list[Version]] = {}
+    for i, t in zip(inputs.moving, tensors, strict=True):
+        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "")]  # type: ignore[arg-type]
+    for b in trace.bindings:
+        _note(versions, b.label, b.value, b.states[-1].statement, b.function)
+    loss, names, cache = results(value)
+    if isinstance(value, dict):
+        for label, part in value.items():
+            if isinstance(part, Tensor):
+                _note(versions, str(label), part, trace.returned or nothing, "")
+    last = {b.label: b.value for b in trace.bindings}
+    last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
+    outs = [t for t in loss if t.node is not None]
+    if not outs:
+        raise ValueError(
+            "compare_steps: what the forward returned does not depend on its inputs by operations on Tensors, so there "
+            "is no graph. Return the loss, computed from the inputs: `return loss`; .data and .item() lose the graph."
+        )
+    return Forward(versions, outs, [n for n, t in zip(names, loss, strict=True) if t.node is not None], value, cache,
+                   tensors, last)  # fmt: skip
+
+
+def _note(versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str) -> None:
+    if value.node is not None and value.data.dtype.kind in "fc":
+        mine = versions.setdefault(label, [])
+        if not any(v.node is value.node for v in mine):
+            mine.append(Version(value.node, value, statement, function))
+
+
+def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
+    """Return which of the returned values are differentiated, their names where they have any, and the rest.
+
+    A number is the loss before any array; of several, the one that is named loss, or the last one.
+    """
+    if isinstance(value, Tensor):
+        return [value], [""], None
+    if isinstance(value, dict):
+        found = {str(k): t for k, t in value.items() if isinstance(t, Tensor)}
+        named = [k for k in found if k.lower() in ("loss", "cost", "l", "out", "output")]
+        numbers = [k for k, t in found.items() if t.size == 1]
+        chosen = (named or numbers or list(found))[-1:]
+        return [found[k] for k in chosen], chosen, value
+    if isinstance(value, (tuple, list)):
+        flat = [t for t in value if isinstance(t, Tensor)]
+        rest = [t for t in value if not isinstance(t, Tensor)]
+        cache = rest[0] if len(rest) == 1 else tuple(rest) or value
+        numbers_too = [t for t in flat if t.size == 1 and t.node is not None]
+        if numbers_too:
+            return numbers_too[-1:], [""], cache
+        if rest and flat:
+            return flat[:1], [""], cache
+        return flat, [""] * len(flat), cache
+    return [], [], None
+
+
+class Saved(dict[str, Any]):
+    """The values of a forward by name, as keys and as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}") from None
+
+
+def as_arrays(value: Any, made: dict[int, Any]) -> Any:
+    """Return a value with arrays of its own in the place of Tensors; one Tensor gives one array wherever it stands."""
+    if isinstance(value, Tensor):
+        if id(value) not in made:
+            made[id(value)] = (np.array(value.data), value)
+        return made[id(value)][0]
+    if isinstance(value, np.ndarray):
+        if id(value) not in made:
+            made[id(value)] = (value.copy(), value)
+        return made[id(value)][0]
+    if isinstance(value, dict):
+        new = {key: as_arrays(part, made) for key, part in value.items()}
+        if type(value) is dict:
+            return new
+        other = copy.copy(value)
+        other.update(new)
+        return other
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(as_arrays(part, made) for part in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(as_arrays(part, made) for part in value)
+    inside = getattr(value, "__dict__", None)
+    if inside and not callable(value) and any(isinstance(part, Tensor) for part in inside.values()):
+        other = copy.copy(value)
+        for name, part in inside.items():
+            setattr(other, name, as_arrays(part, made))
+        return other
+    return value
+
+
+def run_backward(
+    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, names: Names
+) -> Backward:
+    """Run a backward on arrays and write down its gradients; of one that raises an error those until then."""
+    made: dict[int, Any] = {}
+    args, kwargs = _arguments(backward, inputs, forward, g, made)
+    given = {id(x) for x, _ in made.values()}
+    helpers: dict[str, None] = {}
+
+    def wanted(label: str, value: Any) -> bool:
+        if not is_number(value):
+            return False
+        own = id(value) in given  # an array of the forward
+        if names.of(label) is None:
+            if not own and label not in forward.values and label.startswith(("d", "grad")):
+                helpers[label] = None
+            return False
+        return not (own and label in names.known)
+
+    trace = Trace(wanted, copies=True)
+    stopped = None
+    returned = None
+    try:
+        with np.errstate(all="ignore"):
+            returned = trace.run(backward, *args, **kwargs)
+    except Exception as error:  # whatever a person's code may raise
+        stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
+    found = [*collected(trace.bindings, names), *_returned(returned, inputs, trace, names)]
+    if stopped and not found:
+        raise stopped.error
+    return Backward(found, list(helpers), stopped)
+
+
+def _arguments(
+    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[int, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Find what each parameter of a backward is to be given, by its name."""
+    values = {k: v for k, v in forward.values.items() if "[" not in k}
+    given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
+    outs = set(forward.out_names)
+    last = {t.node for t in forward.outs}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    parameters = list(inspect.signature(backward).parameters.values())
+    for p in parameters:
+        if p.kind is p.VAR_KEYWORD:
+            continue
+        of_result = any(s in outs or (s in values and getattr(values[s], "node", None) in last) for s in stems(p.name))
+        if p.kind is p.VAR_POSITIONAL:
+            args += [as_arrays(v, made) for v in given.values()] if not args and not kwargs else []
+            continue
+        if p.name in given:
+            value = as_arrays(given[p.name], made)
+        elif p.name in values:
+            value = as_arrays(values[p.name], made)
+        elif of_result or (p.name in COTANGENTS and not (len(parameters) == 1 and _reads(backward, values))):
+            value = g
+        elif isinstance(forward.value, dict) and p.name in forward.value:
+            value = as_arrays(forward.value[p.name], made)
+        elif p.default is not p.empty:
+            continue
+        elif p.name in ("out", "output", "result"):
+            value = as_arrays(forward.outs[0], made)
+        elif forward.cache is not None and (p.name in WHOLE or p is parameters[-1] or len(parameters) == 1):
+            value = as_arrays(forward.cache, made)
+        elif p.name in WHOLE or len(parameters) == 1:
+            value = Saved(as_arrays({**values, **given}, made))
+        else:
+            shown = printable(", ".join(dict.fromkeys([*given, *values])))
+            raise TypeError(
+                f"compare_steps: backward has a parameter {p.name!r}, and the forward has no value of that name. Name "
+                f"it as a value of the forward ({shown}), as the cotangent (dout), or as all of them (cache)."
+            )
+        if p.kind is p.POSITIONAL_ONLY:
+            args.append(value)
+        else:
+            kwargs[p.name] = value
+    return args, kwargs
+
+
+def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
+    """Tell whether a function reads values of the forward as attributes or keys, ``v.probs``."""
+    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    return code is not None and bool({*code.co_names, *code.co_consts} & set(values))
+
+
+def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
+    """Tell whether a backward has a parameter for the gradient of the result."""
+    last = {t.node for t in forward.outs}
+    parameters = inspect.signature(backward).parameters
+    for p in parameters:
+        if p in forward.values:
+            continue
+        if p in COTANGENTS and len(parameters) == 1 and _reads(backward, forward.values):
+            continue
+        if p in COTANGENTS or any(getattr(forward.values.get(s), "node", None) in last for s in stems(p)):
+            return True
+    return False
+
+
+def collected(bindings: Sequence[Binding], names: Names) -> list[Given]:
+    """Join the bindings of each name that are one gradient: one array by several names, and sums over statements."""
+    found: dict[str, list[Given]] = {}
+    order: list[Given] = []
+    before: dict[str, Binding] = {}
+    for b in bindings:
+        whole = names.of(b.label)
+        if whole is None:
+            continue
+        mine, last = found.setdefault(b.label, []), before.get(b.label)
+        before[b.label] = b
+        if last is not None:
+            same = b.value is last.value or (b.frame != last.frame and np.array_equal(
+                b.states[0].array, last.states[-1].array, equal_nan=True))  # fmt: skip
+            if same or b.states[0].added:
+                mine[-1].states.extend(b.states[1:] if same else b.states)
+                continue
+        new = Given(b.label, whole, list(b.states), b.function, len(mine) + 1)
+        mine.append(new)
+        order.append(new)
+    return order
+
+
+def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Given]:
+    """Return the gradients among what a backward returned that none of its names held."""
+    statement = trace.returned or Statement(0, 0, "")
+    named = {b.label: b for b in trace.bindings}
+    floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.moving))
+    labelled: list[tuple[str, str, Any]] = []
+    if isinstance(value, dict):
+        for label, part in parts("gradients", value):
+            key = label[len("gradients['") : -2]
+            whole = names.of(label) or (key if key in names.known else None)
+            labelled += [(key, whole, part)] if whole else []
+    elif isinstance(value, (tuple, list)) and len(value) in (len(floats), len(inputs.names)):
+        which = floats if len(value) == len(floats) else range(len(inputs.names))
+        for k, part in zip(which, value, strict=True):
+            labelled.append((f"gradient of {inputs.names[k]}", inputs.names[k], part))
+    elif is_number(value) and len(floats) == 1:
+        labelled.append((f"gradient of {inputs.names[floats[0]]}", inputs.names[floats[0]], value))
+    found = []
+    for name, whole, part in labelled:
+        if not is_number(part) or whole not in names.known or name in named:
+            continue
+        array = np.array(raw(part))
+        if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
+               and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
+            continue
+        found.append(Given(name, whole, [State(statement, array)], "", 1))
+    return found
+
+
+def as_mapping(given: Mapping[str, str] | None, known: Sequence[str]) -> dict[str, str]:
+    """Check a mapping by hand from gradients to intermediates."""
+    if given is None:
+        return {}
+    lost = [f"{k!r}: {v!r}" for k, v in given.items() if v not in known]
+    if lost:
+        shown = printable(", ".join(known))
+        what = ", ".join(lost)
+        raise ValueError(f"compare_steps: names= holds {what}; the forward has no such value. It has {shown}.")
+    return dict(given)

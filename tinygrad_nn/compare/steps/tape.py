@@ -1,0 +1,136 @@
+"""A graph walked back with a person's gradients in the place of the right ones, and run again with other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backward import ancestors
+from ...graph.walk import as_argument, conjugate, rule_results
+from ...node import Node
+from ..paths import Traced
+
+Array = np.ndarray[Any, Any]
+Instead = Callable[[Node, Array, bool], Array | None]  # (node, what arrived, marked) -> what goes on, None for the same
+LOST: Array = np.array(np.nan)  # in the place of a gradient that cannot go on
+
+
+class Tape:
+    """The operations of a graph from the loss backwards, and the results with their cotangents."""
+
+    def __init__(self, outs: Sequence[tuple[Node, Array]]) -> None:
+        self.outs = list(outs)
+        self.nodes = ancestors([node for node, _ in outs]) if outs else []
+        self.operations = [node for node in self.nodes if node.primitive is not None]
+        self.uses: dict[Node, list[Node]] = {}
+        for node in self.operations:
+            for parent in node.parents or ():
+                if parent is not None:
+                    self.uses.setdefault(parent, []).append(node)
+
+    def place(self, node: Node) -> float:
+        """Return when the gradient of a node is complete on the way back: small for the loss."""
+        if node.primitive is None and node in self.uses:  # an input: after the oldest operation that it went into
+            return 0.5 - min(user.index for user in self.uses[node])
+        return -float(node.index)
+
+    def walk(
+        self, watched: Iterable[Node], instead: Instead | None = None, shake: Callable[[Array], Array] | None = None
+    ) -> dict[Node, Array]:
+        """Return the gradient that arrives at each watched node.
+
+        What `instead` returns for it goes on in its place; of `LOST` what arrived goes on, and what comes of it is
+        marked. `shake` is done to the gradient of each operation, to see what rounding does.
+        """
+        watched, marked = set(watched), set()
+        pending: dict[Node, Any] = {}
+        arrived: dict[Node, Array] = {}
+        for node, g in self.outs:
+            g = conjugate(np.asarray(g))
+            pending[node] = pending[node] + g if node in pending else g
+        for node in self.operations:
+            g = pending.pop(node, None)
+            if g is None:
+                continue
+            mark = node in marked
+            if node in watched:
+                arrived[node] = np.asarray(conjugate(g))
+                other = instead(node, arrived[node], mark) if instead else None
+                mark = other is LOST or (mark and other is None)
+                g = g if other is None or other is LOST else conjugate(other)
+            g = np.asarray(g if shake is None else shake(np.asarray(g)))
+            for parent, arg, r in zip(node.parents or (), node.args or (), rule_results(node, g), strict=True):
+                if parent is None or r is None:
+                    continue
+                r = as_argument(np.asarray(r), np.asarray(arg))
+                pending[parent] = pending[parent] + r if parent in pending else r
+                if mark:
+                    marked.add(parent)
+        for node in watched - set(arrived):
+            arrived[node] = np.asarray(conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))))
+            if instead:
+                instead(node, arrived[node], node in marked)
+        return arrived
+
+    def values(self, changed: Mapping[Node, Any]) -> list[Any]:
+        """Return the results where some nodes have other values."""
+        new: dict[Node, Any] = dict(changed)
+        for node in reversed(self.operations):
+            parents = node.parents or ()
+            if node in new or not any(parent in new for parent in parents):
+                continue
+            new[node] = again(node, [new.get(p, arg) for p, arg in zip(parents, node.args or (), strict=True)])[0]  # type: ignore[arg-type]
+        return [new.get(node, node.out) for node, _ in self.outs]
+
+    def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
+        """Return the graph at other values of some nodes, and which node became which."""
+        twins = {node: _twin(node, out=np.asarray(value)) for node, value in changed.items()}
+        for node in reversed(self.operations):
+            parents = node.parents or ()
+            if node in twins or not any(parent in twins for parent in parents):
+                continue
+            args = [twins[p].out if p in twins else arg for p, arg in zip(parents, node.args or (), strict=True)]
+            out, meta = again(node, args)
+            twins[node] = _twin(node, out=np.asarray(out), args=args, meta=meta,
+                                parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip
+        return Tape([(twins.get(node, node), g) for node, g in self.outs]), twins
+
+    def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
+        """Return the graph between a node and the nearest results, or nodes whose gradients are given."""
+        start = _twin(node, args=(), parents=(), primitive=None)
+        twins: dict[Node, Node] = {node: start}
+        ends = dict(self.outs)
+        outs = [(start, ends[node])] if node in ends else []
+        for user in reversed(self.operations):
+            parents = user.parents or ()
+            inside = [twins.get(p) if p is not None and (p is node or p not in given) else None for p in parents]
+            if not any(inside) or user is node:
+                continue
+            twin = twins[user] = _twin(user, parents=inside)
+            if user in given:
+                outs.append((twin, given[user]))
+            elif user in ends:
+                outs.append((twin, ends[user]))
+        reached = ancestors([out for out, _ in outs]) if outs else []
+        return Traced(outs, [start], [part for part in reached if part.primitive is not None])
+
+
+def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+    """Run an operation on other arguments; return its result and what its rules need."""
+    primitive: Any = node.primitive
+    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
+    out = primitive.forward(*args, **meta)
+    if primitive.saves:
+        out, saved = out
+        meta = {**meta, **saved}
+    return out, meta
+
+
+def _twin(node: Node, **other: Any) -> Node:
+    twin = Node()
+    for name in ("primitive", "args", "parents", "meta", "out", "index", "scope", "notes"):
+        setattr(twin, name, other.get(name, getattr(node, name)))
+    twin.grad = None
+    return twin

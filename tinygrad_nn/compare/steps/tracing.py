@@ -1,0 +1,142 @@
+"""What each name of a person's code is bound to, line by line, as it runs."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...tensor import Tensor, raw
+from .statements import Statement, Statements
+
+Array = np.ndarray[Any, Any]
+
+MANY = 512  # parts of a container; of more none is looked at
+
+
+class State(NamedTuple):
+    """The content of a binding after a statement; `added` if the statement added it to what was there before."""
+
+    statement: Statement
+    array: Array
+    added: bool = False
+
+
+class Binding:
+    """One binding of a name: the object, what it held after each statement that changed it, the function it is in."""
+
+    def __init__(self, label: str, value: Any, function: str, frame: int, given: bool) -> None:
+        self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
+        self.states: list[State] = []
+
+    def keep(self, statement: Statement, added: bool = False) -> None:
+        """Write down what it holds now."""
+        self.states.append(State(statement, np.array(raw(self.value)), added))
+
+
+Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be written down
+
+
+class Trace:
+    """All bindings of the names of a call and of the functions of the same module that it calls, in time."""
+
+    def __init__(self, wanted: Wanted, copies: bool) -> None:
+        """`copies` says to keep what arrays hold, as they may be written into."""
+        self.wanted, self.copies, self.statements = wanted, copies, Statements()
+        self.bindings: list[Binding] = []
+        self.returned: Statement | None = None
+        self.frames = 0
+        self.active: dict[tuple[int, str], Binding] = {}
+
+    def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function and watch it."""
+        space = getattr(_unwrapped(f), "__globals__", None)
+        root: list[int] = []
+
+        def enter(frame: Any, event: str, arg: Any) -> Any:
+            name = frame.f_code.co_name
+            if frame.f_globals is not space or (name.startswith("<") and name != "<lambda>"):
+                return None
+            number = self.frames = self.frames + 1
+            root.append(number)
+            bound: dict[str, Any] = {}
+            line = [frame.f_lineno]
+
+            def local(frame: Any, event: str, arg: Any) -> Any:
+                if event in ("line", "return"):
+                    self._look(frame, number, line[0], bound, given=False)
+                    if event == "return" and number == root[0]:
+                        self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
+                    line[0] = frame.f_lineno
+                    if event == "return":
+                        self.active = {key: b for key, b in self.active.items() if key[0] != number}
+                return local
+
+            self._look(frame, number, line[0], bound, given=True)
+            return local
+
+        before = sys.gettrace()
+        sys.settrace(enter)
+        try:
+            return f(*args, **kwargs)
+        finally:
+            sys.settrace(before)
+
+    def _look(self, frame: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
+        """Write down the bindings of a frame that are new, and the arrays that the statement changed."""
+        statement: Statement | None = None
+        file, space = frame.f_code.co_filename, frame.f_globals
+        if self.copies:
+            statement = self.statements.at(file, line, space)
+            if statement.writes:
+                self._changed(statement)
+        for name, whole in frame.f_locals.items():
+            for label, value in parts(name, whole):
+                if bound.get(label) is value or not self.wanted(label, value):
+                    continue
+                bound[label] = value
+                statement = statement or self.statements.at(file, line, space)
+                binding = Binding(label, value, frame.f_code.co_name, number, given)
+                added = not given and name in statement.added
+                binding.keep(statement, added)
+                self.bindings.append(binding)
+                self.active[number, label] = binding
+
+    def _changed(self, statement: Statement) -> None:
+        for binding in self.active.values():
+            last = binding.states[-1].array
+            if isinstance(binding.value, np.ndarray) and not np.array_equal(last, binding.value, equal_nan=True):
+                binding.keep(statement, binding.label.partition("[")[0] in statement.added)
+
+
+def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a value by its label; of a list, tuple or dict each part."""
+    if isinstance(value, (dict, list, tuple)) and len(value) > MANY:
+        return
+    if isinstance(value, dict):
+        for key, part in list(value.items()):
+            yield f"{name}[{key!r}]", part
+    elif isinstance(value, (list, tuple)):
+        for k, part in enumerate(value):
+            yield f"{name}[{k}]", part
+    else:
+        yield name, value
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value may be a gradient: an array or a number, but not of truth values."""
+    if isinstance(value, (Tensor, np.ndarray, np.number)):
+        return np.asarray(raw(value)).dtype.kind in "fciu"
+    return isinstance(value, (float, int, complex)) and not isinstance(value, bool)
+
+
+def _unwrapped(f: Any) -> Any:
+    f = getattr(f, "__func__", f)
+    while hasattr(f, "__wrapped__"):
+        f = f.__wrapped__
+    if not hasattr(f, "__globals__") and not inspect.isbuiltin(f):
+        f = type(f).__call__
+    return f
