@@ -1,6 +1,6 @@
 """What the parts of a comparison make of small arrays: suspects, bounds, the referee, sides and kinks, sentences.
 
-Each part is a list of what it returned, arrays as two numbers each. `golden/compare/parts.json` has them as they should be.
+Each part is a list of what it returned, arrays in brief. `records/parts.json` has them as they should be.
 """
 
 from __future__ import annotations
@@ -12,25 +12,29 @@ from typing import Any
 import numpy as np
 
 import tinygrad_nn as tg
+from tests.cases import CASES
 from tests.compare_sweep import FUNCTIONS
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
 from tinygrad_nn.compare.experiment import Experiment, alike, more
-from tinygrad_nn.compare.function.calling import arrange
-from tinygrad_nn.compare.function.comparison import by_graph
+from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
+from tinygrad_nn.compare.mistakes.mistake import BY_NAME
 from tinygrad_nn.compare.numerical import further, referee
 from tinygrad_nn.compare.numerical.kinks import Folded
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.numerical.referee import Referee
-from tinygrad_nn.compare.numerical.sides import Sides
+from tinygrad_nn.compare.numerical.sides import Run, Sides
 from tinygrad_nn.compare.numerical.subgradients import Hull
-from tinygrad_nn.compare.paths import gradients, mutants
+from tinygrad_nn.compare.paths import gradients, traced
 from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
+from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms import enter
 
 Array = Any
-FILE = Path(__file__).parent / "golden" / "compare" / "parts.json"
+FILE = Path(__file__).parent / "records" / "parts.json"
 EPS = float(np.finfo(float).eps)
+MISTAKEN = {*BY_NAME, "norm", "add", "exp"}
 SETTINGS = {
     "deep": DEEP, "dropped": DROPPED2, "heavy": HEAVY, "square": SQUARE, "narrow": NARROW, "yes or no": YESNO,
     "root": ROOT, "probable": PROBABLE, "inner": INNER, "a row": ONE_ROW,
@@ -156,31 +160,54 @@ def losses_of() -> list[Any]:
                     for method in ("l1", "l2", "elasticnet", "none")]  # fmt: skip
 
 
-def graph_of(f: Callable[..., Any], *leaves: Array) -> Any:
-    """The walk back of the sum of a function, with other weights for each entry."""
-    inputs = arrange(f, leaves)
+def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
+    """The walk back of the sum of a function's entries, each with a weight of its own, from other inputs."""
     with np.errstate(all="ignore"):
-        out = np.asarray(tg.tensor.raw(f(*leaves)))
-    cotangent = 0.5 + np.cos(np.arange(out.size)).reshape(out.shape) ** 2
-    return lambda moved: by_graph(f, inputs, moved, [cotangent]), out
+        out = np.asarray(raw(f(*leaves)))
+    cotangent = (0.5 + np.cos(np.arange(out.size)).reshape(out.shape) ** 2).astype(out.dtype)
+
+    def run(moved: Any) -> Run:
+        tensors = [enter(x) for x in moved]
+        for name, t in zip("xyzuvw", tensors, strict=False):
+            t.name = name
+        found = f(*tensors)
+        trace = traced([(found.node, cotangent)], [t.node for t in tensors])  # type: ignore[misc]
+        return Run([np.asarray(found.data)], trace, gradients(trace))
+
+    return run
 
 
-def of_mutants(f: Callable[..., Any], *shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
+def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Callable[[], list[Any]]:
+    """The mistakes that can be made in a function, at one operation and, if asked, at several."""
+
     def make() -> list[Any]:
         rng = np.random.default_rng(2)
-        leaves = [rng.normal(size=shape) for shape in shapes]
-        trace = graph_of(f, *leaves)[0](leaves).trace
-        found = []
-        for m in mutants(trace):
-            try:
-                with np.errstate(all="ignore"):
-                    made = [brief(g) for g in gradients(trace, m.changes)]
-            except ValueError:
-                made = ["does not fit"]
-            found.append([m.kind, m.text, m.place, m.linear, m.slot, made])
+        arrays = [rng.normal(size=x) if isinstance(x, tuple) else x for x in leaves]
+        with np.errstate(all="ignore"):
+            trace = graph_of(f, *arrays)(arrays).trace
+            found = []
+            for m in (*singles(trace), *(groups(trace, {}) if every else ())):
+                if every or m.text:
+                    grads = m.walk(trace)
+                    made = [brief(g) for g in grads] if grads is not None else ["cannot be made"]
+                    found.append([m.kind, m.text, m.place, m.linear, m.slot, m.wide, m.cost, m.times, *made])
         return found
 
     return make
+
+
+def _operations() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+    """The mistakes of the operations that have some of their own, in up to three rows of the table of cases each."""
+    seen: dict[str, int] = {}
+    for case in CASES:
+        single = any(isinstance(x, tuple) and not np.prod(x or (0,)) for x in case.shapes)
+        if case.name.split(".")[-1] not in MISTAKEN or single or "none" in case.note or "nothing" in case.note:
+            continue
+        seen[case.name] = seen.get(case.name, 0) + 1
+        if seen[case.name] <= 3:
+            rng = np.random.default_rng(5)
+            leaves = [rng.uniform(0.2, 1.8, x) if isinstance(x, tuple) else x for x in case.shapes]
+            yield f"mistakes {case}", of_mutants(case.call, *leaves, every=False)
 
 
 def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
@@ -189,7 +216,7 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
     def make() -> list[Any]:
         case = {f.__name__: f for f in FUNCTIONS}[name](np.random.default_rng(seed))
         leaves = [np.asarray(x) for x in case.inputs]
-        run, _ = graph_of(case.f, *leaves)
+        run = graph_of(case.f, *leaves)
         with np.errstate(all="ignore"):
             here = run(leaves)
             sides = Sides(run, leaves, here, EPS)
@@ -305,6 +332,7 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
+    **dict(_operations()),
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip

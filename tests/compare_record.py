@@ -1,10 +1,10 @@
-"""The numbers that a hundred comparisons come to, kept in `golden/compare/comparisons.json`.
+"""The numbers that a hundred comparisons come to, kept in `records/comparisons.json`.
 
     python -m tests.compare_record
 
 writes them anew, where a change to the comparison is meant to change them: look at the difference before it is kept.
 A record has the decisions and the numbers of a report, and of its sentences the numbers that they quote.
-`golden/compare/parts.json` has what the parts of a comparison make of small arrays; see `compare_parts`.
+`records/parts.json` has what the parts of a comparison make of small arrays; see `compare_parts`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.diagnosis import Row
 from tinygrad_nn.compare.function import comparison
 
-FILE = Path(__file__).parent / "golden" / "compare" / "comparisons.json"
+FILE = Path(__file__).parent / "records" / "comparisons.json"
 NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.]*\w)"
 RANDOM = ("nondeterministic", "drawn again")  # the kind and the words of those that draw without a seed
 

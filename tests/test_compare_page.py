@@ -16,7 +16,7 @@ from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.diagnosis import Diagnosis, Row, number
 from tinygrad_nn.compare.page import COLOURS, HIGH, LOW, NOT_FINITE, STYLE, _colours, _png, page
 
-GOLDEN = Path(__file__).parent / "golden" / "compare"
+GOLDEN = Path(__file__).parent / "records"
 NAN, INF = math.nan, math.inf
 PLAIN = Row("layer 1 W", (3, 4), "parameter", True, 1e-17, 2e-16, 1.0, 1.0, 0.0, (0, 1), 0.5, 0.5, 0.5, "", 12, 1e-15,
             error=np.array([[0, 1e-16, 1e-12, 1e-8], [1e-4, 0.01, 0.5, 1], [NAN, 2, 1e-20, 3e-16]]))  # fmt: skip
