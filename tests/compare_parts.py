@@ -87,7 +87,7 @@ def of_suspects(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]
                             value = brief(s.compute(case, arriving))
                     except ValueError:
                         value = "does not fit"
-                    found.append([s.kind, s.text, s.cost, value])
+                    found.append([s.kind, s.cost, value])
         return found
 
     return make
@@ -189,8 +189,8 @@ def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Calla
             for m in (*singles(trace), *(groups(trace, {}) if every else ())):
                 if every or m.text:
                     grads = m.walk(trace)
-                    made = [brief(g) for g in grads] if grads is not None else ["cannot be made"]
-                    found.append([m.kind, m.text, m.place, m.linear, m.slot, m.wide, m.cost, m.times, *made])
+                    made = brief(np.concatenate([np.ravel(g) for g in grads])) if grads else "cannot be made"
+                    found.append([m.kind, m.place, m.linear, m.slot, m.wide, m.cost, m.times, made])
         return found
 
     return make
