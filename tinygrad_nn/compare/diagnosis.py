@@ -10,6 +10,28 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+OPERATIONS = {
+    "statistic_as_constant": "a mean, variance, maximum or norm was taken as a constant",
+    "not_carried_back": "the gradient is not carried to the time before",
+    "last_step_only": "one of many steps only gives its gradient",
+    "detached": "the gradient stops too early",
+    "residual_forgotten": "the residual branch is forgotten",
+    "product_rule_half": "half of the product rule",
+    "missing_factor": "a factor is missing",
+    "wrong_value": "another value stands in place of the right one",
+    "wrong_derivative": "the derivative of another function",
+    "wrong_axis": "another axis than the forward pass took",
+    "wrong_epsilon": "epsilon is forgotten, or at the wrong side of the root",
+    "wrong_ddof": "n for n - 1, or n - 1 for n",
+    "mask_missing": "the gradient passes where it belongs stopped",
+    "ties": "equal entries share the gradient otherwise",
+    "wrong_gate": "gates are mixed up",
+    "flipped_kernel": "the kernel is flipped, or not flipped",
+    "wrong_stride": "the stride is forgotten",
+    "wrong_padding": "the padding is forgotten",
+    "wrong_order": "parts are in another order",
+    "wrong_index": "the gradient is put to other entries",
+}  # what can only be told of operations
 KINDS = {
     "scale": "a constant factor too much or too little",
     "sign": "the sign is turned",
@@ -36,6 +58,8 @@ KINDS = {
     "nondeterministic": "another result each time",
     "accumulated_over_calls": "each call adds to the one before",
     "inplace_overwrite": "an input was written into",
+    "edit": "a small change of the source makes it right",
+    **OPERATIONS,
     "unknown": "no known mistake explains it",
 }
 NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors

@@ -22,11 +22,15 @@ from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
+from ..numerical.whole import whole_gradients
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .black_box import without_graph
-from .operations import Look, explain_graph
+from .black_box import PROBE_SECONDS, SAMPLES, without_graph
+from .lines import with_lines
+from .look import Look
+from .operations import explain_graph
+from .places import noting_places
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +43,12 @@ DIRECTIONS = 3
 
 def by_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
     """Run a function on Tensors and walk back from its results."""
+    outs, trace = _trace(code, leaves, cotangents)
+    return Run(outs, trace, gradients(trace))
+
+
+def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Traced]:
+    """Run a function on Tensors; return its results and its graph."""
     with recording(True):
         tensors = [enter(x) for x in leaves]
         for i, t in zip(code.inputs.moving, tensors, strict=True):
@@ -47,7 +57,7 @@ def by_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -
     live = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(found, cotangents, strict=False)
             if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
     trace = traced(live, [t.node for t in tensors])  # type: ignore[misc]
-    return Run([np.asarray(raw(out)) for out in found], trace, gradients(trace))
+    return [np.asarray(raw(out)) for out in found], trace
 
 
 def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -74,6 +84,9 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         graph, reason = _graph(asked)
         found = without_graph(asked, reason) if graph is None else _with_graph(asked, graph)
         diagnoses = [*_around(asked, again, changed, found.right), *found.diagnoses]
+        if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
+            elsewhere = _by_numbers if graph is None else _by_graph_alone
+            diagnoses = with_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
     notes = [note for note in (cot_note, *code.notes) if note]
@@ -91,7 +104,8 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
     """Return the run on Tensors, or why there is none, or none that has all that the results depend on."""
     code, line = asked.code, asked.line
     try:
-        graph = by_graph(code, asked.leaves, asked.cotangents)
+        with noting_places():
+            graph = by_graph(code, asked.leaves, asked.cotangents)
     except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
         return None, why(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}
@@ -116,7 +130,8 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     rounding = sides.rounding()
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
-    look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes)
+    look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
+                again=lambda moved: _trace(code, moved, asked.cotangents)[1])  # fmt: skip
     diagnoses = explain_graph(look, rows, Hull(sides, rounding, rng).here(asked.mine))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
@@ -126,7 +141,19 @@ def _with_graph(asked: Question, graph: Run) -> Found:
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
     blind = without_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
-    return Found(rows, diagnoses, graph.grads, notes, method, blind)
+    error = [np.zeros(x.shape) for x in rounding]
+    return Found(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
+
+
+def _by_graph_alone(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    grads = by_graph(code, leaves, cotangents).grads
+    return grads, [np.zeros(g.shape) for g in grads]
+
+
+def _by_numbers(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    line = Line(lambda *xs: code.arrays(xs), leaves)
+    wholes = whole_gradients(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
+    return [w.value for w in wholes], [w.error for w in wholes]
 
 
 def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:

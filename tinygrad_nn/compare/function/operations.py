@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
-from ..factors import Factor, name_factor
+from ..factors import Factor
+from ..mistakes import USUAL, uses_of, why_lost
 from ..numerical.noise import is_single
-from ..paths import Mutant, Traced, gradients, mutants
 from ..pattern import describe, fraction
-from .calling import Inputs
+from .look import Look, close, fit_factor, unsummed
+from .mutants import Mutant
+from .places import where
+from .search import Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
-Probe = tuple[list[Array], Traced, list[Array]]
 
-CLOSE = 1e-7
 SINGLE = float(np.finfo(np.float32).eps)
-
-
-class Look(NamedTuple):
-    """What there is to look at: inputs, a person's gradients, the right ones, the graph, answers at other inputs."""
-
-    inputs: Inputs
-    mine: list[Array]
-    right: list[Array]
-    rounding: list[Array]
-    bads: list[Array]
-    trace: Traced
-    leaves: list[Array]
-    probes: list[Probe]
-    close: float = CLOSE  # relative error within which two gradients are taken to be one
-
-    def label(self, i: int) -> str:
-        """Return the name of an input."""
-        return self.inputs.labels[self.inputs.moving[i]]
-
-    @property
-    def single(self) -> bool:
-        """Whether the person's arrays are float32."""
-        return any(m.dtype.itemsize < 8 for m in self.mine)
 
 
 def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
@@ -58,20 +36,15 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
         else:
             left.append(i)
     if left:
-        joint = _joint(look, left)
+        other = with_functions(look)
+        searches = [Search(look, together=other is None), *([] if other is None else [Search(other)])]
+        joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
         for i in left:
-            alone = _joint(look, [i])
+            alone = _joint(look, [i], searches) if len(left) > 1 else None
             found.append(alone if alone is not None else _unknown(look, i, rows[i]))
     return found
-
-
-def _close(look: Look, m: Array, p: Array) -> bool:
-    if m.shape != p.shape or not np.isfinite(p).all():
-        return False
-    size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
-    return bool((np.abs(m - p) <= (3e-4 if look.single else look.close) * size).all())
 
 
 def _by_shape(look: Look, i: int) -> Diagnosis | None:
@@ -80,7 +53,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
     if m.shape == g.shape:
         return None
     label = look.label(i)
-    if m.shape == g.T.shape and _close(look, m.T, g):
+    if m.shape == g.T.shape and close(look, m.T, g):
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
     if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
@@ -90,40 +63,18 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         summed = sum_to(m, g.shape)
     except ValueError:
         summed = None
-    if summed is not None and m.size > g.size and _close(look, np.asarray(summed), g):
+    if summed is not None and m.size > g.size and close(look, np.asarray(summed), g):
         return Diagnosis(
             "broadcast_not_summed", label, "The input was broadcast, so it acts in many places, and its gradient is "
             "the sum over them. That sum is missing.", (f"it has shape {m.shape}, the input {g.shape}",),
             r"\bar b = \sum_n g_n",
         )  # fmt: skip
-    for part in _unsummed(look, i):
+    for part in unsummed(look, i):
         for axis in range(part.ndim):
-            if _close(look, m, part.sum(axis=axis)):
+            if close(look, m, part.sum(axis=axis)):
                 return Diagnosis("wrong_axis_sum", label, f"The gradient was summed over axis {axis}, the wrong one.",
                                  (f"it has shape {m.shape}, the input {g.shape}",))  # fmt: skip
     return None
-
-
-def _unsummed(look: Look, i: int) -> Iterator[Array]:
-    """Yield what arrives at an input before it is summed back to its shape."""
-    kept: list[Array] = []
-    node = look.trace.inputs[i]
-
-    def note(slot: int) -> Any:
-        def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
-            if slots[slot] is not None:
-                kept.append(np.asarray(slots[slot]))
-            return slots
-
-        return change
-
-    changes = {}
-    for place, n in enumerate(look.trace.operations):
-        for slot, parent in enumerate(n.parents or ()):
-            if parent is node:
-                changes[place] = note(slot)
-    gradients(look.trace, changes)
-    yield from (r for r in kept if r.shape != np.shape(node.out))
 
 
 def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
@@ -154,7 +105,7 @@ def _by_kind(look: Look, i: int, row: Row, in_hull: bool) -> Diagnosis | None:
             int(look.bads[i].sum()) > 3) and is_single(m):
         return Diagnosis("rounding", label, "The gradient is made of float32 numbers, and differs by what rounding to "
                          "float32 makes. It is no mistake.", (f"the largest is {error.max():.1e}",))  # fmt: skip
-    if m.ndim == 2 and m.shape[0] == m.shape[1] and _close(look, m, g.T):
+    if m.ndim == 2 and m.shape[0] == m.shape[1] and close(look, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
     return None
@@ -176,95 +127,57 @@ def _unknown(look: Look, i: int, row: Row) -> Diagnosis:
     return Diagnosis("unknown", label, describe(f"the gradient of {label}", m, g, look.bads[i]), (_entry(row),))
 
 
-def _joint(look: Look, wrong: list[int]) -> Diagnosis | None:
-    """Find the one operation, or the one factor, that explains some inputs and leaves the others as they are."""
+def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | None:
+    """Find the mistake, or the factor, that explains some inputs and leaves the others as they are."""
     every = list(range(len(look.mine)))
-    best: tuple[float, Diagnosis] | None = None
-    whole = _factor(look, wrong, lambda trace, right: right)
+    told: list[tuple[float, Diagnosis]] = []
+    whole = fit_factor(look, wrong, lambda trace, right: right)
     if whole is not None and not whole.is_one:
-        where = ", ".join(look.label(i) for i in wrong)
+        label = ", ".join(look.label(i) for i in wrong)
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
-            where = _place(look, 0)
-        best = (1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0"),
-                _scaled(look, where, whole, r"\bar x = J^T g", ""))  # fmt: skip
+            label = where(look.trace, 0)
+        cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
+        cost += 0.5 * (1 < len(wrong) < len(every))  # one operation tells more than a list of inputs
+        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "")))
     right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
-    for mutant in mutants(look.trace):
-        found = _try(look, mutant, sorted([*wrong, *right]))
-        if found is not None and (best is None or found[0] < best[0]):
-            best = found
-    if best is None and right:
+    over = sorted([*wrong, *right])
+    for search in searches:
+        found = search.matches(over, linear=search is searches[0])
+        told += [_told(search.look, match) for match in found]
+        if any(match.factor.is_one and match.mutant.cost <= USUAL for match in found):
+            break
+    if not told and right:
         names = ", ".join(look.label(i) for i in wrong)
-        for mutant in (m for m in mutants(look.trace) if not m.linear):
-            found = _try(look, mutant, wrong)
-            if found is not None and (best is None or found[0] < best[0]):
-                text = f"{found[1].text} It is so in the gradient of {names} only."
-                best = found[0], replace(found[1], text=text)
-    return None if best is None else best[1]
+        for search in searches:
+            for match in search.matches(wrong, linear=False):
+                cost, one = _told(search.look, match)
+                told.append((cost, replace(one, text=f"{one.text} It is so in the gradient of {names} only.")))
+    if not told:
+        return None
+    told.sort(key=lambda pair: pair[0])
+    best = told[0][1]
+    return replace(best, alternatives=tuple(dict.fromkeys(d.kind for _, d in told[1:] if d.kind != best.kind)))
 
 
-def _try(look: Look, mutant: Mutant, over: list[int]) -> tuple[float, Diagnosis] | None:
+def _told(look: Look, match: Match) -> tuple[float, Diagnosis]:
+    """Put a mistake into words, with what it costs beside others that give the same numbers."""
+    mutant, factor = match
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
-    where = _place(look, mutant.place)
+    label = where(look.trace, mutant.place, mutant.times)
     equation = ""
     if node.primitive is not None and node.primitive.rule_tex:
         slot = mutant.slot if mutant.slot is not None and mutant.slot < len(node.primitive.rule_tex) else 0
         equation = str(node.primitive.rule_tex[slot] or "")
     if not mutant.linear:
-        if all(_close(look, gradients(look.trace, mutant.changes)[i], look.right[i]) for i in over):
-            return None
-        factor = _factor(look, over, lambda trace, right: gradients(trace, mutant.changes))
-        if factor is None:
-            return None
         times = "" if factor.is_one else f" It is also multiplied by {_words(look, factor)}."
-        cost = (1.0 if mutant.kind != "wrong_layer_input" else 1.1) + 0.5 * bool(times)
-        return cost, Diagnosis(mutant.kind, where, mutant.text + times, _evidence(look), equation, name)
-    factor = _factor(look, over, lambda trace, right: [a - b for a, b in zip(right, gradients(trace, mutant.changes),
-                                                                            strict=True)], True)  # fmt: skip
-    if factor is None or factor.is_one:
-        return None
+        cost = mutant.cost + 0.5 * bool(times)
+        return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(look), equation, name)
     if factor.name == "0":
-        lost = _lost(look, mutant, node, where, equation)
-        return 0.95 if lost.kind == "missing_penalty" else 1.02, lost
+        lost = _lost(look, mutant, label, equation)
+        return {"missing_penalty": 0.95, "statistic_as_constant": 0.97}.get(lost.kind, 1.02), lost
     return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scaled(
-        look, where, factor, equation, name)
-
-
-def _place(look: Look, place: int) -> str:
-    """Name an operation by its name and its number in the order in which they ran."""
-    count, node = len(look.trace.operations), look.trace.operations[place]
-    return f"{node.primitive.name if node.primitive else ''}, operation {count - place} of {count}"
-
-
-def _factor(look: Look, over: list[int], base: Any, beside: bool = False) -> Factor | None:
-    """Name the factor s with ``mine = s base``, or with ``mine = right + (s - 1) base``, at all inputs and probes."""
-    values, facts = [], []
-    for mine, trace, right in ((look.mine, look.trace, look.right), *look.probes):
-        if [n.primitive.name for n in trace.operations if n.primitive] != look.trace.signature:
-            continue
-        b = base(trace, right)
-        dot = square = 0.0
-        for i in over:
-            if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
-                return None
-            target = mine[i] - right[i] if beside else mine[i]
-            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # each array counts alike, and no square overflows
-            dot += float(np.real(np.vdot(b[i] / size, target / size)))
-            square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
-        if not square:
-            return None
-        s = dot / square
-        for i in over:
-            if not _close(look, mine[i], right[i] + s * b[i] if beside else s * b[i]):
-                return None
-        values.append(s + 1 if beside else s)
-        shapes = [np.shape(x) for x in look.leaves if np.ndim(x)]
-        batch = next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else np.nan)
-        facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
-    loose = 3e-3 if look.single else 1e-6
-    if all(abs(v) < loose for v in values):
-        return Factor("0", 0.0)
-    return name_factor(values, facts, loose)
+        look, label, factor, equation, name)
 
 
 def _evidence(look: Look) -> tuple[str, ...]:
@@ -278,33 +191,33 @@ def _words(look: Look, factor: Factor) -> str:
     return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
 
 
-def _scaled(look: Look, where: str, factor: Factor, equation: str, name: str) -> Diagnosis:
-    on = " from here on" if ", operation " in where else ""
+def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str) -> Diagnosis:
+    on = " from here on" if name else ""
     if factor.is_sign:
-        return Diagnosis("sign", where, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
+        return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
     if factor.name == "0":
-        return Diagnosis("scale", where, "The gradient is 0, and should not be.", _evidence(look), equation, name, "0")
+        return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(look), equation, name, "0")
     text = f"The gradient is {_words(look, factor)} times the right one{on}."
-    return Diagnosis("scale", where, text, _evidence(look), equation, name, factor.name)
+    return Diagnosis("scale", label, text, _evidence(look), equation, name, factor.name)
 
 
-def _lost(look: Look, mutant: Mutant, node: Any, where: str, equation: str) -> Diagnosis:
+def _lost(look: Look, mutant: Mutant, label: str, equation: str) -> Diagnosis:
     """Say that what comes through an operation does not arrive: a penalty, or one of several contributions."""
+    node = look.trace.operations[mutant.place]
+    name = node.primitive.name if node.primitive else ""
     leaves = {n for n in look.trace.inputs if _reaches(node, n)}
     if mutant.slot is None and np.size(node.out) == 1 and len(leaves) == 1:
         leaf = next(iter(leaves))
         i = look.trace.inputs.index(leaf)
-        through = look.right[i] - gradients(look.trace, mutant.changes)[i]
+        made = mutant.walk(look.trace)
+        through = look.right[i] - (made[i] if made is not None else 0)
         for pattern in (leaf.out, np.sign(leaf.out)):
             square = float(np.vdot(pattern, pattern).real)
-            if square and _close(look, through, float(np.vdot(pattern, through).real) / square * pattern):
+            if square and close(look, through, float(np.vdot(pattern, through).real) / square * pattern):
                 return Diagnosis("missing_penalty", look.label(i), "The gradient of the penalty on it is not added.",
-                                 _evidence(look), equation, node.primitive.name)  # fmt: skip
-    return Diagnosis(
-        "overwritten_not_accumulated", where, "What comes back through this operation does not arrive: it was "
-        "overwritten, or forgotten. A value that is used in several places gets the sum of their contributions.",
-        _evidence(look), equation, node.primitive.name,
-    )  # fmt: skip
+                                 _evidence(look), equation, name)  # fmt: skip
+    kind, text = why_lost(look.trace, mutant.place, mutant.slot, uses_of(look.trace))
+    return Diagnosis(kind, label, text, _evidence(look), equation, name)
 
 
 def _reaches(node: Any, leaf: Any) -> bool:

@@ -1,0 +1,168 @@
+"""Functions that a person composed of small operations, found again by their values: a softmax, a sigmoid, a norm.
+
+Where a value is a known function of another one that all its paths lead to, the operations between them are replaced by
+that function. So what is known of mistakes at softmax holds for ``e / e.sum(axis=1, keepdims=True)`` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...node import Node
+from ...primitive import REGISTRY
+from ..paths import Array, Traced
+
+BETWEEN = 14  # operations that a function may be composed of
+ALIKE = 1e-9  # how far the composition may be from the function, relative to its largest entry
+
+
+class Known(NamedTuple):
+    """A value that is a known function of another: its operation, the source (of an input -1 - its number), options."""
+
+    place: int
+    source: int
+    name: str
+    meta: dict[str, Any]
+    saves: Callable[[Array], dict[str, Any]] | None = None
+
+
+def recognised(graph: Traced) -> list[Known]:
+    """Return the functions that were composed in a graph, those nearest the loss first."""
+    found: list[Known] = []
+    number = {node: place for place, node in enumerate(graph.operations)}
+    number |= {node: -1 - i for i, node in enumerate(graph.inputs)}
+    for place, node in enumerate(graph.operations):
+        primitive = node.primitive
+        if primitive is None or primitive.name not in ENDS or np.asarray(node.out).dtype.kind != "f":
+            continue
+        best = None  # the farthest source: softmax of what was shifted is softmax of what was not
+        for source in _sources(node):
+            known = next(_functions(primitive.name, np.asarray(source.out), np.asarray(node.out)), None)
+            if known is not None and source in number:
+                best = Known(place, number[source], *known)
+        found += [] if best is None else [best]
+    return found
+
+
+def collapsed(graph: Traced, known: list[Known]) -> Traced:
+    """Return a copy of a graph in which what was composed is one operation."""
+    copies = {node: _copy(node) for node in (*graph.operations, *graph.inputs)}
+    for node, copy in copies.items():
+        if node.parents is not None and node.primitive is not None:
+            copy.parents = tuple(None if p is None else copies.get(p, p) for p in node.parents)
+    for place, source, name, meta, saves in known:
+        node = copies[graph.operations[place]]
+        parent = copies[graph.operations[source] if source >= 0 else graph.inputs[-1 - source]]
+        rest = (1.0, 0.0) if name == "standardize" else ()
+        node.primitive = REGISTRY[name]
+        node.args = (np.asarray(parent.out), *(np.asarray(x) for x in rest))
+        node.parents = (parent, *(None for _ in rest))
+        node.meta = {**meta, **(saves(np.asarray(parent.out)) if saves is not None else {})}
+    outs = [(copies[node], g) for node, g in graph.outs]
+    reached, stack = set[Node](), [node for node, _ in outs]
+    while stack:
+        node = stack.pop()
+        if node not in reached:
+            reached.add(node)
+            stack += [p for p in node.parents or () if p is not None]
+    kept = [copies[node] for node in graph.operations if copies[node] in reached]
+    return Traced(outs, [copies[node] for node in graph.inputs], kept)
+
+
+def _copy(node: Node) -> Node:
+    copy = Node.__new__(type(node))
+    for name in ("args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope"):
+        setattr(copy, name, getattr(node, name))
+    return copy
+
+
+def _sources(node: Node) -> Iterator[Node]:
+    """Yield values of the same shape that all paths from an operation lead to, the nearest first."""
+    order, seen, k = [node], {node}, 0
+    while k < len(order) and len(order) < 3 * BETWEEN:
+        for p in order[k].parents or ():
+            if p is not None and p not in seen:
+                seen.add(p)
+                order.append(p)
+        k += 1
+    for candidate in sorted(order[1:], key=lambda n: -n.index):
+        if np.shape(candidate.out) == np.shape(node.out) and _all_paths(node, candidate):
+            yield candidate
+
+
+def _all_paths(node: Node, source: Node) -> bool:
+    stack, seen = [node], {node}
+    while stack:
+        for p in stack.pop().parents or ():
+            if p is None or p is source or p in seen:
+                continue
+            if p.primitive is None or p.index < source.index or len(seen) > BETWEEN:
+                return False
+            seen.add(p)
+            stack.append(p)
+    return True
+
+
+ENDS = frozenset({"divide", "multiply", "add", "subtract", "reciprocal", "power", "log", "where", "maximum", "log1p"})
+Found = tuple[str, dict[str, Any], Callable[[Array], dict[str, Any]] | None]
+
+
+def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
+    """Yield the functions that one array is of another."""
+
+    def same(value: Array) -> bool:
+        return bool(np.abs(value - out).max(initial=0) <= ALIKE * max(np.abs(out).max(initial=0), 1e-300))
+
+    if not np.isfinite(x).all() or x.size < 2:
+        return
+    with np.errstate(all="ignore"):
+        inside = out.min() > 0 and out.max() < 1
+        if inside and same(1 / (1 + np.exp(-x))):
+            yield "sigmoid", {}, None
+        if np.abs(out).max() < 1 and end in ("divide", "subtract") and same(np.tanh(x)):
+            yield "tanh", {}, None
+        if end in ("log", "log1p", "maximum", "add") and out.min() > 0 and same(np.logaddexp(0, x)):
+            yield "softplus", {}, None
+        if end in ("multiply", "where") and same(np.maximum(x, 0)):
+            yield "relu", {}, None
+        for axis in range(x.ndim):
+            if x.shape[axis] < 2:
+                continue
+            if inside and np.abs(out.sum(axis=axis) - 1).max() < 1e-9:
+                e = np.exp(x - x.max(axis=axis, keepdims=True))
+                if same(e / e.sum(axis=axis, keepdims=True)):
+                    yield "softmax", {"axis": axis}, None
+            if out.max() < 0 and end in ("subtract", "log") and np.abs(np.exp(out).sum(axis=axis) - 1).max() < 1e-9:
+                shifted = x - x.max(axis=axis, keepdims=True)
+                if same(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))):
+                    yield "log_softmax", {"axis": axis}, None
+        if end in ("divide", "multiply"):
+            yield from _norms(x, out)
+
+
+def _norms(x: Array, out: Array) -> Iterator[Found]:
+    """Yield the norm that one array is of another: over which axes, with which epsilon."""
+    sets = [(i,) for i in range(x.ndim)] + ([tuple(range(x.ndim))] if x.ndim > 1 else [])
+    if x.ndim > 2:
+        sets += [(0, *range(2, x.ndim)), tuple(range(1, x.ndim))]
+    for axes in sets:
+        mean = x.mean(axis=axes, keepdims=True)
+        centred, var = x - mean, x.var(axis=axes, keepdims=True)
+        size = np.abs(out).max(axis=axes, keepdims=True)
+        if not (size > 0).all():
+            continue
+        ratio = np.abs(centred).max(axis=axes, keepdims=True) / size  # sqrt(var + eps)
+        if np.abs(centred / ratio - out).max() > ALIKE * np.abs(out).max():
+            continue
+        eps = float(np.median(ratio**2 - var))
+        if eps > -1e-9 * float(var.max()) and np.abs(ratio**2 - var - eps).max() <= 1e-9 * float((ratio**2).max()):
+            eps = float(f"{max(eps, 0.0):.3g}")
+            eps = 0.0 if eps < 1e-9 * float(var.max()) else eps
+
+            def saves(x: Array, axes: tuple[int, ...] = axes) -> dict[str, Any]:
+                return {"mean": x.mean(axis=axes, keepdims=True), "var": x.var(axis=axes, keepdims=True)}
+
+            yield "standardize", {"axis": axes, "eps": eps}, saves

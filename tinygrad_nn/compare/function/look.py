@@ -1,0 +1,104 @@
+"""What there is to look at where a gradient is wrong, and what it means that a mistake explains the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...graph.walk import conjugate
+from ..factors import Factor, name_factor
+from ..paths import Array, Traced, gradients
+from .calling import Inputs
+
+Probe = tuple[list[Array], Traced, list[Array]]
+
+CLOSE = 1e-7
+
+
+class Look(NamedTuple):
+    """What there is to look at: inputs, a person's gradients, the right ones, the graph, answers at other inputs."""
+
+    inputs: Inputs
+    mine: list[Array]
+    right: list[Array]
+    rounding: list[Array]
+    bads: list[Array]
+    trace: Traced
+    leaves: list[Array]
+    probes: list[Probe]
+    close: float = CLOSE  # relative error within which two gradients are taken to be one
+    again: Callable[[list[Array]], Traced] | None = None
+
+    def label(self, i: int) -> str:
+        """Return the name of an input."""
+        return self.inputs.labels[self.inputs.moving[i]]
+
+    @property
+    def single(self) -> bool:
+        """Whether the person's arrays are float32."""
+        return any(m.dtype.itemsize < 8 for m in self.mine)
+
+
+def close(look: Look, m: Array, p: Array) -> bool:
+    """Tell whether two gradients are the same to rounding."""
+    if m.shape != p.shape or not np.isfinite(p).all():
+        return False
+    size = max(float(np.abs(m).max(initial=0)), float(np.abs(p).max(initial=0)))
+    return bool((np.abs(m - p) <= (3e-4 if look.single else look.close) * size).all())
+
+
+def fit_factor(look: Look, over: Sequence[int], base: Any, beside: bool = False) -> Factor | None:
+    """Name the factor s with ``mine = s base``, or with ``mine = right + (s - 1) base``, at all inputs and probes."""
+    values, facts = [], []
+    for mine, trace, right in ((look.mine, look.trace, look.right), *look.probes):
+        if trace.signature != look.trace.signature:
+            continue
+        b = base(trace, right)
+        if b is None:
+            return None
+        dot = square = 0.0
+        for i in over:
+            if mine[i].shape != b[i].shape or not np.isfinite(b[i]).all():
+                return None
+            target = mine[i] - right[i] if beside else mine[i]
+            size = float(np.abs(b[i]).max(initial=0)) or 1.0  # each array counts alike, and no square overflows
+            dot += float(np.real(np.vdot(b[i] / size, target / size)))
+            square += float(np.real(np.vdot(b[i] / size, b[i] / size)))
+        if not square:
+            return None
+        s = dot / square
+        for i in over:
+            if not close(look, mine[i], right[i] + s * b[i] if beside else s * b[i]):
+                return None
+        values.append(s + 1 if beside else s)
+        shapes = [np.shape(x) for x in look.leaves if np.ndim(x)]
+        batch = next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else np.nan)
+        facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
+    loose = 3e-3 if look.single else 1e-6
+    if all(abs(v) < loose for v in values):
+        return Factor("0", 0.0)
+    return name_factor(values, facts, loose)
+
+
+def unsummed(look: Look, i: int) -> Iterator[Array]:
+    """Yield what arrives at an input before it is summed back to its shape."""
+    kept: list[Array] = []
+    node = look.trace.inputs[i]
+
+    def note(slot: int) -> Any:
+        def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
+            if slots[slot] is not None:
+                kept.append(np.asarray(slots[slot]))
+            return slots
+
+        return change
+
+    changes = {}
+    for place, n in enumerate(look.trace.operations):
+        for slot, parent in enumerate(n.parents or ()):
+            if parent is node:
+                changes[place] = note(slot)
+    gradients(look.trace, changes)
+    yield from (conjugate(r) for r in kept if r.shape != np.shape(node.out))

@@ -1,0 +1,161 @@
+"""Mistakes at operations of one graph, at each place and at all places alike, as walks back that can be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...graph.walk import as_argument
+from ...node import Node
+from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
+from ..paths import Array, Change, Edge, Slots, Traced, gradients
+
+MANY = 4000  # operations that are suspected, from the loss backwards
+OFTEN = 400  # groups of operations that are tried together
+ERRORS = (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError)
+
+
+class Mutant(NamedTuple):
+    """A mistake at one place, or at several together.
+
+    Attributes:
+        kind, text, cost, linear: of the mistake.
+        parts: each place with the mistake that is made there.
+        times: how often it is made, of one line that ran several times.
+    """
+
+    kind: str
+    text: str
+    parts: tuple[tuple[int, Mistake], ...]
+    cost: float = 1.0
+    linear: bool = False
+    times: int = 1
+
+    @property
+    def place(self) -> int:
+        """Where it is made first, on the way back."""
+        return self.parts[0][0]
+
+    @property
+    def slot(self) -> int | None:
+        """Which argument it is the gradient of."""
+        return self.parts[0][1].slot
+
+    @property
+    def wide(self) -> bool:
+        """Whether a gradient stays as large as the result of its operation."""
+        return any(m.wide for _, m in self.parts)
+
+    def walk(self, graph: Traced) -> list[Array] | None:
+        """Return the gradients with this mistake; None where it cannot be made."""
+        at: dict[int, list[Mistake]] = {}
+        for place, mistake in self.parts:
+            at.setdefault(place, []).append(mistake)
+        changes = {place: _change(graph, place, made) for place, made in at.items()}
+        unsummed = frozenset((p, m.slot) for p, m in self.parts if m.wide and m.slot is not None)
+        try:
+            return gradients(graph, changes, unsummed)
+        except ERRORS:
+            return None
+
+
+def _change(graph: Traced, place: int, mistakes: list[Mistake]) -> Change:
+    def change(node: Node, g: Array, slots: Slots) -> Slots:
+        for mistake in mistakes:
+            slots = mistake.at(Site(graph, place, g, slots))
+        return slots
+
+    return change
+
+
+def local(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -> list[Array | None] | None:
+    """Return what a mistake adds to the gradients of the arguments of an operation; None where it cannot be made."""
+    node = graph.operations[place]
+    try:
+        made = mistake.at(Site(graph, place, g, slots))
+        found: list[Array | None] = []
+        for parent, arg, old, new in zip(node.parents or (), node.args or (), slots, made, strict=True):
+            if parent is None or old is None or new is old:
+                found.append(None)
+                continue
+            before = as_argument(np.asarray(old), np.asarray(arg))
+            found.append(-before if new is None else as_argument(np.asarray(new), np.asarray(arg)) - before)
+    except ERRORS:
+        return None
+    return found
+
+
+def singles(graph: Traced) -> Iterator[Mutant]:
+    """Yield the mistakes that can be made at one operation, those nearest the loss first."""
+    for place, node in enumerate(graph.operations[:MANY]):
+        slots = moving(node)
+        for mistake in mistakes_at(graph, place):
+            yield Mutant(mistake.kind, mistake.text, ((place, mistake),), mistake.cost, mistake.linear)
+        yield Mutant("scale", "", ((place, cut(place, None)),), linear=True)
+        if len(slots) > 1:
+            for slot in slots:
+                yield Mutant("scale", "", ((place, cut(place, slot)),), linear=True)
+
+
+def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
+    """Yield mistakes at several operations: at all that one line of source made, and at all uses of a value."""
+    uses = uses_of(graph)
+    for kind, text, lost, cost in kept_alone(graph, uses):
+        yield Mutant(kind, text, tuple((p, cut(p, s)) for p, s in sorted(lost)), cost)
+    for places in _alike(graph, sites):
+        first = places[0]
+        table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
+        for place in places:
+            for mistake in _all_at(graph, place):
+                key = (mistake.kind, mistake.text if mistake.key is None else "", mistake.slot, mistake.key)
+                table.setdefault(key, {}).setdefault(place, mistake)
+        for made in table.values():
+            if len(made) > max(1, len(places) - 2):  # the first or the last of them may lack it
+                kind, text = next(iter(made.values()))[:2]
+                whole = next(iter(made.values()))
+                if whole.linear:
+                    kind, text = _lost(graph, first, whole.slot, uses, len(places))
+                yield Mutant(kind, text, tuple(sorted(made.items())), whole.cost + 0.02, False, len(made))
+
+
+def _all_at(graph: Traced, place: int) -> Iterator[Mistake]:
+    yield from (m for m in mistakes_at(graph, place) if m.cost < FURTHER)
+    slots = moving(graph.operations[place])
+    if len(slots) > 1:
+        for slot in slots:
+            yield cut(place, slot)
+    yield cut(place, None)
+
+
+def _lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int) -> tuple[str, str]:
+    kind, text = why_lost(graph, place, slot, uses)
+    if kind in ("detached", "overwritten_not_accumulated") and times > 2:
+        return ("not_carried_back", ("The gradient is not carried back through this operation, at none of the "
+                f"{times} times that it ran: what each step gives to the one before is forgotten."))  # fmt: skip
+    return kind, text
+
+
+def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
+    """Yield places that one line of the source made, or one function with the same kind of argument."""
+    seen: set[tuple[int, ...]] = set()
+    names: dict[Any, list[int]] = {}
+    for place, node in enumerate(graph.operations[:MANY]):
+        name = node.primitive.name if node.primitive else ""
+        for depth, key in enumerate(sites.get(place, ())):
+            names.setdefault((name, depth, key), []).append(place)
+        shared = next((i for i, p in enumerate(node.parents or ()) if p is not None and p in graph.inputs), None)
+        leaf = None if shared is None else graph.inputs.index((node.parents or ())[shared])  # type: ignore[arg-type]
+        names.setdefault((name, np.shape(node.out), leaf), []).append(place)
+    for places in names.values():
+        if len(places) > 1 and tuple(places) not in seen:
+            seen.add(tuple(places))
+            yield places
+
+
+def arriving(graph: Traced) -> dict[int, Array]:
+    """Return the right gradient of each operation's result, as its rule takes it."""
+    arrived: dict[int, Array] = {}
+    gradients(graph, arrived=arrived)
+    return arrived

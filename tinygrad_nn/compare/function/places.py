@@ -1,0 +1,109 @@
+"""Where in a person's source each operation of a graph stands: the line, the expression, the variable it goes to."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os.path import dirname
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...node import Node, switched
+from ..paths import Traced
+
+PACKAGE = dirname(dirname(dirname(__file__)))
+NUMPY = dirname(np.__file__)
+DEEP = 4  # calls of functions inside functions that are told apart
+LONG = 60  # characters of an expression that are shown
+
+
+class Line(NamedTuple):
+    """An expression of the source: its file and line, its text, and the variable that it is assigned to, or ""."""
+
+    file: str
+    line: int
+    text: str
+    name: str
+
+
+@contextmanager
+def noting_places() -> Iterator[None]:
+    """Let each operation of this block remember the expressions of the caller's source that it comes from."""
+    with switched("inspect", _note):
+        yield
+
+
+def _note(node: Node, tensor: Any) -> Any:
+    frame: FrameType | None = sys._getframe(1)
+    found: list[tuple[CodeType, int]] = []
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, NUMPY)):
+        frame = frame.f_back
+    while frame is not None and len(found) < DEEP and not frame.f_code.co_filename.startswith(PACKAGE):
+        if not frame.f_code.co_filename.startswith(NUMPY):
+            found.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back
+    node.note(sites=tuple(found))
+    return tensor
+
+
+def sites_of(graph: Traced) -> dict[int, tuple[Any, ...]]:
+    """Return for each operation where it was called: the innermost place alone, and with those that called it."""
+    found = {}
+    for place, node in enumerate(graph.operations):
+        sites = (node.notes or {}).get("sites", ())
+        found[place] = tuple(sites[: k + 1] for k in range(len(sites)))
+    return found
+
+
+def line_of(node: Node) -> Line | None:
+    """Return the expression of the source that an operation comes from; None where it is not known."""
+    sites = (node.notes or {}).get("sites", ())
+    if not sites:
+        return None
+    code, last = sites[0]
+    positions = list(code.co_positions())[last // 2]
+    start, end, left, right = positions
+    if start is None or end is None or left is None or right is None:
+        return None
+    lines = [linecache.getline(code.co_filename, k) for k in range(start, end + 1)]
+    if not all(lines):
+        return None
+    encoded = [line.encode() for line in lines]
+    encoded[-1] = encoded[-1][:right]
+    encoded[0] = encoded[0][left:]
+    text = " ".join(part.decode(errors="replace").strip() for part in encoded)
+    name = _target(linecache.getline(code.co_filename, start), start, end, left) if start == end else ""
+    return Line(code.co_filename, start, text, name)
+
+
+def _target(line: str, start: int, end: int, left: int) -> str:
+    """Return the variable that a line assigns to, if the expression is all that stands at its right."""
+    before = line.encode()[:left].decode(errors="replace").strip()
+    if not before.endswith("="):
+        return ""
+    name = before.rstrip("=").rstrip("+-*/@ ").strip()
+    try:
+        ast.parse(name)
+    except SyntaxError:
+        return ""
+    return name
+
+
+def where(graph: Traced, place: int, times: int = 1) -> str:
+    """Name an operation: what it is, its expression in the source, its line; or its number in the order of the run."""
+    node = graph.operations[place]
+    name = node.primitive.name if node.primitive else ""
+    line = line_of(node)
+    if line is None:
+        count = len(graph.operations)
+        return f"{name}, operation {count - place} of {count}"
+    shown = f"{line.name} = {line.text}" if line.name else line.text
+    if len(shown) > LONG:
+        shown = shown[: LONG - 3] + "..."
+    often = f", each of {times} times" if times > 1 else ""
+    return f"{name} in `{shown}`, line {line.line}{often}"

@@ -1,0 +1,264 @@
+"""Which mistake in the graph gives a person's gradients: looked for by cheap signs, then walked, then tried elsewhere.
+
+Each change of a rule adds something to the gradients of that operation's arguments. What it adds to the gradients of
+the inputs, seen along a direction u, is what it adds at the arguments times how these move as the inputs move along u.
+So one run beside the point tells of every change what it would do along u, without a walk; only what agrees is walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...graph.walk import rule_results
+from ..factors import Factor
+from ..mistakes import Mistake
+from ..paths import Array, Traced
+from .composed import collapsed, recognised
+from .look import Look, close, fit_factor
+from .mutants import Mutant, arriving, groups, local, singles
+from .places import sites_of
+
+STEP = 1e-5  # of the inputs, beside the point; differences at both sides are right to its square
+SIGN = 1e-4  # how far what a change adds may be off along a direction: the error of the differences, and far more
+DIRECTIONS = 3
+HELD = 3e7  # numbers that the runs beside the point may hold together
+WALKED = 16  # candidates of one kind that are walked
+WALKS = 4e8  # numbers that walks without a sign may go through, about: as many as take some seconds
+SLOW = 4000  # numbers that take as long as the call of a rule
+
+
+def with_functions(look: Look) -> Look | None:
+    """Return the same look at a graph in which composed functions are one operation each; None if there are none."""
+    known = recognised(look.trace)
+    if not known:
+        return None
+    again = look.again
+
+    def collapse(trace: Traced) -> Traced:
+        return collapsed(trace, known) if trace.signature == look.trace.signature else trace
+
+    return look._replace(
+        trace=collapsed(look.trace, known), probes=[(m, collapse(t), r) for m, t, r in look.probes],
+        again=None if again is None else lambda moved: collapse(again(moved)),
+    )  # fmt: skip
+
+
+class Match(NamedTuple):
+    """A mistake that gives the numbers of a person, by a factor."""
+
+    mutant: Mutant
+    factor: Factor
+
+
+class Search:
+    """Looks for the mistake that explains a person's gradients, of some inputs or of others, in one graph."""
+
+    def __init__(self, look: Look, *, together: bool = True) -> None:
+        """`together`: whether mistakes at several operations are looked for as well."""
+        self.look, self.together = look, together
+        rng = np.random.default_rng(0)
+        self.real = not any(np.iscomplexobj(x) for x in (*look.leaves, *look.right))
+        self.directions = [[_direction(x, rng) for x in look.leaves] for _ in range(DIRECTIONS)]
+        self.walked: list[tuple[Mutant, Array]] | None = None
+        self.added: list[tuple[Mutant, Array | None, Array | None]] | None = None
+
+    def matches(self, over: Sequence[int], *, linear: bool = True) -> list[Match]:
+        """Return the mistakes that explain the gradients of some inputs, the simplest first.
+
+        Args:
+            over: the inputs, by number: wrong ones, and right ones that the mistake must leave as they are.
+            linear: whether also gradients with any factor at one operation are looked for.
+        """
+        look = self.look
+        over = [i for i in over if look.mine[i].shape == look.right[i].shape]
+        if not over:
+            return []
+        found: list[Match] = []
+        tried: dict[str, int] = {}
+        for mutant in sorted(self._signed(over), key=lambda m: (m.linear, m.cost)):
+            if (mutant.linear and not linear) or tried.get(mutant.kind, 0) >= WALKED:
+                continue
+            tried[mutant.kind] = tried.get(mutant.kind, 0) + 1
+            factor = _fits(look, mutant, over)
+            if factor is not None:
+                found.append(Match(mutant, factor))
+        if self.together and not any(m.factor.is_one and not m.mutant.linear for m in found):
+            found += self._together(over)
+        return found
+
+    def _together(self, over: Sequence[int]) -> Iterator[Match]:
+        """Yield mistakes that are made at several operations: nothing tells of them but the walk itself."""
+        look = self.look
+        if self.walked is None:
+            self.walked = list(self._walks())
+        goal = self._seen(look.mine)[:, over].sum(axis=1)
+        loose = 100 * SIGN if look.single else SIGN
+        for mutant, seen in self.walked:
+            total = seen[:, over].sum(axis=1)
+            noise = loose * np.abs(seen[:, over]).sum(axis=1)
+            best = int(np.argmax(np.abs(total)))
+            s = goal[best] / total[best] if total[best] else np.inf
+            if np.isfinite(s) and (np.abs(goal - s * total) <= np.abs(s) * noise).all():
+                factor = _fits(look, mutant, over)
+                if factor is not None:
+                    yield Match(mutant, factor)
+
+    def _walks(self) -> Iterator[tuple[Mutant, Array]]:
+        """Yield what each mistake at several operations makes of the gradients, as it is seen along the directions."""
+        graph = self.look.trace
+        cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
+        left = int(WALKS / cost)
+        tried: set[Any] = set()
+        every = [*_wide(graph), *groups(graph, sites_of(graph))]
+        for mutant in sorted(every, key=lambda m: m.cost):
+            same = (mutant.kind, tuple((p, m.text, m.slot, m.key) for p, m in mutant.parts))
+            if same in tried:
+                continue
+            tried.add(same)
+            if left <= 0:
+                return
+            left -= 1
+            made = mutant.walk(graph)
+            if made is not None:
+                yield mutant, self._seen(made)
+
+    def _seen(self, grads: Sequence[Array]) -> Array:
+        """Return what each gradient is along each direction, (directions, inputs); NaN where its shape is another."""
+        return np.array([[float(np.real(np.vdot(v, g))) if v.shape == g.shape else np.nan
+                          for v, g in zip(u, grads, strict=True)] for u in self.directions])  # fmt: skip
+
+    def _signed(self, over: Sequence[int]) -> Iterator[Mutant]:
+        """Yield the mistakes at one operation that agree with a person's gradients along some directions."""
+        look = self.look
+        if self.added is None:
+            self.added = list(self._each())
+        whole, right = (self._seen(grads)[:, over].sum(axis=1) for grads in (look.mine, look.right))
+        goal = np.array([sum(float(np.vdot(u[i], look.mine[i] - look.right[i])) for i in over)
+                         for u in self.directions]) if self.real else whole  # fmt: skip
+        for mutant, sums, sizes in self.added:
+            if sums is None or sizes is None:
+                yield mutant
+                continue
+            seen, noise = sums[:, over].sum(axis=1), sizes[:, over].sum(axis=1)
+            allowed = (10 * SIGN if look.single else SIGN) * noise
+            if not noise.any():
+                continue
+            if mutant.linear:
+                fits = _is_multiple(goal, seen, allowed)
+            else:
+                fits = bool((np.abs(goal - seen) <= allowed).all()) or _is_multiple(whole, right + seen, allowed)
+            if fits:
+                yield mutant
+
+    def _each(self) -> Iterator[tuple[Mutant, Array | None, Array | None]]:
+        """Yield what each mistake at one operation adds along each direction of each input, and the size of the terms.
+
+        None where that cannot be told without a walk.
+        """
+        graph = self.look.trace
+        tangents = self._moves()
+        arrived = arriving(graph)
+        slots: dict[int, list[Any]] = {}
+        for mutant in singles(graph):
+            place, mistake = mutant.parts[0]
+            if mutant.wide or place not in arrived:
+                continue
+            if tangents is None:
+                yield mutant, None, None
+                continue
+            if place not in slots:
+                slots = {place: rule_results(graph.operations[place], np.asarray(arrived[place]))}
+            added = _added(graph, place, mistake, arrived[place], slots[place], tangents[place])
+            if added is not None:
+                shape = (DIRECTIONS, len(self.look.leaves))
+                yield mutant, added[0].reshape(shape), added[1].reshape(shape)
+
+    def _moves(self) -> list[list[Any]] | None:
+        """Return how the arguments of each operation move along each direction of each input: (those, entries)."""
+        look, graph = self.look, self.look.trace
+        count = DIRECTIONS * len(look.leaves)
+        held = sum(np.size(a) for node in graph.operations for a in node.args or ()) * count
+        if look.again is None or held > HELD or not self.real:
+            return None
+        found: list[list[Any]] = [
+            [None if parent is None else np.zeros((count, np.size(arg)))
+             for parent, arg in zip(node.parents or (), node.args or (), strict=True)]
+            for node in graph.operations
+        ]  # fmt: skip
+        for row, (u, i) in enumerate((u, i) for u in self.directions for i in range(len(look.leaves))):
+            sides = []
+            for step in (STEP, -STEP):
+                moved = [x + step * u[i] if i == k else x for k, x in enumerate(look.leaves)]
+                try:
+                    beside = look.again(moved)
+                except Exception:  # whatever a person's function may raise beside its domain
+                    return None
+                if beside.signature != graph.signature:
+                    return None
+                sides.append(beside.operations)
+            for held_at, one, two in zip(found, *sides, strict=True):
+                for rows, a, b in zip(held_at, one.args or (), two.args or (), strict=True):
+                    if rows is not None:
+                        rows[row] = (np.asarray(a) - np.asarray(b)).reshape(-1) / (2 * STEP)
+        return found
+
+
+def _direction(x: Array, rng: np.random.Generator) -> Array:
+    """Return a random direction of an input, of its size."""
+    return np.asarray(rng.normal(size=x.shape) * max(float(np.abs(x).max(initial=0)), 1e-3))
+
+
+def _is_multiple(goal: Array, seen: Array, allowed: Array) -> bool:
+    """Whether what is wanted is a multiple of what is seen."""
+    best = int(np.argmax(np.abs(seen)))
+    s = goal[best] / seen[best] if seen[best] else np.inf
+    return bool(np.isfinite(s) and (np.abs(goal - s * seen) <= np.abs(s) * allowed).all())
+
+
+def _wide(graph: Traced) -> Iterator[Mutant]:
+    """Yield sums over broadcasts that are missing: one, two, all."""
+    found = [m for m in singles(graph) if m.wide]
+    yield from found
+    if 1 < len(found) < 20:
+        text = "What was broadcast acts in many places, so its gradient is the sum over them. These sums are missing."
+        for i, a in enumerate(found):
+            for b in found[i + 1 :]:
+                yield Mutant(a.kind, text, (*a.parts, *b.parts), 1.05)
+        if len(found) > 2:
+            yield Mutant(found[0].kind, text, tuple(part for m in found for part in m.parts), 1.05)
+
+
+def _added(
+    graph: Traced, place: int, mistake: Mistake, g: Array, slots: list[Any], tangents: list[Any]
+) -> tuple[Array, Array] | None:
+    """Return what a mistake adds along each direction, and the size of the terms of that sum."""
+    with np.errstate(all="ignore"):
+        parts = local(graph, place, mistake, g, slots)
+    if parts is None or all(d is None for d in parts):
+        return None
+    seen = noise = np.zeros(0)
+    for d, t in zip(parts, tangents, strict=True):
+        if d is not None and t is not None:
+            with np.errstate(all="ignore"):
+                one, two = t @ d.reshape(-1), np.abs(t) @ np.abs(d.reshape(-1))
+            seen, noise = (seen + one, noise + two) if seen.size else (one, two)
+    return (seen, noise) if seen.size and np.isfinite(seen).all() else None
+
+
+def _fits(look: Look, mutant: Mutant, over: Sequence[int]) -> Factor | None:
+    """Return the factor by which a mistake explains some inputs, at all points; None where it does not."""
+    if mutant.linear:
+        def beside(trace: Traced, right: list[Array]) -> list[Array] | None:
+            made = mutant.walk(trace)
+            return None if made is None else [a - b if a.shape == b.shape else np.full(a.shape, np.nan)
+                                              for a, b in zip(right, made, strict=True)]  # fmt: skip
+
+        factor = fit_factor(look, over, beside, True)
+        return None if factor is None or factor.is_one else factor
+    made = mutant.walk(look.trace)
+    if made is None or all(close(look, made[i], look.right[i]) for i in over):
+        return None
+    return fit_factor(look, over, lambda trace, right: made if trace is look.trace else mutant.walk(trace))

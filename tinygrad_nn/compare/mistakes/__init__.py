@@ -1,0 +1,11 @@
+"""What people write in place of a rule, operation by operation: each mistake as a change of the walk back."""
+
+from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
+from .cuts import cut, kept_alone, uses_of, why_lost
+from .mistake import FURTHER, USUAL, Mistake, Site, called, mistakes_at, moving
+
+__all__ = [
+    "FURTHER", "USUAL", "Mistake", "Site", "attention", "called", "cut", "elementwise", "images", "indexing",
+    "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent", "softmax", "sums", "uses_of",
+    "why_lost",
+]  # fmt: skip

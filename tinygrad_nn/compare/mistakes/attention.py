@@ -1,0 +1,98 @@
+"""Mistakes at attention: the scale, the softmax of the scores, queries and keys exchanged, the mask of a dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...ops.attention import joined, parted
+from ..paths import Traced
+from .mistake import Mistake, Site, finds
+
+
+class _Way(NamedTuple):
+    """What is changed on the way back."""
+
+    scale: float = 1.0  # the power of 1 / sqrt(d) is this
+    softmax: str = "whole"
+    values: str = "a"
+    crossed: bool = False  # q stands in place of k, and k of q
+    keep: bool = True
+    unparted: bool = False  # the gradient of a single head
+
+
+def _back(s: Site, way: _Way) -> list[Any]:
+    fused = len(s.args) == 3
+    heads = s.meta.get("heads", 1)
+    arrays = np.split(s.args[0], 3, axis=-1) if fused else s.args[:3]
+    mask, keep = s.args[-2:]
+    q, k, v = (parted(np.asarray(x), heads) for x in arrays)
+    g, a = parted(s.g, heads), s.meta["a"]
+    d = q.shape[-1]
+    kept = keep if np.ndim(keep) and way.keep else 1.0
+    used = a * kept
+    da = g @ v.swapaxes(-1, -2) * kept
+    mean = np.full_like(used, 1 / used.shape[-1])
+    dv = {"a": used.swapaxes(-1, -2), "untransposed": used, "mean": mean}[way.values] @ g
+    scores = {
+        "whole": lambda: (da - (da * a).sum(axis=-1, keepdims=True)) * a, "diagonal": lambda: da * a * (1 - a),
+        "missing": lambda: da, "queries": lambda: (da - (da * a).sum(axis=-2, keepdims=True)) * a,
+        "product": lambda: da * a,
+    }[way.softmax]()  # fmt: skip
+    scale = sqrt(d) ** -way.scale
+    dq, dk = scores @ (q if way.crossed else k) * scale, scores.swapaxes(-1, -2) @ (k if way.crossed else q) * scale
+    parts = [joined(dq), joined(dk), joined(dv)]
+    rest = [scores if np.ndim(mask) else None, None]
+    return [np.concatenate(parts, axis=-1), *rest] if fused else [*parts, *rest]
+
+
+WAYS: list[tuple[str, str, _Way]] = [
+    ("missing_factor", "The scale 1/sqrt(d) of the scores is missing on the way back.", _Way(scale=0.0)),
+    ("wrong_derivative", "The scale of the scores is 1/d on the way back; it belongs 1/sqrt(d).", _Way(scale=2.0)),
+    ("wrong_derivative", "The gradients of queries and keys are multiplied by sqrt(d); they belong divided.",
+     _Way(scale=-1.0)),
+    ("softmax_diagonal_only", "The softmax of the scores was differentiated by its diagonal only, a(1 - a).",
+     _Way(softmax="diagonal")),
+    ("softmax_diagonal_only", "Of the gradient of the softmax only a da is there; the sum over the keys is missing.",
+     _Way(softmax="product")),
+    ("missing_activation_derivative", "The softmax of the scores is passed through without its derivative.",
+     _Way(softmax="missing")),
+    ("wrong_axis", "The sum in the gradient of the softmax runs over the queries; it belongs over the keys.",
+     _Way(softmax="queries")),
+    ("wrong_value", "Queries and keys are exchanged on the way back.", _Way(crossed=True)),
+    ("transpose", "The weights of the attention are not transposed in the gradient of the values.",
+     _Way(values="untransposed")),
+    ("wrong_value", "The values get the mean of the gradients; they belong weighted by the attention.",
+     _Way(values="mean")),
+    ("dropout_mask_missing", "The mask of the dropout is missing on the way back.", _Way(keep=False)),
+]  # fmt: skip
+NO_GRADIENT = (("queries", 0), ("keys", 1), ("values", 2))
+
+
+@finds("attention", "self_attention")
+def attentions(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield ways back through attention with one thing changed."""
+    node = graph.operations[place]
+    for kind, text, way in WAYS:
+        yield Mistake(kind, text, lambda s, w=way: _back(s, w))
+    if len(node.args or ()) == 3:
+        for i, j, text in ((0, 1, "queries and keys"), (0, 2, "queries and values"), (1, 2, "keys and values")):
+            yield Mistake("wrong_order", f"The gradients of {text} are exchanged.",
+                          lambda s, i=i, j=j: _exchanged(s.slots[0], i, j), 0)  # fmt: skip
+        for what, i in NO_GRADIENT:
+            yield Mistake("detached", f"The {what} get no gradient.", lambda s, i=i: _without(s.slots[0], i), 0)
+
+
+def _exchanged(g: Any, i: int, j: int) -> Any:
+    parts = np.split(g, 3, axis=-1)
+    parts[i], parts[j] = parts[j], parts[i]
+    return np.concatenate(parts, axis=-1)
+
+
+def _without(g: Any, i: int) -> Any:
+    parts = np.split(np.array(g), 3, axis=-1)
+    parts[i] = np.zeros_like(parts[i])
+    return np.concatenate(parts, axis=-1)

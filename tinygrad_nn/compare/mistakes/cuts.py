@@ -1,0 +1,178 @@
+"""Gradients that do not arrive: an edge of the graph that the walk back forgot, alone or with others like it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...node import Node
+from ..paths import Edge, Traced
+from .mistake import RARE, USUAL, Mistake, called, moving, nothing
+
+STATISTICS = {
+    "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
+    "vector_norm": "norm", "logsumexp": "logarithm of a sum", "prod": "product", "var_about": "variance",
+}  # fmt: skip
+PASSING = frozenset({"reshape", "sqrt", "add", "broadcast_to", "alias", "power", "reciprocal", "swapaxes", "transpose"})
+DETACHED = "The gradient stops here: what comes back through this operation does not arrive."
+ADDED = "A value that is used in several places gets the sum of their contributions."
+
+
+def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
+    """Return where each value is used: by which operations, as which argument."""
+    uses: dict[Node, list[Edge]] = {}
+    for place, node in enumerate(graph.operations):
+        for slot, parent in enumerate(node.parents or ()):
+            if parent is not None:
+                uses.setdefault(parent, []).append((place, slot))
+    return uses
+
+
+def cut(place: int, slot: int | None, kind: str = "", text: str = "") -> Mistake:
+    """Return the mistake that a gradient, of one argument or of all, is multiplied by any factor, as 0."""
+    if slot is None:
+        return Mistake(kind or "scale", text, nothing, None, True)
+    return Mistake(kind or "scale", text, lambda s: None, slot, True)
+
+
+def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, str]:
+    """Return the kind and the sentence of a gradient that does not come through an operation."""
+    node = graph.operations[place]
+    name = node.primitive.name if node.primitive else ""
+    statistic = _statistic(graph, place, slot, uses)
+    if statistic is not None:
+        what, source = statistic
+        return ("statistic_as_constant", (f"The gradient does not go back through the {what}: its own dependency on "
+                f"{called(source)} is forgotten, as if it were a constant."))  # fmt: skip
+    parents = node.parents or ()
+    if slot is not None and name in ("multiply", "matmul") and len(parents) == 2 and parents[0] is parents[1]:
+        return "product_rule_half", "Of a value that is multiplied by itself one half of the product rule is missing."
+    if slot is not None and name == "add":
+        other, own = parents[1 - slot], parents[slot]
+        if other is not None and own is not None and _above(other, own) and _with_others(graph, other, own):
+            return ("residual_forgotten", ("What goes around, the residual branch, is forgotten: a sum gives its "
+                    "gradient to both of its terms."))  # fmt: skip
+    arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
+    several = len(arrives) == 1 and len(uses.get(arrives[0], ())) > 1
+    if several or any(len(uses.get(p, ())) > 1 for p in arrives):
+        return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
+                                               f"overwritten, or forgotten. {ADDED}")  # fmt: skip
+    below = node if slot is None else parents[slot]
+    while below is not None:  # a chain of values that are used once leads to one that is used twice
+        ps = [p for p in below.parents or () if p is not None]
+        if len(ps) != 1:
+            break
+        if len(uses.get(ps[0], ())) > 1:
+            return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
+                                                   f"overwritten, or forgotten. {ADDED}")  # fmt: skip
+        below = ps[0]
+    return "detached", DETACHED
+
+
+def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
+    """Return the statistic that was taken as a constant, and of what, if the cut is at or just above one."""
+    node = graph.operations[place]
+    start = node if slot is None or len(moving(node)) == 1 else (node.parents or ())[slot]
+    seen: Node | None = start
+    for _ in range(6):
+        if seen is None or seen.primitive is None:
+            return None
+        parents = [p for p in seen.parents or () if p is not None]
+        if not parents:
+            return None
+        if seen.primitive.name in STATISTICS:
+            source = _used_again(parents[0], uses)
+            meets = source is not None and _spread(graph, seen, uses)
+            return (STATISTICS[seen.primitive.name], source) if meets and source is not None else None
+        if seen.primitive.name not in PASSING or len(parents) > 1:
+            return None
+        seen = parents[0]
+    return None
+
+
+def _used_again(node: Node, uses: dict[Node, list[Edge]]) -> Node | None:
+    """Return the value that a statistic was taken of, if it is also used otherwise, behind one operation at most."""
+    if len(uses.get(node, ())) > 1:
+        return node
+    for parent in node.parents or ():
+        if parent is not None and len(uses.get(parent, ())) > 1:
+            return parent
+    return None
+
+
+def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
+    """Whether a value meets a larger one soon, as a mean meets what it is the mean of."""
+    below = [node]
+    for _ in range(4):
+        users = [graph.operations[place] for n in below for place, _ in uses.get(n, ())]
+        if any(np.size(user.out) > np.size(node.out) for user in users):
+            return True
+        below = users[:8]
+    return False
+
+
+def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
+    """Whether a value was computed from another with the help of inputs, as a layer with weights."""
+    stack, seen = [node], {node, leaf}
+    while stack:
+        n = stack.pop()
+        if n in graph.inputs:
+            return True
+        for p in n.parents or ():
+            if p is not None and p not in seen:
+                seen.add(p)
+                stack.append(p)
+    return False
+
+
+def _above(node: Node, leaf: Node) -> bool:
+    """Whether a value was computed from another."""
+    stack, seen = [node], {node}
+    while stack:
+        n = stack.pop()
+        if n is leaf:
+            return True
+        for p in n.parents or ():
+            if p is not None and p not in seen and p.index >= leaf.index:
+                seen.add(p)
+                stack.append(p)
+    return False
+
+
+def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[str, str, list[Edge], float]]:
+    """Yield groups of edges that are forgotten together: all uses of a value but one, or some of them.
+
+    Yields:
+        The kind, the sentence, the edges that are lost, the cost.
+    """
+    for node, edges in uses.items():
+        count = len(edges)
+        if count < 3:
+            continue
+        for kept in edges if count <= 60 else (edges[0], edges[-1]):
+            which = "last" if kept == edges[0] else "first" if kept == edges[-1] else ""
+            lost = [e for e in edges if e != kept]
+            if which and _alike(graph, edges):
+                text = (f"{called(node)[0].upper()}{called(node)[1:]} is used {count} times, and its gradient is that "
+                        f"of the {which} use only; all of them belong added.")  # fmt: skip
+                yield "last_step_only", text, lost, USUAL
+                continue
+            text = (f"One of the {count} contributions to the gradient of {called(node)} is kept and the others are "
+                    "overwritten; they belong added.")  # fmt: skip
+            yield "overwritten_not_accumulated", text, lost, USUAL
+        if _alike(graph, edges):
+            for which, some in (("first", edges[-1:]), ("last", edges[:1])):
+                text = f"The {which} of the {count} uses of {called(node)} gives no gradient; all of them belong added."
+                yield "overwritten_not_accumulated", text, list(some), RARE
+
+
+def _alike(graph: Traced, edges: list[Edge]) -> bool:
+    """Whether all uses are of one kind, as of a weight that each step of time uses."""
+    names = {(graph.operations[p].primitive.name, s) for p, s in edges if graph.operations[p].primitive}  # type: ignore[union-attr]
+    return len(names) == 1
+
+
+def size(graph: Traced) -> int:
+    """Return how many numbers the results of a graph hold."""
+    return int(sum(np.size(node.out) for node in graph.operations))

@@ -1,0 +1,181 @@
+"""Mistakes at convolution and pooling: the kernel flipped, stride or padding forgotten, all pixels for the largest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...primitive import REGISTRY
+from ..paths import Array, Traced
+from .mistake import RARE, Mistake, Site, finds, moving
+
+
+def _flipped(w: Any) -> Array:
+    index: Any = (..., *(slice(None, None, -1),) * (np.ndim(w) - 2))
+    return np.asarray(w)[index]  # type: ignore[no-any-return]
+
+
+def _with(s: Site, slot: int, **how: Any) -> Any:
+    """Return the gradient of a convolution with other options, cut or filled with zeros to the right shape."""
+    options = {**s.meta, **how}
+    if slot == 1:
+        return REGISTRY["conv_weight"].forward(s.g, s.args[0], kernel=s.args[1].shape[2:], **options)
+    none, padding = (0,) * (s.g.ndim - 2), options.pop("padding")
+    made = REGISTRY["conv_transpose"].forward(s.g, s.args[1], output_padding=none, padding=none, **options)
+    return _fitted(made[(..., *(slice(p, None) for p in padding))], s.args[0].shape)
+
+
+def _fitted(x: Array, shape: tuple[int, ...]) -> Array:
+    made = np.zeros(shape, x.dtype)
+    part = tuple(slice(min(n, m)) for n, m in zip(shape, x.shape, strict=True))
+    made[part] = x[part]
+    return made
+
+
+@finds("conv")
+def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of a convolution with another kernel, stride, padding, or window."""
+    node = graph.operations[place]
+    args, slots, meta = node.args or (), moving(node), node.meta
+    axes = np.ndim(args[0]) - 2
+    for slot in slots:
+        what = "the image" if slot == 0 else "the kernel"
+        if any(p for p in meta["padding"]):
+            yield Mistake("wrong_padding", f"The padding is forgotten in the gradient of {what}.",
+                          lambda s, i=slot, a=axes: _with(s, i, padding=(0,) * a), slot)  # fmt: skip
+        if any(d != 1 for d in meta["stride"]):
+            yield Mistake("wrong_stride", f"The stride is forgotten in the gradient of {what}.",
+                          lambda s, i=slot, a=axes: _with(s, i, stride=(1,) * a), slot)  # fmt: skip
+        if len(args[0]) > 1 and slot == 1:
+            for which, n in (("last", -1), ("first", 0)):
+                yield Mistake("overwritten_not_accumulated", f"The {which} sample only gave the kernel a gradient.",
+                              lambda s, n=n: s.rule(1, s.g * _chosen(s.g, 0, n)), 1)  # fmt: skip
+        if slot == 1:
+            for which, at in (("last", -1), ("first", 0)):
+                yield Mistake("overwritten_not_accumulated", f"The {which} position only gave the kernel a gradient.",
+                              lambda s, at=at: s.rule(1, s.g * _corner(s.g, at)), 1)  # fmt: skip
+        else:
+            yield from _overwritten(axes)
+        for channels, axis, i in (("kernel", 1, -1), ("kernel", 1, 0)):
+            if np.shape(node.out)[1] > 1:
+                yield Mistake("overwritten_not_accumulated", f"The {'last' if i else 'first'} {channels} only gave "
+                              f"{what} a gradient.", lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _chosen(s.g, a, i)),
+                              slot, cost=RARE)  # fmt: skip
+    if 0 in slots:
+        yield Mistake("flipped_kernel", "The kernel is flipped in the gradient of the image where it belongs as it is, "
+                      "or unflipped where it belongs flipped.",
+                      lambda s: s.rule(0, args=(s.args[0], _flipped(s.args[1]))), 0)  # fmt: skip
+        if np.shape(args[1])[0] == np.shape(args[1])[1]:
+            yield Mistake("transpose", "The channels of the kernel are exchanged in the gradient of the image.",
+                          lambda s: s.rule(0, args=(s.args[0], np.swapaxes(s.args[1], 0, 1))), 0)  # fmt: skip
+        if axes == 2 and len(set(np.shape(args[1])[2:])) == 1:
+            yield Mistake("transpose", "The kernel is transposed in the gradient of the image.",
+                          lambda s: s.rule(0, args=(s.args[0], np.swapaxes(s.args[1], 2, 3))), 0)  # fmt: skip
+    if 1 in slots:
+        yield Mistake("flipped_kernel", "The gradient of the kernel is flipped.",
+                      lambda s: _flipped(s.slots[1]), 1)  # fmt: skip
+        yield Mistake("scale", "The gradient of the kernel is averaged over the positions; it belongs summed.",
+                      lambda s: s.slots[1] / np.prod(s.g.shape[2:]), 1, cost=RARE)  # fmt: skip
+        if axes == 2 and len(set(np.shape(args[1])[2:])) == 1:
+            yield Mistake("transpose", "The gradient of the kernel is transposed.",
+                          lambda s: np.swapaxes(s.slots[1], 2, 3), 1)  # fmt: skip
+
+
+def _chosen(g: Array, axis: int, i: int) -> Array:
+    mask = np.zeros(g.shape[axis])
+    mask[i] = 1
+    return mask.reshape([-1 if a == axis else 1 for a in range(g.ndim)])
+
+
+def _corner(g: Array, at: int) -> Array:
+    mask = np.zeros(g.shape[2:])
+    mask[(at,) * (g.ndim - 2)] = 1
+    return mask
+
+
+def _inside(size: Any, padding: Any) -> Any:
+    """Return the index of an image in its padded one."""
+    return (..., *(slice(p, p + n) for n, p in zip(size, padding, strict=True)))
+
+
+def _overwritten(axes: int) -> Iterator[Mistake]:
+    """Yield windows that are written over each other in the gradient of an image, where they belong added."""
+
+    def last(s: Site) -> Array:
+        x, w, g = s.args[0], s.args[1], s.g
+        stride, padding, dilation = s.meta["stride"], s.meta["padding"], s.meta["dilation"]
+        if s.meta.get("groups", 1) != 1:
+            return np.full(x.shape, np.nan)
+        wide = np.zeros((*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True))), x.dtype)
+        for at in np.ndindex(*g.shape[2:]):
+            span = tuple(slice(i * d, i * d + e * (k - 1) + 1, e)
+                         for i, d, e, k in zip(at, stride, dilation, w.shape[2:], strict=True))  # fmt: skip
+            wide[(slice(None), slice(None), *span)] = np.tensordot(g[(slice(None), slice(None), *at)], w, 1)
+        return wide[_inside(x.shape[2:], padding)]  # type: ignore[no-any-return]
+
+    yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others in the "
+                  "gradient of the image; they belong added.", last, 0)  # fmt: skip
+
+
+@finds("max_pool", "avg_pool")
+def pools(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of pooling that are given to other pixels, or divided by other numbers."""
+    node = graph.operations[place]
+    if 0 not in moving(node):
+        return
+    if node.primitive is not None and node.primitive.name == "max_pool":
+        rows: list[tuple[str, str, Any]] = [
+            ("mask_missing", "The gradient goes to all pixels of a window; it belongs to the largest.",
+             lambda x, best, i: np.ones(x.shape)),
+            ("mask_missing", "The gradient is divided among all pixels of a window, as that of a mean.",
+             lambda x, best, i: np.full(x.shape, 1 / x.shape[-1])),
+            ("ties", "Each of several equal pixels gets the whole gradient; together they belong to get it once.",
+             lambda x, best, i: x == best),
+            ("ties", "The whole gradient goes to the first of several equal pixels; it belongs shared.",
+             lambda x, best, i: np.arange(x.shape[-1]) == x.argmax(-1)[..., None]),
+            ("ties", "The whole gradient goes to the last of several equal pixels; it belongs shared.",
+             lambda x, best, i: np.arange(x.shape[-1]) == x.shape[-1] - 1 - x[..., ::-1].argmax(-1)[..., None]),
+            ("wrong_index", "The gradient goes to the first pixel of each window; it belongs to the largest.",
+             lambda x, best, i: np.arange(x.shape[-1]) == 0),
+            ("wrong_index", "The gradient goes to the last pixel of each window; it belongs to the largest.",
+             lambda x, best, i: np.arange(x.shape[-1]) == x.shape[-1] - 1),
+            ("wrong_index", "The gradient goes to the smallest pixel of each window; it belongs to the largest.",
+             lambda x, best, i: np.arange(x.shape[-1]) == np.where(np.isfinite(x), x, np.inf).argmin(-1)[..., None]),
+            ("wrong_value", "The gradient is multiplied by the largest pixel.", lambda x, best, i: (x == best) * best),
+            ("mask_missing", "The gradient goes to all pixels but the largest.", lambda x, best, i: x != best),
+        ]  # fmt: skip
+        for kind, text, share in rows:
+            yield Mistake(kind, text, lambda s, share=share: _shared(s, share), 0)
+            if kind in ("mask_missing", "ties"):
+                yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others;"
+                              " they belong added.", lambda s, share=share: _shared(s, share, over=True), 0,
+                              cost=RARE)  # fmt: skip
+    else:
+        size = int(np.prod(node.meta["kernel"]))
+        yield Mistake("scale", "The gradient of the mean of a window is not divided by the number of its pixels.",
+                      lambda s: s.slots[0] * size, 0)  # fmt: skip
+        yield Mistake("overwritten_not_accumulated", "Where windows overlap the last one overwrites the others; they "
+                      "belong added.", lambda s: _shared(s, lambda x, best, i: np.full(x.shape, 1 / x.shape[-1]), True),
+                      0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient goes to the largest pixel of each window, as of a maximum.",
+                      lambda s: _shared(s, lambda x, best, i: x == x.max(-1, keepdims=True)), 0)  # fmt: skip
+
+
+def _shared(s: Site, share: Any, over: bool = False) -> Any:
+    """Return the gradient of an image whose windows are given their part by a function of their pixels."""
+    x, kernel, stride, padding = s.args[0], s.meta["kernel"], s.meta["stride"], s.meta["padding"]
+    axes = len(kernel)
+    shape = (*x.shape[:-axes], *(n + 2 * p for n, p in zip(x.shape[-axes:], padding, strict=True)))
+    wide = np.full(shape, -np.inf, x.dtype)
+    inside = _inside(x.shape[-axes:], padding)
+    wide[inside] = x
+    made = np.zeros(shape, x.dtype)
+    for at in np.ndindex(*s.g.shape[-axes:]):
+        span: Any = (..., *(slice(i * d, i * d + k) for i, d, k in zip(at, stride, kernel, strict=True)))
+        window = wide[span]
+        flat = window.reshape(*window.shape[:-axes], -1)
+        part = (share(flat, flat.max(-1, keepdims=True), at) * s.g[(..., *at)][..., None]).reshape(window.shape)
+        made[span] = part if over else made[span] + part
+    return made[inside]

@@ -1,0 +1,156 @@
+"""Mistakes at what is picked, joined, and reordered: repeated rows overwritten, parts in another order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..paths import Array, Traced
+from .mistake import RARE, Mistake, Site, finds, moving
+
+REPEATED = ("overwritten_not_accumulated",
+            ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They belong "
+            "added, as np.add.at does."))  # fmt: skip
+
+
+def _index(s: Site) -> Any:
+    return s.args[1] if len(s.args) > 1 else s.meta["index"]
+
+
+@finds("getitem", "embedding")
+def picked(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of picked entries that are overwritten, averaged, or put elsewhere."""
+    node = graph.operations[place]
+    args = node.args or ()
+    if 0 not in moving(node):
+        return
+    x = np.asarray(args[0])
+    index = args[1] if len(args) > 1 else node.meta.get("index")
+    slots: Array = np.arange(x.size).reshape(x.shape)[index]
+    if len(np.unique(slots)) < slots.size:
+        yield from _repeated()
+    yield Mistake("mask_missing", "The gradient of picked entries is spread over all entries.",
+                  lambda s: np.broadcast_to(s.g.mean(), s.args[0].shape), 0, cost=RARE)  # fmt: skip
+    if slots.ndim and len(slots) > 1:
+        yield Mistake("wrong_index", "The gradient of picked rows is put back in reversed order.",
+                      lambda s: s.rule(0, s.g[::-1]), 0)  # fmt: skip
+    if slots.ndim and slots.shape[0] <= x.shape[0] and slots.shape[1:] == x.shape[1:]:
+        yield Mistake("wrong_index", "The gradient of picked rows is put into the first rows, and not to where they "
+                      "were picked from.", lambda s: _at(s, slice(len(s.g))), 0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient of picked rows is put into the last rows, and not to where they "
+                      "were picked from.", lambda s: _at(s, slice(len(s.args[0]) - len(s.g), None)), 0)  # fmt: skip
+    if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and slots.shape == x.shape:
+        yield Mistake("wrong_index", "The gradient is picked by the index once more (gathered); it belongs put back to "
+                      "where the rows came from (scattered).", lambda s: s.g[_index(s)], 0)  # fmt: skip
+    for axis in range(x.ndim):
+        for shift in (1, -1):
+            yield Mistake("wrong_index", f"The gradient of picked entries is put {abs(shift)} place too "
+                          f"{'far' if shift > 0 else 'early'} along axis {axis}.",
+                          lambda s, a=axis, k=shift: np.roll(s.slots[0], k, a), 0, cost=RARE)  # fmt: skip
+
+
+def _at(s: Site, part: slice) -> Any:
+    made = np.zeros_like(s.args[0])
+    made[part] = s.g
+    return made
+
+
+def _repeated() -> Iterator[Mistake]:
+    def last(s: Site) -> Any:
+        made = np.zeros_like(s.args[0])
+        made[_index(s)] = s.g
+        return made
+
+    def first(s: Site) -> Any:
+        slots = np.arange(s.args[0].size).reshape(s.args[0].shape)[_index(s)].reshape(-1)
+        made = np.zeros(s.args[0].size, s.args[0].dtype)
+        made[slots[::-1]] = np.asarray(s.g).reshape(-1)[::-1]
+        return made.reshape(s.args[0].shape)
+
+    def averaged(s: Site) -> Any:
+        times = np.zeros_like(s.args[0])
+        np.add.at(times, _index(s), 1.0)
+        return s.slots[0] / np.maximum(times, 1)
+
+    yield Mistake(*REPEATED, last, 0)
+    yield Mistake(REPEATED[0], "Of rows that were picked several times the first only gave its gradient; they belong "
+                  "added.", first, 0, cost=RARE)  # fmt: skip
+    yield Mistake(REPEATED[0], "The gradients of rows that were picked several times are averaged; they belong added.",
+                  averaged, 0)  # fmt: skip
+
+
+@finds("concatenate", "stack")
+def joined(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield parts of what was joined that are cut off in another order."""
+    node = graph.operations[place]
+    args, slots = node.args or (), moving(node)
+    shapes = [np.shape(a) for a in args]
+    text = "The parts of what was joined are taken in another order on the way back."
+    pairs = [(i, j) for i, j in itertools.combinations(slots, 2) if shapes[i] == shapes[j]]
+    for i, j in pairs[:12]:
+        yield Mistake("wrong_order", text, lambda s, i=i, j=j: _exchanged(s.slots, i, j))
+    if len(args) > 2 and len({*shapes}) == 1:
+        yield Mistake("wrong_order", text, lambda s: list(s.slots)[::-1])
+    if node.primitive and node.primitive.name == "concatenate" and len({*shapes}) > 1:
+        yield Mistake("wrong_order", text, _cut_in_reverse)
+    for slot in slots:
+        for other in range(len(args)):
+            if other != slot and shapes[other] == shapes[slot]:
+                yield Mistake("wrong_index", "One part of what was joined got the gradient of another.",
+                              lambda s, o=other: s.rule(o), slot)  # fmt: skip
+
+
+def _exchanged(slots: Any, i: int, j: int) -> list[Any]:
+    made = list(slots)
+    made[i], made[j] = made[j], made[i]
+    return made
+
+
+def _cut_in_reverse(s: Site) -> list[Any]:
+    axis = s.meta.get("axis", 0) or 0
+    ends = np.cumsum([np.shape(a)[axis] for a in s.args[::-1]])[:-1]
+    return np.split(s.g, ends, axis)[::-1]
+
+
+@finds("transpose", "swapaxes", "reshape")
+def reordered(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield reshapes where axes belong exchanged, and the reverse."""
+    node = graph.operations[place]
+    if 0 not in moving(node):
+        return
+    name: str = node.primitive.name  # type: ignore[union-attr]
+    if name == "reshape":
+        yield Mistake("wrong_order", "The gradient is reshaped in another order (F) than the value was.",
+                      lambda s: np.reshape(s.g, s.args[0].shape, order="F"), 0, cost=RARE)  # fmt: skip
+        return
+    yield Mistake("transpose", f"The gradient is reshaped where it belongs transposed, as {name} is undone.",
+                  lambda s: np.reshape(s.g, s.args[0].shape), 0)  # fmt: skip
+    if np.ndim(node.out) > 2 and name == "transpose":
+        yield Mistake("transpose", "The axes are permuted once more on the way back; they belong permuted back.",
+                      lambda s: s.g.transpose(s.meta.get("axes")), 0)  # fmt: skip
+
+
+@finds("cumsum")
+def running(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield sums that run forwards where they belong backwards."""
+    if 0 in moving(graph.operations[place]):
+        yield Mistake("wrong_order", "The gradient of a running sum is summed from the start; it belongs summed from "
+                      "the end.", lambda s: np.cumsum(s.g, s.meta.get("axis")).reshape(s.args[0].shape), 0)  # fmt: skip
+        yield Mistake("missing_factor", "The gradient of a running sum is not summed.",
+                      lambda s: s.g.reshape(s.args[0].shape), 0)  # fmt: skip
+
+
+@finds("pad", "put", "at_set", "roll")
+def placed(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of what was put somewhere that are taken from elsewhere."""
+    node = graph.operations[place]
+    if node.primitive is not None and node.primitive.name == "roll" and 0 in moving(node):
+        yield Mistake("wrong_index", "The gradient of a roll is rolled in the same direction; it belongs rolled back.",
+                      lambda s: np.roll(s.g, s.meta["shift"], s.meta.get("axis")), 0)  # fmt: skip
+        yield Mistake("wrong_index", "The gradient of a roll is not rolled back.", lambda s: s.g, 0)
+    if node.primitive is not None and node.primitive.name == "at_set" and 0 in moving(node):
+        yield Mistake("mask_missing", "The gradient also goes to entries that were overwritten; there it is 0.",
+                      lambda s: s.g, 0)  # fmt: skip

@@ -1,0 +1,196 @@
+"""Mistakes at batch, layer and root-mean-square norms: statistics taken as constants, another axis, gamma forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...ops.reduce import axes_of, count
+from ...primitive import sum_to
+from ..paths import Traced
+from .mistake import RARE, Mistake, Site, finds, moving
+
+
+class _Parts(NamedTuple):
+    """What the gradient of a norm is made of: h = g γ, x̂, s = 1/sqrt(var + eps), axes, n, γ, var, eps, and x - μ."""
+
+    h: Any
+    x_hat: Any
+    s: Any
+    axes: tuple[int, ...]
+    n: int
+    gamma: Any
+    var: Any
+    eps: float
+    centred: Any
+
+    def dx(self, *, mean: bool = True, var: bool = True, h: Any = None, s: Any = None, x_hat: Any = None,
+           axes: Any = None, n: Any = None, front: Any = None) -> Any:  # fmt: skip
+        """Return dx = s (h - mean h - x̂ mean(h x̂)), with parts of it left out or replaced."""
+        h = self.h if h is None else h
+        x_hat = self.x_hat if x_hat is None else x_hat
+        axes = self.axes if axes is None else axes
+        n = (self.n if axes == self.axes else count(h, axes)) if n is None else n
+        made = np.array(h)
+        if mean:
+            made = made - h.sum(axis=axes, keepdims=True) / n
+        if var:
+            made = made - (x_hat if front is None else front) * (h * x_hat).sum(axis=axes, keepdims=True) / n
+        return made * (self.s if s is None else s)
+
+
+def _parts(s: Site) -> _Parts:
+    x, gamma = s.args[0], s.args[1]
+    axes, eps = axes_of(s.meta["axis"], x.ndim), float(s.meta.get("eps", 1e-5))
+    var, centred = s.meta["var"], x - s.meta["mean"]
+    scale = 1 / np.sqrt(var + eps)
+    return _Parts(s.g * gamma, centred * scale, scale, axes, max(count(x, axes), 1), gamma, var, eps, centred)
+
+
+def _batchwise(p: _Parts, s: Site) -> Any:
+    """Return dx with dvar and dmean that keep the batch: 2 (x - μ) dvar / n + dmean / n, entry by entry."""
+    dvar = -0.5 * p.h * p.centred * p.s**3
+    return p.h * p.s + dvar * 2 * p.centred / p.n - p.h * p.s / p.n
+
+
+DX: list[tuple[str, str, Any]] = [
+    ("statistic_as_constant", "The mean is taken as a constant: its own dependency on x is forgotten.",
+     lambda p, s: p.dx(mean=False)),
+    ("statistic_as_constant", "The variance is taken as a constant: its own dependency on x is forgotten.",
+     lambda p, s: p.dx(var=False)),
+    ("statistic_as_constant", "Mean and variance are taken as constants: their own dependency on x is forgotten.",
+     lambda p, s: p.dx(mean=False, var=False)),
+    ("missing_factor", "gamma is missing in the gradient of x.", lambda p, s: p.dx(h=np.broadcast_to(s.g, p.h.shape))),
+    ("wrong_derivative", "The gradient is divided by the variance; it belongs divided by its root.",
+     lambda p, s: p.dx(s=p.s**2)),
+    ("missing_factor", "The gradient is not divided by the standard deviation.", lambda p, s: p.dx(s=1.0)),
+    ("wrong_derivative", "The gradient is multiplied by the standard deviation; it belongs divided by it.",
+     lambda p, s: p.dx(s=1 / p.s)),
+    ("wrong_epsilon", "epsilon is forgotten on the way back.",
+     lambda p, s: p.dx(s=1 / np.sqrt(p.var), x_hat=p.centred / np.sqrt(p.var))),
+    ("wrong_epsilon", "epsilon is added outside of the root; it belongs inside.",
+     lambda p, s: p.dx(s=1 / (np.sqrt(p.var) + p.eps), x_hat=p.centred / (np.sqrt(p.var) + p.eps))),
+    ("wrong_epsilon", "epsilon is forgotten in front of the gradient of x.", lambda p, s: p.dx(s=1 / np.sqrt(p.var))),
+    ("wrong_epsilon", "epsilon is added outside of the root in front of the gradient of x.",
+     lambda p, s: p.dx(s=1 / (np.sqrt(p.var) + p.eps))),
+    ("wrong_value", "x stands in place of its normalised form.", lambda p, s: p.dx(x_hat=s.args[0])),
+    ("wrong_value", "x stands in place of its normalised form in front of the sum.",
+     lambda p, s: p.dx(front=s.args[0])),
+    ("wrong_value", "x stands in place of its normalised form in the sum.",
+     lambda p, s: p.dx(front=p.x_hat, x_hat=s.args[0])),
+    ("wrong_value", "x - mean stands in place of its normalised form in front of the sum.",
+     lambda p, s: p.dx(front=p.centred)),
+    ("wrong_value", "x - mean stands in place of its normalised form in the sum.",
+     lambda p, s: p.dx(front=p.x_hat, x_hat=p.centred)),
+    ("wrong_value", "x - mean stands in place of its normalised form.", lambda p, s: p.dx(x_hat=p.centred)),
+    ("wrong_value", "The result stands in place of the normalised form.", lambda p, s: p.dx(x_hat=s.out)),
+    ("broadcast_not_summed", "The gradients of mean and variance keep the batch; they belong summed over it.",
+     _batchwise),
+    ("broadcast_not_summed", "The gradient of the variance keeps the batch; it belongs summed over it.",
+     lambda p, s: (p.h - p.h.sum(axis=p.axes, keepdims=True) / p.n - p.x_hat * p.h * p.x_hat / p.n) * p.s),
+    ("broadcast_not_summed", "The gradient of the mean keeps the batch; it belongs summed over it.",
+     lambda p, s: (p.h - p.h / p.n - p.x_hat * (p.h * p.x_hat).sum(axis=p.axes, keepdims=True) / p.n) * p.s),
+    ("scale", "The sums in the gradient are not divided by the number of entries.", lambda p, s: p.dx(n=1)),
+    ("wrong_ddof", "The sums in the gradient are divided by n - 1; they belong divided by n.",
+     lambda p, s: p.dx(n=max(p.n - 1, 1))),
+    ("sign", "The part of the variance is added; it belongs subtracted.",
+     lambda p, s: 2 * p.dx(var=False) - p.dx()),
+    ("sign", "The part of the mean is added; it belongs subtracted.", lambda p, s: 2 * p.dx(mean=False) - p.dx()),
+]  # fmt: skip
+
+
+@finds("standardize")
+def norms(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of a norm with one term changed."""
+    node = graph.operations[place]
+    slots = moving(node)
+    if 0 in slots:
+        for kind, text, dx in DX:
+            yield Mistake(kind, text, lambda s, dx=dx: dx(_parts(s), s), 0)
+        x = np.asarray((node.args or ())[0])
+        for axes in _other_axes(x.ndim, axes_of(node.meta["axis"], x.ndim)):
+            text = f"The sums in the gradient run over axes {axes}; they belong over those that are normalised."
+            yield Mistake("wrong_axis", text, lambda s, a=axes: _parts(s).dx(axes=a), 0)
+            text = f"The norm on the way back is taken over axes {axes}; it belongs over those of the forward pass."
+            yield Mistake("wrong_axis", text, lambda s, a=axes: _over(s, a), 0)
+    if 1 in slots:
+        shape = np.shape((node.args or ())[1])
+        for kind, text, value in (
+            ("wrong_value", "In the gradient of gamma x stands in place of its normalised form.", lambda s: s.args[0]),
+            ("wrong_value", "In the gradient of gamma x - mean stands in place of the normalised form of x.",
+             lambda s: _parts(s).centred),
+            ("wrong_value", "In the gradient of gamma the result stands in place of the normalised form of x.",
+             lambda s: s.out),
+            ("missing_factor", "In the gradient of gamma the normalised form of x is missing.", lambda s: 1.0),
+            ("wrong_value", "In the gradient of gamma that of the normalised form stands in place of g.",
+             lambda s: _parts(s).x_hat * s.args[1]),
+            ("wrong_epsilon", "epsilon is forgotten in the gradient of gamma.",
+             lambda s: _parts(s).centred / np.sqrt(s.meta["var"])),
+            ("wrong_derivative", "In the gradient of gamma x is divided by the variance; it belongs by its root.",
+             lambda s: _parts(s).centred * _parts(s).s ** 2),
+        ):  # fmt: skip
+            yield Mistake(kind, text, lambda s, v=value, shape=shape: sum_to(s.g * v(s), shape), 1)
+    for slot in [i for i in slots if i in (1, 2)]:
+        yield from _row(slot, np.shape((node.args or ())[slot]))
+
+
+def _row(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:
+    what = "gamma" if slot == 1 else "beta"
+    for which, row in (("last", -1), ("first", 0)):
+        yield Mistake("overwritten_not_accumulated", f"The {which} sample only gave the gradient of {what}.",
+                      lambda s, row=row: np.reshape((s.g * (_parts(s).x_hat if slot == 1 else 1))[row], shape), slot,
+                      cost=RARE)  # fmt: skip
+    yield Mistake("scale", f"The gradient of {what} is averaged over the batch; it belongs summed.",
+                  lambda s: s.slots[slot] * np.prod(shape, dtype=int) / s.g.size, slot, cost=RARE)  # fmt: skip
+
+
+def _other_axes(ndim: int, axes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    rest = tuple(i for i in range(ndim) if i not in axes)
+    singles = [(i,) for i in range(ndim)]
+    return [a for a in dict.fromkeys([rest, *singles, tuple(range(ndim))]) if a and a != axes]
+
+
+def _over(s: Site, axes: tuple[int, ...]) -> Any:
+    """Return the gradient of the norm over other axes."""
+    x, p = s.args[0], _parts(s)
+    scale = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + p.eps)
+    return p.dx(axes=axes, s=scale, x_hat=(x - x.mean(axis=axes, keepdims=True)) * scale)
+
+
+@finds("rms_norm")
+def root_mean_squares(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of the root-mean-square norm with one term changed."""
+    slots = moving(graph.operations[place])
+
+    def parts(s: Site) -> tuple[Any, Any, Any, tuple[int, ...], int]:
+        axes = axes_of(s.meta["axis"], s.args[0].ndim)
+        return s.g * s.args[1], s.args[0] * s.meta["scale"], s.meta["scale"], axes, count(s.args[0], axes)
+
+    def dx(
+        s: Site, through: bool = True, gamma: bool = True, power: float = 1, x_hat: Any = None, mean: bool = True
+    ) -> Any:
+        h, normal, scale, axes, n = parts(s)
+        h = h if gamma else np.broadcast_to(s.g, h.shape)
+        normal = normal if x_hat is None else x_hat
+        inner = normal * (h * normal).sum(axis=axes, keepdims=True) / (n if mean else 1)
+        return (h - inner * through) * scale**power
+
+    if 0 in slots:
+        yield Mistake("statistic_as_constant", "The root mean square is taken as a constant: its own dependency on x "
+                      "is forgotten.", lambda s: dx(s, through=False), 0)  # fmt: skip
+        yield Mistake("missing_factor", "gamma is missing in the gradient of x.", lambda s: dx(s, gamma=False), 0)
+        yield Mistake("wrong_derivative", "The gradient is divided by the mean square; it belongs divided by its root.",
+                      lambda s: dx(s, power=2), 0)  # fmt: skip
+        yield Mistake("missing_factor", "The gradient is not divided by the root mean square.",
+                      lambda s: dx(s, power=0), 0)  # fmt: skip
+        yield Mistake("wrong_value", "x stands in place of its normalised form.",
+                      lambda s: dx(s, x_hat=s.args[0]), 0)  # fmt: skip
+        yield Mistake("scale", "The sum in the gradient is not divided by the number of entries.",
+                      lambda s: dx(s, mean=False), 0)  # fmt: skip
+    if 1 in slots:
+        yield Mistake("wrong_value", "In the gradient of gamma x stands in place of its normalised form.",
+                      lambda s: sum_to(s.g * s.args[0], np.shape(s.args[1])), 1)  # fmt: skip
+        yield Mistake("missing_factor", "In the gradient of gamma the normalised form of x is missing.",
+                      lambda s: sum_to(s.g * np.ones_like(s.args[0]), np.shape(s.args[1])), 1)  # fmt: skip

@@ -1,0 +1,180 @@
+"""Mistakes at products, quotients and powers: a factor missing, another in its place, half of the product rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..paths import Traced
+from .elementwise import Value, values_like
+from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, called, finds, moving
+
+
+@finds("multiply")
+def factors(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield products whose other factor is missing or another."""
+    node = graph.operations[place]
+    args, slots = node.args or (), moving(node)
+    for slot in slots:
+        other = 1 - slot
+        fixed = (node.parents or ())[other] is None
+        mask = fixed and _is_mask(args[other])
+        kind = "dropout_mask_missing" if mask else "missing_factor"
+        text = ("The mask of the product is missing on the way back." if mask else
+                "The other factor of a product is missing on the way back.")  # fmt: skip
+        if np.size(args[other]) == 1 and fixed:  # told as a factor
+            continue
+        yield Mistake(kind, text, lambda s: s.g, slot)
+        yield Mistake("wrong_value", "The gradient is divided by the other factor of a product; it belongs multiplied.",
+                      lambda s, o=other: s.g / s.args[o], slot, cost=RARE)  # fmt: skip
+        yield Mistake("wrong_value", "The other factor of a product is squared on the way back.",
+                      lambda s, o=other: s.g * s.args[o] ** 2, slot, cost=RARE)  # fmt: skip
+        if np.shape(args[slot]) == np.shape(args[other]) or np.ndim(args[slot]):
+            yield Mistake("wrong_value", "A factor of a product is multiplied by itself on the way back; it belongs "
+                          "multiplied by the other.", lambda s, i=slot: s.g * s.args[i], slot)  # fmt: skip
+        yield Mistake("wrong_value", "The product itself stands in place of its other factor on the way back.",
+                      lambda s: s.g * s.out, slot, cost=RARE)  # fmt: skip
+        if mask:
+            yield Mistake("dropout_scale_missing", "The mask is applied without its scale on the way back.",
+                          lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
+        for what, value, key in values_like(graph, place, np.shape(args[other])):
+            text = f"{what[0].upper()}{what[1:]} stands in the place of the other factor of a product."
+            yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
+
+
+def _is_mask(x: Any) -> bool:
+    """Whether a constant is made of zeros and of one other number."""
+    values = np.unique(np.asarray(x)) if np.size(x) > 1 else np.empty(0)
+    return len(values) == 2 and values[0] == 0
+
+
+# Of divide: argument -> what is written in place of its gradient.
+QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
+    0: [
+        ("the gradient of the numerator is divided by the square of the denominator", lambda s: s.g / s.args[1] ** 2),
+        ("the gradient of the numerator is multiplied by the denominator; it belongs divided",
+         lambda s: s.g * s.args[1]),
+        ("the gradient of the numerator is divided by the root of the denominator", lambda s: s.g / s.args[1] ** 0.5),
+        ("the gradient of the numerator is not divided by the denominator", lambda s: s.g),
+    ],
+    1: [
+        ("the square in the denominator is missing", lambda s: -s.g * s.out),
+        ("the numerator is missing in the gradient of the denominator", lambda s: -s.g / s.args[1] ** 2),
+        ("the denominator is cubed where it belongs squared", lambda s: -s.g * s.args[0] / s.args[1] ** 3),
+        ("the gradient of the denominator is not divided by anything", lambda s: -s.g * s.args[0]),
+        ("the numerator is squared in the gradient of the denominator", lambda s: -s.g * s.out**2),
+        ("the denominator is treated as a factor", lambda s: s.g * s.args[0]),
+    ],
+}  # fmt: skip
+
+
+@finds("divide")
+def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield the gradients of a quotient that are written otherwise."""
+    node = graph.operations[place]
+    number = np.size((node.args or ())[1]) == 1 and (node.parents or ())[1] is None  # told as a factor
+    for slot in moving(node) if not number else ():
+        for text, wrong in QUOTIENTS[slot]:
+            missing = slot == 0 and "not divided" in text
+            yield Mistake("missing_factor" if missing else "wrong_derivative", f"Of a quotient {text}.", wrong, slot)
+        shape = np.shape((node.args or ())[1])
+        for what, value, key in values_like(graph, place, shape, 6):
+            text = f"{what[0].upper()}{what[1:]} stands in the place of the denominator."
+            yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
+                          -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
+
+
+POWERS: list[tuple[str, Wrong]] = [
+    ("the exponent is not lowered by one", lambda s: s.g * s.args[1] * s.out),
+    ("the exponent is raised by one where it belongs lowered",
+     lambda s: s.g * s.args[1] * s.args[0] ** (s.args[1] + 1)),
+    ("the base itself stands in place of its power", lambda s: s.g * s.args[1] * s.args[0]),
+    ("the base is not taken to any power", lambda s: s.g * s.args[1]),
+    ("the gradient is passed through without the derivative", lambda s: s.g),
+    ("the exponent is lowered by two", lambda s: s.g * s.args[1] * s.args[0] ** (s.args[1] - 2.0)),
+    ("the exponent is half of what it belongs",
+     lambda s: s.g * s.args[1] * np.abs(s.args[0]) ** ((s.args[1] - 1) / 2)),
+    ("the exponent is twice of what it belongs",
+     lambda s: s.g * s.args[1] * np.abs(s.args[0]) ** ((s.args[1] - 1.0) * 2)),
+]  # fmt: skip
+
+
+@finds("power")
+def powers(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield the derivatives of a power that are written otherwise."""
+    node = graph.operations[place]
+    if 0 in moving(node) and np.size((node.args or ())[1]) == 1:
+        root = float(np.asarray((node.args or ())[1]).reshape(-1)[0])
+        for text, wrong in POWERS:
+            yield Mistake("wrong_derivative", f"The derivative of a power with exponent {root:g} is wrong: {text}.",
+                          wrong, 0)  # fmt: skip
+
+
+@finds("matmul", "dot", "affine")
+def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield other factors of a product of matrices, transposed ones, and single rows."""
+    node = graph.operations[place]
+    args, name = node.args or (), node.primitive.name  # type: ignore[union-attr]
+    for slot in [i for i in moving(node) if i < 2]:
+        other = 1 - slot
+        if np.ndim(args[other]) < 2:
+            continue
+        shape = np.shape(args[other])
+
+        def with_other(value: Any, slot: int = slot, other: int = other) -> Wrong:
+            def wrong(s: Site) -> Any:
+                new = list(s.args)
+                new[other] = value(s)
+                return s.rule(slot, args=new)
+
+            return wrong
+
+        if slot == 1 and np.ndim(args[0]) == 2 and shape[0] > 1 and name != "affine":
+            for which, row in (("last", -1), ("first", 0)):
+                text = f"Of the rows of a product the {which} one only gave its gradient; they belong added."
+                yield Mistake("overwritten_not_accumulated", text,
+                              lambda s, row=row: np.outer(s.args[0][row], s.g[row]), 1)  # fmt: skip
+        if shape[-1] == shape[-2]:
+            yield Mistake("transpose", "One factor of the product is transposed on the way back.",
+                          with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
+        for what, value, key in values_like(graph, place, shape, 12):
+            text = f"{what[0].upper()}{what[1:]} stands in the place of another factor."
+            yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
+        own = np.shape(args[slot])
+        if len(own) >= 2 and own[-1] == own[-2] and slot == 1:
+            yield Mistake("transpose", "The gradient of a factor is transposed.",
+                          lambda s, i=slot: np.swapaxes(s.slots[i], -1, -2), slot)  # fmt: skip
+
+
+@finds()
+def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients that are multiplied, or divided, by a value nearby where they belong as they are."""
+    node = graph.operations[place]
+    args = node.args or ()
+    for slot in moving(node):
+        own = np.shape(args[slot])
+        for what, value, key in _nearby(graph, place, own):
+            for text, power in (("multiplied", 1), ("divided", -1)):
+                yield Mistake("wrong_derivative", f"The gradient is {text} by {what} here, once too often.",
+                              lambda s, v=value, p=power, i=slot: s.slots[i] * v(s) ** float(p), slot, cost=FURTHER,
+                              key=(key, power))  # fmt: skip
+
+
+def _nearby(graph: Traced, place: int, shape: tuple[int, ...]) -> Iterator[Value]:
+    """Yield values that an array of a shape can be multiplied by."""
+    for step in range(-6, 7):
+        i = place + step
+        if 0 <= i < len(graph.operations):
+            node = graph.operations[i]
+            if np.size(node.out) > 0 and _fits(np.shape(node.out), shape):
+                yield Value(called(node), lambda s, k=step: s.graph.operations[s.place + k].out, step)
+    for j, leaf in enumerate(graph.inputs[:24]):
+        if _fits(np.shape(leaf.out), shape):
+            yield Value(called(leaf), lambda s, j=j: s.graph.inputs[j].out, f"input {j}")
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be multiplied into one of another, which it does not change."""
+    return len(shape) <= len(into) and all(n in (1, m) for n, m in zip(shape[::-1], into[::-1], strict=False))

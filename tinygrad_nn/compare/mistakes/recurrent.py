@@ -1,0 +1,234 @@
+"""Mistakes at recurrent layers: the time before, the cell, the gates, the states that the weights were met with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..paths import Array, Traced
+from .mistake import Mistake, Site, Wrong, finds
+
+Slopes = dict[str, Any]
+
+
+class _Way(NamedTuple):
+    """What is changed on the way back through time."""
+
+    carried: bool = True  # the gradient of the state goes to the time before
+    cell: bool = True  # so does that of the cell
+    slope: bool = True  # the derivative of the activation
+    steps: slice = slice(None)  # times that give the weights a gradient
+    after: bool = False  # the weights meet the state after, not before
+    transposed: bool = False
+    direct: bool = True  # gru: the part of the state that is kept
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _states(out: Array, first: Array, way: _Way) -> Array:
+    return out if way.after else np.concatenate([first[None], out[:-1]])
+
+
+def _rnn(s: Site, way: _Way, at: Any = None) -> list[Any]:
+    z, W, h = s.args
+    relu = s.meta.get("activation", "tanh") != "tanh"
+    value = s.out if at is None else at(s)
+    slope = np.sign(value) if relu else 1 - value * value
+    back: Any = 0
+    dz = np.empty_like(s.out)
+    for t in reversed(range(len(z))):
+        delta = (s.g[t] + back) * (slope[t] if way.slope else 1)
+        dz[t] = delta
+        back = delta @ (W.T if way.transposed else W) * way.carried
+    part = way.steps
+    dW = _rows(dz[part]).T @ _rows(_states(s.out, h, way)[part])
+    return [dz, dW, back if way.carried else dz[0] @ W]
+
+
+TIME: list[tuple[str, str, _Way]] = [
+    ("not_carried_back", ("The gradient is not carried to the time before: each step has only what its own result "
+     "brought."), _Way(carried=False)),
+    ("last_step_only", "The last step only gives the weights a gradient; all steps use them, and belong added.",
+     _Way(steps=slice(-1, None))),
+    ("last_step_only", "The first step only gives the weights a gradient; all steps use them, and belong added.",
+     _Way(steps=slice(0, 1))),
+    ("last_step_only", "The first step gives the weights no gradient.", _Way(steps=slice(1, None))),
+    ("wrong_value", "The weights are multiplied by the state after each step; it belongs the one before.",
+     _Way(after=True)),
+]  # fmt: skip
+
+
+@finds("rnn_states")
+def plain(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield ways back through a plain recurrent network with one thing changed."""
+    for kind, text, way in TIME:
+        yield Mistake(kind, text, lambda s, w=way: _rnn(s, w))
+    yield Mistake("missing_activation_derivative", "The derivative of the activation is missing in every step.",
+                  lambda s: _rnn(s, _Way(slope=False)))  # fmt: skip
+    yield Mistake("transpose", "The recurrent weights are transposed on the way back.",
+                  lambda s: _rnn(s, _Way(transposed=True)))  # fmt: skip
+    yield Mistake("activation_derivative_at_wrong_value", "The derivative of tanh is written for its output, and its "
+                  "input was put into it, in every step.", lambda s: _rnn(s, _Way(), _weighted))  # fmt: skip
+
+
+def _weighted(s: Site) -> Any:
+    z, W, h = s.args
+    return z + np.concatenate([h[None], s.out[:-1]]) @ W.T
+
+
+def _lstm_slopes(s: Site) -> Slopes:
+    """Return the factors that lead from dc, and from dh, to the inputs of the gates."""
+    n = s.args[1].shape[1]
+    i, f, u, o, c, tanh_c = np.split(s.meta["cells"], 6, axis=-1)
+    before = np.concatenate([s.args[3][None], c[:-1]])
+    return {
+        "i": u * i * (1 - i), "f": before * f * (1 - f), "u": i * (1 - u * u), "o": tanh_c * o * (1 - o),
+        "through": o * (1 - tanh_c * tanh_c), "keep": f, "n": n, "gates": (i, f, u, o, c, tanh_c, before),
+    }  # fmt: skip
+
+
+def _lstm(s: Site, way: _Way, edit: Any = None) -> list[Any]:
+    z, W, h, _ = s.args
+    p = _lstm_slopes(s)
+    if edit is not None:
+        p.update(edit(*p["gates"]))
+    back: Any = 0
+    dc = s.g[-1]
+    dz = np.empty_like(z)
+    for t in reversed(range(len(z))):
+        dh = s.g[t] + back
+        dc = dc + dh * p["through"][t]
+        dz[t] = np.concatenate([dc * p["i"][t], dc * p["f"][t], dc * p["u"][t], dh * p["o"][t]], axis=-1)
+        back, dc = dz[t] @ W * way.carried, dc * p["keep"][t] * way.cell
+    dW = _rows(dz[way.steps]).T @ _rows(_states(s.out[:-1], h, way)[way.steps])
+    return [dz, dW, back if way.carried else dz[0] @ W, dc]
+
+
+# What stands in place of the factors, from (i, f, u, o, c, tanh c, c before).
+GATES: list[tuple[str, str, Any]] = [
+    ("wrong_gate", "The gates i and f are exchanged on the way back.",
+     lambda i, f, u, o, c, t, b: {"i": u * f * (1 - f), "f": b * i * (1 - i)}),
+    ("wrong_gate", "The gradients of the gates i and f are exchanged.",
+     lambda i, f, u, o, c, t, b: {"i": b * f * (1 - f), "f": u * i * (1 - i)}),
+    ("wrong_gate", "The cell is carried back through i; it belongs through f.",
+     lambda i, f, u, o, c, t, b: {"keep": i}),
+    ("wrong_gate", "The cell is carried back through o; it belongs through f.",
+     lambda i, f, u, o, c, t, b: {"keep": o}),
+    ("missing_factor", "The cell is carried back without the gate f.",
+     lambda i, f, u, o, c, t, b: {"keep": np.ones_like(f)}),
+    ("missing_factor", "The gate o is missing between the state and the cell.",
+     lambda i, f, u, o, c, t, b: {"through": 1 - t * t}),
+    ("missing_activation_derivative", "The derivative of tanh between the state and the cell is missing.",
+     lambda i, f, u, o, c, t, b: {"through": o}),
+    ("activation_derivative_at_wrong_value", ("The derivative of tanh between state and cell is 1 - c²; it belongs "
+     "1 - tanh(c)²."), lambda i, f, u, o, c, t, b: {"through": o * (1 - c * c)}),
+    ("wrong_value", "The gate f meets the cell after the step; it belongs the one before.",
+     lambda i, f, u, o, c, t, b: {"f": c * f * (1 - f)}),
+    ("wrong_value", "The gate o meets the cell; it belongs its tanh.",
+     lambda i, f, u, o, c, t, b: {"o": c * o * (1 - o)}),
+    ("missing_activation_derivative", "The derivative of the sigmoid of the gate i is missing.",
+     lambda i, f, u, o, c, t, b: {"i": u}),
+    ("missing_activation_derivative", "The derivative of the sigmoid of the gate f is missing.",
+     lambda i, f, u, o, c, t, b: {"f": b}),
+    ("missing_activation_derivative", "The derivative of the sigmoid of the gate o is missing.",
+     lambda i, f, u, o, c, t, b: {"o": t}),
+    ("missing_activation_derivative", "The derivative of the tanh of the candidate is missing.",
+     lambda i, f, u, o, c, t, b: {"u": i}),
+    ("missing_activation_derivative", "The derivatives of all gates are missing.",
+     lambda i, f, u, o, c, t, b: {"i": u, "f": b, "u": i, "o": t}),
+    ("activation_derivative_at_wrong_value", "The candidate is differentiated as a sigmoid; it is a tanh.",
+     lambda i, f, u, o, c, t, b: {"u": i * u * (1 - u)}),
+    ("missing_factor", "The candidate is missing in the gradient of the gate i.",
+     lambda i, f, u, o, c, t, b: {"i": i * (1 - i)}),
+    ("missing_factor", "The cell before is missing in the gradient of the gate f.",
+     lambda i, f, u, o, c, t, b: {"f": f * (1 - f)}),
+    ("missing_factor", "The gate i is missing in the gradient of the candidate.",
+     lambda i, f, u, o, c, t, b: {"u": 1 - u * u}),
+    ("missing_factor", "tanh of the cell is missing in the gradient of the gate o.",
+     lambda i, f, u, o, c, t, b: {"o": o * (1 - o)}),
+    ("not_carried_back", "The gradient of the state does not reach the cell.",
+     lambda i, f, u, o, c, t, b: {"through": np.zeros_like(o)}),
+    ("detached", "The gate f gets no gradient.", lambda i, f, u, o, c, t, b: {"f": np.zeros_like(f)}),
+    ("detached", "The gate i gets no gradient.", lambda i, f, u, o, c, t, b: {"i": np.zeros_like(f)}),
+    ("detached", "The gate o gets no gradient.", lambda i, f, u, o, c, t, b: {"o": np.zeros_like(f)}),
+    ("detached", "The candidate gets no gradient.", lambda i, f, u, o, c, t, b: {"u": np.zeros_like(f)}),
+]  # fmt: skip
+
+
+@finds("lstm_states")
+def lstm(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield ways back through an LSTM with one thing changed."""
+    for kind, text, way in TIME:
+        yield Mistake(kind, text, lambda s, w=way: _lstm(s, w))
+    yield Mistake("not_carried_back", "The gradient of the cell is not carried to the time before.",
+                  lambda s: _lstm(s, _Way(cell=False)))  # fmt: skip
+    yield Mistake("not_carried_back", "Neither state nor cell is carried to the time before.",
+                  lambda s: _lstm(s, _Way(cell=False, carried=False)))  # fmt: skip
+    for kind, text, edit in GATES:
+        yield Mistake(kind, text, lambda s, e=edit: _lstm(s, _Way(), e))
+
+
+def _gru(s: Site, way: _Way, edit: Any = None) -> list[Any]:
+    z, W, _, h = s.args
+    r, u, n, q = np.split(s.meta["cells"], 4, axis=-1)
+    before = np.concatenate([h[None], s.out[:-1]])
+    p = {"n": (1 - u) * (1 - n * n), "u": (before - n) * u * (1 - u), "keep": u}
+    p |= {} if edit is None else edit(r, u, n, q, before)
+    p.setdefault("r", p["n"] * q * r * (1 - r))
+    p.setdefault("q", p["n"] * r)
+    back: Any = 0
+    dz, of_h = np.empty_like(z), np.empty_like(z)
+    for t in reversed(range(len(z))):
+        dh = s.g[t] + back
+        dr, du, dn, dq = (dh * p[key][t] for key in ("r", "u", "n", "q"))
+        dz[t], of_h[t] = np.concatenate([dr, du, dn], axis=-1), np.concatenate([dr, du, dq], axis=-1)
+        back = (dh * p["keep"][t] * way.direct + of_h[t] @ W) * (way.carried or t == 0)
+    part, states = way.steps, s.out if way.after else before
+    return [dz, _rows(of_h[part]).T @ _rows(states[part]), _rows(of_h).sum(axis=0), back]
+
+
+# What stands in place of the factors, from (r, u, n, q, h before).
+UNITS: list[tuple[str, str, Any]] = [
+    ("wrong_gate", "The gates u and 1 - u are exchanged on the way back.",
+     lambda r, u, n, q, b: {"n": u * (1 - n * n), "keep": 1 - u}),
+    ("wrong_gate", "The state is carried back through 1 - u; it belongs through u.",
+     lambda r, u, n, q, b: {"keep": 1 - u}),
+    ("wrong_gate", "The candidate gets its gradient through u; it belongs through 1 - u.",
+     lambda r, u, n, q, b: {"n": u * (1 - n * n)}),
+    ("missing_factor", "The candidate gets its gradient without 1 - u.", lambda r, u, n, q, b: {"n": 1 - n * n}),
+    ("missing_activation_derivative", "The derivative of the tanh of the candidate is missing.",
+     lambda r, u, n, q, b: {"n": 1 - u}),
+    ("missing_activation_derivative", "The derivative of the sigmoid of the gate u is missing.",
+     lambda r, u, n, q, b: {"u": b - n}),
+    ("missing_activation_derivative", "The derivative of the sigmoid of the gate r is missing.",
+     lambda r, u, n, q, b: {"r": (1 - u) * (1 - n * n) * q}),
+    ("missing_factor", "The gate r is missing on the way back to the state.",
+     lambda r, u, n, q, b: {"q": (1 - u) * (1 - n * n)}),
+    ("product_rule_half", "In the gradient of the gate u the candidate is missing: it is (h - n) u (1 - u).",
+     lambda r, u, n, q, b: {"u": b * u * (1 - u)}),
+    ("product_rule_half", "In the gradient of the gate u the state before is missing: it is (h - n) u (1 - u).",
+     lambda r, u, n, q, b: {"u": -n * u * (1 - u)}),
+    ("sign", "The gradient of the gate u has the wrong sign.", lambda r, u, n, q, b: {"u": (n - b) * u * (1 - u)}),
+    ("wrong_value", "The gate r meets the state; it belongs to the product of the state and the weights.",
+     lambda r, u, n, q, b: {"r": (1 - u) * (1 - n * n) * b * r * (1 - r)}),
+    ("detached", "The gate r gets no gradient.", lambda r, u, n, q, b: {"r": np.zeros_like(r)}),
+    ("detached", "The gate u gets no gradient.", lambda r, u, n, q, b: {"u": np.zeros_like(r)}),
+    ("activation_derivative_at_wrong_value", "The candidate is differentiated as a sigmoid; it is a tanh.",
+     lambda r, u, n, q, b: {"n": (1 - u) * n * (1 - n)}),
+]  # fmt: skip
+
+
+@finds("gru_states")
+def gru(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield ways back through a gated recurrent unit with one thing changed."""
+    for kind, text, way in TIME:
+        yield Mistake(kind, text, lambda s, w=way: _gru(s, w))
+    yield Mistake("residual_forgotten", "What the state keeps of the one before, u h, gets no gradient.",
+                  lambda s: _gru(s, _Way(direct=False)))  # fmt: skip
+    for kind, text, edit in UNITS:
+        wrong: Wrong = lambda s, e=edit: _gru(s, _Way(), e)  # noqa: E731
+        yield Mistake(kind, text, wrong)

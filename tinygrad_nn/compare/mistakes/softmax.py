@@ -1,0 +1,152 @@
+"""Mistakes at softmax and what is made of it: the diagonal only, another axis, the targets forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...ops.reduce import spread
+from ..paths import Array, Traced
+from .mistake import Mistake, Site, finds, moving
+
+LOSS = "wrong_loss_gradient"
+
+
+def _softmax(x: Array, axis: Any) -> Array:
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _axes(x: Array, axis: Any) -> list[int]:
+    """Return the axes that a softmax along one of them could be mistaken to run along."""
+    return [i for i in range(x.ndim) if x.ndim > 1 and i != (axis % x.ndim if isinstance(axis, int) else None)]
+
+
+@finds("softmax")
+def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield Jacobians of softmax that are written otherwise."""
+    node = graph.operations[place]
+    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis", -1)
+    text = "Softmax was differentiated as if each output depended on its own input only: the diagonal p(1 - p)."
+    yield Mistake("softmax_diagonal_only", text, lambda s: s.g * s.out * (1 - s.out), 0)
+    yield Mistake("softmax_diagonal_only", "Of the gradient of softmax only p g is there; the sum of p g over the "
+                  "classes, times p, belongs subtracted.", lambda s: s.g * s.out, 0)  # fmt: skip
+
+    def through(s: Site, sum_axis: Any, p: Any = None) -> Any:
+        p = s.out if p is None else p
+        return p * (s.g - (s.g * p).sum(axis=sum_axis, keepdims=True))
+
+    for other in _axes(x, axis):
+        what = "the batch" if other == 0 else f"axis {other}"
+        text = f"The sum in the gradient of softmax runs over {what}; it belongs over axis {_word(axis, x)}."
+        yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a), 0)
+        text = f"The softmax on the way back is taken over {what}; it belongs over axis {_word(axis, x)}."
+        yield Mistake("wrong_axis", text, lambda s, a=other: through(s, a, _softmax(s.args[0], a)), 0)
+    if x.ndim > 1:
+        yield Mistake("wrong_axis", "The sum in the gradient of softmax runs over all entries.",
+                      lambda s: through(s, None), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is taken of g; it belongs of p g.",
+                  lambda s: s.out * (s.g - s.g.sum(axis=axis, keepdims=True)), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is added; it belongs subtracted.",
+                  lambda s: s.out * (s.g + (s.g * s.out).sum(axis=axis, keepdims=True)), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "The sum in the gradient of softmax is not multiplied by p.",
+                  lambda s: s.out * s.g - (s.g * s.out).sum(axis=axis, keepdims=True), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "The factor p in front of the gradient of softmax is missing.",
+                  lambda s: s.g - (s.g * s.out).sum(axis=axis, keepdims=True), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "In the gradient of softmax the mean over classes stands in place of the sum.",
+                  lambda s: s.out * (s.g - (s.g * s.out).mean(axis=axis, keepdims=True)), 0)  # fmt: skip
+
+
+def _word(axis: Any, x: Array) -> Any:
+    return axis % x.ndim if isinstance(axis, int) else axis
+
+
+@finds("log_softmax")
+def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of log softmax that are written otherwise."""
+    node = graph.operations[place]
+    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis", -1)
+
+    def total(s: Site, a: Any) -> Any:
+        return s.g.sum(axis=a, keepdims=True)
+
+    for other in _axes(x, axis):
+        what = "the batch" if other == 0 else f"axis {other}"
+        yield Mistake("wrong_axis", f"The sum in the gradient of log softmax runs over {what}.",
+                      lambda s, a=other: s.g - np.exp(s.out) * total(s, a), 0)  # fmt: skip
+        yield Mistake("wrong_axis", f"The softmax on the way back is taken over {what}.",
+                      lambda s, a=other: s.g - _softmax(s.args[0], a) * total(s, axis), 0)  # fmt: skip
+    yield Mistake("statistic_as_constant", "The gradient passes log softmax as if the logarithm of the sum were a "
+                  "constant; softmax times the sum of g belongs subtracted.", lambda s: s.g, 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "In the gradient of log softmax g stands in place of its sum over the classes.",
+                  lambda s: s.g - np.exp(s.out) * s.g, 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "In the gradient of log softmax the sum of g over the classes is missing.",
+                  lambda s: s.g - np.exp(s.out), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "In the gradient of log softmax softmax is added; it belongs subtracted.",
+                  lambda s: s.g + np.exp(s.out) * total(s, axis), 0)  # fmt: skip
+    yield Mistake(LOSS, "Of the gradient of log softmax only softmax times the sum of g is there; g itself is missing: "
+                  "of a cross-entropy the targets are not subtracted.",
+                  lambda s: -np.exp(s.out) * total(s, axis), 0)  # fmt: skip
+    yield Mistake(LOSS, "In the gradient of log softmax g has the wrong sign: of cross-entropy, the targets are added.",
+                  lambda s: -s.g - np.exp(s.out) * total(s, axis), 0)  # fmt: skip
+    yield Mistake("wrong_value", "In the gradient of log softmax its logarithm stands in place of softmax.",
+                  lambda s: s.g - s.out * total(s, axis), 0)  # fmt: skip
+    yield Mistake("wrong_value", "The gradient of softmax stands in place of that of log softmax.",
+                  lambda s: np.exp(s.out) * (s.g - (s.g * np.exp(s.out)).sum(axis=axis, keepdims=True)), 0)  # fmt: skip
+
+
+@finds("logsumexp")
+def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of the logarithm of a sum of exponentials that are written otherwise."""
+    node = graph.operations[place]
+    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis")
+    for other in _axes(x, axis):
+        yield Mistake("wrong_axis", f"The softmax on the way back is taken over axis {other}, the wrong one.",
+                      lambda s, a=other: spread(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
+    yield Mistake("wrong_value", "The exponentials are not divided by their sum on the way back.",
+                  lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0]), 0)  # fmt: skip
+    yield Mistake("wrong_value", "The exponentials, shifted by their largest, are not divided by their sum.",
+                  lambda s: spread(s.g, s.args[0], axis) * np.exp(s.args[0] - s.args[0].max(axis=axis, keepdims=True)),
+                  0)  # fmt: skip
+
+
+@finds("softmax_crossentropy", "sigmoid_crossentropy")
+def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of a cross-entropy of logits that are written otherwise."""
+    node = graph.operations[place]
+    args, soft = node.args or (), node.primitive is not None and node.primitive.name.startswith("softmax")
+    z = np.asarray(args[0])
+    n = z.size / z.shape[-1] if z.ndim > 1 else 1.0
+
+    def p(s: Site) -> Any:
+        return s.meta["p"] if soft else 1 / (1 + np.exp(-s.args[0]))
+
+    if 0 not in moving(node):
+        return
+    rows: list[tuple[str, str, Any]] = [
+        (LOSS, "The targets are not subtracted from the probabilities.", lambda s: p(s) * s.g / n),
+        (LOSS, "The targets are added to the probabilities; they belong subtracted.",
+         lambda s: (p(s) + s.args[1]) * s.g / n),
+        (LOSS, "The gradient is -y / p, which is that of the probabilities and not of the logits.",
+         lambda s: -s.args[1] / p(s) * s.g / n),
+        (LOSS, "The logits themselves stand in place of the probabilities.",
+         lambda s: (s.args[0] - s.args[1]) * s.g / n),
+        ("softmax_diagonal_only", "The derivative of the probabilities is applied once more: (p - y) p (1 - p).",
+         lambda s: (p(s) - s.args[1]) * p(s) * (1 - p(s)) * s.g / n),
+        (LOSS, "Only the entries of the targets have a gradient: (p - y) y.",
+         lambda s: (p(s) - s.args[1]) * s.args[1] * s.g / n),
+        (LOSS, "The gradient of the squared error, times the Jacobian, stands in place of that of the cross-entropy.",
+         lambda s: _squared(p(s), s.args[1], soft) * s.g / n),
+    ]  # fmt: skip
+    for kind, text, wrong in rows:
+        yield Mistake(kind, text, wrong, 0)
+    if soft and z.ndim > 1:
+        yield Mistake("wrong_axis", "The softmax on the way back is taken over the batch; it belongs over the classes.",
+                      lambda s: (_softmax(s.args[0], 0) - s.args[1]) * s.g / n, 0)  # fmt: skip
+
+
+def _squared(p: Array, y: Array, soft: bool) -> Array:
+    g = 2 * (p - y)
+    return p * (g - (g * p).sum(axis=-1, keepdims=True)) if soft else g * p * (1 - p)  # type: ignore[no-any-return]

@@ -1,0 +1,238 @@
+"""Mistakes at what is summed, and at what is repeated: broadcasts, means, variances, extremes, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...ops.reduce import axes_of, count, kept, spread
+from ..paths import Array, Traced
+from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
+
+BROADCASTS = ("add", "subtract", "multiply", "divide", "affine", "maximum", "minimum", "where", "power", "broadcast_to")
+
+
+@finds(*BROADCASTS)
+def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield other ways to sum a gradient back to an argument that was broadcast."""
+    node = graph.operations[place]
+    out, name = np.shape(node.out), node.primitive.name  # type: ignore[union-attr]
+    for slot in moving(node):
+        shape = np.shape((node.args or ())[slot])
+        small = np.prod(shape, dtype=int) < np.prod(out, dtype=int)
+        if shape == out or not small or (name == "affine" and slot != 2):
+            continue
+
+        def reduced(how: Any, slot: int = slot, shape: tuple[int, ...] = shape) -> Wrong:
+            def wrong(s: Site) -> Any:
+                r = s.slots[slot]
+                if np.shape(r) != np.shape(s.out):
+                    r = np.broadcast_to(s.g, np.shape(s.out))
+                value = np.asarray(how(np.asarray(r)))
+                if value.size == np.prod(shape, dtype=int):
+                    value = value.reshape(shape)
+                return value if value.shape == shape else np.full(shape, np.nan)
+
+            return wrong
+
+        axes = [i for i in range(len(out)) if i < len(out) - len(shape) or shape[i - len(out) + len(shape)] != out[i]]
+        yield Mistake("broadcast_not_summed", "A value that was broadcast acts in many places, so its gradient is the "
+                      "sum over them. That sum is missing.", lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
+        if np.prod(shape, dtype=int) == 1 or len(out) < 2:
+            yield from _rows(out, slot, reduced)
+            continue
+        for axis in range(len(out)):
+            if [axis] != axes:
+                yield Mistake("wrong_axis_sum", f"A broadcast was summed back over axis {axis} only, the wrong one.",
+                              reduced(lambda r, axis=axis: r.sum(axis=axis)), slot)  # fmt: skip
+        yield Mistake("wrong_axis_sum", "A broadcast was summed back over all axes.",
+                      reduced(lambda r, shape=shape: np.full(shape, r.sum())), slot)  # fmt: skip
+        yield from _rows(out, slot, reduced)
+        over = tuple(axes)
+        yield Mistake("scale", "A broadcast was averaged on the way back; it belongs summed.",
+                      reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=1.4)  # fmt: skip
+
+
+def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
+    for which, row in (("last", -1), ("first", 0)):
+        text = f"Of the rows that a value was broadcast to the {which} one only gave its gradient; they belong added."
+        yield Mistake("overwritten_not_accumulated", text, reduced(lambda r, row=row: r[row]), slot)
+
+
+def _options(s: Site) -> tuple[Any, Any]:
+    """Return the axis, and the number of entries that each result stands for."""
+    axis = s.meta.get("axis")
+    return axis, count(s.args[0], axis)
+
+
+def _across(x: Array, axis: Any) -> tuple[int, ...]:
+    """Return the axes that were not reduced."""
+    return tuple(i for i in range(x.ndim) if i not in axes_of(axis, x.ndim))
+
+
+@finds("mean", "sum")
+def sums(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield means that are divided by another number, and sums that are not spread."""
+    node = graph.operations[place]
+    name: str = node.primitive.name  # type: ignore[union-attr]
+    if 0 not in moving(node) or node.meta.get("where") is not None:
+        return
+    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis")
+    if name == "mean":
+        yield Mistake("scale", "The gradient of a mean is not divided by the number of its entries.",
+                      lambda s: spread(s.g, s.args[0], _options(s)[0]), 0)  # fmt: skip
+    else:
+        yield Mistake("scale", "The gradient of a sum is divided by the number of its entries, as that of a mean.",
+                      lambda s: s.slots[0] / _options(s)[1], 0)  # fmt: skip
+    across = _across(x, axis)
+    if name == "mean" and across and count(x, axis) != count(x, across):
+        yield Mistake("wrong_axis", "The gradient of a mean is divided by the length of another axis.",
+                      lambda s: s.slots[0] * _options(s)[1] / count(s.args[0], _across(s.args[0], _options(s)[0])), 0,
+                      )  # fmt: skip
+    if x.ndim == 2 and x.shape[0] == x.shape[1] and len(across) == 1:
+        yield Mistake("wrong_axis", f"The gradient of a {name} is spread along the wrong axis.",
+                      lambda s: np.swapaxes(s.slots[0], 0, 1), 0)  # fmt: skip
+    for which, row in (("last", -1), ("first", 0)):
+        text = f"Only the {which} of the entries that a {name} was taken of gets a gradient."
+        yield Mistake("overwritten_not_accumulated", text, lambda s, row=row: _alone(s, row), 0, cost=RARE)
+
+
+def _alone(s: Site, row: int) -> Any:
+    axis = axes_of(s.meta.get("axis"), s.args[0].ndim)[0]
+    made = np.zeros_like(s.args[0])
+    index = (slice(None),) * axis + (row,)
+    made[index] = np.asarray(s.slots[0])[index]
+    return made
+
+
+def _centred(s: Site) -> Any:
+    axis = s.meta.get("axis")
+    mean = s.args[1] if len(s.args) > 1 else s.args[0].mean(axis=axis, keepdims=True)
+    return s.args[0] - mean
+
+
+def _freedom(s: Site) -> float:
+    correction = s.meta.get("correction")
+    return float(s.meta.get("ddof", 0) if correction is None else correction)
+
+
+def _var(s: Site, g: Any, centred: Any, n: Any) -> Any:
+    return spread(g, s.args[0], s.meta.get("axis")) * 2 / n * centred
+
+
+@finds("var", "std", "var_about")
+def variances(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield variances about 0, by another number, without their root, and over another axis."""
+    node = graph.operations[place]
+    name: str = node.primitive.name  # type: ignore[union-attr]
+    if 0 not in moving(node) or node.meta.get("where") is not None:
+        return
+    what = "standard deviation" if name == "std" else "variance"
+
+    def g(s: Site) -> Any:
+        return s.g * 0.5 / s.out if name == "std" else s.g
+
+    def n(s: Site) -> float:
+        return float(_options(s)[1] - _freedom(s))
+
+    yield Mistake("wrong_value", f"In the gradient of the {what} x stands in place of its deviation from the mean.",
+                  lambda s: _var(s, g(s), s.args[0], n(s)), 0)  # fmt: skip
+    for other, ddof in (("n", 0), ("n - 1", 1)):
+        text = f"The gradient of the {what} is divided by {other}; the {what} itself by n - ddof."
+        yield Mistake("wrong_ddof", text, lambda s, d=ddof: s.slots[0] * n(s) / max(_options(s)[1] - d, 1), 0)
+    yield Mistake("scale", f"The gradient of the {what} is not divided by the number of entries.",
+                  lambda s: s.slots[0] * n(s), 0, cost=RARE)  # fmt: skip
+    across = _across(np.asarray((node.args or ())[0]), node.meta.get("axis"))
+    if across:
+        yield Mistake("wrong_axis", f"The gradient of the {what} is divided by the length of another axis.",
+                      lambda s: s.slots[0] * n(s) / count(s.args[0], _across(s.args[0], s.meta.get("axis"))), 0,
+                      cost=RARE)  # fmt: skip
+    if name == "std":
+        yield Mistake("missing_factor", "The gradient of the standard deviation is not divided by it.",
+                      lambda s: _var(s, s.g * 0.5, _centred(s), n(s)), 0)  # fmt: skip
+        yield Mistake("wrong_derivative", "The gradient of the standard deviation is divided by the variance.",
+                      lambda s: _var(s, s.g * 0.5 / s.out**2, _centred(s), n(s)), 0)  # fmt: skip
+        yield Mistake("wrong_derivative", "The gradient of the standard deviation is multiplied by it.",
+                      lambda s: _var(s, s.g * 0.5 * s.out, _centred(s), n(s)), 0)  # fmt: skip
+
+
+@finds("max", "min", "cummax", "cummin")
+def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield ways to give the gradient of an extreme to other entries than the one that was chosen."""
+    node = graph.operations[place]
+    name: str = node.primitive.name  # type: ignore[union-attr]
+    if 0 not in moving(node) or name.startswith("cum") or node.meta.get("where") is not None:
+        return
+
+    def won(s: Site) -> Any:
+        return s.args[0] == kept(s.out, s.args[0], s.meta.get("axis"))
+
+    def whole(s: Site) -> Any:
+        return spread(s.g, s.args[0], s.meta.get("axis"))
+
+    yield Mistake("mask_missing", f"The gradient of {name} goes to all entries; it belongs to the chosen one.",
+                  whole, 0)  # fmt: skip
+    yield Mistake("mask_missing", f"The gradient of {name} is divided among all entries, as that of a mean.",
+                  lambda s: whole(s) / _options(s)[1], 0)  # fmt: skip
+    yield Mistake("ties", "Each of several equal entries gets the whole gradient; together they belong to get it once.",
+                  lambda s: whole(s) * won(s), 0)  # fmt: skip
+    yield Mistake("wrong_value", f"The gradient of {name} is multiplied by the value.",
+                  lambda s: s.slots[0] * s.args[0], 0)  # fmt: skip
+    yield Mistake("mask_missing", f"The gradient of {name} goes to all entries but the chosen one.",
+                  lambda s: whole(s) * ~won(s), 0)  # fmt: skip
+    yield from _placed(name)
+
+
+def _placed(name: str) -> Iterator[Mistake]:
+    def at(pick: Any) -> Wrong:
+        def wrong(s: Site) -> Any:
+            x, axis = s.args[0], s.meta.get("axis")  # type: Any, Any
+            if axis is not None and not isinstance(axis, int):
+                return np.full(x.shape, np.nan)
+            flat = axis is None
+            where = pick(x.reshape(-1), 0) if axis is None else np.expand_dims(pick(x, axis), axis)
+            made = np.zeros(x.size if flat else x.shape, x.dtype)
+            if flat:
+                made[where] = np.asarray(s.g).reshape(-1)[0]
+                return made.reshape(x.shape)
+            np.put_along_axis(made, where, kept(s.g, x, axis), axis)
+            return made
+
+        return wrong
+
+    other = np.argmin if name == "max" else np.argmax
+    yield Mistake("wrong_index", f"The gradient of {name} goes to the opposite extreme.", at(other), 0)
+    yield Mistake("wrong_index", f"The gradient of {name} always goes to the first entry.",
+                  at(lambda x, axis: np.zeros(np.delete(x.shape, axis), int) if x.ndim > 1 else 0), 0)  # fmt: skip
+    yield Mistake("wrong_index", f"The gradient of {name} goes to the entry of the largest size without sign.",
+                  at(lambda x, axis: np.argmax(np.abs(x), axis)), 0)  # fmt: skip
+    chosen = np.argmax if name == "max" else np.argmin
+    yield Mistake("ties", "The whole gradient goes to the first of several equal entries; it belongs shared.",
+                  at(chosen), 0, cost=USUAL)  # fmt: skip
+
+
+@finds("vector_norm")
+def norms(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of a norm that are not divided by it, or by its square."""
+    node = graph.operations[place]
+    if 0 not in moving(node):
+        return
+    if node.meta.get("ord", 2) not in (2, None):
+        yield Mistake("wrong_derivative", "The gradient of the norm is x; it belongs the sign of x.",
+                      lambda s: spread(s.g, s.args[0], s.meta.get("axis")) * s.args[0], 0)  # fmt: skip
+        return
+
+    def over(s: Site, power: float) -> Any:
+        x, axis = s.args[0], s.meta.get("axis")
+        return spread(s.g, x, axis) * x / kept(s.out, x, axis) ** power
+
+    for text, power in (("not divided by the norm", 0.0), ("divided by the square of the norm", 2.0),
+                        ("multiplied by the norm", -1.0)):  # fmt: skip
+        yield Mistake("missing_factor" if power == 0 else "wrong_derivative", f"The gradient of a norm is {text}.",
+                      lambda s, p=power: over(s, p), 0)  # fmt: skip
+    yield Mistake("wrong_derivative", "The gradient of a norm is the sign of x, which is that of the sum of |x|.",
+                  lambda s: spread(s.g, s.args[0], s.meta.get("axis")) * np.sign(s.args[0]), 0)  # fmt: skip
+    yield Mistake("missing_factor", "The gradient of a norm is passed to all entries; x over the norm is missing.",
+                  lambda s: spread(s.g, s.args[0], s.meta.get("axis")), 0)  # fmt: skip
