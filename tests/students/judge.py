@@ -107,7 +107,7 @@ class Case:
 
 
 class Verdict(NamedTuple):
-    """What the report made of it: ``right``, ``named``, ``located`` or ``unknown``, and its words."""
+    """What the report made of it: ``right``, ``named``, ``mended`` by an edit of the line, ``located``..., and its words."""
 
     word: str
     said: str
@@ -228,8 +228,10 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
     near = bool(mistake.step and right_step) or located(report, mistake, text.splitlines(), lines)
     places = [mistake.step] if mistake.step else wrong
     for d in blamed:
-        if d.kind in kinds and (near or any(re.search(rf"\b{re.escape(p)}\b", f"{d.where} {d.text}") for p in places)):
+        if kinds & {d.kind, *d.alternatives} and (near or any(re.search(rf"\b{re.escape(p)}\b", f"{d.where} {d.text}") for p in places)):
             return Verdict("named", said, report, right_step)
+    if near and any(d.kind == "edit" for d in blamed):
+        return Verdict("mended", said, report, right_step)
     return Verdict("located" if near else "unknown", said, report, right_step)
 
 
