@@ -142,7 +142,7 @@ def with_object(
 
         arrays = {n: a for n, a in floats(inputs).items() if n in given.split()} | params(layer)
         given_inputs = tuple(inputs.values())
-        return Call((layer, given_inputs if len(inputs) > 1 else given_inputs[0]), arrays,
-                    lambda: layer.forward(*inputs.values()), gradients)
+        asked = given_inputs if len(inputs) > 1 else given_inputs[0]
+        return Call((layer, asked), arrays, lambda: layer.forward(*given_inputs), gradients, given=tuple(inputs))
 
     return call
