@@ -62,6 +62,15 @@ def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str)
     assert f"{__file__}:{line_of(function, part)}: " in str(told[0].message)
 
 
+def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
+    f, x = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy"), np.array([[0.0, 1.0], [-1.0, 0.0]])
+    with pytest.warns(RuntimeWarning, match=r"np\.linalg\.eig of real numbers gives real or complex ones"):
+        np.testing.assert_allclose(f(x), np.linalg.eigvals(x))
+    fast = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy")
+    np.testing.assert_allclose(fast(x + 0j), np.linalg.eigvals(x))
+    assert not any(isinstance(plan, str) for plan in fast.plans.values())
+
+
 def test_a_place_that_is_known_is_told() -> None:
     assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
     assert str(Untraceable("why")).startswith(f"{__file__}:")
