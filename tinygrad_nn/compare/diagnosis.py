@@ -59,6 +59,7 @@ KINDS = {
     "accumulated_over_calls": "each call adds to the one before",
     "inplace_overwrite": "an input was written into",
     **OPERATIONS,
+    "edit": "a small change of the source makes it right",
     "unknown": "no known mistake explains it",
 }
 NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors

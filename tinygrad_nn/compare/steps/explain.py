@@ -42,7 +42,8 @@ def explain_step(
     look = Look(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
     in_hull = [_in_hull(part, mine, right, single, rng)]
     found = explain_graph(look, [row], in_hull)[0]
-    return replace(found, text=found.text.replace(f"the gradient of {name}", name))
+    text = found.text.replace(f"the gradient of {name}", name)
+    return replace(found, text=text, evidence=tuple(part.replace(", numerical nan", "") for part in found.evidence))
 
 
 def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
@@ -78,7 +79,7 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
             odd.append(s)
         else:
             left = [c for k, c in enumerate(left) if k not in found]
-    return state._replace(statement=odd[0].statement) if len(odd) == 1 else state
+    return odd[0] if len(odd) == 1 else state
 
 
 def _contributions(part: Traced) -> list[Array]:
