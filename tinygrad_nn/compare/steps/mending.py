@@ -32,7 +32,7 @@ def kind_of(before: str, after: str, values: set[str]) -> str:
         values: the names of the forward's values, by which gradients are known.
 
     Example:
-        >>> kind_of("dz = h * (1 - h**2)", "dz = dh * (1 - h**2)", {"h", "z"})
+        >>> kind_of("dz = 1 - h**2", "dz = dh * (1 - h**2)", {"h", "z"})
         'cotangent_ignored'
         >>> kind_of("dW = x.T @ d", "dW = h.T @ d", {"x", "h"}), kind_of("d = g", "d = -g", set())
         ('wrong_value', 'sign')
@@ -71,6 +71,9 @@ def _differences(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
         if apart:
             yield old, new
         return
+    if isinstance(old, ast.BinOp) and isinstance(old.op, ast.Pow) and apart[0][0] == "right":
+        yield old, new
+        return
     inner = next(_differences(apart[0][1], apart[0][2]), None)
     small = inner is None or isinstance(inner[0], (ast.operator, ast.unaryop, ast.cmpop, ast.expr_context))
     yield (old, new) if small else inner  # type: ignore[misc]
@@ -83,6 +86,8 @@ def _text(node: Any) -> str:
 def _kind(old: Any, new: Any, values: set[str]) -> str:
     if isinstance(old, ast.keyword) or isinstance(new, ast.keyword):
         return "wrong_axis"
+    if isinstance(old, ast.Call) and isinstance(new, ast.Call) and _text(old.func) == _text(new.func):
+        return "wrong_axis_sum" if getattr(old.func, "attr", "") == "sum" else "wrong_axis"
     if isinstance(new, ast.UnaryOp) and _text(new.operand) == _text(old):
         return "sign"
     if isinstance(old, ast.UnaryOp) and _text(old.operand) == _text(new):
@@ -98,7 +103,7 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
             rest = next((b for a, b in ((whole.left, whole.right), (whole.right, whole.left))
                          if _text(a) == _text(part)), None)  # fmt: skip
             if rest is not None:
-                return _of_factor(rest, more, values)
+                return _of_factor(rest, more, isinstance(whole.op, ast.Div), values)
         if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Add, ast.Sub)) and any(
                 _text(x) == _text(part) for x in (whole.left, whole.right)):  # fmt: skip
             return "overwritten_not_accumulated" if more else "edit"
@@ -107,8 +112,7 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
         return "sign" if plus else "wrong_derivative"
     if isinstance(old, ast.BinOp) and isinstance(old.op, ast.Pow):
         return "wrong_derivative"
-    if isinstance(new, ast.Name) and _is_gradient(new.id, values) and not (
-            isinstance(old, ast.Name) and _is_gradient(old.id, values)):  # fmt: skip
+    if isinstance(old, ast.Constant) and isinstance(new, ast.Name) and _is_gradient(new.id, values):
         return "cotangent_ignored"
     if isinstance(old, (ast.Name, ast.Attribute)) and isinstance(new, (ast.Name, ast.Attribute)):
         return "wrong_value"
@@ -119,13 +123,13 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
     return "edit"
 
 
-def _of_factor(rest: ast.expr, more: bool, values: set[str]) -> str:
+def _of_factor(rest: ast.expr, more: bool, divided: bool, values: set[str]) -> str:
     if any(isinstance(part, ast.Name) and _is_gradient(part.id, values) for part in ast.walk(rest)):
         return "cotangent_ignored" if more else "edit"
     if all(isinstance(part, (ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop))
            for part in ast.walk(rest)):  # fmt: skip
         return "scale"
-    return "missing_factor" if more else "wrong_value"
+    return "missing_factor" if more and not divided else "wrong_value"
 
 
 def _is_gradient(name: str, values: set[str]) -> bool:

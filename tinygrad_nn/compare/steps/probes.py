@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...gradcheck.numerical import double
 from ...node import Node
+from ...tensor import raw
 from ..diagnosis import Diagnosis
 from ..function.calling import Inputs
-from ..source import edit_of_step
+from ..source import Edit, edit_of_step, nearest_edit
 from .matching import Match, match
 from .mending import mended
 from .names import Names
 from .running import Forward, Passes, Saved, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
 from .tape import Tape
-from .tracing import State
+from .tracing import State, is_number
 from .walked import Walked, injected
 
 Array = np.ndarray[Any, Any]
@@ -54,12 +58,23 @@ class Called:
         args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
         return f(*args, **kwargs)
 
+    def as_written(self, edit: Edit) -> Edit:
+        """Return a change in which values of the forward have the names by which the backward reaches them."""
+        _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
+        bag = next((name for name, value in kwargs.items() if isinstance(value, Saved)), None)
+        if bag is None:
+            return edit
+        dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
+        own = set(self.backward.__code__.co_varnames)
+        names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
+        pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
+        form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
+        after = re.sub(pattern, form, edit.after)
+        return replace(edit, after=after, sentence=edit.sentence.replace(edit.after.strip(), after.strip()))
+
     def values(self, probe: int) -> dict[str, Array]:
         """Return the values of the forward in one of the runs, by name."""
         run = self.runs[probe]
-        args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
-        if any(isinstance(x, Saved) for x in (*args, *kwargs.values())):
-            return {}  # there they have other names
         return {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
 
 
@@ -106,8 +121,29 @@ class Probes:
         if wanted[0] is not None:
             edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted, visit=visit,
                                 values=self.called.values)  # fmt: skip
+        if edit is None and self.matches[k].version.node.primitive is None and self.left > 0:
+            edit = self._of_result(k, wanted, wrong)
         self.left -= time.perf_counter() - start
+        edit = None if edit is None else self.called.as_written(edit)
         return found if edit is None else mended(found, edit, set(self.called.runs[0].graph.values))
+
+    def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
+        """Look for a change anywhere in the backward that makes one of the gradients that it returns right."""
+        before = [_parts(run.written.value) for run in self.called.runs]
+        mine = self.walked.states[k].array
+        place = next((i for i, x in enumerate(before[0]) if _close(x, mine)), None)
+        runs = [probe for probe, want in enumerate(wanted) if want is not None]
+        if place is None or len(before) < len(wanted) or runs[:1] != [0]:
+            return None
+
+        def right(value: Any, probe: int) -> list[bool]:
+            now, then = _parts(value), before[runs[probe]]
+            return [_close(x, wanted[runs[probe]] if i == place else y)
+                    for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
+
+        return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
+                            probes=len(runs), lines=(wrong.statement.line,),
+                            values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
 
     @staticmethod
     def _index(states: Sequence[State], state: State) -> int:
@@ -139,6 +175,20 @@ class Probes:
                         forced[i] = there.states[which]
                 self.others.append((matches, injected(tape, matches, None, forced)))
         return self.others
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return the gradients that a backward returned."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _close(x: Any, y: Any) -> bool:
+    if not is_number(x) or np.shape(x) != np.shape(y):
+        return False
+    size = float(np.abs(np.asarray(y)).max(initial=0))
+    return bool(np.allclose(np.asarray(raw(x)), y, rtol=1e-7, atol=1e-7 * size))
 
 
 def _wanted(matches: Sequence[Match], walked: Walked, k: int, which: int) -> Array | None:

@@ -76,6 +76,7 @@ class Backward(NamedTuple):
     found: list[Given]
     helpers: list[str]
     stopped: Stopped | None = None
+    value: Any = None
 
 
 class Passes(NamedTuple):
@@ -263,7 +264,7 @@ def run_backward(
     found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
     if stopped and not found:
         raise stopped.error
-    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped)
+    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
 
 
 def arguments(
