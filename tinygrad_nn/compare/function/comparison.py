@@ -18,14 +18,18 @@ from ..behaviour import MOVING, unsteady
 from ..conventions.code import Code
 from ..conventions.read import read
 from ..conventions.reasons import Reason, left, why
+from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
+from ..numerical.whole import whole_gradients
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .black_box import without_graph
+from .black_box import PROBE_SECONDS, SAMPLES, without_graph
+from .lines import with_lines
 from .look import Look
 from .operations import explain_graph
 from .places import noting_places
@@ -77,17 +81,25 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         own = [code.inputs.leaves[i] for i in code.inputs.moving]
         leaves = [double(x) for x in own]
         line = Line(lambda *xs: code.arrays(xs), leaves)
+        line.doubts = measured_rounding(
+            lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
         asked = Question(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
         graph, reason = _graph(asked)
         found = without_graph(asked, reason) if graph is None else _with_graph(asked, graph)
         diagnoses = [*_around(asked, again, changed, found.right), *found.diagnoses]
+        if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
+            elsewhere = _by_numbers if graph is None else _by_graph_alone
+            diagnoses = with_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
     notes = [note for note in (cot_note, *code.notes) if note]
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
                      "noise: something random is drawn inside it. Pass a mask in, or fix the seed.")  # fmt: skip
+    samples = layout(code.inputs.labels, code.inputs.leaves)
+    diagnoses = with_samples(diagnoses, samples)
+    notes += [f"S{samples.sentence[1:]}."] if samples is not None and samples.axis else []
     diagnoses += _blind(asked, found, notes)
     first = next((d.where for d in diagnoses if not d.harmless), None)
     title = f"{code.name}({', '.join(code.inputs.names)})"
@@ -123,6 +135,10 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     sides = Sides(lambda moved: by_graph(code, moved, asked.cotangents), asked.leaves, graph, eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
+    if not single:
+        inside = measured_rounding(lambda cast: by_graph(code.cast(cast), [cast(x) for x in asked.leaves],
+                                                         asked.cotangents).grads, graph.grads)  # fmt: skip
+        rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
     look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,
@@ -136,7 +152,19 @@ def _with_graph(asked: Question, graph: Run) -> Found:
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
     blind = without_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
-    return Found(rows, diagnoses, graph.grads, notes, method, blind)
+    error = [np.zeros(x.shape) for x in rounding]
+    return Found(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
+
+
+def _by_graph_alone(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    grads = by_graph(code, leaves, cotangents).grads
+    return grads, [np.zeros(g.shape) for g in grads]
+
+
+def _by_numbers(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    line = Line(lambda *xs: code.arrays(xs), leaves)
+    wholes = whole_gradients(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
+    return [w.value for w in wholes], [w.error for w in wholes]
 
 
 def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:
