@@ -60,7 +60,6 @@ KINDS = {
     "inplace_overwrite": "an input was written into",
     "edit": "a small change of the source makes it right",
     **OPERATIONS,
-    "edit": "a small change of the source makes it right",
     "unknown": "no known mistake explains it",
 }
 NO_GRAPH = "the graph is not known"  # the note of a row of a forward that cannot run on Tensors
