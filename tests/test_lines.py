@@ -66,7 +66,7 @@ class Product:
 
     @staticmethod
     def backward(ctx: Any, d: Array) -> Any:
-        a, b = ctx.saved_values
+        a, b = ctx.saved_values  # noqa: RUF059 - that b is not used is the mistake
         return d * a, d * a
 
 
