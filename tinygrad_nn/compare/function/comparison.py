@@ -28,7 +28,7 @@ from ..rows import Checked, Comparison, compare_row
 from .black_box import without_graph
 from .look import Look
 from .operations import explain_graph
-from .places import noting_places
+from .places import name_values, noting_places
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -101,6 +101,7 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
     try:
         with noting_places():
             graph = by_graph(code, asked.leaves, asked.cotangents)
+        name_values(graph.trace)
     except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
         return None, why(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}

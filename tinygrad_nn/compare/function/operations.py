@@ -17,7 +17,7 @@ from ..pattern import describe, fraction
 from .look import Look, close, fit_factor, unsummed
 from .mutants import Mutant
 from .places import where
-from .search import Match, Search, with_functions
+from .search import LARGE, Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,8 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
             left.append(i)
     if left:
         other = with_functions(look)
-        searches = [Search(look, together=other is None), *([] if other is None else [Search(other)])]
+        searches = [Search(look, together=other is None)] if other is None or len(look.trace.operations) < LARGE else []
+        searches += [] if other is None else [Search(other)]
         joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
