@@ -49,7 +49,7 @@ def step_of(row: Row) -> tuple[Any, list[Any], list[Any]]:
         outs = run(row, layer, dict(zip(names, inputs, strict=True)))
         return sum((out * numbers(out.shape, 101 + k)).sum() for k, out in enumerate(outs))
 
-    pure = functional(total, parameters, places)
+    pure = functional(total, parameters, list(layer.modules()), places)
     floats = [x for x in given(row).values() if x.dtype.kind == "f"]
 
     def step(values: Any, kept: Any, *inputs: Any) -> Any:

@@ -161,3 +161,26 @@ def test_what_numpy_refuses_is_refused(text: str) -> None:
             return  # another NumPy takes it
         with pytest.raises(kinds or Exception):
             of(text, *map(Tensor, arrays))
+
+
+WEIGHTS = np.arange(9.0).reshape(3, 3) + 1
+
+
+def through_eigh(x: Any) -> Any:
+    w, V = np.linalg.eigh(x)
+    return (((V * np.exp(w)[..., None, :]) @ np.swapaxes(V, -1, -2)) * WEIGHTS).sum()
+
+
+def through_svd(x: Any) -> Any:
+    U, s, V = np.linalg.svd(x)
+    return (((U * s[..., None, :] ** 2) @ V) * WEIGHTS).sum()
+
+
+@pytest.mark.parametrize("function", [through_eigh, through_svd])
+def test_matrices_of_a_stack_have_the_gradients_that_each_has_alone(function: Any) -> None:
+    stack = np.stack([np.eye(3), np.diag([1.0, 1.0, 2.0]), 1e-3 * np.eye(3), np.diag([5.0, 3.0, 3.0])])
+    for some in (stack, stack[:2], stack[:1]):
+        alone = np.stack([tg.grad(function)(x) for x in some])
+        np.testing.assert_allclose(tg.grad(function)(some), alone, rtol=1e-12, atol=1e-12)
+    nested = stack.reshape(2, 2, 3, 3)
+    np.testing.assert_allclose(tg.grad(function)(nested).reshape(stack.shape), tg.grad(function)(stack), rtol=1e-12)

@@ -1,14 +1,12 @@
 """Every step of a backward: right ones raise no alarm, of wrong ones the first is named by its line."""
 
-import inspect
-import linecache
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import compare_steps
+from tests.step_programs import PROGRAMS, changed
+from tinygrad_nn import Tensor, compare_steps
 
 N, CLASSES = 12, 5
 RNG = np.random.default_rng(3)
@@ -82,18 +80,6 @@ def backward(v: Any) -> Any:
     return dtable, dA, da, dscale, dshift, dB, db
 
 
-def changed(old: str, new: str, f: Callable[..., Any] = backward) -> Any:
-    """The same function with another line in it."""
-    source = inspect.getsource(f)
-    assert old in source, old
-    source = source.replace(old, new)
-    file = f"<{hash((f.__name__, old, new)) & 0xFFFFFFFF:x}>"
-    linecache.cache[file] = len(source), None, source.splitlines(True), file
-    space = dict(globals())
-    exec(compile(source, file, "exec"), space)
-    return space[f.__name__]
-
-
 # what is wrong: (old, new, name of the first wrong step, kind; "" for any)
 MISTAKES = [
     ("= -1 / N", "= -1", "dlogs", "scale"),
@@ -129,7 +115,7 @@ def test_right_steps_raise_no_alarm() -> None:
 
 @pytest.mark.parametrize(("old", "new", "name", "kind"), MISTAKES)
 def test_the_first_wrong_step_is_named(old: str, new: str, name: str, kind: str) -> None:
-    report = compare_steps(forward, changed(old, new), INPUTS)
+    report = compare_steps(forward, changed(backward, old, new), INPUTS)
     wrong = [s for s in report.steps if not s.rule_ok]
     assert [s.name for s in wrong] == [name], str(report)
     assert not report.ok
@@ -141,7 +127,7 @@ def test_the_first_wrong_step_is_named(old: str, new: str, name: str, kind: str)
 
 
 def test_shapes_come_first() -> None:
-    report = compare_steps(forward, changed("(dz * v.normed).sum(0, keepdims=True)", "dz * v.normed"), INPUTS)
+    report = compare_steps(forward, changed(backward, "(dz * v.normed).sum(0, keepdims=True)", "dz * v.normed"), INPUTS)
     assert report.diagnoses[0].text == (
         "dscale is (12, 7), scale is (1, 7): it was broadcast over the batch (axis 0), so its gradient is summed over "
         "the batch (axis 0): dscale.sum(0, keepdims=True)."
@@ -149,9 +135,120 @@ def test_shapes_come_first() -> None:
 
 
 def test_a_backward_that_stops_is_judged_until_there() -> None:
-    other = changed("(dnormed * v.centred).sum(0, keepdims=True)", "(dnormed * v.centred).sum(1)")
+    other = changed(backward, "(dnormed * v.centred).sum(0, keepdims=True)", "(dnormed * v.centred).sum(1)")
     report = compare_steps(forward, other, INPUTS)
     assert not report.ok
     assert [s.name for s in report.steps if not s.rule_ok] == ["droot"]
     assert report.diagnoses[0].kind == "wrong_axis_sum"
     assert "stopped here with ValueError" in report.diagnoses[-1].text
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_in_many_styles(name: str) -> None:
+    make, inputs, options, (old, new, wrong) = PROGRAMS[name]
+    report = compare_steps(*make(), inputs, **options)
+    assert report.ok, str(report)
+    assert not report.diagnoses
+    forward, backward = changed(make, old, new)()
+    report = compare_steps(forward, backward, inputs, **options)
+    assert not report.ok
+    first = next(s for s in report.steps if not s.rule_ok)
+    assert first.name == wrong, str(report)
+    assert new in report.first_wrong or "b1" in wrong
+
+
+def test_a_loop_is_judged_round_by_round() -> None:
+    make, inputs, _, _ = PROGRAMS["lstm"]
+    report = compare_steps(*make(), inputs)
+    hidden = [s for s in report.steps if s.name == "dh" and s.rounds > 1]
+    assert len(hidden) == 6  # five of the loop, and that of h0
+    assert [s.round for s in hidden] == [1, 2, 3, 4, 5, 6]
+    assert sum(s.name == "dc_prev" for s in report.steps) == 5
+    assert "(5 times)" in str(report)
+
+
+def test_single_precision() -> None:
+    inputs = {name: x.astype(np.float32) for name, x in INPUTS.items()}
+    report = compare_steps(forward, backward, inputs)
+    assert report.ok, str(report)
+    assert not report.diagnoses
+    report = compare_steps(forward, changed(backward, "/ (N - 1) * dvar", "/ N * dvar"), inputs)
+    assert [s.name for s in report.steps if not s.rule_ok] == ["dsquare"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_right_at_other_numbers(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inputs = {name: x * rng.uniform(0.5, 1.5, x.shape) for name, x in INPUTS.items()}
+    report = compare_steps(forward, backward, inputs, rng=seed)
+    assert report.ok, str(report)
+    assert not report.diagnoses
+
+
+def test_a_namespace() -> None:
+    x, w = Tensor(np.linspace(-1, 1, 12).reshape(4, 3)), Tensor(np.linspace(0, 1, 6).reshape(3, 2))
+    z = x @ w
+    y = np.tanh(z)
+    loss = (y * y).sum()
+    dy = 2 * y
+    dz = dy * (1 - y.data**2)
+    dw = x.T @ dz
+    dx = dz @ w.T
+    report = compare_steps(locals() | {"dx": dz.data @ w.data.T * 2})
+    assert loss.data == report.losses["forward"]
+    assert [(s.name, s.verdict) for s in report.steps] == [("dy", "ok"), ("dz", "ok"), ("dw", "ok"), ("dx", "WRONG")]
+    assert report.steps[1].source == "dz = dy * (1 - y.data**2)"
+    assert "line" in str(report.first_wrong)
+    assert dx is not None
+    assert dw is not None
+
+
+def test_a_namespace_with_gradients_on_its_tensors() -> None:
+    x = Tensor(np.arange(1.0, 4.0))
+    y = x * x
+    loss = np.sin(y).sum()
+    y.grad = np.cos(y.data)
+    x.grad = y.grad * x.data
+    report = compare_steps({"x": x, "y": y, "loss": loss})
+    assert [(s.name, s.verdict) for s in report.steps] == [("y.grad", "ok"), ("x.grad", "WRONG")]
+
+
+def writes(x: Any) -> Any:
+    out = np.zeros(3)
+    out[0] = x[0]
+    return out.sum()
+
+
+# what was asked for, and what the answer says
+REFUSED = {
+    "no function": ((3, 4), "got a int"),
+    "no inputs": ((forward, backward), "needs the inputs"),
+    "a namespace and more": (({}, backward), "takes nothing else"),
+    "a namespace without a graph": (({"x": np.ones(3), "dx": np.ones(3)},), r"X = Tensor\(X\)"),
+    "a name that is not there": ((lambda x: (x * x).sum(), lambda x: 2 * x, np.ones(3), {"dq": "q"}), "no such value"),
+    "an unknown parameter": ((lambda x: (x * x).sum(), lambda x, other, more: 2 * x, np.ones(3)), "parameter 'other'"),
+    "no gradient by name": ((lambda x: (x * x).sum(), lambda x: print, np.ones(3)), "no name in the backward"),
+    "no graph": ((lambda x: x.data.sum(), lambda x: 2 * x, np.ones(3)), "there is no graph"),
+    "writes into arrays": ((writes, lambda x: x, np.ones(3)), "runs on arrays and not on Tensors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_is_told_what_is_needed(name: str) -> None:
+    (*given,), said = REFUSED[name]
+    names = given.pop() if len(given) == 4 else None
+    with pytest.raises((TypeError, ValueError), match=said):
+        compare_steps(*given, names=names)
+
+
+def test_the_page_shows_the_lines() -> None:
+    report = compare_steps(forward, changed(backward, "dlogs / v.p", "dlogs / v.p * '<b>'.count('b')**0 * 2"), INPUTS)
+    page = report.to_html()
+    assert "script" not in page.lower().replace("scriptlevel", "")
+    assert "Content-Security-Policy" in page
+    assert "<tr class=&#x27;" not in page
+    assert "dlogs / v.p * &#x27;&lt;b&gt;&#x27;" in page
+    assert page.count("<tr class='bad'>") == 2  # the line, and why
+    assert "<tr class='good'>" in page
+    assert "<table class='steps'>" in report._repr_html_()
+    assert '"steps"' in report.to_json()

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from .faults import ROOMS, Fault, faults, same
+from .faults import ROOMS, Fault, faults, not_drawn, same
 from .lines import Map, batches, traced
 from .runs import Chosen, copy, in_workers, prepare, run
 
@@ -110,6 +110,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if tests.failed and not options.keep_going:
             print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
             return 2
+        left_out = sum(not_drawn(root, room) for room in rooms)
         chosen, void = [], 0
         for k, room in enumerate(rooms):
             count = options.count // len(rooms) + (k < options.count % len(rooms))
@@ -132,7 +133,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         in_workers(work, options.workers)
         lines = [line for file in Path(place).glob("results*") for line in file.read_text().splitlines()]
         doubtful = recheck({line.split("failed ")[1] for line in lines if "\tfailed tests" in line}, first, options.map)
-    return report(lines, rooms, void, doubtful, time.monotonic() - began, len(chosen))
+    code = report(lines, rooms, void, doubtful, time.monotonic() - began, len(chosen))
+    print(f"{left_out} faults of these rooms are never drawn: they cannot change a result (see tests.mutate.faults).")
+    return code
 
 
 def recheck(names: set[str], folder: Path, kept: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 An edit is what a person would have written instead: `old` becomes `new`, once. Each mutated function has a source of
 its own, which `inspect` finds, and knows the line of the mistake, the arguments whose gradient it spoils (computed from
-the right one), and what a diagnosis may call it: a pattern for the kind or its sentence. Forwards run on Tensors.
+the right one), and the kinds that a diagnosis may call it. Forwards run on Tensors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_nn import compare_gradients
-from tinygrad_nn.compare.diagnosis import KINDS
 
 Array = Any
 Rng = np.random.Generator
@@ -25,8 +24,8 @@ Rng = np.random.Generator
 class Case(NamedTuple):
     """A backward pass: `mistake` is empty where it is right.
 
-    `inputs(seed)` draws the arguments; `line` is the wrong line of the backward's source; `kinds` is a pattern for what
-    a diagnosis may call the mistake; `operation` is one for the operation of the forward where it is.
+    `inputs(seed)` draws the arguments; `line` is the wrong line of the backward's source; `kinds` are those that a
+    diagnosis may call the mistake, in a string; `operation` is a pattern for the operation of the forward where it is.
     """
 
     family: str
@@ -45,7 +44,7 @@ class Case(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """Edits of the text of a backward, the names it may be given, and where in the forward it is."""
+    """Edits of the text of a backward, the kinds it may be called, and where in the forward it is."""
 
     edits: Sequence[tuple[str, str]]
     kinds: str
@@ -160,10 +159,7 @@ def judge(case: Case, report: Any) -> Judged:
     """Named: by a kind that fits, or by an edit of the wrong line. Located: the operation and an argument it spoils."""
     wrong = [d for d in report.diagnoses if not d.harmless]
     text = "\n".join(told(report))
-    fits = [
-        d.kind for d in wrong if d.kind != "unknown"
-        and re.search(case.kinds, f"{d.kind} {KINDS.get(d.kind, '')} {d.factor} {' '.join(d.alternatives)}")
-    ]  # fmt: skip
+    fits = [d.kind for d in wrong if set(case.kinds.split()) & {d.kind, *d.alternatives}]
     bare = re.sub(r"\s+", "", text)
     on_the_line = bool(case.line) and re.sub(r"\s+", "", case.line) in bare
     where = on_the_line or (

@@ -58,6 +58,7 @@ KINDS = {
     "nondeterministic": "another result each time",
     "accumulated_over_calls": "each call adds to the one before",
     "inplace_overwrite": "an input was written into",
+    "edit": "a small change of the source makes it right",
     **OPERATIONS,
     "unknown": "no known mistake explains it",
 }

@@ -9,6 +9,8 @@ import numpy as np
 from ..primitive import METHODS, Array, Primitive, declare
 from .plain import bare, is_tensor, override, refuse_out
 
+MANY, SHARE = 64, 4  # so many entries, and that part of an array, are added quicker one by one
+
 
 # fmt: off
 def _getitem(x: Array, index: Any) -> Array:
@@ -38,7 +40,7 @@ def _accumulate(out: Array, index: Any, x: Array) -> None:
         width = out.size // max(len(out), 1)
         flat = index.astype(np.intp)[..., None] * width + np.arange(width)
         np.add.at(out.reshape(-1), flat.reshape(-1), np.broadcast_to(x, index.shape + out.shape[1:]).reshape(-1))
-    elif out.ndim > 1 and np.size(x) > 64 and 4 * np.size(x) > out.size:
+    elif out.ndim > 1 and np.size(x) > MANY and SHARE * np.size(x) > out.size:
         flat = np.arange(out.size).reshape(out.shape)[index]
         np.add.at(out.reshape(-1), flat.reshape(-1), np.broadcast_to(x, flat.shape).reshape(-1))
     else:

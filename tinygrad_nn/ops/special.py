@@ -288,13 +288,16 @@ bessel_i: Primitive = declare(_bessel_i, r"I_n(x)",
                                                               r"\tfrac{g}{2} (I_{n-1}(x) + I_{n+1}(x))"))
 
 
+SERIES = 2  # below which sin(t)/t is summed
+
+
 def _sinc(x: Array, order: int = 0) -> Array:
     """Return sin(πx)/(πx), or its derivative of some order: by the Taylor series near 0, by recurrence elsewhere."""
     if order == 0:
         return np.sinc(x)
     given = np.asarray(x)
     t = np.multiply(given, pi, dtype=np.complex128 if given.dtype.kind == "c" else np.float64).ravel()
-    near = np.abs(t) < max(2, order)
+    near = np.abs(t) < max(SERIES, order)
     u = t[near]
     first = (order + 1) // 2  # the terms (-1)^k t^(2k-n) / ((2k+1) (2k-n)!)
     terms = [(-1) ** k / ((2 * k + 1) * factorial(2 * k - order)) for k in range(first, first + 15 + 2 * order)]

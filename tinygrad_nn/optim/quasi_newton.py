@@ -14,6 +14,7 @@ from .rule import OptimizerState
 Array = Any
 Evaluate = Callable[[Array], tuple[float, Array]]
 SUFFICIENT, FLAT = 1e-4, 0.9  # Wolfe's constants
+CURVED = 1e-10  # pairs y, s with a smaller product are left out
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class LBFGS:
             else:
                 y, s = g - old_g, t * d
                 ys = float(y @ s)
-                if ys > 1e-10:
+                if ys > CURVED:
                     pairs = [*pairs, y, s][-2 * self.history_size :]
                     scale = ys / float(y @ y)
                 d, t = direction(g, pairs[1::2], pairs[::2], scale), eta

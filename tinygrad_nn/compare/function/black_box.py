@@ -59,7 +59,8 @@ def without_graph(asked: Question, reason: Reason) -> Found:
     blind = without_effect(largest, asked.leaves, [[w.value for w in wholes]])
     return Found(rows, diagnoses, [w.value for w in wholes], notes, method, [
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
-        for b, w in zip(blind, wholes, strict=True)])  # fmt: skip
+        for b, w in zip(blind, wholes, strict=True)], [w.error for w in wholes], [
+            ~w.known | (w.low != w.high) for w in wholes])  # fmt: skip
 
 
 def _explain(

@@ -22,10 +22,12 @@ from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
+from ..numerical.whole import whole_gradients
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .black_box import without_graph
+from .black_box import PROBE_SECONDS, SAMPLES, without_graph
+from .lines import with_lines
 from .look import Look
 from .operations import explain_graph
 from .places import name_values, noting_places
@@ -82,6 +84,9 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         graph, reason = _graph(asked)
         found = without_graph(asked, reason) if graph is None else _with_graph(asked, graph)
         diagnoses = [*_around(asked, again, changed, found.right), *found.diagnoses]
+        if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
+            elsewhere = _by_numbers if graph is None else _by_graph_alone
+            diagnoses = with_lines(asked, found, elsewhere, diagnoses, (f, given, manual))
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *MOVING) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
     notes = [note for note in (cot_note, *code.notes) if note]
@@ -137,7 +142,19 @@ def _with_graph(asked: Question, graph: Run) -> Found:
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     largest = max((float(np.abs(out).max(initial=0)) for out in asked.line.outs), default=0.0)
     blind = without_effect(largest, asked.leaves, [graph.grads, *sides.limits()])
-    return Found(rows, diagnoses, graph.grads, notes, method, blind)
+    error = [np.zeros(x.shape) for x in rounding]
+    return Found(rows, diagnoses, graph.grads, notes, method, blind, error, sides.parted(rounding))
+
+
+def _by_graph_alone(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    grads = by_graph(code, leaves, cotangents).grads
+    return grads, [np.zeros(g.shape) for g in grads]
+
+
+def _by_numbers(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    line = Line(lambda *xs: code.arrays(xs), leaves)
+    wholes = whole_gradients(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
+    return [w.value for w in wholes], [w.error for w in wholes]
 
 
 def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:

@@ -38,7 +38,10 @@ class Question(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a road says: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect."""
+    """What a road says: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect.
+
+    `error` is how far the right gradients may be off, `ignored` where they say nothing: at kinks, or where not asked.
+    """
 
     rows: list[Row]
     diagnoses: list[Diagnosis]
@@ -46,6 +49,8 @@ class Found(NamedTuple):
     notes: list[str]
     method: str
     blind: list[bool]
+    error: list[Array]
+    ignored: list[Array]
 
 
 def draw_cotangents(

@@ -112,6 +112,10 @@ class Writer:
             if root is not None:
                 yield 1.2, over(node.left, root)
         yield from self._regrouped(node)
+        if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
+            for g, p in ((node.left.left, node.left.right), (node.left.right, node.left.left)):
+                if ast.unparse(node.right) == ast.unparse(minus(number(1), p)):  # the diagonal of softmax's Jacobian
+                    yield 1.5, times(p, minus(g, self.sum(times(g, p), axis=-1, keepdims=True)))
 
     def _regrouped(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
         """Yield the same operands with parentheses at another place."""

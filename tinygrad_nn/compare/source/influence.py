@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from .program import Program
-from .reading import Source, is_tick
+from .reading import Source, is_tick, read
 from .trees import statements
 
 BOTH = 0.2  # a line that right results come from as well is looked at later
@@ -22,6 +22,31 @@ def influencing(program: Program, wrong: Collection[int], count: int) -> dict[as
     called = {n.id for stmt in blamed for n in _own_nodes(stmt) if isinstance(n, ast.Name)}
     _add_helpers(source, called, found)
     return found
+
+
+def line_of_result(backward: Any, which: int, count: int) -> tuple[int, str] | None:
+    """Return the line, and its text, that assigns one of the results of a function last; None where that is not seen.
+
+    Args:
+        backward: a function whose source can be read.
+        which, count: the place of the result among so many that are returned.
+    """
+    source = read(backward)
+    every = [] if source is None else [stmt for stmt, *_ in statements(source.statements) if not is_tick(stmt)]
+    returns = [stmt for stmt in every if isinstance(stmt, ast.Return) and stmt.value is not None]
+    if source is None or len(returns) != 1:
+        return None
+    value: Any = returns[0].value
+    row = value.elts if isinstance(value, (ast.Tuple, ast.List)) else value.values if isinstance(
+        value, ast.Dict) else [value]  # fmt: skip
+    if len(row) != count:
+        return None
+    place: ast.stmt = returns[0]
+    result: Any = row[which]
+    if isinstance(result, ast.Name):
+        stores = [stmt for stmt in every if result.id in _names(stmt)[0] and not isinstance(stmt, ast.For)]
+        place = stores[-1] if stores else place
+    return place.lineno, source.words(place)
 
 
 def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float]) -> None:

@@ -8,6 +8,7 @@ import inspect
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **optio
 
 def nearest_edits(
     backward: Callable[..., Any], call: Call, right: Right, *, probes: int = 1, lines: Collection[int] = (),
-    values: Callable[[int], Mapping[str, Any]] | None = None, seconds: float = SECONDS,
+    values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), seconds: float = SECONDS,
 ) -> tuple[Edit, ...]:  # fmt: skip
     """Return the smallest changes of a backward that make its wrong results right: one, or one for some of them each.
 
@@ -91,6 +92,7 @@ def nearest_edits(
         probes: how many batches there are. In batch 0 changes are tried; what works is confirmed in all others.
         lines: lines of the file that are suspected first.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
+        may_fail: batches, of another size, that the code may not be made for: a change that fails there comes later.
         seconds: of the processor's time, about.
 
     Returns:
@@ -102,21 +104,24 @@ def nearest_edits(
         if source is None:
             return ()
         with quiet():
-            return tuple(_Search(source, backward, call, right, probes, set(lines), values, end).edits())
+            batches = range(probes), frozenset(may_fail)
+            return tuple(_Search(source, backward, call, right, batches, set(lines), values, end).edits())
     except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
         return ()
 
 
 class _Search:
     def __init__(
-        self, source: Source, backward: Any, call: Call, right: Right, probes: int, lines: set[int],
+        self, source: Source, backward: Any, call: Call, right: Right,
+        batches: tuple[range, frozenset[int]], lines: set[int],
         values: Callable[[int], Mapping[str, Any]] | None, end: float,
     ) -> None:  # fmt: skip
-        self.source, self.call, self.right, self.probes, self.lines, self.end = source, call, right, probes, lines, end
+        self.source, self.call, self.right, self.lines, self.end = source, call, right, lines, end
+        self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
         self.program = Program(source, *arguments_of(source, backward, call), self.values(0))
         # of each batch, what is right in the person's own, made again from its tree
-        self.own = [self._judged(p) for p in range(probes)]
+        self.own = [self._judged(p) for p in self.probes]
         known = list(right(call(backward, 0), 0))
         if self.own[0] is None or self.own[0] != known:
             raise ValueError("made again from its source, the function gives other results")
@@ -170,7 +175,9 @@ class _Search:
                 break
             fixes = self._fixed(k, change, own, wrong)
             worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)
-            if fixes and not worse and self._confirmed(change, fixes):
+            failed = self._failed(change, fixes) if fixes and not worse else None
+            if failed is not None and failed <= self.may_fail:
+                cost += 0.5 * bool(failed)
                 good.append((cost, source, change, fixes))
                 if fixes == wrong and ready is None:
                     ready = cost
@@ -192,18 +199,21 @@ class _Search:
         finally:
             change.swap(old)
 
-    def _confirmed(self, change: Change, fixes: frozenset[int]) -> bool:
-        """Tell whether a change holds in all batches, run as a whole."""
+    def _failed(self, change: Change, fixes: frozenset[int]) -> set[int]:
+        """Return the batches in which a change, run as a whole, does not do what it did in the first."""
+        failed = set()
         old = change.swap(change.new)
         try:
-            for probe in range(self.probes):
+            for probe in self.probes:
                 own, found = self.own[probe], self._judged(probe)
                 if own is None:
                     continue
                 if found is None or not all(found[i] for i in fixes) or any(
                         was and not now for was, now in zip(own, found, strict=True)):  # fmt: skip
-                    return False
-            return True
+                    failed.add(probe)
+                    if probe not in self.may_fail:
+                        break
+            return failed
         finally:
             change.swap(old)
 
@@ -217,11 +227,18 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
         texts.setdefault(key, found)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
-    where = f"Line {line}" + ("" if source is main else f", in {source.name}")
+    where = f"Line {line}{'' if source is main else _named(source, main)}"
     sentence = f"{where}: {after} would be right; it says {before}." if after else (
         f"{where}: it would be right without {before}.")  # fmt: skip
     names = sorted(stored([change.place]))
     return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name)
+
+
+def _named(source: Source, main: Source) -> str:
+    """Name a function that is not the backward itself, and its file if that is another one."""
+    file = source.function.__code__.co_filename
+    other = "" if file == main.function.__code__.co_filename else f" of {Path(file).name}"
+    return f", in {'a lambda' if source.name == '<lambda>' else source.name}{other}"
 
 
 def arguments_of(source: Source, backward: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:

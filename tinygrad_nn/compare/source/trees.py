@@ -136,7 +136,10 @@ def spots(root: ast.AST) -> Iterator[Spot]:
                 called = field == "func" and isinstance(root, ast.Call)
                 if not writes and not (called and isinstance(node, (ast.Name, ast.Attribute))):
                     yield Spot(node, root, field, index)
-                if not isinstance(node, ast.Lambda):
+                if writes and isinstance(node, ast.Subscript):  # which array is written into is not for us to say
+                    yield Spot(node.slice, node, "slice", None)
+                    yield from spots(node.slice)
+                elif not isinstance(node, ast.Lambda) and not (writes and isinstance(node, ast.Attribute)):
                     yield from spots(node)
             elif isinstance(node, (ast.keyword, ast.comprehension)):
                 yield from spots(node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,9 +21,10 @@ from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
-from .explain import explain_step, same_but_ones
+from .explain import blamed, explain_step, same_but_ones
 from .matching import Match, chosen, match, meant, right_by
 from .names import Names
+from .namespace import read_namespace
 from .running import Backward, Forward, as_mapping, run_backward, run_forward, takes_cotangent
 from .step import Step
 from .tape import LOST, Tape
@@ -46,7 +48,8 @@ def compare_steps(
         forward: plain code that runs on Tensors: ``forward(*inputs)`` returns the loss, or the loss and a cache.
         backward: plain code on arrays, whose parameters are found by name: inputs and values of the forward, ``cache``
             (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
-        inputs: an array, a tuple, or a dict by name.
+        inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())`` takes both passes as they were run in
+            a notebook cell or a function, where the inputs were Tensors.
         names: gradients whose name does not say it: ``{"delta": "z"}``.
         rng: a Generator or a seed.
 
@@ -69,8 +72,23 @@ def compare_steps(
         >>> [(s.name, s.verdict) for s in compare_steps(forward, backward, np.ones(3) * 2).steps]
         [('dy', 'ok'), ('dx', 'WRONG')]
     """
-    given = arrange(forward, inputs)
     generator = stream(rng)
+    if isinstance(forward, Mapping):
+        if backward is not None or inputs is not None:
+            raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
+        with np.errstate(all="ignore"):
+            there = read_namespace(forward, names, sys._getframe(1))
+            return judged("the names of a namespace", *there, generator)
+    if not callable(forward) or not callable(backward):
+        what = type(forward if not callable(forward) else backward).__name__
+        raise TypeError(
+            f"compare_steps takes two functions and their inputs, and got a {what} in the place of one: "
+            "compare_steps(forward, backward, (x, W)). In a notebook cell it takes the namespace: "
+            "compare_steps(locals())."
+        )
+    if inputs is None:
+        raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
+    given = arrange(forward, inputs)
     own = [given.leaves[i] for i in given.moving]
     single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in own)
     with np.errstate(all="ignore"):
@@ -80,7 +98,7 @@ def compare_steps(
         known = Names([*graph.versions], as_mapping(names, [*graph.versions]))
         written = run_backward(backward, given, mine, g, known)
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
-        return judged(title, graph, cotangents, written, generator, single)
+        return judged(title, graph, cotangents, written, single, generator)
 
 
 def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
@@ -93,8 +111,9 @@ def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[
 
 
 def judged(
-    title: str, graph: Forward, cotangents: Sequence[Array], written: Backward, rng: np.random.Generator, single: bool
-) -> ComparisonReport:
+    title: str, graph: Forward, cotangents: Sequence[Array], written: Backward, single: bool,
+    rng: np.random.Generator,
+) -> ComparisonReport:  # fmt: skip
     """Judge each gradient that was found and return the report."""
     outs: list[tuple[Node, Array]] = [(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
                                       for t, c in zip(graph.outs, cotangents, strict=True)]  # fmt: skip
@@ -116,6 +135,7 @@ def judged(
     states, given, arrived, marked, _ = decided(tape, matches, bounds[1])
     referee = Referee(tape, len(matches))
     steps: list[Step] = []
+    known: dict[tuple[str, int], Diagnosis] = {}
     for k, (m, state) in enumerate(zip(matches, states, strict=True)):
         node = m.version.node
         label = m.given.name
@@ -133,7 +153,12 @@ def judged(
         follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
         diagnosis = None
         if not own.ok and not follows:
-            diagnosis = explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given, single, rng)
+            state = blamed(tape, m, states[k], given)._replace(array=state.array)
+            place = label.partition("[")[0], state.statement.line
+            diagnosis = known.get(place) or explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given,
+                                                         single, rng)  # fmt: skip
+            if not diagnosis.harmless:
+                known[place] = diagnosis  # of many rounds the one nearest the loss
         harmless = diagnosis is not None and diagnosis.harmless
         steps.append(Step(
             label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
@@ -200,6 +225,11 @@ def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Wa
 
     best, least = first, wrong(first)
     forced: dict[int, State] = {}
+    for which in (-1, 0):  # in all rounds of a loop the same
+        every = {k: choice[which] for k, choice in first.open.items()}
+        other = injected(tape, matches, bounds, every) if every else first
+        if wrong(other) < least:
+            best, least, forced = other, wrong(other), every
     for k, choice in list(first.open.items())[:FEW]:
         for state in choice:
             if state is best.states[k]:

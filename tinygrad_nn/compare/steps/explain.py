@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from ...graph.walk import as_argument
 from ...node import Node
 from ..diagnosis import Diagnosis, Row
 from ..function.calling import Inputs
@@ -20,6 +23,8 @@ from .tape import Tape
 from .tracing import State
 
 Array = np.ndarray[Any, Any]
+
+FEW, USES = 6, 8  # statements that add up a gradient, and uses of its value, of which all sums are tried
 
 
 def explain_step(
@@ -36,7 +41,65 @@ def explain_step(
     inputs = Inputs([name], [right], False, [right], [name], [0], [0])
     look = Look(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
     in_hull = [_in_hull(part, mine, right, single, rng)]
-    return explain_graph(look, [row], in_hull)[0]
+    found = explain_graph(look, [row], in_hull)[0]
+    return replace(found, text=found.text.replace(f"the gradient of {name}", name))
+
+
+def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
+    """Return the state with the statement that is wrong, of a gradient that several statements add up.
+
+    The statements that add what one or several of the uses of the value contribute are right; of the others the only
+    one is wrong.
+    """
+    at = next((k for k, s in enumerate(match.states) if s is state), 0)
+    first = at
+    while first and match.states[first].added:
+        first -= 1
+    chain = match.states[first : at + 1]
+    parts: dict[int, tuple[State, Array]] = {}
+    for s, before in zip(chain, [None, *chain[:-1]], strict=True):
+        if s.array.shape != chain[0].array.shape:
+            return state
+        added = s.array if before is None else s.array - before.array
+        there = parts.get(s.statement.line)
+        parts[s.statement.line] = s, added if there is None else there[1] + added
+    if not 1 < len(parts) <= FEW:
+        return state
+    left = _contributions(tape.segment(match.version.node, given))
+    if len(left) > USES:
+        return state
+    odd = []
+    for s, part in parts.values():
+        if not np.any(part):
+            continue
+        found = next((chosen for count in range(1, len(left) + 1) for chosen in combinations(range(len(left)), count)
+                      if _same(part, sum(left[k] for k in chosen))), None)  # fmt: skip
+        if found is None:
+            odd.append(s)
+        else:
+            left = [c for k, c in enumerate(left) if k not in found]
+    return state._replace(statement=odd[0].statement) if len(odd) == 1 else state
+
+
+def _contributions(part: Traced) -> list[Array]:
+    """Return what each use of a value adds to its gradient."""
+    start = part.inputs[0]
+    kept: list[Array] = []
+
+    def keep(node: Node, g: Array, slots: list[Any]) -> list[Any]:
+        for parent, arg, r in zip(node.parents or (), node.args or (), slots, strict=True):
+            if parent is start and r is not None:
+                kept.append(as_argument(np.asarray(r), np.asarray(arg)))
+        return slots
+
+    gradients(part, {k: keep for k, node in enumerate(part.operations) if start in (node.parents or ())})
+    return kept
+
+
+def _same(part: Array, other: Any) -> bool:
+    size = max(float(np.abs(part).max(initial=0)), float(np.abs(other).max(initial=0)))
+    near = 1e-4 if part.dtype == np.float32 else 1e-9
+    return part.shape == np.shape(other) and bool((np.abs(part - other) <= near * size).all())
 
 
 def _in_hull(part: Traced, mine: Array, right: Array, single: bool, rng: np.random.Generator) -> bool:

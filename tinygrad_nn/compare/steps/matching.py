@@ -20,8 +20,9 @@ class Match(NamedTuple):
 
     given: Given
     version: Version
-    states: list[State]  # those that may be meant, the likeliest last
+    states: list[State]  # those that may be meant
     rounds: int
+    more: int = 0  # bindings of the same name that have no value of their own
 
 
 def match(
@@ -33,32 +34,86 @@ def match(
         by_name.setdefault((one.belongs_to, one.name.partition("[")[0]), []).append(one)
     matches: list[Match] = []
     notes: list[str] = []
-    for (whole, _), given in by_name.items():
+    for (whole, name), given in by_name.items():
         values = list(versions[whole]) if whole in versions else parts_of(whole, versions)
-        if not values:
-            continue
-        if len(given) > len(values):  # zeros to begin with are no gradient
-            given = [g for g in given if np.any(g.states[-1].array) or not np.any(right[values[0].node])] or given[-1:]
-        if len(values) == 1:
-            matches.append(_single(given, values[0]))
-            continue
+        given = _begun(given, values, right)
+        rooms = dict.fromkeys(["", *(r for g in given for r in g.rooms)])
+        for where in (*rooms, None):  # a gradient in the backward of a function is of a value in its forward
+            mine = [g for g in given if where is None or where in g.rooms]
+            theirs = [v for v in values if where is None or where in v.rooms]
+            if mine and theirs:
+                pairs = _paired(theirs, mine, right)
+                matches += pairs
+                given = [g for g in given if not any(g is other for other in mine)]
+                values = [v for v in values if not any(v.node is m.version.node for m in pairs)]
+                over = len(mine) - sum(1 + m.more for m in pairs)
+                if over > 0 and len(theirs) > 1:
+                    notes.append(f"{name} is bound {len(mine)} times and {whole.removesuffix('[]')} {len(theirs)} times"
+                                 f"; {over} of {name} could not be judged.")  # fmt: skip
+    named = [m for m in matches if not m.given.handed]
+    return [m for m in named if m.given.name.isidentifier() or not any(_same(m, other) for other in named)], notes
 
-        def fits(i: int, j: int, values: Any = values, given: Any = given) -> float:
-            want = right[values[i].node]
-            states = [s.array for s in given[j].states if s.array.shape == want.shape]
-            if not states:
-                return 0.0
-            return 1.0 + 10.0 * any(np.allclose(x, want, rtol=1e-5, atol=1e-8 * (np.abs(want).max(initial=0)))
-                                    for x in states)  # fmt: skip
 
-        pairs = aligned(len(values), len(given), fits)
-        matches += [Match(given[j], values[i], given[j].states, len(given)) for i, j in pairs]
-        if len(values) != len(given):
-            notes.append(
-                f"{given[0].name} is bound {len(given)} times and {whole.removesuffix('[]')} {len(values)} times, so "
-                f"{abs(len(values) - len(given))} of them could not be judged."
-            )
-    return matches, notes
+def _same(one: Match, other: Match) -> bool:
+    """Tell whether what a backward returned is the gradient of the same value under a name of its own."""
+    mine, named = one.states[-1].array, other.states[-1].array
+    return (one is not other and other.given.name.isidentifier() and one.version.node is other.version.node
+            and np.array_equal(mine, named, equal_nan=True))  # fmt: skip
+
+
+def _begun(given: list[Given], values: Sequence[Version], right: Mapping[Node, Array]) -> list[Given]:
+    """Leave out the zeros that a gradient begins with, unless it is zero."""
+    if not any(np.any(right[v.node]) for v in values):
+        return given
+    return [g for g in given if np.any(g.states[-1].array)] or given
+
+
+def _paired(values: list[Version], given: list[Given], right: Mapping[Node, Array]) -> list[Match]:
+    """Pair gradients and values that have one name."""
+    values, given = _without_echoes(values, given)
+    if len(values) == 1:
+        return [_single(given, values[0])]
+
+    def fits(i: int, j: int) -> float:
+        want = right[values[i].node]
+        states = [s.array for s in given[j].states if s.array.shape == want.shape]
+        if not states:
+            return 0.1
+        near = 1e-8 * np.abs(want).max(initial=0)
+        return 1.0 + 10.0 * any(np.allclose(x, want, rtol=1e-5, atol=near) for x in states)
+
+    pairs = aligned(len(values), len(given), fits)
+    by_line = _by_line(len(values), given)
+    if by_line and sum(fits(i, j) for i, j in by_line) >= sum(fits(i, j) for i, j in pairs):
+        pairs = by_line
+    found = []
+    for (i, j), after in zip(pairs, [*(j for _, j in pairs[1:]), len(given)], strict=True):
+        # what has no value of its own may be what is meant, as in ``dh = dh * mask``
+        more = [] if values[i].node.primitive is None else given[j + 1 : after]
+        states = [*given[j].states, *(s for g in more for s in g.states)]
+        found.append(Match(given[j], values[i], states, len(given), len(more)))
+    return found
+
+
+def _by_line(count: int, given: Sequence[Given]) -> list[tuple[int, int]]:
+    """Pair the gradients of one line of a loop, one a round, and that with which the loop ends."""
+    lines: dict[int, list[int]] = {}
+    for j, one in enumerate(given):
+        lines.setdefault(one.states[0].statement.line, []).append(j)
+    for mine in lines.values():
+        chosen = mine if len(mine) == count else [*mine, len(given) - 1]
+        if 1 < len(chosen) == count < len(given) and chosen[-1] != chosen[-2]:
+            return [(count - 1 - k, j) for k, j in enumerate(chosen)]
+    return []
+
+
+def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Version], list[Given]]:
+    """Leave out values that have one name on both sides of a call, where only so the counts fit."""
+    fewer, less = [v for v in values if not v.echo], [g for g in given if not g.echo]
+    for one, other in ((values, given), (values, less), (fewer, given), (fewer, less)):
+        if len(one) == len(other):
+            return one, other
+    return fewer or values, less or given
 
 
 def parts_of(whole: str, versions: Mapping[str, Sequence[Version]]) -> list[Version]:
@@ -74,8 +129,8 @@ def _single(given: Sequence[Given], value: Version) -> Match:
     """Join the bindings of the gradient of a value: one after another may be meant; of an input only the last one."""
     last = given[-1]
     if value.node.primitive is None:
-        return Match(last, value, last.states[-1:], 1)
-    return Match(last, value, [state for g in given for state in g.states], 1)
+        return Match(last, value, last.states[-1:], 1, len(given) - 1)
+    return Match(last, value, [state for g in given for state in g.states], 1, len(given) - 1)
 
 
 def meant(states: Sequence[State]) -> list[State]:

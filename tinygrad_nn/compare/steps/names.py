@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 PATTERNS = (
     r"d(?:[lLJEC]|[lL]oss|[cC]ost)_?d_?(?P<x>.+)",  # dL_dX, dLdX
     r"d_?(?P<x>.+)", r"grad_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
 )  # fmt: skip
 CONTAINERS = re.compile(r"(d|g|grads?|gradients?|dparams?|derivatives?)")
+MOST = 250_000  # pairs that are looked at
 _PART = re.compile(r"(?P<name>[^\[]+)\[(?P<key>.*)\]")
 
 
@@ -80,13 +82,26 @@ def aligned(old: int, new: int, fits: Callable[[int, int], float]) -> list[tuple
     Args:
         old: how many versions there are.
         new: how many gradients.
-        fits: how well version i and gradient j fit; of several ways to pair them the best one is taken, of ways that
-            fit alike the one that begins with the last version and the first gradient.
+        fits: how well version i and gradient j fit. Where there are more of one kind some of it are left out: those
+            with which the others fit best; of ways that fit alike the versions that came last, and the gradients that
+            came first, are paired.
     """
-    shorter, shift = min(old, new), abs(old - new)
-
-    def pairs(skip: int) -> list[tuple[int, int]]:
-        late, early = (skip, 0) if old > new else (0, skip)
-        return [(old - 1 - late - k, early + k) for k in range(shorter)]
-
-    return max((pairs(skip) for skip in range(shift + 1)), key=lambda ps: sum(fits(i, j) for i, j in ps))
+    if old == new:
+        return [(old - 1 - j, j) for j in range(new)]
+    if old * new > MOST:
+        return [(old - 1 - j, j) for j in range(min(old, new))]
+    best = [[0.0] * (new + 1) for _ in range(old + 1)]  # of k versions from the end, and j gradients
+    fit = cache(lambda k, j: fits(old - k, j - 1))
+    for k in range(1, old + 1):
+        for j in range(1, new + 1):
+            best[k][j] = max(best[k - 1][j - 1] + fit(k, j), best[k - 1][j], best[k][j - 1])
+    pairs, k, j = [], old, new
+    while k and j:
+        if best[k - 1][j] == best[k][j]:
+            k -= 1
+        elif best[k][j - 1] == best[k][j]:
+            j -= 1
+        else:
+            pairs.append((old - k, j - 1))
+            k, j = k - 1, j - 1
+    return pairs[::-1]

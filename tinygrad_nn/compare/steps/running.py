@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,16 +12,19 @@ import numpy as np
 
 from ...node import Node, recording
 from ...printable import printable
-from ...tensor import Tensor, raw
-from ...transforms import enter
-from ..function.calling import COTANGENTS, Inputs
+from ...tensor import Tensor, apply, raw
+from ...transforms import alias, enter
+from ..function.calling import COTANGENTS, Inputs, call_function
 from .names import Names, stems
 from .statements import Statement
-from .tracing import Binding, State, Trace, is_number, parts
+from .tracing import Binding, State, Trace, Value, is_number, parts
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
          "locals", "forward", "tape", "memory")  # fmt: skip
+
+
+_SIDE = r"_?(forward|fwd|fw|backward|bwd|bw|backprop|back|gradient|grad)_?|^d_?(?=[a-z])"
 
 
 class Version(NamedTuple):
@@ -30,6 +34,8 @@ class Version(NamedTuple):
     value: Tensor
     statement: Statement
     function: str
+    rooms: set[str]  # the functions in which it has this name, see `room`
+    echo: bool = False  # a parameter that has the name of what was passed for it
 
 
 class Forward(NamedTuple):
@@ -51,7 +57,10 @@ class Given(NamedTuple):
     belongs_to: str
     states: list[State]
     function: str
-    round: int
+    rooms: set[str]
+    round: int = 1
+    echo: bool = False  # what a function returned, under the name that it had there
+    handed: bool = False  # what the backward was given
 
 
 class Stopped(NamedTuple):
@@ -76,26 +85,29 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         for i, t in zip(inputs.moving, tensors, strict=True):
             t.name = inputs.labels[i]
         values = inputs.with_leaves(tensors)
-        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False)
+        trace = Trace(lambda label, value: isinstance(value, Tensor), copies=False, passed=_entered)
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
         try:
             value = trace.run(f, *([] if inputs.by_name else values), **named)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
+            if not _runs(f, inputs, leaves):
+                raise
             raise TypeError(
-                f"compare_steps: the forward must run on Tensors, and does not: {error} Once it does, every step has "
-                "its right gradient."
+                f"compare_steps: the forward runs on arrays and not on Tensors ({error}). Tensors cannot be written "
+                "into, or be turned into arrays: instead of out[i] = x collect the parts in a list and np.stack it. "
+                "compare_gradients judges the backward of such a forward by numbers alone."
             ) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
     for i, t in zip(inputs.moving, tensors, strict=True):
-        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "")]  # type: ignore[arg-type]
+        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
     for b in trace.bindings:
-        _note(versions, b.label, b.value, b.states[-1].statement, b.function)
+        _note(versions, b.label, b.value, b.states[-1].statement, b.function, room(b))
     loss, names, cache = results(value)
     if isinstance(value, dict):
         for label, part in value.items():
             if isinstance(part, Tensor):
-                _note(versions, str(label), part, trace.returned or nothing, "")
+                _note(versions, str(label), part, trace.returned or nothing, "", "")
     last = {b.label: b.value for b in trace.bindings}
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
@@ -108,11 +120,27 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                    tensors, last)  # fmt: skip
 
 
-def _note(versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str) -> None:
+def room(b: Binding) -> str:
+    """Return the part of a function's name that both passes share, ``affine`` of affine_backward; "" of the first."""
+    return "" if b.frame == 1 else re.sub(_SIDE, "", b.function).strip("_")
+
+
+def _note(
+    versions: dict[str, list[Version]], label: str, value: Tensor, statement: Statement, function: str, where: str
+) -> None:
     if value.node is not None and value.data.dtype.kind in "fc":
         mine = versions.setdefault(label, [])
-        if not any(v.node is value.node for v in mine):
-            mine.append(Version(value.node, value, statement, function))
+        there = next((v for v in mine if v.node is value.node), None)
+        if there is not None:
+            there.rooms.add(where)
+        else:
+            of = (value.node.parents or (None,))[0] if value.node.primitive is alias else None
+            mine.append(Version(value.node, value, statement, function, {where}, any(v.node is of for v in mine)))
+
+
+def _entered(value: Any) -> Any:
+    """Return the argument of a function as a value of its own, whose gradient is what the function makes of it."""
+    return apply(alias, (value,)) if isinstance(value, Tensor) and value.node is not None else value
 
 
 def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
@@ -141,6 +169,14 @@ def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
     return [], [], None
 
 
+def _runs(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> bool:
+    try:
+        call_function(f, inputs, leaves)
+    except Exception:  # whatever a person's code may raise
+        return False
+    return True
+
+
 class Saved(dict[str, Any]):
     """The values of a forward by name, as keys and as attributes."""
 
@@ -151,32 +187,33 @@ class Saved(dict[str, Any]):
             raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}") from None
 
 
-def as_arrays(value: Any, made: dict[int, Any]) -> Any:
+def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     """Return a value with arrays of its own in the place of Tensors; one Tensor gives one array wherever it stands."""
     if isinstance(value, Tensor):
-        if id(value) not in made:
-            made[id(value)] = (np.array(value.data), value)
-        return made[id(value)][0]
+        key = id(value if value.node is None else value.node)
+        if key not in made:
+            made[key] = (np.array(value.data).view(kind), value)
+        return made[key][0]
     if isinstance(value, np.ndarray):
         if id(value) not in made:
             made[id(value)] = (value.copy(), value)
         return made[id(value)][0]
     if isinstance(value, dict):
-        new = {key: as_arrays(part, made) for key, part in value.items()}
+        new = {key: as_arrays(part, made, kind) for key, part in value.items()}
         if type(value) is dict:
             return new
         other = copy.copy(value)
         other.update(new)
         return other
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(as_arrays(part, made) for part in value))
+        return type(value)(*(as_arrays(part, made, kind) for part in value))
     if isinstance(value, (list, tuple)):
-        return type(value)(as_arrays(part, made) for part in value)
+        return type(value)(as_arrays(part, made, kind) for part in value)
     inside = getattr(value, "__dict__", None)
     if inside and not callable(value) and any(isinstance(part, Tensor) for part in inside.values()):
         other = copy.copy(value)
         for name, part in inside.items():
-            setattr(other, name, as_arrays(part, made))
+            setattr(other, name, as_arrays(part, made, kind))
         return other
     return value
 
@@ -195,12 +232,13 @@ def run_backward(
             return False
         own = id(value) in given  # an array of the forward
         if names.of(label) is None:
-            if not own and label not in forward.values and label.startswith(("d", "grad")):
+            if not own and label not in forward.values and label.startswith(("d", "grad")) and label not in COTANGENTS:
                 helpers[label] = None
             return False
         return not (own and label in names.known)
 
     trace = Trace(wanted, copies=True)
+    handed = {id(x) for x in (g if isinstance(g, tuple) else (g,))}
     stopped = None
     returned = None
     try:
@@ -208,10 +246,10 @@ def run_backward(
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # whatever a person's code may raise
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
-    found = [*collected(trace.bindings, names), *_returned(returned, inputs, trace, names)]
+    found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
     if stopped and not found:
         raise stopped.error
-    return Backward(found, list(helpers), stopped)
+    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped)
 
 
 def _arguments(
@@ -222,6 +260,8 @@ def _arguments(
     given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
     outs = set(forward.out_names)
     last = {t.node for t in forward.outs}
+    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    kind = Value if code is not None and "grad" in code.co_names else np.ndarray
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     parameters = list(inspect.signature(backward).parameters.values())
@@ -230,24 +270,24 @@ def _arguments(
             continue
         of_result = any(s in outs or (s in values and getattr(values[s], "node", None) in last) for s in stems(p.name))
         if p.kind is p.VAR_POSITIONAL:
-            args += [as_arrays(v, made) for v in given.values()] if not args and not kwargs else []
+            args += [as_arrays(v, made, kind) for v in given.values()] if not args and not kwargs else []
             continue
         if p.name in given:
-            value = as_arrays(given[p.name], made)
+            value = as_arrays(given[p.name], made, kind)
         elif p.name in values:
-            value = as_arrays(values[p.name], made)
-        elif of_result or (p.name in COTANGENTS and not (len(parameters) == 1 and _reads(backward, values))):
+            value = as_arrays(values[p.name], made, kind)
+        elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, values))):
             value = g
         elif isinstance(forward.value, dict) and p.name in forward.value:
-            value = as_arrays(forward.value[p.name], made)
+            value = as_arrays(forward.value[p.name], made, kind)
         elif p.default is not p.empty:
             continue
         elif p.name in ("out", "output", "result"):
-            value = as_arrays(forward.outs[0], made)
+            value = as_arrays(forward.outs[0], made, kind)
         elif forward.cache is not None and (p.name in WHOLE or p is parameters[-1] or len(parameters) == 1):
-            value = as_arrays(forward.cache, made)
+            value = as_arrays(forward.cache, made, kind)
         elif p.name in WHOLE or len(parameters) == 1:
-            value = Saved(as_arrays({**values, **given}, made))
+            value = Saved(as_arrays({**values, **given}, made, kind))
         else:
             shown = printable(", ".join(dict.fromkeys([*given, *values])))
             raise TypeError(
@@ -270,38 +310,46 @@ def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
 def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
     """Tell whether a backward has a parameter for the gradient of the result."""
     last = {t.node for t in forward.outs}
-    parameters = inspect.signature(backward).parameters
-    for p in parameters:
+    for p in inspect.signature(backward).parameters:
         if p in forward.values:
             continue
-        if p in COTANGENTS and len(parameters) == 1 and _reads(backward, forward.values):
+        if p in WHOLE and _reads(backward, forward.values):
             continue
         if p in COTANGENTS or any(getattr(forward.values.get(s), "node", None) in last for s in stems(p)):
             return True
     return False
 
 
-def collected(bindings: Sequence[Binding], names: Names) -> list[Given]:
-    """Join the bindings of each name that are one gradient: one array by several names, and sums over statements."""
-    found: dict[str, list[Given]] = {}
-    order: list[Given] = []
-    before: dict[str, Binding] = {}
+def collected(bindings: Sequence[Binding], names: Names, handed: set[int]) -> list[Given]:
+    """Join the bindings of each name that are one gradient: an array that was passed on, and sums over statements."""
+    made: list[Given] = []
+    current: dict[tuple[int, str], Given] = {}
+    objects: dict[str, tuple[Any, Given, int]] = {}  # the object that a name was last bound to, and in which function
     for b in bindings:
         whole = names.of(b.label)
         if whole is None:
             continue
-        mine, last = found.setdefault(b.label, []), before.get(b.label)
-        before[b.label] = b
-        if last is not None:
-            same = b.value is last.value or (b.frame != last.frame and np.array_equal(
-                b.states[0].array, last.states[-1].array, equal_nan=True))  # fmt: skip
-            if same or b.states[0].added:
-                mine[-1].states.extend(b.states[1:] if same else b.states)
-                continue
-        new = Given(b.label, whole, list(b.states), b.function, len(mine) + 1)
-        mine.append(new)
-        order.append(new)
-    return order
+        before, mine = objects.get(b.label), current.get((b.frame, b.label))
+        if before is not None and before[0] is b.value and (b.given or before[2] == b.frame):
+            one = before[1]
+            one.states.extend(b.states[1:])
+        elif mine is not None and b.states[0].added:
+            one = mine
+            one.states.extend(b.states)
+        else:
+            echo = before is not None and before[0] is b.value
+            given = id(b.value) in handed and b.frame == 1
+            one = Given(b.label, whole, list(b.states), b.function, set(), 0, echo, given)
+            made.append(one)
+        one.rooms.add(room(b))
+        current[b.frame, b.label] = one
+        objects[b.label] = b.value, one, b.frame
+    made.sort(key=lambda one: one.states[-1].time)
+    rounds: dict[str, int] = {}
+    for k, one in enumerate(made):
+        rounds[one.name] = rounds.get(one.name, 0) + 1
+        made[k] = one._replace(round=rounds[one.name])
+    return made
 
 
 def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Given]:
@@ -329,7 +377,7 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Gi
         if any(names.of(b.label) == whole and b.states[-1].array.shape == array.shape
                and np.array_equal(b.states[-1].array, array, equal_nan=True) for b in trace.bindings):  # fmt: skip
             continue
-        found.append(Given(name, whole, [State(statement, array)], "", 1))
+        found.append(Given(name, whole, [State(statement, array)], "", {""}))
     return found
 
 

@@ -52,8 +52,11 @@ def read(source: str) -> dict[int, Statement]:
         text = " ".join(part.strip() for part in lines[first - 1 : last if not body else first])
         statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
         for line in range(first, last + 1):
-            if line not in found or found[line].line < first:  # of nested ones the inner
+            there = found.get(line)
+            if there is None or there.line < first:  # of nested ones the inner
                 found[line] = statement
+            elif there.line == first and not body:  # several in one line
+                found[line] = there._replace(added=there.added | statement.added, writes=True)
     return found
 
 
@@ -62,18 +65,25 @@ def _added(node: ast.stmt) -> Iterator[str]:
         target: Any = node.target
         while isinstance(target, ast.Subscript):
             target = target.value
-        yield from ([target.id] if isinstance(target, ast.Name) else [])
+        yield from _name(target)
     if isinstance(node, ast.Assign):
         terms = set(_terms(node.value))
-        yield from (t.id for t in node.targets if isinstance(t, ast.Name) and t.id in terms)
+        yield from (name for t in node.targets for name in _name(t) if name in terms)
+
+
+def _name(node: ast.expr) -> Iterator[str]:
+    """Yield the name by which a target is known: of an attribute of self that, of ``x.grad`` both parts."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        yield node.attr if node.value.id == "self" else f"{node.value.id}.{node.attr}"
 
 
 def _terms(node: ast.expr) -> Iterator[str]:
     """Yield the names that stand alone as terms of a sum."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
         for part in (node.left, node.right):
-            if isinstance(part, ast.Name):
-                yield part.id
+            yield from _name(part)
             yield from _terms(part)
 
 

@@ -23,6 +23,7 @@ class State(NamedTuple):
     statement: Statement
     array: Array
     added: bool = False
+    time: int = 0
 
 
 class Binding:
@@ -32,9 +33,9 @@ class Binding:
         self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
         self.states: list[State] = []
 
-    def keep(self, statement: Statement, added: bool = False) -> None:
+    def keep(self, statement: Statement, added: bool, time: int) -> None:
         """Write down what it holds now."""
-        self.states.append(State(statement, np.array(raw(self.value)), added))
+        self.states.append(State(statement, np.array(raw(self.value)), added, time))
 
 
 Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be written down
@@ -43,9 +44,14 @@ Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to b
 class Trace:
     """All bindings of the names of a call and of the functions of the same module that it calls, in time."""
 
-    def __init__(self, wanted: Wanted, copies: bool) -> None:
-        """`copies` says to keep what arrays hold, as they may be written into."""
-        self.wanted, self.copies, self.statements = wanted, copies, Statements()
+    def __init__(self, wanted: Wanted, copies: bool, passed: Callable[[Any], Any] | None = None) -> None:
+        """`copies` says to keep what arrays hold, as they may be written into.
+
+        `passed` is done to each argument of the functions that are called inside, so that a parameter has a value of
+        its own.
+        """
+        self.wanted, self.copies, self.passed, self.statements = wanted, copies, passed, Statements()
+        self.time = 0
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
         self.frames = 0
@@ -67,7 +73,7 @@ class Trace:
 
             def local(frame: Any, event: str, arg: Any) -> Any:
                 if event in ("line", "return"):
-                    self._look(frame, number, line[0], bound, given=False)
+                    self._look(frame, frame.f_locals, number, line[0], bound, given=False)
                     if event == "return" and number == root[0]:
                         self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
                     line[0] = frame.f_lineno
@@ -75,7 +81,13 @@ class Trace:
                         self.active = {key: b for key, b in self.active.items() if key[0] != number}
                 return local
 
-            self._look(frame, number, line[0], bound, given=True)
+            held = frame.f_locals  # once: to ask again would undo what is written into it
+            if number != root[0] and self.passed is not None:
+                for key, value in list(held.items()):
+                    other = self.passed(value)
+                    if other is not value:
+                        held[key] = other
+            self._look(frame, held, number, line[0], bound, given=True)
             return local
 
         before = sys.gettrace()
@@ -85,7 +97,7 @@ class Trace:
         finally:
             sys.settrace(before)
 
-    def _look(self, frame: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
+    def _look(self, frame: Any, held: Any, number: int, line: int, bound: dict[str, Any], given: bool) -> None:
         """Write down the bindings of a frame that are new, and the arrays that the statement changed."""
         statement: Statement | None = None
         file, space = frame.f_code.co_filename, frame.f_globals
@@ -93,15 +105,18 @@ class Trace:
             statement = self.statements.at(file, line, space)
             if statement.writes:
                 self._changed(statement)
-        for name, whole in frame.f_locals.items():
+        for name, whole in list(held.items()):
             for label, value in parts(name, whole):
                 if bound.get(label) is value or not self.wanted(label, value):
                     continue
                 bound[label] = value
                 statement = statement or self.statements.at(file, line, space)
+                where, caller = statement, frame.f_back
+                if given and number > 1 and caller is not None and caller.f_globals is space:
+                    where = self.statements.at(caller.f_code.co_filename, caller.f_lineno, space)
                 binding = Binding(label, value, frame.f_code.co_name, number, given)
-                added = not given and name in statement.added
-                binding.keep(statement, added)
+                self.time += 1
+                binding.keep(where, not given and label.partition("[")[0] in statement.added, self.time)
                 self.bindings.append(binding)
                 self.active[number, label] = binding
 
@@ -109,11 +124,24 @@ class Trace:
         for binding in self.active.values():
             last = binding.states[-1].array
             if isinstance(binding.value, np.ndarray) and not np.array_equal(last, binding.value, equal_nan=True):
-                binding.keep(statement, binding.label.partition("[")[0] in statement.added)
+                self.time += 1
+                binding.keep(statement, binding.label.partition("[")[0] in statement.added, self.time)
+
+
+class Value(np.ndarray[Any, Any]):
+    """An array with a place for its gradient, ``x.grad = ...``."""
+
+    grad: Any = None
 
 
 def parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a value by its label; of a list, tuple or dict each part."""
+    """Yield a value by its label; of a list, tuple or dict each part, of ``self`` each attribute."""
+    if name == "self" and hasattr(value, "__dict__"):
+        for key, part in list(vars(value).items()):
+            yield from parts(key, part)
+        return
+    if isinstance(value, Value) and value.grad is not None:
+        yield f"{name}.grad", value.grad
     if isinstance(value, (dict, list, tuple)) and len(value) > MANY:
         return
     if isinstance(value, dict):

@@ -1,0 +1,129 @@
+"""Both passes as they were run in a notebook cell: Tensors with a graph, and gradients by the name ``dX``."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backward import ancestors
+from ...node import FREED
+from ...printable import printable
+from ...tensor import Tensor, raw, wrap
+from .names import Names
+from .running import Backward, Forward, Given, Version, as_mapping
+from .statements import Statement, read
+from .tracing import State, is_number, parts
+
+Array = np.ndarray[Any, Any]
+LOSSES = ("loss", "cost", "L", "l", "J", "E")
+NOTHING = Statement(0, 0, "")
+
+
+def read_namespace(
+    space: Mapping[str, Any], names: Mapping[str, str] | None, frame: Any
+) -> tuple[Forward, list[Array], Backward, bool]:
+    """Return what a namespace holds of both passes: the forward, its cotangent, the backward, whether in float32."""
+    held = {label: value for name, whole in space.items() if not name.startswith("_")
+            for label, value in parts(name, whole)}  # fmt: skip
+    tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
+    if not tensors:
+        raise ValueError(
+            "compare_steps: no name here holds a Tensor with a graph, so nothing is known of the forward. Make its "
+            "inputs Tensors before it runs, `X = Tensor(X)` for each array that has a gradient, and run it again."
+        )
+    loss = _loss(tensors)
+    try:
+        graph = ancestors([tensors[loss].node])  # type: ignore[list-item]
+    except RuntimeError as error:
+        raise RuntimeError(f"compare_steps: {FREED}") from error
+    inside = set(graph)
+    forward = {label: t for label, t in tensors.items() if t.node in inside}
+    lines = Lines(space, frame)
+    versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
+    known = Names([*versions], as_mapping(names, [*versions]))
+    found: list[Given] = []
+    helpers: list[str] = []
+    for label, value in held.items():
+        if label in forward or not is_number(value):
+            continue
+        whole = known.of(label)
+        if whole is not None:
+            found.append(Given(label, whole, [State(lines.of(label), np.array(raw(value)))], "", {""}))
+        elif label.startswith("d") and isinstance(value, (np.ndarray, Tensor)) and label.isidentifier():
+            helpers.append(label)
+    named = {one.belongs_to for one in found}
+    for label, t in forward.items():
+        if t.grad is not None and label not in named:
+            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(t.grad))], "", {""}))
+    if not found:
+        shown = printable(", ".join(forward))
+        raise ValueError(
+            f"compare_steps: the loss here is {printable(loss)}, computed from {shown}, and no name holds a gradient "
+            "of one of these. Call the gradient of X dX, or give names={'your name': 'X'}."
+        )
+    leaves = [wrap(node.out, node) for node in graph if node.primitive is None]
+    end = tensors[loss]
+    single = any(np.asarray(s.array).dtype == np.float32 for one in found for s in one.states)
+    single |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
+    return (Forward(versions, [end], [loss], end, None, leaves, dict(forward)), [np.ones(end.shape)],
+            Backward(found, helpers), single)  # fmt: skip
+
+
+def _loss(tensors: Mapping[str, Tensor]) -> str:
+    """Return the name of the loss: the one that is called so, else the youngest number that is no gradient."""
+    for name in LOSSES:
+        if name in tensors and tensors[name].size == 1:
+            return name
+    known = Names([*tensors])
+    own = [label for label in tensors if known.of(label) is None] or [*tensors]
+    numbers = [label for label in own if tensors[label].size == 1 and tensors[label].node.primitive]  # type: ignore[union-attr]
+    return max(numbers or own, key=lambda label: tensors[label].node.index)  # type: ignore[union-attr]
+
+
+class Lines:
+    """Where the names of a namespace were bound last: in the cells of a notebook, or in the file of a function."""
+
+    def __init__(self, space: Mapping[str, Any], frame: Any) -> None:
+        cells = space.get("In", space.get("_ih"))
+        self.found: dict[str, Statement] = {}
+        if isinstance(cells, list) and len(cells) > 1 and all(isinstance(cell, str) for cell in cells):
+            for cell in cells:
+                self._read(cell, 1, len(cell))
+        elif frame is not None:
+            code = frame.f_code
+            source = "".join(linecache.getlines(code.co_filename, frame.f_globals))
+            self._read(source, code.co_firstlineno if code.co_name != "<module>" else 1, frame.f_lineno)
+
+    def _read(self, source: str, first: int, last: int) -> None:
+        statements = read(source)
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:  # a cell with a command of the notebook
+            return
+        for node in ast.walk(tree):
+            line = getattr(node, "lineno", 0)
+            if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and first <= line <= last:
+                for name in _targets(node):
+                    there = self.found.get(name)
+                    if there is None or there.line <= line or there not in statements.values():
+                        self.found[name] = statements[line]
+
+    def of(self, label: str) -> Statement:
+        """Return the statement in which a name was bound last."""
+        return self.found.get(label) or self.found.get(label.partition("[")[0]) or NOTHING
+
+
+def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> Iterator[str]:
+    targets: Sequence[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
+    for target in targets:
+        for part in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
+            while isinstance(part, ast.Subscript):
+                part = part.value
+            if isinstance(part, ast.Name):
+                yield part.id
+            elif isinstance(part, ast.Attribute):
+                yield ast.unparse(part)
