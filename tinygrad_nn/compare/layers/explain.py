@@ -351,10 +351,12 @@ def _array(
                 times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
                 if times and beside:
                     times += " The penalty is not."
+                if np.ndim(extra[0]) == 3 and not bare:
+                    times += " The penalty is added to each sample."
                 if bare:
                     times += " And the gradient of the penalty is not added."
-                finding = Finding(k, part, suspect.kind, suspect.text + times, None if times == "" else fit.factor)
-                options.append(Option(suspect.cost + 0.5 * bool(times), (finding,)))
+                finding = Finding(k, part, suspect.kind, suspect.text + times, None if fit.factor.is_one else fit.factor)
+                options.append(Option(suspect.cost + 0.5 * (bare or not fit.factor.is_one), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
         pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]

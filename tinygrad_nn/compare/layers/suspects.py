@@ -198,17 +198,17 @@ def _alone(case: Experiment, k: int) -> Iterator[Suspect]:
 
 
 HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
-    ("first half of the batch", lambda n: slice(n // 2)), ("last half of the batch", lambda n: slice(n // 2, None)),
-    ("first half of the batch", lambda n: slice(n - n // 2)),
-    ("last half of the batch", lambda n: slice(n - n // 2, None)),
-    ("samples but the last", lambda n: slice(n - 1)), ("samples but the first", lambda n: slice(1, None)),
-    ("second sample, from the first on,", lambda n: slice(None, None, 2)),
+    ("the first half of the batch, rounded down,", lambda n: slice(n // 2)),
+    ("the first half of the batch, rounded up,", lambda n: slice(n - n // 2)),
+    ("the last half of the batch, rounded down,", lambda n: slice(n - n // 2, None)),
+    ("the last half of the batch, rounded up,", lambda n: slice(n // 2, None)),
+    ("all samples but the last", lambda n: slice(n - 1)), ("all samples but the first", lambda n: slice(1, None)),
+    ("every second sample", lambda n: slice(None, None, 2)),
 )  # fmt: skip
 
 
 def _some(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
-    said = f"{'every' if 'second' in text else 'all' if 'but' in text else 'the'} {text}"
-    return Suspect("overwritten_not_accumulated", f"{what} holds the contribution of {said} only; all of them belong "
+    return Suspect("overwritten_not_accumulated", f"{what} holds the contribution of {text} only; all of them belong "
                    "added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
 
 
