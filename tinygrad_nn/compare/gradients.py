@@ -24,10 +24,11 @@ def compare_gradients(
     ``compare_gradients(f, inputs, manual=)`` for any function, also in the conventions of courses:
     ``compare_gradients(conv_forward, (x, w, b, {"pad": 1}), manual=conv_backward)`` for a forward that returns ``out,
     cache`` and a ``backward(dout, cache)``; ``compare_gradients(softmax_loss, (x, y))`` for a function that returns
-    ``loss, dx``. Where a forward cannot run on Tensors, there are two roads: by hand and numerical.
+    ``loss, dx``; ``compare_gradients(layer, x)`` for an object or class that has both. Where a forward cannot run on
+    Tensors, there are two roads: by hand and numerical.
 
     Args:
-        model: a list of layers, or a function that runs on Tensors.
+        model: a list of layers, a function, or an object or class with forward and backward.
         *data: the batch x ``(batch, n_in)`` and y ``(batch, n_out)``; or the inputs: an array, a tuple, or a dict.
         solver: loss, penalty and dropout of a model.
         manual: gradients by name or position, or what returns them given the inputs (by the name of the parameter also

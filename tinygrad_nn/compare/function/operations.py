@@ -72,7 +72,8 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         )  # fmt: skip
     for part in unsummed(look, i):
         for axis in range(part.ndim):
-            if close(look, m, part.sum(axis=axis)):
+            total = part.sum(axis=axis)
+            if total.size == m.size and close(look, m.reshape(total.shape), total):
                 return Diagnosis("wrong_axis_sum", label, f"The gradient was summed over axis {axis}, the wrong one.",
                                  (f"it has shape {m.shape}, the input {g.shape}",))  # fmt: skip
     return None
