@@ -355,8 +355,9 @@ def _array(
                     times += " The penalty is added to each sample."
                 if bare:
                     times += " And the gradient of the penalty is not added."
-                finding = Finding(k, part, suspect.kind, suspect.text + times, None if fit.factor.is_one else fit.factor)
-                options.append(Option(suspect.cost + 0.5 * (bare or not fit.factor.is_one), (finding,)))
+                factor = None if fit.factor.is_one else fit.factor
+                finding = Finding(k, part, suspect.kind, suspect.text + times, factor)
+                options.append(Option(suspect.cost + 0.5 * (bare or factor is not None), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
         pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]
