@@ -18,7 +18,7 @@ from ..pattern import describe, fraction
 from .look import Look, close, fit_factor, unsummed
 from .mutants import Mutant
 from .places import where
-from .search import Match, Search, with_functions
+from .search import LARGE, Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
 
@@ -38,7 +38,8 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
             left.append(i)
     if left:
         other = with_functions(look)
-        searches = [Search(look, together=other is None), *([] if other is None else [Search(other)])]
+        searches = [Search(look, together=other is None)] if other is None or len(look.trace.operations) < LARGE else []
+        searches += [] if other is None else [Search(other)]
         joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
@@ -145,12 +146,12 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
     told: list[tuple[float, Diagnosis]] = []
     whole = fit_factor(look, wrong, lambda trace, right: right)
     if whole is not None and not whole.is_one:
-        label = ", ".join(look.label(i) for i in wrong)
+        label, here = ", ".join(look.label(i) for i in wrong), False
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
-            label = where(look.trace, 0)
+            label, here = where(look.trace, 0), True
         cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
         cost += 0.5 * (1 < len(wrong) < len(every))  # one operation tells more than a list of inputs
-        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "")))
+        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "", here)))
     right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
     over = sorted([*wrong, *right])
     for search in searches:
@@ -203,8 +204,8 @@ def _words(look: Look, factor: Factor) -> str:
     return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
 
 
-def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str) -> Diagnosis:
-    on = " from here on" if name else ""
+def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
+    on = " from here on" if here else ""
     if factor.is_sign:
         return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
     if factor.name == "0":
