@@ -67,6 +67,7 @@ TAKES: list[tuple[Any, list[Any], list[Any]]] = [
     (True, [True], [False, 1, None]),
     ("mean", ["mean", str(b"mean", "ascii")], ["sum", None, 1]),
     (np.sin, [np.sin], [np.cos, None]),
+    (Box, [Box], [Pair, Box(X), None]),  # the class itself
     ([], [[]], [[X], ()]),
 ]
 
@@ -121,7 +122,7 @@ def test_a_layout_is_asked_for_or_left_to_others() -> None:
 @pytest.mark.parametrize(
     "tree",
     [X, [X], (X,), (), [], {}, (X, Y), {"a": X, 2: [Y, None]}, Pair(X, [Y]), Box(X, "name"), OrderedDict(b=X, a=Y),
-     None, [None, (None, X)], {"a": {"b": (X, Pair(Y, Z))}}, Dict(a=X)],
+     None, [None, (None, X)], [Box, X], {"a": {"b": (X, Pair(Y, Z))}}, Dict(a=X)],
     ids=lambda x: type(x).__name__,
 )  # fmt: skip
 def test_a_result_is_put_together_as_it_was(tree: Any) -> None:

@@ -131,6 +131,12 @@ def test_harmless_differences() -> None:
     assert kept.kinds == ("convention",)
 
 
+def test_parts_of_complex_numbers_are_no_functions_of_them() -> None:
+    z = X[0] + 1j * X[1]
+    report = compare_gradients(lambda z: np.abs(z) + np.real(z) ** 2, z, manual=lambda z, g: 2 * g * z)
+    assert not report.ok
+
+
 @pytest.mark.parametrize("off", [1e-6, 1e-7, 1e-9])
 def test_an_error_of_the_size_of_float32_is_no_rounding_in_float64(off: float) -> None:
     report = compare_gradients(lambda z: np.sin(z).sum(), X, manual=lambda z: (1 + off) * np.cos(z))

@@ -85,13 +85,15 @@ OBJECTS: dict[str, Any] = {
     "p.data, p.grad": lambda r: (c.Linear(normal(r, 3, 4), normal(r, 3)), normal(r, 5, 4)),
     "loss, grads": lambda r: (
         c.TwoLayerNet(parameters(r, 4, 5, 3)).loss, (normal(r, 6, 4), r.integers(0, 3, 6))),
+    "loss, grads of an object": lambda r: (
+        c.TwoLayerNet(parameters(r, 4, 5, 3)), (normal(r, 6, 4), r.integers(0, 3, 6))),
     "loss and gradient": lambda r: (c.Net(normal(r, 4, 3)), (normal(r, 5, 4), normal(r, 5, 3))),
     "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
     "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
     "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
     "setup_context": lambda r: (c.Exp, normal(r, 3)),
     "needle": lambda r: (c.EWiseMul(), (normal(r, 3, 2), normal(r, 3, 2))),
-    "needle, cached data": lambda r: (c.ReLU, normal(r, 3, 2)),
+    "needle, cached data": lambda r: (c.ReLU, normal(r, 5, 4)),
     "needle, its output": lambda r: (c.Tanh(), normal(r, 3, 2)),
 }  # fmt: skip
 
@@ -168,6 +170,14 @@ def test_right_code_is_taken_as_it_is(name: str) -> None:
         assert any("Taken as" in note for note in report.notes)
 
 
+def test_digits_that_are_lost_inside_a_forward_are_no_mistake() -> None:
+    """1 - p of a p near 1 has few digits, in the graph and in the differences, and the backward needs none of it."""
+    forward, backward, inputs = RIGHT["cost, cache"]
+    for seed in (51, 187):
+        report = compare_gradients(forward, inputs(np.random.default_rng(seed)), manual=backward, rng=seed)
+        assert report.ok, str(report)
+
+
 def at(name: str, seed: int = 0) -> Any:
     return RIGHT[name][2](np.random.default_rng(seed))
 
@@ -194,6 +204,124 @@ def test_wrong_code_without_a_graph_is_named(name: str) -> None:
     assert report.ok is (kind == "convention")
     assert math.isnan(report.rows[0].graph)
     assert "the graph is not known" in {row.note for row in report.rows}
+
+
+def conv_backward(assign: bool = False, axes: tuple[int, ...] = (0, 2, 3), shift: int = 0, half: bool = False) -> Any:
+    """The backward of a convolution with one of the usual mistakes."""
+
+    def backward(dout: Array, cache: Any) -> Any:
+        x, w, _, conv_param = cache
+        pad, (H, W), (HH, WW) = conv_param["pad"], x.shape[2:], w.shape[2:]
+        xp = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+        dxp, dw = np.zeros_like(xp), np.zeros_like(w)
+        used = np.roll(dout, shift, axis=3)
+        used[..., 0] *= not shift
+        for n in range(x.shape[0] // (1 + half)):
+            for f in range(w.shape[0]):
+                for i in range(dout.shape[2]):
+                    for j in range(dout.shape[3]):
+                        if assign:
+                            dw[f] = xp[n, :, i : i + HH, j : j + WW] * dout[n, f, i, j]
+                        else:
+                            dw[f] += xp[n, :, i : i + HH, j : j + WW] * dout[n, f, i, j]
+                        dxp[n, :, i : i + HH, j : j + WW] += w[f] * used[n, f, i, j]
+        return dxp[:, :, pad : pad + H, pad : pad + W], dw, dout.sum(axis=axes)
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "kind", "text"),
+    [
+        ({"assign": True}, "w", "overwritten_not_accumulated", "axes 0, 2 and 3 of the result the last one only"),
+        ({"axes": (0, 1, 2)}, "b", "wrong_axis_sum", "over axes 0, 1 and 2; it belongs summed over axes 0, 2 and 3"),
+        ({"shift": 1}, "x", "wrong_index", "off by one along axis 3"),
+        ({"half": True}, "x", "overwritten_not_accumulated", "along axis 0 of the result the first"),
+    ],
+)
+def test_what_arrives_is_used_wrongly_in_a_loop(options: Any, where: str, kind: str, text: str) -> None:
+    _, w, b, _ = at("conv")
+    inputs = (np.random.default_rng(5).normal(size=(2, 2, 4, 5)), w, b, {"stride": 1, "pad": 1})
+    report = compare_gradients(c.conv_forward_naive, inputs, manual=conv_backward(**options))
+    assert (report.diagnoses[0].where, report.diagnoses[0].kind) == (where, kind), str(report)
+    assert text in report.diagnoses[0].text
+    assert compare_gradients(c.conv_forward_naive, inputs, manual=conv_backward()).ok
+
+
+class OnlyForward:
+    def forward(self, x: Array) -> Array:
+        return 2 * x
+
+
+class OneOfTwo:
+    @staticmethod
+    def forward(ctx: Any, a: Array, b: Array) -> Array:
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d: Array) -> Array:
+        return d
+
+
+class Masked(c.Affine):
+    def backward(self, dout: Array, mask: Array) -> Array:  # type: ignore[override]
+        return dout * mask
+
+
+AFFINE = at("affine")
+UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
+    "no cache": (lambda x, w, b: x.sum() * w + b, AFFINE, c.affine_backward, "Let it return its result and the cache"),
+    "one of two results": (
+        c.lstm_step_forward, at("lstm step"), lambda dnext_h, cache: None, "takes the gradient of 1. It needs one for"),
+    "from a loss": (
+        lambda X, p: (p["W"] @ X, (X,)), (np.ones((3, 4)), {"W": np.ones((2, 3))}), lambda AL, Y, caches: None,
+        "begins at a loss, so its forward ends there"),
+    "two of three": (
+        c.affine_forward, AFFINE, lambda dout, cache: c.affine_backward(dout, cache)[:2],
+        "gave 2 gradients; it needs a gradient for each of x, w, b"),
+    "a class": (c.Affine, np.ones((4, 3)), None, r"Give an object in place of the class: compare_gradients\(Affine"),
+    "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
+    "another argument": (
+        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', and there is nothing for"),
+    "one gradient": (OneOfTwo, (np.ones(3), np.ones(3)), None, "a gradient for each of a, b, in one tuple"),
+    "two inputs": (c.affine_forward, AFFINE[:2], c.affine_backward, r"affine_forward\(.*\) -> .* not take 2 inputs"),
+    "one input": (c.SoftmaxWithLoss(), np.ones((3, 4)), None, r"do not fit forward\(x, t\): missing a required"),
+    "no gradients": (lambda x: (x**2).sum(), np.ones(3), None, "this one returned a float64"),
+    "no loss": (lambda x: (x**2, 2 * x), np.ones(3), None, "and no loss that is one number first"),
+    "nothing": (c.affine_forward, AFFINE, lambda dout, cache: None, "gave a NoneType; it needs a gradient for each"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_fit_is_told_with_the_edit(name: str) -> None:
+    code, inputs, manual, text = UNFIT[name]
+    with pytest.raises(TypeError, match=text):
+        compare_gradients(code, inputs, manual=manual)
+
+
+SHAPES = "W (3, 4), A (4, 6), b (3, 1)"
+COLUMNS = {
+    "without its axis": (
+        lambda dA, dW, db, dZ: (dA, dW, db[:, 0]), "wrong_shape", "samples are columns here"),
+    "over the rows": (
+        lambda dA, dW, db, dZ: (dA, dW, dZ.sum(axis=0, keepdims=True)), "wrong_axis_sum",
+        f"samples are columns here ({SHAPES}): db is summed over axis 1, .sum(axis=1, keepdims=True)"),
+    "not summed": (
+        lambda dA, dW, db, dZ: (dA, dW, dZ), "broadcast_not_summed", "db is summed over axis 1"),
+    "a mean": (
+        lambda dA, dW, db, dZ: (dA, dW / 6, db), "scale",
+        f"samples are columns here ({SHAPES}), and 1/6 is 1 over their number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_diagnosis_says_that_samples_are_columns(name: str) -> None:
+    edit, kind, sentence = COLUMNS[name]
+    manual = lambda dZ, cache: edit(*c.linear_backward(dZ, cache), dZ)
+    report = compare_gradients(c.linear_forward, at("columns"), manual=manual)
+    assert report.kinds == (kind,), str(report)
+    assert sentence in " ".join(report.diagnoses[0].evidence)
+    assert "Samples are columns here" in " ".join(report.notes)
 
 
 def writes(x: Array) -> Array:

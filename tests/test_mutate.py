@@ -32,6 +32,8 @@ def found(folder: Path, source: str) -> list[Fault]:
         ("return 0.5", ["1.0"]),
         ("return 3", ["4", "2"]),
         ("return f(a, b)", ["f(b, a)"]),
+        ("return max(a, b)", []),  # the same in either order
+        ("return f(a, 1e-300)", ["f(1e-300, a)"]),  # keeps a division from zero, as another number would
         ("return f(a, axis=0)", ["f(a, axis=-1)", "f(a, axis=1)"]),
         ("return f(a, axis=-2)", ["f(a, axis=-1)", "f(a, axis=(2))", "f(a, axis=-3)", "f(a, axis=-1)"]),
         ("return f(a, keep=b)", ["f(a, **{})"]),

@@ -62,6 +62,15 @@ def test_the_place_is_the_line_of_the_person(function: Any, part: str, why: str)
     assert f"{__file__}:{line_of(function, part)}: " in str(told[0].message)
 
 
+def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
+    f, x = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy"), np.array([[0.0, 1.0], [-1.0, 0.0]])
+    with pytest.warns(RuntimeWarning, match=r"np\.linalg\.eig of real numbers gives real or complex ones"):
+        np.testing.assert_allclose(f(x), np.linalg.eigvals(x))
+    fast = compile(lambda x: np.linalg.eig(x)[0] * 1.0, backend="numpy")
+    np.testing.assert_allclose(fast(x + 0j), np.linalg.eigvals(x))
+    assert not any(isinstance(plan, str) for plan in fast.plans.values())
+
+
 def test_a_place_that_is_known_is_told() -> None:
     assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
     assert str(Untraceable("why")).startswith(f"{__file__}:")
@@ -156,3 +165,39 @@ def test_numpys_own_state_is_set_back() -> None:
             found.check()
         found.check()
     assert np.random.mtrand._rand.random() == first
+
+
+# -- backward() inside a trace
+
+
+def twice(w: Any) -> Any:
+    W = tg.Tensor(w)
+    (W * W).sum().backward()
+    first = W.grad * 1.0
+    (3.0 * W).sum().backward()
+    kept = W * 2.0
+    (kept * kept).sum().backward(retain_grads=True)
+    total = W.grad * 1.0
+    W.grad = None
+    (W * W).backward(np.ones(2))
+    return first, total, kept.grad, W.grad
+
+
+def test_gradients_add_up_until_they_are_cleared() -> None:
+    f, w = compile(twice, backend="numpy"), np.array([1.0, -2.0])
+    for x in (w, w + 1):
+        found = f(x)
+        for a, b in zip(found, (2 * x, 2 * x + 3 + 8 * x, 4 * x, 2 * x), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+        for a, b in zip(found, twice(x), strict=True):
+            np.testing.assert_array_equal(a, np.asarray(b.data if isinstance(b, tg.Tensor) else b))
+    assert not any(isinstance(plan, str) for plan in f.plans.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(lambda W: W.detach().backward(), "constant"), (lambda W: (W * W).backward(), "needs a gradient of that shape")],
+)
+def test_what_backward_refuses_it_refuses_in_a_trace(wrong: Any, message: str) -> None:
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        compile(lambda w: wrong(tg.Tensor(w)), backend="numpy")(np.ones(2))

@@ -4,8 +4,10 @@ Each module is one exhibit: the report, the function, the backward pass as it wa
 some only look it. `python -m examples.museum` puts them before `compare_gradients`; `docs/museum.md` shows the result.
 """
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .exhibit import Exhibit
 
@@ -13,3 +15,9 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*_*.py") if not
 EXHIBITS: dict[str, Exhibit] = {name: import_module(f".{name}", __name__).EXHIBIT for name in NAMES}
 WRONG = {name: exhibit for name, exhibit in EXHIBITS.items() if exhibit.right is not None}
 RIGHT = {name: exhibit for name, exhibit in EXHIBITS.items() if exhibit.right is None}
+
+
+@cache
+def report(name: str) -> Any:
+    """Return what `compare_gradients` says of an exhibit."""
+    return EXHIBITS[name].compare()

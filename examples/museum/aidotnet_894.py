@@ -33,5 +33,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x}_{\mathrm{index}_i} \mathrel{+}= g_i",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3)),
-    called="gather|scatter|index",
+    kinds=("wrong_index",),
 )  # fmt: skip

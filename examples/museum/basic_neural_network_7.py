@@ -38,5 +38,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{h} = \delta_2 W_2^T",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3), (3, 4), (4, 2)),
-    called="moved|updated|stale|weight|inplace|value|name",
+    kinds=("wrong_value",),
 )  # fmt: skip

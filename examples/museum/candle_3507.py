@@ -33,5 +33,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x} \mathrel{+}= \ldots",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 4)),
-    called="overwrit|accum|branch",
+    kinds=("overwritten_not_accumulated",),
 )  # fmt: skip

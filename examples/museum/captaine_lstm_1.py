@@ -39,5 +39,5 @@ EXHIBIT = Exhibit(
     equation=r"\delta_f = \bar{f} \odot f (1 - f)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (4, 2), (3, 2), (3, 2)),
-    called="activation|derivative",
+    kinds=("wrong_derivative", "activation_derivative_at_wrong_value", "missing_activation_derivative"),
 )  # fmt: skip

@@ -31,5 +31,5 @@ EXHIBIT = Exhibit(
     equation=r"\frac{\partial \|x\|}{\partial x} = \frac{x}{\|x\|}",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3)),
-    called="eps",
+    kinds=("wrong_epsilon", "activation_derivative_at_wrong_value"),
 )  # fmt: skip

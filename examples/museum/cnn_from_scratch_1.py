@@ -37,5 +37,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x}_k = g_i \, [k = \arg\max_i]",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 6)),
-    called="first|patch|window|rest|partial|zero|loop|sample|mask|max|forgot|overwrit",
+    kinds=("last_step_only", "detached"),
 )  # fmt: skip

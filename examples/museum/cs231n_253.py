@@ -38,5 +38,5 @@ EXHIBIT = Exhibit(
     equation=r"\nabla_W E = x^T \delta + \lambda W",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 4), (4, 3), (3,)),
-    called="missing_penalty",
+    kinds=("missing_penalty",),
 )  # fmt: skip

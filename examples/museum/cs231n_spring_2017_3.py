@@ -44,5 +44,5 @@ EXHIBIT = Exhibit(
     equation=r"\nabla_W \lambda \|W\|^2 = 2 \lambda W",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 4), (4, 3)),
-    called="penalty",
+    kinds=("wrong_penalty", "scale"),
 )  # fmt: skip

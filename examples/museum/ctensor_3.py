@@ -38,5 +38,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{w}_{ocu} = \sum_{n, i} g_{noi} \, x_{nc,\, i + u}",
     forward=forward, backward=backward, right=right,
     inputs=normal((2, 2, 7), (3, 2, 3)),
-    called="scale|mean",
+    kinds=("scale",),
 )  # fmt: skip

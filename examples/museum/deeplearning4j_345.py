@@ -35,5 +35,5 @@ EXHIBIT = Exhibit(
     equation=r"\delta_{nk} = \frac{e^{z_{nk}}}{\sum_j e^{z_{nj}}} - y_{nk}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3)),
-    called="axis",
+    kinds=("wrong_axis",),
 )  # fmt: skip

@@ -32,5 +32,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, ([z > 0] + \alpha [z \le 0])",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 4)),
-    called="slope|alpha|parameter|activation|derivative|constant|leak",
+    kinds=("wrong_derivative", "wrong_value", "activation_derivative_at_wrong_value"),
 )  # fmt: skip

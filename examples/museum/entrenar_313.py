@@ -38,5 +38,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{r} = g + \bar{z} F^T",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 3), (3, 3)),
-    called="residual|branch|overwrit|accum|path|shortcut",
+    kinds=("residual_forgotten", "overwritten_not_accumulated"),
 )  # fmt: skip

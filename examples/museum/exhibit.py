@@ -25,7 +25,7 @@ class Exhibit:
         backward: as it was reported, with the cotangent `g` as its last argument.
         right: as it should have been; None if `backward` is right.
         inputs: draws the arguments, by seed.
-        called: a pattern for the kind that a diagnosis should give; empty if `backward` is right.
+        kinds: that a diagnosis may give; empty if `backward` is right.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Exhibit:
     backward: Callable[..., Any]
     inputs: Callable[[int], tuple[Array, ...]]
     right: Callable[..., Any] | None = None
-    called: str = ""
+    kinds: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:

@@ -27,5 +27,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, \sigma(x) (1 - \sigma(x))",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3)),
-    called="wrong_value|value|activation",
+    kinds=("activation_derivative_at_wrong_value", "wrong_derivative", "wrong_value"),
 )  # fmt: skip

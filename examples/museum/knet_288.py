@@ -37,5 +37,5 @@ EXHIBIT = Exhibit(
     equation=r"\hat{g} = \gamma \odot g",
     forward=forward, backward=backward, right=right,
     inputs=normal((7, 4), (4,), (4,)),
-    called="gamma|factor|weight|product",
+    kinds=("missing_factor", "product_rule_half"),
 )  # fmt: skip

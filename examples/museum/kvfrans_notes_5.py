@@ -28,5 +28,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b}_k = \sum_n \delta_{kn}",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 2), (3,), (2, 6)),
-    called="scale|mean",
+    kinds=("scale",),
 )  # fmt: skip

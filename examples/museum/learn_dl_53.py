@@ -42,5 +42,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b}_i = \textstyle\sum \delta_i, \quad \bar{b}_o = \textstyle\sum \delta_o",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (4, 3), (3,), (3,), (3,)),
-    called="gate|mixed|name|wrong_layer_input|swap",
+    kinds=("wrong_gate", "wrong_value", "wrong_layer_input"),
 )  # fmt: skip

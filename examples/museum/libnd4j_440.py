@@ -33,5 +33,5 @@ EXHIBIT = Exhibit(
     equation=r"p \odot (g - \textstyle\sum_j g_j p_j)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),
-    called="softmax_diagonal_only",
+    kinds=("softmax_diagonal_only",),
 )  # fmt: skip

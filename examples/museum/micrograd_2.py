@@ -39,5 +39,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{d} = \sum_{\text{uses}} g, \quad \bar{x} = \bar{d} \, \frac{\partial d}{\partial x}",
     forward=forward, backward=backward, right=right,
     inputs=normal((6,)),
-    called="twice|path|accum|overwrit|branch|scale|order",
+    kinds=("scale",),
 )  # fmt: skip

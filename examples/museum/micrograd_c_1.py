@@ -26,5 +26,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b} = -g",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 2), (4, 2)),
-    called="sign",
+    kinds=("sign",),
 )  # fmt: skip

@@ -27,5 +27,5 @@ EXHIBIT = Exhibit(
     equation=r"\left(\frac{p}{q}\right)' = \frac{p' q - p \, q'}{q^2}",
     forward=forward, backward=backward, right=right,
     inputs=lambda seed: (np.random.default_rng(seed).uniform(0.5, 2, size=6),),
-    called="quotient|product|factor|half",
+    kinds=("product_rule_half", "wrong_derivative"),
 )  # fmt: skip

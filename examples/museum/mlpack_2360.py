@@ -31,5 +31,5 @@ EXHIBIT = Exhibit(
     equation=r"g - p \textstyle\sum_j g_j",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 4)),
-    called="softmax|sign|cotangent",
+    kinds=("wrong_derivative", "sign", "cotangent_ignored"),
 )  # fmt: skip

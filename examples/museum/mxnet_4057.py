@@ -57,5 +57,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{c}_t = f_{t+1} \odot \bar{c}_{t+1} + \bar{h}_t \odot o_t (1 - \tanh^2 c_t)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 3), (3, 3)),
-    called="carr|time|step|recurr|state|overwrit|accum|truncat",
+    kinds=("not_carried_back", "overwritten_not_accumulated", "detached"),
 )  # fmt: skip

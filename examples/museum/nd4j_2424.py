@@ -28,5 +28,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b}_j = \sum_i g_{ij}",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 4), (1, 4)),
-    called="broadcast_not_summed",
+    kinds=("broadcast_not_summed",),
 )  # fmt: skip

@@ -41,5 +41,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x}_{c,d} = \sum_{o, m} w_{o,c,d-m} \, g_{o,m}",
     forward=forward, backward=backward, right=right,
     inputs=normal((2, 2, 7), (3, 2, 3)),
-    called="index|shift|pad|kernel|flip",
+    kinds=("wrong_index",),
 )  # fmt: skip

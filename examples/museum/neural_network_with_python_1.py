@@ -38,5 +38,5 @@ EXHIBIT = Exhibit(
     equation=r"\delta = (a - y) \, a (1 - a)",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 2), (2, 3), (3, 1)),
-    called="missing_activation_derivative",
+    kinds=("missing_activation_derivative", "missing_factor"),
 )  # fmt: skip

@@ -32,5 +32,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b} = \textstyle\sum_n \delta_n",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 2), (3, 1), (2, 6)),
-    called="bias|sum|axis|factor|input|name|product",
+    kinds=("wrong_value", "missing_factor", "wrong_layer_input", "wrong_axis_sum"),
 )  # fmt: skip

@@ -40,5 +40,5 @@ EXHIBIT = Exhibit(
     equation=r"\delta = \frac{1}{N} (p - y)",
     forward=forward, backward=backward, right=right,
     inputs=normal((6, 2), (2, 4), (4,), (4, 3), (3,)),
-    called="scale",
+    kinds=("scale",),
 )  # fmt: skip

@@ -39,5 +39,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x}_k = \sum_{i:\, k = \arg\max_{i}} g_i",
     forward=forward, backward=backward, right=right,
     inputs=normal((1, 2, 5, 5)),
-    called="overwrit|accum|overlap",
+    kinds=("overwritten_not_accumulated",),
 )  # fmt: skip

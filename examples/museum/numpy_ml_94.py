@@ -31,5 +31,5 @@ EXHIBIT = Exhibit(
     equation=r"g \odot \frac{m}{1 - p}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3)),
-    called="dropout|mask",
+    kinds=("dropout_mask_missing", "missing_factor", "mask_missing"),
 )  # fmt: skip

@@ -29,5 +29,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, [a < x < b]",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),
-    called="cotangent|twice|clip|power|factor|product",
+    kinds=("wrong_value", "missing_factor", "wrong_derivative"),
 )  # fmt: skip

@@ -26,5 +26,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, \operatorname{sign} x",
     forward=forward, backward=backward, right=right,
     inputs=normal((7,)),
-    called="sign|abs|activation|derivative",
+    kinds=("wrong_derivative", "missing_activation_derivative"),
 )  # fmt: skip

@@ -32,5 +32,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{y}_k = \sum_{i:\, \mathrm{index}_i = k} g_i",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3)),
-    called="repeat|duplicat|overwrit|accum",
+    kinds=("overwritten_not_accumulated",),
 )  # fmt: skip

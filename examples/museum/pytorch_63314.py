@@ -33,5 +33,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{x}_i = w \, g_{2 i}",
     forward=forward, backward=backward, right=right,
     inputs=normal((2, 2, 4), (2, 3, 1)),
-    called="stride|index|shift",
+    kinds=("wrong_stride",),
 )  # fmt: skip

@@ -51,5 +51,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{h}_t = g_t + \delta_{t+1} W_h^T",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 2), (2, 3), (3, 3), scale=0.8),
-    called="carr|time|step|recurr|state|truncat",
+    kinds=("not_carried_back", "detached"),
 )  # fmt: skip

@@ -31,5 +31,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{a} = \frac{g}{b}, \quad \bar{b} = -\frac{g \, a}{b^2}",
     forward=forward, backward=backward, right=right,
     inputs=inputs,
-    called="quotient|factor|operand|invers|name|wrong|product",
+    kinds=("wrong_value", "wrong_derivative", "missing_factor", "wrong_order"),
 )  # fmt: skip

@@ -28,5 +28,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, [z > 0]",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 3), (3, 4)),
-    called="cotangent_ignored",
+    kinds=("cotangent_ignored",),
 )  # fmt: skip

@@ -37,5 +37,5 @@ EXHIBIT = Exhibit(
     equation=r"\bar{b}_k = \sum_n \delta_{nk}",
     forward=forward, backward=backward, right=right,
     inputs=normal((5, 4), (4, 3), (3,)),
-    called="axis|sum|scale",
+    kinds=("wrong_axis_sum",),
 )  # fmt: skip

@@ -29,5 +29,5 @@ EXHIBIT = Exhibit(
     equation=r"\frac{g}{n}",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),
-    called="scale|mean",
+    kinds=("scale",),
 )  # fmt: skip

@@ -29,5 +29,5 @@ EXHIBIT = Exhibit(
     equation=r"g \, [a \le x \le b]",
     forward=forward, backward=backward, right=right,
     inputs=normal((4, 5)),
-    called="clip|mask|region|invert|zero|scale|missing",
+    kinds=("mask_missing", "detached", "wrong_value"),
 )  # fmt: skip

@@ -1,4 +1,9 @@
-"""Which small faults there are: each is a piece of a source file and the piece that takes its place."""
+"""Which small faults there are: each is a piece of a source file and the piece that takes its place.
+
+What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
+order, such as `max`, exchanged; `guard`, another number in the place of one below 1e-200, which only keeps a division
+or a logarithm from zero.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,9 @@ ROOMS = {
 }
 SHOWN = {"__repr__", "__str__", "__format__", "__dir__"}  # functions that only show
 ASKED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr", "cast", "print"}  # whose arguments stay in order
+COMMUTATIVE = {"max", "min", "maximum", "minimum", "fmax", "fmin", "array_equal", "shares_memory", "logaddexp"}
+GUARD = 1e-200
+NOT_DRAWN = {"commutes", "guard"}
 AXES = {"axis", "axes", "dim"}
 TOLD = {"strict", "stacklevel", "doc", "name", "kinds", "tex"}  # keywords that only say or check something
 SIGNS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+")}
@@ -64,9 +72,14 @@ def faults(root: Path, room: str) -> list[Fault]:
     return [fault for path in files(root, room) for fault in of_file(path, room, path.relative_to(root).as_posix())]
 
 
+def not_drawn(root: Path, room: str) -> int:
+    """Return how many more of a room are left out, since they cannot change a result."""
+    return sum(f.kind in NOT_DRAWN for path in files(root, room) for f in _Finder(path.read_bytes(), room, "").faults())
+
+
 def of_file(path: Path, room: str, name: str) -> list[Fault]:
     """Return every fault of a file."""
-    return list(_Finder(path.read_bytes(), room, name).faults())
+    return [fault for fault in _Finder(path.read_bytes(), room, name).faults() if fault.kind not in NOT_DRAWN]
 
 
 def same(a: CodeType, b: CodeType) -> bool:
@@ -201,7 +214,8 @@ class _Finder:
                 if ast.dump(a) != ast.dump(b):
                     (start, middle), (resume, end) = self._place(a), self._place(b)
                     between = self.source[middle:resume].decode()
-                    yield "swapped arguments", start, end, f"{self._text(b)}{between}{self._text(a)}"
+                    kind = "commutes" if name in COMMUTATIVE else "swapped arguments"
+                    yield kind, start, end, f"{self._text(b)}{between}{self._text(a)}"
         if name == "range" and node.args and not isinstance(node.args[-1], ast.Constant):
             last = node.args[1] if len(node.args) > 1 else node.args[0]
             if not isinstance(last, ast.Starred):
@@ -218,7 +232,7 @@ class _Finder:
             if value > 1:
                 yield "off by one", *place, str(value - 1)
         elif isinstance(value, float):
-            yield "constant", *place, repr(2 * value if value else 1.0)
+            yield "guard" if 0 < value < GUARD else "constant", *place, repr(2 * value if value else 1.0)
 
 
 def _called(node: ast.Call) -> str:

@@ -14,7 +14,8 @@ OPERATIONS = sorted({f"operations: {case.family}" for case in operations.cases()
 def row(family: str, runs: int, alarms: int, words: Counter[str], other: int, seconds: float) -> str:
     """A line of the table."""
     return (f"{family:24} {runs:6} {alarms:6} | {words.total():5} {words['right']:12} {words['named']:5} "
-            f"{words['located']:7} {words['unknown']:7} {words['raised']:6} | {other:11} {seconds:7.0f}")
+            f"{words['mended']:6} {words['located']:7} {words['unknown']:7} {words['raised']:6} | "
+            f"{other:11} {seconds:7.0f}")
 
 
 def judge_operations(family: str, seeds: int, everything: bool) -> tuple[str, list[str]]:
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true", help="list alarms, and mistakes called right or not found")
     parser.add_argument("--all", action="store_true", help="list each mistake with what was said")
     asked = parser.parse_args()
-    print(f"{'family':24} {'right':>6} alarms | wrong called-right named located unknown raised | other-first seconds")
+    heads = "wrong called-right named mended located unknown raised | other-first seconds"
+    print(f"{'family':24} {'right':>6} alarms | {heads}")
     for family in FAMILIES:
         if asked.families and not any(part in family for part in asked.families):
             continue

@@ -265,7 +265,7 @@ OBJECTS = [
          ("self.grads[0][...] = dW", "self.grads[0][...] = dW + W", "extra term", {"extra_penalty"}),
          ("db = np.sum(dout, axis=0)", "db = dout[0]", "last only"),
          ("dx = np.dot(dout, W.T)", "dx = -np.dot(dout, W.T)", "sign"),
-         ("        self.grads[1][...] = db\n", "", "no term", {"cotangent_ignored", "gradient_not_stored"})),
+         ("        self.grads[1][...] = db\n", "", "no term", {"cotangent_ignored", "scale"})),
     book("Sigmoid", nothing, drawn(3), "",
          ("dout * (1.0 - self.out) * self.out", "dout * (1.0 - self.out)", "no derivative",
           {"activation_derivative_at_wrong_value"}),
@@ -341,7 +341,7 @@ OBJECTS = [
          ("            dout = layer.backward(dout)\n",
           "            dout = dout * 1.0 if isinstance(layer, Sigmoid) else layer.backward(dout)\n", "no derivative"),
          ("for layer in reversed(self.layers):", "for layer in reversed(self.layers[1:]):", "index",
-          {"cotangent_ignored", "missing_activation_derivative"}),
+          {"cotangent_ignored", "missing_activation_derivative", "detached"}),
          ("        return dout\n", "        self.grads[0] *= 2\n        return dout\n", "factor")),
     *(
         book("Convolution", kernels, lambda rng: {"x": rng.normal(size=(2, 2, 4 + int(rng.integers(0, 2)) * 2, 5))},

@@ -32,8 +32,8 @@ TERM = {"overwritten_not_accumulated", "statistic_as_constant", "not_carried_bac
         "product_rule_half", "detached", "missing_factor"}  # fmt: skip
 PLACE = {"wrong_index", "wrong_stride", "wrong_padding", "last_step_only"}
 TAGS: dict[str, set[str]] = {
-    "factor":        {"scale", "missing_factor"},
-    "sign":          {"sign"},
+    "factor":        {"scale", "missing_factor", "wrong_derivative"},
+    "sign":          {"sign", "wrong_derivative"},
     "ddof":          {"wrong_ddof", "scale"},
     "power":         VALUE,
     "no sum":        SUMMED,
@@ -42,7 +42,7 @@ TAGS: dict[str, set[str]] = {
     "no broadcast":  SUMMED,
     "axis":          SUMMED | {"wrong_axis"},
     "transpose":     {"transpose", "wrong_order"},
-    "no derivative": {"missing_activation_derivative", "missing_factor", "mask_missing"},
+    "no derivative": {"missing_activation_derivative", "missing_factor", "mask_missing", "wrong_derivative"},
     "derivative at": VALUE | {"ties"},
     "no cotangent":  {"cotangent_ignored", "missing_factor"},
     "operand":       VALUE | {"wrong_gate"},
@@ -52,7 +52,7 @@ TAGS: dict[str, set[str]] = {
     "extra term":    {"extra_penalty", "accumulated_over_calls"},
     "rows":          {"overwritten_not_accumulated", "wrong_index"},
     "index":         PLACE,
-    "last only":     PLACE | {"broadcast_not_summed"},
+    "last only":     PLACE | {"broadcast_not_summed", "overwritten_not_accumulated"},
     "order":         {"wrong_order", "wrong_gate", "flipped_kernel", "transpose", "wrong_index"},
     "no reshape":    {"wrong_padding", "transpose"},
     "penalty":       {"missing_penalty", "wrong_penalty", "extra_penalty"},
@@ -72,6 +72,7 @@ class Call(NamedTuple):
         value: runs the forward pass anew.
         gradients: the student's, by name, of (g * value).sum().
         manual: the argument of that name.
+        given: the names of the arrays that are inputs of an object, and not its parameters.
     """
 
     arguments: tuple[Any, ...]
@@ -79,6 +80,7 @@ class Call(NamedTuple):
     value: Callable[[], Array]
     gradients: Callable[[Array], dict[str, Array]]
     manual: Any = None
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Case:
 
 
 class Verdict(NamedTuple):
-    """What the report made of it: ``right``, ``named``, ``located`` or ``unknown``, and its words."""
+    """What the report made of it (``right``, ``named``, ``mended`` by an edit, ``located`` ...), and its words."""
 
     word: str
     said: str
@@ -209,7 +211,11 @@ def words(report: Any) -> str:
 
 
 def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
-    """What the comparison says of a mistake."""
+    """What the comparison says of a mistake.
+
+    It is named if a diagnosis has a kind that says it, at an array whose gradient is wrong, at the line of the mistake,
+    or at an operation of the forward pass (where the same mistake was shown to give the same numbers).
+    """
     text, lines = edit(case, mistake)
     with loaded(text, f"student_{case.work}") as module:
         wrong = wrong_arrays(case.call(module, seed), seed)
@@ -226,10 +232,15 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
     first = next((step.name for step in getattr(report, "steps", ()) if not step.rule_ok), "")
     right_step = not mistake.step or first == mistake.step
     near = bool(mistake.step and right_step) or located(report, mistake, text.splitlines(), lines)
-    places = [mistake.step] if mistake.step else wrong
+    names = [mistake.step] if mistake.step else wrong
+    names += [f"params[{k}]" for k, name in enumerate(n for n in call.arrays if n not in call.given) if name in wrong]
     for d in blamed:
-        if d.kind in kinds and (near or any(re.search(rf"\b{re.escape(p)}\b", f"{d.where} {d.text}") for p in places)):
+        place = near or " in `" in d.where or any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)",
+                                                            f"{d.where} {d.text}") for n in names)
+        if kinds & {d.kind, *d.alternatives} and place:
             return Verdict("named", said, report, right_step)
+    if near and any(d.kind == "edit" for d in blamed):
+        return Verdict("mended", said, report, right_step)
     return Verdict("located" if near else "unknown", said, report, right_step)
 
 

@@ -290,7 +290,7 @@ CASES = [
     op("LogSoftmax", lambda rng: {"Z": rng.normal(size=(3, 4))}, (),
        (" - softmax * np.sum(out_grad, axis=1, keepdims=True)", "", "no term", {"missing_activation_derivative"}),
        ("np.sum(out_grad, axis=1, keepdims=True)", "np.sum(out_grad, axis=0, keepdims=True)", "axis"),
-       ("np.sum(out_grad, axis=1, keepdims=True)", "out_grad", "no sum", {"softmax_diagonal_only"}),
+       ("np.sum(out_grad, axis=1, keepdims=True)", "out_grad", "no sum", {"softmax_diagonal_only", "wrong_derivative"}),
        ("- softmax * np.sum(out_grad", "+ softmax * np.sum(out_grad", "sign"),
        ("e / np.sum(e, axis=1, keepdims=True)", "e / np.sum(e, axis=0, keepdims=True)", "axis"),
        ("np.sum(out_grad, axis=1, keepdims=True)", "np.sum(out_grad * softmax, axis=1, keepdims=True)", "extra factor",

@@ -18,9 +18,6 @@ def sig(x: Array) -> Array:
 
 # -- Recurrent nets
 
-CARRIED = r"carr|time|step|truncat|recurr|state|last"
-GATE = r"gate|swap|mixed|wrong|name"
-
 
 def rnn(x: Array, Wx: Array, Wh: Array, b: Array) -> Array:
     h, hs = np.zeros((x.shape[1], Wh.shape[0])), []
@@ -31,16 +28,18 @@ def rnn(x: Array, Wx: Array, Wh: Array, b: Array) -> Array:
 
 
 @operation("recurrent", rnn, normal((5, 3, 2), (2, 4), (4, 4), (4,), scale=0.7),
-    state_not_carried=but("dh = g[t] + dh_next", "dh = g[t]", CARRIED, "tanh|add|stack|h"),
-    last_step_of_dWh_only=but("dWh += ", "dWh = ", rf"overwrit|accum|{CARRIED}", "matmul|Wh"),
-    first_step_of_db_only=but("db += ", "db = ", rf"overwrit|accum|{CARRIED}", "add|b"),
-    tanh_derivative_missing=but("dz = dh * (1 - h[t + 1] ** 2)", "dz = dh", "missing_activation_derivative", "tanh"),
-    tanh_derivative_of_the_state_before=but("(1 - h[t + 1] ** 2)", "(1 - h[t] ** 2)", rf"wrong_value|{CARRIED}",
-        "tanh"),
+    state_not_carried=but("dh = g[t] + dh_next", "dh = g[t]", "not_carried_back detached last_step_only",
+        "tanh|add|stack|h"),
+    last_step_of_dWh_only=but("dWh += ", "dWh = ", "last_step_only overwritten_not_accumulated", "matmul|Wh"),
+    first_step_of_db_only=but("db += ", "db = ", "last_step_only overwritten_not_accumulated", "add|b"),
+    tanh_derivative_missing=but("dz = dh * (1 - h[t + 1] ** 2)", "dz = dh",
+        "missing_activation_derivative missing_factor", "tanh"),
+    tanh_derivative_of_the_state_before=but("(1 - h[t + 1] ** 2)", "(1 - h[t] ** 2)",
+        "activation_derivative_at_wrong_value wrong_value", "tanh"),
     Wh_not_transposed=but("dh_next = dz @ Wh.T", "dh_next = dz @ Wh", "transpose", "matmul|Wh"),
-    state_after_for_before=but("h[t].T @ dz", "h[t + 1].T @ dz", rf"wrong_layer_input|index|{CARRIED}", "matmul|Wh"),
-    loop_forwards=but("reversed(range(len(x)))", "range(len(x))", rf"order|direction|{CARRIED}", "."),
-    db_is_a_mean=but("dz.sum(axis=0)", "dz.mean(axis=0)", "scale|mean", "add|b"),
+    state_after_for_before=but("h[t].T @ dz", "h[t + 1].T @ dz", "wrong_layer_input wrong_value", "matmul|Wh"),
+    loop_forwards=but("reversed(range(len(x)))", "range(len(x))", "wrong_order not_carried_back", "."),
+    db_is_a_mean=but("dz.sum(axis=0)", "dz.mean(axis=0)", "scale", "add|b"),
 )  # fmt: skip
 def rnn_backward(x: Array, Wx: Array, Wh: Array, b: Array, g: Array) -> Any:
     h = np.zeros((len(x) + 1, x.shape[1], len(b)))
@@ -75,20 +74,24 @@ def lstm(x: Array, W: Array, U: Array, b: Array) -> Array:
 
 @operation("recurrent", lstm, normal((4, 3, 2), (2, 12), (3, 12), (12,), scale=0.7),
     cell_not_carried=but("dc = dc_next + dh * o * (1 - np.tanh(c[t + 1]) ** 2)",
-        "dc = dh * o * (1 - np.tanh(c[t + 1]) ** 2)", CARRIED, "."),
-    state_not_carried=but("dh = g[t] + dh_next", "dh = g[t]", CARRIED, "."),
-    forget_gate_missing_on_the_way_back=but("dc_next = dc * f", "dc_next = dc", rf"factor|{GATE}|{CARRIED}",
-        "multiply|f"),
-    input_gate_for_forget_gate=but("dc_next = dc * f", "dc_next = dc * i", GATE, "multiply|f"),
-    cell_before_for_the_candidate=but("di = dc * u", "di = dc * c[t]", GATE, "multiply|sigmoid|i"),
-    cell_after_for_cell_before=but("df = dc * c[t]", "df = dc * c[t + 1]", rf"{GATE}|{CARRIED}", "multiply|sigmoid|f"),
+        "dc = dh * o * (1 - np.tanh(c[t + 1]) ** 2)", "not_carried_back detached last_step_only", "."),
+    state_not_carried=but("dh = g[t] + dh_next", "dh = g[t]", "not_carried_back detached last_step_only", "."),
+    forget_gate_missing_on_the_way_back=but("dc_next = dc * f", "dc_next = dc",
+        "missing_factor product_rule_half wrong_gate", "multiply|f"),
+    input_gate_for_forget_gate=but("dc_next = dc * f", "dc_next = dc * i", "wrong_gate wrong_value", "multiply|f"),
+    cell_before_for_the_candidate=but("di = dc * u", "di = dc * c[t]", "wrong_gate wrong_value product_rule_half",
+        "multiply|sigmoid|i"),
+    cell_after_for_cell_before=but("df = dc * c[t]", "df = dc * c[t + 1]", "wrong_value wrong_gate wrong_layer_input",
+        "multiply|sigmoid|f"),
     tanh_of_the_cell_not_differentiated=but("dh * o * (1 - np.tanh(c[t + 1]) ** 2)", "dh * o",
-        "missing_activation_derivative", "tanh"),
-    tanh_of_the_cell_missing_from_do=but("do = dh * np.tanh(c[t + 1])", "do = dh * c[t + 1]", rf"tanh|{GATE}",
-        "multiply|o|tanh"),
-    output_gate_without_its_slope=but("do * o * (1 - o)", "do", "missing_activation_derivative", "sigmoid"),
-    candidate_with_the_slope_of_a_sigmoid=but("du * (1 - u**2)", "du * u * (1 - u)", "activation", "tanh"),
-    gates_in_another_order=but("dz_i, dz_f, dz_o, dz_u]", "dz_f, dz_i, dz_o, dz_u]", rf"order|{GATE}",
+        "missing_activation_derivative missing_factor", "tanh"),
+    tanh_of_the_cell_missing_from_do=but("do = dh * np.tanh(c[t + 1])", "do = dh * c[t + 1]",
+        "wrong_value missing_factor wrong_gate", "multiply|o|tanh"),
+    output_gate_without_its_slope=but("do * o * (1 - o)", "do", "missing_activation_derivative missing_factor",
+        "sigmoid"),
+    candidate_with_the_slope_of_a_sigmoid=but("du * (1 - u**2)", "du * u * (1 - u)",
+        "wrong_derivative activation_derivative_at_wrong_value wrong_gate", "tanh"),
+    gates_in_another_order=but("dz_i, dz_f, dz_o, dz_u]", "dz_f, dz_i, dz_o, dz_u]", "wrong_order wrong_gate",
         "getitem|sigmoid|concat"),
 )  # fmt: skip
 def lstm_backward(x: Array, W: Array, U: Array, b: Array, g: Array) -> Any:
@@ -134,14 +137,15 @@ def gru(x: Array, h: Array, W: Array, U: Array, Wn: Array, Un: Array) -> Array:
 
 @operation("recurrent", gru, normal((4, 3, 2), (3, 3), (2, 6), (3, 6), (2, 3), (3, 3), scale=0.7),
     sign_of_the_update_gate=but("du = dh * (h0 - n)", "du = dh * (n - h0)", "sign", "subtract|multiply|u"),
-    one_minus_u_is_u=but("dn = dh * (1 - u)", "dn = dh * u", GATE, "multiply|tanh|subtract"),
+    one_minus_u_is_u=but("dn = dh * (1 - u)", "dn = dh * u", "wrong_gate wrong_value", "multiply|tanh|subtract"),
     direct_road_forgotten=but("dh = dh * u + drh * r + dz @ U.T", "dh = drh * r + dz @ U.T",
-        rf"residual|branch|overwrit|path|{CARRIED}", "multiply|add|h"),
-    reset_gate_forgotten=but("drh * r + dz", "drh + dz", rf"factor|{GATE}", "multiply|r"),
-    reset_gate_missing_in_dUn=but("dUn += (r * h0).T @ da", "dUn += h0.T @ da", rf"wrong_layer_input|{GATE}",
-        "matmul|Un"),
+        "residual_forgotten overwritten_not_accumulated not_carried_back", "multiply|add|h"),
+    reset_gate_forgotten=but("drh * r + dz", "drh + dz", "missing_factor product_rule_half wrong_gate", "multiply|r"),
+    reset_gate_missing_in_dUn=but("dUn += (r * h0).T @ da", "dUn += h0.T @ da",
+        "missing_factor wrong_layer_input wrong_gate wrong_value", "matmul|Un"),
     gates_in_another_order=but("np.concatenate([dr * r * (1 - r), du * u * (1 - u)], axis=1)",
-        "np.concatenate([du * u * (1 - u), dr * r * (1 - r)], axis=1)", rf"order|{GATE}", "getitem|sigmoid|concat"),
+        "np.concatenate([du * u * (1 - u), dr * r * (1 - r)], axis=1)", "wrong_order wrong_gate",
+        "getitem|sigmoid|concat"),
 )  # fmt: skip
 def gru_backward(x: Array, h: Array, W: Array, U: Array, Wn: Array, Un: Array, g: Array) -> Any:
     steps = []
@@ -177,16 +181,17 @@ def conv2d(x: Array, w: Array, b: Array) -> Array:
 
 
 @operation("convolution", conv2d, normal((2, 3, 6, 6), (4, 3, 3, 3), (4,)),
-    kernel_flipped_in_dx=but("w[:, :, i, j])", "w[:, :, 2 - i, 2 - j])", "flip|kernel", "conv"),
-    kernel_flipped_in_dw=but("dw[:, :, i, j] =", "dw[:, :, 2 - i, 2 - j] =", "flip|kernel", "conv"),
-    padding_left_on=but("return dx[:, :, 1:-1, 1:-1]", "return dx[:, :, :-2, :-2]", "pad", "conv|pad"),
+    kernel_flipped_in_dx=but("w[:, :, i, j])", "w[:, :, 2 - i, 2 - j])", "flipped_kernel", "conv"),
+    kernel_flipped_in_dw=but("dw[:, :, i, j] =", "dw[:, :, 2 - i, 2 - j] =", "flipped_kernel", "conv"),
+    padding_left_on=but("return dx[:, :, 1:-1, 1:-1]", "return dx[:, :, :-2, :-2]", "wrong_padding", "conv|pad"),
     taps_overwritten=but("dx[:, :, i : i + 6 : 2, j : j + 6 : 2] += np",
-        "dx[:, :, i : i + 6 : 2, j : j + 6 : 2] = np", "overwrit|accum|overlap", "conv"),
-    bias_not_summed_over_the_batch=but("g.sum(axis=(0, 2, 3))", "g[0].sum(axis=(1, 2))", "sample|batch|sum", "add|b"),
-    bias_is_a_mean_over_pixels=but("g.sum(axis=(0, 2, 3))", "g.sum(axis=0).mean(axis=(1, 2))", "scale|mean", "add|b"),
+        "dx[:, :, i : i + 6 : 2, j : j + 6 : 2] = np", "overwritten_not_accumulated last_step_only", "conv"),
+    bias_not_summed_over_the_batch=but("g.sum(axis=(0, 2, 3))", "g[0].sum(axis=(1, 2))",
+        "broadcast_not_summed wrong_axis_sum last_step_only", "add|b"),
+    bias_is_a_mean_over_pixels=but("g.sum(axis=(0, 2, 3))", "g.sum(axis=0).mean(axis=(1, 2))", "scale", "add|b"),
     dw_of_the_input_without_padding=but("p[:, :, i : i + 6 : 2, j : j + 6 : 2])",
-        "q[:, :, i : i + 6 : 2, j : j + 6 : 2])", "pad|shift", "conv"),
-    kernel_rows_and_columns_exchanged=but("w[:, :, i, j])", "w[:, :, j, i])", "transpose|kernel", "conv"),
+        "q[:, :, i : i + 6 : 2, j : j + 6 : 2])", "wrong_padding", "conv"),
+    kernel_rows_and_columns_exchanged=but("w[:, :, i, j])", "w[:, :, j, i])", "transpose flipped_kernel", "conv"),
 )  # fmt: skip
 def conv2d_backward(x: Array, w: Array, b: Array, g: Array) -> Any:
     p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
@@ -204,11 +209,13 @@ def conv1d(x: Array, w: Array) -> Array:
 
 
 @operation("convolution", conv1d, normal((2, 2, 8), (3, 2, 3)),
-    kernel_flipped_in_dx=but("w[:, :, k])", "w[:, :, 2 - k])", "flip|kernel", "conv"),
+    kernel_flipped_in_dx=but("w[:, :, k])", "w[:, :, 2 - k])", "flipped_kernel", "conv"),
     one_sample_of_dw_only=but('dw[:, :, k] = np.einsum("noy,ncy->oc", g, ',
-        'dw[:, :, k] = np.einsum("oy,cy->oc", g[-1], ', "sample|batch|overwrit", "conv",
+        'dw[:, :, k] = np.einsum("oy,cy->oc", g[-1], ',
+        "last_step_only overwritten_not_accumulated broadcast_not_summed", "conv",
         ("x[:, :, k : k + 6])", "x[-1, :, k : k + 6])")),
-    shifted_by_one=but("dx[:, :, k : k + 6] +=", "dx[:, :, 2 - k : 8 - k] +=", "flip|kernel|shift|pad", "conv"),
+    shifted_by_one=but("dx[:, :, k : k + 6] +=", "dx[:, :, 2 - k : 8 - k] +=",
+        "flipped_kernel wrong_padding wrong_index", "conv"),
 )  # fmt: skip
 def conv1d_backward(x: Array, w: Array, g: Array) -> Any:
     dx, dw = np.zeros_like(x), np.zeros_like(w)
@@ -223,10 +230,10 @@ def upconv(x: Array, w: Array) -> Array:
 
 
 @operation("convolution", upconv, normal((2, 3, 4), (3, 2, 3)),
-    kernel_flipped_in_dx=but("w[:, :, k])", "w[:, :, 2 - k])", "flip|kernel", "conv"),
+    kernel_flipped_in_dx=but("w[:, :, k])", "w[:, :, 2 - k])", "flipped_kernel", "conv"),
     stride_forgotten=but('dx += np.einsum("ncy,oc->noy", g[:, :, k : k + 7 : 2],',
-        'dx += np.einsum("ncy,oc->noy", g[:, :, k : k + 4],', "stride", "conv"),
-    kernel_flipped_in_dw=but("dw[:, :, k] =", "dw[:, :, 2 - k] =", "flip|kernel", "conv"),
+        'dx += np.einsum("ncy,oc->noy", g[:, :, k : k + 4],', "wrong_stride", "conv"),
+    kernel_flipped_in_dw=but("dw[:, :, k] =", "dw[:, :, 2 - k] =", "flipped_kernel", "conv"),
 )  # fmt: skip
 def upconv_backward(x: Array, w: Array, g: Array) -> Any:
     dx, dw = np.zeros_like(x), np.zeros_like(w)
@@ -237,17 +244,16 @@ def upconv_backward(x: Array, w: Array, g: Array) -> Any:
 
 
 @operation("pooling", lambda x: max_pool(x, 2), normal((2, 3, 6, 6)),
-    gradient_to_every_entry=but("* best", "* np.ones_like(best)", "max|argmax|tie|mask|winner|spread|avg|mean",
-        "max_pool|pooled_max|max"),
-    mean_of_the_window=but("* best", "* np.full(best.shape, 1 / 4)", "max|argmax|tie|mask|winner|spread|avg|mean",
+    gradient_to_every_entry=but("* best", "* np.ones_like(best)", "mask_missing", "max_pool|pooled_max|max"),
+    mean_of_the_window=but("* best", "* np.full(best.shape, 1 / 4)", "mask_missing wrong_derivative",
         "max_pool|pooled_max|max"),
     the_first_of_each_window=but("best = windows == windows.max(axis=(3, 5), keepdims=True)",
-        "best = np.zeros_like(windows); best[:, :, :, 0, :, 0] = 1", "index|max|argmax|winner",
-        "max_pool|pooled_max|max"),
-    the_smallest=but("windows.max(", "windows.min(", "max|min|argmax|winner|index", "max_pool|pooled_max|max"),
+        "best = np.zeros_like(windows); best[:, :, :, 0, :, 0] = 1", "wrong_index ties", "max_pool|pooled_max|max"),
+    the_smallest=but("windows.max(", "windows.min(", "wrong_index wrong_derivative sign", "max_pool|pooled_max|max"),
     rows_and_columns_of_the_window_exchanged=but("return dx.reshape(x.shape)",
-        "return dx.swapaxes(3, 5).reshape(x.shape)", "index|transpose|order|axis", "max_pool|pooled_max|max"),
-    multiplied_by_the_value=but("* best", "* best * windows", "value|factor|mask", "max_pool|pooled_max|max"),
+        "return dx.swapaxes(3, 5).reshape(x.shape)", "wrong_index transpose wrong_order", "max_pool|pooled_max|max"),
+    multiplied_by_the_value=but("* best", "* best * windows", "wrong_value wrong_derivative missing_factor",
+        "max_pool|pooled_max|max"),
 )  # fmt: skip
 def max_pool2d_backward(x: Array, g: Array) -> Any:
     windows = x.reshape(2, 3, 3, 2, 3, 2)
@@ -259,7 +265,7 @@ def max_pool2d_backward(x: Array, g: Array) -> Any:
 @operation("pooling", lambda x: avg_pool(x, 3, stride=1), normal((2, 2, 5, 5)),
     not_divided_by_the_window=but("g / 9", "g", "scale", "avg"),
     divided_by_its_side=but("g / 9", "g / 3", "scale", "avg"),
-    overlaps_overwritten=but("j : j + 3] += g", "j : j + 3] = g", "overwrit|accum|overlap", "avg"),
+    overlaps_overwritten=but("j : j + 3] += g", "j : j + 3] = g", "overwritten_not_accumulated last_step_only", "avg"),
 )  # fmt: skip
 def avg_pool2d_backward(x: Array, g: Array) -> Any:
     dx = np.zeros_like(x)
@@ -271,8 +277,6 @@ def avg_pool2d_backward(x: Array, g: Array) -> Any:
 
 # -- Norms
 
-DEPENDENCY = r"mean|var|depend|standard"
-
 
 def batch_norm(x: Array, gamma: Array, beta: Array) -> Array:
     mu, var = x.mean(axis=0), x.var(axis=0)
@@ -280,22 +284,24 @@ def batch_norm(x: Array, gamma: Array, beta: Array) -> Array:
 
 
 @operation("norms", batch_norm, normal((7, 4), (4,), (4,)),
-    gamma_forgotten=but("dxhat = g * gamma", "dxhat = g", "gamma|factor|weight|scale", "multiply|gamma|standard"),
-    mean_taken_as_constant=but("- dxhat.sum(axis=0) / n", "", DEPENDENCY, "mean|subtract"),
-    variance_taken_as_constant=but("- xhat * (dxhat * xhat).sum(axis=0) / n", "", DEPENDENCY, "var|sqrt|divide"),
+    gamma_forgotten=but("dxhat = g * gamma", "dxhat = g", "missing_factor product_rule_half",
+        "multiply|gamma|standard"),
+    mean_taken_as_constant=but("- dxhat.sum(axis=0) / n", "", "statistic_as_constant detached", "mean|subtract"),
+    variance_taken_as_constant=but("- xhat * (dxhat * xhat).sum(axis=0) / n", "", "statistic_as_constant detached",
+        "var|sqrt|divide"),
     both_taken_as_constants=but("(dxhat - dxhat.sum(axis=0) / n - xhat * (dxhat * xhat).sum(axis=0) / n) / std",
-        "dxhat / std", DEPENDENCY, "mean|var|subtract|sqrt|divide"),
-    variance_for_its_root=but("sum(axis=0) / n) / std", "sum(axis=0) / n) / std**2", "root|sqrt|power|std|var",
-        "sqrt|divide"),
-    unbiased_variance=but("np.sqrt(x.var(axis=0) + 1e-5)", "np.sqrt(x.var(axis=0, ddof=1) + 1e-5)",
-        "ddof|unbiased|var", "var"),
+        "dxhat / std", "statistic_as_constant detached", "mean|var|subtract|sqrt|divide"),
+    variance_for_its_root=but("sum(axis=0) / n) / std", "sum(axis=0) / n) / std**2",
+        "wrong_derivative missing_factor missing_activation_derivative wrong_value", "sqrt|divide"),
+    unbiased_variance=but("np.sqrt(x.var(axis=0) + 1e-5)", "np.sqrt(x.var(axis=0, ddof=1) + 1e-5)", "wrong_ddof",
+        "var"),
     x_for_its_normalised_form=but("(g * xhat).sum(axis=0), g", "(g * x).sum(axis=0), g",
-        "normal|standard|wrong_layer_input|value", "multiply|gamma|standard"),
-    eps_outside_the_root=but("np.sqrt(x.var(axis=0) + 1e-5)", "(np.sqrt(x.var(axis=0)) + 1e-2)", "eps",
+        "wrong_layer_input wrong_value", "multiply|gamma|standard"),
+    eps_outside_the_root=but("np.sqrt(x.var(axis=0) + 1e-5)", "(np.sqrt(x.var(axis=0)) + 1e-2)", "wrong_epsilon",
         "sqrt|add|divide"),
-    statistics_of_each_sample=but("dxhat.sum(axis=0) / n - ", "dxhat.sum(axis=1, keepdims=True) / n - ", "axis",
-        "mean|subtract"),
-    mean_without_n=but("- dxhat.sum(axis=0) / n", "- dxhat.sum(axis=0)", rf"scale|{DEPENDENCY}", "mean"),
+    statistics_of_each_sample=but("dxhat.sum(axis=0) / n - ", "dxhat.sum(axis=1, keepdims=True) / n - ",
+        "wrong_axis wrong_axis_sum", "mean|subtract"),
+    mean_without_n=but("- dxhat.sum(axis=0) / n", "- dxhat.sum(axis=0)", "scale", "mean"),
 )  # fmt: skip
 def batch_norm_backward(x: Array, gamma: Array, beta: Array, g: Array) -> Any:
     n, std = len(x), np.sqrt(x.var(axis=0) + 1e-5)
@@ -311,13 +317,13 @@ def layer_norm(x: Array, gamma: Array, beta: Array) -> Array:
 
 
 @operation("norms", layer_norm, normal((5, 6), (6,), (6,)),
-    statistics_over_the_batch=but("d.mean(axis=-1, keepdims=True) - ", "d.mean(axis=0, keepdims=True) - ", "axis",
-        "mean|subtract"),
-    gamma_forgotten=but("d = g * gamma", "d = g", "gamma|factor|weight|scale", "multiply|gamma"),
-    variance_taken_as_constant=but(" - xhat * (d * xhat).mean(axis=-1, keepdims=True)", "", DEPENDENCY,
-        "mean|sqrt|divide|multiply"),
+    statistics_over_the_batch=but("d.mean(axis=-1, keepdims=True) - ", "d.mean(axis=0, keepdims=True) - ",
+        "wrong_axis wrong_axis_sum", "mean|subtract"),
+    gamma_forgotten=but("d = g * gamma", "d = g", "missing_factor product_rule_half", "multiply|gamma"),
+    variance_taken_as_constant=but(" - xhat * (d * xhat).mean(axis=-1, keepdims=True)", "",
+        "statistic_as_constant detached", "mean|sqrt|divide|multiply"),
     gamma_kept_as_a_batch=but("(g * xhat).sum(axis=0), g", "g * xhat, g", "broadcast_not_summed", "multiply|gamma"),
-    beta_over_the_features=but("g.sum(axis=0)", "g.sum(axis=-1)", "wrong_axis_sum", "add|beta"),
+    beta_over_the_features=but("g.sum(axis=0)", "g.sum(axis=-1)", "wrong_axis_sum wrong_axis", "add|beta"),
 )  # fmt: skip
 def layer_norm_backward(x: Array, gamma: Array, beta: Array, g: Array) -> Any:
     std = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
@@ -336,10 +342,12 @@ def group_norm(x: Array, gamma: Array) -> Array:
 
 @operation("norms", group_norm, normal((2, 4, 5), (4,)),
     statistics_of_each_channel=but("d = (g * gamma[:, None]).reshape(2, 2, 10)",
-        "d = (g * gamma[:, None]).reshape(2, 4, 5)", "group|axis|reshape", "mean|var|reshape|subtract",
+        "d = (g * gamma[:, None]).reshape(2, 4, 5)", "wrong_axis", "mean|var|reshape|subtract",
         ("normal = x.reshape(2, 2, 10)", "normal = x.reshape(2, 4, 5)")),
-    mean_taken_as_constant=but("d - d.mean(axis=2, keepdims=True) -", "d -", DEPENDENCY, "mean|subtract"),
-    gamma_not_summed_over_the_batch=but(".sum(axis=(0, 2))", "[0].sum(axis=1)", "sample|batch|sum", "multiply|gamma"),
+    mean_taken_as_constant=but("d - d.mean(axis=2, keepdims=True) -", "d -", "statistic_as_constant detached",
+        "mean|subtract"),
+    gamma_not_summed_over_the_batch=but(".sum(axis=(0, 2))", "[0].sum(axis=1)",
+        "broadcast_not_summed wrong_axis_sum last_step_only", "multiply|gamma"),
 )  # fmt: skip
 def group_norm_backward(x: Array, gamma: Array, g: Array) -> Any:
     d = (g * gamma[:, None]).reshape(2, 2, 10)
@@ -355,10 +363,10 @@ def instance_norm(x: Array) -> Array:
 
 
 @operation("norms", instance_norm, normal((2, 3, 4, 4)),
-    over_the_batch_as_well=but("g.mean(axis=(2, 3), keepdims=True)", "g.mean(axis=(0, 2, 3), keepdims=True)", "axis",
-        "mean|subtract"),
-    one_axis_only=but("(g * xhat).mean(axis=(2, 3), keepdims=True)", "(g * xhat).mean(axis=3, keepdims=True)", "axis",
-        "mean|var|divide|sqrt"),
+    over_the_batch_as_well=but("g.mean(axis=(2, 3), keepdims=True)", "g.mean(axis=(0, 2, 3), keepdims=True)",
+        "wrong_axis wrong_axis_sum", "mean|subtract"),
+    one_axis_only=but("(g * xhat).mean(axis=(2, 3), keepdims=True)", "(g * xhat).mean(axis=3, keepdims=True)",
+        "wrong_axis wrong_axis_sum", "mean|var|divide|sqrt"),
 )  # fmt: skip
 def instance_norm_backward(x: Array, g: Array) -> Any:
     std = np.sqrt(x.var(axis=(2, 3), keepdims=True) + 1e-5)
@@ -372,9 +380,9 @@ def rms_norm(x: Array, w: Array) -> Array:
 
 @operation("norms", rms_norm, normal((4, 6), (6,)),
     root_taken_as_constant=but(" - x * (d * x).mean(axis=-1, keepdims=True) / r**3", "",
-        DEPENDENCY + "|root|rms|quotient|half", "sqrt|divide|mean"),
-    square_for_the_cube=but("/ r**3", "/ r**2", "power|exponent|factor|root", "sqrt|divide|power"),
-    sum_for_mean=but("(d * x).mean(axis=-1, keepdims=True)", "(d * x).sum(axis=-1, keepdims=True)", "scale|mean|sum",
+        "statistic_as_constant detached product_rule_half", "sqrt|divide|mean"),
+    square_for_the_cube=but("/ r**3", "/ r**2", "wrong_derivative missing_factor wrong_value", "sqrt|divide|power"),
+    sum_for_mean=but("(d * x).mean(axis=-1, keepdims=True)", "(d * x).sum(axis=-1, keepdims=True)", "scale",
         "mean|sqrt"),
 )  # fmt: skip
 def rms_norm_backward(x: Array, w: Array, g: Array) -> Any:
@@ -394,17 +402,19 @@ def attention(q: Array, k: Array, v: Array) -> Array:
 @operation("attention", attention, normal((2, 4, 3), (2, 5, 3), (2, 5, 2)),
     root_of_d_forgotten=but("ds / np.sqrt(3)", "ds", "scale", "divide|softmax|q|k"),
     divided_by_d=but("ds / np.sqrt(3)", "ds / 3", "scale", "divide|softmax|q|k"),
-    diagonal_of_softmax_only=but("(da - (da * a).sum(axis=-1, keepdims=True))", "da * (1 - a)", "softmax", "softmax"),
+    diagonal_of_softmax_only=but("(da - (da * a).sum(axis=-1, keepdims=True))", "da * (1 - a)",
+        "softmax_diagonal_only", "softmax"),
     softmax_over_the_queries=but("(da * a).sum(axis=-1, keepdims=True)", "(da * a).sum(axis=1, keepdims=True)",
-        "axis", "softmax"),
+        "wrong_axis wrong_axis_sum", "softmax"),
     softmax_not_differentiated=but("ds = a * (da - (da * a).sum(axis=-1, keepdims=True))", "ds = da",
-        "missing|softmax", "softmax"),
-    scores_for_weights_in_dv=but("a.swapaxes(1, 2) @ g", "s.swapaxes(1, 2) @ g", "wrong_layer_input|softmax|value",
+        "missing_activation_derivative", "softmax"),
+    scores_for_weights_in_dv=but("a.swapaxes(1, 2) @ g", "s.swapaxes(1, 2) @ g", "wrong_layer_input wrong_value",
         "matmul|v"),
     queries_for_keys=but("dk = ds.swapaxes(1, 2) @ q", "dk = ds.swapaxes(1, 2) @ q[::-1]",
-        "order|index|batch|sample|wrong|unknown", "matmul|k"),
+        "wrong_order wrong_index wrong_value wrong_layer_input", "matmul|k"),
     sum_over_the_batch_in_dv=but("dv = a.swapaxes(1, 2) @ g",
-        "dv = np.broadcast_to((a.swapaxes(1, 2) @ g).mean(axis=0), v.shape)", "batch|mean|axis|sum", "matmul|v"),
+        "dv = np.broadcast_to((a.swapaxes(1, 2) @ g).mean(axis=0), v.shape)", "wrong_axis_sum wrong_axis",
+        "matmul|v"),
 )  # fmt: skip
 def attention_backward(q: Array, k: Array, v: Array, g: Array) -> Any:
     s = q @ k.swapaxes(1, 2) / np.sqrt(3)
@@ -427,11 +437,11 @@ def causal(x: Array, Wq: Array, Wk: Array, Wv: Array) -> Array:
 
 
 @operation("attention", causal, normal((4, 4), (4, 4), (4, 4), (4, 4), scale=0.7),
-    mask_forgotten=but("s = np.where(FUTURE, -1e9, q @ k.T / 2)", "s = q @ k.T / 2", "mask|where|causal",
+    mask_forgotten=but("s = np.where(FUTURE, -1e9, q @ k.T / 2)", "s = q @ k.T / 2", "mask_missing wrong_value",
         "where|softmax"),
-    values_branch_forgotten_in_dx=but(" + dv @ Wv.T", "", "branch|residual|overwrit|path|shared|accum", "matmul|x"),
+    values_branch_forgotten_in_dx=but(" + dv @ Wv.T", "", "residual_forgotten overwritten_not_accumulated", "matmul|x"),
     keys_branch_overwritten=but("dx = dq @ Wq.T + dk @ Wk.T", "dx = dk @ Wk.T",
-        "branch|residual|overwrit|path|shared|accum", "matmul|x"),
+        "overwritten_not_accumulated residual_forgotten", "matmul|x"),
     keys_not_transposed=but("dk = ds.T @ q", "dk = ds @ q", "transpose", "matmul|transpose"),
 )  # fmt: skip
 def causal_backward(x: Array, Wq: Array, Wk: Array, Wv: Array, g: Array) -> Any:

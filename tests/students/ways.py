@@ -64,7 +64,7 @@ def two_functions(forward: str, backward: str, draw: Callable[..., Inputs], give
             names = b.__code__.co_varnames[: b.__code__.co_argcount]
             found = b(**{n: g if n == "g" else inputs[n] for n in names})
             if isinstance(found, dict):
-                return {n.removeprefix("d"): g * a for n, a in found.items()}
+                return {n.removeprefix("d"): a if "g" in names else g * a for n, a in found.items()}
             pairs = zip(given.split(), found if isinstance(found, tuple) else (found,), strict=True)
             return {n: a if "g" in names else g * a for n, a in pairs}
 
@@ -142,7 +142,7 @@ def with_object(
 
         arrays = {n: a for n, a in floats(inputs).items() if n in given.split()} | params(layer)
         given_inputs = tuple(inputs.values())
-        return Call((layer, given_inputs if len(inputs) > 1 else given_inputs[0]), arrays,
-                    lambda: layer.forward(*inputs.values()), gradients)
+        asked = given_inputs if len(inputs) > 1 else given_inputs[0]
+        return Call((layer, asked), arrays, lambda: layer.forward(*given_inputs), gradients, given=tuple(inputs))
 
     return call

@@ -24,10 +24,11 @@ def compare_gradients(
     ``compare_gradients(f, inputs, manual=)`` for any function, also in the conventions of courses:
     ``compare_gradients(conv_forward, (x, w, b, {"pad": 1}), manual=conv_backward)`` for a forward that returns ``out,
     cache`` and a ``backward(dout, cache)``; ``compare_gradients(softmax_loss, (x, y))`` for a function that returns
-    ``loss, dx``. Where a forward cannot run on Tensors, there are two roads: by hand and numerical.
+    ``loss, dx``; ``compare_gradients(layer, x)`` for an object or class that has both. Where a forward cannot run on
+    Tensors, there are two roads: by hand and numerical.
 
     Args:
-        model: a list of layers, or a function that runs on Tensors.
+        model: a list of layers, a function, or an object or class with forward and backward.
         *data: the batch x ``(batch, n_in)`` and y ``(batch, n_out)``; or the inputs: an array, a tuple, or a dict.
         solver: loss, penalty and dropout of a model.
         manual: gradients by name or position, or what returns them given the inputs (by the name of the parameter also
@@ -54,6 +55,11 @@ def compare_gradients(
                 "compare_gradients(f, (x, W), manual=backward)."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
+    if not isinstance(model, (Layer, list, tuple)) and any(hasattr(model, n) for n in ("forward", "compute")):
+        raise TypeError(
+            f"compare_gradients: {type(model).__name__} has no backward. An object needs forward(x), which returns the "
+            "result, and backward(dout), which returns dx and sets self.dW; or give manual=, and model.forward first."
+        )
     pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))
     if len(pair) != 2 or named:
         raise TypeError("compare_gradients of a model needs x and y: compare_gradients(model, x, y, solver=solver).")

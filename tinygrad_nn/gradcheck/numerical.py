@@ -118,6 +118,13 @@ class Line:
         again = [np.asarray(out) for out in f(*self.leaves)]
         same = (np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(self.outs, again, strict=True))
         self.steady = all(same)
+        self.doubts = [np.zeros(out.shape) for out in self.outs]  # what else than its last digit a value is off by
+
+    def noise(self, cotangents: Sequence[Any]) -> float:
+        """Return the rounding error of the sum of cotangent times result."""
+        eps = max((np.finfo(out.dtype).eps for out in self.outs if out.dtype.kind in "fc"), default=0.0)
+        return sum(float((np.abs(c) * (float(eps) * np.abs(out) + doubt)).sum())
+                   for c, out, doubt in zip(cotangents, self.outs, self.doubts, strict=True))  # fmt: skip
 
     def along(self, direction: dict[int, Any], cotangents: Sequence[Any], complex_step: bool | None) -> Estimate:
         """Estimate the derivative of the sum of cotangent times result, where some leaves move."""
@@ -131,7 +138,7 @@ class Line:
             return sum(pair(c, out) for c, out in zip(cotangents, at(t), strict=True))
 
         eps = max((np.finfo(out.dtype).eps for out in self.outs if out.dtype.kind in "fc"), default=0.0)
-        noise = float(eps) * sum(float(np.abs(c * out).sum()) for c, out in zip(cotangents, self.outs, strict=True))
+        noise = self.noise(cotangents)
         with np.errstate(all="ignore"):
             found = derivative(phi, noise)
             if complex_step is False or any(out.dtype.kind == "c" for out in (*self.outs, *direction.values())):

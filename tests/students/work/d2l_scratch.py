@@ -207,7 +207,10 @@ def gru_bptt(inputs, H, W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, g):
         dW_hh += (R * H).T @ da_h
         db_h += da_h.sum(axis=0)
         dnext = dH * Z + dRH * R + da_z @ W_hz.T + da_r @ W_hr.T
-    return dnext, dW_xz, dW_hz, db_z, dW_xr, dW_hr, db_r, dW_xh, dW_hh, db_h
+    return {
+        "H": dnext, "W_xz": dW_xz, "W_hz": dW_hz, "b_z": db_z, "W_xr": dW_xr, "W_hr": dW_hr, "b_r": db_r,
+        "W_xh": dW_xh, "W_hh": dW_hh, "b_h": db_h,
+    }
 
 
 def lstm(inputs, H, C, W_x, W_h, b):
@@ -252,7 +255,7 @@ def lstm_bptt(inputs, H, C, W_x, W_h, b, g):
         db += dA.sum(axis=0)
         dH_next = dA @ W_h.T
         dC_next = dC * F
-    return dH_next, dC_next, dW_x, dW_h, db
+    return {"H": dH_next, "C": dC_next, "W_x": dW_x, "W_h": dW_h, "b": db}
 
 
 # ---- attention

@@ -61,6 +61,10 @@ class Code:
         """Run the forward and return the arrays of its results that are made of floats."""
         return [np.asarray(raw(out)) for out in self.outs(leaves)]
 
+    def cast(self, how: Callable[[Any], Any]) -> Code:
+        """Return the code with inputs in another precision, those that do not move as well."""
+        return replace(self, inputs=self.inputs._replace(leaves=[how(x) for x in self.inputs.leaves]))
+
     def paired(self, found: Any) -> Code:
         """Return the code of which it is known whose gradients the backward returns, and moves only these inputs."""
         count = len(found) if isinstance(found, (tuple, list)) else 1

@@ -14,13 +14,15 @@ from ...node import Node
 from ...primitive import sum_to
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
 from ..numerical.whole import DIRECTIONS, Whole, rounding_of, whole_gradients
 from ..paths import Traced
 from ..pattern import describe, listed
 from ..rows import judged_row
+from .cotangents import other_cotangent
 from .look import CLOSE, Look
-from .operations import explain_graph
+from .operations import explain_graph, other_shape
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -33,6 +35,9 @@ def without_graph(asked: Question, reason: Reason) -> Found:
     """Compare a person's backward with numbers alone."""
     wholes = whole_gradients(asked.line, asked.cotangents, asked.rng, SECONDS)
     rounding = rounding_of(lambda moved: asked.code.gradients(moved, asked.g), asked.own, asked.mine, asked.rng, ULPS)
+    inside = measured_rounding(
+        lambda cast: asked.code.cast(cast).gradients([cast(x) for x in asked.own], asked.g), asked.mine)
+    rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, right, bounds = [], [], [], []
     for i, (m, whole, allowed) in enumerate(zip(asked.mine, wholes, rounding, strict=True)):
         fits = m.shape == whole.value.shape
@@ -77,6 +82,8 @@ def _explain(
             continue
         known = next((d for d, array in _reshaped(asked, i) if _agrees(array, wholes[i])), None)
         if known is None and mine[i].shape != right[i].shape:
+            known = other_cotangent(asked, i, right[i], wholes[i].known)
+        if known is None and mine[i].shape != right[i].shape:
             text = f"The gradient {rows[i].note}; it needs the shape of its input."
             known = Diagnosis("unknown", asked.label(i), text)
         if known is None and not bads[i].any():
@@ -98,6 +105,10 @@ def _explain(
     ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
     for d in explain_graph(look, ok, [False] * len(rows)):
         i = asked.labels.index(d.where) if d.kind == "unknown" and d.where in asked.labels else -1
+        told = other_cotangent(asked, i, right[i], wholes[i].known) if i >= 0 else None
+        if told is not None:
+            found.append(told)
+            continue
         if i >= 0 and fits[i] and not wholes[i].known.all():
             d = replace(d, text=_of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
         found.append(replace(d, evidence=tuple(_said(sentence) for sentence in d.evidence)))
@@ -130,8 +141,7 @@ def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
     if m.shape == shape:
         return
     if m.size == math.prod(shape):
-        yield Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {shape}: an "
-                        "axis was kept, or dropped."), m.reshape(shape)  # fmt: skip
+        yield other_shape(label, m.shape, shape), m.reshape(shape)
     try:
         summed = np.asarray(sum_to(m, shape))
     except ValueError:

@@ -18,8 +18,10 @@ from ..behaviour import MOVING, unsteady
 from ..conventions.code import Code
 from ..conventions.read import read
 from ..conventions.reasons import Reason, left, why
+from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..experiment import stream
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..numerical.whole import whole_gradients
@@ -30,7 +32,7 @@ from .black_box import PROBE_SECONDS, SAMPLES, without_graph
 from .lines import with_lines
 from .look import Look
 from .operations import explain_graph
-from .places import noting_places
+from .places import name_values, noting_places
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -79,6 +81,8 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
         own = [code.inputs.leaves[i] for i in code.inputs.moving]
         leaves = [double(x) for x in own]
         line = Line(lambda *xs: code.arrays(xs), leaves)
+        line.doubts = measured_rounding(
+            lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)  # fmt: skip
         asked = Question(code, own, leaves, outs, cotangents, g, code.taken(returned), line, generator)
         again = [code.gradients(own, g) for _ in range(2)]
         graph, reason = _graph(asked)
@@ -93,6 +97,9 @@ def compare_function(f: Callable[..., Any], given: Any, *, manual: Any, rng: Any
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
                      "noise: something random is drawn inside it. Pass a mask in, or fix the seed.")  # fmt: skip
+    samples = layout(code.inputs.labels, code.inputs.leaves)
+    diagnoses = with_samples(diagnoses, samples)
+    notes += [f"S{samples.sentence[1:]}."] if samples is not None and samples.axis else []
     diagnoses += _blind(asked, found, notes)
     first = next((d.where for d in diagnoses if not d.harmless), None)
     title = f"{code.name}({', '.join(code.inputs.names)})"
@@ -106,6 +113,7 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
     try:
         with noting_places():
             graph = by_graph(code, asked.leaves, asked.cotangents)
+        name_values(graph.trace)
     except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
         return None, why(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}
@@ -128,6 +136,10 @@ def _with_graph(asked: Question, graph: Run) -> Found:
     sides = Sides(lambda moved: by_graph(code, moved, asked.cotangents), asked.leaves, graph, eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
+    if not single:
+        inside = measured_rounding(lambda cast: by_graph(code.cast(cast), [cast(x) for x in asked.leaves],
+                                                         asked.cotangents).grads, graph.grads)  # fmt: skip
+        rounding = [a + b for a, b in zip(rounding, inside, strict=True)]
     rows, bads, kinks = _rows(asked, sides, rounding)
     probes = _probes(asked) if code.backward is None or callable(code.backward) else []
     look = Look(code.inputs, asked.mine, graph.grads, rounding, bads, graph.trace, asked.leaves, probes,

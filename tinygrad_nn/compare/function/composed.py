@@ -116,7 +116,7 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
     def same(value: Array) -> bool:
         return bool(np.abs(value - out).max(initial=0) <= ALIKE * max(np.abs(out).max(initial=0), 1e-300))
 
-    if not np.isfinite(x).all() or x.size < 2:
+    if x.dtype.kind != "f" or not np.isfinite(x).all() or x.size < 2:
         return
     with np.errstate(all="ignore"):
         inside = out.min() > 0 and out.max() < 1

@@ -13,7 +13,6 @@ from ...gradcheck.numerical import AT_POINT, SAFETY, SMALL_STEP, Line, pair
 
 Array = np.ndarray[Any, Any]
 
-EPS = float(np.finfo(np.float64).eps)
 FEW = 24  # entries of each input that are looked at, however long one takes
 DIRECTIONS = 3
 NOISE = 1e-3  # of the largest entry; what moves by more where the inputs move by rounding is a jump, not rounding
@@ -97,7 +96,7 @@ def one_side(line: Line, i: int, v: Array, cotangents: Sequence[Any]) -> tuple[f
         outs = line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves)))
         return sum(pair(c, out) for c, out in zip(cotangents, outs, strict=True))
 
-    noise = EPS * sum(float(np.abs(c * out).sum()) for c, out in zip(cotangents, line.outs, strict=True))
+    noise = line.noise(cotangents)
     here = phi(0.0)
     near, far = ((phi(h) - here) / h for h in (SMALL_STEP, 2 * SMALL_STEP))
     return 2 * near - far, abs(near - far) + 8 * noise / SMALL_STEP

@@ -172,7 +172,7 @@ class Writer:
         for out in op.outs:
             self.code[out] = self.buffer(out)
         args = [
-            self.of(x) if not isinstance(x, Value) or x.weak or contiguous(x) else f"in_order({self.of(x)})"
+            self.of(x) if not isinstance(x, Value) or contiguous(x) else f"in_order({self.of(x)})"
             for x in op.args
         ]
         more = [self.names(x) if not _literal(x) else repr(x) for x in op.extra]

@@ -1,0 +1,338 @@
+"""What the parts of a comparison make of small arrays: suspects, bounds, the referee, sides and kinks, sentences.
+
+Each part is a list of what it returned, arrays in brief. `records/parts.json` has them as they should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_nn as tg
+from tests.cases import CASES
+from tests.compare_sweep import FUNCTIONS
+from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
+from tinygrad_nn.compare.experiment import Experiment, alike, more
+from tinygrad_nn.compare.function.mutants import groups, singles
+from tinygrad_nn.compare.layers import suspects
+from tinygrad_nn.compare.mistakes.mistake import BY_NAME
+from tinygrad_nn.compare.numerical import further, referee
+from tinygrad_nn.compare.numerical.kinks import Folded
+from tinygrad_nn.compare.numerical.noise import bounds
+from tinygrad_nn.compare.numerical.referee import Referee
+from tinygrad_nn.compare.numerical.sides import Run, Sides
+from tinygrad_nn.compare.numerical.subgradients import Hull
+from tinygrad_nn.compare.paths import gradients, traced
+from tinygrad_nn.compare.pattern import describe
+from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
+from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms import enter
+
+Array = Any
+FILE = Path(__file__).parent / "records" / "parts.json"
+EPS = float(np.finfo(float).eps)
+MISTAKEN = {*BY_NAME, "norm", "add", "exp"}
+SETTINGS = {
+    "deep": DEEP, "dropped": DROPPED2, "heavy": HEAVY, "square": SQUARE, "narrow": NARROW, "yes or no": YESNO,
+    "root": ROOT, "probable": PROBABLE, "inner": INNER, "a row": ONE_ROW,
+    "gelu": Setting((3, 4, 3), ("gelu", "elu(0.5)"), "mae", 4), "relu": Setting((3, 3, 3, 3), ("relu",) * 3, "mae", 4),
+}  # fmt: skip
+
+
+def brief(x: Any) -> Any:
+    """An array as its shape, the sum of its absolute values, and where these lie."""
+    if x is None or isinstance(x, (str, bool, int)):
+        return x
+    x = np.asarray(x)
+    if x.dtype.kind in "bi":
+        x = x.astype(float)
+    size = float(np.abs(x).sum())
+    if not np.isfinite(size):
+        return [*x.shape, str(np.isnan(x).sum()), float(np.nan_to_num(x, posinf=0, neginf=0).real.sum().round(6))]
+    along = np.cos(np.arange(x.size) + 0.7).reshape(x.shape)
+    part = (x * along).sum() / (size or 1.0)
+    return [*x.shape, float(f"{size:.5g}"), round(1 + float(np.real(part)), 4), round(1 + float(np.imag(part)), 4)]
+
+
+def experiment(setting: Setting, given: bool = True, zeros: bool = False) -> Experiment:
+    rng = np.random.default_rng(4)
+    model, x, y, solver = setting.build(3)
+    if zeros:  # at kinks
+        x[0] = 0
+        for layer in model:
+            layer.b = np.zeros(layer.n_out)
+        y[0] = 0
+    p = solver.regularization.dropout
+    masks = [(rng.random((len(x), layer.n_out)) > p) / (1 - p) if p and layer is not model[-1] else None
+             for layer in model]  # fmt: skip
+    return Experiment(model, x, y, masks, solver, given=given)
+
+
+def of_suspects(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]:
+    def make() -> list[Any]:
+        case, found = experiment(setting, zeros=zeros), []
+        last = len(case.W) - 1
+        for k in range(last + 1):
+            delta, above = case.right.delta[k] + 0.01, case.right.delta[min(k + 1, last)] + 0.02
+            of_delta = suspects.hidden_suspects(case, k) if k < last else suspects.output_suspects(case)
+            groups = [(suspects.weight_suspects(case, k), delta), (suspects.bias_suspects(case, k), delta),
+                      (of_delta, above)]  # fmt: skip
+            for group, arriving in groups:
+                for s in group:
+                    try:
+                        with np.errstate(all="ignore"):
+                            value = brief(s.compute(case, arriving))
+                    except ValueError:
+                        value = "does not fit"
+                    found.append([s.kind, s.cost, value])
+        return found
+
+    return make
+
+
+def of_referee(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]:
+    def make() -> list[Any]:
+        case = experiment(setting, zeros=zeros)
+        rng, judge, found = np.random.default_rng(0), Referee(case), []
+        found += [brief(part) for part in (*judge.z, *judge.terms)]
+        found.append(float(f"{judge.loss():.8g}"))
+        for k, z in enumerate(judge.z):
+            for slope in (
+                judge.weight(k, (0, 1)), judge.weight(k, (1, 0)), judge.bias(k, (1,)), judge.delta(k, (0, 1)),
+                judge.direction(k, "W", rng.normal(size=case.W[k].shape)),
+                judge.direction(k, "b", rng.normal(size=case.b[k].shape)), judge.along(k, rng.normal(size=z.shape)),
+            ):  # fmt: skip
+                found.append([float(f"{slope.value:.5g}"), bool(slope.kink)])
+            value, error, kink = judge.differences(k, rng.normal(size=z.shape))
+            found.append([float(f"{value:.4g}") if np.isfinite(value) else str(value), bool(error < 1e-6), kink])
+        count, worst = judge.verify(rng)
+        return [*found, count, bool(worst < 1)]
+
+    return make
+
+
+def of_bounds(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]:
+    return lambda: [
+        [part, *map(brief, arrays)] for part, arrays in bounds(experiment(setting, zeros=zeros))._asdict().items()
+    ]
+
+
+def of_experiments(setting: Setting, large: bool = False) -> Callable[[], list[Any]]:
+    def make() -> list[Any]:
+        start = experiment(setting)
+        if large:
+            start = Experiment(start.model, np.tile(start.x, (4000, 1)), np.tile(start.y, (4000, 1)),
+                               [None] * len(start.W), start.solver, given=True)  # fmt: skip
+        found = []
+        for group in (alike(start, np.random.default_rng(5)), more(start, np.random.default_rng(6)),
+                      more(start, np.random.default_rng(6), start.solver)):  # fmt: skip
+            for c in group:
+                reg = c.solver.regularization
+                found.append([c.given, *map(brief, (c.x, c.y, *c.W, *c.b, *c.masks, *c.f)), reg.method,
+                              *(float(f"{v:.4g}") for v in (reg.lam, reg.r, reg.dropout))])  # fmt: skip
+        return found
+
+    return make
+
+
+def losses_of() -> list[Any]:
+    """Each loss after each activation, and each activation, of real numbers and complex ones."""
+    rng = np.random.default_rng(1)
+    z = np.array([[0.0, -2.0, 1.5], [3.5, 0.3, -0.4], [-3.0, 40.0, -40.0]])
+    found: list[Any] = []
+    for name in ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)", *further.FURTHER,
+                 "elu(0.5)", "celu(0.7)", "softplus(2.0)", "hard_tanh(-0.5,2.0)"):  # fmt: skip
+        both = (z, z + 1e-3j * rng.normal(size=z.shape))
+        found.append([name, *(brief(referee.activate(name, at)) for at in both), further.kinks(name),
+                      further.numbers(name)])  # fmt: skip
+    for loss in ("mae", "mse", "rmse", "crossentropy", "binarycrossentropy"):
+        for output in ("softmax", "sigmoid", "linear", "hard_sigmoid"):
+            for y in (np.eye(3), np.full((3, 3), 0.25), np.eye(3)[[1, 1, 0]]):
+                for at in (np.abs(z / 20) + 0.01, z / 20 + 0.5 + 1e-3j * rng.normal(size=z.shape)):
+                    with np.errstate(all="ignore"):
+                        found.append([loss, output, brief(referee.loss_of(loss, output, at, y))])
+    found += [brief(referee.loss_of("binarycrossentropy", output, z[:, :1] / 9, np.full((3, 1), 0.3)))
+              for output in ("softmax", "sigmoid")]  # fmt: skip
+    return found + [[brief(referee.penalty(method, at, 0.3, 0.2)) for at in (z, z + 1e-3j)]
+                    for method in ("l1", "l2", "elasticnet", "none")]  # fmt: skip
+
+
+def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
+    """The walk back of the sum of a function's entries, each with a weight of its own, from other inputs."""
+    with np.errstate(all="ignore"):
+        out = np.asarray(raw(f(*leaves)))
+    cotangent = (0.5 + np.cos(np.arange(out.size)).reshape(out.shape) ** 2).astype(out.dtype)
+
+    def run(moved: Any) -> Run:
+        tensors = [enter(x) for x in moved]
+        for name, t in zip("xyzuvw", tensors, strict=False):
+            t.name = name
+        found = f(*tensors)
+        trace = traced([(found.node, cotangent)], [t.node for t in tensors])  # type: ignore[misc]
+        return Run([np.asarray(found.data)], trace, gradients(trace))
+
+    return run
+
+
+def of_mutants(f: Callable[..., Any], *leaves: Any, every: bool = True) -> Callable[[], list[Any]]:
+    """The mistakes that can be made in a function, at one operation and, if asked, at several."""
+
+    def make() -> list[Any]:
+        rng = np.random.default_rng(2)
+        arrays = [rng.normal(size=x) if isinstance(x, tuple) else x for x in leaves]
+        with np.errstate(all="ignore"):
+            trace = graph_of(f, *arrays)(arrays).trace
+            found = []
+            for m in (*singles(trace), *(groups(trace, {}) if every else ())):
+                if every or m.text:
+                    grads = m.walk(trace)
+                    made = brief(np.concatenate([np.ravel(g) for g in grads])) if grads else "cannot be made"
+                    found.append([m.kind, m.place, m.linear, m.slot, m.wide, m.cost, m.times, made])
+        return found
+
+    return make
+
+
+def _operations() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+    """The mistakes of the operations that have some of their own, in up to three rows of the table of cases each."""
+    seen: dict[str, int] = {}
+    for case in CASES:
+        single = any(isinstance(x, tuple) and not np.prod(x or (0,)) for x in case.shapes)
+        if case.name.split(".")[-1] not in MISTAKEN or single or "none" in case.note or "nothing" in case.note:
+            continue
+        seen[case.name] = seen.get(case.name, 0) + 1
+        if seen[case.name] <= 3:
+            rng = np.random.default_rng(5)
+            leaves = [rng.uniform(0.2, 1.8, x) if isinstance(x, tuple) else x for x in case.shapes]
+            yield f"mistakes {case}", of_mutants(case.call, *leaves, every=False)
+
+
+def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
+    """What is seen of a function at its kinks, of them, and of what is right there."""
+
+    def make() -> list[Any]:
+        case = {f.__name__: f for f in FUNCTIONS}[name](np.random.default_rng(seed))
+        leaves = [np.asarray(x) for x in case.inputs]
+        run = graph_of(case.f, *leaves)
+        with np.errstate(all="ignore"):
+            here = run(leaves)
+            sides = Sides(run, leaves, here, EPS)
+            sides.look_around(np.random.default_rng(7), 6)
+            found: list[Any] = [[*map(brief, s.limits), s.continuous, s.finite] for s in sides.seen]
+            rounding = sides.rounding(spread=False)
+            found += [[brief(b) for b in rounding], [brief(p) for p in sides.parted(rounding)],
+                      [brief(p) for p in sides.folds(rounding)]]  # fmt: skip
+            graph = Folded(here.trace, 64 * EPS)
+            found.append([graph.add(side) for side in sides.seen])
+            for kink in graph.kinks:
+                signs = [int(np.sign(m)) for m in kink.moves]
+                slopes = [brief(np.concatenate([np.concatenate(p[1:]) for p in s])) for s in kink.slopes]
+                found.append([kink.place, kink.output, kink.pattern, signs, slopes])
+            groups = graph.together() if graph.kinks else []
+            weights = graph.some_weights()
+            grads, arrived = graph.walk(weights)
+            found += [groups, graph.by_unit(groups), [brief(g) for g in grads], [brief(w) for w in weights],
+                      [brief(arrived[place]) for place in sorted(arrived)]]  # fmt: skip
+            found += [[[[i, index.tolist(), brief(values)] for i, index, values in effect] for effect in each]
+                      for each in graph.effects(weights, arrived)]  # fmt: skip
+            for move in (0.0, 0.3, 1.7, -1.0):
+                mine = [g + move * (h - g) for g, h in zip(here.grads, sides.seen[0].limits, strict=True)]
+                hull = Hull(Sides(run, leaves, here, EPS), rounding, np.random.default_rng(8))
+                hull.sides.look_around(np.random.default_rng(9), 4)
+                found.append([*hull.here(mine), hull.open(), hull.holds(mine, range(len(mine))), hull.wide])
+        return found
+
+    return make
+
+
+def sentences() -> Iterator[str]:
+    """What is said of arrays that are wrong in one way after another."""
+    rng = np.random.default_rng(3)
+    for shape in ((5,), (4, 5), (4, 4), (2, 3, 4), (1, 3), ()):
+        right = np.asarray(rng.normal(size=shape).round(2) + 0.005)
+        masks = [np.ones(shape, bool), rng.random(shape) < 0.4]
+        if len(shape) == 2:
+            rows, columns = np.indices(shape)
+            masks += [rows == 1, columns >= 1, rows == columns, rows != columns, rows < columns, rows > columns,
+                      (rows == 1) | (columns == 1), (rows == 0) & (columns == 2)]  # fmt: skip
+        if len(shape) == 3:
+            masks += [np.indices(shape)[a] == 1 for a in range(3)]
+        other = rng.normal(size=shape)
+        ways = {
+            "times": right * 3, "sixth": right / 6, "nearly": right * (1 + 1e-9), "minus": -right, "zero": 0 * right,
+            "plus": right + 0.125, "less": right - 2, "one": 0 * right + 7, "absolute": np.abs(right),
+            "sign": np.sign(right), "square": right**2, "cube": right**3, "over": 1 / right,
+            "cut": np.clip(right, -0.5, 0.5),
+            "rounded": right.round(1), "other": other, "not finite": right * np.nan, "complex": right + 1j,
+        }  # fmt: skip
+        if len(shape) == 2:
+            ways |= {"by row": right * (2 + np.arange(shape[0]))[:, None], "rows": right[::-1],
+                     "by column": right + np.arange(1, 1 + shape[1]), "columns": np.roll(right, 1, axis=1),
+                     "row after row": np.roll(right, -1, axis=0)}  # fmt: skip
+        for mask in masks:
+            if not mask.any():
+                continue
+            for what, wrong in ways.items():
+                got, name = np.where(mask, wrong, right), "the array" if mask.all() else "dW"
+                with np.errstate(all="ignore"):
+                    yield f"{what}: {describe(name, got, right, np.asarray(mask & (got != right)))}"
+
+
+def rows_made() -> list[Any]:
+    """Rows of arrays that disagree in one way after another."""
+    rng, found = np.random.default_rng(11), []
+    for shape in ((3, 4), (20, 30), (7,), (), (0, 2), (300, 200)):
+        graph = rng.normal(size=shape)
+        rounding = np.abs(graph) * 1e-12 + 1e-13
+        off = np.zeros(shape)
+        if graph.size:
+            off.reshape(-1)[graph.size // 2] = 1.0
+        for mine in (
+            graph, graph + off, 2 * graph, graph + rounding / 2, graph + 1.5 * rounding * off, -graph, 0 * graph, None,
+            graph * np.where(off > 0, np.nan, 1), graph[..., None], graph + 1e-3 * off * np.abs(graph),
+        ):  # fmt: skip
+            for error, kink, own in ((0.0, False, None), (1.0, False, None), (0.0, True, None), (0.0, False, 0.5)):
+                what = Comparison("dW", "parameter", mine, graph, rounding, None if own is None else graph + own * off)
+
+                def judge(index: Any, error: float = error, kink: bool = kink, graph: Array = graph) -> Checked:
+                    return Checked(float(graph[index] + error * (sum(index) % 2)), 1e-11, kink and sum(index) % 3 == 0)
+
+                with np.errstate(all="ignore"):
+                    row, bad = compare_row(
+                        what, judge, np.random.default_rng(0), 5, [(1.0, 1.0 + error * 1e-3, 1e-9)], "?"
+                    )
+                numbers = (row.max_abs, row.max_rel, row.cosine, row.ratio, row.wrong, row.manual, row.graph,
+                           row.numerical, row.bound)  # fmt: skip
+                found.append([row.ok, row.odd, row.note, row.checked, list(row.worst), brief(bad), brief(row.error),
+                              *(float(f"{v:.5g}") if np.isfinite(v) else str(v) for v in numbers),
+                              None if row.apart is None else [float(f"{v:.4g}") if np.isfinite(v) else str(v) for v in (
+                                  *row.apart.manual_graph, *row.apart.graph_numerical, *row.apart.manual_numerical,
+                                  *row.apart[3:])]])  # fmt: skip
+    return found
+
+
+PARTS: dict[str, Callable[[], list[Any]]] = {
+    **{f"suspects {name}": of_suspects(s) for name, s in SETTINGS.items()},
+    **{f"suspects at kinks {name}": of_suspects(SETTINGS[name], True) for name in ("relu", "root", "narrow")},
+    **{f"referee {name}": of_referee(s) for name, s in SETTINGS.items()},
+    **{f"referee at kinks {name}": of_referee(SETTINGS[name], True) for name in ("relu", "root", "heavy", "gelu")},
+    **{f"bounds {name}": of_bounds(s) for name, s in SETTINGS.items()},
+    **{f"experiments {name}": of_experiments(s) for name, s in SETTINGS.items()},
+    "experiments large": of_experiments(DEEP, True),
+    "losses": losses_of,
+    "mutants network": of_mutants(lambda x, W, b, V: ((np.tanh(x @ W + b) @ V) ** 2).sum(),
+                                  (3, 4), (4, 3), (3,), (3, 3)),
+    "mutants attention": of_mutants(lambda x, W: tg.softmax(x @ W) @ x + x, (3, 3), (3, 3)),
+    "mutants elementwise": of_mutants(lambda x, y: tg.sigmoid(x) * np.exp(y) + np.sqrt(x * x + 1) / (1 + y * y),
+                                      (2, 3), (3,)),
+    "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
+    "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
+    "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
+    **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
+    **dict(_operations()),
+    "sentences": lambda: list(sentences()),
+    "rows": rows_made,
+}  # fmt: skip

@@ -1,0 +1,22 @@
+"""The parts of a comparison make of small arrays what is on record; `python -m tests.compare_record` writes it anew."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.compare_parts import FILE, PARTS
+from tests.compare_record import close
+
+RECORD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+
+
+def test_all_is_on_record() -> None:
+    assert set(RECORD) == set(PARTS)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_comes_to_what_is_on_record(name: str) -> None:
+    found = json.loads(json.dumps(PARTS[name]()))
+    for k, (value, right) in enumerate(zip(found, RECORD[name], strict=True)):
+        assert close(value, right), (k, value, right)

@@ -1,0 +1,22 @@
+"""Comparisons come to the decisions and the numbers that are on record; see `compare_record`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.compare_record import CASES, FILE, close, record
+
+RECORD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+
+
+def test_all_is_on_record() -> None:
+    assert set(RECORD) == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_comparison_comes_to_what_is_on_record(name: str) -> None:
+    found = record(CASES[name])
+    assert found.keys() == RECORD[name].keys()
+    for key, value in found.items():
+        assert close(value, RECORD[name][key]), (key, value, RECORD[name][key])

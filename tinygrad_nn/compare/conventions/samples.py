@@ -1,0 +1,87 @@
+"""Whether samples are the rows or the columns of a matrix: ``x @ W + b``, b ``(n,)``; ``W @ x + b``, b ``(n, 1)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..diagnosis import Diagnosis
+
+WEIGHTS = ("w", "weight", "weights", "theta", "kernel")
+SUMMED = ("wrong_axis_sum", "broadcast_not_summed", "wrong_shape")
+
+
+class Samples(NamedTuple):
+    """How samples lie: the axis of their number, that number, and the arrays that show it."""
+
+    axis: int
+    number: int
+    shown: str
+    biases: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was taken."""
+        return f"samples are {'columns' if self.axis else 'rows'} here ({self.shown})"
+
+
+def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
+    """Tell rows from columns by the shapes of a product and of what is added to it, else by the name of the weights.
+
+    Example:
+        >>> layout(["A", "W", "b"], [np.ones((4, 6)), np.ones((3, 4)), np.ones((3, 1))]).sentence
+        'samples are columns here (W (3, 4), A (4, 6), b (3, 1))'
+        >>> layout(["x", "w", "b"], [np.ones((6, 4)), np.ones((4, 3)), np.ones(3)]).axis
+        0
+    """
+    shapes = {label: np.shape(x) for label, x in zip(labels, leaves, strict=True)}
+    named = [n for n in shapes if len(shapes[n]) == 2 and _last(n).lower().rstrip("0123456789").strip("_") in WEIGHTS]
+    pairs = [(w, x) for w in named for x in shapes if len(shapes[x]) == 2 and x not in named]
+    for axis in (1, 0):
+        for w, x in pairs:
+            n, k = shapes[w] if axis else shapes[w][::-1]
+            inner, count = shapes[x] if axis else shapes[x][::-1]
+            kept = (n, 1) if axis else (1, n)
+            biases = [b for b, s in shapes.items() if _last(b).lower().startswith("b") and (
+                s == kept or (not axis and s == (n,)))]  # fmt: skip
+            if inner == k and count > 1 and biases and (n > 1 or axis or shapes[biases[0]] != (1, 1)):
+                every = tuple(b for b, s in shapes.items() if _last(b).lower().startswith("b") and len(s) in (1, 2))
+                shown = ", ".join(f"{name} {shapes[name]}" for name in (w, x, biases[0]))
+                return Samples(axis, count, shown, every)
+    for w, x in pairs:
+        left, right = shapes[w][1] == shapes[x][0], shapes[x][1] == shapes[w][0]
+        if left != right:
+            axis = int(left)
+            return Samples(axis, shapes[x][axis], f"{w} {shapes[w]}, {x} {shapes[x]}", ())
+    return None
+
+
+def with_samples(found: Sequence[Diagnosis], samples: Samples | None) -> list[Diagnosis]:
+    """Say in the diagnoses of sums, and of factors that are the number of samples, how the samples lie."""
+    return [d if samples is None else _said(d, samples) for d in found]
+
+
+def _said(d: Diagnosis, samples: Samples) -> Diagnosis:
+    if d.kind in SUMMED:
+        keeps = ", keepdims=True" if samples.axis else ""
+        what = f"d{_last(d.where)}" if d.where in samples.biases else "the gradient of a bias"
+        sentence = f"{samples.sentence}: {what} is summed over axis {samples.axis}, .sum(axis={samples.axis}{keeps})"
+        return replace(d, evidence=(*d.evidence, sentence))
+    if d.kind != "scale":
+        return d
+    try:
+        value = Fraction(d.factor)
+    except ValueError:
+        return replace(d, evidence=(*d.evidence, samples.sentence)) if "N" in d.factor else d
+    if value in (samples.number, Fraction(1, samples.number)) and samples.number > 2:
+        one = "" if value == samples.number else "1 over "
+        return replace(d, evidence=(*d.evidence, f"{samples.sentence}, and {d.factor} is {one}their number"))
+    return d
+
+
+def _last(label: str) -> str:
+    return label.rpartition("[")[2].strip("]'\"") if label.endswith("]") else label.rpartition(".")[2]

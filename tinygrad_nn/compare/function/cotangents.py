@@ -1,0 +1,155 @@
+"""Mistakes in what arrives at a backward: parts of the cotangent overwritten, forgotten, summed along another axis.
+
+They need no graph. How the results move with one entry of an input is measured once; from that follows what the
+gradient of this entry would be for any other cotangent.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import Line
+from ..diagnosis import Diagnosis
+from ..pattern import listed
+from .question import Question, draw_cotangents
+
+Array = np.ndarray[Any, Any]
+
+ENTRIES = 6  # of an input at which a mistake is tried, and at another point as well
+STEP = 2.0**-9  # of the coarsest difference; each of the other two is half the one before
+CLOSE = 1e-7
+Variant = tuple[str, str, list[Array]]  # kind, sentence, other cotangents
+
+
+def columns(line: Line, i: int, places: Sequence[tuple[int, ...]]) -> list[list[Array]]:
+    """Return, for some entries of an input, how all results move with it, by differences of sixth order."""
+    found = []
+    for index in places:
+        v = np.zeros_like(line.leaves[i])
+        v[index] = size = max(1.0, float(np.abs(line.leaves[i][index])))
+
+        def at(t: float, v: Array = v) -> list[Array]:
+            return list(line.f(*(x + t * v if j == i else x + 0.0 for j, x in enumerate(line.leaves))))
+
+        one, two, three = ([(np.asarray(p) - q) / (2 * h * size) for p, q in zip(at(h), at(-h), strict=True)]
+                           for h in (STEP, STEP / 2, STEP / 4))  # fmt: skip
+        first = [(4 * b - a) / 3 for a, b in zip(one, two, strict=True)]
+        second = [(4 * b - a) / 3 for a, b in zip(two, three, strict=True)]
+        found.append([(16 * b - a) / 15 for a, b in zip(first, second, strict=True)])
+    return found
+
+
+def other_cotangent(asked: Question, i: int, right: Array, known: Array) -> Diagnosis | None:
+    """Return which other cotangent gives a person's gradient of an input, here and at another point."""
+    m, label = asked.mine[i], asked.label(i)
+    summed = _summed(asked, m, right, known, label)
+    if summed is not None:
+        return summed
+    if m.shape != right.shape or not asked.code.takes or m.dtype.kind == "c" or not np.isfinite(m).all():
+        return None
+    places = [tuple(map(int, place)) for place in np.argwhere(known & ((m != 0) | (right != 0)))]
+    places = [places[k] for k in asked.rng.permutation(len(places))[:ENTRIES]]
+    if len(places) < min(2, m.size):
+        return None
+    moves = columns(asked.line, i, places)
+    fitting = [k for k, (_, _, gs) in enumerate(_variants(asked.cotangents)) if _gives(gs, moves, m, places)]
+    if not fitting:
+        return None
+    other = _other_point(asked, i, places)
+    if other is None:
+        return None
+    cotangents, moves, mine = other
+    variants = list(_variants(cotangents))
+    found = next((variants[k] for k in fitting if _gives(variants[k][2], moves, mine, places)), None)
+    if found is None:
+        return None
+    kind, text, _ = found
+    evidence = f"with this mistake the numbers become those of the backward at {len(places)} entries, and elsewhere"
+    return Diagnosis(kind, label, text, (evidence,), r"\bar x = J^T g")
+
+
+def _gives(gs: Sequence[Array], moves: Sequence[Sequence[Array]], mine: Array, places: Sequence[Any]) -> bool:
+    """Tell whether cotangents give the person's numbers; terms that cancel leave their rounding."""
+    for move, index in zip(moves, places, strict=True):
+        terms = [g * j for g, j in zip(gs, move, strict=True)]
+        value = sum(float(t.sum()) for t in terms)
+        size = abs(value) + 1e-3 * sum(float(np.abs(t).sum()) for t in terms)
+        if not abs(value - mine[index]) <= CLOSE * max(size, float(np.abs(mine).max())):
+            return False
+    return True
+
+
+def _other_point(asked: Question, i: int, places: Sequence[Any]) -> tuple[list[Array], list[list[Array]], Array] | None:
+    code, rng = asked.code, asked.rng
+    moved = [x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape) for x in asked.leaves]
+    try:
+        cotangents, g, _note = draw_cotangents(code, moved, code.arrays([x.copy() for x in moved]), rng)
+        mine = code.gradients(moved, g)[i]
+        return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), mine
+    except Exception:  # whatever a person's code may raise at inputs that it was not made for
+        return None
+
+
+def _variants(gs: Sequence[Array]) -> Iterator[Variant]:
+    """Yield other cotangents, the likeliest first."""
+    for k, g in enumerate(gs):
+        if len(gs) > 1:
+            text = f"The gradient that arrives at result {k} is not used; what comes from all results is added."
+            yield "overwritten_not_accumulated", text, [0 * c if j == k else c for j, c in enumerate(gs)]
+        for which, text, other in _of_one(g):
+            yield which, text, [other if j == k else c for j, c in enumerate(gs)]
+
+
+def _of_one(g: Array) -> Iterator[tuple[str, str, Array]]:
+    axes = [a for a in range(g.ndim) if g.shape[a] > 1]
+    for count in range(1, len(axes) + 1):
+        for those in itertools.combinations(axes, count):
+            for called, at in (("last", -1), ("first", 0)):
+                kept = np.zeros_like(g)
+                index = tuple(at if a in those else slice(None) for a in range(g.ndim))
+                kept[index] = g[index]
+                what = f"axis {those[0]}" if count == 1 else f"axes {listed(those)}"
+                yield "overwritten_not_accumulated", (
+                    f"Of all positions along {what} of the result the {called} one only gave its gradient: the others "
+                    "were overwritten, or left before the end of the loop. They belong added, `+=` where `=` stands, "
+                    "into an array of zeros that is made before the loop."), kept  # fmt: skip
+    for a in axes:
+        yield "wrong_order", f"The gradient that arrives is read in reverse order along axis {a}.", np.flip(g, a)
+        half = g.copy()
+        half[(slice(None),) * a + (slice(g.shape[a] // 2, None),)] = 0
+        yield "overwritten_not_accumulated", (
+            f"Of all positions along axis {a} of the result the first half only gave its gradient."), half  # fmt: skip
+        for step in (1, -1):
+            moved = np.roll(g, step, a)
+            moved[(slice(None),) * a + (0 if step == 1 else -1,)] = 0
+            text = (f"An index is off by one along axis {a} of the result: the gradient of each position was put where "
+                    f"that of the {'one before' if step == -1 else 'next one'} belongs.")  # fmt: skip
+            yield "wrong_index", text, moved
+        mean = np.broadcast_to(g.mean(axis=a, keepdims=True), g.shape)
+        yield "wrong_axis_sum", f"The gradient that arrives was averaged over axis {a} before it was used.", mean
+    for a, b in itertools.combinations(axes, 2):
+        if g.shape[a] == g.shape[b]:
+            yield "transpose", f"The gradient that arrives is transposed: axes {a} and {b}.", np.swapaxes(g, a, b)
+    yield "unknown", "The sign of the gradient that arrives is used in its place.", np.sign(g)
+    yield "unknown", "The gradient that arrives is used without its sign.", np.abs(g)
+    yield "unknown", "The gradient that arrives is squared.", g * g
+
+
+def _summed(asked: Question, m: Array, right: Array, known: Array, label: str) -> Diagnosis | None:
+    """Tell whether a gradient is the cotangent summed over other axes than the right one is."""
+    for g in asked.cotangents if asked.code.takes else []:
+        sums = {axes: g.sum(axis=axes) for count in range(1, g.ndim + 1)
+                for axes in itertools.combinations(range(g.ndim), count)}  # fmt: skip
+        got = [a for a, s in sums.items() if s.size == m.size and np.allclose(s, m.reshape(s.shape), CLOSE, 0)]
+        want = [a for a, s in sums.items() if s.size == right.size and np.allclose(
+            s[known.reshape(s.shape)], right[known], CLOSE, CLOSE * float(np.abs(s).max()))]  # fmt: skip
+        if got and want and got[0] != want[0]:
+            axes = [f"axis {a[0]}" if len(a) == 1 else f"axes {listed(a)}" for a in (got[0], want[0])]
+            evidence = (f"it has shape {m.shape}, the input {right.shape}",)
+            text = f"The gradient that arrives was summed over {axes[0]}; it belongs summed over {axes[1]}."
+            return Diagnosis("wrong_axis_sum", label, text, evidence, r"\bar b = \sum_n g_n")
+    return None

@@ -1,0 +1,52 @@
+"""What rounding does to values and gradients, measured: the same computation with more digits, or else with fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+EPS = float(np.finfo(np.float64).eps)
+WIDE = float(np.finfo(np.longdouble).eps) < EPS / 100
+SAFETY = 2.0  # how many times the measured error the error of another way to compute the same may be
+SAMPLE = 16.0  # the same for an error that is measured in float32, which is one sample of it
+MOST = 1e-3  # of the largest entry; what differs by more took another branch
+
+
+def measured_rounding(
+    run: Callable[[Callable[[Any], Any]], Sequence[Array]], here: Sequence[Array]
+) -> list[Array]:
+    """Return, for each entry of arrays in float64, how far it is from the one in another precision.
+
+    A value such as 1 - p of a p near 1 loses digits inside the computation, which no small change of the inputs shows.
+
+    Args:
+        run: takes what turns an array to another precision, and returns the arrays in it.
+        here: the arrays in float64.
+    """
+    kinds = ((np.longdouble, np.clongdouble, SAFETY),) if WIDE else ()
+    for real, complex_, safety in (*kinds, (np.float32, np.complex64, SAMPLE * EPS / float(np.finfo(np.float32).eps))):
+        try:
+            found = run(partial(_cast, real, complex_))
+        except Exception:  # a person's function, or NumPy, may refuse the dtype
+            continue
+        if all(a.shape == b.shape and a.dtype != b.dtype for a, b in zip(found, here, strict=True)):
+            return [_apart(a, b, safety) for a, b in zip(found, here, strict=True)]
+    return [np.zeros(g.shape) for g in here]
+
+
+def _apart(other: Array, g: Array, safety: float) -> Array:
+    off = np.abs(other - g).astype(np.float64)
+    off = np.where(np.isfinite(off), off, 0.0)
+    found: Array = safety * np.minimum(off, MOST * float(np.nan_to_num(np.abs(g)).max(initial=0)))
+    return found
+
+
+def _cast(real: Any, complex_: Any, x: Any) -> Any:
+    """Return an array of floats in another precision; anything else as it is."""
+    kind = x.dtype.kind if isinstance(x, np.ndarray) else ""
+    return x.astype(complex_ if kind == "c" else real) if kind in {"f", "c"} else x
