@@ -253,9 +253,9 @@ CASES = [
               ("dx_pad[:, :, pad : pad + x.shape[2], pad : pad + x.shape[3]]",
                "dx_pad[:, :, : x.shape[2], : x.shape[3]]", "index")
               if pad else ("+= dout[n, f, i, j] * w[f]", "+= w[f]", "no cotangent"),
-              ("for i in range(H_out)", "for i in range(H_out - 1)", "index"),
+              ("for i in range(H_out)", "for i in range(H_out - 1)", "index", {"overwritten_not_accumulated"}),
               ("db[f] += dout[n, f].sum()", "db[f] += dout[n, f, 0, 0]", "last only"),
-              ("range(N)", "range(N - 1)", "index"),
+              ("range(N)", "range(N - 1)", "index", {"overwritten_not_accumulated"}),
               title=f"conv_backward_naive, stride {stride}, pad {pad}")
         for stride, pad in ((1, 0), (1, 1), (2, 1))
     ),
@@ -309,11 +309,11 @@ CASES = [
           ("dWx += dWx_t", "dWx = dWx_t", "overwritten"),
           ("dWh += dWh_t", "dWh = dWh_t", "overwritten"),
           ("db += db_t", "db = db_t", "overwritten"),
-          ("dh[:, t, :] + dprev_h", "dprev_h", "no term"),
+          ("dh[:, t, :] + dprev_h", "dprev_h", "no term", {"scale"}),
           ("for t in reversed(range(T))", "for t in range(T)", "order"),
           ("for t in reversed(range(T))", "for t in reversed(range(1, T))", "index"),
           ("dh[:, t, :] + dprev_h", "dh[:, -1, :] + dprev_h", "index"),
-          ("dh0 = dprev_h", "dh0 = np.zeros_like(dprev_h)", "no term"),
+          ("dh0 = dprev_h", "dh0 = np.zeros_like(dprev_h)", "no term", {"scale"}),
           ("dh0 = dprev_h", "dh0 = dcurrent", "operand"),
           ("dWx += dWx_t", "dWx += dWx_t / T", "factor")),
     layer("word_embedding", embedding, "W",
