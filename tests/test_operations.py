@@ -12,8 +12,8 @@ ALL = list(cases())
 RIGHT = [case for case in ALL if not case.mistake]
 WRONG = [case for case in ALL if case.mistake]
 SLOW = ("lstm", "gru")  # long graphs
-QUICK = [case for case in WRONG if case.name not in SLOW]
-NAMED, LOCATED = 143, 154  # of the quick ones, at least
+SOME = [case for case in WRONG if case.name not in SLOW][::3]  # `python -m tests.students operations` judges all
+NAMED, LOCATED = 58, 61  # of some, at least
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
@@ -50,16 +50,18 @@ def test_nothing_is_said_of_the_right_ones(case: Case) -> None:
 @cache
 def said(k: int) -> tuple[str, str]:
     """The verdict on a wrong one: whether it is named or located, and the words."""
-    return verdict(QUICK[k])
+    return verdict(SOME[k])
 
 
-@pytest.mark.parametrize("k", range(len(QUICK)), ids=lambda k: f"{QUICK[k].name}: {QUICK[k].mistake}")
+@pytest.mark.slow
+@pytest.mark.parametrize("k", range(len(SOME)), ids=lambda k: f"{SOME[k].name}: {SOME[k].mistake}")
 def test_no_wrong_one_is_called_right(k: int) -> None:
     assert said(k)[0] not in ("right", "raised"), said(k)[1]
 
 
+@pytest.mark.slow
 def test_most_are_named_and_others_located() -> None:
-    words = [said(k)[0] for k in range(len(QUICK))]
+    words = [said(k)[0] for k in range(len(SOME))]
     assert words.count("named") >= NAMED
     assert words.count("named") + words.count("located") >= LOCATED
 

@@ -252,3 +252,28 @@ def test_the_page_shows_the_lines() -> None:
     assert "<tr class='good'>" in page
     assert "<table class='steps'>" in report._repr_html_()
     assert '"steps"' in report.to_json()
+
+
+# a mistake, the kind that the smallest change of the line tells, and that change
+MENDED = [
+    ("dlogs / v.p", "1 / v.p", "cotangent_ignored", "dp = 1 / v.p * dlogs"),
+    ("v.flat.T @ dpre", "v.flat.T @ dz", "wrong_value", "dA = v.flat.T @ dpre"),
+    ("dnormed * v.root", "dnormed * v.var", "wrong_value", "dcentred = dnormed * v.root"),
+    ("for j in range(2)", "for j in range(1)", "edit", "for j in range(2)"),
+    ("dflat.reshape(v.words.shape)", "dflat", "edit", "dwords.reshape(words.shape)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "kind", "after"), MENDED)
+def test_the_smallest_change_of_the_line_is_told(old: str, new: str, kind: str, after: str) -> None:
+    report = compare_steps(forward, changed(backward, old, new), INPUTS)
+    assert not report.ok
+    assert report.diagnoses[0].kind == kind, str(report)
+    assert after in report.diagnoses[0].text
+
+
+def test_of_a_sum_of_statements_the_wrong_one_is_named() -> None:
+    report = compare_steps(forward, changed(backward, "dcentred = dnormed * v.root", "dcentred = dnormed"), INPUTS)
+    assert str(report.first_wrong).endswith("dcentred = dnormed")
+    report = compare_steps(forward, changed(backward, "dcentred += 2 * v.centred", "dcentred += v.centred"), INPUTS)
+    assert str(report.first_wrong).endswith("dcentred += v.centred * dsquare")

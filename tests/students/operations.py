@@ -24,8 +24,8 @@ Rng = np.random.Generator
 class Case(NamedTuple):
     """A backward pass: `mistake` is empty where it is right.
 
-    `inputs(seed)` draws the arguments; `line` is the wrong line of the backward's source; `kinds` are those that a
-    diagnosis may call the mistake, in a string; `operation` is a pattern for the operation of the forward where it is.
+    `inputs(seed)` draws the arguments; `line` and `number` are the wrong line of the backward's source; `kinds` are
+    those that a diagnosis may call the mistake, in a string; `operation` is a pattern for the operation of the forward.
     """
 
     family: str
@@ -35,6 +35,7 @@ class Case(NamedTuple):
     inputs: Callable[[int], tuple[Array, ...]]
     backward: Callable[..., Any]
     line: str = ""
+    number: int = 0
     kinds: str = ""
     operation: str = ""
 
@@ -78,20 +79,21 @@ def operation(
     return enter
 
 
-def edited(backward: Callable[..., Any], edits: Sequence[tuple[str, str]], label: str) -> tuple[Any, str]:
-    """Return a backward whose source has been edited, and its first line that is new."""
+def edited(backward: Callable[..., Any], edits: Sequence[tuple[str, str]], label: str) -> tuple[Any, str, int]:
+    """Return a backward whose source has been edited, and its first line that is new, with its number."""
     source = inspect.getsource(backward)
     text = was = source[source.index("def ") :]
     for old, new in edits:
         if was.count(old) != 1:
             raise ValueError(f"{label}: {old!r} is there {was.count(old)} times")
         text = text.replace(old, new)
-    line = next(b for a, b in zip(was.splitlines(), [*text.splitlines(), ""], strict=False) if a != b)
+    pairs = zip(was.splitlines(), [*text.splitlines(), ""], strict=False)
+    number, line = next((k, b) for k, (a, b) in enumerate(pairs, 1) if a != b)
     file = f"<{label}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     space: dict[str, Any] = {}
     exec(compile(text, file, "exec"), backward.__globals__, space)
-    return space[backward.__name__], line.strip()
+    return space[backward.__name__], line.strip(), number
 
 
 def cases() -> Iterator[Case]:
@@ -102,8 +104,8 @@ def cases() -> Iterator[Case]:
         inputs = lambda seed, draw=draw: draw(np.random.default_rng(seed))
         yield Case(family, name, "", f, inputs, backward)
         for mistake, (edits, kinds, where) in mistakes.items():
-            wrong, line = edited(backward, edits, f"{name}: {mistake}")
-            yield Case(family, name, mistake.replace("_", " "), f, inputs, wrong, line, kinds, where)
+            wrong, line, number = edited(backward, edits, f"{name}: {mistake}")
+            yield Case(family, name, mistake.replace("_", " "), f, inputs, wrong, line, number, kinds, where)
 
 
 def spoiled(case: Case, seed: int = 0) -> list[str]:
@@ -146,27 +148,26 @@ class Judged(NamedTuple):
     said: str
 
 
-def told(report: Any) -> list[str]:
-    """Every sentence of a report: of its diagnoses and of what is wrong first."""
-    found = [report.first_wrong or ""]
-    for d in report.diagnoses:
-        if not d.harmless:
-            found += [d.where, d.text, *d.evidence]
-    return found
+def on_the_line(case: Case, text: str) -> bool:
+    """Whether the wrong line is given, by its text or its number."""
+    bare = re.sub(r"\s+", "", text)
+    return re.sub(r"\s+", "", case.line) in bare or re.search(rf"\blines? {case.number}\b", text, re.I) is not None
 
 
 def judge(case: Case, report: Any) -> Judged:
-    """Named: by a kind that fits, or by an edit of the wrong line. Located: the operation and an argument it spoils."""
+    """Named: by a kind that fits, or by a change of the wrong line that makes it right. Located: by that line, or by
+    the operation and an argument that it spoils."""
     wrong = [d for d in report.diagnoses if not d.harmless]
-    text = "\n".join(told(report))
-    fits = [d.kind for d in wrong if set(case.kinds.split()) & {d.kind, *d.alternatives}]
-    bare = re.sub(r"\s+", "", text)
-    on_the_line = bool(case.line) and re.sub(r"\s+", "", case.line) in bare
-    where = on_the_line or (
-        re.search(case.operation, text) is not None and any(re.search(rf"\b{n}\b", text) for n in spoiled(case))
+    texts = [f"{d.where} {d.text} {' '.join(d.evidence)}" for d in wrong]
+    fits = any(set(case.kinds.split()) & {d.kind, *d.alternatives} for d in wrong)
+    fixed = any("would be right" in s and on_the_line(case, s) for s in texts)
+    all_of_it = "\n".join([report.first_wrong or "", *texts])
+    where = on_the_line(case, all_of_it) or (
+        re.search(case.operation, all_of_it) is not None
+        and any(re.search(rf"\b{name}\b", all_of_it) for name in spoiled(case))
     )
     said = "; ".join(f"{d.kind} at {d.where}" for d in report.diagnoses) + f" [{report.first_wrong}]"
-    return Judged(case, report.ok, bool(fits) or on_the_line, where, said)
+    return Judged(case, report.ok, fits or fixed, where, said)
 
 
 def verdict(case: Case, seed: int = 0) -> tuple[str, str]:

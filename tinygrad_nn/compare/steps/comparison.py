@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, double, pair
-from ...node import Node
 from ...printable import printable
 from ..diagnosis import Diagnosis
 from ..experiment import stream
 from ..function.calling import arrange
-from ..numerical.sides import ULPS, Run, Sides
-from ..paths import Traced
 from ..report import ComparisonReport
-from ..rows import Checked, Comparison, compare_row
+from ..rows import Comparison, compare_row
 from .explain import blamed, explain_step, same_but_ones
-from .matching import Match, chosen, match, meant, right_by
-from .names import Names
 from .namespace import read_namespace
-from .running import Backward, Forward, as_mapping, run_backward, run_forward, takes_cotangent
+from .probes import Called, Probes, matched
+from .referee import Referee, silent
+from .running import Backward, Forward, Passes, as_mapping
 from .step import Step
-from .tape import LOST, Tape
-from .tracing import State
+from .walked import as_floats, bounds_of, decided, injected
 
 Array = np.ndarray[Any, Any]
-
-AROUND = 3  # sides from which each gradient is looked at
-FEW = 4  # gradients of which several states are tried
-SECONDS = 1.5  # that the referee may take, about
 
 
 def compare_steps(
@@ -78,7 +67,7 @@ def compare_steps(
             raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
         with np.errstate(all="ignore"):
             there = read_namespace(forward, names, sys._getframe(1))
-            return judged("the names of a namespace", *there, generator)
+            return judged("the names of a namespace", there, generator)
     if not callable(forward) or not callable(backward):
         what = type(forward if not callable(forward) else backward).__name__
         raise TypeError(
@@ -90,37 +79,17 @@ def compare_steps(
         raise TypeError("compare_steps needs the inputs of the forward: compare_steps(forward, backward, (x, W)).")
     given = arrange(forward, inputs)
     own = [given.leaves[i] for i in given.moving]
-    single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in own)
+    called = Called(forward, backward, given, as_mapping(names), generator)
     with np.errstate(all="ignore"):
-        graph = run_forward(forward, given, [double(x) for x in own])
-        mine = run_forward(forward, given, own) if single else graph
-        cotangents, g = cotangent(backward, graph, generator)
-        known = Names([*graph.versions], as_mapping(names, [*graph.versions]))
-        written = run_backward(backward, given, mine, g, known)
+        run = called.at(own)
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
-        return judged(title, graph, cotangents, written, single, generator)
+        return judged(title, run, generator, called)
 
 
-def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
-    """Return the cotangents of the results, and as a backward takes them."""
-    if takes_cotangent(backward, graph) and not (len(graph.outs) == 1 and graph.outs[0].size == 1):
-        found = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
-    else:
-        found = [np.ones(t.shape) for t in graph.outs]
-    return found, (found[0].copy() if len(found) == 1 else tuple(x.copy() for x in found))
-
-
-def judged(
-    title: str, graph: Forward, cotangents: Sequence[Array], written: Backward, single: bool,
-    rng: np.random.Generator,
-) -> ComparisonReport:  # fmt: skip
+def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | None = None) -> ComparisonReport:
     """Judge each gradient that was found and return the report."""
-    outs: list[tuple[Node, Array]] = [(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
-                                      for t, c in zip(graph.outs, cotangents, strict=True)]  # fmt: skip
-    tape = Tape(outs)
-    nodes = {v.node for found_ in graph.versions.values() for v in found_}
-    right = tape.walk(nodes)
-    matches, notes = match(written.found, graph.versions, right)
+    graph, written, single = run.graph, run.written, run.single
+    tape, right, matches, notes = matched(run)
     if not matches:
         shown = printable(", ".join(graph.versions))
         raise ValueError(
@@ -128,18 +97,19 @@ def judged(
             f"The forward has {shown}; call the gradient of X dX (or d_X, grad_X, X_grad), or give "
             "names={'your name': 'X'}."
         )
-    matches.sort(key=lambda m: tape.place(m.version.node))
     inputs = [t.node for t in graph.tensors if t.node is not None]
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
-    bounds = _bounds(tape, inputs, matches, injected(tape, matches).given, eps, rng)
-    states, given, arrived, marked, _ = decided(tape, matches, bounds[1])
+    bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
+    walked = decided(tape, matches, bounds[1])
+    states, given, arrived, marked, _ = walked
+    probes = Probes(called, matches, walked) if called is not None else None
     referee = Referee(tape, len(matches))
     steps: list[Step] = []
     known: dict[tuple[str, int], Diagnosis] = {}
     for k, (m, state) in enumerate(zip(matches, states, strict=True)):
         node = m.version.node
         label = m.given.name
-        value = _as(state.array)
+        value = as_floats(state.array)
         if node.primitive and value.shape != right[node].shape and same_but_ones(value.shape, right[node].shape):
             notes.append(f"{label} is {value.shape} and {m.given.belongs_to} {right[node].shape}: the same numbers but "
                          "for an axis of length 1, kept or dropped.")  # fmt: skip
@@ -153,10 +123,14 @@ def judged(
         follows = node in marked or (written.stopped is not None and any(not s.rule_ok for s in steps))
         diagnosis = None
         if not own.ok and not follows:
-            state = blamed(tape, m, states[k], given)._replace(array=state.array)
+            wrong = blamed(tape, m, states[k], given)
+            state = state._replace(statement=wrong.statement)
             place = label.partition("[")[0], state.statement.line
-            diagnosis = known.get(place) or explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given,
-                                                         single, rng)  # fmt: skip
+            diagnosis = known.get(place)
+            if diagnosis is None:
+                diagnosis = explain_step(tape, m, state, arrived[node], own, bad, bounds[1][k], given, single, rng)
+                if probes is not None and not diagnosis.harmless:
+                    diagnosis = probes.mended(diagnosis, k, wrong)
             if not diagnosis.harmless:
                 known[place] = diagnosis  # of many rounds the one nearest the loss
         harmless = diagnosis is not None and diagnosis.harmless
@@ -165,168 +139,6 @@ def judged(
             m.rounds, row.ok or harmless, own.ok or harmless or follows, row, own, diagnosis,
         ))  # fmt: skip
     return _report(title, graph, steps, written, notes, referee)
-
-
-class Walked(NamedTuple):
-    """A walk back with a person's gradients: the state that is meant of each, what went on, what arrived.
-
-    `marked` are those that something came into which could not go on, as it has another shape; `open` those of which
-    no state is right, with the others that it has.
-    """
-
-    states: list[State]
-    given: dict[Node, Array]
-    arrived: dict[Node, Array]
-    marked: set[Node]
-    open: dict[int, list[State]]
-
-
-def injected(
-    tape: Tape, matches: Sequence[Match], bounds: Sequence[Array] | None = None,
-    forced: Mapping[int, State] | None = None,
-) -> Walked:  # fmt: skip
-    """Walk back with the person's gradients in the place of what arrives."""
-    given: dict[Node, Array] = {}
-    states: list[Any] = [None] * len(matches)
-    marked: set[Node] = set()
-    undecided: dict[int, list[State]] = {}
-    at: dict[Node, list[int]] = {}
-    for k, m in enumerate(matches):
-        at.setdefault(m.version.node, []).append(k)
-
-    def instead(node: Node, arrived: Array, mark: bool) -> Array | None:
-        if mark:
-            marked.add(node)
-        for k in at[node]:
-            bound = 1e-9 * (np.abs(arrived) + np.abs(arrived).max(initial=0)) if bounds is None else bounds[k]
-            choice = meant(matches[k].states)
-            states[k], right = chosen(choice, arrived, bound)
-            if not right and len(choice) > 1:
-                undecided[k] = choice
-            states[k] = (forced or {}).get(k, states[k])
-            value = _as(states[k].array)
-            if same_but_ones(value.shape, arrived.shape):
-                value = value.reshape(arrived.shape)
-            if value.shape == arrived.shape and np.isfinite(value).all():
-                given[node] = value.astype(np.asarray(node.out).dtype)
-        return given.get(node, LOST)
-
-    arrived = tape.walk(at, instead)
-    return Walked(states, given, arrived, marked, undecided)
-
-
-def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
-    """Walk back; where no state of a gradient is right, take the one with which the lines that follow are right."""
-    first = injected(tape, matches, bounds)
-
-    def wrong(walked: Walked) -> int:
-        return sum(not right_by(walked.states[k].array, walked.arrived[m.version.node], bounds[k])
-                   for k, m in enumerate(matches))  # fmt: skip
-
-    best, least = first, wrong(first)
-    forced: dict[int, State] = {}
-    for which in (-1, 0):  # in all rounds of a loop the same
-        every = {k: choice[which] for k, choice in first.open.items()}
-        other = injected(tape, matches, bounds, every) if every else first
-        if wrong(other) < least:
-            best, least, forced = other, wrong(other), every
-    for k, choice in list(first.open.items())[:FEW]:
-        for state in choice:
-            if state is best.states[k]:
-                continue
-            other = injected(tape, matches, bounds, {**forced, k: state})
-            if wrong(other) < least:
-                best, least, forced = other, wrong(other), {**forced, k: state}
-    return best
-
-
-def _as(array: Array) -> Array:
-    """Return a gradient as floats."""
-    return array if array.dtype.kind in "fc" else array.astype(np.float64)
-
-
-def _bounds(
-    tape: Tape, inputs: Sequence[Node], matches: Sequence[Match], given: Mapping[Node, Array], eps: float,
-    rng: np.random.Generator,
-) -> tuple[list[Array], list[Array]]:  # fmt: skip
-    """Return how far two ways to compute each gradient may be apart, and each by its own rule.
-
-    The inputs move, and for the rules also the gradients that came in, so that sums in which they cancel are seen.
-    """
-    nodes = [m.version.node for m in matches]
-    walked = list(given)
-
-    def run(leaves: list[Array]) -> Run:
-        moved, twins = tape.moved(dict(zip(inputs, leaves[: len(inputs)], strict=True)))
-        there = [twins.get(node, node) for node in nodes]
-        values = moved.walk(there)
-        instead = {twins.get(n, n): g for n, g in zip(walked, leaves[len(inputs) :], strict=True)}
-        own = moved.walk(there, lambda node, *_: instead.get(node))
-        grads = [*(values[n] for n in there), *(own[n] for n in there)]
-        return Run([np.asarray(n.out) for n, _ in moved.outs], Traced(moved.outs, there, moved.operations), grads)
-
-    leaves = [np.asarray(node.out) for node in inputs] + [given[node] for node in walked]
-    sides = Sides(run, leaves, run(leaves), eps)
-    sides.look_around(rng, AROUND)
-    rounding = sides.rounding()
-    values, own = rounding[: len(nodes)], rounding[len(nodes) :]
-
-    def shake(g: Array) -> Array:
-        moved: Array = g * (1 + ULPS * eps * rng.uniform(-1, 1, g.shape))
-        return moved
-
-    # sums that cancel to zero do so wherever the inputs are, and leave the rounding of their terms
-    for bounds, instead in ((values, None), (own, lambda node, *_: given.get(node))):
-        plain = tape.walk(nodes, instead)
-        for _ in range(AROUND):
-            shaken = tape.walk(nodes, instead, shake)
-            for k, node in enumerate(nodes):
-                noise = np.abs(shaken[node] - plain[node])
-                bounds[k] = np.fmax(bounds[k], 2 * np.where(np.isfinite(noise), noise, 0.0))
-    return values, own
-
-
-def silent(index: Any) -> Checked:
-    """Answer nothing."""
-    return Checked(math.nan, 0.0, True)
-
-
-class Referee:
-    """The numerical road: the graph from a value on, run again with other numbers in it, while there is time."""
-
-    def __init__(self, tape: Tape, steps: int) -> None:
-        self.tape, self.left, self.steps, self.asked = tape, SECONDS, steps, 0
-
-    def of(self, node: Node, right: Array, bound: Array, rng: np.random.Generator) -> tuple[Any, list[Any]]:
-        """Return what answers for one entry of the gradient of a value, and the derivative along a direction."""
-        x = np.asarray(node.out)
-        if self.left <= 0 or x.dtype.kind == "c" or not x.size:
-            return silent, []
-        start = time.perf_counter()
-        cotangents = [g for _, g in self.tape.outs]
-        line = Line(lambda value: self.tape.values({node: value}), [x])
-
-        def ask(index: Any) -> Checked:
-            if self.left <= 0:
-                return silent(index)
-            start = time.perf_counter()
-            v = np.zeros_like(x)
-            size = max(1.0, abs(float(x[index])))
-            v[index] = size
-            found = line.along({0: v}, cotangents, None)
-            self.left -= time.perf_counter() - start
-            self.asked += 1
-            allowed = 10 * found.error / size + float(bound[index]) + 1e-10 * float(np.abs(right[index]))
-            return Checked(found.value / size, allowed, found.kink == "a kink at the point")
-
-        v = np.asarray(rng.normal(size=x.shape) * np.maximum(1e-3, np.abs(x)))
-        found = line.along({0: v}, cotangents, None)
-        along = []
-        if found.kink != "a kink at the point" and math.isfinite(found.value):
-            allowed = 10 * found.error + float((bound * np.abs(v)).sum()) + 1e-10 * float(np.abs(right * v).sum())
-            along.append((pair(right, v), found.value, allowed))
-        self.left -= time.perf_counter() - start
-        return ask, along
 
 
 def _report(

@@ -42,7 +42,8 @@ def explain_step(
     look = Look(inputs, [mine], [right], [bound], [bad], part, [np.asarray(node.out)], [])
     in_hull = [_in_hull(part, mine, right, single, rng)]
     found = explain_graph(look, [row], in_hull)[0]
-    return replace(found, text=found.text.replace(f"the gradient of {name}", name))
+    text = found.text.replace(f"the gradient of {name}", name)
+    return replace(found, text=text, evidence=tuple(part.replace(", numerical nan", "") for part in found.evidence))
 
 
 def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) -> State:
@@ -70,7 +71,7 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
         return state
     odd = []
     for s, part in parts.values():
-        if not np.any(part):
+        if np.abs(part).max(initial=0) <= 1e-9 * np.abs(state.array).max(initial=0):
             continue
         found = next((chosen for count in range(1, len(left) + 1) for chosen in combinations(range(len(left)), count)
                       if _same(part, sum(left[k] for k in chosen))), None)  # fmt: skip
@@ -78,7 +79,7 @@ def blamed(tape: Tape, match: Match, state: State, given: Mapping[Node, Array]) 
             odd.append(s)
         else:
             left = [c for k, c in enumerate(left) if k not in found]
-    return state._replace(statement=odd[0].statement) if len(odd) == 1 else state
+    return odd[0] if len(odd) == 1 else state
 
 
 def _contributions(part: Traced) -> list[Array]:
@@ -135,13 +136,17 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
         if mine.shape == out:
             text = f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}: {call}."
             return Diagnosis("broadcast_not_summed", name, text, (), r"\bar b = \sum_n g_n")
-        for axis in range(len(out)):
-            if (axis,) != axes and mine.shape in (_left(out, (axis,), None), _left(out, (axis,), None, keep=True)):
+        for other in (found for count in range(1, len(out) + 1) for found in combinations(range(len(out)), count)):
+            if other != axes and mine.shape in (_left(out, other, None), _left(out, other, None, keep=True)):
+                over = "all axes" if len(other) == len(out) > 1 else " and ".join(f"axis {axis}" for axis in other)
                 text = (f"{shapes}: it was broadcast over {named}, so its gradient is summed over {named}, and here it "
-                        f"was summed over axis {axis}.")  # fmt: skip
+                        f"was summed over {over}: {call}.")  # fmt: skip
                 return Diagnosis("wrong_axis_sum", name, text, (), r"\bar b = \sum_n g_n")
     if same_but_ones(mine.shape, right.shape):
         return None
+    if mine.size == right.size and np.allclose(mine.reshape(right.shape), right, rtol=1e-6, atol=0):
+        text = f"{shapes}: the numbers are right, and the shape is not: {name}.reshape({whole}.shape)."
+        return Diagnosis("edit", name, text)
     if mine.shape == right.shape[::-1]:
         text = f"{shapes}: a gradient has the shape of its value, and this one is transposed: {name}.T."
         return Diagnosis("transpose", name, text)

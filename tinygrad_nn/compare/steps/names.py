@@ -20,7 +20,7 @@ def stems(name: str) -> Iterator[str]:
 
     Example:
         >>> list(stems("d_logits")), list(stems("W_grad"))
-        (['logits'], ['W'])
+        (['logits', '_logits'], ['W'])
     """
     for pattern in PATTERNS:
         match = re.fullmatch(pattern, name)

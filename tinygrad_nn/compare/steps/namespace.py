@@ -14,7 +14,7 @@ from ...node import FREED
 from ...printable import printable
 from ...tensor import Tensor, raw, wrap
 from .names import Names
-from .running import Backward, Forward, Given, Version, as_mapping
+from .running import Backward, Forward, Given, Passes, Version, as_mapping, checked_mapping
 from .statements import Statement, read
 from .tracing import State, is_number, parts
 
@@ -25,8 +25,8 @@ NOTHING = Statement(0, 0, "")
 
 def read_namespace(
     space: Mapping[str, Any], names: Mapping[str, str] | None, frame: Any
-) -> tuple[Forward, list[Array], Backward, bool]:
-    """Return what a namespace holds of both passes: the forward, its cotangent, the backward, whether in float32."""
+) -> Passes:
+    """Return what a namespace holds of both passes."""
     held = {label: value for name, whole in space.items() if not name.startswith("_")
             for label, value in parts(name, whole)}  # fmt: skip
     tensors = {label: t for label, t in held.items() if isinstance(t, Tensor) and t.node is not None}
@@ -44,7 +44,7 @@ def read_namespace(
     forward = {label: t for label, t in tensors.items() if t.node in inside}
     lines = Lines(space, frame)
     versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
-    known = Names([*versions], as_mapping(names, [*versions]))
+    known = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
     found: list[Given] = []
     helpers: list[str] = []
     for label, value in held.items():
@@ -69,8 +69,8 @@ def read_namespace(
     end = tensors[loss]
     single = any(np.asarray(s.array).dtype == np.float32 for one in found for s in one.states)
     single |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
-    return (Forward(versions, [end], [loss], end, None, leaves, dict(forward)), [np.ones(end.shape)],
-            Backward(found, helpers), single)  # fmt: skip
+    graph_of = Forward(versions, [end], [loss], end, None, leaves, dict(forward))
+    return Passes(graph_of, [np.ones(end.shape)], Backward(found, helpers), single, graph_of, None)
 
 
 def _loss(tensors: Mapping[str, Tensor]) -> str:

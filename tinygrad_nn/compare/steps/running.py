@@ -76,6 +76,21 @@ class Backward(NamedTuple):
     found: list[Given]
     helpers: list[str]
     stopped: Stopped | None = None
+    value: Any = None
+
+
+class Passes(NamedTuple):
+    """A run of both passes: the forward in float64, the cotangents of its results, the backward.
+
+    `mine` is the forward in the person's own dtype, `g` the cotangent as the backward takes it.
+    """
+
+    graph: Forward
+    cotangents: list[Array]
+    written: Backward
+    single: bool
+    mine: Forward
+    g: Any
 
 
 def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
@@ -222,8 +237,8 @@ def run_backward(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, names: Names
 ) -> Backward:
     """Run a backward on arrays and write down its gradients; of one that raises an error those until then."""
-    made: dict[int, Any] = {}
-    args, kwargs = _arguments(backward, inputs, forward, g, made)
+    made: dict[Any, Any] = {}
+    args, kwargs = arguments(backward, inputs, forward, g, made)
     given = {id(x) for x, _ in made.values()}
     helpers: dict[str, None] = {}
 
@@ -249,11 +264,11 @@ def run_backward(
     found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
     if stopped and not found:
         raise stopped.error
-    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped)
+    return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
 
 
-def _arguments(
-    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[int, Any]
+def arguments(
+    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[Any, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Find what each parameter of a backward is to be given, by its name."""
     values = {k: v for k, v in forward.values.items() if "[" not in k}
@@ -381,10 +396,16 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Gi
     return found
 
 
-def as_mapping(given: Mapping[str, str] | None, known: Sequence[str]) -> dict[str, str]:
-    """Check a mapping by hand from gradients to intermediates."""
-    if given is None:
-        return {}
+def as_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a mapping by hand from gradients to intermediates."""
+    if given is not None and not isinstance(given, Mapping):
+        what = type(given).__name__
+        raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
+    return dict(given or {})
+
+
+def checked_mapping(given: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+    """Check that the forward has the values that a mapping names."""
     lost = [f"{k!r}: {v!r}" for k, v in given.items() if v not in known]
     if lost:
         shown = printable(", ".join(known))

@@ -1,0 +1,203 @@
+"""Both passes at other inputs, where a change of a line is tried."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck.numerical import double
+from ...node import Node
+from ...tensor import raw
+from ..diagnosis import Diagnosis
+from ..function.calling import Inputs
+from ..source import Edit, edit_of_step, nearest_edit
+from .matching import Match, match
+from .mending import mended
+from .names import Names
+from .running import Forward, Passes, Saved, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .tape import Tape
+from .tracing import State, is_number
+from .walked import Walked, injected
+
+Array = np.ndarray[Any, Any]
+
+PROBES = 2  # other inputs at which a change of a line is tried
+SECONDS = 2.5  # that the search for changes may take, about
+
+
+class Called:
+    """Both functions of a person, called at any inputs."""
+
+    def __init__(
+        self, forward: Any, backward: Any, inputs: Inputs, names: Mapping[str, str], rng: np.random.Generator
+    ) -> None:
+        self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
+        self.runs: list[Passes] = []
+
+    def at(self, leaves: Sequence[Array]) -> Passes:
+        """Run both at some inputs: the forward in float64 for the graph, and as it is for the backward."""
+        single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
+        graph = run_forward(self.forward, self.inputs, [double(x) for x in leaves])
+        mine = run_forward(self.forward, self.inputs, leaves) if single else graph
+        cotangents, g = cotangent(self.backward, graph, self.rng)
+        known = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
+        written = run_backward(self.backward, self.inputs, mine, g, known)
+        run = Passes(graph, cotangents, written, single, mine, g)
+        self.runs.append(run)
+        return run
+
+    def call(self, f: Any, probe: int) -> Any:
+        """Call a function as the backward is called in one of the runs."""
+        run = self.runs[probe]
+        args, kwargs = arguments(self.backward, self.inputs, run.mine, run.g, {})
+        return f(*args, **kwargs)
+
+    def as_written(self, edit: Edit) -> Edit:
+        """Return a change in which values of the forward have the names by which the backward reaches them."""
+        _, kwargs = arguments(self.backward, self.inputs, self.runs[0].mine, self.runs[0].g, {})
+        bag = next((name for name, value in kwargs.items() if isinstance(value, Saved)), None)
+        if bag is None:
+            return edit
+        dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
+        own = set(self.backward.__code__.co_varnames)
+        names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
+        pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
+        form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
+        after = re.sub(pattern, form, edit.after)
+        return replace(edit, after=after, sentence=edit.sentence.replace(edit.after.strip(), after.strip()))
+
+    def values(self, probe: int) -> dict[str, Array]:
+        """Return the values of the forward in one of the runs, by name."""
+        run = self.runs[probe]
+        return {k: np.array(t.data) for k, t in run.mine.values.items() if k.isidentifier()}
+
+
+def cotangent(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
+    """Return the cotangents of the results, and as a backward takes them."""
+    if takes_cotangent(backward, graph) and not (len(graph.outs) == 1 and graph.outs[0].size == 1):
+        found = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
+    else:
+        found = [np.ones(t.shape) for t in graph.outs]
+    return found, (found[0].copy() if len(found) == 1 else tuple(x.copy() for x in found))
+
+
+def matched(run: Passes) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
+    """Return the graph of a run, the right gradients of its values, and the person's in the order of the walk."""
+    tape = Tape([(t.node, np.asarray(c, t.data.dtype))  # type: ignore[misc]
+                 for t, c in zip(run.graph.outs, run.cotangents, strict=True)])  # fmt: skip
+    right = tape.walk({v.node for found in run.graph.versions.values() for v in found})
+    matches, notes = match(run.written.found, run.graph.versions, right)
+    return tape, right, sorted(matches, key=lambda m: tape.place(m.version.node)), notes
+
+
+class Probes:
+    """What the same lines give at other inputs, where they were wrong at these: to try a change on."""
+
+    def __init__(self, called: Called, matches: list[Match], walked: Walked) -> None:
+        self.called, self.matches, self.walked = called, matches, walked
+        self.others: list[tuple[list[Match], Walked] | None] | None = None
+        self.left = SECONDS
+
+    def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
+        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        if self.left <= 0 or not wrong.statement.line:
+            return found
+        start = time.perf_counter()
+        which = self._index(self.matches[k].states, wrong)
+        if which < 0:
+            return found
+        name = self.matches[k].given.name
+        visit = sum(s.statement == wrong.statement and s.time < wrong.time for one in self.called.runs[0].written.found
+                    if one.name == name for s in one.states)  # fmt: skip
+        wanted = [_wanted(self.matches, self.walked, k, which)]
+        wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
+        edit = None
+        if wanted[0] is not None:
+            edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted, visit=visit,
+                                values=self.called.values)  # fmt: skip
+        if edit is None and self.matches[k].version.node.primitive is None and self.left > 0:
+            edit = self._of_result(k, wanted, wrong)
+        self.left -= time.perf_counter() - start
+        edit = None if edit is None else self.called.as_written(edit)
+        return found if edit is None else mended(found, edit, set(self.called.runs[0].graph.values))
+
+    def _of_result(self, k: int, wanted: Sequence[Array | None], wrong: State) -> Edit | None:
+        """Look for a change anywhere in the backward that makes one of the gradients that it returns right."""
+        before = [_parts(run.written.value) for run in self.called.runs]
+        mine = self.walked.states[k].array
+        place = next((i for i, x in enumerate(before[0]) if _close(x, mine)), None)
+        runs = [probe for probe, want in enumerate(wanted) if want is not None]
+        if place is None or len(before) < len(wanted) or runs[:1] != [0]:
+            return None
+
+        def right(value: Any, probe: int) -> list[bool]:
+            now, then = _parts(value), before[runs[probe]]
+            return [_close(x, wanted[runs[probe]] if i == place else y)
+                    for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
+
+        return nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
+                            probes=len(runs), lines=(wrong.statement.line,),
+                            values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
+
+    @staticmethod
+    def _index(states: Sequence[State], state: State) -> int:
+        return next((i for i, s in enumerate(states) if s.time == state.time), -1)
+
+    def _run(self) -> list[tuple[list[Match], Walked] | None]:
+        """Run both passes at other inputs, once."""
+        if self.others is None:
+            self.others = []
+            called, rng = self.called, self.called.rng
+            leaves = [called.inputs.leaves[i] for i in called.inputs.moving]
+            for _ in range(PROBES):
+                moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
+                         for x in leaves]  # fmt: skip
+                count = len(called.runs)
+                try:
+                    tape, _, matches, _ = matched(called.at(moved))
+                except Exception:  # whatever a person's code may raise at inputs that it was not made for
+                    del called.runs[count:]
+                    continue
+                same = [m.given.name for m in matches] == [m.given.name for m in self.matches]
+                if not same:
+                    self.others.append(None)
+                    continue
+                forced = {}
+                for i, (mine, there) in enumerate(zip(self.matches, matches, strict=True)):
+                    which = self._index(mine.states, self.walked.states[i])
+                    if 0 <= which < len(there.states):
+                        forced[i] = there.states[which]
+                self.others.append((matches, injected(tape, matches, None, forced)))
+        return self.others
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return the gradients that a backward returned."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _close(x: Any, y: Any) -> bool:
+    if not is_number(x) or np.shape(x) != np.shape(y):
+        return False
+    size = float(np.abs(np.asarray(y)).max(initial=0))
+    return bool(np.allclose(np.asarray(raw(x)), y, rtol=1e-7, atol=1e-7 * size))
+
+
+def _wanted(matches: Sequence[Match], walked: Walked, k: int, which: int) -> Array | None:
+    """Return what a name should hold after a statement, of which more may be added later."""
+    m = matches[k]
+    if which >= len(m.states):
+        return None
+    here, end, arrived = m.states[which], walked.states[k], walked.arrived[m.version.node]
+    if here.time == end.time:
+        return arrived
+    same = here.array.shape == end.array.shape == arrived.shape
+    return here.array + (arrived - end.array) if same else None

@@ -1,0 +1,142 @@
+"""The walk back with a person's gradients: which state of each is meant, what goes on, how far rounding may take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...node import Node
+from ..numerical.sides import ULPS, Run, Sides
+from ..paths import Traced
+from .explain import same_but_ones
+from .matching import Match, chosen, meant, right_by
+from .tape import LOST, Tape
+from .tracing import State
+
+Array = np.ndarray[Any, Any]
+
+AROUND = 3  # sides from which each gradient is looked at
+FEW = 4  # gradients of which several states are tried
+
+
+class Walked(NamedTuple):
+    """A walk back with a person's gradients: the state that is meant of each, what went on, what arrived.
+
+    `marked` are those that something came into which could not go on, as it has another shape; `open` those of which
+    another state than the last is right, or none, with all that they have.
+    """
+
+    states: list[State]
+    given: dict[Node, Array]
+    arrived: dict[Node, Array]
+    marked: set[Node]
+    open: dict[int, list[State]]
+
+
+def injected(
+    tape: Tape, matches: Sequence[Match], bounds: Sequence[Array] | None = None,
+    forced: Mapping[int, State] | None = None,
+) -> Walked:  # fmt: skip
+    """Walk back with the person's gradients in the place of what arrives."""
+    given: dict[Node, Array] = {}
+    states: list[Any] = [None] * len(matches)
+    marked: set[Node] = set()
+    undecided: dict[int, list[State]] = {}
+    at: dict[Node, list[int]] = {}
+    for k, m in enumerate(matches):
+        at.setdefault(m.version.node, []).append(k)
+
+    def instead(node: Node, arrived: Array, mark: bool) -> Array | None:
+        if mark:
+            marked.add(node)
+        for k in at[node]:
+            bound = 1e-9 * (np.abs(arrived) + np.abs(arrived).max(initial=0)) if bounds is None else bounds[k]
+            choice = meant(matches[k].states)
+            states[k], right = chosen(choice, arrived, bound)
+            if len(choice) > 1 and not (right and states[k] is choice[-1]):
+                undecided[k] = choice
+            states[k] = (forced or {}).get(k, states[k])
+            value = as_floats(states[k].array)
+            if same_but_ones(value.shape, arrived.shape):
+                value = value.reshape(arrived.shape)
+            if value.shape == arrived.shape and np.isfinite(value).all():
+                given[node] = value.astype(np.asarray(node.out).dtype)
+        return given.get(node, LOST)
+
+    arrived = tape.walk(at, instead)
+    return Walked(states, given, arrived, marked, undecided)
+
+
+def decided(tape: Tape, matches: Sequence[Match], bounds: Sequence[Array]) -> Walked:
+    """Walk back; where no state of a gradient is right, take the one with which the lines that follow are right."""
+    first = injected(tape, matches, bounds)
+
+    def wrong(walked: Walked) -> int:
+        return sum(not right_by(walked.states[k].array, walked.arrived[m.version.node], bounds[k])
+                   for k, m in enumerate(matches))  # fmt: skip
+
+    best, least = first, wrong(first)
+    if not least:
+        return first
+    forced: dict[int, State] = {}
+    for which in (-1, 0):  # in all rounds of a loop the same
+        every = {k: choice[which] for k, choice in first.open.items()}
+        other = injected(tape, matches, bounds, every) if every else first
+        if wrong(other) < least:
+            best, least, forced = other, wrong(other), every
+    for k, choice in list(first.open.items())[:FEW]:
+        for state in choice:
+            if state is best.states[k]:
+                continue
+            other = injected(tape, matches, bounds, {**forced, k: state})
+            if wrong(other) < least:
+                best, least, forced = other, wrong(other), {**forced, k: state}
+    return best
+
+
+def as_floats(array: Array) -> Array:
+    """Return a gradient as floats."""
+    return array if array.dtype.kind in "fc" else array.astype(np.float64)
+
+
+def bounds_of(
+    tape: Tape, inputs: Sequence[Node], matches: Sequence[Match], given: Mapping[Node, Array], eps: float,
+    rng: np.random.Generator,
+) -> tuple[list[Array], list[Array]]:  # fmt: skip
+    """Return how far two ways to compute each gradient may be apart, and each by its own rule.
+
+    The inputs move, and for the rules also the gradients that came in, so that sums in which they cancel are seen.
+    """
+    nodes = [m.version.node for m in matches]
+    walked = list(given)
+
+    def run(leaves: list[Array]) -> Run:
+        moved, twins = tape.moved(dict(zip(inputs, leaves[: len(inputs)], strict=True)))
+        there = [twins.get(node, node) for node in nodes]
+        values = moved.walk(there)
+        instead = {twins.get(n, n): g for n, g in zip(walked, leaves[len(inputs) :], strict=True)}
+        own = moved.walk(there, lambda node, *_: instead.get(node))
+        grads = [*(values[n] for n in there), *(own[n] for n in there)]
+        return Run([np.asarray(n.out) for n, _ in moved.outs], Traced(moved.outs, there, moved.operations), grads)
+
+    leaves = [np.asarray(node.out) for node in inputs] + [given[node] for node in walked]
+    sides = Sides(run, leaves, run(leaves), eps)
+    sides.look_around(rng, AROUND)
+    rounding = sides.rounding()
+    values, own = rounding[: len(nodes)], rounding[len(nodes) :]
+
+    def shake(g: Array) -> Array:
+        moved: Array = g * (1 + ULPS * eps * rng.uniform(-1, 1, g.shape))
+        return moved
+
+    # sums that cancel to zero do so wherever the inputs are, and leave the rounding of their terms
+    for bounds, instead in ((values, None), (own, lambda node, *_: given.get(node))):
+        plain = tape.walk(nodes, instead)
+        for _ in range(AROUND):
+            shaken = tape.walk(nodes, instead, shake)
+            for k, node in enumerate(nodes):
+                noise = np.abs(shaken[node] - plain[node])
+                bounds[k] = np.fmax(bounds[k], 2 * np.where(np.isfinite(noise), noise, 0.0))
+    return values, own
