@@ -78,7 +78,7 @@ def _numbers(text: str) -> list[Any]:
 def record(run: Callable[[], ComparisonReport]) -> Any:
     """What a comparison comes to where the clock has no say in how many entries are checked."""
     with mock.patch.object(comparison, "SECONDS", math.inf):
-            text = json.dumps(of_report(run()))
+        text = json.dumps(of_report(run()))
     return json.loads(re.sub(r"\blines? \d+", "line", text))  # where a function stands in a file of tests may change
 
 

@@ -540,7 +540,8 @@ FAMILIES = {
         ("not carried", "not_carried_back", "h @ Wh"),
     ]),
     "lstm": Family(lstm, drawn((4, 3, 2), (5, 12), (12,)), lstm_backward, [
-        ("no tanh of c", "missing_activation_derivative", "np.tanh(c)"),
+        ("no tanh of c", "missing_activation_derivative", "np.tanh(c)"), ("gates", "wrong_gate", "f * c|i * u"),
+        ("cell by i", "wrong_value", "f * c"),
         ("no sigmoid", "missing_activation_derivative", ""), ("order", "wrong_order", "concatenate"),
         ("h not carried", "not_carried_back", "concatenate"),
         ("c not carried", "not_carried_back", "f * c"),

@@ -272,6 +272,7 @@ def layer_and_loss(N: int, n: int, k: int) -> tuple[Any, tuple[Array, Array, Arr
     return f, (rng.normal(size=(N, n)), rng.normal(size=(n, k)), rng.normal(size=k)), gradients
 
 
+LINE = layer_and_loss.__code__.co_firstlineno + 6
 OF_W = "of the gradient of W"
 LOST = "Of the rows of a product the last one only gave its gradient; they belong added."
 PASSED = "The gradient is passed through tanh without its derivative. It is so in the gradient of W only."
@@ -289,9 +290,10 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
     "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
         {"b": "The gradient is 3 times the right one.",
          "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed."}),
-    "the last sample": (lambda g, x, W: (g[0], np.outer(x[-1], g[3][-1]), g[2]), {"matmul, operation 1 of 7": LOST}),
+    "the last sample": (lambda g, x, W: (g[0], np.outer(x[-1], g[3][-1]), g[2]),
+        {f"matmul in `x @ W`, line {LINE}": LOST}),
     "no derivative in W only": (lambda g, x, W: (g[0], x.T @ (g[3] / (1 - np.tanh(g[4]) ** 2)), g[2]),
-        {"tanh, operation 3 of 7": PASSED}),
+        {f"tanh in `np.tanh(x @ W + b)`, line {LINE}": PASSED}),
 }  # fmt: skip
 
 
@@ -299,8 +301,7 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
 def test_a_function_is_told_where_and_by_what(mistake: str) -> None:
     f, inputs, gradients = layer_and_loss(4, 3, 2)
     change, texts = FUNCTION[mistake]
-    manual = lambda x, W, b: change(gradients(x, W, b), x, W)
-    report = compare_gradients(f, inputs, manual=manual)
+    report = compare_gradients(f, inputs, manual=change(gradients(*inputs), *inputs[:2]))
     assert {d.where: d.text for d in report.diagnoses} == texts
     assert not any("cosine" in evidence for d in report.diagnoses for evidence in d.evidence)
 

@@ -284,6 +284,21 @@ delta_claim(r"The delta above is multiplied by the weights of layer (?P<j>\d+) i
                                     c.z[k]))  # fmt: skip
 
 
+def softmax_over_the_batch(g: Array, p: Array) -> Array:
+    return p * (g - (g * p).sum(axis=0))
+
+
+delta_claim(r"The sum in the gradient of softmax runs over the batch; it belongs over the units\.",
+            lambda c, k, m: softmax_over_the_batch(c.arriving(k), c.f(k)))  # fmt: skip
+delta_claim(r"The softmax on the way back is taken over the batch; it belongs over the units\.",
+            lambda c, k, m: softmax_over_the_batch(c.arriving(k), value("softmax", c.z[k].T).T))  # fmt: skip
+delta_claim(r"The softmax on the way back is taken over the batch; it belongs over the classes\.",
+            lambda c, k, m: (value("softmax", c.z[k].T).T - c.y) / c.N)  # fmt: skip
+delta_claim(rf"delta is the derivative of {ACT} alone: the gradient that arrives is not in it\.",
+            lambda c, k, m: c.f(k) * (1 - c.f(k)) if c.names[k] == "softmax" else
+            through(c.names[k], np.ones_like(c.z[k]), c.z[k]))  # fmt: skip
+
+
 @claim(r"The backward pass uses another dropout mask than the one that the forward pass drew\.")
 def _stale(c: Call, k: int, m: Any) -> bool:
     open_ = through(c.names[k], c.delta[k + 1] @ c.W[k + 1], c.z[k])
@@ -320,11 +335,26 @@ ROW = {"last": -1, "first": 0}
 weight_claim(r"dW holds the contribution of the (?P<row>last|first) sample only: the others were overwritten, and "
              r"belong added\.",
              lambda c, k, m: np.outer(c.delta[k][ROW[m["row"]]], c.into(k)[ROW[m["row"]]]))  # fmt: skip
+SOME: dict[str, Callable[[int], slice]] = {
+    "the first half of the batch, rounded down,": lambda n: slice(n // 2),
+    "the first half of the batch, rounded up,": lambda n: slice((n + 1) // 2),
+    "the last half of the batch, rounded down,": lambda n: slice((n + 1) // 2, n),
+    "the last half of the batch, rounded up,": lambda n: slice(n // 2, n),
+    "all samples but the last": lambda n: slice(n - 1), "all samples but the first": lambda n: slice(1, n),
+    "every second sample": lambda n: slice(0, n, 2),
+}  # fmt: skip
+PICKED = rf"(?P<which>{'|'.join(SOME)}) only; all of them belong added\."
+weight_claim(rf"dW holds the contribution of {PICKED}",
+             lambda c, k, m: c.delta[k][SOME[m["which"]](c.N)].T @ c.into(k)[SOME[m["which"]](c.N)])  # fmt: skip
+weight_claim(rf"db holds the contribution of {PICKED}", lambda c, k, m: c.delta[k][SOME[m["which"]](c.N)].sum(axis=0),
+             "db")  # fmt: skip
 weight_claim(r"delta and the input were each summed over the batch before they were multiplied; the product "
              r"comes first\.",
              lambda c, k, m: np.outer(c.delta[k].sum(0), c.into(k).sum(0)))  # fmt: skip
 weight_claim(r"dW has an axis for the samples that was not summed\.",
              lambda c, k, m: c.delta[k][:, :, None] * c.into(k)[:, None, :])  # fmt: skip
+claim(r"The penalty is added to each sample\.")(
+    lambda c, k, m: lambda said: replace(said, base=said.base + c.pen(k)))  # fmt: skip
 weight_claim(r"db still has a row for each sample: the bias was added to every row, so its gradient is the sum over "
              r"the rows\.", lambda c, k, m: c.delta[k], "db")  # fmt: skip
 weight_claim(r"db is summed over the units; it belongs summed over the samples\.",
@@ -387,6 +417,21 @@ def _another(c: Call, k: int, m: Any) -> bool:
     made = mine[0] * np.sign(c.W[k]) + mine[1] * c.W[k]
     wanted = c.wanted("dW", k) - c.pen(k) + made
     return m["mine"] != m["right"] and close(right, pieces(c, k)) and close(c.dW[k], wanted)
+
+
+@claim(r"The gradient of the penalty \|W\| is written as \|W\|; it belongs sign\(W\)\.")
+def _absolute(c: Call, k: int, m: Any) -> bool:
+    one, two = pieces(c, k)
+    made = c.wanted("dW", k) - c.pen(k) + one * np.abs(c.W[k]) + two * c.W[k]
+    return bool(one) and close(c.dW[k], made)
+
+
+@claim(r"dW is a multiple of (?P<what>W|sign\(W\)), as the gradient of a penalty alone: the gradient of the loss is "
+       r"not in it, and the two belong added\.")  # fmt: skip
+def _nothing_but_a_penalty(c: Call, k: int, m: Any) -> bool:
+    pattern = np.sign(c.W[k]) if "sign" in m["what"] else c.W[k]
+    times = float((c.dW[k] * pattern).sum() / (pattern * pattern).sum())
+    return bool(times) and close(c.dW[k], times * pattern)
 
 
 @claim(r"A penalty is put on the biases; it belongs on the weights only\.")

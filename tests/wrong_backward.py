@@ -280,6 +280,24 @@ TABLE: Table = [
             / (1 - s.solver.regularization.dropout), s.z[k]))),
     ("wrong_layer_input", "x for a", [(SQUARE, 1), (SQUARE, 2)], weights_at(lambda s, k, d, g: d.T @ s.x)),
     ("wrong_layer_input", "z for a", [(DEEP, 1), (IRIS, 1)], weights_at(lambda s, k, d, g: d.T @ s.z[k - 1])),
+    ("wrong_axis_sum", "softmax summed over the batch", [(PROBABLE, 1), (DEEP, 2)], student(output=lambda s, k: (
+        lambda p, g: p * (g - (g * p).sum(axis=0)))(s.a[k], loss_slope(s.solver.loss, s.a[k], s.y)))),
+    ("wrong_axis_sum", "hidden softmax summed over the batch", [(INNER, 0)], hidden_at(lambda s, k, d: (
+        lambda p, g: p * (g - (g * p).sum(axis=0)))(s.a[k], d @ s.W(k + 1)))),
+    ("wrong_penalty", "|W| for sign W", [(ELASTIC, 1)], weights_at(lambda s, k, d, g: d.T @ s.into(k) + (
+        s.solver.regularization.lam * (s.solver.regularization.r * np.abs(s.W(k))
+                                       + (1 - s.solver.regularization.r) * s.W(k))))),
+    ("overwritten_not_accumulated", "half of the batch", [(DEEP, 1), (SQUARE, 0)], student(
+        dW=lambda s, k, d, g: d[: s.N // 2].T @ s.into(k)[: s.N // 2],
+        db=lambda s, k, d, g: d[: s.N // 2].sum(axis=0))),
+    ("cotangent_ignored", "f'(z) alone", [(DEEP, 1), (IRIS, 0)],
+        hidden_at(lambda s, k, d: slope(s.name(k), s.z[k]))),
+    ("cotangent_ignored", "f'(z) alone, at the output", [(NARROW, 2)],
+        student(output=lambda s, k: slope(s.name(k), s.z[k]))),
+    ("overwritten_not_accumulated", "a penalty that nobody asked for in place of dW", [(DEEP, 1), (SQUARE, 2)],
+        weights_at(lambda s, k, d, g: 0.01 * s.W(k))),
+    ("broadcast_not_summed", "dW keeps the batch beside a penalty", [(WIDE, 0), (ROOT, 1)], weights_at(
+        lambda s, k, d, g: d[:, :, None] * s.into(k)[:, None, :] + s.penalty(k))),
     ("overwritten_not_accumulated", "last sample", [(DEEP, 1), (YESNO, 1)], student(
         dW=lambda s, k, d, g: np.outer(d[-1], s.into(k)[-1]), db=lambda s, k, d, g: d[-1])),
 ]  # fmt: skip

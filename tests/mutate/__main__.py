@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from .runs import Chosen, copy, in_workers, prepare, run
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 15.0  # seconds of the processor that tests get in any case
+COMPILING = 400.0  # and those that a fault in `native` gets once, after which all kernels are compiled anew
 
 
 def drawn(root: Path, room: str, count: int, seed: int, at: str | None) -> tuple[list[Fault], int]:
@@ -60,14 +62,18 @@ def plant(fault: Fault, tests: Map, folder: Path, kept: Path, each: float, memor
         return "survived", "no test was seen to run this file"
     for cached in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
         cached.unlink()
-    kernels = None if "/native/" in fault.path else kept / "kernels"
+    kernels, extra = kept / "kernels", 0.0
+    if "/native/" in fault.path:  # the key of a kernel holds every source there
+        kernels, extra = folder / "kernels", COMPILING
+        shutil.rmtree(kernels, ignore_errors=True)
+        kernels.mkdir(mode=0o700)
     spent, count = 0.0, 0
     try:
         file.write_bytes(fault.planted(source))
         for batch in batches(candidates, each):
             paths = list(dict.fromkeys(test.file for test in batch))
             seconds = sum(test.seconds for test in batch)
-            limit = LEAST + 4 * (seconds + sum(tests.collecting.get(path, 1.0) for path in paths))
+            limit = extra + LEAST + 4 * (seconds + sum(tests.collecting.get(path, 1.0) for path in paths))
             how, said = run(folder, ["-x", *paths], Chosen([t.name for t in batch]), limit, memory, kernels)
             if how != "passed":
                 return "killed", f"{how} {said[0] if said else ''}".strip()

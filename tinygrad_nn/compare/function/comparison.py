@@ -32,7 +32,7 @@ from .black_box import PROBE_SECONDS, SAMPLES, without_graph
 from .lines import with_lines
 from .look import Look
 from .operations import explain_graph
-from .places import noting_places
+from .places import name_values, noting_places
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -113,6 +113,7 @@ def _graph(asked: Question) -> tuple[Run | None, Reason]:
     try:
         with noting_places():
             graph = by_graph(code, asked.leaves, asked.cotangents)
+        name_values(graph.trace)
     except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
         return None, why(error, code.source)
     met = {parent for node in graph.trace.operations for parent in node.parents or ()}

@@ -104,6 +104,7 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     uses = uses_of(graph)
     for kind, text, lost, cost in kept_alone(graph, uses):
         yield Mutant(kind, text, tuple((p, cut(p, s)) for p, s in sorted(lost)), cost)
+    yield from _exchanges(graph, sites)
     for places in _alike(graph, sites):
         first = places[0]
         table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
@@ -118,6 +119,35 @@ def groups(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 if whole.linear:
                     kind, text = _lost(graph, first, whole.slot, uses, len(places))
                 yield Mutant(kind, text, tuple(sorted(made.items())), whole.cost + 0.02, False, len(made))
+
+
+def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
+    """Yield sums of two products in which two factors have each other's gradient, as the gates of an LSTM."""
+    number = {node: place for place, node in enumerate(graph.operations)}
+    table: dict[Any, list[tuple[int, Mistake]]] = {}
+    for place, node in enumerate(graph.operations[:MANY]):
+        terms = [p for p in node.parents or () if p is not None and p.primitive and p.primitive.name == "multiply"]
+        if node.primitive is None or node.primitive.name != "add" or len(terms) != 2 or terms[0] is terms[1]:
+            continue
+        p, q = (number[term] for term in terms)
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            others = [np.shape((term.args or ())[1 - k]) for term, k in zip(terms, (i, j), strict=True)]
+            if others[0] == others[1]:
+                key = (sites.get(place, ((),))[:1], p - place, q - place, i, j)
+                table.setdefault(key, []).extend([(p, _other(i, q - p, j)), (q, _other(j, p - q, i))])
+    text = "Two factors of a sum of products are exchanged on the way back: each has the gradient of the other."
+    for parts in table.values():
+        yield Mutant("wrong_gate", text, tuple(sorted(parts, key=lambda part: part[0])), times=len(parts) // 2)
+
+
+def _other(slot: int, step: int, other: int) -> Mistake:
+    """Return the mistake that a factor is multiplied by what another product is multiplied by."""
+
+    def wrong(s: Site) -> Any:
+        args: Any = s.graph.operations[s.place + step].args
+        return s.g * args[1 - other]
+
+    return Mistake("wrong_gate", "", wrong, slot, key=(step, other))
 
 
 def _all_at(graph: Traced, place: int) -> Iterator[Mistake]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from ..pattern import describe, fraction
 from .look import Look, close, fit_factor, unsummed
 from .mutants import Mutant
 from .places import where
-from .search import Match, Search, with_functions
+from .search import LARGE, Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +38,8 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
             left.append(i)
     if left:
         other = with_functions(look)
-        searches = [Search(look, together=other is None), *([] if other is None else [Search(other)])]
+        searches = [Search(look, together=other is None)] if other is None or len(look.trace.operations) < LARGE else []
+        searches += [] if other is None else [Search(other)]
         joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
@@ -45,6 +47,17 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
             alone = _joint(look, [i], searches) if len(left) > 1 else None
             found.append(alone if alone is not None else _unknown(look, i, rows[i]))
     return found
+
+
+def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
+    """Tell whether another shape is harmless: x - dx has that of x where axes of length 1 stand before it only."""
+    text = f"The numbers are right, the shape is {got} and belongs {shape}: "
+    if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):
+        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
+    if shape[len(shape) - len(got) :] == got and math.prod(got) == math.prod(shape):
+        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
+    text += "it is not put back into the shape of the input, so an update of it would be refused, or broadcast. "
+    return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or keepdims=True in the sum.")
 
 
 def _by_shape(look: Look, i: int) -> Diagnosis | None:
@@ -57,8 +70,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
     if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
-        return Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {g.shape}: "
-                         "an axis was kept, or dropped.")  # fmt: skip
+        return other_shape(label, m.shape, g.shape)
     try:
         summed = sum_to(m, g.shape)
     except ValueError:
@@ -134,12 +146,12 @@ def _joint(look: Look, wrong: list[int], searches: list[Search]) -> Diagnosis | 
     told: list[tuple[float, Diagnosis]] = []
     whole = fit_factor(look, wrong, lambda trace, right: right)
     if whole is not None and not whole.is_one:
-        label = ", ".join(look.label(i) for i in wrong)
+        label, here = ", ".join(look.label(i) for i in wrong), False
         if len(wrong) == len(every) > 1 and look.trace.operations and whole.name != "0":
-            label = where(look.trace, 0)
+            label, here = where(look.trace, 0), True
         cost = 1.05 + 0.3 * (not whole.is_sign) * (whole.name not in ("0", "2", "1/2")) - 0.2 * (whole.name == "0")
         cost += 0.5 * (1 < len(wrong) < len(every))  # one operation tells more than a list of inputs
-        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "")))
+        told.append((cost, _scaled(look, label, whole, r"\bar x = J^T g", "", here)))
     right = [i for i in every if i not in wrong and not look.bads[i].any()]  # no mistake may change these
     over = sorted([*wrong, *right])
     for search in searches:
@@ -192,8 +204,8 @@ def _words(look: Look, factor: Factor) -> str:
     return factor.words.replace("the number of samples", f"the number of rows of {look.label(first)}")
 
 
-def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str) -> Diagnosis:
-    on = " from here on" if name else ""
+def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str, here: bool = True) -> Diagnosis:
+    on = " from here on" if here else ""
     if factor.is_sign:
         return Diagnosis("sign", label, f"The gradient has the wrong sign{on}.", _evidence(look), equation, name)
     if factor.name == "0":

@@ -94,6 +94,18 @@ def _target(line: str, start: int, end: int, left: int) -> str:
     return name
 
 
+def name_values(graph: Traced) -> None:
+    """Let each value that the source assigns to a variable be called by it."""
+    lines: dict[Any, Line | None] = {}
+    for node in graph.operations:
+        site = (node.notes or {}).get("sites", (None,))[0]
+        if site is not None and site not in lines:
+            lines[site] = line_of(node)
+        line = lines.get(site)
+        if line is not None and line.name:
+            node.note(name=line.name)
+
+
 def where(graph: Traced, place: int, times: int = 1) -> str:
     """Name an operation: what it is, its expression in the source, its line; or its number in the order of the run."""
     node = graph.operations[place]

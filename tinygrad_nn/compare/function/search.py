@@ -14,9 +14,10 @@ import numpy as np
 
 from ...graph.walk import rule_results
 from ..factors import Factor
-from ..mistakes import Mistake
+from ..mistakes import FAR, Mistake
 from ..paths import Array, Traced
 from .composed import collapsed, recognised
+from .last_steps import last_steps
 from .look import Look, close, fit_factor
 from .mutants import Mutant, arriving, groups, local, singles
 from .places import sites_of
@@ -26,6 +27,7 @@ SIGN = 1e-4  # how far what a change adds may be off along a direction: the erro
 DIRECTIONS = 3
 HELD = 3e7  # numbers that the runs beside the point may hold together
 WALKED = 16  # candidates of one kind that are walked
+LARGE = 250  # operations of a graph that has loops, for sure
 WALKS = 4e8  # numbers that walks without a sign may go through, about: as many as take some seconds
 SLOW = 4000  # numbers that take as long as the call of a rule
 
@@ -63,7 +65,7 @@ class Search:
         self.real = not any(np.iscomplexobj(x) for x in (*look.leaves, *look.right))
         self.directions = [[_direction(x, rng) for x in look.leaves] for _ in range(DIRECTIONS)]
         self.walked: list[tuple[Mutant, Array]] | None = None
-        self.added: list[tuple[Mutant, Array | None, Array | None]] | None = None
+        self.added: tuple[list[Mutant], Array | None, Array | None] | None = None
 
     def matches(self, over: Sequence[int], *, linear: bool = True) -> list[Match]:
         """Return the mistakes that explain the gradients of some inputs, the simplest first.
@@ -111,6 +113,7 @@ class Search:
         graph = self.look.trace
         cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
         left = int(WALKS / cost)
+        short, loose = list(last_steps(graph)), 1e-3 if self.look.single else SIGN
         tried: set[Any] = set()
         every = [*_wide(graph), *groups(graph, sites_of(graph))]
         for mutant in sorted(every, key=lambda m: m.cost):
@@ -118,6 +121,8 @@ class Search:
             if same in tried:
                 continue
             tried.add(same)
+            if not all(part.agrees(mutant, self.look.mine[part.number], loose) for part in short):
+                continue
             if left <= 0:
                 return
             left -= 1
@@ -134,47 +139,49 @@ class Search:
         """Yield the mistakes at one operation that agree with a person's gradients along some directions."""
         look = self.look
         if self.added is None:
-            self.added = list(self._each())
+            self.added = self._each()
+        mutants, sums, sizes = self.added
+        if sums is None or sizes is None:
+            yield from mutants
+            return
         whole, right = (self._seen(grads)[:, over].sum(axis=1) for grads in (look.mine, look.right))
         goal = np.array([sum(float(np.vdot(u[i], look.mine[i] - look.right[i])) for i in over)
-                         for u in self.directions]) if self.real else whole  # fmt: skip
-        for mutant, sums, sizes in self.added:
-            if sums is None or sizes is None:
-                yield mutant
-                continue
-            seen, noise = sums[:, over].sum(axis=1), sizes[:, over].sum(axis=1)
-            allowed = (10 * SIGN if look.single else SIGN) * noise
-            if not noise.any():
-                continue
-            if mutant.linear:
-                fits = _is_multiple(goal, seen, allowed)
-            else:
-                fits = bool((np.abs(goal - seen) <= allowed).all()) or _is_multiple(whole, right + seen, allowed)
-            if fits:
-                yield mutant
+                         for u in self.directions])  # fmt: skip
+        seen, noise = sums[:, :, over].sum(axis=2), sizes[:, :, over].sum(axis=2)
+        allowed = (10 * SIGN if look.single else SIGN) * noise
+        linear = np.array([m.linear for m in mutants], dtype=bool)
+        with np.errstate(all="ignore"):
+            fits = (np.abs(goal - seen) <= allowed).all(axis=1) | _are_multiples(whole, right + seen, allowed)
+            fits = np.where(linear, _are_multiples(goal, seen, allowed), fits) & noise.any(axis=1)
+        yield from (mutants[k] for k in np.flatnonzero(fits))
 
-    def _each(self) -> Iterator[tuple[Mutant, Array | None, Array | None]]:
-        """Yield what each mistake at one operation adds along each direction of each input, and the size of the terms.
+    def _each(self) -> tuple[list[Mutant], Array | None, Array | None]:
+        """Return mistakes at one operation, what each adds along each direction of each input, the size of the terms.
 
-        None where that cannot be told without a walk.
+        The latter are (mistakes, directions, inputs); None where it cannot be told without a walk.
         """
         graph = self.look.trace
+        most = FAR if len(graph.operations) > LARGE else np.inf  # in a loop hardly a single step has another value
+        mutants = [m for m in singles(graph) if not m.wide and m.cost < most]
         tangents = self._moves()
+        if tangents is None:
+            return mutants, None, None
         arrived = arriving(graph)
         slots: dict[int, list[Any]] = {}
-        for mutant in singles(graph):
+        kept, sums, sizes = [], [], []
+        for mutant in mutants:
             place, mistake = mutant.parts[0]
-            if mutant.wide or place not in arrived:
-                continue
-            if tangents is None:
-                yield mutant, None, None
+            if place not in arrived:
                 continue
             if place not in slots:
                 slots = {place: rule_results(graph.operations[place], np.asarray(arrived[place]))}
             added = _added(graph, place, mistake, arrived[place], slots[place], tangents[place])
             if added is not None:
-                shape = (DIRECTIONS, len(self.look.leaves))
-                yield mutant, added[0].reshape(shape), added[1].reshape(shape)
+                kept.append(mutant)
+                sums.append(added[0])
+                sizes.append(added[1])
+        shape = (len(kept), DIRECTIONS, len(self.look.leaves))
+        return kept, np.array(sums).reshape(shape), np.array(sizes).reshape(shape)
 
     def _moves(self) -> list[list[Any]] | None:
         """Return how the arguments of each operation move along each direction of each input: (those, entries)."""
@@ -211,11 +218,12 @@ def _direction(x: Array, rng: np.random.Generator) -> Array:
     return np.asarray(rng.normal(size=x.shape) * max(float(np.abs(x).max(initial=0)), 1e-3))
 
 
-def _is_multiple(goal: Array, seen: Array, allowed: Array) -> bool:
-    """Whether what is wanted is a multiple of what is seen."""
-    best = int(np.argmax(np.abs(seen)))
-    s = goal[best] / seen[best] if seen[best] else np.inf
-    return bool(np.isfinite(s) and (np.abs(goal - s * seen) <= np.abs(s) * allowed).all())
+def _are_multiples(goal: Array, seen: Array, allowed: Array) -> Array:
+    """Tell of each row of what is seen whether what is wanted is a multiple of it."""
+    best = np.abs(seen).argmax(axis=1)
+    rows = np.arange(len(seen))
+    s = (goal[best] / seen[rows, best])[:, None]
+    return np.asarray(np.isfinite(s[:, 0]) & (np.abs(goal - s * seen) <= np.abs(s) * allowed).all(axis=1))
 
 
 def _wide(graph: Traced) -> Iterator[Mutant]:

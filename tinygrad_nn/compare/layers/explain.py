@@ -15,7 +15,7 @@ import numpy as np
 
 from ..factors import Factor
 from ..pattern import unlike
-from .fit import Witness, misfit, penalty_found, scaled
+from .fit import Witness, misfit, penalty_alone, penalty_found, scaled
 from .stale import recover, stale_mask
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
 
@@ -335,6 +335,9 @@ def _array(
             other = penalty_found(seen, got, base, k, part, loss_doubled)  # what is left may be another penalty
             if other is not None:
                 options.append(Option(1.0, (Finding(k, part, other.kind, other.text),)))
+            alone = penalty_alone(seen, got, k) if weights else None
+            if alone is not None:
+                options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", alone),)))
         floor = [1e-3 * float(np.abs((w.case.right.dW if weights else w.case.right.db)[k]).max()) for w in seen]
         fits = [*_fits(seen, got, base, extra, k, floor if suspect.kind != RIGHT else None)]
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
@@ -348,10 +351,13 @@ def _array(
                 times = "" if fit.factor.is_one else f" It is also multiplied by {fit.factor.words}."
                 if times and beside:
                     times += " The penalty is not."
+                if np.ndim(extra[0]) == 3 and not bare:
+                    times += " The penalty is added to each sample."
                 if bare:
                     times += " And the gradient of the penalty is not added."
-                finding = Finding(k, part, suspect.kind, suspect.text + times, None if times == "" else fit.factor)
-                options.append(Option(suspect.cost + 0.5 * bool(times), (finding,)))
+                factor = None if fit.factor.is_one else fit.factor
+                finding = Finding(k, part, suspect.kind, suspect.text + times, factor)
+                options.append(Option(suspect.cost + 0.5 * (bare or factor is not None), (finding,)))
     options += _kink_of_penalty(seen, k, part, got, delta)
     if not options:
         pairs = [(g, _follow(w, k, part, d)) for g, w, d in zip(got, seen, delta, strict=True) if w.case.given]
@@ -390,6 +396,8 @@ def _fits(
 
 def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
     penalty = w.case.penalty(k)
+    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # it is added to each sample
+        return np.broadcast_to(penalty, p.shape)
     if kind == "transpose" and p.shape == penalty.T.shape and not np.array_equal(p.shape, penalty.shape):
         return penalty.T
     return penalty if p.shape == penalty.shape else 0.0

@@ -124,6 +124,28 @@ def penalty_found(
         found = _penalty_of(used, witnesses, got, base, k, part, loss_doubled)
         if found is not None:
             return found
+    return _sign_forgotten(witnesses, got, base, k) if part == "W" else None
+
+
+def _sign_forgotten(
+    witnesses: Sequence[Witness], got: Sequence[Array], base: Sequence[Array], k: int
+) -> Penalty | None:
+    """Recognise |W| in place of sign(W)."""
+    for w, g, p in zip(witnesses, got, base, strict=True):
+        reg, W = w.case.solver.regularization, w.case.W[k]
+        l1, l2 = {"l1": (1.0, 0.0), "elasticnet": (reg.r, 1 - reg.r)}.get(reg.method, (0.0, 0.0))
+        if not l1 or g.shape != p.shape or misfit(w, g, p + reg.lam * (l1 * np.abs(W) + l2 * W)) > 1:
+            return None
+    return Penalty("wrong_penalty", "The gradient of the penalty |W| is written as |W|; it belongs sign(W).")
+
+
+def penalty_alone(witnesses: Sequence[Witness], got: Sequence[Array], k: int) -> str | None:
+    """Say that dW is the gradient of some penalty and nothing else, if it is a multiple of W or of sign(W)."""
+    for used, what in (((1,), "W"), ((0,), "sign(W)")):
+        seen = _multiples(used, witnesses, got, [np.zeros_like(g) for g in got], k, "W")
+        if seen and all(any(m.found) for m in seen):
+            return (f"dW is a multiple of {what}, as the gradient of a penalty alone: the gradient of the loss is not "
+                    "in it, and the two belong added.")  # fmt: skip
     return None
 
 

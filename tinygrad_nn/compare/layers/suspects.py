@@ -71,6 +71,13 @@ def output_suspects(case: Experiment) -> Iterator[Suspect]:
             "Jacobian, and the other entries, -p_i p_k, are missing.",
             lambda c, _: slope(c) * c.a[k] * (1 - c.a[k]),
         )
+    yield from _of_the_batch(case, k, lambda c, _: slope(c))
+    if (loss, name) == ("crossentropy", "softmax"):
+        yield Suspect(
+            "wrong_axis_sum", "The softmax on the way back is taken over the batch; it belongs over the classes.",
+            lambda c, _: (_softmax(c.z[k], 0) - c.y) / c.rows, 1.1,
+        )  # fmt: skip
+    yield from _alone(case, k)
     for other in by_hand.LOSSES:
         if other != loss:
             yield Suspect(
@@ -140,6 +147,8 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             "taken at the output after the mask, where it belongs before.",
             lambda c, d: _slope_from(name, d @ c.W[k + 1], c.a[k]), 1.4,
         )  # fmt: skip
+    yield from _of_the_batch(case, k, arriving)
+    yield from _alone(case, k)
     yield from _at_wrong_value(case, k, arriving)
     yield from _kinks(case, k, arriving)
     yield Suspect(
@@ -159,6 +168,48 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
                 "unknown", f"The derivative of {other} fits, and the activation is {name}.",
                 lambda c, d, other=other: _at(other, arriving(c, d), c.z[k]), 1.5,  # type: ignore[misc]
             )
+
+
+def _softmax(z: Array, axis: int) -> Array:
+    e = np.exp(z - z.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _of_the_batch(case: Experiment, k: int, g: Callable[[Experiment, Array], Array]) -> Iterator[Suspect]:
+    """Yield a softmax whose sum on the way back runs over the batch."""
+    if case.names[k] != "softmax":
+        return
+    for text, p in (("The sum in the gradient of softmax runs over the batch; it belongs over the units.",
+                     lambda c: c.f[k]),
+                    ("The softmax on the way back is taken over the batch; it belongs over the units.",
+                     lambda c: _softmax(c.z[k], 0))):  # fmt: skip
+        yield Suspect("wrong_axis_sum", text, lambda c, d, p=p: p(c) * (  # type: ignore[misc]
+            g(c, d) - (g(c, d) * p(c)).sum(axis=0, keepdims=True)), 1.1)  # fmt: skip
+
+
+def _alone(case: Experiment, k: int) -> Iterator[Suspect]:
+    """Yield a delta that is the derivative of the activation and nothing else."""
+    name = case.names[k]
+    if name == "linear":
+        return
+    text = f"delta is the derivative of {name} alone: the gradient that arrives is not in it."
+    yield Suspect("cotangent_ignored", text, lambda c, _: c.f[k] * (1 - c.f[k]) if name == "softmax" else
+                  _vjp(name, np.ones_like(c.z[k]), c.z[k], c.f[k]), 1.1)  # fmt: skip
+
+
+HALVES: tuple[tuple[str, Callable[[int], slice]], ...] = (
+    ("the first half of the batch, rounded down,", lambda n: slice(n // 2)),
+    ("the first half of the batch, rounded up,", lambda n: slice(n - n // 2)),
+    ("the last half of the batch, rounded down,", lambda n: slice(n - n // 2, None)),
+    ("the last half of the batch, rounded up,", lambda n: slice(n // 2, None)),
+    ("all samples but the last", lambda n: slice(n - 1)), ("all samples but the first", lambda n: slice(1, None)),
+    ("every second sample", lambda n: slice(None, None, 2)),
+)  # fmt: skip
+
+
+def _some(text: str, part: Callable[[int], slice], what: str, made: Callable[..., Array]) -> Suspect:
+    return Suspect("overwritten_not_accumulated", f"{what} holds the contribution of {text} only; all of them belong "
+                   "added.", lambda c, d: made(c, d, part(c.rows)) if c.rows > 2 else None, 1.1)  # fmt: skip
 
 
 def _mask(c: Experiment, k: int, g: Array) -> Array:
@@ -248,6 +299,7 @@ def weight_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"dW holds the contribution of the {text} sample only: the others were overwritten, and belong added.",
             lambda c, d, row=row: np.outer(d[row], c.into(k)[row]),  # type: ignore[misc]
         )
+    yield from (_some(text, part, "dW", lambda c, d, rows: d[rows].T @ c.into(k)[rows]) for text, part in HALVES)
     yield Suspect(
         "wrong_axis_sum", "delta and the input were each summed over the batch before they were multiplied; the "
         "product comes first.",
@@ -293,3 +345,4 @@ def bias_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
             f"db holds the delta of the {text} sample only: the others were overwritten, and belong added.",
             lambda c, d, row=row: d[row],  # type: ignore[misc]
         )
+    yield from (_some(text, part, "db", lambda c, d, rows: d[rows].sum(axis=0)) for text, part in HALVES)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...node import Node
 from ..paths import Edge, Traced
-from .mistake import RARE, USUAL, Mistake, called, moving, nothing
+from .mistake import RARE, USUAL, Mistake, begun, called, moving, nothing
 
 STATISTICS = {
     "mean": "mean", "var": "variance", "std": "standard deviation", "max": "maximum", "min": "minimum", "sum": "sum",
@@ -154,8 +154,8 @@ def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[st
             which = "last" if kept == edges[0] else "first" if kept == edges[-1] else ""
             lost = [e for e in edges if e != kept]
             if which and _alike(graph, edges):
-                text = (f"{called(node)[0].upper()}{called(node)[1:]} is used {count} times, and its gradient is that "
-                        f"of the {which} use only; all of them belong added.")  # fmt: skip
+                text = begun(f"{called(node)} is used {count} times, and its gradient is that of the {which} use only; "
+                             "all of them belong added.")  # fmt: skip
                 yield "last_step_only", text, lost, USUAL
                 continue
             text = (f"One of the {count} contributions to the gradient of {called(node)} is kept and the others are "

@@ -118,6 +118,11 @@ def called(node: Node) -> str:
     return "the input" if node.primitive is None else f"the result of {node.primitive.name}"
 
 
+def begun(text: str) -> str:
+    """Return a sentence with its first letter large, unless it begins with the name of a variable."""
+    return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text
+
+
 def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the mistakes that can be made at an operation."""
     node = graph.operations[place]

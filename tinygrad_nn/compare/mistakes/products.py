@@ -9,7 +9,7 @@ import numpy as np
 
 from ..paths import Traced
 from .elementwise import Value, values_like
-from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, called, finds, moving
+from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begun, called, finds, moving
 
 
 @finds("multiply")
@@ -39,8 +39,8 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         if mask:
             yield Mistake("dropout_scale_missing", "The mask is applied without its scale on the way back.",
                           lambda s, o=other: s.g * (np.asarray(s.args[o]) != 0), slot)  # fmt: skip
-        for what, value, key in values_like(graph, place, np.shape(args[other])):
-            text = f"{what[0].upper()}{what[1:]} stands in the place of the other factor of a product."
+        for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
+            text = begun(f"{what} stands in the place of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
 
 
@@ -81,7 +81,7 @@ def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("missing_factor" if missing else "wrong_derivative", f"Of a quotient {text}.", wrong, slot)
         shape = np.shape((node.args or ())[1])
         for what, value, key in values_like(graph, place, shape, 6):
-            text = f"{what[0].upper()}{what[1:]} stands in the place of the denominator."
+            text = begun(f"{what} stands in the place of the denominator.")
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
                           -s.g * s.args[0] / v(s) ** 2), slot, cost=FAR, key=key)  # fmt: skip
 
@@ -140,7 +140,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("transpose", "One factor of the product is transposed on the way back.",
                           with_other(lambda s, o=other: np.swapaxes(s.args[o], -1, -2)), slot)  # fmt: skip
         for what, value, key in values_like(graph, place, shape, 12):
-            text = f"{what[0].upper()}{what[1:]} stands in the place of another factor."
+            text = begun(f"{what} stands in the place of another factor.")
             yield Mistake("wrong_value", text, with_other(value), slot, cost=RARE, key=key)
         own = np.shape(args[slot])
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:

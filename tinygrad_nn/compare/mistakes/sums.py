@@ -11,6 +11,7 @@ from ...ops.reduce import axes_of, count, kept, spread
 from ..paths import Array, Traced
 from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
 
+PLAIN = 1.45  # what is a factor is rather told as one
 BROADCASTS = ("add", "subtract", "multiply", "divide", "affine", "maximum", "minimum", "where", "power", "broadcast_to")
 
 
@@ -52,7 +53,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
         yield from _rows(out, slot, reduced)
         over = tuple(axes)
         yield Mistake("scale", "A broadcast was averaged on the way back; it belongs summed.",
-                      reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=1.4)  # fmt: skip
+                      reduced(lambda r, over=over: r.mean(axis=over)), slot, cost=PLAIN)  # fmt: skip
 
 
 def _rows(out: tuple[int, ...], slot: int, reduced: Any) -> Iterator[Mistake]:
@@ -82,10 +83,10 @@ def sums(graph: Traced, place: int) -> Iterator[Mistake]:
     x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis")
     if name == "mean":
         yield Mistake("scale", "The gradient of a mean is not divided by the number of its entries.",
-                      lambda s: spread(s.g, s.args[0], _options(s)[0]), 0)  # fmt: skip
+                      lambda s: spread(s.g, s.args[0], _options(s)[0]), 0, cost=PLAIN)  # fmt: skip
     else:
         yield Mistake("scale", "The gradient of a sum is divided by the number of its entries, as that of a mean.",
-                      lambda s: s.slots[0] / _options(s)[1], 0)  # fmt: skip
+                      lambda s: s.slots[0] / _options(s)[1], 0, cost=PLAIN)  # fmt: skip
     across = _across(x, axis)
     if name == "mean" and across and count(x, axis) != count(x, across):
         yield Mistake("wrong_axis", "The gradient of a mean is divided by the length of another axis.",
