@@ -46,7 +46,8 @@ def test_the_right_exercise_has_no_wrong_step() -> None:
 @pytest.mark.slow
 def test_the_wrong_line_of_the_exercise_is_first_and_its_kind_is_told() -> None:
     steps = [case for case in CASES if case.family == "makemore"]
-    verdicts = [judge(case, case.mistakes[(k + i) % len(case.mistakes)]) for k, case in enumerate(steps) for i in (0, 3)]
+    asked = [(case, case.mistakes[(k + i) % len(case.mistakes)]) for k, case in enumerate(steps) for i in (0, 3)]
+    verdicts = [judge(case, mistake) for case, mistake in asked]
     assert all(verdict.word != "right" for verdict in verdicts)
     assert np.mean([verdict.first for verdict in verdicts]) >= 0.97
     assert np.mean([verdict.word in ("named", "mended") for verdict in verdicts]) >= 0.9

@@ -347,7 +347,7 @@ CASES = [
          work="cs231n_layers"),
     loss("softmax_loss", scores, "x",
          ("    dx /= N\n", "", "factor"),
-         ("    dx[np.arange(N), y] -= 1\n", "", "no term"),
+         ("    dx[np.arange(N), y] -= 1\n", "", "no term", {"wrong_loss_gradient"}),
          ("dx = probs.copy()", "dx = shifted.copy()", "operand"),
          ("dx[np.arange(N), y] -= 1", "dx[:, y] -= 1", "index"),
          ("dx[np.arange(N), y] -= 1", "dx[np.arange(N), y] += 1", "sign"),
