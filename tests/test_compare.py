@@ -63,7 +63,7 @@ def test_a_mistake_is_named(mistake: Mistake) -> None:
 def test_the_set_is_large_and_has_every_kind_of_a_network() -> None:
     kinds = {m.kind for m in (*mistakes(TABLE), *mistakes(HELD_OUT))}
     assert len([*mistakes(TABLE), *mistakes(HELD_OUT)]) >= 120
-    elsewhere = {"edit", "kink", "convention", "rounding", "blind_test"}  # tested below
+    elsewhere = {"edit", "kink", "convention", "rounding", "blind_test", "wrong_shape"}  # tested below
     from tinygrad_nn.compare import KINDS
     from tinygrad_nn.compare.diagnosis import OPERATIONS
 

@@ -85,6 +85,8 @@ OBJECTS: dict[str, Any] = {
     "p.data, p.grad": lambda r: (c.Linear(normal(r, 3, 4), normal(r, 3)), normal(r, 5, 4)),
     "loss, grads": lambda r: (
         c.TwoLayerNet(parameters(r, 4, 5, 3)).loss, (normal(r, 6, 4), r.integers(0, 3, 6))),
+    "loss, grads of an object": lambda r: (
+        c.TwoLayerNet(parameters(r, 4, 5, 3)), (normal(r, 6, 4), r.integers(0, 3, 6))),
     "loss and gradient": lambda r: (c.Net(normal(r, 4, 3)), (normal(r, 5, 4), normal(r, 5, 3))),
     "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
     "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
@@ -246,8 +248,61 @@ def test_what_arrives_is_used_wrongly_in_a_loop(options: Any, where: str, kind: 
     assert compare_gradients(c.conv_forward_naive, inputs, manual=conv_backward()).ok
 
 
+class OnlyForward:
+    def forward(self, x: Array) -> Array:
+        return 2 * x
+
+
+class OneOfTwo:
+    @staticmethod
+    def forward(ctx: Any, a: Array, b: Array) -> Array:
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d: Array) -> Array:
+        return d
+
+
+class Masked(c.Affine):
+    def backward(self, dout: Array, mask: Array) -> Array:  # type: ignore[override]
+        return dout * mask
+
+
+AFFINE = at("affine")
+UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
+    "no cache": (lambda x, w, b: x.sum() * w + b, AFFINE, c.affine_backward, "Let it return its result and the cache"),
+    "one of two results": (
+        c.lstm_step_forward, at("lstm step"), lambda dnext_h, cache: None, "takes the gradient of 1. It needs one for"),
+    "from a loss": (
+        lambda X, p: (p["W"] @ X, (X,)), (np.ones((3, 4)), {"W": np.ones((2, 3))}), lambda AL, Y, caches: None,
+        "begins at a loss, so its forward ends there"),
+    "two of three": (
+        c.affine_forward, AFFINE, lambda dout, cache: c.affine_backward(dout, cache)[:2],
+        "gave 2 gradients; it needs a gradient for each of x, w, b"),
+    "a class": (c.Affine, np.ones((4, 3)), None, r"Give an object in place of the class: compare_gradients\(Affine"),
+    "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
+    "another argument": (
+        Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None, "has a parameter 'mask', and there is nothing for"),
+    "one gradient": (OneOfTwo, (np.ones(3), np.ones(3)), None, "a gradient for each of a, b, in one tuple"),
+    "two inputs": (c.affine_forward, AFFINE[:2], c.affine_backward, r"affine_forward\(.*\) -> .* not take 2 inputs"),
+    "one input": (c.SoftmaxWithLoss(), np.ones((3, 4)), None, r"do not fit forward\(x, t\): missing a required"),
+    "no gradients": (lambda x: (x**2).sum(), np.ones(3), None, "this one returned a float64"),
+    "no loss": (lambda x: (x**2, 2 * x), np.ones(3), None, "and no loss that is one number first"),
+    "nothing": (c.affine_forward, AFFINE, lambda dout, cache: None, "gave a NoneType; it needs a gradient for each"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_fit_is_told_with_the_edit(name: str) -> None:
+    code, inputs, manual, text = UNFIT[name]
+    with pytest.raises(TypeError, match=text):
+        compare_gradients(code, inputs, manual=manual)
+
+
 SHAPES = "W (3, 4), A (4, 6), b (3, 1)"
 COLUMNS = {
+    "without its axis": (
+        lambda dA, dW, db, dZ: (dA, dW, db[:, 0]), "wrong_shape", "samples are columns here"),
     "over the rows": (
         lambda dA, dW, db, dZ: (dA, dW, dZ.sum(axis=0, keepdims=True)), "wrong_axis_sum",
         f"samples are columns here ({SHAPES}): db is summed over axis 1, .sum(axis=1, keepdims=True)"),

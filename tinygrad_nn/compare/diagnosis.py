@@ -52,6 +52,7 @@ KINDS = {
     "overwritten_not_accumulated": "overwritten where it should be added up",
     "cotangent_ignored": "the cotangent is ignored",
     "kink": "a convention at a kink",
+    "wrong_shape": "the numbers are right, and the shape is another",
     "convention": "both are right, by another convention",
     "rounding": "rounding",
     "blind_test": "a blind test",

@@ -55,6 +55,11 @@ def compare_gradients(
                 "compare_gradients(f, (x, W), manual=backward)."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
+    if not isinstance(model, (Layer, list, tuple)) and any(hasattr(model, n) for n in ("forward", "compute")):
+        raise TypeError(
+            f"compare_gradients: {type(model).__name__} has no backward. An object needs forward(x), which returns the "
+            "result, and backward(dout), which returns dx and sets self.dW; or give manual=, and model.forward first."
+        )
     pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))
     if len(pair) != 2 or named:
         raise TypeError("compare_gradients of a model needs x and y: compare_gradients(model, x, y, solver=solver).")

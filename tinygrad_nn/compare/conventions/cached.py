@@ -107,11 +107,21 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
         slots[place] = (slots[place][0], "cache", 0)
         free.pop()
     results = len(free) or 1
+    between = value[results:-1]
+    named = any(kind == "result" for _, kind, _ in slots)
+    held = isinstance(value[-1], (tuple, list, dict))
+    if free and between and held and not named and all(is_float(x) for x in between):
+        raise TypeError(
+            f"compare_gradients: the forward returned {len(value) - 1} results and a cache, and manual"
+            f"({printable(', '.join(n for n, _, _ in slots))}) takes the gradient of {len(free)}. It needs one for "
+            "each result, in their order, and the cache: `def backward(dnext_h, dnext_c, cache)`."
+        )
     if results >= len(value):
         raise TypeError(
             f"compare_gradients: manual takes {len(free)} gradients ({printable(', '.join(free))}) beside its cache, "
             f"and the forward returned {len(value)} values in all. It needs to return so many results, and then the "
-            "cache: `return out, cache`."
+            "cache: `return out, cache`. A backward that takes a result and labels instead, such as backward(AL, Y, "
+            "caches), begins at a loss, so its forward ends there: `return cost, AL, caches`, with Y among the inputs."
         )
     wrong = [k for k in range(results) if not is_float(value[k])]
     if not free and not wrong and np.size(value[0]) != 1:

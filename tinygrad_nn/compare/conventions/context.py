@@ -14,7 +14,7 @@ import numpy as np
 from ...gradcheck.numerical import is_float
 from ..function.calling import Inputs, call_function, in_order
 from .code import Code, same_draws
-from .signatures import made, parameters
+from .signatures import made, parameters, shown
 
 Array = np.ndarray[Any, Any]
 
@@ -92,7 +92,7 @@ def read_operation(f: Any, given: Any) -> Code:
         out = np.asarray(op.compute(*values)).view(NodeArray)
         out.inputs = [np.asarray(x).view(NodeArray) if isinstance(x, np.ndarray) or is_float(x) else x for x in values]
         out.op = op
-        return op.gradient(np.asarray(g).view(NodeArray), out)
+        return _counted(op.gradient(np.asarray(g).view(NodeArray), out), now, "gradient")
 
     note = "Taken as an operation with compute and gradient(out_grad, node)."
     return Code(type(op).__name__, inputs, run, back, True, op.compute, op.gradient, notes=(note,), some=True)
@@ -125,7 +125,7 @@ def read_function_class(f: Any, given: Any) -> Code:
         outs = list(out) if isinstance(out, (tuple, list)) else [out]
         arriving = [np.ones(np.shape(o)) for o in outs] if g is None else list(g) if len(outs) > 1 else [g]
         gs = [c if np.ndim(o) else float(c) for o, c in zip(outs, arriving, strict=True)]
-        return cls.backward(ctx, *gs)
+        return _counted(cls.backward(ctx, *gs), now, "backward")
 
     bare = _saves_bare(back, inputs)
     note = f"Taken as a class with forward(ctx, {', '.join(inputs.names)}) and backward(ctx, ...)."
@@ -135,6 +135,18 @@ def read_function_class(f: Any, given: Any) -> Code:
         cls.__name__, inputs, run, lambda now, leaves, g: back(now, leaves, g, bare), True, cls.forward,
         cls.backward, notes=(note,), some=True,
     )  # fmt: skip
+
+
+def _counted(found: Any, inputs: Inputs, name: str) -> Any:
+    """Raise unless there is a gradient, or None, for each argument, or for each that is made of floats."""
+    floats = len({inputs.owner[i] for i, x in enumerate(inputs.leaves) if is_float(x)})
+    count = len(found) if isinstance(found, (tuple, list)) else 1
+    if count not in (len(inputs.names), floats):
+        raise TypeError(
+            f"compare_gradients: {name} returned {shown(found)}; it needs to return a gradient for each of "
+            f"{', '.join(inputs.names)}, in one tuple, None for those that have none."
+        )
+    return found
 
 
 def _saves_bare(back: Callable[..., Any], inputs: Inputs) -> bool:

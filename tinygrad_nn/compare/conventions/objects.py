@@ -50,9 +50,11 @@ def methods(f: Any) -> tuple[str, str] | None:
     cls = f if isinstance(f, type) else type(f)
     if inspect.ismethod(f):
         return None if isinstance(f.__self__, type) else (f.__name__, "")
-    if inspect.isroutine(f) or inspect.ismodule(f):
+    if inspect.isroutine(f) or inspect.ismodule(f) or isinstance(f, (list, tuple, dict)):
         return None
-    return next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
+    found = next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
+    alone = not callable(f) and callable(getattr(cls, "loss", None))  # a loss with its gradients beside it
+    return found or (("loss", "") if alone else None)
 
 
 def read_object(f: Any, given: Any, second: str = "") -> Code:

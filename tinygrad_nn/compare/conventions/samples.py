@@ -12,7 +12,7 @@ import numpy as np
 from ..diagnosis import Diagnosis
 
 WEIGHTS = ("w", "weight", "weights", "theta", "kernel")
-SUMMED = ("wrong_axis_sum", "broadcast_not_summed")
+SUMMED = ("wrong_axis_sum", "broadcast_not_summed", "wrong_shape")
 
 
 class Samples(NamedTuple):

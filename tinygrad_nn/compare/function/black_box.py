@@ -22,7 +22,7 @@ from ..pattern import describe, listed
 from ..rows import judged_row
 from .cotangents import other_cotangent
 from .look import CLOSE, Look
-from .operations import explain_graph
+from .operations import explain_graph, other_shape
 from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
@@ -141,8 +141,7 @@ def _reshaped(asked: Question, i: int) -> Iterator[tuple[Diagnosis, Array]]:
     if m.shape == shape:
         return
     if m.size == math.prod(shape):
-        yield Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {shape}: an "
-                        "axis was kept, or dropped."), m.reshape(shape)  # fmt: skip
+        yield other_shape(label, m.shape, shape), m.reshape(shape)
     try:
         summed = np.asarray(sum_to(m, shape))
     except ValueError:

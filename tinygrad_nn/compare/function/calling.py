@@ -52,6 +52,13 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         names = _parameters(f, len(values))
     else:
         values, names = [inputs], _parameters(f, 1)
+        if _has_signature(f) and not _binds(f, (inputs,), {}):
+            came = f"{len(inputs)} inputs" if isinstance(inputs, (tuple, list)) else (
+                printable(", ".join(map(str, inputs))) if isinstance(inputs, dict) else "one input")  # fmt: skip
+            raise TypeError(
+                f"compare_gradients: {printable(getattr(f, '__name__', 'the function'))}{inspect.signature(f)} does "
+                f"not take {came}. Give all inputs in one tuple in that order, or in a dict by name."
+            )
     found = lay_out(names, values, by_name)
     if not found.moving:
         raise TypeError(

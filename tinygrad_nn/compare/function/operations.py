@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,6 +49,17 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
     return found
 
 
+def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
+    """Tell whether another shape is harmless: x - dx has that of x where axes of length 1 stand before it only."""
+    text = f"The numbers are right, the shape is {got} and belongs {shape}: "
+    if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):
+        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
+    if shape[len(shape) - len(got) :] == got and math.prod(got) == math.prod(shape):
+        return Diagnosis("convention", label, f"{text}an axis was kept, or dropped.")
+    text += "it is not put back into the shape of the input, so an update of it would be refused, or broadcast. "
+    return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or keepdims=True in the sum.")
+
+
 def _by_shape(look: Look, i: int) -> Diagnosis | None:
     """Explain a gradient that has another shape than its input."""
     m, g = look.mine[i], look.right[i]
@@ -58,8 +70,7 @@ def _by_shape(look: Look, i: int) -> Diagnosis | None:
         return Diagnosis("transpose", label, "The gradient is transposed: it needs the shape of its input.",
                          (f"it has shape {m.shape}, the input {g.shape}",), r"\bar x", "")  # fmt: skip
     if m.size == g.size and (np.abs(m.reshape(g.shape) - g) <= look.rounding[i]).all():
-        return Diagnosis("convention", label, f"The numbers are right, the shape is {m.shape} and belongs {g.shape}: "
-                         "an axis was kept, or dropped.")  # fmt: skip
+        return other_shape(label, m.shape, g.shape)
     try:
         summed = sum_to(m, g.shape)
     except ValueError:
