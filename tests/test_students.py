@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.students.families import CASES, FAMILIES
-from tests.students.judge import TAGS, Case, Mistake, edit, loaded, text_of, wrong_arrays
+from tests.students.judge import TAGS, Case, Mistake, alarm, edit, judge, loaded, text_of, wrong_arrays
 
 WORKS = list({(c.work, c.name if c.way != "compare_steps" else c.way): c for c in CASES}.values())
 MISTAKES = [(case, mistake) for case in CASES for mistake in case.mistakes]
@@ -36,3 +36,18 @@ def test_there_are_enough_mistakes_and_each_has_a_word() -> None:
     assert min(len(case.mistakes) for case in CASES if case.family != "makemore") >= 6
     assert {mistake.tag for _, mistake in MISTAKES} <= set(TAGS)
     assert len({(id(case), mistake.old, mistake.new) for case, mistake in MISTAKES}) == len(MISTAKES)
+
+
+def test_the_right_exercise_has_no_wrong_step() -> None:
+    case = next(case for case in CASES if case.family == "makemore")
+    assert [alarm(case, seed) for seed in range(3)] == ["", "", ""]
+
+
+@pytest.mark.slow
+def test_the_wrong_line_of_the_exercise_is_first_and_its_kind_is_told() -> None:
+    steps = [case for case in CASES if case.family == "makemore"]
+    asked = [(case, case.mistakes[(k + i) % len(case.mistakes)]) for k, case in enumerate(steps) for i in (0, 3)]
+    verdicts = [judge(case, mistake) for case, mistake in asked]
+    assert all(verdict.word != "right" for verdict in verdicts)
+    assert np.mean([verdict.first for verdict in verdicts]) >= 0.97
+    assert np.mean([verdict.word in ("named", "mended") for verdict in verdicts]) >= 0.9

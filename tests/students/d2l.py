@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.students.judge import Array, Case, Mistake, Module
+from tests.students.judge import VALUE, Array, Case, Mistake, Module
 from tests.students.ways import two_functions, with_object
 
 Rng = np.random.Generator
@@ -201,7 +201,7 @@ CASES = [
             ("dC_next + dH * O * (1 - np.tanh(C_new) ** 2)", "dH * O * (1 - np.tanh(C_new) ** 2)", "no term"),
             ("dC_next + dH * O * (1 - np.tanh(C_new) ** 2)", "dC_next + dH * O", "no derivative"),
             ("(1 - np.tanh(C_new) ** 2)", "(1 - C_new**2)", "derivative at"),
-            ("dO = dH * np.tanh(C_new)", "dO = dH * C_new", "no derivative", {"activation_derivative_at_wrong_value"}),
+            ("dO = dH * np.tanh(C_new)", "dO = dH * C_new", "no derivative", VALUE),
             ("dF = dC * C\n", "dF = dC * C_new\n", "operand"),
             ("dI = dC * C_tilde", "dI = dC * C", "operand"),
             ("dC_next = dC * F", "dC_next = dC", "no derivative"),

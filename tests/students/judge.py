@@ -235,8 +235,9 @@ def judge(case: Case, mistake: Mistake, seed: int = 0) -> Verdict:
     names = [mistake.step] if mistake.step else wrong
     names += [f"params[{k}]" for k, name in enumerate(n for n in call.arrays if n not in call.given) if name in wrong]
     for d in blamed:
-        place = near or " in `" in d.where or any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)",
-                                                            f"{d.where} {d.text}") for n in names)
+        heard = f"{d.where} {d.text}"
+        place = near or " in `" in d.where or "whole backward" in d.where
+        place = place or any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", heard) for name in names)
         if kinds & {d.kind, *d.alternatives} and place:
             return Verdict("named", said, report, right_step)
     if near and any(d.kind == "edit" for d in blamed):

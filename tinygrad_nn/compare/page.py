@@ -94,7 +94,8 @@ def fragment(report: ComparisonReport) -> str:
                  if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]  # fmt: skip
         if wrong:
             parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
-    maps = [row for row in report.rows if (row.error is not None and row.role != "intermediate") or not row.ok]
+    rows = [step.own for step in report.steps if not step.rule_ok][:12] if report.steps else report.rows
+    maps = [row for row in rows if (row.error is not None and row.role != "intermediate") or not row.ok]
     drawn = [_map(row) for row in maps if row.error is not None]
     if drawn:
         parts += ["<h2>Where the errors are</h2>", _legend(), f"<div class='maps'>{''.join(drawn)}</div>"]

@@ -27,8 +27,8 @@ from .question import Found, Question, draw_cotangents, without_effect
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, PROBE_SECONDS = 1.5, 0.3  # that the numerical road may take, about, here and at each other point
-SAMPLES = 8  # entries of each input that are looked at elsewhere
+SECONDS, PROBE_SECONDS = 0.8, 0.2  # that the numerical road may take, about, here and at each other point
+SAMPLES = 4  # entries of each input that are looked at elsewhere
 
 
 def without_graph(asked: Question, reason: Reason) -> Found:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import types
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..conventions.beside import beside, place_of
-from ..conventions.code import Code, same_draws
+from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..source import Edit, line_of_result, nearest_edits
-from .calling import call_function
+from .other_backwards import Batch, Road, roads
 from .question import Found, Question, draw_cotangents
 
 Array = np.ndarray[Any, Any]
@@ -22,17 +21,6 @@ Array = np.ndarray[Any, Any]
 SECONDS, LESS = 1.5, 0.6  # of the processor: where nothing else explains the gradient, and where something does
 CLOSE = 1e-8  # of the largest entry: in float64 the order of sums moves a gradient by less
 OPEN = ("unknown", "scale", "sign")  # kinds that leave open what was written wrong
-
-
-class Batch(NamedTuple):
-    """The code at some inputs, cotangents and right gradients; how far these may be off, and where they say nothing."""
-
-    code: Code
-    leaves: list[Array]
-    g: Any
-    right: list[Array]
-    error: list[Array]
-    ignored: list[Array]
 
 
 Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[Array]]]
@@ -52,55 +40,48 @@ def with_lines(
         given: the function, its inputs and the backward as `compare_gradients` was given them.
     """
     bad = [d for d in diagnoses if not d.harmless and d.kind != "blind_test"]
-    road = _road(asked.code, *given) if bad else None
-    if road is None:
+    if not bad:
         return diagnoses
-    target, call, finish = road
-    batches = [Batch(asked.code, asked.leaves, asked.g, found.right, found.error, found.ignored)]
+    batches = [Batch(asked.code, asked.leaves, asked.g, asked.outs, found.right, found.error, found.ignored)]
     batches += _others(asked, elsewhere)
-
-    def right(value: Any, probe: int) -> list[bool]:
-        batch = batches[probe]
-        return [_agree(*row) for row in zip(asked.code.taken(finish(value)), batch.right, batch.error, batch.ignored,
-                                            strict=True)]  # fmt: skip
-
-    seconds = SECONDS if any(d.kind in OPEN for d in bad) else LESS
     sizes = [k for k, b in enumerate(batches) if b.code is not asked.code]
-    edits = nearest_edits(target, lambda new, probe: call(new, batches[probe]), right, probes=len(batches),
-                          may_fail=sizes, seconds=seconds)  # fmt: skip
     labels = asked.labels
+    ways = list(roads(asked.code, *given, batches[0]))
+    left = SECONDS if any(d.kind in OPEN for d in bad) or any(road.whole for road in ways) else LESS
+    end = time.thread_time() + left
+    edits: list[Edit] = []
+    for k, road in enumerate(ways):
+
+        def right(value: Any, probe: int, road: Road = road) -> list[bool]:
+            batch = batches[probe]
+            outs, grads = road.finish(value)
+            if outs is not None and not all(_agree(a, b, 0.0, False) for a, b in zip(outs, batch.outs, strict=True)):
+                return [False] * len(batch.right)
+            rows = zip(asked.code.taken(grads), batch.right, batch.error, batch.ignored, strict=True)
+            return [_agree(*row) for row in rows]
+
+        def call(new: Any, probe: int, road: Road = road) -> Any:
+            return road.call(new, batches[probe])
+
+        share = (end - time.thread_time()) / (len(ways) - k)
+        found_here = nearest_edits(road.target, call, right, probes=len(batches), may_fail=sizes, whole=road.whole,
+                                   seconds=share)  # fmt: skip
+        edits += [e for e in found_here if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
     for edit in edits:
         here = [labels[i] for i in edit.fixes]
         diagnoses = _told(diagnoses, edit, here, {d.where for d in bad} - set(labels) if len(edits) == 1 else set())
     told = {labels[i] for edit in edits for i in edit.fixes}
-    return [_pointed(d, target, labels) if d.where in labels and d.where not in told else d for d in diagnoses]
+    if not ways:
+        return diagnoses
+    return [_pointed(d, ways[0].target, labels) if d.where in labels and d.where not in told else d for d in diagnoses]
 
 
-def _agree(mine: Array, right: Array, error: Array, ignored: Array) -> bool:
-    if mine.shape != right.shape:
+def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
+    if np.shape(mine) != np.shape(right):
         return False
-    size = float(np.abs(right[~ignored]).max(initial=0.0))
-    return bool(((np.abs(mine - right) <= error + CLOSE * size) | ignored).all())
-
-
-def _road(code: Code, f: Any, given: Any, manual: Any) -> Any:
-    """Return the function whose lines are looked at, how another is called in its place, and what is done with what
-    it returns.
-    """
-    from ..conventions.read import read
-
-    if callable(manual) and (code.backward is manual or code.backward == manual) and not isinstance(manual, type):
-        def call(new: Any, batch: Batch) -> Any:
-            return read(f, given, new).back(batch.code.inputs, [x.copy() for x in batch.leaves], batch.g)
-
-        return manual, call, lambda value: value
-    if manual is None and code.backward is None and isinstance(f, types.FunctionType):
-        def alone(new: Any, batch: Batch) -> Any:
-            with same_draws():
-                return call_function(new, batch.code.inputs, [x.copy() for x in batch.leaves])
-
-        return f, alone, lambda value: beside(value, place_of(value))
-    return None
+    size = float(np.abs(np.where(ignored, 0.0, right)).max(initial=0.0))
+    with np.errstate(invalid="ignore"):
+        return bool(((np.abs(mine - right) <= error + CLOSE * size) | ignored).all())
 
 
 def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
@@ -111,7 +92,7 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[
     done: list[Diagnosis] = []
     names = ", ".join(labels)
     text = f"{edit.sentence} With that the gradient of {names} is right, here and at other random inputs."
-    own = Diagnosis("edit", f"{names}, {place}", text, also)
+    own = Diagnosis(edit.kind, f"{names}, {place}", text, also, alternatives=edit.kinds)
     for d in diagnoses:
         if d.harmless or d.where not in (*labels, *joint):
             done.append(d)
@@ -120,7 +101,7 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[
         else:
             where = re.sub(r"operation \d+ of \d+", place, d.where)
             done.append(replace(d, where=where, evidence=(*d.evidence, edit.sentence, *also)))
-    explained = [d for d in done if d.kind == "edit"]
+    explained = [d for d in done if d.where == own.where]
     return [d for d in done if not (explained and d.kind == "unknown" and d.where in labels)]
 
 
@@ -148,7 +129,7 @@ def _others(asked: Question, elsewhere: Elsewhere) -> list[Batch]:
             code.gradients(leaves, g)
         except Exception:  # whatever a person's code may raise at inputs that it was not made for
             continue
-        found.append(Batch(code, leaves, g, right, error, [~np.isfinite(r) for r in right]))
+        found.append(Batch(code, leaves, g, outs, right, error, [~np.isfinite(r) for r in right]))
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .edits import Writer
 from .influence import influencing
+from .kinds import kind_of
 from .program import UNCHANGED, Program, stored
 from .reading import Source, read, referenced
 from .running import Stopped, quiet
@@ -44,6 +45,8 @@ class Edit:
         alternatives: other changes, as small, that make the same results right.
         names: the names that the changed statement assigns.
         function: the name of the function in which the line stands.
+        kind: a key of `KINDS`: what sort of mistake the change mends; ``edit`` where no word says it.
+        kinds: those of the alternatives, if they are others.
     """
 
     lineno: int
@@ -54,6 +57,8 @@ class Edit:
     alternatives: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     function: str = ""
+    kind: str = "edit"
+    kinds: tuple[str, ...] = ()
 
 
 Call = Callable[[Callable[..., Any], int], Any]
@@ -80,7 +85,8 @@ def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **optio
 
 def nearest_edits(
     backward: Callable[..., Any], call: Call, right: Right, *, probes: int = 1, lines: Collection[int] = (),
-    values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), seconds: float = SECONDS,
+    values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), whole: bool = False,
+    seconds: float = SECONDS,
 ) -> tuple[Edit, ...]:  # fmt: skip
     """Return the smallest changes of a backward that make its wrong results right: one, or one for some of them each.
 
@@ -93,6 +99,8 @@ def nearest_edits(
         lines: lines of the file that are suspected first.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
         may_fail: batches, of another size, that the code may not be made for: a change that fails there comes later.
+        whole: what `right` judges is more than the backward itself returns, such as what it leaves in an object: then
+            each change is tried by `call`, which takes longer.
         seconds: of the processor's time, about.
 
     Returns:
@@ -105,12 +113,16 @@ def nearest_edits(
             return ()
         with quiet():
             batches = range(probes), frozenset(may_fail)
-            return tuple(_Search(source, backward, call, right, batches, set(lines), values, end).edits())
+            search = _Search(source, backward, call, right, batches, set(lines), values, end)
+            search.whole = whole
+            return tuple(search.edits())
     except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
         return ()
 
 
 class _Search:
+    whole = False
+
     def __init__(
         self, source: Source, backward: Any, call: Call, right: Right,
         batches: tuple[range, frozenset[int]], lines: set[int],
@@ -187,10 +199,10 @@ class _Search:
         """Run a change in the first batch and return which of the wrong results it makes right."""
         old = change.swap(change.new)
         try:
-            value = self.program.run(k, change.writes)
+            value = self.program.run(k, change.writes) if not self.whole else None
             if value is UNCHANGED:
                 return frozenset()
-            found = self.right(value, 0)
+            found = self._judged(0) or [] if self.whole else self.right(value, 0)
             if len(found) != len(own) or any(was and not now for was, now in zip(own, found, strict=True)):
                 return frozenset()
             return frozenset(i for i in wrong if found[i])
@@ -231,7 +243,15 @@ def described(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main
     sentence = f"{where}: {after} would be right; it says {before}." if after else (
         f"{where}: it would be right without {before}.")  # fmt: skip
     names = sorted(stored([change.place]))
-    return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name)
+    kinds = [_kind(s, c) for s, c, _ in [*texts.values()][: 1 + MOST]]
+    also = tuple(dict.fromkeys(k for k in kinds if k not in (kinds[0], "edit")))
+    return Edit(line, before, after, sentence, tuple(sorted(fixes)), tuple(others), tuple(names), source.name, kinds[0],
+                also)  # fmt: skip
+
+
+def _kind(source: Source, change: Change) -> str:
+    old = getattr(change.holder, change.field)
+    return kind_of(source, change, old if change.at is None else old[change.at])
 
 
 def _named(source: Source, main: Source) -> str:

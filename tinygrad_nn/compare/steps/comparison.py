@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -136,7 +137,8 @@ def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | N
         harmless = diagnosis is not None and diagnosis.harmless
         steps.append(Step(
             label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
-            m.rounds, row.ok or harmless, own.ok or harmless or follows, row, own, diagnosis,
+            m.rounds, row.ok or harmless, own.ok or harmless or follows, row, own,
+            float(np.real(arrived[node][row.worst])) if arrived[node].size else math.nan, diagnosis,
         ))  # fmt: skip
     return _report(title, graph, steps, written, notes, referee)
 

@@ -22,7 +22,8 @@ STYLE = """
 .tg .steps tr.soft td:nth-child(3) { color:var(--soft) } .tg .steps tr.good td:first-child { color:var(--good) }
 .tg .steps tr.bad td:first-child { color:var(--bad); font-weight:600 }
 .tg .steps tr.bad td { background:color-mix(in srgb, var(--bad) 9%, transparent) }
-.tg .steps td.why { white-space:normal; text-align:left; font-family:inherit; color:var(--ink); padding-left:1.2rem }
+.tg .steps td { vertical-align:top } .tg .steps .why { white-space:normal; color:var(--ink); margin-top:.3rem;
+  font-family:system-ui,sans-serif }
 """
 
 
@@ -50,7 +51,9 @@ def lines(steps: Sequence[Step]) -> list[Line]:
 def _code(line: Line) -> str:
     step = line.step
     source = printable(step.source)
-    text = source if step.name.partition("[")[0] in source else f"{printable(step.name)}: {source}".rstrip(": ")
+    several = "," in source.partition("=")[0]
+    alone = step.name.partition("[")[0] in source and not several
+    text = source if alone else f"{printable(step.name)}: {source}".rstrip(": ")
     often = f"  ({line.wrong or line.rounds} of {line.rounds})" if line.wrong else f"  ({line.rounds} times)"
     return text + (often if line.rounds > 1 else "")
 
@@ -101,13 +104,15 @@ def as_html(steps: Sequence[Step]) -> str:
     for line in joined:
         step = line.step
         numerical = "–" if math.isnan(step.row.numerical) else number(step.row.numerical, 5)
-        rule = "–" if math.isnan(step.own.graph) else number(step.own.graph, 5)
-        cells = [MARKS[step.verdict], str(step.line or ""), _code(line), _yours(step), _right(step), numerical, rule]
-        shown = "".join(f"<td>{escaped(cell)}</td>" for cell in cells)
-        body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")
+        rule = "–" if math.isnan(step.arrived) else number(step.arrived, 5)
+        why = ""
         if step.diagnosis is not None and not step.rule_ok:
-            text = f"{escaped(step.diagnosis.text)} <code class='soft'>{escaped(step.diagnosis.kind)}</code>"
-            body.append(f"<tr class='bad'><td></td><td></td><td class='why' colspan='5'>{text}</td></tr>")
+            kind = escaped(step.diagnosis.kind)
+            why = f"<div class='why'>{escaped(step.diagnosis.text)} <code class='soft'>{kind}</code></div>"
+        cells = [escaped(MARKS[step.verdict]), str(step.line or ""), escaped(_code(line)) + why,
+                 *map(escaped, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
+        shown = "".join(f"<td>{cell}</td>" for cell in cells)
+        body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")
     heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")
     head = "".join(f"<th>{text}</th>" for text in heads)
     legend = f"<p class='soft'>{LEGEND}</p>" if any(line.step.verdict == "follows" for line in joined) else ""

@@ -19,6 +19,7 @@ class Step:
         value_ok: whether it is the right gradient.
         rule_ok: whether it is what the right rule makes of the person's own gradients of what comes after it.
         row: it beside the right gradient and the referee; `own`: beside what its own rule makes of the person's.
+        arrived: that, at the entry of `row` that is worst.
         diagnosis: why the rule is wrong, or None.
     """
 
@@ -33,6 +34,7 @@ class Step:
     rule_ok: bool
     row: Row
     own: Row
+    arrived: float
     diagnosis: Diagnosis | None = None
 
     @property
@@ -57,5 +59,5 @@ class Step:
         """Return it as plain values, without its rows."""
         plain: dict[str, object] = {key: value for key, value in vars(self).items() if key not in ("row", "own")}
         plain["diagnosis"] = None if self.diagnosis is None else asdict(self.diagnosis)
-        return {**plain, "verdict": self.verdict, "yours": self.own.manual, "right": self.row.graph,
-                "by_its_rule": self.own.graph}  # fmt: skip
+        return {**plain, "verdict": self.verdict, "yours": self.row.manual, "right": self.row.graph,
+                "by_its_rule": self.arrived}  # fmt: skip

@@ -1,0 +1,120 @@
+"""The line in a report: of functions, classes and networks, with the change that makes it right."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_source import Judge, written
+from tests.wrong_lines import text_of
+from tinygrad_nn import compare_gradients
+
+Array = Any
+R = np.random.default_rng(0)
+
+
+class Affine:
+    def __init__(self, W: Array, b: Array) -> None:
+        self.W, self.b = W, b
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout: Array) -> Array:
+        self.dW = self.x.T @ dout
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+class Halved(Affine):
+    def backward(self, dout: Array) -> Array:
+        self.dW = self.x.T @ dout / len(self.x)
+        self.db = dout.sum(axis=0)
+        return dout @ self.W.T
+
+
+class Tanh:
+    def forward(self, x: Array) -> Array:
+        self.out = np.tanh(x)
+        return self.out
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (1 - self.out)
+
+
+class Net:
+    def __init__(self, *layers: Any) -> None:
+        self.layers = layers
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout: Array) -> Array:
+        for layer in self.layers[::-1]:
+            dout = layer.backward(dout)
+        return dout
+
+
+class Product:
+    @staticmethod
+    def forward(ctx: Any, a: Array, b: Array) -> Array:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d: Array) -> Any:
+        a, b = ctx.saved_values  # noqa: RUF059 - that b is not used is the mistake
+        return d * a, d * a
+
+
+def loss(W: Array, X: Array, y: Array) -> Any:
+    s = X @ W
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    N = len(X)
+    value = -np.log(p[np.arange(N), y]).mean()
+    d = p.copy()
+    d[np.arange(N), y] -= 1
+    dW = X.T @ d
+    return value, dW
+
+
+def said(report: Any) -> str:
+    return " ".join(f"{d.text} {' '.join(d.evidence)}" for d in report.diagnoses)
+
+
+@pytest.mark.parametrize(("code", "inputs", "after"), [
+    (Halved(R.normal(size=(4, 3)), R.normal(size=3)), (R.normal(size=(5, 4)),), "self.dW = self.x.T @ dout would"),
+    (Net(Affine(R.normal(size=(4, 3)), R.normal(size=3)), Tanh()), (R.normal(size=(5, 4)),),
+     "return dout * (1 - self.out ** 2) would"),
+    (Product, (R.normal(size=(5, 4)), R.normal(size=(5, 4))), "return d * b, d * a would"),
+    (loss, (R.normal(size=(4, 3)), R.normal(size=(6, 4)), R.integers(0, 3, 6)), "dW = X.T @ d / N would"),
+], ids=["a layer", "a layer of a network", "a function with a context", "a gradient beside the loss"])  # fmt: skip
+def test_the_line_is_found_however_the_code_is_called(code: Any, inputs: Any, after: str) -> None:
+    before = vars(Tanh)["backward"], vars(Product)["backward"]
+    report = compare_gradients(code, inputs)
+    assert not report.ok
+    assert after in said(report)
+    assert (vars(Tanh)["backward"], vars(Product)["backward"]) == before
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "kind"), [
+    ("affine", "db = np.sum(dout, axis=0)", "db = dout", "broadcast_not_summed"),
+    ("affine", "db = np.sum(dout, axis=0)", "db = np.sum(dout, axis=1)", "wrong_axis_sum"),
+    ("affine", "return dx, dw, db", "return dx, dw.T, db", "transpose"),
+    ("affine", "dw = np.dot(flat.T, dout)", "dw = np.dot(flat.T, dout) / N", "scale"),
+    ("quotient", "db = -g * a / b**2", "db = g * a / b**2", "sign"),
+    ("quotient", "db = -g * a / b**2", "db = -g * a / b**3", "wrong_derivative"),
+    ("embedding", "np.add.at(dW, x, dout)", "dW[x] = dout", "overwritten_not_accumulated"),
+    ("dropout and sigmoid", "ds = g * mask", "ds = g", "mask_missing"),
+    ("two layers", "dW1 = x.T @ dz", "dW1 = x.T @ dh", "wrong_value"),
+    ("softmax", "return p * (g - inner)", "return p * g", "edit|product_rule_half|softmax_diagonal_only"),
+    ("rnn", "dht = dh[t] + dnext", "dht = dh[t]", "not_carried_back"),
+    ("lstm step", "da = np.hstack((dai, daf, dao, dag))", "da = np.hstack((dai, dao, daf, dag))", "wrong_order"),
+])  # fmt: skip
+def test_the_sort_of_mistake_is_read_from_the_change(name: str, right: str, wrong: str, kind: str) -> None:
+    (found,) = Judge(name).search(written(text_of(name, right, wrong)[0]))
+    assert found.kind in kind.split("|"), found

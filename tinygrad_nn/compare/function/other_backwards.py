@@ -1,0 +1,146 @@
+"""How another function is called in the place of a person's backward, in each of the conventions."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..conventions.beside import beside, place_of
+from ..conventions.code import Code, results, same_draws
+from ..conventions.read import read
+from ..source.running import copied
+from .calling import Inputs, call_function
+
+Array = np.ndarray[Any, Any]
+
+HERE = str(Path(__file__).resolve().parents[2])
+MOST = 6  # functions that one backward calls and that are looked at
+
+
+class Batch(NamedTuple):
+    """The code at some inputs, its results, right gradients, how far these may be off, and where they say nothing."""
+
+    code: Code
+    leaves: list[Array]
+    g: Any
+    outs: list[Array]
+    right: list[Array]
+    error: list[Array]
+    ignored: list[Array]
+
+    def fresh(self) -> tuple[Inputs, list[Array], Any]:
+        """Return copies of inputs, leaves and cotangents, which a changed backward may write into."""
+        memo: dict[int, Any] = {}
+        inputs = self.code.inputs._replace(leaves=copied(self.code.inputs.leaves, memo))
+        return inputs, [x.copy() for x in self.leaves], copied(self.g, memo)
+
+
+class Road(NamedTuple):
+    """A function whose lines are looked at.
+
+    `call` calls another in its place; `finish` makes results (or None) and gradients of what that returned; `whole`
+    says that gradients are left somewhere, so that what the function itself returns does not tell.
+    """
+
+    target: Any
+    call: Callable[[Any, Batch], Any]
+    finish: Callable[[Any], tuple[list[Array] | None, Any]]
+    whole: bool
+
+
+def roads(code: Code, f: Any, given: Any, manual: Any, first: Batch) -> Iterator[Road]:
+    """Yield the functions in which the mistake may be: the backward, and for objects also what it calls."""
+    if callable(manual) and (code.backward is manual or code.backward == manual) and not isinstance(manual, type):
+
+        def call(new: Any, batch: Batch) -> Any:
+            return read(f, given, new).back(*batch.fresh())
+
+        yield Road(manual, call, lambda value: (None, value), False)
+    elif manual is None and code.backward is None and isinstance(f, types.FunctionType):
+
+        def alone(new: Any, batch: Batch) -> Any:
+            with same_draws():
+                return call_function(new, *batch.fresh()[:2])
+
+        def parted(value: Any) -> tuple[list[Array], Any]:
+            place = place_of(value)
+            return [np.asarray(value[place])], beside(value, place)
+
+        yield Road(f, alone, parted, False)
+    else:
+        for holder, name, target in _called(lambda: code.back(*first.fresh()))[:MOST]:
+
+            def within(new: Any, batch: Batch, holder: Any = holder, name: str = name) -> Any:
+                with _instead(holder, name, new):
+                    inputs, leaves, _ = batch.fresh()
+                    outs = [np.asarray(out) for out in results(batch.code.run(inputs, leaves))]
+                    return outs, batch.code.back(*batch.fresh())
+
+            yield Road(target, within, lambda value: value, True)
+
+
+@contextmanager
+def _instead(holder: Any, name: str, new: Any) -> Iterator[None]:
+    """Put another function into a class or a module for a while."""
+    old = inspect.getattr_static(holder, name) if isinstance(holder, type) else vars(holder)[name]
+    wrapped = type(old)(new) if isinstance(old, (staticmethod, classmethod)) else new
+    setattr(holder, name, wrapped)
+    try:
+        yield
+    finally:
+        setattr(holder, name, old)
+
+
+def _called(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
+    """Return the person's functions that the last of their calls ran, itself first, with what holds each, and where."""
+    seen: list[tuple[types.FrameType, types.CodeType, Any]] = []
+
+    def enter(frame: types.FrameType, event: str, arg: Any) -> None:
+        if _is_own(frame):
+            back = frame.f_back
+            while back is not None and not _is_own(back) and not back.f_code.co_filename.startswith(HERE):
+                back = back.f_back
+            if back is None or not _is_own(back):  # called by us: a forward, or the backward
+                seen.clear()
+            names = frame.f_code.co_varnames[: min(1, frame.f_code.co_argcount)]
+            seen.append((frame, frame.f_code, frame.f_locals.get(names[0]) if names else None))
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    found: list[tuple[Any, str, Any]] = []
+    for frame, code, owner in seen:
+        place = _held(frame, code, owner)
+        if place is not None and place[2] not in [f[2] for f in found]:
+            found.append(place)
+    return found
+
+
+def _is_own(frame: types.FrameType) -> bool:
+    """Tell whether a frame is of the person's code."""
+    file = frame.f_code.co_filename
+    named = not frame.f_code.co_name.startswith("<")
+    library = file.startswith((HERE, "<frozen", "<__array")) or "site-packages" in file or "/lib/python" in file
+    return named and not library
+
+
+def _held(frame: types.FrameType, code: types.CodeType, owner: Any) -> tuple[Any, str, Any] | None:
+    """Return the class in which a function stands, its name there, and itself."""
+    classes = (owner if isinstance(owner, type) else type(owner)).__mro__[:-1] if owner is not None else ()
+    others = [v for v in frame.f_globals.values() if isinstance(v, type)]
+    for cls in (*classes, *others):
+        for name, value in vars(cls).items():
+            function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+            if isinstance(function, types.FunctionType) and function.__code__ is code:
+                return cls, name, function
+    return None

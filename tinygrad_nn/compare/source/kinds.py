@@ -1,0 +1,203 @@
+"""What sort of mistake a change of the source mends, in the words of the diagnosis."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from .reading import Source
+from .trees import Change, constant
+
+OTHERS = "edit"  # what has no word of its own
+NAMED = (ast.Name, ast.Attribute, ast.Subscript)
+LINEAR = ("sum", "mean", "max", "min")
+
+
+def kind_of(source: Source, change: Change, old: Any) -> str:
+    """Return a key of `KINDS` for the mistake that a change mends; `old` is what stood at its place."""
+    new = change.new
+    if isinstance(new, ast.stmt):
+        return _of_statements(old, new)
+    if isinstance(change.holder, (ast.Subscript, ast.Slice, ast.Tuple)) and change.field in ("slice", "lower", "upper",
+                                                                                            "elts", "step"):
+        inside = _of_index(change, old, new)
+        if inside:
+            return inside
+    for test in (_of_sums, _of_signs, _of_turns, _of_terms, _of_factors, _of_numbers):
+        found = test(source, change, old, new)
+        if found:
+            return found
+    if isinstance(old, NAMED) and isinstance(new, NAMED):
+        return "wrong_value"
+    if isinstance(old, ast.Compare) and isinstance(new, ast.Compare):
+        ops = {type(old.ops[0]), type(new.ops[0])}
+        return "ties" if ops in ({ast.Gt, ast.GtE}, {ast.Lt, ast.LtE}) else "wrong_value"
+    if isinstance(old, (ast.Tuple, ast.List)) and isinstance(new, (ast.Tuple, ast.List)):
+        return "wrong_order" if sorted(map(ast.dump, old.elts)) == sorted(map(ast.dump, new.elts)) else "wrong_stride"
+    if isinstance(old, ast.Call) and isinstance(new, ast.Call) and ast.dump(old.func) == ast.dump(new.func):
+        return "transpose" if _called(old) in ("dot", "matmul", "outer") else "wrong_order"
+    return "wrong_derivative" if _wraps(old, new) or _wraps(new, old) else OTHERS
+
+
+def _of_statements(old: Any, new: Any) -> str:
+    if isinstance(new, ast.Expr) or (isinstance(new, ast.AugAssign) and isinstance(old, ast.Assign)):
+        return "missing_factor" if isinstance(getattr(new, "op", None), ast.Mult) else "overwritten_not_accumulated"
+    if isinstance(new, ast.AugAssign) and isinstance(old, ast.AugAssign):
+        return "sign" if {type(old.op), type(new.op)} == {ast.Add, ast.Sub} else OTHERS
+    if isinstance(new, ast.Assign) and isinstance(old, ast.Assign):
+        value = new.value
+        if isinstance(value, ast.BinOp) and isinstance(value.op, (ast.Add, ast.Mult)) and _same(value.right, old.value):
+            return "overwritten_not_accumulated" if isinstance(value.op, ast.Add) else "missing_factor"
+        return "wrong_value"
+    return OTHERS
+
+
+def _of_index(change: Change, old: Any, new: Any) -> str:
+    if isinstance(new, ast.Slice) and isinstance(old, ast.Slice):
+        return "flipped_kernel" if (old.step is None) != (new.step is None) else "wrong_index"
+    if isinstance(new, ast.Tuple) and isinstance(old, ast.Tuple):
+        slices = all(isinstance(e, ast.Slice) for e in new.elts)
+        return "wrong_padding" if slices or any(isinstance(e, ast.Slice) for e in new.elts) else "wrong_order"
+    return "wrong_index" if change.field != "elts" or isinstance(change.holder, ast.Subscript) else ""
+
+
+def _called(node: Any) -> str:
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def _about(node: Any) -> Any:
+    """Return what a call of a reduction, as a function or a method, is about."""
+    if not isinstance(node, ast.Call):
+        return None
+    if node.args and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and (
+            constant(node.args[0]) is None):  # fmt: skip
+        return node.args[0]
+    return node.func.value if isinstance(node.func, ast.Attribute) else None
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, ast.AST) and isinstance(b, ast.AST) and ast.unparse(a) == ast.unparse(b)
+
+
+def _of_sums(source: Source, change: Change, old: Any, new: Any) -> str:
+    if _called(new) == "sum" and _same(_about(new), old):
+        return "broadcast_not_summed"
+    if _called(old) == "sum" and _same(_about(old), new):
+        return "wrong_axis_sum"
+    if _called(old) in LINEAR and _called(new) in LINEAR and _same(_about(old), _about(new)):
+        if _called(old) != _called(new):
+            return "scale" if {_called(old), _called(new)} == {"sum", "mean"} else "wrong_derivative"
+        return "wrong_axis_sum" if _called(old) == "sum" else "wrong_axis"
+    if isinstance(change.holder, ast.keyword) and change.holder.arg in ("axis", "keepdims"):
+        return "wrong_axis_sum"
+    return ""
+
+
+def _of_signs(source: Source, change: Change, old: Any, new: Any) -> str:
+    for a, b in ((old, new), (new, old)):
+        if isinstance(a, ast.UnaryOp) and isinstance(a.op, ast.USub) and _same(a.operand, b):
+            return "sign"
+    if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp):
+        if {type(old.op), type(new.op)} == {ast.Add, ast.Sub} and _same(old.left, new.left):
+            return "sign"
+        swapped = _same(old.left, new.right) and _same(old.right, new.left)
+        if swapped and isinstance(old.op, ast.Sub) and isinstance(new.op, ast.Sub):
+            return "sign"
+    return ""
+
+
+def _of_turns(source: Source, change: Change, old: Any, new: Any) -> str:
+    for a, b in ((old, new), (new, old)):
+        if isinstance(a, ast.Attribute) and a.attr == "T" and _same(a.value, b):
+            return "transpose"
+        if _called(a) in ("swapaxes", "transpose") and _same(_about(a), b):
+            return "transpose"
+        if isinstance(a, ast.Subscript) and _same(a.value, b):
+            return "flipped_kernel" if "::-1" in ast.unparse(a.slice) else "wrong_index"
+    if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
+        return "transpose" if _same(old.left, new.right) else ""
+    if isinstance(old, ast.Constant) and isinstance(old.value, str):
+        return "transpose" if sorted(old.value.replace(" ", "")) == sorted(str(new.value)) else "wrong_axis"
+    return ""
+
+
+def _of_terms(source: Source, change: Change, old: Any, new: Any) -> str:
+    if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _same(new.left, old):
+        term = new.right
+        if _called(term) == "mean" and _same(_about(term), old):
+            return "statistic_as_constant"
+        if constant(term) is not None:
+            return "wrong_index" if _called(change.holder) == "range" else "wrong_ddof" if isinstance(
+                change.holder, ast.BinOp) and isinstance(change.holder.op, ast.Div) else OTHERS  # fmt: skip
+        if isinstance(term, ast.Name):
+            if _carried(source, change.place, term.id):
+                return "not_carried_back"
+            if term.id in [a.arg for a in source.tree.args.args]:
+                return "residual_forgotten"
+        return "product_rule_half"
+    if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult) and isinstance(new.right, ast.BinOp):
+        inner = new.right
+        if isinstance(inner.op, ast.Sub) and _called(inner.right) == "sum":
+            return "softmax_diagonal_only"
+    return ""
+
+
+def _carried(source: Source, place: ast.stmt, name: str) -> bool:
+    """Tell whether a name comes from the round of a loop before the one in which a statement runs."""
+    for loop in ast.walk(source.tree):
+        if isinstance(loop, (ast.For, ast.While)) and place in ast.walk(loop):
+            later = [n for stmt in loop.body if stmt.lineno > place.lineno for n in ast.walk(stmt)]
+            return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in later)
+    return False
+
+
+def _of_factors(source: Source, change: Change, old: Any, new: Any) -> str:
+    for more, less in ((new, old), (old, new)):
+        if isinstance(more, ast.BinOp) and isinstance(more.op, (ast.Mult, ast.Div)):
+            other = more.right if _same(more.left, less) else more.left if _same(more.right, less) else None
+            if other is None:
+                continue
+            if _is_size(other):
+                return "scale"
+            if more is old:
+                return "wrong_value"
+            if isinstance(other, ast.Compare) or (isinstance(other, ast.Name) and "mask" in other.id.lower()):
+                return "mask_missing"
+            derivative = isinstance(other, ast.BinOp) or _called(other) in ("cos", "exp", "sign")
+            return "missing_activation_derivative" if derivative else "missing_factor"
+    if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and _same(old.left, new.left):
+        if {type(old.op), type(new.op)} == {ast.Mult, ast.Div}:
+            return "scale" if _is_size(old.right) else "wrong_derivative"
+        if isinstance(new.op, ast.MatMult) or isinstance(old.op, ast.MatMult):
+            return "wrong_derivative"
+    if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult) and ast.unparse(old) in ast.unparse(new.left):
+        return "missing_activation_derivative" if isinstance(new.right, ast.BinOp) else ""
+    return ""
+
+
+def _is_size(node: Any) -> bool:
+    """Tell whether an expression is a number, or how many there are of something."""
+    text = ast.unparse(node)
+    if _called(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
+        return _is_size(node.args[0])
+    named = isinstance(node, ast.Name) and len(node.id) == 1 and node.id.isupper()
+    return named or constant(node) is not None or ".shape[" in text or text.startswith("len(")
+
+
+def _of_numbers(source: Source, change: Change, old: Any, new: Any) -> str:
+    if constant(old) is None or not isinstance(change.holder, (ast.BinOp, ast.UnaryOp, ast.AugAssign, ast.Call)):
+        return ""
+    op = getattr(change.holder, "op", None)
+    if isinstance(op, ast.Pow):
+        return "wrong_derivative"
+    if isinstance(op, (ast.Mult, ast.Div)):
+        return "sign" if constant(new) == -constant(old) else "scale"
+    if isinstance(op, (ast.Add, ast.Sub)):
+        return "wrong_index" if isinstance(constant(old), int) and change.field == "right" else "wrong_derivative"
+    return "wrong_axis" if isinstance(change.holder, ast.Call) and _called(change.holder) in LINEAR else ""
+
+
+def _wraps(inner: Any, outer: Any) -> bool:
+    return isinstance(outer, (ast.Call, ast.BinOp)) and isinstance(inner, ast.expr) and (
+        ast.unparse(inner) in ast.unparse(outer))  # fmt: skip
