@@ -122,7 +122,8 @@ SWEEPS = {
     **dict.fromkeys((
         "test_kinks", "test_trace", "test_compile_check", "test_compile_limits", "test_code_cache", "test_rewrites",
         "test_compare_parts", "test_compare_record", "test_compile_sweep", "test_diagnosis", "test_hostile_names",
-        "test_conventions", "test_kinds", "test_source", "test_steps", "test_operations", "test_museum", "test_students",
+        "test_conventions", "test_kinds", "test_source", "test_steps", "test_operations", "test_museum",
+        "test_students",
     ), ()),
     "test_io": ("test_what_would_be_refused_is_not_written",),
     "test_models_hard": ("test_every_changed_bit_of_a_small_checkpoint_is_refused",),
