@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.polynomial  # its functions are known to NumPy's list only when it is imported
+import numpy.strings  # and so are these
 import pytest
 from numpy.testing import overrides
 

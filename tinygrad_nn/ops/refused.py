@@ -186,7 +186,7 @@ def advice(function: Any, name: str) -> str | None:
         return RECORDS
     if name == "np._ones_like":
         return "It has no derivative: `np.ones_like(t)`."
-    if _of_text(function):
+    if name.startswith("np.strings.") or _of_text(function):
         return TEXT
     if name.startswith("scipy.special."):
         return SCIPY.get(name.rpartition(".")[2])
