@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.wrong_lines import RIGHT, WRONG, text_of
-from tinygrad_nn.compare.source import Edit, edit_of_step, nearest_edit, nearest_edits
+from tinygrad_nn.compare.edits import Edit, edit_of_step, nearest_edit, nearest_edits
 
 Array = Any
 

@@ -15,8 +15,8 @@ from ...gradcheck.numerical import double
 from ...node import Node
 from ...tensor import raw
 from ..diagnosis import Diagnosis
+from ..edits import Edit, edit_of_step, nearest_edit
 from ..function.calling import Inputs
-from ..source import Edit, edit_of_step, nearest_edit
 from .matching import Match, match
 from .mending import mended
 from .names import Names
