@@ -66,6 +66,7 @@ class Called:
             return edit
         dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
         own = set(self.backward.__code__.co_varnames)
+        own |= set(self.runs[0].mine.others)
         names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
         pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
         form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
