@@ -324,3 +324,24 @@ def test_a_whole_number_in_the_place_of_a_gradient_is_wrong() -> None:
     inputs = {x: RNG.normal(size=(5, 4)) for x in "qkv"}
     report = compare_steps(attend, other, inputs)
     assert str(report.first_wrong).endswith("dout = 2")
+
+
+def test_the_cache_is_what_the_forward_returned_and_not_what_it_calls_so_inside() -> None:
+    def layered(x: Any, w: Any) -> Any:
+        caches = []
+        for _ in range(2):
+            cache = x, w
+            x = x @ w
+            caches.append(cache)
+        return x, caches
+
+    def layered_backward(dout: Any, cache: Any) -> Any:
+        dw = 0
+        for x, w in reversed(cache):
+            dw = dw + x.T @ dout
+            dout = dout @ w.T
+        return dout, dw
+
+    report = compare_steps(layered, layered_backward, (RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))))
+    assert report.ok, str(report)
+    assert "dw" in {s.name for s in report.steps}

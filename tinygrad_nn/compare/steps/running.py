@@ -304,7 +304,9 @@ def arguments(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[Any, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Find what each parameter of a backward is to be given, by its name."""
-    values = {**forward.others, **{k: v for k, v in forward.values.items() if "[" not in k}}
+    returned = WHOLE if forward.cache is not None else ()  # and not what has that name inside
+    values = {k: v for k, v in forward.others.items() if k not in returned}
+    values |= {k: v for k, v in forward.values.items() if "[" not in k}
     given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
     outs = set(forward.out_names)
     last = {t.node for t in forward.outs}
@@ -359,7 +361,7 @@ def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
     """Tell whether a backward has a parameter for the gradient of the result."""
     last = {t.node for t in forward.outs}
     for p in inspect.signature(backward).parameters:
-        if p in forward.values or p in forward.others:
+        if p in forward.values or (p in forward.others and (p not in WHOLE or forward.cache is None)):
             continue
         if p in WHOLE and _reads(backward, forward.values):
             continue
