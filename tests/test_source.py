@@ -13,7 +13,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tests.wrong_lines import RIGHT, WRONG, text_of
-from tinygrad_nn.compare.source import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
+from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
 
 Array = Any
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
-from ..source import Edit, line_of_all, line_of_result, nearest_edits
+from ..edits import Edit, line_of_all, line_of_result, nearest_edits
 from .other_backwards import Batch, Road, roads
 from .question import Found, Question, draw_cotangents
 

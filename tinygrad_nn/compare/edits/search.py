@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .edits import Writer
+from .candidates import Writer
 from .influence import influencing
 from .kinds import kind_of
 from .program import UNCHANGED, Program, stored
