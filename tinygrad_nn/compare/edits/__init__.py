@@ -6,8 +6,8 @@ can see; `candidates` and `statement` write the changes that are tried; `influen
 `search` tries them; `step` does so for one line and the value that it should give.
 """
 
-from .influence import line_of_result
+from .influence import line_of_all, line_of_result
 from .search import Edit, nearest_edit, nearest_edits
 from .step import edit_of_step
 
-__all__ = ["Edit", "edit_of_step", "line_of_result", "nearest_edit", "nearest_edits"]
+__all__ = ["Edit", "edit_of_step", "line_of_all", "line_of_result", "nearest_edit", "nearest_edits"]
