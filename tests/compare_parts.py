@@ -19,7 +19,7 @@ from tinygrad_nn.compare.experiment import Experiment, alike, more
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
-from tinygrad_nn.compare.numerical import further, referee
+from tinygrad_nn.compare.numerical import activations_again, referee
 from tinygrad_nn.compare.numerical.kinks import Folded
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.numerical.referee import Referee
@@ -143,11 +143,12 @@ def losses_of() -> list[Any]:
     rng = np.random.default_rng(1)
     z = np.array([[0.0, -2.0, 1.5], [3.5, 0.3, -0.4], [-3.0, 40.0, -40.0]])
     found: list[Any] = []
-    for name in ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)", *further.FURTHER,
+    for name in ("sigmoid", "softmax", "tanh", "linear", "relu", "leaky_relu", "leaky_relu(0.2)",
+                 *activations_again.FURTHER,
                  "elu(0.5)", "celu(0.7)", "softplus(2.0)", "hard_tanh(-0.5,2.0)"):  # fmt: skip
         both = (z, z + 1e-3j * rng.normal(size=z.shape))
-        found.append([name, *(brief(referee.activate(name, at)) for at in both), further.kinks(name),
-                      further.numbers(name)])  # fmt: skip
+        found.append([name, *(brief(referee.activate(name, at)) for at in both), activations_again.kinks(name),
+                      activations_again.numbers(name)])  # fmt: skip
     for loss in ("mae", "mse", "rmse", "crossentropy", "binarycrossentropy"):
         for output in ("softmax", "sigmoid", "linear", "hard_sigmoid"):
             for y in (np.eye(3), np.full((3, 3), 0.25), np.eye(3)[[1, 1, 0]]):
