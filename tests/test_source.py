@@ -1,11 +1,13 @@
 """The search for the line: wrong backward passes, and the smallest change of the person's source that mends each."""
 
+import ast
 import copy
 import functools
 import linecache
 import os
 import textwrap
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,9 @@ import pytest
 
 from tests.wrong_lines import RIGHT, WRONG, text_of
 from tinygrad_nn.compare.source import Edit, edit_of_step, nearest_edit, nearest_edits
+from tinygrad_nn.compare.source.edits import Writer
+from tinygrad_nn.compare.source.scope import Scope
+from tinygrad_nn.compare.source.statement import of_statement
 
 Array = Any
 
@@ -286,3 +291,35 @@ def test_a_step_in_a_loop_is_looked_at_in_the_round_that_is_meant() -> None:
     found = edit_of_step(written(text), judge.call, "dnext", line, first, visit=0)
     assert found is not None
     assert found.after == "dnext = draw @ Wh.T"
+
+
+@pytest.mark.parametrize(("line", "changes"), [
+    ("x = g", [(1.0, "x += g", True), (1.05, "x = x + g", False), (1.2, "x *= g", True), (1.2, "x = x * g", False),
+               (1.2, "pass", False)]),
+    ("x[0] = g", [(1.0, "np.add.at(x, 0, g)", True), (1.0, "x[0] += g", True), (1.2, "x[0] *= g", True),
+                  (1.2, "pass", False)]),
+    ("t.a = g", [(1.0, "t.a += g", True), (1.2, "t.a *= g", True), (1.2, "pass", False)]),
+    ("t.new = g", []), ("new = g", []), ("x = new = g", []), ("x, g = g, x", []), ("[x, g] = g, x", []),
+    ("d['new'] = g", [(1.0, "np.add.at(d, 'new', g)", True)]),
+    ("x += g", [(1.0, "x = g", False), (1.0, "x -= g", False), (1.0, "x *= g", False), (1.2, "pass", False)]),
+    ("x -= g", [(1.0, "x = g", False), (1.0, "x += g", False), (1.2, "pass", False)]),
+    ("x *= g", [(1.0, "x /= g", False), (1.0, "x += g", False), (1.2, "pass", False)]),
+    ("x /= g", [(1.0, "x *= g", False), (1.2, "pass", False)]), ("x **= g", [(1.2, "pass", False)]),
+    ("x[0] *= g", [(1.0, "np.add.at(x, 0, g)", True), (1.0, "x[0] /= g", False), (1.0, "x[0] += g", False),
+                   (1.2, "pass", False)]),
+    ("d.clear()", [(1.2, "pass", False)]), ("return x", []), ("for x in g: pass", []),
+    ("if g: x = 1", [(1.3, "if not g: x = 1", False)]),
+])  # fmt: skip
+def test_a_statement_as_a_whole_is_changed_in_these_ways(line: str, changes: list[Any]) -> None:
+    tree = ast.parse(f"def f():\n    {line}")
+    body: Any = tree.body[0]
+    env = {"x": np.ones(3), "g": np.ones(3), "d": {}, "t": SimpleNamespace(a=1)}
+    writer = Writer(body.body[0], Scope({}, env, {}), "np", [])
+    found = sorted(of_statement(writer, body, "body", 0), key=lambda change: change.cost)
+    texts = [" ".join(ast.unparse(ast.fix_missing_locations(change.new)).split()) for change in found]
+    assert [(c.cost, text, c.writes) for c, text in zip(found, texts, strict=True)] == changes
+    for change in found:
+        was = change.swap(change.new)
+        assert body.body == [change.new]
+        assert was is change.place
+        change.swap(was)
