@@ -220,6 +220,7 @@ def _checksum(leaves: Sequence[Array], mapped: bool = False) -> str:
         digest.update(f"\0{leaf.dtype.str}\0{leaf.shape}\0".encode())
         if mapped and len(leaf) > ROWS:
             leaf = np.asarray(leaf[np.linspace(0, len(leaf) - 1, ROWS).astype(int)])
-        for part in np.nditer(leaf, ["external_loop", "buffered", "refs_ok", "zerosize_ok"], order="C"):
+        parts: Any = np.nditer(leaf, ["external_loop", "buffered", "refs_ok", "zerosize_ok"], order="C")
+        for part in parts:
             digest.update(repr(part.tolist()).encode() if leaf.dtype.kind == "O" else part.tobytes())
     return digest.hexdigest()[:16]
