@@ -331,8 +331,6 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
     "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
-    **{f"mutants {name} of a square": of_mutants(lambda x, f=f: f(x, axis=0) ** 2, (3, 3), every=False)
-       for name, f in {"mean": np.mean, "sum": np.sum}.items()},
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),
     "sentences": lambda: list(sentences()),

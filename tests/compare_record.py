@@ -38,9 +38,11 @@ def digits(value: float, count: int = 5) -> Any:
 
 def of_row(row: Row) -> list[Any]:
     """What a row says, without what is rounding only."""
-    found: list[Any] = [row.name, row.role, digits(row.bound, 3)]
+    found: list[Any] = [row.name, row.role]
+    if row.role != "input":  # of functions these bounds are measured, and hang on rounding themselves
+        found += [digits(row.bound, 3), row.apart and digits(row.apart.rounding, 3)]
     if row.apart is not None:
-        found += [digits(row.apart.largest), digits(row.apart.rounding, 3), row.apart.kinks]
+        found += [digits(row.apart.largest), row.apart.kinks]
     if row.note:
         found.append(row.note)
     if not row.ok:

@@ -410,3 +410,50 @@ def closure():
         return {"dw": dw, "dx": dz @ w.T, "db": dz.sum(0)}
 
     return forward, backward
+
+
+@program((X, W1, W2), mistake=("dz = da * (1 - acts[k + 1] ** 2)", "dz = da * (1 - zs[k] ** 2)", "dz"))
+def lists_and_numbers_of_the_forward():
+    def forward(x, w, v):
+        mode = "train"
+        depth, keep = 2, np.array([1.0, 0.0, 2.0])
+        acts, zs = [x], []
+        for k in range(depth):
+            z = acts[k] @ (w, v)[k]
+            zs.append(z)
+            acts.append(np.tanh(z))
+        y = acts[depth] * keep if mode == "train" else acts[depth]
+        return (y * y).sum()
+
+    def backward(w, v, zs, acts, depth, mode, keep, y):
+        dy = 2 * y
+        da = dy * keep if mode == "train" else dy
+        grads = {}
+        for k in reversed(range(depth)):
+            dz = da * (1 - acts[k + 1] ** 2)
+            grads["wv"[k]] = acts[k].T @ dz
+            da = dz @ (w, v)[k].T
+        return {"w": grads["w"], "v": grads["v"], "x": da}
+
+    return forward, backward
+
+
+@program((xs, h0, R.normal(size=(D, H)), R.normal(size=(H, H))), mistake=("hs[t - 1].T", "hs[t].T", "dWhh"))
+def a_dict_by_time():
+    def forward(xs, h0, Wxh, Whh):
+        hs = {-1: h0}
+        for t in range(len(xs)):
+            hs[t] = np.tanh(xs[t] @ Wxh + hs[t - 1] @ Whh)
+        return (hs[t] ** 2).sum()
+
+    def backward(xs, Wxh, Whh, hs):
+        dWxh, dWhh = np.zeros_like(Wxh), np.zeros_like(Whh)
+        dh = 2 * hs[len(xs) - 1]
+        for t in reversed(range(len(xs))):
+            raw = dh * (1 - hs[t] ** 2)
+            dWxh += xs[t].T @ raw
+            dWhh += hs[t - 1].T @ raw
+            dh = raw @ Whh.T
+        return {"Wxh": dWxh, "Whh": dWhh, "h0": dh}
+
+    return forward, backward

@@ -13,8 +13,8 @@ from tinygrad_nn.compare.experiment import Answer, Experiment, _targets
 from tinygrad_nn.compare.factors import PLAIN, name_factor
 from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, explain
 from tinygrad_nn.compare.layers.fit import Witness
-from tinygrad_nn.compare.layers.stale import recover
 from tinygrad_nn.compare.layers.suspects import _slope_from
+from tinygrad_nn.compare.layers.used_delta import recover
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.pattern import describe, fraction
 

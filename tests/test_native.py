@@ -329,10 +329,10 @@ def test_a_function_of_one_number_is_right_to_a_few_last_digits(name: str, dtype
 def test_products_and_moves_of_a_weight_are_the_eager_ones(
     n: int, k: int, m: int, donate: tuple[int, ...], dtype: Any, rng: np.random.Generator, monkeypatch: Any
 ) -> None:
-    from tinygrad_nn.compiled.numba.native import choice
+    from tinygrad_nn.compiled.numba.native import matrix_products
 
-    monkeypatch.setattr(choice, "PRODUCT", 0)
-    monkeypatch.setattr(choice, "PARALLEL", 0)
+    monkeypatch.setattr(matrix_products, "PRODUCT", 0)
+    monkeypatch.setattr(matrix_products, "PARALLEL", 0)
 
     def step(w: Any, a: Any, b: Any, a_t: Any, b_t: Any) -> Any:
         return w - 0.5 * (a @ b), a_t.T @ b, a @ b_t.T, a_t.T @ b_t.T

@@ -20,8 +20,8 @@ from test_passes import name
 from tinygrad_nn import grad
 from tinygrad_nn.compiled.numba.native import (
     build,
-    choice,
     choose,
+    matrix_products,
     of_attention,
     of_images,
     of_norms,
@@ -125,8 +125,8 @@ def small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(of_images, "BLOCK", 300)
     patch.setattr(of_stacks, "PRODUCT", 40)
     patch.setattr(of_stacks, "PARALLEL", 420)
-    patch.setattr(choice, "PRODUCT", 40)
-    patch.setattr(choice, "PARALLEL", 100)
+    patch.setattr(matrix_products, "PRODUCT", 40)
+    patch.setattr(matrix_products, "PARALLEL", 100)
 
 
 def written() -> str:

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn as tg
 from tests.wrong_lines import RIGHT, WRONG, text_of
-from tinygrad_nn.compare.source import Edit, edit_of_step, nearest_edit, nearest_edits
-from tinygrad_nn.compare.source.edits import Writer
-from tinygrad_nn.compare.source.scope import Scope
-from tinygrad_nn.compare.source.statement import of_statement
+from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
+from tinygrad_nn.compare.edits.candidates import Writer
+from tinygrad_nn.compare.edits.scope import Scope
+from tinygrad_nn.compare.edits.statement import of_statement
 
 Array = Any
 
@@ -293,6 +294,36 @@ def test_a_step_in_a_loop_is_looked_at_in_the_round_that_is_meant() -> None:
     assert found.after == "dnext = draw @ Wh.T"
 
 
+RETURNED = {
+    "a dict by its own name": "    grads = {'db': db, 'dW': dW}\n    return grads\n",
+    "a dict that is filled": "    grads = {}\n    grads['W'] = dW\n    grads['b'] = db\n    return grads\n",
+    "beside the loss": "    return z.sum(), {'dW': dW, 'db': db}\n",
+    "in order": "    return dW, db\n",
+    "by names among others": "    return z, db, dW\n",
+}
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_the_line_of_a_result_is_found_however_it_is_returned(name: str) -> None:
+    f = written("def backward(W, b, x):\n    z = W @ x + b\n    dz = 2 * z\n    dW = dz @ x.T\n"
+                "    db = dz.sum(axis=1, keepdims=True)\n" + RETURNED[name])  # fmt: skip
+    names = ["W", "b"]
+    assert line_of_result(f, 0, names) == (4, "dW = dz @ x.T")
+    assert line_of_result(f, 1, names) == (5, "db = dz.sum(axis=1, keepdims=True)")
+    assert line_of_all(f, [0, 1], names) == (3, "dz = 2 * z")
+    assert line_of_all(f, [0], names) == (4, "dW = dz @ x.T")
+def test_what_nothing_explains_is_led_back_to_the_line_that_all_wrong_gradients_come_from() -> None:
+    r = np.random.default_rng(3)
+    x = r.normal(size=(5, 4))
+    def cost(W: Array, b: Array) -> Any:
+        return (np.tanh(W @ x.T + b) ** 2).sum()
+    text = ("def grads(W, b):\n    h = np.tanh(W @ x.T + b)\n    dz = np.cos(3 * h) + np.abs(h).sum() * b\n"
+            "    dW = dz @ x\n    db = dz.sum(axis=1, keepdims=True)\n    grads = {'dW': dW, 'db': db}\n"
+            "    return grads\n")  # fmt: skip
+    report = tg.compare_gradients(cost, (r.normal(size=(3, 4)), r.normal(size=(3, 1))),
+                                  manual=written(text, "grads", x=x))  # fmt: skip
+    assert report.kinds == ("unknown",), str(report)
+    assert "it is assigned in line 4: dW = dz @ x" in report.diagnoses[0].evidence
+    assert any("W, b all come from line 3" in said for said in report.diagnoses[0].evidence)
 @pytest.mark.parametrize(("line", "changes"), [
     ("x = g", [(1.0, "x += g", True), (1.05, "x = x + g", False), (1.2, "x *= g", True), (1.2, "x = x * g", False),
                (1.2, "pass", False)]),

@@ -277,3 +277,71 @@ def test_of_a_sum_of_statements_the_wrong_one_is_named() -> None:
     assert str(report.first_wrong).endswith("dcentred = dnormed")
     report = compare_steps(forward, changed(backward, "dcentred += 2 * v.centred", "dcentred += v.centred"), INPUTS)
     assert str(report.first_wrong).endswith("dcentred += v.centred * dsquare")
+
+
+def attend(q: Any, k: Any, v: Any) -> Any:
+    d_k = k.shape[1]
+    scores = q @ k.T / np.sqrt(d_k)
+    out = scores @ v
+    loss = (out * out).sum()
+    cache = locals()
+    return loss, cache
+
+
+def attend_backward(q: Any, k: Any, v: Any, scores: Any, out: Any) -> Any:
+    d_k = k.shape[1]
+    dout = 2 * out
+    dscores = dout @ v.T
+    dq = dscores @ k / np.sqrt(d_k)
+    dk = dscores.T @ q / np.sqrt(d_k)
+    return dq, dk, scores.T @ dout
+
+
+# how the size d_k, which by its name could be the gradient of k, comes to the backward
+TAKE, MADE = "q: Any, k: Any, v: Any, scores: Any, out: Any", "d_k = k.shape[1]"
+SIZES = {
+    "made anew": (TAKE, MADE),
+    "a parameter": (f"d_k: int, {TAKE}", "pass"),
+    "a parameter that is made anew": (f"d_k: int, {TAKE}", "d_k = k.shape[1] * 1"),
+    "in locals": ("cache: Any", "q, k, v, scores, out, d_k = map(cache.get, 'q k v scores out d_k'.split())"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_size_is_no_gradient(name: str) -> None:
+    take, ask = SIZES[name]
+    inputs = {x: RNG.normal(size=(5, 4)) for x in "qkv"}
+    right = changed(changed(attend_backward, TAKE, take), MADE, ask)
+    report = compare_steps(attend, right, inputs)
+    assert report.ok, str(report)
+    assert {s.name for s in report.steps} == {"dout", "dscores", "dq", "dk", "gradient of v"}
+    report = compare_steps(attend, changed(right, "k / np.sqrt(d_k)", "k / d_k"), inputs)
+    assert [s.name for s in report.steps if not s.rule_ok] == ["dq"], str(report)
+
+
+def test_a_whole_number_in_the_place_of_a_gradient_is_wrong() -> None:
+    other = changed(attend_backward, "dout = 2 * out", "dout = 2")
+    inputs = {x: RNG.normal(size=(5, 4)) for x in "qkv"}
+    report = compare_steps(attend, other, inputs)
+    assert str(report.first_wrong).endswith("dout = 2")
+
+
+def test_the_cache_is_what_the_forward_returned_and_not_what_it_calls_so_inside() -> None:
+    def layered(x: Any, w: Any) -> Any:
+        caches = []
+        for _ in range(2):
+            cache = x, w
+            x = x @ w
+            caches.append(cache)
+        return x, caches
+
+    def layered_backward(dout: Any, cache: Any) -> Any:
+        dw = 0
+        for x, w in reversed(cache):
+            dw = dw + x.T @ dout
+            dout = dout @ w.T
+        return dout, dw
+
+    report = compare_steps(layered, layered_backward, (RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))))
+    assert report.ok, str(report)
+    assert "dw" in {s.name for s in report.steps}

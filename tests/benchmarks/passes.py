@@ -66,15 +66,15 @@ def _stacks() -> None:
 
 
 def _products() -> None:
-    from tinygrad_nn.compiled.numba.native import choice
+    from tinygrad_nn.compiled.numba.native import matrix_products
 
-    choice.large = lambda op: False
+    matrix_products.large = lambda op: False
 
 
 def _update() -> None:
-    from tinygrad_nn.compiled.numba.native import choice
+    from tinygrad_nn.compiled.numba.native import matrix_products
 
-    choice._update = lambda *_: None
+    matrix_products._update = lambda *_: None
 
 
 def _sink() -> None:

@@ -96,7 +96,7 @@ def fragment(report: ComparisonReport) -> str:
             parts += ["<h2>The worst entry of each</h2>", _worst(wrong)]
     rows = [step.own for step in report.steps if not step.rule_ok][:12] if report.steps else report.rows
     maps = [row for row in rows if (row.error is not None and row.role != "intermediate") or not row.ok]
-    drawn = [_map(row) for row in maps if row.error is not None]
+    drawn = [_map(row) for row in maps if row.error is not None and not row.note.startswith("has shape")]
     if drawn:
         parts += ["<h2>Where the errors are</h2>", _legend(), f"<div class='maps'>{''.join(drawn)}</div>"]
     if report.notes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
-from ..source import Edit, line_of_result, nearest_edits
+from ..edits import Edit, line_of_all, line_of_result, nearest_edits
 from .other_backwards import Batch, Road, roads
 from .question import Found, Question, draw_cotangents
 
@@ -65,7 +65,7 @@ def with_lines(
 
         share = (end - time.thread_time()) / (len(ways) - k)
         found_here = nearest_edits(road.target, call, right, probes=len(batches), may_fail=sizes, whole=road.whole,
-                                   seconds=share)  # fmt: skip
+                                   seconds=share, names=labels)  # fmt: skip
         edits += [e for e in found_here if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
     for edit in edits:
         here = [labels[i] for i in edit.fixes]
@@ -73,7 +73,8 @@ def with_lines(
     told = {labels[i] for edit in edits for i in edit.fixes}
     if not ways:
         return diagnoses
-    return [_pointed(d, ways[0].target, labels) if d.where in labels and d.where not in told else d for d in diagnoses]
+    lost = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in told]
+    return [_pointed(d, ways[0].target, labels, lost) if d in lost else d for d in diagnoses]
 
 
 def _agree(mine: Array, right: Array, error: Any, ignored: Any) -> bool:
@@ -105,12 +106,16 @@ def _told(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[
     return [d for d in done if not (explained and d.kind == "unknown" and d.where in labels)]
 
 
-def _pointed(d: Diagnosis, target: Any, labels: list[str]) -> Diagnosis:
-    """Add the line that a wrong gradient is assigned in."""
-    if d.harmless:
-        return d
-    line = line_of_result(target, labels.index(d.where), len(labels))
-    return d if line is None else replace(d, evidence=(*d.evidence, f"it is assigned in line {line[0]}: {line[1]}"))
+def _pointed(d: Diagnosis, target: Any, labels: list[str], lost: list[Diagnosis]) -> Diagnosis:
+    """Add the line that a wrong gradient is assigned in; to the first also the line that they all come from."""
+    line = line_of_result(target, labels.index(d.where), labels)
+    said = [] if line is None else [f"it is assigned in line {line[0]}: {line[1]}"]
+    unknown = [labels.index(e.where) for e in lost if e.kind in OPEN]
+    shared = line_of_all(target, unknown, labels) if d is lost[0] and len(unknown) > 1 else None
+    if shared is not None:
+        names = ", ".join(labels[i] for i in unknown)
+        said.append(f"{names} all come from line {shared[0]}, and nothing that is right does: {shared[1]}")
+    return replace(d, evidence=(*d.evidence, *said))
 
 
 def _others(asked: Question, elsewhere: Elsewhere) -> list[Batch]:

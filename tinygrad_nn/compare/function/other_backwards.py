@@ -15,7 +15,7 @@ import numpy as np
 from ..conventions.beside import beside, place_of
 from ..conventions.code import Code, results, same_draws
 from ..conventions.read import read
-from ..source.running import copied
+from ..edits.running import copied
 from .calling import Inputs, call_function
 
 Array = np.ndarray[Any, Any]

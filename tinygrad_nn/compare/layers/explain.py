@@ -16,8 +16,8 @@ import numpy as np
 from ..factors import Factor
 from ..pattern import unlike
 from .fit import Witness, misfit, penalty_alone, penalty_found, scaled
-from .stale import recover, stale_mask
 from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
+from .used_delta import recover, stale_mask
 
 Array = np.ndarray[Any, Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import manual as by_hand
 from ..experiment import Experiment
-from .further import FURTHER
+from .activations_again import FURTHER
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...gradcheck import derivative
 from ..experiment import Experiment
-from .further import FURTHER, kinks, numbers, sigmoid, softplus
+from .activations_again import FURTHER, kinks, numbers, sigmoid, softplus
 
 Array = np.ndarray[Any, Any]
 

@@ -36,7 +36,7 @@ def compare_steps(
 
     Args:
         forward: plain code that runs on Tensors: ``forward(*inputs)`` returns the loss, or the loss and a cache.
-        backward: plain code on arrays, whose parameters are found by name: inputs and values of the forward, ``cache``
+        backward: plain code on arrays, whose parameters are found by name: inputs and locals of the forward, ``cache``
             (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
         inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())`` takes both passes as they were run in
             a notebook cell or a function, where the inputs were Tensors.

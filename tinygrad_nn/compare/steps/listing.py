@@ -24,6 +24,9 @@ STYLE = """
 .tg .steps tr.bad td { background:color-mix(in srgb, var(--bad) 9%, transparent) }
 .tg .steps td { vertical-align:top } .tg .steps .why { white-space:normal; color:var(--ink); margin-top:.3rem;
   font-family:system-ui,sans-serif }
+.tg .steps .both { display:none; font-size:.8rem; color:var(--soft) }
+@media (max-width:40rem) { .tg .steps .both { display:block }
+  .tg .steps th:nth-child(n+4),.tg .steps td:nth-child(n+4) { display:none } }
 """
 
 
@@ -109,7 +112,8 @@ def as_html(steps: Sequence[Step]) -> str:
         if step.diagnosis is not None and not step.rule_ok:
             kind = escaped(step.diagnosis.kind)
             why = f"<div class='why'>{escaped(step.diagnosis.text)} <code class='soft'>{kind}</code></div>"
-        cells = [escaped(MARKS[step.verdict]), str(step.line or ""), escaped(_code(line)) + why,
+        both = f"<div class='both'>yours {escaped(_yours(step))}, right {escaped(_right(step))}</div>"  # on a phone
+        cells = [escaped(MARKS[step.verdict]), str(step.line or ""), escaped(_code(line)) + both + why,
                  *map(escaped, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
         shown = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f"<tr class='{classes[step.verdict]}'>{shown}</tr>")

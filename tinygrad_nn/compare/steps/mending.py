@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..diagnosis import KINDS, Diagnosis
-from ..source import Edit
+from ..edits import Edit
 from .names import stems
 
 SUMS = ("sum", "mean", "max", "min", "prod")

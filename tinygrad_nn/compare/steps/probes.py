@@ -15,8 +15,8 @@ from ...gradcheck.numerical import double
 from ...node import Node
 from ...tensor import raw
 from ..diagnosis import Diagnosis
+from ..edits import Edit, edit_of_step, nearest_edit
 from ..function.calling import Inputs
-from ..source import Edit, edit_of_step, nearest_edit
 from .matching import Match, match
 from .mending import mended
 from .names import Names
@@ -66,6 +66,7 @@ class Called:
             return edit
         dotted = re.search(rf"\b{bag}\.\w", "".join(inspect.getsourcelines(self.backward)[0])) is not None
         own = set(self.backward.__code__.co_varnames)
+        own |= set(self.runs[0].mine.others)
         names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
         pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
         form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +50,17 @@ class Forward(NamedTuple):
     cache: Any
     tensors: list[Tensor]
     values: dict[str, Any]  # of the names of the forward itself, at its end
+    others: Mapping[str, Any] = MappingProxyType({})  # what is no Tensor under its own names: sizes, lists, masks
+
+    def is_other(self, label: str, value: Any, own: bool) -> bool:
+        """Tell whether a name of the backward holds what it held in the forward: ``d_k = k.shape[1]``, no gradient."""
+        name, _, key = label.partition("[")
+        name = name if name in self.others else key.strip("'\"]")  # d_k, or cache['d_k']
+        if name not in self.others:
+            return False
+        there = self.others[name]
+        return own or value is there or (isinstance(value, (int, float)) and type(value) is type(there)
+                                         and bool(value == there))  # fmt: skip
 
 
 class Given(NamedTuple):
@@ -132,7 +145,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
             "is no graph. Return the loss, computed from the inputs: `return loss`; .data and .item() lose the graph."
         )
     return Forward(versions, outs, [n for n, t in zip(names, loss, strict=True) if t.node is not None], value, cache,
-                   tensors, last)  # fmt: skip
+                   tensors, last, {k: v for k, v in trace.left.items() if k not in last and k != "self"})  # fmt: skip
 
 
 def room(b: Binding) -> str:
@@ -204,33 +217,37 @@ class Saved(dict[str, Any]):
 
 def as_arrays(value: Any, made: dict[Any, Any], kind: Any = np.ndarray) -> Any:
     """Return a value with arrays of its own in the place of Tensors; one Tensor gives one array wherever it stands."""
+    if id(value) in made:
+        return made[id(value)][0]
     if isinstance(value, Tensor):
         key = id(value if value.node is None else value.node)
         if key not in made:
             made[key] = (np.array(value.data).view(kind), value)
         return made[key][0]
+    new: Any = value
     if isinstance(value, np.ndarray):
-        if id(value) not in made:
-            made[id(value)] = (value.copy(), value)
-        return made[id(value)][0]
-    if isinstance(value, dict):
-        new = {key: as_arrays(part, made, kind) for key, part in value.items()}
-        if type(value) is dict:
-            return new
-        other = copy.copy(value)
-        other.update(new)
-        return other
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(as_arrays(part, made, kind) for part in value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(as_arrays(part, made, kind) for part in value)
-    inside = getattr(value, "__dict__", None)
-    if inside and not callable(value) and any(isinstance(part, Tensor) for part in inside.values()):
-        other = copy.copy(value)
-        for name, part in inside.items():
-            setattr(other, name, as_arrays(part, made, kind))
-        return other
-    return value
+        new = value.copy()
+        made[id(value)] = new, value
+    elif isinstance(value, dict):
+        new = {} if type(value) is dict else copy.copy(value)
+        made[id(value)] = new, value  # before its parts: of ``cache = locals()`` it is one
+        new.update({key: as_arrays(part, made, kind) for key, part in value.items()})
+    elif type(value) is list:
+        new = []
+        made[id(value)] = new, value
+        new.extend(as_arrays(part, made, kind) for part in value)
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        new = type(value)(*(as_arrays(part, made, kind) for part in value))
+    elif isinstance(value, (list, tuple, deque)):
+        new = type(value)(as_arrays(part, made, kind) for part in value)
+    elif not callable(value):
+        inside = getattr(value, "__dict__", None) or {}
+        if any(isinstance(part, Tensor) for part in inside.values()):
+            new = copy.copy(value)
+            made[id(value)] = new, value
+            for name, part in inside.items():
+                setattr(new, name, as_arrays(part, made, kind))
+    return new
 
 
 def run_backward(
@@ -246,6 +263,8 @@ def run_backward(
         if not is_number(value):
             return False
         own = id(value) in given  # an array of the forward
+        if forward.is_other(label, value, own):
+            return False
         if names.of(label) is None:
             if not own and label not in forward.values and label.startswith(("d", "grad")) and label not in COTANGENTS:
                 helpers[label] = None
@@ -262,16 +281,32 @@ def run_backward(
     except Exception as error:  # whatever a person's code may raise
         stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
     found = [*collected(trace.bindings, names, handed), *_returned(returned, inputs, trace, names)]
+    found = [one for one in found if not _is_size(one, found, forward, returned)]
     if stopped and not found:
         raise stopped.error
     return Backward(found, list(dict.fromkeys(label.partition("[")[0] for label in helpers)), stopped, returned)
+
+
+def _is_size(one: Given, found: Sequence[Given], forward: Forward, returned: Any) -> bool:
+    """Tell whether what could be a gradient by its name, ``d_k = k.shape[1]``, is a whole number that stays here."""
+    last = one.states[-1].array
+    shapes = [v.value.shape for v in forward.versions.get(one.belongs_to, ())]
+    if last.ndim or last.dtype.kind not in "iu" or one.states[0].added or not shapes or () in shapes:
+        return False
+    back = list(returned.values()) if isinstance(returned, dict) else returned
+    if any(np.ndim(x) == 0 and x == last for x in (back if isinstance(back, (tuple, list)) else [back])):
+        return False
+    other = any(g.belongs_to == one.belongs_to and g.name != one.name for g in found)
+    return other or re.search(r"\.(shape|size|ndim)\b|\blen\(", one.states[-1].statement.text) is not None
 
 
 def arguments(
     backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, made: dict[Any, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Find what each parameter of a backward is to be given, by its name."""
-    values = {k: v for k, v in forward.values.items() if "[" not in k}
+    returned = WHOLE if forward.cache is not None else ()  # and not what has that name inside
+    values = {k: v for k, v in forward.others.items() if k not in returned}
+    values |= {k: v for k, v in forward.values.items() if "[" not in k}
     given = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
     outs = set(forward.out_names)
     last = {t.node for t in forward.outs}
@@ -291,7 +326,7 @@ def arguments(
             value = as_arrays(given[p.name], made, kind)
         elif p.name in values:
             value = as_arrays(values[p.name], made, kind)
-        elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, values))):
+        elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, forward.values))):
             value = g
         elif isinstance(forward.value, dict) and p.name in forward.value:
             value = as_arrays(forward.value[p.name], made, kind)
@@ -326,7 +361,7 @@ def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
     """Tell whether a backward has a parameter for the gradient of the result."""
     last = {t.node for t in forward.outs}
     for p in inspect.signature(backward).parameters:
-        if p in forward.values:
+        if p in forward.values or (p in forward.others and (p not in WHOLE or forward.cache is None)):
             continue
         if p in WHOLE and _reads(backward, forward.values):
             continue

@@ -56,6 +56,7 @@ class Trace:
         self.returned: Statement | None = None
         self.frames = 0
         self.active: dict[tuple[int, str], Binding] = {}
+        self.left: dict[str, Any] = {}  # all names of the function itself, as it ended
 
     def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function and watch it."""
@@ -76,6 +77,7 @@ class Trace:
                     self._look(frame, frame.f_locals, number, line[0], bound, given=False)
                     if event == "return" and number == root[0]:
                         self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
+                        self.left = dict(frame.f_locals)
                     line[0] = frame.f_lineno
                     if event == "return":
                         self.active = {key: b for key, b in self.active.items() if key[0] != number}

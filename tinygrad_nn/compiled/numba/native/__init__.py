@@ -7,7 +7,7 @@ What a plan fuses into kernels is written anew for each plan. What is here is wr
 from __future__ import annotations
 
 from ...program.values import Program
-from . import choice, of_attention, of_images, of_norms, of_recurrent
+from . import matrix_products, of_attention, of_images, of_norms, of_recurrent
 from .row import Native, alike, run_by
 
 TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.ROWS, **of_recurrent.ROWS}
@@ -20,4 +20,4 @@ def choose(program: Program) -> Program:
         native = TABLE.get(op.name) if op.kind == "call" else None
         if native is not None and op.given is not None and alike(op) and native.fits(op):
             run_by(op, native)
-    return choice.products(program)
+    return matrix_products.products(program)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .edits import Writer
+from .candidates import Writer
 from .scope import MISSING, is_array
 from .trees import Change, attribute, call, name, plus, reading, times
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .edits import Writer
+from .candidates import Writer
 from .influence import influencing
 from .kinds import kind_of
 from .program import UNCHANGED, Program, stored
@@ -86,7 +86,7 @@ def nearest_edit(backward: Callable[..., Any], call: Call, right: Right, **optio
 def nearest_edits(
     backward: Callable[..., Any], call: Call, right: Right, *, probes: int = 1, lines: Collection[int] = (),
     values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), whole: bool = False,
-    seconds: float = SECONDS,
+    seconds: float = SECONDS, names: Sequence[str] = (),
 ) -> tuple[Edit, ...]:  # fmt: skip
     """Return the smallest changes of a backward that make its wrong results right: one, or one for some of them each.
 
@@ -102,6 +102,7 @@ def nearest_edits(
         whole: what `right` judges is more than the backward itself returns, such as what it leaves in an object: then
             each change is tried by `call`, which takes longer.
         seconds: of the processor's time, about.
+        names: what the results belong to, ``W`` of ``dW``, where they are returned by name.
 
     Returns:
         Edits that make something right in every batch and leave right what was right, largest first.
@@ -114,7 +115,7 @@ def nearest_edits(
         with quiet():
             batches = range(probes), frozenset(may_fail)
             search = _Search(source, backward, call, right, batches, set(lines), values, end)
-            search.whole = whole
+            search.whole, search.names = whole, names
             return tuple(search.edits())
     except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
         return ()
@@ -122,6 +123,7 @@ def nearest_edits(
 
 class _Search:
     whole = False
+    names: Sequence[str] = ()
 
     def __init__(
         self, source: Source, backward: Any, call: Call, right: Right,
@@ -161,7 +163,7 @@ class _Search:
     def _candidates(self, wrong: set[int]) -> list[tuple[float, int | None, Source, Change]]:
         program = self.program
         found: list[tuple[float, int | None, Source, Change]] = []
-        suspects = influencing(program, wrong, len(self.own[0] or []))
+        suspects = influencing(program, wrong, self.names or [""] * len(self.own[0] or []))
         numpy = {}
         for k, source, stmt, holder, field, index in program.units():
             if stmt not in suspects:

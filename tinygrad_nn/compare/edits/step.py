@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .edits import Writer
+from .candidates import Writer
 from .program import Program, run_statement
 from .reading import TICK, Source, is_tick, mark, read
 from .running import Stopped, Ticker, copy_names, quiet

@@ -1,0 +1,172 @@
+"""Which lines of a function can be to blame for which of its results."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from ..conventions.signatures import of_gradient
+from .program import Program
+from .reading import Source, is_tick, read
+from .trees import statements
+
+BOTH = 0.2  # a line that right results come from as well is looked at later
+
+
+def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) -> dict[ast.stmt, float]:
+    """Return the statements from which a wrong result may come, and how far each is suspected less than others.
+
+    `names` are those that the results belong to: ``W`` of ``dW``.
+    """
+    source = program.source
+    blamed = _of_results(source, [i for i in range(len(names)) if i in wrong], names)
+    cleared = _of_results(source, [i for i in range(len(names)) if i not in wrong], names)
+    found = {stmt: BOTH * (stmt in cleared and not isinstance(stmt, ast.Return)) for stmt in blamed}
+    called = {n.id for stmt in blamed for n in _own_nodes(stmt) if isinstance(n, ast.Name)}
+    _add_helpers(source, called, found)
+    return found
+
+
+def line_of_result(backward: Any, which: int, names: Sequence[str]) -> tuple[int, str] | None:
+    """Return the line, and its text, that assigns one of the results of a function last; None where that is not seen.
+
+    Args:
+        backward: a function whose source can be read.
+        which: the place of the result among `names`.
+        names: what the results belong to: ``W`` of ``dW``.
+    """
+    source = read(backward)
+    parts = _parts(source, names) if source is not None else None
+    if source is None or parts is None or parts[which] is None:
+        return None
+    place, result = parts[which]  # type: ignore[misc]
+    if isinstance(result, ast.Name):
+        stores = [stmt for stmt in _every(source) if result.id in _names(stmt)[0] and not isinstance(stmt, ast.For)]
+        place = stores[-1] if stores else place
+    return place.lineno, source.words(place)
+
+
+def line_of_all(backward: Any, which: Sequence[int], names: Sequence[str]) -> tuple[int, str] | None:
+    """Return the last line from which all of some results come, and none of the others; None where there is none."""
+    source = read(backward)
+    if source is None or _parts(source, names) is None:
+        return None
+    each = [_of_results(source, [i], names) for i in range(len(names))]
+    common = set.intersection(*(each[i] for i in which))
+    common -= set().union(*(each[i] for i in range(len(names)) if i not in which))
+    common -= {stmt for stmt in common if not isinstance(stmt, (ast.Assign, ast.AugAssign, ast.Expr))}
+    lines = [stmt for stmt in _every(source) if stmt in common]
+    return (lines[-1].lineno, source.words(lines[-1])) if lines else None
+
+
+def _every(source: Source) -> list[ast.stmt]:
+    return [stmt for stmt, *_ in statements(source.statements) if not is_tick(stmt)]
+
+
+def _parts(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
+    """Return where each result is put among what is returned, in order or by its name; None where that is not seen."""
+    every = _every(source)
+    returns = [stmt for stmt in every if isinstance(stmt, ast.Return) and stmt.value is not None]
+    if len(returns) != 1:
+        return None
+    value: Any = returns[0].value
+    row = list(_leaves(value, "", returns[0], every))
+    if len(row) == len(names) and all(isinstance(stmt, ast.Return) for _, stmt, _ in row) and not isinstance(
+            value, ast.Dict):  # fmt: skip
+        return [(stmt, part) for _, stmt, part in row]
+    found: list[tuple[ast.stmt, ast.expr] | None] = [None] * len(names)
+    for i, name in enumerate(names):
+        last = name.rpartition("[")[2].strip("]'\"")
+        found[i] = next(((stmt, part) for key, stmt, part in row if last in of_gradient(key)), None)
+    return found if any(found) else None
+
+
+def _leaves(value: Any, key: str, place: ast.stmt, every: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt, Any]]:
+    """Yield name, statement and expression of each part of what is returned."""
+    if isinstance(value, (ast.Tuple, ast.List)):
+        for part in value.elts:
+            yield from _leaves(part, key, place, every)
+        return
+    if isinstance(value, ast.Dict):
+        for k, part in zip(value.keys, value.values, strict=True):
+            yield from _leaves(part, str(getattr(k, "value", "")), place, every)
+        return
+    if isinstance(value, ast.Name) and not key:
+        into = [stmt for stmt in every if isinstance(stmt, ast.Assign) and len(stmt.targets) == 1]
+        whole = [stmt for stmt in into if isinstance(stmt.targets[0], ast.Name) and stmt.targets[0].id == value.id
+                 and isinstance(stmt.value, ast.Dict)]  # fmt: skip
+        for stmt in every[::-1] if whole else ():
+            target: Any = getattr(stmt, "target", None) or next(iter(getattr(stmt, "targets", ())), None)
+            if isinstance(target, ast.Subscript) and ast.unparse(target.value) == value.id:
+                yield str(getattr(target.slice, "value", "")), stmt, stmt.value  # type: ignore[attr-defined]
+        if whole:
+            yield from _leaves(whole[-1].value, "", whole[-1], every)
+            return
+    yield key or (value.id if isinstance(value, ast.Name) else ""), place, value
+
+
+def _add_helpers(source: Source, called: set[str], found: dict[ast.stmt, float]) -> None:
+    for name, helper in source.helpers.items():
+        if name in called:
+            for stmt, *_ in statements(helper.statements):
+                if not is_tick(stmt):
+                    found[stmt] = 0.3
+            _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, found)
+
+
+def _of_results(source: Source, which: list[int], names: Sequence[str]) -> set[ast.stmt]:
+    """Return the statements from which some of the results come, by the names that they read and assign."""
+    every = _every(source)
+    placed = _parts(source, names)
+    parts: list[Any] = [stmt.value for stmt in every if which and isinstance(stmt, ast.Return)]
+    if placed is not None and all(placed[i] is not None for i in which):
+        parts = [placed[i][1] for i in which]  # type: ignore[index]
+    needed = {n.id for part in parts if part is not None for n in ast.walk(part) if isinstance(n, ast.Name)}
+    found: set[ast.stmt] = set()
+    edges = [(stmt, *_names(stmt)) for stmt in every]
+    grown = True
+    while grown:
+        grown = False
+        for stmt, stores, loads in edges:
+            if stmt not in found and (stores & needed or (isinstance(stmt, (ast.If, ast.While)) and found)):
+                found.add(stmt)
+                needed |= loads
+                grown = True
+    found |= {stmt for stmt in every if isinstance(stmt, ast.Return)} if which else set()
+    return found
+
+
+def _own_nodes(stmt: ast.stmt) -> list[ast.AST]:
+    """Return the nodes of a statement without those of the statements in it."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = [stmt]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
+    return found
+
+
+def _names(stmt: ast.stmt) -> tuple[set[str], set[str]]:
+    """Return the names that a statement assigns or writes into, and those that it reads."""
+    if isinstance(stmt, ast.FunctionDef):
+        return {stmt.name}, {n.id for n in ast.walk(stmt) if isinstance(n, ast.Name)}
+    stores: set[str] = set()
+    loads: set[str] = set()
+    for node in _own_nodes(stmt):
+        if isinstance(node, ast.Name):
+            (loads if isinstance(node.ctx, ast.Load) else stores).add(node.id)
+        elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            stores |= _bases(node)
+        elif isinstance(node, ast.Call) and isinstance(stmt, ast.Expr):
+            stores |= {n.id for a in (node.func, *node.args) for n in ast.walk(a) if isinstance(n, ast.Name)}
+    if isinstance(stmt, ast.AugAssign):
+        loads |= stores
+    return stores, loads
+
+
+def _bases(node: Any) -> set[str]:
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        node = node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
