@@ -29,7 +29,7 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
             ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
             place = reading(target)
             yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)
-    if isinstance(node, ast.Assign) and scope.value(reading(target)) is not MISSING:  # of several names in one target it has none
+    if isinstance(node, ast.Assign) and scope.value(reading(target)) is not MISSING:
         yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
         yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
         if isinstance(target, ast.Name):
