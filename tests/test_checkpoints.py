@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import hashlib
 import json
 import math
 import os
@@ -187,6 +188,23 @@ def test_what_a_docstring_and_a_line_number_change_decides_no_number() -> None:
     assert len(list(fingerprint.differences(then, now, same_python=True))) == 1
 
 
+@pytest.mark.parametrize("array", [
+    np.array(3.5), np.zeros((0, 3)), np.zeros((3, 0)), np.arange(12.0).reshape(3, 4).T, np.arange(24)[::-2],
+    np.arange(30000, dtype=">f4").reshape(100, 300)[:, ::-1], np.broadcast_to(1.0, (5, 6)), np.array(["a", "bc"]),
+    np.array(["2020-01-01"], "M8[D]"), np.zeros(3, [("a", "i4"), ("b", "f8")]), np.arange(20001.0), X > 0,
+])  # fmt: skip
+def test_the_checksum_of_an_array_is_of_type_shape_and_numbers_in_order(array: Any) -> None:
+    content = f"\0{array.dtype.str}\0{array.shape}\0".encode() + array.tobytes()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    assert fingerprint.words(array) == f"{array.dtype} {array.shape} sha256 {digest}"
+
+
+def test_the_checksum_of_objects_is_of_their_words() -> None:
+    arrays = [np.array(parts, dtype=object) for parts in ([1, None], [1, 2], ["1", None], [[1, None]], None, 1)]
+    assert len({fingerprint.words(array) for array in arrays}) == len(arrays)
+    assert fingerprint.words(arrays[0][::-1][::-1].copy()) == fingerprint.words(arrays[0])
+
+
 def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
     x = np.memmap(tmp_path / "x", dtype=float, mode="w+", shape=(3000, 3))
     x[:] = np.arange(9000).reshape(3000, 3) / 9000
@@ -238,6 +256,24 @@ def test_the_weights_of_another_run_or_moment_are_refused(tmp_path: Path) -> Non
     (tmp_path / "a" / STATE).write_bytes(state)
     with pytest.raises(FileNotFoundError, match=r"weights-2\.safetensors is missing"):
         train(tmp_path / "a", 4, early_stopping=EarlyStopping(9, monitor="loss"))
+
+
+def test_the_best_weights_are_written_once_and_again_where_they_were_taken_away(tmp_path: Path) -> None:
+    best, seen = tmp_path / "best-1.safetensors", []
+
+    def look(epoch: Any) -> None:
+        if epoch.number == 2:
+            best.write_bytes(b"left as it is")
+        if epoch.number == 3:
+            seen.append(best.read_bytes())
+            best.unlink()
+        if epoch.number == 4:
+            seen.append(best.read_bytes())
+
+    train(tmp_path, 4, early_stopping=EarlyStopping(9, monitor="loss", min_delta=99.0), callbacks=[look])
+    assert seen[0] == b"left as it is"
+    train(tmp_path, 5, early_stopping=EarlyStopping(9, monitor="loss", min_delta=99.0))
+    assert best.read_bytes() == seen[1]
 
 
 # ---- Crafted states

@@ -9,6 +9,8 @@ import pytest
 
 from tests import courses as c
 from tinygrad_nn import compare_gradients
+from tinygrad_nn.compare.conventions.returned import Pairing
+from tinygrad_nn.compare.function.calling import lay_out
 
 Array = Any
 
@@ -391,3 +393,44 @@ def test_a_forward_that_cannot_run_on_tensors_has_two_roads(name: str) -> None:
     assert wrong.diagnoses[0].factor == "-2"
 
 
+
+
+G, H = np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])
+X: dict[str, Any] = {"x": G}
+WITH_OPTION: dict[str, Any] = {"x": G, "n": 3}
+TWO: dict[str, Any] = {"x": G, "w": H}
+BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
+    (X, G, [G]), (X, (G,), [G]), (X, [G], [G]), (X, (1.0, 2.0), [G]), (X, {"dx": G}, [G]), (X, {"x": G}, [G]),
+    (WITH_OPTION, G, [G]), (WITH_OPTION, (G,), [G]), (WITH_OPTION, (G, None), [G]), (WITH_OPTION, [G, None], [G]),
+    ({"n": 3, "x": G}, (None, G), [G]), ({"x": np.ones(3), "n": 3}, (3.0, 4.0, 5.0), [H]),
+    ({"x": 3.0, "n": 3}, np.float64(6.0), [np.array(6.0)]), ({"x": 3.0, "n": 3}, (6.0, None), [np.array(6.0)]),
+    ({"x": [G]}, [G], [G]), ({"x": [G]}, ([G],), [G]), ({"x": [G, H]}, [G, H], [G, H]), ({"x": [G, H]}, (G, H), [G, H]),
+    ({"x": {"a": G, "b": H}}, {"b": H, "a": G}, [G, H]), ({"p": {"W1": G, "b1": H}}, {"db1": H, "dW1": G}, [G, H]),
+    (TWO, (G, H), [G, H]), (TWO, [G, H], [G, H]), (TWO, {"dw": H, "dx": G}, [G, H]),
+    (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]),
+    ({"x": [G], "w": H}, ([G], H), [G, H]), ({"x": G, "w": H, "n": 3}, (G, H, None), [G, H]),
+    ({"x": G, "w": H, "mode": "same"}, (G, H), [G, H]), ({"x": G, "y": H}, (G,), [G]), ({"x": G, "y": H}, G, [G]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("inputs", "found", "expected"), BELONGS)
+def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: Any, expected: list[Array]) -> None:
+    gradients = Pairing(lay_out(list(inputs), list(inputs.values())), found).gradients(found)
+    assert [(g.dtype, g.tolist()) for g in gradients] == [(np.float64, e.tolist()) for e in expected]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "found", "what"),
+    [
+        (TWO, (G, H, G), "3 gradients"), (TWO, (G,), "1 gradients"), (TWO, G, "a ndarray"), (TWO, "no", "a str"),
+        (TWO, {"dx": G}, "no gradient of w; it has dx"), (TWO, {}, "no gradient of w; it has nothing"),
+        ({"x": [G, H], "w": H}, ([G], H), "1 arrays for x"),
+    ],
+)  # fmt: skip
+def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found: Any, what: str) -> None:
+    with pytest.raises(TypeError) as told:
+        Pairing(lay_out(list(inputs), list(inputs.values())), found).gradients(found)
+    assert str(told.value) == (
+        f"compare_gradients: manual gave {what}; it needs a gradient for each of {', '.join(inputs)}: a tuple in that "
+        "order, or a dict by those names."
+    )

@@ -58,6 +58,42 @@ def test_a_jvp_rule_of_complex_numbers() -> None:
 # -- Nests of arguments and results
 
 
+@pytest.mark.parametrize(
+    ("nest", "rule"),
+    [
+        (lambda x: x, lambda g: g), (lambda x: x, lambda g: (g,)), (lambda x: x, lambda g: [g]),
+        (lambda x: [x], lambda g: [g]), (lambda x: [x], lambda g: (g,)), (lambda x: [x], lambda g: ([g],)),
+        (lambda x: {"a": x}, lambda g: {"a": g}), (lambda x: {"a": x}, lambda g: ({"a": g},)),
+        (lambda x: [x, None], lambda g: [g, None]), (lambda x: [x, None], lambda g: ([g, None],)),
+        (lambda x: [[x]], lambda g: [[g]]), (lambda x: [[x]], lambda g: ([[g]],)),
+        (lambda x: [{"a": x}], lambda g: [{"a": g}]), (lambda x: [{"a": x}], lambda g: ([{"a": g}],)),
+    ],
+)  # fmt: skip
+def test_the_gradient_of_one_argument_is_taken_bare_or_in_a_tuple(nest: Any, rule: Any) -> None:
+    leaf = lambda p: p if isinstance(p, (np.ndarray, tg.Tensor)) else leaf(next(iter(p.values())) if isinstance(
+        p, dict) else p[0])  # fmt: skip
+    f = custom_vjp(lambda p: leaf(p) ** 2, lambda g, out, p: rule(2 * g * leaf(p)))
+    found = grad(lambda x: f(nest(x)).sum())(np.arange(3.0))
+    assert found.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("p", "given", "said"),
+    [
+        ([[2.0]], [2.0], "float for argument 0, a list with 0"),
+        ({"a": 2.0}, ({"b": 2.0},), "dict for argument 0, a dict with a"),
+        ([2.0, 3.0], [2.0], "float for argument 0, a list with 0, 1"),
+    ],
+)  # fmt: skip
+def test_other_containers_than_the_argument_has_are_refused(p: Any, given: Any, said: str) -> None:
+    def own(p: Any) -> Any:
+        return np.float64(1.0)
+
+    edit = r"return the same containers, None where there is nothing\."
+    with pytest.raises(ValueError, match=f"^the rule of own returned {said}; {edit}$"):
+        grad(custom_vjp(own, lambda g, out, p: given))(p)
+
+
 def layers(parameters: Any, x: Any) -> Any:
     z = x @ parameters["W"].T + parameters["bias"][0]
     return {"z": z, "norms": (np.sum(z**2), Both(z.sum(axis=0), parameters["W"] * 2))}
@@ -130,6 +166,15 @@ def test_one_argument_that_is_a_list_of_one() -> None:
         square = custom_vjp(lambda x: x[0] ** 2, rule)
         (found,) = grad(lambda x: square(x).sum())([np.array([1.0, 2.0])])  # noqa: B023
         np.testing.assert_array_equal(found, [2, 4])
+
+
+@pytest.mark.parametrize("nothing", [[], {}, ()])
+def test_a_result_without_arrays_is_returned_as_it_is(nothing: Any) -> None:
+    f = custom_vjp(lambda x: nothing, lambda g, out, x: x * 0)
+    assert f(2.0) == f(tg.Tensor(2.0)) == nothing
+    both = custom_vjp(lambda x: (nothing, 3 * x), lambda g, out, x: 3 * g[1])
+    assert both(2.0)[0] == nothing
+    assert grad(lambda x: both(x)[1])(2.0) == 3
 
 
 def test_what_a_rule_returns_is_checked() -> None:

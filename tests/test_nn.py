@@ -196,6 +196,11 @@ def test_a_copied_layer_goes_its_own_way() -> None:
     twin.W = twin.W.data + 1
     assert (layer.W.data != twin.W.data).all()
     assert twin.W.name == "W"
+    attached(layer.W).rule = ["adam"]
+    again = copy.deepcopy(layer)
+    assert attached(again.W).rule == ["adam"]
+    assert attached(again.W).rule is not attached(layer.W).rule
+    assert attached(again.b).rule is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The search for the line: wrong backward passes, and the smallest change of the person's source that mends each."""
 
+import ast
 import copy
 import functools
 import linecache
 import os
 import textwrap
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ import pytest
 import tinygrad_nn as tg
 from tests.wrong_lines import RIGHT, WRONG, text_of
 from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
+from tinygrad_nn.compare.edits.candidates import Writer
+from tinygrad_nn.compare.edits.scope import Scope
+from tinygrad_nn.compare.edits.statement import of_statement
 
 Array = Any
 
@@ -297,7 +302,6 @@ RETURNED = {
     "by names among others": "    return z, db, dW\n",
 }
 
-
 @pytest.mark.parametrize("name", RETURNED)
 def test_the_line_of_a_result_is_found_however_it_is_returned(name: str) -> None:
     f = written("def backward(W, b, x):\n    z = W @ x + b\n    dz = 2 * z\n    dW = dz @ x.T\n"
@@ -307,15 +311,11 @@ def test_the_line_of_a_result_is_found_however_it_is_returned(name: str) -> None
     assert line_of_result(f, 1, names) == (5, "db = dz.sum(axis=1, keepdims=True)")
     assert line_of_all(f, [0, 1], names) == (3, "dz = 2 * z")
     assert line_of_all(f, [0], names) == (4, "dW = dz @ x.T")
-
-
 def test_what_nothing_explains_is_led_back_to_the_line_that_all_wrong_gradients_come_from() -> None:
     r = np.random.default_rng(3)
     x = r.normal(size=(5, 4))
-
     def cost(W: Array, b: Array) -> Any:
         return (np.tanh(W @ x.T + b) ** 2).sum()
-
     text = ("def grads(W, b):\n    h = np.tanh(W @ x.T + b)\n    dz = np.cos(3 * h) + np.abs(h).sum() * b\n"
             "    dW = dz @ x\n    db = dz.sum(axis=1, keepdims=True)\n    grads = {'dW': dW, 'db': db}\n"
             "    return grads\n")  # fmt: skip
@@ -324,3 +324,33 @@ def test_what_nothing_explains_is_led_back_to_the_line_that_all_wrong_gradients_
     assert report.kinds == ("unknown",), str(report)
     assert "it is assigned in line 4: dW = dz @ x" in report.diagnoses[0].evidence
     assert any("W, b all come from line 3" in said for said in report.diagnoses[0].evidence)
+@pytest.mark.parametrize(("line", "changes"), [
+    ("x = g", [(1.0, "x += g", True), (1.05, "x = x + g", False), (1.2, "x *= g", True), (1.2, "x = x * g", False),
+               (1.2, "pass", False)]),
+    ("x[0] = g", [(1.0, "np.add.at(x, 0, g)", True), (1.0, "x[0] += g", True), (1.2, "x[0] *= g", True),
+                  (1.2, "pass", False)]),
+    ("t.a = g", [(1.0, "t.a += g", True), (1.2, "t.a *= g", True), (1.2, "pass", False)]),
+    ("t.new = g", []), ("new = g", []), ("x = new = g", []), ("x, g = g, x", []), ("[x, g] = g, x", []),
+    ("d['new'] = g", [(1.0, "np.add.at(d, 'new', g)", True)]),
+    ("x += g", [(1.0, "x = g", False), (1.0, "x -= g", False), (1.0, "x *= g", False), (1.2, "pass", False)]),
+    ("x -= g", [(1.0, "x = g", False), (1.0, "x += g", False), (1.2, "pass", False)]),
+    ("x *= g", [(1.0, "x /= g", False), (1.0, "x += g", False), (1.2, "pass", False)]),
+    ("x /= g", [(1.0, "x *= g", False), (1.2, "pass", False)]), ("x **= g", [(1.2, "pass", False)]),
+    ("x[0] *= g", [(1.0, "np.add.at(x, 0, g)", True), (1.0, "x[0] /= g", False), (1.0, "x[0] += g", False),
+                   (1.2, "pass", False)]),
+    ("d.clear()", [(1.2, "pass", False)]), ("return x", []), ("for x in g: pass", []),
+    ("if g: x = 1", [(1.3, "if not g: x = 1", False)]),
+])  # fmt: skip
+def test_a_statement_as_a_whole_is_changed_in_these_ways(line: str, changes: list[Any]) -> None:
+    tree = ast.parse(f"def f():\n    {line}")
+    body: Any = tree.body[0]
+    env = {"x": np.ones(3), "g": np.ones(3), "d": {}, "t": SimpleNamespace(a=1)}
+    writer = Writer(body.body[0], Scope({}, env, {}), "np", [])
+    found = sorted(of_statement(writer, body, "body", 0), key=lambda change: change.cost)
+    texts = [" ".join(ast.unparse(ast.fix_missing_locations(change.new)).split()) for change in found]
+    assert [(c.cost, text, c.writes) for c, text in zip(found, texts, strict=True)] == changes
+    for change in found:
+        was = change.swap(change.new)
+        assert body.body == [change.new]
+        assert was is change.place
+        change.swap(was)

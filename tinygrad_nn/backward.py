@@ -337,9 +337,9 @@ def _inspect(node: Node, tensor: Tensor) -> Tensor:
     if bad is None:
         return tensor
     for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
-        if parent is None and np.isnan(arg).any():
-            raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
         if _not_finite(arg) is not None:
+            if parent is None and np.isnan(arg).any():
+                raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
             return tensor  # born earlier, or an infinity that was put in on purpose
     raise FloatingPointError(f"{node.primitive.name if node.primitive else ''} made {bad}, in {_describe(node)}.")
 

@@ -135,7 +135,15 @@ def _is_tuple_of_one(found: Any, arg: Any) -> bool:
     if not isinstance(found, (tuple, list)) or len(found) != 1:
         return False
     parts = children(arg)
-    return parts is None or set(parts) != {0} or children(found[0]) is not None
+    return parts is None or set(parts) != {0} or _fits(arg, found[0])
+
+
+def _fits(tree: Any, given: Any) -> bool:
+    """Tell whether what a rule gave has the containers of a nest, or is ``None`` in place of one."""
+    parts, found = children(tree), children(given)
+    if parts is None or given is None:
+        return True
+    return found is not None and set(found) == set(parts) and all(_fits(part, found[k]) for k, part in parts.items())
 
 
 def _name(f: Callable[..., Any]) -> str:

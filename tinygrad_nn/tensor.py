@@ -389,8 +389,8 @@ class Tensor:
             return apply(REGISTRY["copy"], (self,))
         twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
         notes = self.node.notes if self.node else None
-        if notes and "attached" in notes and twin.node is not None:  # what others keep with a leaf goes along
-            twin.node.note(attached=deepcopy(notes["attached"], memo))
+        if notes and "attached" in notes:  # what others keep with a leaf goes along
+            twin.node.note(attached=deepcopy(notes["attached"], memo))  # type: ignore[union-attr]
         return twin
 
     def __getattr__(self, name: str) -> Any:

@@ -220,7 +220,7 @@ def _checksum(leaves: Sequence[Array], mapped: bool = False) -> str:
         digest.update(f"\0{leaf.dtype.str}\0{leaf.shape}\0".encode())
         if mapped and len(leaf) > ROWS:
             leaf = np.asarray(leaf[np.linspace(0, len(leaf) - 1, ROWS).astype(int)])
-        step = max(1, 2**22 // max(1, leaf.nbytes // max(1, len(leaf)))) if leaf.ndim else 1
-        for part in (leaf[k : k + step] for k in range(0, len(leaf), step)) if leaf.ndim else (leaf,):
+        parts: Any = np.nditer(leaf, ["external_loop", "buffered", "refs_ok", "zerosize_ok"], order="C")
+        for part in parts:
             digest.update(repr(part.tolist()).encode() if leaf.dtype.kind == "O" else part.tobytes())
     return digest.hexdigest()[:16]

@@ -170,9 +170,10 @@ class StateReader:
             try:
                 trial = copy.deepcopy(rng.bit_generator)
                 trial.state = bits
-                self.need(_plain(trial.state) == bits, "rngs", bits)
+                taken = _plain(trial.state) == bits
             except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):  # NumPy's, of each generator
-                self.need(False, "rngs", bits)
+                taken = False
+            self.need(taken, "rngs", bits)
         return found  # type: ignore[no-any-return]
 
     def stopping(self, epoch: int) -> tuple[float | None, int, int]:

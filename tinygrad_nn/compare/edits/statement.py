@@ -29,14 +29,13 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
             ufunc = attribute(attribute(name(str(writer.numpy)), "add"), "at")
             place = reading(target)
             yield by(1.0, ast.Expr(call(ufunc, place.value, place.slice, node.value)), True)
-    if isinstance(node, ast.Assign) and target is not None and not isinstance(target, (ast.Tuple, ast.List)):
-        known = scope.value(reading(target))
-        if known is not MISSING:
-            yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
-            yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
-            if isinstance(target, ast.Name) and isinstance(node.value, ast.expr):
-                yield by(1.05, ast.Assign([target], plus(name(target.id), node.value)))
-                yield by(1.2, ast.Assign([target], times(name(target.id), node.value)))
+    if isinstance(node, ast.Assign) and scope.value(reading(target)) is not MISSING:
+        yield by(1.0, ast.AugAssign(target, ast.Add(), node.value), True)
+        yield by(1.2, ast.AugAssign(target, ast.Mult(), node.value), True)
+        if isinstance(target, ast.Name):
+            yield by(1.05, ast.Assign([target], plus(name(target.id), node.value)))
+            yield by(1.2, ast.Assign([target], times(name(target.id), node.value)))
+        yield by(1.2, ast.Pass())
     if isinstance(node, ast.AugAssign):
         if isinstance(node.op, (ast.Add, ast.Sub)):
             yield by(1.0, ast.Assign([node.target], node.value))
@@ -44,8 +43,7 @@ def of_statement(writer: Writer, holder: Any, field: str, index: int) -> Iterato
                        ast.Div: (ast.Mult,)}  # fmt: skip
         for op in others.get(type(node.op), ()):
             yield by(1.0, ast.AugAssign(node.target, op(), node.value))
-    if isinstance(node, (ast.AugAssign, ast.Expr)) or (isinstance(node, ast.Assign) and (
-            isinstance(target, ast.Subscript) or scope.value(reading(target)) is not MISSING)):  # fmt: skip
+    if isinstance(node, (ast.AugAssign, ast.Expr)):
         yield by(1.2, ast.Pass())
     yield from _everywhere(writer, by)
     if isinstance(node, ast.If):
