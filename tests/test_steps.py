@@ -345,3 +345,20 @@ def test_the_cache_is_what_the_forward_returned_and_not_what_it_calls_so_inside(
     report = compare_steps(layered, layered_backward, (RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))))
     assert report.ok, str(report)
     assert "dw" in {s.name for s in report.steps}
+
+
+def test_on_a_phone_both_numbers_stand_under_the_line_and_a_wrong_shape_has_no_map() -> None:
+    def forward(x: Any, b: Any) -> Any:
+        h = np.tanh(x + b)
+        loss = (h**2).sum()
+        return loss
+
+    def backward(x: Any, b: Any, h: Any) -> Any:
+        dh = 2 * h
+        dx = dh * (1 - h**2)
+        db = dx  # wrong: it belongs summed
+        return dx, db
+
+    page = compare_steps(forward, backward, {"x": np.ones((3, 2)), "b": np.full(2, 0.5)}).to_html()
+    assert "<div class='both'>yours 3x2, right 2</div>" in page
+    assert "data:image/png" not in page
