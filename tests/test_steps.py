@@ -362,3 +362,19 @@ def test_on_a_phone_both_numbers_stand_under_the_line_and_a_wrong_shape_has_no_m
     page = compare_steps(forward, backward, {"x": np.ones((3, 2)), "b": np.full(2, 0.5)}).to_html()
     assert "<div class='both'>yours 3x2, right 2</div>" in page
     assert "data:image/png" not in page
+
+
+def test_a_right_value_by_a_wrong_rule_is_a_wrong_step() -> None:
+    def forward(x: Any) -> Any:
+        h = np.tanh(x)
+        loss = (h**2).sum()
+        return loss
+
+    def backward(x: Any, h: Any) -> Any:
+        dh = 4 * h  # wrong: twice too large
+        dx = dh * (1 - h**2) / 2  # and wrong the other way round
+        return dx
+
+    dh, dx = compare_steps(forward, backward, {"x": np.array([0.3, -0.7, 1.1])}).steps
+    assert (dh.value_ok, dh.rule_ok, dh.ok) == (False, False, False)
+    assert (dx.value_ok, dx.rule_ok, dx.ok) == (True, False, False)
