@@ -1,4 +1,4 @@
-"""Mistakes that beginners make with the habits of PyTorch, Keras and NumPy: what is said must name the edit that mends it."""
+"""Beginners with the habits of PyTorch, Keras and NumPy: what they are told names the edit that mends the mistake."""
 
 import re
 import warnings
@@ -74,7 +74,8 @@ PYTORCH = [
     ),
     Mistake(
         "PyTorch", "scores where the loss takes probabilities",
-        "target = np.array([[0.0], [1.0]] * 4)\nscores = Tensor(8 * rng.normal(size=(8, 1)))\nnn.BCELoss()(scores, target)",
+        "target = np.array([[0.0], [1.0]] * 4)\nscores = Tensor(8 * rng.normal(size=(8, 1)))\n"
+        "nn.BCELoss()(scores, target)",
         "target = np.array([[0.0], [1.0]] * 4)\nscores = Tensor(8 * rng.normal(size=(8, 1)))\n"
         "nn.BCEWithLogitsLoss()(scores, target)",
         r"BCEWithLogits|with_logits|sigmoid",
@@ -89,7 +90,8 @@ PYTORCH = [
     Mistake(
         "PyTorch", "images into a linear layer",
         "images = rng.normal(size=(4, 5, 5))\nmodel = nn.Sequential(nn.Linear(25, 2, rng=0))\nmodel(images)",
-        "images = rng.normal(size=(4, 5, 5))\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(25, 2, rng=0))\nmodel(images)",
+        "images = rng.normal(size=(4, 5, 5))\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(25, 2, rng=0))\n"
+        "model(images)",
         r"flatten|reshape|\.view\(",
     ),
     Mistake(
