@@ -26,6 +26,7 @@ from .primitive import (
     say_shapes,
     stand_in,
 )
+from .spelling import no_attribute
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
@@ -400,8 +401,9 @@ class Tensor:
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
-            line = ATTRIBUTES.get(name)
-            raise AttributeError(f"a Tensor has no attribute {name!r}" + (f". {line}" if line else ""))
+            if name in ATTRIBUTES:
+                raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
+            raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:

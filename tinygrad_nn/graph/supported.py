@@ -12,6 +12,7 @@ import numpy as np
 from ..ops.plain import QUESTIONS
 from ..ops.scipy import FORWARDS, STAND_INS
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
+from ..spelling import near_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,7 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         function = _numpy(name)
         if callable(function):
             raise ValueError(str(no_rule(function)))
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, [row.function for row in table], n=3, cutoff=0.4)
+        near = near_names(name, [row.function for row in table], 3, 0.4)
         raise ValueError(f"{name!r} takes no Tensors; near it are {', '.join(near) or 'none'}.")
     return found
 
