@@ -67,11 +67,12 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "ops":    {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
