@@ -40,7 +40,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 100, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
         dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, warm_start: bool = False,
         compile: bool | str = False, module: Any = None, random_state: Any = None,
@@ -78,9 +78,10 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
         Example:
             >>> from tinygrad_nn import nn
+            >>> from numpy import tanh
             >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
             >>> def net(n_in, n_out):
-            ...     return nn.Sequential(nn.Linear(n_in, 8, rng=0), nn.Tanh(), nn.Linear(8, n_out, rng=1))
+            ...     return nn.Sequential(nn.Linear(n_in, 8, rng=0), tanh, nn.Linear(8, n_out, rng=1))
             >>> NeuralClassifier.from_module(net, epochs=200, random_state=0).fit(X, y).predict([[0.5], [2.5]])
             array([0, 1])
         """
@@ -198,7 +199,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 100, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
         dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, class_weight: Any = None,
         warm_start: bool = False, compile: bool | str = False, module: Any = None, random_state: Any = None,
@@ -237,7 +238,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"NeuralClassifier: y holds one class, {self.classes_[0]!r}; to tell classes apart takes rows of two."
+                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; to tell classes apart takes rows of two."
             )
         weight = self.class_weight
         if isinstance(weight, dict):
@@ -262,7 +263,8 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         strange = np.setdiff1d(y, self.classes_)
         if len(strange):
             raise ValueError(
-                f"NeuralClassifier: y holds the class {strange[0]!r}, which is not among classes {self.classes_!r:.60}."
+                f"NeuralClassifier: y holds the class {strange.tolist()[0]!r}, which is not among classes, "
+                f"{self.classes_.tolist()!r:.60}; name all that will ever come in the first call."
             )
         return self._train_once(x, self._targets(y))
 
