@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 # programs that need other frameworks; what they found is recorded, and the tests read that
-collect_ignore_glob = ["reference/make_*.py", "benchmarks/peers/*.py"]
+collect_ignore_glob = [
+    "reference/make_*.py", "benchmarks/peers/*.py", "from_pytorch/scripts/*.py", "from_pytorch/record.py",
+]  # fmt: skip
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
