@@ -20,6 +20,7 @@ import numpy as _np
 
 from .. import nn, optim
 from ..node import no_grad, recording
+from ..spelling import no_attribute
 from ..tensor import Tensor
 from . import autograd, data, functions, making
 from .functions import fft, linalg
@@ -53,11 +54,7 @@ def __getattr__(name: str) -> _Any:
         return getattr(making, name)
     if name in functions.FUNCTIONS:
         return functions.FUNCTIONS[name]
-    there = f"NumPy's np.{name} takes a Tensor. " if callable(getattr(_np, name, None)) else ""
-    raise AttributeError(
-        f"module {__name__!r} has no attribute {name!r}. {there}docs/from_pytorch.md says what is there, and what to "
-        "write for what is not."
-    )
+    raise no_attribute(f"module {__name__!r}", name, __dir__())
 
 
 def __dir__() -> list[str]:

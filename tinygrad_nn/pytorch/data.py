@@ -75,7 +75,7 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
     if sum(lengths) != n:
         raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
     order = (making._shared if generator is None else generator).permutation(n)
-    return [Subset(dataset, part) for part in np.split(order, np.cumsum(lengths)[:-1])]
+    return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(lengths)[:-1])]
 
 
 class DataLoader:

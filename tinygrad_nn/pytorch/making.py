@@ -79,7 +79,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place:
 def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
     """Return a Tensor of the data, which is not copied unless its dtype has to change; a Tensor stays what it is."""
     if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype == dtype else data.astype(dtype)  # type: ignore[no-any-return]
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
     return _made(np.asarray(_bare(data), dtype=dtype), **place)
 
 
@@ -175,11 +175,13 @@ randn = _drawn(lambda rng, shape: rng.normal(size=shape), "randn")
 rand_like, randn_like = _like(rand, "rand"), _like(randn, "randn")
 
 
-def randint(*bounds_and_size: Any, generator: Any = None, **options: Any) -> Tensor:
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
     """Return random whole numbers: ``randint(high, size)`` or ``randint(low, high, size)``."""
-    *bounds, size = bounds_and_size
-    rng = _shared if generator is None else generator
-    return tensor(rng.integers(*bounds, size=tuple(size)), **options)
+    if isinstance(high, (tuple, list)):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    return tensor((_shared if generator is None else generator).integers(low, high, tuple(size)), **options)
 
 
 def randperm(n: Any, *, generator: Any = None, **options: Any) -> Tensor:
