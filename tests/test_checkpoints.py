@@ -280,7 +280,8 @@ def test_the_best_weights_of_an_older_training_are_written_over(tmp_path: Path) 
     (tmp_path / "best-1.safetensors").write_bytes(b"of an older training")
     for epochs in (1, 2):
         train(tmp_path, epochs, early_stopping=EarlyStopping(9, monitor="loss", min_delta=99.0))
-    assert unseal("weights", tmp_path / "best-1.safetensors")[0].keys() == {f"layer {k} {part}" for k in (1, 2) for part in "Wb"}
+    best, _, _ = unseal("weights", tmp_path / "best-1.safetensors")
+    assert best.keys() == {f"layer {k} {part}" for k in (1, 2) for part in "Wb"}
 
 
 # ---- Crafted states
