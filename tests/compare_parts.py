@@ -5,8 +5,12 @@ Each part is a list of what it returned, arrays in brief. `records/parts.json` h
 
 from __future__ import annotations
 
+import ast
+import linecache
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,12 @@ import tinygrad_nn as tg
 from tests.cases import CASES
 from tests.compare_sweep import FUNCTIONS
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
+from tinygrad_nn.compare.edits.candidates import Writer
+from tinygrad_nn.compare.edits.reading import read
+from tinygrad_nn.compare.edits.scope import Scope, fields_used
+from tinygrad_nn.compare.edits.search import described, numpy_name, slices_of
+from tinygrad_nn.compare.edits.statement import of_statement
+from tinygrad_nn.compare.edits.trees import statements
 from tinygrad_nn.compare.experiment import Experiment, alike, more
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
@@ -211,6 +221,57 @@ def _operations() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
             yield f"mistakes {case}", of_mutants(case.call, *leaves, every=False)
 
 
+SEEN: dict[str, Any] = {  # by a line of a backward
+    "x": np.arange(12.0).reshape(3, 4), "g": np.arange(1.0, 13).reshape(3, 4), "W": np.ones((4, 2)), "b": np.ones(4),
+    "N": 3, "mask": np.eye(3, 4) > 0, "cache": {"h": np.ones((3, 4)), "i": 1, 3: 2.0}, "hs": [np.ones(4), np.ones(4)],
+    "t": 1, "self": SimpleNamespace(x=np.ones((3, 4)), n=2, grads={"W": np.ones((4, 2))}, other={}),
+    "y": np.array([0, 1, 2]), "q": np.ones((2, 3, 4)), "eps": 1e-5, "dx": np.ones((3, 4)), "dW": np.ones((4, 4)),
+    "s": 2.5, "dz": np.float64(2.0), "gs": [np.ones(4)] * 3, "rows": range(3),
+}  # fmt: skip
+LINES = (
+    "dx = g * x", "dx = g @ W.T / N", "db = np.sum(g, axis=0)", "db = g.sum(axis=0, keepdims=True)", "dW += x.T @ g",
+    "dx = g * (1 - np.tanh(x) ** 2)", "dx[mask] = 0", "dx = np.where(x > 0, g, -g)", "dx = g * x * (1 - x)",
+    "dv = -0.5 * np.sum(g * (x - b) * (x + eps) ** -1.5)", "dw = np.einsum('ij,jk->ik', x, W)", "a, c = c, a",
+    "dx = np.pad(g, 1)[1:-1, ::2]", "cache['dh'] = self.grads['W'] - hs[t]", "while t < 3: t += 1", "dx -= g / s",
+    "dx = np.dot(g, W.T) if N > 2 and not mask.any() else g", "for i in range(N, 0, -1): dx[i] -= g[y[i], :]",
+    "return dx, dW, db", "self.x = cache['h'] * np.sqrt(x / N)", "dx = np.exp(x) / np.exp(x).sum(axis=1)[:, None]",
+    "dx = g.reshape(N, 2, 2).mean(axis=(1, 2)).swapaxes(0, 1)", "dx = [g, x, b][t:][0].copy()",
+    "dx = np.maximum(0, x) + np.array([1.0, 2.0])[0] // 2 % 3", "dq = q - q.mean(axis=-1)", "dq = -q.max(axis=(0, 1))",
+    "dx = g[t : t + N, 1:] * s", "for row in hs: dx += row", "if t == 0: dx = g * dz", "dx *= g", "dx /= N - 1",
+    "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
+    "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
+)  # fmt: skip
+
+
+def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
+    """The changes of a line: for each cost and kind how many there are, and the checksum of what they say."""
+
+    def make() -> list[Any]:
+        text = f"def backward(x, g, dx, N):\n    {line}\n    c = x[1:3]\n    for i in hs:\n        a = b\n        b = g"
+        file = f"<{line}>"
+        linecache.cache[file] = len(text), None, text.splitlines(True), file
+        space: dict[str, Any] = {"np": np} if numpy else {}
+        exec(compile(text, file, "exec"), space)
+        source = read(space["backward"])
+        assert source is not None
+        used, fields = fields_used(ast.parse(line))
+        scope = Scope(space, {n: v for n, v in SEEN.items() if n in {*used, "N", "cache"}}, {"far": np.ones((3, 4))})
+        scope.find_atoms(used, fields)
+        place, _, field, index = next(statements(source.statements))
+        writer = Writer(place, scope, numpy_name(source), slices_of(source))
+        found: dict[tuple[float, str], list[str]] = {}
+        with np.errstate(all="ignore"):
+            changes = [*writer.changes(), *of_statement(writer, source.tree, field, index)]
+        for change in changes:
+            change.swap(change.swap(change.new))
+            edit = described([(change.cost, source, change, frozenset({0}))], source)
+            found.setdefault((round(change.cost, 3), edit.kind), []).append(f"{change.writes} {edit.sentence}")
+        return [[ast.unparse(atom.node) for atom in scope.atoms], *(
+            [*key, len(said), f"{zlib.crc32(repr(sorted(said)).encode()):x}"] for key, said in sorted(found.items()))]
+
+    return make
+
+
 def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
     """What is seen of a function at its kinks, of them, and of what is right there."""
 
@@ -334,6 +395,8 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),
+    **{f"edits {line}": of_edits(line) for line in LINES},
+    **{f"edits without NumPy {line}": of_edits(line, False) for line in LINES[:9]},
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip
