@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +18,11 @@ from typing import Any
 import numpy as np
 
 import tinygrad_nn as tg
+from tests import test_steps
 from tests.cases import CASES
+from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
+from tests.step_programs import PROGRAMS, changed
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
 from tinygrad_nn.compare.edits.candidates import Writer
 from tinygrad_nn.compare.edits.reading import read
@@ -25,7 +30,8 @@ from tinygrad_nn.compare.edits.scope import Scope, fields_used
 from tinygrad_nn.compare.edits.search import described, numpy_name, slices_of
 from tinygrad_nn.compare.edits.statement import of_statement
 from tinygrad_nn.compare.edits.trees import statements
-from tinygrad_nn.compare.experiment import Experiment, alike, more
+from tinygrad_nn.compare.experiment import Experiment, alike, more, stream
+from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
@@ -38,6 +44,10 @@ from tinygrad_nn.compare.numerical.subgradients import Hull
 from tinygrad_nn.compare.paths import gradients, traced
 from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
+from tinygrad_nn.compare.steps.comparison import judged
+from tinygrad_nn.compare.steps.listing import as_html, as_text
+from tinygrad_nn.compare.steps.probes import Called
+from tinygrad_nn.compare.steps.running import as_mapping
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import enter
 
@@ -266,8 +276,8 @@ def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
             change.swap(change.swap(change.new))
             edit = described([(change.cost, source, change, frozenset({0}))], source)
             found.setdefault((round(change.cost, 3), edit.kind), []).append(f"{change.writes} {edit.sentence}")
-        return [[ast.unparse(atom.node) for atom in scope.atoms], *(
-            [*key, len(said), f"{zlib.crc32(repr(sorted(said)).encode()):x}"] for key, said in sorted(found.items()))]
+        return [[ast.unparse(atom.node) for atom in scope.atoms],
+                *([*key, len(said), checksum(repr(sorted(said)))] for key, said in sorted(found.items()))]  # fmt: skip
 
     return make
 
@@ -308,6 +318,52 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
         return found
 
     return make
+
+
+def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], single: bool = False) -> Callable[[], Any]:
+    """The steps of a backward: what each belongs to, both verdicts and their numbers; and what is said of the wrong."""
+
+    def run() -> list[Any]:
+        forward, backward = make()
+        given = arrange(forward, inputs)
+        leaves = [given.leaves[i].astype(np.float32) if single else given.leaves[i] for i in given.moving]
+        rng = stream(0)
+        called = Called(forward, backward, given, as_mapping(options.get("names")), rng)
+        with np.errstate(all="ignore"):
+            report = judged("steps", called.at(leaves), rng)  # without a search for the change, which has a time limit
+        first = min((step.line for step in report.steps if step.line), default=0)
+        found: list[Any] = [[
+            s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,
+            *(part for row in (s.row, s.own)
+              for part in (*of_row(replace(row, role="input", apart=None)), digits(row.manual, 4), digits(row.graph, 4))),
+            digits(s.arrived, 4),
+        ] for s in report.steps]  # fmt: skip
+        said = [[d.kind, re.sub(r"line \d+", "line", d.where), d.factor, *words_and_numbers((d.text, *d.evidence))]
+                for d in report.diagnoses]  # fmt: skip
+        shown = [re.sub(NUMBER, "#", text) for text in (" ".join(as_text(report.steps)), as_html(report.steps))]
+        return [*found, said, *words_and_numbers((*report.notes, report.method)), *map(checksum, shown)]
+
+    return run
+
+
+def words_and_numbers(texts: tuple[str, ...]) -> list[Any]:
+    """Texts with a mark in the place of each number, and the numbers that are not rounding or of a line."""
+    return [[re.sub(NUMBER, "#", text) for text in texts], numbers(" ".join(texts))]
+
+
+def checksum(text: str) -> str:
+    return f"{zlib.crc32(' '.join(text.split()).encode()):x}"
+
+
+def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+    for name, (make, inputs, options, (old, new, _)) in PROGRAMS.items():
+        yield f"steps {name}", of_steps(make, inputs, options)
+        yield f"steps {name}, one wrong", of_steps(changed(make, old, new), inputs, options)
+        if name in ("two_layer", "lstm"):
+            yield f"steps {name}, one wrong, single", of_steps(changed(make, old, new), inputs, options, single=True)
+    for k, (old, new, name, _) in enumerate(test_steps.MISTAKES):
+        both = test_steps.forward, changed(test_steps.backward, old, new)
+        yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
 
 
 def sentences() -> Iterator[str]:
@@ -397,6 +453,7 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     **dict(_operations()),
     **{f"edits {line}": of_edits(line) for line in LINES},
     **{f"edits without NumPy {line}": of_edits(line, False) for line in LINES[:9]},
+    **dict(_steps()),
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip
