@@ -332,12 +332,12 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
         with np.errstate(all="ignore"):
             report = judged("steps", called.at(leaves), rng)  # without a search for the change, which has a time limit
         first = min((step.line for step in report.steps if step.line), default=0)
-        found: list[Any] = [[
+        found: list[Any] = [[0.0 if isinstance(v, float) and abs(v) < 1e-9 else v for v in (
             s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,
             *(part for row in (s.row, s.own) for part in (
                 *of_row(replace(row, role="input", apart=None)), digits(row.manual, 4), digits(row.graph, 4))),
             digits(s.arrived, 4),
-        ] for s in report.steps]  # fmt: skip
+        )] for s in report.steps]  # fmt: skip
         said = [[d.kind, re.sub(r"line \d+", "line", d.where), d.factor, *words_and_numbers((d.text, *d.evidence))]
                 for d in report.diagnoses]  # fmt: skip
         shown = [re.sub(NUMBER, "#", text) for text in (" ".join(as_text(report.steps)), as_html(report.steps))]
