@@ -238,7 +238,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; to tell classes apart takes rows of two."
+                f"NeuralClassifier: y holds one class, {self.classes_.tolist()[0]!r}; it needs rows of two at least."
             )
         weight = self.class_weight
         if isinstance(weight, dict):
