@@ -14,7 +14,9 @@ import pytest
 from tinygrad_nn.compare.budget import patience
 
 # programs that need other frameworks; what they found is recorded, and the tests read that
-collect_ignore_glob = ["reference/make_*.py", "benchmarks/peers/*.py"]
+collect_ignore_glob = [
+    "reference/make_*.py", "benchmarks/peers/*.py", "from_pytorch/scripts/*.py", "from_pytorch/record.py",
+]  # fmt: skip
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
