@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import OVERRIDES, REGISTRY, Array, Primitive, declare
+from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, stand_in
 from . import reduce
 from .neural import logsumexp
 from .plain import bare, checked, is_tensor
@@ -160,10 +160,23 @@ OVERRIDES.update({
     (np.float_power, "outer"): _outer(np.float_power),
     (np.float_power, "reduceat"): _in_double(_reduceat(np.float_power)),
 })
-MAKE = {"reduce": _reduce_by_steps, "accumulate": _accumulate_by_steps, "outer": _outer, "reduceat": _reduceat}
+BY_STEPS: dict[str, Callable[[Any], Callable[..., Array]]] = {
+    "reduce": _reduce_by_steps, "accumulate": _accumulate_by_steps, "outer": _outer,
+    "reduceat": _reduceat,
+}  # fmt: skip
 for ufunc, primitive in list(OVERRIDES.items()):
     if isinstance(ufunc, np.ufunc) and isinstance(primitive, Primitive) and ufunc.nin == 2 and ufunc.signature is None:
-        for method, make in MAKE.items():
+        for method, make in BY_STEPS.items():
             # Exponents of ldexp are integers and its results are not; of what takes integers alone nothing is wanted.
             if "dd->d" in ufunc.types or (ufunc is np.ldexp and method == "outer"):
                 OVERRIDES.setdefault((ufunc, method), make(ufunc))
+
+
+def _method_of_another(function: Any) -> Callable[..., Array] | None:
+    """Return what runs in place of a method of a ufunc of another library that has a rule."""
+    ufunc, method = function if isinstance(function, tuple) else (None, "")
+    known = method in BY_STEPS and ufunc.nin == 2 and ufunc not in OVERRIDES and stand_in(ufunc) is not None
+    return BY_STEPS[method](ufunc) if known else None
+
+
+FINDERS.append(_method_of_another)
