@@ -17,6 +17,7 @@ from ..ops.activations import (
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
+from . import utils
 from .activation_layers import GLU, PReLU
 from .activations import Activation, activation
 from .attention import MultiHeadAttention
@@ -130,4 +131,5 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "utils",
 ]
