@@ -24,7 +24,9 @@ from .primitive import (
     call_ufunc,
     no_rule,
     say_shapes,
+    stand_in,
 )
+from .spelling import no_attribute
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
@@ -285,6 +287,11 @@ class Tensor:
     __mod__, __rmod__ = _operators("remainder")
     __pow__, __rpow__ = _operators("power")
     __matmul__, __rmatmul__ = _operators("matmul")
+    __and__, __rand__ = _operators("bitwise_and")
+    __or__, __ror__ = _operators("bitwise_or")
+    __xor__, __rxor__ = _operators("bitwise_xor")
+    __lshift__, __rlshift__ = _operators("left_shift")
+    __rshift__, __rrshift__ = _operators("right_shift")
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
     __gt__ = _comparison(operator.gt)
@@ -304,6 +311,9 @@ class Tensor:
 
     def __abs__(self) -> Tensor:
         return apply(REGISTRY["absolute"], (self,))
+
+    def __invert__(self) -> Tensor:
+        return apply(REGISTRY["invert"], (self,))
 
     def __pos__(self) -> Tensor:
         return self
@@ -399,8 +409,9 @@ class Tensor:
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
-            line = ATTRIBUTES.get(name)
-            raise AttributeError(f"a Tensor has no attribute {name!r}" + (f". {line}" if line else ""))
+            if name in ATTRIBUTES:
+                raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
+            raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:
@@ -426,7 +437,9 @@ class Tensor:
                 "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
             )
         if handler is None:
-            raise no_rule(ufunc if method == "__call__" else (ufunc, method))
+            function = ufunc if method == "__call__" else (ufunc, method)
+            if (handler := stand_in(function)) is None:
+                raise no_rule(function)
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -443,7 +456,8 @@ class Tensor:
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
             "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
             "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
-            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); "
+            "instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
             "of a list of the parts."
         )
 

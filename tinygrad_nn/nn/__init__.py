@@ -17,6 +17,7 @@ from ..ops.activations import (
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
+from ..spelling import no_attribute as _no_attribute
 from . import utils
 from .activation_layers import GLU, PReLU
 from .activations import Activation, activation
@@ -133,3 +134,7 @@ __all__ = [
     "tanh",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _no_attribute(f"module {__name__!r}", name, __all__)
