@@ -23,6 +23,7 @@ from tests import compare_sweep, test_compare, test_compare_function
 from tests.wrong_backward import HELD_OUT, TABLE, Mistake, mistakes
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare import ComparisonReport
+from tinygrad_nn.compare.budget import patience
 from tinygrad_nn.compare.diagnosis import Row
 from tinygrad_nn.compare.function import comparison
 
@@ -79,7 +80,7 @@ def _numbers(text: str) -> list[Any]:
 
 def record(run: Callable[[], ComparisonReport]) -> Any:
     """What a comparison comes to where the clock has no say in how many entries are checked."""
-    with mock.patch.object(comparison, "SECONDS", math.inf):
+    with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0):
         text = json.dumps(of_report(run()))
     return json.loads(re.sub(r"\blines? \d+", "line", text))  # where a function stands in a file of tests may change
 

@@ -24,13 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "forks"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
+    "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),
     "metrics":    set(),
@@ -54,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
+    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
@@ -66,11 +68,12 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "ops":    {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

@@ -36,6 +36,7 @@ from .ops.neural import (
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
 from .primitive import declare
+from .spelling import no_attribute as _no_attribute
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -88,6 +89,7 @@ _LATER = {
     "io": "",
     "manual": "",
     "optim": "",
+    "pytorch": "",
     "viz": "",
 }
 _HOME = {name: room for room, names in _LATER.items() for name in names.split()}
@@ -101,10 +103,7 @@ def __getattr__(name: str) -> _typing.Any:
         with _building:
             value = _import_module(f".{name}", __name__)
     else:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, [*__all__, *_LATER], n=1)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}" + (f"; is it {near[0]}?" if near else ""))
+        raise _no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER])
     globals()[name] = value
     return value
 

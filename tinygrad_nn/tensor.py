@@ -24,7 +24,9 @@ from .primitive import (
     call_ufunc,
     no_rule,
     say_shapes,
+    stand_in,
 )
+from .spelling import no_attribute
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
@@ -399,8 +401,9 @@ class Tensor:
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
-            line = ATTRIBUTES.get(name)
-            raise AttributeError(f"a Tensor has no attribute {name!r}" + (f". {line}" if line else ""))
+            if name in ATTRIBUTES:
+                raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
+            raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:
@@ -426,7 +429,9 @@ class Tensor:
                 "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
             )
         if handler is None:
-            raise no_rule(ufunc if method == "__call__" else (ufunc, method))
+            function = ufunc if method == "__call__" else (ufunc, method)
+            if (handler := stand_in(function)) is None:
+                raise no_rule(function)
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tinygrad_nn.data.encode import one_hot
 from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
+from tinygrad_nn.spelling import did_you_mean, near_names
 
 if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays quick
     from pathlib import Path
@@ -207,28 +208,22 @@ def _decode(path: Path, encoding: str) -> str:
 
 
 def _not_there(path: Path) -> str:
-    from difflib import get_close_matches
-
     folder = path.parent
     if not folder.is_dir():
         seen = f"no such file, and no folder {printable(folder)}. The path is seen from {printable(os.getcwd())}"
         return f"{printable(path)}: {seen}; correct it."
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    close = get_close_matches(path.name, names, n=3) or [name for name in names if name.endswith(".csv")][:5]
+    close = near_names(path.name, names, 3) or [name for name in names if name.endswith(".csv")][:5]
     near = f"Did you mean {_listed(close)}?" if close else "There is no CSV file in that folder; correct the path."
     return f"{printable(path)}: no such file in {printable(folder.resolve())}. {near}"
 
 
 def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
     """The positions of the named columns."""
-    from difflib import get_close_matches
-
     places = {name: k for k, name in enumerate(grid.header)}
     missing = [name for name in names if name not in places]
     if missing:
-        near = get_close_matches(missing[0], grid.header, n=1, cutoff=0.5)
-        lower = [name for name in grid.header if name.lower() == missing[0].lower()]
-        hint = f" Did you mean {(lower or near)[0]!r}?" if lower or near else ""
+        hint = did_you_mean(missing[0], grid.header, 0.5)
         if all(_number(name) is not None for name in grid.header):
             hint = " The first line holds numbers: put a line of column names above it."
         also = f" (nor {_listed(missing[1:])})" if missing[1:] else ""

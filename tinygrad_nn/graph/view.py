@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
 from ..node import FREED, Node
+from ..spelling import near_names
 from ..tensor import Tensor
 from .summary import FEW, json_number, nested
 from .summary import Summary as Summary
@@ -143,7 +143,7 @@ class GraphView:
             raise ValueError(f"{len(found)} nodes are named {name!r}: {numbers}.")
         if not found:
             known = sorted({node.name for node in self.nodes if node.name})
-            near = get_close_matches(name, known, n=1)
+            near = near_names(name, known)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, known[:20])) or 'no names'}."
             raise KeyError(f"no node of this graph is named {name!r}; {hint}")
         return found[0]

@@ -17,6 +17,7 @@ from ..ops.activations import (
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
+from ..spelling import no_attribute as _no_attribute
 from .activation_layers import GLU, PReLU
 from .activations import Activation, activation
 from .attention import MultiHeadAttention
@@ -131,3 +132,7 @@ __all__ = [
     "softsign",
     "tanh",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _no_attribute(f"module {__name__!r}", name, __all__)

@@ -9,6 +9,7 @@ from ..ops.activations import celu, elu, gelu, hard_sigmoid, hard_swish, hard_ta
 from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, relu, sigmoid, softmax
 from ..ops.special import softplus
+from ..spelling import did_you_mean
 
 PRIMITIVES: dict[str, Any] = {
     "sigmoid":      sigmoid,
@@ -102,10 +103,7 @@ def activation(name: str | Callable[..., Any]) -> Activation:
         if meta is not None:
             PRIMITIVES[head](0.0, **meta)  # raises if a number is out of range
             return Activation(f"{head}({','.join(map(_text, meta.values()))})", PRIMITIVES[head], meta)
-    from difflib import get_close_matches
-
-    near = get_close_matches(head, PRIMITIVES, n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(head, PRIMITIVES)
     if head in ("prelu", "glu", "log_softmax"):
         hint = f" {head} is a function to call on the result of a linear layer: tinygrad_nn.{head}."
     raise ValueError(

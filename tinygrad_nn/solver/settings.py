@@ -10,6 +10,7 @@ from typing import Any
 
 from ..nn.losses import LOSSES, PENALTIES
 from ..optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
+from ..spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,7 @@ def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:
         )
     key = value.strip().lower()
     if key not in known:
-        from difflib import get_close_matches
-
-        near = get_close_matches(key, known, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{call}: unknown {name} {value!r}; known are {listed}.{hint}")
+        raise ValueError(f"{call}: unknown {name} {value!r}; known are {listed}.{did_you_mean(key, known)}")
     return key
 
 

@@ -1,0 +1,74 @@
+"""Names that are not known: the error gives the nearest right one, in the words of other frameworks too."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tinygrad_nn import Layer, Solver, Tensor, nn
+from tinygrad_nn.spelling import ELSEWHERE, SYNONYMS, did_you_mean, near_names
+
+KNOWN = ["relu", "silu", "SiLU", "leaky_relu", "Conv1d", "Conv2d", "binarycrossentropy", "BCELoss", "learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("swish", "silu"), ("Swish", "SiLU"), ("lrelu", "leaky_relu"), ("LeakyReLU", "leaky_relu"), ("rleu", "relu"),
+        ("Conv2D", "Conv2d"), ("bce", "binarycrossentropy"), ("BCE", "BCELoss"), ("lr", "learning_rate"),
+        ("learning-rate", "learning_rate"), ("binary cross_entropy", "binarycrossentropy"),
+    ],
+)  # fmt: skip
+def test_the_nearest_name_is_found(name: str, right: str) -> None:
+    assert near_names(name, KNOWN) == [right]
+    assert did_you_mean(name, KNOWN) == f" Did you mean {right!r}?"
+
+
+def test_nothing_is_offered_where_nothing_is_near() -> None:
+    assert near_names("x", KNOWN) == near_names("", KNOWN) == []
+    assert did_you_mean("zebra", KNOWN) == ""
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "text"),
+    [
+        (lambda: nn.Dense, AttributeError, "module 'tinygrad_nn.nn' has no attribute 'Dense'; did you mean 'Linear'?"),
+        (lambda: nn.Conv2D, AttributeError, "did you mean 'Conv2d'?"),
+        (lambda: nn.MaxPooling2D, AttributeError, "did you mean 'MaxPool2d'?"),
+        (lambda: nn.swish, AttributeError, "did you mean 'silu'?"),
+        (lambda: nn.Squential, AttributeError, "did you mean 'Sequential'?"),
+        (lambda: nn.DataParallel, AttributeError, "There are no devices; call the model itself."),
+        (lambda: tg.train_test_split, AttributeError, "did you mean 'data_split'?"),
+        (lambda: tg.Variable, AttributeError, "did you mean 'Tensor'?"),
+        (lambda: tg.manual_seed, AttributeError, "Randomness is passed in: rng=0"),
+        (lambda: Tensor([1.0]).backwards, AttributeError, "a Tensor has no attribute 'backwards'; did you mean 'back"),
+        (lambda: Tensor([1.0]).shpae, AttributeError, "did you mean 'shape'?"),
+        (lambda: Tensor([1.0]).exponential, AttributeError, "a Tensor has no attribute 'exponential'"),
+        (lambda: Layer(4, 3, "swish"), ValueError, "Did you mean 'silu'?"),
+        (lambda: Solver("bce"), ValueError, "Did you mean 'binarycrossentropy'?"),
+        (lambda: Solver("mean_squared_error"), ValueError, "Did you mean 'mse'?"),
+        (lambda: tg.supported("np.sine"), ValueError, "near it are"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_gets_the_nearest_right_one(ask: Any, error: Any, text: str) -> None:
+    with pytest.raises(error) as caught:
+        ask()
+    assert text in str(caught.value)
+
+
+def test_what_python_and_numpy_ask_of_every_object_is_not_searched_for() -> None:
+    with pytest.raises(AttributeError) as caught:
+        Tensor([1.0]).__array_interface__  # noqa: B018
+    assert str(caught.value) == "a Tensor has no attribute '__array_interface__'"
+    assert not hasattr(nn, "__wrapped__")
+
+
+def test_the_table_of_words_is_written_without_case_and_underscores() -> None:
+    assert all(word == word.lower() and not set(word) & set("_- ") for word in SYNONYMS)
+    assert all(line.endswith(".") for line in ELSEWHERE.values())
+
+
+def test_every_word_of_the_table_leads_to_a_name_somewhere() -> None:
+    pool = {*nn.__all__, *tg.__all__, *dir(Tensor(np.ones(2)))}
+    assert any(target in pool for targets in SYNONYMS.values() for target in targets.split())

@@ -1,0 +1,303 @@
+"""Names that are not known here, and the nearest right ones: by the words of other frameworks, then by letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+# What others call it -> what it may be called here; `near_names` gives those that are known where it is asked. Case,
+# underscores, hyphens and spaces do not count, so "bce loss", "BCELoss" and "bce_loss" are one word.
+SYNONYMS: dict[str, str] = {
+    # activations
+    "swish":                    "silu",
+    "hardswish":                "hard_swish",
+    "logistic":                 "sigmoid",
+    "rectifier":                "relu",
+    "lrelu":                    "leaky_relu",
+    "identity":                 "Identity linear",
+    "activation":               "ReLU Lambda",
+    # losses
+    "bce":                      "binarycrossentropy BCELoss binary_cross_entropy",
+    "bceloss":                  "binarycrossentropy",
+    "bcewithlogits":            "BCEWithLogitsLoss binary_cross_entropy_with_logits binarycrossentropy",
+    "logloss":                  "binarycrossentropy BCELoss cross_entropy",
+    "ce":                       "crossentropy CrossEntropyLoss cross_entropy",
+    "crossentropy":             "crossentropy CrossEntropyLoss cross_entropy",
+    "categoricalcrossentropy":  "crossentropy CrossEntropyLoss cross_entropy",
+    "sparsecategoricalcrossentropy": "crossentropy CrossEntropyLoss cross_entropy",
+    "softmaxcrossentropy":      "softmax_crossentropy crossentropy CrossEntropyLoss cross_entropy",
+    "crossentropyloss":         "crossentropy",
+    "negativeloglikelihood":    "nll NLLLoss nll_loss",
+    "meansquarederror":         "mse MSELoss mse_loss",
+    "l2loss":                   "MSELoss mse mse_loss",
+    "mseloss":                  "mse",
+    "quadratic":                "mse MSELoss",
+    "meanabsoluteerror":        "mae L1Loss l1_loss",
+    "maeloss":                  "L1Loss mae l1_loss",
+    "l1loss":                   "mae",
+    "rootmeansquarederror":     "rmse",
+    "kld":                      "KLDivLoss kl_div kl_divergence",
+    "kullbackleiblerdivergence": "KLDivLoss kl_div kl_divergence",
+    # layers
+    "dense":                    "Linear Layer",
+    "fc":                       "Linear",
+    "fullyconnected":           "Linear Layer",
+    "innerproduct":             "Linear",
+    "affine":                   "Linear affine",
+    "conv":                     "Conv2d",
+    "convolution2d":            "Conv2d",
+    "convolution1d":            "Conv1d",
+    "conv2dtranspose":          "ConvTranspose2d",
+    "conv1dtranspose":          "ConvTranspose1d",
+    "deconv2d":                 "ConvTranspose2d",
+    "maxpooling1d":             "MaxPool1d",
+    "maxpooling2d":             "MaxPool2d",
+    "averagepooling1d":         "AvgPool1d",
+    "averagepooling2d":         "AvgPool2d",
+    "meanpool":                 "AvgPool2d",
+    "globalaveragepooling1d":   "AdaptiveAvgPool1d",
+    "globalaveragepooling2d":   "AdaptiveAvgPool2d",
+    "globalmaxpooling1d":       "AdaptiveMaxPool1d",
+    "globalmaxpooling2d":       "AdaptiveMaxPool2d",
+    "batchnormalization":       "BatchNorm1d BatchNorm",
+    "batchnorm3d":              "BatchNorm",
+    "layernormalization":       "LayerNorm",
+    "groupnormalization":       "GroupNorm",
+    "rmsnormalization":         "RMSNorm",
+    "spatialdropout1d":         "SpatialDropout Dropout1d",
+    "spatialdropout2d":         "SpatialDropout Dropout2d",
+    "embed":                    "Embedding",
+    "wordembedding":            "Embedding",
+    "simplernn":                "RNN",
+    "rnnbase":                  "RNN",
+    "attention":                "MultiheadAttention MultiHeadAttention",
+    "selfattention":            "MultiheadAttention MultiHeadAttention",
+    "transformerlayer":         "TransformerBlock",
+    "transformerencoderlayer":  "TransformerBlock",
+    "reshape":                  "Flatten",
+    "concatenate":              "Parallel",
+    "concat":                   "Parallel concatenate",
+    "model":                    "Module Sequential",
+    # optimizers and their schedules
+    "gd":                       "sgd SGD",
+    "gradientdescent":          "sgd SGD",
+    "sgdmomentum":              "momentum",
+    "steplr":                   "StepDecay",
+    "multisteplr":              "MultiStep",
+    "exponentiallr":            "Exponential",
+    "cosineannealinglr":        "Cosine",
+    "cosineannealing":          "Cosine",
+    "cosinedecay":              "Cosine",
+    "cosineannealingwarmrestarts": "CosineRestarts",
+    "reducelronplateau":        "Plateau",
+    "onecyclelr":               "OneCycle",
+    "linearwarmup":             "Warmup",
+    "sequentiallr":             "SequentialSchedule",
+    "clipgradnorm":             "clip_by_norm clip_grad_norm_",
+    "clipgradvalue":            "clip_by_value clip_grad_value_",
+    "clipbyglobalnorm":         "clip_by_norm",
+    # options
+    "lr":                       "learning_rate lr",
+    "eta":                      "learning_rate",
+    "alpha":                    "learning_rate alpha",
+    "stepsize":                 "learning_rate step_size",
+    "nepochs":                  "epochs",
+    "numepochs":                "epochs",
+    "nbepoch":                  "epochs",
+    "maxepochs":                "epochs",
+    "iterations":               "epochs steps",
+    "maxiter":                  "epochs steps",
+    "niter":                    "epochs steps",
+    "bs":                       "batch_size",
+    "batch":                    "batch_size",
+    "minibatch":                "batch_size",
+    "minibatchsize":            "batch_size",
+    "optim":                    "optimizer",
+    "optimiser":                "optimizer",
+    "criterion":                "loss",
+    "lossfn":                   "loss",
+    "lossfunction":             "loss",
+    "objective":                "loss",
+    "weightdecay":              "weight_decay regularization",
+    "wd":                       "weight_decay regularization",
+    "l2reg":                    "regularization weight_decay",
+    "regularizer":              "regularization",
+    "penalty":                  "regularization method",
+    "lambda":                   "lam",
+    "scheduler":                "schedule",
+    "lrscheduler":              "schedule",
+    "lrschedule":               "schedule",
+    "maxgradnorm":              "clip_norm max_norm",
+    "clipnorm":                 "clip_norm",
+    "gradclip":                 "clip_norm",
+    "clipnormgrad":             "clip_norm",
+    "gradaccumulation":         "accumulate",
+    "accumulationsteps":        "accumulate",
+    "gradientaccumulationsteps": "accumulate",
+    "validationdata":           "validation",
+    "valdata":                  "validation",
+    "evalset":                  "validation",
+    "randomstate":              "rng seed",
+    "seed":                     "rng seed",
+    "generator":                "rng",
+    "patience":                 "early_stopping patience",
+    "verbose":                  "progress verbose",
+    "callback":                 "callbacks",
+    "dropoutrate":              "dropout p",
+    "rate":                     "p learning_rate",
+    "keepprob":                 "p dropout",
+    "units":                    "n_out out_features n_hidden hidden_size",
+    "filters":                  "c_out out_channels",
+    "nheads":                   "heads num_heads",
+    "dim":                      "axis dim",
+    "keepdim":                  "keepdims",
+    # pictures, data, and what frameworks have at the top
+    "plotmodel":                "summary draw_network draw",
+    "makedot":                  "draw",
+    "drawgraph":                "draw",
+    "drawdot":                  "draw",
+    "graph":                    "draw",
+    "plotloss":                 "plot_history",
+    "plotlosses":               "plot_history",
+    "plottraining":             "plot_history",
+    "plotcurves":               "plot_history",
+    "confusionmatrix":          "cm plot_confusion",
+    "plotconfusionmatrix":      "plot_confusion",
+    "decisionboundary":         "plot_decision_boundary",
+    "losssurface":              "plot_landscape",
+    "losslandscape":            "plot_landscape",
+    "traintestsplit":           "data_split",
+    "randomsplit":              "data_split",
+    "dataset":                  "data_loader",
+    "standardscaler":           "Scaler",
+    "tocategorical":            "one_hot",
+    "accuracy":                 "accuracy_score",
+    "f1":                       "f1_score",
+    "r2":                       "r2_score",
+    "variable":                 "Tensor",
+    "parameter":                "Tensor Parameter",
+    "gradienttape":             "grad",
+    "autograd":                 "grad",
+    "valueandgrad":             "value_and_grad",
+    "hessianvectorproduct":     "hvp",
+    "jac":                      "jacobian",
+    "jit":                      "compile",
+    "gradcheck":                "check_gradients gradcheck",
+    "checkgrads":               "check_gradients",
+    "inferencemode":            "no_grad",
+    "predict":                  "Predict",
+    "train":                    "TrainNN fit",
+    # of Tensors
+    "cat":                      "concatenate concat",
+    "mm":                       "matmul",
+    "bmm":                      "matmul",
+    "pow":                      "power",
+    "mul":                      "multiply",
+    "sub":                      "subtract",
+    "div":                      "divide",
+    "neg":                      "negative",
+    "unsqueeze":                "expand_dims",
+    "permutedims":              "transpose permute",
+    "swapdims":                 "swapaxes",
+    "indexselect":              "take",
+    "gather":                   "take_along_axis",
+    "clamp":                    "clip clamp",
+    "backwards":                "backward",
+    "gradient":                 "grad",
+    "stopgradient":             "stop_gradient detach",
+    "tonumpy":                  "numpy data",
+}  # fmt: skip
+
+_DRAWS = "NumPy draws, and a Tensor takes what it drew: Tensor(np.random.default_rng(0).{draw})."
+_MEMORY = "Arrays are NumPy's and stay in main memory, so there is no device to choose; leave it out."
+_NUMPY = "NumPy's functions take Tensors: {code}."
+# Words that have no name of the kind here: what to write instead.
+ELSEWHERE: dict[str, str] = {
+    "manual_seed":          "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
+    "seed":                 "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
+    "set_seed":             "Randomness is passed in: rng=0 of a layer, of fit and of data_loader, or model.seed(0).",
+    **dict.fromkeys(["cuda", "device", "to_device", "is_cuda", "mps", "backends", "set_default_device"], _MEMORY),
+    **dict.fromkeys(["DataParallel", "DistributedDataParallel"], "There are no devices; call the model itself."),
+    "randn":                _DRAWS.format(draw="normal(size=(2, 3))"),
+    "rand":                 _DRAWS.format(draw="random((2, 3))"),
+    "randint":              "NumPy draws: np.random.default_rng(0).integers(10, size=(2, 3)).",
+    "randperm":             "NumPy draws: np.random.default_rng(0).permutation(10).",
+    "from_numpy":           "Write Tensor(array), which does not copy.",
+    "as_tensor":            "Write Tensor(array), which does not copy.",
+    "set_default_dtype":    "A layer takes dtype=np.float32, and Tensor(array) has the dtype of the array.",
+    "save":                 "Write tinygrad_nn.io.save_weights(path, model).",
+    "load":                 "Write tinygrad_nn.io.load_weights(path, model).",
+    "cat":                  _NUMPY.format(code="np.concatenate([t, u], axis=0)"),
+    "set_grad_enabled":     "Write with tinygrad_nn.no_grad(): around what is not to be recorded.",
+    "enable_grad":          "Outside of tinygrad_nn.no_grad() all is recorded; close the block.",
+}  # fmt: skip
+
+
+def near_names(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return the known names that a person may have meant by one that is not known, the best first.
+
+    Args:
+        name: what was written.
+        known: the names that there are.
+        most: how many at most.
+        cutoff: how alike letters must be, from 0 to 1, as for `difflib.get_close_matches`.
+
+    Example:
+        >>> near_names("swish", ["relu", "silu"]), near_names("Conv2D", ["Conv1d", "Conv2d"]), near_names("x", ["relu"])
+        (['silu'], ['Conv2d'], [])
+    """
+    return list(_near_names(str(name), tuple(map(str, known)), most, cutoff))
+
+
+@lru_cache(maxsize=512)  # code that asks hasattr(t, "toarray") in a loop does not search each time
+def _near_names(name: str, known: tuple[str, ...], most: int, cutoff: float) -> tuple[str, ...]:
+    word = _folded(name)
+    if not word:
+        return ()
+    words: dict[str, list[str]] = {}
+    for each in known:
+        words.setdefault(_folded(each), []).append(each)
+    meant = [word, *map(_folded, SYNONYMS.get(word, "").split())]
+    found = [each for one in meant for each in words.get(one, ())]
+    if not found:
+        from difflib import get_close_matches
+
+        found = [each for one in get_close_matches(word, words, n=most, cutoff=cutoff) for each in words[one]]
+    found.sort(key=lambda each: name[0].isupper() != each[0].isupper())  # a class for a class
+    return tuple(dict.fromkeys(found))[:most]
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return " Did you mean 'silu'?" for the nearest of the known names, or nothing if none is near.
+
+    Example:
+        >>> did_you_mean("swish", ["relu", "silu"])
+        " Did you mean 'silu'?"
+    """
+    near = near_names(name, known, cutoff=cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """Make the error of a name that a module or an object does not have: what to write instead, or the nearest name.
+
+    Args:
+        owner: how the error calls what was asked, such as ``"module 'tinygrad_nn.nn'"``.
+        name: what was asked for.
+        known: the names that it has.
+
+    Example:
+        >>> no_attribute("module 'tinygrad_nn.nn'", "Dense", ["Linear", "Dropout"])
+        AttributeError("module 'tinygrad_nn.nn' has no attribute 'Dense'; did you mean 'Linear'?")
+    """
+    text = f"{owner} has no attribute {name!r}"
+    if name.startswith("__"):  # what Python and NumPy ask of every object
+        return AttributeError(text)
+    if name in ELSEWHERE:
+        return AttributeError(f"{text}. {ELSEWHERE[name]}")
+    near = near_names(name, [each for each in known if each[0] != "_"])
+    return AttributeError(text + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def _folded(name: str) -> str:
+    return "".join(c for c in name.lower() if c not in "_- ")
