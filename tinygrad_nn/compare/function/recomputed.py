@@ -18,6 +18,7 @@ from ..paths import Array, Traced, gradients, run_again, twin
 from ..pattern import fraction
 
 NEWTON = 8  # steps in which a constant is found that the backward may have used
+FACTOR = 1.45  # the cost of a factor that is left out
 MASKS = frozenset({"where", "maximum", "minimum", "clip"})
 Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
 
@@ -89,7 +90,8 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
             node = graph.operations[place]
             return twin(node, out=np.asarray((node.args or ())[slot]))
 
-        yield _entry(kind, text, place, skipped, (slot, "skipped"))
+        factor = name in ("multiply", "divide") and others[0].size == 1  # where all is linear, a factor says it better
+        yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
         yield _entry(kind, text, place, replaced, (slot, "replaced"), RARE + FAR - 1)
 
 
