@@ -61,7 +61,7 @@ def of_report(report: ComparisonReport) -> dict[str, Any]:
     """The decisions of a report, and its numbers."""
     said = [{
         "kind": d.kind, "where": d.where, "factor": d.factor, "alternatives": list(d.alternatives), "number": d.number,
-        "equation": bool(d.equation), "numbers": _numbers(" ".join((d.text, *d.evidence))),
+        "equation": bool(d.equation), "numbers": numbers(" ".join((d.text, *d.evidence))),
     } for d in report.diagnoses]  # fmt: skip
     if report.rows and report.rows[0].role == "parameter":  # of layers also the words
         for one, d in zip(said, report.diagnoses, strict=True):
@@ -71,7 +71,7 @@ def of_report(report: ComparisonReport) -> dict[str, Any]:
             "diagnoses": said, "rows": [of_row(row) for row in report.rows]}  # fmt: skip
 
 
-def _numbers(text: str) -> list[Any]:
+def numbers(text: str) -> list[Any]:
     """The numbers in a text, at few digits; those that rounding makes, and of lines, are left out."""
     text = re.sub(r"\blines? \d+(?:, \d+)*(?: and \d+)?", "", text)
     found = [float(n) for n in re.findall(NUMBER, text)]
