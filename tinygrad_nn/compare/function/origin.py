@@ -324,8 +324,5 @@ def _begun(text: str) -> str:
 
 def _called(graph: Traced, node: Node, place: int | None) -> str:
     """Return what a value is called: its name, or the expression that made it."""
-    name = called(node)
-    named = place is None or (node.notes or {}).get("name")
-    return name if named else f"the result of {where(graph, place, run=False)}"
-
-
+    named = (node.notes or {}).get("name")
+    return called(node) if place is None or named else f"the result of {where(graph, place, run=False)}"
