@@ -36,6 +36,7 @@ from . import (
     special,
     statistics,
     ufuncs,
+    zeta,
 )
 
 __all__ = [
@@ -74,4 +75,5 @@ __all__ = [
     "special",
     "statistics",
     "ufuncs",
+    "zeta",
 ]
