@@ -1,8 +1,8 @@
 r"""SciPy's special functions by SciPy's names and signatures, of Tensors and of arrays.
 
 SciPy's own ufuncs take Tensors too; this module has besides them what is no ufunc there: `logsumexp`, `softmax`,
-`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`, `perm`, `factorial`. Any
-other name, ``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative here. With
+`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`. Any other name, such as
+``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative here. With
 ``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
 
     >>> from tinygrad_nn import grad, special
@@ -12,7 +12,6 @@ other name, ``special.gammainc``, is the function of that name in `scipy.special
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from math import log, pi
 from typing import Any
 
@@ -21,13 +20,26 @@ import numpy as np
 from .ops import bessel, neural
 from .ops.plain import bare
 from .ops.scipy import FORWARDS, STAND_INS, named
-from .ops.scipy import library as _library
-from .ops.special import gammaln, sinc
+from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
+from .ops.special import sinc as _sinc
 from .ops.special import softplus as _softplus
-from .primitive import Array
+from .primitive import REGISTRY, Array
+from .spelling import no_attribute
 
-softplus = _softplus
+sinc, softplus = _sinc, _softplus
+_OWN = (
+    "comb",
+    "lambertw",
+    "log_softmax",
+    "logsumexp",
+    "multigammaln",
+    "polygamma",
+    "sinc",
+    "softmax",
+    "softplus",
+    "zeta",
+)
 
 _KNOWN = {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"} | {
     "erf", "erfc", "gammaln", "digamma", "logit", "i0", "exp2", "expm1", "log1p", "cbrt"}  # fmt: skip
@@ -54,9 +66,10 @@ def logsumexp(
     if b is None and not return_sign:
         return neural.logsumexp(_array(a), axis=axis, keepdims=keepdims)
     a, b = _array(a), _array(1.0 if b is None else b)
-    a = np.where(bare(b) == 0, -np.inf, a)  # what has no share has none of the shift either
-    top = np.max(bare(a), axis=axis, keepdims=True)
+    share = np.where(bare(b) == 0, -np.inf, bare(a))  # what has a factor 0 has no say in the shift
+    top = np.max(share, axis=axis, keepdims=True)
     shift = np.where(np.isfinite(top), top, 0)
+    a = np.where((share == -np.inf) & (bare(a) > shift + 700), -np.inf, a)
     total = np.sum(b * np.exp(a - shift), axis=axis, keepdims=True)
     sign = np.sign(bare(total))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -108,7 +121,7 @@ def multigammaln(a: Array, d: int) -> Array:
         True
     """
     a = _array(a)
-    return sum((gammaln(a - 0.5 * j) for j in range(d)), d * (d - 1) / 4 * log(pi))  # type: ignore[no-any-return]
+    return sum((gammaln(a - 0.5 * j) for j in range(d)), d * (d - 1) / 4 * log(pi))
 
 
 def zeta(x: Array, q: Array | None = None) -> Array:
@@ -138,7 +151,7 @@ def comb(N: Array, k: Array) -> Array:
         >>> print(comb(5.0, 2.0))
         10.0
     """
-    return named("binom")(N, k)  # type: ignore[misc]
+    return REGISTRY["binom"](N, k)
 
 
 def _array(x: Any) -> Any:
@@ -150,15 +163,11 @@ def _several(x: Any, axis: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _KNOWN:
-        f = getattr(_library(), name)
-        globals()[name] = f
-        return f
-    near = get_close_matches(name, __dir__(), n=1)
-    raise AttributeError(
-        f"{__name__} has no function {name!r} with a derivative" + (f"; is it {near[0]}?" if near else ".")
-    )
+    if name not in _KNOWN:
+        raise no_attribute(f"module {__name__!r}", name, __dir__())
+    globals()[name] = function = named(name)
+    return function
 
 
 def __dir__() -> list[str]:
-    return sorted({*(name for name in globals() if name[0] != "_"), *_KNOWN})
+    return sorted({*_OWN, *_KNOWN})
