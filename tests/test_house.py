@@ -28,7 +28,7 @@ EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -39,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
+    "special":    {"primitive", "ops"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
     "degenerate": {"primitive", "node", "tensor"},
