@@ -41,6 +41,7 @@ from . import (
     special,
     statistics,
     ufuncs,
+    zeta,
 )
 
 __all__ = [
@@ -84,4 +85,5 @@ __all__ = [
     "special",
     "statistics",
     "ufuncs",
+    "zeta",
 ]
