@@ -90,6 +90,7 @@ _LATER = {
     "manual": "",
     "optim": "",
     "special": "",
+    "autograd": "",
     "pytorch": "",
     "viz": "",
 }

@@ -10,14 +10,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
+from ..backward import ancestors
 from ..tensor import Tensor, raw
 from ..transforms import jvp, vjp
 from ..tree import flatten
 from .tracer import (
     JVPS,
+    LINEAR,
     VJPS,
     Box,
     Cotangent,
@@ -41,12 +44,12 @@ primitive_vjps, primitive_jvps = VJPS, JVPS
 
 
 def defvjp_argnums(fun: Callable[..., Any], vjpmaker: Maker) -> None:
-    """Give a primitive the rules of all its arguments: ``vjpmaker(argnums, ans, args, kwargs)(g)`` returns gradients."""
+    """Give a primitive one rule for all arguments: ``vjpmaker(argnums, ans, args, kwargs)(g)`` returns gradients."""
     VJPS[fun] = vjpmaker
 
 
 def defvjp_argnum(fun: Callable[..., Any], vjpmaker: Maker) -> None:
-    """Give a primitive the rule of any one argument: ``vjpmaker(argnum, ans, args, kwargs)(g)`` returns its gradient."""
+    """Give a primitive the rule of any argument: ``vjpmaker(argnum, ans, args, kwargs)(g)`` returns its gradient."""
 
     def makers(argnums: Iterable[int], *call: Any) -> Callable[[Any], Any]:
         rules = [vjpmaker(argnum, *call) for argnum in argnums]
@@ -130,11 +133,13 @@ def defjvp(fun: Callable[..., Any], *jvpfuns: Any, argnums: Iterable[int] | None
         return 0 * ans if rule is None else rule(v, ans, *args, **kwargs)
 
     defjvp_argnum(fun, one)
+    LINEAR[fun] = lambda number: by_number.get(number) == "same"
 
 
 def def_linear(fun: Callable[..., Any]) -> None:
     """Give a primitive that is linear in each argument its JVP rules."""
     defjvp_argnum(fun, lambda n, v, ans, args, kwargs: fun(*args[:n], v, *args[n + 1 :], **kwargs))
+    LINEAR[fun] = lambda number: True
 
 
 def _total(tangents: Iterable[Any]) -> Any:
@@ -251,13 +256,13 @@ class ContainerVSpace(VSpace):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ContainerVSpace) and self.shape == other.shape
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 for kind in (float, complex, int, np.ndarray, np.number):
     ArrayVSpace.register(kind)
-for kind in (list, tuple, dict):
-    ContainerVSpace.register(kind)
+for container in (list, tuple, dict):
+    ContainerVSpace.register(container)
 
 _linear: Any = (None, lambda ans, *args: lambda g: g, lambda ans, *args: lambda g: g)
 defvjp(VSpace.add, *_linear)
@@ -297,6 +302,22 @@ def _moving(leaf: Any) -> bool:
     return isbox(leaf) or type(leaf) in Box.type_mappings or np.asarray(leaf).dtype.kind in "fciub"
 
 
+_ENDED: WeakSet[Any] = WeakSet()  # the inputs of functions that have returned: what depends on these alone is constant
+
+
+def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that remembers, once it has returned, that its input is no longer being differentiated."""
+
+    def call(x: Any) -> Any:
+        try:
+            return fun(x)
+        finally:
+            found = (t._handle if isinstance(t, Box) else t for t in flatten(x)[0])
+            _ENDED.update(t.node for t in found if isinstance(t, Tensor) and t.node is not None)
+
+    return call
+
+
 class _Unary:
     """A function of one argument, be it a container, as one of the list of its leaves that have derivatives."""
 
@@ -310,7 +331,7 @@ class _Unary:
         filled = list(self.leaves)
         for k, x in zip(self.places, inputs, strict=True):
             filled[k] = boxed(filled[k], x) if type(filled[k]) in Box.type_mappings else x
-        value = self.fun(self.rebuild(filled))
+        value = ending(self.fun)(self.rebuild(filled))
         if not live(value):
             warnings.warn("Output seems independent of input.", stacklevel=5)
         return value
@@ -328,14 +349,17 @@ class _Unary:
 
 
 def _number(x: Any) -> Any:
-    """Return an array of one number as that number; a Tensor stays one."""
-    return x[()] if isinstance(x, np.ndarray) else x
+    """Return an array of one number as that number; of a Tensor its array, if what it depends on has ended."""
+    if isinstance(x, Tensor):
+        over = x.node is None or all(node in _ENDED for node in ancestors((x.node,)) if node.primitive is None)
+        return getval(x) if over else x
+    return x[()]
 
 
-def _numbers(value: Any) -> Any:
+def numbers(value: Any) -> Any:
     """Return the arrays in a result as the caller may keep them."""
     leaves, rebuild = flatten(value)
-    return rebuild([x if isinstance(x, Tensor) else np.array(x)[()] for x in leaves])
+    return rebuild([_number(x if isinstance(x, Tensor) else np.array(x)) for x in leaves])
 
 
 def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], Any]:
@@ -353,7 +377,7 @@ def make_vjp(fun: Callable[[Any], Any], x: Any) -> tuple[Callable[[Any], Any], A
         parts = [conj(_like(part, leaf)) for part, leaf in zip(flatten(g)[0], leaves, strict=True)]
         return unary.arranged(pull(rebuild(parts))[0])
 
-    return back, _numbers(value)
+    return back, numbers(value)
 
 
 def _like(g: Any, value: Any) -> Any:
@@ -370,7 +394,7 @@ def make_jvp(fun: Callable[[Any], Any], x: Any) -> Callable[[Any], tuple[Any, An
         directions = flatten(v)[0]
         given = [_like(directions[k], t) for k, t in zip(unary.places, unary.inputs, strict=True)]
         value, derivative = jvp(unary, (unary.inputs,), (given,))
-        return _numbers(value), _numbers(derivative)
+        return numbers(value), numbers(derivative)
 
     return along
 

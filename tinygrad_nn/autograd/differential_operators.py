@@ -16,6 +16,7 @@ import numpy as np
 
 from ..custom import checkpoint as recomputed
 from ..transforms import jacobian as jacobian_of
+from ..tree import flatten
 from . import core
 from .tracer import getval, live, vspace
 from .wrap_util import unary_to_nary
@@ -29,8 +30,8 @@ def _scalar(ans: Any, what: str) -> Any:
     space = vspace(ans)
     if space.size != 1 or space.iscomplex:
         raise TypeError(
-            f"{what} only applies to real scalar-output functions; this one gave {_shape(space)}. Take its sum or mean, "
-            "or try jacobian, elementwise_grad or holomorphic_grad."
+            f"{what} only applies to real scalar-output functions; this one gave {_shape(space)}. Take its sum or "
+            "mean, or try jacobian, elementwise_grad or holomorphic_grad."
         )
     return space.ones()
 
@@ -71,11 +72,11 @@ def deriv(fun: Any, x: Any) -> Any:
 @unary_to_nary
 def jacobian(fun: Any, x: Any) -> Any:
     """Return the derivatives of each entry of the result, of shape ``(*out, *in)``."""
-    return jacobian_of(fun)(_floats(x))
+    return core.numbers(jacobian_of(core.ending(fun))(_floats(x)))
 
 
 def _floats(x: Any) -> Any:
-    leaves, rebuild = core.flatten(x)
+    leaves, rebuild = flatten(x)
     return rebuild([leaf if live(leaf) or np.asarray(leaf).dtype.kind in "fc" else np.asarray(leaf, float)
                     for leaf in leaves])  # fmt: skip
 
@@ -86,7 +87,7 @@ def holomorphic_grad(fun: Any, x: Any) -> Any:
     return grad(lambda z: np.real(fun(z)))(x)
 
 
-def grad_named(fun: Callable[..., Any], argname: str) -> Callable[..., Any]:
+def grad_named(fun: Callable[..., Any], argname: str) -> Any:
     """Return the gradient with respect to the argument of that name.
 
     Raises:
@@ -110,7 +111,7 @@ def make_hvp(fun: Any, x: Any) -> Any:
     return core.make_vjp(grad(fun), x)
 
 
-def hessian_tensor_product(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
+def hessian_tensor_product(fun: Callable[..., Any], argnum: int = 0) -> Any:
     """Return the function of ``(*args, vector)`` that multiplies the vector with the Hessian."""
     gradient = grad(fun, argnum)
 
@@ -120,7 +121,7 @@ def hessian_tensor_product(fun: Callable[..., Any], argnum: int = 0) -> Callable
     return grad(slope, argnum)
 
 
-def tensor_jacobian_product(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
+def tensor_jacobian_product(fun: Callable[..., Any], argnum: int = 0) -> Any:
     """Return the function of ``(*args, vector)`` that multiplies the Jacobian with the vector from the left."""
 
     def product(*args: Any, **kwargs: Any) -> Any:

@@ -71,7 +71,7 @@ def check_grads(f: Any, x: Any, modes: Sequence[str] = ("fwd", "rev"), order: in
     """
     if set(modes or ()) - {"fwd", "rev"}:
         raise ValueError(f"modes are 'fwd' and 'rev'; it got {modes}.")
-    ways: Any = {"fwd": (check_jvp, lambda x, v: make_jvp(f, x)(v)[1], lambda: vspace(x)),
+    ways: dict[str, Any] = {"fwd": (check_jvp, lambda x, v: make_jvp(f, x)(v)[1], lambda: vspace(x)),
                  "rev": (check_vjp, lambda x, v: make_vjp(f, x)[0](v), lambda: vspace(f(x)))}  # fmt: skip
     for mode in modes or ways:
         check, derivative, space = ways[mode]
@@ -83,12 +83,14 @@ def check_grads(f: Any, x: Any, modes: Sequence[str] = ("fwd", "rev"), order: in
 
 def combo_check(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., None]:
     """Return a function of lists of arguments that runs `check_grads` on every combination."""
-    check = lambda f: check_grads(f, *args, **kwargs)  # noqa: E731
 
-    def run(*args: Any, **kwargs: Any) -> None:
-        named = [[(key, x) for x in values] for key, values in kwargs.items()]
-        for given in product(*args):
-            for options in product(*named):
-                check(lambda *a, **k: fun(*a, **dict(options), **k))(*given)  # noqa: B023
+    def run(*lists: Any, **named: Any) -> None:
+        pairs = [[(key, x) for x in values] for key, values in named.items()]
+        for given in product(*lists):
+            for options in product(*pairs):
+                check_grads(fun, *args, **kwargs)(*given, **dict(options))
 
     return run
+
+
+__all__ = ["check_equivalent", "check_grads", "check_jvp", "check_vjp", "combo_check", "scalar_close"]

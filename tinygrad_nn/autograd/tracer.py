@@ -22,6 +22,7 @@ from ..tree import flatten
 
 VJPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, ans, args, kwargs) -> (g -> gradients)
 JVPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, tangents, ans, args, kwargs) -> tangent
+LINEAR: dict[Any, Callable[[int], bool]] = {}  # function -> whether its JVP rule of an argument is to call it
 
 
 class Box:
@@ -177,7 +178,7 @@ def _recorded(
 
 
 def _handle(leaf: Any) -> Tensor:
-    return leaf._handle if isinstance(leaf, Box) else leaf  # type: ignore[no-any-return]
+    return leaf._handle if isinstance(leaf, Box) else leaf
 
 
 def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
@@ -224,10 +225,10 @@ def _gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
         return Cotangent(vspace(leaf), found)
     found = found if isinstance(found, Tensor) else np.asarray(found)
     try:
-        shape = np.broadcast_shapes(found.shape, leaf.shape)
+        shape: Any = np.broadcast_shapes(found.shape, leaf.shape)
     except ValueError:
-        shape = ()
-    if found.dtype.kind not in "fciub" or (found.shape != leaf.shape and len(shape) < max(found.ndim, leaf.ndim)):
+        shape = None
+    if found.dtype.kind not in "fciub" or shape not in (found.shape, leaf.shape):
         what = f"shape {found.shape}" if found.dtype.kind in "fciub" else f"dtype {found.dtype}"
         raise ValueError(
             f"the rule of {getattr(call, '__name__', 'a primitive')} returned a gradient of {what} for an argument of "
@@ -253,12 +254,22 @@ def gradients_by_rule(
             f"VJP of {name} wrt argnums {argnums} not defined. Write defvjp({name}, lambda ans, x: lambda g: ...), one "
             "maker per argument."
         )
+    linear = {n for n in argnums if LINEAR.get(call, lambda n: False)(n)}
+    found = {n: _transposed(call, n, g, args, kwargs) for n in linear}
+    curved = tuple(n for n in argnums if n not in linear)
     with recording(True):
-        inputs = [enter(np.zeros_like(raw(args[k]))) for k in argnums]
-        moved = JVPS[call](argnums, inputs, ans, args, kwargs)
-    if not isinstance(moved, Tensor) or moved.node is None:
-        return {}
-    return dict(zip(argnums, map(conj, pullback(moved, inputs, conj(g))), strict=True))
+        inputs = [enter(np.zeros_like(raw(args[n]))) for n in curved]
+        moved = JVPS[call](curved, inputs, ans, args, kwargs) if curved else None
+    if isinstance(moved, Tensor) and moved.node is not None:
+        found |= dict(zip(curved, map(conj, pullback(moved, inputs, conj(g))), strict=True))
+    return found
+
+
+def _transposed(call: Callable[..., Any], n: int, g: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Return the gradient of an argument in which a function is linear, by one call for each of its entries."""
+    shape = np.shape(raw(args[n]))
+    basis = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    return np.reshape(np.stack([np.sum(g * call(*args[:n], e, *args[n + 1 :], **kwargs)) for e in basis]), shape)
 
 
 def conj(g: Any) -> Any:
@@ -351,8 +362,8 @@ def vspace(value: Any) -> Any:
             return VSpace.mappings[kind](value)
     name = type(value).__name__
     raise TypeError(
-        f"a {name} lies in no vector space: {value!r:.60}. Pass floats, arrays of floats, or containers of them; a type "
-        f"of your own needs a subclass of VSpace with .register({name})."
+        f"a {name} lies in no vector space: {value!r:.60}. Pass floats, arrays of floats, or containers of them; a "
+        f"type of your own needs a subclass of VSpace with .register({name})."
     )
 
 

@@ -20,3 +20,6 @@ def subvals(x: Iterable[Any], ivs: Iterable[tuple[int, Any]]) -> tuple[Any, ...]
     for i, v in ivs:
         entries[i] = v
     return tuple(entries)
+
+
+__all__ = ["func", "subval", "subvals"]

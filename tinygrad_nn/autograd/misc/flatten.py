@@ -59,3 +59,6 @@ def flatten_func(func: Callable[..., Any], example: Any) -> tuple[Callable[..., 
     """Return a function of containers as one of vectors, with `unflatten` and the vector of an example."""
     vector, unflatten = flatten(example)
     return (lambda x, *args: flatten(func(unflatten(x), *args))[0]), unflatten, vector
+
+
+__all__ = ["flatten", "flatten_func"]

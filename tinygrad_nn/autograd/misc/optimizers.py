@@ -14,7 +14,8 @@ Callback = Callable[[Any, int, Any], Any] | None
 
 
 def _run(
-    rule: optim.Optimizer, state: Any, eta: Any, grad: Callable[[Any, int], Any], x0: Any, callback: Callback, steps: int
+    rule: optim.Optimizer, state: Any, eta: Any, grad: Callable[[Any, int], Any], x0: Any, callback: Callback,
+    steps: int,
 ) -> Any:
     """Return what a rule makes of x0 in so many steps; the state is made of the flat vector."""
     x, unflatten = flatten(x0)
@@ -46,8 +47,8 @@ def sgd(
         mass: μ.
 
     Example:
-        >>> float(round(sgd(lambda x, i: 2 * x, 1.0), 6))
-        -0.0
+        >>> round(float(sgd(lambda x, i: 2 * (x - 3), 1.0)), 4)
+        3.0
     """
     rule = optim.sgd(mu=mass)
     return _run(rule, rule.init, step_size * (1 - mass), grad, x0, callback, num_iters)

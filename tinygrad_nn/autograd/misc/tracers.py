@@ -26,25 +26,26 @@ def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[
     Raises:
         ValueError: (when it is called) the result does not depend on the arguments.
     """
-    graph: list[Any] = []
+    graph: list[tuple[Any, ...]] = []
 
     @wraps(fun)
     def call(*given: Any) -> Any:
         if graph:
-            return _again(*graph, given)
+            return _again(graph[0], given)
         with recording(True):
             inputs = [enter(np.asarray(x, float)) for x in given]
             out = partial(fun, *args, **kwargs)(*inputs)
         if not isinstance(out, Tensor) or out.node is None:
             raise ValueError("Output is independent of input")
         starts = [t.node for t in inputs]
-        graph.extend([starts, [node for node in reversed(ancestors((out.node,))) if node.primitive], out.node])
+        graph.append((starts, [node for node in reversed(ancestors((out.node,))) if node.primitive], out.node))
         return out.data[()]
 
     return call
 
 
-def _again(starts: list[Any], nodes: list[Any], last: Any, given: tuple[Any, ...]) -> Any:
+def _again(graph: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
+    starts, nodes, last = graph
     values = dict(zip(starts, map(np.asarray, given), strict=True))
     for node in nodes:
         args = [values.get(parent, arg) for parent, arg in zip(node.parents, node.args, strict=True)]

@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as _np
 
-from . import fft, linalg, numpy_wrapper, random
+from . import fft as fft
+from . import linalg as linalg
+from . import numpy_wrapper
+from . import random as random
 
 numpy_wrapper.wrap_namespace(vars(_np), globals())
 globals().update(numpy_wrapper.OWN)

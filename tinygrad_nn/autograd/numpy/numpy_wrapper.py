@@ -46,8 +46,9 @@ def asarray(a: Any, dtype: Any = None, **layout: Any) -> Any:
 def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
     """Return an array of a shape, filled with a number or what broadcasts to the shape."""
     fill_value, shape = gathered(fill_value), getval(shape)
-    like = fill_value if isinstance(fill_value, Tensor) else None
-    return np.full(shape, fill_value, dtype, **layout, **({} if like is None else {"like": like}))
+    if isinstance(fill_value, Tensor):
+        layout["like"] = fill_value
+    return np.full(shape, fill_value, dtype, **layout)
 
 
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:

@@ -179,10 +179,8 @@ def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-inv, det, pinv, solve, eigh, eigvalsh, eig, norm, svd, qr, lstsq = map(_numpy, (
-    np.linalg.inv, np.linalg.det, np.linalg.pinv, np.linalg.solve, np.linalg.eigh, np.linalg.eigvalsh, np.linalg.eig,
-    np.linalg.norm, np.linalg.svd, np.linalg.qr, np.linalg.lstsq,
-))  # fmt: skip
+inv, det, pinv, solve, eigh, eigvalsh, eig, norm, svd = (_numpy(getattr(np.linalg, name)) for name in (
+    "inv", "det", "pinv", "solve", "eigh", "eigvalsh", "eig", "norm", "svd"))  # fmt: skip
 
 
 def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:

@@ -1,6 +1,6 @@
 """The beta distribution."""
 
-from .. import special
+from .... import special
 from .distribution import continuous, others
 
 pdf, logpdf, cdf, logcdf, sf, logsf = continuous(

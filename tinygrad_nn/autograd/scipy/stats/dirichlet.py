@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import special
+from .... import special
+from ....ops.special import gammaln
 from .distribution import of_tensors, others
 
 
@@ -14,7 +15,7 @@ def _logpdf(x: Any, alpha: Any) -> Any:
     if np.shape(x)[0] == np.shape(alpha)[0] - 1:
         x = np.concatenate([x, 1 - np.sum(x, axis=0, keepdims=True)])
     weights = np.reshape(alpha - 1, (-1,) + (1,) * (np.ndim(x) - 1))
-    constant = np.sum(special.gammaln(alpha)) - special.gammaln(np.sum(alpha))
+    constant = np.sum(gammaln(alpha)) - gammaln(np.sum(alpha))
     return np.sum(special.xlogy(weights, x), axis=0) - constant
 
 

@@ -88,8 +88,13 @@ def _named(formula: Formula, names: list[str]) -> Formula:
     """Return a formula whose parameters of shape may be given by name too."""
 
     def call(x: Any, *parameters: Any, **named: Any) -> Any:
-        return formula(x, *parameters, *(named.pop(name) for name in names[len(parameters) :] if name in named), **named)
+        shapes = [named.pop(name) for name in names[len(parameters) :] if name in named]
+        return formula(x, *parameters, *shapes, **named)
 
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    given = [inspect.Parameter(name, kind) for name in ("x", *names)]
+    usual = [inspect.Parameter(name, kind, default=value) for name, value in (("loc", 0), ("scale", 1))]
+    call.__signature__ = inspect.Signature([*given, *usual])  # type: ignore[attr-defined]
     return call
 
 

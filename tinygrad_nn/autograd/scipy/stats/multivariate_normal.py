@@ -11,7 +11,7 @@ from .distribution import of_tensors, others
 
 
 def _logpdf(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
-    n = _size(mean, cov, x)
+    n = _size(mean, cov)
     matrix, center = _matrix(cov, n), 0.0 if mean is None else mean
     x = np.reshape(x, (-1, 1)) if n == 1 and np.ndim(x) == 1 else x
     d = np.reshape(x - center, (-1, n))
@@ -30,12 +30,9 @@ def _logpdf(x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False
     return np.reshape(-0.5 * (rank * np.log(2 * np.pi) + logdet + square), np.shape(x)[:-1])
 
 
-def _size(mean: Any, cov: Any, x: Any = None) -> int:
-    """Return the number of entries of a vector."""
-    for given in (mean, cov):
-        if given is not None and np.ndim(given):
-            return int(np.shape(given)[-1])
-    return 1 if mean is not None or x is None or not np.ndim(x) else int(np.shape(x)[-1])
+def _size(mean: Any, cov: Any) -> int:
+    """Return the number of entries of a vector: 1 if the mean and the covariance are numbers."""
+    return next((int(np.shape(given)[-1]) for given in (mean, cov) if given is not None and np.ndim(given)), 1)
 
 
 def _matrix(cov: Any, n: int) -> Any:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import special
+from .... import special
 from .distribution import continuous, others
 
 pdf, logpdf, cdf, logcdf, sf, logsf = continuous(

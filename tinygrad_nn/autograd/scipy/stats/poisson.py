@@ -6,25 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from .. import special
+from .... import special
+from ....ops.special import gammaln
 from ...tracer import getval
 from .distribution import of_tensors, others
 
 
 def _logpmf(k: Any, mu: Any, loc: Any = 0) -> Any:
-    k = getval(k) - loc
+    k = np.asarray(getval(k)) - loc
     counted = (k >= 0) & (np.floor(k) == k)
     n = np.where(counted, k, 0)
-    return np.where(counted, special.xlogy(n, mu) - special.gammaln(n + 1) - mu, -np.inf)
+    return np.where(counted, special.xlogy(n, mu) - gammaln(n + 1) - mu, -np.inf)
 
 
 def _cdf(k: Any, mu: Any, loc: Any = 0) -> Any:
-    k = np.floor(getval(k) - loc)
+    k = np.floor(np.asarray(getval(k)) - loc)
     return np.where(k < 0, 0.0, special.gammaincc(np.maximum(k, 0) + 1, mu))
 
 
 def _sf(k: Any, mu: Any, loc: Any = 0) -> Any:
-    k = np.floor(getval(k) - loc)
+    k = np.floor(np.asarray(getval(k)) - loc)
     return np.where(k < 0, 1.0, special.gammainc(np.maximum(k, 0) + 1, mu))
 
 
