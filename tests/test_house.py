@@ -55,7 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
-    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
+    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck", "files"},
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
