@@ -59,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
+    "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }
 
@@ -72,8 +73,11 @@ LAZY: dict[str, set[str]] = {
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
-EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("scipy", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+EAGER: dict[str, set[str]] = {
+    "cli":     {"rich", "typer"},  # nothing imports the command but its own script
+    "sklearn": {"sklearn"},        # its classes are made of those
+}
+HEAVY = ("scipy", "sklearn", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
