@@ -1,6 +1,7 @@
 """What comes from PyTorch: its scripts run with other import lines, and its calls give its numbers."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import tinygrad_nn.pytorch as torch
 from tests.from_pytorch import RECORD, SCRIPTS, run_here
-from tests.from_pytorch.calls import FUNCTIONS, answer
+from tests.from_pytorch.calls import FUNCTIONS, METHODS, answer
 from tests.from_pytorch.page import HERE, OTHERWISE, absent, result, rows, setup
 
 RECORDED: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -96,3 +97,25 @@ def test_what_the_page_says_is_not_there_is_not_there(code: str, tmp_path: Path)
     names = fresh(tmp_path)
     with pytest.raises((AttributeError, TypeError, ValueError)):
         result(code, names)
+
+
+# Calls that mean what NumPy means, a number where PyTorch has another; the page names each, and what to write.
+NUMPYS = ["x.max(1)", "x.repeat(2, 1)", "x.std()", "x.std(1)", "x.transpose(0, 1)", "x.var()"]
+
+
+@pytest.mark.parametrize("call", [call for call in lines(METHODS) if call not in NUMPYS])
+def test_a_method_gives_the_numbers_of_pytorch_or_says_what_to_write(call: str):
+    expected = RECORDED["calls"][call]
+    try:
+        found = answer(torch, call)
+    except (AttributeError, TypeError, ValueError) as error:
+        assert re.search(r"np\.|\bt\.|shape|\.data|astype|write|Write", str(error)), error
+        return
+    assert all(map(alike, found["values"], expected["values"])), (found, expected)
+    assert found["gradients"].keys() == expected["gradients"].keys()
+    assert all(alike(found["gradients"][name], expected["gradients"][name]) for name in expected["gradients"])
+
+
+def test_methods_that_mean_what_numpy_means_stand_on_the_page():
+    words = {re.findall(r"x\.(\w+)", code)[0] for code, _ in rows(OTHERWISE) if code.startswith("x.")}
+    assert {call[2:].partition("(")[0] for call in NUMPYS} <= words
