@@ -100,6 +100,8 @@ def _among(out: Any, raw: Any) -> bool:
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
     """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
+    if type(arg) is Size:
+        return int(arg)  # as weak as a number that was written down: of float32 it makes no float64
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(
@@ -157,6 +159,24 @@ def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return the method of a comparison, which gives a plain array."""
     return lambda self, other: compare(self.data, raw(other))
+
+
+class Size(int):
+    """The number of entries of an array, which answers ``t.size()`` and ``t.size(0)`` of PyTorch too."""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, array: Any) -> Size:
+        """Return the number of entries."""
+        size = super().__new__(cls, array.size)
+        size.shape = array.shape
+        return size
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
 
 class Tensor:
@@ -247,7 +267,7 @@ class Tensor:
 
     shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
-    size = property(lambda self: self.data.size, doc="The number of entries.")
+    size = property(lambda self: Size(self.data), doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
@@ -273,7 +293,12 @@ class Tensor:
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
     def transpose(self, *axes: Any) -> Tensor:
-        """Return the axes in another order, by default reversed, as ndarray.transpose does."""
+        """Return the axes in another order, by default reversed, as ndarray.transpose does.
+
+        Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
+        """
+        if len(axes) == 2 < self.ndim:
+            return np.swapaxes(self, *axes)  # type: ignore[call-overload, no-any-return]
         order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
         return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
