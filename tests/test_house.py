@@ -28,7 +28,7 @@ EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -39,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
+    "special":    {"primitive", "ops"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
     "degenerate": {"primitive", "node", "tensor"},
@@ -51,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
-    "nn":         {"ops", "node", "tensor", "backward"},
+    "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},

@@ -89,6 +89,7 @@ _LATER = {
     "io": "",
     "manual": "",
     "optim": "",
+    "special": "",
     "pytorch": "",
     "viz": "",
 }

@@ -18,6 +18,7 @@ from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
 from ..spelling import no_attribute as _no_attribute
+from . import utils
 from .activation_layers import GLU, PReLU
 from .activations import Activation, activation
 from .attention import MultiHeadAttention
@@ -131,6 +132,7 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "utils",
 ]
 
 

@@ -42,6 +42,7 @@ from . import (
     special,
     statistics,
     ufuncs,
+    zeta,
 )
 
 __all__ = [
@@ -86,4 +87,5 @@ __all__ = [
     "special",
     "statistics",
     "ufuncs",
+    "zeta",
 ]
