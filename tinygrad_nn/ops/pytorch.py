@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..primitive import ATTRIBUTES, METHODS, REGISTRY, as_numpy
+from . import plain, reduce, refused, selection, shape  # noqa: F401 - what their methods mean in NumPy comes first
 
 Function = Callable[..., Any]
 
@@ -157,9 +158,10 @@ def _as(dtype: Any) -> Function:
 
 def _worded(name: str, meant: Function) -> Function:
     """Return a method that means PyTorch's where it is said with dim= or unbiased=, and NumPy's otherwise."""
+    numpys = METHODS.get(name) or REGISTRY[name]
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return (meant if "dim" in kwargs or "unbiased" in kwargs else REGISTRY[name])(x, *args, **kwargs)
+        return (meant if "dim" in kwargs or "unbiased" in kwargs else numpys)(x, *args, **kwargs)
 
     return method
 
@@ -171,7 +173,7 @@ def _numpys(function: Function) -> Function:
 
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
     order = "order" in kwargs or any(isinstance(arg, str) for arg in args)
-    return np.ravel(x, *args, **kwargs) if order else flatten(x, *args, **kwargs)
+    return np.ravel(x, *args, **kwargs) if order or not args and not kwargs else flatten(x, *args, **kwargs)
 
 
 def _view(x: Any, *shape: Any) -> Any:
