@@ -164,16 +164,16 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
 class Size(int):
     """The number of entries of an array, which answers ``t.size()`` and ``t.size(0)`` of PyTorch too."""
 
-    shape: tuple[int, ...]
+    _lengths: tuple[int, ...]  # not called shape, which NumPy would take for the shape of the number
 
     def __new__(cls, array: Any) -> Size:
         """Return the number of entries."""
         size = super().__new__(cls, array.size)
-        size.shape = array.shape
+        size._lengths = array.shape
         return size
 
     def __call__(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
+        return self._lengths if dim is None else self._lengths[dim]
 
     def __reduce__(self) -> Any:
         return int, (int(self),)
@@ -269,6 +269,7 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     size = property(lambda self: Size(self.data), doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
+    device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
     mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")
