@@ -50,7 +50,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
-                elif arg.label is not None:
+                elif arg.label:
                     names = {**(names or {}), len(raw) - 1: arg.label}
             elif type(arg) is _ndarray and arg.dtype.char != "O":
                 raw.append(arg)
@@ -238,6 +238,17 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this Tensor."""
         return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("this Tensor was computed, so it is no leaf; a constant with its data is t.detach().")
+        if wanted and self.data.dtype.kind not in "fc":
+            raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
+        if wanted and self.node is None:
+            self.node = source(self.data, self.label)
+        elif not wanted and self.node is not None:
+            self.label, self.node = self.name or "", None  # a module still finds a parameter that has a label
 
     @property
     def is_leaf(self) -> bool:
