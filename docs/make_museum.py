@@ -11,9 +11,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from examples.museum import EXHIBITS, RIGHT, WRONG, report
 from examples.museum.exhibit import Exhibit
-from tinygrad_nn.compare.function import lines
-
-PATIENCE = 60.0  # seconds of the processor
+from tinygrad_nn.compare.budget import patience
 
 HEAD = """\
 # A museum of gradients
@@ -63,19 +61,7 @@ def section(name: str, exhibit: Exhibit) -> str:
 
 
 def page() -> str:
-    """The whole page; the search for changes has so long that the page does not hang on how fast a machine is."""
-    before = lines.SECONDS, lines.LESS
-    lines.SECONDS = lines.LESS = PATIENCE
-    report.cache_clear()
-    try:
-        return written()
-    finally:
-        lines.SECONDS, lines.LESS = before
-        report.cache_clear()
-
-
-def written() -> str:
-    """The page, as the comparison is set now."""
+    """The whole page."""
     head = HEAD.format(wrong=len(WRONG), right=len(RIGHT))
     rows = ["| report | what was wrong | `compare_gradients` says |", "|---|---|---|"]
     for name, exhibit in WRONG.items():
@@ -89,4 +75,5 @@ def written() -> str:
 
 
 if __name__ == "__main__":
-    (DOCS / "museum.md").write_text(page(), encoding="utf-8")
+    with patience(40.0):
+        (DOCS / "museum.md").write_text(page(), encoding="utf-8")

@@ -5,17 +5,33 @@ Each part is a list of what it returned, arrays in brief. `records/parts.json` h
 
 from __future__ import annotations
 
+import ast
+import linecache
+import re
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 import tinygrad_nn as tg
+from tests import test_steps
 from tests.cases import CASES
+from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
+from tests.step_programs import PROGRAMS, changed
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
-from tinygrad_nn.compare.experiment import Experiment, alike, more
+from tinygrad_nn.compare.edits.candidates import Writer
+from tinygrad_nn.compare.edits.reading import read
+from tinygrad_nn.compare.edits.scope import Scope, fields_used
+from tinygrad_nn.compare.edits.search import described, numpy_name, slices_of
+from tinygrad_nn.compare.edits.statement import of_statement
+from tinygrad_nn.compare.edits.trees import statements
+from tinygrad_nn.compare.experiment import Experiment, alike, more, stream
+from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
@@ -28,6 +44,10 @@ from tinygrad_nn.compare.numerical.subgradients import Hull
 from tinygrad_nn.compare.paths import gradients, traced
 from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import Checked, Comparison, compare_row
+from tinygrad_nn.compare.steps.comparison import judged
+from tinygrad_nn.compare.steps.listing import as_html, as_text
+from tinygrad_nn.compare.steps.probes import Called
+from tinygrad_nn.compare.steps.running import as_mapping
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import enter
 
@@ -211,6 +231,57 @@ def _operations() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
             yield f"mistakes {case}", of_mutants(case.call, *leaves, every=False)
 
 
+SEEN: dict[str, Any] = {  # by a line of a backward
+    "x": np.arange(12.0).reshape(3, 4), "g": np.arange(1.0, 13).reshape(3, 4), "W": np.ones((4, 2)), "b": np.ones(4),
+    "N": 3, "mask": np.eye(3, 4) > 0, "cache": {"h": np.ones((3, 4)), "i": 1, 3: 2.0}, "hs": [np.ones(4), np.ones(4)],
+    "t": 1, "self": SimpleNamespace(x=np.ones((3, 4)), n=2, grads={"W": np.ones((4, 2))}, other={}),
+    "y": np.array([0, 1, 2]), "q": np.ones((2, 3, 4)), "eps": 1e-5, "dx": np.ones((3, 4)), "dW": np.ones((4, 4)),
+    "s": 2.5, "dz": np.float64(2.0), "gs": [np.ones(4)] * 3, "rows": range(3),
+}  # fmt: skip
+LINES = (
+    "dx = g * x", "dx = g @ W.T / N", "db = np.sum(g, axis=0)", "db = g.sum(axis=0, keepdims=True)", "dW += x.T @ g",
+    "dx = g * (1 - np.tanh(x) ** 2)", "dx[mask] = 0", "dx = np.where(x > 0, g, -g)", "dx = g * x * (1 - x)",
+    "dv = -0.5 * np.sum(g * (x - b) * (x + eps) ** -1.5)", "dw = np.einsum('ij,jk->ik', x, W)", "a, c = c, a",
+    "dx = np.pad(g, 1)[1:-1, ::2]", "cache['dh'] = self.grads['W'] - hs[t]", "while t < 3: t += 1", "dx -= g / s",
+    "dx = np.dot(g, W.T) if N > 2 and not mask.any() else g", "for i in range(N, 0, -1): dx[i] -= g[y[i], :]",
+    "return dx, dW, db", "self.x = cache['h'] * np.sqrt(x / N)", "dx = np.exp(x) / np.exp(x).sum(axis=1)[:, None]",
+    "dx = g.reshape(N, 2, 2).mean(axis=(1, 2)).swapaxes(0, 1)", "dx = [g, x, b][t:][0].copy()",
+    "dx = np.maximum(0, x) + np.array([1.0, 2.0])[0] // 2 % 3", "dq = q - q.mean(axis=-1)", "dq = -q.max(axis=(0, 1))",
+    "dx = g[t : t + N, 1:] * s", "for row in hs: dx += row", "if t == 0: dx = g * dz", "dx *= g", "dx /= N - 1",
+    "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
+    "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
+)  # fmt: skip
+
+
+def of_edits(line: str, numpy: bool = True) -> Callable[[], list[Any]]:
+    """The changes of a line: for each cost and kind how many there are, and the checksum of what they say."""
+
+    def make() -> list[Any]:
+        text = f"def backward(x, g, dx, N):\n    {line}\n    c = x[1:3]\n    for i in hs:\n        a = b\n        b = g"
+        file = f"<{line}>"
+        linecache.cache[file] = len(text), None, text.splitlines(True), file
+        space: dict[str, Any] = {"np": np} if numpy else {}
+        exec(compile(text, file, "exec"), space)
+        source = read(space["backward"])
+        assert source is not None
+        used, fields = fields_used(ast.parse(line))
+        scope = Scope(space, {n: v for n, v in SEEN.items() if n in {*used, "N", "cache"}}, {"far": np.ones((3, 4))})
+        scope.find_atoms(used, fields)
+        place, _, field, index = next(statements(source.statements))
+        writer = Writer(place, scope, numpy_name(source), slices_of(source))
+        found: dict[tuple[float, str], list[str]] = {}
+        with np.errstate(all="ignore"):
+            changes = [*writer.changes(), *of_statement(writer, source.tree, field, index)]
+        for change in changes:
+            change.swap(change.swap(change.new))
+            edit = described([(change.cost, source, change, frozenset({0}))], source)
+            found.setdefault((round(change.cost, 3), edit.kind), []).append(f"{change.writes} {edit.sentence}")
+        return [[ast.unparse(atom.node) for atom in scope.atoms],
+                *([*key, len(said), checksum(repr(sorted(said)))] for key, said in sorted(found.items()))]  # fmt: skip
+
+    return make
+
+
 def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
     """What is seen of a function at its kinks, of them, and of what is right there."""
 
@@ -247,6 +318,52 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
         return found
 
     return make
+
+
+def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], single: bool = False) -> Callable[[], Any]:
+    """The steps of a backward: what each belongs to, both verdicts and their numbers; and what is said of the wrong."""
+
+    def run() -> list[Any]:
+        forward, backward = make()
+        given = arrange(forward, inputs)
+        leaves = [given.leaves[i].astype(np.float32) if single else given.leaves[i] for i in given.moving]
+        rng = stream(0)
+        called = Called(forward, backward, given, as_mapping(options.get("names")), rng)
+        with np.errstate(all="ignore"):
+            report = judged("steps", called.at(leaves), rng)  # without a search for the change, which has a time limit
+        first = min((step.line for step in report.steps if step.line), default=0)
+        found: list[Any] = [[0.0 if isinstance(v, float) and abs(v) < 1e-9 else v for v in (
+            s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,
+            *(part for row in (s.row, s.own) for part in (
+                *of_row(replace(row, role="input", apart=None)), digits(row.manual, 4), digits(row.graph, 4))),
+            digits(s.arrived, 4),
+        )] for s in report.steps]  # fmt: skip
+        said = [[d.kind, re.sub(r"line \d+", "line", d.where), d.factor, *words_and_numbers((d.text, *d.evidence))]
+                for d in report.diagnoses]  # fmt: skip
+        shown = [re.sub(NUMBER, "#", text) for text in (" ".join(as_text(report.steps)), as_html(report.steps))]
+        return [*found, said, *words_and_numbers((*report.notes, report.method)), *map(checksum, shown)]
+
+    return run
+
+
+def words_and_numbers(texts: tuple[str, ...]) -> list[Any]:
+    """Texts with a mark in the place of each number, and the numbers that are not rounding or of a line."""
+    return [[re.sub(NUMBER, "#", text) for text in texts], numbers(" ".join(texts))]
+
+
+def checksum(text: str) -> str:
+    return f"{zlib.crc32(' '.join(text.split()).encode()):x}"
+
+
+def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
+    for name, (make, inputs, options, (old, new, _)) in PROGRAMS.items():
+        yield f"steps {name}", of_steps(make, inputs, options)
+        yield f"steps {name}, one wrong", of_steps(changed(make, old, new), inputs, options)
+        if name in ("two_layer", "lstm"):
+            yield f"steps {name}, one wrong, single", of_steps(changed(make, old, new), inputs, options, single=True)
+    for k, (old, new, name, _) in enumerate(test_steps.MISTAKES):
+        both = test_steps.forward, changed(test_steps.backward, old, new)
+        yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
 
 
 def sentences() -> Iterator[str]:
@@ -334,6 +451,9 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),
+    **{f"edits {line}": of_edits(line) for line in LINES},
+    **{f"edits without NumPy {line}": of_edits(line, False) for line in LINES[:9]},
+    **dict(_steps()),
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip

@@ -23,6 +23,7 @@ from tests import compare_sweep, test_compare, test_compare_function
 from tests.wrong_backward import HELD_OUT, TABLE, Mistake, mistakes
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare import ComparisonReport
+from tinygrad_nn.compare.budget import patience
 from tinygrad_nn.compare.diagnosis import Row
 from tinygrad_nn.compare.function import comparison
 
@@ -60,7 +61,7 @@ def of_report(report: ComparisonReport) -> dict[str, Any]:
     """The decisions of a report, and its numbers."""
     said = [{
         "kind": d.kind, "where": d.where, "factor": d.factor, "alternatives": list(d.alternatives), "number": d.number,
-        "equation": bool(d.equation), "numbers": _numbers(" ".join((d.text, *d.evidence))),
+        "equation": bool(d.equation), "numbers": numbers(" ".join((d.text, *d.evidence))),
     } for d in report.diagnoses]  # fmt: skip
     if report.rows and report.rows[0].role == "parameter":  # of layers also the words
         for one, d in zip(said, report.diagnoses, strict=True):
@@ -70,7 +71,7 @@ def of_report(report: ComparisonReport) -> dict[str, Any]:
             "diagnoses": said, "rows": [of_row(row) for row in report.rows]}  # fmt: skip
 
 
-def _numbers(text: str) -> list[Any]:
+def numbers(text: str) -> list[Any]:
     """The numbers in a text, at few digits; those that rounding makes, and of lines, are left out."""
     text = re.sub(r"\blines? \d+(?:, \d+)*(?: and \d+)?", "", text)
     found = [float(n) for n in re.findall(NUMBER, text)]
@@ -79,7 +80,7 @@ def _numbers(text: str) -> list[Any]:
 
 def record(run: Callable[[], ComparisonReport]) -> Any:
     """What a comparison comes to where the clock has no say in how many entries are checked."""
-    with mock.patch.object(comparison, "SECONDS", math.inf):
+    with mock.patch.object(comparison, "SECONDS", math.inf), patience(5.0):
         text = json.dumps(of_report(run()))
     return json.loads(re.sub(r"\blines? \d+", "line", text))  # where a function stands in a file of tests may change
 

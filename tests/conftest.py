@@ -11,12 +11,23 @@ import hypothesis
 import numpy as np
 import pytest
 
+from tinygrad_nn.compare.budget import patience
+
 # programs that need other frameworks; what they found is recorded, and the tests read that
-collect_ignore_glob = ["reference/make_*.py", "benchmarks/peers/*.py"]
+collect_ignore_glob = [
+    "reference/make_*.py", "benchmarks/peers/*.py", "from_pytorch/scripts/*.py", "from_pytorch/record.py",
+]  # fmt: skip
 
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 os.environ["MPLBACKEND"] = "Agg"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def searches_take_time() -> Generator[None]:
+    """What a search finds does not hang on how fast the machine is."""
+    with patience(5.0):
+        yield
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)

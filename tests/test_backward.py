@@ -237,6 +237,19 @@ def test_a_walk_stops_at_the_nodes_that_are_wanted() -> None:
     assert x.grad is None
 
 
+def test_a_walk_never_goes_past_the_oldest_node_that_is_wanted() -> None:
+    x = Tensor(X)
+    old = np.exp(x)
+    old.sum().backward()  # which frees what is before it
+    np.testing.assert_array_equal(tg.tensor.raw(tg.grad(lambda v: (v * old * v).sum())(X)), 2 * X * old.data)
+    seen: list[Any] = []
+    x.register_hook(seen.append)
+    fresh = np.exp(x)
+    fresh.register_hook(seen.append)
+    tg.grad(lambda v: (v * fresh).sum())(X)
+    assert seen == []
+
+
 # -- Hooks
 
 
@@ -502,6 +515,39 @@ def test_a_constant_that_holds_nan_is_blamed_itself() -> None:
     assert "the constant in argument 1 of multiply(array float64[3], array float64[3]) at" in error_of(
         act, FloatingPointError
     )
+
+
+ENDLESS = tg.custom_vjp(lambda x: x * 2, lambda g, out, x: g * np.inf)
+CHOSEN = "Two eigenvalues are equal to rounding, and the result depends on which of the possible vectors NumPy chose "
+
+
+@pytest.mark.parametrize(
+    ("f", "blamed", "why"),
+    [
+        (lambda x: ENDLESS(x), "lambda(", ""), (lambda x: np.sqrt(ENDLESS(x)), "lambda(", ""),
+        (lambda x: np.sin(ENDLESS(x)) * x, "lambda(", ""),
+        (lambda x: np.sqrt(x - 0.5), "sqrt(", ""),  # whose kinks say nothing of NaN
+        (lambda x: np.linalg.eigh(np.diag(x * 0 + 1))[1], "eigh_rows(", CHOSEN),
+        (lambda x: np.linalg.qr(x[0] * np.ones((3, 3)))[1], "qr_rows(", "It is NaN where a column that depends"),
+    ],
+)  # fmt: skip
+def test_the_rule_that_was_first_is_blamed_and_why_is_told_where_it_is_known(f: Any, blamed: str, why: str) -> None:
+    def act() -> None:
+        with detect_anomaly():
+            f(Tensor(X)).sum().backward()
+
+    text = error_of(act, FloatingPointError)
+    assert f"in the gradient of {blamed}" in text
+    assert why in text
+    assert bool(why) == ("It is" in text or "Two" in text)
+
+
+def test_a_graph_that_was_freed_is_called_so_and_not_written_into() -> None:
+    with detect_anomaly():
+        y = np.exp(Tensor(X)).sum()
+        y.backward()
+        with pytest.raises(RuntimeError, match="was freed"):
+            y.backward()
 
 
 def test_an_infinity_put_in_on_purpose_is_let_through() -> None:

@@ -276,6 +276,14 @@ def test_the_best_weights_are_written_once_and_again_where_they_were_taken_away(
     assert best.read_bytes() == seen[1]
 
 
+def test_the_best_weights_of_an_older_training_are_written_over(tmp_path: Path) -> None:
+    (tmp_path / "best-1.safetensors").write_bytes(b"of an older training")
+    for epochs in (1, 2):
+        train(tmp_path, epochs, early_stopping=EarlyStopping(9, monitor="loss", min_delta=99.0))
+    best, _, _ = unseal("weights", tmp_path / "best-1.safetensors")
+    assert best.keys() == {f"layer {k} {part}" for k in (1, 2) for part in "Wb"}
+
+
 # ---- Crafted states
 
 

@@ -393,12 +393,21 @@ def test_a_forward_that_cannot_run_on_tensors_has_two_roads(name: str) -> None:
     assert wrong.diagnoses[0].factor == "-2"
 
 
+class Own:
+    """An array of another library."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def numpy(self) -> Array:
+        return self.array
 
 
 G, H = np.array([1.0, 2.0]), np.array([3.0, 4.0, 5.0])
 X: dict[str, Any] = {"x": G}
 WITH_OPTION: dict[str, Any] = {"x": G, "n": 3}
 TWO: dict[str, Any] = {"x": G, "w": H}
+NO_NUMBERS = "something that is not made of numbers"
 BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     (X, G, [G]), (X, (G,), [G]), (X, [G], [G]), (X, (1.0, 2.0), [G]), (X, {"dx": G}, [G]), (X, {"x": G}, [G]),
     (WITH_OPTION, G, [G]), (WITH_OPTION, (G,), [G]), (WITH_OPTION, (G, None), [G]), (WITH_OPTION, [G, None], [G]),
@@ -410,6 +419,14 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]),
     ({"x": [G], "w": H}, ([G], H), [G, H]), ({"x": G, "w": H, "n": 3}, (G, H, None), [G, H]),
     ({"x": G, "w": H, "mode": "same"}, (G, H), [G, H]), ({"x": G, "y": H}, (G,), [G]), ({"x": G, "y": H}, G, [G]),
+    (X, (None,), [0 * G]), (X, ([1.0, 2.0],), [G]), (X, (G.astype(int),), [G]), (X, Own(G), [G]), (X, [Own(G)], [G]),
+    (WITH_OPTION, (G, 0.0), [G]), ({"x": G, "n": 3, "m": 4}, (G, 0.0, 0.0), [G]), ({"n": 3, "x": G}, (0.0, G), [G]),
+    ({"x": G, "s": 2.0}, (G,), [G]), ({"x": G, "s": 2.0}, G, [G]), ({"x": G, "s": 2.0}, (G, 3.0), [G, np.array(3.0)]),
+    ({"x": G, "w": H, "t": G}, (G, H), [G, H]), ({"t": G, "x": G, "s": 2.0}, (H[:2],), [H[:2]]),
+    ({"x": G, "dx": H}, {"dx": H, "x": G}, [G, H]), ({"X": G, "w": H}, {"dw": H}, [H]),
+    ({"x": G, "p": {"W": H, "b": G}}, {"db": G, "dW": H}, [H, G]), ({"x": [G, 2 * G]}, ([G, G],), [G, G]),
+    ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "dx": {"b": H, "a": G}}, [G, H, H]),
+    ({"a": {"W": G}, "b": {"W": H}}, {"da": {"W": G}, "db": {"W": H}}, [G, H]),
 ]  # fmt: skip
 
 
@@ -424,7 +441,12 @@ def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: A
     [
         (TWO, (G, H, G), "3 gradients"), (TWO, (G,), "1 gradients"), (TWO, G, "a ndarray"), (TWO, "no", "a str"),
         (TWO, {"dx": G}, "no gradient of w; it has dx"), (TWO, {}, "no gradient of w; it has nothing"),
-        ({"x": [G, H], "w": H}, ([G], H), "1 arrays for x"),
+        ({"x": [G, H], "w": H}, ([G], H), "1 arrays for x"), (X, {}, "no gradient of any input; it has nothing"),
+        ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "da": G}, "no gradient of x['b']; it has da, dw"),
+        ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "dx": {"a": G}}, "1 arrays for x"),
+        ({"a": {"W": G}, "b": {"W": H}}, {"dW": G}, "no gradient of b['W']; it has dW"),
+        ({"x": G, "w": H, "v": H}, {"dv": H}, "no gradient of w; it has dv"), (X, {"dx": "no"}, NO_NUMBERS),
+        (X, ("no",), NO_NUMBERS), ({"w": G}, {"y": G}, "no gradient of w; it has y"), (TWO, None, "a NoneType"),
     ],
 )  # fmt: skip
 def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found: Any, what: str) -> None:
@@ -434,3 +456,38 @@ def test_what_belongs_to_no_input_is_refused_whole(inputs: dict[str, Any], found
         f"compare_gradients: manual gave {what}; it needs a gradient for each of {', '.join(inputs)}: a tuple in that "
         "order, or a dict by those names."
     )
+
+
+NONE = "The backward returns no gradient of "
+
+
+@pytest.mark.parametrize(
+    ("inputs", "found", "names", "moving", "expected", "note"),
+    [
+        (TWO, H, ["dw"], ["w"], [H], [NONE + "x, which is a constant here."]),
+        (TWO, G, ["dw"], ["w"], [G], [NONE + "x, which is a constant here."]),  # of a wrong shape, but by name
+        (TWO, H, [], ["w"], [H], [NONE + "x, which is a constant here."]),
+        (TWO, G, ["", ""], ["x"], [G], [NONE + "w, which is a constant here."]),
+        (TWO, (G, None), [], ["x"], [G], [NONE + "w, which is a constant here."]),
+        (TWO, {"dw": H}, [], ["w"], [H], [NONE + "x, which is a constant here."]),
+        ({"x": G, "w": H, "v": H}, (H, G), ["dv", "dx"], ["x", "v"], [G, H], [NONE + "w, which is a constant here."]),
+        ({"x": G, "w": H, "v": H}, {"dv": H}, [], ["v"], [H], [NONE + "x, w, which are constants here."]),
+        ({"x": G, "s": 2.0}, {"dx": G}, [], ["x"], [G], []),  # a number that stays is no array
+    ],
+)  # fmt: skip
+def test_gradients_of_some_inputs_are_enough_where_they_are_asked_for(
+    inputs: dict[str, Any], found: Any, names: list[str], moving: list[str], expected: list[Array], note: list[str]
+) -> None:
+    pairing = Pairing(lay_out(list(inputs), list(inputs.values())), found, names, some=True)
+    assert [pairing.inputs.labels[i] for i in pairing.inputs.moving] == moving
+    assert [g.tolist() for g in pairing.gradients(found)] == [e.tolist() for e in expected]
+    assert pairing.notes == note
+
+
+def test_each_call_gives_what_the_first_did() -> None:
+    pairing = Pairing(lay_out(["x", "w"], [G, H]), {"dx": G, "dw": H}, some=True)
+    assert [g.tolist() for g in pairing.gradients({"dw": 2 * H, "dx": G})] == [[1, 2], [6, 8, 10]]
+    with pytest.raises(TypeError, match="manual gave no gradient of w in a later call; it needs a gradient for each"):
+        pairing.gradients({"dx": G})
+    with pytest.raises(TypeError, match="manual gave no gradient of any input; it needs a gradient for each of x, w"):
+        Pairing(lay_out(["x", "w"], [G, H]), (None, None), some=True)

@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import custom_jvp, custom_vjp, grad, hessian, jacobian, jvp, vjp
+from tinygrad_nn.backward import ancestors
 from tinygrad_nn.gradcheck import check_gradients
 
 A = np.array([[1.0 + 2j, -0.5j], [0.3, 2 - 1j], [1j, 0.7]])
@@ -159,6 +160,16 @@ def test_whole_numbers_among_results_and_arguments_are_constants() -> None:
     np.testing.assert_array_equal(grad(lambda x: (largest(x, 2)[0] * [1.0, 10.0]).sum())(x), [10, 0, 1])
     scaled = custom_jvp(lambda x, k: x**k, lambda v, out, x, k: k * x ** (k - 1) * v[0])
     np.testing.assert_allclose(grad(lambda x: scaled(x, 3).sum())(x), 3 * x**2)
+
+
+def test_a_function_is_one_operation_and_its_result_what_it_returned() -> None:
+    def square(x: Any) -> Any:
+        return x**2
+
+    one = custom_vjp(square, lambda g, out, x: 2 * g * x)(tg.Tensor([1.0, 2.0]))
+    assert [node.primitive and node.primitive.name for node in ancestors([one.node])] == ["square", None]
+    listed = custom_vjp(lambda x: [x**2], lambda g, out, x: 2 * g[0] * x)(tg.Tensor([[1.0, 2.0]]))
+    assert (type(listed), len(listed), listed[0].shape) == (list, 1, (1, 2))
 
 
 def test_one_argument_that_is_a_list_of_one() -> None:

@@ -56,6 +56,19 @@ def test_a_row_is_all_there_is_to_write() -> None:
     assert check_primitive("gaussian", (4,), width=0.7).ok
 
 
+def test_each_part_of_a_row_is_kept() -> None:
+    rule = (lambda g, out, x: g, "g")
+    whole = {"domain": [(0, 1)], "kinks": "none", "ties": REGISTRY["eigh_rows"].ties,
+             "saves": {"half": np.sqrt}}  # fmt: skip
+    p = declare(np.sort, "x", rule, name="whole", **whole)
+    assert (p.domain, p.kinks, p.ties, p.saves) == (((0, 1),), "none", whole["ties"], whole["saves"])
+    assert (p.forward, p.numpy, p.vjps, p.jointly) == (np.sort, (), (rule[0],), None)
+    q = declare(lambda x: x, "x", jointly=rule, name="joint", numpy=np.packbits)
+    assert (q.domain, q.kinks, q.ties, q.saves) == ((), None, None, {})
+    assert (q.numpy, q.vjps, q.jointly, q.rule_tex) == ((np.packbits,), (), rule[0], ("g",))
+    assert declare(np.spacing, "x", None).numpy == (np.spacing,)
+
+
 def test_a_forward_may_be_without_a_signature() -> None:
     p = declare(max, r"\max_i x_i", None, name="largest")
     assert (p.parameters, p.metadata, p.positional) == ((), (), 1)

@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
+    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
@@ -67,11 +68,12 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "ops":    {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

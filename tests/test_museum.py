@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import inspect
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ import pytest
 from examples.museum import EXHIBITS, RIGHT, WRONG, report
 from examples.museum.__main__ import main
 from examples.museum.exhibit import Exhibit
+from tinygrad_nn.compare.budget import patience
 from tinygrad_nn.compare.diagnosis import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = 35  # of the wrong ones, at least
+
+
+@pytest.fixture(autouse=True, scope="module")
+def reports_like_those_of_the_page() -> Generator[None]:
+    with patience(40.0):
+        yield
 
 
 def gradients(backward: Any, inputs: Any, g: Any) -> tuple[Any, ...]:

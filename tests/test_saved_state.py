@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.solver.fingerprint import PYTHON, surroundings
-from tinygrad_nn.solver.state import StateReader
+from tinygrad_nn.solver.state import StateReader, _alike
 
 Array = Any
 W = np.ones((2, 3), np.float32)
@@ -92,6 +92,20 @@ def test_a_plateau_a_history_generators_and_an_optimizer() -> None:
     assert read("best", changed("files", two)) == {
         "weights": ("weights-2.safetensors", "ab"), "best": ("best-1.safetensors", "cd"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "alike"),
+    [
+        (W, W + 1, True), (W, W[0], False), (W, W.astype(float), False), (W, 0.0, False), (0.0, W, False),
+        (W, None, False), (None, W, False), (None, None, True), (None, 0.0, False), (0.0, None, False),
+        (None, 0, False), (0, None, False), (0.0, -1.5, True), (0.0, math.inf, False), (0.0, math.nan, False),
+        (0, 0, True), (0, -1, False), (0, 2**62 - 1, True), (0, 2**62, False), (np.int64(0), -1, False),
+        (np.float32(0), -1.0, True), (0.0, np.float64(2.0), True),
+    ],
+)  # fmt: skip
+def test_what_is_alike_in_two_states_of_an_optimizer(wanted: Any, found: Any, alike: bool) -> None:
+    assert _alike(wanted, found) is alike
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "bool", "NoneType"])

@@ -357,6 +357,28 @@ def test_checkpoint_gives_the_same_gradients_including_captured_tensors(rng: np.
         np.testing.assert_allclose(a, b, rtol=1e-14)
 
 
+def test_checkpoint_of_constants_has_the_gradient_of_what_it_closes_over() -> None:
+    w, v = Tensor([1.0, 2.0]), Tensor(3.0)
+    for arguments in ((), (2.0,), ([2.0], {"a": np.ones(2)}), (Tensor([1, 2]),), (w.detach(),)):
+        w.grad = v.grad = None
+        out = checkpoint(lambda *_: np.sin(w * w) * v + w)(*arguments)
+        assert [node.primitive for node in tg.backward.ancestors([out.node])][1:] == [None, None]
+        out.sum().backward()
+        np.testing.assert_allclose(w.grad, 6 * w.data * np.cos(w.data**2) + 1, rtol=1e-14)
+        np.testing.assert_allclose(v.grad, np.sin(w.data**2).sum(), rtol=1e-14)
+    assert checkpoint(lambda x: x * 2)(Tensor(1.0, requires_grad=False)).node is None
+
+
+def test_checkpoint_of_a_function_that_returns_what_was_there_before() -> None:
+    for f in (lambda x, w, y: w, lambda x, w, y: x, lambda x, w, y: y, lambda x, w, y: y + 0.0):
+        x, w = Tensor(2.0), Tensor(3.0)
+        y = w * w
+        checkpoint(lambda x: f(x, w, y))(x).backward()  # noqa: B023
+        leaves = Tensor(2.0), Tensor(3.0)
+        f(*leaves, leaves[1] * leaves[1]).backward()
+        assert [t.grad or 0.0 for t in (x, w)] == [t.grad or 0.0 for t in leaves]
+
+
 def test_checkpoint_can_be_differentiated_twice(rng: np.random.Generator) -> None:
     x = rng.normal(size=4)
 

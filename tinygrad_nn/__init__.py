@@ -89,6 +89,7 @@ _LATER = {
     "io": "",
     "manual": "",
     "optim": "",
+    "pytorch": "",
     "viz": "",
 }
 _HOME = {name: room for room, names in _LATER.items() for name in names.split()}

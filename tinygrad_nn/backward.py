@@ -83,7 +83,7 @@ def walk(
     Returns:
         Node -> gradient, only for those that one arrived at.
     """
-    oldest = -1 if wanted is None else min((node.index for node in wanted), default=-1)
+    oldest = min((node.index for node in wanted or ()), default=0)
     pending: dict[Node, Any] = {root: _conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
@@ -177,7 +177,7 @@ def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     """
     args = [
         wrap(arg, p) if p is not None or type(arg) is np.ndarray else arg
-        for arg, p in zip(node.args or (), node.parents or (), strict=True)
+        for arg, p in zip(node.args, node.parents, strict=True)  # type: ignore[arg-type]
     ]
     primitive: Primitive = node.primitive  # type: ignore[assignment]
     meta = node.meta
@@ -204,8 +204,8 @@ def _cast(r: Any, dtype: np.dtype[Any]) -> Any:
 
 def _heed(node: Node, g: Any, differentiable: bool) -> Any:
     """Run a Node's hooks and its check for arrays written into since the forward."""
-    notes = node.notes or {}
-    if "checksum" in notes and notes["checksum"] != _checksum(node):
+    notes: dict[str, Any] = node.notes  # type: ignore[assignment]
+    if "checksum" in notes and node.args is not None and notes["checksum"] != _checksum(node):
         raise RuntimeError(
             f"an array that {_describe(node)} read or made was written into between forward and backward, so its "
             "gradient would be wrong. Make a new array instead of writing into it, or copy it first."
@@ -356,7 +356,7 @@ def _inspect(node: Node, tensor: Tensor) -> Tensor:
     bad = _not_finite(node.out)
     if bad is None:
         return tensor
-    for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
+    for slot, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True)):  # type: ignore[arg-type]
         if _not_finite(arg) is not None:
             if parent is None and np.isnan(arg).any():
                 raise FloatingPointError(f"the constant in argument {slot} of {_describe(node)} holds NaN.")
@@ -369,9 +369,9 @@ def _inspect_gradient(node: Node, slot: int, g: Any, r: Any) -> None:
     if bad is not None and _not_finite(raw(g)) is None:
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         ties, why = primitive.ties, ""
-        if ties is not None and ties.found(node.out, (node.args or ())[0]).any():
+        if ties is not None and ties.found(node.out, node.args[0]).any():  # type: ignore[index]
             why = f" {ties.why}"
-        elif "NaN" in (primitive.kinks or ""):
+        elif primitive.kinks and "NaN" in primitive.kinks:
             why = f" It is {primitive.kinks}."
         raise FloatingPointError(
             f"the rule of argument {slot} made {bad}, in the gradient of {_describe(node)}.{why}"
@@ -389,14 +389,15 @@ def _not_finite(array: Any) -> str | None:
 
 def _caller() -> tuple[str, int]:
     """Return file and line of the innermost frame outside this package and NumPy."""
-    frame = sys._getframe(1)
+    frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 
 
 def _checksum(node: Node) -> tuple[int, ...]:
-    return tuple(zlib.crc32(np.ascontiguousarray(array).tobytes()) for array in (*(node.args or ()), node.out))
+    arrays = (*node.args, node.out)  # type: ignore[misc]
+    return tuple(zlib.crc32(np.ascontiguousarray(array).tobytes()) for array in arrays)
 
 
 def _describe(node: Node) -> str:

@@ -202,7 +202,7 @@ class _Results:
             return results
         arrays = [np.asarray(x) for x in leaves]
         self.rebuild, self.kinds = rebuild, [(x.shape, x.dtype) for x in arrays]
-        return np.concatenate([x.ravel() for x in arrays]) if arrays else np.zeros(0)
+        return np.concatenate([x.ravel() for x in arrays]) if arrays else np.array([])
 
     def parted(self, packed: Any) -> Any:
         """Return a nest as the function returned it, of parts of one array; those of integers are constants."""
@@ -281,12 +281,13 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 raise TypeError(f"checkpoint needs a function returning one Tensor; it returned {type(out).__name__}.")
             return out
 
+        oldest: int = enter(0.0).node.index  # type: ignore[union-attr]
         inputs = [enter(leaves[i]) for i in places]
         with recording(True):
             out = run(inputs)
         if out.node is None:
             return out
-        captured = [wrap(node.out, node) for node in _captured(out.node, inputs)]
+        captured = [wrap(node.out, node) for node in _captured(out.node, oldest)]
         data = held(out)
         del out
 
@@ -303,12 +304,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return wraps(f)(call)
 
 
-def _captured(root: Node, inputs: list[Tensor]) -> list[Node]:
-    """Return the Nodes older than the inputs that a result was computed from besides them."""
-    given = {t.node for t in inputs}
-    oldest = min((t.node.index for t in inputs if t.node), default=root.index + 1)
-    found: dict[Node, None] = {}
-    for node in ancestors((root,), oldest):
-        if node not in given:
-            found.update(dict.fromkeys(p for p in node.parents or () if p is not None and p.index < oldest))
-    return list(found)
+def _captured(root: Node, oldest: int) -> list[Node]:
+    """Return the Nodes older than a function's call that its result was computed from."""
+    found = (p for node in ancestors((root,), oldest) for p in (node, *node.parents))  # type: ignore[misc]
+    return list(dict.fromkeys(p for p in found if p is not None and p.index < oldest))

@@ -23,6 +23,7 @@ Rule = tuple[Callable[..., Any], str]
 
 REGISTRY: dict[str, Primitive] = {}
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
+FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of libraries that are not loaded here
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
 ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
@@ -359,6 +360,11 @@ def numpy_name(function: Any) -> str:
     inner = ("numpy.linalg", "numpy.fft", "numpy.lib", "numpy.emath", "numpy.strings", "numpy.polynomial")
     place = module.replace("numpy", "np", 1) if module.startswith(inner) else "np"
     return f"{place.replace('._stride_tricks_impl', '.stride_tricks')}.{name}"
+
+
+def stand_in(function: Any) -> Callable[..., Any] | None:
+    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does."""
+    return OVERRIDES.get(function) or next(filter(None, (find(function) for find in FINDERS)), None)
 
 
 def no_rule(function: Any) -> TypeError:

@@ -24,6 +24,7 @@ from .primitive import (
     call_ufunc,
     no_rule,
     say_shapes,
+    stand_in,
 )
 from .spelling import no_attribute
 
@@ -439,7 +440,9 @@ class Tensor:
                 "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
             )
         if handler is None:
-            raise no_rule(ufunc if method == "__call__" else (ufunc, method))
+            function = ufunc if method == "__call__" else (ufunc, method)
+            if (handler := stand_in(function)) is None:
+                raise no_rule(function)
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

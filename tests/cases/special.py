@@ -6,6 +6,7 @@ Recorded numbers of high precision over the whole range are in tests/test_specia
 import math
 
 import numpy as np
+from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn.ops.special import bessel_i
@@ -66,4 +67,44 @@ def _special():
     yield Case("log_sigmoid", tg.log_sigmoid, ((2, 3),), reference=lambda x: -np.log1p(np.exp(-x)), order=4)
 
 
-CASES = [*_special()]
+# name in scipy.special -> intervals of the arguments that have a derivative, and parameters that stand before them
+SCIPY = {
+    "erf": [(-2, 2)], "erfc": [(-2, 2)], "gammaln": [(0.3, 4)], "psi": [(0.3, 4)], "expit": [(-2, 2)],
+    "logit": [(0.1, 0.9)], "log_expit": [(-2, 2)], "i0": [(-2, 2)], "i1": [(-2, 2)], "expm1": [(-2, 2)],
+    "log1p": [(-0.9, 2)], "exp2": [(-2, 2)], "exp10": [(-2, 1)], "cbrt": [(0.1, 3)], "cosm1": [(-2, 2)],
+    "sindg": [(-90, 90)], "cosdg": [(-90, 90)], "tandg": [(-40, 40)], "ndtr": [(-3, 3)],
+    "huber": [(0.5, 1), (2, 4)], "pseudo_huber": [(0.5, 2), (-2, 2)],
+    "gamma": [(0.3, 4)], "loggamma": [(0.3, 4)], "rgamma": [(-2.5, 4)], "beta": [(0.3, 3)] * 2,
+    "betaln": [(0.3, 3)] * 2, "binom": [(3.2, 6), (0.3, 3)], "poch": [(0.3, 3)] * 2,
+    "xlogy": [(-2, 2), (0.1, 3)], "xlog1py": [(-2, 2), (-0.9, 3)], "entr": [(0.1, 3)], "rel_entr": [(0.1, 3)] * 2,
+    "kl_div": [(0.1, 3)] * 2, "log_ndtr": [(-8, 4)], "ndtri": [(0.05, 0.95)], "ndtri_exp": [(-3, -0.1)],
+    "erfinv": [(-0.9, 0.9)], "erfcinv": [(0.1, 1.9)], "erfcx": [(-1, 6)], "erfi": [(-1.5, 1.5)], "dawsn": [(-2, 2)],
+    "exp1": [(0.1, 3)], "expi": [(0.1, 3)], "j0": [(-4, 4)], "j1": [(-4, 4)], "y0": [(0.3, 4)], "y1": [(0.3, 4)],
+    "k0": [(0.3, 4)], "k1": [(0.3, 4)], "i0e": [(0.2, 4)], "i1e": [(0.2, 4)], "k0e": [(0.3, 4)], "k1e": [(0.3, 4)],
+    "exprel": [(-2, 2)], "ellipk": [(-0.9, 0.9)], "ellipe": [(-0.9, 0.9)],
+    "wrightomega": [(-2, 2)],
+}  # fmt: skip
+WITH_PARAMETERS = {
+    "jv": [(0,), (1.5,), (-2,)], "yv": [(0,), (1.5,)], "iv": [(0,), (1.5,)], "kv": [(0,), (1.5,)],
+    "ive": [(0,), (1.5,)], "kve": [(0,), (1.5,)], "jn": [(3,)], "yn": [(2,)], "kn": [(2,)],
+    "hyp0f1": [(0.7,)], "hyp1f1": [(0.7, 1.3)], "hyp2f1": [(0.7, 1.3, 2.1)], "hyperu": [(0.7, 1.3)],
+}  # fmt: skip
+UNIT = {"hyp2f1": (-0.9, 0.9)}
+
+
+def _scipy():
+    for name, intervals in SCIPY.items():
+        f = getattr(special, name)
+        yield Case(name, f, ((2, 3),) * len(intervals), tuple(intervals), note="of SciPy")
+    for name, rows in WITH_PARAMETERS.items():
+        f = getattr(special, name)
+        for given in rows:
+            yield Case(name, lambda x, f=f, p=given: f(*p, x), ((2, 3),), UNIT.get(name, (0.3, 4)), note=str(given))
+    orders = np.array([[0.0], [1.5]])
+    yield Case("jv", lambda x: special.jv(orders, x), ((3,),), (0.3, 4), note="an order a row")
+    yield Case("lambertw", lambda x: np.real(special.lambertw(x)), ((2, 3),), (0.1, 3))
+    yield Case("lambertw", lambda x: np.imag(special.lambertw(x, -1)), ((2, 3),), (0.1, 3), note="another branch")
+    yield Case("xlogy.outer", special.xlogy.outer, ((2,), (3,)), ((-2, 2), (0.1, 3)))
+
+
+CASES = [*_special(), *_scipy()]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.plain import QUESTIONS
+from ..ops.scipy import FORWARDS, STAND_INS
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
 from ..spelling import near_names
 
@@ -66,7 +67,7 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
     table = _table()
     if name is None:
         return table
-    names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"Tensor.{name}", _resolve(name)}
+    names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"scipy.special.{name}", f"Tensor.{name}", _resolve(name)}
     found = tuple(row for row in table if row.function in names)
     if not found:
         function = _numpy(name)
@@ -91,8 +92,10 @@ def _numpy(name: str) -> Any:
 
 
 def own_name(name: str) -> str:
-    """Return the name by which a person calls a primitive that NumPy does not have: a public function, or a method."""
-    return f"tinygrad_nn.{name}" if name in sys.modules[__package__.partition(".")[0]].__all__ else f"Tensor.{name}"
+    """Return the name by which a person calls what NumPy has not: a public function, one of SciPy, or a method."""
+    if name in sys.modules[__package__.partition(".")[0]].__all__:
+        return f"tinygrad_nn.{name}"
+    return f"scipy.special.{name}" if name in FORWARDS or name in STAND_INS else f"Tensor.{name}"
 
 
 @cache
@@ -110,6 +113,9 @@ def _table() -> tuple[Support, ...]:
         if primitive.name not in named:
             name = own_name(primitive.name)
             rows[name] = _row(name, primitive, checked.get(name, {}))
+    for name in map(own_name, STAND_INS):
+        if name.startswith("scipy.special.") and "._" not in name and name not in rows:
+            rows[name] = _row(name, None, checked.get(name, {}))
     return tuple(rows[name] for name in sorted(rows, key=str.lower))
 
 

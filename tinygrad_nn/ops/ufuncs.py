@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import OVERRIDES, Array, Primitive
+from ..primitive import FINDERS, OVERRIDES, Array, Primitive, stand_in
 from . import reduce
 from .neural import logsumexp
 from .plain import bare, checked, is_tensor
@@ -114,8 +114,21 @@ OVERRIDES.update({
     (np.float_power, "accumulate"): _in_double(_accumulate_by_steps(np.float_power)),
     (np.float_power, "outer"): _outer(np.float_power),
 })
+BY_STEPS: dict[str, Callable[[Any], Callable[..., Array]]] = {
+    "reduce": _reduce_by_steps, "accumulate": _accumulate_by_steps, "outer": _outer,
+}  # fmt: skip
 for ufunc, primitive in list(OVERRIDES.items()):
     if isinstance(ufunc, np.ufunc) and isinstance(primitive, Primitive) and ufunc.nin == 2 and ufunc.signature is None:
-        for method, make in (("reduce", _reduce_by_steps), ("accumulate", _accumulate_by_steps), ("outer", _outer)):
+        for method, make in BY_STEPS.items():
             if ufunc is not np.ldexp or method == "outer":  # its exponents are integers, its results are not
                 OVERRIDES.setdefault((ufunc, method), make(ufunc))
+
+
+def _method_of_another(function: Any) -> Callable[..., Array] | None:
+    """Return what runs in place of a method of a ufunc of another library that has a rule."""
+    ufunc, method = function if isinstance(function, tuple) else (None, "")
+    known = method in BY_STEPS and ufunc.nin == 2 and ufunc not in OVERRIDES and stand_in(ufunc) is not None
+    return BY_STEPS[method](ufunc) if known else None
+
+
+FINDERS.append(_method_of_another)

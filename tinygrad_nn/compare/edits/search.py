@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..budget import Budget
 from .candidates import Writer
 from .influence import influencing
 from .kinds import kind_of
@@ -107,14 +107,13 @@ def nearest_edits(
     Returns:
         Edits that make something right in every batch and leave right what was right, largest first.
     """
-    end = time.thread_time() + seconds
     try:
         source = read(backward)
         if source is None:
             return ()
-        with quiet():
+        with quiet(), Budget(seconds) as budget:
             batches = range(probes), frozenset(may_fail)
-            search = _Search(source, backward, call, right, batches, set(lines), values, end)
+            search = _Search(source, backward, call, right, batches, set(lines), values, budget)
             search.whole, search.names = whole, names
             return tuple(search.edits())
     except (Exception, Stopped):  # whatever a person's code may raise when it is run in pieces
@@ -128,9 +127,9 @@ class _Search:
     def __init__(
         self, source: Source, backward: Any, call: Call, right: Right,
         batches: tuple[range, frozenset[int]], lines: set[int],
-        values: Callable[[int], Mapping[str, Any]] | None, end: float,
+        values: Callable[[int], Mapping[str, Any]] | None, budget: Budget,
     ) -> None:  # fmt: skip
-        self.source, self.call, self.right, self.lines, self.end = source, call, right, lines, end
+        self.source, self.call, self.right, self.lines, self.budget = source, call, right, lines, budget
         self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
         self.program = Program(source, *arguments_of(source, backward, call), self.values(0))
@@ -185,7 +184,7 @@ class _Search:
         good: list[tuple[float, Source, Change, frozenset[int]]] = []
         ready = None
         for cost, k, source, change in self._candidates(wrong):
-            if time.thread_time() > self.end or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
+            if self.budget.over or (ready is not None and (cost > ready + BESIDE or len(good) > 4 * MOST)):
                 break
             fixes = self._fixed(k, change, own, wrong)
             worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)

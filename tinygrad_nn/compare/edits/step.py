@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..budget import Budget
 from .candidates import Writer
 from .program import Program, run_statement
 from .reading import TICK, Source, is_tick, mark, read
@@ -59,20 +59,19 @@ def edit_of_step(
         ...              backward.__code__.co_firstlineno + 1, [2 * x[0], 2 * x[1]]).after
         'dx = 2 * (dout * x)'
     """
-    end = time.thread_time() + seconds
     try:
         source = read(backward)
         if source is None:
             return None
-        with quiet():
-            return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), end)
+        with quiet(), Budget(seconds) as budget:
+            return _search(source, backward, call, name, lineno, wanted, visit, values or (lambda probe: {}), budget)
     except (Exception, Stopped):  # whatever a person's code may raise when a line of it runs by itself
         return None
 
 
 def _search(
     source: Source, backward: Any, call: Call, label: str, lineno: int, wanted: Sequence[Array | None], visit: int,
-    values: Callable[[int], Mapping[str, Any]], end: float,
+    values: Callable[[int], Mapping[str, Any]], budget: Budget,
 ) -> Edit | None:  # fmt: skip
     owner, place = _statement(source, lineno)
     ticker = Ticker()
@@ -100,7 +99,7 @@ def _search(
     changes = [*writer.changes(), *of_statement(writer, holder, field, index)]
     good: list[Any] = []
     for change in sorted(changes, key=lambda c: c.cost):
-        if time.thread_time() > end or (good and change.cost > good[0][0] + BESIDE) or len(good) > 8:
+        if budget.over or (good and change.cost > good[0][0] + BESIDE) or len(good) > 8:
             break
         old = change.swap(change.new)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from ...tensor import Tensor, raw
 from ...transforms import enter
 from ...tree import flatten
 from ..behaviour import MOVING, unsteady
+from ..budget import Budget
 from ..conventions.code import Code
 from ..conventions.read import read
 from ..conventions.reasons import Reason, left, why
@@ -170,12 +170,11 @@ def _by_numbers(code: Code, leaves: list[Array], cotangents: list[Array]) -> tup
 
 def _rows(asked: Question, sides: Sides, rounding: list[Array]) -> tuple[list[Row], list[Array], list[int]]:
     mine, line, cotangents, rng = asked.mine, asked.line, asked.cotangents, asked.rng
-    start = time.perf_counter()
-    graph, parted = sides.here, sides.parted(rounding)
-    if graph.grads:
-        line.along({0: np.ones_like(line.leaves[0])}, cotangents, None)
-    each = time.perf_counter() - start
-    entries = int(min(24, max(3, SECONDS / max(each, 1e-9) / len(mine) - DIRECTIONS)))
+    with Budget(SECONDS) as budget:
+        graph, parted = sides.here, sides.parted(rounding)
+        if graph.grads:
+            line.along({0: np.ones_like(line.leaves[0])}, cotangents, None)
+    entries = int(min(24, max(3, budget.left / max(budget.spent, 1e-9) / len(mine) - DIRECTIONS)))
     rows, bads, kinks = [], [], []
     for i, (m, g, bound) in enumerate(zip(mine, graph.grads, rounding, strict=True)):
         met = [0]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..budget import Budget
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..edits import Edit, line_of_all, line_of_result, nearest_edits
@@ -47,8 +47,7 @@ def with_lines(
     sizes = [k for k, b in enumerate(batches) if b.code is not asked.code]
     labels = asked.labels
     ways = list(roads(asked.code, *given, batches[0]))
-    left = SECONDS if any(d.kind in OPEN for d in bad) or any(road.whole for road in ways) else LESS
-    end = time.thread_time() + left
+    budget = Budget(SECONDS if any(d.kind in OPEN for d in bad) or any(road.whole for road in ways) else LESS)
     edits: list[Edit] = []
     for k, road in enumerate(ways):
 
@@ -63,9 +62,9 @@ def with_lines(
         def call(new: Any, probe: int, road: Road = road) -> Any:
             return road.call(new, batches[probe])
 
-        share = (end - time.thread_time()) / (len(ways) - k)
-        found_here = nearest_edits(road.target, call, right, probes=len(batches), may_fail=sizes, whole=road.whole,
-                                   seconds=share, names=labels)  # fmt: skip
+        with budget:
+            found_here = nearest_edits(road.target, call, right, probes=len(batches), may_fail=sizes, whole=road.whole,
+                                       seconds=budget.left / (len(ways) - k), names=labels)  # fmt: skip
         edits += [e for e in found_here if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
     for edit in edits:
         here = [labels[i] for i in edit.fixes]

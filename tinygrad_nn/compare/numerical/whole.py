@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...gradcheck.numerical import AT_POINT, SAFETY, SMALL_STEP, Line, pair
+from ..budget import Budget
 
 Array = np.ndarray[Any, Any]
 
@@ -46,20 +46,18 @@ def whole_gradients(
 
     Entries are taken in a random order, so what is not reached is a random part.
     """
-    start = time.perf_counter()
     found = []
-    left = sum(np.size(x) for x in line.leaves)
+    budget, left = Budget(seconds), sum(np.size(x) for x in line.leaves)
     for i, x in enumerate(line.leaves):
         whole = _unknown(x)
-        share = (seconds - (time.perf_counter() - start)) * np.size(x) / max(1, left)
-        left -= np.size(x)
-        until = time.perf_counter() + share
-        for done, flat in enumerate(rng.permutation(np.size(x))[:most]):
-            if done >= FEW and time.perf_counter() > until:
-                break
-            _entry(line, i, tuple(map(int, np.unravel_index(flat, np.shape(x)))), cotangents, whole)
-        if not whole.known.all():
-            whole.directions = _along(line, i, cotangents, rng)
+        with budget, Budget(budget.left * np.size(x) / max(1, left)) as share:
+            left -= np.size(x)
+            for done, flat in enumerate(rng.permutation(np.size(x))[:most]):
+                if done >= FEW and share.over:
+                    break
+                _entry(line, i, tuple(map(int, np.unravel_index(flat, np.shape(x)))), cotangents, whole)
+            if not whole.known.all():
+                whole.directions = _along(line, i, cotangents, rng)
         found.append(whole)
     return found
 

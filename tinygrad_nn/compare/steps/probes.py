@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from ...gradcheck.numerical import double
 from ...node import Node
 from ...tensor import raw
+from ..budget import Budget
 from ..diagnosis import Diagnosis
 from ..edits import Edit, edit_of_step, nearest_edit
 from ..function.calling import Inputs
@@ -103,28 +103,27 @@ class Probes:
     def __init__(self, called: Called, matches: list[Match], walked: Walked) -> None:
         self.called, self.matches, self.walked = called, matches, walked
         self.others: list[tuple[list[Match], Walked] | None] | None = None
-        self.left = SECONDS
+        self.budget = Budget(SECONDS)
 
     def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
         """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
-        if self.left <= 0 or not wrong.statement.line:
+        if self.budget.over or not wrong.statement.line:
             return found
-        start = time.perf_counter()
         which = self._index(self.matches[k].states, wrong)
         if which < 0:
             return found
         name = self.matches[k].given.name
         visit = sum(s.statement == wrong.statement and s.time < wrong.time for one in self.called.runs[0].written.found
                     if one.name == name for s in one.states)  # fmt: skip
-        wanted = [_wanted(self.matches, self.walked, k, which)]
-        wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
-        edit = None
-        if wanted[0] is not None:
-            edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted, visit=visit,
-                                values=self.called.values)  # fmt: skip
-        if edit is None and self.matches[k].version.node.primitive is None and self.left > 0:
-            edit = self._of_result(k, wanted, wrong)
-        self.left -= time.perf_counter() - start
+        with self.budget:
+            wanted = [_wanted(self.matches, self.walked, k, which)]
+            wanted += [None if other is None else _wanted(*other, k, which) for other in self._run()]
+            edit = None
+            if wanted[0] is not None:
+                edit = edit_of_step(self.called.backward, self.called.call, name, wrong.statement.line, wanted,
+                                    visit=visit, values=self.called.values)  # fmt: skip
+            if edit is None and self.matches[k].version.node.primitive is None and not self.budget.over:
+                edit = self._of_result(k, wanted, wrong)
         edit = None if edit is None else self.called.as_written(edit)
         return found if edit is None else mended(found, edit, set(self.called.runs[0].graph.values))
 

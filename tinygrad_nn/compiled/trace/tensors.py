@@ -12,7 +12,7 @@ import numpy as np
 from ...backward import walk
 from ...node import recording
 from ...ops import plain
-from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name
+from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
 from ...tensor import Tensor, apply, held, over, raw_index, source, wrap
 from ...tree import flatten
 from ..program.values import Op
@@ -151,7 +151,7 @@ class Traced(Tensor):
         )
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        handler = OVERRIDES.get(ufunc if method == "__call__" else (ufunc, method))
+        handler = stand_in(ufunc if method == "__call__" else (ufunc, method))
         if method == "__call__" and not kwargs and (handler is None or _plain(handler)):
             return recorder().call(ufunc, inputs, {})
         if "out" in kwargs:

@@ -1,0 +1,27 @@
+"""Record what PyTorch gives for scripts and calls: ``python -m tests.from_pytorch.record``, where it is installed."""
+
+import json
+import re
+
+import torch
+
+from . import RECORD, SCRIPTS, run_with_torch
+from .calls import FUNCTIONS, METHODS, answer
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    losses = {name: run_with_torch(name)["losses"] for name in SCRIPTS}
+    torch.set_default_dtype(torch.float64)
+    calls = {call: answer(torch, call) for call in (FUNCTIONS + METHODS).split("\n") if call}
+    record = {
+        "torch": torch.__version__, "command": "python -m tests.from_pytorch.record", "losses": losses, "calls": calls,
+    }  # fmt: skip
+    text = json.dumps(record, indent=1)
+    text = re.sub(r"\n {3,}|\n {2}(?=[]}])", " ", text)  # a script, or a call, is a line
+    RECORD.write_text(text + "\n", encoding="utf-8")
+    print(f"torch {torch.__version__}: {len(losses)} scripts, {len(calls)} calls")
+
+
+if __name__ == "__main__":
+    main()

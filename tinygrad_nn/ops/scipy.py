@@ -1,0 +1,97 @@
+"""SciPy's special functions: the forward of a row, and what runs in place of one of them when it meets a Tensor.
+
+SciPy is imported when a forward runs. A ufunc of SciPy that a Tensor is given to finds its row by its name, and the
+function of that name in `scipy.special` must be that very ufunc.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from ..primitive import FINDERS, REGISTRY, Array, Primitive
+from .neural import sigmoid
+from .plain import is_tensor
+from .special import bessel_i, erfc, log_sigmoid
+
+# name in scipy.special -> what runs in its place, in SciPy's order of arguments; a row of the same name needs no line
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "cosdg": lambda x: np.cos(np.deg2rad(x)),
+    "cosm1": lambda x: -2 * np.sin(x / 2) ** 2,
+    "exp10": lambda x: 10.0**x,
+    "expit": sigmoid,
+    "huber": lambda delta, r: np.where(np.abs(r) <= delta, 0.5 * r * r, delta * (np.abs(r) - 0.5 * delta)),
+    "i1": lambda x: bessel_i(x, order=1),
+    "log_expit": log_sigmoid,
+    "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
+    "pseudo_huber": lambda delta, r: delta * delta * (np.hypot(1, r / delta) - 1),
+    "sindg": lambda x: np.sin(np.deg2rad(x)),
+    "tandg": lambda x: np.tan(np.deg2rad(x)),
+}
+FORWARDS: set[str] = set()  # the names of rows whose forward is the function of SciPy of that name
+
+
+@cache
+def library() -> Any:
+    """Return the module scipy.special.
+
+    Raises:
+        ImportError: SciPy is not installed.
+    """
+    try:
+        from scipy import special
+    except ImportError:
+        raise ImportError("SciPy's special functions need SciPy: pip install 'tinygrad-nn[scipy]'.") from None
+    return special
+
+
+def forward(name: str) -> Callable[..., Array]:
+    """Return a function of arrays that calls the function of that name in scipy.special."""
+
+    def call(*arrays: Array) -> Array:
+        return getattr(library(), name)(*arrays)
+
+    FORWARDS.add(name)
+    call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of arrays."
+    return call
+
+
+def with_parameters(name: str, f: Primitive, *parameters: str) -> Callable[..., Array]:
+    """Return what takes parameters before the argument, as SciPy's functions do, for a row that has them as metadata.
+
+    Raises:
+        TypeError: (when it is called) a parameter is a Tensor with a graph.
+    """
+
+    def call(*args: Any) -> Array:
+        for label, value in zip(parameters, args, strict=False):
+            if is_tensor(value) and value.requires_grad:
+                raise TypeError(
+                    f"scipy.special.{name} has no derivative in its {label}: no closed form is known. Where that is "
+                    f"fixed, pass {label}.detach(), or a number."
+                )
+        return f(args[-1], **dict(zip(parameters, args[:-1], strict=True)))
+
+    call.__name__ = name
+    return call
+
+
+def named(name: str) -> Callable[..., Any] | None:
+    """Return what runs in place of a function of scipy.special on Tensors, None if there is nothing."""
+    return STAND_INS.get(name) or REGISTRY.get(name)
+
+
+def _find(function: Any) -> Callable[..., Any] | None:
+    """Return what runs in place of a ufunc of SciPy."""
+    name = getattr(function, "__name__", "")
+    places = (sys.modules.get(place) for place in ("scipy.special", "scipy.special._ufuncs"))
+    known = isinstance(function, np.ufunc) and any(getattr(place, name, None) is function for place in places)
+    return named(name) if known else None
+
+
+FINDERS.append(_find)

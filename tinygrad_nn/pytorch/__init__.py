@@ -1,0 +1,61 @@
+"""PyTorch's names for what is there: with ``import tinygrad_nn.pytorch as torch`` many a script runs as it is written.
+
+Everything here is thin: a constructor makes a `Tensor`, a function is NumPy's with ``dim`` for ``axis``. Numbers are
+float64 unless a dtype says otherwise, and there is one device, the CPU. What is not there is named at the end of
+``docs/from_pytorch.md``.
+
+Example:
+    >>> import tinygrad_nn.pytorch as torch
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> loss = torch.cat([w, 3 * w], dim=0).sum()
+    >>> loss.backward()
+    >>> w.grad
+    array([4., 4.])
+"""
+
+from types import SimpleNamespace as _SimpleNamespace
+from typing import Any as _Any
+
+import numpy as _np
+
+from .. import nn, optim
+from ..node import no_grad, recording
+from ..spelling import no_attribute
+from ..tensor import Tensor
+from . import autograd, data, functions, making
+from .functions import fft, linalg
+from .saving import load, save
+
+pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
+utils = _SimpleNamespace(data=data)
+cuda = _SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
+
+
+def enable_grad() -> _Any:
+    """Record operations inside this block, also within `no_grad`."""
+    return recording(True)
+
+
+def set_grad_enabled(mode: bool) -> _Any:
+    """Record operations inside this block, or do not."""
+    return recording(mode)
+
+
+inference_mode = no_grad
+
+__all__ = [
+    "Tensor", "autograd", "cuda", "data", "enable_grad", "fft", "inference_mode", "linalg", "load", "nn", "no_grad",
+    "optim", "save", "set_grad_enabled", "utils",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> _Any:
+    if name in making.__all__:
+        return getattr(making, name)
+    if name in functions.FUNCTIONS:
+        return functions.FUNCTIONS[name]
+    raise no_attribute(f"module {__name__!r}", name, __dir__())
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *making.__all__, *functions.FUNCTIONS, "pi", "e", "inf", "nan", "newaxis"})

@@ -1,0 +1,161 @@
+"""``torch.autograd``: a Function with a hand-written backward, gradients of a result, and the check of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..custom import custom_vjp
+from ..gradcheck import assert_gradients, check_gradients
+from ..node import no_grad, recording
+from ..tensor import Tensor, raw
+from ..transforms import pullback
+from .making import constant
+
+__all__ = ["Context", "Function", "grad", "gradcheck", "gradgradcheck", "no_grad"]
+
+
+class Context:
+    """What `Function.forward` leaves for `Function.backward`: saved Tensors, and any attribute."""
+
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def __init__(self) -> None:
+        self._saved: tuple[Any, ...] = ()
+        self._now: Callable[[Any], Any] = lambda saved: saved
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep Tensors for `backward`."""
+        self._saved = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The Tensors that were saved; inputs and the result with their graph, if `backward` is differentiated."""
+        return tuple(self._now(t) for t in self._saved)
+
+
+class Function:
+    r"""A function with a hand-written derivative, in PyTorch's form: two static methods, and ``apply``.
+
+    .. math:: (\bar x, \bar y, \dots) = backward(\overline{out})
+
+    ``forward(ctx, *inputs)`` computes from Tensors without a graph, ``backward(ctx, grad_output)`` returns the gradient
+    of each input, ``None`` where there is none. Written in functions of Tensors, backward can be differentiated too.
+
+    Raises:
+        ValueError: (when gradients are taken) backward returned another number of gradients than forward has inputs.
+
+    Example:
+        >>> class Cube(Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         ctx.save_for_backward(x)
+        ...         return x**3
+        ...     @staticmethod
+        ...     def backward(ctx, grad_output):
+        ...         (x,) = ctx.saved_tensors
+        ...         return grad_output * 3 * x**2
+        >>> x = Tensor([1.0, 2.0])
+        >>> Cube.apply(x).sum().backward()
+        >>> x.grad
+        array([ 3., 12.])
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        """Compute the result; every subclass writes its own."""
+        raise NotImplementedError("write @staticmethod def forward(ctx, x): ... in your Function.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return the gradient of each input; every subclass writes its own."""
+        raise NotImplementedError("write @staticmethod def backward(ctx, grad_output): ... in your Function.")
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> Any:
+        """Call the function."""
+        ctx = Context()
+        ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        kept: list[Any] = []  # what forward saw and gave, in the order of the arguments and results of the rule
+
+        def forward(*arrays: Any) -> Any:
+            given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
+            out = cls.forward(ctx, *given)
+            kept[:] = (*given, *_several(out))
+            return tuple(map(raw, out)) if isinstance(out, (list, tuple)) else raw(out)
+
+        def rule(g: Any, out: Any, *arrays: Any) -> Any:
+            now = {id(t): constant(a) for t, a in zip(kept, (*arrays, *_several(out)), strict=True)
+                   if isinstance(t, Tensor)}  # fmt: skip
+            ctx._now = lambda t: now.get(id(t), t)
+            arriving = _several(g)
+            found = _several(cls.backward(ctx, *map(constant, arriving)))
+            if len(found) != len(inputs):
+                raise ValueError(
+                    f"{cls.__name__}.backward returned {len(found)} gradients for the {len(inputs)} inputs of forward; "
+                    "return one for each, None where there is none."
+                )
+            live = any(isinstance(part, Tensor) for part in arriving)  # the gradient is being differentiated
+            bare = found if live else tuple(map(raw, found))
+            return bare[0] if len(inputs) == 1 else bare
+
+        forward.__name__ = cls.__name__
+        return custom_vjp(forward, rule)(*inputs)
+
+
+def _several(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, (list, tuple)) else (x,)
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """Return the gradients of a result with respect to Tensors, without touching their ``.grad``.
+
+    Args:
+        outputs: a Tensor, of one entry unless grad_outputs is given.
+        inputs: a Tensor, or several.
+        grad_outputs: the gradient of the result, of its shape.
+        retain_graph: is not needed: nothing is freed here.
+        create_graph: whether the gradients can be differentiated again.
+
+    Raises:
+        ValueError: several entries and no grad_outputs.
+
+    Example:
+        >>> x = Tensor([1.0, 2.0])
+        >>> (first,) = grad((x**3).sum(), x, create_graph=True)
+        >>> grad(first.sum(), x)[0].data
+        array([ 6., 12.])
+    """
+    if grad_outputs is None and outputs.size != 1:
+        raise ValueError(f"grad: the result has shape {outputs.shape}; take its sum or mean, or pass grad_outputs.")
+    several: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    g = np.ones_like(outputs.data) if grad_outputs is None else grad_outputs
+    g = constant(g) if create_graph else raw(g)
+    with recording(create_graph):
+        return tuple(map(constant, pullback(outputs, several, g)))
+
+
+def gradcheck(func: Any, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+              raise_exception: bool = True, **options: Any) -> bool:  # fmt: skip
+    """Compare the gradients of a function with numerical ones, by `check_gradients`; steps and tolerances are its own.
+
+    Raises:
+        AssertionError: they differ, and raise_exception is true.
+    """
+    return _checked(func, inputs, 1, raise_exception)
+
+
+def gradgradcheck(func: Any, inputs: Any, raise_exception: bool = True, **options: Any) -> bool:
+    """Compare the second derivatives too, as `gradcheck` does the first."""
+    return _checked(func, inputs, 2, raise_exception)
+
+
+def _checked(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
+    bare = [x.data if isinstance(x, Tensor) and x.requires_grad else x for x in _several(inputs)]
+    if raise_exception:
+        assert_gradients(func, *bare, order=order)
+    return raise_exception or bool(check_gradients(func, *bare, order=order).ok)

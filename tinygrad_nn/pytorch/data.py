@@ -1,0 +1,136 @@
+"""``torch.utils.data``: a Dataset of samples, and a DataLoader that makes batches of them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tensor import raw
+from . import making
+from .making import constant
+
+__all__ = ["DataLoader", "Dataset", "Subset", "TensorDataset", "random_split"]
+
+
+class Dataset:
+    """Samples by number: write ``__getitem__(index)`` and ``__len__()``."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}: write def __getitem__(self, index): ... in it.")
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__}: write def __len__(self): ... in it.")
+
+
+class TensorDataset(Dataset):
+    """Rows of several Tensors, which stay aligned.
+
+    Raises:
+        ValueError: the Tensors have different numbers of rows.
+
+    Example:
+        >>> len(TensorDataset(np.ones((5, 3)), np.arange(5)))
+        5
+    """
+
+    def __init__(self, *tensors: Any) -> None:
+        self.tensors = tuple(map(constant, tensors))
+        if not tensors or len({len(t) for t in self.tensors}) > 1:
+            rows = ", ".join(str(len(t)) for t in self.tensors) or "none"
+            raise ValueError(f"TensorDataset: the Tensors have {rows} rows; each needs the same number of them.")
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple(t[index] for t in self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+
+class Subset(Dataset):
+    """Some samples of a dataset, by their numbers."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[self.indices[index]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) -> list[Subset]:
+    """Part a dataset at random into as many samples as the lengths say; shares that sum to 1 do as well.
+
+    Raises:
+        ValueError: the lengths do not sum to the number of samples.
+    """
+    n = len(dataset)
+    if all(isinstance(x, float) for x in lengths) and abs(sum(lengths) - 1) < 1e-9:
+        counts = [int(n * x) for x in lengths]
+        lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # what is left goes round, as in PyTorch
+    if sum(lengths) != n:
+        raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
+    order = (making._shared if generator is None else generator).permutation(n)
+    return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(lengths)[:-1])]
+
+
+class DataLoader:
+    """Batches of the samples of a dataset, as Tensors; it can be iterated as often as one likes.
+
+    Args:
+        dataset: has ``__getitem__`` and ``__len__``; its samples are arrays, numbers, or nests of them.
+        batch_size: how many samples a batch has; the last may have fewer, or is left out with drop_last.
+        shuffle: whether each iteration has a new order, drawn from the generator.
+        collate_fn: makes a batch of a list of samples.
+        **options: num_workers, pin_memory and their like, which change nothing here.
+
+    Raises:
+        ValueError: a batch size below 1.
+
+    Example:
+        >>> loader = DataLoader(TensorDataset(np.ones((5, 3)), np.arange(5)), batch_size=2)
+        >>> [(x.shape, y.tolist()) for x, y in loader]
+        [((2, 3), [0, 1]), ((2, 3), [2, 3]), ((1, 3), [4])]
+    """
+
+    def __init__(
+        self, dataset: Any, batch_size: int = 1, shuffle: bool = False, *, drop_last: bool = False,
+        generator: Any = None, collate_fn: Callable[[list[Any]], Any] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        unknown = set(options) - {"num_workers", "pin_memory", "persistent_workers", "prefetch_factor", "timeout"}
+        if unknown:
+            raise TypeError(f"DataLoader: {', '.join(sorted(unknown))}: not there; see docs/from_pytorch.md.")
+        self.dataset, self.batch_size = dataset, operator.index(batch_size)
+        if self.batch_size < 1:
+            raise ValueError(f"DataLoader: batch_size={batch_size!r}; it must be at least 1.")
+        self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
+        self.collate_fn = collate_fn
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.dataset)
+        generator = making._shared if self.generator is None else self.generator
+        order = generator.permutation(n) if self.shuffle else np.arange(n)
+        for k in range(len(self)):
+            rows = order[k * self.batch_size : (k + 1) * self.batch_size]
+            if self.collate_fn is None and isinstance(self.dataset, TensorDataset):
+                yield list(self.dataset[rows])
+            else:
+                yield (self.collate_fn or collate)([self.dataset[int(row)] for row in rows])
+
+
+def collate(samples: list[Any]) -> Any:
+    """Return samples as one batch: their arrays stacked, in the containers that they have."""
+    first = samples[0]
+    if isinstance(first, Mapping):
+        return {key: collate([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return [collate(list(parts)) for parts in zip(*samples, strict=True)]
+    return list(samples) if isinstance(first, str) else constant(np.stack([np.asarray(raw(x)) for x in samples]))

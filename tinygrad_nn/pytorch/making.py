@@ -1,0 +1,203 @@
+"""Tensors made from numbers, as ``torch.zeros`` and its like make them, the dtypes, and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor, raw
+
+__all__ = [
+    "Generator", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device", "double", "empty",
+    "eye", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype", "half",
+    "int", "int16", "int32", "int64", "int8", "is_tensor", "linspace", "logspace", "long", "manual_seed", "normal",
+    "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "set_default_dtype",
+    "short", "tensor", "uint8", "zeros", "zeros_like",
+]  # fmt: skip
+
+float64 = double = np.dtype("float64")
+float32 = np.dtype("float32")
+float16 = half = np.dtype("float16")
+int64 = long = np.dtype("int64")
+int32, int16, int8, uint8 = (np.dtype(name) for name in ("int32", "int16", "int8", "uint8"))
+short = int16
+complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
+
+
+def device(name: str = "cpu") -> str:
+    """Return ``"cpu"``, the one device that there is; for any other raise ValueError."""
+    if str(name).split(":")[0] != "cpu":
+        raise ValueError(f"device {str(name)!r} is not there: arrays are NumPy's. Write 'cpu', or leave it out.")
+    return "cpu"
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Take float64, which is the default here; for any other raise ValueError."""
+    if np.dtype(dtype) != float64:
+        raise ValueError(
+            f"the default dtype is float64 and stays so; it was to be {np.dtype(dtype)}. Give dtype={np.dtype(dtype)} "
+            "to each Tensor and layer that is to have it, e.g. nn.Linear(3, 4, dtype=np.float32)."
+        )
+
+
+def get_default_dtype() -> Any:
+    """Return float64."""
+    return float64
+
+
+def is_tensor(x: Any) -> Any:
+    """Tell whether something is a `Tensor`."""
+    return isinstance(x, Tensor)
+
+
+def constant(x: Any) -> Any:
+    """Return a Tensor as it is, and numbers as one without a graph."""
+    return x if isinstance(x, Tensor) else Tensor(np.asarray(x), requires_grad=False)
+
+
+def _made(array: Any, requires_grad: Any = False, **place: Any) -> Tensor:
+    device(place.pop("device", None) or "cpu")
+    place.pop("pin_memory", None)
+    if place:
+        raise TypeError(f"{', '.join(place)}: not known here; dtype, device and requires_grad are.")
+    return Tensor(array, requires_grad=requires_grad)
+
+
+def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
+    """Return a Tensor with a copy of the data, a constant unless ``requires_grad=True``.
+
+    Example:
+        >>> import tinygrad_nn.pytorch as torch
+        >>> torch.tensor([1, 2]).dtype, torch.tensor([1.0], requires_grad=True).requires_grad
+        (dtype('int64'), True)
+    """
+    return _made(np.array(_bare(data), dtype=dtype), requires_grad, **place)
+
+
+def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
+    """Return a Tensor of the data, which is not copied unless its dtype has to change; a Tensor stays what it is."""
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    return _made(np.asarray(_bare(data), dtype=dtype), **place)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """Return a constant Tensor over an array, which is not copied."""
+    return _made(array)
+
+
+def _bare(data: Any) -> Any:
+    return [_bare(x) for x in data] if isinstance(data, (list, tuple)) else raw(data)
+
+
+def _shaped(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    """Return the constructor that takes lengths, one by one or as one tuple."""
+
+    def construct(*size: Any, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
+        array = make(_lengths(size))
+        return _made(array if dtype is None else array.astype(dtype), requires_grad, **place)
+
+    construct.__name__ = construct.__qualname__ = name
+    construct.__doc__ = f"Return a Tensor as ``torch.{name}`` makes it; lengths one by one or as a tuple."
+    return construct
+
+
+def _lengths(size: Any) -> Any:
+    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+
+
+zeros, ones = _shaped(np.zeros, "zeros"), _shaped(np.ones, "ones")
+empty = _shaped(np.zeros, "empty")
+
+
+def full(size: Any, fill_value: Any, **options: Any) -> Tensor:
+    """Return a Tensor of one value."""
+    return tensor(np.full(_lengths((size,)), raw(fill_value)), **options)
+
+
+def eye(n: Any, m: Any = None, **options: Any) -> Tensor:
+    """Return the unit matrix."""
+    return tensor(np.eye(n, m), **options)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
+    """Return the numbers from start up to, and without, end."""
+    return tensor(np.arange(start) if end is None else np.arange(start, end, step), **options)
+
+
+def linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
+    """Return so many numbers from start to end."""
+    return tensor(np.linspace(start, end, steps), **options)
+
+
+def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, **options: Any) -> Tensor:
+    """Return so many powers of the base, from baseˢᵗᵃʳᵗ to baseᵉⁿᵈ."""
+    return tensor(np.logspace(start, end, steps, base=base), **options)
+
+
+def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    def construct(input: Any, *args: Any, dtype: Any = None, **options: Any) -> Tensor:
+        return make(np.shape(raw(input)), *args, dtype=dtype or raw(input).dtype, **options)
+
+    construct.__name__ = construct.__qualname__ = f"{name}_like"
+    construct.__doc__ = f"Return what ``{name}`` makes, in the shape and dtype of a Tensor."
+    return construct
+
+
+zeros_like, ones_like, full_like = _like(zeros, "zeros"), _like(ones, "ones"), _like(full, "full")
+
+# -- Random numbers
+
+Generator = np.random.Generator
+_shared = np.random.default_rng()
+
+
+def manual_seed(seed: Any) -> Any:
+    """Seed the random numbers of this module, and return their generator; layers have their own, ``rng=seed``."""
+    global _shared
+    _shared = np.random.default_rng(seed)
+    return _shared
+
+
+def _drawn(draw: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    def construct(*size: Any, generator: Any = None, **options: Any) -> Tensor:
+        return _shaped(lambda shape: draw(_shared if generator is None else generator, shape), name)(*size, **options)
+
+    construct.__name__ = construct.__qualname__ = name
+    construct.__doc__ = f"Return random numbers as ``torch.{name}`` does, of another generator than PyTorch's."
+    return construct
+
+
+rand = _drawn(lambda rng, shape: rng.random(shape), "rand")
+randn = _drawn(lambda rng, shape: rng.normal(size=shape), "randn")
+rand_like, randn_like = _like(rand, "rand"), _like(randn, "randn")
+
+
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
+    """Return random whole numbers: ``randint(high, size)`` or ``randint(low, high, size)``."""
+    if isinstance(high, (tuple, list)):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    return tensor((_shared if generator is None else generator).integers(low, high, tuple(size)), **options)
+
+
+def randperm(n: Any, *, generator: Any = None, **options: Any) -> Tensor:
+    """Return the whole numbers below n in a random order."""
+    return tensor((_shared if generator is None else generator).permutation(n), **options)
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
+    """Return normal numbers of a mean and a standard deviation."""
+    return tensor((_shared if generator is None else generator).normal(raw(mean), raw(std), size), **options)
+
+
+def bernoulli(p: Any, *, generator: Any = None) -> Tensor:
+    """Return ones and zeros, ones with the probabilities p."""
+    p = np.asarray(raw(p))
+    return tensor(((_shared if generator is None else generator).random(p.shape) < p).astype(p.dtype))
+
+
+float, int, bool = float32, int32, np.dtype("bool")  # PyTorch's names; last, since they are Python's too

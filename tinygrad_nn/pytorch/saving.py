@@ -1,0 +1,70 @@
+"""``torch.save`` and ``torch.load`` for states: dicts and lists of arrays, numbers and text, in a safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import StrPath, write_whole
+from ..files.safetensors import parse, seal, unseal
+from ..tensor import Tensor, raw
+
+_KIND = "state"
+
+
+def save(obj: Any, f: StrPath) -> Path:
+    """Write a state, such as ``{"model": model.state_dict(), "epoch": 3}``; nothing that is read back is executed.
+
+    Raises:
+        TypeError: it holds something else than arrays, numbers, text, None, and dicts and lists of them.
+
+    Example:
+        >>> import tempfile
+        >>> path = save({"w": np.ones(2), "epoch": 3}, tempfile.mkdtemp() + "/state.pt")
+        >>> load(path)
+        {'w': array([1., 1.]), 'epoch': 3}
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    text = json.dumps({"state": _parted(obj, arrays)})
+    return write_whole(f, seal(_KIND, arrays, text).content)
+
+
+def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any:
+    """Return what `save` wrote, its Tensors as arrays; tuples have become lists.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it was changed, or `save` did not write it.
+    """
+    arrays, text, _ = unseal(_KIND, f)
+    return _joined(parse(f, text)["state"], arrays)
+
+
+def _parted(obj: Any, arrays: dict[str, Any]) -> Any:
+    """Return a nest as JSON holds it, its arrays put aside under numbers."""
+    if isinstance(obj, (Tensor, np.ndarray, np.generic)):
+        arrays[str(len(arrays))] = np.asarray(raw(obj))
+        return {"array": str(len(arrays) - 1)}
+    if isinstance(obj, Mapping):
+        return {"dict": [[_parted(key, arrays), _parted(value, arrays)] for key, value in obj.items()]}
+    if isinstance(obj, (list, tuple)):
+        return [_parted(value, arrays) for value in obj]
+    if obj is None or isinstance(obj, (str, int, float)):
+        return obj
+    raise TypeError(
+        f"save: a {type(obj).__name__} cannot be saved; save its state, e.g. model.state_dict(), made of arrays, "
+        "numbers, text, dicts and lists."
+    )
+
+
+def _joined(obj: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(obj, list):
+        return [_joined(value, arrays) for value in obj]
+    if isinstance(obj, dict) and "array" in obj:
+        return arrays[obj["array"]]
+    if isinstance(obj, dict):
+        return {_joined(key, arrays): _joined(value, arrays) for key, value in obj["dict"]}
+    return obj
