@@ -21,7 +21,8 @@ class FunctionLayer(Module):
     renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        for name, value in bound(type(self).__name__, self.known, args, options).items():
+        own = {ours: theirs for theirs, ours in self.renamed.items()}
+        for name, value in bound(type(self).__name__, self.known, own, args, options).items():
             plain = raw(value)  # weights of classes are constants
             vars(self)[name] = np.asarray(plain) if isinstance(plain, (list, np.ndarray)) else plain
 

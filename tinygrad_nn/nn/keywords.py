@@ -77,16 +77,18 @@ def translated(
         else:
             takes = [p.name for p in known]
             theirs = [each for each in names if each not in takes]
-            also = f", and PyTorch's {', '.join(theirs)}" if theirs else ""
+            also = f", or {', '.join(theirs)}" if theirs else ""
             hint = did_you_mean(name, [*takes, *theirs])
             raise TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(takes) or 'none'}{also}.")
     return given
 
 
-def bound(call: str, known: Signature, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a call by name, with the defaults of those that were left out."""
+def bound(
+    call: str, known: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a call by name, also given under other names, and the defaults of those left out."""
     parameters = list(known.parameters.values())
-    options = translated(call, options, {}, {"inplace": (..., "")}, parameters, len(args))
+    options = translated(call, options, names, {"inplace": (..., "")}, parameters, len(args))
     if len(args) > len(parameters):
         raise TypeError(f"{call} takes at most {len(parameters)} options by position; it got {len(args)}.")
     values = known.bind(*args, **options)
