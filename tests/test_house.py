@@ -28,7 +28,7 @@ EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -39,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
+    "special":    {"primitive", "ops"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
     "degenerate": {"primitive", "node", "tensor"},
@@ -51,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
-    "nn":         {"ops", "node", "tensor", "backward"},
+    "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
@@ -59,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
+    "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }
 
@@ -72,8 +74,11 @@ LAZY: dict[str, set[str]] = {
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }
-EAGER: dict[str, set[str]] = {"cli": {"rich", "typer"}}  # nothing imports the command but its own script
-HEAVY = ("scipy", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+EAGER: dict[str, set[str]] = {
+    "cli":     {"rich", "typer"},  # nothing imports the command but its own script
+    "sklearn": {"sklearn"},        # its classes are made of those
+}
+HEAVY = ("scipy", "sklearn", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

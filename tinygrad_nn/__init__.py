@@ -22,7 +22,7 @@ from .ops.activations import (
     silu,
     softsign,
 )
-from .ops.joining import array
+from .ops.joining import array, vectorize
 from .ops.neural import (
     affine,
     leaky_relu,
@@ -89,6 +89,7 @@ _LATER = {
     "io": "",
     "manual": "",
     "optim": "",
+    "special": "",
     "pytorch": "",
     "viz": "",
 }
@@ -206,5 +207,6 @@ __all__ = [
     "symmetric_log",
     "symmetric_sqrt",
     "value_and_grad",
+    "vectorize",
     "vjp",
 ]

@@ -298,6 +298,11 @@ class Tensor:
     __mod__, __rmod__ = _operators("remainder")
     __pow__, __rpow__ = _operators("power")
     __matmul__, __rmatmul__ = _operators("matmul")
+    __and__, __rand__ = _operators("bitwise_and")
+    __or__, __ror__ = _operators("bitwise_or")
+    __xor__, __rxor__ = _operators("bitwise_xor")
+    __lshift__, __rlshift__ = _operators("left_shift")
+    __rshift__, __rrshift__ = _operators("right_shift")
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
     __gt__ = _comparison(operator.gt)
@@ -317,6 +322,9 @@ class Tensor:
 
     def __abs__(self) -> Tensor:
         return apply(REGISTRY["absolute"], (self,))
+
+    def __invert__(self) -> Tensor:
+        return apply(REGISTRY["invert"], (self,))
 
     def __pos__(self) -> Tensor:
         return self
@@ -459,7 +467,8 @@ class Tensor:
             "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
             "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
             "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
-            "np.full(shape, t, like=t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
+            "np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); "
+            "instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
             "of a list of the parts."
         )
 

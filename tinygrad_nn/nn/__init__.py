@@ -18,7 +18,7 @@ from ..ops.elementwise import tanh
 from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
 from ..ops.special import log_sigmoid, softplus
 from ..spelling import no_attribute as _no_attribute
-from . import functional as functional
+from . import functional, utils
 from .activation_layers import (
     CELU,
     ELU,
@@ -231,6 +231,7 @@ __all__ = [
     "softplus",
     "softsign",
     "tanh",
+    "utils",
 ]
 
 

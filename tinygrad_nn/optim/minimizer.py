@@ -11,14 +11,14 @@ import numpy as np
 
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
-from .quasi_newton import LBFGS
+from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
 from .saved import read, written
 from .table import optimizer as by_name
 from .update import Memory, Updater
 
 Array = Any
-Rule = Optimizer | LBFGS
+Rule = Optimizer | LBFGSRule
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +38,7 @@ class Group:
     search: OptimizerState = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.rule, LBFGS):
+        if isinstance(self.rule, LBFGSRule):
             self.search = self.rule.init(flat([t.data for t in self.parameters]))
         else:
             rules, own = [self.rule] * len(self.parameters), [Memory() for _ in self.parameters]
@@ -55,6 +55,18 @@ class Group:
             (self.search,) = states
         else:
             self.updater.resume(states)
+
+    def change(self, rule: Optimizer) -> None:
+        """Go on by another rule, such as the same with another momentum; a state that it knows too is kept."""
+        if self.updater is None or rule == self.rule:
+            return
+        memories = [memory for *_, memory in self.updater.entries]
+        for t, memory in zip(self.parameters, memories, strict=True):
+            known = memory.state is not None and len(memory.state) == len(rule.init(t.data))
+            memory.rule, memory.state = (rule, memory.state) if known else (None, None)
+        self.rule = rule
+        rules = [rule] * len(memories)
+        self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(memories), memories, derive=False)
 
 
 class Minimizer:
@@ -98,7 +110,7 @@ class Minimizer:
         self.steps = 0
         if schedule is not None and not callable(schedule):
             raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
-        if len(self.groups) > 1 and any(isinstance(group.rule, LBFGS) for group in self.groups):
+        if len(self.groups) > 1 and any(isinstance(group.rule, LBFGSRule) for group in self.groups):
             raise ValueError(f"Minimizer: lbfgs takes all parameters as one group; there are {len(self.groups)}.")
         seen: set[int] = set()
         for t in self.parameters:
@@ -141,7 +153,7 @@ class Minimizer:
             ValueError, TypeError: gradients that do not fit, or none for L-BFGS.
         """
         loss = None
-        if isinstance(self.groups[0].rule, LBFGS):
+        if isinstance(self.groups[0].rule, LBFGSRule):
             loss = self._search(gradients)
         else:
             if callable(gradients):
@@ -248,8 +260,8 @@ def _called(t: Tensor) -> str:
 
 def _rule(given: Any) -> Rule:
     if isinstance(given, str):
-        return LBFGS() if given.strip().lower() == "lbfgs" else by_name(given)
-    if not isinstance(given, (Optimizer, LBFGS)):
+        return LBFGSRule() if given.strip().lower() == "lbfgs" else by_name(given)
+    if not isinstance(given, (Optimizer, LBFGSRule)):
         raise TypeError(
             f"Minimizer: optimizer={given!r:.60} is of type {type(given).__name__}; it needs a name, e.g. 'adam', or "
             "an optimizer, e.g. optim.adam(beta1=0.8)."
@@ -286,6 +298,6 @@ def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Gr
     rate = rule.learning_rate if rate is None else rate
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate < math.inf:
         raise ValueError(f"Minimizer: learning_rate={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
-    if given and isinstance(rule, LBFGS):
+    if given and isinstance(rule, LBFGSRule):
         raise TypeError(f"Minimizer: write lbfgs({next(iter(given))}=...) instead of a group with it.")
     return Group(parameters, rule.replace(**given) if given else rule, float(rate))  # type: ignore[union-attr]

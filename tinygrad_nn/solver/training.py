@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import alone
-from ..optim import LBFGS
+from ..optim import LBFGSRule
 from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
@@ -112,5 +112,5 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
         raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
     if callable(callbacks):
         raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
-    if isinstance(getattr(solver, "rule", None), LBFGS) and settings.accumulate > 1:
+    if isinstance(getattr(solver, "rule", None), LBFGSRule) and settings.accumulate > 1:
         raise ValueError("fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger.")
