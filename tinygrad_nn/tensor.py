@@ -283,11 +283,6 @@ class Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
-        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
-
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 
     __add__, __radd__ = _operators("add")
