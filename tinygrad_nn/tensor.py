@@ -51,7 +51,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
-                elif arg.label is not None:
+                elif arg.label:
                     names = {**(names or {}), len(raw) - 1: arg.label}
             elif type(arg) is _ndarray and arg.dtype.char != "O":
                 raw.append(arg)
@@ -100,8 +100,8 @@ def _among(out: Any, raw: Any) -> bool:
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
     """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
-    if type(arg) is Size:
-        return int(arg)  # as weak as a number that was written down: of float32 it makes no float64
+    if isinstance(arg, int):  # of a class of its own, such as t.size, it is as weak as one that was written down
+        return int(arg)
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(
@@ -159,24 +159,6 @@ def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return the method of a comparison, which gives a plain array."""
     return lambda self, other: compare(self.data, raw(other))
-
-
-class Size(int):
-    """The number of entries of an array, which answers ``t.size()`` and ``t.size(0)`` of PyTorch too."""
-
-    _lengths: tuple[int, ...]  # not called shape, which NumPy would take for the shape of the number
-
-    def __new__(cls, array: Any) -> Size:
-        """Return the number of entries."""
-        size = super().__new__(cls, array.size)
-        size._lengths = array.shape
-        return size
-
-    def __call__(self, dim: int | None = None) -> Any:
-        return self._lengths if dim is None else self._lengths[dim]
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
 
 
 class Tensor:
@@ -260,6 +242,17 @@ class Tensor:
         """Whether gradients flow to or through this Tensor."""
         return self.node is not None
 
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("this Tensor was computed, so it is no leaf; a constant with its data is t.detach().")
+        if wanted and self.data.dtype.kind not in "fc":
+            raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
+        if wanted and self.node is None:
+            self.node = source(self.data, self.label)
+        elif not wanted and self.node is not None:
+            self.label, self.node = self.name or "", None  # a module still finds a parameter that has a label
+
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by a person rather than by an operation."""
@@ -267,7 +260,7 @@ class Tensor:
 
     shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
-    size = property(lambda self: Size(self.data), doc="The number of entries.")
+    size = property(lambda self: METHODS["size"](self), doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
     device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 
@@ -292,16 +285,6 @@ class Tensor:
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the axes in another order, by default reversed, as ndarray.transpose does.
-
-        Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
-        """
-        if len(axes) == 2 < self.ndim:
-            return np.swapaxes(self, *axes)  # type: ignore[call-overload, no-any-return]
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
-        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 

@@ -24,6 +24,25 @@ class Found(NamedTuple):
     indices: Any
 
 
+class Size(int):
+    """The number of entries of an array, which answers ``t.size()`` and ``t.size(0)`` of PyTorch too."""
+
+    _lengths: tuple[int, ...]  # not called shape, which NumPy would take for the shape of the number
+
+    def __new__(cls, x: Any) -> Size:
+        """Return the number of entries."""
+        size = super().__new__(cls, x.data.size)
+        size._lengths = x.shape
+        return size
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """Return the lengths of all axes, or of one."""
+        return self._lengths if dim is None else self._lengths[dim]
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
 def places(index: Any) -> Any:
     """Return an index, or a mask, as a bare array."""
     return index.data if hasattr(index, "node") else np.asarray(index)
@@ -74,9 +93,9 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 def expand(x: Any, *size: Any) -> Any:
     """Return x repeated along axes of length 1, and along new ones in front; -1 keeps a length."""
-    shape = lengths(size)
-    old = (1,) * (len(shape) - x.ndim) + x.shape
-    return np.broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(shape, old, strict=True)))
+    new = lengths(size)
+    old = (1,) * (len(new) - x.ndim) + x.shape
+    return np.broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(new, old, strict=True)))
 
 
 def gather(x: Any, dim: int, index: Any) -> Any:
@@ -173,13 +192,13 @@ def _numpys(function: Function) -> Function:
 
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
     order = "order" in kwargs or any(isinstance(arg, str) for arg in args)
-    return np.ravel(x, *args, **kwargs) if order or not args and not kwargs else flatten(x, *args, **kwargs)
+    return np.ravel(x, *args, **kwargs) if order or not (args or kwargs) else flatten(x, *args, **kwargs)
 
 
-def _view(x: Any, *shape: Any) -> Any:
-    if not all(isinstance(n, (int, np.integer)) for n in lengths(shape)):
+def _view(x: Any, *size: Any) -> Any:
+    if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
         raise TypeError(f"t.view takes lengths. {ATTRIBUTES['view']}")
-    return x.reshape(*shape)
+    return x.reshape(*size)
 
 
 METHODS.update({
@@ -232,6 +251,7 @@ METHODS.update({
     "requires_grad_": requires_grad_,
     "retain_grad": retain_grad,
     "reshape_as":  lambda x, other: x.reshape(other.shape),
+    "size":        Size,
     "rsqrt":       lambda x: 1 / np.sqrt(x),
     "split":       split,
     "std":         _worded("std", lambda x, *args, **kwargs: spread(np.std, x, *args, **kwargs)),
@@ -243,7 +263,7 @@ METHODS.update({
     "triu":        lambda x, diagonal=0: np.triu(x, diagonal),
     "type":        to,
     "type_as":     to,
-    "unique":      lambda x: np.unique(x.data),
+    "unique":      np.unique,
     "unsqueeze":   lambda x, dim: np.expand_dims(x, dim),
     "var":         _worded("var", lambda x, *args, **kwargs: spread(np.var, x, *args, **kwargs)),
     "view":        _view,
