@@ -100,8 +100,6 @@ def _among(out: Any, raw: Any) -> bool:
 
 def _constant(arg: Any, primitive: Primitive) -> Any:
     """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
-    if isinstance(arg, int):  # of a class of its own, such as t.size, it is as weak as one that was written down
-        return int(arg)
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(
@@ -260,7 +258,7 @@ class Tensor:
 
     shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
-    size = property(lambda self: METHODS["size"](self), doc="The number of entries.")
+    size = property(lambda self: self.data.size, doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
     device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 

@@ -24,25 +24,6 @@ class Found(NamedTuple):
     indices: Any
 
 
-class Size(int):
-    """The number of entries of an array, which answers ``t.size()`` and ``t.size(0)`` of PyTorch too."""
-
-    _lengths: tuple[int, ...]  # not called shape, which NumPy would take for the shape of the number
-
-    def __new__(cls, x: Any) -> Size:
-        """Return the number of entries."""
-        size = super().__new__(cls, x.data.size)
-        size._lengths = x.shape
-        return size
-
-    def __call__(self, dim: int | None = None) -> Any:
-        """Return the lengths of all axes, or of one."""
-        return self._lengths if dim is None else self._lengths[dim]
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
-
-
 def places(index: Any) -> Any:
     """Return an index, or a mask, as a bare array."""
     return index.data if hasattr(index, "node") else np.asarray(index)
@@ -251,7 +232,6 @@ METHODS.update({
     "requires_grad_": requires_grad_,
     "retain_grad": retain_grad,
     "reshape_as":  lambda x, other: x.reshape(other.shape),
-    "size":        Size,
     "rsqrt":       lambda x: 1 / np.sqrt(x),
     "split":       split,
     "std":         _worded("std", lambda x, *args, **kwargs: spread(np.std, x, *args, **kwargs)),
