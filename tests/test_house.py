@@ -28,7 +28,7 @@ EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
           "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -39,6 +39,8 @@ ARROWS: dict[str, set[str]] = {
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
+    "special":    {"primitive", "ops"},
+    "sparse":     {"primitive", "ops"},
     "node":       {"primitive"},
     "leaves":     {"node"},
     "tensor":     {"primitive", "node", "leaves"},
@@ -47,6 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
@@ -56,7 +59,8 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
-    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
+    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
+                   "files"},
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
@@ -71,6 +75,7 @@ LAZY: dict[str, set[str]] = {
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "ops":    {"scipy"},
+    "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }

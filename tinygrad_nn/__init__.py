@@ -87,9 +87,12 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "implicit": "",
     "io": "",
     "manual": "",
     "optim": "",
+    "sparse": "",
+    "special": "",
     "pytorch": "",
     "viz": "",
 }

@@ -57,18 +57,18 @@ def summed(node: Node, g: Any) -> Array:
     """Return the gradient of a leaf with one more contribution, and remember what the sum began with."""
     before, notes = node.grad, node.notes or {}
     total: Array = np.asarray(before + g)
-    used, read, last = notes.get("used"), notes.get("read"), notes.get("summed")
+    used, seen, last = notes.get("used"), notes.get("read"), notes.get("summed")
     piled = last is not None and last[0]() is before and last[1]
     if used is not None and used[0]() is before and before is not None and before.any():
         piled = piled or float(before.sum()) == used[1]  # nobody wrote into it after the step
-    grew = read is not None and read.gradient() is before and np.array_equal(_sample(before), read.g)
+    grew = seen is not None and seen.gradient() is before and np.array_equal(_sample(before), seen.g)
     node.note(summed=(ref(total), piled, grew))
     return total
 
 
-def cleared(node: Node) -> None:
-    """Set the gradient of a leaf to ``None``, and forget what was remembered of it."""
-    node.grad = None
+def cleared(node: Node, value: Array | None = None) -> None:
+    """Put ``None``, or what a person assigns, in the place of a gradient, and forget what was remembered of it."""
+    node.grad = value
     if node.notes is not None:
         for key in ("used", "summed", "read"):
             node.notes.pop(key, None)
@@ -83,15 +83,21 @@ def replaced(node: Node, g: Any) -> None:
     node.grad = g
 
 
-def noticed(node: Node, data: Array) -> None:
-    """Look at the gradient that a person reads: is there none because it is no leaf, or does it grow?"""
-    g, notes = node.grad, node.notes or {}
+def read(node: Node, data: Array) -> Array | None:
+    """Return the gradient that a person asks for, and say so where there is none for want of a leaf, or it grows."""
+    g = node.grad
     if g is None:
         if node.primitive is not None:
             say(LOST.format(made=node.primitive.name))
-        return
-    last, before = notes.get("summed"), notes.get("read")
-    if last is None or last[0]() is not g or "used" in notes or (before is not None and before.gradient() is g):
+    elif node.notes is not None and "summed" in node.notes:
+        _look(node, g, data, node.notes)
+    return g
+
+
+def _look(node: Node, g: Array, data: Array, notes: dict[str, Any]) -> None:
+    """Compare a sum of gradients that is read with the last that was: has the parameter moved along that one?"""
+    last, before = notes["summed"], notes.get("read")
+    if last[0]() is not g or "used" in notes or (before is not None and before.gradient() is g):
         return
     w, some = _sample(data), _sample(g)
     moves, rate = 0, 0.0
