@@ -90,6 +90,7 @@ _LATER = {
     "io": "",
     "manual": "",
     "optim": "",
+    "sparse": "",
     "special": "",
     "pytorch": "",
     "viz": "",

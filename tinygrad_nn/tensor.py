@@ -260,6 +260,7 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     size = property(lambda self: self.data.size, doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
+    device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
     mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")
