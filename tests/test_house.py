@@ -72,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
-    "files":  {"safetensors"},
+    "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},
