@@ -254,7 +254,7 @@ def gradients_by_rule(
             f"VJP of {name} wrt argnums {argnums} not defined. Write defvjp({name}, lambda ans, x: lambda g: ...), one "
             "maker per argument."
         )
-    linear = {n for n in argnums if LINEAR.get(call, lambda n: False)(n)}
+    linear = set(filter(LINEAR[call], argnums)) if call in LINEAR else set()
     found = {n: _transposed(call, n, g, args, kwargs) for n in linear}
     curved = tuple(n for n in argnums if n not in linear)
     with recording(True):
