@@ -6,5 +6,6 @@ by a table of functions of NumPy (`functions`). This needs the extra ``onnx``: `
 """
 
 from .export import save_onnx
+from .read import OnnxModule, load_onnx
 
-__all__ = ["save_onnx"]
+__all__ = ["OnnxModule", "load_onnx", "save_onnx"]

@@ -43,7 +43,7 @@ def save_onnx(model: Any, example: Any, path: StrPath | None = None, *, axis: in
     Example:
         >>> from tinygrad_nn import Layer
         >>> model = save_onnx([Layer(4, 8, "relu", rng=0), Layer(8, 3, rng=1)], np.ones((1, 4)))
-        >>> [node.op_type for node in model.graph.node]
+        >>> [node.op_type for node in model.graph.node if node.op_type != "Constant"]
         ['Transpose', 'MatMul', 'Add', 'Max', 'Transpose', 'MatMul', 'Add']
     """
     onnx = package()
@@ -119,7 +119,7 @@ def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
         writer.nodes.append(helper.make_node("Identity", [writer.arg((one, two))], [name], name=name))
         outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), _shown(merged(one.shape, two.shape))))
     _shorten(writer)
-    graph = helper.make_graph(writer.nodes, module.title(), inputs, outputs, list(writer.initializers.values()))
+    graph = helper.make_graph(writer.constants + writer.nodes, module.title(), inputs, outputs, list(writer.initializers.values()))
     return helper.make_model(graph, producer_name="tinygrad_nn", ir_version=IR,
                              opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
 

@@ -26,6 +26,7 @@ class Writer:
     def __init__(self, onnx: Any, dtype: Any, axis: int | None) -> None:
         self.onnx, self.dtype, self.axis = onnx, None if dtype is None else np.dtype(dtype), axis
         self.nodes: list[Any] = []
+        self.constants: list[Any] = []  # nodes too, so that the initializers are what is trained
         self.initializers: dict[str, Any] = {}
         self.names: dict[Value, str] = {}
         self.scope = ""
@@ -79,9 +80,9 @@ class Writer:
         array = np.ascontiguousarray(array.astype(self.float_of(array.dtype), copy=False)).reshape(array.shape)
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self._constants:
-            scope, self.scope = self.scope, ""
-            self._constants[key] = self.initializer("constant", array)
-            self.scope = scope
+            name = self._constants[key] = self.name("constant")
+            tensor = self.onnx.numpy_helper.from_array(array, name)
+            self.constants.append(self.onnx.helper.make_node("Constant", [], [name], name=name, value=tensor))
         return self._constants[key]
 
     def ints(self, values: Sequence[Any]) -> str:
@@ -156,8 +157,8 @@ class Writer:
         results = body(inner, *given)
         helper, kind = self.onnx.helper, self.element(dtype)
         return helper.make_graph(
-            inner.nodes, "step", [helper.make_tensor_value_info(n, kind, None) for n in given],
-            [helper.make_tensor_value_info(n, kind, None) for n in results], list(inner.initializers.values()),
+            inner.constants + inner.nodes, "step", [helper.make_tensor_value_info(n, kind, None) for n in given],
+            [helper.make_tensor_value_info(n, kind, None) for n in results],
         )  # fmt: skip
 
 
