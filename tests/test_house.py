@@ -28,7 +28,7 @@ EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
           "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "data":       set(),
     "ops":        {"primitive"},
     "special":    {"primitive", "ops"},
+    "sparse":     {"primitive", "ops"},
     "node":       {"primitive"},
     "tensor":     {"primitive", "node"},
     "degenerate": {"primitive", "node", "tensor"},
@@ -47,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
@@ -71,6 +73,7 @@ LAZY: dict[str, set[str]] = {
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "ops":    {"scipy"},
+    "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }

@@ -51,7 +51,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
-                elif arg.label is not None:
+                elif arg.label:
                     names = {**(names or {}), len(raw) - 1: arg.label}
             elif type(arg) is _ndarray and arg.dtype.char != "O":
                 raw.append(arg)
@@ -240,6 +240,17 @@ class Tensor:
         """Whether gradients flow to or through this Tensor."""
         return self.node is not None
 
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("this Tensor was computed, so it is no leaf; a constant with its data is t.detach().")
+        if wanted and self.data.dtype.kind not in "fc":
+            raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
+        if wanted and self.node is None:
+            self.node = source(self.data, self.label)
+        elif not wanted and self.node is not None:
+            self.label, self.node = self.name or "", None  # a module still finds a parameter that has a label
+
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by a person rather than by an operation."""
@@ -271,11 +282,6 @@ class Tensor:
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
-        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
 
     # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
 
