@@ -59,7 +59,8 @@ ARROWS: dict[str, set[str]] = {
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
     "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
-    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
+    "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
+    "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "sklearn":    {"nn", "ops", "solver", "data"},
@@ -72,6 +73,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "onnx":   {"onnx"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
@@ -81,7 +83,8 @@ EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
     "sklearn": {"sklearn"},        # its classes are made of those
 }
-HEAVY = ("scipy", "sklearn", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
+         "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

@@ -13,19 +13,21 @@ from ..nn.containers import Sequential, as_module
 from ..nn.module import Module
 from ..printable import printable
 from .operators import written
-from .rows import Depends, Traced, Untraceable, merged, traced
-from .writer import Free, Writer
+from .rows import Depends, Free, Traced, Untraceable, merged, traced
+from .writer import Writer
 
 OPSET, IR = 18, 9
 
 
-def save_onnx(model: Any, example: Any, path: StrPath | None = None, *, axis: int | None = 0, dtype: Any = "float32") -> Any:
+def save_onnx(
+    model: Any, example: Any, path: StrPath | None = None, *, axis: int | None = 0, dtype: Any = "float32"
+) -> Any:
     """Return a model as an ONNX model, by what its forward does to an example, and write it to a file.
 
     The forward runs in eval mode. Of the inputs the length along `axis` is free: the file takes any number of rows.
 
     Args:
-        model: a `Module`, a list of layers, or a function of arrays.
+        model: a `Module`, a list of layers, a `Network` with its scalings, or a function of arrays.
         example: an array such as the model takes; a tuple of arrays for a forward of several arguments.
         path: where to write it, by custom with the suffix ``.onnx``; ``None`` writes nothing.
         axis: of all inputs, whose length is free; ``None`` if all shapes are fixed.
@@ -47,8 +49,8 @@ def save_onnx(model: Any, example: Any, path: StrPath | None = None, *, axis: in
         ['Transpose', 'MatMul', 'Add', 'Max', 'Transpose', 'MatMul', 'Add']
     """
     onnx = package()
-    module = model if isinstance(model, Module) else Sequential(*model) if isinstance(model, (list, tuple)) else (
-        as_module("save_onnx", model))  # fmt: skip
+    model = model.as_module() if hasattr(model, "as_module") else model
+    module = Sequential(*model) if isinstance(model, (list, tuple)) else as_module("save_onnx", model)
     examples = [np.asarray(x) for x in (example if isinstance(example, tuple) else (example,))]
     _check(examples, axis)
     before = [(part, part.training) for part in module.modules()]
@@ -77,7 +79,7 @@ def package() -> Any:
         import onnx.helper
         import onnx.numpy_helper
     except ImportError as problem:
-        raise ImportError("ONNX files need the package onnx; install it by: pip install 'tinygrad-nn[onnx]'") from problem
+        raise ImportError("ONNX needs the package onnx; install it by: pip install 'tinygrad-nn[onnx]'") from problem
     return onnx
 
 
@@ -117,9 +119,11 @@ def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
             raise ValueError(f"save_onnx: the forward returns {one!r:.40}, which does not depend on its arguments.")
         name = writer.name(f"output_{k + 1}" if many else "output")
         writer.nodes.append(helper.make_node("Identity", [writer.arg((one, two))], [name], name=name))
-        outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), _shown(merged(one.shape, two.shape))))
+        shape = _shown(merged(one.shape, two.shape))
+        outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), shape))
     _shorten(writer)
-    graph = helper.make_graph(writer.constants + writer.nodes, module.title(), inputs, outputs, list(writer.initializers.values()))
+    nodes, weights = writer.constants + writer.nodes, list(writer.initializers.values())
+    graph = helper.make_graph(nodes, module.title(), inputs, outputs, weights)
     return helper.make_model(graph, producer_name="tinygrad_nn", ir_version=IR,
                              opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
 
@@ -160,7 +164,7 @@ def _input_name(module: Module, k: int, count: int) -> str:
 
 def _shown(shape: tuple[Any, ...]) -> list[Any]:
     """Return a shape with words for free lengths."""
-    words = []
+    words: list[Any] = []
     for n in shape:
         if not isinstance(n, Free):
             words.append(int(n))

@@ -55,9 +55,9 @@ def _mod(node: Node, a: Any, b: Any) -> Any:
 
 def _reduce(function: Callable[..., Any]) -> Function:
     def run(node: Node, x: Any, axes: Any = None) -> Any:
-        keepdims = bool(getattr(node, "keepdims", 1))
+        keepdims = getattr(node, "keepdims", 1) != 0
         found = getattr(node, "axes", None) if axes is None else _ints(axes)
-        if not found and getattr(node, "noop_with_empty_axes", 0):
+        if not found and getattr(node, "noop_with_empty_axes", False):
             return x
         return function(x, axis=tuple(found) if found else None, keepdims=keepdims)
 
@@ -181,7 +181,7 @@ def _pad(node: Node, x: Any, pads: Any = None, value: Any = None, axes: Any = No
     every = [(0, 0)] * np.ndim(x)
     for axis, before, after in zip(range(n) if axes is None else _ints(axes), widths[:n], widths[n:], strict=True):
         every[axis] = before, after
-    mode = getattr(node, "mode", "constant")
+    mode: Any = getattr(node, "mode", "constant")
     return np.pad(x, every, mode, **({"constant_values": value} if mode == "constant" else {}))
 
 

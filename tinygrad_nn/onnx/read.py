@@ -37,7 +37,8 @@ class OnnxModule(Module):
         self._title = graph.name or "onnx"
         self._weights: dict[str, Tensor] = {}
         self._constants: dict[str, Array] = {}
-        fixed = {node.input[k] for node in graph.node for k in CONSTANT_INPUTS.get(node.op_type, ()) if k < len(node.input)}
+        fixed = {name for node in graph.node for k, name in enumerate(node.input)
+                 if k in CONSTANT_INPUTS.get(node.op_type, ())}  # fmt: skip
         for tensor in graph.initializer:
             array = _array(onnx, tensor)
             if array.dtype.kind == "f" and tensor.name not in fixed:
@@ -115,8 +116,7 @@ def run(steps: list[Step], values: dict[str, Any]) -> None:
                     found = FUNCTIONS[step.kind](step.node, *inputs)
         except NotImplementedError as problem:
             raise NotImplementedError(f"{step.kind} {printable(step.name)}: {problem} is not known here.") from None
-        for name, value in zip(step.outputs, found if isinstance(found, tuple) else (found,), strict=False):
-            values[name] = value
+        values.update(zip(step.outputs, found if isinstance(found, tuple) else (found,), strict=False))
 
 
 def _scan(step: Step, inputs: list[Any], values: dict[str, Any]) -> tuple[Any, ...]:
@@ -142,9 +142,10 @@ def _steps(onnx: Any, graph: Any) -> list[Step]:
     steps = []
     for node in graph.node:
         if node.op_type not in FUNCTIONS and node.op_type != "Scan":
+            near = did_you_mean(node.op_type, FUNCTIONS)
             raise ValueError(
-                f"load_onnx: the operator {printable(node.op_type)!r} is not known.{did_you_mean(node.op_type, FUNCTIONS)} "
-                "The table in docs/onnx.md says which are."
+                f"load_onnx: the operator {printable(node.op_type)!r} is not known.{near} The table in "
+                "docs/onnx.md says which are."
             )
         attrs = SimpleNamespace(outputs=len(node.output), dtype_of=onnx.helper.tensor_dtype_to_np_dtype)
         for attribute in node.attribute:

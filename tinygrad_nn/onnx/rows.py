@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled.program.values import Op, Value
+from ..compiled.program.values import Op, Program, Value
 from ..compiled.step import functional
 from ..compiled.trace.call import trace
 from ..compiled.trace.nodes import Untraceable
@@ -63,13 +63,7 @@ def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int |
     found = []
     for count in ROWS:
         rows = [x if axis is None else np.repeat(x.take([0], axis), count, axis) for x in examples]
-        leaves, rebuild = flatten([[p.data for p in parameters], [], rows])
-
-        def call(values: Any, kept: Any, args: Any) -> Any:
-            return pure(values, kept, *args)[0]
-
-        with no_grad():
-            found.append(trace(call, leaves, lambda parts: (tuple(rebuild(parts)), {}), frozenset())[0])
+        found.append(_program(pure, [[p.data for p in parameters], [], rows]))
         if axis is None:
             found *= 2
             break
@@ -79,7 +73,18 @@ def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int |
     pairs = list(zip(one.inputs, two.inputs, strict=True))
     n = len(parameters)
     own = [(names[a.slot], parameters[a.slot].data, a) for a, _ in pairs[:n]]
-    return Traced(list(zip(one.ops, two.ops, strict=True)), pairs[n:], own, list(zip(one.outputs, two.outputs, strict=True)))
+    outputs = list(zip(one.outputs, two.outputs, strict=True))
+    return Traced(list(zip(one.ops, two.ops, strict=True)), pairs[n:], own, outputs)
+
+
+def _program(pure: Callable[..., Any], nest: Any) -> Program:
+    leaves, rebuild = flatten(nest)
+
+    def call(values: Any, kept: Any, args: Any) -> Any:
+        return pure(values, kept, *args)[0]
+
+    with no_grad():
+        return trace(call, leaves, lambda parts: (tuple(rebuild(parts)), {}), frozenset())[0]
 
 
 __all__ = ["Depends", "Free", "Traced", "Untraceable", "merged", "traced"]

@@ -1,4 +1,4 @@
-"""The graph of an ONNX file as it is written: values of a trace as names, numbers as initializers, operators as nodes."""
+"""The graph of an ONNX file as it is written: values of a trace as names, operators as nodes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled.program.values import Op, Value
+from ..compiled.program.values import Op, Value, elements
 from .rows import Depends, Free, merged
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +24,8 @@ class Writer:
     """
 
     def __init__(self, onnx: Any, dtype: Any, axis: int | None) -> None:
-        self.onnx, self.dtype, self.axis = onnx, None if dtype is None else np.dtype(dtype), axis
+        self.onnx, self.axis = onnx, axis
+        self.dtype: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []  # nodes too, so that the initializers are what is trained
         self.initializers: dict[str, Any] = {}
@@ -49,7 +50,7 @@ class Writer:
 
     def float_of(self, dtype: Any) -> np.dtype[Any]:
         """Return the dtype that numbers of a dtype are written as."""
-        kind = np.dtype({int: np.int64, float: np.float64, bool: np.bool_}.get(dtype, dtype))
+        kind: np.dtype[Any] = np.dtype({int: np.int64, float: np.float64, bool: np.bool_}.get(dtype, dtype))
         if kind.kind == "f" and self.dtype is not None:
             return self.dtype
         return kind
@@ -139,12 +140,14 @@ class Writer:
         shape = merged(one.shape, two.shape)
         free = [k for k, n in enumerate(shape) if isinstance(n, Free)]
         row = one[tuple(slice(0, 1) if k in free else slice(None) for k in range(one.ndim))]
-        if np.array_equal(np.broadcast_to(row, one.shape), one) and np.array_equal(np.broadcast_to(row, two.shape), two):
+        if all(np.array_equal(np.broadcast_to(row, x.shape), x) for x in (one, two)):
             return str(self.op("Expand", self.constant(row), self.ints(shape)))
-        if one.ndim == 1 and np.array_equal(two, np.arange(len(two))):
-            end = self.op("Squeeze", self.free(shape[0]), self.constant(np.array([0], np.int64)))
+        if len(free) == 1 and two.size == two.shape[free[0]] and np.array_equal(two.ravel(), np.arange(two.size)):
+            end = self.op("Squeeze", self.free(shape[free[0]]), self.constant(np.array([0], np.int64)))
             name = self.op("Range", self.constant(np.int64(0)), end, self.constant(np.int64(1)))
-            return self.cast(name, one.dtype) if one.dtype != np.int64 else str(name)
+            name = self.cast(name, one.dtype) if one.dtype != np.int64 else name
+            length = [-1 if k in free else 1 for k in range(one.ndim)]
+            return str(name if one.ndim == 1 else self.op("Reshape", name, self.ints(length)))
         raise Depends("a constant has other numbers with one row more")
 
     # -- a graph inside an operator
@@ -178,3 +181,22 @@ def common(*args: Any) -> Any:
     arrays = [a.dtype for a in args if isinstance(a, Value) and not a.weak]
     numbers = [a.dtype(0) if isinstance(a, Value) else a for a in args if not isinstance(a, Value) or a.weak]
     return np.result_type(*arrays, *numbers)
+
+
+def shape_of(ops: tuple[Op, Op], k: int = -1) -> tuple[Any, ...]:
+    """Return the shape of an argument, or by default of the result, with free lengths."""
+    one, two = (op.out if k < 0 else op.args[k] for op in ops)
+    shape: tuple[Any, ...] = merged(elements(one), elements(two))
+    return shape
+
+
+def one(w: Writer, number: float, dtype: Any) -> str:
+    """Return a number of a dtype."""
+    return w.constant(np.asarray(number, dtype))
+
+
+def reshaped(w: Writer, x: str, shape: tuple[Any, ...]) -> str:
+    """Return an array in another shape; a single free length is what the others leave."""
+    if sum(isinstance(n, Free) for n in shape) == 1 and 0 not in shape:
+        shape = tuple(-1 if isinstance(n, Free) else n for n in shape)
+    return str(w.op("Reshape", x, w.ints(shape)))
