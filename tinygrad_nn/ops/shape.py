@@ -342,7 +342,12 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 
 def _transposed(x: Array, *axes: Any) -> Array:
-    """Return the axes in another order, by default reversed, as ndarray.transpose does."""
+    """Return the axes in another order, by default reversed, as ndarray.transpose does.
+
+    Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
+    """
+    if len(axes) == 2 < x.ndim:
+        return np.swapaxes(x, *axes)
     order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
     return transpose(x) if order is None else transpose(x, axes=tuple(order))
 
