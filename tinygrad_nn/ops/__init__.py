@@ -30,6 +30,7 @@ from . import (
     plain,
     polynomials,
     pooling,
+    pytorch,
     recurrent,
     reduce,
     refused,
@@ -38,9 +39,11 @@ from . import (
     sequence,
     sets,
     shape,
+    sparse,
     special,
     statistics,
     ufuncs,
+    zeta,
 )
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "plain",
     "polynomials",
     "pooling",
+    "pytorch",
     "recurrent",
     "reduce",
     "refused",
@@ -81,7 +85,9 @@ __all__ = [
     "sequence",
     "sets",
     "shape",
+    "sparse",
     "special",
     "statistics",
     "ufuncs",
+    "zeta",
 ]
