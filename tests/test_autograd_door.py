@@ -286,6 +286,23 @@ def test_forward_rules_alone_are_enough() -> None:
     assert grad(lambda x: constant(x) + x)(2.5) == 1.0
 
 
+def test_forward_mode_asks_the_forward_rule_and_higher_orders_both() -> None:
+    f = primitive(lambda x, y: x**2 * onp.sin(y))
+    defvjp(f, lambda ans, x, y: lambda g: g * 2 * x * np.sin(y), lambda ans, x, y: lambda g: g * x**2 * np.cos(y))
+    defjvp(f, lambda v, ans, x, y: v * 2 * x * np.sin(y), lambda v, ans, x, y: v * x**2 * np.cos(y))
+    check_grads(f, (0, 1))(X, 2 * X)
+    same(hessian(lambda x: np.sum(f(x, 1.0)))(X), 2 * onp.sin(1.0) * onp.eye(3))
+
+    @primitive
+    def plain(x: object) -> tuple[object, ...]:
+        return 2 * x, onp.array([x[0] ** 2]), onp.arange(2)  # type: ignore[operator,index]
+
+    defvjp(plain, lambda ans, x: lambda g: onp.asarray(2 * g[0] + onp.eye(3)[0] * 2 * x[0] * g[1]))
+    defjvp(plain, lambda v, ans, x: (2 * v, onp.array([2 * x[0] * v[0]]), 0))
+    found = make_jvp(lambda x: plain(x)[0] + plain(x)[1], X)(onp.ones(3))[1]
+    same(found, 2 + 2 * X[0] * onp.ones(3))  # neither of its rules takes Tensors
+
+
 def test_containers_go_into_and_out_of_primitives() -> None:
     @primitive
     def ragged(parts: list[object], scale: float) -> dict[str, object]:

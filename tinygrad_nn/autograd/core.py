@@ -10,15 +10,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
-from ..backward import ancestors
 from ..tensor import Tensor, raw
 from ..transforms import jvp, vjp
 from ..tree import flatten
 from .tracer import (
+    ENDED,
     JVPS,
     LINEAR,
     VJPS,
@@ -33,6 +32,7 @@ from .tracer import (
     notrace_primitive,
     placeholder,
     primitive,
+    settled,
     vspace,
 )
 
@@ -302,9 +302,6 @@ def _moving(leaf: Any) -> bool:
     return isbox(leaf) or type(leaf) in Box.type_mappings or np.asarray(leaf).dtype.kind in "fciub"
 
 
-_ENDED: WeakSet[Any] = WeakSet()  # the inputs of functions that have returned: what depends on these alone is constant
-
-
 def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that remembers, once it has returned, that its input is no longer being differentiated."""
 
@@ -313,7 +310,7 @@ def ending(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return fun(x)
         finally:
             found = (t._handle if isinstance(t, Box) else t for t in flatten(x)[0])
-            _ENDED.update(t.node for t in found if isinstance(t, Tensor) and t.node is not None)
+            ENDED.update(t.node for t in found if isinstance(t, Tensor) and t.node is not None)
 
     return call
 
@@ -350,10 +347,7 @@ class _Unary:
 
 def _number(x: Any) -> Any:
     """Return an array of one number as that number; of a Tensor its array, if what it depends on has ended."""
-    if isinstance(x, Tensor):
-        over = x.node is None or all(node in _ENDED for node in ancestors((x.node,)) if node.primitive is None)
-        return getval(x) if over else x
-    return x[()]
+    return settled(x) if isinstance(x, Tensor) else x[()]
 
 
 def numbers(value: Any) -> Any:

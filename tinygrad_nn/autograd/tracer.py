@@ -7,8 +7,9 @@ wrapped: a dict of parameters stays a dict, with Tensors in it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -19,10 +20,14 @@ from ..primitive import Primitive
 from ..tensor import Tensor, apply, raw
 from ..transforms import enter, pullback
 from ..tree import flatten
+from .transposed import transposed
 
 VJPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, ans, args, kwargs) -> (g -> gradients)
 JVPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, tangents, ans, args, kwargs) -> tangent
 LINEAR: dict[Any, Callable[[int], bool]] = {}  # function -> whether its JVP rule of an argument is to call it
+
+
+ENDED: WeakSet[Any] = WeakSet()  # the inputs of functions that have returned: what depends on these alone is constant
 
 
 class Box:
@@ -94,6 +99,14 @@ def getval(x: Any) -> Any:
     return x
 
 
+def settled(x: Any) -> Any:
+    """Return a Tensor that depends on nothing that is still being differentiated as its array."""
+    if isinstance(x, Tensor):
+        over = x.node is None or all(node in ENDED for node in ancestors((x.node,)) if node.primitive is None)
+        return getval(x) if over else x
+    return x
+
+
 def live(x: Any) -> bool:
     """Tell whether a gradient may flow through a value, or through something in it."""
     if isinstance(x, Tensor):
@@ -159,7 +172,7 @@ def _recorded(
         value = f(*filled(given), **kwargs)
         return placeholder() if type(value) in Box.type_mappings else results.packed(_numbers(value, f))
 
-    def rule(g: Any, out: Any, *given: Any) -> list[Any]:
+    def backward(g: Any, out: Any, *given: Any) -> list[Any]:
         arguments = filled(given)
         mine = type(value) in Box.type_mappings
         if isinstance(out, Tensor) and (mine or any(isinstance(leaves[k], Box) for k in places)):
@@ -172,6 +185,26 @@ def _recorded(
             by_leaf += _leaves_of(found[k], len(flat)) if k in found else [None] * len(flat)
         return [_gradient(by_leaf[k], leaves[k], call) for k in places]
 
+    def along(n: int, v: Any, *given: Any) -> Any:
+        v, *given = map(settled, (v, *given))  # type: ignore[assignment]
+        tangent = JVPS[call]((n,), (v,), results.parted(raw(run(*given))), filled(given), kwargs)
+        if results.rebuild is None:
+            return tangent
+        parts = zip(flatten(tangent)[0], results.kinds, strict=True)  # those of whole numbers do not move
+        return np.concatenate([np.ravel(x if kind.kind in "fc" else np.zeros(shape)) for x, (shape, kind) in parts])
+
+    def rule(g: Any, out: Any, *given: Any) -> list[Any]:
+        if not (both and isinstance(g, Tensor) and g.node is not None):
+            return backward(g, out, *given)
+        return [
+            transposed(name, lambda g, out, *xs, i=i: backward(g, out, *xs)[i], partial(along, n), run, conj, g, given)
+            for i, n in enumerate(argnums)
+        ]
+
+    def run(*given: Any) -> Tensor:
+        return apply(operation, given)
+
+    both = call in VJPS and call in JVPS and all(isinstance(args[n], Tensor) for n in argnums)
     operation = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(rule, "rule(g)"))
     out = apply(operation, tuple(_handle(leaves[k]) for k in places))
     return boxed(value, out) if type(value) in Box.type_mappings else results.parted(out)

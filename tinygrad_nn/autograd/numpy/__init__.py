@@ -6,6 +6,8 @@ import numpy as _np
 
 from . import fft as fft
 from . import linalg as linalg
+from . import numpy_boxes as numpy_boxes
+from . import numpy_vjps as numpy_vjps
 from . import numpy_wrapper
 from . import random as random
 
