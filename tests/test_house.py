@@ -25,8 +25,8 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
-ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
-          "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
+          "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
@@ -42,9 +42,10 @@ ARROWS: dict[str, set[str]] = {
     "special":    {"primitive", "ops"},
     "sparse":     {"primitive", "ops"},
     "node":       {"primitive"},
-    "tensor":     {"primitive", "node"},
+    "leaves":     {"node"},
+    "tensor":     {"primitive", "node", "leaves"},
     "degenerate": {"primitive", "node", "tensor"},
-    "backward":   {"primitive", "node", "tensor", "degenerate"},
+    "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
@@ -55,12 +56,13 @@ ARROWS: dict[str, set[str]] = {
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
-    "optim":      {"ops", "node", "tensor", "backward"},
+    "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
-    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
+    "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
+    "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "sklearn":    {"nn", "ops", "solver", "data"},
@@ -73,6 +75,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "onnx":   {"onnx"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
@@ -82,7 +85,8 @@ EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
     "sklearn": {"sklearn"},        # its classes are made of those
 }
-HEAVY = ("scipy", "sklearn", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
+         "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
