@@ -68,7 +68,7 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: nn.Sequential("relu"), TypeError, "An activation by name is nn.activation('relu')."),
         (lambda: nn.Linear(25, 2)(np.ones((4, 5, 5))), ValueError, "Put nn.Flatten() before it, or pass x.reshape(4, "),
         (lambda: nn.Linear(25, 2)(np.ones((3, 4, 5, 5))), ValueError, "Put nn.Flatten(2) before it, or pass x.reshape"),
-        (lambda: nn.Linear(4, 2)(np.ones((4, 5))), ValueError, "It looks transposed: pass x.T, one row a sample."),
+        (lambda: nn.Linear(4, 2)(np.ones((4, 5))), ValueError, "If samples are its columns, pass x.T."),
         (lambda: nn.Conv2d(3, 4, 3)(np.ones((2, 8, 9, 3))), ValueError, "channels came last: pass x.transpose(0, 3, 1"),
         (lambda: nn.Conv1d(3, 4, 3)(np.ones((2, 8, 3))), ValueError, "channels came last: pass x.transpose(0, 2, 1)"),
         (lambda: nn.Conv2d(3, 4, 3)(np.ones((3, 8, 9))), ValueError, "One image alone is x[None]."),

@@ -65,9 +65,8 @@ class Linear(Module):
             start = after.index(self.n_in) + 1
             lengths = ", ".join(map(str, (*shape[:start], -1)))
             return f"Put nn.Flatten({start if start > 1 else ''}) before it, or pass x.reshape({lengths})."
-        if len(shape) == 2 and shape[0] == self.n_in:
-            return "It looks transposed: pass x.T, one row a sample."
-        return f"Pass (..., {self.n_in}), or make the layer with n_in={shape[-1] if shape else 1}."
+        columns = " If samples are its columns, pass x.T." if len(shape) == 2 and shape[0] == self.n_in else ""
+        return f"Pass (..., {self.n_in}), or make the layer with n_in={shape[-1] if shape else 1}.{columns}"
 
     def about(self) -> str:
         """Return the widths."""
