@@ -198,7 +198,8 @@ SHAPES: list[tuple[Any, Any, str, str]] = [
     ((3, 2), (2,), "g.sum()", ("wrong_axis_sum: db is (), b is (2,): it was broadcast over the batch (axis 0), so its"
      " gradient is summed over the batch (axis 0), and here it was summed over all axes: db.sum(0).")),
     ((3, 2), (2,), "g.sum(1, keepdims=True)", ("wrong_axis_sum: db is (3, 1), b is (2,): it was broadcast over the"
-     " batch (axis 0), so its gradient is summed over the batch (axis 0), and here it was summed over axis 1: db.sum(0).")),
+     " batch (axis 0), so its gradient is summed over the batch (axis 0), and here it was summed"
+     " over axis 1: db.sum(0).")),
     ((3, 4), (3, 4), "g.T", ("transpose: db is (4, 3), b is (3, 4): a gradient has the shape of its value, and this"
      " one is transposed: db.T.")),
     ((3, 4), (3, 4), "g.reshape(2, 6)", ("edit: db is (2, 6), b is (3, 4): the numbers are right, and the shape is not:"
@@ -222,6 +223,7 @@ def test_a_wrong_shape_is_explained_by_the_axes(shape: Any, of_b: Any, wrong: st
 # ---- States
 
 A, B = np.array([1.0, -2.0]), np.array([3.0, 1.0])
+OFF = np.array([0, 1.1e-8])
 HERE = Statement(1, 1, "")
 
 
@@ -258,7 +260,7 @@ def test_the_state_that_is_meant_is_the_last_right_one_or_the_nearest(
 @pytest.mark.parametrize(
     ("mine", "arrived", "right"),
     [
-        (A, A, True), (A[None], A, True), (A, A[:, None], True), (A + 1e-8, A, True), (np.array([1.0, -2.0 + 1.1e-8]), A, False),
+        (A, A, True), (A[None], A, True), (A, A[:, None], True), (A + 1e-8, A, True), (A + OFF, A, False),
         (A[:1], A, False), (np.tile(A, (2, 1)), A, False), (A * np.nan, A, False), (A.reshape(1, 2, 1), A, True),
     ],
 )  # fmt: skip
