@@ -448,6 +448,10 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
                                       (2, 3), (3,)),
     "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
     "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
+    **{f"mutants {f.__name__} of {shape} over {axis}": of_mutants(
+        lambda x, f=f, axis=axis: f(x, axis=axis) ** 2, shape, every=False)
+       for f in (np.sum, np.mean, np.var, np.std, np.max)
+       for shape, axis in (((3, 3), 0), ((3, 3), 1), ((2, 4), -1), ((2, 3, 4), (0, 2)), ((3, 3), None), ((4,), 0))},
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),
