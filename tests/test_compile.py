@@ -124,8 +124,12 @@ def check_row(case: Any, backend: str, roundings: float) -> bool:
 
 
 VALUES_DECIDE = {  # a value decides there what is computed, or how many entries there are
-    "average", "extract", "getitem", "linalg.cond", "linalg.eig", "linalg.eigvals", "linalg.lstsq", "linalg.svd",
-    "nanpercentile", "nanquantile", "percentile", "piecewise", "quantile", "real_if_close", "reshape", "where",
+    "average", "bincount", "cov", "emath.arccos", "emath.arcsin", "emath.arctanh", "emath.log", "emath.log10",
+    "emath.log2", "emath.logn", "emath.power", "emath.sqrt", "extract", "geomspace", "getitem", "intersect1d",
+    "linalg.cond", "linalg.eig", "linalg.eigvals", "linalg.lstsq", "linalg.svd", "nanpercentile", "nanquantile",
+    "percentile", "piecewise", "poly", "poly1d", "polydiv", "polyfit", "polymul", "quantile", "real_if_close",
+    "reshape", "roots", "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "where",
 }  # fmt: skip
 
 

@@ -160,12 +160,11 @@ def test_writing_is_refused_and_names_the_way() -> None:
 def test_questions_about_values_are_answered_for_constants_only() -> None:
     t, c = Tensor([2.0, 1.0, 2.0]), Tensor([2.0, 1.0, 2.0], requires_grad=False)
     assert np.unique(c).tolist() == [1, 2]
-    assert np.bincount([0, 0, 1], weights=c).tolist() == [3, 2]
     assert np.zeros(2, like=c).tolist() == [0, 0]
-    for call in (lambda: np.unique(t), lambda: np.histogram(t), lambda: np.bincount([0, 0, 1], weights=t)):
+    for call in (lambda: np.histogram_bin_edges(t), lambda: np.histogram(t)):
         with pytest.raises(TypeError, match=r"lose the graph.*`np.*\.data"):
             call()
-    assert np.unique in OF_CONSTANTS
+    assert np.histogram_bin_edges in OF_CONSTANTS
     assert t.argmax() == 0
     assert t.argsort().tolist() == [1, 0, 2]
     assert [a.tolist() for a in t.nonzero()] == [[0, 1, 2]]
@@ -286,7 +285,7 @@ def test_moving_infinities_and_nan_around_is_exact() -> None:
         (lambda t: np.concatenate([t, t], axis=2), np.exceptions.AxisError, "axis 2"),
         (lambda t: np.broadcast_to(t, (2, 2)), ValueError, "broadcast"),
         (lambda t: np.delete(t, 9, axis=0), IndexError, "out of bounds"),
-        (lambda t: np.geomspace(t, 2 * t), TypeError, "no derivative rule"),
+        (lambda t: np.sort_complex(t), TypeError, "no derivative rule"),
     ],
 )
 def test_errors_are_those_of_numpy(call: Any, error: type[Exception], message: str) -> None:

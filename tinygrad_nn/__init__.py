@@ -7,6 +7,7 @@ from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .forks import building as _building
+from .leaves import GradientWarning
 from .node import no_grad
 from .ops.activations import (
     celu,
@@ -22,7 +23,7 @@ from .ops.activations import (
     silu,
     softsign,
 )
-from .ops.joining import array
+from .ops.joining import array, vectorize
 from .ops.neural import (
     affine,
     leaky_relu,
@@ -86,9 +87,12 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "implicit": "",
     "io": "",
     "manual": "",
     "optim": "",
+    "sparse": "",
+    "special": "",
     "pytorch": "",
     "viz": "",
 }
@@ -120,6 +124,7 @@ __all__ = [
     "Epoch",
     "FeedForward",
     "GradientReport",
+    "GradientWarning",
     "History",
     "Layer",
     "Module",
@@ -206,5 +211,6 @@ __all__ = [
     "symmetric_log",
     "symmetric_sqrt",
     "value_and_grad",
+    "vectorize",
     "vjp",
 ]

@@ -93,6 +93,12 @@ def _split():
         "to a matrix": (lambda r: r[:, None] * r, -1),
     }.items():  # fmt: skip
         yield Case("apply_along_axis", lambda x, f=f, a=axis: np.apply_along_axis(f, a, x), ((2, 3, 2),), note=note)
+    for note, call in {
+        "": lambda x: np.apply_over_axes(np.sum, x, [0, 2]), "one": lambda x: np.apply_over_axes(np.mean, x, -1),
+        "running": lambda x: np.apply_over_axes(np.cumsum, x, (0, 1)),
+        "kept": lambda x: np.apply_over_axes(lambda a, axis: a.prod(axis=axis, keepdims=True), x, [1]),
+    }.items():  # fmt: skip
+        yield Case("apply_over_axes", call, ((2, 3, 2),), analytic=True, note=note)
     yield Case(
         "apply_along_axis", lambda x: np.apply_along_axis(lambda r, k, s=0: r[k] * r + s, 0, x, 1, s=2.0), ((3,),),
         note="arguments",

@@ -227,6 +227,17 @@ def _ufunc_methods():
                        distinct=True)  # fmt: skip
             yield Case(f"{name}.accumulate", lambda x, f=f, a=axis: f.accumulate(x, axis=a), ((4, 3),), positive,
                        distinct=True)  # fmt: skip
+    for f in (np.add, np.multiply, np.maximum, np.logaddexp, np.subtract, np.fmin):
+        name, smooth = f"{f.__name__}.reduceat", f not in (np.maximum, np.fmin)
+        for note, call in {
+            "": lambda x, f=f: f.reduceat(x, [0, 2, 3]), "back": lambda x, f=f: f.reduceat(x, (3, 1, 1, 4, 0)),
+            "axis": lambda x, f=f: f.reduceat(x, np.array([1, 3]), axis=-1),
+            "dtype": lambda x, f=f: f.reduceat(x, [0, 4], dtype=np.float64),
+        }.items():  # fmt: skip
+            yield Case(name, call, ((5, 4),), distinct=not smooth, note=note)
+    yield Case("add.reduceat", lambda x: np.add.reduceat(x, np.zeros(0, int)), ((3,),), order=0, note="of no part")
+    yield Case("hypot.reduceat", lambda x: np.hypot.reduceat(x, [0, 1, 2]), ((4,),), (-2.0, -0.5), note="negative")
+    yield Case("segment_sums", lambda x: np.add.reduceat(x, [1, 0]), ((3,),), complex=True)
     yield Case("subtract.reduce", lambda x: np.subtract.reduce(x, axis=1, keepdims=True, initial=3.0), ((3, 4),))
     yield Case("hypot.reduce", lambda x: np.hypot.reduce(x, axis=1), ((3, 0),), note="of nothing")
     for f in (np.add, np.multiply, np.subtract, np.divide, np.maximum, np.logaddexp):
@@ -242,11 +253,12 @@ def _every_ufunc_method():
         if method == "outer":
             call = (lambda x: np.ldexp.outer(x, [1, 2, -1])) if f is np.ldexp else (lambda x, y, f=f: f.outer(x, y))
             shapes = ((3,),) if f is np.ldexp else ((3,), (2, 4))
-            seen = (True, f is not np.copysign)[: len(shapes)]
+            seen = (True, f not in (np.copysign, np.nextafter))[: len(shapes)]
             yield Case(f"{name}.outer", call, shapes, (0.5, 2.0), distinct=True, differentiable=seen, note="every",
                        order=0 if f in STEPS else 2)  # fmt: skip
             continue
-        call = {"reduce": lambda x, f=f: f.reduce(x, axis=0), "accumulate": lambda x, f=f: f.accumulate(x, axis=0)}
+        call = {"reduce": lambda x, f=f: f.reduce(x, axis=0), "accumulate": lambda x, f=f: f.accumulate(x, axis=0),
+                "reduceat": lambda x, f=f: f.reduceat(x, [0, 1])}  # fmt: skip
         yield Case(f"{name}.{method}", call[method], ((3, 2),), (0.5, 2.0), distinct=True, note="every",
                    order=0 if f in STEPS and method == "reduce" else 2)  # fmt: skip
     for f in (np.fmax, np.fmin, np.hypot, np.logaddexp2):

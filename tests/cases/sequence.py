@@ -23,6 +23,14 @@ def _running():
         yield Case(name, lambda x, n=name: getattr(x, n)(axis=0), ((9, 2),), note="method")
     yield Case("cumprod", lambda x: np.cumprod(x, axis=1), (ZEROS,), note="one zero, two zeros")
     yield Case("cumprod", lambda x: np.cumprod(x), (np.array([0.0, 0.0, 1.5, 0.0, 2.0]),), note="three zeros")
+    holes = np.where(ZEROS == 0, np.nan, 0)
+    for name in ("nancumsum", "nancumprod"):
+        f = getattr(np, name)
+        for axis in (None, 0, -1):
+            yield Case(name, lambda x, f=f, a=axis: f(x + holes.astype(x.dtype), axis=a), ((3, 4),),
+                       note=f"axis {axis}")  # fmt: skip
+        yield Case(name, lambda x, f=f: f(x, dtype=np.float64), ((3,),), note="dtype")
+        yield Case(name, lambda x, f=f: f(x), ((),), order=1, note="of one number")
     for name in ("cumulative_sum", "cumulative_prod"):
         f = getattr(np, name)
         for first in (False, True):

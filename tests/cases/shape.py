@@ -130,6 +130,24 @@ def _more_entries():
     }, ((), ()), analytic=True)  # fmt: skip
     yield Case("linspace", lambda x: np.linspace(0.0, x, 3), ((),), note="from a number")
     yield Case("linspace", lambda x: np.linspace(x, 9, 4, dtype=int), ((),), order=0, note="integers")
+    for note, call in {
+        "": lambda x, y: np.logspace(x, y, 4), "open": lambda x, y: np.logspace(x, y, num=3, endpoint=False),
+        "base": lambda x, y: np.logspace(x, y, 3, base=2.5),
+        "type": lambda x, y: np.logspace(x, y, 3, dtype=np.float64),
+        "of arrays": lambda x, y: np.logspace(x + np.ones((2, 1), x.dtype), y, 3, axis=-1),
+    }.items():  # fmt: skip
+        yield Case("logspace", call, ((), ()), (-1.0, 1.0), analytic=note != "type", note=note)
+    yield Case("logspace", lambda x, b: np.logspace(0.0, x, 4, base=b), ((), ()), (0.4, 2.0), note="in the base")
+    yield Case("logspace", lambda b: np.logspace(-1.0, 1.0, 3, base=b), ((2,),), (0.4, 2.0), note="of bases")
+    for note, call in {
+        "": lambda x, y: np.geomspace(x, y, 5), "open": lambda x, y: np.geomspace(x, y, num=4, endpoint=False),
+        "one": lambda x, y: np.geomspace(x, y, 1) + y, "none": lambda x, y: np.geomspace(x, y, 0),
+        "type": lambda x, y: np.geomspace(x, y, 3, dtype=np.float64), "below 0": lambda x, y: np.geomspace(-x, -y, 4),
+        "of arrays": lambda x, y: np.geomspace(x + np.ones((2, 1), x.dtype), y, 3, axis=-1),
+        "complex": lambda x, y: np.geomspace(x + 0.5j, 1j * y, 4),
+    }.items():  # fmt: skip
+        yield Case("geomspace", call, ((), ()), (0.4, 2.0), note=note)
+    yield Case("geomspace", lambda x: np.geomspace(2.0, x, 3), ((),), (0.4, 2.0), note="from a number")
 
 
 def _triangles():

@@ -10,6 +10,7 @@ from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn.ops.special import bessel_i
+from tinygrad_nn.primitive import REGISTRY
 
 from .case import Case
 
@@ -82,14 +83,21 @@ SCIPY = {
     "exp1": [(0.1, 3)], "expi": [(0.1, 3)], "j0": [(-4, 4)], "j1": [(-4, 4)], "y0": [(0.3, 4)], "y1": [(0.3, 4)],
     "k0": [(0.3, 4)], "k1": [(0.3, 4)], "i0e": [(0.2, 4)], "i1e": [(0.2, 4)], "k0e": [(0.3, 4)], "k1e": [(0.3, 4)],
     "exprel": [(-2, 2)], "ellipk": [(-0.9, 0.9)], "ellipe": [(-0.9, 0.9)],
-    "wrightomega": [(-2, 2)],
+    "wrightomega": [(-2, 2)], "gammainc": [(0.4, 4), (0.2, 5)], "gammaincc": [(0.4, 4), (0.2, 5)],
+    "gammaincinv": [(0.4, 4), (0.1, 0.9)], "gammainccinv": [(0.4, 4), (0.1, 0.9)],
+    "betainc": [(0.4, 4), (0.4, 4), (0.1, 0.9)], "betaincc": [(0.4, 4), (0.4, 4), (0.1, 0.9)],
+    "betaincinv": [(0.4, 4), (0.4, 4), (0.1, 0.9)], "betainccinv": [(0.4, 4), (0.4, 4), (0.1, 0.9)],
+    "chdtr": [(1, 6), (0.3, 5)], "chdtrc": [(1, 6), (0.3, 5)], "gdtr": [(0.5, 2), (0.5, 3), (0.3, 3)],
+    "gdtrc": [(0.5, 2), (0.5, 3), (0.3, 3)], "stdtr": [(1, 6), (-3, 3)], "fdtr": [(1, 6), (1, 6), (0.3, 3)],
+    "fdtrc": [(1, 6), (1, 6), (0.3, 3)],
 }  # fmt: skip
 WITH_PARAMETERS = {
     "jv": [(0,), (1.5,), (-2,)], "yv": [(0,), (1.5,)], "iv": [(0,), (1.5,)], "kv": [(0,), (1.5,)],
     "ive": [(0,), (1.5,)], "kve": [(0,), (1.5,)], "jn": [(3,)], "yn": [(2,)], "kn": [(2,)],
     "hyp0f1": [(0.7,)], "hyp1f1": [(0.7, 1.3)], "hyp2f1": [(0.7, 1.3, 2.1)], "hyperu": [(0.7, 1.3)],
+    "pdtr": [(2,)], "pdtrc": [(2,)], "bdtr": [(2, 6)], "bdtrc": [(2, 6)], "nbdtr": [(2, 6)], "nbdtrc": [(2, 6)],
 }  # fmt: skip
-UNIT = {"hyp2f1": (-0.9, 0.9)}
+UNIT = {"hyp2f1": (-0.9, 0.9), **dict.fromkeys(("bdtr", "bdtrc", "nbdtr", "nbdtrc"), (0.1, 0.9))}
 
 
 def _scipy():
@@ -99,12 +107,28 @@ def _scipy():
     for name, rows in WITH_PARAMETERS.items():
         f = getattr(special, name)
         for given in rows:
-            yield Case(name, lambda x, f=f, p=given: f(*p, x), ((2, 3),), UNIT.get(name, (0.3, 4)), note=str(given))
+            yield Case(
+                name, lambda x, f=f, p=given: f(*p, x), ((2, 3),), UNIT.get(name, (0.3, 4)), note=str(given),
+                reference=lambda x, f=f, p=given: f(*p, x.astype(float)).astype(x.dtype),  # whose float32 is not sure
+            )  # fmt: skip
+    yield Case("zeta", special.zeta, ((2, 3), (2, 3)), ((1.5, 5), (0.5, 3)), note="of SciPy")
+    for n in (1, 2):
+        yield Case("zeta", lambda x, y, n=n: REGISTRY["zeta"](x, y, order=n), ((2, 3), (2, 3)),
+                   ((1.5, 5), (0.5, 3)), note=f"order {n}")  # fmt: skip
+    for interval in ((1.5, 5), (0.1, 0.8), (-3.5, -0.5)):
+        yield Case("zeta", special.zeta, ((2, 3),), interval, note=f"of Riemann, {interval}")
+    yield Case("zetac", special.zetac, ((2, 3),), (1.5, 5))
     orders = np.array([[0.0], [1.5]])
     yield Case("jv", lambda x: special.jv(orders, x), ((3,),), (0.3, 4), note="an order a row")
     yield Case("lambertw", lambda x: np.real(special.lambertw(x)), ((2, 3),), (0.1, 3))
     yield Case("lambertw", lambda x: np.imag(special.lambertw(x, -1)), ((2, 3),), (0.1, 3), note="another branch")
     yield Case("xlogy.outer", special.xlogy.outer, ((2,), (3,)), ((-2, 2), (0.1, 3)))
+    for order in (1, 2):
+        yield Case("gamma_slope", lambda a, x, n=order: REGISTRY["gamma_slope"](a, x, order=n), ((2, 3), (2, 3)),
+                   ((0.4, 4), (0.2, 5)), note=f"order {order}")  # fmt: skip
+    for n, m in ((0, 1), (1, 1), (2, 0)):
+        yield Case("beta_slope", lambda a, b, x, n=n, m=m: REGISTRY["beta_slope"](a, b, x, n=n, m=m),
+                   ((2, 3),) * 3, ((0.4, 4), (0.4, 4), (0.1, 0.9)), note=f"orders {n} {m}")  # fmt: skip
 
 
 CASES = [*_special(), *_scipy()]

@@ -9,14 +9,14 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import INSIDE_ONE, POSITIVE
-from .scipy import STAND_INS, forward, library, with_parameters
+from .scipy import STAND_INS, forward, library, of_arrays, with_parameters
 from .special import digamma
 
 
 # fmt: off
 def _jv(x: Array, order: Array) -> Array:
     """Return the Bessel function of the first kind of a real order."""
-    return library().jv(order, x)
+    return of_arrays("jv", order, x)
 
 jv: Primitive = declare(_jv, r"J_n(x)",
     (lambda g, out, x, order: 0.5 * g * (jv(x, order=order - 1) - jv(x, order=order + 1)),
@@ -26,7 +26,7 @@ jv: Primitive = declare(_jv, r"J_n(x)",
 
 def _yv(x: Array, order: Array) -> Array:
     """Return the Bessel function of the second kind of a real order."""
-    return library().yv(order, x)
+    return of_arrays("yv", order, x)
 
 yv: Primitive = declare(_yv, r"Y_n(x)",
     (lambda g, out, x, order: 0.5 * g * (yv(x, order=order - 1) - yv(x, order=order + 1)),
@@ -36,7 +36,7 @@ yv: Primitive = declare(_yv, r"Y_n(x)",
 
 def _iv(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the first kind of a real order."""
-    return library().iv(order, x)
+    return of_arrays("iv", order, x)
 
 iv: Primitive = declare(_iv, r"I_n(x)",
     (lambda g, out, x, order: 0.5 * g * (iv(x, order=order - 1) + iv(x, order=order + 1)),
@@ -46,7 +46,7 @@ iv: Primitive = declare(_iv, r"I_n(x)",
 
 def _kv(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the second kind of a real order."""
-    return library().kv(order, x)
+    return of_arrays("kv", order, x)
 
 kv: Primitive = declare(_kv, r"K_n(x)",
     (lambda g, out, x, order: -0.5 * g * (kv(x, order=order - 1) + kv(x, order=order + 1)),
@@ -56,7 +56,7 @@ kv: Primitive = declare(_kv, r"K_n(x)",
 
 def _ive(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the first kind, times exp(-|x|), of real numbers."""
-    return library().ive(order, x)
+    return of_arrays("ive", order, x)
 
 ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
     (lambda g, out, x, order:
@@ -67,7 +67,7 @@ ive: Primitive = declare(_ive, r"e^{-|x|} I_n(x)",
 
 def _kve(x: Array, order: Array) -> Array:
     """Return the modified Bessel function of the second kind of a real order, times exp(x)."""
-    return library().kve(order, x)
+    return of_arrays("kve", order, x)
 
 kve: Primitive = declare(_kve, r"e^x K_n(x)",
     (lambda g, out, x, order: g * (out - 0.5 * (kve(x, order=order - 1) + kve(x, order=order + 1))),
@@ -118,7 +118,7 @@ k1e: Primitive = declare(forward("k1e"), r"e^x K_1(x)",
 
 def _hyp0f1(x: Array, b: Array) -> Array:
     """Return the confluent hypergeometric limit function."""
-    return library().hyp0f1(b, x)
+    return of_arrays("hyp0f1", b, x)
 
 hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
     (lambda g, out, x, b: g * hyp0f1(x, b=b + 1.0) / b,       r"\frac{g}{b} {}_0F_1(b + 1; x)"))
@@ -126,7 +126,7 @@ hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
 
 def _hyp1f1(x: Array, a: Array, b: Array) -> Array:
     """Return Kummer's confluent hypergeometric function."""
-    return library().hyp1f1(a, b, x)
+    return of_arrays("hyp1f1", a, b, x)
 
 hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
     (lambda g, out, x, a, b: g * (a / b) * hyp1f1(x, a=a + 1.0, b=b + 1.0),
@@ -135,7 +135,7 @@ hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
 
 def _hyp2f1(x: Array, a: Array, b: Array, c: Array) -> Array:
     """Return Gauss's hypergeometric function."""
-    return library().hyp2f1(a, b, c, x)
+    return of_arrays("hyp2f1", a, b, c, x)
 
 hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
     (lambda g, out, x, a, b, c: g * (a * b / c) * hyp2f1(x, a=a + 1.0, b=b + 1.0, c=c + 1.0),
@@ -144,7 +144,7 @@ hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
 
 def _hyperu(x: Array, a: Array, b: Array) -> Array:
     """Return Tricomi's confluent hypergeometric function."""
-    return library().hyperu(a, b, x)
+    return of_arrays("hyperu", a, b, x)
 
 hyperu: Primitive = declare(_hyperu, r"U(a, b, x)",
     (lambda g, out, x, a, b: g * -a * hyperu(x, a=a + 1.0, b=b + 1.0),  r"-g \, a \, U(a + 1, b + 1, x)"),

@@ -47,6 +47,48 @@ def _real_if_close(a: Array, tol: float = 100) -> Array:
     return real(a) if np.isrealobj(np.real_if_close(bare(a), tol=tol)) else a
 
 
-overrides: dict[Any, Any] = {np.angle: _angle, np.real_if_close: _real_if_close}
+
+
+# -- np.emath: complex where a real function has no value
+
+def _wider(x: Array, outside: Any) -> Array:
+    """Return x, as complex numbers if it is real and there is an entry outside of a real function's domain."""
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    if x.dtype.kind == "c" or not np.any(outside(bare(x))):
+        return x
+    return x + 0j if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, np.complex64))
+
+
+def _negative(x: Any) -> Any:
+    return x < 0
+
+
+def _beyond_one(x: Any) -> Any:
+    return abs(x) > 1
+
+
+def _wide(function: Any, outside: Any) -> Any:
+    return lambda x: function(_wider(x, outside))
+
+
+def _logn(n: Any, x: Any) -> Array:
+    return np.log(_wider(x, _negative)) / np.log(_wider(n, _negative))
+
+
+def _power(x: Any, p: Any) -> Array:
+    p = p if hasattr(p, "dtype") else np.asarray(p)
+    if p.dtype.kind in "iu" and np.any(np.less(p, 0)):
+        p = p * 1.0
+    return np.power(_wider(x, _negative), p)
+
+
+overrides: dict[Any, Any] = {
+    np.angle: _angle, np.real_if_close: _real_if_close, np.emath.logn: _logn, np.emath.power: _power,
+}  # fmt: skip
+for function, outside in (
+    (np.sqrt, _negative), (np.log, _negative), (np.log2, _negative), (np.log10, _negative),
+    (np.arccos, _beyond_one), (np.arcsin, _beyond_one), (np.arctanh, _beyond_one),
+):  # fmt: skip
+    overrides[getattr(np.emath, function.__name__)] = _wide(function, outside)
 OVERRIDES.update(overrides)
 METHODS["conj"] = conjugate

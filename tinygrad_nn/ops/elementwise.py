@@ -179,12 +179,20 @@ tan = declare(np.tan, r"\tan x",
     (lambda g, out, x: g * (1 + out * out),        r"g \, (1 + \tan^2 x)"),
     domain=[(-1.2, 1.2)])
 
+
+def _circle(x: Array, by_result: Array) -> Array:
+    """Return the root of 1 - x², of complex numbers by the result of the function, which is on its side of a cut.
+
+    np.sqrt(1 - x * x) has the wrong sign at x = 2 + 0j, where -3 - 0j is rounded to -3 + 0j.
+    """
+    return np.where(x * x == 1, 0, by_result) if x.dtype.kind == "c" else np.sqrt((1 - x) * (1 + x))
+
 arcsin = declare(np.arcsin, r"\arcsin x",
-    (lambda g, out, x: g / _live(g, np.sqrt((1 - x) * (1 + x))),  r"\frac{g}{\sqrt{1 - x^2}}"),
+    (lambda g, out, x: g / _live(g, _circle(x, np.cos(out))),  r"\frac{g}{\sqrt{1 - x^2}}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
 arccos = declare(np.arccos, r"\arccos x",
-    (lambda g, out, x: -g / _live(g, np.sqrt((1 - x) * (1 + x))), r"-\frac{g}{\sqrt{1 - x^2}}"),
+    (lambda g, out, x: -g / _live(g, _circle(x, np.sin(out))), r"-\frac{g}{\sqrt{1 - x^2}}"),
     domain=INSIDE_ONE, kinks="at -1 and 1 infinite, and 0 where the cotangent is 0")
 
 arctan = declare(np.arctan, r"\arctan x",
@@ -217,10 +225,17 @@ tanh = declare(np.tanh, r"\tanh x",
     (lambda g, out, x: g * (1 - out * out),        r"g \, (1 - \tanh^2 x)"))
 
 arcsinh = declare(np.arcsinh, r"\operatorname{arsinh} x",
-    (lambda g, out, x: g / np.sqrt(x * x + 1),     r"\frac{g}{\sqrt{x^2 + 1}}"))
+    (lambda g, out, x: g / (np.cosh(out) if x.dtype.kind == "c" else np.sqrt(x * x + 1)),
+                                                   r"\frac{g}{\sqrt{x^2 + 1}}"))
+
+
+def _arccosh_vjp(g: Array, out: Array, x: Array) -> Array:
+    if x.dtype.kind == "c":
+        return g / _live(g, np.where(x * x == 1, 0, np.sinh(out)))
+    return g / _live(g, np.sqrt(x - 1)) / _live(g, np.sqrt(x + 1))
 
 arccosh = declare(np.arccosh, r"\operatorname{arcosh} x",
-    (lambda g, out, x: g / _live(g, np.sqrt(x - 1)) / _live(g, np.sqrt(x + 1)), r"\frac{g}{\sqrt{x - 1} \sqrt{x + 1}}"),
+    (_arccosh_vjp,                                 r"\frac{g}{\sqrt{x - 1} \sqrt{x + 1}}"),
     domain=ABOVE_ONE, kinks="at 1 infinite, and 0 where the cotangent is 0")
 
 arctanh = declare(np.arctanh, r"\operatorname{artanh} x",

@@ -237,3 +237,66 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
     inner = results[0].shape
     joined = np.stack(results).reshape(*others, *inner)
     return np.moveaxis(joined, range(len(others), joined.ndim), range(axis, axis + len(inner)))
+
+
+@override("apply_over_axes")
+def apply_over_axes(func: Callable[..., Any], a: Array, axes: Any) -> Array:
+    """Return what a function of an array and an axis makes of one axis after another, which stay as length 1."""
+    out = a
+    for axis in np.ravel(bare(axes)).tolist():
+        axis = axis + a.ndim if axis < 0 else axis
+        found = func(out, axis)
+        if found.ndim != out.ndim:
+            found = np.expand_dims(found, axis)
+        if found.ndim != out.ndim:
+            raise ValueError(
+                f"np.apply_over_axes needs a function that keeps the axes or takes one away; of shape {out.shape} it "
+                f"made {found.shape}."
+            )
+        out = found
+    return out
+
+
+def vectorize(function: Callable[..., Any], excluded: Any = ()) -> Callable[..., Any]:
+    r"""Return a function of arrays that calls a function of numbers at each entry, as np.vectorize does.
+
+    .. math:: out_i = f(x_i, y_i, \dots)
+
+    np.vectorize itself turns its arguments into plain arrays, and NumPy does not ask us. The function is given Tensors
+    without axes, so it may branch on their values.
+
+    Args:
+        function: of numbers, to one number or a tuple of them.
+        excluded: places and names of arguments that are passed on as they are.
+
+    Returns:
+        A function of arrays that broadcast; of Tensors it gives Tensors.
+
+    Raises:
+        ValueError: there is no array among the arguments, or it has no entries.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = Tensor([-1.0, 2.0])
+        >>> y = vectorize(lambda x: x * x if x > 0 else 0.0)(x); y.sum().backward()
+        >>> print(y.data, x.grad)
+        [0. 4.] [0. 4.]
+    """
+
+    def over_entries(*args: Any, **kwargs: Any) -> Any:
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        moving = [key for key in given if key not in excluded]
+        arrays = np.broadcast_arrays(*[array(given[key]) for key in moving])
+        if not arrays or arrays[0].size == 0:
+            shapes = [np.shape(given[key]) for key in moving]
+            raise ValueError(f"vectorize needs arrays with entries; it got shapes {shapes}.")
+        results = []
+        for place in np.ndindex(arrays[0].shape):
+            entries = {**given, **{key: a[place] for key, a in zip(moving, arrays, strict=True)}}
+            positional = [entries.pop(i) for i in range(len(args))]
+            results.append(function(*positional, **entries))
+        if not isinstance(results[0], tuple):
+            return array(results).reshape(arrays[0].shape)
+        return tuple(array([*part]).reshape(arrays[0].shape) for part in zip(*results, strict=True))
+
+    return over_entries

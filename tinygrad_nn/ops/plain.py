@@ -1,7 +1,7 @@
 """NumPy functions without a gradient, such as shapes and comparisons, and those that would write into a Tensor.
 
-A question (where is the largest entry?) is answered with a plain array. A set operation or a histogram is one only for
-constants: of a Tensor that requires gradients it would lose the graph, so it raises. So does everything that writes.
+A question (where is the largest entry?) is answered with a plain array. Some are questions only of constants: of a
+Tensor that requires gradients they would lose the graph, so they raise. So does everything that writes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ ANSWERED: tuple[Any, ...] = (
 )  # fmt: skip
 
 OF_CONSTANTS: tuple[Any, ...] = (
-    np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values,
-    np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d, np.bincount,
-    np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges,
+    np.packbits, np.unpackbits, np.histogram_bin_edges,
     np.arange, np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.fromfunction,  # reached through like=
 )  # fmt: skip
 

@@ -50,11 +50,23 @@ def library() -> Any:
     return special
 
 
+def of_arrays(name: str, *arrays: Array) -> Array:
+    """Call the function of that name in scipy.special.
+
+    Beside a Python number float32 stays float32, which some of SciPy's functions do not see to.
+    """
+    if any(type(x) in (int, float) for x in arrays):
+        dtype = np.result_type(*arrays)
+        real = np.finfo(dtype).dtype if dtype.kind in "fc" else np.dtype(float)
+        arrays = tuple(real.type(x) if type(x) in (int, float) else x for x in arrays)
+    return getattr(library(), name)(*arrays)
+
+
 def forward(name: str) -> Callable[..., Array]:
-    """Return a function of arrays that calls the function of that name in scipy.special."""
+    """Return the function of arrays that calls the function of that name in scipy.special, for a row."""
 
     def call(*arrays: Array) -> Array:
-        return getattr(library(), name)(*arrays)
+        return of_arrays(name, *arrays)
 
     FORWARDS.add(name)
     call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of arrays."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
-from .plain import bare, refuse_out
+from .plain import bare, is_tensor, refuse_out
 
 inf = np.inf
 MISSING = object()
@@ -108,6 +108,30 @@ fraction = declare(_fraction, r"x - \operatorname{trunc} x",
     domain=[(0.1, 0.9)], kinks="at an integer the slope is 1")
 
 
+def _mantissa(x: Array) -> Array:
+    return np.frexp(x)[0]
+
+
+def _mantissa_vjp(g: Array, out: Array, x: Array) -> Array:
+    whole = (x != 0) & np.isfinite(x)
+    return g * np.where(whole, out / np.where(whole, x, 1), 1)
+
+mantissa = declare(_mantissa, r"x \, 2^{-e}",
+    (_mantissa_vjp,                                 r"g \, 2^{-e}"),
+    domain=[(1.1, 1.9)], kinks="at powers of 2 as just outside of them; at 0 the slope is 1")
+
+
+def _exponent(x: Array) -> Array:
+    return np.frexp(x)[1]
+
+exponent = declare(_exponent, r"\lfloor \log_2 |x| \rfloor + 1", None, kinks="a whole number, so a constant")
+
+nextafter = declare(np.nextafter, r"x \pm \varepsilon",
+    (lambda g, out, x, y: g,                        r"g"),
+    None,
+    kinks="the step to the next float is constant")
+
+
 def _unwrap(x: Array, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Array:
     return np.unwrap(x, discont, axis, period=period)
 
@@ -131,6 +155,8 @@ def _round(x: Array, decimals: int = 0) -> Array:
 
 round = declare(_round, r"\operatorname{round} x", None,
     numpy=(np.round, np.around), kinks="the slope is 0, at the jumps too")
+
+spacing = declare(np.spacing, r"\varepsilon(x)", None, kinks="the slope is 0, at the jumps too")
 
 floor_divide = declare(np.floor_divide, r"\lfloor x / y \rfloor", None, None,
     kinks="the slopes are 0, at the jumps too")
@@ -173,6 +199,10 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
 def _modf(x: Array) -> tuple[Array, Array]:
     part = fraction(x)  # of integers, a float
     return part, trunc(x if x.dtype == part.dtype else x.astype(part.dtype))
+
+
+def _frexp(x: Array) -> tuple[Array, Array]:
+    return mantissa(x), exponent(x.detach() if is_tensor(x) else x)
 
 
 def _divmod(x: Array, y: Array) -> tuple[Array, Array]:
@@ -241,7 +271,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
 
 
 overrides: dict[Any, Any] = {
-    np.where: _where, np.clip: _clip_as_numpy, np.modf: _modf, np.divmod: _divmod, np.select: _select,
+    np.where: _where, np.clip: _clip_as_numpy, np.modf: _modf, np.frexp: _frexp, np.divmod: _divmod, np.select: _select,
     np.piecewise: _piecewise, np.interp: _interp,
 }  # fmt: skip
 OVERRIDES.update(overrides)

@@ -309,6 +309,18 @@ def _cumulative(running: Any, first: Any) -> Any:
     return cumulative
 
 
+def _over_numbers(running: Any, neutral: int) -> Any:
+    """Return a running sum or product to which NaN adds nothing."""
+
+    def over_numbers(a: Array, axis: Any = None, dtype: Any = None, out: Any = None) -> Array:
+        refuse_out(f"nan{running.name}", out)
+        return running(np.where(np.isnan(a), np.array(neutral, a.dtype), a), axis=axis, dtype=dtype)
+
+    return over_numbers
+
+
+override("nancumsum")(_over_numbers(cumsum, 0))
+override("nancumprod")(_over_numbers(cumprod, 1))
 override("cumulative_sum")(_cumulative(cumsum, np.zeros_like))
 override("cumulative_prod")(_cumulative(cumprod, np.ones_like))
 

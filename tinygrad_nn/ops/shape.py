@@ -267,6 +267,37 @@ def linspace(
     return (samples, (stop - start) / intervals if intervals > 0 else np.nan) if retstep else samples
 
 
+@override("logspace")
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Array:
+    """Return powers of a base whose exponents are evenly spaced between two."""
+    if np.ndim(base):
+        ndim = max(np.ndim(start), np.ndim(stop), np.ndim(base))
+        start, stop, base = (np.reshape(a, (1,) * (ndim - np.ndim(a)) + np.shape(a)) for a in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    made = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+    return made if dtype is None else made.astype(dtype)
+
+
+@override("geomspace")
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Array:
+    """Return numbers in a constant ratio between two, both of which it meets exactly."""
+    start, stop = (a if is_tensor(a) else np.asarray(a) for a in (start, stop))
+    if np.any(np.equal(start, 0)) or np.any(np.equal(stop, 0)):
+        raise ValueError(f"np.geomspace needs numbers other than 0 as its ends; it got {bare(start)} and {bare(stop)}.")
+    kind = np.result_type(start.dtype, stop.dtype, float(num), np.zeros((), dtype))
+    start, stop = np.broadcast_arrays(start.astype(kind), stop.astype(kind))
+    turn = np.sign(start)  # of complex numbers a rotation, which has a slope
+    low, high = np.log10(start / turn), np.log10(stop / turn)
+    made = turn * np.power(np.array(10, kind), np.linspace(low, high, num, endpoint))
+    ends = [start[None]] * (num > 0) + [made[1:-1] if endpoint else made[1:]] + [stop[None]] * (num > 1 and endpoint)
+    made = np.moveaxis(np.concatenate(ends), 0, axis)
+    return made if dtype is None else made.astype(dtype)
+
+
 # -- triangles and diagonals
 
 def _below(m: Array, k: int) -> Any:
@@ -310,6 +341,17 @@ def diagflat(v: Array, k: int = 0) -> Array:
     return np.diag(np.ravel(v), k)
 
 
+def _transposed(x: Array, *axes: Any) -> Array:
+    """Return the axes in another order, by default reversed, as ndarray.transpose does.
+
+    Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
+    """
+    if len(axes) == 2 < x.ndim:
+        return np.swapaxes(x, *axes)
+    order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
+    return transpose(x) if order is None else transpose(x, axes=tuple(order))
+
+
 METHODS["copy"] = lambda x, order="C": copy(x, order=order)
 
-METHODS.update(astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])
+METHODS.update(transpose=_transposed, astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])

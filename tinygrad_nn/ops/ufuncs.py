@@ -1,7 +1,7 @@
 """The methods of ufuncs of two arguments: reduce, accumulate, outer.
 
 Those of add, multiply, maximum, minimum and logaddexp are primitives. Others are composed of the ufunc itself, entry
-after entry along the axis, which is what NumPy does. reduceat has no rule, and says so.
+after entry along the axis, which is what NumPy does; reduceat is a reduction of each part by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import FINDERS, OVERRIDES, Array, Primitive, stand_in
+from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, stand_in
 from . import reduce
 from .neural import logsumexp
 from .plain import bare, checked, is_tensor
@@ -94,6 +94,51 @@ def _outer(ufunc: Any) -> Callable[..., Array]:
     return outer
 
 
+# fmt: off
+def _segment_sums(x: Array, indices: Any, axis: int = 0) -> Array:
+    """Return the sums of the entries from each index up to the next one."""
+    return np.add.reduceat(x, indices, axis)
+
+
+def _segment_sums_vjp(g: Array, out: Array, x: Array, indices: Any, axis: int = 0) -> Array:
+    spans = _spans(indices, x.shape[axis])
+    places = np.concatenate([np.arange(start, stop) for start, stop in spans])
+    parts = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
+    return REGISTRY["put"](g[along(axis, parts)], index=along(axis, places), shape=x.shape)
+
+segment_sums = declare(_segment_sums, r"y_k = \sum_{i_k \le j < i_{k+1}} x_j",
+    (_segment_sums_vjp,  r"\sum_{k : i_k \le j < i_{k+1}} g_k"))
+
+
+# fmt: on
+
+
+def _spans(indices: Any, n: int) -> list[tuple[int, int]]:
+    """Return from where to where each part goes: to the next index, of the one entry if that is not further on."""
+    starts = [int(i) for i in indices]
+    stops = [*starts[1:], n]
+    return [(i, j if j > i else i + 1) for i, j in zip(starts, stops, strict=True)]
+
+
+def _reduceat(ufunc: Any) -> Callable[..., Array]:
+    def reduce_parts(x: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Array:
+        axis = normalize_axis_index(axis, x.ndim)
+        indices = np.asarray(bare(indices))
+        ufunc.reduceat(np.ones(x.shape[axis]), indices)  # complains of indices
+        x = x if dtype is None else x.astype(checked(dtype, bare(x)))
+        if len(indices) == 0:
+            return x[along(axis, slice(0))]
+        if ufunc is np.add:
+            return segment_sums(x, indices=indices, axis=axis)
+        parts = [
+            x[along(axis, i)] if j == i + 1 else ufunc.reduce(x[along(axis, slice(i, j))], axis=axis)
+            for i, j in _spans(indices, x.shape[axis])
+        ]
+        return np.stack(parts, axis=axis)
+
+    return reduce_parts
+
+
 def _in_double(run: Callable[..., Array]) -> Callable[..., Array]:
     """Return a method of np.float_power, which computes in float64 at least."""
     return lambda x, *args, **options: run(np.multiply(x, np.float64(1)), *args, **options)
@@ -113,14 +158,17 @@ OVERRIDES.update({
     (np.float_power, "reduce"): _in_double(_reduce_by_steps(np.float_power)),
     (np.float_power, "accumulate"): _in_double(_accumulate_by_steps(np.float_power)),
     (np.float_power, "outer"): _outer(np.float_power),
+    (np.float_power, "reduceat"): _in_double(_reduceat(np.float_power)),
 })
 BY_STEPS: dict[str, Callable[[Any], Callable[..., Array]]] = {
     "reduce": _reduce_by_steps, "accumulate": _accumulate_by_steps, "outer": _outer,
+    "reduceat": _reduceat,
 }  # fmt: skip
 for ufunc, primitive in list(OVERRIDES.items()):
     if isinstance(ufunc, np.ufunc) and isinstance(primitive, Primitive) and ufunc.nin == 2 and ufunc.signature is None:
         for method, make in BY_STEPS.items():
-            if ufunc is not np.ldexp or method == "outer":  # its exponents are integers, its results are not
+            # Exponents of ldexp are integers and its results are not; of what takes integers alone nothing is wanted.
+            if "dd->d" in ufunc.types or (ufunc is np.ldexp and method == "outer"):
                 OVERRIDES.setdefault((ufunc, method), make(ufunc))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
 from ..node import no_grad, recording
@@ -14,7 +15,7 @@ from ..tensor import Tensor, raw
 from ..transforms import pullback
 from .making import constant
 
-__all__ = ["Context", "Function", "grad", "gradcheck", "gradgradcheck", "no_grad"]
+__all__ = ["Context", "Function", "detect_anomaly", "grad", "gradcheck", "gradgradcheck", "no_grad"]
 
 
 class Context:
@@ -78,34 +79,35 @@ class Function:
         """Call the function."""
         ctx = Context()
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        seen: dict[int, Any] = {}  # what forward saw and gave -> its place among the arguments, or None for the result
+        kept: list[Any] = []  # what forward saw and gave, in the order of the arguments and results of the rule
 
         def forward(*arrays: Any) -> Any:
             given = [constant(a) if isinstance(x, Tensor) else x for a, x in zip(arrays, inputs, strict=True)]
             out = cls.forward(ctx, *given)
-            seen.update({id(t): k for k, t in enumerate(given)} | {id(out): None})
-            ctx._kept = (given, out)  # type: ignore[attr-defined]
+            kept[:] = (*given, *_several(out))
             return tuple(map(raw, out)) if isinstance(out, (list, tuple)) else raw(out)
 
         def rule(g: Any, out: Any, *arrays: Any) -> Any:
-            def now(t: Any) -> Any:
-                k = seen.get(id(t), -1)
-                return t if k == -1 else constant(out if k is None else arrays[k])
-
-            ctx._now = now
-            gs = map(constant, g) if isinstance(g, tuple) else (constant(g),)
-            found = cls.backward(ctx, *gs)
-            found = tuple(found) if isinstance(found, (list, tuple)) else (found,)
+            now = {id(t): constant(a) for t, a in zip(kept, (*arrays, *_several(out)), strict=True)
+                   if isinstance(t, Tensor)}  # fmt: skip
+            ctx._now = lambda t: now.get(id(t), t)
+            arriving = _several(g)
+            found = _several(cls.backward(ctx, *map(constant, arriving)))
             if len(found) != len(inputs):
                 raise ValueError(
                     f"{cls.__name__}.backward returned {len(found)} gradients for the {len(inputs)} inputs of forward; "
                     "return one for each, None where there is none."
                 )
-            bare = found if isinstance(g, Tensor) else tuple(map(raw, found))
+            live = any(isinstance(part, Tensor) for part in arriving)  # the gradient is being differentiated
+            bare = found if live else tuple(map(raw, found))
             return bare[0] if len(inputs) == 1 else bare
 
         forward.__name__ = cls.__name__
         return custom_vjp(forward, rule)(*inputs)
+
+
+def _several(x: Any) -> tuple[Any, ...]:
+    return tuple(x) if isinstance(x, (list, tuple)) else (x,)
 
 
 def grad(
@@ -154,8 +156,7 @@ def gradgradcheck(func: Any, inputs: Any, raise_exception: bool = True, **option
 
 
 def _checked(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
-    args = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
-    bare = [x.data if isinstance(x, Tensor) and x.requires_grad else x for x in args]
+    bare = [x.data if isinstance(x, Tensor) and x.requires_grad else x for x in _several(inputs)]
     if raise_exception:
         assert_gradients(func, *bare, order=order)
     return raise_exception or bool(check_gradients(func, *bare, order=order).ok)

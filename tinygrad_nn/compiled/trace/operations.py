@@ -33,6 +33,8 @@ def record(
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
     """Write down one application of a primitive, and return the value of its result."""
+    if primitive.name == "roots":
+        raise Untraceable("np.roots gives real or complex numbers, and fewer or more, depending on the values.")
     if primitive.name == "eig_rows" and raw[0].dtype.kind != "c":
         raise Untraceable(
             "np.linalg.eig of real numbers gives real or complex ones, depending on the values. Give it complex "

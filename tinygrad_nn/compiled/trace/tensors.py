@@ -30,7 +30,10 @@ UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
 # What gives another number of entries for other values of an argument that only says where, or how many times.
-VARYING = frozenset({np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros})
+VARYING = frozenset({
+    np.compress, np.delete, np.repeat, np.insert, np.extract, np.trim_zeros, np.unique, np.unique_all, np.unique_counts,
+    np.unique_inverse, np.intersect1d, np.nonzero, np.bincount, np.histogram, np.histogramdd,
+})  # fmt: skip
 VARYING_DTYPE = frozenset({np.real_if_close})
 GATHERING = frozenset({np.take, np.take_along_axis, np.interp, np.choose})  # an array of them need not be a Tensor
 OTHER_SHAPE = "{name} gives another number of entries for other values, so it has no fixed shape."
@@ -61,7 +64,7 @@ class Traced(Tensor):
     strides = property(lambda self: held(self).strides)
     flags = property(lambda self: shaped(self).flags)
 
-    @property
+    @property  # type: ignore[misc]
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through it."""
         return not isinstance(self.node, Still)

@@ -1,0 +1,268 @@
+"""The namespace of PyTorch's names beyond its functions: Functions, gradients, batches, states, dtypes, random ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn.pytorch as torch
+from tinygrad_nn.pytorch.autograd import Function, grad, gradcheck, gradgradcheck
+from tinygrad_nn.pytorch.data import DataLoader, Dataset, TensorDataset, random_split
+
+
+class Exp(Function):
+    """Its backward uses the result that was saved."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(result := torch.exp(x))
+        return result
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        (result,) = ctx.saved_tensors
+        return grad_output * result
+
+
+class Scaled(Function):
+    """Two Tensors and an option; two results."""
+
+    @staticmethod
+    def forward(ctx, x, y, factor):
+        ctx.save_for_backward(x, y)
+        ctx.factor = factor
+        return factor * x * y, x + y
+
+    @staticmethod
+    def backward(ctx, product, total):
+        x, y = ctx.saved_tensors
+        return product * ctx.factor * y + total, product * ctx.factor * x + total, None
+
+
+class Both(Function):
+    """Its backward uses one of two results."""
+
+    @staticmethod
+    def forward(ctx, x):
+        results = torch.exp(x), torch.exp(-x)
+        ctx.save_for_backward(*results)
+        return results
+
+    @staticmethod
+    def backward(ctx, up, down):
+        results = ctx.saved_tensors
+        return up * results[0] - down * results[1]
+
+
+class Wrong(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        (x,) = ctx.saved_tensors
+        return grad_output * 3.001 * x**2
+
+
+X, Y = np.array([0.3, -1.2, 0.8]), np.array([1.5, 0.2, -0.7])
+
+
+def test_a_function_has_the_derivatives_that_its_backward_says_of_both_orders():
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
+    assert gradcheck(Exp.apply, (x,))
+    assert gradgradcheck(Exp.apply, (x,))
+    assert gradcheck(lambda x, y: Scaled.apply(x, y, 3.0)[0], (x, y))
+    assert gradgradcheck(lambda x, y: Scaled.apply(x, y, 3.0), (x, y))
+    assert gradgradcheck(Both.apply, (x,))
+    product, total = Scaled.apply(x, y, 3.0)
+    (product.sum() + 2 * total.sum()).backward()
+    np.testing.assert_allclose(x.grad, 3 * Y + 2)
+    np.testing.assert_allclose(y.grad, 3 * X + 2)
+
+
+def test_two_calls_of_a_function_keep_what_each_of_them_saved():
+    x = torch.tensor(X, requires_grad=True)
+    (Exp.apply(x) * Exp.apply(2 * x)).sum().backward()
+    np.testing.assert_allclose(x.grad, 3 * np.exp(3 * X))
+
+
+def test_gradcheck_finds_a_backward_that_is_wrong_by_a_thousandth():
+    x = torch.tensor(X, requires_grad=True)
+    with pytest.raises(AssertionError):
+        gradcheck(Wrong.apply, (x,))
+    assert not gradcheck(Wrong.apply, (x,), raise_exception=False)
+
+
+def test_a_backward_that_forgets_an_input_is_told():
+    class Forgets(Scaled):
+        @staticmethod
+        def backward(ctx, product, total):
+            return product, total
+
+    x = torch.tensor(X, requires_grad=True)
+    product, _ = Forgets.apply(x, x, 2.0)
+    with pytest.raises(ValueError, match=r"Forgets\.backward returned 2 gradients for the 3 inputs.*None"):
+        product.sum().backward()
+
+
+def test_a_function_without_its_methods_says_what_to_write():
+    class Empty(Function):
+        pass
+
+    with pytest.raises(NotImplementedError, match="def forward"):
+        Empty.apply(torch.ones(2, requires_grad=True))
+
+
+def test_an_input_that_needs_no_gradient_is_known_to_backward():
+    seen = []
+
+    class Asks(Scaled):
+        @staticmethod
+        def backward(ctx, product, total):
+            seen.append(ctx.needs_input_grad)
+            return Scaled.backward(ctx, product, total)
+
+    x = torch.tensor(X, requires_grad=True)
+    Asks.apply(x, torch.tensor(Y), 2.0)[1].sum().backward()
+    assert seen == [(True, False, False)]
+
+
+def test_gradients_of_a_result_are_returned_and_left_nowhere():
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
+    out = (x**3 * y).sum()
+    first, other = grad(out, (x, y), create_graph=True)
+    np.testing.assert_allclose(other.data, X**3)
+    np.testing.assert_allclose(grad(first.sum(), x)[0].data, 6 * X * Y)
+    assert x.grad is None
+    assert y.grad is None
+    assert not grad((x * y).sum(), x)[0].requires_grad
+    np.testing.assert_allclose(grad(x * y, x, grad_outputs=torch.tensor(X))[0].data, X * Y)
+    with pytest.raises(ValueError, match=r"shape \(3,\).*sum or mean.*grad_outputs"):
+        grad(x * y, x)
+
+
+class Squares(Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return {"x": np.array([index, index**2]), "name": f"n{index}"}, float(index)
+
+
+def test_batches_of_a_dataset_keep_its_containers():
+    batches = list(DataLoader(Squares(), batch_size=3))
+    assert [len(y) for _, y in batches] == [3, 3, 1]
+    assert batches[0][0]["x"].tolist() == [[0, 0], [1, 1], [2, 4]]
+    assert batches[2][0]["name"] == ["n6"]
+    assert len(list(DataLoader(Squares(), batch_size=3, drop_last=True))) == 2
+    assert next(iter(DataLoader(Squares(), batch_size=2, collate_fn=len))) == 2
+
+
+def test_shuffled_batches_hold_each_row_once_and_follow_their_generator():
+    dataset = TensorDataset(torch.arange(10), 2 * torch.arange(10))
+
+    def orders(seed: int) -> list[list[int]]:
+        loader = DataLoader(dataset, batch_size=4, shuffle=True, generator=np.random.default_rng(seed))
+        return [[i for x, y in loader for i in x.tolist()] for _ in range(2)]
+
+    first, second = orders(0)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    assert orders(0) == [first, second] != orders(1)
+    assert all((y.data == 2 * x.data).all() for x, y in DataLoader(dataset, 4, True))
+
+
+def test_a_random_split_parts_the_samples():
+    parts = random_split(Squares(), [5, 2], generator=np.random.default_rng(0))
+    assert sorted(int(y) for part in parts for _, y in (part[i] for i in range(len(part)))) == list(range(7))
+    assert [len(part) for part in random_split(Squares(), [0.5, 0.3, 0.2])] == [4, 2, 1]
+    with pytest.raises(ValueError, match="sum to 6; the dataset has 7"):
+        random_split(Squares(), [4, 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: TensorDataset(torch.ones(3), torch.ones(4)), "3, 4 rows"),
+        (lambda: DataLoader(Squares(), batch_size=0), "at least 1"),
+        (lambda: DataLoader(Squares(), sampler=[1]), "sampler: not there"),
+        (lambda: Dataset()[0], "__getitem__"),
+        (lambda: len(Dataset()), "__len__"),
+        (lambda: torch.device("cuda"), "Write 'cpu'"),
+        (lambda: torch.zeros(2, device="cuda:0"), "Write 'cpu'"),
+        (lambda: torch.zeros(2, layout="strided"), "layout: not known"),
+        (lambda: torch.set_default_dtype(torch.float32), "dtype=float32"),
+        (lambda: torch.unsqueze(torch.ones(2), 0), "did you mean 'unsqueeze'"),
+        (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_to_write(make: Any, says: str):
+    with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=says):
+        make()
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path):
+    rest = {"losses": [0.5, 0.25], "epoch": 3, "name": None, 7: True}
+    path = torch.save({"model": {"w": torch.tensor(X), "n": np.int64(3)}, **rest}, tmp_path / "state.pt")
+    found = torch.load(path, map_location="cpu")
+    np.testing.assert_array_equal(found["model"]["w"], X)
+    assert found["model"]["n"] == 3
+    assert {key: found[key] for key in rest} == rest
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="changed after it was written"):
+        torch.load(path)
+
+
+def test_random_numbers_follow_the_seed_or_a_generator():
+    def drawn() -> list[Any]:
+        numbers = [torch.rand(2), torch.randn(2, 3), torch.normal(0.0, 1.0, (2,)), torch.rand_like(torch.ones(3))]
+        whole = [torch.randint(0, 9, (4,)), torch.randint(9, (2, 2)), torch.randperm(5)]
+        return [t.tolist() for t in (*numbers, *whole, torch.bernoulli(torch.full((8,), 0.5)))]
+
+    torch.manual_seed(0)
+    first = drawn()
+    assert drawn() != first
+    torch.manual_seed(0)
+    assert drawn() == first
+    own = [torch.randn(3, generator=np.random.default_rng(1)).tolist() for _ in range(2)]
+    assert own[0] == own[1]
+
+
+def test_constructors_have_the_dtypes_of_pytorch_but_for_floats():
+    assert torch.tensor([1, 2]).dtype == torch.int64
+    assert torch.tensor([1, 2], dtype=torch.float32).dtype == np.float32
+    assert torch.ones(2).dtype == torch.get_default_dtype() == np.float64  # PyTorch's default is float32
+    assert torch.zeros(2, dtype=torch.long).dtype == np.int64
+    assert torch.zeros_like(torch.ones(2, dtype=torch.float)).dtype == np.float32
+    assert not torch.ones(2).requires_grad
+    assert torch.ones(2, requires_grad=True).requires_grad
+    array = np.ones(2)
+    assert torch.from_numpy(array).data is array
+    assert torch.tensor(array).data is not array
+
+
+def test_blocks_record_or_do_not():
+    x = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        assert not (2 * x).requires_grad
+        with torch.enable_grad():
+            assert (2 * x).requires_grad
+    with torch.set_grad_enabled(False):
+        assert not (2 * x).requires_grad
+
+    @torch.no_grad()
+    def doubled(x: Any) -> Any:
+        return 2 * x
+
+    assert not doubled(x).requires_grad
+
+
+def test_an_in_built_name_of_python_is_itself_inside_the_module():
+    names = vars(torch)
+    assert "max" not in names  # they are given when asked for, and hide nothing here
+    assert torch.max(torch.tensor([1.0, 3.0])).item() == 3

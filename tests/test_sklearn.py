@@ -1,0 +1,195 @@
+"""The estimators of scikit-learn: its own checks, its tools around them, and what they say of bad settings."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from tinygrad_nn import Layer, Predict, nn
+from tinygrad_nn.nn.losses import cross_entropy
+from tinygrad_nn.sklearn import NeuralClassifier, NeuralRegressor
+
+X, Y = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[Y]
+BOTH = [NeuralClassifier, NeuralRegressor]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_it_passes_the_checks_of_scikit_learn_without_an_expected_failure(kind: type) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the checks pass what they warn of themselves
+        done = check_estimator(kind())
+    assert len(done) > 40
+    assert [d["check_name"] for d in done if d["status"] != "passed"] in ([], ["check_array_api_input"])
+    # skipped by scikit-learn itself unless SCIPY_ARRAY_API is set before SciPy is imported
+
+
+def test_it_stands_in_pipelines_searches_and_cross_validation() -> None:
+    pipe = make_pipeline(StandardScaler(), NeuralClassifier((8,), epochs=40, random_state=0))
+    assert cross_val_score(pipe, X, NAMES, cv=3).mean() > 0.9
+    search = GridSearchCV(pipe, {"neuralclassifier__learning_rate": [1e-5, 0.02]}, cv=2).fit(X, NAMES)
+    assert search.best_params_ == {"neuralclassifier__learning_rate": 0.02}
+    assert get_scorer("neg_log_loss")(search, X, NAMES) > -0.5
+
+
+def test_numbers_of_another_size_are_learnt_by_the_tools_around_it() -> None:
+    x, y = load_diabetes(return_X_y=True)
+    net = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), NeuralRegressor((16,), epochs=20, random_state=0)), transformer=StandardScaler()
+    )
+    assert net.fit(x, y).score(x, y) > 0.5
+
+
+def test_the_probabilities_are_of_the_classes_in_their_order() -> None:
+    net = NeuralClassifier((8,), epochs=30, random_state=0).fit(X, NAMES)
+    p = net.predict_proba(X)
+    np.testing.assert_array_equal(net.classes_, np.unique(NAMES))
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_array_equal(net.predict(X), net.classes_[p.argmax(axis=1)])
+    np.testing.assert_array_equal(p, Predict(net.model_, X))
+    assert net.n_iter_ == len(net.history_) == 30
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(kind: type) -> None:
+    def trained(seed: object) -> np.ndarray:
+        net = kind((4,), epochs=2, random_state=seed).fit(X, Y)
+        return net.predict_proba(X) if kind is NeuralClassifier else net.predict(X)
+
+    np.testing.assert_array_equal(trained(3), trained(3))
+    np.testing.assert_array_equal(trained(np.random.default_rng(3)), trained(np.random.default_rng(3)))
+    np.testing.assert_array_equal(trained(np.random.RandomState(3)), trained(3))
+    assert not np.array_equal(trained(3), trained(4))
+
+
+def test_early_stopping_keeps_rows_aside_and_the_best_weights() -> None:
+    settings = {"early_stopping": True, "validation_fraction": 0.2, "patience": 3, "epochs": 300, "random_state": 0}
+    net = NeuralClassifier((8,), learning_rate=0.05, **settings).fit(X, Y)
+    assert net.n_iter_ < 300
+    assert len(net.history_.val_loss) == net.n_iter_
+    best = int(np.argmin(net.history_.val_loss))
+    assert net.n_iter_ - 1 - best == 3
+
+
+def test_warm_start_goes_on_and_a_fit_without_it_starts_afresh() -> None:
+    net = NeuralRegressor((4,), epochs=3, warm_start=True, random_state=0)
+    first = net.fit(X, Y).predict(X)
+    assert not np.array_equal(net.fit(X, Y).predict(X), first)
+    assert len(net.history_) == 6
+    cold = NeuralRegressor((4,), epochs=3, random_state=0).fit(X, Y)
+    np.testing.assert_array_equal(cold.fit(X, Y).predict(X), first)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_partial_fit_goes_on_and_learns(kind: type) -> None:
+    net = kind((8,), learning_rate=0.02, random_state=0)
+    options = {"classes": [0, 1, 2]} if kind is NeuralClassifier else {}
+    for k in range(30):
+        net.partial_fit(X[k % 2 :: 2], Y[k % 2 :: 2], **(options if k == 0 else {}))
+    assert net.n_iter_ == len(net.history_) == 30
+    assert net.history_.loss[-1] < 0.3 * net.history_.loss[0]
+    assert net.score(X, Y) > 0.85
+
+
+def test_the_optimizer_goes_on_between_two_calls_of_partial_fit() -> None:
+    whole = NeuralRegressor((4,), batch_size=150, random_state=0).partial_fit(X, Y)
+    before = copy.deepcopy(whole)
+    afresh = NeuralRegressor((4,), batch_size=150, random_state=0).partial_fit(X, Y)
+    for layer in afresh.model_:
+        layer.W = layer.W.data  # forgets what the optimizer knew of it
+    steps = [net.partial_fit(X, Y).model_[0].W.data - before.model_[0].W.data for net in (whole, afresh)]
+    assert not np.allclose(*steps, rtol=1e-3)
+
+
+def test_rows_count_by_the_weights_of_their_classes() -> None:
+    rows = np.r_[0:50, 50:55]
+    x, y = np.zeros((len(rows), 1)), NAMES[rows]
+    settings = {"hidden": (), "epochs": 60, "learning_rate": 0.05, "batch_size": 55, "random_state": 0}
+    shares = {}
+    for weight in (None, "balanced", {"versicolor": 20.0}):
+        net = NeuralClassifier(class_weight=weight, **settings).fit(x, y)
+        shares[str(weight)] = net.predict_proba([[0.0]])[0, 1]
+    assert shares["None"] < 0.2
+    assert shares["balanced"] == pytest.approx(0.5, abs=0.02)
+    assert shares["{'versicolor': 20.0}"] == pytest.approx(2 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("module", [
+    lambda n_in, n_out: nn.Sequential(nn.Linear(n_in, 8, rng=0), np.tanh, nn.Linear(8, n_out, rng=1)),
+    nn.Sequential(nn.Linear(4, 8, rng=0), np.tanh, nn.Linear(8, 3, rng=1)),
+])  # fmt: skip
+def test_any_module_is_trained_and_what_was_given_stays_as_it_was(module: object) -> None:
+    given = copy.deepcopy(module)
+    net = clone(NeuralClassifier.from_module(module, epochs=30, random_state=0)).fit(X, NAMES)
+    assert net.score(X, NAMES) > 0.9
+    np.testing.assert_allclose(net.predict_proba(X).sum(axis=1), 1.0, rtol=1e-12)
+    if isinstance(module, nn.Module):
+        for old, new in zip(given.state_dict().values(), module.state_dict().values(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_a_loss_of_ones_own_takes_the_output_before_the_softmax() -> None:
+    plain = NeuralClassifier((4,), epochs=3, random_state=0).fit(X, Y)
+    own = NeuralClassifier((4,), loss=lambda z, y: cross_entropy(z, y), epochs=3, random_state=0).fit(X, Y)
+    np.testing.assert_allclose(own.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
+
+
+def test_several_numbers_a_row_come_out_as_they_went_in() -> None:
+    for y, shape in ((X[:, 2], (150,)), (X[:, 2:3], (150, 1)), (X[:, 2:], (150, 2))):
+        assert NeuralRegressor((8,), epochs=2, random_state=0).fit(X[:, :2], y).predict(X[:, :2]).shape == shape
+
+
+def test_float32_stays_float32() -> None:
+    net = NeuralRegressor((4,), epochs=1, random_state=0).fit(X.astype(np.float32), Y)
+    assert net.model_[0].W.dtype == net.predict(X.astype(np.float32)).dtype == np.float32
+
+
+def test_a_compiled_step_gives_the_same() -> None:
+    plain, fast = (NeuralClassifier((4,), epochs=2, compile=how, random_state=0).fit(X, Y) for how in (False, "numpy"))
+    np.testing.assert_allclose(fast.predict_proba(X), plain.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_copy_and_what_was_pickled_by_others_predict_the_same(kind: type) -> None:
+    net = kind((4,), epochs=1, random_state=0).fit(X, Y)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(other.predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize(("net", "y", "said"), [
+    (NeuralClassifier(activation="rely"), Y, "[Dd]id you mean 'relu'"),
+    (NeuralClassifier(module=3), Y, "pass a Module, or a function module"),
+    (NeuralClassifier(), np.zeros(150, int), "holds one class, 0; it needs rows of two"),
+    (NeuralClassifier(optimizer="adamm"), Y, "[Dd]id you mean 'adam'"),
+    (NeuralRegressor(loss="mze"), Y, "[Dd]id you mean 'm"),
+])  # fmt: skip
+def test_a_bad_setting_is_refused_when_it_is_used(net: object, y: np.ndarray, said: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=said):
+        net.fit(X, y)  # type: ignore[attr-defined]
+
+
+def test_classes_that_were_not_named_are_refused() -> None:
+    with pytest.raises(ValueError, match="the first partial_fit needs classes="):
+        NeuralClassifier().partial_fit(X, Y)
+    net = NeuralClassifier(random_state=0).partial_fit(X[:100], Y[:100], classes=[0, 1])
+    with pytest.raises(ValueError, match="y holds the class 2"):
+        net.partial_fit(X, Y)
+    with pytest.raises(ValueError, match="not those before"):
+        net.partial_fit(X[:100], Y[:100], classes=[0, 1, 2])
+
+
+def test_the_layers_are_those_that_are_asked_for() -> None:
+    net = NeuralClassifier((5, 6), "tanh", epochs=1, random_state=0).fit(X, Y)
+    assert [repr(layer) for layer in net.model_] == [repr(Layer(4, 5, "tanh")), repr(Layer(5, 6, "tanh")),
+                                                     repr(Layer(6, 3, "softmax"))]  # fmt: skip

@@ -1,0 +1,184 @@
+"""Polynomials by their coefficients, from the highest power down: products, quotients, slopes, roots, fits.
+
+All but `roots` are composed of sums, products and least squares. Evaluation is `polyval` in sequence.py; the series of
+numpy.polynomial, which NumPy does not hand over, are in tinygrad_nn/polynomial.py.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, declare
+from .plain import bare, is_tensor, override
+
+
+# fmt: off
+def _roots(p: Array) -> Array:
+    if np.ndim(p) != 1:
+        raise ValueError(f"np.roots of a Tensor needs coefficients of one axis; they have shape {np.shape(p)}.")
+    return np.roots(p)
+
+
+def _roots_vjp(g: Array, out: Array, p: Array) -> Array:
+    slope = np.polyval(p[:-1] * np.arange(len(p) - 1, 0, -1, dtype=p.dtype), out)
+    return -(g / slope) @ np.vander(out, len(p))
+
+roots = declare(_roots, r"z : \sum_k x_k z^{n - k} = 0",
+    (_roots_vjp,        r"-\sum_z \frac{g \, z^{n - k}}{\sum_k (n - k) \, x_k z^{n - k - 1}}"),
+    numpy=np.roots, kinks="a root that is met twice has no slope: it is inf or NaN")
+
+
+# fmt: on
+
+
+def _line(p: Any) -> Array:
+    """Return coefficients, also those of a poly1d, as an array of one axis at least."""
+    p = getattr(p, "coeffs", p)
+    return np.atleast_1d(p if is_tensor(p) else np.asarray(p))
+
+
+def _like_given(*given: Any) -> Any:
+    """Return what makes the result of the kind of the arguments: a poly1d if one of them is."""
+    return np.poly1d if any(isinstance(p, np.poly1d) for p in given) else lambda p: p
+
+
+def _longer(p: Array, n: int) -> Array:
+    """Return n coefficients: zeros, then those of p."""
+    return np.concatenate([np.zeros(n - len(p), p.dtype), p]) if n > len(p) else p
+
+
+@override("polyadd")
+def _polyadd(a1: Any, a2: Any) -> Any:
+    """Return np.polyadd of Tensors."""
+    a, b = _line(a1), _line(a2)
+    n = max(len(a), len(b))
+    return _like_given(a1, a2)(_longer(a, n) + _longer(b, n))
+
+
+@override("polysub")
+def _polysub(a1: Any, a2: Any) -> Any:
+    """Return np.polysub of Tensors."""
+    a, b = _line(a1), _line(a2)
+    n = max(len(a), len(b))
+    return _like_given(a1, a2)(_longer(a, n) - _longer(b, n))
+
+
+def _without_leading_zeros(p: Array) -> Array:
+    return np.trim_zeros(p, "f") if np.any(bare(p)) else p[:1]
+
+
+@override("polymul")
+def _polymul(a1: Any, a2: Any) -> Any:
+    """Return np.polymul of Tensors, which leaves leading zeros out first."""
+    return _like_given(a1, a2)(np.convolve(*(_without_leading_zeros(_line(p)) for p in (a1, a2))))
+
+
+@override("polydiv")
+def _polydiv(u: Any, v: Any) -> Any:
+    """Return quotient and remainder by long division; of the remainder, leading entries that vanish are left out."""
+    rest, by = _line(u) + 0.0, _line(v) + 0.0
+    m, n = len(rest), len(by)
+    zero = (rest[0] + by[0]) * 0  # of the common dtype
+    quotient, done = [], []
+    for _ in range(m - n + 1):
+        d = rest[0] / by[0]
+        quotient.append(d)
+        done.append(rest[0] - d * by[0])
+        rest = np.concatenate([rest[1:n] - d * by[1:], rest[n:]])
+    q = np.stack(quotient or [zero])
+    r = np.concatenate([np.stack(done), rest]) if done else rest + zero
+    large = np.flatnonzero(~np.isclose(bare(r), 0, rtol=1e-14))
+    r = r[large[0] if len(large) else -1 :]
+    made = _like_given(u, v)
+    return made(q), made(r)
+
+
+@override("polyder")
+def _polyder(p: Any, m: int = 1) -> Any:
+    """Return np.polyder of a Tensor."""
+    if (m := int(m)) < 0:
+        raise ValueError(f"np.polyder needs an order of 0 or more; it got {m}. np.polyint integrates.")
+    out = _line(p)
+    for _ in range(m):
+        out = out[:-1] * np.arange(len(out) - 1, 0, -1)
+    return _like_given(p)(out)
+
+
+@override("polyint")
+def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    """Return np.polyint of a Tensor; its constants of integration may be one too."""
+    if (m := int(m)) < 0:
+        raise ValueError(f"np.polyint needs an order of 0 or more; it got {m}. np.polyder differentiates.")
+    constants = np.zeros(m) if k is None else _line(k)
+    if len(constants) == 1 and m > 1:
+        constants = np.repeat(constants, m)
+    if len(constants) < m:
+        raise ValueError(f"np.polyint of order {m} needs one constant k, or {m}; it got {len(constants)}.")
+    out = _line(p)
+    for i in range(m):
+        out = np.concatenate([out / np.arange(len(out), 0, -1), constants[i : i + 1]])
+    return _like_given(p)(out)
+
+
+@override("poly")
+def _poly(seq_of_zeros: Array) -> Any:
+    """Return the coefficients of the polynomial with these roots, or of the characteristic one of a square matrix."""
+    zeros = np.atleast_1d(seq_of_zeros)
+    if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] != 0:
+        zeros = np.linalg.eigvals(zeros)
+    elif zeros.ndim != 1:
+        raise ValueError(f"np.poly needs roots of one axis, or a square matrix; it got shape {zeros.shape}.")
+    if len(zeros) == 0:
+        return 1.0
+    zeros = zeros.astype(np.mintypecode(zeros.dtype.char))
+    out = np.ones(1, zeros.dtype)
+    for i in range(len(zeros)):
+        out = np.convolve(out, np.stack([np.ones((), zeros.dtype), -zeros[i]]))
+    if zeros.dtype.kind == "c":
+        values = bare(zeros)
+        if np.all(np.sort(values) == np.sort(np.conjugate(values))):  # in pairs
+            return np.real(out)
+    return out
+
+
+@override("polyfit")
+def _polyfit(
+    x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:
+    """Return np.polyfit of Tensors: the least squares solution, with columns of length 1."""
+    x, y = (a if is_tensor(a) else np.asarray(a) for a in (x, y))
+    x, y, order = x + 0.0, y + 0.0, int(deg) + 1
+    if deg < 0:
+        raise ValueError(f"np.polyfit needs a degree of 0 or more; it got {deg}.")
+    if x.ndim != 1 or x.size == 0:
+        raise TypeError(f"np.polyfit needs a vector x that is not empty; it has shape {x.shape}.")
+    if y.ndim not in (1, 2) or len(x) != len(y):
+        raise TypeError(f"np.polyfit needs {len(x)} values y for each curve, (n,) or (n, curves); it got {y.shape}.")
+    left, right = np.vander(x, order), y
+    if w is not None:
+        w = (w if is_tensor(w) else np.asarray(w)) + 0.0
+        if w.shape != x.shape:
+            raise TypeError(f"np.polyfit needs one weight per entry of x, {x.shape}; it got shape {w.shape}.")
+        left, right = left * w[:, None], y * (w[:, None] if y.ndim == 2 else w)
+    scale = np.sqrt((left * left).sum(axis=0))
+    left = left / scale
+    rcond = len(x) * np.finfo(x.dtype).eps if rcond is None else rcond
+    c, residuals, rank, s = np.linalg.lstsq(left, right, rcond)
+    c = (c.T / scale).T
+    if full:
+        return c, residuals, rank, s, rcond
+    if rank != order:
+        warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
+    if not cov:
+        return c
+    base = np.linalg.inv(left.T @ left) / np.outer(scale, scale)
+    if not (isinstance(cov, str) and cov == "unscaled"):
+        if len(x) <= order:
+            raise ValueError("the number of data points must exceed order to scale the covariance matrix")
+        factor = residuals / (len(x) - order)
+    else:
+        factor = 1
+    return c, (base if y.ndim == 1 else base[:, :, None]) * factor

@@ -1,0 +1,109 @@
+"""Sets of values: which entries are equal has no derivative, the entries that are kept have.
+
+Each value is read off the first of the entries that are equal, as after a stable sort, and its gradient goes there.
+Which entries these are depends on the values, so a gradient is one of numbers that stay different.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array
+from .indexing import along
+from .plain import bare, is_tensor, override
+
+
+def _array(x: Any) -> Array:
+    return x if is_tensor(x) else np.asarray(x)
+
+
+@override("unique")
+def _unique(
+    ar: Array, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Any = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """Return np.unique of a Tensor: the values as a Tensor, places and counts as arrays."""
+    wanted = {"return_inverse": return_inverse, "return_counts": return_counts, "axis": axis, **options}
+    _, first, *rest = np.unique(bare(ar), return_index=True, **wanted)
+    values = along(ar, axis, first)
+    if not (return_index or return_inverse or return_counts):
+        return values
+    return (values, *([first] if return_index else []), *rest)
+
+
+@override("unique_values")
+def _unique_values(x: Array) -> Array:
+    return _unique(x, equal_nan=False)
+
+
+@override("unique_counts")
+def _unique_counts(x: Array) -> Any:
+    plain = np.unique_counts(bare(x))
+    return type(plain)(_unique(x, equal_nan=False), plain.counts)
+
+
+@override("unique_inverse")
+def _unique_inverse(x: Array) -> Any:
+    plain = np.unique_inverse(bare(x))
+    return type(plain)(_unique(x, equal_nan=False), plain.inverse_indices)
+
+
+@override("unique_all")
+def _unique_all(x: Array) -> Any:
+    plain = np.unique_all(bare(x))
+    return type(plain)(np.ravel(x)[plain.indices], *plain[1:])
+
+
+def _kept(x: Array, assume_unique: bool) -> Array:
+    """Return each value once, in increasing order, or the entries as they are if they are known to differ."""
+    return np.ravel(x) if assume_unique else _unique(x)
+
+
+@override("union1d")
+def _union1d(ar1: Any, ar2: Any) -> Array:
+    """Return the values that are in either."""
+    return _unique(np.concatenate([np.ravel(_array(ar1)), np.ravel(_array(ar2))]))
+
+
+@override("intersect1d")
+def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+    """Return the values that are in both, read off the first."""
+    _, i, j = np.intersect1d(bare(ar1), bare(ar2), assume_unique, True)
+    values = np.ravel(_array(ar1))[i]
+    return (values, i, j) if return_indices else values
+
+
+@override("setdiff1d")
+def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
+    """Return the values of the first that are not in the second."""
+    values = _kept(_array(ar1), assume_unique)
+    return values[np.isin(bare(values), bare(ar2), assume_unique=True, invert=True)]
+
+
+@override("setxor1d")
+def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Array:
+    """Return the values that are in one of the two only, in increasing order."""
+    a, b = (_kept(_array(x), assume_unique) for x in (ar1, ar2))
+    alone = [x[np.isin(bare(x), bare(y), invert=True)] for x, y in ((a, b), (b, a))]
+    return np.sort(np.concatenate(alone))
+
+
+@override("trim_zeros")
+def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
+    """Return a Tensor without the zeros at its ends."""
+    if not set(trim.lower()) <= {"f", "b"} or not trim:
+        raise ValueError(f"np.trim_zeros takes trim='f', 'b' or 'fb'; it got {trim!r}.")
+    axes = range(filt.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, filt.ndim)
+    where = np.nonzero(bare(filt))
+    index: list[Any] = [slice(None)] * filt.ndim
+    for a in axes:
+        if where[a].size == 0:
+            index[a] = slice(0, 0)
+        else:
+            index[a] = slice(
+                int(where[a].min()) if "f" in trim.lower() else None,
+                int(where[a].max()) + 1 if "b" in trim.lower() else None,
+            )
+    return filt[tuple(index)]
