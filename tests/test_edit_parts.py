@@ -50,7 +50,7 @@ def statement(text: str) -> Any:
         ("f(x)", False, True, ""), ("y = f(x, out=x)", False, True, "y"), ("y = x.pop()", False, True, "y"),
         ("y = x.sum()", False, False, "y"), ("y = x[0]", False, False, "y"), ("x, (y, *z) = a", False, False, "x y z"),
         ("with a as b:\n    c = 1", False, False, "b c"),
-        ("class A:\n    def f(self):\n        return 1", False, False, "A f"),
+        ("class Own:\n    def f(self):\n        return 1", False, False, "Own f"),
         ("x = [k for k in a]", False, False, "k x"), ("while a:\n    return", True, False, ""),
     ],
 )  # fmt: skip
