@@ -250,7 +250,8 @@ LINES = (
     "dx = g[t : t + N, 1:] * s", "for row in hs: dx += row", "if t == 0: dx = g * dz", "dx *= g", "dx /= N - 1",
     "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
     "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
-    "dx = g[:2:2] - x[1::2]", "dx = g[::2, 1:3:2] * 2.0", "dq = q[..., 1:] - q[:, None, 0]", "b = np.zeros((N, 2 * N, t))",
+    "dx = g[:2:2] - x[1::2]", "dx = g[::2, 1:3:2] * 2.0", "dq = q[..., 1:] - q[:, None, 0]",
+    "b = np.zeros((N, 2 * N, t))",
 )  # fmt: skip
 
 
