@@ -454,6 +454,9 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
         lambda x, f=f, axis=axis: f(x, axis=axis) ** 2, shape, every=False)
        for f in (np.sum, np.mean, np.var, np.std, np.max)
        for shape, axis in (((3, 3), 0), ((3, 3), 1), ((2, 4), -1), ((2, 3, 4), (0, 2)), ((3, 3), None), ((4,), 0))},
+    "mutants concatenate": of_mutants(lambda x, y: np.concatenate((x, y, x)) ** 2, (2, 3), (2, 3), every=False),
+    "mutants concatenate axis 1": of_mutants(lambda x, y: np.concatenate((x, y), 1) ** 2, (2, 3), (2, 2), every=False),
+    "mutants stack": of_mutants(lambda x, y: np.stack((x, y), 1) ** 2, (2, 3), (2, 3), every=False),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),

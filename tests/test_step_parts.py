@@ -12,6 +12,7 @@ from tinygrad_nn.compare.steps.matching import chosen, meant, right_by
 from tinygrad_nn.compare.steps.mending import kind_of
 from tinygrad_nn.compare.steps.names import MOST, Names, aligned, stems
 from tinygrad_nn.compare.steps.namespace import Lines, _loss
+from tinygrad_nn.compare.steps.running import results
 from tinygrad_nn.compare.steps.statements import Statement, read
 from tinygrad_nn.compare.steps.tracing import MANY, State, Value, is_number, parts
 from tinygrad_nn.tensor import Tensor
@@ -313,6 +314,36 @@ def test_the_kind_of_mistake_that_a_change_mends(before: str, after: str, kind: 
     assert kind_of(before, after, {"h", "z", "x"}) == kind
 
 
+# ---- What a forward returned
+
+LEAF = Tensor([1.0, 2.0])
+LONG, NUMBER, OTHER, STILL = LEAF * 2, LEAF.sum(), LEAF.sum() * 2, Tensor(1.0, requires_grad=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "found", "names", "rest"),
+    [
+        (LONG, [LONG], [""], None), (3.0, [], [], None), ((LONG, "c"), [LONG], [""], "c"),
+        ((LONG, OTHER), [OTHER], [""], None),
+        ((LONG, NUMBER, OTHER), [OTHER], [""], None), ((NUMBER, LONG, "c"), [NUMBER], [""], "c"),
+        ((LONG, LONG), [LONG, LONG], ["", ""], None), ((LONG, LONG, "c", "d"), [LONG], [""], ("c", "d")),
+        ((LONG, STILL), [LONG, STILL], ["", ""], None), ((STILL, LONG, "c"), [STILL], [""], "c"),
+        ([LONG, "c"], [LONG], [""], "c"), (("c", "d"), [], [], ("c", "d")),
+        ({"a": LONG, "loss": NUMBER}, [NUMBER], ["loss"], None),
+        ({"Loss": NUMBER, "b": OTHER}, [NUMBER], ["Loss"], None),
+        ({"a": LONG, "b": OTHER, "c": "d"}, [OTHER], ["b"], None), ({"a": LONG, "b": LONG}, [LONG], ["b"], None),
+        ({"out": LONG, "n": NUMBER}, [LONG], ["out"], None), ({"cost": LONG, "l": NUMBER}, [NUMBER], ["l"], None),
+        ({"c": "d"}, [], [], None), ({}, [], [], None),
+    ],
+)  # fmt: skip
+def test_which_of_the_returned_values_are_differentiated(value: Any, found: Any, names: Any, rest: Any) -> None:
+    tensors, called, cache = results(value)
+    assert [id(t) for t in tensors] == [id(t) for t in found]
+    assert called == names
+    everything = isinstance(value, (tuple, list, dict)) and rest is None
+    assert cache is value if everything else cache == rest
+
+
 # ---- A namespace
 
 
@@ -340,3 +371,25 @@ def test_the_line_where_a_name_was_bound_last() -> None:
         "none": (0, ""),
     }  # fmt: skip
     assert Lines({"In": [""]}, None).of("dx").line == Lines({"In": [1, 2]}, None).of("dx").line == 0
+
+
+# ---- Kinks
+
+
+@pytest.mark.parametrize(("slope", "ok"), [(0.0, True), (1.0, True), (0.5, True), (0.3, True), (1.2, False), (-0.2, False)])
+def test_at_a_kink_a_step_may_take_any_slope_between_both_sides(slope: float, ok: bool) -> None:
+    def forward(x: Any) -> Any:
+        h = np.maximum(x, 0)
+        return (h * np.array([2.0, 3.0, 4.0])).sum()
+
+    def backward(x: Any) -> Any:
+        dh = np.array([2.0, 3.0, 4.0])
+        dx = dh * np.where(x == 0, slope, x > 0)
+        return dh, dx
+
+    report = compare_steps(forward, backward, np.array([0.0, 1.5, -0.5]))
+    assert report.ok is ok, str(report)
+    (found,) = [s for s in report.steps if s.name == "dx"]
+    assert (found.value_ok, found.rule_ok) == (ok, ok)
+    if ok:
+        assert [d.kind for d in report.diagnoses] == ["kink"] * (slope != 0.5)  # the graph gives half to each
