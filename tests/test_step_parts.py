@@ -376,7 +376,8 @@ def test_the_line_where_a_name_was_bound_last() -> None:
 # ---- Kinks
 
 
-@pytest.mark.parametrize(("slope", "ok"), [(0.0, True), (1.0, True), (0.5, True), (0.3, True), (1.2, False), (-0.2, False)])
+@pytest.mark.parametrize(("slope", "ok"), [(0.0, True), (1.0, True), (0.5, True), (0.3, True), (1.2, False),
+(-0.2, False)])
 def test_at_a_kink_a_step_may_take_any_slope_between_both_sides(slope: float, ok: bool) -> None:
     def forward(x: Any) -> Any:
         h = np.maximum(x, 0)
