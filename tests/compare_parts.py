@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_nn as tg
-from tests import test_steps
+from tests import small_steps, test_steps
 from tests.cases import CASES
 from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
@@ -363,6 +363,9 @@ def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
         yield f"steps {name}, one wrong", of_steps(changed(make, old, new), inputs, options)
         if name in ("two_layer", "lstm"):
             yield f"steps {name}, one wrong, single", of_steps(changed(make, old, new), inputs, options, single=True)
+    for name in small_steps.PROGRAMS:
+        inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.5, 0.25, -0.75])}
+        yield f"small steps {name}", of_steps(lambda name=name: small_steps.functions(name), inputs, {})
     for k, (old, new, name, _) in enumerate(test_steps.MISTAKES):
         both = test_steps.forward, changed(test_steps.backward, old, new)
         yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
