@@ -25,8 +25,8 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
-ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
-          "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
+          "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
@@ -42,9 +42,10 @@ ARROWS: dict[str, set[str]] = {
     "special":    {"primitive", "ops"},
     "sparse":     {"primitive", "ops"},
     "node":       {"primitive"},
-    "tensor":     {"primitive", "node"},
+    "leaves":     {"node"},
+    "tensor":     {"primitive", "node", "leaves"},
     "degenerate": {"primitive", "node", "tensor"},
-    "backward":   {"primitive", "node", "tensor", "degenerate"},
+    "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
@@ -55,7 +56,7 @@ ARROWS: dict[str, set[str]] = {
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
-    "optim":      {"ops", "node", "tensor", "backward"},
+    "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
@@ -71,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
-    "files":  {"safetensors"},
+    "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},

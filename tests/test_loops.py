@@ -99,6 +99,7 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     optimizer.step()
     before = optimizer.state_dict()
     other = optim.SGD([*library.parameters[:2], Tensor(np.ones(4))], lr=3.0, momentum=0.9)
+    other.zero_grad()
     (other.param_groups[0]["params"][2] ** 2).sum().backward()
     library.loss().backward()
     other.step()

@@ -17,6 +17,7 @@ import numpy as np
 
 from .degenerate import rules_at_ties
 from .forks import renewed
+from .leaves import summed
 from .node import FREED, Node, switched
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
@@ -246,7 +247,8 @@ def backward(
     if self.node is None:
         raise RuntimeError(
             f"backward() on a constant: {self!r:.80} was not computed from any Tensor that requires gradients. "
-            "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats."
+            "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats. "
+            "Under no_grad() w -= lr * w.grad leaves w a parameter, and w = w - lr * w.grad makes a constant of it."
         )
     seed = _seed(self, gradient)
     kept: dict[Node, Any] = {}
@@ -254,7 +256,7 @@ def backward(
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
         for node, g in _own({**kept, **arrived}, seed).items():
-            node.grad = g if node.grad is None or node in kept else node.grad + g
+            node.grad = g if node.grad is None or node in kept else summed(node, g)
 
 
 class Handle:

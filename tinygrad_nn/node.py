@@ -17,6 +17,9 @@ FREED = (
 )
 
 
+TRANSIENT = frozenset({"used", "summed", "read"})  # notes on a gradient, see `leaves`
+
+
 class Node:
     """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.
 
@@ -29,7 +32,8 @@ class Node:
         index: the order of birth.
         scope: the path of the layer that was running, or ``None``.
         grad: what `backward` left here, an ndarray or ``None``.
-        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``.
+        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``,
+            and those on its gradient.
     """
 
     __slots__ = ("__weakref__", "args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope")
@@ -54,7 +58,11 @@ class Node:
     def __getstate__(self) -> Any:
         if self.inner:
             raise TypeError("a graph cannot be pickled, nor a Tensor that is part of one; pickle t.data.")
-        return object.__getstate__(self)
+        state: Any = object.__getstate__(self)
+        if self.notes and not TRANSIENT.isdisjoint(self.notes):
+            kept = {key: value for key, value in self.notes.items() if key not in TRANSIENT}
+            state = (None, {**state[1], "notes": kept or None})
+        return state
 
     def note(self, **notes: Any) -> None:
         """Attach remarks to the node, such as a name."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .leaves import cleared, moved, read
 from .node import Node, thread
 from .primitive import (
     ATTRIBUTES,
@@ -146,12 +147,13 @@ def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
     return tensor
 
 
-def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, Any], Tensor]]:
-    """Return the method of an operator and that of its reflection."""
-    return (
+def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
+    """Return the methods of an operator, of its reflection, and of ``w -= ...``."""
+    return [
         lambda self, other: apply(REGISTRY[name], (self, other)),
         lambda self, other: apply(REGISTRY[name], (other, self)),
-    )
+        lambda self, other: moved(self, apply(REGISTRY[name], (self, other))),
+    ]
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -223,17 +225,15 @@ class Tensor:
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` accumulated, or ``None``; assign ``None`` to start afresh."""
-        return None if self.node is None else self.node.grad
+        return None if self.node is None else read(self.node, self.data)
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if self.node is None:
             raise ValueError("this Tensor is a constant and has no gradient; make it with Tensor(data) of floats.")
-        if value is not None:
-            value = np.asarray(value, dtype=self.data.dtype)
-            if value.shape != self.data.shape:
-                raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
-        self.node.grad = value
+        if value is not None and (value := np.asarray(value, dtype=self.data.dtype)).shape != self.data.shape:
+            raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
+        cleared(self.node, value)
 
     @property
     def requires_grad(self) -> bool:
@@ -284,21 +284,21 @@ class Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
-    # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
+    # -- Python's protocols. Operators name the primitive; nothing is written in place: += makes a new array.
 
-    __add__, __radd__ = _operators("add")
-    __sub__, __rsub__ = _operators("subtract")
-    __mul__, __rmul__ = _operators("multiply")
-    __truediv__, __rtruediv__ = _operators("divide")
-    __floordiv__, __rfloordiv__ = _operators("floor_divide")
-    __mod__, __rmod__ = _operators("remainder")
-    __pow__, __rpow__ = _operators("power")
-    __matmul__, __rmatmul__ = _operators("matmul")
-    __and__, __rand__ = _operators("bitwise_and")
-    __or__, __ror__ = _operators("bitwise_or")
-    __xor__, __rxor__ = _operators("bitwise_xor")
-    __lshift__, __rlshift__ = _operators("left_shift")
-    __rshift__, __rrshift__ = _operators("right_shift")
+    __add__, __radd__, __iadd__ = _operators("add")
+    __sub__, __rsub__, __isub__ = _operators("subtract")
+    __mul__, __rmul__, __imul__ = _operators("multiply")
+    __truediv__, __rtruediv__, __itruediv__ = _operators("divide")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators("floor_divide")
+    __mod__, __rmod__, __imod__ = _operators("remainder")
+    __pow__, __rpow__, __ipow__ = _operators("power")
+    __matmul__, __rmatmul__, __imatmul__ = _operators("matmul")
+    __and__, __rand__ = _operators("bitwise_and")[:2]
+    __or__, __ror__ = _operators("bitwise_or")[:2]
+    __xor__, __rxor__ = _operators("bitwise_xor")[:2]
+    __lshift__, __rlshift__ = _operators("left_shift")[:2]
+    __rshift__, __rrshift__ = _operators("right_shift")[:2]
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
     __gt__ = _comparison(operator.gt)

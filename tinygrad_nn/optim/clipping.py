@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..leaves import replaced
 from ..tensor import Tensor
 
 Array = Any
@@ -116,7 +117,7 @@ def clip_grad_norm_(
     if float(norm_type) <= 0:
         raise ValueError(f"clip_grad_norm_: norm_type={norm_type!r}; it must be positive, e.g. 2.0 or float('inf').")
     held = _holding("clip_grad_norm_", parameters)
-    gradients = [t.grad for t in held]
+    gradients = [t.node.grad for t in held]
     norm = total_norm(gradients, float(norm_type))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {norm}; with error_if_nonfinite=False "
@@ -139,7 +140,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     """
     held = _holding("clip_grad_value_", parameters)
     limit = _limit("clip_grad_value_", clip_value, "clip_value")
-    _put(held, [np.clip(t.grad, -limit, limit) for t in held])
+    _put(held, [np.clip(t.node.grad, -limit, limit) for t in held])
 
 
 def _scaled(gradients: list[Array | None], limit: float, norm: Any, eps: float) -> list[Array | None]:
@@ -161,7 +162,7 @@ def _holding(call: str, parameters: Any) -> list[Any]:
 
 def _put(held: list[Any], gradients: list[Any]) -> None:
     for t, g in zip(held, gradients, strict=True):
-        t.grad = g
+        replaced(t.node, g)
 
 
 def _limit(call: str, limit: Any, name: str = "limit") -> float:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..leaves import Watch
 from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer
 from .rule import Optimizer, OptimizerState
@@ -58,6 +59,7 @@ class GroupOptimizer:
         self.defaults = {**defaults, "maximize": maximize}
         self.param_groups: list[dict[str, Any]] = []
         self._groups: list[Group] = []
+        self._watch = Watch()
         self._settled: list[list[Any]] = []  # for each group what its rule was made with
         for group in parted(name, params):
             self.add_param_group(group)
@@ -89,8 +91,9 @@ class GroupOptimizer:
         """Set the gradients of all parameters to ``None``, or to zeros."""
         for group in self._groups:
             for t in group.parameters:
-                if t.node is not None:
-                    t.grad = None if set_to_none or t.grad is None else np.zeros_like(t.grad)
+                g = None if t.node is None else t.node.grad
+                if g is not None:
+                    t.grad = None if set_to_none else np.zeros_like(g)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters once, by the gradients that `backward` accumulated.
@@ -105,6 +108,8 @@ class GroupOptimizer:
             TypeError, ValueError: a number in `param_groups` was set out of range.
         """
         loss = None if closure is None else closure()
+        parameters = [t for group in self._groups for t in group.parameters]
+        self._watch.before(f"{type(self).__name__}.step", parameters, "optimizer.zero_grad().")
         for k, (given, group) in enumerate(zip(self.param_groups, self._groups, strict=True)):
             hyper = [given[key] for key in self.defaults if key != "lr"]
             if hyper != self._settled[k]:
@@ -115,6 +120,7 @@ class GroupOptimizer:
             if given["maximize"]:
                 gradients = [None if g is None else -g for g in gradients]
             group.updater(gradients, [rate] * len(gradients))  # type: ignore[misc]
+        self._watch.after(parameters)
         return loss
 
     @property

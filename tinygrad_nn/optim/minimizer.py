@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..leaves import Watch, cleared
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGSRule
@@ -108,6 +109,7 @@ class Minimizer:
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
+        self._watch = Watch()
         if schedule is not None and not callable(schedule):
             raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
         if len(self.groups) > 1 and any(isinstance(group.rule, LBFGSRule) for group in self.groups):
@@ -137,7 +139,7 @@ class Minimizer:
         """Set the gradients of all parameters to ``None``."""
         for t in self.parameters:
             if t.node is not None:
-                t.node.grad = None
+                cleared(t.node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, by the gradients that `backward` accumulated.
@@ -159,10 +161,16 @@ class Minimizer:
             if callable(gradients):
                 loss = self._evaluate(gradients)
                 gradients = None
-            found = self._fitting(gradients) if gradients is not None else [t.grad for t in self.parameters]
+            if gradients is None:
+                self._watch.before("step", self.parameters, "minimizer.zero_grad(), or step(lambda: loss).")
+                found = [None if t.node is None else t.node.grad for t in self.parameters]
+            else:
+                found = self._fitting(gradients)
             for group in self.groups:
                 mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
                 group.updater(mine, [self._rate(group)] * len(mine))  # type: ignore[misc]
+            if gradients is None:
+                self._watch.after(self.parameters)
         self.steps += 1
         return loss
 
