@@ -36,6 +36,8 @@ def kind_of(before: str, after: str, values: set[str]) -> str:
         'cotangent_ignored'
         >>> kind_of("dW = x.T @ d", "dW = h.T @ d", {"x", "h"}), kind_of("d = g", "d = -g", set())
         ('wrong_value', 'sign')
+        >>> kind_of("db = dz.sum(axis=1)", "db = dz.sum(axis=0)", set())
+        'wrong_axis_sum'
     """
     try:
         old, new = ast.parse(before.strip()).body[0], ast.parse(after.strip()).body[0]
@@ -70,6 +72,9 @@ def _differences(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
     if len(apart) != 1 or not isinstance(apart[0][1], ast.AST) or not isinstance(apart[0][2], ast.AST):
         if apart:
             yield old, new
+        return
+    if isinstance(old, ast.Call) and all(name == "keywords" for name, _, _ in apart):
+        yield old, new
         return
     if isinstance(old, ast.BinOp) and isinstance(old.op, ast.Pow) and apart[0][0] == "right":
         yield old, new
