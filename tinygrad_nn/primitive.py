@@ -29,6 +29,7 @@ METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neit
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
 ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
 NO_METADATA: dict[str, Any] = {}
+_ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
@@ -283,8 +284,8 @@ def declare(
     return primitive
 
 
-def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which an argument of that shape was broadcast.
+def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Array:
+    """Sum a gradient over the axes along which an argument of that shape was broadcast; errors name whose rule made it.
 
     Example:
         >>> import numpy as np
@@ -297,7 +298,8 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     if g.shape == shape:
         return g
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape, strict=True)):
-        raise ValueError(f"a VJP rule returned a gradient of shape {given} for an argument of shape {shape}.")
+        whose = "a VJP rule" if by is None else f"the VJP rule of {by.name}"
+        raise ValueError(f"{whose} returned a gradient of shape {given} for an argument of shape {shape}.")
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
 
 
@@ -387,7 +389,27 @@ def no_rule(function: Any) -> TypeError:
 
 def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes that met to NumPy's text, which seldom tells them."""
-    shapes = [str(np.shape(arg)) for arg in raw]
+    shapes = [np.shape(arg) for arg in raw]
     text = str(error)
-    if len(raw) > 1 and not all(shape in text for shape in shapes):
-        error.args = (f"{text.rstrip()} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)
+    if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
+        met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
+        error.args = (f"{text.rstrip()} ({met}){_mended(primitive.name, shapes)}",)
+
+
+def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
+    """Return what to write where two arrays would fit in another form."""
+    if len(shapes) != 2 or not all(shapes):
+        return ""
+    a, b = shapes
+    if name in ("matmul", "dot"):
+        inner = b[-2] if len(b) > 1 else b[0]
+        if len(b) > 1 and a[-1] == b[-1] != inner:
+            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
+        if len(a) > 1 and a[-2] == inner != a[-1]:
+            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
+        return ""
+    if len(b) == 1 < len(a) and b[0] == a[0] and name in _ELEMENTWISE:
+        return ". One number for each row of the first is y[:, None]"
+    if len(a) == 1 < len(b) and a[0] == b[0] and name in _ELEMENTWISE:
+        return ". One number for each row of the second is x[:, None]"
+    return ""
