@@ -22,8 +22,9 @@ Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell
 Rule = tuple[Callable[..., Any], str]
 
 REGISTRY: dict[str, Primitive] = {}
+RESERVED: set[str] = set()  # the names of rows in modules that are not loaded yet
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
-FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of libraries that are not loaded here
+FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of other libraries, and names of rows
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
 ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
@@ -205,7 +206,8 @@ def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims"
 
 def registered(name: str) -> Primitive:
     """Return the primitive of this name."""
-    return REGISTRY[name]
+    found: Any = REGISTRY.get(name) or stand_in(name)
+    return found if found is not None else REGISTRY[name]
 
 
 def declare(
@@ -266,7 +268,7 @@ def declare(
         replaced = (forward, *replaced)
     if not name.isidentifier():
         raise ValueError(f"a primitive needs a name; {name!r} is not one. Pass name='...' to declare.")
-    if name in REGISTRY:
+    if name in REGISTRY or name in RESERVED:
         raise ValueError(f"a primitive named {name!r} is declared already; choose another name.")
     if not rules and jointly is None:
         raise ValueError(f"{name} has no rule; pass (vjp, tex) per array argument, or None where there is no gradient.")
@@ -365,7 +367,10 @@ def numpy_name(function: Any) -> str:
 
 
 def stand_in(function: Any) -> Callable[..., Any] | None:
-    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does."""
+    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does.
+
+    Of a name it is the row of that name in a module that was not loaded yet.
+    """
     return OVERRIDES.get(function) or next(filter(None, (find(function) for find in FINDERS)), None)
 
 
