@@ -1,4 +1,4 @@
-"""The parts of the comparison of functions: what is recognised in a graph, multiples, shapes, what needs no operation."""
+"""The parts of the comparison of functions: what is recognised in a graph, multiples, shapes, what needs no search."""
 
 from typing import Any
 
