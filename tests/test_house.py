@@ -53,6 +53,8 @@ ARROWS: dict[str, set[str]] = {
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
+    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
+                   "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
@@ -84,6 +86,7 @@ LAZY: dict[str, set[str]] = {
 EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
     "sklearn": {"sklearn"},        # its classes are made of those
+    "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
 HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
          "numba")

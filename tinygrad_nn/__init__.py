@@ -93,6 +93,7 @@ _LATER = {
     "optim": "",
     "sparse": "",
     "special": "",
+    "autograd": "",
     "pytorch": "",
     "viz": "",
 }
