@@ -104,7 +104,7 @@ from .pool import (
     MaxPool2d,
 )
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
+from .transformer import TransformerBlock
 
 __all__ = [
     "Activation",
@@ -205,8 +205,6 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TransformerBlock",
-    "TransformerEncoder",
-    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
     "activation",

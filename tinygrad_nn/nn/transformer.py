@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,57 +94,3 @@ class TransformerBlock(Module):
         """Return the options that are not the default; the parts tell the sizes."""
         options = ["norm_first=True"] * self.norm_first + ["causal=True"] * self.causal
         return ", ".join(options)
-
-
-class TransformerEncoderLayer(TransformerBlock):
-    """A `TransformerBlock` under PyTorch's name, called with PyTorch's arguments.
-
-    Args: those of `TransformerBlock`, also as ``d_model``, ``nhead``, ``dim_feedforward`` and ``layer_norm_eps``.
-
-    Example:
-        >>> TransformerEncoderLayer(d_model=8, nhead=2, dropout=0.0)(np.ones((5, 3, 8))).shape
-        (5, 3, 8)
-    """
-
-    def forward(
-        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = False
-    ) -> Any:
-        """Return the sequence after attention and perceptron; src_mask says where a time may not look.
-
-        Args:
-            src: ``(time, batch, n)``, or batch first.
-            src_mask, src_key_padding_mask: see `MultiHeadAttention`.
-            is_causal: a hint that src_mask is causal, which changes nothing.
-        """
-        return super().forward(src, src_mask, src_key_padding_mask)
-
-
-class TransformerEncoder(Module):
-    """Copies of a layer, one after the other.
-
-    Args:
-        encoder_layer: a `TransformerEncoderLayer`.
-        num_layers: how many copies.
-        norm: applied to the result, such as a `LayerNorm`.
-        enable_nested_tensor, mask_check: change nothing.
-
-    Example:
-        >>> encoder = TransformerEncoder(TransformerEncoderLayer(8, 2, dropout=0.0), num_layers=2)
-        >>> encoder(np.ones((5, 3, 8))).shape
-        (5, 3, 8)
-    """
-
-    def __init__(
-        self, encoder_layer: Module, num_layers: int, norm: Any = None, enable_nested_tensor: bool = True,
-        mask_check: bool = True,
-    ) -> None:  # fmt: skip
-        self.layers = [deepcopy(encoder_layer) for _ in range(num_layers)]
-        self.norm = norm
-
-    def forward(
-        self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
-    ) -> Any:
-        """Return the sequence after all layers; the arguments are those of `TransformerEncoderLayer`."""
-        for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask)
-        return src if self.norm is None else self.norm(src)
