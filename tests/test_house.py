@@ -59,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
+    "array_api":  {"ops", "tensor"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }

@@ -72,10 +72,9 @@ METHODS_OF_ARRAYS: dict[str, str] = {
     "tofile": "Save the plain values: `np.save(file, t.data)`.",
     "dump": "It pickles; save the plain values: `np.save(file, t.data)`.",
     "dumps": "It pickles; save the plain values: `np.save(file, t.data)`.",
-    "to_device": "Arrays are NumPy's, and stay in main memory.",
     "setflags": "A Tensor is never written into, so it needs no flags.",
     **{name: f"It is a property of the array, {MEMORY.format(name=name)}" for name in (
-        "base", "ctypes", "device", "flags", "itemsize", "nbytes", "strides")},
+        "base", "ctypes", "flags", "itemsize", "nbytes", "strides")},
 }  # fmt: skip
 
 # SciPy's ufuncs without a rule, by their names in scipy.special
