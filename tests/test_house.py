@@ -60,6 +60,7 @@ ARROWS: dict[str, set[str]] = {
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
     "array_api":  {"ops", "tensor"},
+    "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }

@@ -88,6 +88,7 @@ _LATER = {
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
     "array_api": "",
+    "polynomial": "",
     "io": "",
     "manual": "",
     "optim": "",

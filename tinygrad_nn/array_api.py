@@ -18,7 +18,6 @@ Tensor, so that all arrays of a program are of one kind. Written here are only t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -63,20 +62,22 @@ def _as_tensors(value: Any) -> Any:
     return type(value)(map(_as_tensors, value)) if isinstance(value, (tuple, list)) else value
 
 
-def _over_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
     """Return a function of NumPy that gives Tensors."""
+    function = getattr(place, name)
 
-    @functools.wraps(function, assigned=("__name__", "__doc__"), updated=())
     def of_tensors(*args: Any, **kwargs: Any) -> Any:
         return _as_tensors(function(*args, **kwargs))
 
+    of_tensors.__name__, of_tensors.__wrapped__ = name, function  # type: ignore[attr-defined]
+    of_tensors.__doc__ = f"Return what {place.__name__}.{name} gives, as a Tensor."
     return of_tensors
 
 
 def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleType:
     """Return an extension of the standard as a module."""
     module = ModuleType(f"{__name__}.{name}", f"The extension {name} of the standard, over Tensors.")
-    module.__dict__.update({f: _over_tensors(getattr(getattr(np, name), f)) for f in functions}, **own)
+    module.__dict__.update({f: _over_tensors(getattr(np, name), f) for f in functions}, **own)
     return module
 
 
@@ -164,7 +165,8 @@ def _frequencies(function: Callable[..., Any]) -> Callable[..., Any]:
         _on_cpu(device)
         return _as_tensors(function(n, d).astype(dtype or np.float64))  # type: ignore[no-any-return]
 
-    frequencies.__name__, frequencies.__doc__ = function.__name__, function.__doc__
+    frequencies.__name__ = function.__name__
+    frequencies.__doc__ = f"Return what np.fft.{function.__name__} gives, as a Tensor."
     return frequencies
 
 
@@ -196,7 +198,7 @@ def namespace(api_version: str | None = None) -> ModuleType:
     return sys.modules[__name__]
 
 
-globals().update({name: _over_tensors(getattr(np, name)) for name in SAME_NAMES})
+globals().update({name: _over_tensors(np, name) for name in SAME_NAMES})
 globals().update({name: getattr(np, name) for name in CONSTANTS})
 globals().update({name: getattr(np, name) for name in DTYPES})
 linalg = _extension("linalg", LINALG, {})

@@ -120,7 +120,7 @@ def walk(
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
         if primitive.ties is not None:
-            rules = rules_at_ties(walk, ancestors((root,), node.index), node, root, seed, given)
+            rules = rules_at_ties(walk, ancestors, node, root, seed, given)
         slot = -1
         for parent in parents:
             slot += 1

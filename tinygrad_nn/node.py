@@ -18,9 +18,10 @@ FREED = (
 NO_ARRAY = (
     "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
     "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
-    "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
-    "np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); instead of out[i] = t write "
-    "out = Tensor(out).at[i].set(t), or np.stack([...]) of a list of the parts."
+    "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted, nor can numpy.polynomial: use "
+    "tinygrad_nn.polynomial. Instead of np.full(shape, t) write np.full(shape, t, like=t), of np.vectorize(f)(t) write "
+    "tinygrad_nn.vectorize(f)(t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) of a "
+    "list of the parts."
 )
 
 

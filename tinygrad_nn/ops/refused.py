@@ -32,10 +32,8 @@ FUNCTIONS: dict[str, str] = {
     "np.bincount": "Counts have no derivative: `np.bincount(k.data)`. Weights have: `np.bincount(k, v)`.",
     "np.sort_complex": "Write `np.sort(v) + 0j`.",
     # polynomials in two variables
-    "np.polynomial.polynomial.polyval2d": "Write "
-        "`np.einsum('pi,ij,pj->p', v[:, None] ** np.arange(2), t, w[:, None] ** np.arange(3))`.",
-    "np.polynomial.polynomial.polygrid2d": "Write "
-        "`(v[:, None] ** np.arange(2)) @ t @ (w[:, None] ** np.arange(3)).T`.",
+    "np.polynomial.polynomial.polyval2d": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`.",
+    "np.polynomial.polynomial.polygrid2d": "Write `tinygrad_nn.polynomial.polygrid2d(v, w, t)`.",
     # ranges
     "np.arange": FIXED.format(code="v[0] + v[1] * np.arange(5)"),
     "np.zeros": "Its shape is made of whole numbers: `np.zeros(t.shape)`.",
