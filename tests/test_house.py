@@ -25,10 +25,10 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
-ENGINE = {"primitive", "node", "tensor", "degenerate", "backward", "tree", "transforms", "custom", "symmetric",
-          "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
+          "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "spelling":   set(),
@@ -39,27 +39,32 @@ ARROWS: dict[str, set[str]] = {
     "forks":      set(),
     "data":       set(),
     "ops":        {"primitive"},
+    "special":    {"primitive", "ops"},
+    "sparse":     {"primitive", "ops"},
     "node":       {"primitive"},
-    "tensor":     {"primitive", "node"},
+    "leaves":     {"node"},
+    "tensor":     {"primitive", "node", "leaves"},
     "degenerate": {"primitive", "node", "tensor"},
-    "backward":   {"primitive", "node", "tensor", "degenerate"},
+    "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
     "transforms": {"primitive", "node", "tensor", "backward", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
-    "nn":         {"ops", "node", "tensor", "backward"},
-    "optim":      {"ops", "node", "tensor", "backward"},
+    "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
+    "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled"},
-    "pytorch":    {"nn", "optim", "ops", "node", "tensor", "transforms", "custom", "gradcheck", "files"},
+    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
+                   "files"},
     "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
-    "array_api":  {"ops", "tensor"},
+    "array_api":  {"ops", "tensor", "special"},
     "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
@@ -69,9 +74,10 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
-    "files":  {"safetensors"},
+    "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "ops":    {"scipy"},
+    "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
 }

@@ -82,7 +82,7 @@ def test_activations_are_those_of_pytorch_with_two_derivatives_and_at_kinks(row:
 def test_every_loss_with_options_is_in_the_recorded_file() -> None:
     rows = json.loads((REFERENCE / "losses.json").read_text(encoding="utf-8"))
     assert {row["loss"] for row in rows} == set(LOSSES)
-    assert len(LOSSES) == 17
+    assert len(LOSSES) == 18
 
 
 # ---- by definition, where PyTorch has none or another
@@ -96,6 +96,16 @@ def test_a_mean_over_no_rows_is_zero_and_so_is_its_gradient() -> None:
     assert losses.focal(np.ones((2, 3)), [-100, -100]) == 0
     assert losses.mse_loss(np.ones((0, 3)), np.ones((0, 3))) == 0
     assert losses.cross_entropy(np.ones((0, 3)), np.zeros(0, int)) == 0
+
+
+def test_a_probability_of_zero_costs_100_and_still_learns() -> None:
+    p, y = Tensor([0.0, 1.0, 1e-300, 1e-30, 0.0, 1.0]), [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    out = losses.binary_cross_entropy(p, y, reduction="none")
+    out.sum().backward()
+    np.testing.assert_allclose(out.data, [100, 100, 100, 30 * np.log(10), 0, 0], rtol=1e-15, atol=0)
+    np.testing.assert_allclose(p.grad, [-1e12, 1e12, -1e12, -1e12, 1, -1], rtol=1e-12)  # the slope at 1e-12
+    with pytest.raises(ValueError, match=r"probabilities\[1\] is 1.5; it must be from 0 to 1. Apply sigmoid"):
+        losses.binary_cross_entropy([0.5, 1.5], [0.0, 1.0])
 
 
 def test_labels_one_hot_rows_and_smoothed_rows_agree(rng: np.random.Generator) -> None:

@@ -88,7 +88,7 @@ def test_all_defaults_are_compared_but_those_of_lion_which_pytorch_lacks() -> No
 def test_the_defaults_of_lbfgs_are_those_of_pytorch() -> None:
     hyper = dict(optim.lbfgs().hyper)
     assert RECORDED["defaults"]["LBFGS"] == {key: x for key, x in hyper.items() if x is not None} | {"lr": 1}
-    assert optim.LBFGS() == optim.lbfgs()
+    assert optim.LBFGSRule() == optim.lbfgs()
     assert RECORDED["wolfe"] == [quasi_newton.SUFFICIENT, quasi_newton.FLAT]
 
 

@@ -37,6 +37,7 @@ def test_the_learning_rates_are_those_of_pytorch(row: dict[str, Any]) -> None:
 
 TWINS = {
     "constant": "ConstantLR", "warmup": "LinearLR", "step": "StepLR", "multistep": "MultiStepLR",
+    "polynomial": "PolynomialLR",
     "cosine": "CosineAnnealingLR", "cosine_restarts": "CosineAnnealingWarmRestarts", "one_cycle": "OneCycleLR",
     "plateau": "ReduceLROnPlateau",
 }  # fmt: skip

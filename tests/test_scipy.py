@@ -112,6 +112,30 @@ def test_derivatives_in_the_parameters_of_incomplete_functions_keep_their_digits
         np.testing.assert_allclose(found, wanted, rtol=3e-13)  # at 300, ln B has lost 300 roundings
 
 
+# x, q, and zeta(x, q) with its first and second derivative in x, by mpmath 1.4.1 at 40 digits
+OF_ZETA = [
+    (2.0, 1.0, 1.6449340668482264, -0.9375482543158438, 1.989280234298901),
+    (1.1, 0.3, 13.925622630916047, -95.50731492058073, 2005.4464690748339),
+    (3.5, 2.5, 0.06517125158965971, -0.07473078610885922, 0.09511803513945634),
+    (30.0, 1.5, 5.215096203815732e-06, -2.114540135056862e-06, 8.573727841524475e-07),
+    (0.5, 1.0, -1.4603545088095868, -3.9226461392091516, -16.008357013928663),
+    (-0.5, 1.0, -0.20788622497735457, -0.3608543395999476, -0.596229176765016),
+    (-3.3, 1.0, 0.006208678127736984, 0.00837857995524234, -0.006105281370163987),
+    (-10.5, 1.0, 0.011146122473942813, -0.02375144392688432, -0.0033771099179824384),
+    (8.0, 100.0, 1.4792379952695095e-15, -7.016141046710748e-15, 3.330827964013755e-14),
+]
+
+
+def test_derivatives_of_zeta_in_its_exponent() -> None:
+    x, q, *wanted = np.array(OF_ZETA).T
+    riemann = q == 1
+    for f, where in ((lambda x: special.zeta(x, q[~riemann]), ~riemann), (special.zeta, riemann)):
+        for order in wanted:
+            np.testing.assert_allclose(f(Tensor(x[where], requires_grad=False)), order[where], rtol=4e-15)
+            f = elementwise_grad(f)
+    assert grad(special.zeta)(np.array(1.0)) == -INF
+
+
 def test_incomplete_functions_at_their_ends() -> None:
     a = np.array(2.5)
     for x in (0.0, np.inf):
@@ -175,3 +199,42 @@ def test_methods_of_scipys_ufuncs() -> None:
     np.testing.assert_array_equal(special.xlogy.accumulate(t).data, special.xlogy.accumulate(t.data))
     with pytest.raises(TypeError, match="would write"):
         special.xlogy(t, t, out=np.zeros(3))
+
+
+def test_functions_of_scipy_that_are_no_ufuncs_have_ours_of_the_same_name_and_signature() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
+    calls = [
+        ("logsumexp", (a,), {}), ("logsumexp", (a,), {"axis": 1, "keepdims": True}),
+        ("logsumexp", (a,), {"axis": (0, 1), "b": np.abs(b)}), ("logsumexp", (a, 0), {"b": b, "return_sign": True}),
+        ("logsumexp", (a - INF,), {"b": np.ones(4)}), ("logsumexp", (a, 1, 0.5), {}),
+        ("softmax", (a,), {}), ("softmax", (a,), {"axis": 0}), ("log_softmax", (a,), {}), ("softmax", (a[0],), {}),
+        ("log_softmax", (a, 1), {}), ("polygamma", (2, np.abs(a)), {}), ("multigammaln", (3.5, 3), {}),
+        ("zeta", (2.5,), {}), ("zeta", (2.5, 1.5), {}), ("lambertw", (a + 1, -1), {}), ("sinc", (a,), {}),
+        ("comb", (5.5, 2.0), {}), ("gammainc", (2.0, np.abs(a)), {}), ("erf", (a,), {}), ("softplus", (a,), {}),
+        ("psi", (np.abs(a),), {}),
+    ]  # fmt: skip
+    for name, args, options in calls:
+        wanted = getattr(special, name)(*args, **options)
+        for given in (args, [Tensor(x) if isinstance(x, np.ndarray) else x for x in args]):
+            found = getattr(tg.special, name)(*given, **options)
+            pairs = zip(found, wanted, strict=True) if isinstance(wanted, tuple) else [(found, wanted)]
+            for x, y in pairs:
+                np.testing.assert_allclose(getattr(x, "data", x), y, rtol=1e-13, err_msg=name)
+
+
+def test_gradients_of_logsumexp_with_factors() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(3, 4)), rng.uniform(0.5, 1.5, (3, 4)) * rng.choice([-1, 1], (3, 4))
+    b[0, 0] = 0
+    f = lambda a, b: tg.special.logsumexp(a, axis=1, b=b, return_sign=True)[0]
+    assert tg.check_gradients(f, a, b, order=2).ok
+    assert tg.check_gradients(lambda a: tg.special.softmax(a), a, order=2).ok
+    assert tg.check_gradients(lambda a: tg.special.multigammaln(a, 3), np.array([2.5, 4.0]), order=2).ok
+
+
+def test_a_function_without_a_derivative_names_the_nearest() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'logsumexpp'; did you mean 'logsumexp'"):
+        tg.special.logsumexpp  # noqa: B018
+    assert {"gammainc", "jv", "logsumexp"} <= set(dir(tg.special))
+    assert all(callable(getattr(tg.special, name)) for name in dir(tg.special))

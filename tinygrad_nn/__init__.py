@@ -7,6 +7,7 @@ from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .forks import building as _building
+from .leaves import GradientWarning
 from .node import no_grad
 from .ops.activations import (
     celu,
@@ -89,9 +90,12 @@ _LATER = {
     "graph": "supported",
     "array_api": "",
     "polynomial": "",
+    "implicit": "",
     "io": "",
     "manual": "",
     "optim": "",
+    "sparse": "",
+    "special": "",
     "pytorch": "",
     "viz": "",
 }
@@ -127,6 +131,7 @@ __all__ = [
     "Epoch",
     "FeedForward",
     "GradientReport",
+    "GradientWarning",
     "History",
     "Layer",
     "Module",

@@ -175,6 +175,15 @@ def __array_namespace_info__() -> Any:
     return np.__array_namespace_info__()
 
 
+def __getattr__(name: str) -> Any:
+    """Load `special` when SciPy asks for it, which is no part of the standard."""
+    if name == "special":
+        from . import special
+
+        return special
+    raise AttributeError(f"the array API has no {name!r}; of NumPy's other functions, np.{name}(t) takes Tensors.")
+
+
 def namespace(api_version: str | None = None) -> ModuleType:
     """Return this module, the array namespace of Tensors, for a version of the standard.
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from .degenerate import rules_at_ties
 from .forks import renewed
+from .leaves import summed
 from .node import FREED, Node, switched
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
@@ -246,7 +247,8 @@ def backward(
     if self.node is None:
         raise RuntimeError(
             f"backward() on a constant: {self!r:.80} was not computed from any Tensor that requires gradients. "
-            "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats."
+            "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats. "
+            "Under no_grad() w -= lr * w.grad leaves w a parameter, and w = w - lr * w.grad makes a constant of it."
         )
     seed = _seed(self, gradient)
     kept: dict[Node, Any] = {}
@@ -254,17 +256,37 @@ def backward(
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
         for node, g in _own({**kept, **arrived}, seed).items():
-            node.grad = g if node.grad is None or node in kept else node.grad + g
+            node.grad = g if node.grad is None or node in kept else summed(node, g)
 
 
-def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Callable[[], None]:
+class Handle:
+    """What removes a hook: call it, or its `remove`; at the end of a with block it does so itself."""
+
+    def __init__(self, hooks: list[Any], hook: Any) -> None:
+        self._hooks, self._hook = hooks, hook
+
+    def remove(self) -> None:
+        """Remove the hook, if it is still there."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    __call__ = remove
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
     """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns, if anything, replaces it.
 
     Args:
         hook: takes an ndarray of this Tensor's shape (a Tensor when the gradient is itself being differentiated).
 
     Returns:
-        A function that removes the hook.
+        What removes the hook: ``remove()``.
 
     Raises:
         ValueError: the Tensor is a constant.
@@ -274,7 +296,7 @@ def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Callable[[], None
     hooks = (self.node.notes or {}).get("hooks", [])
     self.node.note(hooks=hooks)
     hooks.append(hook)
-    return lambda: hooks.remove(hook) if hook in hooks else None
+    return Handle(hooks, hook)
 
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:

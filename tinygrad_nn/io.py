@@ -7,7 +7,7 @@ classes and a checksum. Nothing in it is ever executed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ import numpy as np
 
 from .data import Scaler
 from .files import StrPath, write_whole
+from .files.pytorch import is_pytorch, read_pytorch
 from .files.safetensors import check, digest, pack, parse, read, seal
 from .nn.layer import Layer
 from .nn.module import Module
 from .printable import printable
 from .solver import Predict
+from .spelling import did_you_mean
 
 Array = np.ndarray[Any, Any]
 
@@ -198,19 +200,47 @@ def save_weights(path: StrPath, model: Module) -> Path:
     return write_whole(path, seal("weights", model.state_dict()).content)
 
 
-def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
-    """Read parameters and buffers into a module from a file by `save_weights`, or a safetensors file from PyTorch.
+def load_weights(
+    path: StrPath, model: Module, strict: bool = True, *, prefix: str = "",
+    rename: Mapping[str, str] | Callable[[str], str | None] | None = None,
+) -> None:  # fmt: skip
+    """Read parameters and buffers into a module from a file by `save_weights`, or from PyTorch.
 
     Args:
-        path: of the file.
+        path: of a safetensors file; or of one by ``torch.save``, which PyTorch's weights-only reader reads, if it is
+            installed.
         model: takes over all of them, or none.
         strict: whether every name must be there, and no other; otherwise those that are in both are taken.
+        prefix: of the names in the file that are meant, such as ``"module."`` or ``"backbone."``; it is taken off.
+        rename: then, the name here of each name there: a dict of names, or of the parts that names begin with
+            (``{"encoder": "body.0"}``), or a function, which returns ``None`` for what is left out.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is cut off or altered, or of another architecture: the message says what differs, and the
             model is as it was.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from tinygrad_nn.nn import Linear, Sequential
+        >>> model, head = Sequential({"old": Linear(4, 3, rng=0)}), Sequential(Linear(4, 3, rng=1))
+        >>> with TemporaryDirectory() as folder:
+        ...     path = save_weights(Path(folder) / "weights.safetensors", model)
+        ...     load_weights(path, head, rename={"old": "0"})
+        >>> bool((head[0].weight.data == model.old.weight.data).all())
+        True
     """
+    arrays = _weights(path)
+    try:
+        model.load_state_dict(_renamed(arrays, prefix, rename), strict)
+    except ValueError as error:
+        raise ValueError(f"{printable(path)}: {printable(error)}{_hint(arrays, model, prefix)}") from None
+
+
+def _weights(path: StrPath) -> dict[str, Array]:
+    """Return the arrays of a file of weights."""
+    if is_pytorch(path):
+        return read_pytorch(path)
     arrays, notes = read(path)
     if notes.get("format", "").startswith("tinygrad_nn"):  # one of PyTorch has no checksum
         if notes["format"] != "tinygrad_nn weights":
@@ -219,10 +249,44 @@ def load_weights(path: StrPath, model: Module, strict: bool = True) -> None:
                 f"{printable(path)} holds a {kind}, no weights alone; read it with tinygrad_nn.io.load_network."
             )
         check(path, "weights" + notes.get("text", "?"), arrays, notes)
-    try:
-        model.load_state_dict(arrays, strict)
-    except ValueError as error:
-        raise ValueError(f"{printable(path)}: {printable(error)}") from None
+    return arrays
+
+
+def _renamed(arrays: Mapping[str, Array], prefix: str, rename: Any) -> dict[str, Array]:
+    """Return the arrays under a prefix by their new names."""
+    found: dict[str, str] = {}
+    prefix = prefix and prefix.rstrip(".") + "."
+    for name in arrays:
+        new = _new_name(name[len(prefix) :], rename) if name.startswith(prefix) else None
+        if new in found:
+            raise ValueError(f"{found[new]} and {name} would both be called {new}; change rename=.")
+        if new is not None:
+            found[new] = name
+    if not found and arrays:
+        firsts = sorted({name.partition(".")[0] for name in arrays})
+        hint = did_you_mean(prefix.partition(".")[0], firsts)
+        raise ValueError(f"no name begins with prefix={prefix!r}; they begin with {', '.join(firsts[:10])}.{hint}")
+    return {new: arrays[name] for new, name in found.items()}
+
+
+def _hint(arrays: Mapping[str, Array], model: Module, prefix: str) -> str:
+    """Return the prefix under which the names are those of a model, if there is one."""
+    names = set(model.state_dict())
+    found = {name[: -len(own) - 1] for own in list(names)[:1] for name in arrays if name.endswith(f".{own}")}
+    fitting = [start for start in sorted(found) if all(f"{start}.{name}" in arrays for name in names)]
+    return f" Under prefix={printable(fitting[0])!r} it has all names." if fitting and not prefix else ""
+
+
+def _new_name(name: str, rename: Any) -> str | None:
+    if rename is None:
+        return name
+    if callable(rename):
+        return rename(name)  # type: ignore[no-any-return]
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):  # the longest part that has a new name
+        if (start := ".".join(parts[:count])) in rename:
+            return ".".join(part for part in (rename[start], *parts[count:]) if part)
+    return name
 
 
 def _describe(network: Network) -> dict[str, Any]:

@@ -25,6 +25,18 @@ NO_ARRAY = (
 )
 
 
+TRANSIENT = frozenset({"used", "summed", "read"})  # notes on a gradient, see `leaves`
+NO_NUMBER = (
+    "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
+    "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "
+    "an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
+)
+NO_WRITING = (
+    "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "
+    "t = t.at[index].set(value); instead of t[index] += value write t = t.at[index].add(value)."
+)
+
+
 class Node:
     """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.
 
@@ -37,7 +49,8 @@ class Node:
         index: the order of birth.
         scope: the path of the layer that was running, or ``None``.
         grad: what `backward` left here, an ndarray or ``None``.
-        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``.
+        notes: ``None``, or a dict with any of ``name``, ``hooks``, ``where``, ``checksum``, ``constants``, ``input``,
+            and those on its gradient.
     """
 
     __slots__ = ("__weakref__", "args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope")
@@ -62,7 +75,11 @@ class Node:
     def __getstate__(self) -> Any:
         if self.inner:
             raise TypeError("a graph cannot be pickled, nor a Tensor that is part of one; pickle t.data.")
-        return object.__getstate__(self)
+        state: Any = object.__getstate__(self)
+        if self.notes and not TRANSIENT.isdisjoint(self.notes):
+            kept = {key: value for key, value in self.notes.items() if key not in TRANSIENT}
+            state = (None, {**state[1], "notes": kept or None})
+        return state
 
     def note(self, **notes: Any) -> None:
         """Attach remarks to the node, such as a name."""

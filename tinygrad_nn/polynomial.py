@@ -19,10 +19,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
+import numpy.polynomial
 
 from .ops.joining import array
 from .ops.plain import bare, is_tensor
@@ -54,7 +54,7 @@ class Series:
     recurrence: Callable[[int], tuple[float, float, float]]
 
     def _numpy(self, operation: str) -> Any:
-        return getattr(import_module(f"numpy.polynomial.{self.module}"), f"{self.prefix}{operation}")
+        return getattr(getattr(numpy.polynomial, self.module), f"{self.prefix}{operation}")
 
     def vander(self, x: Any, deg: int) -> Array:
         """Return the polynomials of degree 0 to `deg` at x, as a last axis."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+
+from .spelling import did_you_mean
 
 Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell and need not
 Rule = tuple[Callable[..., Any], str]
@@ -26,6 +28,7 @@ METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neit
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
 ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
 NO_METADATA: dict[str, Any] = {}
+_PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
 
@@ -175,8 +178,11 @@ class Primitive:
             arrays, metadata = self._bind_by_name(args, dict(kwargs))
         unknown = [name for name in metadata if name not in self.metadata]
         if unknown:
-            takes = ", ".join(self.metadata) or "no keyword at all"
-            raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.")
+            metadata = as_numpy(metadata, self.metadata)
+            unknown = [name for name in metadata if name not in self.metadata]
+        if unknown:
+            takes, hint = ", ".join(self.metadata) or "no keyword at all", did_you_mean(unknown[0], self.metadata)
+            raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.{hint}")
         return arrays, metadata
 
     def _bind_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -192,6 +198,12 @@ class Primitive:
         if len(args) < self.arity:
             raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
         return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
+
+
+def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:
+    """Return options with PyTorch's dim and keepdim under NumPy's names, where these are known and not given."""
+    names = {theirs: ours for theirs, ours in _PYTORCH.items() if ours in known and ours not in options}
+    return {names.get(name, name): value for name, value in options.items()}
 
 
 def registered(name: str) -> Primitive:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .node import NO_ARRAY, Node, thread
+from .leaves import cleared, moved, read
+from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -52,7 +53,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
-                elif arg.label is not None:
+                elif arg.label:
                     names = {**(names or {}), len(raw) - 1: arg.label}
             elif type(arg) is _ndarray and arg.dtype.char != "O":
                 raw.append(arg)
@@ -145,8 +146,8 @@ def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
     return tensor
 
 
-def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, Any], Tensor]]:
-    """Return the method of an operator and that of its reflection."""
+def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
+    """Return the methods of an operator, of its reflection, and of ``w -= ...``."""
 
     def forward(self: Any, other: Any) -> Tensor:
         try:
@@ -154,10 +155,11 @@ def _operators(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, 
         except Wraps:
             return NotImplemented  # type: ignore[no-any-return]
 
-    def reflected(self: Any, other: Any) -> Tensor:
-        return apply(REGISTRY[name], (other, self))
-
-    return forward, reflected
+    return [
+        forward,
+        lambda self, other: apply(REGISTRY[name], (other, self)),
+        lambda self, other: moved(self, apply(REGISTRY[name], (self, other))),
+    ]
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -229,22 +231,31 @@ class Tensor:
     @property
     def grad(self) -> np.ndarray[Any, Any] | None:
         """The gradient that `backward` accumulated, or ``None``; assign ``None`` to start afresh."""
-        return None if self.node is None else self.node.grad
+        return None if self.node is None else read(self.node, self.data)
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if self.node is None:
             raise ValueError("this Tensor is a constant and has no gradient; make it with Tensor(data) of floats.")
-        if value is not None:
-            value = np.asarray(value, dtype=self.data.dtype)
-            if value.shape != self.data.shape:
-                raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
-        self.node.grad = value
+        if value is not None and (value := np.asarray(value, dtype=self.data.dtype)).shape != self.data.shape:
+            raise ValueError(f"the gradient has shape {value.shape}; the Tensor has shape {self.data.shape}.")
+        cleared(self.node, value)
 
     @property
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this Tensor."""
         return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("this Tensor was computed, so it is no leaf; a constant with its data is t.detach().")
+        if wanted and self.data.dtype.kind not in "fc":
+            raise TypeError(f"gradients need floats; this Tensor has dtype {self.data.dtype}. Write t.astype(float).")
+        if wanted and self.node is None:
+            self.node = source(self.data, self.label)
+        elif not wanted and self.node is not None:
+            self.label, self.node = self.name or "", None  # a module still finds a parameter that has a label
 
     @property
     def is_leaf(self) -> bool:
@@ -255,14 +266,13 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     size = property(lambda self: self.data.size, doc="The number of entries.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
+    device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
     mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")
     real = property(lambda self: apply(REGISTRY["real"], (self,)), doc="The real parts.")
     imag = property(lambda self: apply(REGISTRY["imag"], (self,)), doc="The imaginary parts.")
     at = property(lambda self: METHODS["at"](self), doc="Updates that make a new Tensor: ``t.at[index].set(value)``.")
-
-    device = property(lambda self: "cpu", doc="Where the entries lie: always in main memory.")
 
     def detach(self) -> Tensor:
         """Return a constant Tensor with the same data: no gradient flows through it."""
@@ -280,26 +290,21 @@ class Tensor:
         """Return the entries in another shape, as ndarray.reshape does; one length may be -1."""
         return apply(REGISTRY["reshape"], (self,), {"shape": shape[0] if len(shape) == 1 else shape, **options})
 
-    def transpose(self, *axes: Any) -> Tensor:
-        """Return the axes in another order, by default reversed, as ndarray.transpose does."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
-        return apply(REGISTRY["transpose"], (self,), NO_METADATA if order is None else {"axes": tuple(order)})
+    # -- Python's protocols. Operators name the primitive; nothing is written in place: += makes a new array.
 
-    # -- Python's protocols. Operators name the primitive; Python rebinds for +=, so nothing is written in place.
-
-    __add__, __radd__ = _operators("add")
-    __sub__, __rsub__ = _operators("subtract")
-    __mul__, __rmul__ = _operators("multiply")
-    __truediv__, __rtruediv__ = _operators("divide")
-    __floordiv__, __rfloordiv__ = _operators("floor_divide")
-    __mod__, __rmod__ = _operators("remainder")
-    __pow__, __rpow__ = _operators("power")
-    __matmul__, __rmatmul__ = _operators("matmul")
-    __and__, __rand__ = _operators("bitwise_and")
-    __or__, __ror__ = _operators("bitwise_or")
-    __xor__, __rxor__ = _operators("bitwise_xor")
-    __lshift__, __rlshift__ = _operators("left_shift")
-    __rshift__, __rrshift__ = _operators("right_shift")
+    __add__, __radd__, __iadd__ = _operators("add")
+    __sub__, __rsub__, __isub__ = _operators("subtract")
+    __mul__, __rmul__, __imul__ = _operators("multiply")
+    __truediv__, __rtruediv__, __itruediv__ = _operators("divide")
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _operators("floor_divide")
+    __mod__, __rmod__, __imod__ = _operators("remainder")
+    __pow__, __rpow__, __ipow__ = _operators("power")
+    __matmul__, __rmatmul__, __imatmul__ = _operators("matmul")
+    __and__, __rand__ = _operators("bitwise_and")[:2]
+    __or__, __ror__ = _operators("bitwise_or")[:2]
+    __xor__, __rxor__ = _operators("bitwise_xor")[:2]
+    __lshift__, __rlshift__ = _operators("left_shift")[:2]
+    __rshift__, __rrshift__ = _operators("right_shift")[:2]
     __lt__ = _comparison(operator.lt)
     __le__ = _comparison(operator.le)
     __gt__ = _comparison(operator.gt)
@@ -330,10 +335,7 @@ class Tensor:
         return apply(REGISTRY["getitem"], (self,), {"index": raw_index(index)})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
-            "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "
-            "t = t.at[index].set(value); instead of t[index] += value write t = t.at[index].add(value)."
-        )
+        raise TypeError(NO_WRITING)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -358,11 +360,7 @@ class Tensor:
 
     def _number(self, call: str) -> Any:
         if self.node is not None:
-            raise TypeError(
-                f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
-                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
-            )
+            raise TypeError(NO_NUMBER.format(call=call))
         return self.data.item()
 
     # -- What a trace answers in its own way, see `Mode`.

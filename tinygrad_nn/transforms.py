@@ -299,7 +299,9 @@ def _any_numbers(like: Any) -> Any:
     return (1 + 0.5 * np.cos(np.arange(like.size) ** 2)).reshape(like.shape).astype(like.dtype)
 
 
-def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
+def jacobian(
+    f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, stack: bool = False
+) -> Callable[..., Any]:
     r"""Return the function that computes every derivative of every entry of f.
 
     .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
@@ -307,6 +309,8 @@ def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0
     Args:
         f: a function returning an array, or containers of arrays.
         argnums: the position or name of the argument to differentiate, or several.
+        stack: whether the derivatives with respect to several arguments, of one shape, stand along a last axis of one
+            array instead of in a tuple; so ``curve_fit(jac=)`` of SciPy wants those of the numbers of a model.
 
     Returns:
         A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
@@ -325,7 +329,8 @@ def jacobian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0
     def matrix(*args: Any, **kwargs: Any) -> Tree:
         call = _Call(f, argnums, args, kwargs)
         outs, rebuild = flatten(call.value)
-        return rebuild([call.arrange(_rows(_result(f, out), call.inputs)) for out in outs])
+        found = [call.arrange(_rows(_result(f, out), call.inputs)) for out in outs]
+        return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
 
     return wraps(f)(matrix)
 
@@ -360,7 +365,7 @@ def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0)
     return jacobian(grad(f, argnums), argnums)
 
 
-def hvp(f: Callable[..., Any], args: Sequence[Any], direction: Tree) -> Tree:
+def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tree = None) -> Tree:
     r"""Return the product of the Hessian with a direction, at a few times the cost of f.
 
     .. math:: H v = \nabla_x \left( \nabla f(x)^T v \right)
@@ -371,7 +376,8 @@ def hvp(f: Callable[..., Any], args: Sequence[Any], direction: Tree) -> Tree:
         direction: what the Hessian is multiplied with, shaped like the first argument.
 
     Returns:
-        The product, shaped like the first argument.
+        The product, shaped like the first argument; of f alone, ``hvp(f)``, the function ``(x, direction, *args)`` of
+        such products, as the optimizers of SciPy take it under the name ``hessp``.
 
     Source:
         B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
@@ -380,7 +386,8 @@ def hvp(f: Callable[..., Any], args: Sequence[Any], direction: Tree) -> Tree:
         >>> hvp(lambda x: (x**3).sum(), (np.array([1.0, 2.0]),), np.array([1.0, 10.0]))
         array([  6., 120.])
     """
-
+    if args is None:
+        return wraps(f)(lambda x, direction, *rest: hvp(f, (x, *rest), direction))
     directions = flatten(direction)[0]
     shapes = [np.shape(raw(x)) for x in flatten(args[0])[0]], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:

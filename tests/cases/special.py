@@ -111,6 +111,13 @@ def _scipy():
                 name, lambda x, f=f, p=given: f(*p, x), ((2, 3),), UNIT.get(name, (0.3, 4)), note=str(given),
                 reference=lambda x, f=f, p=given: f(*p, x.astype(float)).astype(x.dtype),  # whose float32 is not sure
             )  # fmt: skip
+    yield Case("zeta", special.zeta, ((2, 3), (2, 3)), ((1.5, 5), (0.5, 3)), note="of SciPy")
+    for n in (1, 2):
+        yield Case("zeta", lambda x, y, n=n: REGISTRY["zeta"](x, y, order=n), ((2, 3), (2, 3)),
+                   ((1.5, 5), (0.5, 3)), note=f"order {n}")  # fmt: skip
+    for interval in ((1.5, 5), (0.1, 0.8), (-3.5, -0.5)):
+        yield Case("zeta", special.zeta, ((2, 3),), interval, note=f"of Riemann, {interval}")
+    yield Case("zetac", special.zetac, ((2, 3),), (1.5, 5))
     orders = np.array([[0.0], [1.5]])
     yield Case("jv", lambda x: special.jv(orders, x), ((3,),), (0.3, 4), note="an order a row")
     yield Case("lambertw", lambda x: np.real(special.lambertw(x)), ((2, 3),), (0.1, 3))

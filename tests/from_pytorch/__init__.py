@@ -16,9 +16,8 @@ IMPORTS = {
     r"import torch\.nn as nn": "from tinygrad_nn import nn",
     r"import torch\.optim as optim": "from tinygrad_nn import optim",
     r"import torch\.nn\.functional as F": "from tinygrad_nn.nn import functional as F",
-    r"from torch import (nn|optim|nn, optim)": r"from tinygrad_nn import \1",
-    r"from torch\.nn import functional as F": "from tinygrad_nn.nn import functional as F",
-    r"from torch\.optim import (.*)": r"from tinygrad_nn.optim import \1",
+    r"from torch import (.*)": r"from tinygrad_nn.pytorch import \1",
+    r"from torch\.(nn|optim) import (.*)": r"from tinygrad_nn.\1 import \2",
     r"from torch\.autograd import (.*)": r"from tinygrad_nn.pytorch.autograd import \1",
     r"from torch\.utils\.data import (.*)": r"from tinygrad_nn.pytorch.data import \1",
 }

@@ -117,6 +117,9 @@ def rows() -> list[Row]:
     add("binary_focal", binary_focal, z, labels(2, 6, 4), gamma=1.5, alpha=None)
     add("hinge", hinge, z, signs(6, 4).double())
     add("squared_hinge", squared_hinge, z, signs(6, 4).double())
+    p = torch.sigmoid(z)
+    for reduction in ("mean", "sum", "none"):
+        add("binary_cross_entropy", F.binary_cross_entropy, p, soft, weight=w, reduction=reduction)
     return found
 
 

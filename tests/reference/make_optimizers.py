@@ -192,6 +192,8 @@ SCHEDULES: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     ("multistep", {"milestones": [3, 8, 8, 20], "gamma": 0.5},
      lr_scheduler.MultiStepLR, {"milestones": [3, 8, 8, 20], "gamma": 0.5}),
     ("exponential", {"gamma": 0.93}, lr_scheduler.ExponentialLR, {"gamma": 0.93}),
+    ("polynomial", NO, lr_scheduler.PolynomialLR, NO),
+    ("polynomial", {"total_iters": 30, "power": 2.5}, lr_scheduler.PolynomialLR, {"total_iters": 30, "power": 2.5}),
     ("cosine", {"T_max": 13, "eta_min": 0.02}, lr_scheduler.CosineAnnealingLR, {"T_max": 13, "eta_min": 0.02}),
     ("cosine", {"T_max": 50}, lr_scheduler.CosineAnnealingLR, {"T_max": 50}),
     ("cosine_restarts", {"T_0": 6}, lr_scheduler.CosineAnnealingWarmRestarts, {"T_0": 6}),
@@ -286,6 +288,6 @@ if __name__ == "__main__":
           defaults=defaults(optim.LBFGS), wolfe=[wolfe["c1"].default, wolfe["c2"].default])  # fmt: skip
     write("schedules.json", base=BASE, metrics=METRICS, schedules=schedules(), defaults=defaults(
         lr_scheduler.ConstantLR, lr_scheduler.LinearLR, lr_scheduler.StepLR, lr_scheduler.MultiStepLR,
-        lr_scheduler.CosineAnnealingLR, lr_scheduler.CosineAnnealingWarmRestarts, lr_scheduler.OneCycleLR,
-        lr_scheduler.ReduceLROnPlateau,
+        lr_scheduler.PolynomialLR, lr_scheduler.CosineAnnealingLR, lr_scheduler.CosineAnnealingWarmRestarts,
+        lr_scheduler.OneCycleLR, lr_scheduler.ReduceLROnPlateau,
     ))  # fmt: skip

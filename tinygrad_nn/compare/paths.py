@@ -79,3 +79,37 @@ def _wide(node: Node, g: Array) -> Slots:
     ones = rule_results(node, np.ones_like(node.out))
     return [None if r is None else g * as_argument(np.asarray(r), np.asarray(arg))
             for r, arg in zip(ones, node.args or (), strict=True)]  # fmt: skip
+
+
+def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+    """Run an operation on other arguments; return its result and what its rules need."""
+    primitive: Any = node.primitive
+    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
+    out = primitive.forward(*args, **meta)
+    if primitive.saves:
+        out, saved = out
+        meta = {**meta, **saved}
+    return out, meta
+
+
+def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
+    """Run the operations behind some nodes again, with others in their place; return which node became which."""
+    twins = dict(changed)
+    for node in reversed(operations):
+        parents = node.parents or ()
+        if node in twins or not any(parent in twins for parent in parents):
+            continue
+        args = [twins[p].out if p in twins else arg for p, arg in zip(parents, node.args or (), strict=True)]
+        out, meta = again(node, args)
+        twins[node] = twin(node, out=np.asarray(out), args=args, meta=meta,
+                           parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip
+    return twins
+
+
+def twin(node: Node, **other: Any) -> Node:
+    """Return a copy of a node, with some of it replaced."""
+    made = Node()
+    for name in ("primitive", "args", "parents", "meta", "out", "index", "scope", "notes"):
+        setattr(made, name, other.get(name, getattr(node, name)))
+    made.grad = None
+    return made

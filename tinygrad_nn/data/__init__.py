@@ -2,6 +2,7 @@
 
 from tinygrad_nn.data.bundled import Dataset, Text, load_digits, load_iris, load_sonnets
 from tinygrad_nn.data.encode import Scaler, one_hot
+from tinygrad_nn.data.frames import frame_array, frame_like, frame_names, is_frame
 from tinygrad_nn.data.split import DataLoader, Part, Split, data_loader, data_split
 from tinygrad_nn.data.table import Table, read_features, read_table
 
@@ -15,6 +16,10 @@ __all__ = [
     "Text",
     "data_loader",
     "data_split",
+    "frame_array",
+    "frame_like",
+    "frame_names",
+    "is_frame",
     "load_digits",
     "load_iris",
     "load_sonnets",

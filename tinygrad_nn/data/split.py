@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
+
 Array = NDArray[Any]
 Rng: TypeAlias = "np.random.Generator | int | None"  # quoted: NumPy loads np.random only when it is touched
 
@@ -59,8 +61,8 @@ class Split(NamedTuple):
 
 
 def data_split(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Any,
+    y: Any,
     *,
     shuffle: bool = True,
     train_size: float = 0.8,
@@ -73,7 +75,8 @@ def data_split(
 
     Train and test get ⌊size·rows⌋ rows and validation the remaining ones (test, if `val_size` is 0).
 
-    Args: `x` (rows, ...) and `y` (rows, ...); the sizes are shares in [0, 1]; `test_size=None` is what the other two
+    Args: `x` (rows, ...) and `y` (rows, ...), arrays or tables of pandas, polars or pyarrow, which stay what they are
+    with their names; the sizes are shares in [0, 1]; `test_size=None` is what the other two
     leave, and three given sizes must sum to 1; `rng` a Generator or a seed; `stratify` keeps the share of each class
     (labels, or one-hot rows) in every part. Without `shuffle` the rows keep their order, and the parts are views.
     Returns: `Split`. Raises: ValueError for impossible sizes, or a part that was asked for and gets no row.
@@ -84,19 +87,20 @@ def data_split(
     >>> x_train.shape, x_test.shape, x_val.shape
     ((7, 2), (2, 2), (1, 2))
     """
-    x, y = _aligned(x, y, "data_split")
-    n_train, n_test, _ = _counts(len(x), train_size, test_size, val_size)
-    cuts = [slice(0, n_train), slice(n_train, n_train + n_test), slice(n_train + n_test, len(x))]
+    x, y = _aligned(x, y, "data_split", frames=True)
+    rows = len(x)
+    n_train, n_test, _ = _counts(rows, train_size, test_size, val_size)
+    cuts = [slice(0, n_train), slice(n_train, n_train + n_test), slice(n_train + n_test, rows)]
     if not (shuffle or stratify):
-        return Split(*(Part(x[cut], y[cut]) for cut in cuts))
+        return Split(*(Part(_taken(x, cut), _taken(y, cut)) for cut in cuts))
     generator = np.random.default_rng(rng)
-    order = generator.permutation(len(x)) if shuffle else np.arange(len(x))
+    order = generator.permutation(rows) if shuffle else np.arange(rows)
     if stratify:
         order = order[_interleave(_class_codes(y)[order])]
     parts = [order[cut] for cut in cuts]
     if stratify:  # interleaved rows go round the classes in turn: shuffle (or sort) them again inside each part
         parts = [generator.permutation(part) if shuffle else np.sort(part) for part in parts]
-    return Split(*(Part(x[part], y[part]) for part in parts))
+    return Split(*(Part(_taken(x, part), _taken(y, part)) for part in parts))
 
 
 class DataLoader:
@@ -143,8 +147,20 @@ def data_loader(
     return DataLoader(x, y, batch_size, shuffle=shuffle, rng=rng)
 
 
-def _aligned(x: ArrayLike, y: ArrayLike, call: str) -> tuple[Array, Array]:
-    x, y = np.asarray(x), np.asarray(y)
+def _taken(x: Any, rows: Any) -> Any:
+    """Return rows of an array or table by a slice or by their numbers."""
+    if is_frame(x):
+        return frame_rows(x, np.arange(len(x))[rows])
+    return x[rows]
+
+
+def _aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[Any, Any]:
+    """Return x and y as arrays of as many rows; tables stay tables if `frames`."""
+    x, y = (a if frames and is_frame(a) else frame_array(a, call, name) if is_frame(a) else np.asarray(a)
+            for a, name in ((x, "x"), (y, "y")))  # fmt: skip
+    if is_frame(x) or is_frame(y):
+        _aligned(np.empty((len(x), 1)), np.empty((len(y), 1)), call)
+        return x, y
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(
             f"{call}: x has shape {x.shape} and y has shape {y.shape}; both need a first axis of rows, one sample "
@@ -201,8 +217,10 @@ def _counts(rows: int, train: float, test: float | None, val: float) -> tuple[in
     return n_train, n_test, n_val
 
 
-def _class_codes(y: Array) -> NDArray[np.intp]:
+def _class_codes(y: Any) -> NDArray[np.intp]:
     """Class number of each row, (rows,), from labels (rows,) or (rows, 1), or from one-hot rows."""
+    if is_frame(y):
+        y = column_labels(y) if len(frame_names(y)) == 1 else frame_array(y, "data_split", "y")
     if y.ndim == 2 and y.shape[1] > 1:
         return np.asarray(np.argmax(y, axis=1), dtype=np.intp)
     return np.asarray(np.unique(y.reshape(len(y), -1)[:, 0], return_inverse=True)[1], dtype=np.intp)

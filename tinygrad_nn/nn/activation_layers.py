@@ -1,4 +1,4 @@
-"""Activations with a parameter or an option, as modules; all others are functions, which `Sequential` takes too."""
+"""Activations as modules, with PyTorch's names and options; `Sequential` takes the functions themselves too."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.activations import glu, prelu
+from ..ops.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hard_sigmoid,
+    hard_swish,
+    hard_tanh,
+    mish,
+    prelu,
+    selu,
+    silu,
+    softsign,
+)
+from ..ops.elementwise import tanh
+from ..ops.neural import leaky_relu, log_softmax, relu, sigmoid, softmax
+from ..ops.special import log_sigmoid, softplus
+from ..tensor import raw
+from .function_layers import FunctionLayer, layer_of
+from .keywords import pytorch_names
 from .linear import as_input, parameter, width
 from .module import Module
 
 
+@pytorch_names(num_parameters="channels", init="slope")
 class PReLU(Module):
     r"""A rectifier whose slope below zero is learned, one for all channels or one for each.
 
@@ -52,6 +72,7 @@ class PReLU(Module):
         return "" if self.channels == 1 else f"{self.channels}"
 
 
+@pytorch_names(dim="axis")
 class GLU(Module):
     r"""A gated linear unit: half of an axis, times the sigmoid of the other half.
 
@@ -80,3 +101,78 @@ class GLU(Module):
     def about(self) -> str:
         """Return the axis, where it is not the last."""
         return "" if self.axis == -1 else f"{self.axis}"
+
+
+def relu6(x: Any) -> Any:
+    """Return min(max(x, 0), 6)."""
+    return hard_tanh(x, low=0.0, high=6.0)
+
+
+def softmin(x: Any, axis: int = -1) -> Any:
+    """Return softmax(-x)."""
+    return softmax(-x, axis=axis)
+
+
+def tanhshrink(x: Any) -> Any:
+    """Return x - tanh(x)."""
+    return x - tanh(x)
+
+
+def softshrink(x: Any, lambd: float = 0.5) -> Any:
+    """Return x drawn towards 0 by lambd, and 0 where it is nearer."""
+    return x - hard_tanh(x, low=-lambd, high=lambd) if lambd else x
+
+
+def hardshrink(x: Any, lambd: float = 0.5) -> Any:
+    """Return x, and 0 where it is not further from 0 than lambd."""
+    return np.where(abs(raw(x)) > lambd, x, 0)
+
+
+def threshold(x: Any, threshold: float, value: float) -> Any:
+    """Return x where it is above the threshold, and the value elsewhere."""
+    return np.where(raw(x) > threshold, x, value)
+
+
+def _threshold(x: Any, *, threshold: float | None, value: float | None) -> Any:
+    if threshold is None or value is None:
+        raise TypeError("Threshold needs a threshold and a value, e.g. Threshold(0.1, 0.0).")
+    return np.where(raw(x) > threshold, x, value)
+
+
+def _softplus(x: Any, beta: float, threshold: float) -> Any:
+    return softplus(x, beta=beta)  # exact at any x, so that no threshold is needed
+
+
+def _layer(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
+    return layer_of(name, function, f"{text}\n\nThe options are PyTorch's; inplace= has no effect.", *options,
+                    module=__name__)  # fmt: skip
+
+
+_DIM = ("dim", -1, "axis")
+ReLU = _layer("ReLU", relu, "max(x, 0), the slope at 0 is 0.")
+ReLU6 = _layer("ReLU6", relu6, "min(max(x, 0), 6), the slope at both ends is 0.")
+LeakyReLU = _layer("LeakyReLU", leaky_relu, "x, scaled by negative_slope below 0.", ("negative_slope", 0.01, "alpha"))
+ELU = _layer("ELU", elu, "x, and alpha (exp(x) - 1) below 0.", ("alpha", 1.0))
+SELU = _layer("SELU", selu, "The scaled ELU that keeps mean 0 and variance 1.")
+CELU = _layer("CELU", celu, "x, and alpha (exp(x / alpha) - 1) below 0.", ("alpha", 1.0))
+GELU = _layer("GELU", gelu, "x times the normal distribution function of x.", ("approximate", "none"))
+SiLU = _layer("SiLU", silu, "x sigmoid(x), also called swish.")
+Mish = _layer("Mish", mish, "x tanh(softplus(x)).")
+Tanh = _layer("Tanh", tanh, "tanh(x).")
+Sigmoid = _layer("Sigmoid", sigmoid, "1 / (1 + exp(-x)).")
+LogSigmoid = _layer("LogSigmoid", log_sigmoid, "ln(sigmoid(x)), exact however small.")
+Softplus = _layer("Softplus", _softplus, "ln(1 + exp(beta x)) / beta, exact at any x whatever the threshold.",
+                  ("beta", 1.0), ("threshold", 20.0))  # fmt: skip
+Softsign = _layer("Softsign", softsign, "x / (1 + |x|).")
+Softmax = _layer("Softmax", softmax, "exp(x) over its sum along dim, by default the last axis.", _DIM)
+Softmin = _layer("Softmin", softmin, "softmax(-x) along dim, by default the last axis.", _DIM)
+LogSoftmax = _layer("LogSoftmax", log_softmax, "ln(softmax(x)) along dim, by default the last axis.", _DIM)
+Hardtanh = _layer("Hardtanh", hard_tanh, "x cut off at min_val and max_val.",
+                  ("min_val", -1.0, "low"), ("max_val", 1.0, "high"))  # fmt: skip
+Hardsigmoid = _layer("Hardsigmoid", hard_sigmoid, "(x + 3) / 6 cut off at 0 and 1.")
+Hardswish = _layer("Hardswish", hard_swish, "x (x + 3) / 6, 0 below -3 and x above 3.")
+Tanhshrink = _layer("Tanhshrink", tanhshrink, "x - tanh(x).")
+Softshrink = _layer("Softshrink", softshrink, "x drawn towards 0 by lambd, and 0 where it is nearer.", ("lambd", 0.5))
+Hardshrink = _layer("Hardshrink", hardshrink, "x, and 0 where it is not further from 0 than lambd.", ("lambd", 0.5))
+Threshold = _layer("Threshold", _threshold, "x where it is above the threshold, and the value elsewhere.",
+                   ("threshold", None), ("value", None))  # fmt: skip

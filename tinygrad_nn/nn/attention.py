@@ -8,13 +8,17 @@ import numpy as np
 
 from ..ops.attention import attention, joined, parted, self_attention, weights
 from ..ops.neural import affine
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
+from .keywords import pytorch_names
 from .linear import Linear, as_input, parameter, width
 from .module import Module
 
 if TYPE_CHECKING:
     from .init import Rng
 
+_PYTORCH = {"embed_dim": "n", "num_heads": "heads", "kdim": "n_key", "vdim": "n_value"}
+_NO_ROW = "no row is added to keys and values; concatenate one to them"
+_FIXED = {"add_bias_kv": (False, _NO_ROW), "add_zero_attn": (False, _NO_ROW)}
 _SHAPE = "{layer}: {name} needs shape {need}; it has {got}."
 _MASK = (
     "{layer}: {name} must be of booleans, True where a query may not look, or of floats that are added to the "
@@ -22,6 +26,7 @@ _MASK = (
 )
 
 
+@pytorch_names(_FIXED, **_PYTORCH)
 class MultiHeadAttention(Module):
     r"""Scaled dot-product attention in several heads, each with projections of its own.
 
@@ -88,7 +93,7 @@ class MultiHeadAttention(Module):
 
     def forward(
         self, query: Any, key: Any = None, value: Any = None, *, key_padding_mask: Any = None, attn_mask: Any = None,
-        causal: bool = False, need_weights: bool = False,
+        causal: bool = False, need_weights: bool = False, average_attn_weights: bool = True,
     ) -> Any:  # fmt: skip
         """Return the attended values of each query.
 
@@ -98,7 +103,8 @@ class MultiHeadAttention(Module):
             key_padding_mask: ``(batch, keys)``, True for keys that are not there.
             attn_mask: ``(queries, keys)`` or ``(batch * heads, queries, keys)``, True where a query may not look.
             causal: each query may look at keys up to its own place only.
-            need_weights: also return the weights, the mean over the heads, ``(batch, queries, keys)``.
+            need_weights: also return the weights, ``(batch, queries, keys)``.
+            average_attn_weights: these are the mean over the heads; otherwise ``(batch, heads, queries, keys)``.
 
         Returns:
             The shape of the query; or a pair of this and the weights.
@@ -129,7 +135,9 @@ class MultiHeadAttention(Module):
             else:
                 y = attention(q, k, v, mask, keep, heads=self.heads)
         out = self._batch_first(self.out_proj(y))
-        return (out, looks.mean(axis=1)) if looks is not None else out
+        if looks is None:
+            return out
+        return out, looks.mean(axis=1) if average_attn_weights else looks
 
     def _batch_first(self, x: Any) -> Any:
         """Return x with batch first, or, of what has it, in the layout that was asked for."""
@@ -203,3 +211,41 @@ class MultiHeadAttention(Module):
             + ", batch_first=True" * self.batch_first
         )  # fmt: skip
         return f"{self.n}, {self.heads}{options}"
+
+
+class MultiheadAttention(MultiHeadAttention):
+    """`MultiHeadAttention` with PyTorch's call: keys and values are given, and the result is (output, weights).
+
+    Example:
+        >>> x = np.ones((5, 3, 8))
+        >>> output, weights = MultiheadAttention(embed_dim=8, num_heads=2, batch_first=True, rng=0)(x, x, x)
+        >>> output.shape, weights.shape
+        ((5, 3, 8), (5, 3, 3))
+    """
+
+    def forward(  # type: ignore[override]
+        self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
+        attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """Return the attended values of each query and the weights, ``None`` without need_weights.
+
+        Args:
+            query, key, value: ``(time, batch, n)``, or batch first; one sequence alone is ``(time, n)``.
+            key_padding_mask, attn_mask: see `MultiHeadAttention`.
+            need_weights: whether the weights are returned, ``(batch, queries, keys)``.
+            average_attn_weights: as their mean over the heads; otherwise ``(batch, heads, queries, keys)``.
+            is_causal: each query may look at keys up to its own place only; PyTorch wants the attn_mask as well.
+        """
+        alone = np.ndim(query) == 2
+        axis = 0 if self.batch_first else 1
+        x, k, v = (np.expand_dims(part, axis) if alone else part for part in (query, key, value))
+        k = x if key is query else k
+        v = k if value is key else v
+        if alone and key_padding_mask is not None:
+            key_padding_mask = np.asarray(raw(key_padding_mask))[None]
+        result = super().forward(
+            x, k, v, key_padding_mask=key_padding_mask, attn_mask=attn_mask, causal=is_causal and attn_mask is None,
+            need_weights=need_weights, average_attn_weights=average_attn_weights,
+        )  # fmt: skip
+        out, looks = result if need_weights else (result, None)
+        return (np.squeeze(out, axis), looks if looks is None else looks[0]) if alone else (out, looks)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from ..printable import printable
 from .module import Module
+
+_HOLDS = "{name} only holds modules; call each of them, or use Sequential."
 
 
 class Sequential(Module):
@@ -50,6 +53,22 @@ class Sequential(Module):
     def attributes(self) -> Mapping[str, Any]:
         """Return the parts by name, after what a subclass adds to them."""
         return {**super().attributes(), **self._parts}
+
+    def append(self, part: Any) -> Sequential:
+        """Add a part at the end, under the next free number, and return the whole."""
+        number = next(n for n in count(len(self._parts)) if str(n) not in self._parts)
+        self._parts[str(number)] = as_module(type(self).__name__, part)
+        return self
+
+    def add_module(self, name: str, module: Any) -> None:
+        """Add a part at the end, under a name."""
+        self._parts[str(name)] = as_module(type(self).__name__, module)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            parts = vars(self).get("_parts", {})
+            return parts[name] if name in parts else super().__getattr__(name)
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._parts.values())
@@ -94,6 +113,22 @@ class Lambda(Module):
 
     def __repr__(self) -> str:
         return self._name
+
+
+class Identity(Module):
+    """What returns its input; arguments are taken and have no effect, as PyTorch has it.
+
+    Example:
+        >>> Identity(54, unused=True)(3.0)
+        3.0
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, x: Any) -> Any:
+        """Return x."""
+        return x
 
 
 class Residual(Module):
@@ -191,3 +226,114 @@ def as_module(owner: str, part: Any) -> Module:
             f"{owner}: a part is {what}; parts are modules such as Linear(4, 3), or functions such as np.tanh."
         )
     return Lambda(part)
+
+
+class ModuleList(Module):
+    """A list of modules whose parameters are found, as a plain list of them as an attribute is, too.
+
+    Args:
+        modules: modules or functions.
+
+    Example:
+        >>> from tinygrad_nn.nn import Linear
+        >>> layers = ModuleList(Linear(4, 4, rng=0) for _ in range(2))
+        >>> len(layers), list(layers.state_dict())
+        (2, ['0.weight', '0.bias', '1.weight', '1.bias'])
+    """
+
+    def __init__(self, modules: Iterable[Any] = ()) -> None:
+        self._parts: list[Module] = []
+        self.extend(modules)
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the modules by their places."""
+        return {**super().attributes(), **{str(i): part for i, part in enumerate(self._parts)}}
+
+    def append(self, module: Any) -> ModuleList:
+        """Add a module at the end, and return the list."""
+        self._parts.append(as_module(type(self).__name__, module))
+        return self
+
+    def extend(self, modules: Iterable[Any]) -> ModuleList:
+        """Add modules at the end, and return the list."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Any) -> None:
+        """Add a module before a place."""
+        self._parts.insert(index, as_module(type(self).__name__, module))
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._parts)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return ModuleList(self._parts[index]) if isinstance(index, slice) else self._parts[index]
+
+    def __setitem__(self, index: int, module: Any) -> None:
+        self._parts[index] = as_module(type(self).__name__, module)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise: a list does not say what to do with its modules."""
+        raise NotImplementedError(_HOLDS.format(name=type(self).__name__))
+
+
+class ModuleDict(Module):
+    """A dict of modules whose parameters are found, as a plain dict of them as an attribute is, too.
+
+    Args:
+        modules: modules or functions by name.
+
+    Example:
+        >>> from tinygrad_nn.nn import Linear
+        >>> heads = ModuleDict({"digit": Linear(4, 10, rng=0)})
+        >>> heads["digit"], "place" in heads
+        (Linear(4, 10), False)
+    """
+
+    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+        self._named: dict[str, Module] = {}
+        self.update(modules or {})
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the modules by name."""
+        return {**super().attributes(), **self._named}
+
+    def update(self, modules: Mapping[str, Any]) -> None:
+        """Add modules by name."""
+        for name, module in modules.items():
+            self[name] = module
+
+    def keys(self) -> Iterable[str]:
+        """Return the names."""
+        return self._named.keys()
+
+    def values(self) -> Iterable[Module]:
+        """Return the modules."""
+        return self._named.values()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Return the names with the modules."""
+        return self._named.items()
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._named)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._named
+
+    def __getitem__(self, name: Any) -> Any:
+        return self._named[name]
+
+    def __setitem__(self, name: Any, module: Any) -> None:
+        self._named[str(name)] = as_module(type(self).__name__, module)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise: a dict does not say what to do with its modules."""
+        raise NotImplementedError(_HOLDS.format(name=type(self).__name__))

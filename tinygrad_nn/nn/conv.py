@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ops.convolution import conv, conv_transpose, sizes
 from ..tensor import Tensor
+from .keywords import pytorch_names
 from .linear import as_input, parameter, width
 from .module import Module
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from .init import Rng
 
 Size = int | tuple[int, ...]
+_PYTORCH = {"in_channels": "c_in", "out_channels": "c_out", "kernel_size": "kernel"}
+_ZEROS = {"padding_mode": ("zeros", "write np.pad(x, widths, mode='reflect') before the layer")}
 
 
+@pytorch_names(_ZEROS, **_PYTORCH)
 class Convolution(Module):
     """What all convolution layers have in common; use `Conv1d`, `Conv2d`, `ConvTranspose1d` or `ConvTranspose2d`.
 
@@ -155,6 +159,7 @@ class Conv2d(_Conv):
     """
 
 
+@pytorch_names(_ZEROS, **_PYTORCH)
 class _ConvTranspose(Convolution):
     """A transposed convolution; the base of `ConvTranspose1d` and `ConvTranspose2d`."""
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .keywords import pytorch_names
 from .module import Module
 
 if TYPE_CHECKING:
     from .init import Rng
 
 
+@pytorch_names()
 class Dropout(Module):
     r"""Set each entry to zero with probability p and scale the others by 1/(1 - p); in eval mode, return x unchanged.
 
@@ -79,3 +81,6 @@ class SpatialDropout(Dropout):
         if len(shape) < 3:
             raise ValueError(f"SpatialDropout needs (batch, channels, *spatial); x has shape {shape}. Use Dropout.")
         return *shape[:2], *(1 for _ in shape[2:])
+
+
+Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which say how many spatial axes there are

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ops.embedding import embedding
-from ..tensor import Tensor
+from ..tensor import Tensor, raw
+from .keywords import pytorch_names
 from .linear import parameter, width
 from .module import Module
+from .state import assign
 
 if TYPE_CHECKING:
     from .init import Rng
 
 
+@pytorch_names(
+    {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are whole"),
+     "scale_grad_by_freq": (False, "scale the gradient yourself")},
+    num_embeddings="words", embedding_dim="n_out",
+)  # fmt: skip
 class Embedding(Module):
     r"""A table with a learned row for each of a number of indices.
 
@@ -54,6 +61,15 @@ class Embedding(Module):
         if self.padding_idx is not None:
             W[self.padding_idx] = 0
         self.weight = parameter(W, dtype)
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """Return one whose table is given, ``(words, n_out)``; frozen, it is not learned."""
+        table = np.array(raw(embeddings))
+        table = table if table.dtype.kind == "f" else table.astype(float)
+        made = cls(table.shape[0], table.shape[1], padding_idx, rng=0, dtype=table.dtype)
+        assign(made.weight, table)
+        return made.freeze() if freeze else made
 
     def forward(self, x: Any) -> Tensor:
         """Return the rows of the indices x, ``(*x.shape, n_out)``."""

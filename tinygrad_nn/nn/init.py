@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..spelling import did_you_mean, no_attribute
+from .state import filled
+
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
 
@@ -304,3 +307,77 @@ def ones(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
         [1.0, 1.0]
     """
     return constant(shape, rng, dtype, value=1.0)
+
+
+# -- PyTorch's functions, which fill a parameter in place and return it
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return the gain that PyTorch recommends for an activation.
+
+    Example:
+        >>> round(calculate_gain("relu"), 4), round(calculate_gain("tanh"), 4)
+        (1.4142, 1.6667)
+    """
+    slope = 0.01 if param is None else param
+    gains: dict[str, float] = {"linear": 1.0, "identity": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": 2**0.5,
+                               "selu": 0.75, "leaky_relu": (2 / (1 + slope**2)) ** 0.5}  # fmt: skip
+    if nonlinearity.startswith("conv"):
+        return 1.0
+    if nonlinearity not in gains:
+        known = ", ".join(gains)
+        raise ValueError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are {known}."
+                         + did_you_mean(nonlinearity, gains))  # fmt: skip
+    return gains[nonlinearity]
+
+
+def _kaiming(
+    shape: Shape, rng: Rng = None, dtype: Any = float, *, distribution: str, a: float = 0.0, mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+) -> Array:  # fmt: skip
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"kaiming: mode={mode!r}; known are 'fan_in' and 'fan_out'.")
+    fan = max(fans(shape)[mode == "fan_out"], 1)
+    return _of_variance(distribution, calculate_gain(nonlinearity, a) ** 2 / fan, shape, rng, dtype)
+
+
+def _eye(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
+    return np.eye(*shape, dtype=dtype)
+
+
+def _fills(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
+    """Make the function that fills a parameter by a scheme; of options with two names the first is PyTorch's."""
+    names = [option.partition("=")[::2] for option in options]
+
+    def fill(tensor: Any, *args: float, rng: Rng = None, **given: Any) -> Any:
+        takes = [theirs for theirs, _ in names]
+        given |= dict(zip(takes, args, strict=False))
+        unknown = [key for key in given if key not in takes and key != "generator"]
+        if unknown or len(args) > len(takes):
+            hint = did_you_mean(unknown[0], takes) if unknown else ""
+            raise TypeError(f"{name} has no option {unknown or args}; it takes {', '.join(takes) or 'none'}.{hint}")
+        rng = given.pop("generator", rng)
+        how = {ours or theirs: given[theirs] for theirs, ours in names if theirs in given}
+        return filled(tensor, scheme(tensor.shape, rng, tensor.dtype, **how, **fixed))
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = (f"Fill a parameter in place by `{scheme.__name__.lstrip('_')}`, and return it; options are "
+                    f"{', '.join(theirs for theirs, _ in names) or 'none'}, and rng=.")  # fmt: skip
+    return fill
+
+
+uniform_ = _fills("uniform_", uniform, "a=low", "b=high")
+normal_ = _fills("normal_", normal, "mean", "std")
+constant_ = _fills("constant_", constant, "val=value")
+zeros_ = _fills("zeros_", zeros)
+ones_ = _fills("ones_", ones)
+eye_ = _fills("eye_", _eye)
+xavier_uniform_ = _fills("xavier_uniform_", xavier_uniform, "gain")
+xavier_normal_ = _fills("xavier_normal_", xavier_normal, "gain")
+kaiming_uniform_ = _fills("kaiming_uniform_", _kaiming, "a", "mode", "nonlinearity", distribution="u")
+kaiming_normal_ = _fills("kaiming_normal_", _kaiming, "a", "mode", "nonlinearity", distribution="n")
+trunc_normal_ = _fills("trunc_normal_", truncated_normal, "mean", "std", "a", "b")
+orthogonal_ = _fills("orthogonal_", orthogonal, "gain")
+
+
+def __getattr__(name: str) -> object:
+    raise no_attribute(f"module {__name__!r}", name, globals())

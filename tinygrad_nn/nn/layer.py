@@ -12,7 +12,8 @@ from ..ops.neural import affine as affine
 from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights
-from .module import Module, forget
+from .module import Module
+from .state import forget
 
 if TYPE_CHECKING:
     from .init import Rng

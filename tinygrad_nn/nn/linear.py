@@ -9,12 +9,14 @@ import numpy as np
 
 from ..ops.neural import affine
 from ..tensor import Tensor
+from .keywords import pytorch_names
 from .module import Module
 
 if TYPE_CHECKING:
     from .init import Rng
 
 
+@pytorch_names(in_features="n_in", out_features="n_out")
 class Linear(Module):
     r"""A fully connected layer without an activation.
 
@@ -64,11 +66,13 @@ class Linear(Module):
         return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
 
 
+@pytorch_names(start_dim="start", end_dim="end")
 class Flatten(Module):
     """Join all axes from one on into one: ``(batch, c, h, w)`` becomes ``(batch, c * h * w)``.
 
     Args:
         start: the first axis that is joined.
+        end: the last, by default the last of x.
 
     Raises:
         ValueError: from a call, x has no such axis.
@@ -78,18 +82,48 @@ class Flatten(Module):
         (2, 12)
     """
 
-    def __init__(self, start: int = 1) -> None:
-        self.start = operator.index(start)
+    def __init__(self, start: int = 1, end: int = -1) -> None:
+        self.start, self.end = operator.index(start), operator.index(end)
 
     def forward(self, x: Any) -> Any:
         """Return x in its new shape."""
-        if not 0 <= self.start < x.ndim:
-            raise ValueError(f"Flatten({self.start}) needs an axis {self.start}; x has shape {x.shape}.")
-        return x.reshape(*x.shape[: self.start], int(np.prod(x.shape[self.start :])))
+        start, end = (axis + x.ndim * (axis < 0) for axis in (self.start, self.end))
+        if not 0 <= start <= end < x.ndim:
+            which = self.start if not 0 <= start < x.ndim else self.end
+            raise ValueError(f"Flatten({self.about()}) needs an axis {which}; x has shape {x.shape}.")
+        return x.reshape(*x.shape[:start], int(np.prod(x.shape[start : end + 1])), *x.shape[end + 1 :])
 
     def about(self) -> str:
-        """Return the axis, where it is not the first after the batch."""
-        return "" if self.start == 1 else f"{self.start}"
+        """Return the axes, where they are not all after the batch."""
+        return f"{self.start}, {self.end}" if self.end != -1 else "" if self.start == 1 else f"{self.start}"
+
+
+class Unflatten(Module):
+    """Part one axis into several: the inverse of `Flatten`, with PyTorch's arguments.
+
+    Args:
+        dim: the axis.
+        unflattened_size: the lengths that it is parted into; one of them may be -1.
+
+    Raises:
+        ValueError: from a call, the axis does not have that many entries.
+
+    Example:
+        >>> Unflatten(1, (3, 4))(np.ones((2, 12))).shape
+        (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim, self.unflattened_size = operator.index(dim), tuple(unflattened_size)
+
+    def forward(self, x: Any) -> Any:
+        """Return x in its new shape."""
+        dim = self.dim % x.ndim
+        return x.reshape(*x.shape[:dim], *self.unflattened_size, *x.shape[dim + 1 :])
+
+    def about(self) -> str:
+        """Return the axis and its parts."""
+        return f"{self.dim}, {self.unflattened_size}"
 
 
 def parameter(array: Any, dtype: Any) -> Tensor:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..backward import Handle
 from ..node import thread
 from ..printable import printable
+from ..spelling import did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
+from .hooks import Hooks
+from .state import Slot, refuse, target
 
 Array = np.ndarray[Any, Any]
 _WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, from us or from NumPy
@@ -55,7 +59,8 @@ class Module:
         mode.scope = name if before is None else f"{before}.{name}"
         mode.module = self
         try:
-            return self.forward(*args, **kwargs)
+            hooks: Hooks | None = vars(self).get("_hooks")
+            return self.forward(*args, **kwargs) if hooks is None else hooks.run(self, args, kwargs)
         except _WRONG as error:
             _locate(error, mode.scope)
             raise
@@ -88,13 +93,90 @@ class Module:
         """Yield the arrays that are saved but not trained, such as the running mean of a batch norm, each once."""
         return ((path, slot.array) for path, slot in self._own_slots() if slot.name)
 
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield each parameter with its path; a shared one once, under its first path."""
-        return ((path, slot.owner) for path, slot in self._own_slots() if not slot.name)
+    def buffers(self) -> Iterator[Array]:
+        """Yield the arrays of `named_buffers`."""
+        return (array for _, array in self.named_buffers())
 
-    def parameters(self) -> list[Tensor]:
-        """Return the parameters, frozen ones too, each once."""
-        return [parameter for _, parameter in self.named_parameters()]
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """Yield each parameter with its path; a shared one once, under its first path.
+
+        Args:
+            prefix: put before each path, with a dot.
+            recurse: whether those of the parts count too.
+        """
+        mine = None if recurse else {id(value) for _, value in _search(self.attributes())}
+        return ((f"{prefix}.{path}" if prefix else path, slot.owner) for path, slot in self._own_slots()
+                if not slot.name and (mine is None or id(slot.owner) in mine))  # fmt: skip
+
+    def parameters(self, recurse: bool = True) -> list[Tensor]:
+        """Return the parameters, frozen ones too, each once; with recurse=False without those of the parts."""
+        return [parameter for _, parameter in self.named_parameters(recurse=recurse)]
+
+    def children(self) -> Iterator[Module]:
+        """Yield the parts right below, each once."""
+        return (part for _, part in self.named_children())
+
+    def get_submodule(self, path: str) -> Module:
+        """Return the part at a path such as ``blocks.0``; the empty path is this module."""
+        parts = dict(self._paths())
+        if path not in parts:
+            raise AttributeError(f"{type(self).__name__} has no part {path!r}.{did_you_mean(path, parts)}")
+        return parts[path]
+
+    # -- What is added to it by name
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Keep an array, or a constant Tensor, as an attribute that is saved with the parameters but not trained.
+
+        Args:
+            name: of the attribute.
+            tensor: an array or a Tensor, whose graph is left behind; or ``None``.
+            persistent: whether `state_dict` has it.
+        """
+        setattr(self, name, tensor.detach() if isinstance(tensor, Tensor) else tensor)
+        if persistent and name not in self.buffer_names:
+            self.buffer_names = (*self.buffer_names, name)
+
+    def register_parameter(self, name: str, parameter: Tensor | None) -> None:
+        """Keep a parameter as an attribute of this name."""
+        setattr(self, name, parameter)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Keep a part as an attribute of this name."""
+        setattr(self, name, module)
+
+    register_module = add_module
+
+    def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> Handle:
+        """Call ``hook(module, inputs)`` before each forward; what it returns, if anything, replaces the inputs."""
+        return self._hooks_made().add("before", hook)
+
+    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Handle:
+        """Call ``hook(module, inputs, output)`` after each forward; what it returns, if anything, is the output.
+
+        Returns:
+            What removes the hook: ``remove()``.
+
+        Example:
+            >>> from tinygrad_nn.nn import Linear
+            >>> shapes, layer = [], Linear(4, 3, rng=0)
+            >>> handle = layer.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+            >>> _ = layer(np.ones((2, 4))); handle.remove(); _ = layer(np.ones((5, 4)))
+            >>> shapes
+            [(2, 3)]
+        """
+        return self._hooks_made().add("after", hook)
+
+    def register_full_backward_hook(self, hook: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Any]) -> Handle:
+        """Call ``hook(module, gradients_of_inputs, gradients_of_outputs)`` in each backward, with arrays.
+
+        What it returns, if anything, replaces the gradient of the input.
+        """
+        return self._hooks_made().add("back", hook)
+
+    def _hooks_made(self) -> Hooks:
+        hooks: Hooks = vars(self).setdefault("_hooks", Hooks())
+        return hooks
 
     def _paths(self, once: bool = False) -> Iterator[tuple[str, Module]]:
         """Yield every path that leads to a module, or the first."""
@@ -110,7 +192,7 @@ class Module:
                      for name, part in _search(module.attributes()) if isinstance(part, Module)]  # fmt: skip
             stack += reversed(parts)
 
-    def _slots(self, once: bool = False) -> Iterator[tuple[str, _Slot]]:
+    def _slots(self, once: bool = False) -> Iterator[tuple[str, Slot]]:
         """Yield every path that leads to a parameter or a buffer, or those by the first path to each module."""
         for path, module in self._paths(once):
             start = f"{path}." if path else ""
@@ -118,14 +200,14 @@ class Module:
                 if isinstance(value, Tensor) and value.is_leaf and value.data.dtype.kind in "fc" and (
                     value.node is not None or value.label is not None  # one that was frozen has a name
                 ):  # fmt: skip
-                    yield start + name, _Slot(value, "")
+                    yield start + name, Slot(value, "")
             for name in module.buffer_names:
                 if getattr(module, name) is not None:
-                    yield start + name, _Slot(module, name)
+                    yield start + name, Slot(module, name)
 
-    def _own_slots(self) -> Iterator[tuple[str, _Slot]]:
+    def _own_slots(self) -> Iterator[tuple[str, Slot]]:
         """Yield every parameter and buffer under its first path."""
-        seen: dict[_Slot, str] = {}
+        seen: dict[Slot, str] = {}
         for path, slot in self._slots(once=True):
             if slot not in seen:
                 if path in seen.values():
@@ -174,7 +256,7 @@ class Module:
             for path, (slot, array) in new.items() if array.shape != slot.array.shape
         ] + [f"{path} is {slot.array.dtype} here and {array.dtype} in the state" for path, (slot, array) in new.items()
              if array.dtype.kind not in ("fciub" if slot.array.dtype.kind == "c" else "fiub")]  # fmt: skip
-        first: dict[_Slot, str] = {}
+        first: dict[Slot, str] = {}
         for path, (slot, array) in new.items():
             other = first.setdefault(slot, path)
             if not np.array_equal(array, new[other][1]) and other != path:
@@ -182,7 +264,7 @@ class Module:
         if state and not new:
             differing.append(f"no name is in both, here they are such as {next(iter(places), 'none')}")
         if missing or unknown or differing:
-            _refuse(type(self).__name__, missing, unknown, differing)
+            refuse(type(self).__name__, missing, unknown, differing)
         for slot, array in new.values():
             slot.put(array)
 
@@ -217,8 +299,35 @@ class Module:
                 parameter.node = leaf(parameter.data, parameter.label).node
         return self
 
-    def zero_grad(self) -> None:
-        """Set the gradients of all parameters to ``None``."""
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Return the module after `unfreeze`, or with False after `freeze`."""
+        return self.unfreeze() if requires_grad else self.freeze()
+
+    def to(self, *how: Any, **options: Any) -> Self:
+        """Convert parameters and buffers of floats to a dtype, in place, and return the module; the device is "cpu"."""
+        for dtype in (which for which in map(target, (*how, *options.values())) if which is not None):
+            for _, slot in self._own_slots():
+                slot.cast(dtype)
+            for module in self.modules():
+                for name in ("_dtype", "dtype"):
+                    if name in vars(module):
+                        setattr(module, name, dtype)
+        return self
+
+    def float(self) -> Self:
+        """Convert to float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Convert to float64."""
+        return self.to(np.float64)
+
+    def cpu(self) -> Self:
+        """Return the module, which is in main memory anyway."""
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to ``None``; set_to_none is there as PyTorch has it."""
         for parameter in self.parameters():
             if parameter.node is not None:
                 parameter.grad = None
@@ -236,6 +345,11 @@ class Module:
         for module in _inner_first(self, set()):
             function(module)
         return self
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(type(self).__name__, name, () if name[0] == "_" else dir(self))
 
     # -- How it is shown
 
@@ -264,45 +378,6 @@ class Module:
             names.setdefault(id(part), type(part).__name__)
             self._names = names
         return names[id(part)]
-
-
-class _Slot(NamedTuple):
-    """Where an array of the state lives: a parameter, or the attribute of this name of a module."""
-
-    owner: Any
-    name: str
-
-    @property
-    def array(self) -> Array:
-        return np.asarray(getattr(self.owner, self.name) if self.name else self.owner.data)
-
-    def put(self, array: Array) -> None:
-        if self.name:
-            setattr(self.owner, self.name, np.array(array, dtype=self.array.dtype))
-        else:
-            assign(self.owner, array)
-
-    def __hash__(self) -> int:
-        return hash((id(self.owner), self.name))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Slot) and self.owner is other.owner and self.name == other.name
-
-
-def assign(parameter: Tensor, value: Any) -> None:
-    """Give a parameter new data, in its dtype: a new array, since an older graph may hold the old one."""
-    array = np.array(value, dtype=parameter.data.dtype)
-    parameter.data = array
-    if parameter.node is not None:
-        parameter.node.out = array
-        forget(parameter)
-
-
-def forget(parameter: Tensor) -> None:
-    """Drop the optimizer's state of a parameter, since it belongs to the old data."""
-    notes = parameter.node.notes if parameter.node else None
-    if notes and "attached" in notes:
-        notes["attached"].forget()
 
 
 def computed(module: Module) -> str | None:
@@ -354,21 +429,3 @@ def _locate(error: Exception, scope: str | None) -> None:
     else:  # as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
     error.module_path = scope  # type: ignore[attr-defined]
-
-
-def _refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
-    """Raise an error that lists what does not fit."""
-    parts = [
-        *(["missing: " + _few(missing)] if missing else []),
-        *(["not known here: " + _few(unknown)] if unknown else []),
-        *([_few(differing)] if differing else []),
-    ]
-    raise ValueError(
-        f"this state is of another architecture than {owner}; {'; '.join(parts)}. Make the model as it was when the "
-        "state was saved. Nothing was changed."
-    )
-
-
-def _few(names: list[str]) -> str:
-    rest = len(names) - 4
-    return ", ".join(map(printable, names[:4])) + (f" and {rest} more" if rest > 0 else "")

@@ -9,12 +9,17 @@ import numpy as np
 
 from ..ops.normalisation import moments, rms_norm, standardize
 from ..tensor import Tensor, raw
+from .keywords import pytorch_names
 from .linear import as_input, parameter, width
 from .module import Module
 
 Shape = tuple[int, ...]
+_OF_BATCH = {  # what PyTorch's instance norm takes over from its batch norm
+    "momentum": (..., ""), "track_running_stats": (False, "each sample has statistics of its own; leave it out"),
+}  # fmt: skip
 
 
+@pytorch_names(num_features="features")
 class BatchNorm(Module):
     r"""Normalise each feature over the batch in training mode, and by the running statistics in eval mode.
 
@@ -105,6 +110,7 @@ class BatchNorm(Module):
         return f"{self.features}{options}" + ", track_running_stats=False" * (self.running_mean is None)
 
 
+@pytorch_names(normalized_shape="shape", elementwise_affine="affine")
 class LayerNorm(Module):
     r"""Normalise each sample over its last axes.
 
@@ -153,6 +159,7 @@ class LayerNorm(Module):
         return f"{self.shape[0] if len(self.shape) == 1 else self.shape}{options}"
 
 
+@pytorch_names(normalized_shape="shape", elementwise_affine="affine")
 class RMSNorm(Module):
     r"""Scale each sample to root mean square 1 over its last axes.
 
@@ -199,6 +206,7 @@ class RMSNorm(Module):
         return f"{shape}" + ", affine=False" * (self.weight is None)
 
 
+@pytorch_names(num_groups="groups", num_channels="channels")
 class GroupNorm(Module):
     r"""Normalise each sample over groups of its channels and over its spatial axes.
 
@@ -251,6 +259,7 @@ class GroupNorm(Module):
         return f"{self.groups}, {self.channels}" + ", affine=False" * (self.weight is None)
 
 
+@pytorch_names(_OF_BATCH, num_features="channels")
 class InstanceNorm(Module):
     r"""Normalise each channel of each sample over its spatial axes.
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops.pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
+from .keywords import pytorch_names
 from .linear import as_input
 from .module import Module
 
 Size = int | tuple[int, ...]
+_FIXED = {
+    "dilation":         ((1, (1,), (1, 1)), "windows have no holes"),
+    "return_indices":   (False, "the places of the largest pixels are not returned"),
+    "ceil_mode":        (False, "windows lie inside the image: pad it with np.pad(x, widths)"),
+    "divisor_override": (None, "multiply what comes out"),
+}  # fmt: skip
 
 
+@pytorch_names(_FIXED, kernel_size="kernel")
 class _Pool(Module):
     """What the layers with windows have in common."""
 
@@ -51,6 +59,7 @@ class MaxPool(_Pool):
         return max_pool(as_input(x, float), self.kernel, stride=self.stride, padding=self.padding)
 
 
+@pytorch_names(_FIXED, kernel_size="kernel")
 class AvgPool(_Pool):
     r"""Take the mean of each window.
 
@@ -84,6 +93,7 @@ class AvgPool(_Pool):
         return avg_pool(x, self.kernel, stride=self.stride, padding=self.padding, count_include_pad=count)
 
 
+@pytorch_names(_FIXED, output_size="size")
 class _AdaptivePool(Module):
     """What the layers with a fixed number of cells have in common."""
 

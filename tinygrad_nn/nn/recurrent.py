@@ -9,16 +9,20 @@ import numpy as np
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor
+from .keywords import pytorch_names
 from .linear import as_input, parameter, width
 from .module import Module
 
 if TYPE_CHECKING:
     from .init import Rng
 
+_PYTORCH = {"input_size": "n_in", "hidden_size": "n_hidden", "num_layers": "layers"}
+_FIXED = {"proj_size": (0, "put a Linear after the layer")}
 _SEQUENCE = "{layer!r} takes {axes}, with at least one time; x has shape {shape}.{hint}"
 _STATE = "{layer!r} starts from a {name} of shape {need} (layers times directions, batch, n_hidden); it got {got}."
 
 
+@pytorch_names(_FIXED, **_PYTORCH)
 class Recurrent(Module):
     """What the three recurrent layers have in common; use `RNN`, `LSTM` or `GRU`.
 
@@ -45,8 +49,8 @@ class Recurrent(Module):
     state_names: tuple[str, ...] = ("h_0",)
 
     def __init__(
-        self, n_in: int, n_hidden: int, layers: int = 1, *, bias: bool = True, batch_first: bool = False,
-        dropout: float = 0.0, bidirectional: bool = False, rng: Rng = None, dtype: Any = np.float64,
+        self, n_in: int, n_hidden: int, layers: int = 1, bias: bool = True, batch_first: bool = False,
+        dropout: float = 0.0, bidirectional: bool = False, *, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         name = type(self).__name__
         self.n_in, self.n_hidden = width(name, "n_in", n_in), width(name, "n_hidden", n_hidden)
@@ -54,6 +58,7 @@ class Recurrent(Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout={dropout!r}; the share that is dropped is at least 0 and below 1.")
         self.rng = np.random.default_rng(rng)
+        self.bidirectional = bool(bidirectional)
         self._ends, self._dtype = ("", "_reverse") if bidirectional else ("",), np.dtype(dtype)
         limit, rows = self.n_hidden**-0.5, self.gates * self.n_hidden
         for layer in range(self.layers):
@@ -132,6 +137,7 @@ def _bias(p: dict[str, Any]) -> Any:
     return 0.0 if p["bias_ih"] is None else p["bias_ih"] + p["bias_hh"]
 
 
+@pytorch_names(_FIXED, **_PYTORCH)
 class RNN(Recurrent):
     r"""A plain recurrent network.
 

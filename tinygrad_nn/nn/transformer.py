@@ -10,6 +10,7 @@ import numpy as np
 from .activations import activation as named
 from .attention import MultiHeadAttention
 from .dropout import Dropout
+from .keywords import pytorch_names
 from .linear import Linear, width
 from .module import Module
 from .norm import LayerNorm
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
+@pytorch_names(d_model="n", nhead="heads", dim_feedforward="n_hidden", layer_norm_eps="eps")
 class TransformerBlock(Module):
     r"""One layer of a transformer: of an encoder, or, if causal, of a language model.
 

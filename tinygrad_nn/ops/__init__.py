@@ -31,6 +31,7 @@ from . import (
     plain,
     polynomials,
     pooling,
+    pytorch,
     recurrent,
     reduce,
     refused,
@@ -39,9 +40,11 @@ from . import (
     sequence,
     sets,
     shape,
+    sparse,
     special,
     statistics,
     ufuncs,
+    zeta,
 )
 
 __all__ = [
@@ -75,6 +78,7 @@ __all__ = [
     "plain",
     "polynomials",
     "pooling",
+    "pytorch",
     "recurrent",
     "reduce",
     "refused",
@@ -83,7 +87,9 @@ __all__ = [
     "sequence",
     "sets",
     "shape",
+    "sparse",
     "special",
     "statistics",
     "ufuncs",
+    "zeta",
 ]

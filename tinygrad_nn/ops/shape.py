@@ -341,6 +341,17 @@ def diagflat(v: Array, k: int = 0) -> Array:
     return np.diag(np.ravel(v), k)
 
 
+def _transposed(x: Array, *axes: Any) -> Array:
+    """Return the axes in another order, by default reversed, as ndarray.transpose does.
+
+    Two of more than two axes, which are no order of all, are swapped, as in PyTorch.
+    """
+    if len(axes) == 2 < x.ndim:
+        return np.swapaxes(x, *axes)
+    order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None
+    return transpose(x) if order is None else transpose(x, axes=tuple(order))
+
+
 METHODS["copy"] = lambda x, order="C": copy(x, order=order)
 
-METHODS.update(astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])
+METHODS.update(transpose=_transposed, astype=astype, flatten=ravel, mT=OVERRIDES[np.matrix_transpose])

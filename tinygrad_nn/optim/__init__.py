@@ -2,16 +2,20 @@
 
 An optimizer is a pair of pure functions: ``init(w)`` gives the first state, ``update(g, state, eta, w)`` a step and the
 next state. The parameter then becomes ``w - step``. A state belongs to one parameter and is a tuple of arrays and
-numbers that is never written into. `Minimizer` holds the states for a loop written by hand.
+numbers that is never written into. `Minimizer` holds the states for a loop written by hand; `SGD`, `Adam` and their
+like do so in PyTorch's form, and `lr_scheduler` holds the schedules that go along with them.
 """
 
+from . import lr_scheduler
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
-from .clipping import clip_by_norm, clip_by_value
+from .clipping import clip_by_norm, clip_by_value, clip_grad_norm_, clip_grad_value_, total_norm
 from .combined import SCHEDULES, Chained, SequentialSchedule, schedule
 from .descent import lion, momentum, muon, nesterov, orthogonal, sgd
+from .group_optimizer import GroupOptimizer
 from .minimizer import Group, Minimizer
+from .optimizers import LBFGS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Muon, NAdam, RAdam, RMSprop
 from .plateau import Plateau, PlateauState
-from .quasi_newton import LBFGS, lbfgs
+from .quasi_newton import LBFGSRule, lbfgs
 from .rule import Optimizer, OptimizerState
 from .schedules import (
     Constant,
@@ -20,6 +24,7 @@ from .schedules import (
     Exponential,
     MultiStep,
     OneCycle,
+    Polynomial,
     Schedule,
     StepDecay,
     Warmup,
@@ -29,22 +34,36 @@ from .table import OPTIMIZERS, optimizer
 _RENAMED = {"Sequential": SequentialSchedule, "State": OptimizerState}  # names of earlier versions
 
 __all__ = [
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
     "Chained",
     "Constant",
     "Cosine",
     "CosineRestarts",
     "Exponential",
     "Group",
+    "GroupOptimizer",
     "LBFGS",
+    "LBFGSRule",
+    "Lion",
     "Minimizer",
     "MultiStep",
+    "Muon",
+    "NAdam",
     "OPTIMIZERS",
     "OneCycle",
     "Optimizer",
     "OptimizerState",
     "Plateau",
     "PlateauState",
+    "Polynomial",
+    "RAdam",
+    "RMSprop",
     "SCHEDULES",
+    "SGD",
     "Schedule",
     "SequentialSchedule",
     "StepDecay",
@@ -57,8 +76,11 @@ __all__ = [
     "amsgrad",
     "clip_by_norm",
     "clip_by_value",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "lbfgs",
     "lion",
+    "lr_scheduler",
     "momentum",
     "muon",
     "nadam",
@@ -69,6 +91,7 @@ __all__ = [
     "rmsprop",
     "schedule",
     "sgd",
+    "total_norm",
 ]
 
 

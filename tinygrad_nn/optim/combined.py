@@ -15,6 +15,7 @@ from .schedules import (
     Exponential,
     MultiStep,
     OneCycle,
+    Polynomial,
     Schedule,
     StepDecay,
     Warmup,
@@ -74,8 +75,8 @@ class SequentialSchedule(Schedule):
 
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.name: kind
-    for kind in (Constant, Warmup, StepDecay, MultiStep, Exponential, Cosine, CosineRestarts, OneCycle, Plateau,
-                 Chained, SequentialSchedule)
+    for kind in (Constant, Warmup, StepDecay, MultiStep, Exponential, Polynomial, Cosine, CosineRestarts, OneCycle,
+                 Plateau, Chained, SequentialSchedule)
 }  # fmt: skip
 
 

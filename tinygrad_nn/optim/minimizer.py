@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from ..leaves import Watch, cleared
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
-from .quasi_newton import LBFGS
+from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
 from .saved import read, written
 from .table import optimizer as by_name
 from .update import Memory, Updater
 
 Array = Any
-Rule = Optimizer | LBFGS
+Rule = Optimizer | LBFGSRule
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +39,7 @@ class Group:
     search: OptimizerState = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.rule, LBFGS):
+        if isinstance(self.rule, LBFGSRule):
             self.search = self.rule.init(flat([t.data for t in self.parameters]))
         else:
             rules, own = [self.rule] * len(self.parameters), [Memory() for _ in self.parameters]
@@ -55,6 +56,18 @@ class Group:
             (self.search,) = states
         else:
             self.updater.resume(states)
+
+    def change(self, rule: Optimizer) -> None:
+        """Go on by another rule, such as the same with another momentum; a state that it knows too is kept."""
+        if self.updater is None or rule == self.rule:
+            return
+        memories = [memory for *_, memory in self.updater.entries]
+        for t, memory in zip(self.parameters, memories, strict=True):
+            known = memory.state is not None and len(memory.state) == len(rule.init(t.data))
+            memory.rule, memory.state = (rule, memory.state) if known else (None, None)
+        self.rule = rule
+        rules = [rule] * len(memories)
+        self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(memories), memories, derive=False)
 
 
 class Minimizer:
@@ -96,9 +109,10 @@ class Minimizer:
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
+        self._watch = Watch()
         if schedule is not None and not callable(schedule):
             raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
-        if len(self.groups) > 1 and any(isinstance(group.rule, LBFGS) for group in self.groups):
+        if len(self.groups) > 1 and any(isinstance(group.rule, LBFGSRule) for group in self.groups):
             raise ValueError(f"Minimizer: lbfgs takes all parameters as one group; there are {len(self.groups)}.")
         seen: set[int] = set()
         for t in self.parameters:
@@ -125,7 +139,7 @@ class Minimizer:
         """Set the gradients of all parameters to ``None``."""
         for t in self.parameters:
             if t.node is not None:
-                t.node.grad = None
+                cleared(t.node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, by the gradients that `backward` accumulated.
@@ -141,16 +155,22 @@ class Minimizer:
             ValueError, TypeError: gradients that do not fit, or none for L-BFGS.
         """
         loss = None
-        if isinstance(self.groups[0].rule, LBFGS):
+        if isinstance(self.groups[0].rule, LBFGSRule):
             loss = self._search(gradients)
         else:
             if callable(gradients):
                 loss = self._evaluate(gradients)
                 gradients = None
-            found = self._fitting(gradients) if gradients is not None else [t.grad for t in self.parameters]
+            if gradients is None:
+                self._watch.before("step", self.parameters, "minimizer.zero_grad(), or step(lambda: loss).")
+                found = [None if t.node is None else t.node.grad for t in self.parameters]
+            else:
+                found = self._fitting(gradients)
             for group in self.groups:
                 mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
                 group.updater(mine, [self._rate(group)] * len(mine))  # type: ignore[misc]
+            if gradients is None:
+                self._watch.after(self.parameters)
         self.steps += 1
         return loss
 
@@ -248,8 +268,8 @@ def _called(t: Tensor) -> str:
 
 def _rule(given: Any) -> Rule:
     if isinstance(given, str):
-        return LBFGS() if given.strip().lower() == "lbfgs" else by_name(given)
-    if not isinstance(given, (Optimizer, LBFGS)):
+        return LBFGSRule() if given.strip().lower() == "lbfgs" else by_name(given)
+    if not isinstance(given, (Optimizer, LBFGSRule)):
         raise TypeError(
             f"Minimizer: optimizer={given!r:.60} is of type {type(given).__name__}; it needs a name, e.g. 'adam', or "
             "an optimizer, e.g. optim.adam(beta1=0.8)."
@@ -286,6 +306,6 @@ def _group(given: dict[str, Any], rule: Rule, learning_rate: float | None) -> Gr
     rate = rule.learning_rate if rate is None else rate
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate < math.inf:
         raise ValueError(f"Minimizer: learning_rate={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
-    if given and isinstance(rule, LBFGS):
+    if given and isinstance(rule, LBFGSRule):
         raise TypeError(f"Minimizer: write lbfgs({next(iter(given))}=...) instead of a group with it.")
     return Group(parameters, rule.replace(**given) if given else rule, float(rate))  # type: ignore[union-attr]

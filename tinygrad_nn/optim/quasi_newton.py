@@ -18,7 +18,7 @@ CURVED = 1e-10  # pairs y, s with a smaller product are left out
 
 
 @dataclass(frozen=True)
-class LBFGS:
+class LBFGSRule:
     r"""Quasi-Newton steps of a whole vector of parameters; it needs a function to evaluate, so it is no `Optimizer`.
 
     .. math:: d = -H g, \quad H \leftarrow (I - \rho s y^T) H (I - \rho y s^T) + \rho s s^T, \quad
@@ -38,7 +38,7 @@ class LBFGS:
     Source: Nocedal & Wright, Numerical optimization (2006), algorithms 7.4, 3.5 and 3.6; as ``torch.optim.LBFGS``.
 
     Example:
-        >>> rule, w = LBFGS(line_search="strong_wolfe"), np.array([3.0, -1.0])
+        >>> rule, w = LBFGSRule(line_search="strong_wolfe"), np.array([3.0, -1.0])
         >>> w, loss, state = rule.minimize(lambda w: (float(w @ w), 2 * w), w, rule.init(w), 1.0)
         >>> print(abs(w).max() < 1e-9, loss)
         True 10.0
@@ -136,9 +136,9 @@ class LBFGS:
 def lbfgs(
     max_iter: int = 20, max_eval: int | None = None, tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9,
     history_size: int = 100, line_search: str | None = None,
-) -> LBFGS:  # fmt: skip
-    """Return an `LBFGS` for `Minimizer`; arguments and defaults are those of ``torch.optim.LBFGS``."""
-    return LBFGS(max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search)
+) -> LBFGSRule:  # fmt: skip
+    """Return an `LBFGSRule` for `Minimizer`; arguments and defaults are those of ``torch.optim.LBFGS``."""
+    return LBFGSRule(max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search)
 
 
 def direction(g: Array, s: list[Array], y: list[Array], scale: float) -> Array:

@@ -65,9 +65,15 @@ class Optimizer:
         """
         into = self.into
         if into is None or g.dtype != w.dtype or not w.ndim or w.dtype.kind != "f":
-            step, state = self.update(g, state, eta, w)
-            return np.asarray(w - step), state  # NumPy makes scalars of 0-d results
+            return self.plain(g, state, eta, w)
         return into(g, state, eta, w, spare)
+
+    def plain(
+        self, g: Array, state: OptimizerState, eta: Any, w: Array, spare: Array | None = None
+    ) -> tuple[Array, OptimizerState]:
+        """Return what `move` does by `update` alone, for a rule that is used for few steps."""
+        step, state = self.update(g, state, eta, w)
+        return np.asarray(w - step), state  # NumPy makes scalars of 0-d results
 
     @cached_property
     def into(self) -> Into | None:

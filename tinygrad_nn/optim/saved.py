@@ -9,7 +9,7 @@ import numpy as np
 
 from ..printable import printable
 from .plateau import PlateauState
-from .quasi_newton import LBFGS
+from .quasi_newton import LBFGSRule
 from .rule import OptimizerState
 from .schedules import Schedule
 
@@ -59,7 +59,7 @@ def read(
         names = names if len(group.states) == len(names) else ["lbfgs"]
         _same(f"the number of states of group {k}", len(names), len(other["states"]))
         states.append([
-            _fitting(f"{name} in group {k}", state, new, isinstance(group.rule, LBFGS))
+            _fitting(f"{name} in group {k}", state, new, isinstance(group.rule, LBFGSRule))
             for name, state, new in zip(names, group.states, other["states"], strict=True)
         ])  # fmt: skip
     _same("whether there is a plateau", minimizer.plateau is not None, saved["plateau"] is not None)

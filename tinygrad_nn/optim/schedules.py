@@ -171,6 +171,27 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
+class Polynomial(Schedule):
+    r"""A fall to 0 in T steps along a power of the steps that are left; it stays 0 after them.
+
+    .. math:: \eta_t = \eta \left(1 - \min(t, T) / T\right)^p
+
+    Source: as ``PolynomialLR``.
+    """
+
+    total_iters: int = 5
+    power: float = 1.0
+    name: ClassVar[str] = "polynomial"
+
+    def __post_init__(self) -> None:
+        self._count("total_iters")
+        self._number("power", above=0)
+
+    def _rate(self, t: int, base: float) -> float:
+        return float(base * (1 - min(t, self.total_iters) / self.total_iters) ** self.power)
+
+
+@dataclass(frozen=True)
 class Cosine(Schedule):
     r"""Cosine annealing: down along half a cosine in T steps, and up again after them.
 
@@ -260,14 +281,18 @@ class OneCycle(Schedule):
     def _rate(self, t: int, base: float) -> float:
         top = base if self.max_lr is None else self.max_lr
         low = top / self.div_factor
+        return self.between(t, low, top, low / self.final_div_factor)
+
+    def between(self, t: int, low: float, top: float, end: float) -> float:
+        """Return the value at step t of what goes from low to top and on to the end, such as the momentum."""
         up, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
-        corners = [(0.0, low), (up, top), (last, low / self.final_div_factor)]
+        corners = [(0.0, low), (up, top), (last, end)]
         if self.three_phase:
             corners.insert(2, (2 * up, low))
         t = min(t, last)
-        for (start, a), (end, b) in pairwise(corners):
-            if t <= end:
-                part = (t - start) / (end - start)
+        for (start, a), (stop, b) in pairwise(corners):
+            if t <= stop:
+                part = (t - start) / (stop - start)
                 return _cosine(a, b, part) if self.anneal_strategy == "cos" else (b - a) * part + a
         return corners[-1][1]
 

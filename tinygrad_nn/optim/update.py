@@ -48,6 +48,7 @@ class Updater:
         rules: for each its optimizer.
         rates: for each its learning rate before the schedule.
         memories: where the state of each is kept: by default `attached` to it.
+        derive: whether to derive the in-place forms of the rules, which takes as long as many small steps.
     """
 
     __slots__ = ("entries", "fixed", "rates")
@@ -58,15 +59,16 @@ class Updater:
         rules: Sequence[Optimizer],
         rates: Sequence[float],
         memories: Sequence[Memory] | None = None,
+        derive: bool = True,
     ) -> None:
         self.entries = []
         self.rates = rates
         self.fixed: list[Any] = []  # learning rates in the form that each rule multiplies with the least effort
         made: dict[tuple[float, Any], Any] = {}
         for k, (t, rule, rate) in enumerate(zip(parameters, rules, rates, strict=True)):
-            into = rule.into if t.data.ndim and t.data.dtype.kind == "f" else None  # which has no checks
+            into = rule.into if derive and t.data.ndim and t.data.dtype.kind == "f" else None  # which has no checks
             memory = attached(t) if memories is None else memories[k]
-            self.entries.append((t, rule, into or rule.move, memory))
+            self.entries.append((t, rule, into or (rule.move if derive else rule.plain), memory))
             if not getattr(into, "scales", False):
                 self.fixed.append(rate)
                 continue

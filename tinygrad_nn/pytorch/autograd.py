@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
 from ..node import no_grad, recording
@@ -14,7 +15,7 @@ from ..tensor import Tensor, raw
 from ..transforms import pullback
 from .making import constant
 
-__all__ = ["Context", "Function", "grad", "gradcheck", "gradgradcheck", "no_grad"]
+__all__ = ["Context", "Function", "detect_anomaly", "grad", "gradcheck", "gradgradcheck", "no_grad"]
 
 
 class Context:

@@ -26,11 +26,17 @@ short = int16
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
 
 
-def device(name: str = "cpu") -> str:
-    """Return ``"cpu"``, the one device that there is; for any other raise ValueError."""
-    if str(name).split(":")[0] != "cpu":
-        raise ValueError(f"device {str(name)!r} is not there: arrays are NumPy's. Write 'cpu', or leave it out.")
-    return "cpu"
+class device(str):
+    """The one device that there is, ``"cpu"``; for any other it raises ValueError."""
+
+    __slots__ = ()
+    type = "cpu"
+
+    def __new__(cls, name: Any = "cpu", index: Any = None) -> device:
+        """Return ``"cpu"``, or raise."""
+        if str(name).split(":")[0] != "cpu":
+            raise ValueError(f"device {str(name)!r} is not there: arrays are NumPy's. Write 'cpu', or leave it out.")
+        return super().__new__(cls, "cpu")
 
 
 def set_default_dtype(dtype: Any) -> None:

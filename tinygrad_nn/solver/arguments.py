@@ -11,7 +11,7 @@ from ..metrics import r2_score
 from ..nn.containers import Sequential, as_module
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
-from ..optim import LBFGS
+from ..optim import LBFGSRule
 from ..printable import printable
 from .batches import Batches, Rows, nest, source
 from .checks import check_inputs, check_model, check_road, check_solver, check_targets
@@ -122,7 +122,7 @@ def is_layer_list(model: Any) -> bool:
 def by_layers(solver: Solver) -> bool:
     """Whether the Julia project's way of training knows all that a solver asks."""
     named = solver.loss is None or isinstance(solver.loss, str)
-    return named and not solver.groups and not isinstance(solver.rule, LBFGS)
+    return named and not solver.groups and not isinstance(solver.rule, LBFGSRule)
 
 
 def as_architecture(call: str, model: Any, road: str = "graph") -> Module:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import manual
+from ..data import is_frame
 from ..nn.containers import in_a_row
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
@@ -16,6 +17,7 @@ from ..tensor import Tensor, raw
 from .arguments import as_architecture, by_layers, is_layer_list, no_equations, settle
 from .batches import check_rows, nest
 from .checks import check_inputs, check_model, check_named, check_solver, check_targets
+from .frames import arrays_of, table_like
 from .prediction import as_dtype, by_chunks, evaluating
 from .settings import Solver
 from .tasks.layers import Array, LayerLoss, draw_masks, manual_gradients, objective, predict
@@ -155,18 +157,21 @@ def Predict(model: Any, x: Any) -> Any:
 
     Args:
         model: a list of layers.
-        x: inputs, ``(batch, n_in)``.
+        x: inputs, ``(batch, n_in)``, an array or a table of pandas, polars or pyarrow.
 
     Returns:
-        An ndarray ``(batch, n_out)``.
+        An ndarray ``(batch, n_out)``; for a table a table of its kind, with the names of the targets that `fit` saw.
 
     Raises:
-        TypeError, ValueError: the layers do not fit each other, or the data does not fit them.
+        TypeError, ValueError: the layers do not fit each other, or the data does not fit them, or a table has other
+            columns than in training.
 
     Example:
         >>> Predict([Layer(4, 3, "softmax", rng=0)], np.ones((2, 4))).shape
         (2, 3)
     """
+    if is_frame(x):
+        return table_like(x, model, Predict(model, *arrays_of("Predict", model, x=x)))
     if not is_layer_list(model) or isinstance(x, np.memmap):
         return _predict(model, x)
     layers = check_model("Predict", model)

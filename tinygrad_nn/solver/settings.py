@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..nn.losses import LOSSES, PENALTIES
-from ..optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
+from ..optim import OPTIMIZERS, LBFGSRule, Optimizer, optimizer
 from ..spelling import did_you_mean
 
 
@@ -111,7 +111,7 @@ class Solver:
     """
 
     loss: Any = None  # a name, a function, or None
-    optimizer: str | Optimizer | LBFGS = "sgd"
+    optimizer: str | Optimizer | LBFGSRule = "sgd"
     learning_rate: float = 0.01
     regularization: Regularization = field(default_factory=Regularization)
     schedule: Callable[[Any, float], float] | None = field(default=None, kw_only=True)
@@ -123,8 +123,8 @@ class Solver:
     def __post_init__(self) -> None:
         if self.loss is not None and not callable(self.loss):
             object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
-        if not isinstance(self.optimizer, (Optimizer, LBFGS)):
-            known = {**OPTIMIZERS, "lbfgs": LBFGS}
+        if not isinstance(self.optimizer, (Optimizer, LBFGSRule)):
+            known = {**OPTIMIZERS, "lbfgs": LBFGSRule}
             object.__setattr__(self, "optimizer", _known("Solver", "optimizer", self.optimizer, known))
         for name, example in (("learning_rate", 0.03), ("clip_norm", 1.0), ("clip_value", 0.5)):
             if name == "learning_rate" or getattr(self, name) is not None:
@@ -144,12 +144,12 @@ class Solver:
             raise ValueError(f"Solver: schedule_by={self.schedule_by!r}; known are 'epoch' and 'step'.")
         for pattern, given in self.groups.items():
             self.group(pattern, given)
-        if isinstance(self.rule, LBFGS) and (self.clip_norm, self.clip_value) != (None, None):
+        if isinstance(self.rule, LBFGSRule) and (self.clip_norm, self.clip_value) != (None, None):
             raise ValueError("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out.")
 
     @property
     def rule(self) -> Any:
-        """The optimizer itself, an `optim.Optimizer` or `optim.LBFGS`."""
+        """The optimizer itself, an `optim.Optimizer` or `optim.LBFGSRule`."""
         return _rule(self.optimizer)
 
     def group(self, pattern: str, given: Mapping[str, Any]) -> tuple[Optimizer, float]:
@@ -164,15 +164,15 @@ class Solver:
         hyper = dict(given)
         rate = _real("Solver", f"groups[{pattern!r}]['learning_rate']", hyper.pop("learning_rate", self.learning_rate))
         rule = _rule(hyper.pop("optimizer", self.optimizer))
-        if isinstance(rule, LBFGS):
+        if isinstance(rule, LBFGSRule):
             raise TypeError("Solver: lbfgs moves all parameters together; leave groups out.")
         return rule.replace(**hyper), rate
 
 
-def _rule(given: Any) -> Optimizer | LBFGS:
+def _rule(given: Any) -> Optimizer | LBFGSRule:
     if not isinstance(given, str):
         return given  # type: ignore[no-any-return]
-    return LBFGS() if given == "lbfgs" else optimizer(given)
+    return LBFGSRule() if given == "lbfgs" else optimizer(given)
 
 
 def _known(call: str, name: str, value: Any, known: dict[str, Any]) -> str:

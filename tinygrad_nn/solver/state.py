@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optim import LBFGS, OPTIMIZERS
+from ..optim import OPTIMIZERS, LBFGSRule
 from ..printable import printable
 from .fingerprint import PYTHON, surroundings
 from .history import History
@@ -201,7 +201,7 @@ class StateReader:
         states = []
         for k, ((name, layout), (_, current)) in enumerate(zip(found, now, strict=True)):
             state, rule = self.together(name, layout), task.rules[k][0]
-            searched = isinstance(rule, LBFGS)
+            searched = isinstance(rule, LBFGSRule)
             self.need(state is not None or not searched, f"optimizer of {name}", layout)
             if state is not None and (searched or rule.name in OPTIMIZERS):
                 wanted = list(current if searched else rule.init(task.parameters[k].data))

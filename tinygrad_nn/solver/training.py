@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import alone
-from ..optim import LBFGS
+from ..optim import LBFGSRule
 from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .epochs import BoundCheckpoint, Epoch, Metric, Training
 from .fingerprint import fingerprint, seed
+from .frames import arrays_of, keep_names
 from .history import History
 from .settings import Settings, Solver
 from .stopping import EarlyStopping, Watch
@@ -50,7 +51,8 @@ def fit(
 
     Args:
         model: a list of layers and modules, a `Module`, or a function ``f(params, x, y)`` that returns its loss.
-        x, y: arrays with one row a sample, or nests of them; or x alone, an iterable of batches ``(x, y)``.
+        x, y: arrays with one row a sample, tables of pandas, polars or pyarrow, or nests of arrays; or x alone, an
+            iterable of batches ``(x, y)``.
         x_val, y_val: validation data in the same form, or neither.
         solver: loss, optimizer, learning rate, schedule, clipping; settings: epochs and batch size.
         rng: a Generator or a seed for order and dropout; the same seed gives the same bits on equal threads of BLAS.
@@ -77,6 +79,8 @@ def fit(
         True
     """
     _check(solver, settings, early_stopping, metrics, callbacks)
+    given = x, y
+    x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
     random = np.random.default_rng(rng)
     task, data, val = settle(
         "fit", model, x, y, x_val, y_val, solver, settings.batch_size, params, gradients, class_weight
@@ -99,7 +103,9 @@ def fit(
         metrics, list(callbacks), None if early_stopping is None else Watch(early_stopping), saved,
     )  # fmt: skip
     with nullcontext() if saved is None else alone(saved.place.folder):
-        return training.run(resume, progress)
+        history = training.run(resume, progress)
+    keep_names(model, *given)
+    return history
 
 
 def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callbacks: Any) -> None:
@@ -112,5 +118,5 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
         raise TypeError(f"fit: metrics={metrics!r:.60}; write a dict, metrics={{'mae': f(y, prediction)}}.")
     if callable(callbacks):
         raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
-    if isinstance(getattr(solver, "rule", None), LBFGS) and settings.accumulate > 1:
+    if isinstance(getattr(solver, "rule", None), LBFGSRule) and settings.accumulate > 1:
         raise ValueError("fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger.")

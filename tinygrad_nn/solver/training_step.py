@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..compiled import compile, functional
-from ..optim import LBFGS
+from ..optim import LBFGSRule
 from ..transforms import value_and_grad
 from .fingerprint import architecture
 from .settings import Solver
@@ -138,7 +138,7 @@ def training_step(
     """Return the step of a task: compiled where a backend is named, a line search where the solver's rule is one."""
     if backend is not None:
         return CompiledStep(task, solver, backend, tell)
-    if isinstance(solver.rule, LBFGS):
+    if isinstance(solver.rule, LBFGSRule):
         return SearchStep(task, solver)
     return TrainingStep(task, solver, accumulate, tell)
 
@@ -183,6 +183,6 @@ def backend_of(call: str, compile: Any, gradients: str, solver: Solver) -> str |
         raise ValueError(f"{call}: compile={compile!r:.60}; it is True, False, 'numpy' or 'numba'.")
     if gradients == "manual":
         raise ValueError(f"{call}: compile= is for the gradients of the graph; leave gradients='manual' out.")
-    if isinstance(solver.rule, LBFGS):
+    if isinstance(solver.rule, LBFGSRule):
         raise ValueError(f"{call}: lbfgs evaluates the loss as often as it likes; leave compile= out.")
     return "auto" if compile is True else str(compile)

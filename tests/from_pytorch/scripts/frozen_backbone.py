@@ -1,5 +1,7 @@
 """Transfer learning: a backbone that is kept as it is, a head that learns, then the last block as well."""
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -25,7 +27,7 @@ head.load_state_dict(initial(torch, head, seed=9))
 for param in backbone.parameters():
     param.requires_grad = False
 backbone.eval()
-before = {name: value.clone() for name, value in backbone.state_dict().items()}
+before = copy.deepcopy(backbone.state_dict())
 
 model = nn.Sequential(backbone, head)
 criterion = nn.SmoothL1Loss()

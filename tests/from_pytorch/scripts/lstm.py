@@ -21,8 +21,8 @@ class Forecaster(nn.Module):
         self.head = nn.Linear(hidden_size, 1)
 
     def forward(self, x):
-        h0 = torch.zeros(self.num_layers, x.size(0), self.hidden_size)
-        c0 = torch.zeros(self.num_layers, x.size(0), self.hidden_size)
+        h0 = torch.zeros(self.num_layers, x.shape[0], self.hidden_size)
+        c0 = torch.zeros(self.num_layers, x.shape[0], self.hidden_size)
         out, (hn, cn) = self.lstm(x, (h0, c0))
         return self.head(out)
 

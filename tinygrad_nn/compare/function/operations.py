@@ -17,7 +17,9 @@ from ..numerical.noise import is_single
 from ..pattern import describe, fraction
 from .look import Look, close, fit_factor, unsummed
 from .mutants import Mutant
+from .origin import Begun, begun_at
 from .places import where
+from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_functions
 
 Array = np.ndarray[Any, Any]
@@ -43,10 +45,29 @@ def explain_graph(look: Look, rows: Sequence[Row], in_hull: Sequence[bool]) -> l
         joint = _joint(look, left, searches)
         if joint is not None:
             return [joint, *found]
+        lost = []
         for i in left:
             alone = _joint(look, [i], searches) if len(left) > 1 else None
-            found.append(alone if alone is not None else _unknown(look, i, rows[i]))
+            if alone is None:
+                lost.append(i)
+                alone = _unknown(look, i, rows[i])
+            found.append(alone)
+        begun = begun_at(look, lost, [i for i in wrong if i not in lost]) if lost else []
+        if len(begun) == 1 and begun[0].place >= 0:
+            labels = [look.label(i) for i in lost]
+            found = [d for d in found if not (d.kind == "unknown" and d.where in labels)]
+            told = Diagnosis(begun[0].kind, where(look.trace, begun[0].place), begun[0].text, (_entry(rows[lost[0]]),))
+            return [told, *found]
+        found = [_located(look, d, lost, begun) for d in found]
     return found
+
+
+def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> Diagnosis:
+    """Add to what is not known where in the graph it begins: what is said of all inputs to the first of them."""
+    at = next((k for k, i in enumerate(lost) if d.kind == "unknown" and d.where == look.label(i)), len(begun))
+    if at >= len(begun) or not begun[at].text:
+        return d
+    return replace(d, text=f"{d.text} {begun[at].text}")
 
 
 def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
@@ -214,7 +235,7 @@ def _scaled(look: Look, label: str, factor: Factor, equation: str, name: str, he
     return Diagnosis("scale", label, text, _evidence(look), equation, name, factor.name)
 
 
-def _lost(look: Look, mutant: Mutant, label: str, equation: str) -> Diagnosis:
+def _lost(look: Look, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
     """Say that what comes through an operation does not arrive: a penalty, or one of several contributions."""
     node = look.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""

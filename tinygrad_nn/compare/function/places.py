@@ -77,14 +77,15 @@ def line_of(node: Node) -> Line | None:
     encoded[-1] = encoded[-1][:right]
     encoded[0] = encoded[0][left:]
     text = " ".join(part.decode(errors="replace").strip() for part in encoded)
-    name = _target(linecache.getline(code.co_filename, start), start, end, left) if start == end else ""
+    name = _target(linecache.getline(code.co_filename, start), left, right) if start == end else ""
     return Line(code.co_filename, start, text, name)
 
 
-def _target(line: str, start: int, end: int, left: int) -> str:
+def _target(line: str, left: int, right: int) -> str:
     """Return the variable that a line assigns to, if the expression is all that stands at its right."""
     before = line.encode()[:left].decode(errors="replace").strip()
-    if not before.endswith("="):
+    after = line.encode()[right:].decode(errors="replace").strip()
+    if not before.endswith("=") or (after and after[0] not in "#;"):
         return ""
     name = before.rstrip("=").rstrip("+-*/@ ").strip()
     try:
@@ -106,8 +107,14 @@ def name_values(graph: Traced) -> None:
             node.note(name=line.name)
 
 
-def where(graph: Traced, place: int, times: int = 1) -> str:
-    """Name an operation: what it is, its expression in the source, its line; or its number in the order of the run."""
+def where(graph: Traced, place: int, times: int = 1, *, run: bool = True) -> str:
+    """Name an operation: what it is, its expression in the source, its line; or its number in the order of the run.
+
+    Args:
+        graph, place: the operation.
+        times: in how many runs of the expression it is meant.
+        run: whether to say which run of an expression that ran several times it is.
+    """
     node = graph.operations[place]
     name = node.primitive.name if node.primitive else ""
     line = line_of(node)
@@ -117,5 +124,14 @@ def where(graph: Traced, place: int, times: int = 1) -> str:
     shown = f"{line.name} = {line.text}" if line.name else line.text
     if len(shown) > LONG:
         shown = shown[: LONG - 3] + "..."
-    often = f", each of {times} times" if times > 1 else ""
+    often = f", each of {times} times" if times > 1 else _run(graph, place) if run else ""
     return f"{name} in `{shown}`, line {line.line}{often}"
+
+
+def _run(graph: Traced, place: int) -> str:
+    """Return which run of its expression an operation is, where there are several."""
+    node = graph.operations[place]
+    site = (node.notes or {})["sites"][0]
+    alike = [p for p, n in enumerate(graph.operations)
+             if n.primitive is node.primitive and (n.notes or {}).get("sites", (None,))[0] == site]  # fmt: skip
+    return f", run {sum(p >= place for p in alike)} of {len(alike)}" if len(alike) > 1 else ""

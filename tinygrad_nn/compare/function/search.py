@@ -21,6 +21,7 @@ from .last_steps import last_steps
 from .look import Look, close, fit_factor
 from .mutants import Mutant, arriving, groups, local, singles
 from .places import sites_of
+from .recomputed import Recomputed, recomputed
 
 STEP = 1e-5  # of the inputs, beside the point; differences at both sides are right to its square
 SIGN = 1e-4  # how far what a change adds may be off along a direction: the error of the differences, and far more
@@ -51,7 +52,7 @@ def with_functions(look: Look) -> Look | None:
 class Match(NamedTuple):
     """A mistake that gives the numbers of a person, by a factor."""
 
-    mutant: Mutant
+    mutant: Mutant | Recomputed
     factor: Factor
 
 
@@ -64,7 +65,7 @@ class Search:
         rng = np.random.default_rng(0)
         self.real = not any(np.iscomplexobj(x) for x in (*look.leaves, *look.right))
         self.directions = [[_direction(x, rng) for x in look.leaves] for _ in range(DIRECTIONS)]
-        self.walked: list[tuple[Mutant, Array]] | None = None
+        self.walked: list[tuple[Mutant | Recomputed, Array]] | None = None
         self.added: tuple[list[Mutant], Array | None, Array | None] | None = None
 
     def matches(self, over: Sequence[int], *, linear: bool = True) -> list[Match]:
@@ -108,20 +109,22 @@ class Search:
                 if factor is not None:
                     yield Match(mutant, factor)
 
-    def _walks(self) -> Iterator[tuple[Mutant, Array]]:
+    def _walks(self) -> Iterator[tuple[Mutant | Recomputed, Array]]:
         """Yield what each mistake at several operations makes of the gradients, as it is seen along the directions."""
         graph = self.look.trace
         cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
         left = int(WALKS / cost)
         short, loose = list(last_steps(graph)), 1e-3 if self.look.single else SIGN
         tried: set[Any] = set()
-        every = [*_wide(graph), *groups(graph, sites_of(graph))]
+        every: list[Mutant | Recomputed] = [*_wide(graph), *groups(graph, sites_of(graph))]
+        every += recomputed(graph, self.look.mine) if len(graph.operations) < LARGE else []
         for mutant in sorted(every, key=lambda m: m.cost):
             same = (mutant.kind, tuple((p, m.text, m.slot, m.key) for p, m in mutant.parts))
             if same in tried:
                 continue
             tried.add(same)
-            if not all(part.agrees(mutant, self.look.mine[part.number], loose) for part in short):
+            if isinstance(mutant, Mutant) and not all(
+                    part.agrees(mutant, self.look.mine[part.number], loose) for part in short):  # fmt: skip
                 continue
             if left <= 0:
                 return
@@ -256,7 +259,7 @@ def _added(
     return (seen, noise) if seen.size and np.isfinite(seen).all() else None
 
 
-def _fits(look: Look, mutant: Mutant, over: Sequence[int]) -> Factor | None:
+def _fits(look: Look, mutant: Mutant | Recomputed, over: Sequence[int]) -> Factor | None:
     """Return the factor by which a mistake explains some inputs, at all points; None where it does not."""
     if mutant.linear:
         def beside(trace: Traced, right: list[Array]) -> list[Array] | None:

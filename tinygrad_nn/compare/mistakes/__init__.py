@@ -2,10 +2,10 @@
 
 from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
 from .cuts import cut, kept_alone, uses_of, why_lost
-from .mistake import FAR, FURTHER, USUAL, Mistake, Site, called, mistakes_at, moving
+from .mistake import FAR, FURTHER, RARE, USUAL, Mistake, Site, called, mistakes_at, moving
 
 __all__ = [
-    "FAR", "FURTHER", "USUAL", "Mistake", "Site", "attention", "called", "cut", "elementwise", "images", "indexing",
-    "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent", "softmax", "sums", "uses_of",
-    "why_lost",
+    "FAR", "FURTHER", "RARE", "USUAL", "Mistake", "Site", "attention", "called", "cut", "elementwise", "images",
+    "indexing", "kept_alone", "mistakes_at", "moving", "normalisation", "products", "recurrent", "softmax", "sums",
+    "uses_of", "why_lost",
 ]  # fmt: skip

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ...graph.walk import rule_results
 from ..paths import Array, Traced
-from .mistake import RARE, Mistake, Site, finds, moving
+from .mistake import RARE, Mistake, Site, called, finds, moving
 
 REPEATED = ("overwritten_not_accumulated",
             ("Rows that were picked several times are overwritten: `d[i] += g` writes each of them once. They belong "
             "added, as np.add.at does."))  # fmt: skip
+
+FEW = 400  # operations of a graph in which it is looked for who picks of a value
 
 
 def _index(s: Site) -> Any:
@@ -50,6 +53,28 @@ def picked(graph: Traced, place: int) -> Iterator[Mistake]:
             yield Mistake("wrong_index", f"The gradient of picked entries is put {abs(shift)} place too "
                           f"{'far' if shift > 0 else 'early'} along axis {axis}.",
                           lambda s, a=axis, k=shift: np.roll(s.slots[0], k, a), 0, cost=RARE)  # fmt: skip
+
+
+@finds()
+def of_the_picked(graph: Traced, place: int) -> Iterator[Mistake]:
+    """Yield gradients of a value that are 0, or only what comes back from the choice, where it was picked from."""
+    node = graph.operations[place]
+    if len(graph.operations) > FEW:
+        return
+    users = [user for user in graph.operations[:place] if node in (user.parents or ())]
+    choices = [user for user in users if user.primitive and user.primitive.name == "getitem"]
+    for user in choices if len(users) > 1 else ():
+        index = (user.args or ())[1] if len(user.args or ()) > 1 else user.meta.get("index")
+        if not any(isinstance(i, np.ndarray) for i in (index if isinstance(index, tuple) else (index,))):
+            continue
+
+        def without(s: Site, index: Any = index) -> Any:
+            g = np.array(s.g)
+            g[index] = 0
+            return rule_results(s.node, g)
+
+        text = f"The gradient of {called(node)} is set to 0 at the entries that were picked; they have one too."
+        yield Mistake("overwritten_not_accumulated", text, without, None, cost=RARE, key=str(index))
 
 
 def _at(s: Site, part: slice) -> Any:

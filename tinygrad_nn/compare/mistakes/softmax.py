@@ -24,6 +24,32 @@ def _axes(x: Array, axis: Any) -> list[int]:
     return [i for i in range(x.ndim) if x.ndim > 1 and i != (axis % x.ndim if isinstance(axis, int) else None)]
 
 
+def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
+    """Yield gradients of the probabilities of labels that change other entries than one of each sample.
+
+    `direct` gives of a Site the term that belongs to the label of each sample only, `rest` the other one.
+    """
+
+    def one_each(s: Site) -> Any:
+        d = np.asarray(direct(s))
+        if d.ndim != 2 or not ((d != 0).sum(axis=1) == 1).all():
+            raise ValueError("no labels")
+        return d
+
+    def columns(s: Site) -> Any:
+        d = one_each(s)
+        return rest(s) + d.sum(axis=1, keepdims=True) * (d != 0).any(axis=0)
+
+    def rows(s: Site) -> Any:
+        d = one_each(s)
+        return rest(s) + d.sum(axis=1, keepdims=True) * np.isin(np.arange(len(d)), np.argmax(d != 0, axis=1))[:, None]
+
+    belongs = "it belongs one entry of each sample, p[np.arange(n), y] -= 1"
+    yield Mistake("wrong_index", "The columns of all labels are changed in every sample, as p[:, y] -= 1 does; "
+                  f"{belongs}.", columns, 0)  # fmt: skip
+    yield Mistake("wrong_index", f"The labels are taken as numbers of samples, as p[y] -= 1 does; {belongs}.", rows, 0)
+
+
 @finds("softmax")
 def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield Jacobians of softmax that are written otherwise."""
@@ -57,6 +83,7 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
                   lambda s: s.g - (s.g * s.out).sum(axis=axis, keepdims=True), 0)  # fmt: skip
     yield Mistake("wrong_derivative", "In the gradient of softmax the mean over classes stands in place of the sum.",
                   lambda s: s.out * (s.g - (s.g * s.out).mean(axis=axis, keepdims=True)), 0)  # fmt: skip
+    yield from _labels(lambda s: s.out * s.g, lambda s: -s.out * (s.g * s.out).sum(axis=axis, keepdims=True))
 
 
 def _word(axis: Any, x: Array) -> Any:
@@ -72,6 +99,7 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     def total(s: Site, a: Any) -> Any:
         return s.g.sum(axis=a, keepdims=True)
 
+    yield from _labels(lambda s: s.g, lambda s: -np.exp(s.out) * total(s, axis))
     for other in _axes(x, axis):
         what = "the batch" if other == 0 else f"axis {other}"
         yield Mistake("wrong_axis", f"The sum in the gradient of log softmax runs over {what}.",
@@ -142,6 +170,7 @@ def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
     ]  # fmt: skip
     for kind, text, wrong in rows:
         yield Mistake(kind, text, wrong, 0)
+    yield from _labels(lambda s: -s.args[1] * s.g / n, lambda s: p(s) * s.g / n)
     if soft and z.ndim > 1:
         yield Mistake("wrong_axis", "The softmax on the way back is taken over the batch; it belongs over the classes.",
                       lambda s: (_softmax(s.args[0], 0) - s.args[1]) * s.g / n, 0)  # fmt: skip

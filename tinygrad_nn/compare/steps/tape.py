@@ -10,7 +10,7 @@ import numpy as np
 from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate, rule_results
 from ...node import Node
-from ..paths import Traced
+from ..paths import Traced, again, run_again, twin
 
 Array = np.ndarray[Any, Any]
 Instead = Callable[[Node, Array, bool], Array | None]  # (node, what arrived, marked) -> what goes on, None for the same
@@ -86,20 +86,12 @@ class Tape:
 
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph at other values of some nodes, and which node became which."""
-        twins = {node: _twin(node, out=np.asarray(value)) for node, value in changed.items()}
-        for node in reversed(self.operations):
-            parents = node.parents or ()
-            if node in twins or not any(parent in twins for parent in parents):
-                continue
-            args = [twins[p].out if p in twins else arg for p, arg in zip(parents, node.args or (), strict=True)]
-            out, meta = again(node, args)
-            twins[node] = _twin(node, out=np.asarray(out), args=args, meta=meta,
-                                parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip
+        twins = run_again(self.operations, {node: twin(node, out=np.asarray(x)) for node, x in changed.items()})
         return Tape([(twins.get(node, node), g) for node, g in self.outs]), twins
 
     def segment(self, node: Node, given: Mapping[Node, Array]) -> Traced:
         """Return the graph between a node and the nearest results, or nodes whose gradients are given."""
-        start = _twin(node, args=(), parents=(), primitive=None)
+        start = twin(node, args=(), parents=(), primitive=None)
         twins: dict[Node, Node] = {node: start}
         ends = dict(self.outs)
         outs = [(start, ends[node])] if node in ends else []
@@ -108,29 +100,10 @@ class Tape:
             inside = [twins.get(p) if p is not None and (p is node or p not in given) else None for p in parents]
             if not any(inside) or user is node:
                 continue
-            twin = twins[user] = _twin(user, parents=inside)
+            own = twins[user] = twin(user, parents=inside)
             if user in given:
-                outs.append((twin, given[user]))
+                outs.append((own, given[user]))
             elif user in ends:
-                outs.append((twin, ends[user]))
+                outs.append((own, ends[user]))
         reached = ancestors([out for out, _ in outs]) if outs else []
         return Traced(outs, [start], [part for part in reached if part.primitive is not None])
-
-
-def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
-    """Run an operation on other arguments; return its result and what its rules need."""
-    primitive: Any = node.primitive
-    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
-    out = primitive.forward(*args, **meta)
-    if primitive.saves:
-        out, saved = out
-        meta = {**meta, **saved}
-    return out, meta
-
-
-def _twin(node: Node, **other: Any) -> Node:
-    twin = Node()
-    for name in ("primitive", "args", "parents", "meta", "out", "index", "scope", "notes"):
-        setattr(twin, name, other.get(name, getattr(node, name)))
-    twin.grad = None
-    return twin

@@ -64,7 +64,7 @@ class Traced(Tensor):
     strides = property(lambda self: held(self).strides)
     flags = property(lambda self: shaped(self).flags)
 
-    @property
+    @property  # type: ignore[misc]
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through it."""
         return not isinstance(self.node, Still)

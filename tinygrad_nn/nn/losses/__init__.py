@@ -6,6 +6,7 @@ they are, or with options through ``functools.partial``. The table of definition
 """
 
 from .classes import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     binary_focal,
     cross_entropy,
@@ -48,6 +49,7 @@ __all__ = [
     "LOSSES",
     "PENALTIES",
     "REDUCTIONS",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "binary_focal",
     "binarycrossentropy",

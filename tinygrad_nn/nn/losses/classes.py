@@ -109,6 +109,47 @@ def _of_labels(
     return values.sum() if reduction == "sum" else unreduced(call, values, reduction)
 
 
+def binary_cross_entropy(
+    probabilities: Array, target: Array, *, weight: Any = None, reduction: str = "mean"
+) -> Array:
+    r"""Return the binary cross-entropy of probabilities, entry by entry; a logarithm is at least -100.
+
+    .. math:: \ell = -w \, (y \ln p + (1 - y) \ln(1 - p)), \qquad \ln \leftarrow \max(\ln, -100)
+
+    Args:
+        probabilities: any shape, from 0 to 1, as sigmoid gives them.
+        target: the same shape, from 0 (no) to 1 (yes).
+        weight: w, broadcasts against the probabilities.
+        reduction: ``'mean'`` over all entries (`binarycrossentropy` divides by the rows), ``'sum'`` or ``'none'``.
+
+    Raises:
+        ValueError: the shapes differ, or there is a probability below 0 or above 1.
+
+    Source: PyTorch, ``torch.nn.functional.binary_cross_entropy``; like it, a p of 0 has the slope of 1e-12.
+
+    Example:
+        >>> binary_cross_entropy([0.5, 0.0], [1.0, 1.0], reduction="none").round(6).tolist()
+        [0.693147, 100.0]
+    """
+    call = "binary_cross_entropy"
+    p, y = pair(call, probabilities, target, ("probabilities", "target"))
+    known = numbers_of(p)
+    fix = "it must be from 0 to 1. Apply sigmoid, or give the logits to binary_cross_entropy_with_logits."
+    refuse(call, "probabilities", known, (known < 0) | (known > 1), fix)
+    values = -(y * _ln(p) + (1 - y) * _ln(1 - p))
+    if weight is not None:
+        values = values * _broadcast(call, "weight", weight, p)
+    return reduced(call, values, reduction)
+
+
+def _ln(p: Array) -> Array:
+    """Return ln p, at least -100; where p is below 1e-12 its slope is that of 1e-12."""
+    known = numbers_of(p)
+    lifted = np.maximum(known, 1e-12)
+    value = np.where(known > 0, np.maximum(np.log(np.where(known > 0, known, 1)), -100), -100)
+    return np.log(p + (lifted - known)) + np.where(known < lifted, value - np.log(lifted), 0)  # only p has a gradient
+
+
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
 ) -> Array:

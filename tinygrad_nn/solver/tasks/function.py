@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...nn.module import Module, assign
+from ...nn.module import Module
+from ...nn.state import assign
 from ...node import no_grad
 from ...printable import printable
 from ...tensor import Tensor, raw

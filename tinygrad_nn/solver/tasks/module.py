@@ -14,7 +14,7 @@ from ...backward import walk
 from ...nn.losses import PENALTIES
 from ...nn.module import Module, computed
 from ...node import no_grad, recording, scope
-from ...optim import LBFGS, Minimizer, OptimizerState
+from ...optim import LBFGSRule, Minimizer, OptimizerState
 from ...printable import printable
 from ...tensor import Tensor, raw
 from ..prediction import as_dtype, by_chunks, evaluating
@@ -46,7 +46,7 @@ class ModuleTask(Task):
         if unused:
             known = printable(", ".join(self.names[:8]))
             raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
-        self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGS) else None
+        self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGSRule) else None
         if self.search is None:
             self.updater = updater(self.parameters, self.rules)
         self.dtype: Any = np.finfo(self.parameters[0].dtype).dtype  # of complex parameters that of their parts

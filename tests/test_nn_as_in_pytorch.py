@@ -1,0 +1,293 @@
+"""nn and nn.functional under PyTorch's names: calls as people write them give PyTorch's numbers and gradients."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reference.make_nn_calls import answer, lines
+
+import tinygrad_nn.pytorch as torch
+from tinygrad_nn import Tensor, nn
+from tinygrad_nn.nn import functional as F
+
+RECORDED = json.loads((Path(__file__).parent / "reference" / "nn_calls.json").read_text(encoding="utf-8"))
+NAMES = {"torch": torch, "nn": nn, "F": F}
+
+
+def tensor(array: Any, learned: bool) -> Tensor:
+    return Tensor(np.array(array), requires_grad=learned)
+
+
+def close(call: str, found: Any, wanted: Any) -> None:
+    """Equal to what eleven written digits leave; PyTorch holds the 1/6 of hardsigmoid in float32."""
+    np.testing.assert_allclose(found, wanted, rtol=6e-8 if "Hardsigmoid" in call else 1e-9, atol=1e-9)
+
+
+def test_each_call_is_on_record() -> None:
+    assert list(RECORDED) == lines()
+
+
+@pytest.mark.parametrize("call", lines())
+def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
+    found, wanted = answer(NAMES, tensor, call), RECORDED[call]
+    assert len(found["values"]) == len(wanted["values"])
+    for mine, theirs in zip(found["values"], wanted["values"], strict=True):
+        close(call, mine, theirs)
+    assert found["gradients"].keys() == wanted["gradients"].keys()
+    for name, gradient in wanted["gradients"].items():
+        close(call, found["gradients"][name], gradient)
+
+
+# -- Options: PyTorch's words and the short ones, one mechanism
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: nn.Linear(in_features=4, units=3), TypeError, "Linear has no option 'units'. Did you mean 'n_out'?"),
+        (lambda: nn.Linear(4, 3, use_bias=False), TypeError, "Did you mean 'bias'? It takes n_in, n_out, bias, rng"),
+        (lambda: nn.Linear(4, 3, n_in=4), TypeError, "Linear: n_in is given twice."),
+        (lambda: nn.Linear(4, 3, in_features=4), TypeError, "Linear: n_in is given twice, once as in_features."),
+        (lambda: nn.Linear(4, 3, device="cuda"), NotImplementedError, "device='cuda' is not there; arrays are NumPy's"),
+        (lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"), NotImplementedError, "np.pad(x, widths"),
+        (lambda: nn.Conv2d(1, 2, kernal_size=3), TypeError, "Did you mean 'kernel_size'?"),
+        (lambda: nn.MaxPool2d(2, ceil_mode=True), NotImplementedError, "pad it with np.pad(x, widths)"),
+        (lambda: nn.LSTM(3, 4, proj_size=2), NotImplementedError, "put a Linear after the layer"),
+        (lambda: nn.LSTM(3, 4, num_layer=2), TypeError, "LSTM has no option 'num_layer'. Did you mean 'num_layers'?"),
+        (lambda: nn.RNN(3, 4, num_layer=2), TypeError, "RNN has no option 'num_layer'. Did you mean 'num_layers'?"),
+        (lambda: nn.Dropout(rate=0.5), TypeError, "Dropout has no option 'rate'. Did you mean 'p'?"),
+        (lambda: nn.ReLU(inplce=True), TypeError, "ReLU has no option 'inplce'. It takes none."),
+        (lambda: nn.Softmax(axes=1), TypeError, "Softmax has no option 'axes'. Did you mean 'axis'?"),
+        (lambda: nn.CrossEntropyLoss(weights=[1.0]), TypeError, "Did you mean 'weight'?"),
+        (lambda: nn.MSELoss("mean", 3), TypeError, "MSELoss takes at most 1 options by position; it got 2."),
+        (lambda: nn.MSELoss(reduction="avg")([1.0], [2.0]), ValueError, "reduction='avg'; known are 'mean', 'sum'"),
+        (lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True), NotImplementedError, "no row is added to keys"),
+        (lambda: nn.Threshold(0.1)(np.ones(2)), TypeError, "Threshold needs a threshold and a value"),
+        (lambda: nn.Parameter([1, 2]), TypeError, "Parameter takes floats; this is of dtype int64. Write data.astype"),
+        (lambda: F.swish, AttributeError, "module 'tinygrad_nn.nn.functional' has no attribute 'swish'; did you mean"),
+        (lambda: F.bce, AttributeError, "did you mean 'binary_cross_entropy'?"),
+        (lambda: nn.init.xavier, AttributeError, "did you mean 'xavier_"),
+        (lambda: nn.init.kaiming_normal_(np.ones((2, 2)), nonlinearty=1), TypeError, "Did you mean 'nonlinearity'?"),
+        (lambda: nn.Linear(4, 3).wieght, AttributeError, "Linear has no attribute 'wieght'; did you mean 'weight'?"),
+        (lambda: nn.Linear(4, 3).named_paramters(), AttributeError, "did you mean 'named_parameters'?"),
+        (lambda: nn.Linear(4, 3).cuda(), AttributeError, "Arrays are NumPy's and stay in main memory"),
+        (lambda: nn.Linear(4, 3).to("cuda:0"), RuntimeError, "there is no device 'cuda:0': arrays are NumPy's"),
+        (lambda: nn.Linear(4, 3).get_submodule("fc"), AttributeError, "Linear has no part 'fc'."),
+        (lambda: nn.ModuleList([nn.Tanh()])(1.0), NotImplementedError, "ModuleList only holds modules; call each"),
+        (lambda: nn.Linear(4, 3).register_forward_hook(3), TypeError, "a hook is a function; this is 3 of type int"),
+        (lambda: F.one_hot([0.5]), TypeError, "class numbers are integers"),
+        (lambda: F.one_hot([3], 2), ValueError, "class numbers from 3 to 3 do not fit 2 classes"),
+        (lambda: F.layer_norm(np.ones((2, 3)), (4,)), ValueError, "does not end in normalized_shape=(4,)"),
+        (lambda: F.embedding([7], np.ones((3, 2))), ValueError, "the table has the words 0 to 2; input holds 7."),
+        (lambda: F.pad(np.ones(2), (1, 1), mode="mirror"), ValueError, "modes are constant, reflect, replicate, circu"),
+        (lambda: F.conv1d(np.ones((1, 1, 4)), np.ones((1, 1, 3)), padding="full"), ValueError, "known are 'same'"),
+        (lambda: F.dropout(np.ones(2), 1.5), ValueError, "at least 0 and below 1"),
+        (lambda: F.avg_pool2d(np.ones((1, 1, 4, 4)), 2, ceil_mode=True), NotImplementedError, "np.pad(x, widths)"),
+        (lambda: F.group_norm(np.ones((1, 3, 2)), 2), ValueError, "3 channels do not fall into 2 groups"),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_not_there_says_which_is(make: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error) as caught:
+        make()
+    assert text in str(caught.value)
+
+
+def test_layers_answer_to_the_names_of_pytorch() -> None:
+    conv, lstm = nn.Conv2d(3, 8, 5), nn.LSTM(3, 5, num_layers=2, bidirectional=True)
+    assert (conv.in_channels, conv.out_channels, conv.kernel_size, conv.c_in) == (3, 8, (5, 5), 3)
+    assert (lstm.input_size, lstm.hidden_size, lstm.num_layers, lstm.bidirectional) == (3, 5, 2, True)
+    assert nn.Linear(4, 3, device="cpu", dtype=None).out_features == 3
+    assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
+    assert repr(nn.Softmax(axis=1)) == repr(nn.Softmax(1)) == "Softmax(dim=1)"
+    assert repr(nn.CrossEntropyLoss(reduction="sum")) == "CrossEntropyLoss(reduction='sum')"
+
+
+# -- Modules
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4, rng=0), nn.Linear(4, 2, rng=1)])
+        self.heads = nn.ModuleDict({"a": nn.Linear(2, 1, rng=2)})
+        self.scale = nn.Parameter(np.ones(2))
+        self.register_buffer("shift", Tensor(np.zeros(2)))
+        self.register_buffer("scratch", np.ones(1), persistent=False)
+        self.extra = nn.ParameterList([np.ones(1)])
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return self.heads["a"](x * self.scale + self.shift)
+
+
+NAMES_OF_NET = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias", "heads.a.weight",
+                "heads.a.bias", "scale", "extra.0"]  # fmt: skip
+
+
+def test_lists_dicts_buffers_and_parameters_are_found() -> None:
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == [*NAMES_OF_NET[-2:], *NAMES_OF_NET[:-2]]  # its own first
+    assert [name for name, _ in net.named_buffers()] == ["shift"]
+    assert sorted(net.state_dict()) == sorted([*NAMES_OF_NET, "shift"])
+    assert [name for name, _ in net.named_parameters("net", recurse=False)] == ["net.scale", "net.extra.0"]
+    assert net.get_submodule("heads.a") is net.heads["a"]
+    assert [type(part).__name__ for part in net.children()] == ["ModuleList", "ModuleDict"]
+    other = Net()
+    other.load_state_dict({**net.state_dict(), "shift": np.full(2, 3.0)})
+    assert isinstance(other.shift, Tensor)
+    assert not other.shift.requires_grad
+    assert other.shift.tolist() == [3, 3]
+
+
+def test_a_list_of_modules_is_a_list() -> None:
+    parts = nn.ModuleList([nn.Tanh()])
+    parts.append(np.exp).extend([nn.ReLU()])
+    parts.insert(0, nn.Sigmoid())
+    parts[1] = nn.GELU()
+    assert repr(list(parts)) == "[Sigmoid(), GELU(), exp, ReLU()]"
+    assert repr(parts[1:3]) == "ModuleList(\n  0: GELU()\n  1: exp\n)"
+    assert len(parts) == 4
+    named = nn.ModuleDict({"a": nn.Tanh()})
+    named["b"] = nn.ReLU()
+    assert (list(named), list(named.keys()), len(named), "b" in named) == (["a", "b"], ["a", "b"], 2, True)
+    assert [name for name, _ in named.items()] == list(named)
+    assert isinstance(next(iter(named.values())), nn.Tanh)
+    model = nn.Sequential({"fc": nn.Linear(4, 3, rng=0)}).append(nn.ReLU())
+    model.add_module("last", nn.Tanh())
+    assert isinstance(model.fc, nn.Linear)
+    assert list(model.attributes()) == ["fc", "1", "last"]
+
+
+def test_requires_grad_freezes_one_parameter_and_the_module_still_saves_it() -> None:
+    net = Net()
+    net.scale.requires_grad = False
+    assert not net.scale.requires_grad
+    assert "scale" in net.state_dict()
+    net(np.ones((3, 4))).sum().backward()
+    assert net.scale.grad is None
+    net.scale.requires_grad = True
+    assert net.scale.is_leaf
+    assert net.requires_grad_(False) is net
+    assert not any(p.requires_grad for p in net.parameters())
+    assert all(p.requires_grad for p in net.requires_grad_().parameters())
+    frozen = nn.Parameter(np.ones(2), requires_grad=False)
+    assert not frozen.requires_grad
+    with pytest.raises(RuntimeError, match="this Tensor was computed, so it is no leaf; a constant with"):
+        (2 * net.scale).requires_grad = False
+    with pytest.raises(TypeError, match=r"gradients need floats; this Tensor has dtype int64. Write t.astype\(float\)"):
+        Tensor([1, 2]).requires_grad = True
+
+
+def test_a_model_is_converted_in_place() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, rng=0), nn.BatchNorm1d(4), nn.LSTM(4, 3, rng=0))
+    assert model.float() is model
+    assert {array.dtype for array in model.state_dict().values()} == {np.dtype("float32"), np.dtype("int64")}
+    out, _ = model[2](model[1](model[0](np.ones((5, 4), np.float32)))[:, None])
+    assert out.dtype == np.float32
+    out.sum().backward()
+    assert model[0].weight.grad.dtype == np.float32
+    assert {p.dtype for p in model.double().parameters()} == {np.dtype(float)}
+    assert model.to("cpu", np.float32).cpu()[0].weight.dtype == np.float32
+
+
+def test_forward_hooks_see_and_replace_and_are_removed() -> None:
+    layer, seen = nn.Linear(2, 2, rng=0), []
+    first = layer.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
+    second = layer.register_forward_hook(lambda module, args, out: seen.append((module, args[0].copy(), out.shape)))
+    x = np.ones((1, 2))
+    doubled = layer(x)
+    np.testing.assert_array_equal(seen[0][1], 2 * x)
+    first.remove()
+    with layer.register_forward_hook(lambda module, args, out: out + 100):
+        assert layer(x).data.min() > 90
+    second()
+    second.remove()
+    np.testing.assert_array_equal(layer(2 * x).data, doubled.data)
+    assert len(seen) == 2
+
+
+def test_backward_hooks_get_the_gradients_of_inputs_and_outputs() -> None:
+    W, x = np.array([[1.0, 2.0], [3.0, 4.0]]), Tensor(np.ones((1, 2)))
+    layer, seen = nn.Linear(2, 2, rng=0), []
+    layer.load_state_dict({"weight": W, "bias": np.zeros(2)})
+    handle = layer.register_full_backward_hook(lambda module, gin, gout: seen.append((gin, gout)))
+    (layer(x) * np.array([1.0, 10.0])).sum().backward()
+    np.testing.assert_array_equal(seen[0][1][0], [[1.0, 10.0]])
+    np.testing.assert_array_equal(seen[0][0][0], [[31.0, 42.0]])
+    handle.remove()
+    layer.register_full_backward_hook(lambda module, gin, gout: (0 * gin[0],))
+    layer(x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[31.0, 42.0]])  # the second was made zero
+    seen.clear()
+    both = nn.Lambda(lambda a, b: (a * b, a + b))
+    both.register_full_backward_hook(lambda module, gin, gout: seen.append((gin, gout)))
+    a, b = Tensor(2.0), Tensor(3.0)
+    first, second = both(a, b)
+    (first + 5 * second).backward()
+    assert [[float(g) for g in gs] for gs in seen[0]] == [[8.0, 7.0], [1.0, 5.0]]
+    constant = nn.Linear(2, 1, rng=0)
+    constant.register_full_backward_hook(lambda module, gin, gout: seen.append((gin, gout)))
+    constant(np.ones((1, 2))).sum().backward()
+    assert seen[1][0] == (None,)
+
+
+def test_a_hook_of_a_tensor_is_removed_as_in_pytorch() -> None:
+    t = Tensor(2.0)
+    handle = t.register_hook(lambda g: 10 * g)
+    (3 * t).backward()
+    handle.remove()
+    (3 * t).backward()
+    assert t.grad == 33
+
+
+@pytest.mark.parametrize(
+    ("call", "low", "high", "std"),
+    [
+        (lambda t: nn.init.uniform_(t, -0.5, 0.5, rng=0), -0.5, 0.5, 12**-0.5),
+        (lambda t: nn.init.uniform_(t, a=-0.5, b=0.5, rng=0), -0.5, 0.5, 12**-0.5),
+        (lambda t: nn.init.normal_(t, mean=0.0, std=0.02, rng=0), -0.2, 0.2, 0.02),
+        (lambda t: nn.init.xavier_uniform_(t, gain=2.0, rng=0), -0.4, 0.4, 2 * (2 / 300) ** 0.5),
+        (lambda t: nn.init.xavier_normal_(t, rng=0), -1, 1, (2 / 300) ** 0.5),
+        (lambda t: nn.init.kaiming_uniform_(t, nonlinearity="relu", rng=0), -1, 1, (2 / 200) ** 0.5),
+        (lambda t: nn.init.kaiming_uniform_(t, a=5**0.5, rng=0), -(200**-0.5), 200**-0.5, (1 / 600) ** 0.5),
+        (lambda t: nn.init.kaiming_normal_(t, mode="fan_out", nonlinearity="tanh", rng=0), -1, 1, 5 / 3 / 10),
+        (lambda t: nn.init.trunc_normal_(t, std=0.02, a=-0.04, b=0.04, rng=0), -0.04, 0.04, 0.88 * 0.02),
+        (lambda t: nn.init.orthogonal_(t, gain=3.0, rng=0), -3, 3, 3 / 200**0.5),
+        (lambda t: nn.init.constant_(t, 0.3), 0.3, 0.3, 0),
+        (lambda t: nn.init.zeros_(t), 0, 0, 0),
+        (lambda t: nn.init.ones_(t), 1, 1, 0),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_filled_in_place(call: Any, low: float, high: float, std: float) -> None:
+    for weight in (nn.Linear(200, 100, rng=0).weight, np.ones((100, 200))):
+        assert call(weight) is weight
+        numbers = np.asarray(getattr(weight, "data", weight))
+        assert low <= numbers.min() <= numbers.max() <= high
+        assert abs(numbers.std() - std) < 0.03 * max(std, 1e-9)  # six standard errors of 20,000 draws
+    assert nn.init.eye_(np.ones((2, 2))).tolist() == [[1, 0], [0, 1]]
+    assert nn.init.calculate_gain("leaky_relu", 2.0) == 0.4**0.5
+    with pytest.raises(ValueError, match="unknown nonlinearity 'swish'"):
+        nn.init.calculate_gain("swish")
+
+
+def test_dropout_as_a_function_draws_from_its_own_generator() -> None:
+    x = np.ones(1000)
+    kept = F.dropout(x, 0.25, rng=0)
+    assert set(np.unique(kept).round(6)) == {0, 1.333333}
+    np.testing.assert_array_equal(kept, F.dropout(x, 0.25, rng=np.random.default_rng(0)))
+    assert F.dropout(x, 0.25, training=False) is x
+    q = np.random.default_rng(0).normal(size=(2, 4, 3))
+    assert not np.array_equal(F.scaled_dot_product_attention(q, q, q, dropout_p=0.5, rng=0),
+                              F.scaled_dot_product_attention(q, q, q))  # fmt: skip
+
+
+def test_batch_norm_as_a_function_moves_the_statistics_in_place() -> None:
+    x, mean, var = np.random.default_rng(0).normal(size=(6, 3)), np.zeros(3), np.ones(3)
+    F.batch_norm(x, mean, var, training=True, momentum=0.5)
+    layer = nn.BatchNorm1d(3, momentum=0.5)
+    layer(x)
+    np.testing.assert_array_equal(mean, layer.running_mean)
+    np.testing.assert_allclose(var, layer.running_var, rtol=1e-15)

@@ -1,0 +1,167 @@
+"""Weights from elsewhere: names with a prefix or other names, and files of torch.save by PyTorch's weights-only reader.
+
+The suite needs no PyTorch: one that stands in for it is asked as the real one would be.
+"""
+
+import builtins
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import io
+from tinygrad_nn.nn import BatchNorm1d, Linear, Sequential
+
+
+def model() -> Sequential:
+    return Sequential({"fc": Linear(3, 2, rng=0), "norm": BatchNorm1d(2)})
+
+
+def written(folder: Path, arrays: dict[str, Any]) -> Path:
+    """A safetensors file as PyTorch writes it."""
+    from safetensors.numpy import save_file
+
+    save_file(arrays, folder / "weights.safetensors")
+    return folder / "weights.safetensors"
+
+
+STATE = {name: np.full(array.shape, 0.5, array.dtype) for name, array in model().state_dict().items()}
+
+
+def alike(found: Sequential) -> bool:
+    return all(np.array_equal(array, STATE[name]) for name, array in found.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda name: name, {}),
+        (lambda name: f"module.{name}", {"prefix": "module."}),
+        (lambda name: f"a.b.{name}", {"prefix": "a.b"}),
+        (lambda name: name.replace("fc", "head.linear"), {"rename": {"head.linear": "fc"}}),
+        (lambda name: name.replace("norm.running_mean", "mean"), {"rename": {"mean": "norm.running_mean"}}),
+        (lambda name: name.replace("fc.", ""), {"rename": {"weight": "fc.weight", "bias": "fc.bias"}}),
+        (lambda name: f"net.{name}", {"rename": {"net": ""}}),
+        (lambda name: f"net.{name}", {"rename": {"net": "wrong", "net.fc": "fc", "net.norm": "norm"}}),  # the longest
+        (lambda name: f"m.{name.upper()}", {"prefix": "m", "rename": str.lower}),
+    ],
+)
+def test_names_are_changed_by_prefix_and_rename(change: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    other = model()
+    io.load_weights(written(tmp_path, {change(name): array for name, array in STATE.items()}), other, **options)
+    assert alike(other)
+
+
+def test_what_is_not_meant_is_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path, {**{f"student.{n}": a for n, a in STATE.items()}, "teacher.fc.weight": np.ones((3, 2))})
+    other = model()
+    io.load_weights(path, other, prefix="student")
+    assert alike(other)
+    path = written(tmp_path, {**STATE, "head.weight": np.ones(3)})
+    other = model()
+    io.load_weights(path, other, rename=lambda name: None if name.startswith("head.") else name)
+    assert alike(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "text"),
+    [
+        (lambda name: f"module.{name}", {}, "Under prefix='module' it has all names."),
+        (lambda name: name, {"prefix": "modul"}, "no name begins with prefix='modul.'; they begin with fc, norm."),
+        (lambda name: f"module.{name}", {"prefix": "modul"}, "they begin with module. Did you mean 'module'?"),
+        (lambda name: name, {"rename": {"fc.bias": "fc.weight"}}, "would both be called fc.weight; change rename="),
+        (lambda name: name, {"rename": {"fc": "f"}}, "missing: fc.weight, fc.bias; not known here: f."),
+    ],
+)
+def test_what_does_not_fit_names_the_way(change: Any, options: dict[str, Any], text: str, tmp_path: Path) -> None:
+    other = model()
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=r"weights\.safetensors: ") as caught:
+        io.load_weights(written(tmp_path, {change(name): array for name, array in STATE.items()}), other, **options)
+    assert text in str(caught.value)
+    assert all(np.array_equal(array, before[name]) for name, array in other.state_dict().items())
+
+
+class FakeTensor:
+    """As much of a torch.Tensor as the reader asks for."""
+
+    def __init__(self, array: Any, dtype: str) -> None:
+        self.array, self.dtype = array, dtype
+
+    def detach(self) -> "FakeTensor":
+        return self
+
+    def cpu(self) -> "FakeTensor":
+        return self
+
+    def float(self) -> "FakeTensor":
+        return FakeTensor(self.array.astype(np.float32), "torch.float32")
+
+    def numpy(self) -> Any:
+        assert self.dtype != "torch.bfloat16", "NumPy has no such type"
+        return self.array
+
+
+def fake(state: Any) -> SimpleNamespace:
+    def load(path: Any, *, map_location: str, weights_only: bool) -> Any:
+        assert (map_location, weights_only) == ("cpu", True)
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    return SimpleNamespace(load=load)
+
+
+BEGINNINGS = [b"PK\x03\x04 and so on", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19. and so on"]
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_file_of_torch_save_is_read_by_its_weights_only_reader(
+    beginning: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {name: FakeTensor(array, "torch.float64") for name, array in STATE.items()}
+    tensors["fc.weight"].dtype = "torch.bfloat16"
+    path = tmp_path / "model.pt"
+    path.write_bytes(beginning)
+    monkeypatch.setitem(sys.modules, "torch", fake(tensors))
+    other = model()
+    io.load_weights(path, other)
+    assert alike(other)
+    monkeypatch.setitem(sys.modules, "torch", fake({"epoch": 3, "model": {"module": tensors}, "lr": 0.1}))
+    other = model()
+    io.load_weights(path, other, prefix="model.module")
+    assert alike(other)
+    with pytest.raises(ValueError, match=r"model\.pt: this state .*Under prefix='model\.module' it has all names"):
+        io.load_weights(path, other)
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (RuntimeError("Weights only load failed. More"), r"refuses it \(Weights only load failed\). Save model"),
+        ({"epoch": 3}, r"holds no tensors by name; save model.state_dict\(\) there"),
+    ],
+)
+def test_what_the_reader_refuses(state: Any, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(BEGINNINGS[0])
+    monkeypatch.setitem(sys.modules, "torch", fake(state))
+    with pytest.raises(ValueError, match=text):
+        io.load_weights(path, model())
+
+
+def test_without_pytorch_its_files_name_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, imported = tmp_path / "model.pt", builtins.__import__
+    path.write_bytes(BEGINNINGS[0])
+
+    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "torch":
+            raise ImportError(name)
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ImportError, match=r"which only PyTorch reads: pip install torch. Or write it there with"):
+        io.load_weights(path, model())

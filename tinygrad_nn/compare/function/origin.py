@@ -1,0 +1,328 @@
+r"""Where in the graph an error begins that no known mistake explains: the value of which only the gradient is wrong.
+
+An error e of the gradient of a value v arrives at the inputs as :math:`J_v^T e`. So v is where the errors of all inputs
+may come from if some e gives them, and gives right inputs none: linear equations, of which there are more than unknowns
+where something can be told. Of the values of which that holds the one with the least freedom is named. Where the
+equations leave e open, it is asked whether samples, or steps, count otherwise than once, or only one of them is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...graph.walk import as_argument, rule_results
+from ...node import Node
+from ..mistakes import called, uses_of
+from ..paths import Array, Edge, Traced
+from ..pattern import describe, fraction, listed
+from .look import Look
+from .mutants import arriving
+from .places import where
+
+MOST = 6000  # entries of all values together, each of which takes the call of a rule
+EQUATIONS = 400  # that are looked at; of more entries of inputs random sums
+NAMED = 4  # operations that are named
+SINGULAR = 1e-9  # of the largest singular value: below it a direction is none
+
+
+class Begun(NamedTuple):
+    """Where an error begins, in words; its kind, and the operation of that mistake, where these follow."""
+
+    text: str
+    kind: str = "unknown"
+    place: int = -1
+
+
+class Spread(NamedTuple):
+    """How errors spread in a graph: into the inputs that are looked at, by equations.
+
+    `of` holds for each value the matrix from an error of its gradient to the equations; `slots` for each operation and
+    argument that from an error of the operation's gradient; `reached` how many entries of inputs each value came from.
+    """
+
+    errors: Array
+    of: dict[Node, Array]
+    slots: dict[Edge, Array]
+    reached: dict[Node, Array]
+    near: float
+
+    def solved(self, matrix: Array, reached: Array) -> tuple[Array, int] | None:
+        """Return what gives the errors, and in how many directions it is free; None where nothing does, or anything."""
+        if not matrix.size or not matrix.any():
+            return None
+        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+        rank = int((s > SINGULAR * s[0]).sum())
+        if rank >= min(int(reached.sum()), len(self.errors)):
+            return None
+        found = vt[:rank].T @ ((u[:, :rank].T @ self.errors) / s[:rank])
+        left = np.abs(matrix @ found - self.errors).max()
+        return (found, rank) if left <= self.near * np.abs(self.errors).max() else None
+
+
+def spread(look: Look, over: Sequence[int]) -> Spread | None:
+    """Return how errors of values reach some inputs; None where that is too much to compute, or complex."""
+    graph = look.trace
+    sizes = [np.size(node.out) for node in graph.operations]
+    complex_ = any(np.asarray(node.out).dtype.kind == "c" for node in (*graph.operations, *graph.inputs))
+    if complex_ or sum(sizes) > MOST or not graph.operations:
+        return None
+    rows = sum(np.size(look.right[i]) for i in over)
+    rng = np.random.default_rng(0)
+    mix = None if rows <= EQUATIONS else rng.normal(size=(EQUATIONS, rows)) / np.sqrt(rows)
+    of: dict[Node, Array] = {}
+    start, errors = 0, np.zeros(rows)
+    for i in over:
+        size = np.size(look.right[i])
+        scale = float(np.abs(look.right[i]).max(initial=0)) or 1.0  # so that each input counts alike
+        block = np.zeros((rows, size))
+        block[start : start + size] = np.eye(size) / scale
+        of[graph.inputs[i]] = block if mix is None else mix @ block
+        errors[start : start + size] = (look.mine[i] - look.right[i]).reshape(-1) / scale
+        start += size
+    slots: dict[Edge, Array] = {}
+    reached = {}
+    start = 0
+    for i in over:
+        there = np.zeros(rows, dtype=bool)
+        there[start : start + np.size(look.right[i])] = True
+        reached[graph.inputs[i]] = there
+        start += np.size(look.right[i])
+    for place, node in reversed([*enumerate(graph.operations)]):
+        total = np.zeros((rows if mix is None else EQUATIONS, np.size(node.out)))
+        there = np.zeros(rows, dtype=bool)
+        for slot, block in _local(node).items():
+            parent: Any = (node.parents or ())[slot]
+            if parent in of:
+                slots[place, slot] = of[parent] @ block
+                total = total + slots[place, slot]
+                there = there | reached[parent]
+        of[node] = total
+        reached[node] = there if mix is not None else there & total.any(axis=1)
+    if not all(np.isfinite(m).all() for m in of.values()):
+        return None
+    return Spread(errors if mix is None else mix @ errors, of, slots, reached, 1e-3 if look.single else 1e-6)
+
+
+def _local(node: Node) -> dict[int, Array]:
+    """Return the Jacobian of each rule of an operation: (entries of the argument, entries of the result)."""
+    size, shape = np.size(node.out), np.shape(node.out)
+    blocks: dict[int, Array] = {}
+    with np.errstate(all="ignore"):
+        for k in range(size):
+            g = np.zeros(size)
+            g[k] = 1.0
+            results = rule_results(node, g.reshape(shape))
+            for slot, (parent, arg, r) in enumerate(zip(node.parents or (), node.args or (), results, strict=True)):
+                if parent is not None and r is not None:
+                    column = as_argument(np.asarray(r), np.asarray(arg)).reshape(-1)
+                    blocks.setdefault(slot, np.zeros((len(column), size)))[:, k] = column
+    return blocks
+
+
+def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> list[Begun]:
+    """Return where the errors of some inputs begin, as far as that can be told: of all in one, or of each.
+
+    Args:
+        look: what there is to look at.
+        wrong: the inputs whose errors nothing explains.
+        left_out: others that are wrong, of which nothing is asked.
+    """
+    fits = [i for i in range(len(look.mine)) if look.mine[i].shape == look.right[i].shape and i not in left_out]
+    fits = [i for i in fits if np.isfinite(look.mine[i]).all() and np.isfinite(look.right[i]).all()]
+    if not set(wrong) <= set(fits):
+        return [_ways(look, i) for i in wrong]
+    known = spread(look, fits)
+    uses = uses_of(look.trace)
+    if known is not None:
+        names = listed([look.label(i) for i in wrong])
+        found = _value(look, known, uses, names) or _part(look, known, uses, names)
+        if found:
+            return [found]
+        if len(wrong) > 1:
+            return [begun_at(look, [i], [*left_out, *(j for j in wrong if j != i)])[0] for i in wrong]
+    return [_ways(look, i) for i in wrong]
+
+
+def _ways(look: Look, i: int) -> Begun:
+    """Return by which operations an input goes into the result: one of them, or what comes after it, is wrong."""
+    graph = look.trace
+    edges = uses_of(graph).get(graph.inputs[i], [])
+    places = list(dict.fromkeys(place for place, _ in edges))
+    if not places:
+        return Begun("")
+    texts = _listed(graph, places)
+    one = "one of these gives" if " in `" in texts.partition("`, line ")[2] else "it gives"
+    return Begun(f"{look.label(i)} goes into {texts}: the error is in what {one} back.")
+
+
+def _listed(graph: Traced, places: Sequence[int]) -> str:
+    """Return operations in words; several of one line once."""
+    texts = list(dict.fromkeys(where(graph, place, run=False) for place in places))
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return (" and " if len(texts) == 2 else ", ").join(texts[:NAMED]) + more
+
+
+class Candidate(NamedTuple):
+    """Values of which only the gradient may be wrong: one, or all that one expression made; the error, its freedom."""
+
+    nodes: list[Node]
+    error: Array
+    rank: int
+
+
+def _candidates(graph: Traced, known: Spread, uses: dict[Node, list[Edge]]) -> list[Candidate]:
+    """Return the values of which an error gives those of all inputs, those with the least freedom first."""
+    found = []
+    used = [[node] for node in graph.operations if node in uses and node in known.of]
+    for nodes in (*used, *_at_one_line(graph, uses)):
+        if sum(np.size(node.out) for node in nodes) > EQUATIONS:
+            continue
+        matrix = np.concatenate([known.of[node] for node in nodes], axis=1)
+        solved = known.solved(matrix, np.any([known.reached[node] for node in nodes], axis=0))
+        if solved is not None:
+            found.append(Candidate(nodes, *solved))
+    return sorted(found, key=lambda c: (c.rank, "name" not in (c.nodes[0].notes or {}), -c.nodes[0].index))
+
+
+def _at_one_line(graph: Traced, uses: dict[Node, list[Edge]]) -> list[list[Node]]:
+    """Return the values that one expression made at several times."""
+    lines: dict[Any, list[Node]] = {}
+    for node in graph.operations:
+        sites = (node.notes or {}).get("sites", ())
+        if sites and node in uses and node.primitive is not None:
+            lines.setdefault((sites, node.primitive.name), []).append(node)
+    return [nodes for nodes in lines.values() if len(nodes) > 1]
+
+
+def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
+    """Return the sentence on the value of which only the gradient is wrong."""
+    graph = look.trace
+    found = _candidates(graph, known, uses)
+    if not found:
+        return None
+    best = found[0]
+    place = graph.operations.index(best.nodes[0])
+    value, often = _called(graph, best.nodes[0], place), len(best.nodes)
+    behind = [p for c in found if c.rank == best.rank and len(c.nodes) == often for n in c.nodes for p, _ in uses[n]]
+    one, operations = len(set(behind)) == 1, _listed(graph, behind)
+    are = "are" if " " in names else "is"
+    text = (f"{names} {are} as wrong as if only the gradient of {value} were"
+            f"{f', each of {often} times' if often > 1 else ''}: the mistake is in what {'' if one else 'one of '}"
+            f"{operations} gives back")  # fmt: skip
+    if often > 1:
+        return Begun(f"{text}.")
+    g = np.asarray(arriving(graph)[place])
+    what = f"the gradient of {value}"
+    matrix = known.of[best.nodes[0]]
+    open_: Array = np.asarray(matrix.any(axis=0)).reshape(g.shape)
+    if best.rank == int(open_.sum()):
+        got = g + best.error.reshape(g.shape)
+        users = [p for p, _ in uses[best.nodes[0]]]
+        stale = _stale(graph, users, got, open_)
+        if stale:
+            return Begun(f"{stale} So {names} {are} wrong.", "dropout_mask_stale", users[0])
+        bad = np.abs(got - g) > 1e-6 * np.abs(got - g).max()
+        return Begun(f"{text}. {_begun(describe(what, got, g, bad, 1e-6))}")
+    part = _parts(known, matrix, known.reached[best.nodes[0]], g)
+    return Begun(f"{text}. {_begun(part.format(what=what))}" if part else f"{text}.")
+
+
+def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
+    """Return that a gradient was multiplied by another mask of zeros and a scale than the forward pass was."""
+    node = graph.operations[places[0]]
+    masks = [np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is None]
+    g = arriving(graph).get(places[0])
+    if len(places) > 1 or g is None or not node.primitive or node.primitive.name != "multiply" or not masks:
+        return ""
+    mask, shape = masks[0], np.shape(g)
+    if mask.ndim == 0 or got.shape != shape or len(np.unique(mask)) != 2 or mask.all():
+        return ""
+    where_ = known & (np.abs(g) > 1e-9 * np.abs(g).max())
+    times = got[where_] / g[where_]
+    used = np.unique(np.round(times / np.abs(mask).max(), 5))
+    if len(used) != 2 or used[0] != 0 or abs(used[1] - 1) > 1e-5:
+        return ""
+    apart = int((np.abs(times - np.broadcast_to(mask, shape)[where_]) > 1e-5 * np.abs(mask).max()).sum())
+    return (f"The gradient is multiplied by another mask than the forward pass drew: of {len(times)} entries that can "
+            f"be told {apart} differ. The mask belongs kept from the forward pass.")  # fmt: skip
+
+
+def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -> Begun | None:
+    """Return the sentence on the operation of which one argument's gradient is wrong in some samples only."""
+    graph = look.trace
+    arrived = arriving(graph)
+    for (place, slot), matrix in known.slots.items():
+        parent: Any = (graph.operations[place].parents or ())[slot]
+        if place in arrived and parent in graph.inputs:
+            part = _parts(known, matrix, known.reached[parent], np.asarray(arrived[place]))
+            if part:
+                what = f"what {where(graph, place)} gives back to {called(parent)}"
+                return Begun(f"{names}: {part.format(what=what)}")
+    for node in graph.inputs:
+        edges = [e for e in sorted(uses.get(node, ()), reverse=True) if e in known.slots and e[0] in arrived]
+        if len(edges) < 2:
+            continue
+        columns = np.stack([known.slots[e] @ np.asarray(arrived[e[0]]).reshape(-1) for e in edges], axis=1)
+        said = _counted(columns, known, known.reached[node],
+                        lambda k, edges=edges: f"number {k + 1} ({where(graph, edges[k][0])})")
+        if said:
+            return Begun(f"Of the {len(edges)} places where {called(node)} is used {said}.")
+    return None
+
+
+def _parts(known: Spread, matrix: Array, reached: Array, g: Array) -> str:
+    """Return which rows, columns or samples of a gradient alone are wrong, or count otherwise than once."""
+    axes = [axis for axis in range(g.ndim) if 1 < g.shape[axis] <= 64]
+    for axis in axes:
+        columns = np.stack([matrix @ _only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
+        said = _counted(columns, known, reached, lambda k, axis=axis: _index(g, axis, k))
+        if said:
+            return f"in {{what}} {said}."
+    for axis in axes:
+        for k in range(g.shape[axis]):
+            mine = np.flatnonzero(_only(np.ones(g.shape), axis, k))
+            if known.solved(matrix[:, mine], reached) is not None:
+                return f"in {{what}} all is right but {_index(g, axis, k)}."
+    return ""
+
+
+def _counted(columns: Array, known: Spread, reached: Array, name: Any) -> str:
+    """Return which contributions count otherwise than once, if that alone gives the errors and most are right."""
+    there = np.flatnonzero(columns.any(axis=0))  # what gives nothing may count as often as it likes
+    solved = known.solved(columns[:, there], reached)
+    if solved is None or solved[1] < len(there):
+        return ""
+    times: Array = np.ones(columns.shape[1])
+    times[there] += solved[0]
+    odd = [k for k in range(len(times)) if abs(times[k] - 1) > 1e-4]
+    if not odd or len(odd) > max(1, len(times) // 2):
+        return ""
+    said = [f"{name(k)} is missing" if abs(times[k]) < 1e-5 else f"{name(k)} counts {fraction(times[k], 1e-5)} times"
+            for k in odd]  # fmt: skip
+    return f"all is right but that {listed(said)}"
+
+
+def _only(g: Array, axis: int, k: int) -> Array:
+    """Return one row, column or sample of an array, with zeros around it."""
+    kept = np.zeros(g.shape)
+    np.moveaxis(kept, axis, 0)[k] = np.moveaxis(g, axis, 0)[k]
+    return kept
+
+
+def _index(g: Array, axis: int, k: int) -> str:
+    word = {(2, 0): "row", (2, 1): "column"}.get((g.ndim, axis), "entry" if g.ndim == 1 else f"index {k} along axis")
+    last = ", the last" if k == g.shape[axis] - 1 else ""
+    return f"{word} {axis if word.endswith('axis') else k}{last}"
+
+
+def _begun(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _called(graph: Traced, node: Node, place: int | None) -> str:
+    """Return what a value is called: its name, or the expression that made it."""
+    named = (node.notes or {}).get("name")
+    return called(node) if place is None or named else f"the result of {where(graph, place, run=False)}"

@@ -1,0 +1,160 @@
+"""Values that a backward computes anew, and otherwise than the forward pass did: a mask forgotten, another epsilon.
+
+Then everything behind that value is another one too, and so is the gradient of all that was computed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...node import Node
+from ...transforms import alias
+from ..mistakes import FAR, RARE, Mistake, called, moving
+from ..paths import Array, Traced, gradients, run_again, twin
+from ..pattern import fraction
+
+NEWTON = 8  # steps in which a constant is found that the backward may have used
+FACTOR = 1.45  # the cost of a factor that is left out
+MASKS = frozenset({"where", "maximum", "minimum", "clip"})
+Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
+
+
+class Recomputed(NamedTuple):
+    """A value that was computed otherwise: as a mistake that can be walked, see `Mutant`."""
+
+    kind: str
+    text: str
+    parts: tuple[tuple[int, Mistake], ...]
+    make: Make
+    cost: float = FAR
+    linear: bool = False
+    times: int = 1
+    slot: None = None
+    wide: bool = False
+
+    @property
+    def place(self) -> int:
+        """Which operation."""
+        return self.parts[0][0]
+
+    def walk(self, graph: Traced) -> list[Array] | None:
+        """Return the gradients with this mistake; None where it cannot be made."""
+        if self.place >= len(graph.operations):
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                made = self.make(graph, self.place)
+                twins = run_again(graph.operations, {graph.operations[self.place]: made})
+        except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError):
+            return None
+        outs = [(twins.get(node, node), g) for node, g in graph.outs]
+        return gradients(Traced(outs, graph.inputs, [twins.get(node, node) for node in graph.operations]))
+
+
+def recomputed(graph: Traced, mine: Sequence[Array]) -> Iterator[Recomputed]:
+    """Yield the values of a graph computed otherwise, with constants that fit a person's gradients."""
+    for place, node in enumerate(graph.operations):
+        yield from _left_out(graph, place, node)
+        yield from _constants(graph, place, node, mine)
+
+
+def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float = FAR) -> Recomputed:
+    said = f"{text} So this value, computed anew in the backward, and all behind it are not those of the forward pass."
+    return Recomputed(kind, said, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
+
+
+def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
+    """Yield an operation that is left out: its argument stands in place of its result."""
+    name = node.primitive.name if node.primitive else ""
+    args = node.args or ()
+    for slot in moving(node):
+        arg = np.asarray(args[slot])
+        if name == "alias" or arg.shape != np.shape(node.out) or np.array_equal(arg, node.out):
+            continue
+        others = [np.asarray(a) for i, a in enumerate(args) if i != slot]
+        dropped = name == "multiply" and others[0].size > 1 and len(np.unique(others[0])) == 2 and not others[0].all()
+        kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
+        parent: Any = (node.parents or ())[slot]
+        text = f"On the way back {name} is left out: {called(parent)} stands in place of its result."
+
+        def skipped(graph: Traced, place: int, slot: int = slot) -> Node:
+            node = graph.operations[place]
+            arg = np.asarray((node.args or ())[slot])
+            return twin(node, out=arg, primitive=alias, args=(arg,), parents=((node.parents or ())[slot],), meta={})
+
+        def replaced(graph: Traced, place: int, slot: int = slot) -> Node:
+            node = graph.operations[place]
+            return twin(node, out=np.asarray((node.args or ())[slot]))
+
+        factor = name in ("multiply", "divide") and others[0].size == 1  # where all is linear, a factor says it better
+        yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
+        yield _entry(kind, text, place, replaced, (slot, "replaced"), RARE + FAR - 1)
+
+
+def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> Iterator[Recomputed]:
+    """Yield another small number added than in the forward pass, and one that is added behind the root."""
+    added = _added(node)
+    root = node.primitive is not None and node.primitive.name == "sqrt" and _added((node.parents or (None,))[0])
+    for inner, c, behind in ((node, added, False), ((node.parents or (node,))[0], root, True)):
+        if not c or inner is None:
+            continue
+
+        def make(graph: Traced, place: int, value: float, behind: bool = behind) -> Node:
+            node = graph.operations[place]
+            inner = (node.parents or ())[0] if behind else node
+            x = _moving_part(inner)
+            return twin(node, out=np.sqrt(x) + value if behind else x + value)
+
+        tried = {0.0: "is forgotten", float(c): "is added behind the root; it belongs inside"} if behind else {
+            0.0: "is forgotten"}  # fmt: skip
+        other = _fitted(graph, place, mine, make, float(c))
+        if other is not None:
+            where = "added behind the root, where" if behind else "added, where"
+            tried[other] = f"is another: {fraction(other, 1e-4)} is {where} {fraction(float(c))} belongs"
+        for value, said in tried.items():
+            if behind or value != float(c):
+                other_sum = partial(make, value=value)
+                yield _entry("wrong_epsilon", f"Epsilon {said}.", place, other_sum, (behind, value), RARE)
+
+
+def _added(node: Any) -> float:
+    """Return the small number that an operation adds to a value, or 0."""
+    if node is None or node.primitive is None or node.primitive.name != "add":
+        return 0.0
+    free = [np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is None]
+    return float(free[0].reshape(())) if len(free) == 1 and free[0].size == 1 and 0 < float(
+        free[0].reshape(())) <= 0.1 else 0.0  # fmt: skip
+
+
+def _moving_part(node: Any) -> Array:
+    return next(np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is not None)
+
+
+def _fitted(graph: Traced, place: int, mine: Sequence[Array], make: Any, c: float) -> float | None:
+    """Return the constant with which the gradients are a person's along some direction, by the secant method."""
+    rng = np.random.default_rng(0)
+    u = [rng.normal(size=np.shape(m)) for m in mine]
+
+    def off(value: float) -> float:
+        made = _entry("", "", place, partial(make, value=value), None).walk(graph)
+        if made is None or any(a.shape != b.shape for a, b in zip(made, mine, strict=True)):
+            return np.nan
+        return sum(float(np.real(np.vdot(v, a - b))) for v, a, b in zip(u, made, mine, strict=True))
+
+    one, two = c, 2 * c + 1e-3
+    low, high = off(one), off(two)
+    for _ in range(NEWTON):
+        if not np.isfinite([low, high]).all() or low == high:
+            return None
+        one, two, low = two, two - high * (two - one) / (high - low), high
+        if not 0 <= two < 10:
+            return None
+        high = off(two)
+        if abs(two - one) <= 1e-12 * (abs(two) + 1e-12):
+            break
+    near = float(f"{two:.6g}")
+    return near if abs(near - c) > 1e-4 * c and abs(near - two) <= 1e-7 * abs(two) + 1e-12 else None

@@ -1,0 +1,115 @@
+"""Tables of pandas, polars and pyarrow: their numbers as an array, their names, and tables like them. None is imported.
+
+A table is told by the Arrow interface that all three have, ``__arrow_c_stream__``, so that others that have it go too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def is_frame(x: Any) -> TypeGuard[Any]:
+    """Tell whether something is a table, or a column of one."""
+    return type(x) is not np.ndarray and hasattr(type(x), "__arrow_c_stream__")
+
+
+def is_column(x: Any) -> bool:
+    """Tell whether a table is a single column, such as a Series of pandas or polars."""
+    return not hasattr(x, "columns")
+
+
+def frame_names(x: Any) -> tuple[str, ...]:
+    """Return the names of the columns; a column without one is ``''``."""
+    if is_column(x):
+        return (str(getattr(x, "name", None) or ""),)
+    return tuple(map(str, getattr(x, "column_names", x.columns)))
+
+
+def frame_array(x: Any, call: str, what: str) -> Array:
+    """Return the numbers of a table, ``(rows, columns)``, or those of a column, ``(rows,)``.
+
+    Args:
+        x: a table or a column of numbers; the dtype is that which NumPy finds for all columns together.
+        call, what: the function and the argument, for messages.
+
+    Raises:
+        ValueError: a column holds texts or dates, or a cell is missing; both are named.
+
+    Example:
+        >>> import pandas
+        >>> frame_array(pandas.DataFrame({"a": [1, 2], "b": [0.5, 1.5]}), "fit", "x")
+        array([[1. , 0.5],
+               [2. , 1.5]])
+    """
+    names = frame_names(x)
+    columns = [_numbers(column, name, call, what) for column, name in zip(_columns(x), names, strict=True)]
+    if is_column(x):
+        return columns[0]
+    return np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
+
+
+def column_labels(x: Any) -> Array:
+    """Return the cells of a column, or of a table of one, as NumPy has them: numbers or texts."""
+    return np.asarray(_columns(x)[0].to_numpy())
+
+
+def frame_rows(x: Any, rows: Array) -> Any:
+    """Return some rows of a table or column, in the order of their numbers, as a table or column of its kind."""
+    if hasattr(x, "iloc"):  # pandas
+        return x.iloc[rows]
+    return x.take(rows) if hasattr(x, "take") else x[rows]
+
+
+def frame_like(x: Any, values: Array, names: Sequence[str]) -> Any:
+    """Return a table of the kind of another, with its index if it has one, that holds ``(rows, columns)``.
+
+    Example:
+        >>> import pandas
+        >>> frame_like(pandas.DataFrame({"a": [1, 2]}, index=["x", "y"]), np.ones((2, 1)), ["b"])
+             b
+        x  1.0
+        y  1.0
+    """
+    if hasattr(x, "iloc"):
+        kind = x.to_frame()._constructor if is_column(x) else type(x)
+        return kind(values, index=x.index, columns=list(names))
+    if hasattr(x, "column_names"):  # pyarrow
+        return type(x).from_arrays([np.ascontiguousarray(column) for column in values.T], names=list(names))
+    return (type(x.to_frame()) if is_column(x) else type(x))(values, schema=list(names))
+
+
+def _columns(x: Any) -> list[Any]:
+    if is_column(x):
+        return [x]
+    if hasattr(x, "iloc"):
+        return [x.iloc[:, k] for k in range(len(x.columns))]
+    return [x.column(k) for k in range(len(x.column_names))] if hasattr(x, "column_names") else list(x.get_columns())
+
+
+def _numbers(column: Any, name: str, call: str, what: str) -> Array:
+    """Return a column as floats."""
+    found = np.asarray(column.to_numpy())
+    if found.dtype == object and not any(isinstance(cell, (str, bytes)) for cell in found):
+        found = np.array([np.nan if _missing(cell) else cell for cell in found])  # nullable whole numbers and booleans
+    where = f"{call}: column {name!r} of {what}" if name else f"{call}: {what}"
+    if found.dtype.kind not in "biuf":
+        kind = "dates" if found.dtype.kind in "mM" else "texts" if found.dtype.kind in "OUS" else str(found.dtype)
+        edit = "count the days since the first" if kind == "dates" else "encode it with data.one_hot(column)"
+        raise ValueError(f"{where} holds {kind}; a network takes numbers. Leave the column out, or {edit}.")
+    bad = np.isnan(found)
+    if bad.any():
+        raise ValueError(
+            f"{where} has {bad.sum():,} missing {'cell' if bad.sum() == 1 else 'cells'}, the first in row "
+            f"{int(bad.argmax())}. Drop these rows, or fill them, such as with the mean of the column."
+        )
+    return found
+
+
+def _missing(cell: Any) -> bool:
+    return cell is None or type(cell).__name__ == "NAType" or cell != cell

@@ -1,0 +1,251 @@
+r"""Gradients through the answer of a solver by the implicit function theorem; which solver it was does not matter.
+
+A solver is a function of plain arrays, one of SciPy or one's own. Nothing is recorded of its steps: the answer is known
+by the equation that it fulfils, and so are its derivatives, of any order, in reverse and in forward mode.
+
+.. math:: F(x(\theta), \theta) = 0 \quad \Rightarrow \quad
+    \frac{\partial x}{\partial \theta} = -\left(\frac{\partial F}{\partial x}\right)^{-1}
+    \frac{\partial F}{\partial \theta}
+
+Source:
+    B. Christianson, Reverse accumulation and attractive fixed points (1994); M. Blondel et al., Efficient and modular
+    implicit differentiation (2022), equation 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from .custom import custom_vjp
+from .node import recording
+from .printable import printable
+from .tensor import Tensor, raw
+from .transforms import grad, jacobian, vjp
+from .tree import Tree, flatten
+
+DENSE = 200  # unknowns up to which the Jacobian is written down; beyond, only its products are asked for
+ROUNDINGS = 64  # of the dtype, to which the system of the products is solved
+
+SINGULAR = (
+    "{name}: the Jacobian of the equation in its unknowns is singular at the answer ({why}), so that the answer is no "
+    "differentiable function of the arguments there: it is a multiple root, not the only answer nearby, or the solver "
+    "stopped elsewhere. Add what makes it unique, such as a small penalty, or look at the answer."
+)
+
+
+def root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
+    r"""Return the solver of an equation as a function that can be differentiated.
+
+    .. math:: x(\theta): \; f(x, \theta) = 0, \qquad \bar\theta = -\left(\frac{\partial f}{\partial \theta}\right)^T u,
+        \quad \left(\frac{\partial f}{\partial x}\right)^T u = \bar x
+
+    Args:
+        f: ``f(x, *arguments)``, whose value has the shape of x; written in functions that take Tensors.
+        solver: ``solver(*arguments)`` returns the x at which f is zero, an array or containers of arrays, or what
+            SciPy's solvers return. It is called with plain arrays.
+
+    Returns:
+        A function of the arguments (Tensors, arrays, containers of them, and anything else) that returns x.
+
+    Raises:
+        TypeError: f uses a Tensor that is no argument, and so would lose its gradient.
+        ValueError: the value of f has another shape than x; the solver says that it did not succeed; or, when a
+            gradient is taken, the Jacobian is singular.
+
+    Example:
+        >>> from scipy.optimize import brentq
+        >>> from tinygrad_nn import grad
+        >>> log = root(lambda x, a: np.exp(x) - a, lambda a: brentq(lambda x: np.exp(x) - a, -9, 9, xtol=1e-14))
+        >>> round(float(grad(log)(2.0)), 12), round(float(grad(grad(log))(2.0)), 12)
+        (0.5, -0.25)
+    """
+    return _implicit(f, solver, "root")
+
+
+def minimum(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
+    r"""Return the minimizer of a function as a function of its other arguments that can be differentiated.
+
+    .. math:: x(\theta) = \arg\min_x f(x, \theta), \qquad \nabla_x f(x, \theta) = 0
+
+    Args:
+        f: ``f(x, *arguments)`` returns a number.
+        solver: ``solver(*arguments)`` returns the x where f is least; see `root`.
+
+    Returns:
+        A function of the arguments that returns x; see `root`, whose errors it shares.
+
+    Example:
+        >>> from tinygrad_nn import grad
+        >>> nearest = minimum(lambda x, a: ((x - a) ** 2).sum() + (x * x).sum(), lambda a: a / 2)
+        >>> print(grad(lambda a: nearest(a).sum())(np.array([1.0, 3.0])))
+        [0.5 0.5]
+    """
+    return _implicit(grad(f), solver, "minimum")
+
+
+def fixed_point(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable[..., Any]:
+    r"""Return the fixed point of a map as a function of its other arguments that can be differentiated.
+
+    .. math:: x(\theta) = f(x, \theta)
+
+    Args:
+        f: ``f(x, *arguments)`` returns the next x.
+        solver: ``solver(*arguments)`` returns the x that f does not move; see `root`.
+
+    Returns:
+        A function of the arguments that returns x; see `root`, whose errors it shares.
+
+    Example:
+        >>> from tinygrad_nn import grad
+        >>> babylonian = lambda x, a: (x + a / x) / 2
+        >>> def iterate(a):
+        ...     x = a
+        ...     for _ in range(40):
+        ...         x = babylonian(x, a)
+        ...     return x
+        >>> round(float(grad(fixed_point(babylonian, iterate))(4.0)), 12)  # of the square root
+        0.25
+    """
+    return _implicit(lambda x, *args: _less(f(x, *args), x), solver, "fixed_point")
+
+
+def _less(new: Tree, x: Tree) -> Tree:
+    leaves, rebuild = flatten(new)
+    return rebuild([a - b for a, b in zip(leaves, flatten(x)[0], strict=True)])
+
+
+def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the solver of f = 0 as an operation, whose rule solves the transposed linear system."""
+
+    @wraps(solver)
+    def solve(*args: Any) -> Any:
+        leaves, rebuild = flatten(list(args))
+
+        def forward(*given: Any) -> Any:
+            x = _answer(solver(*rebuild(given)), name)
+            _check(f, x, rebuild(given), name)
+            return x
+
+        def rule(g: Any, out: Any, *given: Any) -> tuple[Any, ...]:
+            pack, unpack = _packing(out)
+
+            def residual(v: Any, *args: Any) -> Any:
+                return pack(f(unpack(v), *args))
+
+            v, wanted = pack(out), pack(g)
+            moving = [k for k, x in enumerate(given) if _floats(x)]
+
+            def of_moving(*moved: Any) -> Any:
+                full = list(given)
+                for k, x in zip(moving, moved, strict=True):
+                    full[k] = x
+                return residual(v, *rebuild(full))
+
+            solver_of = _by_matrix if math.prod(np.shape(raw(v))) <= DENSE else _by_products
+            u = solver_of(residual, wanted, v, rebuild(given), name)
+            found: list[Any] = [None] * len(given)
+            for k, moved in zip(moving, vjp(of_moving, *(given[k] for k in moving))[1](-u), strict=True):
+                found[k] = moved
+            return tuple(found)
+
+        return custom_vjp(wraps(solver)(forward), rule)(*leaves)
+
+    return solve
+
+
+def _answer(found: Any, name: str) -> Any:
+    """Return the x of what a solver returned, of floats; of SciPy's results what they say to have found."""
+    kept = found.get if isinstance(found, dict) else lambda key, default=None: getattr(found, key, default)
+    success = kept("success", kept("converged", True))
+    if success is False or (isinstance(success, np.bool_) and not success):
+        told = str(kept("message", kept("flag", ""))).strip()
+        raise ValueError(f"{name}: the solver did not succeed, so there is no answer to differentiate: {told}")
+    if hasattr(found, "success") or hasattr(found, "converged"):
+        found = found.x if hasattr(found, "x") else found.root
+    leaves, rebuild = flatten(found)
+    if any(isinstance(x, Tensor) for x in leaves):
+        raise TypeError(f"{name}: the solver returned a Tensor; it is called with plain arrays, and returns such.")
+    arrays = [np.asarray(x) for x in leaves]
+    return rebuild([x if x.dtype.kind in "fc" else x.astype(float) for x in arrays])
+
+
+def _check(f: Callable[..., Any], x: Any, args: list[Any], name: str) -> None:
+    """Raise if the equation has another shape than the answer, or uses Tensors that are not among its arguments."""
+    with recording(True):
+        values = flatten(f(x, *args))[0]
+    shapes = [np.shape(raw(value)) for value in values], [leaf.shape for leaf in flatten(x)[0]]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{name}: the equation has values of shape {_shown(shapes[0])}, and the answer of the solver has shape "
+            f"{_shown(shapes[1])}; there must be one equation for each unknown."
+        )
+    if any(isinstance(value, Tensor) and value.requires_grad for value in values):
+        raise TypeError(
+            f"{name}: f uses a Tensor that is not among its arguments, whose gradient would be lost. Pass it: "
+            "f(x, t), solver(t), and solve(t)."
+        )
+
+
+def _shown(shapes: list[tuple[int, ...]]) -> str:
+    return printable(" and ".join(map(str, shapes)) or "nothing")
+
+
+def _packing(tree: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return the functions that lay the arrays of containers end to end in one vector, and that take it apart."""
+    leaves, rebuild = flatten(tree)
+    shapes = [np.shape(raw(x)) for x in leaves]
+    ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
+
+    def pack(tree: Any) -> Any:
+        parts = [np.reshape(x if isinstance(x, Tensor) else np.asarray(x), (-1,)) for x in flatten(tree)[0]]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def unpack(v: Any) -> Any:
+        return rebuild([
+            v[start:end].reshape(shape) for start, end, shape in zip(ends, ends[1:], shapes, strict=False)
+        ])  # fmt: skip
+
+    return pack, unpack
+
+
+def _floats(x: Any) -> bool:
+    return isinstance(x, (Tensor, np.ndarray, np.generic, float, complex)) and np.asarray(raw(x)).dtype.kind in "fc"
+
+
+def _by_matrix(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], name: str) -> Any:
+    """Solve the transposed system with the Jacobian as a matrix."""
+    J = jacobian(residual)(v, *args)
+    plain = np.asarray(raw(J))
+    if not np.isfinite(plain).all():
+        raise ValueError(SINGULAR.format(name=name, why="it has entries that are not finite"))
+    condition = np.linalg.cond(plain) if plain.size else 1.0
+    if not condition < 1 / np.finfo(plain.dtype).eps:
+        raise ValueError(SINGULAR.format(name=name, why=f"its condition number is {condition:.1e}"))
+    return np.linalg.solve(np.conj(J).T, g)
+
+
+def _by_products(residual: Callable[..., Any], g: Any, v: Any, args: list[Any], name: str) -> Any:
+    """Solve the transposed system by its products alone; its own derivatives are those of an equation again."""
+
+    def transposed(u: Any, g: Any, v: Any, *args: Any) -> Any:
+        return vjp(lambda w: residual(w, *args), v)[1](u)[0] - g
+
+    def solver(g: Any, v: Any, *args: Any) -> Any:
+        from scipy.sparse.linalg import LinearOperator, gmres
+
+        pull = vjp(lambda w: residual(w, *args), v)[1]
+        g, eps = np.asarray(g), np.finfo(np.asarray(v).dtype).eps
+        A = LinearOperator((g.size, g.size), matvec=lambda u: raw(pull(u.astype(g.dtype))[0]), dtype=g.dtype)
+        u, _ = gmres(A, g, rtol=ROUNDINGS * eps, restart=min(g.size, 100), maxiter=20)
+        left = np.linalg.norm(A @ u - g)
+        if not left <= 1e4 * ROUNDINGS * eps * np.linalg.norm(g):
+            raise ValueError(SINGULAR.format(name=name, why=f"GMRES leaves a residual of {left:.1e}"))
+        return u
+
+    u = _implicit(transposed, solver, name)(g, v, *args)
+    return u if u.requires_grad else raw(u)

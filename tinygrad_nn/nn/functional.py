@@ -1,0 +1,370 @@
+"""The functions behind the layers, with PyTorch's names, order of arguments and options.
+
+Each is a few words over what the layers themselves call; parameters are arguments here. ``input`` and ``target`` are in
+PyTorch's order, classes are on axis 1, and ``dim`` is NumPy's axis.
+"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from ..ops import pooling
+from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
+from ..ops.activations import prelu as rectified_by
+from ..ops.attention import weights as attention_weights
+from ..ops.convolution import conv, conv_transpose
+from ..ops.elementwise import tanh
+from ..ops.embedding import embedding as rows_of
+from ..ops.neural import affine, sigmoid
+from ..ops.neural import leaky_relu as leaky
+from ..ops.neural import log_softmax as log_softmax_
+from ..ops.neural import relu as rectified
+from ..ops.neural import softmax as softmax_
+from ..ops.normalisation import moments, standardize
+from ..ops.normalisation import rms_norm as scaled
+from ..ops.special import log_sigmoid
+from ..ops.special import softplus as softplus_
+from ..spelling import no_attribute
+from ..tensor import Tensor, raw
+from . import losses
+from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
+from .activation_layers import softmin as softmin_
+from .linear import as_input
+from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
+
+Size = int | tuple[int, ...]
+Rng = np.random.Generator | int | None
+
+# -- activations
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """Return max(x, 0); inplace has no effect, here and below."""
+    return rectified(input)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """Return x, scaled by negative_slope below 0."""
+    return leaky(input, alpha=negative_slope)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    """Return x cut off at min_val and max_val."""
+    return hard_tanh(input, low=min_val, high=max_val)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """Return x, scaled below 0 by the weight, one number or one for each entry of the second axis."""
+    return rectified_by(input, np.reshape(weight, () if weight.size == 1 else (-1, *(1,) * (input.ndim - 2))))
+
+
+def _in_any_place(function: Any) -> Any:
+    """Let a function take inplace=, which has no effect."""
+
+    def call(input: Any, *args: Any, inplace: bool = False, **options: Any) -> Any:
+        return function(input, *args, **options)
+
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """Return ln(1 + exp(beta x)) / beta, exact at any x whatever the threshold."""
+    return softplus_(input, beta=beta)
+
+
+def softmax(input: Any, dim: int = -1) -> Any:
+    """Return exp(x) over its sum along dim, by default the last axis."""
+    return softmax_(input, axis=dim)
+
+
+def softmin(input: Any, dim: int = -1) -> Any:
+    """Return softmax(-x) along dim, by default the last axis."""
+    return softmin_(input, axis=dim)
+
+
+def log_softmax(input: Any, dim: int = -1) -> Any:
+    """Return ln(softmax(x)) along dim, by default the last axis."""
+    return log_softmax_(input, axis=dim)
+
+
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """Return x divided by its p-norm along dim, or by eps where that is larger."""
+    length = np.linalg.norm(input, ord=p, axis=dim, keepdims=True)
+    return input / np.where(raw(length) > eps, length, eps)
+
+
+# -- layers
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """Return x Wᵀ + b, ``(..., n_out)`` for ``(..., n_in)``, W ``(n_out, n_in)``."""
+    return affine(as_input(input, weight.dtype), weight, 0.0 if bias is None else bias)
+
+
+def _convolved(
+    axes: int, input: Any, weight: Any, bias: Any, stride: Size, padding: Any, dilation: Size, groups: int
+) -> Any:
+    if isinstance(padding, str):
+        if padding not in ("same", "valid"):
+            raise ValueError(f"conv{axes}d: padding={padding!r}; known are 'same', 'valid' and numbers.")
+        d = dilation if isinstance(dilation, (tuple, list)) else (dilation,) * axes
+        total = [s * (k - 1) * (padding == "same") for s, k in zip(d, weight.shape[2:], strict=True)]
+        input, padding = np.pad(input, [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in total)]), 0
+    return _plus(conv(input, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), bias)
+
+
+def _plus(y: Any, bias: Any) -> Any:
+    return y if bias is None else y + np.reshape(bias, (-1, *(1,) * (y.ndim - 2)))
+
+
+def conv1d(
+    input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Any = 0, dilation: Size = 1, groups: int = 1
+) -> Any:
+    """Convolve ``(batch, c_in, n)`` with ``(c_out, c_in / groups, k)``; see `nn.Conv1d`."""
+    return _convolved(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Any = 0, dilation: Size = 1, groups: int = 1
+) -> Any:
+    """Convolve ``(batch, c_in, h, w)`` with ``(c_out, c_in / groups, kh, kw)``; see `nn.Conv2d`.
+
+    Example:
+        >>> conv2d(np.ones((1, 1, 4, 4)), np.ones((2, 1, 3, 3)), np.zeros(2), padding=1).shape
+        (1, 2, 4, 4)
+    """
+    return _convolved(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(
+    input: Any, weight: Any, bias: Any = None, stride: Size = 1, padding: Size = 0, output_padding: Size = 0,
+    groups: int = 1, dilation: Size = 1,
+) -> Any:  # fmt: skip
+    """Lay kernels ``(c_in, c_out / groups, k)`` over a longer signal; see `nn.ConvTranspose1d`."""
+    return _plus(conv_transpose(input, weight, stride=stride, padding=padding, output_padding=output_padding,
+                                dilation=dilation, groups=groups), bias)  # fmt: skip
+
+
+conv_transpose2d = conv_transpose1d
+
+
+def max_pool1d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
+    """Keep the largest pixel of each window of ``(batch, channels, n)``."""
+    return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+
+
+def max_pool2d(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
+    """Keep the largest pixel of each window of ``(batch, channels, h, w)``."""
+    return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+
+
+def avg_pool1d(
+    input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:  # fmt: skip
+    """Take the mean of each window; ceil_mode is not there."""
+    if ceil_mode:
+        raise NotImplementedError("avg_pool: ceil_mode=True is not there; pad the input with np.pad(x, widths).")
+    return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
+
+
+avg_pool2d = avg_pool1d
+
+
+def adaptive_avg_pool1d(input: Any, output_size: Size) -> Any:
+    """Take the mean of each of so many cells of each spatial axis."""
+    return pooling.adaptive_avg_pool(input, output_size)
+
+
+def adaptive_max_pool1d(input: Any, output_size: Size) -> Any:
+    """Keep the largest value of each of so many cells of each spatial axis."""
+    return pooling.adaptive_max_pool(input, output_size)
+
+
+adaptive_avg_pool2d, adaptive_max_pool2d = adaptive_avg_pool1d, adaptive_max_pool1d
+
+
+def dropout(
+    input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: Rng = None
+) -> Any:
+    """Set each entry to zero with probability p and scale the others by 1 / (1 - p), drawn from rng, if training."""
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout: p={p!r}; the share that is dropped is at least 0 and below 1.")
+    if not training or p == 0:
+        return input
+    x = as_input(input, float)
+    return x * ((np.random.default_rng(rng).random(x.shape) >= p) / (1 - p)).astype(x.dtype)
+
+
+def layer_norm(input: Any, normalized_shape: Size, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Normalise over the last axes, whose lengths are normalized_shape; see `nn.LayerNorm`."""
+    shape = _last_axes("layer_norm", input, normalized_shape)
+    axis = tuple(range(-len(shape), 0))
+    return standardize(input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis=axis, eps=eps)
+
+
+def rms_norm(input: Any, normalized_shape: Size, weight: Any = None, eps: float | None = None) -> Any:
+    """Scale to root mean square 1 over the last axes; see `nn.RMSNorm`."""
+    shape = _last_axes("rms_norm", input, normalized_shape)
+    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    return scaled(input, 1.0 if weight is None else weight, axis=tuple(range(-len(shape), 0)), eps=eps)
+
+
+def _last_axes(call: str, x: Any, shape: Size) -> tuple[int, ...]:
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{call}: the input has shape {x.shape}, which does not end in normalized_shape={shape}.")
+    return shape
+
+
+def batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Normalise each feature of ``(batch, features, *spatial)``; see `nn.BatchNorm`.
+
+    In training by the statistics of the batch, and the running ones, if given, are moved in place by the share
+    momentum; otherwise by the running ones.
+    """
+    column = (-1, *(1,) * (input.ndim - 2))
+    w, b = (fill if p is None else np.reshape(p, column) for p, fill in ((weight, 1.0), (bias, 0.0)))
+    if not training:
+        scale = w / np.sqrt(np.reshape(raw(running_var), column) + eps)
+        return input * scale + (b - np.reshape(raw(running_mean), column) * scale)
+    axis = (0, *range(2, input.ndim))
+    known, n = moments(raw(input), axis), input.size // input.shape[1]
+    for running, new in ((running_mean, known[0]), (running_var, known[1] * (n / max(n - 1, 1)))):
+        if running is not None:
+            raw(running)[...] = (1 - momentum) * raw(running) + momentum * new.reshape(-1)
+    return standardize(input, w, b, axis=axis, eps=eps, moments=known)
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Normalise each sample over groups of its channels and over its spatial axes; see `nn.GroupNorm`."""
+    n, channels = input.shape[:2]
+    if channels % num_groups:
+        raise ValueError(f"group_norm: {channels} channels do not fall into {num_groups} groups of one size.")
+    each = channels // num_groups
+    w, b = (fill if p is None else np.reshape(p, (num_groups, each, 1)) for p, fill in ((weight, 1.0), (bias, 0.0)))
+    parted = np.reshape(input, (n, num_groups, each, prod(input.shape[2:])))
+    return standardize(parted, w, b, axis=(2, 3), eps=eps).reshape(input.shape)
+
+
+def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Normalise each channel of each sample over its spatial axes; see `nn.InstanceNorm`."""
+    return group_norm(input, input.shape[1], weight, bias, eps)
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Return the rows of a table ``(words, n)`` at the numbers in input; the row padding_idx is not learned."""
+    numbers = np.asarray(raw(input))
+    low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
+    if low < 0 or high >= weight.shape[0]:
+        raise ValueError(f"embedding: the table has the words 0 to {weight.shape[0] - 1}; input holds "
+                         f"{low if low < 0 else high}.")  # fmt: skip
+    return rows_of(weight, numbers, padding_idx=padding_idx)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """Return whole numbers, 1 at each class number and 0 elsewhere, ``(..., num_classes)``, as many as needed.
+
+    Example:
+        >>> one_hot([0, 2]).tolist()
+        [[1, 0, 0], [0, 0, 1]]
+    """
+    labels = np.asarray(raw(tensor))
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: class numbers are integers; these are of dtype {labels.dtype}. Write x.astype(int).")
+    classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
+    return (labels[..., None] == np.arange(classes)).astype(np.int64)
+
+
+def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
+    """Pad the last axes: pad is (before, after) of the last, then of the one before it, and so on.
+
+    Example:
+        >>> pad(np.ones((2, 2)), (1, 0)).tolist()
+        [[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+    modes = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    widths = [(int(a), int(b)) for a, b in zip(pad[::2], pad[1::2], strict=True)][::-1]
+    if len(widths) > input.ndim or mode not in modes:
+        raise ValueError(f"pad: pad={pad!r}, mode={mode!r} of shape {input.shape}; modes are {', '.join(modes)}, and "
+                         "pad has two numbers an axis, the last axis first.")  # fmt: skip
+    fill = {"constant_values": value or 0} if mode == "constant" else {}
+    return np.pad(input, [(0, 0)] * (input.ndim - len(widths)) + widths, mode=modes[mode], **fill)  # type: ignore[call-overload]
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    scale: float | None = None, *, rng: Rng = None,
+) -> Any:  # fmt: skip
+    """Return softmax(q kᵀ scale + mask) v of ``(..., queries, d)``, ``(..., keys, d)``, ``(..., keys, n)``.
+
+    Args:
+        query, key, value: as above; heads are an axis in front of the last two.
+        attn_mask: of booleans, True where a query may look (`MultiheadAttention` has them the other way, as in
+            PyTorch), or of floats that are added to the scores.
+        dropout_p: the share of the weights that is set to zero; it is applied whenever it is not 0.
+        is_causal: each query may look at keys up to its own place only.
+        scale: by default the inverse root of d.
+        rng: a Generator or a seed for the dropout.
+
+    Returns:
+        ``(..., queries, n)``; a query that may look nowhere gets 0, in PyTorch NaN.
+    """
+    d = query.shape[-1]
+    if scale is not None:
+        query = query * (scale * sqrt(d))
+    mask: Any = 0.0
+    if is_causal:
+        mask = np.where(np.tri(query.shape[-2], key.shape[-2], dtype=bool), 0.0, -np.inf)
+    if attn_mask is not None:
+        given = attn_mask if isinstance(attn_mask, Tensor) else np.asarray(attn_mask)
+        mask = mask + (np.where(raw(given), 0.0, -np.inf) if given.dtype.kind == "b" else given)
+    looks = attention_weights(query, key, mask.astype(query.dtype) if np.ndim(mask) else mask)
+    return dropout(looks, dropout_p, rng=rng) @ value
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """Return the cosine of the angle between vectors along dim; a length is at least eps."""
+    lengths = (np.linalg.norm(x, axis=dim) for x in (x1, x2))
+    a, b = (np.where(raw(n) > eps, n, eps) for n in lengths)
+    return (x1 * x2).sum(axis=dim) / (a * b)
+
+
+# -- the others under PyTorch's names
+
+elu, selu, celu, silu, mish, relu6, hardsigmoid, hardswish = map(
+    _in_any_place, (elu, selu, celu, silu, mish, relu6, hard_sigmoid, hard_swish)
+)
+logsigmoid = log_sigmoid
+binary_cross_entropy = losses.binary_cross_entropy
+binary_cross_entropy_with_logits = losses.binary_cross_entropy_with_logits
+l1_loss, mse_loss = losses.l1_loss, losses.mse_loss
+smooth_l1_loss, huber_loss = losses.smooth_l1, losses.huber
+kl_div, gaussian_nll_loss, poisson_nll_loss = losses.kl_divergence, losses.gaussian_nll, losses.poisson_nll
+cosine_embedding_loss, triplet_margin_loss = losses.cosine_embedding, losses.triplet_margin
+multi_margin_loss = losses.multi_margin
+
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "avg_pool1d",
+    "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d",
+    "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout",
+    "elu", "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu",
+    "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish", "mse_loss",
+    "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "poisson_nll_loss", "prelu", "relu", "relu6",
+    "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
+    "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "triplet_margin_loss",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    raise no_attribute(f"module {__name__!r}", name, __all__)

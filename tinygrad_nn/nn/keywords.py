@@ -1,0 +1,105 @@
+"""The options of a constructor: PyTorch's words beside the short ones, and an error for a word that is neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..spelling import did_you_mean
+
+Class = TypeVar("Class", bound=type)
+_DEVICES = (None, "cpu")
+
+
+def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names: str) -> Callable[[Class], Class]:
+    """Let a class be made with PyTorch's keywords beside its own, and be asked for them: ``layer.in_features``.
+
+    Args:
+        fixed: an option of PyTorch that has one value here -> that value, and what to do instead of another.
+        **names: an option of PyTorch -> what it is called here.
+
+    Returns:
+        What changes the class.
+
+    Raises:
+        TypeError: from making one, an option that is not known, or is given under both names.
+        NotImplementedError: a fixed option was given another value.
+
+    Example:
+        >>> @pytorch_names(in_features="n_in")
+        ... class Layer:
+        ...     def __init__(self, n_in): self.n_in = n_in
+        >>> Layer(in_features=3).in_features
+        3
+    """
+    one = {"inplace": (..., ""), "device": (_DEVICES, "arrays are NumPy's and stay in main memory"), **(fixed or {})}
+
+    def extend(cls: Class) -> Class:
+        init = cls.__init__  # type: ignore[misc]
+        known = list(signature(init).parameters.values())[1:]
+
+        @wraps(init)
+        def __init__(self: Any, *args: Any, **options: Any) -> None:
+            init(self, *args, **translated(type(self).__name__, options, names, one, known, len(args)))
+
+        cls.__init__ = __init__  # type: ignore[misc]
+        for theirs, ours in names.items():
+            setattr(cls, theirs, property(attrgetter(ours), doc=f"PyTorch's name of {ours}."))
+        return cls
+
+    return extend
+
+
+def translated(
+    call: str, options: dict[str, Any], names: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]],
+    known: list[Parameter], positions: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the options of a call under the names that they have here, checked."""
+    here = {p.name: p for p in known}
+    anything = any(p.kind is Parameter.VAR_KEYWORD for p in known)
+    given: dict[str, Any] = {}
+    for name, value in options.items():
+        ours = names.get(name, name)
+        if ours in given or ours in list(here)[:positions]:
+            raise TypeError(f"{call}: {ours} is given twice{f', once as {name}' if name != ours else ''}.")
+        if ours in here and here[ours].kind is not Parameter.VAR_KEYWORD:
+            if not (ours == "dtype" and value is None):  # PyTorch's way to leave it as it is
+                given[ours] = value
+        elif name in fixed:
+            _fixed(call, name, value, *fixed[name])
+        elif anything:
+            given[ours] = value
+        else:
+            takes = [p.name for p in known]
+            theirs = [each for each in names if each not in takes]
+            also = f", or {', '.join(theirs)}" if theirs else ""
+            hint = did_you_mean(name, [*takes, *theirs])
+            raise TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(takes) or 'none'}{also}.")
+    return given
+
+
+def bound(
+    call: str, known: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a call by name, also given under other names, and the defaults of those left out."""
+    parameters = list(known.parameters.values())
+    options = translated(call, options, names, {"inplace": (..., "")}, parameters, len(args))
+    if len(args) > len(parameters):
+        raise TypeError(f"{call} takes at most {len(parameters)} options by position; it got {len(args)}.")
+    values = known.bind(*args, **options)
+    values.apply_defaults()
+    return values.arguments
+
+
+def _fixed(call: str, name: str, value: Any, only: Any, instead: str) -> None:
+    """Raise if an option of PyTorch is given another value than the one that it has here."""
+    allowed = only if isinstance(only, tuple) else (only,)
+    text = str(value) if name == "device" and value is not None else value
+    if only is ... or any(np.array_equal(text, each) for each in allowed):
+        return
+    raise NotImplementedError(f"{call}: {name}={value!r:.60} is not there; {instead}.")

@@ -1,0 +1,96 @@
+"""Losses as modules, with PyTorch's names and options: made with their options, called with (prediction, target)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops.neural import relu
+from ..ops.special import softplus
+from . import losses
+from .function_layers import FunctionLayer, layer_of
+from .losses.reduction import numbers_of, pair, reduced
+
+
+def class_axis(scores: Any) -> int:
+    """Return the axis that PyTorch has the classes on: the second, or the only one."""
+    return 1 if np.ndim(scores) > 1 else 0
+
+
+def cross_entropy(input: Any, target: Any, **options: Any) -> Any:
+    """Return `losses.cross_entropy` with the classes where PyTorch has them, on axis 1."""
+    return losses.cross_entropy(input, target, axis=class_axis(input), **options)
+
+
+def nll_loss(input: Any, target: Any, **options: Any) -> Any:
+    """Return `losses.nll` with the classes where PyTorch has them, on axis 1."""
+    return losses.nll(input, target, axis=class_axis(input), **options)
+
+
+def soft_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """Return ln(1 + exp(-y x)), of targets -1 and 1."""
+    x, y = pair("soft_margin_loss", input, target, ("input", "target"))
+    return reduced("soft_margin_loss", softplus(-y * x), reduction)
+
+
+def margin_ranking_loss(
+    input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
+) -> Any:
+    """Return max(0, margin - y (x1 - x2)): y is 1 where the first should be larger, -1 where the second should."""
+    call = "margin_ranking_loss"
+    a, b = pair(call, input1, input2, ("input1", "input2"))
+    a, y = pair(call, a, target, ("input1", "target"))
+    return reduced(call, relu(margin - y * (a - b)), reduction)
+
+
+def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """Return x where y is 1, and max(0, margin - x) where it is -1."""
+    x, y = pair("hinge_embedding_loss", input, target, ("input", "target"))
+    return reduced("hinge_embedding_loss", np.where(numbers_of(y) == 1, x, relu(margin - x)),
+                   reduction)  # fmt: skip
+
+
+def _loss(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
+    text += "\n\nThe options and their defaults are PyTorch's; reduction= is 'mean', 'sum' or 'none'."
+    return layer_of(name, function, text, *options, module=__name__)
+
+
+_REDUCTION = ("reduction", "mean")
+_WEIGHT, _IGNORED = ("weight", None), ("ignore_index", -100)
+L1Loss = _loss("L1Loss", losses.l1_loss, "The mean of |x - y|.", _REDUCTION)
+MSELoss = _loss("MSELoss", losses.mse_loss, "The mean of (x - y)^2 over all entries.", _REDUCTION)
+SmoothL1Loss = _loss("SmoothL1Loss", losses.smooth_l1, "Huber's loss divided by beta.", _REDUCTION, ("beta", 1.0))
+HuberLoss = _loss("HuberLoss", losses.huber, "Half the squared error up to delta, linear beyond.", _REDUCTION,
+                  ("delta", 1.0))  # fmt: skip
+CrossEntropyLoss = _loss(
+    "CrossEntropyLoss", cross_entropy,
+    "The cross-entropy of logits (batch, classes, ...) and class numbers (batch, ...), or probabilities of the logits' "
+    "shape.", _WEIGHT, _IGNORED, _REDUCTION, ("label_smoothing", 0.0),
+)  # fmt: skip
+NLLLoss = _loss("NLLLoss", nll_loss, "The negative log-likelihood of log-probabilities (batch, classes, ...).",
+                _WEIGHT, _IGNORED, _REDUCTION)  # fmt: skip
+BCELoss = _loss("BCELoss", losses.binary_cross_entropy, "The binary cross-entropy of probabilities, entry by entry.",
+                _WEIGHT, _REDUCTION)  # fmt: skip
+BCEWithLogitsLoss = _loss("BCEWithLogitsLoss", losses.binary_cross_entropy_with_logits,
+                          "The binary cross-entropy of sigmoid(x), finite for all x.", _WEIGHT, _REDUCTION,
+                          ("pos_weight", None))  # fmt: skip
+KLDivLoss = _loss("KLDivLoss", losses.kl_divergence, "The Kullback-Leibler divergence of log-probabilities from their "
+                  "target; reduction='batchmean' is the divergence.", _REDUCTION, ("log_target", False))  # fmt: skip
+PoissonNLLLoss = _loss("PoissonNLLLoss", losses.poisson_nll, "The negative log-likelihood of counts.",
+                       ("log_input", True), ("full", False), ("eps", 1e-8), _REDUCTION)  # fmt: skip
+GaussianNLLLoss = _loss("GaussianNLLLoss", losses.gaussian_nll, "The negative log-likelihood under normal "
+                        "distributions: called with (mean, target, variance).", ("full", False), ("eps", 1e-6),
+                        _REDUCTION)  # fmt: skip
+CosineEmbeddingLoss = _loss("CosineEmbeddingLoss", losses.cosine_embedding, "1 - cos of alike pairs, what exceeds the "
+                            "margin of others.", ("margin", 0.0), _REDUCTION)  # fmt: skip
+TripletMarginLoss = _loss("TripletMarginLoss", losses.triplet_margin, "By how much the positive is not nearer than the "
+                          "negative by the margin.", ("margin", 1.0), ("p", 2.0), ("eps", 1e-6), ("swap", False),
+                          _REDUCTION)  # fmt: skip
+MultiMarginLoss = _loss("MultiMarginLoss", losses.multi_margin, "By how much other scores come within the margin.",
+                        ("p", 1), ("margin", 1.0), _WEIGHT, _REDUCTION)  # fmt: skip
+SoftMarginLoss = _loss("SoftMarginLoss", soft_margin_loss, "ln(1 + exp(-y x)), of targets -1 and 1.", _REDUCTION)
+MarginRankingLoss = _loss("MarginRankingLoss", margin_ranking_loss, "max(0, margin - y (x1 - x2)).", ("margin", 0.0),
+                          _REDUCTION)  # fmt: skip
+HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", hinge_embedding_loss, "x where y is 1, max(0, margin - x) where it "
+                           "is -1.", ("margin", 1.0), _REDUCTION)  # fmt: skip

@@ -1,0 +1,115 @@
+"""The state of a module, array by array: where each lives, how it takes other numbers or another dtype."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from ..printable import printable
+from ..tensor import Tensor, wrap
+
+Array = np.ndarray[Any, Any]
+
+
+class Slot(NamedTuple):
+    """Where an array of the state lives: a parameter, or the attribute of this name of a module."""
+
+    owner: Any
+    name: str
+
+    def cast(self, dtype: Any) -> None:
+        """Convert it, if it is of floats."""
+        array = self.array
+        if array.dtype.kind == "f" and not self.name:
+            self.owner.data = array.astype(dtype)
+            if self.owner.node is not None:
+                self.owner.node.out = self.owner.data
+                self.owner.node.grad = None
+                forget(self.owner)
+        elif array.dtype.kind == "f":
+            self._set(array.astype(dtype))
+
+    def _set(self, array: Array) -> None:
+        was = getattr(self.owner, self.name)
+        setattr(self.owner, self.name, wrap(array, None) if isinstance(was, Tensor) else array)
+
+    @property
+    def array(self) -> Array:
+        """The array itself."""
+        return np.asarray(getattr(self.owner, self.name) if self.name else self.owner.data)
+
+    def put(self, array: Array) -> None:
+        """Give it other numbers, in its dtype."""
+        if self.name:
+            self._set(np.array(array, dtype=self.array.dtype))
+        else:
+            assign(self.owner, array)
+
+    def __hash__(self) -> int:
+        return hash((id(self.owner), self.name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slot) and self.owner is other.owner and self.name == other.name
+
+
+def assign(parameter: Tensor, value: Any) -> None:
+    """Give a parameter new data, in its dtype: a new array, since an older graph may hold the old one."""
+    array = np.array(value, dtype=parameter.data.dtype)
+    parameter.data = array
+    if parameter.node is not None:
+        parameter.node.out = array
+        forget(parameter)
+
+
+def filled(parameter: Any, value: Any) -> Any:
+    """Give a parameter, or the array of one, new numbers in place, and return it."""
+    if isinstance(parameter, Tensor):
+        assign(parameter, value)
+    else:
+        parameter[...] = value
+    return parameter
+
+
+def forget(parameter: Tensor) -> None:
+    """Drop the optimizer's state of a parameter, since it belongs to the old data."""
+    notes = parameter.node.notes if parameter.node else None
+    if notes and "attached" in notes:
+        notes["attached"].forget()
+
+
+def target(given: Any) -> np.dtype[Any] | None:
+    """Return the dtype that ``to`` was given, ``None`` for the device "cpu" and for switches.
+
+    Raises:
+        RuntimeError: another device; arrays are NumPy's.
+    """
+    if given is None or isinstance(given, bool):
+        return None
+    if isinstance(given, Tensor):
+        given = given.dtype
+    text = str(given)
+    if text.partition(":")[0] in ("cpu", "cuda", "mps", "xpu", "device"):
+        if text == "cpu":
+            return None
+        raise RuntimeError(f"there is no device {text!r}: arrays are NumPy's and stay in main memory. Leave it out.")
+    dtype: np.dtype[Any] = np.dtype(given)
+    return dtype
+
+
+def refuse(owner: str, missing: list[str], unknown: list[str], differing: list[str]) -> NoReturn:
+    """Raise an error that lists what does not fit."""
+    parts = [
+        *(["missing: " + _few(missing)] if missing else []),
+        *(["not known here: " + _few(unknown)] if unknown else []),
+        *([_few(differing)] if differing else []),
+    ]
+    raise ValueError(
+        f"this state is of another architecture than {owner}; {'; '.join(parts)}. Make the model as it was when the "
+        "state was saved. Nothing was changed."
+    )
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - 4
+    return ", ".join(map(printable, names[:4])) + (f" and {rest} more" if rest > 0 else "")

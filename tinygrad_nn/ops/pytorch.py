@@ -1,0 +1,251 @@
+"""Methods of a Tensor by PyTorch's words, over NumPy's: ``t.unsqueeze(0)``, ``t.max(dim=1)``, ``t.clamp(min=0)``.
+
+A word that means something in NumPy keeps that meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
+Said with PyTorch's ``dim=``, max, min, std and var mean what they mean there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..primitive import ATTRIBUTES, METHODS, REGISTRY, as_numpy
+from . import plain, reduce, refused, selection, shape  # noqa: F401 - what their methods mean in NumPy comes first
+
+Function = Callable[..., Any]
+
+
+class Found(NamedTuple):
+    """Values, and where along the axis they were found."""
+
+    values: Any
+    indices: Any
+
+
+def places(index: Any) -> Any:
+    """Return an index, or a mask, as a bare array."""
+    return index.data if hasattr(index, "node") else np.asarray(index)
+
+
+def extreme(whole: Function, where: Function, x: Any, dim: int, keepdim: bool = False) -> Found:
+    """Return the largest, or smallest, values along an axis, and their places: of equal ones the first."""
+    at = where(x.data, axis=dim, keepdims=True)
+    values = np.take_along_axis(x, at, dim)
+    return Found(values, at) if keepdim else Found(np.squeeze(values, dim), np.squeeze(at, dim))
+
+
+def spread(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
+           correction: Any = None) -> Any:  # fmt: skip
+    """Return the variance or its root, which in PyTorch divides by n - 1."""
+    ddof = int(unbiased) if correction is None else correction
+    return function(x, axis=dim if dim is None else axes(dim), ddof=ddof, keepdims=keepdim)
+
+
+def axes(dim: Any) -> Any:
+    """Return a number of an axis, or several as a tuple."""
+    return tuple(dim) if isinstance(dim, (tuple, list)) else dim
+
+
+def lengths(size: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return lengths that were given one by one, or as one tuple."""
+    return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+
+
+def split(x: Any, size: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Return parts of one size, or of the sizes given; ``np.split`` takes the number of parts instead."""
+    cuts = range(size, x.shape[dim], size) if isinstance(size, (int, np.integer)) else np.cumsum(size)[:-1]
+    return tuple(np.split(x, list(cuts), axis=dim))
+
+
+def chunk(x: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """Return that many parts of one size, the last of which may be smaller."""
+    return split(x, -(-x.shape[dim] // chunks), dim)
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Return the axes from start to end, both included, as one."""
+    if x.ndim == 0:
+        return x.reshape(1)
+    first, last = start_dim % x.ndim, end_dim % x.ndim
+    return x.reshape((*x.shape[:first], -1, *x.shape[last + 1 :]))
+
+
+def expand(x: Any, *size: Any) -> Any:
+    """Return x repeated along axes of length 1, and along new ones in front; -1 keeps a length."""
+    new = lengths(size)
+    old = (1,) * (len(new) - x.ndim) + x.shape
+    return np.broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(new, old, strict=True)))
+
+
+def gather(x: Any, dim: int, index: Any) -> Any:
+    """Return the entries at the places along an axis, ``np.take_along_axis``."""
+    index = places(index)
+    near = tuple(slice(None if axis == dim % index.ndim else n) for axis, n in enumerate(index.shape))
+    return np.take_along_axis(x[near], index, dim)
+
+
+def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the p-norm of all entries, or along an axis."""
+    p = 2 if p == "fro" else p
+    return np.linalg.norm(x.ravel(), p) if dim is None else np.linalg.norm(x, p, axis=axes(dim), keepdims=keepdim)
+
+
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
+    """Return the k largest, or smallest, values along an axis and their places."""
+    order = np.argsort(-x.data if largest else x.data, axis=dim, kind="stable")
+    first = np.take(order, range(k), axis=dim)
+    return Found(np.take_along_axis(x, first, dim), first)
+
+
+def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Return the entries within bounds, ``np.clip``."""
+    return np.clip(x, min, max)
+
+
+# -- dtypes, devices, and the graph
+
+DEVICE = "there is no device {name!r}: arrays are NumPy's and stay in main memory. Leave it out, or write 'cpu'."
+_NUMPY = "t.numpy() would drop the graph of this Tensor. Write t.data, or t.detach().numpy()."
+
+
+def to(x: Any, *how: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False) -> Any:
+    """Return x in a dtype, or in that of another Tensor; of devices there is ``"cpu"``."""
+    for one in (*how, dtype, device):
+        if isinstance(one, str):
+            if one.split(":")[0] != "cpu":
+                raise ValueError(DEVICE.format(name=one))
+        elif one is not None and not isinstance(one, bool):
+            x = x.astype(getattr(one, "dtype", one))
+    return x.copy() if copy else x
+
+
+def numpy(x: Any, *, force: bool = False) -> Any:
+    """Return the ndarray of a constant, or, with force, of any Tensor."""
+    if x.node is not None and not force:
+        raise TypeError(_NUMPY)
+    return x.data
+
+
+def requires_grad_(x: Any, requires_grad: bool = True) -> Any:
+    """Say whether gradients are wanted with respect to a leaf, and return it."""
+    x.requires_grad = requires_grad
+    return x
+
+
+def retain_grad(x: Any) -> None:
+    """Have `backward` leave its gradient in ``grad`` although it is no leaf."""
+    if not x.is_leaf:
+        node = x.node
+
+        def keep(g: Any) -> None:
+            node.grad = np.array(g) if node.grad is None else node.grad + g
+
+        x.register_hook(keep)
+
+
+def _absent(word: str) -> Function:
+    def refuse(x: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError(DEVICE.format(name=word))
+
+    return refuse
+
+
+def _as(dtype: Any) -> Function:
+    return lambda x: x.astype(dtype)
+
+
+def _worded(name: str, meant: Function) -> Function:
+    """Return a method that means PyTorch's where it is said with dim= or unbiased=, and NumPy's otherwise."""
+    numpys = METHODS.get(name) or REGISTRY[name]
+
+    def method(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return (meant if "dim" in kwargs or "unbiased" in kwargs else numpys)(x, *args, **kwargs)
+
+    return method
+
+
+def _numpys(function: Function) -> Function:
+    """Return a method that is NumPy's function, and takes dim for axis too."""
+    return lambda x, *args, **kwargs: function(x, *args, **as_numpy(kwargs))
+
+
+def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
+    order = "order" in kwargs or any(isinstance(arg, str) for arg in args)
+    return np.ravel(x, *args, **kwargs) if order or not (args or kwargs) else flatten(x, *args, **kwargs)
+
+
+def _view(x: Any, *size: Any) -> Any:
+    if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
+        raise TypeError(f"t.view takes lengths. {ATTRIBUTES['view']}")
+    return x.reshape(*size)
+
+
+METHODS.update({
+    "abs":         np.absolute,
+    "add":         np.add,
+    "argmax":      _numpys(np.argmax),
+    "argmin":      _numpys(np.argmin),
+    "argsort":     _numpys(np.argsort),
+    "bool":        lambda x: x.detach().astype(bool),
+    "chunk":       chunk,
+    "clamp":       clamp,
+    "clone":       lambda x: x.copy(),
+    "contiguous":  lambda x: x,
+    "cpu":         lambda x: x,
+    "cuda":        _absent("cuda"),
+    "dim":         lambda x: x.ndim,
+    "div":         np.divide,
+    "double":      _as(np.float64),
+    "eq":          np.equal,
+    "expand":      expand,
+    "expand_as":   lambda x, other: np.broadcast_to(x, other.shape),
+    "flatten":     _flatten,
+    "float":       _as(np.float32),
+    "gather":      gather,
+    "ge":          np.greater_equal,
+    "gt":          np.greater,
+    "index_select": lambda x, dim, index: np.take(x, places(index), axis=dim),
+    "int":         lambda x: x.detach().astype(np.int32),
+    "isinf":       np.isinf,
+    "isnan":       np.isnan,
+    "le":          np.less_equal,
+    "long":        lambda x: x.detach().astype(np.int64),
+    "lt":          np.less,
+    "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),
+    "masked_select": lambda x, mask: x[places(mask)],
+    "max":         _worded("max", lambda x, dim, keepdim=False: extreme(np.max, np.argmax, x, dim, keepdim)),
+    "min":         _worded("min", lambda x, dim, keepdim=False: extreme(np.min, np.argmin, x, dim, keepdim)),
+    "mm":          np.matmul,
+    "bmm":         np.matmul,
+    "mul":         np.multiply,
+    "mv":          np.matmul,
+    "ne":          np.not_equal,
+    "neg":         np.negative,
+    "norm":        norm,
+    "numel":       lambda x: x.data.size,
+    "numpy":       numpy,
+    "permute":     lambda x, *dims: np.transpose(x, lengths(dims)),
+    "pow":         np.power,
+    "repeat_interleave": lambda x, repeats, dim=None: np.repeat(x, repeats, axis=dim),
+    "requires_grad_": requires_grad_,
+    "retain_grad": retain_grad,
+    "reshape_as":  lambda x, other: x.reshape(other.shape),
+    "rsqrt":       lambda x: 1 / np.sqrt(x),
+    "split":       split,
+    "std":         _worded("std", lambda x, *args, **kwargs: spread(np.std, x, *args, **kwargs)),
+    "sub":         np.subtract,
+    "t":           lambda x: x.T,
+    "to":          to,
+    "topk":        topk,
+    "tril":        lambda x, diagonal=0: np.tril(x, diagonal),
+    "triu":        lambda x, diagonal=0: np.triu(x, diagonal),
+    "type":        to,
+    "type_as":     to,
+    "unique":      np.unique,
+    "unsqueeze":   lambda x, dim: np.expand_dims(x, dim),
+    "var":         _worded("var", lambda x, *args, **kwargs: spread(np.var, x, *args, **kwargs)),
+    "view":        _view,
+    "view_as":     lambda x, other: x.reshape(other.shape),
+})  # fmt: skip

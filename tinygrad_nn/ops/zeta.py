@@ -1,0 +1,67 @@
+r"""The zeta functions of Riemann and Hurwitz, with derivatives in both arguments.
+
+Source: M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 23.2.3, 23.2.6, by Euler's and Maclaurin's
+summation.
+"""
+
+from __future__ import annotations
+
+from math import comb, factorial, pi
+
+import numpy as np
+
+from ..primitive import Array, Primitive, declare
+from .gamma import gamma
+from .scipy import STAND_INS
+
+TERMS = 12
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330,
+             854513 / 138, -236364091 / 2730)  # fmt: skip
+
+
+def _zeta(x: Array, y: Array, order: int = 0) -> Array:
+    r"""Return the derivative of some order, in x, of Hurwitz's zeta function: infinite at x = 1, NaN for y ≤ 0.
+
+    .. math:: \zeta(x, y) = \sum_{k \ge 0} (k + y)^{-x}
+    """
+    dtype = np.result_type(x, y, np.float32)
+    s, q = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    with np.errstate(all="ignore"):
+        q = np.where(q > 0, q, np.nan)
+        ln = np.log(q + TERMS)
+        factors = [[(-1) ** i * factorial(i) / (s - 1) ** (i + 1) * (q + TERMS) for i in range(order + 1)], [0.5]]
+        rising = np.poly1d([1.0])  # s (s + 1) ... (s + 2j - 2)
+        for j, b in enumerate(BERNOULLI, 1):
+            rising = rising * np.poly1d([1, 2 * j - 2]) * (np.poly1d([1, 2 * j - 3]) if j > 1 else 1)
+            size = b / factorial(2 * j) * (q + TERMS) ** (1.0 - 2 * j)
+            factors.append([rising.deriv(i)(s) * size if i else rising(s) * size for i in range(order + 1)])
+        tail = sum(comb(order, i) * (-ln) ** (order - i) * f for row in factors for i, f in enumerate(row))
+        out = tail * np.exp(-s * ln)
+        for k in reversed(range(TERMS)):
+            out = out + (-np.log(q + k)) ** order * (q + k) ** -s
+    return np.where((s == 1) & (q > 0), np.inf if order % 2 == 0 else -np.inf, out).astype(dtype)
+
+# fmt: off
+zeta: Primitive = declare(_zeta, r"\frac{\partial^n}{\partial x^n} \zeta(x, y)",
+    (lambda g, out, x, y, order=0: g * zeta(x, y, order=order + 1),
+                                              r"g \frac{\partial^{n+1}}{\partial x^{n+1}} \zeta(x, y)"),
+    (lambda g, out, x, y, order=0:
+        -g * (x * zeta(x + 1, y, order=order) + (order * zeta(x + 1, y, order=order - 1) if order else 0)),
+     r"-g \frac{\partial^n}{\partial x^n} x \, \zeta(x + 1, y)"),
+    domain=[(1.5, 5), (0.5, 3)])
+# fmt: on
+
+
+def _riemann(x: Array) -> Array:
+    """Return Riemann's zeta function of real numbers, below 0 by its functional equation."""
+    below = x < 0
+    low, high = np.where(below, x, -1), np.where(below, 2, x)
+    mirrored = 2 * (2 * pi) ** (low - 1) * np.sin(0.5 * pi * low) * gamma(1 - low) * zeta(1 - low, 1.0)
+    return np.where(below, mirrored, zeta(high, 1.0))
+
+
+STAND_INS.update({
+    "_riemann_zeta": _riemann,
+    "_zeta": zeta,
+    "zetac": lambda x: _riemann(x) - 1,
+})  # fmt: skip

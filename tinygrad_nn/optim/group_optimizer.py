@@ -1,0 +1,267 @@
+"""GroupOptimizer, what the optimizers in PyTorch's form have in common: param_groups, step, zero_grad, state_dict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..leaves import Watch
+from ..tensor import Tensor, raw
+from .minimizer import Group, Minimizer
+from .rule import Optimizer, OptimizerState
+
+Array = Any
+CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # PyTorch's, which change no number
+RENAMED = {  # as the rules say it
+    "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
+    "adjust_lr_fn": "adjust",
+}  # fmt: skip
+OTHERS = {  # what people write, and what it is called here
+    "learning_rate": "lr", "mu": "momentum", "beta1": "betas=(beta1, beta2)", "beta2": "betas=(beta1, beta2)",
+    "beta": "betas=(beta1, beta2)", "initial": "initial_accumulator_value", "decoupled": "decoupled_weight_decay",
+    "epsilon": "eps", "decay": "weight_decay", "l2": "weight_decay", "parameters": "params",
+}  # fmt: skip
+
+
+class GroupOptimizer:
+    r"""An optimizer of a loop as PyTorch has it: the parameters in groups, dicts whose numbers may be changed.
+
+    .. math:: w \leftarrow w - update(g, state, \eta, w)
+
+    Every subclass names the rule that moves the weights, one of those that `Minimizer` takes. Options that only choose
+    how fast PyTorch computes (``foreach``, ``fused``, ``capturable``) are taken and change nothing.
+
+    Attributes:
+        param_groups: a dict for each group, with ``'params'``, ``'lr'`` and the other hyper-parameters; what is written
+            into it counts from the next step on.
+        defaults: the hyper-parameters of a group that does not name its own.
+
+    Raises:
+        TypeError, ValueError: what is given is no parameter, comes twice, or is out of range.
+    """
+
+    make: ClassVar[Callable[..., Optimizer]]
+    rule_names: ClassVar[tuple[str, ...]] = ()  # the hyper-parameters that the rule takes, in PyTorch's words
+
+    def __init__(self, params: Any, defaults: dict[str, Any], options: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        maximize = False
+        for key, value in options.items():
+            if key == "maximize":
+                maximize = bool(value)
+            elif key == "differentiable" and value:
+                raise ValueError(f"{name}: differentiable=True is not there; differentiate an update with optim rules.")
+            elif key not in (*CHOICES_OF_SPEED, "differentiable"):
+                raise TypeError(unknown(name, key, (*defaults, "maximize")))
+        self.defaults = {**defaults, "maximize": maximize}
+        self.param_groups: list[dict[str, Any]] = []
+        self._groups: list[Group] = []
+        self._watch = Watch()
+        self._settled: list[list[Any]] = []  # for each group what its rule was made with
+        for group in parted(name, params):
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Any) -> None:
+        """Add a group of parameters: a dict with ``'params'`` and what differs from `defaults`.
+
+        Raises:
+            TypeError, ValueError: it names what is not there, or a parameter that is in another group.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"{name}: {param_group!r:.60} is no group; each is a dict, e.g. {{'params': [w, b]}}.")
+        for key in param_group:
+            if key in OTHERS and key not in self.defaults:
+                raise TypeError(unknown(name, key, tuple(self.defaults)))
+        given = {**param_group, "params": tensors(param_group["params"])}
+        given |= {key: value for key, value in self.defaults.items() if key not in given}
+        self._check_rate(given)
+        (group,) = Minimizer(given["params"], self._rule(given), 0.0).groups
+        here = {id(t) for other in self._groups for t in other.parameters}
+        if any(id(t) in here for t in group.parameters):
+            raise ValueError(f"{name}: a parameter is in two groups; it would move twice each step.")
+        self._groups.append(group)
+        self._settled.append([given[key] for key in self.defaults if key != "lr"])
+        self.param_groups.append(given)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to ``None``, or to zeros."""
+        for group in self._groups:
+            for t in group.parameters:
+                g = None if t.node is None else t.node.grad
+                if g is not None:
+                    t.grad = None if set_to_none else np.zeros_like(g)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters once, by the gradients that `backward` accumulated.
+
+        Args:
+            closure: called before: it clears the gradients, walks back from the loss and returns it.
+
+        Returns:
+            What the closure returned, or ``None``.
+
+        Raises:
+            TypeError, ValueError: a number in `param_groups` was set out of range.
+        """
+        loss = None if closure is None else closure()
+        parameters = [t for group in self._groups for t in group.parameters]
+        self._watch.before(f"{type(self).__name__}.step", parameters, "optimizer.zero_grad().")
+        for k, (given, group) in enumerate(zip(self.param_groups, self._groups, strict=True)):
+            hyper = [given[key] for key in self.defaults if key != "lr"]
+            if hyper != self._settled[k]:
+                group.change(self._rule(given))
+                self._settled[k] = hyper
+            rate = self._check_rate(given)
+            gradients = [None if t.node is None else t.node.grad for t in group.parameters]
+            if given["maximize"]:
+                gradients = [None if g is None else -g for g in gradients]
+            group.updater(gradients, [rate] * len(gradients))  # type: ignore[misc]
+        self._watch.after(parameters)
+        return loss
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """What is remembered of each parameter that has moved, in PyTorch's words, to be read."""
+        return {
+            t: dict(zip(self._words(given, state), state, strict=True))
+            for given, group in zip(self.param_groups, self._groups, strict=True)
+            for t, state in zip(group.parameters, group.updater.states(), strict=True)  # type: ignore[union-attr]
+            if state is not None
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state as PyTorch arranges it: ``'state'`` by the number of the parameter, and
+        ``'param_groups'``."""
+        numbers: dict[int, int] = {}
+        count, groups = 0, []
+        for given, group in zip(self.param_groups, self._groups, strict=True):
+            here = range(count, count + len(group.parameters))
+            numbers.update(zip(map(id, group.parameters), here, strict=True))
+            groups.append({**given, "params": list(here)})
+            count += len(here)
+        state = {numbers[id(t)]: {key: _copied(x) for key, x in found.items()} for t, found in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Load what `state_dict` returned, here or in PyTorch: what is remembered, and the numbers of the groups.
+
+        Raises:
+            ValueError: it is of other parameters; then nothing is changed.
+        """
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(f"{name}: load_state_dict takes what state_dict() returned, a dict with 'param_groups'.")
+        saved = state_dict["param_groups"]
+        sizes, others = [len(one["params"]) for one in self.param_groups], [len(one["params"]) for one in saved]
+        if sizes != others:
+            raise ValueError(
+                f"{name}: the groups have {sizes} parameters here and {others} in the saved state. Make the optimizer "
+                "as it was when it was saved; nothing was changed."
+            )
+        made, states = [], []
+        for given, group, other in zip(self.param_groups, self._groups, saved, strict=True):
+            new = {**given, **{key: _plain(value) for key, value in other.items()}, "params": given["params"]}
+            self._check_rate(new)
+            rule = self._rule(new)
+            made.append((new, rule))
+            found = []
+            for t, number in zip(group.parameters, other["params"], strict=True):
+                entries = state_dict["state"].get(number)
+                found.append(None if entries is None else self._read(t, rule.init(t.data), entries, new))
+            states.append(found)
+        for given, group, (new, rule), found in zip(self.param_groups, self._groups, made, states, strict=True):
+            given.update(new)
+            group.change(rule)
+            group.updater.resume(found)  # type: ignore[union-attr]
+
+    def __repr__(self) -> str:
+        lines = []
+        for given in self.param_groups:
+            shown = ", ".join(f"{key}={value!r}" for key, value in given.items() if key != "params")
+            count = len(given["params"])
+            lines.append(f"{count} parameter{'s' if count > 1 else ''}, {shown}")
+        return f"{type(self).__name__}({'; '.join(lines)})"
+
+    def _rule(self, given: Mapping[str, Any]) -> Optimizer:
+        """Return the rule with the hyper-parameters of a group."""
+        hyper = {}
+        for key in self.rule_names:
+            value = given[key]
+            if key == "betas":
+                hyper["beta1"], hyper["beta2"] = _pair(type(self).__name__, value)
+            else:
+                hyper[RENAMED.get(key, key)] = raw(value)
+        return type(self).make(**hyper)
+
+    def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
+        """Return PyTorch's word for each part of the state of a parameter."""
+        raise NotImplementedError
+
+    def _read(
+        self, t: Tensor, first: OptimizerState, saved: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> OptimizerState:
+        """Return the saved state of a parameter with the types of the first one."""
+        name, found = type(self).__name__, []
+        for key, here in zip(self._words(given, first), first, strict=True):
+            if key not in saved:
+                there_is = ", ".join(map(repr, saved))
+                raise ValueError(f"{name}: there is no {key!r} in the saved state; it has {there_is}.")
+            there = np.asarray(saved[key])
+            if there.shape != np.shape(here):
+                raise ValueError(
+                    f"{name}: {key!r} has shape {there.shape} in the saved state, and the parameter {t.shape}; "
+                    "nothing was changed."
+                )
+            array = isinstance(here, np.ndarray | np.generic)
+            found.append(there.astype(here.dtype) if array else type(here)(there))
+        return tuple(found)
+
+    def _check_rate(self, given: Mapping[str, Any]) -> float:
+        rate = raw(given["lr"])
+        if isinstance(rate, bool | str) or np.ndim(rate) or not 0 <= float(rate) < math.inf:
+            name = type(self).__name__
+            raise ValueError(f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
+        return float(rate)
+
+
+def unknown(name: str, key: str, known: Iterable[str]) -> str:
+    """Return the message for a keyword that an optimizer does not take."""
+    hint = f" Write {OTHERS[key]} instead." if OTHERS.get(key, "").split("=")[0] in known else ""
+    return f"{name} takes no {key!r}; it takes {', '.join(known)}.{hint}"
+
+
+def parted(name: str, params: Any) -> list[Mapping[str, Any]]:
+    """Return the groups that a person gave, or the one group of the parameters."""
+    if hasattr(params, "parameters"):
+        raise TypeError(f"{name}: this is a model; pass its parameters, optim.{name}(model.parameters(), lr=0.01).")
+    if isinstance(params, Tensor | Mapping):
+        raise TypeError(f"{name}: put the {type(params).__name__} into a list, optim.{name}([it], lr=0.01).")
+    found = list(params)
+    if not found:
+        raise ValueError(f"{name}: there are no parameters; pass model.parameters() or a list of Tensors.")
+    return found if any(isinstance(one, Mapping) for one in found) else [{"params": found}]
+
+
+def tensors(params: Any) -> list[Any]:
+    """Return the parameters of a group; of ``named_parameters()`` those without the names."""
+    found = [params] if isinstance(params, Tensor) else list(params)
+    return [one[1] if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) else one for one in found]
+
+
+def _pair(name: str, betas: Any) -> tuple[Any, Any]:
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise TypeError(f"{name}: betas={betas!r:.60}; it is a pair, e.g. betas=(0.9, 0.999).")
+    return betas[0], betas[1]
+
+
+def _copied(value: Any) -> Any:
+    return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a number that came as an array of no axes as a Python number."""
+    return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value

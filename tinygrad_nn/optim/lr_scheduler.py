@@ -1,0 +1,448 @@
+"""The schedules in PyTorch's form: objects that set ``group["lr"]`` of an optimizer and go on by ``step()``.
+
+Arguments, defaults and meaning are those of ``torch.optim.lr_scheduler``; each is a thin layer over a schedule of
+`optim`, which says the learning rate of step t. What someone else writes into ``group["lr"]`` meanwhile, a person or a
+second scheduler, is the new place to go on from, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from ..tensor import raw
+from .plateau import Plateau, PlateauState
+from .schedules import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    MultiStep,
+    OneCycle,
+    Polynomial,
+    Schedule,
+    StepDecay,
+    Warmup,
+)
+
+Rate = Callable[[int, float], float]
+
+
+class LRScheduler:
+    r"""A schedule that goes along with an optimizer: ``step()`` after each epoch, or after each step of the optimizer.
+
+    .. math:: \eta_t = f(t, \eta)
+
+    Args:
+        optimizer: one with ``param_groups``, such as ``optim.SGD(...)``.
+        schedule: f, one for all groups or one for each; last_epoch: -1, or where a loaded training stands.
+
+    Attributes:
+        last_epoch: t; base_lrs: η of each group.
+
+    Raises:
+        TypeError: the optimizer has no groups.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import Tensor, optim
+        >>> optimizer = optim.SGD([Tensor(np.ones(3))], lr=0.1)
+        >>> scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> rates = []
+        >>> for epoch in range(5):
+        ...     rates += scheduler.get_last_lr()
+        ...     scheduler.step()
+        >>> rates
+        [0.1, 0.1, 0.05, 0.05, 0.025]
+    """
+
+    overwrites: ClassVar[bool] = False  # whether what others wrote into the groups is lost, as in PyTorch
+
+    def __init__(self, optimizer: Any, schedule: Rate | Sequence[Rate], last_epoch: int = -1) -> None:
+        name = type(self).__name__
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(
+                f"{name}: {optimizer!r:.60} of type {type(optimizer).__name__} has no param_groups; pass "
+                "optim.SGD(...) or its like. A Minimizer takes its schedule itself, "
+                "schedule=optim.StepDecay(30)."
+            )
+        self.optimizer = optimizer
+        for k, group in enumerate(optimizer.param_groups):
+            if last_epoch != -1 and "initial_lr" not in group:
+                raise KeyError(f"{name}: group {k} has no 'initial_lr'; load the optimizer's state first, or leave out "
+                               "last_epoch.")  # fmt: skip
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [float(raw(group["initial_lr"])) for group in optimizer.param_groups]
+        self.schedules = _for_each(name, "schedule", schedule, len(self.base_lrs))
+        self._bases = list(self.base_lrs)
+        self._last_lr: list[float] = []
+        self.last_epoch = last_epoch
+        self.step()
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by one, or to the step that is given, and set the learning rate of each group."""
+        before, self.last_epoch = self.last_epoch, self.last_epoch + 1 if epoch is None else epoch
+        for k, (group, rate) in enumerate(zip(self.optimizer.param_groups, self.schedules, strict=True)):
+            if epoch is not None or self.overwrites:
+                self._bases[k] = self.base_lrs[k]
+            else:
+                self._bases[k] = self._base(k, rate, before, float(raw(group["lr"])))
+            group["lr"] = float(rate(self.last_epoch, self._bases[k]))
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _base(self, k: int, rate: Rate, t: int, here: float) -> float:
+        """Return the base from which a schedule arrives at the learning rate that is in the group."""
+        if t < 0:
+            return here
+        least = rate(t, 0.0)
+        factor = rate(t, 1.0) - least  # a schedule is a factor of its base, above a least value
+        if not factor:  # the rate tells nothing of the base
+            return self.base_lrs[k]
+        return self._bases[k] if self._last_lr and here == self._last_lr[k] else (here - least) / factor
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return list(self._last_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data; functions are left out."""
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": list(self.base_lrs),
+            "_last_lr": list(self._last_lr),
+            "bases": list(self._bases),
+            "schedules": [one.state_dict() if isinstance(one, Schedule) else None for one in self.schedules],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned; the learning rates themselves are in the optimizer's state.
+
+        Raises:
+            ValueError: it is of another schedule; then nothing is changed.
+        """
+        here = self.state_dict()
+        if set(state_dict) != set(here) or state_dict["schedules"] != here["schedules"]:
+            raise ValueError(
+                f"{type(self).__name__}: the schedule is {here.get('schedules')} here and "
+                f"{state_dict.get('schedules')!s:.200} in the saved state. Make the scheduler as it was when it was "
+                "saved; nothing was changed."
+            )
+        self.last_epoch = int(state_dict["last_epoch"])
+        self.base_lrs, self._last_lr = list(state_dict["base_lrs"]), list(state_dict["_last_lr"])
+        self._bases = list(state_dict["bases"])
+
+
+class StepLR(LRScheduler):
+    """`optim.StepDecay`: a factor every `step_size` epochs. As ``torch.optim.lr_scheduler.StepLR``."""
+
+    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, StepDecay(step_size, gamma), last_epoch)
+
+
+class MultiStepLR(LRScheduler):
+    """`optim.MultiStep`: a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
+
+    def __init__(self, optimizer: Any, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
+
+
+class ConstantLR(LRScheduler):
+    """`optim.Constant`: a factor for the first epochs. As ``torch.optim.lr_scheduler.ConstantLR``."""
+
+    def __init__(self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, Constant(factor, total_iters), last_epoch)
+
+
+class LinearLR(LRScheduler):
+    """`optim.Warmup`: from one factor to another. As ``torch.optim.lr_scheduler.LinearLR``."""
+
+    def __init__(
+        self, optimizer: Any, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        super().__init__(optimizer, Warmup(start_factor, end_factor, total_iters), last_epoch)
+
+
+class ExponentialLR(LRScheduler):
+    """`optim.Exponential`: a factor every epoch. As ``torch.optim.lr_scheduler.ExponentialLR``."""
+
+    def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, Exponential(gamma), last_epoch)
+
+
+class PolynomialLR(LRScheduler):
+    """`optim.Polynomial`: a fall to 0. As ``torch.optim.lr_scheduler.PolynomialLR``."""
+
+    def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, Polynomial(total_iters, power), last_epoch)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """`optim.Cosine`: half a cosine down to `eta_min`. As ``torch.optim.lr_scheduler.CosineAnnealingLR``."""
+
+    def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, Cosine(T_max, eta_min), last_epoch)
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """`optim.CosineRestarts`: half a cosine, again and again. As PyTorch's, but for fractions of an epoch."""
+
+    overwrites = True
+
+    def __init__(
+        self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
+        super().__init__(optimizer, CosineRestarts(T_0, T_mult, eta_min), last_epoch)
+
+
+class LambdaLR(LRScheduler):
+    """A factor of the first learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.LambdaLR``."""
+
+    overwrites = True
+
+    def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, _factors("LambdaLR", lr_lambda), last_epoch)
+
+
+class MultiplicativeLR(LRScheduler):
+    """A factor of the last learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
+
+    def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, _factors("MultiplicativeLR", lr_lambda), last_epoch)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Multiply the learning rate of each group, but for the first time."""
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        for group, rate in zip(self.optimizer.param_groups, self.schedules, strict=True):
+            if self.last_epoch > 0:
+                group["lr"] = float(rate(self.last_epoch, float(raw(group["lr"]))))
+        self._last_lr = [float(raw(group["lr"])) for group in self.optimizer.param_groups]
+
+
+class OneCycleLR(LRScheduler):
+    """`optim.OneCycle`: up to `max_lr`, then down to nearly 0, the momentum the other way.
+
+    Args:
+        optimizer, max_lr, pct_start, anneal_strategy, div_factor, final_div_factor, three_phase: as in `OneCycle`;
+            `max_lr` may be a list with one for each group.
+        total_steps: the length of the cycle; by default ``epochs * steps_per_epoch``.
+        cycle_momentum: whether ``momentum``, or the first of ``betas``, goes from `max_momentum` to `base_momentum`.
+
+    Raises:
+        ValueError: no length is given, or a step comes after the last.
+
+    Source: as ``torch.optim.lr_scheduler.OneCycleLR``.
+    """
+
+    overwrites = True
+
+    def __init__(
+        self, optimizer: Any, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,
+        steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
+        cycle_momentum: bool = True, base_momentum: Any = 0.85, max_momentum: Any = 0.95, div_factor: float = 25.0,
+        final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        name = "OneCycleLR"
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError(f"{name} needs its length: total_steps=, or epochs= and steps_per_epoch=.")
+            total_steps = epochs * steps_per_epoch
+        groups = getattr(optimizer, "param_groups", [])
+        curve = OneCycle(total_steps, None, pct_start, anneal_strategy, div_factor, final_div_factor, three_phase)
+        tops = _for_each(name, "max_lr", max_lr, len(groups))
+        self.momenta: list[tuple[float, float]] | None = None
+        if cycle_momentum:
+            if groups and not any(key in groups[0] for key in ("momentum", "betas")):
+                raise ValueError(f"{name}: {type(optimizer).__name__} has no momentum; write cycle_momentum=False.")
+            lows, highs = (_for_each(name, "momentum", one, len(groups)) for one in (base_momentum, max_momentum))
+            self.momenta = list(zip(highs, lows, strict=True))
+        if last_epoch == -1:
+            for group, top in zip(groups, tops, strict=True):
+                group["initial_lr"] = top / div_factor
+        self.curve = curve
+        super().__init__(optimizer, [replace(curve, max_lr=float(top)) for top in tops], last_epoch)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by one, and set learning rate and momentum of each group."""
+        t = self.last_epoch + 1 if epoch is None else epoch
+        if t > self.curve.total_steps:
+            raise ValueError(f"OneCycleLR: step {t} of {self.curve.total_steps}; give it more total_steps=.")
+        super().step(epoch)
+        for group, (high, low) in zip(self.optimizer.param_groups, self.momenta or (), strict=self.momenta is not None):
+            here = self.curve.between(t, high, low, high)
+            if "betas" in group:
+                group["betas"] = (here, *group["betas"][1:])
+            else:
+                group["momentum"] = here
+
+
+class SequentialLR:
+    """Several schedulers in sequence: at each milestone the next begins, at its own step 0.
+
+    Args:
+        optimizer: that of the schedulers; schedulers: in their order; milestones: one fewer.
+
+    Source: as ``torch.optim.lr_scheduler.SequentialLR``.
+    """
+
+    def __init__(
+        self, optimizer: Any, schedulers: Sequence[Any], milestones: Sequence[int], last_epoch: int = -1
+    ) -> None:
+        _check_parts("SequentialLR", optimizer, schedulers)
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"SequentialLR: {len(schedulers)} schedulers and {len(milestones)} milestones; give one for each "
+                "scheduler but the first."
+            )
+        self.optimizer, self.schedulers, self.milestones = optimizer, list(schedulers), list(milestones)
+        self.last_epoch = last_epoch + 1
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        self.schedulers[bisect_right(self.milestones, 0)].step(0)  # making the others has moved the rates
+
+    def step(self) -> None:
+        """Go on by one in the scheduler whose turn it is."""
+        self.last_epoch += 1
+        k = bisect_right(self.milestones, self.last_epoch)
+        begins = k > 0 and self.milestones[k - 1] == self.last_epoch
+        self.schedulers[k].step(*((0,) if begins else ()))
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data, that of the schedulers included."""
+        return {"last_epoch": self.last_epoch, "schedulers": [one.state_dict() for one in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            one.load_state_dict(state)
+        self.last_epoch = state_dict["last_epoch"]
+
+
+class ChainedScheduler:
+    """Several schedulers at once, each going on from the learning rate that the one before has set.
+
+    Args:
+        schedulers: of one optimizer; optimizer: that one, which may be left out.
+
+    Source: as ``torch.optim.lr_scheduler.ChainedScheduler``.
+    """
+
+    def __init__(self, schedulers: Sequence[Any], optimizer: Any = None) -> None:
+        optimizer = schedulers[0].optimizer if optimizer is None and schedulers else optimizer
+        _check_parts("ChainedScheduler", optimizer, schedulers)
+        self.optimizer, self.schedulers = optimizer, list(schedulers)
+
+    def step(self) -> None:
+        """Go on by one in each scheduler."""
+        for one in self.schedulers:
+            one.step()
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data, that of the schedulers."""
+        return {"schedulers": [one.state_dict() for one in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        for one, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            one.load_state_dict(state)
+
+
+class ReduceLROnPlateau:
+    """`optim.Plateau`: a factor when a metric, the argument of ``step``, has not become better for a while.
+
+    Args:
+        optimizer: one with ``param_groups``; min_lr: the least rate, or a list with one for each group.
+        mode, factor, patience, threshold, threshold_mode, cooldown, eps: as in `Plateau`.
+
+    Source: as ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
+    """
+
+    def __init__(
+        self, optimizer: Any, mode: str = "min", factor: float = 0.1, patience: int = 10, threshold: float = 1e-4,
+        threshold_mode: str = "rel", cooldown: int = 0, min_lr: Any = 0.0, eps: float = 1e-8,
+    ) -> None:  # fmt: skip
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(
+                f"ReduceLROnPlateau: {optimizer!r:.60} has no param_groups; pass optim.SGD(...) or its like. "
+                "A Minimizer takes schedule=optim.Plateau() and observe(metric)."
+            )
+        leasts = _for_each("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
+        rule = Plateau(mode, factor, patience, threshold, threshold_mode, cooldown, 0.0, eps)
+        self.optimizer, self.rules = optimizer, [replace(rule, min_lr=float(least)) for least in leasts]
+        self.seen = PlateauState()
+        self.last_epoch = 0
+
+    def step(self, metrics: Any = None, epoch: int | None = None) -> None:
+        """Look at the metric of an epoch, a number or a Tensor, and reduce the learning rates where it is time to.
+
+        Raises:
+            TypeError: there is no metric.
+        """
+        if metrics is None:
+            raise TypeError("ReduceLROnPlateau: step needs the metric of the epoch, scheduler.step(val_loss).")
+        before = self.seen.reductions
+        self.seen = self.rules[0].update(self.seen, float(raw(metrics)))
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        if self.seen.reductions > before:
+            for group, rule in zip(self.optimizer.param_groups, self.rules, strict=True):
+                group["lr"] = rule(PlateauState(reductions=1), float(raw(group["lr"])))
+
+    @property
+    def num_bad_epochs(self) -> int:
+        """How many epochs in a row were no better."""
+        return self.seen.bad
+
+    @property
+    def best(self) -> float | None:
+        """The best metric so far."""
+        return self.seen.best
+
+    def get_last_lr(self) -> list[float]:
+        """Return the learning rate of each group."""
+        return [float(raw(group["lr"])) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data."""
+        return {"last_epoch": self.last_epoch, "plateau": list(self.seen)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.seen, self.last_epoch = PlateauState(*state_dict["plateau"]), state_dict["last_epoch"]
+
+
+def _for_each(name: str, key: str, value: Any, count: int) -> list[Any]:
+    """Return one value for each group: the same for all, or those of a list."""
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{name}: {len(value)} values for {key}, {count} groups; give one for each, or one for all.")
+    return list(value)
+
+
+def _factors(name: str, given: Any) -> Any:
+    """Return schedules that multiply their base by what a person's functions of the epoch return."""
+    if isinstance(given, list | tuple):
+        return [_factors(name, one) for one in given]
+    if not callable(given):
+        raise TypeError(f"{name}: lr_lambda={given!r:.60}; it needs a function, e.g. lambda epoch: 0.95**epoch.")
+    return lambda t, base: base * given(t)
+
+
+def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
+    if not schedulers:
+        raise ValueError(f"{name} needs at least one scheduler.")
+    for one in schedulers:
+        if isinstance(one, ReduceLROnPlateau) or not hasattr(one, "step"):
+            raise TypeError(f"{name}: {one!r:.60} is no scheduler that steps without a metric, such as StepLR(...).")
+        if one.optimizer is not optimizer:
+            raise ValueError(f"{name}: {type(one).__name__} belongs to another optimizer; make all for the same one.")

@@ -1,0 +1,70 @@
+"""Tables of pandas, polars and pyarrow in training and prediction: numbers go in, the names of columns come out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..data import frame_array, frame_like, frame_names, is_frame
+from ..nn.module import Module
+
+
+def arrays_of(call: str, model: Any, **data: Any) -> list[Any]:
+    """Return inputs and targets as arrays where they are tables, with the columns that the model was trained on."""
+    before: tuple[str, ...] | None = names_of(model, "input_names")
+    found = []
+    for name, part in data.items():
+        if not is_frame(part):
+            found.append(part)
+            continue
+        if name.startswith("x"):
+            expected = before if call == "Predict" or name == "x_val" else None
+            if name == "x_val" and is_frame(data["x"]):
+                expected = frame_names(data["x"])
+            if expected is not None:
+                _check_names(call, name, frame_names(part), expected)
+        found.append(frame_array(part, call, name))
+    return found
+
+
+def keep_names(model: Any, x: Any, y: Any) -> None:
+    """Note at a model which columns it was trained on, if these were tables."""
+    for data, place, part in ((x, "input_names", 0), (y, "output_names", -1)):
+        owner = _owner(model, part)
+        if isinstance(owner, Module):
+            vars(owner)[place] = frame_names(data) if is_frame(data) else None
+
+
+def names_of(model: Any, place: str) -> tuple[str, ...] | None:
+    """Return the names that `keep_names` noted: ``'input_names'`` or ``'output_names'``."""
+    owner = _owner(model, 0 if place == "input_names" else -1)
+    return vars(owner).get(place) if isinstance(owner, Module) else None
+
+
+def table_like(x: Any, model: Any, output: Any) -> Any:
+    """Return a prediction as a table of the kind of x, with the names of the targets that the model was trained on."""
+    rows = output[:, None] if output.ndim == 1 else output
+    if rows.ndim != 2:
+        return output
+    names = names_of(model, "output_names")
+    if names is None or len(names) != rows.shape[1] or "" in names:
+        names = tuple(f"output {k + 1}" for k in range(rows.shape[1]))
+    return frame_like(x, rows, names)
+
+
+def _owner(model: Any, part: int) -> Any:
+    return model[part] if isinstance(model, (list, tuple)) and model else model
+
+
+def _check_names(call: str, what: str, names: Sequence[str], expected: Sequence[str]) -> None:
+    if list(names) == list(expected):
+        return
+    missing, more = [n for n in expected if n not in names], [n for n in names if n not in expected]
+    if missing:
+        said = f"has no column {missing[0]!r}, which the network was trained on."
+    elif more:
+        said = f"has the column {more[0]!r}, which the network was not trained on. Leave it out."
+    else:
+        k = next(k for k, (a, b) in enumerate(zip(names, expected, strict=True)) if a != b)
+        said = f"has its columns in another order than in training, first {names[k]!r} for {expected[k]!r}."
+    raise ValueError(f"{call}: {what} {said} Pass the columns {list(expected)!r:.200} in this order.")

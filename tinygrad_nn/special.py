@@ -1,0 +1,173 @@
+r"""SciPy's special functions by SciPy's names and signatures, of Tensors and of arrays.
+
+SciPy's own ufuncs take Tensors too; this module has besides them what is no ufunc there: `logsumexp`, `softmax`,
+`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`. Any other name, such as
+``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative here. With
+``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
+
+    >>> from tinygrad_nn import grad, special
+    >>> round(float(grad(special.gammaln)(1.0)), 6)
+    -0.577216
+"""
+
+from __future__ import annotations
+
+from math import log, pi
+from typing import Any
+
+import numpy as np
+
+from .ops import bessel, neural
+from .ops.plain import bare
+from .ops.scipy import FORWARDS, STAND_INS, named
+from .ops.special import gammaln
+from .ops.special import polygamma as _polygamma
+from .ops.special import sinc as _sinc
+from .ops.special import softplus as _softplus
+from .primitive import REGISTRY, Array
+from .spelling import no_attribute
+
+sinc, softplus = _sinc, _softplus
+_OWN = (
+    "comb",
+    "lambertw",
+    "log_softmax",
+    "logsumexp",
+    "multigammaln",
+    "polygamma",
+    "sinc",
+    "softmax",
+    "softplus",
+    "zeta",
+)
+
+_KNOWN = {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"} | {
+    "erf", "erfc", "gammaln", "digamma", "logit", "i0", "exp2", "expm1", "log1p", "cbrt"}  # fmt: skip
+
+
+def logsumexp(
+    a: Array, axis: Any = None, b: Array | None = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
+    r"""Return the logarithm of a sum of exponentials along axes without overflow.
+
+    .. math:: \ln \left| \sum_i b_i e^{a_i} \right|
+
+    Args:
+        a: exponents, any shape.
+        axis: one or several; all by default.
+        b: factors, which broadcast to `a`; of a negative sum the result is NaN unless the sign is asked for.
+        keepdims: whether the axes stay, with length 1.
+        return_sign: whether to return ``(out, sign)``; the sign is a plain array.
+
+    Example:
+        >>> print(logsumexp(np.array([1000.0, 1000.0]), b=np.array([1.0, 3.0])))
+        1001.3862943611199
+    """
+    if b is None and not return_sign:
+        return neural.logsumexp(_array(a), axis=axis, keepdims=keepdims)
+    a, b = _array(a), _array(1.0 if b is None else b)
+    share = np.where(bare(b) == 0, -np.inf, bare(a))  # what has a factor 0 has no say in the shift
+    top = np.max(share, axis=axis, keepdims=True)
+    shift = np.where(np.isfinite(top), top, 0)
+    a = np.where((share == -np.inf) & (bare(a) > shift + 700), -np.inf, a)
+    total = np.sum(b * np.exp(a - shift), axis=axis, keepdims=True)
+    sign = np.sign(bare(total))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = np.log(total * sign if return_sign else total) + shift
+    if not keepdims:
+        gone = tuple(range(out.ndim)) if axis is None else axis
+        out, sign = np.squeeze(out, gone), np.squeeze(sign, gone)
+    return (out, sign) if return_sign else out
+
+
+def softmax(x: Array, axis: Any = None) -> Array:
+    r"""Return exp(x) / Σ exp(x) along axes, by default over all entries, as SciPy does.
+
+    Example:
+        >>> print(softmax(np.array([0.0, 0.0])))
+        [0.5 0.5]
+    """
+    return np.exp(log_softmax(x, axis)) if _several(x, axis) else neural.softmax(_array(x), axis=axis)
+
+
+def log_softmax(x: Array, axis: Any = None) -> Array:
+    r"""Return the logarithm of `softmax` without overflow or cancellation.
+
+    Example:
+        >>> print(log_softmax(np.array([0.0, 1000.0])))
+        [-1000.     0.]
+    """
+    x = _array(x)
+    return x - neural.logsumexp(x, axis=axis, keepdims=True) if _several(x, axis) else neural.log_softmax(x, axis=axis)
+
+
+def polygamma(n: int, x: Array) -> Array:
+    """Return the n-th derivative of the digamma function.
+
+    Example:
+        >>> abs(float(polygamma(1, 1.0)) - pi**2 / 6) < 1e-15
+        True
+    """
+    return _polygamma(_array(x), order=n)
+
+
+def multigammaln(a: Array, d: int) -> Array:
+    r"""Return the logarithm of the multivariate gamma function of a dimension.
+
+    .. math:: \tfrac{d (d - 1)}{4} \ln \pi + \sum_{j=1}^d \ln \Gamma\left(a + \tfrac{1 - j}{2}\right)
+
+    Example:
+        >>> print(multigammaln(3.0, 1) == gammaln(3.0))
+        True
+    """
+    a = _array(a)
+    return sum((gammaln(a - 0.5 * j) for j in range(d)), d * (d - 1) / 4 * log(pi))
+
+
+def zeta(x: Array, q: Array | None = None) -> Array:
+    """Return Riemann's zeta function, or with q Hurwitz's.
+
+    Example:
+        >>> abs(float(zeta(2.0)) - pi**2 / 6) < 1e-15
+        True
+    """
+    return STAND_INS["_riemann_zeta"](_array(x)) if q is None else STAND_INS["_zeta"](_array(x), q)
+
+
+def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
+    """Return the k-th branch of the solution w of w exp(w) = z, a complex number.
+
+    Example:
+        >>> print(lambertw(np.exp(1.0)))
+        (1+0j)
+    """
+    return bessel.lambertw(_array(z), k=k, tol=tol)
+
+
+def comb(N: Array, k: Array) -> Array:
+    """Return the number of choices of k out of N, of real numbers: SciPy's ``binom``.
+
+    Example:
+        >>> print(comb(5.0, 2.0))
+        10.0
+    """
+    return REGISTRY["binom"](N, k)
+
+
+def _array(x: Any) -> Any:
+    return x if hasattr(type(x), "_funnel") else np.asarray(x)
+
+
+def _several(x: Any, axis: Any) -> bool:
+    return np.ndim(bare(x)) != 1 and not isinstance(axis, int)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _KNOWN:
+        raise no_attribute(f"module {__name__!r}", name, __dir__())
+    globals()[name] = function = named(name)
+    return function
+
+
+def __dir__() -> list[str]:
+    return sorted({*_OWN, *_KNOWN})
