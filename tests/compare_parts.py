@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_nn as tg
-from tests import test_steps
+from tests import small_steps, test_steps
 from tests.cases import CASES
 from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
@@ -250,6 +250,8 @@ LINES = (
     "dx = g[t : t + N, 1:] * s", "for row in hs: dx += row", "if t == 0: dx = g * dz", "dx *= g", "dx /= N - 1",
     "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
     "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
+    "dx = g[:2:2] - x[1::2]", "dx = g[::2, 1:3:2] * 2.0", "dq = q[..., 1:] - q[:, None, 0]",
+    "b = np.zeros((N, 2 * N, t))",
 )  # fmt: skip
 
 
@@ -361,6 +363,9 @@ def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
         yield f"steps {name}, one wrong", of_steps(changed(make, old, new), inputs, options)
         if name in ("two_layer", "lstm"):
             yield f"steps {name}, one wrong, single", of_steps(changed(make, old, new), inputs, options, single=True)
+    for name in small_steps.PROGRAMS:
+        inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.5, 0.25, -0.75])}
+        yield f"small steps {name}", of_steps(lambda name=name: small_steps.functions(name), inputs, {})
     for k, (old, new, name, _) in enumerate(test_steps.MISTAKES):
         both = test_steps.forward, changed(test_steps.backward, old, new)
         yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
@@ -448,6 +453,13 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
                                       (2, 3), (3,)),
     "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
     "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
+    **{f"mutants {f.__name__} of {shape} over {axis}": of_mutants(
+        lambda x, f=f, axis=axis: f(x, axis=axis) ** 2, shape, every=False)
+       for f in (np.sum, np.mean, np.var, np.std, np.max)
+       for shape, axis in (((3, 3), 0), ((3, 3), 1), ((2, 4), -1), ((2, 3, 4), (0, 2)), ((3, 3), None), ((4,), 0))},
+    "mutants concatenate": of_mutants(lambda x, y: np.concatenate((x, y, x)) ** 2, (2, 3), (2, 3), every=False),
+    "mutants concatenate axis 1": of_mutants(lambda x, y: np.concatenate((x, y), 1) ** 2, (2, 3), (2, 2), every=False),
+    "mutants stack": of_mutants(lambda x, y: np.stack((x, y), 1) ** 2, (2, 3), (2, 3), every=False),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),

@@ -96,6 +96,7 @@ _LATER = {
     "optim": "",
     "sparse": "",
     "special": "",
+    "autograd": "",
     "pytorch": "",
     "viz": "",
 }

@@ -135,7 +135,7 @@ def walk(
             if differentiable and not isinstance(r, Tensor):
                 r = wrap(r, None)  # a constant, which the rules of older Nodes take as they take a Tensor
             if r.shape != arg.shape:
-                r = sum_to(r, arg.shape)
+                r = sum_to(r, arg.shape, primitive)
             if r.dtype is not arg.dtype:
                 r = _cast(r, arg.dtype)
             if inspected:

@@ -285,8 +285,8 @@ def declare(
     return primitive
 
 
-def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a gradient over the axes along which an argument of that shape was broadcast.
+def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Array:
+    """Sum a gradient over the axes along which an argument of that shape was broadcast; errors name whose rule made it.
 
     Example:
         >>> import numpy as np
@@ -299,7 +299,8 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     if g.shape == shape:
         return g
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape, strict=True)):
-        raise ValueError(f"a VJP rule returned a gradient of shape {given} for an argument of shape {shape}.")
+        whose = "a VJP rule" if by is None else f"the VJP rule of {by.name}"
+        raise ValueError(f"{whose} returned a gradient of shape {given} for an argument of shape {shape}.")
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..primitive import ATTRIBUTES, METHODS, REGISTRY, as_numpy
-from . import plain, reduce, refused, selection, shape  # noqa: F401 - what their methods mean in NumPy comes first
+from ..primitive import METHODS, REGISTRY, as_numpy
+from . import plain, reduce, selection, shape  # noqa: F401 - what their methods mean in NumPy comes first
 
 Function = Callable[..., Any]
 
@@ -107,6 +107,10 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 # -- dtypes, devices, and the graph
 
 DEVICE = "there is no device {name!r}: arrays are NumPy's and stay in main memory. Leave it out, or write 'cpu'."
+_VIEW = (
+    "t.view takes lengths. For another shape write `t.reshape(3, 2)`, for another dtype `t.astype(np.float32)`. To "
+    "read the bits of floats as something else has no derivative."
+)
 _NUMPY = "t.numpy() would drop the graph of this Tensor. Write t.data, or t.detach().numpy()."
 
 
@@ -178,7 +182,7 @@ def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _view(x: Any, *size: Any) -> Any:
     if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
-        raise TypeError(f"t.view takes lengths. {ATTRIBUTES['view']}")
+        raise TypeError(_VIEW)
     return x.reshape(*size)
 
 

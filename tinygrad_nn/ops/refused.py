@@ -62,8 +62,6 @@ FUNCTIONS: dict[str, str] = {
 COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 MEMORY = "which lies in memory and is no part of a graph: use `t.data.{name}`."
 METHODS_OF_ARRAYS: dict[str, str] = {
-    "view": "For another shape write `t.reshape(3, 2)`, for another dtype `t.astype(np.float32)`. To read the bits of "
-            "floats as something else has no derivative.",
     "getfield": "It reads part of the bits of each entry, which has no derivative; `t.astype(np.float32)` converts.",
     "flat": "Write `t.ravel()`, and instead of t.flat[i] `t.ravel()[3]`.",
     "tobytes": "Bytes have no derivative: `t.data.tobytes()`.",

@@ -99,7 +99,7 @@ def _explain(
     shown = [np.where(w.known, m, 0.0) if ok else m for m, w, ok in zip(mine, wholes, fits, strict=True)]
     noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in wholes if w.value.size)
     look = Look(
-        asked.code.inputs, shown, right, bounds, bads, _no_graph(asked.leaves), asked.leaves,
+        asked.code.inputs, shown, right, bounds, bads, no_graph(asked.leaves), asked.leaves,
         _elsewhere(asked, left), max(CLOSE, noise),
     )  # fmt: skip
     ok = [row if i in left else replace(row, ok=True) for i, row in enumerate(rows)]
@@ -110,18 +110,18 @@ def _explain(
             found.append(told)
             continue
         if i >= 0 and fits[i] and not wholes[i].known.all():
-            d = replace(d, text=_of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
-        found.append(replace(d, evidence=tuple(_said(sentence) for sentence in d.evidence)))
+            d = replace(d, text=of_some(asked.label(i), mine[i], right[i], bads[i], wholes[i]))
+        found.append(replace(d, evidence=tuple(in_numbers(sentence) for sentence in d.evidence)))
     return found
 
 
-def _said(sentence: str) -> str:
+def in_numbers(sentence: str) -> str:
     """Speak of numbers where the graph has no part in it."""
     sentence = sentence.replace("with this mistake the graph gives", "with this mistake the numerical gradients become")
     return sentence.replace("graph nan, ", "")
 
 
-def _of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> str:
+def of_some(label: str, mine: Array, right: Array, bad: Array, whole: Whole) -> str:
     """Describe a gradient of which some entries were looked at."""
     known = whole.known
     places = np.argwhere(bad)
@@ -156,7 +156,7 @@ def _agrees(array: Array, whole: Whole) -> bool:
     return bool((np.abs(array[known] - whole.value[known]) <= whole.error[known] + CLOSE * size).all())
 
 
-def _no_graph(leaves: list[Array]) -> Traced:
+def no_graph(leaves: list[Array]) -> Traced:
     """Return a graph of inputs and nothing else."""
     nodes = []
     for x in leaves:
@@ -186,5 +186,5 @@ def _elsewhere(asked: Question, wrong: list[int]) -> list[tuple[list[Array], Tra
             one.append(m[w.known] if fits else np.zeros(0))
             two.append(w.value[w.known] if fits else np.zeros(0))
         if all(np.isfinite(x).all() for x in one):
-            found.append((one, _no_graph(moved), two))
+            found.append((one, no_graph(moved), two))
     return found

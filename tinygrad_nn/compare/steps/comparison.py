@@ -16,11 +16,12 @@ from ..experiment import stream
 from ..function.calling import arrange
 from ..report import ComparisonReport
 from ..rows import Comparison, compare_row
+from .by_numbers import judged_by_numbers
 from .explain import blamed, explain_step, same_but_ones
 from .namespace import read_namespace
 from .probes import Called, Probes, matched
 from .referee import Referee, silent
-from .running import Backward, Forward, Passes, as_mapping
+from .running import Forward, NoGraphError, Passes, as_mapping
 from .step import Step
 from .walked import as_floats, bounds_of, decided, injected
 
@@ -35,7 +36,8 @@ def compare_steps(
     .. math:: \bar x_{\text{yours}} \overset{?}{=} \sum_y \left(\partial y / \partial x\right)^T \bar y_{\text{yours}}
 
     Args:
-        forward: plain code that runs on Tensors: ``forward(*inputs)`` returns the loss, or the loss and a cache.
+        forward: plain code: ``forward(*inputs)`` returns the loss, or the loss and a cache. One that cannot run on
+            Tensors is run on arrays, and differentiated by numbers.
         backward: plain code on arrays, whose parameters are found by name: inputs and locals of the forward, ``cache``
             (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
         inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())`` takes both passes as they were run in
@@ -82,8 +84,12 @@ def compare_steps(
     own = [given.leaves[i] for i in given.moving]
     called = Called(forward, backward, given, as_mapping(names), generator)
     with np.errstate(all="ignore"):
-        run = called.at(own)
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(given.names)})"
+        try:
+            run = called.at(own)
+        except NoGraphError as error:
+            steps, run, notes, method = judged_by_numbers(called, own, error.reason)
+            return _report(title, run, _some(steps, run.graph), notes, method)
         return judged(title, run, generator, called)
 
 
@@ -91,13 +97,7 @@ def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | N
     """Judge each gradient that was found and return the report."""
     graph, written, single = run.graph, run.written, run.single
     tape, right, matches, notes = matched(run)
-    if not matches:
-        shown = printable(", ".join(graph.versions))
-        raise ValueError(
-            "compare_steps: no name in the backward belongs to a value of the forward, so there is no step to judge. "
-            f"The forward has {shown}; call the gradient of X dX (or d_X, grad_X, X_grad), or give "
-            "names={'your name': 'X'}."
-        )
+    _some(matches, graph)
     inputs = [t.node for t in graph.tensors if t.node is not None]
     eps = float(np.finfo(np.float32 if single else np.float64).eps)
     bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
@@ -140,12 +140,25 @@ def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | N
             m.rounds, row.ok or harmless, own.ok or harmless or follows, row, own,
             float(np.real(arrived[node][row.worst])) if arrived[node].size else math.nan, diagnosis,
         ))  # fmt: skip
-    return _report(title, graph, steps, written, notes, referee)
+    method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
+              f"{referee.asked:,} entries and along a random direction of each value.")  # fmt: skip
+    return _report(title, run, steps, notes, method)
 
 
-def _report(
-    title: str, graph: Forward, steps: list[Step], written: Backward, notes: list[str], referee: Referee
-) -> ComparisonReport:
+def _some(found: list[Any], graph: Forward) -> list[Any]:
+    """Return the gradients that were found; raise if there are none."""
+    if not found:
+        shown = printable(", ".join(graph.versions))
+        raise ValueError(
+            "compare_steps: no name in the backward belongs to a value of the forward, so there is no step to judge. "
+            f"The forward has {shown}; call the gradient of X dX (or d_X, grad_X, X_grad), or give "
+            "names={'your name': 'X'}."
+        )
+    return found
+
+
+def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method: str) -> ComparisonReport:
+    graph, written = run.graph, run.written
     wrong: dict[tuple[str, int], list[Step]] = {}
     for step in steps:
         if step.diagnosis is not None:
@@ -169,8 +182,6 @@ def _report(
         diagnoses.append(Diagnosis("unknown", where, text))
         first_wrong = first_wrong or where
     losses = {"forward": float(graph.outs[0].data.item())} if graph.outs[0].size == 1 else {}
-    method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
-              f"{referee.asked:,} entries and along a random direction of each value.")  # fmt: skip
     return ComparisonReport(title, tuple(s.row for s in steps), tuple(diagnoses), first_wrong, tuple(notes), losses,
                             method, tuple(steps))  # fmt: skip
 

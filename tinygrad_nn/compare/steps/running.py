@@ -16,7 +16,9 @@ from ...node import Node, recording
 from ...printable import printable
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, enter
+from ..conventions.reasons import Reason, left, why
 from ..function.calling import COTANGENTS, Inputs, call_function
+from ..function.places import noting_places
 from .names import Names, stems
 from .statements import Statement
 from .tracing import Binding, State, Trace, Value, is_number, parts
@@ -92,6 +94,14 @@ class Backward(NamedTuple):
     value: Any = None
 
 
+class NoGraphError(TypeError):
+    """A forward that runs on arrays, and not on Tensors, or leaves them: `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
+
+
 class Passes(NamedTuple):
     """A run of both passes: the forward in float64, the cotangents of its results, the backward.
 
@@ -108,7 +118,7 @@ class Passes(NamedTuple):
 
 def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
     """Run a forward on Tensors and write down every name that held one."""
-    with recording(True):
+    with recording(True), noting_places():
         tensors = [enter(np.array(x)) for x in leaves]
         for i, t in zip(inputs.moving, tensors, strict=True):
             t.name = inputs.labels[i]
@@ -117,14 +127,10 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
         try:
             value = trace.run(f, *([] if inputs.by_name else values), **named)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # whatever a person's function may raise that was never meant for Tensors
             if not _runs(f, inputs, leaves):
                 raise
-            raise TypeError(
-                f"compare_steps: the forward runs on arrays and not on Tensors ({error}). Tensors cannot be written "
-                "into, or be turned into arrays: instead of out[i] = x collect the parts in a list and np.stack it. "
-                "compare_gradients judges the backward of such a forward by numbers alone."
-            ) from error
+            raise NoGraphError(why(error, f)) from error
     nothing = Statement(0, 0, "")
     versions: dict[str, list[Version]] = {}
     for i, t in zip(inputs.moving, tensors, strict=True):
@@ -139,6 +145,8 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     last = {b.label: b.value for b in trace.bindings}
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
+    if not outs and _runs(f, inputs, leaves):
+        raise NoGraphError(left(", ".join(inputs.labels[i] for i in inputs.moving)))
     if not outs:
         raise ValueError(
             "compare_steps: what the forward returned does not depend on its inputs by operations on Tensors, so there "

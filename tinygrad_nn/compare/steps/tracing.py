@@ -18,12 +18,16 @@ MANY = 512  # parts of a container; of more none is looked at
 
 
 class State(NamedTuple):
-    """The content of a binding after a statement; `added` if the statement added it to what was there before."""
+    """The content of a binding after a statement; `added` if the statement added it to what was there before.
+
+    `at` is the call and the number of its line event at which that was seen.
+    """
 
     statement: Statement
     array: Array
     added: bool = False
     time: int = 0
+    at: tuple[int, int] = (0, 0)
 
 
 class Binding:
@@ -33,9 +37,9 @@ class Binding:
         self.label, self.value, self.function, self.frame, self.given = label, value, function, frame, given
         self.states: list[State] = []
 
-    def keep(self, statement: Statement, added: bool, time: int) -> None:
+    def keep(self, statement: Statement, added: bool, time: int, at: tuple[int, int]) -> None:
         """Write down what it holds now."""
-        self.states.append(State(statement, np.array(raw(self.value)), added, time))
+        self.states.append(State(statement, np.array(raw(self.value)), added, time, at))
 
 
 Wanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be written down
@@ -51,7 +55,7 @@ class Trace:
         its own.
         """
         self.wanted, self.copies, self.passed, self.statements = wanted, copies, passed, Statements()
-        self.time = 0
+        self.time, self.at = 0, (0, 0)
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
         self.frames = 0
@@ -60,20 +64,21 @@ class Trace:
 
     def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function and watch it."""
-        space = getattr(_unwrapped(f), "__globals__", None)
+        space = space_of(f)
         root: list[int] = []
 
         def enter(frame: Any, event: str, arg: Any) -> Any:
-            name = frame.f_code.co_name
-            if frame.f_globals is not space or (name.startswith("<") and name != "<lambda>"):
+            if not is_own(frame, space):
                 return None
             number = self.frames = self.frames + 1
             root.append(number)
             bound: dict[str, Any] = {}
-            line = [frame.f_lineno]
+            line, count = [frame.f_lineno], [0]
 
             def local(frame: Any, event: str, arg: Any) -> Any:
                 if event in ("line", "return"):
+                    count[0] += 1
+                    self.at = number, count[0]
                     self._look(frame, frame.f_locals, number, line[0], bound, given=False)
                     if event == "return" and number == root[0]:
                         self.returned = self.statements.at(frame.f_code.co_filename, line[0], space)
@@ -89,6 +94,7 @@ class Trace:
                     other = self.passed(value)
                     if other is not value:
                         held[key] = other
+            self.at = number, 0
             self._look(frame, held, number, line[0], bound, given=True)
             return local
 
@@ -118,7 +124,7 @@ class Trace:
                     where = self.statements.at(caller.f_code.co_filename, caller.f_lineno, space)
                 binding = Binding(label, value, frame.f_code.co_name, number, given)
                 self.time += 1
-                binding.keep(where, not given and label.partition("[")[0] in statement.added, self.time)
+                binding.keep(where, not given and label.partition("[")[0] in statement.added, self.time, self.at)
                 self.bindings.append(binding)
                 self.active[number, label] = binding
 
@@ -127,7 +133,7 @@ class Trace:
             last = binding.states[-1].array
             if isinstance(binding.value, np.ndarray) and not np.array_equal(last, binding.value, equal_nan=True):
                 self.time += 1
-                binding.keep(statement, binding.label.partition("[")[0] in statement.added, self.time)
+                binding.keep(statement, binding.label.partition("[")[0] in statement.added, self.time, self.at)
 
 
 class Value(np.ndarray[Any, Any]):
@@ -161,6 +167,17 @@ def is_number(value: Any) -> bool:
     if isinstance(value, (Tensor, np.ndarray, np.number)):
         return np.asarray(raw(value)).dtype.kind in "fciu"
     return isinstance(value, (float, int, complex)) and not isinstance(value, bool)
+
+
+def space_of(f: Any) -> Any:
+    """Return the global names of a function, by which those of the same module are known."""
+    return getattr(_unwrapped(f), "__globals__", None)
+
+
+def is_own(frame: Any, space: Any) -> bool:
+    """Tell whether a call is of a function of that module that is watched: not of a comprehension."""
+    name = frame.f_code.co_name
+    return frame.f_globals is space and not (name.startswith("<") and name != "<lambda>")
 
 
 def _unwrapped(f: Any) -> Any:

@@ -1,0 +1,414 @@
+"""The steps of a forward that cannot run on Tensors: its values by running it on arrays, its gradients by numbers.
+
+The forward runs again and again, and each time a name is bound to other numbers where it was bound, and the run goes on
+with these. What the result changes by is the gradient of that value. For a step's own rule the values behind it, of
+which the person gives gradients, are put back where they are bound, so that what they change by goes no further.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...gradcheck.numerical import Line, double, pair
+from ...node import Node, recording
+from ...tensor import Tensor, apply, raw
+from ...transforms import alias, enter
+from ..budget import Budget
+from ..conventions.reasons import Reason
+from ..diagnosis import Diagnosis, Row
+from ..edits import edit_of_step
+from ..function.black_box import in_numbers, no_graph, of_some
+from ..function.calling import Inputs
+from ..function.look import CLOSE, Look
+from ..function.operations import explain_graph
+from ..numerical.sides import ULPS
+from ..numerical.whole import Whole, whole_gradients
+from ..rows import judged_row
+from .explain import by_shape, same_but_ones
+from .matching import Match, chosen, match, meant
+from .mending import mended
+from .names import Names
+from .probes import Called, cotangent
+from .running import Forward, Passes, Version, arguments, checked_mapping, results, room, run_backward
+from .statements import Statement
+from .step import Step
+from .tracing import Trace, is_own, space_of
+from .walked import as_floats
+
+Array = np.ndarray[Any, Any]
+
+SECONDS = 4.0  # that all numerical gradients may take, about
+FEW = 6  # entries of a gradient that are looked at, with random directions, unless it is wrong
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Bound(NamedTuple):
+    """Where a value was bound: label, call and line event; when, and what it held; whether it is written into."""
+
+    label: str
+    frame: int
+    at: tuple[int, int]
+    time: int
+    value: Array
+    written: bool
+
+
+class ArrayRun:
+    """A forward on arrays, which can be run again with other numbers in the place of some of its values."""
+
+    def __init__(self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> None:
+        self.f, self.inputs = f, inputs
+        self.leaves = [np.array(x) for x in leaves]
+        trace = Trace(lambda label, value: _is_value(value), copies=True)
+        args, named = self._arguments(self.leaves)
+        value = trace.run(f, *args, **named)
+        self.bound: dict[Node, Bound] = {}
+        nothing = Statement(0, 0, "")
+        versions: dict[str, list[Version]] = {}
+        made: dict[int, Tensor] = {}
+        with recording(True):
+            tensors = [enter(np.array(x)) for x in self.leaves]
+            for i, t in zip(inputs.moving, tensors, strict=True):
+                versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
+            given = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
+            for b in trace.bindings:
+                if b.frame == 1 and b.given and id(b.value) in given:
+                    made[id(b.value)] = given[id(b.value)]
+                    continue
+                state = b.states[-1]
+                new: Any = apply(alias, (enter(np.array(state.array, np.float64)),))
+                echo = b.given and id(b.value) in made
+                mine = versions.setdefault(b.label, [])
+                mine.append(Version(new.node, new, b.states[0].statement, b.function, {room(b)}, echo))
+                self.bound[new.node] = Bound(b.label, b.frame, state.at, state.time, new.data, len(b.states) > 1)
+                made[id(b.value)] = new
+            loss, names, cache = results(_wrapped(value, made))
+        last = {b.label: made[id(b.value)] for b in trace.bindings}
+        last |= {b.label: made[id(b.value)] for b in trace.bindings if b.frame == 1}
+        others = {k: v for k, v in trace.left.items() if k not in last and k != "self"}
+        self.kept = trace  # so that no identity is used twice
+        self.forward = Forward(versions, loss, names, value, cache, tensors, last, others)
+
+    @property
+    def inputs_of(self) -> list[Node]:
+        """The nodes of the inputs."""
+        return [t.node for t in self.forward.tensors if t.node is not None]
+
+    def value_of(self, node: Node) -> Array:
+        """Return what a value was."""
+        return self.bound[node].value if node in self.bound else self.leaves[self.inputs_of.index(node)]
+
+    def time_of(self, node: Node) -> int:
+        """Return when a value was bound; an input before all others."""
+        return self.bound[node].time if node in self.bound else 0
+
+    def _arguments(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        self._passed = [np.array(x) for x in leaves]
+        values = self.inputs.with_leaves(self._passed)
+        by_name = self.inputs.by_name
+        return [] if by_name else values, dict(zip(self.inputs.names, values, strict=True)) if by_name else {}
+
+    def again(self, leaves: Sequence[Any], put: Mapping[Node, Any], measured: Sequence[Node] = ()) -> list[Any]:
+        """Run the forward with other values of inputs and of some nodes.
+
+        Returns:
+            What `measured` nodes hold, each of which then gets its own value again, and the results.
+        """
+        leaves = [put.get(node, x) for node, x in zip(self.inputs_of, leaves, strict=True)]
+        seen: dict[Node, Any] = {}
+        events: dict[tuple[int, int], list[Node]] = {}
+        for node in sorted([n for n in {*put, *measured} if n in self.bound], key=lambda n: self.bound[n].time):
+            events.setdefault(self.bound[node].at, []).append(node)
+        frames: dict[int, Any] = {}
+        space, number = space_of(self.f), [0]
+
+        def enter_frame(frame: Any, event: str, arg: Any) -> Any:
+            if not is_own(frame, space):
+                return None
+            mine = number[0] = number[0] + 1
+            frames[mine] = frame
+            count = [0]
+
+            def act(held: Any) -> None:
+                for node in events.get((mine, count[0]), ()):
+                    where = self.bound[node]
+                    names = held if where.frame == mine else frames[where.frame].f_locals
+                    if node in measured:
+                        seen[node] = np.array(_get(names, where.label))
+                    _put(names, where, put.get(node, where.value))
+
+            def local(frame: Any, event: str, arg: Any) -> Any:
+                if event in ("line", "return"):
+                    count[0] += 1
+                    if (mine, count[0]) in events:
+                        act(frame.f_locals)
+                return local
+
+            if (mine, 0) in events:
+                act(frame.f_locals)
+            return local
+
+        args, named = self._arguments(leaves)
+        before = sys.gettrace()
+        sys.settrace(enter_frame)
+        try:
+            value = self.f(*args, **named)
+        finally:
+            sys.settrace(before)
+        outs = [np.asarray(raw(t)) for t in results(_wrapped(value, {}))[0]]
+        return [*(seen.get(node, self.bound[node].value) for node in measured), *outs]
+
+
+def _is_value(x: Any) -> bool:
+    """Tell whether a value is an array or a number of floats."""
+    return isinstance(x, (np.ndarray, np.number, float, complex)) and np.asarray(x).dtype.kind in "fc"
+
+
+def _wrapped(value: Any, made: Mapping[int, Tensor]) -> Any:
+    """Return what a forward returned with Tensors in the place of its arrays of floats."""
+    if isinstance(value, dict):
+        return {key: _wrapped(part, made) if _is_value(part) else part for key, part in value.items()}
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        return tuple(_wrapped(part, made) if _is_value(part) else part for part in value)
+    if not _is_value(value):
+        return value
+    with recording(True):
+        return made.get(id(value)) or enter(np.array(value, np.result_type(value, np.float64)))
+
+
+def _parts(label: str) -> tuple[str, Any]:
+    """Return the name and the key of a label, ``hs[3]`` or ``cache['x']``; the key is None where there is none."""
+    name, bracket, key = label.partition("[")
+    if not bracket:
+        return name, None
+    key = key[:-1]
+    return name, key[1:-1] if key[:1] in "'\"" else int(key)
+
+
+def _holder(names: Any, label: str) -> tuple[Any, Any]:
+    """Return what holds the value of a label, and under which key."""
+    name, key = _parts(label)
+    if name not in names and "self" in names:
+        names = vars(names["self"])
+    return (names, name) if key is None else (names[name], key)
+
+
+def _get(names: Any, label: str) -> Any:
+    holder, key = _holder(names, label)
+    return holder[key]
+
+
+def _put(names: Any, where: Bound, value: Any) -> None:
+    """Bind a label to another value; what is written into later is written into here."""
+    holder, key = _holder(names, where.label)
+    if where.written:
+        if np.iscomplexobj(value):
+            raise TypeError("an array of real numbers is written into")
+        holder[key][...] = value
+    else:
+        holder[key] = np.array(value) if np.ndim(value) else np.asarray(value)[()]
+
+
+class Values(dict[Node, Array]):
+    """The right gradient of each value of a run, by numbers: each is computed when it is asked for."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__()
+        self.asked = asked
+
+    def __missing__(self, node: Node) -> Array:
+        self[node] = np.nan_to_num(self.asked.whole(node).value)
+        return self[node]
+
+
+class Asked:
+    """Both passes at some inputs: the forward on arrays, the gradients of the backward, the right ones by numbers."""
+
+    def __init__(self, called: Called, leaves: Sequence[Array]) -> None:
+        f, inputs = called.forward, called.inputs
+        self.single = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
+        self.run = ArrayRun(f, inputs, [double(x) for x in leaves])
+        self.mine = ArrayRun(f, inputs, leaves) if self.single else self.run
+        self.cotangents, self.g = cotangent(called.backward, self.run.forward, called.rng)
+        names = [*self.run.forward.versions]
+        known = Names(names, checked_mapping(called.names, names))
+        self.written = run_backward(called.backward, inputs, self.mine.forward, self.g, known)
+        self.rng, self.budget = called.rng, Budget(SECONDS)
+        self.matches, self.notes = match(self.written.found, self.run.forward.versions, Values(self))
+        self.matches.sort(key=lambda m: -self.run.time_of(m.version.node))
+        self.behind: dict[Node, Array] = {}
+        self.lost: list[Node] = []  # values whose gradients have another shape, and cannot go on
+
+    def follows(self, node: Node) -> bool:
+        """Tell whether a value goes into one whose gradient could not go on, by no other one that has a gradient."""
+        if not self.lost:
+            return False
+        measured = [*self.behind, *self.lost]
+        x = self.run.value_of(node)
+        moved = self.run.again(self.run.leaves, {node: x + 1e-3 * np.maximum(1, np.abs(x))}, measured)
+        return any(not np.array_equal(moved[len(self.behind) + k], self.run.value_of(n), equal_nan=True)
+                   for k, n in enumerate(self.lost))  # fmt: skip
+
+    def own(self, node: Node, most: int | None = None) -> Whole:
+        """Return what the right rule of a value makes of the person's gradients of what comes after it."""
+        after = [n for n in self.behind if self.run.time_of(n) > self.run.time_of(node)]
+        return self.whole(node, most, after, [self.behind[n] for n in after])
+
+    def whole(
+        self, node: Node, most: int | None = None, measured: Sequence[Node] = (), given: Sequence[Array] = ()
+    ) -> Whole:
+        """Return the gradient of a value, of so many entries at most; with others given, where these are held."""
+        line = Line(lambda x: self.run.again(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
+        with self.budget:
+            seconds = max(0.0, self.budget.left / 4)
+            return whole_gradients(line, [*given, *self.cotangents], self.rng, seconds, most)[0]
+
+
+def judged_by_numbers(
+    called: Called, leaves: Sequence[Array], reason: Reason
+) -> tuple[list[Step], Passes, list[str], str]:
+    """Judge each gradient of a backward whose forward runs on arrays only; return the steps, notes, and how."""
+    asked = Asked(called, leaves)
+    run, single = asked.run, asked.single
+    changes = Changes(called, asked)
+    eps = float(np.finfo(np.float32).eps) if single else EPS
+    steps: list[Step] = []
+    entries = 0
+    for k, m in enumerate(asked.matches):
+        node, label = m.version.node, m.given.name
+        right = asked.whole(node, FEW)
+        own = right if all(step.value_ok for step in steps) else asked.own(node, FEW)
+        arrived = np.nan_to_num(own.value)
+        bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
+        choice = meant(m.states)
+        state, _ = chosen(choice, arrived, np.where(own.known, bound, np.inf))
+        value = as_floats(state.array)
+        if same_but_ones(value.shape, arrived.shape):
+            value = value.reshape(arrived.shape)
+        (row, _), (rule, bad) = (_judged(label, value, whole, eps) for whole in (right, own))
+        role = "input" if node in run.inputs_of else "intermediate"
+        row, rule = replace(row, role=role), replace(rule, role=role)
+        diagnosis = None
+        follows = not rule.ok and asked.follows(node)
+        if not rule.ok and not follows:
+            own = asked.own(node)  # all of it
+            arrived = np.nan_to_num(own.value)
+            bound = np.nan_to_num(own.error) + _rounding(arrived, eps)
+            rule, bad = _judged(label, value, own, eps)
+            rule = replace(rule, role=role)
+            diagnosis = _explained(label, m, value, own, rule, bad, arrived, bound)
+            diagnosis = changes.mended(diagnosis, k, m.states.index(state), own)
+        if value.shape == arrived.shape and np.isfinite(value).all():
+            asked.behind[node] = value
+        else:
+            asked.lost.append(node)
+        changes.chosen.append(m.states.index(state))
+        entries += row.checked
+        steps.append(Step(
+            label, m.given.belongs_to, state.statement.line, state.statement.text, m.given.function, m.given.round,
+            m.rounds, row.ok, rule.ok or follows, row, rule, rule.numerical, diagnosis,
+        ))  # fmt: skip
+    method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is bound to other numbers where it was "
+              f"bound, and the forward runs on with them: {entries:,} entries, in float64.")  # fmt: skip
+    passes = Passes(run.forward, asked.cotangents, asked.written, single, asked.mine.forward, asked.g)
+    return steps, passes, [*asked.notes, *([reason.edit] if reason.edit else [])], method
+
+
+class Changes:
+    """Small changes of wrong lines, tried here and at other inputs, where the right gradients are known by numbers."""
+
+    def __init__(self, called: Called, asked: Asked) -> None:
+        self.called, self.runs = called, [asked]
+        self.chosen: list[int] = []  # of the steps so far: which state was meant
+        self.tried = False
+        self.budget = Budget(SECONDS)
+
+    def mended(self, found: Diagnosis, k: int, which: int, own: Whole) -> Diagnosis:
+        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        here = self.runs[0]
+        state, name = here.matches[k].states[which], here.matches[k].given.name
+        if not state.statement.line or not own.known.all() or self.budget.over or which != len(
+                here.matches[k].states) - 1:  # fmt: skip
+            return found
+        visit = sum(s.statement == state.statement and s.time < state.time for one in here.written.found
+                    if one.name == name for s in one.states)  # fmt: skip
+        with self.budget:
+            other = self._elsewhere(k)
+            if other is None:
+                return found
+            edit = edit_of_step(self.called.backward, self._call, name, state.statement.line, [own.value, other],
+                                visit=visit, values=self._values)  # fmt: skip
+        return found if edit is None else mended(found, edit, {*here.run.forward.versions})
+
+    def _elsewhere(self, k: int) -> Array | None:
+        """Return the right gradient of a step at other inputs."""
+        if not self.tried:
+            self.tried = True
+            rng, inputs = self.called.rng, self.called.inputs
+            moved = [(x * rng.uniform(0.8, 1.2, x.shape) + 0.05 * rng.normal(size=x.shape)).astype(x.dtype)
+                     for x in (inputs.leaves[i] for i in inputs.moving)]  # fmt: skip
+            try:
+                other = Asked(self.called, moved)
+            except Exception:  # whatever a person's code may raise at inputs that it was not made for
+                return None
+            if [m.given.name for m in other.matches] == [m.given.name for m in self.runs[0].matches]:
+                self.runs.append(other)
+        if len(self.runs) == 1:
+            return None
+        other = self.runs[1]
+        for m, which in zip(other.matches, self.chosen, strict=False):
+            value = as_floats(m.states[min(which, len(m.states) - 1)].array)
+            if value.shape == m.version.value.shape:
+                other.behind[m.version.node] = value
+        own = other.own(other.matches[k].version.node)
+        return own.value if own.known.all() else None
+
+    def _call(self, f: Any, probe: int) -> Any:
+        run = self.runs[probe]
+        args, kwargs = arguments(self.called.backward, self.called.inputs, run.mine.forward, run.g, {})
+        return f(*args, **kwargs)
+
+    def _values(self, probe: int) -> dict[str, Array]:
+        return {k: np.array(t.data) for k, t in self.runs[probe].mine.forward.values.items() if k.isidentifier()}
+
+
+def _rounding(array: Array, eps: float) -> Array:
+    size: Array = np.abs(array)
+    return ULPS * eps * (size + 0.25 * float(size.max(initial=0))) + 1e-300
+
+
+def _judged(label: str, value: Array, whole: Whole, eps: float) -> tuple[Row, Array]:
+    """Return the row of a gradient beside that by numbers, and where it is wrong."""
+    allowed = _rounding(value, eps) if value.shape == whole.value.shape else np.zeros(whole.value.shape)
+    row, bad, reference = judged_row(label, value, whole, allowed)
+    off = value.shape == whole.value.shape and any(
+        abs(pair(value, v) - slope) > bound + float((allowed * np.abs(v)).sum())
+        for v, slope, bound in whole.directions
+    )
+    if off and row.ok:
+        row = replace(row, ok=False, odd="manual")
+    return replace(row, graph=float(np.real(reference[row.worst])) if reference.size else row.graph), bad
+
+
+def _explained(
+    label: str, m: Match, value: Array, own: Whole, row: Row, bad: Array, right: Array, bound: Array
+) -> Diagnosis:
+    """Return why a gradient is wrong, as far as it can be said without a graph."""
+    x = np.asarray(m.version.value.data)
+    part = no_graph([x])
+    shaped = by_shape(part, label, m.given.belongs_to, value, right)
+    if shaped is not None:
+        return shaped
+    if value.shape == right.shape and not own.known.all():
+        return Diagnosis("unknown", label, of_some(label, value, right, bad, own))
+    inputs = Inputs([label], [right], False, [right], [label], [0], [0])
+    noise = float(np.nanmax(own.error, initial=0.0) / (np.nanmax(np.abs(own.value), initial=0.0) or 1.0))
+    look = Look(inputs, [value], [right], [bound], [bad], part, [x], [], max(CLOSE, noise))
+    found = explain_graph(look, [row], [False])[0]
+    evidence = tuple(map(in_numbers, found.evidence))
+    return replace(found, text=found.text.replace(f"the gradient of {label}", label), evidence=evidence)
