@@ -177,6 +177,7 @@ class Tensor:
         data: an array or nested list of numbers, of any shape; an ndarray is not copied.
         requires_grad: whether gradients are wanted with respect to it (floats and complex numbers only).
         name: shown in drawings and error messages.
+        dtype: of the entries, by default that of the data; another one takes a copy.
 
     Attributes:
         data: the ndarray.
@@ -199,15 +200,15 @@ class Tensor:
     node: Node | None
     label: str | None
 
-    def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None) -> Any:
+    def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
         """Return a new Tensor, or what `_again` gives for the data of another."""
         return data._again(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
 
     def __getnewargs__(self) -> tuple[Any]:
         return (None,)  # for pickle, which fills in the data afterwards
 
-    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
-        array = np.asarray(data)
+    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> None:
+        array = np.asarray(data, dtype)
         if array.dtype.kind not in "fciub":
             raise TypeError(
                 f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
