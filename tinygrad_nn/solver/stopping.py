@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..printable import printable
+from ..spelling import did_you_mean, named_options
 
 if TYPE_CHECKING:
     from .epochs import Epoch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+@named_options()
 @dataclass(frozen=True)
 class EarlyStopping:
     """End a training when a metric has not improved for `patience` epochs, and restore the best weights.
@@ -90,7 +92,7 @@ def monitored(call: str, name: str, epoch: Epoch) -> float:
     if value is None:
         there = ", ".join(printable(key) for key, number in known.items() if number is not None)
         raise ValueError(
-            f"{call}: there is no {name!r} in this training; it has {there}. "
+            f"{call}: there is no {name!r} in this training; it has {there}.{did_you_mean(name, known)} "
             + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")
         )
     return value
