@@ -254,8 +254,8 @@ def _problem(options: Options) -> Problem:
         if key not in DATASETS:
             near = did_you_mean(key, DATASETS)
             raise ValueError(
-                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is read "
-                "with data=FILE.csv target=COLUMN."
+                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is "
+                "read with data=FILE.csv target=COLUMN."
             )
         found = DATASETS[key]()
         target = "species" if key == "iris" else "digit"
