@@ -110,9 +110,10 @@ def walk(
             continue
         if keep is not None:
             keep(node, _conj(g))
-        parents, args = node.parents, node.args
-        if parents is None or args is None:
+        parents = node.parents
+        if parents is None:
             raise RuntimeError(FREED)
+        args: Any = node.args
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         out, meta = node.out, node.meta
         if differentiable:
@@ -121,7 +122,7 @@ def walk(
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
         if primitive.ties is not None:
-            rules = rules_at_ties(walk, ancestors((root,), node.index), node, root, seed, given)
+            rules = rules_at_ties(walk, ancestors, node, root, seed, given)
         slot = -1
         for parent in parents:
             slot += 1
