@@ -54,8 +54,8 @@ def calls() -> Iterator[tuple[str, Call]]:
     for name in ("kstat", "kstatvar"):
         yield f"stats.{name}", (getattr(stats, name), (x,))
 
-    for name in ("softmax", "entr", "ndtr", "ndtri", "log_ndtr", "expit", "logit", "gammaln", "erf", "erfc", "i0", "i0e",
-                 "i1", "i1e", "digamma"):  # fmt: skip
+    for name in ("softmax", "entr", "ndtr", "ndtri", "log_ndtr", "expit", "logit", "gammaln", "erf", "erfc", "i0",
+                 "i0e", "i1", "i1e", "digamma"):  # fmt: skip
         yield f"special.{name}", (getattr(special, name), (p,))
     for name in ("xlogy", "xlog1py", "rel_entr", "kl_div", "betaln", "gammainc", "gammaincc", "stdtr", "poch", "chdtr",
                  "chdtrc"):  # fmt: skip
