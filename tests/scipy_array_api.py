@@ -1,6 +1,6 @@
 """SciPy's functions that follow the array API, on Tensors: the gradients of each against differences.
 
-``SCIPY_ARRAY_API=1 python -m tests.scipy_array_api`` prints the names of those that are wrong, and `ok` if there is none.
+``SCIPY_ARRAY_API=1 python -m tests.scipy_array_api`` prints the names of those that are wrong, or `ok`.
 The variable must be set before SciPy is imported, so the suite runs this in a process of its own.
 """
 
