@@ -82,7 +82,8 @@ def test_the_table_of_words_is_written_without_case_and_underscores() -> None:
 
 def test_every_word_of_the_table_leads_to_a_name_somewhere() -> None:
     rooms: list[Any] = [tg, nn, nn.functional, nn.losses, optim, viz, data]
-    pool = {name for room in rooms for name in room.__all__} | set(dir(Tensor(1.0))) | set(dir(nn.Module())) | set(dir(optim.SGD))
+    pool = {name for room in rooms for name in room.__all__}
+    pool |= {name for each in (Tensor(1.0), nn.Module(), optim.SGD) for name in dir(each)}
     made = [f for room in rooms for name in room.__all__ if callable(f := getattr(room, name))]
     pool |= {name for f in (*made, tg.fit, np.sum) for name in options(f)}
     pool |= {name for name, _ in inspect.getmembers(tg.io, inspect.isfunction)}
