@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, sum_to
+from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, _mended, sum_to
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 
@@ -63,10 +64,10 @@ def test_each_part_of_a_row_is_kept() -> None:
     p = declare(np.sort, "x", rule, name="whole", **whole)
     assert (p.domain, p.kinks, p.ties, p.saves) == (((0, 1),), "none", whole["ties"], whole["saves"])
     assert (p.forward, p.numpy, p.vjps, p.jointly) == (np.sort, (), (rule[0],), None)
-    q = declare(lambda x: x, "x", jointly=rule, name="joint", numpy=np.packbits)
+    q = declare(lambda x: x, "x", jointly=rule, name="joint", numpy=np.datetime_as_string)
     assert (q.domain, q.kinks, q.ties, q.saves) == ((), None, None, {})
-    assert (q.numpy, q.vjps, q.jointly, q.rule_tex) == ((np.packbits,), (), rule[0], ("g",))
-    assert declare(np.spacing, "x", None).numpy == (np.spacing,)
+    assert (q.numpy, q.vjps, q.jointly, q.rule_tex) == ((np.datetime_as_string,), (), rule[0], ("g",))
+    assert declare(special.itstruve0, "x", None).numpy == (special.itstruve0,)
 
 
 def test_a_forward_may_be_without_a_signature() -> None:
@@ -109,15 +110,15 @@ def test_the_engine_undoes_broadcasting_and_keeps_the_dtype(dtype: type) -> None
 
 
 def test_a_numpy_function_is_taken_over() -> None:
-    with pytest.raises(TypeError, match=r"np\.spacing has no derivative rule"):
-        np.spacing(Tensor(X))
-    p = declare(np.spacing, r"\varepsilon(x)", None)
-    assert OVERRIDES[np.spacing] is p
-    assert np.spacing(Tensor(X)).node.primitive is p
-    with pytest.raises(TypeError, match=r"np\.packbits has no derivative rule"):
-        np.packbits(Tensor(X))
-    declare(lambda a: np.packbits(a.astype(np.uint8)), "x", None, name="pack", numpy=(np.packbits,))
-    assert isinstance(np.packbits(Tensor(X)), Tensor)
+    with pytest.raises(TypeError, match=r"scipy\.special\.itstruve0 has no derivative rule"):
+        special.itstruve0(Tensor(X))
+    p = declare(special.itstruve0, r"\varepsilon(x)", None)
+    assert OVERRIDES[special.itstruve0] is p
+    assert special.itstruve0(Tensor(X)).node.primitive is p
+    with pytest.raises(TypeError, match=r"np\.datetime_as_string has no derivative rule"):
+        np.datetime_as_string(Tensor(X))
+    declare(lambda a: np.zeros_like(a), "x", None, name="dated", numpy=(np.datetime_as_string,))
+    assert isinstance(np.datetime_as_string(Tensor(X)), Tensor)
 
 
 def test_no_rule_means_a_gradient_of_zero() -> None:
@@ -264,3 +265,25 @@ def test_a_numpy_function_that_has_a_rule_cannot_be_given_another_in_silence() -
     with pytest.raises(TypeError, match=r"numpy= takes a function such as np\.sin, not 'np\.sin'"):
         declare(lambda x: 2 * x, "2 x", rule, name="twice_sin", numpy="np.sin")
     assert "twice_sin" not in REGISTRY
+
+
+FIRST, SECOND = ". The first fits transposed: x.{} @ w", ". The second fits transposed: x @ w.{}"
+ROWS = ". One number for each row of the {} is {}[:, None]"
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "edit"),
+    [
+        ("matmul", [(2, 3), (4, 3)], SECOND.format("T")), ("matmul", [(5, 2, 3), (5, 4, 3)], SECOND.format("mT")),
+        ("dot", [(3,), (4, 3)], SECOND.format("T")), ("matmul", [(3, 2), (3, 4)], FIRST.format("T")),
+        ("matmul", [(5, 3, 2), (3,)], FIRST.format("mT")), ("matmul", [(3,), (4, 5)], ""), ("matmul", [(3,), (4,)], ""),
+        ("matmul", [(2, 3), (4,)], ""), ("matmul", [(3, 2), (2, 3)], ""), ("matmul", [(), (3,)], ""),
+        ("matmul", [(3,)], ""),
+        ("add", [(3, 2), (3,)], ROWS.format("first", "y")), ("multiply", [(3,), (3, 2)], ROWS.format("second", "x")),
+        ("add", [(3, 2), (4,)], ""), ("add", [(4,), (3, 2)], ""), ("add", [(3,), (4,)], ""), ("add", [(3, 2),
+        (3, 4)], ""),
+        ("concatenate", [(3, 2), (3,)], ""), ("concatenate", [(3,), (3, 2)], ""), ("add", [(3, 2), (3,), (3,)], ""),
+    ],
+)  # fmt: skip
+def test_what_would_fit_in_another_form(name: str, shapes: list[tuple[int, ...]], edit: str) -> None:
+    assert _mended(name, shapes) == edit

@@ -1,9 +1,9 @@
 r"""SciPy's special functions by SciPy's names and signatures, of Tensors and of arrays.
 
 SciPy's own ufuncs take Tensors too; this module has besides them what is no ufunc there: `logsumexp`, `softmax`,
-`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`. Any other name, such as
-``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative here. With
-``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
+`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`, `spherical_jn` and its kin.
+Any other name, such as ``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative
+here. With ``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
 
     >>> from tinygrad_nn import grad, special
     >>> round(float(grad(special.gammaln)(1.0)), 6)
@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .ops import bessel, neural
+from .ops import neural
+from .ops.library import STAND_INS
 from .ops.plain import bare
-from .ops.scipy import FORWARDS, STAND_INS, named
+from .ops.scipy import named, names
 from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
 from .ops.special import sinc as _sinc
@@ -41,7 +42,7 @@ _OWN = (
     "zeta",
 )
 
-_KNOWN = {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"} | {
+_KNOWN = names() | {
     "erf", "erfc", "gammaln", "digamma", "logit", "i0", "exp2", "expm1", "log1p", "cbrt"}  # fmt: skip
 
 
@@ -141,7 +142,26 @@ def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
         >>> print(lambertw(np.exp(1.0)))
         (1+0j)
     """
-    return bessel.lambertw(_array(z), k=k, tol=tol)
+    return REGISTRY["lambertw"](_array(z), k=k, tol=tol)
+
+
+def _spherical(name: str) -> Any:
+    """Return a spherical Bessel function with SciPy's signature."""
+
+    def call(n: Array, z: Array, derivative: bool = False) -> Array:
+        f = REGISTRY[name]
+        if not derivative:
+            return f(_array(z), n=n)
+        sign, whole = {"spherical_in": 1, "spherical_kn": 1}.get(name, -1), -1 if name == "spherical_kn" else 1
+        below = n * f(_array(z), n=max(n - 1, 0))
+        return whole * (below + sign * (n + 1) * f(_array(z), n=n + 1)) / (2 * n + 1)
+
+    call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of a whole order n."
+    return call
+
+
+spherical_jn, spherical_yn = _spherical("spherical_jn"), _spherical("spherical_yn")
+spherical_in, spherical_kn = _spherical("spherical_in"), _spherical("spherical_kn")
 
 
 def comb(N: Array, k: Array) -> Array:

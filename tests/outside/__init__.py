@@ -1,1 +1,1 @@
-"""Test suites of other projects that differentiate with autograd, run with `tinygrad_nn.autograd` under its name."""
+"""Test suites of other projects, run over this one; not part of its own. ``python -m tests.outside`` names them."""

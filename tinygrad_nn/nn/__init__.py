@@ -103,8 +103,9 @@ from .pool import (
     MaxPool1d,
     MaxPool2d,
 )
-from .recurrent import GRU, LSTM, RNN, Recurrent
-from .transformer import TransformerBlock
+from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
+from .resizing import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
     "Activation",
@@ -140,6 +141,7 @@ __all__ = [
     "GELU",
     "GLU",
     "GRU",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -156,6 +158,7 @@ __all__ = [
     "L1Loss",
     "LOSSES",
     "LSTM",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNorm",
@@ -185,9 +188,12 @@ __all__ = [
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Recurrent",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Residual",
     "SELU",
     "Sequential",
@@ -205,8 +211,12 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TransformerBlock",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Upsample",
+    "ZeroPad2d",
     "activation",
     "celu",
     "elu",

@@ -220,10 +220,14 @@ def as_module(owner: str, part: Any) -> Module:
     """Return a part as a module: a function is wrapped."""
     if isinstance(part, Module):
         return part
-    if not callable(part) or isinstance(part, type):
-        what = f"the class {part.__name__} itself" if isinstance(part, type) else f"{part!r:.60} of {type(part)}"
+    if isinstance(part, type):
+        name = part.__name__
+        raise TypeError(f"{owner}: a part is the class {name} itself; make a module of it, with brackets: {name}(...).")
+    if not callable(part):
+        hint = f" An activation by name is nn.activation({part!r})." if isinstance(part, str) else ""
         raise TypeError(
-            f"{owner}: a part is {what}; parts are modules such as Linear(4, 3), or functions such as np.tanh."
+            f"{owner}: a part is {part!r:.60} of type {type(part).__name__}; parts are modules such as Linear(4, 3), "
+            f"or functions such as np.tanh.{hint}"
         )
     return Lambda(part)
 
@@ -294,7 +298,7 @@ class ModuleDict(Module):
         (Linear(4, 10), False)
     """
 
-    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
         self._named: dict[str, Module] = {}
         self.update(modules or {})
 
@@ -302,9 +306,9 @@ class ModuleDict(Module):
         """Return the modules by name."""
         return {**super().attributes(), **self._named}
 
-    def update(self, modules: Mapping[str, Any]) -> None:
+    def update(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
         """Add modules by name."""
-        for name, module in modules.items():
+        for name, module in dict(modules).items():
             self[name] = module
 
     def keys(self) -> Iterable[str]:
