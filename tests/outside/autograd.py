@@ -1,4 +1,4 @@
-"""Run other projects' tests with autograd and with ours in its place: `python -m tests.outside pymanopt lifelines`.
+"""Run other projects' tests with autograd and with ours in its place: ``python -m tests.outside autograd pymanopt``.
 
 It makes a virtual environment, installs the packages there, fetches their sources (the registry's source distribution,
 or the project's repository where that has no tests) and prints a table for docs/from_autograd.md. Nothing of theirs
@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import venv
 from pathlib import Path
 
@@ -29,33 +28,32 @@ def mnist():
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.outside", description=__doc__)
+def run(work: Path, arguments: list[str]) -> bool:
+    """Run the suites that are named, all by default, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.outside autograd", description=__doc__)
     parser.add_argument("suites", nargs="*", help=f"which of {', '.join(SUITES)}; all by default")
-    parser.add_argument("--folder", type=Path, help="keep the environment and the sources here, and use what is there")
     parser.add_argument("--only", choices=["theirs", "ours"], help="run with one of the two")
     parser.add_argument("--seconds", type=float, default=60, help="for each example of autograd's, 60 by default")
     parser.add_argument("--failures", action="store_true", help="show what pytest says of each failure")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     unknown = set(options.suites) - set(SUITES)
     if unknown:
         parser.error(f"no suite named {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (options.folder or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        chosen = {name: SUITES[name] for name in options.suites or SUITES}
-        python = environment(folder / "env", chosen)
-        print("| suite | with autograd | with ours | left out |\n|---|---|---|---|")
-        for suite in chosen.values():
-            source = sources(folder / "sources", suite, python)
-            ways = [options.only] if options.only else ["theirs", "ours"]
-            cells = dict.fromkeys(("theirs", "ours"), "")
-            if suite.command:
-                cells |= {way: tested(suite, source, folder, python, way, options.failures) for way in ways}
-            else:
-                cells |= examples(source, folder, python, ways, options.seconds)
-            row = [f"{suite.package} {suite.tests}", cells["theirs"], cells["ours"], suite.without]
-            print(f"| {' | '.join(row)} |", flush=True)
+    folder = work.resolve()
+    chosen = {name: SUITES[name] for name in options.suites or SUITES}
+    python = environment(folder / "env", chosen)
+    print("| suite | with autograd | with ours | left out |\n|---|---|---|---|")
+    for suite in chosen.values():
+        source = sources(folder / "sources", suite, python)
+        ways = [options.only] if options.only else ["theirs", "ours"]
+        cells = dict.fromkeys(("theirs", "ours"), "")
+        if suite.command:
+            cells |= {way: tested(suite, source, folder, python, way, options.failures) for way in ways}
+        else:
+            cells |= examples(source, folder, python, ways, options.seconds)
+        row = [f"{suite.package} {suite.tests}", cells["theirs"], cells["ours"], suite.without]
+        print(f"| {' | '.join(row)} |", flush=True)
+    return True
 
 
 def environment(folder: Path, chosen: dict[str, Suite]) -> Path:
@@ -66,7 +64,7 @@ def environment(folder: Path, chosen: dict[str, Suite]) -> Path:
     wanted = {"autograd==1.9.1", "pytest", "matplotlib", "scipy"}
     for suite in chosen.values():
         wanted |= {suite.package, *suite.besides}
-    run([python, "-m", "pip", "install", "--quiet", *sorted(wanted)])
+    output_of([python, "-m", "pip", "install", "--quiet", *sorted(wanted)])
     return python
 
 
@@ -76,16 +74,16 @@ def sources(folder: Path, suite: Suite, python: Path) -> Path:
     folder.mkdir(exist_ok=True)
     place = folder / f"{name}-{version}"
     if not place.exists() and suite.git:
-        run(["git", "clone", "--quiet", "--depth", "1", suite.git, place])
+        output_of(["git", "clone", "--quiet", "--depth", "1", suite.git, place])
     elif not place.exists():
-        run([python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", name, "-d", folder, suite.package])
+        output_of([python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", name, "-d", folder, suite.package])
         archive = next(folder.glob(f"{name.replace('-', '?')}-{version}.tar.gz"))
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
     return place / suite.tests
 
 
-def run(command: list[object], **options: object) -> str:
+def output_of(command: list[object], **options: object) -> str:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     if done.returncode and "env" not in options:
         raise SystemExit(f"{' '.join(map(str, command[:6]))} failed:\n{done.stderr[-2000:]}")
@@ -116,7 +114,7 @@ def tested(suite: Suite, source: Path, folder: Path, python: Path, way: str, fai
     if "--noconftest" in suite.command:
         (place / "conftest.py").unlink(missing_ok=True)
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull, *suite.command]
-    out = run(command, cwd=place, env=surroundings(folder, way))
+    out = output_of(command, cwd=place, env=surroundings(folder, way))
     if failures:
         print(out, file=sys.stderr)
     found = re.findall(r"\d+ (?:passed|failed|xpassed|xfailed|errors?)", out.strip().splitlines()[-1])
@@ -165,7 +163,3 @@ def agree(theirs: str, ours: str) -> bool:
         if any(abs(a - b) > 1e-4 * max(abs(a), 1) for a, b in zip(*numbers, strict=True)):
             return False
     return True
-
-
-if __name__ == "__main__":
-    main()
