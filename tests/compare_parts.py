@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_nn as tg
-from tests import test_steps
+from tests import small_steps, test_steps
 from tests.cases import CASES
 from tests.compare_record import NUMBER, digits, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
@@ -32,6 +32,8 @@ from tinygrad_nn.compare.edits.statement import of_statement
 from tinygrad_nn.compare.edits.trees import statements
 from tinygrad_nn.compare.experiment import Experiment, alike, more, stream
 from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.function.cotangents import _variants
+from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
@@ -250,6 +252,8 @@ LINES = (
     "dx = g[t : t + N, 1:] * s", "for row in hs: dx += row", "if t == 0: dx = g * dz", "dx *= g", "dx /= N - 1",
     "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
     "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
+    "dx = g[:2:2] - x[1::2]", "dx = g[::2, 1:3:2] * 2.0", "dq = q[..., 1:] - q[:, None, 0]",
+    "b = np.zeros((N, 2 * N, t))",
 )  # fmt: skip
 
 
@@ -361,9 +365,65 @@ def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
         yield f"steps {name}, one wrong", of_steps(changed(make, old, new), inputs, options)
         if name in ("two_layer", "lstm"):
             yield f"steps {name}, one wrong, single", of_steps(changed(make, old, new), inputs, options, single=True)
+    for name in small_steps.PROGRAMS:
+        inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.5, 0.25, -0.75])}
+        yield f"small steps {name}", of_steps(lambda name=name: small_steps.functions(name), inputs, {})
     for k, (old, new, name, _) in enumerate(test_steps.MISTAKES):
         both = test_steps.forward, changed(test_steps.backward, old, new)
         yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
+
+
+def of_cotangents(*shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
+    """Other cotangents that a backward may use in the place of what arrives."""
+    gs = [np.cos(np.arange(np.prod(shape, dtype=int)) + k).reshape(shape) for k, shape in enumerate(shapes)]
+    return lambda: [[kind, text, *map(brief, made)] for kind, text, made in _variants(gs)]
+
+
+def of_wrong_cotangent(k: int) -> Callable[[], list[Any]]:
+    """What is said of a backward, of a forward without a graph, that uses another cotangent."""
+
+    def run() -> list[Any]:
+        def forward(x: Array, w: Array) -> Array:
+            out = np.zeros((3, 3))
+            out[...] = np.tanh(x @ w)
+            return out
+
+        def backward(x: Array, w: Array, g: Array) -> Any:
+            d = list(_variants([g]))[k][2][0] * (1 - np.tanh(x @ w) ** 2)
+            return d @ w.T, x.T @ d
+
+        rng = np.random.default_rng(4)
+        without_source = eval("lambda x, w, g: backward(x, w, g)", {"backward": backward})
+        inputs = {"x": rng.normal(size=(3, 4)), "w": rng.normal(size=(4, 3))}
+        report = tg.compare_gradients(forward, inputs, manual=without_source)
+        return [[d.kind, d.where, *words_and_numbers((d.text, *d.evidence))] for d in report.diagnoses]
+
+    return run
+
+
+def of_last_steps(f: Callable[..., Any], *shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
+    """The parts of a graph behind the last steps of a loop."""
+
+    def make() -> list[Any]:
+        arrays = [np.random.default_rng(2).normal(size=shape) for shape in shapes]
+        found = last_steps(graph_of(f, *arrays)(arrays).trace)
+        return [[s.number, brief(s.mask), len(s.part.operations), sorted(s.places.items())] for s in found]
+
+    return make
+
+
+def recurrent(x: Any, W: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(5):
+        h = np.tanh(x[:, t] @ W + h)
+    return h
+
+
+def picked(x: Any, W: Any) -> Any:
+    h = np.zeros(2)
+    for t in range(4):
+        h = np.tanh(x[t] * h + W[t, 1:3])
+    return h * 2
 
 
 def sentences() -> Iterator[str]:
@@ -448,12 +508,24 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
                                       (2, 3), (3,)),
     "mutants reused": of_mutants(lambda x: np.log(x * x + 1) + x * np.sin(x) - x, (4,)),
     "mutants of a result": of_mutants(lambda x: (lambda y: y * np.sin(y) + np.exp(y))(np.tanh(x)), (4,)),
+    **{f"mutants {f.__name__} of {shape} over {axis}": of_mutants(
+        lambda x, f=f, axis=axis: f(x, axis=axis) ** 2, shape, every=False)
+       for f in (np.sum, np.mean, np.var, np.std, np.max)
+       for shape, axis in (((3, 3), 0), ((3, 3), 1), ((2, 4), -1), ((2, 3, 4), (0, 2)), ((3, 3), None), ((4,), 0))},
+    "mutants concatenate": of_mutants(lambda x, y: np.concatenate((x, y, x)) ** 2, (2, 3), (2, 3), every=False),
+    "mutants concatenate axis 1": of_mutants(lambda x, y: np.concatenate((x, y), 1) ** 2, (2, 3), (2, 2), every=False),
+    "mutants stack": of_mutants(lambda x, y: np.stack((x, y), 1) ** 2, (2, 3), (2, 3), every=False),
     "mutants affine": of_mutants(lambda x, W, b: tg.relu(tg.ops.neural.affine(x, W, b)).sum(), (3, 2), (4, 2), (4,)),
     **{f"sides {f.__name__} {seed}": of_sides(f.__name__, seed) for f in dict.fromkeys(FUNCTIONS) for seed in (0, 1)},
     **dict(_operations()),
     **{f"edits {line}": of_edits(line) for line in LINES},
     **{f"edits without NumPy {line}": of_edits(line, False) for line in LINES[:9]},
     **dict(_steps()),
+    **{f"cotangents of {shapes}": of_cotangents(*shapes)
+       for shapes in (((4,),), ((2, 3),), ((3, 3),), ((2, 1, 2),), ((), (2,)), ((2, 3, 2),))},
+    **{f"wrong cotangent {k}": of_wrong_cotangent(k) for k in range(0, 20, 2)},
+    "last steps of a recurrence": of_last_steps(recurrent, (2, 5, 3), (3, 3)),
+    "last steps of rows": of_last_steps(picked, (4, 2), (4, 3)),
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip

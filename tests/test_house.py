@@ -53,6 +53,8 @@ ARROWS: dict[str, set[str]] = {
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops"},
+    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
+                   "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
@@ -61,9 +63,12 @@ ARROWS: dict[str, set[str]] = {
                    "transforms", "compiled"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
-    "io":         {"tensor", "nn", "optim", "solver", "data", "files"},
+    "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
+    "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
+    "array_api":  {"ops", "tensor", "special"},
+    "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }
@@ -74,6 +79,7 @@ LAZY: dict[str, set[str]] = {
     "compare": {"latex2mathml"},
     "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
+    "onnx":   {"onnx"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
@@ -82,8 +88,10 @@ LAZY: dict[str, set[str]] = {
 EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
     "sklearn": {"sklearn"},        # its classes are made of those
+    "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
-HEAVY = ("scipy", "sklearn", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors", "numba")
+HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
+         "numba")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

@@ -11,7 +11,7 @@ from tests.compare_sweep import function_case, layers_case, sweep
 from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.numerical.nearest import nearest
-from tinygrad_nn.compare.numerical.sides import Run, Side, Sides
+from tinygrad_nn.compare.numerical.sides import Run, Side, Sides, _random, _scale, jumps
 from tinygrad_nn.manual import draw_masks
 
 Array = Any
@@ -208,3 +208,155 @@ def test_what_is_seen_from_a_side_does_not_hang_on_the_scale_of_a_function(scale
     assert (other.limits[0] == scale * one.limits[0]).all()
     assert (other.spread[0] == scale * one.spread[0]).all()
     assert (other.finite, other.continuous) == (one.finite, one.continuous)
+
+
+# ---- A gradient from several sides
+
+ONE, EPS4 = np.array([1.0]), float(np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize(
+    ("here", "near", "far", "found"),
+    [
+        (0 * ONE, ONE, ONE, [True]), (ONE, ONE, ONE, [False]), (0 * ONE, ONE, ONE * (1 + 1 / 63), [False]),
+        (0 * ONE, ONE, ONE * (1 + 1 / 65), [True]), (0 * ONE, -ONE, -2 * ONE, [False]),
+        (0 * ONE, ONE, 0 * ONE, [False]),
+        (ONE, ONE + 1000 * EPS, ONE + 1000 * EPS, [False]), (ONE, ONE + 1100 * EPS, ONE + 1100 * EPS, [True]),
+        (np.array([1.0, -8]), np.array([1 + 7000 * EPS, -8]), np.array([1 + 7000 * EPS, -8]), [False, False]),
+        (np.array([1.0, -8]), np.array([1 + 9000 * EPS, -8]), np.array([1 + 9000 * EPS, -8]), [True, False]),
+        (ONE.astype(np.float32), np.float32([1 + 1000 * EPS4]), np.float32([1 + 1000 * EPS4]), [False]),
+        (ONE.astype(np.float32), np.float32([1 + 1100 * EPS4]), np.float32([1 + 1100 * EPS4]), [True]),
+        (1j * ONE, ONE + 0j, ONE + 0j, [True]),
+        (np.array([0, np.nan]), np.array([1, np.nan]), np.ones(2), [True, False]),
+        (np.array([0]), np.array([1]), np.array([1]), [False]), (np.ones(2), ONE, ONE, [False]),
+        (ONE, ONE + 1, np.ones(2), [False]), (np.array(0.0), np.array(1.0), np.array(1.0), True),
+    ],
+)  # fmt: skip
+def test_values_jump_where_the_first_step_changes_them_and_the_second_hardly(
+    here: Array, near: Array, far: Array, found: Any
+) -> None:
+    assert jumps(here, near, far).tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [([2.0, 0, -4, 0], [2, 1, 4, 1]), ([0.25, 0, 0.5], [0.25, 0.375, 0.5]), ([0.0, 0], [1, 1]), ([3j, 0], [3, 1]),
+     (0.0, 1), (-7.0, 7), ([[0.5, 0]], [[0.5, 0.5]])],
+)  # fmt: skip
+def test_by_what_each_entry_is_moved(x: Any, scale: Any) -> None:
+    assert _scale(np.array(x)).tolist() == scale
+
+
+def test_each_entry_is_moved_to_a_random_side_by_half_to_one_and_a_half_of_its_scale() -> None:
+    scale = np.repeat([1.0, 8.0], 500)
+    u = _random(np.zeros(1000), scale, np.random.default_rng(0)) / scale
+    assert 0.5 <= np.abs(u).min() < 0.52
+    assert 1.48 < np.abs(u).max() <= 1.5
+    assert 400 < (u > 0).sum() < 600
+    z = _random(np.zeros(1000, complex), scale, np.random.default_rng(0)) / scale
+    assert 0.5 <= np.abs(z).min() < np.abs(z).max() <= 1.5
+    assert all(150 < ((z.real > 0) == a)[(z.imag > 0) == b].sum() < 350 for a in (True, False) for b in (True, False))
+
+
+def of_one(f: Callable[[Array], Any], slope: Callable[[Array], Any], x: Any, eps: float = EPS) -> Sides:
+    """A function of one array looked at from two opposite sides."""
+    nothing: Any = None
+
+    def run(leaves: list[Array]) -> Run:
+        return Run([np.asarray(f(leaves[0]))], nothing, [np.asarray(slope(leaves[0]))])
+
+    leaf = np.asarray(x, float)
+    sides = Sides(run, [leaf], run([leaf]), eps)
+    sides.look_around(np.random.default_rng(0), 2)
+    return sides
+
+
+def unsettled(x: Array) -> Array:
+    """Noise that depends on how far x is from 1, in steps, and grows less than these do."""
+    steps = round(abs(float(x[0]) - 1) / (64 * EPS))
+    return np.array([0.0 if not steps else 1.0 if steps == 1 else 0.9 if steps == 2 else 0.85])
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "x", "limits", "continuous", "finite", "parted", "folds"),
+    [
+        (lambda x: x**2, lambda x: 2 * x, [1.0, -3], [[2, -6]] * 2, True, True, [False] * 2, [False] * 2),
+        (np.abs, np.sign, [0.0, 2], None, True, True, [True, False], [True, False]),
+        (lambda x: x * (x > 0), lambda x: 1.0 * (x > 0), [0.0], None, True, True, [True], [True]),
+        (lambda x: 1.0 * (x != 0), lambda x: 0 * x, [0.0], [[0]] * 2, False, True, [False], [False]),
+        (lambda x: x, lambda x: 5.0 * (x == 0) + 1, [0.0, 2], [[1, 1]] * 2, True, True, [False] * 2, [True, False]),
+        (np.sqrt, lambda x: 0.5 / np.sqrt(x), [1.0], [[0.5]] * 2, True, True, [False], [False]),
+        (lambda x: x * np.nan, lambda x: x, [1.0], [[1]] * 2, False, False, [False], [False]),
+        (lambda x: x, unsettled, [1.0], None, True, False, [False], [False]),
+    ],
+)  # fmt: skip
+def test_what_is_seen_from_two_sides(
+    f: Any, slope: Any, x: Any, limits: Any, continuous: bool, finite: bool, parted: Any, folds: Any
+) -> None:
+    sides = of_one(f, slope, x)
+    assert len(sides.seen) == 2
+    assert [(s.continuous, s.finite) for s in sides.seen] == [(continuous, finite)] * 2
+    if limits is not None:
+        np.testing.assert_allclose([s.limits[0] for s in sides.seen], limits, rtol=1e-12)
+    moves = [s.near for s in sides.seen]
+    assert len({float(np.sum(run.outs[0])) for run in moves} | {0.5}) > 1
+    bounds = sides.rounding()
+    assert sides.parted(bounds)[0].tolist() == parted
+    assert sides.folds(bounds)[0].tolist() == folds
+    assert len(sides.limits()) == 2 * (continuous and finite)
+
+
+def test_the_limits_of_a_gradient_that_grows_with_the_step_are_those_at_the_point() -> None:
+    (one, two) = of_one(lambda x: 1e6 * x**3, lambda x: 3e6 * x**2, [1.0, 2.0]).seen
+    for side in (one, two):  # a step of 64 eps moves it by more than the rounding of the limit
+        np.testing.assert_allclose(side.limits[0], [3e6, 12e6], rtol=8 * EPS)
+        np.testing.assert_allclose(side.far.outs[0] - 1e6 * np.array([1, 8.0]),
+                                   2 * (side.near.outs[0] - 1e6 * np.array([1, 8.0])), rtol=0.05)  # fmt: skip
+        assert (np.abs(side.near.outs[0] - [1e6, 8e6]) > 64 * EPS * np.array([0.5 * 3e6, 0.5 * 24e6]) * 0.99).all()
+
+
+def test_rounding_is_by_size_a_little_of_the_largest_and_what_does_not_grow() -> None:
+    exact = of_one(lambda x: x**2, lambda x: 2 * x, [1.0, 8.0])
+    plain = 64 * EPS * (np.array([2.0, 16]) + 0.25 * 16)
+    np.testing.assert_allclose(exact.rounding(spread=False)[0], plain, rtol=1e-9)
+    noisy = of_one(lambda x: x**2, lambda x: 2 * x + 1e-6 * np.sin(1e20 * x), [1.0, 8.0])
+    assert (noisy.rounding()[0] > noisy.rounding(spread=False)[0] + 1e-8).all()
+    assert (noisy.rounding()[0] < 1e-4).all()
+    single = of_one(lambda x: x**2, lambda x: 2 * x, [1.0, 8.0], EPS4)
+    np.testing.assert_allclose(single.rounding(spread=False)[0], plain * (EPS4 / EPS), rtol=1e-2)
+    with np.errstate(invalid="ignore"):
+        infinite = of_one(lambda x: x, lambda x: np.array([np.inf, 1.0]), [1.0, 8.0])
+    np.testing.assert_allclose(infinite.rounding(spread=False)[0], 64 * EPS * np.array([0.25, 1.25]), rtol=1e-9)
+
+
+def test_a_side_on_which_a_function_fails_or_has_another_shape_is_not_seen() -> None:
+    def fails(x: Array) -> Array:
+        if x[0] > 1:
+            raise ValueError
+        return x
+
+    assert len(of_one(fails, lambda x: x, [1.0]).seen) == 1
+    assert len(of_one(lambda x: x[x <= 1], lambda x: x, [1.0]).seen) == 1
+
+
+def test_uneven_sides_move_some_inputs_by_much_less() -> None:
+    nothing: Any = None
+    run = lambda leaves: Run(list(leaves), nothing, list(leaves))
+    leaves = [np.zeros(40), np.ones(40)]
+    for uneven in (False, True):
+        least: list[tuple[float, float]] = []
+        for seed in range(30):
+            sides = Sides(run, leaves, run(leaves), EPS)
+            sides.look_around(np.random.default_rng(seed), 2, uneven)
+            one, two = (s.near.grads for s in sides.seen)
+            np.testing.assert_array_equal(one[0], -two[0])
+            zeros, others = np.abs(one[0]) / (64 * EPS), np.abs(one[1] - 1) / (64 * EPS)
+            assert max(zeros.max(), others.max()) < 1.55
+            least.append((float(zeros.min()), float(others.min())))
+        low, high = np.min(least, axis=0), np.max(least, axis=0)
+        if uneven:  # by 2 ** -(0 to 16), and 2 ** -(0 to 6)
+            assert 2**-17 < low[0] < 2**-11
+            assert 2**-7.5 < low[1] < 2**-5
+            assert high.min() > 0.1
+        else:
+            assert low.min() > 0.45

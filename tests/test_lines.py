@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn as tg
 from tests.test_source import Judge, written
 from tests.wrong_lines import text_of
 from tinygrad_nn import Layer, Solver, compare_gradients
+from tinygrad_nn.compare.function import places
+from tinygrad_nn.compare.paths import traced
 
 Array = Any
 R = np.random.default_rng(0)
@@ -170,3 +173,53 @@ def test_a_function_in_a_page_has_a_source(tmp_path: Any) -> None:
     exec(compile("\n\n\n" + "def back(x):\n    return x * 3\n", str(page), "exec"), space)
     report = compare_gradients(lambda x: (x * x).sum(), R.normal(size=4), manual=space["back"])
     assert any("line 5" in f"{d.where} {d.text} {' '.join(d.evidence)}".lower() for d in report.diagnoses), report
+
+
+# ---- Places of operations
+
+
+@pytest.mark.parametrize(
+    ("line", "left", "name"),
+    [
+        ("y = a * b", 4, "y"), ("    self.y = a * b", 13, "self.y"), ("y += a * b", 5, "y"), ("y **= a", 6, "y"),
+        ("y = 2 * a * b", 8, ""), ("return a * b", 7, ""), ("f(a * b)", 2, ""), ("x, y = a * b", 7, "x, y"),
+        ("if a == b * c", 8, ""), ("é = a * b", 5, "é"), ("h[0] = a", 7, "h[0]"),
+    ],
+)  # fmt: skip
+def test_the_variable_that_a_whole_expression_is_assigned_to(line: str, left: int, name: str) -> None:
+    assert places._target(line, 1, 1, left) == name
+
+
+def test_operations_are_named_by_their_line_or_by_their_number() -> None:
+    x = tg.Tensor([1.0, 2.0])
+    y = np.exp(x)
+    z = np.sin(y)
+    bare = traced([(z.node, np.ones(2))], [x.node])
+    assert places.sites_of(bare) == {0: (), 1: ()}
+    assert [places.line_of(node) for node in bare.operations] == [None, None]
+    assert [places.where(bare, k) for k in (0, 1)] == ["sin, operation 2 of 2", "exp, operation 1 of 2"]
+    places.name_values(bare)
+    assert z.node.notes is None
+
+    f = written(
+        "def f(x):\n    h = np.exp(x)\n    out = np.sin(\n        h) * 2\n    return inner(out)\n\n\n"
+        f"def inner(out):\n    return out + '{'a' * 60}'.count('a') * 1.0\n", "f",
+    )  # fmt: skip
+    with places.noting_places():
+        out = f(x)
+    graph = traced([(out.node, np.ones(2))], [x.node])
+    sites = places.sites_of(graph)
+    assert [[len(site) for site in sites[k]] for k in range(4)] == [[*range(1, places.DEEP + 1)]] * 4
+    assert [[code.co_name for code, _ in sites[k][1]] for k in (0, 1)] == [
+        ["inner", "f"], ["f", "test_operations_are_named_by_their_line_or_by_their_number"],
+    ]  # fmt: skip
+    found = [(line.line, line.text, line.name) for line in map(places.line_of, graph.operations) if line]
+    assert found[1:] == [(3, "np.sin( h) * 2", ""), (3, "np.sin( h)", ""), (2, "np.exp(x)", "h")]
+    said = [places.where(graph, k, times) for k, times in ((0, 1), (1, 1), (3, 1), (3, 2))]
+    assert said[0].startswith("add in `out + 'aaa")
+    assert said[0].endswith("...`, line 9")
+    assert len(said[0]) == len("add in ``, line 9") + places.LONG
+    assert said[1:] == ["multiply in `np.sin( h) * 2`, line 3", "exp in `h = np.exp(x)`, line 2",
+                        "exp in `h = np.exp(x)`, line 2, each of 2 times"]  # fmt: skip
+    places.name_values(graph)
+    assert [(node.notes or {}).get("name") for node in graph.operations] == [None, None, None, "h"]

@@ -36,7 +36,9 @@ from .ops.neural import (
     softmax_crossentropy,
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
+from .primitive import METHODS as _METHODS
 from .primitive import declare
+from .spelling import ELSEWHERE as _ELSEWHERE
 from .spelling import no_attribute as _no_attribute
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
@@ -87,12 +89,15 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "array_api": "",
+    "polynomial": "",
     "implicit": "",
     "io": "",
     "manual": "",
     "optim": "",
     "sparse": "",
     "special": "",
+    "autograd": "",
     "pytorch": "",
     "viz": "",
 }
@@ -107,9 +112,16 @@ def __getattr__(name: str) -> _typing.Any:
         with _building:
             value = _import_module(f".{name}", __name__)
     else:
-        raise _no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER])
+        rooms = ("nn", "optim", "viz") if name[0] != "_" else ()
+        there = [room for room in rooms if name in _import_module(f".{room}", __name__).__all__]
+        elsewhere = {**_ELSEWHERE, name: f"Write tinygrad_nn.{there[0]}.{name}."} if there else _ELSEWHERE
+        raise _no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER], elsewhere)
     globals()[name] = value
     return value
+
+
+# A Tensor's namespace stands on the Tensor, so it is looked up when it is first asked for.
+_METHODS["__array_namespace__"] = lambda t, *, api_version=None: __getattr__("array_api").namespace(api_version)
 
 
 def __dir__() -> list[str]:

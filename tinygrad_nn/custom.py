@@ -167,7 +167,7 @@ def _operation(
     def call(*args: Any, **metadata: Any) -> Any:
         leaves, rebuild = flatten(list(args))
         arrays = [k for k, x in enumerate(leaves) if _numeric(x)]
-        results = _Results()
+        results = Results()
 
         def filled(given: Any) -> list[Any]:
             new = list(leaves)
@@ -188,7 +188,7 @@ def _operation(
     return wraps(f)(call)
 
 
-class _Results:
+class Results:
     """The results of a function: one array as it is, a nest of arrays end to end in one."""
 
     def __init__(self) -> None:

@@ -18,11 +18,14 @@ from .data import Scaler
 from .files import StrPath, write_whole
 from .files.pytorch import is_pytorch, read_pytorch
 from .files.safetensors import check, digest, pack, parse, read, seal
+from .nn.containers import Lambda, Sequential
 from .nn.layer import Layer
 from .nn.module import Module
+from .onnx import load_onnx as load_onnx
+from .onnx import save_onnx as save_onnx
 from .printable import printable
 from .solver import Predict
-from .spelling import did_you_mean
+from .spelling import did_you_mean, no_attribute
 
 Array = np.ndarray[Any, Any]
 
@@ -86,6 +89,15 @@ class Network:
         rows = np.asarray(x, dtype=np.float64)
         output = Predict(self.layers, rows if self.scaler is None else self.scaler.transform(rows))
         return output if self.target_scaler is None else self.target_scaler.inverse(output)
+
+    def as_module(self) -> Sequential:
+        """Return the layers with the scalings around them as a module: its output is that of `predict`."""
+        parts: list[Any] = list(self.layers)
+        if (before := self.scaler) is not None:
+            parts.insert(0, Lambda(lambda x: (x - before.mean) / before.scale))
+        if (after := self.target_scaler) is not None:
+            parts.append(Lambda(lambda y: y * after.scale + after.mean))
+        return Sequential(*parts)
 
     def labels(self, output: Array) -> list[str]:
         """Return the class of each row of an output: the column of its largest entry."""
@@ -331,3 +343,8 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
     return Network(
         layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"]
     )  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    public = [each for each, value in globals().items() if callable(value) and each.startswith(("load", "save"))]
+    raise no_attribute(f"module {__name__!r}", name, [*public, "Network"])

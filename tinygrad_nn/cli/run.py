@@ -17,6 +17,7 @@ from ..manual import draw_masks
 from ..metrics import Accuracy, Score, accuracy_score, cm, f1_score, precision_score, r2_score, recall_score
 from ..nn.layer import Layer
 from ..solver import BackProp, Epoch, FeedForward, History, Predict, Regularization, Settings, Solver, fit
+from ..spelling import did_you_mean
 
 if TYPE_CHECKING:
     from ..viz import GradientFlow
@@ -141,7 +142,8 @@ def prepare(options: Options) -> PreparedRun:
         raise ValueError(f"seed={options.seed}; a seed is a whole number of at least 0, e.g. seed=0.")
     dtype = options.dtype.strip().lower()
     if dtype not in DTYPES:
-        raise ValueError(f"unknown dtype={options.dtype}; known are {', '.join(DTYPES)}.")
+        near = did_you_mean(dtype, DTYPES)
+        raise ValueError(f"unknown dtype={options.dtype}; known are {', '.join(DTYPES)}.{near}")
     if options.gradients.strip().lower() not in ("graph", "manual"):
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)
@@ -250,9 +252,10 @@ def _problem(options: Options) -> Problem:
             raise ValueError("kind=regression belongs to a table of your own; the bundled data sets hold classes.")
         key = options.dataset.strip().lower()
         if key not in DATASETS:
+            near = did_you_mean(key, DATASETS)
             raise ValueError(
-                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}. A table of your own is read with "
-                "data=FILE.csv target=COLUMN."
+                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is "
+                "read with data=FILE.csv target=COLUMN."
             )
         found = DATASETS[key]()
         target = "species" if key == "iris" else "digit"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..files import StrPath, write_whole
 from ..printable import printable
+from ..spelling import no_attribute
 
 _FIELDS = ("loss", "val_loss", "metrics")
 
@@ -126,6 +127,12 @@ class History:
         except ValueError as error:
             raise ValueError(f"{printable(path)} holds no history: {printable(error)}") from None
 
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute("a History", name, dir(type(self)), {
+            **dict.fromkeys(self.metrics if "metrics" in vars(self) else (), f"Write history.metrics[{name!r}]."),
+            "history": "It is the history: history.loss, history.val_loss and history.metrics.",
+        })  # fmt: skip
+
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
         columns = {printable(name): values for name, values in columns.items() if values}
@@ -136,7 +143,20 @@ class History:
         for k in shown:
             if k != before + 1:
                 lines.append("  ...")
-            cells = "".join(f"{values[k]:{widths[name]}.4f}" for name, values in columns.items())
+            cells = "".join(cell(values[k], widths[name] - 1).rjust(widths[name]) for name, values in columns.items())
             lines.append(f"{k + 1:5d}{cells}")
             before = k
         return "\n".join(lines)
+
+
+def cell(value: float, width: int = 9) -> str:
+    """Return a number in few characters: with four decimals, or where they do not fit, as a power of ten.
+
+    Example:
+        >>> cell(0.12345), cell(-123.0), cell(1234567.0), cell(-5.5e120)
+        ('0.1235', '-123.0000', '1.235e+06', '-5.5e+120')
+    """
+    for form in (".4f", ".3e", ".2e"):
+        if len(text := f"{value:{form}}") <= width:
+            return text
+    return f"{value:.1e}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..diagnosis import KINDS, Diagnosis
 from ..edits import Edit
+from ..edits.trees import constant
 from .names import stems
 
 SUMS = ("sum", "mean", "max", "min", "prod")
@@ -80,7 +81,9 @@ def _differences(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
         yield old, new
         return
     inner = next(_differences(apart[0][1], apart[0][2]), None)
-    small = inner is None or isinstance(inner[0], (ast.operator, ast.unaryop, ast.cmpop, ast.expr_context))
+    small = inner is None or isinstance(inner[0], (ast.operator, ast.unaryop, ast.cmpop, ast.expr_context, ast.keyword))
+    if isinstance(old, (ast.keyword, ast.Call, ast.Subscript, ast.Slice)):  # a number there is an axis or an index
+        small = small or all(constant(x) is not None for x in inner)  # type: ignore[union-attr]
     yield (old, new) if small else inner  # type: ignore[misc]
 
 
@@ -89,10 +92,9 @@ def _text(node: Any) -> str:
 
 
 def _kind(old: Any, new: Any, values: set[str]) -> str:
-    if isinstance(old, ast.keyword) or isinstance(new, ast.keyword):
-        return "wrong_axis"
     if isinstance(old, ast.Call) and isinstance(new, ast.Call) and _text(old.func) == _text(new.func):
-        return "wrong_axis_sum" if getattr(old.func, "attr", "") == "sum" else "wrong_axis"
+        called = getattr(old.func, "attr", "")
+        return "wrong_axis_sum" if called == "sum" else "wrong_axis" if called in SUMS else "edit"
     if isinstance(new, ast.UnaryOp) and _text(new.operand) == _text(old):
         return "sign"
     if isinstance(old, ast.UnaryOp) and _text(old.operand) == _text(new):

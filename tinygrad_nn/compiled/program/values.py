@@ -77,6 +77,7 @@ class Op:
         scope: the layer that was running.
         given: metadata of the primitive that a ``call`` is, ``None`` if it is none, or takes arrays as metadata.
         extra: what a ``native`` function gets besides arrays.
+        nest: of a ``call``, its arguments by position and by name, with values where arrays were.
     """
 
     kind: str
@@ -89,6 +90,7 @@ class Op:
     scope: str | None = None
     given: dict[str, Any] | None = None
     extra: tuple[Any, ...] = ()
+    nest: Any = None
 
     @property
     def out(self) -> Value:

@@ -268,6 +268,11 @@ def opaque(
             args.append(known)
             leaves[place] = None  # what runs later holds no array of the trace
 
+    filled = list(leaves)
+    for place, value in zip(holes, args, strict=True):
+        filled[place] = value
+    nest = rebuild(filled)
+
     def run(*arrays: Any) -> Any:
         filled = list(leaves)
         for place, array in zip(holes, arrays, strict=True):
@@ -286,7 +291,8 @@ def opaque(
         given = None if arrays else {**given, "numbers": numbers}
     rest = tuple(repr(x) if place not in holes else place for place, x in enumerate(leaves))
     unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
-    return record.emit(Op("call", name, copied if lent else run, args, ("call", unique), given=given), out, *more)
+    runs = copied if lent else run
+    return record.emit(Op("call", name, runs, args, ("call", unique), given=given, nest=nest), out, *more)
 
 
 def _skeleton(call: Any) -> Any:

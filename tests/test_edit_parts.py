@@ -1,0 +1,412 @@
+"""The parts of the search for a change of the source: statements, values, scopes, programs, the lines to blame."""
+
+import ast
+import itertools
+import linecache
+import math
+from collections import namedtuple
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn.compare.edits.influence import _names, influencing
+from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, stored
+from tinygrad_nn.compare.edits.reading import read, with_ticks
+from tinygrad_nn.compare.edits.running import Stopped, Ticker, copied, copy_names, quiet
+from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, fields_used, is_array, is_whole, spreads
+from tinygrad_nn.compare.edits.step import CLOSE, _holds, _statement
+from tinygrad_nn.compare.edits.trees import constant, located, spots, statements
+
+Array = Any
+_counter = itertools.count()
+
+
+def written(text: str, name: str = "backward", **names: Any) -> Callable[..., Any]:
+    """Run a text as a file that a person wrote, and return a function of it."""
+    file = f"<part {next(_counter)}>"
+    linecache.cache[file] = len(text), None, text.splitlines(True), file
+    space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}
+    exec(compile(text, file, "exec"), space)
+    return space[name]  # type: ignore[no-any-return]
+
+
+def statement(text: str) -> Any:
+    return ast.parse(text).body[0]
+
+
+# ---- Statements
+
+
+@pytest.mark.parametrize(
+    ("text", "returns", "writes", "names"),
+    [
+        ("x = 1", False, False, "x"), ("return x", True, False, ""), ("x += 1", False, True, "x"),
+        ("if a:\n    return x", True, False, ""), ("def f():\n    return 1", False, False, "f"),
+        ("x = lambda: 1", False, False, "x"), ("for i in a:\n    x = i", False, False, "i x"),
+        ("x[0] = 1", False, True, ""), ("x.a = 1", False, True, ""), ("del x", False, True, "x"),
+        ("f(x)", False, True, ""), ("y = f(x, out=x)", False, True, "y"), ("y = x.pop()", False, True, "y"),
+        ("y = x.sum()", False, False, "y"), ("y = x[0]", False, False, "y"), ("x, (y, *z) = a", False, False, "x y z"),
+        ("with a as b:\n    c = 1", False, False, "b c"),
+        ("class Own:\n    def f(self):\n        return 1", False, False, "Own f"),
+        ("x = [k for k in a]", False, False, "k x"), ("while a:\n    return", True, False, ""),
+    ],
+)  # fmt: skip
+def test_what_a_statement_does(text: str, returns: bool, writes: bool, names: str) -> None:
+    tree = statement(text)
+    assert (_returns(tree), _writes(tree)) == (returns, writes)
+    assert " ".join(sorted(stored([tree]))) == names
+
+
+def test_a_count_of_rounds_is_no_writing() -> None:
+    tree = ast.parse("for i in a:\n    x = i\nwhile a:\n    y = 1")
+    with_ticks(tree)
+    assert ast.unparse(tree).count("__tick__()") == 2
+    assert not _writes(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "stores", "loads"),
+    [
+        ("x = a + b", "x", "a b"), ("x += a", "x", "a x"), ("x[i] = a", "x", "a i x"), ("x.y = a", "x", "a x"),
+        ("x[i].y[j] += a", "x", "a i j x"), ("a.append(b)", "a b", "a b"),
+        ("np.add.at(x, i, g)", "g i np x", "g i np x"),
+        ("for i in a:\n    x = b", "i", "a"), ("if a:\n    x = b", "", "a"), ("return x, y", "", "x y"),
+        ("def f(a):\n    return a * b", "f", "a b"), ("f(a)[0].b = c", "", "a c f"), ("x, y = a", "x y", "a"),
+    ],
+)  # fmt: skip
+def test_the_names_that_a_statement_assigns_and_reads(text: str, stores: str, loads: str) -> None:
+    found = _names(statement(text))
+    assert tuple(" ".join(sorted(names)) for names in found) == (stores, loads)
+
+
+def test_the_names_that_an_assignment_binds_or_writes_into() -> None:
+    found = {text: _assigned(statement(text)) for text in ("x = y = a", "x[i] = a", "x += a", "x, y.z = a",
+    "x.a[0] -= 1")}
+    assert found == {"x = y = a": ["x", "y"], "x[i] = a": ["x", "i"], "x += a": ["x"], "x, y.z = a": ["x", "y"],
+                     "x.a[0] -= 1": ["x"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("-1", -1), ("- -2", 2), ("1.5", 1.5), ("True", None), ("'a'", None), ("x", None), ("-x", None),
+     ("+1", None), ("1 + 1", None), ("1j", None), ("None", None)],
+)  # fmt: skip
+def test_numbers_that_are_written(text: str, value: Any) -> None:
+    assert constant(ast.parse(text, mode="eval").body) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("x = a + b", ["a + b", "a", "b"]), ("x[i] = a", ["i", "a"]), ("x.y = a", ["a"]),
+        ("f(a, k=b)", ["f(a, k=b)", "a", "b"]),
+        ("x = a.f(b)", ["a.f(b)", "a", "b"]), ("x = lambda y: y", ["lambda y: y"]),
+        ("x += a[1:]", ["a[1:]", "a", "1:", "1"]),
+        ("return [k for k in a if b]", ["[k for k in a if b]", "k", "a", "b"]),
+        ("x = f(a)(b)", ["f(a)(b)", "f(a)", "a", "b"]),
+        ("x[a[i]] = b", ["a[i]", "a", "i", "b"]), ("if a:\n    x = b", ["a"]), ("for i in a: pass", ["a"]),
+        ("del x[i]", ["i"]),
+    ],
+)  # fmt: skip
+def test_the_expressions_that_are_read(text: str, found: list[str]) -> None:
+    assert [ast.unparse(spot.node) for spot in spots(statement(text))] == found
+    for spot in spots(statement(text)):
+        held = getattr(spot.holder, spot.field)
+        assert (held if spot.at is None else held[spot.at]) is spot.node
+
+
+def test_statements_inside_of_others_come_with_what_holds_them() -> None:
+    tree = ast.parse("if a:\n    b\nelse:\n    c\ntry:\n    d\nfinally:\n    e\nf")
+    found = [(ast.unparse(s).split("\n")[0], type(h).__name__, field, i) for s, h, field, i in statements(tree.body)]
+    assert found == [
+        ("if a:", "Module", "body", 0), ("try:", "Module", "body", 1), ("f", "Module", "body", 2),
+        ("b", "If", "body", 0),
+        ("c", "If", "orelse", 0), ("d", "Try", "body", 0), ("e", "Try", "finalbody", 0),
+    ]  # fmt: skip
+
+
+def test_new_nodes_get_the_place_of_the_old_one_and_a_persons_own_keep_theirs() -> None:
+    old: Any = statement("x = aa * bb")
+    new = located(ast.BinOp(old.value, ast.Add(), ast.Constant(1)), old)
+    assert (new.lineno, new.col_offset, new.right.col_offset) == (1, 0, 0)
+    assert new.left is old.value
+    assert (new.left.col_offset, new.left.right.col_offset) == (4, 9)
+
+
+# ---- Values
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (np.ones(2), np.ones(2), True), (np.ones(2), np.ones((2, 1)), False),
+        (np.ones(2), np.ones(2, np.float32), False),
+        (np.ones(2), np.array([1.0, 2.0]), False), (1, 1, True), (1, 2, False), (np.float64(1), np.float64(1), True),
+        ([1, np.ones(2)], [1, np.ones(2)], True), ([1, np.ones(2)], [1, np.zeros(2)], False), ((1,), [1], True),
+        ({"a": 1}, {"a": 1}, True), ({"a": 1}, {"a": 2}, False), ({"a": 1}, {"b": 1}, False), ([], [], True),
+    ],
+)  # fmt: skip
+def test_what_is_equal_has_one_digest(one: Any, other: Any, same: bool) -> None:
+    assert (_digest(one) == _digest(other)) is same
+    assert _digest(one) is not None
+
+
+@pytest.mark.parametrize("value", [None, "a", [None], {"a": None}, np.array(["a"]), object(), [1, [object()]]], ids=str)
+def test_what_is_no_number_has_no_digest(value: Any) -> None:
+    assert _digest(value) is None
+
+
+class Own:
+    def __init__(self, x: Array) -> None:
+        self.x, self.me = x, self
+
+
+class Stubborn:
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise RuntimeError
+
+    __copy__ = __deepcopy__
+
+
+def test_copies_share_nothing_and_what_was_one_object_is_one_again() -> None:
+    x, plain = np.ones(2), [1, "a", None, np.sum, math.pi, range(3)]
+    own = Own(x)
+    whole = {"a": x, "b": [x, (x,)], "c": Pair(x, 1), "d": own, "e": plain}
+    new = copied(whole, {})
+    assert new["a"] is new["b"][0] is new["b"][1][0] is new["c"].a is new["d"].x
+    assert new["a"] is not x
+    assert (type(new["c"]), type(new["d"]), new["d"].me) == (Pair, Own, new["d"])
+    assert new["e"] == plain
+    assert new["e"] is not plain
+    assert new["d"] is not own
+    rng = np.random.default_rng(0)
+    other = copied(rng, {})
+    assert other is not rng
+    assert other.random() == rng.random()
+    stubborn = Stubborn()
+    assert copied(stubborn, {}) is stubborn
+    names = copy_names({"__builtins__": plain, "x": x, "y": x})
+    assert names["__builtins__"] is plain
+    assert names["x"] is names["y"]
+    assert names["x"] is not x
+
+
+def test_a_loop_is_ended_after_so_many_rounds() -> None:
+    ticker = Ticker()
+    ticker.limit = 3
+    for _ in range(3):
+        ticker()
+    with pytest.raises(Stopped):
+        ticker()
+    ticker.start()
+    assert ticker.count == 0
+    ticker()
+    assert ticker.count == 1
+
+
+def test_what_runs_quietly_leaves_the_random_numbers_where_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    np.random.seed(3)  # noqa: NPY002
+    state = np.random.get_state()[2]  # noqa: NPY002
+    with quiet():
+        np.random.rand()  # noqa: NPY002
+        print("here", np.log(-1.0))  # noqa: T201
+    assert np.random.get_state()[2] == state  # noqa: NPY002
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "array", "whole"),
+    [
+        (1, False, True), (True, False, False), (1.0, False, False), (np.int64(1), True, True),
+        (np.float64(1), True, False),
+        (np.ones(2), True, False), (np.array(["a"]), False, False), ("a", False, False), (np.True_, True, False),
+        (np.ones(2, complex), True, False), (np.array([1], "M8[D]"), False, False),
+    ],
+)  # fmt: skip
+def test_arrays_and_whole_numbers(value: Any, array: bool, whole: bool) -> None:
+    assert (is_array(value), is_whole(value)) == (array, whole)
+
+
+@pytest.mark.parametrize(
+    ("small", "to", "ok"),
+    [((), (2,), True), ((2,), (3, 2), True), ((3, 1), (3, 2), True), ((3, 2), (2,), False), ((2,), (2, 1), False),
+     ((3,), (2,), False), ((2, 2), (2, 2), True), ((1,), (1,), True), ((1,), (), False)],
+)  # fmt: skip
+def test_an_array_may_be_multiplied_to_another_without_making_it_larger(small: Any, to: Any, ok: bool) -> None:
+    assert spreads(small, to) is ok
+
+
+def test_what_is_in_scope() -> None:
+    x = np.ones(2)
+    own = SimpleNamespace(W=x, n=3, name="a", d={"b": x, "no": "a", 3: x}, other=object())
+    local = {"x": x, "i": 1, "j": -1, "k": 5, "rows": [x, x], "own": own, "d": {"a": x, 2: 1.5, "t": "no", (1,): x},
+    "t": "no",
+             "__doc__": 1.0, "cold": SimpleNamespace(W=x), "many": dict.fromkeys(range(ITEMS + 1), 1.0)}  # fmt: skip
+    scope = Scope({"y": 2.0, "unused": x}, local, {"far": x})
+    scope.find_atoms({"y"}, {"rows": {"0"}, "own": {"W"}})
+    texts = [ast.unparse(atom.node) for atom in scope.atoms]
+    assert texts == [
+        "x", "i", "j", "k", "rows[0]", "rows[1]", "rows[i]", "rows[j]", "own.W", "own.n", "own.d['b']", "d['a']",
+        "d[2]",
+        *(f"many[{k}]" for k in range(ITEMS)), "y", "far",
+    ]  # fmt: skip
+    assert [scope.value(atom.node) is atom.value for atom in scope.atoms] == [True] * len(texts)
+    assert scope.atoms[0].shape == (2,)
+    assert scope.atoms[1].shape == ()
+    bare = Scope({}, {"rows": [x, x], "i": 2}, {})
+    bare.find_atoms(set(), {})
+    assert [ast.unparse(atom.node) for atom in bare.atoms] == ["i"]
+    long = Scope({}, {f"x{k}": 1.0 for k in range(ATOMS + 5)}, {})
+    long.find_atoms(set(), {})
+    assert len(long.atoms) == ATOMS
+
+
+def test_the_names_that_are_used_and_what_is_taken_of_them() -> None:
+    used, fields = fields_used(ast.parse("y = a.b + a.c[0] * d['e'] + d[i] + f(g).h"))
+    assert used == {"y", "a", "d", "i", "f", "g"}
+    assert fields == {"a": {"b", "c"}, "d": {"'e'", "i"}}
+
+
+# ---- Programs
+
+
+def program(text: str, *args: Any, **names: Any) -> Program:
+    source = read(written(text, **names))
+    assert source is not None
+    return Program(source, args, {}, {})
+
+
+def changed(p: Program, k: int, old: str, new: str) -> Any:
+    """Run a program from piece k with another statement there."""
+    body = p.source.tree.body
+    at = body.index(p.source.statements[k])
+    was, body[at] = body[at], ast.copy_location(statement(ast.unparse(body[at]).replace(old, new)), body[at])
+    ast.fix_missing_locations(body[at])
+    try:
+        return p.run(k, True)
+    finally:
+        body[at] = was
+
+
+def test_a_program_runs_again_from_a_changed_statement_on() -> None:
+    p = program("def backward(x, k=2):\n    'Says.'\n    y = x * k\n    z = y + 1\n    return z\n", np.arange(2.0))
+    assert [sorted(set(env) & {"x", "k", "y", "z"}) for env in p.before] == [["k", "x"], ["k", "x", "y"], ["k", "x",
+    "y", "z"]]
+    assert p.whole().tolist() == [1, 3]
+    assert changed(p, 0, "x * k", "x - k").tolist() == [-1, 0]
+    assert changed(p, 0, "x * k", "-k + x") is UNCHANGED
+    assert changed(p, 1, "+ 1", "- 1").tolist() == [-1, 1]
+    assert changed(p, 2, "z", "2 * z").tolist() == [2, 6]
+    assert changed(p, 2, "z", "z + z") is UNCHANGED
+    assert p.whole().tolist() == [1, 3]
+
+
+def test_each_run_of_a_program_begins_with_the_values_as_they_were() -> None:
+    text = "def backward(x):\n    d = {}\n    d['a'] = x * 2\n    d['a'] += x\n    return d['a']\n"
+    p = program(text, np.ones(2))
+    assert p.writes
+    for _ in range(2):
+        assert changed(p, 1, "x * 2", "x * 3").tolist() == [4, 4]
+        assert changed(p, 2, "+= x", "+= 5 * x").tolist() == [7, 7]
+        p.seen.clear()
+    assert p.before[2]["d"]["a"].tolist() == [2, 2]
+    for name, line in (("if x.any():\n        return x", 0), ("for i in range(2):\n        if i: return i * x", 0)):
+        early = program(f"def backward(x):\n    {name}\n    return 0 * x\n", np.ones(2))
+        assert len(early.before) == 1
+        assert early.run(line, False).tolist() == [1, 1]
+
+
+def test_a_program_knows_its_helpers_its_closure_and_the_names_before_each_line() -> None:
+    text = ("def half(x):\n    a = x / 2\n    return a\n\n\ndef backward(x):\n    y = half(x) * factor\n"
+            "    for i in range(3):\n        y = y + i\n    return y\n")  # fmt: skip
+    p = program(text, np.ones(2), factor=np.full(2, 4.0))
+    assert p.whole().tolist() == [5, 5]
+    units = [(k, source.name, ast.unparse(stmt).split("\n")[0], field) for k, source, stmt, _, field, _ in p.units()]
+    assert units == [
+        (0, "backward", "y = half(x) * factor", "body"), (1, "backward", "for i in range(3):", "body"),
+        (1, "backward", "y = y + i", "body"), (2, "backward", "return y", "body"), (None, "half", "a = x / 2", "body"),
+        (None, "half", "return a", "body"),
+    ]  # fmt: skip
+    for _, source, stmt, holder, field, index in p.units():
+        assert getattr(holder, field)[index] is stmt
+        names = {n: v for n, v in p.scope(source, stmt).local.items() if n in "xyai"}
+        assert names.keys() == {
+            "y = half(x) * factor": {"x"}, "for i in range(3):": {"x", "y", "i"}, "y = y + i": {"x", "y", "i"},
+            "return y": {"x", "y", "i"}, "a = x / 2": {"x"}, "return a": {"x", "a"},
+        }[ast.unparse(stmt).split("\n")[0]]  # fmt: skip
+    assert p.ticker.limit == 10 * 3 + 1000
+
+
+# ---- Which lines are blamed
+
+BACKWARD = """def backward(x, W, b):
+    z = x @ W + b
+    dz = 2 * z
+    dW = x.T @ dz
+    if b.any():
+        dW = dW + 0
+    db = total(dz)
+    note = 1
+    return dW, db
+
+
+def total(g):
+    s = g.sum(axis=0)
+    return s
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "blamed"),
+    [
+        ([0], {2: 0.2, 3: 0.2, 4: 0.0, 5: 0.2, 6: 0.0, 9: 0.0}),
+        ([1], {2: 0.2, 3: 0.2, 5: 0.2, 7: 0.0, 9: 0.0, 13: 0.3, 14: 0.3}),
+        ([0, 1], {2: 0.0, 3: 0.0, 4: 0.0, 5: 0.0, 6: 0.0, 7: 0.0, 9: 0.0, 13: 0.3, 14: 0.3}), ([], {}),
+    ],
+)  # fmt: skip
+def test_the_lines_from_which_a_result_comes(wrong: list[int], blamed: dict[int, float]) -> None:
+    x, W, b = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
+    source = read(written(BACKWARD))
+    assert source is not None
+    found = influencing(Program(source, (x, W, b), {}, {}), wrong, ["W", "b"])
+    assert {stmt.lineno: round(less, 3) for stmt, less in found.items()} == blamed
+
+
+def test_the_statement_of_a_line_and_the_function_it_is_in() -> None:
+    source = read(written(BACKWARD))
+    assert source is not None
+    for line, text, name in ((4, "dW = x.T @ dz", "backward"), (6, "dW = dW + 0", "backward"),
+    (13, "s = g.sum(axis=0)", "total")):
+        owner, stmt = _statement(source, line)
+        assert (owner.name, ast.unparse(stmt)) == (name, text)
+    with pytest.raises(LookupError, match="no statement begins at line 10"):
+        _statement(source, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "right", "holds"),
+    [
+        ("d = x", np.arange(3.0), True), ("d = x + 2 * CLOSE * 0.99", np.arange(3.0), True),
+        ("d = x + 2 * CLOSE * 1.01", np.arange(3.0), False), ("d = x[:2]", np.arange(3.0), False),
+        ("d = x > 0", np.zeros(3), False),
+        ("d = x.astype(int)", np.arange(3.0), True), ("d = x + 0j", np.arange(3.0), True),
+        ("d = y", np.arange(3.0), False),
+        ("d = x * np.nan", np.arange(3.0), False), ("d = 0 * x", np.zeros(3), True),
+        ("d = 0 * x + 1e-200", np.zeros(3), False),
+        ("x += 1; d = x", np.arange(3.0), False), ("d = ['a', 'b', 'c']", np.arange(3.0), False),
+        ("d = x - 2", np.arange(3.0), False),
+    ],
+)  # fmt: skip
+def test_a_name_holds_the_right_value_after_a_statement(text: str, right: Array, holds: bool) -> None:
+    env = {"x": np.arange(3.0), "np": np, "CLOSE": CLOSE}
+    code = compile("d", "<label>", "eval")
+    body = ast.parse(text).body
+    stmt = body[0] if len(body) == 1 else ast.If(ast.Constant(True), body, [])
+    ast.fix_missing_locations(stmt)
+    for _ in range(2):  # what it writes into is a copy
+        assert _holds(stmt, env, code, right, Ticker()) is holds

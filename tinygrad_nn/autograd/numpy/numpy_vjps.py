@@ -1,0 +1,27 @@
+"""What rules of one's own use to undo broadcasting."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...primitive import sum_to
+from ...tensor import Tensor
+
+
+def unbroadcast(x: Any, target_meta: Any) -> Any:
+    """Return a gradient summed over the axes along which a target was broadcast.
+
+    Args:
+        x: the gradient.
+        target_meta: the target's shape, or a tuple that begins with it, as autograd's metadata.
+    """
+    shape = target_meta[0] if target_meta and isinstance(target_meta[0], tuple) else target_meta
+    g = x if isinstance(x, Tensor) else np.asarray(x)
+    return sum_to(g, tuple(shape)) if g.ndim >= len(shape) else g
+
+
+def unbroadcast_f(target: Any, f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the rule f with its gradient summed to the shape of a target."""
+    shape = np.shape(target)
+    return lambda g: unbroadcast(f(g), (shape,))

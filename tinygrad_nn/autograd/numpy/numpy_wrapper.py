@@ -1,0 +1,156 @@
+"""NumPy's functions as programs written for autograd call them: with Tensors in lists, and in what makes arrays.
+
+A NumPy function finds a Tensor among its arguments by itself. What it cannot find is one inside a list, and what makes
+an array (np.array, np.full, np.r_) never looks; so these are given the list as one Tensor, or are written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...tensor import Tensor
+from ..tracer import getval
+
+# What takes a list of arrays: here a list among them is made one Tensor, and not the whole list.
+_OF_ARRAYS = frozenset({
+    np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack, np.block, np.linalg.multi_dot,
+    np.select, np.choose, np.broadcast_arrays, np.meshgrid, np.piecewise, np.lexsort, np.ix_,
+})  # fmt: skip
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the Tensors in a value that may be one, or a nest of lists and tuples that holds some."""
+    if isinstance(value, (list, tuple)):
+        return [t for part in value for t in tensors_in(part)]
+    return [value] if isinstance(value, Tensor) else []
+
+
+def array(A: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return an array of a number, an array or nested lists; a Tensor if there is one among them."""
+    found = tensors_in(A)
+    return np.array(A, *args, **kwargs, like=found[0]) if found else np.array(A, *args, **kwargs)
+
+
+def asarray(a: Any, dtype: Any = None, **layout: Any) -> Any:
+    """Return an array of what may be one already."""
+    if isinstance(a, Tensor) and dtype is None:
+        return a
+    return array(a, dtype) if tensors_in(a) else np.asarray(a, dtype, **layout)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
+    """Return an array of a shape, filled with a number or what broadcasts to the shape."""
+    fill_value, shape = gathered(fill_value), getval(shape)
+    if isinstance(fill_value, Tensor):
+        layout["like"] = fill_value
+    return np.full(shape, fill_value, dtype, **layout)
+
+
+def full_like(a: Any, fill_value: Any, dtype: Any = None, **layout: Any) -> Any:
+    """Return an array of the shape and dtype of another, filled with a number or what broadcasts to the shape."""
+    return full(layout.pop("shape", None) or np.shape(a), fill_value, dtype or np.result_type(a))
+
+
+def where(condition: Any, *choices: Any, **named: Any) -> Any:
+    """Return the entries of x where the condition holds, else those of y; the places where it holds without these."""
+    choices = (*choices, *(named[name] for name in ("x", "y") if name in named))
+    out = np.where(getval(condition), *map(gathered, choices))
+    plain = choices and not any(isinstance(x, (Tensor, np.ndarray, np.generic)) for x in (condition, *choices))
+    return out.tolist() if plain and not tensors_in(choices) else out  # Python's numbers and lists stay such
+
+
+def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:
+    """Return the last axis as the diagonal of matrices."""
+    if offset != 0 or {axis1, axis2} != {-1, -2}:
+        raise NotImplementedError("make_diagonal has offset=0 and the last two axes only; see np.diag.")
+    return D[..., None] * np.eye(np.shape(D)[-1])
+
+
+def isscalar(element: Any) -> bool:
+    """Tell whether it is a number; a Tensor of one number without axes is."""
+    return element.ndim == 0 if isinstance(element, Tensor) else np.isscalar(element)
+
+
+def gathered(value: Any) -> Any:
+    """Return nested lists with Tensors in them as one Tensor, and anything else as it is."""
+    return array(value) if isinstance(value, (list, tuple)) and tensors_in(value) else value
+
+
+def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a NumPy function that looks for Tensors in lists too."""
+    of_arrays = function in _OF_ARRAYS
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if of_arrays and args:
+            args = (_parts(args[0]), *args[1:])
+        convert = _each if of_arrays else gathered
+        if any(isinstance(x, (list, tuple)) for x in (*args, *kwargs.values())):
+            args = tuple(convert(x) for x in args)
+            kwargs = {name: convert(x) for name, x in kwargs.items()}
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _each(arrays: Any) -> Any:
+    return [gathered(x) for x in arrays] if isinstance(arrays, (list, tuple)) else arrays
+
+
+def _parts(arrays: Any) -> Any:
+    """Return what a generator, a map or the values of a dict give as a list."""
+    return arrays if isinstance(arrays, (list, tuple, np.ndarray, Tensor)) else list(arrays)
+
+
+class _Joined:
+    """What np.r_ and np.c_ are: arrays in brackets, joined along an axis."""
+
+    def __init__(self, plain: Any, columns: bool) -> None:
+        self.plain, self.columns = plain, columns
+
+    def __getitem__(self, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        if not tensors_in(parts):
+            return self.plain[key]
+        if isinstance(parts[0], str):
+            raise NotImplementedError(f"{parts[0]!r} in brackets with a Tensor; write np.concatenate with an axis.")
+        arrays = [np.r_[part] if isinstance(part, slice) else np.atleast_1d(gathered(part)) for part in parts]
+        if self.columns:
+            arrays = [x[:, None] if x.ndim == 1 else x for x in arrays]
+        return np.concatenate(arrays, axis=-1 if self.columns else 0)
+
+
+def _integers(kind: type) -> type:
+    """Return a type of whole numbers that takes Tensors, and gives plain numbers."""
+    return type(kind.__name__, (kind,), {"__new__": lambda cls, *args: kind(*map(getval, args))})
+
+
+r_, c_ = _Joined(np.r_, False), _Joined(np.c_, True)
+OWN: dict[str, Any] = {
+    "array": array, "asarray": asarray, "asanyarray": asarray, "ascontiguousarray": asarray, "full": full,
+    "full_like": full_like, "where": where, "isscalar": isscalar, "r_": r_, "c_": c_,
+    "make_diagonal": make_diagonal, "row_stack": wrapped(np.vstack),
+    **{kind.__name__: _integers(kind) for kind in (np.int8, np.int16, np.int32, np.int64)},
+}  # fmt: skip
+
+
+def wrap_namespace(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Put the functions of a module into another namespace, so that they look for Tensors in lists too.
+
+    Args:
+        old: the namespace of a module of NumPy or SciPy.
+        new: the namespace to fill; names that begin with ``_`` are left out.
+    """
+    for name, value in old.items():
+        if name[0] != "_" and not isinstance(value, ModuleType):
+            new[name] = wrapped(value) if callable(value) and not isinstance(value, type) else value
+
+
+def names(module: Any) -> Iterable[str]:
+    """Return the public names of a module."""
+    return getattr(module, "__all__", None) or [name for name in dir(module) if name[0] != "_"]

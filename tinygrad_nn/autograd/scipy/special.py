@@ -1,0 +1,16 @@
+"""scipy.special, of Tensors too: its ufuncs find the rules of `tinygrad_nn.ops` by themselves, the rest stands here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import scipy.special as _special
+
+from ... import special as _ours
+from ..numpy.numpy_wrapper import wrap_namespace, wrapped
+from ..tracer import notrace_primitive
+
+wrap_namespace(vars(_special), globals())
+for _name in ("lambertw", "log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax", "zeta"):
+    globals()[_name] = wrapped(getattr(_ours, _name))
+gammasgn: Any = notrace_primitive(_special.gammasgn)  # piecewise constant

@@ -1,0 +1,109 @@
+"""Densities and cumulative distributions of Tensors, from the formula of a standard distribution."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import scipy.stats as _stats
+
+from ...numpy.numpy_wrapper import gathered, tensors_in
+
+Formula = Callable[..., Any]
+
+
+def of_tensors(law: str, method: str, formula: Formula) -> Formula:
+    """Return SciPy's method of a distribution of plain numbers, and a formula of Tensors.
+
+    Args:
+        law: its name in scipy.stats.
+        method: such as ``logpdf``.
+        formula: a function with SciPy's arguments.
+    """
+    plain = getattr(getattr(_stats, law), method)
+    signature = inspect.signature(formula)
+
+    @wraps(formula)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = tuple(map(gathered, args)), {name: gathered(x) for name, x in kwargs.items()}
+        if not tensors_in([*args, *kwargs.values()]):
+            return plain(*args, **kwargs)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{law}.{method} of a Tensor: {error}; it takes {signature}.") from None
+        return formula(*args, **kwargs)
+
+    call.__name__ = method
+    call.__doc__ = f"Return scipy.stats.{law}.{method}, differentiable in its arguments."
+    return call
+
+
+def continuous(
+    law: str, logpdf: Formula, cdf: Formula, sf: Formula | None = None, logcdf: Formula | None = None,
+    logsf: Formula | None = None, support: tuple[float, float] = (-np.inf, np.inf),
+) -> tuple[Formula, ...]:  # fmt: skip
+    """Return ``pdf, logpdf, cdf, logcdf, sf, logsf`` with a place and a scale, made of those of the standard law.
+
+    Args:
+        law: its name in scipy.stats.
+        logpdf, cdf, sf, logcdf, logsf: functions of ``(y, *shapes)``; those that are missing follow from the others.
+        support: the interval outside which the density is 0.
+    """
+    sf = sf or (lambda y, *shapes: 1 - cdf(y, *shapes))
+    logcdf = logcdf or (lambda y, *shapes: np.log(cdf(y, *shapes)))
+    logsf = logsf or (lambda y, *shapes: np.log(sf(y, *shapes)))
+    low, high = support
+    shapes = len(inspect.signature(logpdf).parameters) - 1
+    inner = 1.0 if high == np.inf else 0.5 * (low + high)
+
+    def standard(formula: Formula, below: float, above: float, density: bool = False) -> Formula:
+        def value(x: Any, *parameters: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+            given, rest = parameters[:shapes], parameters[shapes:]
+            loc, scale = (*rest, *(loc, scale)[len(rest) :])
+            y = (x - loc) / scale
+            plain = y.data if tensors_in(y) else y
+            under, over = plain < low, plain > high
+            out = formula(np.where(under | over, inner, y) if low > -np.inf else y, *given)
+            out = out - np.log(scale) if density else out
+            return np.where(under, below, np.where(over, above, out)) if low > -np.inf else out
+
+        return value
+
+    density = standard(logpdf, -np.inf, -np.inf, True)
+    formulas = {
+        "pdf": lambda x, *parameters, **named: np.exp(density(x, *parameters, **named)),
+        "logpdf": density,
+        "cdf": standard(cdf, 0.0, 1.0), "logcdf": standard(logcdf, -np.inf, 0.0),
+        "sf": standard(sf, 1.0, 0.0), "logsf": standard(logsf, 0.0, -np.inf),
+    }  # fmt: skip
+    names = list(inspect.signature(logpdf).parameters)[1:]
+    return tuple(of_tensors(law, method, _named(formula, names)) for method, formula in formulas.items())
+
+
+def _named(formula: Formula, names: list[str]) -> Formula:
+    """Return a formula whose parameters of shape may be given by name too."""
+
+    def call(x: Any, *parameters: Any, **named: Any) -> Any:
+        shapes = [named.pop(name) for name in names[len(parameters) :] if name in named]
+        return formula(x, *parameters, *shapes, **named)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    given = [inspect.Parameter(name, kind) for name in ("x", *names)]
+    usual = [inspect.Parameter(name, kind, default=value) for name, value in (("loc", 0), ("scale", 1))]
+    call.__signature__ = inspect.Signature([*given, *usual])  # type: ignore[attr-defined]
+    return call
+
+
+def others(law: str) -> Callable[[str], Any]:
+    """Return what a module of a distribution gives for a name that it has not: SciPy's method, of plain numbers."""
+
+    def find(name: str) -> Any:
+        if name[0] == "_":
+            raise AttributeError(name)
+        return getattr(getattr(_stats, law), name)
+
+    return find

@@ -1,0 +1,16 @@
+"""The normal distribution."""
+
+import numpy as np
+
+from .... import special
+from .distribution import continuous, others
+
+pdf, logpdf, cdf, logcdf, sf, logsf = continuous(
+    "norm",
+    logpdf=lambda y: -0.5 * y**2 - 0.5 * np.log(2 * np.pi),
+    cdf=lambda y: special.ndtr(y),
+    sf=lambda y: special.ndtr(-y),
+    logcdf=lambda y: special.log_ndtr(y),
+    logsf=lambda y: special.log_ndtr(-y),
+)
+__getattr__ = others("norm")

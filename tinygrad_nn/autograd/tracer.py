@@ -1,0 +1,424 @@
+"""Values that are being differentiated, and functions that are recorded as one operation, by autograd's names.
+
+A number or an array is traced as a `Tensor`; a value of a type of one's own as a `Box` made for it. Containers are not
+wrapped: a dict of parameters stays a dict, with Tensors in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backward import ancestors
+from ..custom import Results
+from ..node import recording
+from ..primitive import Primitive
+from ..tensor import Tensor, apply, raw
+from ..transforms import enter, pullback
+from ..tree import flatten
+
+VJPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, ans, args, kwargs) -> (g -> gradients)
+JVPS: dict[Any, Callable[..., Any]] = {}  # function -> (argnums, tangents, ans, args, kwargs) -> tangent
+LINEAR: dict[Any, Callable[[int], bool]] = {}  # function -> whether its JVP rule of an argument is to call it
+
+
+class Box:
+    """A value of a type of one's own that is being differentiated; subclass and register it, as autograd says.
+
+    Example:
+        >>> class Polynomial: ...
+        >>> class PolynomialBox(Box, Polynomial): ...
+        >>> PolynomialBox.register(Polynomial)
+    """
+
+    type_mappings: ClassVar[dict[type, type[Box]]] = {}
+    _value: Any
+    _handle: Tensor
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} of {self._value}"
+
+    @classmethod
+    def register(cls, value_type: type) -> None:
+        """Trace values of a type as this class."""
+        Box.type_mappings[value_type] = cls
+
+
+def boxed(value: Any, handle: Tensor) -> Any:
+    """Return the value of a type of one's own as a box over a Tensor that holds its place in the graph."""
+    kind = Box.type_mappings[type(value)]
+    box = kind.__new__(kind)
+    box._value, box._handle = value, handle
+    return box
+
+
+def placeholder() -> Any:
+    """Return the array that stands in the graph for a value of a type of one's own."""
+    return np.zeros(())
+
+
+class Cotangent:
+    """A cotangent in a vector space of one's own, with as much of an array about it as the walk back asks for."""
+
+    __array_ufunc__ = None  # an array leaves `array + cotangent` to __radd__
+    shape: ClassVar[tuple[int, ...]] = ()
+    dtype: ClassVar[Any] = np.dtype(float)
+
+    def __init__(self, space: Any, value: Any) -> None:
+        self.space, self.value = space, value
+
+    def __add__(self, other: Any) -> Cotangent:
+        return Cotangent(self.space, self.space.add(self.value, other.value)) if isinstance(other, Cotangent) else self
+
+    __radd__ = __add__  # what is no Cotangent is the zero of a rule that gave None
+
+
+def isbox(x: Any) -> bool:
+    """Tell whether a value is being traced."""
+    return isinstance(x, (Tensor, Box))
+
+
+def getval(x: Any) -> Any:
+    """Return a value without its graph, numbers for Tensors of one number; also inside lists, tuples and dicts."""
+    if isinstance(x, Box):
+        return x._value
+    if isinstance(x, Tensor):
+        return x.data[()]
+    if isinstance(x, (list, tuple, dict)):
+        leaves, rebuild = flatten(x)
+        if any(isbox(leaf) for leaf in leaves):
+            return rebuild([getval(leaf) for leaf in leaves])
+    return x
+
+
+def live(x: Any) -> bool:
+    """Tell whether a gradient may flow through a value, or through something in it."""
+    if isinstance(x, Tensor):
+        return x.node is not None
+    return isinstance(x, Box) or (isinstance(x, (list, tuple, dict)) and any(live(leaf) for leaf in flatten(x)[0]))
+
+
+def primitive(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f as one operation of the graph, which runs on plain arrays; its rules are given with `defvjp`.
+
+    Args:
+        f: a function of arrays, containers of arrays, values of registered types, and anything else, returning an
+            array, a container of arrays or a value of a registered type. Keyword arguments are not differentiated.
+
+    Returns:
+        A function of the same arguments.
+
+    Example:
+        >>> from tinygrad_nn.autograd import grad
+        >>> from tinygrad_nn.autograd.extend import defvjp
+        >>> cube = primitive(lambda x: x**3)
+        >>> defvjp(cube, lambda ans, x: lambda g: g * 3 * x**2)
+        >>> float(grad(cube)(2.0))
+        12.0
+    """
+
+    @wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        argnums = tuple(k for k, x in enumerate(args) if live(x))
+        if not argnums:
+            return f(*map(getval, args), **kwargs)
+        return _recorded(call, f, argnums, args, kwargs)
+
+    call.fun = f  # type: ignore[attr-defined]
+    return call
+
+
+def notrace_primitive(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f as a function of plain values, through which no gradient flows."""
+
+    @wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return f(*map(getval, args), **kwargs)
+
+    return call
+
+
+def _recorded(
+    call: Callable[..., Any], f: Callable[..., Any], argnums: tuple[int, ...], args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Run f on plain values and record it; the walk back asks the rules that were given for `call`."""
+    parts = [flatten(x) for x in args]
+    leaves = [leaf for found, _ in parts for leaf in found]
+    places = [k for k, leaf in enumerate(leaves) if live(leaf)]
+    results, value, name = Results(), None, getattr(f, "__name__", "custom").strip("<>")
+
+    def filled(given: Any) -> list[Any]:
+        new = iter(_mixed(leaves, places, given))
+        return [rebuild([next(new) for _ in found]) for found, rebuild in parts]
+
+    def forward(*given: Any) -> Any:
+        nonlocal value
+        value = f(*filled(given), **kwargs)
+        return placeholder() if type(value) in Box.type_mappings else results.packed(_numbers(value, f))
+
+    def rule(g: Any, out: Any, *given: Any) -> list[Any]:
+        arguments = filled(given)
+        mine = type(value) in Box.type_mappings
+        if isinstance(out, Tensor) and (mine or any(isinstance(leaves[k], Box) for k in places)):
+            raise NotImplementedError(f"{name} has a value of a type of one's own, which is differentiated once only.")
+        ans = value if mine else results.parted(out)
+        g = (g.value if isinstance(g, Cotangent) else vspace(value).zeros()) if mine else results.parted(g)
+        found = gradients_by_rule(call, argnums, g, ans, arguments, kwargs)
+        by_leaf: list[Any] = []
+        for k, (flat, _) in enumerate(parts):
+            by_leaf += _leaves_of(found[k], len(flat)) if k in found else [None] * len(flat)
+        return [_gradient(by_leaf[k], leaves[k], call) for k in places]
+
+    operation = Primitive(name, forward, (), rf"\operatorname{{{name}}}(x)", jointly=(rule, "rule(g)"))
+    out = apply(operation, tuple(_handle(leaves[k]) for k in places))
+    return boxed(value, out) if type(value) in Box.type_mappings else results.parted(out)
+
+
+def _handle(leaf: Any) -> Tensor:
+    return leaf._handle if isinstance(leaf, Box) else leaf
+
+
+def _mixed(leaves: list[Any], places: list[int], given: Any) -> list[Any]:
+    """Return all leaves as plain values, but arrays or Tensors where the walk gives some."""
+    new = [getval(leaf) for leaf in leaves]
+    for k, x in zip(places, given, strict=True):
+        if not isinstance(leaves[k], Box):
+            new[k] = x if isinstance(x, Tensor) else x[()]
+    return new
+
+
+def _numbers(value: Any, f: Callable[..., Any]) -> Any:
+    """Return a result, if it is made of numbers.
+
+    Raises:
+        TypeError: it is not.
+    """
+    for leaf in flatten(value)[0]:
+        if isbox(leaf) or np.asarray(leaf).dtype.kind not in "fciub":
+            name, kind = getattr(f, "__name__", "the function"), type(leaf).__name__
+            raise TypeError(
+                f"the primitive {name} returned a {kind}, and a gradient flows through numbers only. Return arrays, or "
+                f"register the type: a subclass of Box with .register({kind}), and a VSpace with .register({kind})."
+            )
+    return value
+
+
+def _leaves_of(gradient: Any, count: int) -> list[Any]:
+    """Return the gradients of the leaves of an argument, ``None`` where there is none."""
+    if gradient is None:
+        return [None] * count
+    return [gradient] if count == 1 and not isinstance(gradient, (list, tuple, dict)) else flatten(gradient)[0]
+
+
+def _gradient(found: Any, leaf: Any, call: Callable[..., Any]) -> Any:
+    """Return what a rule gave for a leaf as the walk takes it.
+
+    Raises:
+        ValueError: it has a shape that the leaf was not broadcast to.
+    """
+    if found is None:
+        return None
+    if isinstance(leaf, Box):
+        return Cotangent(vspace(leaf), found)
+    found = found if isinstance(found, Tensor) else np.asarray(found)
+    try:
+        shape: Any = np.broadcast_shapes(found.shape, leaf.shape)
+    except ValueError:
+        shape = None
+    if found.dtype.kind not in "fciub" or shape not in (found.shape, leaf.shape):
+        what = f"shape {found.shape}" if found.dtype.kind in "fciub" else f"dtype {found.dtype}"
+        raise ValueError(
+            f"the rule of {getattr(call, '__name__', 'a primitive')} returned a gradient of {what} for an argument of "
+            f"shape {leaf.shape}. Return the shape of the argument, or one that it is broadcast to, as "
+            f"numpy.numpy_vjps.unbroadcast_f does."
+        )
+    return np.broadcast_to(found, shape) if shape != found.shape else found
+
+
+def gradients_by_rule(
+    call: Callable[..., Any], argnums: tuple[int, ...], g: Any, ans: Any, args: list[Any], kwargs: dict[str, Any]
+) -> dict[int, Any]:
+    """Return by argument number what the rules of a function make of a cotangent: VJP rules, or JVP rules transposed.
+
+    Raises:
+        NotImplementedError: it has neither.
+    """
+    if call in VJPS:
+        return dict(zip(argnums, VJPS[call](argnums, ans, args, kwargs)(g), strict=False))
+    if call not in JVPS:
+        name = getattr(call, "__name__", "a primitive")
+        raise NotImplementedError(
+            f"VJP of {name} wrt argnums {argnums} not defined. Write defvjp({name}, lambda ans, x: lambda g: ...), one "
+            "maker per argument."
+        )
+    linear = set(filter(LINEAR[call], argnums)) if call in LINEAR else set()
+    found = {n: _transposed(call, n, g, args, kwargs) for n in linear}
+    curved = tuple(n for n in argnums if n not in linear)
+    with recording(True):
+        inputs = [enter(np.zeros_like(raw(args[n]))) for n in curved]
+        moved = JVPS[call](curved, inputs, ans, args, kwargs) if curved else None
+    if isinstance(moved, Tensor) and moved.node is not None:
+        found |= dict(zip(curved, map(conj, pullback(moved, inputs, conj(g))), strict=True))
+    return found
+
+
+def _transposed(call: Callable[..., Any], n: int, g: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Return the gradient of an argument in which a function is linear, by one call for each of its entries."""
+    shape = np.shape(raw(args[n]))
+    basis = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    return np.reshape(np.stack([np.sum(g * call(*args[:n], e, *args[n + 1 :], **kwargs)) for e in basis]), shape)
+
+
+def conj(g: Any) -> Any:
+    """Return the conjugate of what is complex, which leads from PyTorch's convention to autograd's and back."""
+    if isinstance(g, Cotangent):
+        return g
+    return np.conj(g) if np.result_type(raw(g)).kind == "c" else g
+
+
+# -- Vector spaces
+
+
+class VSpace:
+    """The vector space of a value: zeros, ones, a basis, sums, products. Subclass it for a type of one's own.
+
+    Args:
+        value: any value of the space.
+
+    Example:
+        >>> import numpy as np
+        >>> vspace(np.ones((2, 3))).zeros().shape
+        (2, 3)
+    """
+
+    mappings: ClassVar[dict[type, Callable[[Any], VSpace]]] = {}
+    iscomplex = False
+    add: Callable[..., Any]
+    mut_add: Callable[..., Any]
+    scalar_mul: Callable[..., Any]
+    inner_prod: Callable[..., Any]
+    covector: Callable[..., Any]
+
+    def __init__(self, value: Any) -> None:
+        pass
+
+    def zeros(self) -> Any:
+        """Return the zero."""
+        raise NotImplementedError(f"{type(self).__name__} has no zeros().")
+
+    def ones(self) -> Any:
+        """Return the sum of the basis."""
+        raise NotImplementedError(f"{type(self).__name__} has no ones().")
+
+    def standard_basis(self) -> Any:
+        """Return the vectors of the basis, one after the other."""
+        raise NotImplementedError(f"{type(self).__name__} has no standard_basis().")
+
+    def randn(self) -> Any:
+        """Return a random vector."""
+        raise NotImplementedError(f"{type(self).__name__} has no randn().")
+
+    def _add(self, x: Any, y: Any) -> Any:
+        return x + y
+
+    def _mut_add(self, x: Any, y: Any) -> Any:
+        return self._add(x, y)
+
+    def _scalar_mul(self, x: Any, a: Any) -> Any:
+        return x * a
+
+    def _inner_prod(self, x: Any, y: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no _inner_prod(x, y).")
+
+    def _covector(self, x: Any) -> Any:
+        return x
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}_{self.__dict__}"
+
+    @classmethod
+    def register(cls, value_type: type, vspace_maker: Callable[[Any], VSpace] | None = None) -> None:
+        """Let values of a type lie in this space."""
+        VSpace.mappings[value_type] = vspace_maker or cls
+
+
+def vspace(value: Any) -> Any:
+    """Return the vector space of a value.
+
+    Raises:
+        TypeError: there is none for its type.
+    """
+    value = getval(value)
+    for kind in type(value).__mro__:
+        if kind in VSpace.mappings:
+            return VSpace.mappings[kind](value)
+    name = type(value).__name__
+    raise TypeError(
+        f"a {name} lies in no vector space: {value!r:.60}. Pass floats, arrays of floats, or containers of them; a "
+        f"type of your own needs a subclass of VSpace with .register({name})."
+    )
+
+
+for operation in ("add", "mut_add", "scalar_mul", "inner_prod", "covector"):
+
+    def _of_space(name: str = f"_{operation}") -> Callable[..., Any]:
+        def run(self: Any, *vectors: Any) -> Any:
+            return getattr(self, name)(*vectors)
+
+        run.__name__ = name[1:]
+        return primitive(run)
+
+    setattr(VSpace, operation, _of_space())
+
+
+# -- Graphs for one's own use
+
+
+class Node:
+    """What one's own graph keeps of an operation; subclass it, and `trace` makes one for each."""
+
+    def __init__(
+        self, value: Any, fun: Any, args: Any, kwargs: Any, parent_argnums: tuple[int, ...], parents: tuple[Any, ...]
+    ) -> None:
+        raise NotImplementedError(f"{type(self).__name__} has no __init__.")
+
+    def initialize_root(self, *args: Any, **kwargs: Any) -> None:
+        """Fill in the node of the input."""
+
+    @classmethod
+    def new_root(cls, *args: Any, **kwargs: Any) -> Node:
+        """Return the node of an input."""
+        root = cls.__new__(cls)
+        root.initialize_root(*args, **kwargs)
+        return root
+
+
+def trace(start_node: Node, fun: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """Return what a function gives, and the last of the Nodes that are made for its operations, oldest first.
+
+    Args:
+        start_node: the Node of the input; the others are of its class.
+        fun: a function of one array.
+        x: where to run it.
+    """
+    with recording(True):
+        start = enter(np.asarray(x, float) if np.asarray(x).dtype.kind in "iub" else x)
+        out = fun(start)
+    if not isinstance(out, Tensor) or out.node is None or start.node is None:
+        return getval(out), None
+    made: dict[Any, Any] = {start.node: start_node}
+    for node in reversed(ancestors((out.node,), start.node.index)):
+        if node is not start.node and node.primitive is not None:
+            argnums = tuple(k for k, parent in enumerate(node.parents or ()) if parent in made)
+            parents = tuple(made[(node.parents or ())[k]] for k in argnums)
+            args = tuple(arg[()] if isinstance(arg, np.ndarray) else arg for arg in node.args or ())
+            made[node] = type(start_node)(node.out[()], node.primitive, args, node.meta, argnums, parents)
+    return getval(out), made[out.node]

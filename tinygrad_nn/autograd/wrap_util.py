@@ -1,0 +1,49 @@
+"""From an operator on functions of one argument to one on functions of several, by argument number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .util import subvals
+
+
+def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the operator on functions of several arguments that ``unary_operator(fun, x)`` is for one.
+
+    Example:
+        >>> value_at = unary_to_nary(lambda fun, x: fun(x + 1))
+        >>> value_at(lambda a, b: 10 * a + b, 1)(2, 3)
+        24
+    """
+
+    def nary_operator(fun: Callable[..., Any], argnum: Any = 0, *options: Any, **more: Any) -> Callable[..., Any]:
+        if type(argnum) not in (int, tuple, list):
+            raise TypeError(f"argnum is the number of an argument, or a tuple of some; it got {argnum!r}.")
+        single = isinstance(argnum, int)
+
+        def nary(*args: Any, **kwargs: Any) -> Any:
+            needed = max([argnum] if single else argnum, default=-1)
+            if needed >= len(args):
+                raise TypeError(
+                    f"argnum={argnum}, but {get_name(fun)} was called with {len(args)} arguments by position. Pass "
+                    "what is differentiated by position."
+                )
+
+            def unary(x: Any) -> Any:
+                return fun(*subvals(args, [(argnum, x)] if single else zip(argnum, x, strict=True)), **kwargs)
+
+            unary.__name__ = get_name(fun)
+            return unary_operator(unary, args[argnum] if single else tuple(args[i] for i in argnum), *options, **more)
+
+        nary.__name__ = f"{get_name(unary_operator)}_of_{get_name(fun)}_wrt_argnum_{argnum}"
+        nary.__doc__ = f"{get_name(unary_operator)} of {get_name(fun)} with respect to argument number {argnum}."
+        return nary
+
+    nary_operator.__name__, nary_operator.__doc__ = get_name(unary_operator), unary_operator.__doc__
+    return nary_operator
+
+
+def get_name(f: Any) -> str:
+    """Return the name of a function."""
+    return getattr(f, "__name__", "[unknown name]")

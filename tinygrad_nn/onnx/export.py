@@ -1,0 +1,189 @@
+"""A model as an ONNX file: the trace of its forward, operation by operation."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..compiled.program.values import Op, Value
+from ..files import StrPath, write_whole
+from ..nn.containers import Sequential, as_module
+from ..nn.module import Module
+from ..printable import printable
+from .operators import written
+from .rows import Depends, Free, Traced, Untraceable, merged, traced
+from .writer import Writer
+
+OPSET, IR = 18, 9
+
+
+def save_onnx(
+    model: Any, example: Any, path: StrPath | None = None, *, axis: int | None = 0, dtype: Any = "float32"
+) -> Any:
+    """Return a model as an ONNX model, by what its forward does to an example, and write it to a file.
+
+    The forward runs in eval mode. Of the inputs the length along `axis` is free: the file takes any number of rows.
+
+    Args:
+        model: a `Module`, a list of layers, a `Network` with its scalings, or a function of arrays.
+        example: an array such as the model takes; a tuple of arrays for a forward of several arguments.
+        path: where to write it, by custom with the suffix ``.onnx``; ``None`` writes nothing.
+        axis: of all inputs, whose length is free; ``None`` if all shapes are fixed.
+        dtype: of the floats in the file; ``None`` leaves them as they are (many operators of runtimes know float32
+            only).
+
+    Returns:
+        An ``onnx.ModelProto`` that ``onnx.checker`` accepts. Its weights have the names of the model's parameters.
+
+    Raises:
+        ImportError: the package onnx is missing.
+        ValueError: the forward does what has no operator, or what depends on the values or on the number of rows in a
+            way that cannot be written down; the operation and its layer are named.
+
+    Example:
+        >>> from tinygrad_nn import Layer
+        >>> model = save_onnx([Layer(4, 8, "relu", rng=0), Layer(8, 3, rng=1)], np.ones((1, 4)))
+        >>> [node.op_type for node in model.graph.node if node.op_type != "Constant"]
+        ['Transpose', 'MatMul', 'Add', 'Max', 'Transpose', 'MatMul', 'Add']
+    """
+    onnx = package()
+    model = model.as_module() if hasattr(model, "as_module") else model
+    module = Sequential(*model) if isinstance(model, (list, tuple)) else as_module("save_onnx", model)
+    examples = [np.asarray(x) for x in (example if isinstance(example, tuple) else (example,))]
+    _check(examples, axis)
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        found = traced(module, examples, axis)
+    except Untraceable as problem:
+        raise ValueError(f"save_onnx: the forward cannot be written down: {problem}") from None
+    except Depends as problem:
+        raise ValueError(f"save_onnx: {problem}. Pass axis=None for shapes that are fixed.") from None
+    finally:
+        for part, training in before:
+            part.training = training
+    proto = _model(onnx, module, found, Writer(onnx, dtype, axis))
+    onnx.checker.check_model(proto, full_check=True)
+    if path is not None:
+        write_whole(path, proto.SerializeToString())
+    return proto
+
+
+def package() -> Any:
+    """Return the package onnx, or say how to install it."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as problem:
+        raise ImportError("ONNX needs the package onnx; install it by: pip install 'tinygrad-nn[onnx]'") from problem
+    return onnx
+
+
+def _check(examples: list[np.ndarray[Any, Any]], axis: int | None) -> None:
+    for x in examples:
+        if x.dtype.kind not in "fiub":
+            raise ValueError(f"save_onnx: the example is of type {x.dtype}; pass an array of numbers.")
+        if axis is not None and not -x.ndim <= axis < x.ndim:
+            raise ValueError(
+                f"save_onnx: the example has shape {x.shape}, and no axis {axis} whose length could be free. Pass an "
+                "array with one row a sample, or axis=None."
+            )
+        if axis is not None and not x.shape[axis]:
+            raise ValueError(f"save_onnx: the example has shape {x.shape}; pass at least one row along axis {axis}.")
+
+
+def _model(onnx: Any, module: Module, found: Traced, writer: Writer) -> Any:
+    helper = onnx.helper
+    for name, data, value in found.parameters:
+        writer.names[value] = writer.initializer(name, data)
+    needed = _needed(found)
+    inputs = []
+    for k, (one, two) in enumerate(found.inputs):
+        writer.names[one] = writer.name(_input_name(module, k, len(found.inputs)))
+        shape = merged(one.shape, two.shape)
+        writer.rows_of(writer.names[one])
+        inputs.append(helper.make_tensor_value_info(writer.names[one], writer.element(one.dtype), _shown(shape)))
+    for ops in found.ops:
+        if ops[0] in needed:
+            writer.scope = f"{ops[0].scope}/" if ops[0].scope else ""
+            writer.names[ops[0].out] = _written(writer, ops)
+    writer.scope = ""
+    outputs = []
+    many = len(found.outputs) > 1
+    for k, (one, two) in enumerate(found.outputs):
+        if not isinstance(one, Value):
+            raise ValueError(f"save_onnx: the forward returns {one!r:.40}, which does not depend on its arguments.")
+        name = writer.name(f"output_{k + 1}" if many else "output")
+        writer.nodes.append(helper.make_node("Identity", [writer.arg((one, two))], [name], name=name))
+        shape = _shown(merged(one.shape, two.shape))
+        outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), shape))
+    _shorten(writer)
+    nodes, weights = writer.constants + writer.nodes, list(writer.initializers.values())
+    graph = helper.make_graph(nodes, module.title(), inputs, outputs, weights)
+    return helper.make_model(graph, producer_name="tinygrad_nn", ir_version=IR,
+                             opset_imports=[helper.make_opsetid("", OPSET)])  # fmt: skip
+
+
+def _needed(found: Traced) -> set[Op]:
+    """Return the operations that the outputs depend on."""
+    needed: set[Op] = set()
+    waiting = [one.op for one, _ in found.outputs if isinstance(one, Value) and one.op is not None]
+    while waiting:
+        op = waiting.pop()
+        if op not in needed:
+            needed.add(op)
+            waiting += [arg.op for arg in op.values if arg.op is not None]
+    return needed
+
+
+def _written(writer: Writer, ops: tuple[Op, Op]) -> str:
+    op = ops[0]
+    where = f" in {printable(op.scope)}" if op.scope else ""
+    try:
+        return written(writer, ops)
+    except KeyError:
+        what = "draws random numbers; call it in eval mode, or leave it out" if op.kind == "draw" else "has no operator"
+        raise ValueError(f"save_onnx: {op.name}{where} {what}.") from None
+    except Depends as problem:
+        raise ValueError(f"save_onnx: {op.name}{where}: {problem}.") from None
+
+
+def _input_name(module: Module, k: int, count: int) -> str:
+    """Return the name of a parameter of the forward, if it has one of its own."""
+    try:
+        names = [p.name for p in inspect.signature(module.forward).parameters.values()
+                 if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]  # fmt: skip
+    except (TypeError, ValueError):
+        names = []
+    return names[k] if len(names) >= count else f"input_{k + 1}"
+
+
+def _shown(shape: tuple[Any, ...]) -> list[Any]:
+    """Return a shape with words for free lengths."""
+    words: list[Any] = []
+    for n in shape:
+        if not isinstance(n, Free):
+            words.append(int(n))
+        elif n == Free(1, 0):
+            words.append("batch")
+        else:
+            words.append(f"{n.slope}*batch" + (f"{n.start:+d}" if n.start else ""))
+    return words
+
+
+def _shorten(writer: Writer) -> None:
+    """Give the last operation of each output the output's name, where nothing else reads it."""
+    made = {name: node for node in writer.nodes for name in node.output}
+    used: dict[str, int] = {}
+    for node in writer.nodes:
+        for name in node.input:
+            used[name] = used.get(name, 0) + 1
+    for node in [n for n in writer.nodes if n.op_type == "Identity" and n.name == n.output[0]]:
+        before = made.get(node.input[0])
+        if before is not None and before is not node and used[node.input[0]] == 1 and len(before.output) == 1:
+            before.output[0] = node.output[0]
+            writer.nodes.remove(node)

@@ -1,0 +1,326 @@
+"""Each operation of a trace as operators of ONNX: a function of the writer and both runs of the operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..compiled.program.values import Op, Value, elements
+from .layers import LAYERS
+from .rows import Depends, Free, merged
+from .writer import Writer, common, one, pair_nest, pairs, reshaped, shape_of
+
+Ops = tuple[Op, Op]
+Rule = Callable[[Writer, Ops], str]
+
+# ufunc -> the operator that computes the same of the same arguments
+SAME = {
+    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "absolute": "Abs",
+    "fabs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal", "sign": "Sign",
+    "maximum": "Max", "minimum": "Min", "power": "Pow", "floor": "Floor", "ceil": "Ceil", "rint": "Round",
+    "sin": "Sin", "cos": "Cos", "tan": "Tan", "arcsin": "Asin", "arccos": "Acos", "arctan": "Atan", "sinh": "Sinh",
+    "cosh": "Cosh", "tanh": "Tanh", "arcsinh": "Asinh", "arccosh": "Acosh", "arctanh": "Atanh",
+}  # fmt: skip
+COMPARED = {
+    "greater": "Greater", "greater_equal": "GreaterOrEqual", "less": "Less", "less_equal": "LessOrEqual",
+    "equal": "Equal",
+}  # fmt: skip
+LOGICAL = {"logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not",
+           "bitwise_and": "And", "bitwise_or": "Or", "bitwise_xor": "Xor", "invert": "Not"}  # fmt: skip
+REDUCED = {"sum": "ReduceSum", "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd"}
+
+
+def _ufunc(w: Writer, ops: Ops) -> str:
+    name, args = ops[0].name, pairs(ops)
+    out = ops[0].out.dtype
+    if name in SAME:
+        return str(w.op(SAME[name], *[w.arg(a, out) for a in args]))
+    inside = common(*ops[0].args)
+    if name in COMPARED or name == "not_equal":
+        found = w.op(COMPARED.get(name, "Equal"), *[w.arg(a, inside) for a in args])
+        return str(w.op("Not", found) if name == "not_equal" else found)
+    if name in LOGICAL and (name.startswith("logical") or out == np.bool_):
+        return str(w.op(LOGICAL[name], *[w.arg(a, np.bool_) for a in args]))
+    if name in COMPOSED:
+        return COMPOSED[name](w, [w.arg(a, out if out != np.bool_ else inside) for a in args], out)
+    raise KeyError(name)
+
+
+def _log1p(w: Writer, x: list[str], dtype: Any) -> str:
+    # log(1 + x) loses digits of a small x; x log(u) / (u - 1) with u = 1 + x does not (Goldberg, 1991)
+    unit = one(w, 1.0, dtype)
+    u = w.op("Add", x[0], unit)
+    less = w.op("Sub", u, unit)
+    even = w.op("Equal", less, one(w, 0.0, dtype))
+    whole = w.op("Mul", x[0], w.op("Div", w.op("Log", u), w.op("Where", even, unit, less)))
+    infinite = w.op("IsInf", u)
+    return str(w.op("Where", even, x[0], w.op("Where", infinite, w.op("Log", u), whole)))
+
+
+def _expm1(w: Writer, x: list[str], dtype: Any) -> str:
+    # e^x - 1 = tanh(x/2) (e^x + 1), which keeps the digits of a small x and is inf - 0 nowhere below overflow
+    half = w.op("Tanh", w.op("Mul", x[0], one(w, 0.5, dtype)))
+    return str(w.op("Mul", half, w.op("Add", w.op("Exp", x[0]), one(w, 1.0, dtype))))
+
+
+def _logaddexp(w: Writer, x: list[str], dtype: Any) -> str:
+    apart = w.op("Neg", w.op("Abs", w.op("Sub", *x)))
+    return str(w.op("Add", w.op("Max", *x), _log1p(w, [w.op("Exp", apart)], dtype)))
+
+
+def _isfinite(w: Writer, x: list[str], dtype: Any) -> str:
+    return str(w.op("Not", w.op("Or", w.op("IsInf", x[0]), w.op("IsNaN", x[0]))))
+
+
+COMPOSED: dict[str, Callable[[Writer, list[str], Any], str]] = {
+    "square": lambda w, x, dtype: w.op("Mul", x[0], x[0]),
+    "positive": lambda w, x, dtype: w.op("Identity", x[0]),
+    "log1p": _log1p,
+    "expm1": _expm1,
+    "log2": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), one(w, np.log(2.0), dtype)),
+    "log10": lambda w, x, dtype: w.op("Div", w.op("Log", x[0]), one(w, np.log(10.0), dtype)),
+    "exp2": lambda w, x, dtype: w.op("Pow", one(w, 2.0, dtype), x[0]),
+    "cbrt": lambda w, x, dtype: w.op(
+        "Mul", w.op("Sign", x[0]), w.op("Pow", w.op("Abs", x[0]), one(w, 1 / 3, dtype))),
+    "hypot": lambda w, x, dtype: w.op("Sqrt", w.op("Add", w.op("Mul", x[0], x[0]), w.op("Mul", x[1], x[1]))),
+    "logaddexp": _logaddexp,
+    "isnan": lambda w, x, dtype: w.op("IsNaN", x[0]),
+    "isinf": lambda w, x, dtype: w.op("IsInf", x[0]),
+    "isfinite": _isfinite,
+    "trunc": lambda w, x, dtype: w.op("Mul", w.op("Sign", x[0]), w.op("Floor", w.op("Abs", x[0]))),
+    "floor_divide": lambda w, x, dtype: w.op("Floor", w.op("Div", *x)) if dtype.kind == "f" else w.op("Div", *x),
+    "remainder": lambda w, x, dtype: (
+        w.op("Sub", x[0], w.op("Mul", x[1], w.op("Floor", w.op("Div", *x)))) if dtype.kind == "f" else w.op("Mod", *x)),
+    "vecdot": lambda w, x, dtype: w.op("ReduceSum", w.op("Mul", *x), w.ints([-1]), keepdims=0),
+}  # fmt: skip
+
+
+def _where(w: Writer, ops: Ops) -> str:
+    condition, *choices = pairs(ops)
+    return str(w.op("Where", w.arg(condition, np.bool_), *[w.arg(c, ops[0].out.dtype) for c in choices]))
+
+
+def _cast(w: Writer, ops: Ops) -> str:
+    return w.cast(w.arg(pairs(ops)[0]), ops[0].out.dtype)
+
+
+def _reduce(w: Writer, ops: Ops) -> str:
+    axes, keepdims, _ = ops[0].attrs
+    x = w.arg(pairs(ops)[0], ops[0].out.dtype)
+    if not axes:
+        return str(w.op("Identity", x))
+    return str(w.op(REDUCED[ops[0].name], x, w.ints(axes), keepdims=int(keepdims)))
+
+
+def _matmul(w: Writer, ops: Ops) -> str:
+    return str(w.op("MatMul", *[w.arg(a, ops[0].out.dtype) for a in pairs(ops)]))
+
+
+def _vdot(w: Writer, ops: Ops) -> str:
+    product = w.op("Mul", *[w.arg(a, ops[0].out.dtype) for a in pairs(ops)])
+    return str(w.op("ReduceSum", product, keepdims=0))
+
+
+def _reshape(w: Writer, ops: Ops) -> str:
+    return reshaped(w, w.arg(pairs(ops)[0]), shape_of(ops))
+
+
+def _transpose(w: Writer, ops: Ops) -> str:
+    return str(w.op("Transpose", w.arg(pairs(ops)[0]), perm=list(ops[0].attrs[0])))
+
+
+def _broadcast(w: Writer, ops: Ops) -> str:
+    return str(w.op("Expand", w.arg(pairs(ops)[0]), w.ints(shape_of(ops))))
+
+
+def _slice(w: Writer, ops: Ops) -> str:
+    shape = shape_of(ops, 0)
+    return sliced(w, w.arg(pairs(ops)[0]), shape, _index(ops[0].attrs[0], ops[1].attrs[0]))
+
+
+def _index(here: Any, there: Any) -> tuple[Any, ...]:
+    """Return an index of slices, with free numbers, from those of there runs."""
+    found = []
+    for a, b in zip(here, there, strict=True):
+        parts = merged(a, b)
+        found.append(slice(*parts[1:]) if isinstance(parts, tuple) and parts[:1] == ("slice",) else parts)
+    return tuple(found)
+
+
+def sliced(w: Writer, x: str, shape: tuple[Any, ...], index: tuple[Any, ...]) -> str:
+    """Return an array at an index of whole numbers, slices, None and an ellipsis."""
+    given = sum(i is not None and i is not Ellipsis for i in index)
+    if Ellipsis not in index:
+        index = (*index, Ellipsis)
+    place = index.index(Ellipsis)
+    index = (*index[:place], *[slice(None)] * (len(shape) - given), *index[place + 1 :])
+    starts: list[Any] = []
+    ends: list[Any] = []
+    axes: list[int] = []
+    steps: list[int] = []
+    gone: list[int] = []
+    new: list[int] = []
+    axis, out = 0, 0
+    for part in index:
+        if part is None:
+            new.append(out)
+            out += 1
+            continue
+        if isinstance(part, slice):
+            step = 1 if part.step is None else part.step
+            low, high = (0, 2**31 - 1) if step > 0 else (2**31 - 1, -(2**31))
+            if part != slice(None):
+                starts.append(low if part.start is None else part.start)
+                ends.append(high if part.stop is None else part.stop)
+                axes.append(axis)
+                steps.append(step)
+            out += 1
+        else:
+            starts.append(part)
+            last = isinstance(part, int) and part == -1
+            end = Free(part.slope, part.start + 1) if isinstance(part, Free) else part + 1
+            ends.append(2**31 - 1 if last else end)
+            axes.append(axis)
+            steps.append(1)
+            gone.append(axis)
+        axis += 1
+    if axes:
+        x = w.op("Slice", x, w.ints(starts), w.ints(ends), w.ints(axes), w.ints(steps))
+    if gone:
+        x = w.op("Squeeze", x, w.ints(gone))
+    return str(w.op("Unsqueeze", x, w.ints(new))) if new else str(x)
+
+
+def _concatenate(w: Writer, ops: Ops) -> str:
+    arrays, meta = pair_nest(ops)
+    return str(w.op("Concat", *[w.arg(a, ops[0].out.dtype) for a in arrays], axis=meta.get("axis", (0, 0))[0]))
+
+
+def _stack(w: Writer, ops: Ops) -> str:
+    arrays, meta = pair_nest(ops)
+    axis = meta.get("axis", (0, 0))[0] % len(ops[0].out.shape)
+    parts = [w.op("Unsqueeze", w.arg(a, ops[0].out.dtype), w.ints([axis])) for a in arrays]
+    return str(w.op("Concat", *parts, axis=axis))
+
+
+def _erf(w: Writer, ops: Ops) -> str:
+    return str(w.op("Erf", w.arg(pairs(ops)[0], ops[0].out.dtype)))
+
+
+def _erfc(w: Writer, ops: Ops) -> str:
+    return str(w.op("Sub", one(w, 1.0, ops[0].out.dtype), _erf(w, ops)))
+
+
+def _getitem(w: Writer, ops: Ops) -> str:
+    """Return an array at an index with arrays of whole numbers in it, which stand side by side."""
+    (x, *_), meta = pair_nest(ops)
+    here, there = (i if isinstance(i, tuple) else (i,) for i in meta["index"])
+    shape = merged(elements(x[0]), elements(x[1]))
+    arrays = [k for k, part in enumerate(here) if isinstance(part, Value)]
+    first, last = arrays[0], arrays[-1]
+    if None in here or Ellipsis in here or arrays != list(range(first, last + 1)):
+        raise Depends("its index mixes arrays and slices in a way that has no operator")
+    if any(part.dtype == np.bool_ for part in here if isinstance(part, Value)):
+        raise Depends("it selects by true and false, another number of entries for other values")
+    others = tuple(slice(None) if k in arrays else part for k, part in enumerate(here))
+    if any(part != slice(None) for part in others):
+        raise Depends("its index mixes arrays with numbers or slices")
+    name = w.arg(x)
+    if len(arrays) == 1:
+        return str(w.op("Gather", name, w.arg((here[first], there[first]), np.int64), axis=first))
+    if first == 0:
+        spots = merged(*(np.broadcast_shapes(*map(elements, i)) for i in (here, there)))
+        places = []
+        for pair in zip(here, there, strict=True):
+            place = w.op("Expand", w.arg(pair, np.int64), w.ints(spots))
+            places.append(w.op("Unsqueeze", place, w.ints([len(spots)])))
+        return str(w.op("GatherND", name, w.op("Concat", *places, axis=-1)))
+    # several axes at once: as here axis, with the numbers that entries have in it
+    lengths = shape[first : last + 1]
+    if any(isinstance(n, Free) for n in lengths):
+        raise Depends("it is indexed along the rows by arrays")
+    flat = ""
+    for k, n in zip(arrays, lengths, strict=True):
+        length = w.constant(np.int64(n))
+        place = w.arg((here[k], there[k]), np.int64)
+        place = w.op("Where", w.op("Less", place, w.constant(np.int64(0))), w.op("Add", place, length), place)
+        flat = w.op("Add", w.op("Mul", flat, length), place) if flat else place
+    name = reshaped(w, name, (*shape[:first], prod(lengths), *shape[last + 1 :]))
+    return str(w.op("Gather", name, flat, axis=first))
+
+
+def _clip(w: Writer, ops: Ops) -> str:
+    (x, *limits), _ = pair_nest(ops)
+    dtype = ops[0].out.dtype
+    name = w.arg(x, dtype)
+    for kind, limit in zip(("Max", "Min"), limits, strict=True):
+        name = name if limit[0] is None else w.op(kind, name, w.arg(limit, dtype))
+    return name
+
+
+def _spread(w: Writer, ops: Ops) -> str:
+    """Return a variance, a standard deviation or a Euclidean norm."""
+    (x, *_), meta = pair_nest(ops)
+    dtype = ops[0].out.dtype
+    axis = meta.get("axis", (None, None))[0]
+    axes = list(range(len(elements(x[0])))) if axis is None else [int(a) for a in np.atleast_1d(axis)]
+    keepdims = int(bool(meta.get("keepdims", (False, False))[0]))
+    if any(part[0] is not None for key, part in meta.items() if key in ("mean", "where")) or (
+        ops[0].name == "vector_norm" and meta.get("ord", (2, 2))[0] not in (None, 2)
+    ):
+        raise Depends("it has options without an operator")
+    off = w.arg(x, dtype)
+    if ops[0].name != "vector_norm":
+        off = w.op("Sub", off, w.op("ReduceMean", off, w.ints(axes), keepdims=1))
+    total = w.op("ReduceSum", w.op("Mul", off, off), w.ints(axes), keepdims=keepdims)
+    if ops[0].name != "vector_norm":
+        lengths = [merged(elements(x[0]), elements(x[1]))[a] for a in axes]
+        count = w.op("ReduceProd", w.ints(lengths), keepdims=0)
+        ddof = float(meta.get("ddof", (0, 0))[0] or 0)
+        n = w.cast(count, dtype)
+        total = w.op("Div", total, w.op("Sub", n, one(w, ddof, dtype)) if ddof else n)
+    return str(total if ops[0].name == "var" else w.op("Sqrt", total))
+
+
+def _argmax(w: Writer, ops: Ops) -> str:
+    (x, *rest), meta = pair_nest(ops)
+    axis = meta.get("axis", rest[0] if rest else (None, None))[0]
+    if axis is None:
+        raise Depends("it has no axis=")
+    kind = {"argmax": "ArgMax", "argmin": "ArgMin"}[ops[0].name]
+    return str(w.op(kind, w.arg(x), axis=axis, keepdims=int(meta.get("keepdims", (False,))[0])))
+
+
+def _einsum(w: Writer, ops: Ops) -> str:
+    arrays, meta = pair_nest(ops)
+    return str(w.op("Einsum", *[w.arg(a, ops[0].out.dtype) for a in arrays], equation=meta["subscripts"][0]))
+
+
+def _cumsum(w: Writer, ops: Ops) -> str:
+    (x, *_), meta = pair_nest(ops)
+    return str(w.op("CumSum", w.arg(x, ops[0].out.dtype), w.constant(np.int64(meta["axis"][0]))))
+
+
+KINDS: dict[str, Rule] = {
+    "ufunc": _ufunc, "where": _where, "cast": _cast, "reduce": _reduce, "matmul": _matmul, "vdot": _vdot,
+    "reshape": _reshape, "transpose": _transpose, "broadcast": _broadcast, "slice": _slice,
+}  # fmt: skip
+CALLS: dict[str, Rule] = {
+    **LAYERS, "concatenate": _concatenate, "stack": _stack,
+    "erf": _erf, "erfc": _erfc, "getitem": _getitem, "embedding": _getitem, "argmax": _argmax, "argmin": _argmax,
+    "clip": _clip, "std": _spread, "var": _spread, "vector_norm": _spread, "einsum": _einsum,
+    "cumsum": _cumsum, "vecdot": _ufunc, "matmul": _matmul, "dot": _matmul,
+}  # fmt: skip
+
+
+def written(w: Writer, ops: Ops) -> str:
+    """Write an operation down, and return the name of its result.
+
+    Raises:
+        KeyError: there is no operator for it; Depends: there is none for this use of it.
+    """
+    op = ops[0]
+    return (CALLS[op.name] if op.kind == "call" else KINDS[op.kind])(w, ops)

@@ -1,0 +1,222 @@
+"""An ONNX file as a module that runs its operators on Tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..files import StrPath
+from ..nn.module import Module
+from ..node import scope
+from ..printable import printable
+from ..spelling import did_you_mean
+from ..tensor import Tensor
+from .export import package
+from .functions import CONSTANT_INPUTS, FUNCTIONS
+
+Array = np.ndarray[Any, Any]
+
+
+class OnnxModule(Module):
+    """A model from an ONNX file, with gradients: it can be drawn, explored and trained on as any module.
+
+    The weights of floats are its parameters, under their names in the file; constants of the file are not trained.
+
+    Attributes:
+        input_names, output_names: those of the file.
+
+    Made by `load_onnx`.
+    """
+
+    def __init__(self, proto: Any, onnx: Any) -> None:
+        graph = proto.graph
+        self._title = graph.name or "onnx"
+        self._weights: dict[str, Tensor] = {}
+        self._constants: dict[str, Array] = {}
+        fixed = {name for node in graph.node for k, name in enumerate(node.input)
+                 if k in CONSTANT_INPUTS.get(node.op_type, ())}  # fmt: skip
+        for tensor in graph.initializer:
+            array = _array(onnx, tensor)
+            if array.dtype.kind == "f" and tensor.name not in fixed:
+                self._weights[tensor.name] = Tensor(array, name=tensor.name)
+            else:
+                self._constants[tensor.name] = array
+        given = {*self._weights, *self._constants}
+        self._inputs = tuple(x.name for x in graph.input if x.name not in given)
+        self._dtypes = {x.name: onnx.helper.tensor_dtype_to_np_dtype(x.type.tensor_type.elem_type) for x in graph.input}
+        self._outputs = tuple(x.name for x in graph.output)
+        self._steps = _steps(onnx, graph)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs, in the order in which a call takes them."""
+        return self._inputs
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in the order in which a call returns them."""
+        return self._outputs
+
+    def attributes(self) -> Mapping[str, Any]:
+        """Return the parameters by name."""
+        return self._weights
+
+    def title(self) -> str:
+        """Return the name of the graph."""
+        return self._title
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return the outputs: one, or a tuple of several.
+
+        Args:
+            inputs: an array or Tensor for each of `input_names`.
+
+        Raises:
+            TypeError: there are more or fewer inputs.
+        """
+        if len(inputs) != len(self._inputs):
+            raise TypeError(
+                f"{self.title()} takes {len(self._inputs)} inputs, {', '.join(self._inputs)}; {len(inputs)} came."
+            )
+        values: dict[str, Any] = {"": None, **self._constants, **self._weights}
+        for name, x in zip(self._inputs, inputs, strict=True):
+            array = x if isinstance(x, Tensor) else np.asarray(x)
+            values[name] = array if array.dtype.kind == "f" else array.astype(self._dtypes[name], copy=False)
+        run(self._steps, values)
+        found = tuple(values[name] for name in self._outputs)
+        return found[0] if len(found) == 1 else found
+
+
+class Step(SimpleNamespace):
+    """A node of the file: its operator `kind`, `inputs` and `outputs` by name, and its attributes as `node`."""
+
+    kind: str
+    name: str
+    path: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    node: Any
+
+
+def run(steps: list[Step], values: dict[str, Any]) -> None:
+    """Run operators in order; each leaves its results among the values."""
+    for step in steps:
+        inputs = [values[name] for name in step.inputs]
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        try:
+            with scope(step.path):
+                if step.kind == "Scan":
+                    found: Any = _scan(step, inputs, values)
+                else:
+                    found = FUNCTIONS[step.kind](step.node, *inputs)
+        except NotImplementedError as problem:
+            raise NotImplementedError(f"{step.kind} {printable(step.name)}: {problem} is not known here.") from None
+        values.update(zip(step.outputs, found if isinstance(found, tuple) else (found,), strict=False))
+
+
+def _scan(step: Step, inputs: list[Any], values: dict[str, Any]) -> tuple[Any, ...]:
+    """Run a Scan: its body once for each row of the sequences."""
+    node = step.node
+    count = len(inputs) - node.num_scan_inputs
+    states, rows = inputs[:count], inputs[count:]
+    for name in ("scan_input_axes", "scan_output_axes", "scan_input_directions", "scan_output_directions"):
+        if any(getattr(node, name, [0])):
+            raise NotImplementedError(f"Scan with {name}")
+    collected: list[list[Any]] = []
+    for t in range(np.shape(rows[0])[0]):
+        inner = dict(values)
+        inner.update(zip(node.body_inputs, [*states, *(x[t] for x in rows)], strict=True))
+        run(node.body, inner)
+        results = [inner[name] for name in node.body_outputs]
+        states = results[:count]
+        collected.append(results[count:])
+    return (*states, *(np.stack(list(each)) for each in zip(*collected, strict=True)))
+
+
+def _steps(onnx: Any, graph: Any) -> list[Step]:
+    steps = []
+    for node in graph.node:
+        if node.op_type not in FUNCTIONS and node.op_type != "Scan":
+            near = did_you_mean(node.op_type, FUNCTIONS)
+            raise ValueError(
+                f"load_onnx: the operator {printable(node.op_type)!r} is not known.{near} The table in "
+                "docs/onnx.md says which are."
+            )
+        attrs = SimpleNamespace(outputs=len(node.output), dtype_of=onnx.helper.tensor_dtype_to_np_dtype)
+        for attribute in node.attribute:
+            _set(onnx, attrs, attribute)
+        path = node.name.rpartition("/")[0] or node.op_type
+        steps.append(Step(kind=node.op_type, name=node.name, path=printable(path), inputs=tuple(node.input),
+                          outputs=tuple(node.output), node=attrs))  # fmt: skip
+    return steps
+
+
+def _set(onnx: Any, attrs: Any, attribute: Any) -> None:
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type == onnx.AttributeProto.GRAPH:
+        attrs.body = _steps(onnx, value)
+        attrs.body_inputs = [x.name for x in value.input]
+        attrs.body_outputs = [x.name for x in value.output]
+        constants = [(tensor.name, _array(onnx, tensor)) for tensor in value.initializer]
+        for name, array in reversed(constants):
+            attrs.body.insert(0, Step(kind="Constant", name=name, path="", inputs=(), outputs=(name,),
+                                      node=SimpleNamespace(value=array, outputs=1)))  # fmt: skip
+        return
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        value = _array(onnx, value)
+    elif isinstance(value, bytes):
+        value = value.decode()
+    elif isinstance(value, (list, tuple)) and value and isinstance(value[0], bytes):
+        value = [part.decode() for part in value]
+    elif not isinstance(value, (int, float, str)):
+        value = list(value)
+    setattr(attrs, attribute.name, value)
+
+
+def _array(onnx: Any, tensor: Any) -> Array:
+    return np.array(onnx.numpy_helper.to_array(tensor))
+
+
+def load_onnx(file: StrPath | bytes | Any) -> OnnxModule:
+    """Return a model from an ONNX file as a module with gradients.
+
+    Args:
+        file: its path, its bytes, or an ``onnx.ModelProto``. Operators are those of the layers; the table in
+            ``docs/onnx.md`` lists them.
+
+    Returns:
+        An `OnnxModule`: call it, draw its graph, explore it, train it with `fit`.
+
+    Raises:
+        ImportError: the package onnx is missing.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no ONNX model, or has an operator that is not known; the operator is named.
+
+    Example:
+        >>> from tinygrad_nn import Layer
+        >>> from tinygrad_nn.onnx import save_onnx
+        >>> net = load_onnx(save_onnx([Layer(4, 3, "tanh", rng=0)], np.ones((1, 4))))
+        >>> net(np.ones((2, 4), np.float32)).shape, [name for name, _ in net.named_parameters()]
+        ((2, 3), ['0.W', '0.b'])
+    """
+    onnx = package()
+    if isinstance(file, onnx.ModelProto):
+        proto, what = file, "the model"
+    else:
+        what = "the bytes" if isinstance(file, bytes) else f"{printable(os.fspath(file))}"
+        try:
+            proto = onnx.load_from_string(file) if isinstance(file, bytes) else onnx.load(os.fspath(file))
+        except FileNotFoundError:
+            raise
+        except Exception as problem:
+            raise ValueError(f"load_onnx: {what} is no ONNX model ({printable(str(problem))[:80]}).") from None
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as problem:
+        raise ValueError(f"load_onnx: {what} is no valid ONNX model: {printable(str(problem))[:200]}") from None
+    return OnnxModule(proto, onnx)

@@ -1,0 +1,202 @@
+"""The graph of an ONNX file as it is written: values of a trace as names, operators as nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..compiled.program.values import Op, Value, elements
+from .rows import Depends, Free, merged
+
+Array = np.ndarray[Any, Any]
+Pair = tuple[Any, Any]  # an argument of an operation, for both numbers of rows
+
+
+class Writer:
+    """Collects nodes and initializers.
+
+    Args:
+        onnx: the package.
+        dtype: floats are written as these; ``None`` leaves them as they are.
+        axis: that of the inputs whose length is free, ``None`` if none is.
+    """
+
+    def __init__(self, onnx: Any, dtype: Any, axis: int | None) -> None:
+        self.onnx, self.axis = onnx, axis
+        self.dtype: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []  # nodes too, so that the initializers are what is trained
+        self.initializers: dict[str, Any] = {}
+        self.names: dict[Value, str] = {}
+        self.scope = ""
+        self._constants: dict[Any, str] = {}
+        self._rows: str | None = None
+        self._source = ""
+        self._count = 0
+        self._taken: set[str] = set()
+
+    # -- names and dtypes
+
+    def name(self, wanted: str) -> str:
+        """Return a name that nothing has yet."""
+        found = wanted
+        while found in self._taken:
+            self._count += 1
+            found = f"{wanted}_{self._count}"
+        self._taken.add(found)
+        return found
+
+    def float_of(self, dtype: Any) -> np.dtype[Any]:
+        """Return the dtype that numbers of a dtype are written as."""
+        kind: np.dtype[Any] = np.dtype({int: np.int64, float: np.float64, bool: np.bool_}.get(dtype, dtype))
+        if kind.kind == "f" and self.dtype is not None:
+            return self.dtype
+        return kind
+
+    def element(self, dtype: Any) -> int:
+        """Return ONNX's number of a dtype."""
+        return int(self.onnx.helper.np_dtype_to_tensor_dtype(self.float_of(dtype)))
+
+    # -- nodes
+
+    def op(self, kind: str, *inputs: str, outs: int = 0, **attrs: Any) -> Any:
+        """Append a node; return the name of its result, or a list of names where `outs` are asked for."""
+        made = [self.name(f"{self.scope}{kind}") for _ in range(max(1, outs))]
+        node = self.onnx.helper.make_node(kind, list(inputs), made, name=made[0], **attrs)
+        self.nodes.append(node)
+        return made if outs else made[0]
+
+    def initializer(self, name: str, array: Array) -> str:
+        """Add a parameter under its name."""
+        name = self.name(name)
+        array = np.asarray(array, self.float_of(array.dtype), order="C")
+        self.initializers[name] = self.onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """Return the name of a constant; equal ones are one."""
+        array = np.asarray(value, None if dtype is None else self.float_of(dtype))
+        array = np.ascontiguousarray(array.astype(self.float_of(array.dtype), copy=False)).reshape(array.shape)
+        key = array.dtype.str, array.shape, array.tobytes()
+        if key not in self._constants:
+            name = self._constants[key] = self.name("constant")
+            tensor = self.onnx.numpy_helper.from_array(array, name)
+            self.constants.append(self.onnx.helper.make_node("Constant", [], [name], name=name, value=tensor))
+        return self._constants[key]
+
+    def ints(self, values: Sequence[Any]) -> str:
+        """Return a vector of whole numbers, some of which may be `Free`."""
+        if not any(isinstance(v, Free) for v in values):
+            return self.constant(np.array(values, np.int64).reshape(len(values)))
+        parts = [self.free(v) if isinstance(v, Free) else self.constant(np.array([v], np.int64)) for v in values]
+        return parts[0] if len(parts) == 1 else str(self.op("Concat", *parts, axis=0))
+
+    def free(self, value: Free) -> str:
+        """Return a number that depends on the rows, as a vector of one."""
+        if self._rows is None:
+            scope, self.scope = self.scope, ""
+            self._rows = self.op("Shape", self._source, start=self.axis, end=(self.axis or 0) + 1)
+            self.scope = scope
+        name = self._rows
+        if value.slope != 1:
+            name = self.op("Mul", name, self.constant(np.array([value.slope], np.int64)))
+        return name if not value.start else str(self.op("Add", name, self.constant(np.array([value.start], np.int64))))
+
+    def rows_of(self, name: str) -> None:
+        """Name the input that the number of rows is read from."""
+        self._source = self._source or name
+
+    # -- arguments
+
+    def arg(self, pair: Pair, dtype: Any = None) -> str:
+        """Return the name of an argument of an operation, as that dtype if one is given."""
+        a, b = pair
+        if not isinstance(a, Value):
+            if a != b and not (a != a and b != b):
+                raise Depends(f"the number {a!r} becomes {b!r} with one row more")
+            return self.constant(a, dtype if dtype is not None else None)
+        if a.kind == "constant":
+            name = self._constant_of(a, b)
+        elif a in self.names:
+            name = self.names[a]
+        else:
+            raise KeyError(a)
+        if dtype is not None and self.float_of(a.dtype) != self.float_of(dtype):
+            return self.cast(name, dtype)
+        return name
+
+    def cast(self, name: str, dtype: Any) -> str:
+        """Return a value as another dtype."""
+        return str(self.op("Cast", name, to=self.element(dtype)))
+
+    def _constant_of(self, a: Value, b: Value) -> str:
+        one, two = np.asarray(a.data), np.asarray(b.data)
+        if one.shape == two.shape:
+            if not np.array_equal(one, two, equal_nan=one.dtype.kind == "f"):
+                raise Depends("a constant has other numbers with one row more")
+            return self.constant(one)
+        shape = merged(one.shape, two.shape)
+        free = [k for k, n in enumerate(shape) if isinstance(n, Free)]
+        row = one[tuple(slice(0, 1) if k in free else slice(None) for k in range(one.ndim))]
+        if all(np.array_equal(np.broadcast_to(row, x.shape), x) for x in (one, two)):
+            return str(self.op("Expand", self.constant(row), self.ints(shape)))
+        if len(free) == 1 and two.size == two.shape[free[0]] and np.array_equal(two.ravel(), np.arange(two.size)):
+            end = self.op("Squeeze", self.free(shape[free[0]]), self.constant(np.array([0], np.int64)))
+            name = self.op("Range", self.constant(np.int64(0)), end, self.constant(np.int64(1)))
+            name = self.cast(name, one.dtype) if one.dtype != np.int64 else name
+            length = [-1 if k in free else 1 for k in range(one.ndim)]
+            return str(name if one.ndim == 1 else self.op("Reshape", name, self.ints(length)))
+        raise Depends("a constant has other numbers with one row more")
+
+    # -- a graph inside an operator
+
+    def inside(self, body: Any, names: Sequence[str], dtype: Any) -> Any:
+        """Return the graph of a loop: ``body(writer, *names)`` writes it and returns the names of its results."""
+        inner = Writer(self.onnx, self.dtype, None)
+        inner._taken, inner.scope = self._taken, self.scope
+        given = [self.name(name) for name in names]
+        results = body(inner, *given)
+        helper, kind = self.onnx.helper, self.element(dtype)
+        return helper.make_graph(
+            inner.constants + inner.nodes, "step", [helper.make_tensor_value_info(n, kind, None) for n in given],
+            [helper.make_tensor_value_info(n, kind, None) for n in results],
+        )  # fmt: skip
+
+
+def pairs(ops: tuple[Op, Op]) -> list[Pair]:
+    """Return the arguments of an operation in pairs."""
+    return list(zip(ops[0].args, ops[1].args, strict=True))
+
+
+def pair_nest(ops: tuple[Op, Op]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of a call by position, in pairs, and its metadata, in pairs."""
+    (one, more), (two, others) = ops[0].nest, ops[1].nest
+    return list(zip(one, two, strict=True)), {key: (more[key], others[key]) for key in more}
+
+
+def common(*args: Any) -> Any:
+    """Return the dtype that an operation is computed in."""
+    arrays = [a.dtype for a in args if isinstance(a, Value) and not a.weak]
+    numbers = [a.dtype(0) if isinstance(a, Value) else a for a in args if not isinstance(a, Value) or a.weak]
+    return np.result_type(*arrays, *numbers)
+
+
+def shape_of(ops: tuple[Op, Op], k: int = -1) -> tuple[Any, ...]:
+    """Return the shape of an argument, or by default of the result, with free lengths."""
+    one, two = (op.out if k < 0 else op.args[k] for op in ops)
+    shape: tuple[Any, ...] = merged(elements(one), elements(two))
+    return shape
+
+
+def one(w: Writer, number: float, dtype: Any) -> str:
+    """Return a number of a dtype."""
+    return w.constant(np.asarray(number, dtype))
+
+
+def reshaped(w: Writer, x: str, shape: tuple[Any, ...]) -> str:
+    """Return an array in another shape; a single free length is what the others leave."""
+    if sum(isinstance(n, Free) for n in shape) == 1 and 0 not in shape:
+        shape = tuple(-1 if isinstance(n, Free) else n for n in shape)
+    return str(w.op("Reshape", x, w.ints(shape)))
