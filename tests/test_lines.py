@@ -187,7 +187,9 @@ def test_a_function_in_a_page_has_a_source(tmp_path: Any) -> None:
     ],
 )  # fmt: skip
 def test_the_variable_that_a_whole_expression_is_assigned_to(line: str, left: int, name: str) -> None:
-    assert places._target(line, 1, 1, left) == name
+    assert places._target(line, left, len(line.encode())) == name
+    assert places._target(f"{line} + c", left, len(line.encode())) == ""  # the variable holds the sum
+    assert places._target(f"{line}  # why", left, len(line.encode())) == name
 
 
 def test_operations_are_named_by_their_line_or_by_their_number() -> None:
