@@ -15,6 +15,7 @@ from pathlib import Path
 SUITES = {
     "autograd": "tests of projects that differentiate with autograd, with it and with ours under its name",
     "array_api": "the conformance tests of the array API standard, beside NumPy",
+    "libraries": "Tensors in the hands of xarray, array-api-compat and PyTorch",
 }
 
 
