@@ -76,7 +76,8 @@ def sources(folder: Path, suite: Suite, python: Path) -> Path:
     if not place.exists() and suite.git:
         output_of(["git", "clone", "--quiet", "--depth", "1", suite.git, place])
     elif not place.exists():
-        output_of([python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", name, "-d", folder, suite.package])
+        only_source = ["--no-deps", "--no-binary", name]
+        output_of([python, "-m", "pip", "download", "--quiet", *only_source, "-d", folder, suite.package])
         archive = next(folder.glob(f"{name.replace('-', '?')}-{version}.tar.gz"))
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
