@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..compare import RoadsReport, compare_roads
-from ..data import Dataset, Scaler, data_split, load_digits, load_iris, read_table
+from ..data import Columns, Dataset, Part, Scaler, Split, Table, data_split, load_digits, load_iris, read_table
+from ..data.columns import CATEGORIES
+from ..data.table import Progress
 from ..io import Network
 from ..manual import draw_masks
 from ..metrics import Accuracy, Score, accuracy_score, cm, f1_score, precision_score, r2_score, recall_score
@@ -38,6 +40,8 @@ class Options:
     features: str | None = None
     kind: str = "auto"
     encoding: str = "utf-8"
+    missing: str | None = None
+    categories: int = CATEGORIES
     scale: bool | None = None
     train_size: float = 0.7
     val_size: float = 0.1
@@ -59,6 +63,11 @@ class Options:
     dropout: float = 0.0
     gradients: str = "graph"
     seed: int = 0
+    early_stopping: int | None = None
+    checkpoint: str | None = None
+    resume: bool = False
+    class_weight: str | None = None
+    cv: int | None = None
 
 
 class Problem(NamedTuple):
@@ -71,6 +80,8 @@ class Problem(NamedTuple):
     features: tuple[str, ...]
     target: str
     classes: tuple[str, ...]
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Scores(NamedTuple):
@@ -81,6 +92,14 @@ class Scores(NamedTuple):
     precision: Score
     recall: Score
     f1: Score
+
+
+class Errors(NamedTuple):
+    """How far the predictions of a regression are off, in the target's own unit, and the share that they explain."""
+
+    rmse: float
+    mae: float
+    r2: float
 
 
 class PreparedRun(NamedTuple):
@@ -127,12 +146,15 @@ class Outcome(NamedTuple):
     roads: RoadsReport
     scored: str
     scores: Scores | None
-    r2: float | None
+    errors: Errors | None
     flow: GradientFlow | None
 
 
-def prepare(options: Options) -> PreparedRun:
+def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
     """Read the data, split it, and make the network; everything that can be wrong is found here.
+
+    Args:
+        options: of the run; `progress` is told how much of a large table has been read.
 
     Raises:
         ValueError, TypeError, OSError: an option or the data is not as it must be.
@@ -146,7 +168,7 @@ def prepare(options: Options) -> PreparedRun:
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)
     penalty = _regularization(options)
-    problem = _problem(options)
+    problem = _problem(options, progress)
     solver = Solver(_loss(options, problem), options.optimizer, options.learning_rate, penalty)
     # one generator from beginning to end: the same seed gives the same rows, weights, order and masks
     rng = np.random.default_rng(options.seed)
@@ -154,6 +176,11 @@ def prepare(options: Options) -> PreparedRun:
         problem.x, problem.targets, train_size=options.train_size, val_size=options.val_size,
         test_size=options.test_size, stratify=options.stratify and problem.task == "classification", rng=rng,
     )  # fmt: skip
+    columns = problem.columns
+    if columns is not None:  # what stands in for missing cells is of the rows to learn from
+        columns = columns.fitted(split.x_train)
+        split = Split(*(Part(columns.filled(part.x)[0], part.y) for part in split))
+        problem = problem._replace(x=columns.filled(problem.x)[0], columns=columns)
     layers = _layers(options, problem, solver.loss, np.dtype(dtype), rng)
     scale = options.data is not None if options.scale is None else options.scale
     scaler = Scaler.fit(split.x_train) if scale else None
@@ -165,6 +192,7 @@ def prepare(options: Options) -> PreparedRun:
         {"loss": solver.loss, "optimizer": repr(solver.rule), "learning_rate": solver.learning_rate,
          "regularization": repr(penalty), "epochs": settings.epochs, "batch_size": settings.batch_size,
          "gradients": options.gradients, "seed": options.seed, "data": problem.name},
+        columns,
     )  # fmt: skip
     parts = {}
     for name, part in zip(("train", "test", "val"), split, strict=True):
@@ -199,7 +227,7 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     x, y = plan.parts[scored]
     y_hat = Predict(model, x)
     if plan.problem.task == "regression":
-        return Outcome(plan, history, roads, scored, None, r2_score(y, y_hat), kept)
+        return Outcome(plan, history, roads, scored, None, errors(plan.network, y, y_hat), kept)
     return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept)
 
 
@@ -235,13 +263,20 @@ def _alive(epoch: Epoch) -> None:
         )
 
 
+def errors(network: Network, y: Array, y_hat: Array) -> Errors:
+    """Return how far predictions are off, both as the network has them, (batch, n_out)."""
+    scaler = network.target_scaler
+    off = (y_hat - y) * (1.0 if scaler is None else scaler.scale)
+    return Errors(float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off))), r2_score(y, y_hat))
+
+
 def score(y: Array, y_hat: Array) -> Scores:
     """Return the scores of a classifier, (batch, classes) both."""
     found = [f(y, y_hat) for f in (precision_score, recall_score, f1_score)]
     return Scores(cm(y, y_hat), accuracy_score(y, y_hat), *found)
 
 
-def _problem(options: Options) -> Problem:
+def _problem(options: Options, progress: Progress | None = None) -> Problem:
     if options.data is None:
         for name in ("target", "features"):
             if getattr(options, name) is not None:
@@ -263,10 +298,43 @@ def _problem(options: Options) -> Problem:
         raise ValueError(f"data={options.data} needs the name of the column to predict; add target=COLUMN.")
     kind: Any = options.kind.strip().lower()
     features = None if options.features is None else [name.strip() for name in options.features.split(",")]
-    table = read_table(options.data, options.target, kind=kind, features=features, encoding=options.encoding)
-    return Problem(
-        options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes
+    table = read_table(
+        options.data, options.target, kind=kind, features=features, encoding=options.encoding, missing=options.missing,
+        categories=options.categories, fill=False, progress=progress,
     )  # fmt: skip
+    return Problem(
+        options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes,
+        table.columns, tuple(_notes(table, kind)),
+    )  # fmt: skip
+
+
+def _notes(table: Table, kind: str) -> Iterator[str]:
+    """Yield what was done with the table that a person may not expect."""
+    for part in table.columns.parts:
+        if part.form == "text":
+            count = len(part.categories)
+            yield f"{part.name}: {count} texts become {count} columns of 0 and 1"
+        elif part.form != "number":
+            yield f"{part.name}: read as {_FORMS[part.form]}"
+    if table.lines:
+        shown = ", ".join(map(str, table.lines[:5])) + (", ..." if len(table.lines) > 5 else "")
+        yield f"{len(table.lines):,} rows with a missing cell are left out (lines {shown})"
+    holes = np.isnan(table.x)
+    if holes.any():
+        rows, cells = int(holes.any(axis=1).sum()), int(holes.sum())
+        what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
+        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the rows to train on stands in"
+    few = np.unique(table.y) if table.kind == "regression" else []
+    if kind == "auto" and 2 <= len(few) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in few):
+        shown = ", ".join(f"{v:g}" for v in few)
+        yield (f"{table.target} holds numbers ({shown}), so it is taken for a number to predict, a regression; if these "
+               "are classes, say --kind classification")  # fmt: skip
+
+
+_FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",
+          "date": "dates, in days from 1970", "day first": "dates with the day first, in days from 1970",
+          "month first": "dates with the month first, in days from 1970"}  # fmt: skip
+FEW_VALUES = 10  # different whole numbers that may be classes
 
 
 def _loss(options: Options, problem: Problem) -> str:
