@@ -315,7 +315,6 @@ REFUSED = [
     (["--train-size", "1.5"], r"--train-size 1\.5; a size is a share of the rows"),
     (["--test-size", "0.1"], r"= 0\.9 would leave rows unused.*--test-size 0\.2"),
     (["--train-size", "0"], r"the train part would be empty"),
-    (["--loss", "mse", "--output", "linear", "--learning-rate", "1e9"], r"diverged.*Nothing was written"),
     (["--output", "linear"], r"--output softmax"),
     (["--epoch", "3"], r"No such option: --epoch.*See .*train --help"),
     (["extra"], r"extra.*See .*train --help"),
@@ -337,6 +336,26 @@ def test_train_refuses(options: list[str], match: str, capsys: Capture) -> None:
     assert said.err[-2] in ".?", "it ends in a sentence"
     assert "Traceback" not in said.err + said.out
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--learning-rate", "1e300"], "the loss became nan: the training diverged. Lower --learning-rate 1e.300"),
+        (["--learning-rate", "1e9"], r"the loss grew from 4\.\d\d to \d\.\d\de.08 in epoch 1: the training diverged"),
+        (["--loss", "mse", "--output", "linear", "--learning-rate", "30", "--epochs", "1"], r"grew from .* to .*e\+35"),
+        (["--optimizer", "adam", "--learning-rate", "1e200"], "diverged"),
+    ],
+)
+def test_train_that_diverges_ends_with_the_reason_in_short_lines(
+    options: list[str], match: str, capsys: Capture
+) -> None:
+    assert main(["train", "--out", "o", *options]) == 1
+    said = capsys.readouterr()
+    assert re.search(match + ".*Nothing was written", said.err)
+    assert said.err.count("\n") == 1
+    assert not re.search(r"\d{12}", said.out + said.err)
+    assert not Path("o").exists()
 
 
 def test_train_refuses_an_output_that_is_no_folder_before_it_computes(

@@ -61,7 +61,27 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: nn.ReLU(inplce=True), TypeError, "ReLU has no option 'inplce'. It takes none."),
         (lambda: nn.Softmax(axes=1), TypeError, "Softmax has no option 'axes'. Did you mean 'axis'?"),
         (lambda: nn.CrossEntropyLoss(weights=[1.0]), TypeError, "Did you mean 'weight'?"),
-        (lambda: nn.MSELoss("mean", 3), TypeError, "MSELoss takes at most 1 options by position; it got 2."),
+        (lambda: nn.MSELoss(np.ones(2), np.ones(2)), TypeError, "called with arrays: MSELoss()(prediction, target)."),
+        (lambda: nn.CrossEntropyLoss(Tensor(np.ones((1, 2))), [0]), TypeError, "CrossEntropyLoss()(prediction, target"),
+        (lambda: nn.ReLU(Tensor(1.0)), TypeError, "ReLU is made with its options, and called with arrays: ReLU()(x)."),
+        (lambda: nn.Sequential(nn.ReLU), TypeError, "a part is the class ReLU itself; make a module of it, with brack"),
+        (lambda: nn.Sequential("relu"), TypeError, "An activation by name is nn.activation('relu')."),
+        (lambda: nn.Linear(25, 2)(np.ones((4, 5, 5))), ValueError, "Put nn.Flatten() before it, or pass x.reshape(4, "),
+        (lambda: nn.Linear(25, 2)(np.ones((3, 4, 5, 5))), ValueError, "Put nn.Flatten(2) before it, or pass x.reshape"),
+        (lambda: nn.Linear(4, 2)(np.ones((4, 5))), ValueError, "If samples are its columns, pass x.T."),
+        (lambda: nn.Conv2d(3, 4, 3)(np.ones((2, 8, 9, 3))), ValueError, "channels came last: pass x.transpose(0, 3, 1"),
+        (lambda: nn.Conv1d(3, 4, 3)(np.ones((2, 8, 3))), ValueError, "channels came last: pass x.transpose(0, 2, 1)"),
+        (lambda: nn.Conv2d(3, 4, 3)(np.ones((3, 8, 9))), ValueError, "One image alone is x[None]."),
+        (lambda: nn.Conv2d(1, 4, 3)(np.ones((5, 8, 9))), ValueError, "Images without a channel axis are x[:, None]."),
+        (lambda: nn.Dropout(50), ValueError, "at least 0 and below 1. 50 % are p=0.5."),
+        (lambda: nn.CrossEntropyLoss()(np.array([0, 1]), np.ones((2, 3))), ValueError, "The prediction comes first: l"),
+        (lambda: nn.Linear(4, 3).fit(1, 2), AttributeError, "A function trains: tinygrad_nn.fit(model, x, y, solver=S"),
+        (lambda: nn.Linear(4, 3).compile(), AttributeError, "Loss and optimizer are arguments of fit: fit(model, x, y"),
+        (lambda: nn.Linear(4, 3).predict, AttributeError, "Write model.eval()(x), or tinygrad_nn.Predict(model, x)"),
+        (lambda: nn.Linear(4, 3).trainable_variables, AttributeError, "Write model.parameters(), or model.named_param"),
+        (lambda: nn.Linear(4, 3).backward(), AttributeError, "A loss goes back, not a model: loss = nn.MSELoss()(mode"),
+        (lambda: F.dropout(np.ones(2), rate=0.5), TypeError, "dropout has no option 'rate'. Did you mean 'p'? It take"),
+        (lambda: F.conv2d(1, 2, strides=2), TypeError, "conv2d has no option 'strides'. Did you mean 'stride'?"),
         (lambda: nn.MSELoss(reduction="avg")([1.0], [2.0]), ValueError, "reduction='avg'; known are 'mean', 'sum'"),
         (lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True), NotImplementedError, "no row is added to keys"),
         (lambda: nn.Threshold(0.1)(np.ones(2)), TypeError, "Threshold needs a threshold and a value"),
@@ -92,6 +112,13 @@ def test_an_option_that_is_not_there_says_which_is(make: Any, error: type[Except
     with pytest.raises(error) as caught:
         make()
     assert text in str(caught.value)
+
+
+def test_functions_take_the_words_of_numpy_too() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_array_equal(F.softmax(x, axis=0), F.softmax(x, dim=0))
+    np.testing.assert_array_equal(F.mse_loss(input=x, target=x + 1), F.mse_loss(x, x + 1))
+    np.testing.assert_array_equal(F.leaky_relu(x, alpha=0.3), F.leaky_relu(input=x, negative_slope=0.3))
 
 
 def test_layers_answer_to_the_names_of_pytorch() -> None:

@@ -1,5 +1,7 @@
 """SciPy's special functions on Tensors: at zeros, in the tails, with parameters; the rows are in tests/cases."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -238,3 +240,29 @@ def test_a_function_without_a_derivative_names_the_nearest() -> None:
         tg.special.logsumexpp  # noqa: B018
     assert {"gammainc", "jv", "logsumexp"} <= set(dir(tg.special))
     assert all(callable(getattr(tg.special, name)) for name in dir(tg.special))
+
+
+IN_A_FRESH_PROCESS = """
+import pickle, sys
+import numpy as np
+import tinygrad_nn as tg
+from tinygrad_nn.primitive import REGISTRY, RESERVED, registered
+reserved = set(RESERVED)
+assert reserved and not reserved & set(REGISTRY), "a late row is loaded"
+try:
+    tg.declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="gamma")
+except ValueError as error:
+    assert "declared already" in str(error)
+before = set(REGISTRY)
+assert registered("gamma").name == "gamma"
+late = set(REGISTRY) - before - {"sparse_matmul", "sparse_solve"}  # a door of their own leads to these
+assert late == reserved, late ^ reserved
+assert "scipy" not in sys.modules
+from scipy import special
+assert special.beta(tg.Tensor(2.0), 3.0).node.primitive is pickle.loads(pickle.dumps(REGISTRY["beta"]))
+"""
+
+
+def test_the_rows_are_loaded_when_one_is_looked_for_and_their_names_are_kept_free() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

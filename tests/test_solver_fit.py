@@ -25,6 +25,7 @@ from tinygrad_nn import (
     manual,
     r2_score,
 )
+from tinygrad_nn.nn import Linear
 from tinygrad_nn.solver.arguments import accuracy
 
 Array = Any
@@ -285,3 +286,76 @@ def test_the_model_is_an_ordinary_list_that_can_be_copied_and_extended() -> None
         manual.forward([la.W.data for la in model], [la.b.data for la in model], ["relu", "softmax"], train.x).a[-1],
         rtol=1e-13,
     )
+
+
+# ---- a loss that grows
+
+
+def steep(rows: int = 8) -> tuple[Any, Any]:
+    x = np.linspace(-3.0, 3.0, rows)[:, None]
+    return x, 2 * x
+
+
+@pytest.mark.parametrize(
+    ("arguments", "when"),
+    [
+        ({}, r"the loss grew from \d+(\.\d+)? to \S+ in epoch \d"),
+        ({"gradients": "manual"}, "grew"),
+        ({"compile": "numpy"}, "grew"),
+        ({"model": "batches"}, "grew"),
+        ({"model": "module"}, "grew"),
+    ],
+)
+def test_a_loss_that_has_grown_a_million_times_ends_the_training(arguments: dict[str, Any], when: str) -> None:
+    x, y = steep()
+    solver, settings = Solver("mse", "sgd", 0.6), Settings(200, 8)
+    kind, options = arguments.get("model"), {key: value for key, value in arguments.items() if key != "model"}
+    model: Any = Linear(1, 1, rng=0) if kind == "module" else [Layer(1, 1, rng=0)]
+    epochs: list[Any] = []
+    data = ([(x, y)],) if kind == "batches" else (x, y)
+    with pytest.raises(FloatingPointError, match=when + ".*: the training diverged. Lower learning_rate=0.6, or scale"):
+        fit(model, *data, solver=solver, settings=settings, callbacks=[epochs.append], rng=0, **options)
+    assert 0 < len(epochs) < 60
+    assert epochs[-1].loss <= 1e6 * max(1.0, epochs[0].loss)
+
+
+@pytest.mark.parametrize("gradients", ["graph", "manual"])
+@pytest.mark.parametrize("compile", [False, "numpy"])
+def test_the_calls_of_train_nn_end_where_the_loss_has_grown(gradients: str, compile: Any) -> None:
+    if gradients == "manual" and compile:
+        return
+    x, y = steep()
+    model, solver = [Layer(1, 1, rng=0)], Solver("mse", "sgd", 0.6)
+
+    def loop() -> None:
+        for _ in range(60):
+            TrainNN(model, x, y, solver=solver, gradients=gradients, compile=compile)
+
+    with pytest.raises(FloatingPointError, match=r"the loss grew from \S+ to \S+: the training diverged. Lower"):
+        loop()
+    before = model[0].W.data.copy()
+    TrainNN(model, x, y, solver=solver, gradients=gradients, compile=compile)  # another start
+    assert (model[0].W.data != before).any()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("start", [0.0, 2.0])
+def test_a_training_from_a_perfect_start_or_on_large_numbers_goes_on(scale: float, start: float) -> None:
+    x, y = steep(64)
+    model = [Layer(1, 1, rng=0)]
+    model[0].W = np.array([[start * scale]])  # type: ignore[assignment]
+    history = fit(model, x, y * scale, solver=Solver("mse", "adam", 0.01), settings=Settings(20, 1), rng=0)
+    assert len(history) == 20
+
+
+def test_rows_of_zeros_before_large_ones_are_no_growth() -> None:
+    x, y = np.ones((40, 1)), np.zeros((40, 1))
+    y[30:] = 1e6
+    fit([Layer(1, 1, rng=0)], x, y, solver=Solver("mse", "sgd", 0.01), settings=Settings(3, 1), rng=0)
+
+
+def test_numbers_of_a_history_that_would_touch_are_short() -> None:
+    shown = str(History([0.5, 1e300, -2e7], [123456.7, 3.0, 1e5]))
+    assert [line.split()[1:] for line in shown.splitlines()[1:]] == [
+        ["0.5000", "1.235e+05"], ["1.00e+300", "3.0000"], ["-2.00e+07", "1.000e+05"]
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ import scipy.sparse.linalg
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, hessian, sparse
+from tinygrad_nn.ops.sparse import Pattern
 
 rng = np.random.default_rng(0)
 N = 6
@@ -51,7 +52,7 @@ def test_the_matrix_is_factorized_once_for_a_gradient(monkeypatch: pytest.Monkey
 
 
 def test_numbers_that_change_in_place_are_factorized_again() -> None:
-    pattern = tg.ops.sparse.Pattern(*PLACES, A.shape)
+    pattern = Pattern(*PLACES, A.shape)
     data, b = A.data.copy(), np.ones(N)
     first = pattern.solve(data, b)
     data *= 2

@@ -22,12 +22,14 @@ Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell
 Rule = tuple[Callable[..., Any], str]
 
 REGISTRY: dict[str, Primitive] = {}
+RESERVED: set[str] = set()  # the names of rows in modules that are not loaded yet
 OVERRIDES: dict[Any, Callable[..., Any]] = {}  # NumPy function, or (ufunc, method) -> what runs in its place
-FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of libraries that are not loaded here
+FINDERS: list[Callable[[Any], Callable[..., Any] | None]] = []  # of functions of other libraries, and names of rows
 METHODS: dict[str, Callable[..., Any]] = {}  # methods of a Tensor that are neither a primitive nor np.name(t, ...)
 ADVISORS: list[Callable[[Any, str], str | None]] = []  # of a function without a rule, and its name: what to write
 ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: what to write
 NO_METADATA: dict[str, Any] = {}
+_ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
@@ -204,7 +206,8 @@ def as_numpy(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims"
 
 def registered(name: str) -> Primitive:
     """Return the primitive of this name."""
-    return REGISTRY[name]
+    found: Any = REGISTRY.get(name) or stand_in(name)
+    return found if found is not None else REGISTRY[name]
 
 
 def declare(
@@ -265,7 +268,7 @@ def declare(
         replaced = (forward, *replaced)
     if not name.isidentifier():
         raise ValueError(f"a primitive needs a name; {name!r} is not one. Pass name='...' to declare.")
-    if name in REGISTRY:
+    if name in REGISTRY or name in RESERVED:
         raise ValueError(f"a primitive named {name!r} is declared already; choose another name.")
     if not rules and jointly is None:
         raise ValueError(f"{name} has no rule; pass (vjp, tex) per array argument, or None where there is no gradient.")
@@ -364,7 +367,10 @@ def numpy_name(function: Any) -> str:
 
 
 def stand_in(function: Any) -> Callable[..., Any] | None:
-    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does."""
+    """Return what runs in place of a NumPy function, or of a ufunc of another library; None if nothing does.
+
+    Of a name it is the row of that name in a module that was not loaded yet.
+    """
     return OVERRIDES.get(function) or next(filter(None, (find(function) for find in FINDERS)), None)
 
 
@@ -383,7 +389,27 @@ def no_rule(function: Any) -> TypeError:
 
 def say_shapes(error: ValueError, primitive: Primitive, raw: list[Any]) -> None:
     """Add the shapes that met to NumPy's text, which seldom tells them."""
-    shapes = [str(np.shape(arg)) for arg in raw]
+    shapes = [np.shape(arg) for arg in raw]
     text = str(error)
-    if len(raw) > 1 and not all(shape in text for shape in shapes):
-        error.args = (f"{text.rstrip()} ({primitive.name} of arrays of shapes {' and '.join(shapes)})",)
+    if len(raw) > 1 and not all(str(shape) in text for shape in shapes):
+        met = f"{primitive.name} of arrays of shapes {' and '.join(map(str, shapes))}"
+        error.args = (f"{text.rstrip()} ({met}){_mended(primitive.name, shapes)}",)
+
+
+def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
+    """Return what to write where two arrays would fit in another form."""
+    if len(shapes) != 2 or not all(shapes):
+        return ""
+    a, b = shapes
+    if name in ("matmul", "dot"):
+        inner = b[-2] if len(b) > 1 else b[0]
+        if len(b) > 1 and a[-1] == b[-1] != inner:
+            return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
+        if len(a) > 1 and a[-2] == inner != a[-1]:
+            return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
+        return ""
+    if len(b) == 1 < len(a) and b[0] == a[0] and name in _ELEMENTWISE:
+        return ". One number for each row of the first is y[:, None]"
+    if len(a) == 1 < len(b) and a[0] == b[0] and name in _ELEMENTWISE:
+        return ". One number for each row of the second is x[:, None]"
+    return ""

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .ops import bessel, neural
+from .ops import neural
+from .ops.library import STAND_INS
 from .ops.plain import bare
-from .ops.scipy import FORWARDS, STAND_INS, named
+from .ops.scipy import named, names
 from .ops.special import gammaln
 from .ops.special import polygamma as _polygamma
 from .ops.special import sinc as _sinc
@@ -41,7 +42,7 @@ _OWN = (
     "zeta",
 )
 
-_KNOWN = {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"} | {
+_KNOWN = names() | {
     "erf", "erfc", "gammaln", "digamma", "logit", "i0", "exp2", "expm1", "log1p", "cbrt"}  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
         >>> print(lambertw(np.exp(1.0)))
         (1+0j)
     """
-    return bessel.lambertw(_array(z), k=k, tol=tol)
+    return REGISTRY["lambertw"](_array(z), k=k, tol=tol)
 
 
 def comb(N: Array, k: Array) -> Array:

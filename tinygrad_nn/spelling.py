@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 # What others call it -> what it may be called here; `near_names` gives those that are known where it is asked. Case,
@@ -233,6 +233,44 @@ ELSEWHERE: dict[str, str] = {
 }  # fmt: skip
 
 
+_FILLS = "Nothing is written in place; a parameter is filled by nn.init.{name}(parameter{more})."
+ELSEWHERE |= {
+    "fill_":                _FILLS.format(name="constant_", more=", 0.5"),
+    "uniform_":             _FILLS.format(name="uniform_", more=", -0.1, 0.1"),
+    "normal_":              _FILLS.format(name="normal_", more=", 0.0, 0.01"),
+    "zero_":                _FILLS.format(name="zeros_", more="") + " A gradient is cleared by t.grad = None.",
+    "copy_":                "Nothing is written in place; give a leaf other numbers by t.data = array.",
+    "grad_fn":              "The operation that made it is t.node.primitive, None of a leaf; t.is_leaf tells.",
+    "is_cuda":              _MEMORY,
+}  # fmt: skip
+
+# What models of other frameworks do themselves, and functions do here.
+OF_MODELS: dict[str, str] = {
+    **ELSEWHERE,
+    "fit":       "A function trains: tinygrad_nn.fit(model, x, y, solver=Solver('mse', 'adam'), "
+                 "settings=Settings(20, 16)).",
+    "compile":   "Loss and optimizer are arguments of fit: fit(model, x, y, solver=Solver('mse', 'adam', 0.01), "
+                 "settings=Settings(20, 16)); tinygrad_nn.compile(function) is about speed.",
+    "predict":   "Write model.eval()(x), or tinygrad_nn.Predict(model, x) for an array in batches.",
+    "evaluate":  "Write loss(model.eval()(x), y), with loss = nn.MSELoss() or another.",
+    "score":     "Write tinygrad_nn.accuracy_score(labels, model.eval()(x).data.argmax(axis=1)).",
+    "summary":   "Write tinygrad_nn.viz.summary(model, x).",
+    "save_weights": "Write tinygrad_nn.io.save_weights(path, model).",
+    "load_weights": "Write tinygrad_nn.io.load_weights(path, model).",
+    "get_weights":  "Write model.state_dict(), arrays by name, or model.parameters().",
+    "set_weights":  "Write model.load_state_dict(arrays_by_name).",
+    **dict.fromkeys(["weights", "variables", "trainable_variables", "trainable_weights", "params"],
+                    "Write model.parameters(), or model.named_parameters() with their names."),
+    "layers":    "Write list(model.children()), or model.named_modules() for parts of parts.",
+    **dict.fromkeys(["count_params", "num_parameters", "num_params"],
+                    "Write sum(p.size for p in model.parameters())."),
+    "backward":  "A loss goes back, not a model: loss = nn.MSELoss()(model(x), y), then loss.backward().",
+    "step":      "An optimizer steps: opt = optim.SGD(model.parameters(), lr=0.1); opt.step() after loss.backward().",
+    "grad":      "Each parameter has one: for name, p in model.named_parameters(): p.grad.",
+    "shape":     "Parameters have shapes: {name: p.shape for name, p in model.named_parameters()}.",
+}  # fmt: skip
+
+
 def near_names(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return the known names that a person may have meant by one that is not known, the best first.
 
@@ -278,13 +316,16 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+def no_attribute(
+    owner: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] = ELSEWHERE
+) -> AttributeError:
     """Make the error of a name that a module or an object does not have: what to write instead, or the nearest name.
 
     Args:
         owner: how the error calls what was asked, such as ``"module 'tinygrad_nn.nn'"``.
         name: what was asked for.
         known: the names that it has.
+        elsewhere: of words that have no name of the kind, what to write instead.
 
     Example:
         >>> no_attribute("module 'tinygrad_nn.nn'", "Dense", ["Linear", "Dropout"])
@@ -293,9 +334,12 @@ def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
     text = f"{owner} has no attribute {name!r}"
     if name.startswith("__"):  # what Python and NumPy ask of every object
         return AttributeError(text)
-    if name in ELSEWHERE:
-        return AttributeError(f"{text}. {ELSEWHERE[name]}")
-    near = near_names(name, [each for each in known if each[0] != "_"])
+    known = [each for each in known if each[0] != "_"]
+    if name in elsewhere:
+        return AttributeError(f"{text}. {elsewhere[name]}")
+    if name[-1] == "_" and name[:-1] in known:
+        return AttributeError(f"{text}. Nothing is written in place: use what {name[:-1]}(...) returns.")
+    near = near_names(name, known)
     return AttributeError(text + (f"; did you mean {near[0]!r}?" if near else ""))
 
 

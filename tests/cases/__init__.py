@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from tinygrad_nn.ops.scipy import load
+
 from .case import Case
+
+load()
 
 CASES: list[Case] = [
     case

@@ -27,6 +27,7 @@ WORDS = {  # what the library says of itself, said of the command
     "scale the data with tinygrad_nn.data.Scaler": "add --scale",
     "End the model with 'softmax' or 'sigmoid', or use the loss 'mse'": "Use --output softmax, or --loss mse",
     "The weights are as they were before this step.": "Nothing was written.",
+    "Make the model anew for it.": "Nothing was written.",
     "constants=False": "--no-constants",
     "explore(result, 'page.html')": "leave out --gif",
     ", or None for all": "; without it all",
@@ -40,7 +41,7 @@ class Theirs(RuntimeError):
 
 
 def teach(work: Callable[[], None]) -> None:
-    """Do some work; turn an error that has a message for a person into one line and exit code 2."""
+    """Do some work; turn an error that has a message into one line and exit code 2, or 1 where a training diverged."""
     try:
         work()
     except KeyboardInterrupt:
@@ -51,7 +52,8 @@ def teach(work: Callable[[], None]) -> None:
         raise typer.Exit(1) from None
     except WRONG as error:
         say(str(error) if isinstance(error, Theirs) else as_options(_message(error)))
-        raise typer.Exit(2) from None
+        diverged = isinstance(error, FloatingPointError) and "diverged" in str(error)
+        raise typer.Exit(1 if diverged else 2) from None  # 2 is for a command that was given wrongly
 
 
 def _message(error: BaseException) -> str:

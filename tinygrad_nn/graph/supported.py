@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.library import FORWARDS, STAND_INS
 from ..ops.plain import QUESTIONS
-from ..ops.scipy import FORWARDS, STAND_INS
+from ..ops.scipy import load
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
 from ..spelling import near_names
 
@@ -103,6 +104,7 @@ def _table() -> tuple[Support, ...]:
     import json
     from importlib.resources import files
 
+    load()
     checked = json.loads(files("tinygrad_nn.ops").joinpath("checked.json").read_text("utf-8"))
     rows = {}
     for function, handler in OVERRIDES.items():

@@ -220,10 +220,14 @@ def as_module(owner: str, part: Any) -> Module:
     """Return a part as a module: a function is wrapped."""
     if isinstance(part, Module):
         return part
-    if not callable(part) or isinstance(part, type):
-        what = f"the class {part.__name__} itself" if isinstance(part, type) else f"{part!r:.60} of {type(part)}"
+    if isinstance(part, type):
+        name = part.__name__
+        raise TypeError(f"{owner}: a part is the class {name} itself; make a module of it, with brackets: {name}(...).")
+    if not callable(part):
+        hint = f" An activation by name is nn.activation({part!r})." if isinstance(part, str) else ""
         raise TypeError(
-            f"{owner}: a part is {what}; parts are modules such as Linear(4, 3), or functions such as np.tanh."
+            f"{owner}: a part is {part!r:.60} of type {type(part).__name__}; parts are modules such as Linear(4, 3), "
+            f"or functions such as np.tanh.{hint}"
         )
     return Lambda(part)
 

@@ -75,7 +75,8 @@ class Convolution(Module):
         x = as_input(x, self.weight.dtype)
         if x.ndim != 2 + self.axes or x.shape[1] != self.c_in:
             spatial = ("n", "h, w")[self.axes - 1]
-            raise ValueError(f"{self!r} takes (batch, {self.c_in}, {spatial}); x has shape {x.shape}.")
+            hint = channels_hint(x.shape, self.c_in, self.axes)
+            raise ValueError(f"{self!r} takes (batch, {self.c_in}, {spatial}); x has shape {x.shape}.{hint}")
         y = self._run(x)
         return y if self.bias is None else y + self.bias.reshape(self.c_out, *(1,) * self.axes)
 
@@ -220,3 +221,15 @@ class ConvTranspose2d(_ConvTranspose):
 
 def _shown(sizes: tuple[int, ...]) -> str:
     return str(sizes[0] if len(set(sizes)) == 1 else sizes)
+
+
+def channels_hint(shape: tuple[int, ...], channels: int, axes: int | None = None) -> str:
+    """Return what to write for an x of another shape than ``(batch, channels, *spatial)``, if that can be told."""
+    n = len(shape)
+    if n > 2 and shape[-1] == channels and axes in (None, n - 2):
+        return f" It looks as if channels came last: pass x.transpose{(0, n - 1, *range(1, n - 1))}."
+    if axes is not None and n == axes + 1 and shape[0] == channels:
+        return " One image alone is x[None]."
+    if axes is not None and n == axes + 1 and channels == 1:
+        return " Images without a channel axis are x[:, None]."
+    return ""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..tensor import raw
+from ..tensor import Tensor, raw
 from .keywords import bound
 from .module import Module
 
@@ -17,10 +17,15 @@ class FunctionLayer(Module):
     """A function as a module, with the options that it was made with as attributes; `layer_of` makes such classes."""
 
     function: ClassVar[Callable[..., Any]]
+    called: ClassVar[str] = "x"
     known: ClassVar[Signature] = Signature()
     renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        moving = any(isinstance(value, Tensor) and value.requires_grad for value in args)
+        if moving or len(args) > len(self.known.parameters):
+            name = type(self).__name__
+            raise TypeError(f"{name} is made with its options, and called with arrays: {name}()({self.called}).")
         own = {ours: theirs for theirs, ours in self.renamed.items()}
         for name, value in bound(type(self).__name__, self.known, own, args, options).items():
             plain = raw(value)  # weights of classes are constants
@@ -38,7 +43,7 @@ class FunctionLayer(Module):
 
 
 def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tuple[str, Any] | tuple[str, Any, str],
-             module: str) -> type[FunctionLayer]:  # fmt: skip
+             module: str, called: str = "x") -> type[FunctionLayer]:  # fmt: skip
     """Make the class of a module that calls a function.
 
     Args:
@@ -47,9 +52,10 @@ def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tu
         text: its documentation.
         *options: name and default of each option, and what the function calls it if that is another name.
         module: where the class is said to live.
+        called: what it is called with, for messages.
     """
     known = Signature([Parameter(option[0], Parameter.POSITIONAL_OR_KEYWORD, default=option[1]) for option in options])
     renamed = {option[0]: option[2] for option in options if len(option) == 3}
     body = {"__doc__": text, "__module__": module, "function": staticmethod(function), "known": known,
-            "renamed": renamed, "__signature__": known}  # fmt: skip
+            "renamed": renamed, "called": called, "__signature__": known}  # fmt: skip
     return type(name, (FunctionLayer,), body)

@@ -6,7 +6,10 @@ PyTorch's order, classes are on axis 1, and ``dim`` is NumPy's axis.
 
 from __future__ import annotations
 
+from functools import wraps
+from inspect import signature
 from math import prod, sqrt
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,7 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
+from .keywords import translated
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 
@@ -364,6 +368,30 @@ __all__ = [
     "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
     "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "triplet_margin_loss",
 ]  # fmt: skip
+
+_WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input", "alpha": "negative_slope",
+          "approximation": "approximate", "W": "weight", "b": "bias", "kernel": "kernel_size"}  # fmt: skip
+
+
+def _checked(function: Any) -> Any:
+    """Let a function take options by NumPy's words and ours too, and tell the nearest of one that is not known."""
+    known = list(signature(function).parameters.values())
+    words = {"input": known[0].name}  # what losses call a prediction
+    words |= {ours: theirs for ours, theirs in _WORDS.items() if any(p.name == theirs for p in known)}
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        if options:
+            options = translated(function.__name__, options, words, {"inplace": (..., "")}, known, len(args))
+        return function(*args, **options)
+
+    return call
+
+
+for _name in __all__:
+    if isinstance(globals()[_name], FunctionType):
+        globals()[_name] = _checked(globals()[_name])
+del _name
 
 
 def __getattr__(name: str) -> object:

@@ -89,8 +89,6 @@ def bound(
     """Return the options of a call by name, also given under other names, and the defaults of those left out."""
     parameters = list(known.parameters.values())
     options = translated(call, options, names, {"inplace": (..., "")}, parameters, len(args))
-    if len(args) > len(parameters):
-        raise TypeError(f"{call} takes at most {len(parameters)} options by position; it got {len(args)}.")
     values = known.bind(*args, **options)
     values.apply_defaults()
     return values.arguments

@@ -54,12 +54,19 @@ class Linear(Module):
         """Return ``(..., n_out)`` for an array or Tensor ``(..., n_in)``."""
         x = as_input(x, self.weight.dtype)
         if not x.ndim or x.shape[-1] != self.n_in:
-            raise ValueError(
-                f"{self!r} takes {self.n_in} columns; x has shape {x.shape}. Pass (..., {self.n_in}), or make the "
-                f"layer with n_in={x.shape[-1] if x.ndim else 1}."
-            )
+            raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {x.shape}. {self._mend(x.shape)}")
         result: Tensor = affine(x, self.weight, 0.0 if self.bias is None else self.bias)
         return result  # (..., n_out)
+
+    def _mend(self, shape: tuple[int, ...]) -> str:
+        """Return what to change for an x of this shape."""
+        after = [int(np.prod(shape[start:])) for start in range(1, len(shape))]
+        if self.n_in in after:
+            start = after.index(self.n_in) + 1
+            lengths = ", ".join(map(str, (*shape[:start], -1)))
+            return f"Put nn.Flatten({start if start > 1 else ''}) before it, or pass x.reshape({lengths})."
+        columns = " If samples are its columns, pass x.T." if len(shape) == 2 and shape[0] == self.n_in else ""
+        return f"Pass (..., {self.n_in}), or make the layer with n_in={shape[-1] if shape else 1}.{columns}"
 
     def about(self) -> str:
         """Return the widths."""

@@ -53,7 +53,7 @@ def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduct
 
 def _loss(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
     text += "\n\nThe options and their defaults are PyTorch's; reduction= is 'mean', 'sum' or 'none'."
-    return layer_of(name, function, text, *options, module=__name__)
+    return layer_of(name, function, text, *options, module=__name__, called="prediction, target")
 
 
 _REDUCTION = ("reduction", "mean")

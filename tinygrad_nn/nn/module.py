@@ -11,7 +11,7 @@ import numpy as np
 from ..backward import Handle
 from ..node import thread
 from ..printable import printable
-from ..spelling import did_you_mean, no_attribute
+from ..spelling import OF_MODELS, did_you_mean, no_attribute
 from ..tensor import Tensor, leaf, raw
 from .hooks import Hooks
 from .state import Slot, refuse, target
@@ -349,7 +349,7 @@ class Module:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            raise no_attribute(type(self).__name__, name, () if name[0] == "_" else dir(self))
+            raise no_attribute(type(self).__name__, name, () if name[0] == "_" else dir(self), OF_MODELS)
 
     # -- How it is shown
 

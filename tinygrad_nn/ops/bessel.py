@@ -9,7 +9,7 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import INSIDE_ONE, POSITIVE
-from .scipy import STAND_INS, forward, library, of_arrays, with_parameters
+from .library import STAND_INS, forward, library, of_arrays, with_parameters
 from .special import digamma
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..primitive import Array, declare
 from .elementwise import POSITIVE
-from .scipy import forward
+from .library import forward
 
 
 def _over(g: Array, x: Array, y: Array) -> Array:

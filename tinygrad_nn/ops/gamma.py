@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..primitive import Array, declare
-from .scipy import forward
+from .library import forward
 from .special import digamma
 
 # fmt: off

@@ -17,7 +17,7 @@ import numpy as np
 from ..primitive import Array, Primitive, declare
 from .entropy import xlog1py, xlogy
 from .gamma import betaln
-from .scipy import STAND_INS, forward, library
+from .library import STAND_INS, forward, library
 from .special import digamma, gammaln, polygamma
 
 STEP = 1 / 32

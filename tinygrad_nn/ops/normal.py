@@ -8,7 +8,7 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import INSIDE_ONE, POSITIVE, _live
-from .scipy import forward, library
+from .library import forward, library
 
 ROOT_2, ROOT_PI, ROOT_2PI = sqrt(2), sqrt(pi), sqrt(2 * pi)
 TAIL = -5.0  # below which the continued fraction is used, whose error after n steps is about exp(2 TAIL √(2n))

@@ -1,105 +1,61 @@
-"""SciPy's special functions: the forward of a row, and what runs in place of one of them when it meets a Tensor.
+"""SciPy's special functions on Tensors: what runs in place of a ufunc of SciPy, found when a Tensor first meets one.
 
-SciPy is imported when a forward runs. A ufunc of SciPy that a Tensor is given to finds its row by its name, and the
-function of that name in `scipy.special` must be that very ufunc.
+A ufunc finds its row by its name, and the function of that name in `scipy.special` must be that very ufunc. The rows
+are in modules that are loaded when one is looked for, so that the import of the engine does not wait for them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache
-from math import sqrt
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from ..primitive import FINDERS, REGISTRY, Array, Primitive
-from .neural import sigmoid
-from .plain import is_tensor
-from .special import bessel_i, erfc, log_sigmoid
+from ..forks import building
+from ..primitive import FINDERS, REGISTRY, RESERVED
+from .library import FORWARDS, STAND_INS
 
-# name in scipy.special -> what runs in its place, in SciPy's order of arguments; a row of the same name needs no line
-STAND_INS: dict[str, Callable[..., Any]] = {
-    "cosdg": lambda x: np.cos(np.deg2rad(x)),
-    "cosm1": lambda x: -2 * np.sin(x / 2) ** 2,
-    "exp10": lambda x: 10.0**x,
-    "expit": sigmoid,
-    "huber": lambda delta, r: np.where(np.abs(r) <= delta, 0.5 * r * r, delta * (np.abs(r) - 0.5 * delta)),
-    "i1": lambda x: bessel_i(x, order=1),
-    "log_expit": log_sigmoid,
-    "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
-    "pseudo_huber": lambda delta, r: delta * delta * (np.hypot(1, r / delta) - 1),
-    "sindg": lambda x: np.sin(np.deg2rad(x)),
-    "tandg": lambda x: np.tan(np.deg2rad(x)),
-}
-FORWARDS: set[str] = set()  # the names of rows whose forward is the function of SciPy of that name
+ROWS = ("bessel", "entropy", "gamma", "incomplete", "normal", "sparse", "zeta")
 
 
-@cache
-def library() -> Any:
-    """Return the module scipy.special.
-
-    Raises:
-        ImportError: SciPy is not installed.
-    """
-    try:
-        from scipy import special
-    except ImportError:
-        raise ImportError("SciPy's special functions need SciPy: pip install 'tinygrad-nn[scipy]'.") from None
-    return special
+# the names of their rows, which no other row may take before these are loaded
+RESERVED.update("""
+    beta beta_slope betainc betaincc betainccinv betaincinv betaln binom dawsn ellipe ellipk entr erfcinv erfcx erfi
+    erfinv exp1 expi gamma gamma_slope gammainc gammaincc gammainccinv gammaincinv hyp0f1 hyp1f1 hyp2f1 hyperu i0e
+    i1e inverse_mills iv ive j0 j1 jv k0 k0e k1 k1e kl_div kv kve lambertw log_ndtr loggamma mills_excess ndtri
+    ndtri_exp poch rel_entr rgamma stdtr wrightomega xlog1py xlogy y0 y1 yv zeta
+""".split())  # noqa: SIM905
+_loaded: list[str] = []
 
 
-def of_arrays(name: str, *arrays: Array) -> Array:
-    """Call the function of that name in scipy.special.
-
-    Beside a Python number float32 stays float32, which some of SciPy's functions do not see to.
-    """
-    if any(type(x) in (int, float) for x in arrays):
-        dtype = np.result_type(*arrays)
-        real = np.finfo(dtype).dtype if dtype.kind in "fc" else np.dtype(float)
-        arrays = tuple(real.type(x) if type(x) in (int, float) else x for x in arrays)
-    return getattr(library(), name)(*arrays)
-
-
-def forward(name: str) -> Callable[..., Array]:
-    """Return the function of arrays that calls the function of that name in scipy.special, for a row."""
-
-    def call(*arrays: Array) -> Array:
-        return of_arrays(name, *arrays)
-
-    FORWARDS.add(name)
-    call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of arrays."
-    return call
-
-
-def with_parameters(name: str, f: Primitive, *parameters: str) -> Callable[..., Array]:
-    """Return what takes parameters before the argument, as SciPy's functions do, for a row that has them as metadata.
-
-    Raises:
-        TypeError: (when it is called) a parameter is a Tensor with a graph.
-    """
-
-    def call(*args: Any) -> Array:
-        for label, value in zip(parameters, args, strict=False):
-            if is_tensor(value) and value.requires_grad:
-                raise TypeError(
-                    f"scipy.special.{name} has no derivative in its {label}: no closed form is known. Where that is "
-                    f"fixed, pass {label}.detach(), or a number."
-                )
-        return f(args[-1], **dict(zip(parameters, args[:-1], strict=True)))
-
-    call.__name__ = name
-    return call
+def load() -> None:
+    """Load the rows, which puts them into the registry."""
+    with building:  # whoever else looks for a row waits
+        RESERVED.clear()
+        for name in ROWS[len(_loaded) :]:
+            _loaded.append(name)
+            import_module(f"{__package__}.{name}")
 
 
 def named(name: str) -> Callable[..., Any] | None:
     """Return what runs in place of a function of scipy.special on Tensors, None if there is nothing."""
+    load()
     return STAND_INS.get(name) or REGISTRY.get(name)
 
 
+def names() -> set[str]:
+    """Return the names in scipy.special of the functions whose rows are here."""
+    load()
+    return {name for name in (*STAND_INS, *FORWARDS) if name[0] != "_"}
+
+
 def _find(function: Any) -> Callable[..., Any] | None:
-    """Return what runs in place of a ufunc of SciPy."""
+    """Return what runs in place of a ufunc of SciPy, or the row of a name."""
+    if isinstance(function, str):
+        load()
+        return REGISTRY.get(function)
     name = getattr(function, "__name__", "")
     places = (sys.modules.get(place) for place in ("scipy.special", "scipy.special._ufuncs"))
     known = isinstance(function, np.ufunc) and any(getattr(place, name, None) is function for place in places)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .gamma import gamma
-from .scipy import STAND_INS
+from .library import STAND_INS
 
 TERMS = 12
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330,

@@ -15,17 +15,18 @@ SMALL = 2**14  # bytes up to which a new array costs less than to find out wheth
 
 
 class Memory:
-    """The optimizer's rule and state of one parameter, both ``None`` before the first step."""
+    """The optimizer's rule and state of one parameter, both ``None`` before the first step, and its first losses."""
 
-    __slots__ = ("rule", "state")
+    __slots__ = ("rule", "start", "state")
 
     def __init__(self) -> None:
         self.rule: Any = None
         self.state: Any = None
+        self.start: tuple[str, int, float] | None = None
 
     def forget(self) -> None:
         """Drop the state, since the parameter was given new data."""
-        self.rule = self.state = None
+        self.rule = self.state = self.start = None
 
 
 def attached(parameter: Tensor) -> Memory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from . import checkpoint as store
 from .arguments import choose
 from .batches import Batches, Rows
 from .checkpoint import Checkpoint
-from .history import History
+from .divergence import check_growth
+from .history import History, cell
 from .prediction import CHUNK
 from .settings import Settings, Solver
 from .state import Progress
@@ -94,13 +95,18 @@ class Training:
     saved: BoundCheckpoint | None
     done: Progress = field(init=False)
     history: History = field(init=False)
+    start: float | None = field(init=False)  # the loss before the first step
 
     def run(self, resume: bool, progress: bool) -> History:
         """Train to the last epoch, or until something ends it."""
         found = None if self.saved is None else self.saved.load(self.task, self.watch, resume)
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
         self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
+        self.start = self.history.loss[0] if self.history.loss else None
         with _bar(self.settings.epochs if progress else 0, self.done.epoch) as show, self.task.training(self.random):
+            if self.start is None and isinstance(self.data, Rows):  # batches of a person's own are not drawn once more
+                with np.errstate(all="ignore"), suppress(Exception):  # what is wrong is said by the first step
+                    self.start = _loss(self.task, self.data, self.solver)[0]
             while self._goes_on():
                 epoch = self._epoch()
                 self._note(epoch)
@@ -123,13 +129,16 @@ class Training:
         number = self.done.epoch + 1
         with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
             for x, y, rows in self.data.batches(self.random):
-                self.step(x, y, self.random, rows)
+                loss = self.step(x, y, self.random, rows)
+                self.start = loss if self.start is None else self.start
             self.step.finish()
             self.done.updates = self.step.updates
             check_finite(self.task, number)
-            return _evaluate(
+            epoch = _evaluate(
                 self.task, number, self.settings, self.solver, (self.data, self.val), self.metrics, self.model
             )
+        check_growth(epoch.loss, self.start, self.solver, f"in epoch {number}")
+        return epoch
 
     def _note(self, epoch: Epoch) -> None:
         """Record an epoch in the history, the schedule, and early stopping."""
@@ -186,18 +195,26 @@ def _evaluate(
     for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
         if part is None:
             continue
-        pieces = []
-        for x, y, rows in part.still(CHUNK):
-            loss, prediction = task.evaluate(x, y)
-            pieces.append((loss, rows, *((y, prediction) if looked else (None, None))))
-        total = sum(rows for _, rows, _, _ in pieces)
-        power = 2 if solver.loss == "rmse" else 1  # roots are not averaged, what is under them is
-        mean = sum(loss**power * rows / total for loss, rows, _, _ in pieces) ** (1 / power)
-        losses[k] = pieces[0][0] if len(pieces) == 1 else mean
-        y, prediction = _joined([piece[2] for piece in pieces]), _joined([piece[3] for piece in pieces])
+        losses[k], pairs = _loss(task, part, solver, looked)
+        y, prediction = _joined([y for y, _ in pairs]), _joined([prediction for _, prediction in pairs])
         for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
             found[start + name] = float(raw(metric(y, prediction)))
     return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
+
+
+def _loss(
+    task: Task, part: Rows | Batches, solver: Solver, keep: bool = False
+) -> tuple[float, list[tuple[Any, Any]]]:
+    """Return the loss over all the data, and, if they are to be kept, targets and predictions."""
+    pieces, pairs = [], []
+    for x, y, rows in part.still(CHUNK):
+        loss, prediction = task.evaluate(x, y)
+        pieces.append((loss, rows))
+        pairs.append((y, prediction) if keep else (None, None))
+    total = sum(rows for _, rows in pieces)
+    power = 2 if solver.loss == "rmse" else 1  # roots are not averaged, what is under them is
+    mean = sum(loss**power * rows / total for loss, rows in pieces) ** (1 / power)
+    return pieces[0][0] if len(pieces) == 1 else mean, pairs
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -224,7 +241,7 @@ def _bar(epochs: int, done: int) -> Iterator[Show]:
         task = bar.add_task("", total=epochs, completed=done)
 
         def show(epoch: Epoch) -> None:
-            val = "" if epoch.val_loss is None else f"  val_loss {epoch.val_loss:.4f}"
-            bar.update(task, advance=1, description=f"loss {epoch.loss:.4f}{val}")
+            val = "" if epoch.val_loss is None else f"  val_loss {cell(epoch.val_loss)}"
+            bar.update(task, advance=1, description=f"loss {cell(epoch.loss)}{val}")
 
         yield show

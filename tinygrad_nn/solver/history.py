@@ -136,7 +136,20 @@ class History:
         for k in shown:
             if k != before + 1:
                 lines.append("  ...")
-            cells = "".join(f"{values[k]:{widths[name]}.4f}" for name, values in columns.items())
+            cells = "".join(cell(values[k], widths[name] - 1).rjust(widths[name]) for name, values in columns.items())
             lines.append(f"{k + 1:5d}{cells}")
             before = k
         return "\n".join(lines)
+
+
+def cell(value: float, width: int = 9) -> str:
+    """Return a number in few characters: with four decimals, or where they do not fit, as a power of ten.
+
+    Example:
+        >>> cell(0.12345), cell(-123.0), cell(1234567.0), cell(-5.5e120)
+        ('0.1235', '-123.0000', '1.235e+06', '-5.5e+120')
+    """
+    for form in (".4f", ".3e", ".2e"):
+        if len(text := f"{value:{form}}") <= width:
+            return text
+    return f"{value:.1e}"

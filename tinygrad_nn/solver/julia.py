@@ -244,7 +244,7 @@ def TrainNN(
 
     Raises:
         TypeError, ValueError: the layers, the data and the solver do not fit each other.
-        FloatingPointError: the loss became infinite or NaN; nothing was updated.
+        FloatingPointError: the loss became infinite or NaN, or grew a million times; nothing was updated.
 
     Example:
         >>> model, solver = [Layer(1, 1, rng=0)], Solver("mse", "sgd", 0.1)

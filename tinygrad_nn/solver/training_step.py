@@ -14,6 +14,7 @@ import numpy as np
 from ..compiled import compile, functional
 from ..optim import LBFGSRule
 from ..transforms import value_and_grad
+from .divergence import watch_growth
 from .fingerprint import architecture
 from .settings import Solver
 from .tasks.module import ModuleTask
@@ -47,6 +48,7 @@ class TrainingStep:
         """
         loss, found = self.task.gradients(x, y, rng)
         if self.tell:
+            watch_growth(self.task.updater.entries[0][3], loss, self.solver)
             self.gradients = list(found)
         if self.accumulate == 1:
             self._update(found)
@@ -110,6 +112,8 @@ class CompiledStep(TrainingStep):
             params, task.updater.begun(), task.rates(self.rate()), kept, *task.batch(x, y, rng)
         )
         value = task.finite(float(value))
+        if self.tell:
+            watch_growth(task.updater.entries[0][3], value, self.solver)
         self.gradients = gradients
         for parameter, w in zip(task.parameters, new, strict=True):
             parameter.data = parameter.node.out = np.asarray(w)  # type: ignore[union-attr]

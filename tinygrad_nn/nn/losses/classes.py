@@ -346,10 +346,13 @@ def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: in
     rows = (*x.shape[:axis], *x.shape[axis + 1 :])
     got = np.shape(labels)
     if got != rows:
-        hint = "One-hot rows become class numbers with target.argmax(-1)." if got == x.shape else (
-            f"Write target.reshape{rows}." if labels.size == np.prod(rows, dtype=int) else
-            "Give one class number for each row."
-        )  # fmt: skip
+        hint = "Give one class number for each row."
+        if got == x.shape:
+            hint = "One-hot rows become class numbers with target.argmax(-1)."
+        elif labels.size == np.prod(rows, dtype=int):
+            hint = f"Write target.reshape{rows}."
+        elif len(got) > len(x.shape):
+            hint = "The prediction comes first: loss(prediction, target)."
         raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers have the "
                          f"shape {rows}; target has {got}. {hint}")  # fmt: skip
     if labels.dtype.kind not in "iu":

@@ -1,0 +1,88 @@
+"""What the rows for SciPy's special functions share: their forwards, and what has another order of arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Array, Primitive
+from .neural import sigmoid
+from .plain import is_tensor
+from .special import bessel_i, erfc, log_sigmoid
+
+# name in scipy.special -> what runs in its place, in SciPy's order of arguments; a row of the same name needs no line
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "cosdg": lambda x: np.cos(np.deg2rad(x)),
+    "cosm1": lambda x: -2 * np.sin(x / 2) ** 2,
+    "exp10": lambda x: 10.0**x,
+    "expit": sigmoid,
+    "huber": lambda delta, r: np.where(np.abs(r) <= delta, 0.5 * r * r, delta * (np.abs(r) - 0.5 * delta)),
+    "i1": lambda x: bessel_i(x, order=1),
+    "log_expit": log_sigmoid,
+    "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
+    "pseudo_huber": lambda delta, r: delta * delta * (np.hypot(1, r / delta) - 1),
+    "sindg": lambda x: np.sin(np.deg2rad(x)),
+    "tandg": lambda x: np.tan(np.deg2rad(x)),
+}
+FORWARDS: set[str] = set()  # the names of rows whose forward is the function of SciPy of that name
+
+
+@cache
+def library() -> Any:
+    """Return the module scipy.special.
+
+    Raises:
+        ImportError: SciPy is not installed.
+    """
+    try:
+        from scipy import special
+    except ImportError:
+        raise ImportError("SciPy's special functions need SciPy: pip install 'tinygrad-nn[scipy]'.") from None
+    return special
+
+
+def of_arrays(name: str, *arrays: Array) -> Array:
+    """Call the function of that name in scipy.special.
+
+    Beside a Python number float32 stays float32, which some of SciPy's functions do not see to.
+    """
+    if any(type(x) in (int, float) for x in arrays):
+        dtype = np.result_type(*arrays)
+        real = np.finfo(dtype).dtype if dtype.kind in "fc" else np.dtype(float)
+        arrays = tuple(real.type(x) if type(x) in (int, float) else x for x in arrays)
+    return getattr(library(), name)(*arrays)
+
+
+def forward(name: str) -> Callable[..., Array]:
+    """Return the function of arrays that calls the function of that name in scipy.special, for a row."""
+
+    def call(*arrays: Array) -> Array:
+        return of_arrays(name, *arrays)
+
+    FORWARDS.add(name)
+    call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of arrays."
+    return call
+
+
+def with_parameters(name: str, f: Primitive, *parameters: str) -> Callable[..., Array]:
+    """Return what takes parameters before the argument, as SciPy's functions do, for a row that has them as metadata.
+
+    Raises:
+        TypeError: (when it is called) a parameter is a Tensor with a graph.
+    """
+
+    def call(*args: Any) -> Array:
+        for label, value in zip(parameters, args, strict=False):
+            if is_tensor(value) and value.requires_grad:
+                raise TypeError(
+                    f"scipy.special.{name} has no derivative in its {label}: no closed form is known. Where that is "
+                    f"fixed, pass {label}.detach(), or a number."
+                )
+        return f(args[-1], **dict(zip(parameters, args[:-1], strict=True)))
+
+    call.__name__ = name
+    return call

@@ -1,0 +1,45 @@
+"""Divergence: a loss that has grown a million times since the start of a training ends it, with the reason."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..optim.update import Memory
+from .settings import Solver
+
+GROWTH = 1e6  # against the loss at the start, or against 1 where that is less: what begins near 0 may well grow
+FIRST = 10  # the calls of `TrainNN` that make up the start, since a single batch may be much easier than the others
+
+
+def check_growth(loss: float, start: float | None, solver: Solver, when: str) -> None:
+    """Raise where a loss over all the data is not finite, or has grown since the start."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(_said(f"the loss became {loss} {when}", solver, "Make the model anew for it."))
+    if start is not None and math.isfinite(start) and abs(loss) > GROWTH * max(1.0, abs(start)):
+        grew = f"the loss grew from {start:.3g} to {loss:.3g} {when}"
+        raise FloatingPointError(_said(grew, solver, "Make the model anew for it."))
+
+
+def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
+    """Compare the loss of a batch with those at the start of the training that a parameter remembers.
+
+    Raises:
+        FloatingPointError: it has grown; the next call is another start.
+    """
+    name = solver.loss if isinstance(solver.loss, str) else "function"
+    kind, calls, worst = memory.start or (name, 0, 0.0)
+    if kind != name:
+        calls, worst = 0, 0.0
+    if calls >= FIRST and abs(loss) > GROWTH * max(1.0, worst):
+        memory.start = None
+        grew = f"the loss grew from {worst:.3g} to {loss:.3g}"
+        raise FloatingPointError(_said(grew, solver, "The weights are as they were before this step."))
+    memory.start = name, calls + 1, max(worst, abs(loss)) if calls < FIRST else worst
+
+
+def _said(what: str, solver: Any, end: str) -> str:
+    return (
+        f"{what}: the training diverged. Lower learning_rate={solver.learning_rate:g}, or scale the data with "
+        f"tinygrad_nn.data.Scaler. {end}"
+    )
