@@ -4,84 +4,42 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..compare import RoadsReport, compare_roads
-from ..data import Columns, Dataset, Part, Scaler, Split, Table, data_split, load_digits, load_iris, read_table
-from ..data.columns import CATEGORIES
+from ..data import Part, Scaler, Split, data_split
+from ..data.columns import number
 from ..data.table import Progress
 from ..io import Network
 from ..manual import draw_masks
 from ..metrics import Accuracy, Score, accuracy_score, cm, f1_score, precision_score, r2_score, recall_score
 from ..nn.layer import Layer
-from ..solver import BackProp, Epoch, FeedForward, History, Predict, Regularization, Settings, Solver, fit
+from ..solver import (
+    BackProp,
+    EarlyStopping,
+    Epoch,
+    FeedForward,
+    History,
+    Predict,
+    Regularization,
+    Settings,
+    Solver,
+    fit,
+)
+from .problem import Options as Options
+from .problem import Problem, read_problem
 
 if TYPE_CHECKING:
     from ..viz import GradientFlow
 
 Array = np.ndarray[Any, Any]
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"iris": load_iris, "digits": load_digits}
 DTYPES = ("float64", "float32")
 FEW = 2  # rows whose graph is drawn: few, so that their numbers can be read
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `train` can be told. The defaults are those of the Julia project's `main.jl`."""
-
-    dataset: str = "iris"
-    data: str | None = None
-    target: str | None = None
-    features: str | None = None
-    kind: str = "auto"
-    encoding: str = "utf-8"
-    missing: str | None = None
-    categories: int = CATEGORIES
-    scale: bool | None = None
-    train_size: float = 0.7
-    val_size: float = 0.1
-    test_size: float | None = None
-    stratify: bool = False
-    hidden: str = "40"
-    activation: str = "relu"
-    output: str | None = None
-    distribution: str = "n"
-    dtype: str = "float64"
-    loss: str | None = None
-    optimizer: str = "sgd"
-    learning_rate: float = 0.03
-    epochs: int = 20
-    batch_size: int = 16
-    regularization: str = "none"
-    lam: float | None = None
-    r: float | None = None
-    dropout: float = 0.0
-    gradients: str = "graph"
-    seed: int = 0
-    early_stopping: int | None = None
-    checkpoint: str | None = None
-    resume: bool = False
-    class_weight: str | None = None
-    cv: int | None = None
-
-
-class Problem(NamedTuple):
-    """The table to learn from: what goes in, what is to come out, and the names of both."""
-
-    name: str
-    x: Array
-    targets: Array
-    task: Literal["classification", "regression"]
-    features: tuple[str, ...]
-    target: str
-    classes: tuple[str, ...]
-    columns: Columns | None = None
-    notes: tuple[str, ...] = ()
 
 
 class Scores(NamedTuple):
@@ -148,6 +106,7 @@ class Outcome(NamedTuple):
     scores: Scores | None
     errors: Errors | None
     flow: GradientFlow | None
+    interrupted: bool = False
 
 
 def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
@@ -168,7 +127,7 @@ def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)
     penalty = _regularization(options)
-    problem = _problem(options, progress)
+    problem = read_problem(options, progress)
     solver = Solver(_loss(options, problem), options.optimizer, options.learning_rate, penalty)
     # one generator from beginning to end: the same seed gives the same rows, weights, order and masks
     rng = np.random.default_rng(options.seed)
@@ -222,16 +181,41 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is reported, in words
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
         kept = _flow(plan) if flow else None
-        history = learn(plan, progress, kept)
+        history, interrupted = _until_interrupted(plan, progress, kept)
     scored = "test" if len(plan.parts["test"][0]) else "train"
     x, y = plan.parts[scored]
     y_hat = Predict(model, x)
     if plan.problem.task == "regression":
-        return Outcome(plan, history, roads, scored, None, errors(plan.network, y, y_hat), kept)
-    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept)
+        scaler = plan.network.target_scaler
+        own = [part if scaler is None else scaler.inverse(part) for part in (y, y_hat)]
+        return Outcome(plan, history, roads, scored, None, errors(*own), kept, interrupted)
+    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept, interrupted)
 
 
-def learn(plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None) -> History:
+def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
+    """Train; where that is interrupted after an epoch, return what there is up to it."""
+    kept = History()
+    layers = plan.network.layers
+    weights: list[Any] = []
+
+    def keep(epoch: Epoch) -> None:
+        kept.add(epoch.loss, epoch.val_loss, epoch.metrics)
+        weights[:] = [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers]
+
+    try:
+        return learn(plan, progress, flow, [keep]), False
+    except KeyboardInterrupt:
+        if not weights:
+            raise
+        for layer, (W, b) in zip(layers, weights, strict=True):
+            layer.W, layer.b = W, b
+        return kept, True
+
+
+def learn(
+    plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
+    more: Sequence[Callable[[Epoch], Any]] = (),
+) -> History:  # fmt: skip
     """Train the network of a plan, which is to be used once.
 
     Raises:
@@ -242,8 +226,74 @@ def learn(plan: PreparedRun, progress: bool = False, flow: GradientFlow | None =
     with np.errstate(over="ignore", invalid="ignore"):
         return fit(
             plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
-            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else [])],
+            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else []), *more],
+            **_more(plan),
         )  # fmt: skip
+
+
+def _more(plan: PreparedRun) -> dict[str, Any]:
+    """Return the options of `fit` that a run has only if they were asked for."""
+    options = plan.options
+    found: dict[str, Any] = {}
+    if options.early_stopping is not None:
+        found["early_stopping"] = EarlyStopping(options.early_stopping)
+    if options.checkpoint is not None:
+        found |= {"checkpoint": options.checkpoint, "resume": options.resume}
+    if options.class_weight is not None:
+        found["class_weight"] = _class_weight(options.class_weight, plan.problem)
+    return found
+
+
+def _class_weight(text: str, problem: Problem) -> Any:
+    """Return the weights of classes: ``balanced``, or ``NAME=2,NAME=0.5``."""
+    if problem.task != "classification":
+        raise ValueError(f"class_weight={text} belongs to classes, and the target {problem.target!r} holds numbers.")
+    if text.strip().lower() == "balanced":
+        return "balanced"
+    weights = dict.fromkeys(problem.classes, 1.0)
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        if name.strip() not in weights or number(value) is None:
+            raise ValueError(
+                f"class_weight={text}: {part.strip()!r} names no class and weight; write balanced, or "
+                f"{problem.classes[0]}=2 (the classes are {', '.join(problem.classes[:8])})."
+            )
+        weights[name.strip()] = float(value)
+    return list(weights.values())
+
+
+def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
+    """Return the accuracy or R² of so many networks, each scored on the rows that it was not trained on.
+
+    The rows are shuffled, and go round the classes, so that each part has its share.
+    """
+    x, y, options = plan.problem.x, plan.problem.targets, plan.options
+    if not 2 <= folds <= len(x):
+        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it is a whole number from 2 to {len(x)}.")
+    order = np.random.default_rng(options.seed).permutation(len(x))
+    if plan.problem.task == "classification":
+        order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
+    found = []
+    for k in range(folds):
+        out = np.zeros(len(x), bool)
+        out[order[k::folds]] = True
+        rng = np.random.default_rng([options.seed, k])
+        layers = _layers(options, plan.problem, plan.solver.loss, plan.network.layers[0].dtype, rng)
+        scaler = Scaler.fit(x[~out]) if plan.network.scaler is not None else None
+        target_scaler = Scaler.fit(y[~out]) if plan.network.target_scaler is not None else None
+        network = Network(layers, plan.problem.task, scaler=scaler, target_scaler=target_scaler)
+        rows = x if scaler is None else scaler.transform(x)
+        targets = y if target_scaler is None else target_scaler.transform(y)
+        parts = {name: (rows[which], targets[which])
+                 for name, which in (("train", ~out), ("test", out), ("val", slice(0)))}  # fmt: skip
+        once = replace(options, checkpoint=None, early_stopping=None)
+        learn(plan._replace(options=once, parts=parts, network=network, rng=rng))
+        prediction = Predict(layers, rows[out])
+        if plan.problem.task == "classification":
+            found.append(float(score(y[out], prediction).accuracy.overall))
+        else:
+            found.append(float(r2_score(targets[out], prediction)))
+    return found
 
 
 def _flow(plan: PreparedRun) -> GradientFlow:
@@ -263,10 +313,9 @@ def _alive(epoch: Epoch) -> None:
         )
 
 
-def errors(network: Network, y: Array, y_hat: Array) -> Errors:
-    """Return how far predictions are off, both as the network has them, (batch, n_out)."""
-    scaler = network.target_scaler
-    off = (y_hat - y) * (1.0 if scaler is None else scaler.scale)
+def errors(y: Array, y_hat: Array) -> Errors:
+    """Return how far predictions are off, (batch, n_out) both, in the target's own unit."""
+    off = y_hat - y
     return Errors(float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off))), r2_score(y, y_hat))
 
 
@@ -274,67 +323,6 @@ def score(y: Array, y_hat: Array) -> Scores:
     """Return the scores of a classifier, (batch, classes) both."""
     found = [f(y, y_hat) for f in (precision_score, recall_score, f1_score)]
     return Scores(cm(y, y_hat), accuracy_score(y, y_hat), *found)
-
-
-def _problem(options: Options, progress: Progress | None = None) -> Problem:
-    if options.data is None:
-        for name in ("target", "features"):
-            if getattr(options, name) is not None:
-                raise ValueError(f"{name}={getattr(options, name)} belongs to a table; add data=FILE.csv.")
-        if options.kind == "regression":
-            raise ValueError("kind=regression belongs to a table of your own; the bundled data sets hold classes.")
-        key = options.dataset.strip().lower()
-        if key not in DATASETS:
-            raise ValueError(
-                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}. A table of your own is read with "
-                "data=FILE.csv target=COLUMN."
-            )
-        found = DATASETS[key]()
-        target = "species" if key == "iris" else "digit"
-        return Problem(key, found.x, found.targets, "classification", found.feature_names, target, found.class_names)
-    if options.dataset.strip().lower() != "iris":
-        raise ValueError(f"dataset={options.dataset} and data={options.data} are two data sets; leave one out.")
-    if options.target is None:
-        raise ValueError(f"data={options.data} needs the name of the column to predict; add target=COLUMN.")
-    kind: Any = options.kind.strip().lower()
-    features = None if options.features is None else [name.strip() for name in options.features.split(",")]
-    table = read_table(
-        options.data, options.target, kind=kind, features=features, encoding=options.encoding, missing=options.missing,
-        categories=options.categories, fill=False, progress=progress,
-    )  # fmt: skip
-    return Problem(
-        options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes,
-        table.columns, tuple(_notes(table, kind)),
-    )  # fmt: skip
-
-
-def _notes(table: Table, kind: str) -> Iterator[str]:
-    """Yield what was done with the table that a person may not expect."""
-    for part in table.columns.parts:
-        if part.form == "text":
-            count = len(part.categories)
-            yield f"{part.name}: {count} texts become {count} columns of 0 and 1"
-        elif part.form != "number":
-            yield f"{part.name}: read as {_FORMS[part.form]}"
-    if table.lines:
-        shown = ", ".join(map(str, table.lines[:5])) + (", ..." if len(table.lines) > 5 else "")
-        yield f"{len(table.lines):,} rows with a missing cell are left out (lines {shown})"
-    holes = np.isnan(table.x)
-    if holes.any():
-        rows, cells = int(holes.any(axis=1).sum()), int(holes.sum())
-        what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
-        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the rows to train on stands in"
-    few = np.unique(table.y) if table.kind == "regression" else []
-    if kind == "auto" and 2 <= len(few) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in few):
-        shown = ", ".join(f"{v:g}" for v in few)
-        yield (f"{table.target} holds numbers ({shown}), so it is taken for a number to predict, a regression; if these "
-               "are classes, say --kind classification")  # fmt: skip
-
-
-_FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",
-          "date": "dates, in days from 1970", "day first": "dates with the day first, in days from 1970",
-          "month first": "dates with the month first, in days from 1970"}  # fmt: skip
-FEW_VALUES = 10  # different whole numbers that may be classes
 
 
 def _loss(options: Options, problem: Problem) -> str:

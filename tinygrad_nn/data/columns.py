@@ -89,6 +89,25 @@ def _days(moment: datetime) -> float:
     return moment.timestamp() / 86400
 
 
+def target_number(cell: str) -> float:
+    """Return the number of a target's cell, in any of the forms that numbers have.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for read in (number, thousands, decimal_comma):
+        value = read(cell)
+        if value is not None and np.isfinite(value):
+            return value
+    raise ValueError(f"{cell!r:.60} is not a number; correct it, or delete that line.")
+
+
+def plain_class(cell: str) -> str:
+    """Return the name of a class that is a number as `read_table` writes it: 1 of 1.0."""
+    value = number(cell)
+    return cell if value is None else str(int(value)) if value == int(value) else repr(value)
+
+
 FORMS: dict[str, Callable[[str], float | None]] = {
     "number": number, "thousands": thousands, "decimal comma": decimal_comma,
     "date": iso_date, "day first": day_first, "month first": month_first,

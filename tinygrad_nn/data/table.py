@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_nn.data.columns import CATEGORIES, FORMS, Column, Columns, Refused, columns_of, is_missing, number
+from tinygrad_nn.data.columns import (
+    CATEGORIES,
+    FORMS,
+    Column,
+    Columns,
+    Refused,
+    columns_of,
+    is_missing,
+    number,
+    plain_class,
+)
 from tinygrad_nn.data.encode import one_hot
 from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
@@ -412,7 +422,7 @@ def _target(
     if texts_at:
         classes = sorted(set(cells))
     else:  # '1' and '1.0' are one class, and 2 comes before 10
-        cells = [_plain(value) for value in numbers if value is not None]
+        cells = [plain_class(cell) for cell in cells] if form == "number" else cells
         classes = sorted(set(cells), key=float)
     if len(classes) == 1:
         raise ValueError(
@@ -426,10 +436,6 @@ def _form_of_target(cells: Sequence[str], delimiter: str) -> str:
     """Return how numbers of a target are written: the first form that all cells have."""
     forms = ["number", "thousands"] if delimiter == "," else ["number", "decimal comma"]
     return next((form for form in forms if all(FORMS[form](cell) is not None for cell in cells)), "number")
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _bad_target(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
