@@ -32,6 +32,8 @@ from tinygrad_nn.compare.edits.statement import of_statement
 from tinygrad_nn.compare.edits.trees import statements
 from tinygrad_nn.compare.experiment import Experiment, alike, more, stream
 from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.function.cotangents import _variants
+from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import groups, singles
 from tinygrad_nn.compare.layers import suspects
 from tinygrad_nn.compare.mistakes.mistake import BY_NAME
@@ -371,6 +373,59 @@ def _steps() -> Iterator[tuple[str, Callable[[], list[Any]]]]:
         yield f"steps {k}, wrong {name}", of_steps(lambda both=both: both, test_steps.INPUTS, {})
 
 
+def of_cotangents(*shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
+    """Other cotangents that a backward may use in the place of what arrives."""
+    gs = [np.cos(np.arange(np.prod(shape, dtype=int)) + k).reshape(shape) for k, shape in enumerate(shapes)]
+    return lambda: [[kind, text, *map(brief, made)] for kind, text, made in _variants(gs)]
+
+
+def of_wrong_cotangent(k: int) -> Callable[[], list[Any]]:
+    """What is said of a backward, of a forward without a graph, that uses another cotangent."""
+
+    def run() -> list[Any]:
+        def forward(x: Array, w: Array) -> Array:
+            out = np.zeros((3, 3))
+            out[...] = np.tanh(x @ w)
+            return out
+
+        def backward(x: Array, w: Array, g: Array) -> Any:
+            d = list(_variants([g]))[k][2][0] * (1 - np.tanh(x @ w) ** 2)
+            return d @ w.T, x.T @ d
+
+        rng = np.random.default_rng(4)
+        without_source = eval("lambda x, w, g: backward(x, w, g)", {"backward": backward})
+        inputs = {"x": rng.normal(size=(3, 4)), "w": rng.normal(size=(4, 3))}
+        report = tg.compare_gradients(forward, inputs, manual=without_source)
+        return [[d.kind, d.where, *words_and_numbers((d.text, *d.evidence))] for d in report.diagnoses]
+
+    return run
+
+
+def of_last_steps(f: Callable[..., Any], *shapes: tuple[int, ...]) -> Callable[[], list[Any]]:
+    """The parts of a graph behind the last steps of a loop."""
+
+    def make() -> list[Any]:
+        arrays = [np.random.default_rng(2).normal(size=shape) for shape in shapes]
+        found = last_steps(graph_of(f, *arrays)(arrays).trace)
+        return [[s.number, brief(s.mask), len(s.part.operations), sorted(s.places.items())] for s in found]
+
+    return make
+
+
+def recurrent(x: Any, W: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(5):
+        h = np.tanh(x[:, t] @ W + h)
+    return h
+
+
+def picked(x: Any, W: Any) -> Any:
+    h = np.zeros(2)
+    for t in range(4):
+        h = np.tanh(x[t] * h + W[t, 1:3])
+    return h * 2
+
+
 def sentences() -> Iterator[str]:
     """What is said of arrays that are wrong in one way after another."""
     rng = np.random.default_rng(3)
@@ -466,6 +521,11 @@ PARTS: dict[str, Callable[[], list[Any]]] = {
     **{f"edits {line}": of_edits(line) for line in LINES},
     **{f"edits without NumPy {line}": of_edits(line, False) for line in LINES[:9]},
     **dict(_steps()),
+    **{f"cotangents of {shapes}": of_cotangents(*shapes)
+       for shapes in (((4,),), ((2, 3),), ((3, 3),), ((2, 1, 2),), ((), (2,)), ((2, 3, 2),))},
+    **{f"wrong cotangent {k}": of_wrong_cotangent(k) for k in range(0, 20, 2)},
+    "last steps of a recurrence": of_last_steps(recurrent, (2, 5, 3), (3, 3)),
+    "last steps of rows": of_last_steps(picked, (4, 2), (4, 3)),
     "sentences": lambda: list(sentences()),
     "rows": rows_made,
 }  # fmt: skip

@@ -270,3 +270,17 @@ def test_what_functions_of_symmetric_matrices_refuse() -> None:
                                                       ((2, 0, 0), 2, (0, 2, 0))])  # fmt: skip
 def test_the_inverse_of_nothing_is_nothing(shape: tuple[int, ...], ind: int, result: tuple[int, ...]) -> None:
     assert np.linalg.tensorinv(tg.Tensor(np.ones(shape)), ind=ind).shape == result
+
+
+FACTORISED = (lambda x: L.eigh(x @ x.T)[1][0, 0] ** 2, lambda x: L.svd(x)[1][0], lambda x: L.qr(x)[1].sum())
+
+
+@pytest.mark.parametrize("f", FACTORISED)
+def test_backward_frees_what_follows_a_factorisation_where_none_had_equal_values(
+    f: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tg.primitive.Ties, "met", False)
+    t = tg.Tensor(C)
+    f(t).backward()
+    np.testing.assert_allclose(t.grad, grad(f)(C), rtol=1e-12)
+    assert not tg.primitive.Ties.met

@@ -67,6 +67,8 @@ ARROWS: dict[str, set[str]] = {
     "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},
     "__init__":   ALL - {"viz"},
+    "array_api":  {"ops", "tensor", "special"},
+    "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
 }

@@ -81,6 +81,13 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: nn.Linear(4, 3).trainable_variables, AttributeError, "Write model.parameters(), or model.named_param"),
         (lambda: nn.Linear(4, 3).backward(), AttributeError, "A loss goes back, not a model: loss = nn.MSELoss()(mode"),
         (lambda: F.dropout(np.ones(2), rate=0.5), TypeError, "dropout has no option 'rate'. Did you mean 'p'? It take"),
+        (lambda: F.interpolate(np.ones((1, 1, 2, 2)), (3, 2)), ValueError, "a whole number of times; of (2, 2)"),
+        (lambda: F.interpolate(np.ones((1, 1, 2, 2))), ValueError, "either the size or the scale_factor"),
+        (lambda: F.interpolate(1, 2, mode="bilinear"), NotImplementedError, "mode='bilinear' is not there; 'nea"),
+        (lambda: nn.Upsample(2, mode="bilinear"), NotImplementedError, "'nearest' is, followed by a Conv2d."),
+        (lambda: Tensor(1.0).backward(create_graph=True), NotImplementedError, "t.grad is an array, without a graph."),
+        (lambda: Tensor(np.ones((2, 2))).repeat(2, 1, 1), TypeError, "t.repeat(2, 1, 1) is np.tile(t, (2, 1, 1))."),
+        (lambda: Tensor(np.ones((2, 2))).repeat(1, 3), TypeError, "t.repeat(1, 3) is np.tile(t, (1, 3))."),
         (lambda: F.conv2d(1, 2, strides=2), TypeError, "conv2d has no option 'strides'. Did you mean 'stride'?"),
         (lambda: nn.MSELoss(reduction="avg")([1.0], [2.0]), ValueError, "reduction='avg'; known are 'mean', 'sum'"),
         (lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True), NotImplementedError, "no row is added to keys"),
@@ -200,6 +207,9 @@ def test_requires_grad_freezes_one_parameter_and_the_module_still_saves_it() -> 
     assert net.requires_grad_(False) is net
     assert not any(p.requires_grad for p in net.parameters())
     assert all(p.requires_grad for p in net.requires_grad_().parameters())
+    assert isinstance(net.scale, nn.Parameter)
+    assert not isinstance(2 * net.scale, nn.Parameter)
+    assert Tensor([1, 2], dtype=np.float32).requires_grad
     frozen = nn.Parameter(np.ones(2), requires_grad=False)
     assert not frozen.requires_grad
     with pytest.raises(RuntimeError, match="this Tensor was computed, so it is no leaf; a constant with"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compare_gradients
+from tinygrad_nn.compare.conventions.reasons import EDIT, WRITES, _doing, _edit
 from tinygrad_nn.compare.numerical.whole import DIRECTIONS, FEW, one_side, rounding_of, whole_gradients
 from tinygrad_nn.gradcheck.numerical import Line
 
@@ -190,3 +191,57 @@ def test_right_ones_raise_no_alarm_and_a_kink_is_told() -> None:
         at = compare_gradients(cut, x, manual=manual)
         assert at.ok is ok, slope
         assert "x: 1 entries stand at a kink, where any slope between those on both sides is right." in at.notes
+
+
+# ---- Why a forward cannot run on Tensors
+
+MATH, ARRAY = "calls plain Python math, {}, which takes numbers only", "makes an array of Tensors, {}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("out[i] = x", [WRITES]), ("out[i] += x", [WRITES, WRITES]), ("y += x", [WRITES]), ("y, out[0] = x", [WRITES]),
+        ("[y, out[0]] = x", [WRITES]), ("y = z = out[0]", []), ("out[0] = y = x", [WRITES]), ("y = x[0]", []),
+        ("y = math.sin(x)", [MATH.format("math.sin")]), ("y = cmath.exp(x)", [MATH.format("cmath.exp")]),
+        ("y = sqrt(x)", []), ("y = np.sqrt(x)", []),
+        ("y = special.erf(x)", ["calls SciPy, special.erf, which has no rule here"]),
+        ("y = x.item()", ["makes a plain number of a Tensor, x.item"]),
+        ("y = x.tolist()[0]", ["makes a plain number of a Tensor, x.tolist"]),
+        ("y = float(x)", ["makes a plain number of a Tensor, float"]),
+        ("if float(x) > 1:", ["makes a plain number of a Tensor, float"]),
+        ("y = np.asarray(x)", [ARRAY.format("np.asarray")]), ("y = np.array([x, x])", [ARRAY.format("np.array")]),
+        ("np.add.at(y, i, x)", [WRITES]), ("np.add(x, x, out=y)", [WRITES]), ("y = f(x, k=1)", []), ("y = (", []),
+        ("for i in x:", []),
+        ("out[0] = math.sin(float(x))", [WRITES, MATH.format("math.sin"), "makes a plain number of a Tensor, float"]),
+    ],
+)  # fmt: skip
+def test_what_a_statement_does_that_a_tensor_does_not_take(text: str, what: list[str]) -> None:
+    assert list(_doing(text)) == what
+
+
+@pytest.mark.parametrize(("text", "name"), [("y = sqrt(x)", "sqrt"), ("y = pow(x, 2)", "pow"),
+("y = np.sqrt(x)", ""), ("y = f(x)", "")])
+def test_a_bare_name_of_math_is_told_where_it_raised(text: str, name: str) -> None:
+    assert list(_doing(text, TypeError())) == ([MATH.format(name)] if name else [])
+
+
+def test_the_edit_is_told_where_nothing_but_writing_is_in_the_way() -> None:
+    def writes(x: Array) -> Array:
+        out = np.zeros(3)
+        for i in range(3):
+            out[i, 0] = np.sin(x[i])
+        out += 1
+        return out
+
+    def more(x: Array) -> Array:
+        out = np.zeros(3)
+        out[0] = x[0]
+        return float(out[0])
+
+    assert _edit(writes.__code__, "out[i, 0] = np.sin(x[i])") == EDIT.format(out="out", index="i, 0", method="set")
+    assert _edit(writes.__code__, "out[1:] += x") == EDIT.format(out="out", index="1:", method="add")
+    assert _edit(writes.__code__, "self.out[0] -= x") == EDIT.format(out="self.out", index="0", method="set")
+    assert _edit(writes.__code__, "out += x") == ""
+    assert _edit(writes.__code__, "f(x)") == ""
+    assert _edit(more.__code__, "out[0] = x[0]") == ""

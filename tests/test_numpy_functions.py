@@ -65,7 +65,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.polyint(V, -1), ValueError, "np.polyder differentiates"),
     (lambda: np.polyint(V, 3, [1.0, 2.0]), ValueError, "one constant k, or 3; it got 2"),
     (lambda: np.polyfit(V, V, -1), ValueError, "degree of 0 or more"),
-    (lambda: np.polyfit(T, V, 1), TypeError, r"a vector x .* shape \(2, 2, 2\)"),
+    (lambda: np.polyfit(T, V, 1), TypeError, r"a vector x; it has shape \(2, 2, 2\)"),
     (lambda: np.polyfit(V, V[:2], 1), TypeError, r"needs 3 values y .* got \(2,\)"),
     (lambda: np.polyfit(V, V, 1, w=V[:2]), TypeError, r"one weight per entry of x, \(3,\); it got shape \(2,\)"),
     (lambda: np.polyfit(V, V, 2, cov=True), ValueError, "must exceed order"),

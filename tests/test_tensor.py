@@ -12,7 +12,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
 from tinygrad_nn.node import Node, scope
-from tinygrad_nn.primitive import REGISTRY, Primitive, no_rule
+from tinygrad_nn.primitive import REGISTRY, Primitive
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 Y = np.array([1.0, 2.0, 0.5])
@@ -239,8 +239,7 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
         (lambda t: np.fill_diagonal(t, 0), TypeError, r"at\[index\]\.set"),
         (lambda t: t.fill(0), TypeError, r"at\[index\]\.set"),
         (lambda t: t.sort(), TypeError, r"np\.sort\(t, \.\.\.\) makes a new one"),
-        (lambda t: np.unique(t), TypeError, r"np\.unique has no derivative rule here.*np\.unique\(t\.data\)"),
-        (lambda t: np.spacing(t), TypeError, r"np\.spacing has no derivative rule.*step between neighbouring floats"),
+        (lambda t: np.histogram(t), TypeError, r"np\.histogram has no derivative rule here.*np\.histogram\(t\.data\)"),
         (lambda t: np.packbits(t), TypeError, r"np\.packbits has no derivative rule here"),
         (lambda t: np.nanpercentil(t), AttributeError, r"nanpercentil"),
         (lambda t: Tensor(t), TypeError, r"would drop its graph. Use t itself, t\.detach\(\)"),
@@ -274,9 +273,8 @@ def test_what_would_go_wrong_raises_and_names_the_way_out(
 
 
 def test_a_numpy_function_without_a_rule_says_what_to_write() -> None:
-    with pytest.raises(TypeError, match=r"np\.nancumsum has no derivative rule here.* Write `np\.cumsum\(np\.where"):
-        np.nancumsum(Tensor(X))
-    assert "np.emath.sqrt has no derivative rule" in str(no_rule(np.emath.sqrt))
+    with pytest.raises(TypeError, match=r"np\.sort_complex has no derivative rule here.* Write `np\.sort\(v\)"):
+        np.sort_complex(Tensor(X))
 
 
 @pytest.mark.parametrize(

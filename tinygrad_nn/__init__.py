@@ -36,6 +36,7 @@ from .ops.neural import (
     softmax_crossentropy,
 )
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
+from .primitive import METHODS as _METHODS
 from .primitive import declare
 from .spelling import no_attribute as _no_attribute
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
@@ -87,6 +88,8 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "array_api": "",
+    "polynomial": "",
     "implicit": "",
     "io": "",
     "manual": "",
@@ -111,6 +114,10 @@ def __getattr__(name: str) -> _typing.Any:
         raise _no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER])
     globals()[name] = value
     return value
+
+
+# A Tensor's namespace stands on the Tensor, so it is looked up when it is first asked for.
+_METHODS["__array_namespace__"] = lambda t, *, api_version=None: __getattr__("array_api").namespace(api_version)
 
 
 def __dir__() -> list[str]:

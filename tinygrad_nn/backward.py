@@ -121,7 +121,7 @@ def walk(
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
         if primitive.ties is not None:
-            rules = rules_at_ties(walk, ancestors((root,), node.index), node, root, seed, given)
+            rules = rules_at_ties(walk, ancestors, node, root, seed, given)
         slot = -1
         for parent in parents:
             slot += 1
@@ -224,8 +224,9 @@ def _heed(node: Node, g: Any, differentiable: bool) -> Any:
 
 
 def backward(
-    self: Tensor, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False
-) -> None:
+    self: Tensor, gradient: Any = None, *, retain_graph: bool = False, retain_grads: bool = False,
+    create_graph: bool = False,
+) -> None:  # fmt: skip
     r"""Add the gradient of this Tensor with respect to every leaf it was computed from to the leaf's ``grad``.
 
     .. math:: \bar x \mathrel{+}= \left(\partial out / \partial x\right)^T \overline{out}
@@ -233,6 +234,7 @@ def backward(
     Args:
         gradient: the cotangent, of this Tensor's shape; it may be left out for a single number, and is then 1.
         retain_graph: keep the graph, so that it can be walked or drawn again; otherwise it is freed.
+        create_graph: PyTorch's way to differentiate gradients again; here `grad` nests, and this raises.
         retain_grads: also leave the gradient of every intermediate Tensor in its ``grad``.
 
     Raises:
@@ -249,6 +251,11 @@ def backward(
             f"backward() on a constant: {self!r:.80} was not computed from any Tensor that requires gradients. "
             "Integers, detached Tensors and results under no_grad() are constants; a leaf is Tensor([1.0]), of floats. "
             "Under no_grad() w -= lr * w.grad leaves w a parameter, and w = w - lr * w.grad makes a constant of it."
+        )
+    if create_graph:
+        raise NotImplementedError(
+            "backward(create_graph=True): t.grad is an array, without a graph. Derivatives of derivatives are "
+            "grad(grad(f)) and hessian(f), or tinygrad_nn.pytorch.autograd.grad(loss, parameters, create_graph=True)."
         )
     seed = _seed(self, gradient)
     kept: dict[Node, Any] = {}

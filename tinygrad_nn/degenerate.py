@@ -22,6 +22,7 @@ from .primitive import Primitive, Ties
 from .tensor import Tensor, apply, leaf, raw, wrap
 
 Walk = Callable[..., dict[Node, Any]]
+Path = Callable[..., Sequence[Node]]
 
 # A gradient that is right as it is, but for those that are wrong; its own derivative with respect to x is not known.
 settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r), [
@@ -31,8 +32,11 @@ settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r)
 ], "r")  # fmt: skip
 
 
-def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
-    """Return the rules of a factorisation: its own, or what has been found if its values are equal."""
+def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any, given: Sequence[Any]) -> Any:
+    """Return the rules of a factorisation: its own, or what has been found if its values are equal.
+
+    Only then what followed it is looked at: where no values are equal it may be freed already.
+    """
     ties: Ties | None = node.primitive.ties  # type: ignore[union-attr]
     rules: Any = node.primitive.vjps  # type: ignore[union-attr]
     g, x = given[0], node.args[0]  # type: ignore[index]
@@ -43,7 +47,7 @@ def rules_at_ties(walk: Walk, later: Sequence[Node], node: Node, root: Node, see
     if not ties.found(node.out, x).any():
         return rules
     own: Any = None
-    path = _path(later, node)
+    path = _path(ancestors((root,), node.index), node)
     if not ties.uses_vectors(raw(g), x) and not ties.uses_vectors(_turned(walk, path, node, root, seed), x):
         own = rules[0](*given, **node.meta)
         if isinstance(g, Tensor) and np.isfinite(own.data).all():

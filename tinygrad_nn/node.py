@@ -15,9 +15,26 @@ FREED = (
     "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
     "or compute the result again."
 )
+NO_ARRAY = (
+    "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
+    "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
+    "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted, nor can numpy.polynomial: use "
+    "tinygrad_nn.polynomial. Instead of np.full(shape, t) write np.full(shape, t, like=t), of np.vectorize(f)(t) write "
+    "tinygrad_nn.vectorize(f)(t); instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) of a "
+    "list of the parts."
+)
 
 
 TRANSIENT = frozenset({"used", "summed", "read"})  # notes on a gradient, see `leaves`
+NO_NUMBER = (
+    "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
+    "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "
+    "an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
+)
+NO_WRITING = (
+    "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "
+    "t = t.at[index].set(value); instead of t[index] += value write t = t.at[index].add(value)."
+)
 
 
 class Node:

@@ -34,6 +34,10 @@ _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
 
+class Wraps(TypeError):
+    """Raised where an argument is an array with named axes, such as xarray's, that may hold a Tensor as its data."""
+
+
 class AtEqualValues(Exception):
     """Raised by a compiled gradient where a factorisation has equal values; see degenerate.py."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .leaves import cleared, moved, read
-from .node import Node, thread
+from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -21,6 +21,7 @@ from .primitive import (
     OVERRIDES,
     REGISTRY,
     Primitive,
+    Wraps,
     call_function,
     call_ufunc,
     no_rule,
@@ -74,7 +75,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if live and (mode := thread.mode).grad:
-        if _holders(out) > 3 and _among(out, raw):  # perhaps a person's own array, of which only a view is closed
+        if _holders(out) > 3 and any(arg is out for arg in raw):  # perhaps a person's own: only a view is closed
             tensor.data = out = out.view()
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = Node()
@@ -95,12 +96,10 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     return tensor
 
 
-def _among(out: Any, raw: Any) -> bool:
-    return any(arg is out for arg in raw)
-
-
 def _constant(arg: Any, primitive: Primitive) -> Any:
     """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
+    if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
+        raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
     array = np.asarray(arg)
     if array.dtype == object:
         raise TypeError(
@@ -149,8 +148,15 @@ def over(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
 
 def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
     """Return the methods of an operator, of its reflection, and of ``w -= ...``."""
+
+    def forward(self: Any, other: Any) -> Tensor:
+        try:
+            return apply(REGISTRY[name], (self, other))
+        except Wraps:
+            return NotImplemented  # type: ignore[no-any-return]
+
     return [
-        lambda self, other: apply(REGISTRY[name], (self, other)),
+        forward,
         lambda self, other: apply(REGISTRY[name], (other, self)),
         lambda self, other: moved(self, apply(REGISTRY[name], (self, other))),
     ]
@@ -171,6 +177,7 @@ class Tensor:
         data: an array or nested list of numbers, of any shape; an ndarray is not copied.
         requires_grad: whether gradients are wanted with respect to it (floats and complex numbers only).
         name: shown in drawings and error messages.
+        dtype: of the entries, by default that of the data; another one takes a copy.
 
     Attributes:
         data: the ndarray.
@@ -193,15 +200,15 @@ class Tensor:
     node: Node | None
     label: str | None
 
-    def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None) -> Any:
+    def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
         """Return a new Tensor, or what `_again` gives for the data of another."""
         return data._again(requires_grad, name) if isinstance(data, Tensor) else _new(cls)
 
     def __getnewargs__(self) -> tuple[Any]:
         return (None,)  # for pickle, which fills in the data afterwards
 
-    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None) -> None:
-        array = np.asarray(data)
+    def __init__(self, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> None:
+        array = np.asarray(data, dtype)
         if array.dtype.kind not in "fciub":
             raise TypeError(
                 f"a Tensor holds numbers; this data has dtype {array.dtype}. Convert it first, for example with "
@@ -329,10 +336,7 @@ class Tensor:
         return apply(REGISTRY["getitem"], (self,), {"index": raw_index(index)})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(
-            "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "
-            "t = t.at[index].set(value); instead of t[index] += value write t = t.at[index].add(value)."
-        )
+        raise TypeError(NO_WRITING)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -357,11 +361,7 @@ class Tensor:
 
     def _number(self, call: str) -> Any:
         if self.node is not None:
-            raise TypeError(
-                f"{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to "
-                "be differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, "
-                "which writes into an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
-            )
+            raise TypeError(NO_NUMBER.format(call=call))
         return self.data.item()
 
     # -- What a trace answers in its own way, see `Mode`.
@@ -430,7 +430,10 @@ class Tensor:
         if method == "__call__":
             handler = OVERRIDES.get(ufunc)
             if not kwargs and type(handler) is Primitive:
-                return apply(handler, inputs)
+                try:
+                    return apply(handler, inputs)
+                except Wraps:
+                    return NotImplemented
         else:
             handler = OVERRIDES.get((ufunc, method))
         mask = kwargs.get("where")
@@ -455,18 +458,15 @@ class Tensor:
             raise no_rule(function)
         return call_function(function, handler, args, kwargs)
 
+    __dlpack__ = property(lambda self: partial(METHODS["__dlpack__"], self))
+    __dlpack_device__ = property(lambda self: partial(METHODS["__dlpack_device__"], self))
+    __array_namespace__ = property(lambda self: partial(METHODS["__array_namespace__"], self))
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray[Any, Any]:
         """Return the data of a constant, which has no graph to lose."""
         if self.node is None:
             return np.array(self.data, dtype=dtype, copy=copy)
-        raise TypeError(
-            "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-            "through it), or t.detach() for a plot. For an array of several Tensors write tinygrad_nn.array([...]) or "
-            "np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted. Instead of np.full(shape, t) write "
-            "np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); "
-            "instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) "
-            "of a list of the parts."
-        )
+        raise TypeError(NO_ARRAY)
 
     @staticmethod
     def _funnel(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:

@@ -104,7 +104,8 @@ from .pool import (
     MaxPool2d,
 )
 from .recurrent import GRU, LSTM, RNN, Recurrent
-from .transformer import TransformerBlock
+from .resizing import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
     "Activation",
@@ -188,6 +189,8 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "Recurrent",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Residual",
     "SELU",
     "Sequential",
@@ -205,8 +208,12 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TransformerBlock",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Upsample",
+    "ZeroPad2d",
     "activation",
     "celu",
     "elu",

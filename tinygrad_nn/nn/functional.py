@@ -305,6 +305,23 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     return np.pad(input, [(0, 0)] * (input.ndim - len(widths)) + widths, mode=modes[mode], **fill)  # type: ignore[call-overload]
 
 
+def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Any:
+    """Repeat each pixel of ``(batch, channels, *spatial)`` a whole number of times, given itself or by the new size."""
+    if mode != "nearest":
+        raise NotImplementedError(f"interpolate: mode={mode!r} is not there; 'nearest' is.")
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate needs either the size or the scale_factor, e.g. scale_factor=2.")
+    spatial = input.shape[2:]
+    given = size if scale_factor is None else scale_factor
+    each = tuple(given) if isinstance(given, (tuple, list)) else (given,) * len(spatial)
+    times = [m / n for m, n in zip(each, spatial, strict=True)] if scale_factor is None else each
+    if any(n != int(n) or n < 1 for n in times):
+        raise ValueError(f"interpolate repeats pixels a whole number of times; of {spatial} it is {tuple(times)}.")
+    for axis, n in enumerate(times, start=2):
+        input = np.repeat(input, int(n), axis=axis)
+    return input
+
+
 def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, *, rng: Rng = None,
@@ -362,11 +379,12 @@ __all__ = [
     "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d",
     "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout",
     "elu", "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu",
-    "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish", "mse_loss",
-    "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "poisson_nll_loss", "prelu", "relu", "relu6",
-    "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "triplet_margin_loss",
+    "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish",
+    "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "poisson_nll_loss", "prelu", "relu",
+    "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
+    "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "triplet_margin_loss",
 ]  # fmt: skip
 
 _WORDS = {"axis": "dim", "x": "input", "logits": "input", "prediction": "input", "alpha": "negative_slope",

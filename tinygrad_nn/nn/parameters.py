@@ -10,22 +10,35 @@ import numpy as np
 from ..tensor import Tensor, raw
 
 
-def Parameter(data: Any, requires_grad: bool = True) -> Tensor:
-    """Return a parameter: a leaf with its own array, which a module finds among its attributes.
+class _Leaf(type):
+    """What makes ``isinstance(t, Parameter)`` ask whether a Tensor is one that a module finds."""
+
+    def __instancecheck__(cls, t: object) -> bool:
+        return isinstance(t, Tensor) and t.is_leaf and (t.node is not None or t.label is not None)
+
+
+class Parameter(metaclass=_Leaf):
+    """A parameter: a Tensor that is a leaf, which a module finds among its attributes.
 
     Args:
         data: an array or a Tensor of floats; it is not copied, and the graph of a Tensor is left behind.
         requires_grad: whether it is trained; otherwise it is frozen.
 
+    Raises:
+        TypeError: the data is not of floats.
+
     Example:
-        >>> Parameter(np.ones(2))
-        Tensor([1., 1.])
+        >>> Parameter(np.ones(2)), isinstance(Tensor(1.0), Parameter)
+        (Tensor([1., 1.]), True)
     """
-    made = Tensor(np.asarray(raw(data)))
-    if made.node is None:
-        raise TypeError(f"Parameter takes floats; this is of dtype {made.dtype}. Write data.astype(float).")
-    made.requires_grad = requires_grad
-    return made
+
+    def __new__(cls, data: Any, requires_grad: bool = True) -> Any:
+        """Return the Tensor."""
+        made = Tensor(np.asarray(raw(data)))
+        if made.node is None:
+            raise TypeError(f"Parameter takes floats; this is of dtype {made.dtype}. Write data.astype(float).")
+        made.requires_grad = requires_grad
+        return made
 
 
 class ParameterList(list[Any]):
@@ -52,5 +65,5 @@ class ParameterDict(dict[str, Any]):
         super().__init__({name: _parameter(value) for name, value in (values or {}).items()})
 
 
-def _parameter(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) and value.is_leaf and value.node is not None else Parameter(value)
+def _parameter(value: Any) -> Any:
+    return value if isinstance(value, Parameter) else Parameter(value)

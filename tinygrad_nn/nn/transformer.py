@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .activations import activation as named
 from .attention import MultiHeadAttention
+from .containers import ModuleList
 from .dropout import Dropout
 from .keywords import pytorch_names
 from .linear import Linear, width
@@ -59,8 +61,8 @@ class TransformerBlock(Module):
 
     def __init__(
         self, n: int, heads: int, n_hidden: int = 2048, dropout: float = 0.1,
-        activation: str | Callable[..., Any] = "relu", eps: float = 1e-5, *, batch_first: bool = False,
-        norm_first: bool = False, bias: bool = True, causal: bool = False, rng: Rng = None, dtype: Any = np.float64,
+        activation: str | Callable[..., Any] = "relu", eps: float = 1e-5, batch_first: bool = False,
+        norm_first: bool = False, bias: bool = True, *, causal: bool = False, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
         rng = np.random.default_rng(rng)
         self.n_hidden = width(type(self).__name__, "n_hidden", n_hidden)
@@ -94,3 +96,49 @@ class TransformerBlock(Module):
         """Return the options that are not the default; the parts tell the sizes."""
         options = ["norm_first=True"] * self.norm_first + ["causal=True"] * self.causal
         return ", ".join(options)
+
+
+class TransformerEncoderLayer(TransformerBlock):
+    """`TransformerBlock` with PyTorch's call: src, src_mask, src_key_padding_mask, is_causal.
+
+    Example:
+        >>> layer = TransformerEncoderLayer(d_model=8, nhead=2, dim_feedforward=16, batch_first=True, rng=0)
+        >>> layer(np.ones((5, 3, 8))).shape
+        (5, 3, 8)
+    """
+
+    def forward(
+        self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+    ) -> Any:
+        """Return the sequence after attention and perceptron, of the shape of src."""
+        before, self.causal = self.causal, self.causal or (is_causal and src_mask is None)
+        try:
+            return super().forward(src, src_mask, src_key_padding_mask)
+        finally:
+            self.causal = before
+
+
+class TransformerEncoder(Module):
+    """Copies of one layer, one after the other.
+
+    Args:
+        encoder_layer: which is copied; all start from its weights, as in PyTorch.
+        num_layers: how many copies.
+        norm: a module that is applied last, or ``None``.
+
+    Example:
+        >>> model = TransformerEncoder(TransformerEncoderLayer(8, 2, 16, rng=0), num_layers=2)
+        >>> model(np.ones((5, 3, 8))).shape
+        (5, 3, 8)
+    """
+
+    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+        count = width("TransformerEncoder", "num_layers", num_layers)
+        self.layers = ModuleList(deepcopy(encoder_layer) for _ in range(count))
+        self.norm = norm
+
+    def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
+        """Return the sequence after all layers, of the shape of src."""
+        for layer in self.layers:
+            src = layer(src, mask, src_key_padding_mask, is_causal)
+        return src if self.norm is None else self.norm(src)

@@ -23,7 +23,7 @@ def _float_power(x: Array, y: Array) -> Array:
 
 
 def _sign(x: Array) -> Array:
-    return x / nonzero(np.absolute(x)) if np.iscomplexobj(x) else sign(x)
+    return np.where(x == 0, 0, x / nonzero(np.absolute(x))) if np.iscomplexobj(x) else sign(x)
 
 # fmt: off
 add = declare(np.add, r"x + y",

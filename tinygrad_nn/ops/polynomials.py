@@ -13,6 +13,7 @@ import numpy as np
 
 from ..primitive import Array, declare
 from .plain import bare, is_tensor, override
+from .reduce import conj
 
 
 # fmt: off
@@ -144,41 +145,55 @@ def _poly(seq_of_zeros: Array) -> Any:
     return out
 
 
+def fitted(columns: Array, y: Array, w: Any, rcond: Any, name: str) -> tuple[Any, ...]:
+    """Return the least squares coefficients of columns of length 1, residuals, rank, singular values and cutoff.
+
+    Args:
+        columns: the functions that are fitted, (points, functions).
+        y: the values, (points,) or (points, curves).
+        w: a weight per point, or None.
+        rcond: singular values below this part of the largest count as 0; None for the rounding of so many points.
+        name: of the function, for errors.
+    """
+    n = len(columns)
+    if n == 0:
+        raise TypeError(f"{name} needs a vector x that is not empty.")
+    if y.ndim not in (1, 2) or len(y) != n:
+        raise TypeError(f"{name} needs {n} values y for each curve, (n,) or (n, curves); it got {y.shape}.")
+    if w is not None:
+        w = (w if is_tensor(w) else np.asarray(w)) + 0.0
+        if w.shape != (n,):
+            raise TypeError(f"{name} needs one weight per entry of x, {(n,)}; it got shape {w.shape}.")
+        columns, y = columns * w[:, None], y * (w[:, None] if y.ndim == 2 else w)
+    scale = np.sqrt((columns * conj(columns)).sum(axis=0))
+    scale = np.real(np.where(scale == 0, 1, scale))
+    rcond = n * np.finfo(columns.dtype).eps if rcond is None else rcond
+    c, residuals, rank, s = np.linalg.lstsq(columns / scale, y, rcond)
+    return (c.T / scale).T, residuals, rank, s, rcond, columns / scale, scale
+
+
 @override("polyfit")
 def _polyfit(
     x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
 ) -> Any:
-    """Return np.polyfit of Tensors: the least squares solution, with columns of length 1."""
-    x, y = (a if is_tensor(a) else np.asarray(a) for a in (x, y))
-    x, y, order = x + 0.0, y + 0.0, int(deg) + 1
+    """Return np.polyfit of Tensors: the least squares solution."""
+    x, y = ((a if is_tensor(a) else np.asarray(a)) + 0.0 for a in (x, y))
     if deg < 0:
         raise ValueError(f"np.polyfit needs a degree of 0 or more; it got {deg}.")
-    if x.ndim != 1 or x.size == 0:
-        raise TypeError(f"np.polyfit needs a vector x that is not empty; it has shape {x.shape}.")
-    if y.ndim not in (1, 2) or len(x) != len(y):
-        raise TypeError(f"np.polyfit needs {len(x)} values y for each curve, (n,) or (n, curves); it got {y.shape}.")
-    left, right = np.vander(x, order), y
-    if w is not None:
-        w = (w if is_tensor(w) else np.asarray(w)) + 0.0
-        if w.shape != x.shape:
-            raise TypeError(f"np.polyfit needs one weight per entry of x, {x.shape}; it got shape {w.shape}.")
-        left, right = left * w[:, None], y * (w[:, None] if y.ndim == 2 else w)
-    scale = np.sqrt((left * left).sum(axis=0))
-    left = left / scale
-    rcond = len(x) * np.finfo(x.dtype).eps if rcond is None else rcond
-    c, residuals, rank, s = np.linalg.lstsq(left, right, rcond)
-    c = (c.T / scale).T
+    if x.ndim != 1:
+        raise TypeError(f"np.polyfit needs a vector x; it has shape {x.shape}.")
+    order = int(deg) + 1
+    c, residuals, rank, s, rcond, columns, scale = fitted(np.vander(x, order), y, w, rcond, "np.polyfit")
     if full:
         return c, residuals, rank, s, rcond
     if rank != order:
         warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
     if not cov:
         return c
-    base = np.linalg.inv(left.T @ left) / np.outer(scale, scale)
+    base = np.linalg.inv(columns.T @ columns) / np.outer(scale, scale)
+    factor: Any = 1
     if not (isinstance(cov, str) and cov == "unscaled"):
         if len(x) <= order:
             raise ValueError("the number of data points must exceed order to scale the covariance matrix")
         factor = residuals / (len(x) - order)
-    else:
-        factor = 1
     return c, (base if y.ndim == 1 else base[:, :, None]) * factor

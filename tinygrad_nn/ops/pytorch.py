@@ -180,6 +180,14 @@ def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
     return np.ravel(x, *args, **kwargs) if order or not (args or kwargs) else flatten(x, *args, **kwargs)
 
 
+def _repeat(x: Any, *how: Any, **options: Any) -> Any:
+    if len(how) > 2 or (len(how) == 2 and isinstance(how[1], int) and how[1] >= x.ndim):
+        raise TypeError(
+            f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {how})."
+        )
+    return np.repeat(x, *how, **as_numpy(options))
+
+
 def _view(x: Any, *size: Any) -> Any:
     if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
         raise TypeError(_VIEW)
@@ -232,6 +240,7 @@ METHODS.update({
     "numpy":       numpy,
     "permute":     lambda x, *dims: np.transpose(x, lengths(dims)),
     "pow":         np.power,
+    "repeat":      _repeat,
     "repeat_interleave": lambda x, repeats, dim=None: np.repeat(x, repeats, axis=dim),
     "requires_grad_": requires_grad_,
     "retain_grad": retain_grad,

@@ -32,10 +32,8 @@ FUNCTIONS: dict[str, str] = {
     "np.bincount": "Counts have no derivative: `np.bincount(k.data)`. Weights have: `np.bincount(k, v)`.",
     "np.sort_complex": "Write `np.sort(v) + 0j`.",
     # polynomials in two variables
-    "np.polynomial.polynomial.polyval2d": "Write "
-        "`np.einsum('pi,ij,pj->p', v[:, None] ** np.arange(2), t, w[:, None] ** np.arange(3))`.",
-    "np.polynomial.polynomial.polygrid2d": "Write "
-        "`(v[:, None] ** np.arange(2)) @ t @ (w[:, None] ** np.arange(3)).T`.",
+    "np.polynomial.polynomial.polyval2d": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`.",
+    "np.polynomial.polynomial.polygrid2d": "Write `tinygrad_nn.polynomial.polygrid2d(v, w, t)`.",
     # ranges
     "np.arange": FIXED.format(code="v[0] + v[1] * np.arange(5)"),
     "np.zeros": "Its shape is made of whole numbers: `np.zeros(t.shape)`.",
@@ -70,7 +68,6 @@ METHODS_OF_ARRAYS: dict[str, str] = {
     "tofile": "Save the plain values: `np.save(file, t.data)`.",
     "dump": "It pickles; save the plain values: `np.save(file, t.data)`.",
     "dumps": "It pickles; save the plain values: `np.save(file, t.data)`.",
-    "to_device": "Arrays are NumPy's, and stay in main memory.",
     "setflags": "A Tensor is never written into, so it needs no flags.",
     **{name: f"It is a property of the array, {MEMORY.format(name=name)}" for name in (
         "base", "ctypes", "flags", "itemsize", "nbytes", "strides")},

@@ -111,7 +111,8 @@ def _several(x: Any) -> tuple[Any, ...]:
 
 
 def grad(
-    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+    *, allow_unused: bool = True, only_inputs: bool = True,
 ) -> tuple[Tensor, ...]:
     """Return the gradients of a result with respect to Tensors, without touching their ``.grad``.
 
@@ -119,7 +120,8 @@ def grad(
         outputs: a Tensor, of one entry unless grad_outputs is given.
         inputs: a Tensor, or several.
         grad_outputs: the gradient of the result, of its shape.
-        retain_graph: is not needed: nothing is freed here.
+        retain_graph, allow_unused, only_inputs: change nothing: no graph is freed here, what the result does not depend
+            on has a gradient of zeros, and no other Tensor gets one.
         create_graph: whether the gradients can be differentiated again.
 
     Raises:

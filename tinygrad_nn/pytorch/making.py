@@ -11,10 +11,10 @@ from ..tensor import Tensor, raw
 
 __all__ = [
     "Generator", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device", "double", "empty",
-    "eye", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype", "half",
-    "int", "int16", "int32", "int64", "int8", "is_tensor", "linspace", "logspace", "long", "manual_seed", "normal",
-    "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "set_default_dtype",
-    "short", "tensor", "uint8", "zeros", "zeros_like",
+    "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full", "full_like",
+    "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor", "linspace",
+    "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint", "randn",
+    "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
 ]  # fmt: skip
 
 float64 = double = np.dtype("float64")
@@ -51,6 +51,9 @@ def set_default_dtype(dtype: Any) -> None:
 def get_default_dtype() -> Any:
     """Return float64."""
     return float64
+
+
+finfo, iinfo = np.finfo, np.iinfo
 
 
 def is_tensor(x: Any) -> Any:

@@ -1,0 +1,219 @@
+"""The array API standard, version 2024.12, over Tensors: what `Tensor.__array_namespace__` gives to other libraries.
+
+A program that is written for the standard takes its functions from the arrays it is given, and so differentiates:
+
+    >>> import numpy as np
+    >>> from tinygrad_nn import Tensor, grad
+    >>> def spread(x):
+    ...     xp = x.__array_namespace__()
+    ...     return xp.sqrt(xp.mean(xp.square(x - xp.mean(x))))
+    >>> spread(np.array([1.0, 3.0])), spread(Tensor([1.0, 3.0])).item()
+    (np.float64(1.0), 1.0)
+    >>> grad(lambda x: spread(x))(np.array([1.0, 3.0]))
+    array([-0.5,  0.5])
+
+Each function is NumPy's, called through NumPy's own protocols; what comes out as a plain array becomes a constant
+Tensor, so that all arrays of a program are of one kind. Written here are only those that NumPy spells otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .ops.joining import array
+from .tensor import Tensor
+
+VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+__array_api_version__ = VERSIONS[-1]
+
+SAME_NAMES = """
+    arange empty empty_like eye full full_like linspace meshgrid ones ones_like tril triu zeros zeros_like
+    broadcast_arrays broadcast_to abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_invert
+    bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor ceil conj copysign cos cosh divide equal exp expm1
+    floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less less_equal log log10 log1p log2
+    logaddexp logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal
+    positive pow real reciprocal remainder round sign signbit sin sinh sqrt square subtract tan tanh trunc take
+    take_along_axis matmul matrix_transpose tensordot vecdot concat expand_dims flip moveaxis permute_dims repeat
+    reshape roll squeeze stack tile unstack argmax argmin count_nonzero nonzero searchsorted where unique_all
+    unique_counts unique_inverse unique_values cumulative_sum cumulative_prod max mean min prod std sum var all any
+    diff
+""".split()  # noqa: SIM905
+LINALG = """
+    cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose outer
+    pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
+""".split()  # noqa: SIM905
+FFT = "fft ifft fftn ifftn rfft irfft rfftn irfftn hfft ihfft fftshift ifftshift".split()  # noqa: SIM905
+CONSTANTS = ("e", "inf", "nan", "newaxis", "pi")
+DTYPES = """
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128
+""".split()  # noqa: SIM905
+
+
+def _as_tensors(value: Any) -> Any:
+    """Return a result with plain arrays, also inside tuples and lists, as constant Tensors."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return Tensor(value, requires_grad=False)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_as_tensors, value))
+    return type(value)(map(_as_tensors, value)) if isinstance(value, (tuple, list)) else value
+
+
+def _over_tensors(place: Any, name: str) -> Callable[..., Any]:
+    """Return a function of NumPy that gives Tensors."""
+    function = getattr(place, name)
+
+    def of_tensors(*args: Any, **kwargs: Any) -> Any:
+        return _as_tensors(function(*args, **kwargs))
+
+    of_tensors.__name__, of_tensors.__wrapped__ = name, function  # type: ignore[attr-defined]
+    of_tensors.__doc__ = f"Return what {place.__name__}.{name} gives, as a Tensor."
+    return of_tensors
+
+
+def _extension(name: str, functions: list[str], own: dict[str, Any]) -> ModuleType:
+    """Return an extension of the standard as a module."""
+    module = ModuleType(f"{__name__}.{name}", f"The extension {name} of the standard, over Tensors.")
+    module.__dict__.update({f: _over_tensors(getattr(np, name), f) for f in functions}, **own)
+    return module
+
+
+def _on_cpu(device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ValueError(f"Tensors lie in main memory, so the device is 'cpu'; it got {device!r}. Leave device= away.")
+
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Return a Tensor as it is, with its graph, and anything else as a constant; `dtype` converts, `copy` copies."""
+    _on_cpu(device)
+    if isinstance(obj, Tensor):
+        if copy is False and dtype is not None and obj.dtype != dtype:
+            raise ValueError(f"copy=False cannot give {np.dtype(dtype)} of a Tensor of {obj.dtype}; leave copy= away.")
+        obj = obj if dtype is None or obj.dtype == dtype else obj.astype(dtype)
+        return obj.copy() if copy else obj  # type: ignore[no-any-return]
+    made = array(obj, dtype) if isinstance(obj, (list, tuple)) else np.asarray(obj, dtype=dtype, copy=copy)
+    return _as_tensors(made)  # type: ignore[no-any-return]
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Return what another library holds as a constant Tensor, in the same memory where that is possible."""
+    return _as_tensors(np.from_dlpack(x, device=device, copy=copy))  # type: ignore[no-any-return]
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """Return the entries in another dtype; without a copy where it is that already and none is wanted."""
+    _on_cpu(device)
+    x = asarray(x)
+    return x if x.dtype == dtype and not copy else x.astype(dtype)  # type: ignore[no-any-return]
+
+
+def can_cast(from_: Any, to: Any, /) -> bool:
+    """Tell whether a dtype, or that of an array, can be cast to another by the rules of promotion."""
+    return np.can_cast(from_.dtype if isinstance(from_, (np.ndarray, Tensor)) else from_, to)
+
+
+def finfo(type: Any, /) -> Any:
+    """Return the limits of a dtype of floats, or of that of an array."""
+    return np.finfo(type.dtype if isinstance(type, (np.ndarray, Tensor)) else type)
+
+
+def iinfo(type: Any, /) -> Any:
+    """Return the limits of a dtype of whole numbers, or of that of an array."""
+    return np.iinfo(type.dtype if isinstance(type, (np.ndarray, Tensor)) else type)
+
+
+def result_type(*arrays_and_dtypes: Any) -> Any:
+    """Return the dtype that arrays, dtypes and numbers are promoted to."""
+    return np.result_type(*(x.data if isinstance(x, Tensor) else x for x in arrays_and_dtypes))
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Tell whether a dtype is of a kind, such as "real floating"."""
+    return np.isdtype(dtype, kind)
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
+    """Return the entries within bounds, in the dtype of x."""
+    x = asarray(x)
+    bounds = (b if b is None or isinstance(b, (int, float)) else asarray(b, dtype=x.dtype) for b in (min, max))
+    low, high = bounds
+    if low is None and high is None:
+        return x.copy()  # type: ignore[no-any-return]
+    return _as_tensors(np.clip(x, low, high)).astype(x.dtype)  # type: ignore[no-any-return]
+
+
+def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """Return the entries in order along an axis."""
+    made = np.sort(asarray(x), axis=axis, stable=stable)
+    return np.flip(made, axis) if descending else made  # type: ignore[return-value]
+
+
+def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """Return where the entries in order along an axis come from; equal ones keep their order, also backwards."""
+    plain = asarray(x).data
+    if not descending:
+        return _as_tensors(np.argsort(plain, axis=axis, stable=stable))  # type: ignore[no-any-return]
+    last_first = np.flip(np.argsort(np.flip(plain, axis), axis=axis, stable=stable), axis)
+    return _as_tensors(plain.shape[axis] - 1 - last_first)  # type: ignore[no-any-return]
+
+
+def _frequencies(function: Callable[..., Any]) -> Callable[..., Any]:
+    def frequencies(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+        _on_cpu(device)
+        return _as_tensors(function(n, d).astype(dtype or np.float64))  # type: ignore[no-any-return]
+
+    frequencies.__name__ = function.__name__
+    frequencies.__doc__ = f"Return what np.fft.{function.__name__} gives, as a Tensor."
+    return frequencies
+
+
+def __array_namespace_info__() -> Any:
+    """Return what this namespace can do: dtypes, devices, and how shapes may depend on values, all as NumPy."""
+    return np.__array_namespace_info__()
+
+
+def __getattr__(name: str) -> Any:
+    """Load `special` when SciPy asks for it, which is no part of the standard."""
+    if name == "special":
+        from . import special
+
+        return special
+    raise AttributeError(f"the array API has no {name!r}; of NumPy's other functions, np.{name}(t) takes Tensors.")
+
+
+def namespace(api_version: str | None = None) -> ModuleType:
+    """Return this module, the array namespace of Tensors, for a version of the standard.
+
+    Args:
+        api_version: such as ``"2024.12"``; by default the newest one that is here.
+
+    Returns:
+        The module `tinygrad_nn.array_api`.
+
+    Raises:
+        ValueError: a version that is not here.
+
+    Example:
+        >>> Tensor([1.0]).__array_namespace__().__array_api_version__
+        '2024.12'
+    """
+    import sys
+
+    if api_version not in (None, *VERSIONS):
+        raise ValueError(f"the array API of Tensors is {VERSIONS[-1]} and those before it; it got {api_version!r}.")
+    return sys.modules[__name__]
+
+
+globals().update({name: _over_tensors(np, name) for name in SAME_NAMES})
+globals().update({name: getattr(np, name) for name in CONSTANTS})
+globals().update({name: getattr(np, name) for name in DTYPES})
+linalg = _extension("linalg", LINALG, {})
+fft = _extension("fft", FFT, {f.__name__: _frequencies(f) for f in (np.fft.fftfreq, np.fft.rfftfreq)})
+
+__all__ = sorted({  # noqa: PLE0605
+    *SAME_NAMES, *DTYPES, *CONSTANTS, "__array_api_version__", "__array_namespace_info__", "argsort", "asarray",
+    "astype", "can_cast", "clip", "fft", "finfo", "from_dlpack", "iinfo", "isdtype", "linalg", "result_type", "sort",
+})  # fmt: skip
