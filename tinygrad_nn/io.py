@@ -25,7 +25,7 @@ from .onnx import load_onnx as load_onnx
 from .onnx import save_onnx as save_onnx
 from .printable import printable
 from .solver import Predict
-from .spelling import did_you_mean
+from .spelling import did_you_mean, no_attribute
 
 Array = np.ndarray[Any, Any]
 
@@ -348,3 +348,8 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
     return Network(
         layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"], columns
     )  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    public = [each for each, value in globals().items() if callable(value) and each.startswith(("load", "save"))]
+    raise no_attribute(f"module {__name__!r}", name, [*public, "Network"])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .printable import printable
+from .spelling import did_you_mean
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -53,7 +54,8 @@ def loss_fct(y: ArrayLike, y_hat: ArrayLike, loss: str = "mse") -> float:
     """
     name = str(loss).lower()
     if name not in LOSSES:
-        raise ValueError(f"loss_fct: unknown loss {loss!r}; known losses are {', '.join(LOSSES)}.")
+        near = did_you_mean(name, LOSSES)
+        raise ValueError(f"loss_fct: unknown loss {loss!r:.60}; known losses are {', '.join(LOSSES)}.{near}")
     truth, guess = _pair(y, y_hat, "loss_fct")
     if name.endswith("crossentropy"):
         for word, values in (("y", truth), ("y_hat", guess)):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, wraps
+from inspect import signature
+from typing import Any, TypeVar
+
+Called = TypeVar("Called", bound=Callable[..., Any])
 
 # What others call it -> what it may be called here; `near_names` gives those that are known where it is asked. Case,
 # underscores, hyphens and spaces do not count, so "bce loss", "BCELoss" and "bce_loss" are one word.
@@ -151,6 +155,51 @@ SYNONYMS: dict[str, str] = {
     "nheads":                   "heads num_heads",
     "dim":                      "axis dim",
     "keepdim":                  "keepdims",
+    "learningrate":            "lr",
+    "beta":                    "betas",
+    "beta1":                   "betas",
+    "beta2":                   "betas",
+    "betas":                   "beta1",
+    "mu":                      "momentum",
+    "momentum":                "mu optimizer",
+    "ridge":                   "l2",
+    "lasso":                   "l1",
+    "tikhonov":                "l2",
+    "elastic":                 "elasticnet",
+    "epoch":                   "epochs",
+    "initializer":             "distribution",
+    "init":                    "distribution",
+    "activationfn":            "activation",
+    "nonlinearity":            "activation",
+    "infeatures":              "n_in",
+    "outfeatures":             "n_out",
+    "inputdim":                "n_in",
+    "inputsize":               "n_in",
+    "valacc":                  "val_accuracy",
+    "acc":                     "accuracy",
+    "zerogradients":           "zero_grad",
+    "epsilon":                 "eps",
+    "initialaccumulatorvalue": "initial",
+    "decoupledweightdecay":    "decoupled",
+    "linesearchfn":            "line_search",
+    "linesearch":              "line_search_fn",
+    "initial":                 "initial_accumulator_value",
+    "decoupled":               "decoupled_weight_decay",
+    "l2":                      "weight_decay",
+    "decay":                   "weight_decay gamma",
+    "lrsched":                 "schedule",
+    "nhidden":                 "hidden",
+    "layers":                  "hidden",
+    "input":                   "data",
+    "file":                    "data csv",
+    "savemodel":                "save_network save_weights",
+    "loadmodel":                "load_network load_weights",
+    "fit":                     "train",
+    "learn":                   "train fit",
+    "infer":                   "predict",
+    "draw":                    "graph",
+    "plot":                    "graph draw",
+    "explain":                 "explore compare",
     # pictures, data, and what frameworks have at the top
     "plotmodel":                "summary draw_network draw",
     "makedot":                  "draw",
@@ -247,6 +296,7 @@ ELSEWHERE |= {
 # What models of other frameworks do themselves, and functions do here.
 OF_MODELS: dict[str, str] = {
     **ELSEWHERE,
+    "add":       "Write model.append(nn.Linear(4, 3)).",
     "fit":       "A function trains: tinygrad_nn.fit(model, x, y, solver=Solver('mse', 'adam'), "
                  "settings=Settings(20, 16)).",
     "compile":   "Loss and optimizer are arguments of fit: fit(model, x, y, solver=Solver('mse', 'adam', 0.01), "
@@ -341,6 +391,69 @@ def no_attribute(
         return AttributeError(f"{text}. Nothing is written in place: use what {name[:-1]}(...) returns.")
     near = near_names(name, known)
     return AttributeError(text + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def named_options(elsewhere: Mapping[str, str] | None = None, /, **needed: str) -> Callable[[Called], Called]:
+    """Let a function, or the making of a class, say what is meant by an option that it does not have.
+
+    Args:
+        elsewhere: options that belong to something else -> the words that say where they are given.
+        **needed: an option that must be given -> how it is written.
+
+    Returns:
+        What changes the function or the class.
+
+    Raises:
+        TypeError: from a call, an option that is not known, or one that is missing.
+
+    Example:
+        >>> @named_options({"epochs": "Settings(epochs=20) has it."})
+        ... def train(model, learning_rate=0.1): ...
+        >>> train(None, lr=0.5)
+        Traceback (most recent call last):
+            ...
+        TypeError: train has no option 'lr'. Did you mean 'learning_rate'? It takes model, learning_rate.
+    """
+    there = elsewhere or {}
+
+    def extend(called: Called) -> Called:
+        made = isinstance(called, type)
+        function: Any = vars(called)["__init__"] if made else called
+        parameters = list(signature(function).parameters.values())[made:]
+        takes = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        known = frozenset(takes)
+
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            name = type(args[0]).__name__ if made else called.__name__
+            if not options.keys() <= known:
+                raise no_option(name, next(key for key in options if key not in known), takes, there)
+            for key, text in needed.items():
+                if key not in options:
+                    raise TypeError(f"{name} needs {key}=; write {text}.")
+            return function(*args, **options)
+
+        changed: Any = called
+        if not made:
+            changed = call
+        else:
+            changed.__init__ = call
+        result: Called = changed
+        return result
+
+    return extend
+
+
+def no_option(call: str, name: str, takes: Sequence[str], elsewhere: Mapping[str, str]) -> TypeError:
+    """Make the error of an option that a call does not have: where it is given, or the nearest name.
+
+    Example:
+        >>> no_option("Settings", "lr", ["epochs"], {"learning_rate": "Solver has it."})
+        TypeError("Settings has no option 'lr'. Solver has it. It takes epochs.")
+    """
+    (near,) = near_names(name, [*takes, *elsewhere]) or [""]
+    hint = f" {elsewhere[near]}" if near in elsewhere else f" Did you mean {near!r}?" if near else ""
+    return TypeError(f"{call} has no option {name!r}.{hint} It takes {', '.join(takes) or 'none'}.")
 
 
 def _folded(name: str) -> str:

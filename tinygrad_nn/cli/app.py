@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ..spelling import near_names
 from .errors import say
 
 app = typer.Typer(
@@ -38,6 +40,23 @@ def _root(
     """Train a network and look at its gradients, by hand, by the graph and numerically."""
 
 
+def _better(error: Exception, ctx: Any, message: str) -> str:
+    """Return what the parser says of an option or a command that is not there, with the nearest that is."""
+    if ctx is None:
+        return message
+    option = getattr(error, "option_name", None)
+    if option:
+        known = [name for parameter in ctx.command.params for name in getattr(parameter, "opts", ()) if len(name) > 3]
+        near = near_names(option, known) or [name for name in known if name.startswith(option)]
+        return f"No such option: {option}" + (f". Did you mean {near[0]}?" if near else "")
+    command = re.match(r"No such command '([^']*)'", message)
+    if command:
+        near = near_names(command[1], ctx.command.list_commands(ctx))
+        listed = ", ".join(ctx.command.list_commands(ctx))
+        return f"No such command {command[1]!r}; there are {listed}" + (f". Did you mean {near[0]!r}?" if near else "")
+    return message
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for what the caller can mend, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
@@ -48,9 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the parser of options raises has one
             raise
-        where = getattr(getattr(error, "ctx", None), "command_path", "tinygrad-nn")
+        ctx = getattr(error, "ctx", None)
+        where = getattr(ctx, "command_path", "tinygrad-nn")
         if error.format_message():  # none where the help was shown instead
-            say(f"{error.format_message().rstrip('.')}. See {where} --help.")
+            text = _better(error, ctx, error.format_message()).rstrip(".")
+            say(f"{text}{'' if text[-1] == '?' else '.'} See {where} --help.")
         return 2
     except KeyboardInterrupt:  # outside of a command
         return 130

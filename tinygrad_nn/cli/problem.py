@@ -11,6 +11,7 @@ import numpy as np
 from ..data import Columns, Dataset, Table, load_digits, load_iris, read_table
 from ..data.columns import CATEGORIES
 from ..data.table import Progress
+from ..spelling import did_you_mean
 
 Array = np.ndarray[Any, Any]
 
@@ -81,9 +82,10 @@ def read_problem(options: Options, progress: Progress | None = None) -> Problem:
             raise ValueError("kind=regression belongs to a table of your own; the bundled data sets hold classes.")
         key = options.dataset.strip().lower()
         if key not in DATASETS:
+            near = did_you_mean(key, DATASETS)
             raise ValueError(
-                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}. A table of your own is read with "
-                "data=FILE.csv target=COLUMN."
+                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is "
+                "read with data=FILE.csv target=COLUMN."
             )
         found = DATASETS[key]()
         target = "species" if key == "iris" else "digit"

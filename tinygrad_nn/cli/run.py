@@ -122,7 +122,8 @@ def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
         raise ValueError(f"seed={options.seed}; a seed is a whole number of at least 0, e.g. seed=0.")
     dtype = options.dtype.strip().lower()
     if dtype not in DTYPES:
-        raise ValueError(f"unknown dtype={options.dtype}; known are {', '.join(DTYPES)}.")
+        near = did_you_mean(dtype, DTYPES)
+        raise ValueError(f"unknown dtype={options.dtype}; known are {', '.join(DTYPES)}.{near}")
     if options.gradients.strip().lower() not in ("graph", "manual"):
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..spelling import named_options
 from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
 
 Array = NDArray[Any]
@@ -60,6 +61,7 @@ class Split(NamedTuple):
         return self.val.y
 
 
+@named_options()
 def data_split(
     x: Any,
     y: Any,
@@ -130,6 +132,7 @@ class DataLoader:
         return f"DataLoader({len(self.x)} rows, {len(self)} batches of {self.batch_size}, shuffle={self.shuffle})"
 
 
+@named_options()
 def data_loader(
     x: ArrayLike, y: ArrayLike, batch_size: SupportsIndex, *, shuffle: bool = False, rng: Rng = None
 ) -> DataLoader:

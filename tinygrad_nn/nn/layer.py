@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from ..ops.neural import affine as affine
+from ..spelling import named_options
 from ..tensor import Tensor
 from .activations import Activation, activation
 from .init import DISTRIBUTIONS, initial_weights
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
+@named_options()
 class Layer(Module):
     r"""A fully connected layer, as in the Julia project: ``Layer(4, 40, 'relu', distribution='n')``.
 

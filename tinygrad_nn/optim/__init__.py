@@ -6,6 +6,7 @@ numbers that is never written into. `Minimizer` holds the states for a loop writ
 like do so in PyTorch's form, and `lr_scheduler` holds the schedules that go along with them.
 """
 
+from ..spelling import no_attribute
 from . import lr_scheduler
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
 from .clipping import clip_by_norm, clip_by_value, clip_grad_norm_, clip_grad_value_, total_norm
@@ -98,4 +99,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _RENAMED:
         return _RENAMED[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    schedulers = {each: f"Write optim.lr_scheduler.{each}." for each in lr_scheduler.__all__}
+    raise no_attribute(f"module {__name__!r}", name, __all__, schedulers)

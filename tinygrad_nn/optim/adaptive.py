@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, shrunk, two_zeros
+from ..spelling import named_options
+from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, made, shrunk, two_zeros
 
 
 def _moments(w: Array) -> OptimizerState:
     return *two_zeros(w), 0
 
 
+@named_options(RATE)
 def adam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False
 ) -> Optimizer:
@@ -40,6 +42,7 @@ def adam(
     return made(adam, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
 
+@named_options(RATE)
 def adamw(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01, amsgrad: bool = False
 ) -> Optimizer:
@@ -53,6 +56,7 @@ def adamw(
     return made(adamw, 1e-3, *pair, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
 
+@named_options(RATE)
 def amsgrad(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
     r"""AMSGrad: Adam whose denominator never decreases.
 
@@ -81,6 +85,7 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
     return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
 
 
+@named_options(RATE)
 def nadam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
     momentum_decay: float = 0.004, decoupled: bool = False,
@@ -119,6 +124,7 @@ def nadam(
     )  # fmt: skip
 
 
+@named_options(RATE)
 def radam(
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False
 ) -> Optimizer:
@@ -158,6 +164,7 @@ def radam(
     )  # fmt: skip
 
 
+@named_options(RATE)
 def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> Optimizer:
     r"""AdaMax: Adam with a decaying maximum of absolute gradients in place of their mean square.
 
@@ -178,6 +185,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     return made(adamax, 2e-3, _moments, update, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
 
+@named_options(RATE)
 def rmsprop(
     alpha: float = 0.99, eps: float = 1e-8, mu: float = 0.0, centered: bool = False, weight_decay: float = 0.0
 ) -> Optimizer:
@@ -215,6 +223,7 @@ def rmsprop(
     )
 
 
+@named_options(RATE)
 def adagrad(
     eps: float = 1e-10, lr_decay: float = 0.0, initial: float = 0.0, weight_decay: float = 0.0
 ) -> Optimizer:
@@ -244,6 +253,7 @@ def adagrad(
     )  # fmt: skip
 
 
+@named_options(RATE)
 def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> Optimizer:
     r"""Adadelta: the gradient scaled by the ratio of the root mean squares of past steps and gradients.
 

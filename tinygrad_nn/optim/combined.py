@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from ..spelling import did_you_mean, named_options
 from .plateau import Plateau
 from .schedules import (
     Constant,
@@ -78,6 +79,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
     for kind in (Constant, Warmup, StepDecay, MultiStep, Exponential, Polynomial, Cosine, CosineRestarts, OneCycle,
                  Plateau, Chained, SequentialSchedule)
 }  # fmt: skip
+for _kind in SCHEDULES.values():
+    named_options()(_kind)
 
 
 def schedule(name: str | Mapping[str, Any], **arguments: Any) -> Schedule:
@@ -99,12 +102,13 @@ def schedule(name: str | Mapping[str, Any], **arguments: Any) -> Schedule:
         return schedule(**{**name, **arguments})
     key = name.strip().lower()
     if key not in SCHEDULES:
-        raise ValueError(f"unknown schedule {name!r}; known are {', '.join(SCHEDULES)}.")
+        raise ValueError(f"unknown schedule {name!r}; known are {', '.join(SCHEDULES)}.{did_you_mean(key, SCHEDULES)}")
     kind = SCHEDULES[key]
     known = [field.name for field in fields(kind)]
     for argument in arguments:
         if argument not in known:
-            raise TypeError(f"schedule {key!r} takes no {argument!r}; it takes {', '.join(known)}.")
+            hint = did_you_mean(argument, known)
+            raise TypeError(f"schedule {key!r} takes no {argument!r}; it takes {', '.join(known)}.{hint}")
     return kind(**arguments)
 
 

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from ..spelling import named_options
 from .adaptive import adamw
-from .rule import Array, Init, Optimizer, OptimizerState, Update, decayed, made, nothing, one_zero, shrunk
+from .rule import RATE, Array, Init, Optimizer, OptimizerState, Update, decayed, made, nothing, one_zero, shrunk
 
 
+@named_options(RATE)
 def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
     r"""Stochastic gradient descent, with optional momentum, dampening and Nesterov momentum.
 
@@ -40,6 +42,7 @@ def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_
     return made(sgd, 1e-3, init, update, mu=mu, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay)
 
 
+@named_options(RATE)
 def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     r"""Gradient descent with momentum.
 
@@ -50,6 +53,7 @@ def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     return made(momentum, 1e-3, *_rolling(mu, 0.0, False, weight_decay), mu=mu, weight_decay=weight_decay)
 
 
+@named_options(RATE)
 def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     r"""Gradient descent with Nesterov momentum.
 
@@ -83,6 +87,7 @@ def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> t
     return (lambda w: (*one_zero(w), 1.0), dampened) if dampening else (one_zero, update)
 
 
+@named_options(RATE)
 def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
     r"""Lion: each weight moves by eta along the sign of a mean of gradients.
 
@@ -106,6 +111,7 @@ QUINTIC = 3.4445, -4.7750, 2.0315  # steep at 0, so that five turns bring singul
 TURNS = 5
 
 
+@named_options(RATE)
 def muon(
     mu: float = 0.95, nesterov: bool = True, weight_decay: float = 0.1, eps: float = 1e-7, adjust: str = "original"
 ) -> Optimizer:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..leaves import Watch
+from ..spelling import near_names, no_attribute, no_option
 from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer
 from .rule import Optimizer, OptimizerState
@@ -18,11 +19,6 @@ CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # PyTorch's, which change
 RENAMED = {  # as the rules say it
     "momentum": "mu", "initial_accumulator_value": "initial", "decoupled_weight_decay": "decoupled",
     "adjust_lr_fn": "adjust",
-}  # fmt: skip
-OTHERS = {  # what people write, and what it is called here
-    "learning_rate": "lr", "mu": "momentum", "beta1": "betas=(beta1, beta2)", "beta2": "betas=(beta1, beta2)",
-    "beta": "betas=(beta1, beta2)", "initial": "initial_accumulator_value", "decoupled": "decoupled_weight_decay",
-    "epsilon": "eps", "decay": "weight_decay", "l2": "weight_decay", "parameters": "params",
 }  # fmt: skip
 
 
@@ -55,7 +51,7 @@ class GroupOptimizer:
             elif key == "differentiable" and value:
                 raise ValueError(f"{name}: differentiable=True is not there; differentiate an update with optim rules.")
             elif key not in (*CHOICES_OF_SPEED, "differentiable"):
-                raise TypeError(unknown(name, key, (*defaults, "maximize")))
+                raise no_option(name, key, ("params", *defaults, "maximize"), {})
         self.defaults = {**defaults, "maximize": maximize}
         self.param_groups: list[dict[str, Any]] = []
         self._groups: list[Group] = []
@@ -74,8 +70,9 @@ class GroupOptimizer:
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             raise TypeError(f"{name}: {param_group!r:.60} is no group; each is a dict, e.g. {{'params': [w, b]}}.")
         for key in param_group:
-            if key in OTHERS and key not in self.defaults:
-                raise TypeError(unknown(name, key, tuple(self.defaults)))
+            near = near_names(key, ["params", *self.defaults])
+            if near and key != near[0] and key not in self.defaults:  # another name is a person's own remark
+                raise no_option(f"a group of {name}", key, ("params", *self.defaults), {})
         given = {**param_group, "params": tensors(param_group["params"])}
         given |= {key: value for key, value in self.defaults.items() if key not in given}
         self._check_rate(given)
@@ -86,6 +83,15 @@ class GroupOptimizer:
         self._groups.append(group)
         self._settled.append([given[key] for key in self.defaults if key != "lr"])
         self.param_groups.append(given)
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute(type(self).__name__, name, (*dir(type(self)), "param_groups", "defaults"), {
+            "lr": "Each group has one: optimizer.param_groups[0]['lr'].",
+            "learning_rate": "Each group has one: optimizer.param_groups[0]['lr'].",
+            "backward": "The loss walks back: loss.backward(), then optimizer.step().",
+            "minimize": "Write loss.backward(), then optimizer.step().",
+            "apply_gradients": "Write loss.backward(), then optimizer.step().",
+        })  # fmt: skip
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients of all parameters to ``None``, or to zeros."""
@@ -226,12 +232,6 @@ class GroupOptimizer:
             name = type(self).__name__
             raise ValueError(f"{name}: lr={rate!r:.60}; it must be a finite number of at least 0, e.g. 0.01.")
         return float(rate)
-
-
-def unknown(name: str, key: str, known: Iterable[str]) -> str:
-    """Return the message for a keyword that an optimizer does not take."""
-    hint = f" Write {OTHERS[key]} instead." if OTHERS.get(key, "").split("=")[0] in known else ""
-    return f"{name} takes no {key!r}; it takes {', '.join(known)}.{hint}"
 
 
 def parted(name: str, params: Any) -> list[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ..spelling import named_options, no_attribute
 from ..tensor import raw
 from .plateau import Plateau, PlateauState
 from .schedules import (
@@ -28,6 +29,27 @@ from .schedules import (
 )
 
 Rate = Callable[[int, float], float]
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
+
+
+def __getattr__(name: str) -> object:
+    raise no_attribute(f"module {__name__!r}", name, __all__)
 
 
 class LRScheduler:
@@ -134,6 +156,7 @@ class LRScheduler:
         self._bases = list(state_dict["bases"])
 
 
+@named_options()
 class StepLR(LRScheduler):
     """`optim.StepDecay`: a factor every `step_size` epochs. As ``torch.optim.lr_scheduler.StepLR``."""
 
@@ -141,6 +164,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, StepDecay(step_size, gamma), last_epoch)
 
 
+@named_options()
 class MultiStepLR(LRScheduler):
     """`optim.MultiStep`: a factor at each milestone. As ``torch.optim.lr_scheduler.MultiStepLR``."""
 
@@ -148,6 +172,7 @@ class MultiStepLR(LRScheduler):
         super().__init__(optimizer, MultiStep(tuple(sorted(milestones)), gamma), last_epoch)
 
 
+@named_options()
 class ConstantLR(LRScheduler):
     """`optim.Constant`: a factor for the first epochs. As ``torch.optim.lr_scheduler.ConstantLR``."""
 
@@ -155,6 +180,7 @@ class ConstantLR(LRScheduler):
         super().__init__(optimizer, Constant(factor, total_iters), last_epoch)
 
 
+@named_options()
 class LinearLR(LRScheduler):
     """`optim.Warmup`: from one factor to another. As ``torch.optim.lr_scheduler.LinearLR``."""
 
@@ -165,6 +191,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, Warmup(start_factor, end_factor, total_iters), last_epoch)
 
 
+@named_options()
 class ExponentialLR(LRScheduler):
     """`optim.Exponential`: a factor every epoch. As ``torch.optim.lr_scheduler.ExponentialLR``."""
 
@@ -172,6 +199,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, Exponential(gamma), last_epoch)
 
 
+@named_options()
 class PolynomialLR(LRScheduler):
     """`optim.Polynomial`: a fall to 0. As ``torch.optim.lr_scheduler.PolynomialLR``."""
 
@@ -179,6 +207,7 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, Polynomial(total_iters, power), last_epoch)
 
 
+@named_options()
 class CosineAnnealingLR(LRScheduler):
     """`optim.Cosine`: half a cosine down to `eta_min`. As ``torch.optim.lr_scheduler.CosineAnnealingLR``."""
 
@@ -186,6 +215,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, Cosine(T_max, eta_min), last_epoch)
 
 
+@named_options()
 class CosineAnnealingWarmRestarts(LRScheduler):
     """`optim.CosineRestarts`: half a cosine, again and again. As PyTorch's, but for fractions of an epoch."""
 
@@ -197,6 +227,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         super().__init__(optimizer, CosineRestarts(T_0, T_mult, eta_min), last_epoch)
 
 
+@named_options()
 class LambdaLR(LRScheduler):
     """A factor of the first learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.LambdaLR``."""
 
@@ -206,6 +237,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, _factors("LambdaLR", lr_lambda), last_epoch)
 
 
+@named_options()
 class MultiplicativeLR(LRScheduler):
     """A factor of the last learning rate, ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
@@ -221,6 +253,7 @@ class MultiplicativeLR(LRScheduler):
         self._last_lr = [float(raw(group["lr"])) for group in self.optimizer.param_groups]
 
 
+@named_options()
 class OneCycleLR(LRScheduler):
     """`optim.OneCycle`: up to `max_lr`, then down to nearly 0, the momentum the other way.
 
@@ -278,6 +311,7 @@ class OneCycleLR(LRScheduler):
                 group["momentum"] = here
 
 
+@named_options()
 class SequentialLR:
     """Several schedulers in sequence: at each milestone the next begins, at its own step 0.
 
@@ -324,6 +358,7 @@ class SequentialLR:
         self.last_epoch = state_dict["last_epoch"]
 
 
+@named_options()
 class ChainedScheduler:
     """Several schedulers at once, each going on from the learning rate that the one before has set.
 
@@ -357,6 +392,7 @@ class ChainedScheduler:
             one.load_state_dict(state)
 
 
+@named_options()
 class ReduceLROnPlateau:
     """`optim.Plateau`: a factor when a metric, the argument of ``step``, has not become better for a while.
 

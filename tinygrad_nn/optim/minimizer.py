@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..leaves import Watch, cleared
+from ..spelling import named_options, no_attribute
 from ..tensor import Tensor
 from .plateau import Plateau, PlateauState
 from .quasi_newton import LBFGSRule
@@ -70,6 +71,10 @@ class Group:
         self.updater = Updater(self.parameters, rules, [self.learning_rate] * len(memories), memories, derive=False)
 
 
+@named_options(dict.fromkeys(
+    ["momentum", "nesterov", "betas", "weight_decay", "eps"],
+    "Optimizers take it: Minimizer(parameters, optim.sgd(mu=0.9), 0.1).",
+))  # fmt: skip
 class Minimizer:
     r"""Optimizer, parameters and learning rate of a training loop written by hand.
 
@@ -119,6 +124,13 @@ class Minimizer:
             if id(t) in seen:
                 raise ValueError(f"Minimizer: the parameter {_called(t)} comes twice; it would move twice each step.")
             seen.add(id(t))
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute("a Minimizer", name, [*dir(type(self)), "groups", "steps"], {
+            "param_groups": "Its groups are minimizer.groups, each with a learning_rate.",
+            "backward": "The loss walks back: loss.backward(), then minimizer.step().",
+            "minimize": "Write minimizer.step(lambda: loss), which clears the gradients and walks back.",
+        })  # fmt: skip
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -270,6 +282,12 @@ def _rule(given: Any) -> Rule:
     if isinstance(given, str):
         return LBFGSRule() if given.strip().lower() == "lbfgs" else by_name(given)
     if not isinstance(given, (Optimizer, LBFGSRule)):
+        if hasattr(given, "zero_grad"):
+            name = getattr(given, "__name__", type(given).__name__)
+            raise TypeError(
+                f"Minimizer: {name} is an optimizer itself, {name}(parameters, lr=0.01).step(); here write "
+                f"{name.lower()!r}."
+            )
         raise TypeError(
             f"Minimizer: optimizer={given!r:.60} is of type {type(given).__name__}; it needs a name, e.g. 'adam', or "
             "an optimizer, e.g. optim.adam(beta1=0.8)."

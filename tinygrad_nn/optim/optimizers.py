@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..spelling import no_option
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, nadam, radam, rmsprop
 from .descent import lion, muon, sgd
-from .group_optimizer import GroupOptimizer, parted, tensors, unknown
+from .group_optimizer import GroupOptimizer, parted, tensors
 from .minimizer import Minimizer
 from .quasi_newton import LBFGSRule
 from .rule import Optimizer, OptimizerState
@@ -330,7 +331,7 @@ class LBFGS:
             "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn,
         }  # fmt: skip
         for key in options:
-            raise TypeError(unknown("LBFGS", key, self.defaults))
+            raise no_option("LBFGS", key, ("params", *self.defaults), {})
         rule = LBFGSRule(max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn)
         groups = parted("LBFGS", params)
         if len(groups) > 1:

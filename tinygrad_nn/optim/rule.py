@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..forks import renewed
+from ..spelling import did_you_mean
 from .in_place import Into, in_place
 
 Array = Any
@@ -20,6 +21,7 @@ OptimizerState = tuple[Any, ...]
 Init = Callable[[Array], OptimizerState]
 Update = Callable[[Array, OptimizerState, Any, Array], tuple[Array, OptimizerState]]
 Hyper = float | bool | str
+RATE = {"learning_rate": "The learning rate is given beside the rule: Minimizer(parameters, optim.adam(), 0.01)."}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Optimizer:
         known = dict(self.hyper) if self.make else {}
         for key in hyper:
             if key not in known:
-                raise TypeError(f"{self.name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}.")
+                raise TypeError(f"{self.name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}."
+                                f"{did_you_mean(key, known)}")
         return self.make(**{**known, **hyper}) if self.make and hyper else self
 
     def __reduce__(self) -> Any:

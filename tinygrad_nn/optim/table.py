@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from ..spelling import did_you_mean
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
 from .descent import lion, momentum, muon, nesterov, sgd
 from .rule import Optimizer
@@ -31,5 +32,6 @@ def optimizer(name: str) -> Optimizer:
     if key == "lbfgs":
         raise ValueError("lbfgs evaluates the loss itself; use it as Minimizer(parameters, 'lbfgs').step(closure).")
     if key not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}; known are {', '.join(OPTIMIZERS)}.")
+        near = did_you_mean(key, OPTIMIZERS)
+        raise ValueError(f"unknown optimizer {name!r}; known are {', '.join(OPTIMIZERS)}.{near}")
     return OPTIMIZERS[key]()

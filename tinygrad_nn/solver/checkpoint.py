@@ -147,7 +147,7 @@ def _tell(folder: Path, then: Mapping[str, str]) -> None:
             f"fit: {printable(folder)} goes on in other surroundings ({said}): the training is right, but not bit for "
             f"bit the one that was never interrupted. For that {edit}.",
             UserWarning,
-            stacklevel=6,  # the line that called fit
+            stacklevel=7,  # the line that called fit
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..nn.layer import Layer
+from ..spelling import did_you_mean
 from ..tensor import Tensor
 from .settings import Solver
 
@@ -74,7 +75,8 @@ def check_road(call: str, gradients: Any) -> str:
     """Return the name of the road on which gradients are computed."""
     key = gradients.strip().lower() if isinstance(gradients, str) else gradients
     if key not in ROADS:
-        raise ValueError(f"{call}: gradients={gradients!r}; known are {', '.join(map(repr, ROADS))}.")
+        near = did_you_mean(key, ROADS)
+        raise ValueError(f"{call}: gradients={gradients!r}; known are {', '.join(map(repr, ROADS))}.{near}")
     return str(key)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..files import StrPath, write_whole
 from ..printable import printable
+from ..spelling import no_attribute
 
 _FIELDS = ("loss", "val_loss", "metrics")
 
@@ -125,6 +126,12 @@ class History:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{printable(path)} holds no history: {printable(error)}") from None
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute("a History", name, dir(type(self)), {
+            **dict.fromkeys(self.metrics if "metrics" in vars(self) else (), f"Write history.metrics[{name!r}]."),
+            "history": "It is the history: history.loss, history.val_loss and history.metrics.",
+        })  # fmt: skip
 
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}

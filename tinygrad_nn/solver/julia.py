@@ -13,13 +13,14 @@ from ..nn.containers import in_a_row
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
 from ..node import no_grad, scope
+from ..spelling import named_options
 from ..tensor import Tensor, raw
 from .arguments import as_architecture, by_layers, is_layer_list, no_equations, settle
 from .batches import check_rows, nest
 from .checks import check_inputs, check_model, check_named, check_solver, check_targets
 from .frames import arrays_of, table_like
 from .prediction import as_dtype, by_chunks, evaluating
-from .settings import Solver
+from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Solver
 from .tasks.layers import Array, LayerLoss, draw_masks, manual_gradients, objective, predict
 from .tasks.module import ModuleTask
 from .training_step import TrainingStep, backend_of, recent
@@ -211,6 +212,13 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
     return objective(LayerLoss(layers, solver, y), x, y, masks)
 
 
+@named_options(
+    {
+        **OF_SOLVER, **OF_RULES, **OF_PENALTIES,
+        **dict.fromkeys(OF_SETTINGS, "It is one update: call it in a loop, or fit with settings=Settings(20, 16)."),
+    },
+    solver="solver=Solver('crossentropy', 'sgd', 0.03)",
+)  # fmt: skip
 def TrainNN(
     model: Sequence[Layer],
     data_in: Any,

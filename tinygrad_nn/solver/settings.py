@@ -9,10 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..nn.losses import LOSSES, PENALTIES
-from ..optim import OPTIMIZERS, LBFGSRule, Optimizer, optimizer
-from ..spelling import did_you_mean
+from ..optim import OPTIMIZERS, GroupOptimizer, LBFGSRule, Optimizer, optimizer
+from ..spelling import did_you_mean, named_options, no_attribute
+
+_IN_SETTINGS = "It belongs to settings=Settings(epochs=20, batch_size=16)."
+_IN_SOLVER = "It belongs to solver=Solver('mse', 'adam', learning_rate=0.01)."
+_IN_RULE = "Rules take it: Solver('mse', optim.sgd(mu=0.9)), or optim.adam(beta1=0.8), optim.adamw(weight_decay=0.01)."
+_IN_PENALTY = "Write regularization=Regularization('l2', lam=0.001, dropout=0.2) in the Solver."
+OF_SETTINGS = dict.fromkeys(["epochs", "batch_size", "accumulate"], _IN_SETTINGS)
+OF_SOLVER = dict.fromkeys(
+    ["loss", "optimizer", "learning_rate", "regularization", "schedule", "clip_norm", "clip_value"], _IN_SOLVER
+)
+OF_RULES = dict.fromkeys(["momentum", "nesterov", "betas", "eps", "amsgrad"], _IN_RULE)
+OF_RULES |= {"weight_decay": f"{_IN_PENALTY} {_IN_RULE}"}
+OF_PENALTIES = dict.fromkeys(["lam", "dropout", "l1", "l2"], _IN_PENALTY)
 
 
+@named_options({**OF_SOLVER, **OF_RULES, **OF_PENALTIES})
 @dataclass(frozen=True)
 class Settings:
     """How long to train: ``Settings(epochs, batch_size)``.
@@ -39,6 +52,7 @@ class Settings:
             object.__setattr__(self, name, _count(name, getattr(self, name)))
 
 
+@named_options({**OF_SETTINGS, **OF_SOLVER, "alpha": "Did you mean 'lam'?", "weight_decay": "Did you mean 'lam'?"})
 @dataclass(frozen=True)
 class Regularization:
     r"""Penalties and dropout: ``Regularization(method, lam, r, dropout)``.
@@ -83,6 +97,7 @@ class Regularization:
                 )
 
 
+@named_options({**OF_SETTINGS, **OF_RULES, **OF_PENALTIES})
 @dataclass(frozen=True)
 class Solver:
     """The loss, the optimizer and their options: ``Solver(loss, optimizer, learning_rate, regularization)``.
@@ -123,6 +138,14 @@ class Solver:
     def __post_init__(self) -> None:
         if self.loss is not None and not callable(self.loss):
             object.__setattr__(self, "loss", _known("Solver", "loss", self.loss, LOSSES))
+        if isinstance(self.loss, type):
+            raise TypeError(f"Solver: loss={self.loss.__name__} is a class; make one of it, {self.loss.__name__}().")
+        if isinstance(self.optimizer, (type, GroupOptimizer)):
+            name = getattr(self.optimizer, "__name__", type(self.optimizer).__name__)
+            raise TypeError(
+                f"Solver: optimizer={name} holds the parameters of a loop of your own; for fit write its name, "
+                f"{name.lower()!r}, or its rule, optim.{name.lower()}()."
+            )
         if not isinstance(self.optimizer, (Optimizer, LBFGSRule)):
             known = {**OPTIMIZERS, "lbfgs": LBFGSRule}
             object.__setattr__(self, "optimizer", _known("Solver", "optimizer", self.optimizer, known))
@@ -146,6 +169,9 @@ class Solver:
             self.group(pattern, given)
         if isinstance(self.rule, LBFGSRule) and (self.clip_norm, self.clip_value) != (None, None):
             raise ValueError("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out.")
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute(type(self).__name__, name, dir(type(self)))
 
     @property
     def rule(self) -> Any:

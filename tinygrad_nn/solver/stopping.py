@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..printable import printable
+from ..spelling import did_you_mean, named_options
 
 if TYPE_CHECKING:
     from .epochs import Epoch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+@named_options()
 @dataclass(frozen=True)
 class EarlyStopping:
     """End a training when a metric has not improved for `patience` epochs, and restore the best weights.
@@ -88,9 +90,10 @@ def monitored(call: str, name: str, epoch: Epoch) -> float:
     known = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
     value = known.get(name)
     if value is None:
-        there = ", ".join(printable(key) for key, number in known.items() if number is not None)
+        names = [key for key, number in known.items() if number is not None]
+        there, near = ", ".join(map(printable, names)), "" if name.startswith("val_") else did_you_mean(name, names)
         raise ValueError(
-            f"{call}: there is no {name!r} in this training; it has {there}. "
+            f"{call}: there is no {name!r} in this training; it has {there}.{near} "
             + ("Pass x_val and y_val to fit." if name.startswith("val_") else "Write one of these as monitor=.")
         )
     return value

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..files import alone
 from ..optim import LBFGSRule
+from ..spelling import named_options
 from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
@@ -17,7 +18,7 @@ from .epochs import BoundCheckpoint, Epoch, Metric, Training
 from .fingerprint import fingerprint, seed
 from .frames import arrays_of, keep_names
 from .history import History
-from .settings import Settings, Solver
+from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Settings, Solver
 from .stopping import EarlyStopping, Watch
 from .training_step import backend_of, training_step
 
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from .julia import Rng
 
 
+@named_options(
+    {
+        **OF_SETTINGS, **OF_SOLVER, **OF_RULES, **OF_PENALTIES,
+        "patience": "Write early_stopping=EarlyStopping(patience=5).",
+        "validation": "Write x_val=x_val, y_val=y_val.",
+        "validation_split": "Divide the rows yourself, tinygrad_nn.data_split(x, y), and pass x_val= and y_val=.",
+        "shuffle": "Rows are shuffled anew in every epoch; for an order of your own pass a list of batches.",
+        "sample_weight": "Classes are weighed, class_weight='balanced'; for rows write the loss as a function.",
+        "steps_per_epoch": "Every epoch goes once through all rows.",
+    },
+    solver="solver=Solver('mse', 'adam', 0.01)", settings="settings=Settings(epochs=20, batch_size=16)",
+)  # fmt: skip
 def fit(
     model: Any,
     x: Any,

@@ -1,5 +1,6 @@
 """Pictures: of a graph, and of a training. Each is a pure function of what it shows."""
 
+from ..spelling import no_attribute as _no_attribute
 from .explorer.explore import explore
 from .explorer.gif import animate
 from .graph.drawing import Drawing, draw
@@ -31,3 +32,7 @@ __all__ = [
     "save_figure",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _no_attribute(f"module {__name__!r}", name, __all__)

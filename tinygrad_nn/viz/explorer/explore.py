@@ -19,6 +19,7 @@ from ...files import write_whole
 from ...graph import GraphNode, GraphView, short_number, summarize
 from ...graph.walk import symbols
 from ...printable import printable
+from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.names import viewed
 from .equations import Equations
@@ -31,6 +32,7 @@ HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of a heat map; a larger array is averaged in
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
 
+@named_options()
 def explore(
     result: Any,
     path: str | os.PathLike[str],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files import write_whole
+from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.names import viewed
 from ..theme import THEMES
@@ -28,6 +29,7 @@ LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215"
 Spot = tuple[float, float, float, float]  # left, top, width, height
 
 
+@named_options()
 def animate(
     result: Any,
     path: str | os.PathLike[str],

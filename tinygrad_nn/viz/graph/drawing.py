@@ -11,6 +11,7 @@ from typing import Any
 from ...files import write_whole
 from ...graph import GraphView
 from ...printable import printable
+from ...spelling import named_options
 from ..model.names import viewed
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
@@ -106,6 +107,7 @@ class Drawing:
         return write_whole(path, text.encode())
 
 
+@named_options()
 def draw(
     result: Any,
     path: str | os.PathLike[str] | None = None,

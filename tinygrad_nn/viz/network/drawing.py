@@ -15,6 +15,7 @@ import numpy as np
 
 from ...files import write_whole
 from ...graph.view import short_number
+from ...spelling import named_options
 from ..graph.page import paper
 from ..graph.picture import shorten
 from ..model.values import array_of, at_rest, in_a_row, weights
@@ -72,6 +73,7 @@ class NetworkDrawing:
         return write_whole(path, page.encode())
 
 
+@named_options()
 def draw_network(
     model: Any,
     x: Any = None,

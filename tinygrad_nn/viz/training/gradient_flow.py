@@ -10,6 +10,7 @@ import numpy as np
 
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
+from ...spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, at_rest, weights
 from .plots import _axes, _plain, tidy
@@ -75,6 +76,7 @@ def _gradients(loss: Tensor, model: Any) -> dict[str, Any]:
     return {name: found.get(w.node, 0.0) for name, w in weights(model).items() if getattr(w, "node", None)}
 
 
+@named_options()
 def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
     """Plot the size of the gradients of each layer over the epochs, on a log scale, the first layer darkest.
 

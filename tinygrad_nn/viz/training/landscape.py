@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spelling import named_options
 from ..model.values import array_of, at_rest, weights
 from .plots import _axes
 
@@ -33,6 +34,7 @@ def random_direction(weights: Sequence[Array], rng: np.random.Generator) -> list
     return directions
 
 
+@named_options()
 def plot_landscape(
     loss: Callable[[Any], Any],
     model: Any,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, at_rest, weights
 from .plots import BLUE, INK, ORANGE, _axes, _plain, legend, tidy
@@ -29,6 +30,7 @@ def predict(model: Any, x: Array) -> Array:
     return x
 
 
+@named_options()
 def plot_decision_boundary(
     model: Any,
     x: Any,
@@ -104,6 +106,7 @@ def plot_decision_boundary(
     return ax
 
 
+@named_options()
 def plot_weights(model: Any, ax: Axes | None = None) -> Axes:
     """Plot the weights: of one layer as a map, of several as the distribution in each layer.
 
@@ -179,6 +182,7 @@ def _distributions(found: Mapping[str, Array], ax: Axes | None) -> Axes:
     return ax
 
 
+@named_options()
 def plot_activation(
     f: Callable[[Any], Any],
     ax: Axes | None = None,

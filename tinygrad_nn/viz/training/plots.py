@@ -14,6 +14,7 @@ import numpy as np
 
 from ...files import write_whole
 from ...printable import printable
+from ...spelling import named_options
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#00714f", "#1b1f24"
 
 
+@named_options()
 def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", test: float | None = None) -> Axes:
     """Plot the loss or a metric of each epoch: of the training data, and of the validation and test data if there.
 
@@ -67,6 +69,7 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
     return ax
 
 
+@named_options()
 def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | None = None) -> Axes:
     """Plot a confusion matrix: counts as numbers, and as colours the share of each true class.
 
@@ -119,6 +122,7 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     return ax
 
 
+@named_options()
 def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
     """Write the figure of some axes, whole or not at all, and return the path; the suffix says the format.
 
