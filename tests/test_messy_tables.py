@@ -193,11 +193,11 @@ def test_a_large_table_reads_the_same_at_once_and_cell_by_cell(monkeypatch: pyte
         lines = [f"{a!r},{b!r},{'xy'[n % 2] if texts else n % 2}" for n, (a, b) in enumerate(numbers)]
         Path("t.csv").write_text("a,b,y\n" + "\n".join(lines) + ("\n" if k else ""))
         slow = read_table("t.csv", "y")
-        monkeypatch.setattr("tinygrad_nn.data.table.LARGE", 1000)
-        monkeypatch.setattr("tinygrad_nn.data.table.CHUNK", 700)
         told: list[tuple[int, int]] = []
-        quick = read_table("t.csv", "y", progress=lambda done, total, told=told: told.append((done, total)))
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr("tinygrad_nn.data.table.LARGE", 1000)
+            patch.setattr("tinygrad_nn.data.table.CHUNK", 700)
+            quick = read_table("t.csv", "y", progress=lambda done, total, told=told: told.append((done, total)))
         np.testing.assert_array_equal(quick.x, slow.x)
         np.testing.assert_array_equal(quick.y, slow.y)
         assert len(told) == 5

@@ -30,6 +30,7 @@ from ..solver import (
     Solver,
     fit,
 )
+from ..spelling import did_you_mean
 from .problem import Options as Options
 from .problem import Problem, read_problem
 
