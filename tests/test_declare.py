@@ -15,7 +15,7 @@ import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, sum_to
+from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, _mended, sum_to
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 
@@ -265,3 +265,25 @@ def test_a_numpy_function_that_has_a_rule_cannot_be_given_another_in_silence() -
     with pytest.raises(TypeError, match=r"numpy= takes a function such as np\.sin, not 'np\.sin'"):
         declare(lambda x: 2 * x, "2 x", rule, name="twice_sin", numpy="np.sin")
     assert "twice_sin" not in REGISTRY
+
+
+FIRST, SECOND = ". The first fits transposed: x.{} @ w", ". The second fits transposed: x @ w.{}"
+ROWS = ". One number for each row of the {} is {}[:, None]"
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "edit"),
+    [
+        ("matmul", [(2, 3), (4, 3)], SECOND.format("T")), ("matmul", [(5, 2, 3), (5, 4, 3)], SECOND.format("mT")),
+        ("dot", [(3,), (4, 3)], SECOND.format("T")), ("matmul", [(3, 2), (3, 4)], FIRST.format("T")),
+        ("matmul", [(5, 3, 2), (3,)], FIRST.format("mT")), ("matmul", [(3,), (4, 5)], ""), ("matmul", [(3,), (4,)], ""),
+        ("matmul", [(2, 3), (4,)], ""), ("matmul", [(3, 2), (2, 3)], ""), ("matmul", [(), (3,)], ""),
+        ("matmul", [(3,)], ""),
+        ("add", [(3, 2), (3,)], ROWS.format("first", "y")), ("multiply", [(3,), (3, 2)], ROWS.format("second", "x")),
+        ("add", [(3, 2), (4,)], ""), ("add", [(4,), (3, 2)], ""), ("add", [(3,), (4,)], ""), ("add", [(3, 2),
+        (3, 4)], ""),
+        ("concatenate", [(3, 2), (3,)], ""), ("concatenate", [(3,), (3, 2)], ""), ("add", [(3, 2), (3,), (3,)], ""),
+    ],
+)  # fmt: skip
+def test_what_would_fit_in_another_form(name: str, shapes: list[tuple[int, ...]], edit: str) -> None:
+    assert _mended(name, shapes) == edit

@@ -411,6 +411,19 @@ COMPLEX = {
 }
 
 
+@pytest.mark.parametrize("narrow", [np.float32, np.complex64, np.float64])
+def test_gradients_have_the_dtype_of_their_argument_among_wider_ones(narrow: Any) -> None:
+    data = np.array([1.5 + 2j, -0.5 + 1j])
+    x = Tensor(data.astype(narrow) if np.dtype(narrow).kind == "c" else data.real.astype(narrow))
+    y = Tensor(np.array([3 - 1j, 2 + 0.5j]))
+    (x * y).real.sum().backward()
+    assert x.grad.dtype == narrow
+    assert y.grad.dtype == np.complex128
+    wanted = np.conj(y.data)
+    np.testing.assert_allclose(x.grad, wanted if np.dtype(narrow).kind == "c" else wanted.real, rtol=1e-6)
+    np.testing.assert_allclose(y.grad, np.conj(x.data), rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", COMPLEX)
 def test_complex_gradients(name: str, rng: np.random.Generator) -> None:
     f, expected = COMPLEX[name]

@@ -71,6 +71,12 @@ def test_eigenvectors_of_real_numbers_are_refused_in_words() -> None:
     assert not any(isinstance(plan, str) for plan in fast.plans.values())
 
 
+def test_an_attribute_that_is_not_there_may_be_asked_for() -> None:
+    f, x = compile(lambda x: x * getattr(x, "scale", 2.0), backend="numpy"), np.ones(3)
+    np.testing.assert_array_equal(f(x), [2, 2, 2])
+    f.plan(x)  # raises if there is none
+
+
 def test_a_place_that_is_known_is_told() -> None:
     assert str(Untraceable("why", at=("file", 7))) == "file:7: why"
     assert str(Untraceable("why")).startswith(f"{__file__}:")

@@ -110,9 +110,10 @@ def walk(
             continue
         if keep is not None:
             keep(node, _conj(g))
-        parents, args = node.parents, node.args
-        if parents is None or args is None:
+        parents = node.parents
+        if parents is None:
             raise RuntimeError(FREED)
+        args: Any = node.args
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         out, meta = node.out, node.meta
         if differentiable:

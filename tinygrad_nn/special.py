@@ -1,9 +1,9 @@
 r"""SciPy's special functions by SciPy's names and signatures, of Tensors and of arrays.
 
 SciPy's own ufuncs take Tensors too; this module has besides them what is no ufunc there: `logsumexp`, `softmax`,
-`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`. Any other name, such as
-``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative here. With
-``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
+`log_softmax`, `polygamma`, `multigammaln`, `zeta`, `lambertw`, `sinc`, `softplus`, `comb`, `spherical_jn` and its kin.
+Any other name, such as ``special.gammainc``, is the function of that name in `scipy.special` if it has a derivative
+here. With ``SCIPY_ARRAY_API=1`` it is what SciPy looks for under the name ``special`` of an array namespace.
 
     >>> from tinygrad_nn import grad, special
     >>> round(float(grad(special.gammaln)(1.0)), 6)
@@ -143,6 +143,25 @@ def lambertw(z: Array, k: int = 0, tol: float = 1e-8) -> Array:
         (1+0j)
     """
     return REGISTRY["lambertw"](_array(z), k=k, tol=tol)
+
+
+def _spherical(name: str) -> Any:
+    """Return a spherical Bessel function with SciPy's signature."""
+
+    def call(n: Array, z: Array, derivative: bool = False) -> Array:
+        f = REGISTRY[name]
+        if not derivative:
+            return f(_array(z), n=n)
+        sign, whole = {"spherical_in": 1, "spherical_kn": 1}.get(name, -1), -1 if name == "spherical_kn" else 1
+        below = n * f(_array(z), n=max(n - 1, 0))
+        return whole * (below + sign * (n + 1) * f(_array(z), n=n + 1)) / (2 * n + 1)
+
+    call.__name__, call.__doc__ = name, f"Return scipy.special.{name} of a whole order n."
+    return call
+
+
+spherical_jn, spherical_yn = _spherical("spherical_jn"), _spherical("spherical_yn")
+spherical_in, spherical_kn = _spherical("spherical_in"), _spherical("spherical_kn")
 
 
 def comb(N: Array, k: Array) -> Array:

@@ -83,7 +83,14 @@ SCIPY = {
     "exp1": [(0.1, 3)], "expi": [(0.1, 3)], "j0": [(-4, 4)], "j1": [(-4, 4)], "y0": [(0.3, 4)], "y1": [(0.3, 4)],
     "k0": [(0.3, 4)], "k1": [(0.3, 4)], "i0e": [(0.2, 4)], "i1e": [(0.2, 4)], "k0e": [(0.3, 4)], "k1e": [(0.3, 4)],
     "exprel": [(-2, 2)], "ellipk": [(-0.9, 0.9)], "ellipe": [(-0.9, 0.9)],
-    "wrightomega": [(-2, 2)], "gammainc": [(0.4, 4), (0.2, 5)], "gammaincc": [(0.4, 4), (0.2, 5)],
+    "wrightomega": [(-2, 2)], "cotdg": [(10, 80)], "ellipkm1": [(0.1, 1.9)], "spence": [(0.1, 3)],
+    "boxcox": [(0.2, 3), (-1, 1)], "boxcox1p": [(-0.5, 2), (-1, 1)], "inv_boxcox": [(-0.8, 0.8), (-1, 1)],
+    "inv_boxcox1p": [(-0.8, 0.8), (-1, 1)], "powm1": [(0.2, 3), (-2, 2)], "owens_t": [(-2, 2), (-2, 2)],
+    "ber": [(0.2, 3)], "bei": [(0.2, 3)], "ker": [(0.2, 3)], "kei": [(0.2, 3)], "berp": [(0.2, 3)],
+    "beip": [(0.2, 3)], "kerp": [(0.2, 3)], "keip": [(0.2, 3)], "stdtrit": [(1, 6), (0.1, 0.9)],
+    "chdtri": [(1, 6), (0.1, 0.9)], "gdtrix": [(0.5, 2), (0.5, 3), (0.1, 0.9)],
+    "fdtri": [(1, 6), (1, 6), (0.1, 0.9)],
+    "gammainc": [(0.4, 4), (0.2, 5)], "gammaincc": [(0.4, 4), (0.2, 5)],
     "gammaincinv": [(0.4, 4), (0.1, 0.9)], "gammainccinv": [(0.4, 4), (0.1, 0.9)],
     "betainc": [(0.4, 4), (0.4, 4), (0.1, 0.9)], "betaincc": [(0.4, 4), (0.4, 4), (0.1, 0.9)],
     "betaincinv": [(0.4, 4), (0.4, 4), (0.1, 0.9)], "betainccinv": [(0.4, 4), (0.4, 4), (0.1, 0.9)],
@@ -95,9 +102,11 @@ WITH_PARAMETERS = {
     "jv": [(0,), (1.5,), (-2,)], "yv": [(0,), (1.5,)], "iv": [(0,), (1.5,)], "kv": [(0,), (1.5,)],
     "ive": [(0,), (1.5,)], "kve": [(0,), (1.5,)], "jn": [(3,)], "yn": [(2,)], "kn": [(2,)],
     "hyp0f1": [(0.7,)], "hyp1f1": [(0.7, 1.3)], "hyp2f1": [(0.7, 1.3, 2.1)], "hyperu": [(0.7, 1.3)],
+    "jve": [(1.5,)], "yve": [(1.5,)], "struve": [(0.5,), (2,)], "modstruve": [(0.5,)], "expn": [(1,), (3,)],
+    "pdtri": [(2,)],
     "pdtr": [(2,)], "pdtrc": [(2,)], "bdtr": [(2, 6)], "bdtrc": [(2, 6)], "nbdtr": [(2, 6)], "nbdtrc": [(2, 6)],
 }  # fmt: skip
-UNIT = {"hyp2f1": (-0.9, 0.9), **dict.fromkeys(("bdtr", "bdtrc", "nbdtr", "nbdtrc"), (0.1, 0.9))}
+UNIT = {"hyp2f1": (-0.9, 0.9), **dict.fromkeys(("bdtr", "bdtrc", "nbdtr", "nbdtrc", "pdtri"), (0.1, 0.9))}
 
 
 def _scipy():
@@ -111,6 +120,19 @@ def _scipy():
                 name, lambda x, f=f, p=given: f(*p, x), ((2, 3),), UNIT.get(name, (0.3, 4)), note=str(given),
                 reference=lambda x, f=f, p=given: f(*p, x.astype(float)).astype(x.dtype),  # whose float32 is not sure
             )  # fmt: skip
+    for name, count in {"airy": 4, "sici": 2, "shichi": 2, "fresnel": 2}.items():
+        f = getattr(special, name)
+        for k in range(count):
+            yield Case(name, lambda x, f=f, k=k: f(x)[k], ((2, 3),), (0.2, 3), note=f"result {k}")
+    for name in ("hankel1", "hankel2", "hankel1e", "hankel2e"):
+        f = getattr(special, name)
+        yield Case(name, lambda x, f=f: np.real(f(1.5, x)), ((2, 3),), (0.3, 4), note="real part")
+        yield Case(name, lambda x, f=f: np.imag(f(0, x)), ((2, 3),), (0.3, 4), note="imaginary part")
+    for name in ("spherical_jn", "spherical_yn", "spherical_in", "spherical_kn"):
+        ours, f = getattr(tg.special, name), getattr(special, name)
+        for n in (0, 2):
+            yield Case(name, lambda x, n=n, f=ours: f(n, x), ((2, 3),), (0.3, 4), note=f"order {n}",
+                       reference=lambda x, n=n, f=f: f(n, x))  # fmt: skip
     yield Case("zeta", special.zeta, ((2, 3), (2, 3)), ((1.5, 5), (0.5, 3)), note="of SciPy")
     for n in (1, 2):
         yield Case("zeta", lambda x, y, n=n: REGISTRY["zeta"](x, y, order=n), ((2, 3), (2, 3)),

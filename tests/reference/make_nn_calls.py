@@ -171,6 +171,11 @@ filled(nn.RNN(input_size=4, hidden_size=3, num_layers=2, nonlinearity="relu"))(s
 filled(nn.LSTM(input_size=4, hidden_size=3, batch_first=True))(s)
 filled(nn.LSTM(4, 3, 2, True, True, 0.0, True))(s)[0]
 filled(nn.GRU(input_size=4, hidden_size=3, bidirectional=True))(s)
+filled(nn.RNNCell(input_size=4, hidden_size=3))(x)
+filled(nn.RNNCell(4, 3, nonlinearity="relu", bias=False))(x, p[:, :3])
+filled(nn.LSTMCell(input_size=4, hidden_size=3))(x)
+filled(nn.LSTMCell(4, 3))(x, (p[:, :3], q[:, 1:]))
+filled(nn.GRUCell(4, hidden_size=3))(x, p[:, :3])
 filled(nn.MultiheadAttention(embed_dim=4, num_heads=2))(s, s, s)
 filled(nn.MultiheadAttention(4, 2, batch_first=True))(s, 2 * s, s, key_padding_mask=a[:, :2], need_weights=True)
 filled(nn.MultiheadAttention(4, 2, bias=False))(s, s, s, need_weights=False)[0]

@@ -103,7 +103,7 @@ from .pool import (
     MaxPool1d,
     MaxPool2d,
 )
-from .recurrent import GRU, LSTM, RNN, Recurrent
+from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
 from .resizing import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
 from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
 
@@ -141,6 +141,7 @@ __all__ = [
     "GELU",
     "GLU",
     "GRU",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -157,6 +158,7 @@ __all__ = [
     "L1Loss",
     "LOSSES",
     "LSTM",
+    "LSTMCell",
     "Lambda",
     "Layer",
     "LayerNorm",
@@ -186,6 +188,7 @@ __all__ = [
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Recurrent",

@@ -298,7 +298,7 @@ class ModuleDict(Module):
         (Linear(4, 10), False)
     """
 
-    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
         self._named: dict[str, Module] = {}
         self.update(modules or {})
 
@@ -306,9 +306,9 @@ class ModuleDict(Module):
         """Return the modules by name."""
         return {**super().attributes(), **self._named}
 
-    def update(self, modules: Mapping[str, Any]) -> None:
+    def update(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
         """Add modules by name."""
-        for name, module in modules.items():
+        for name, module in dict(modules).items():
             self[name] = module
 
     def keys(self) -> Iterable[str]:

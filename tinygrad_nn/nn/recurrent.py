@@ -221,3 +221,86 @@ class GRU(Recurrent):
         b_ih, b_hh = (0.0 if p[kind] is None else p[kind] for kind in ("bias_ih", "bias_hh"))
         h = gru_states(affine(x, p["weight_ih"], b_ih), p["weight_hh"], b_hh, *start)
         return h, (h[-1],)
+
+
+@pytorch_names(input_size="n_in", hidden_size="n_hidden")
+class _Cell(Module):
+    """One step of a recurrent layer, which lies behind it and shares its parameters."""
+
+    kind: type[Recurrent] = RNN
+    weight_ih: Tensor
+    bias_ih: Tensor | None
+
+    def __init__(
+        self, n_in: int, n_hidden: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        self._make(n_in, n_hidden, bias=bias, rng=rng, dtype=dtype)
+
+    def _make(self, n_in: int, n_hidden: int, **options: Any) -> None:
+        self._layer = self.kind(n_in, n_hidden, **options)
+        self.n_in, self.n_hidden = self._layer.n_in, self._layer.n_hidden
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            setattr(self, name, getattr(self._layer, f"{name}_l0") if hasattr(self._layer, f"{name}_l0") else None)
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        """Return the next state, ``(batch, n_hidden)``, of an LSTM a pair.
+
+        Args:
+            x: ``(batch, n_in)``.
+            state: as what is returned; by default zero.
+        """
+        x = as_input(x, self.weight_ih.dtype)
+        if x.ndim != 2 or x.shape[1] != self.n_in:
+            raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time; x has shape {x.shape}.")
+        pair = len(self._layer.state_names) > 1
+        if state is not None:
+            state = tuple(as_input(part, x.dtype)[None] for part in state) if pair else as_input(state, x.dtype)[None]
+        _, last = self._layer(x[None], state)
+        return tuple(part[0] for part in last) if pair else last[0]
+
+    def about(self) -> str:
+        """Return the widths."""
+        return f"{self.n_in}, {self.n_hidden}" + ", bias=False" * (self.bias_ih is None)
+
+
+@pytorch_names(input_size="n_in", hidden_size="n_hidden")
+class RNNCell(_Cell):
+    """One step of an `RNN`: the next state for an input and a state.
+
+    Args:
+        n_in, n_hidden, bias, rng, dtype: as of `Recurrent`.
+        nonlinearity: ``'tanh'`` or ``'relu'``.
+
+    Example:
+        >>> RNNCell(3, 5, rng=0)(np.ones((4, 3))).shape
+        (4, 5)
+    """
+
+    def __init__(
+        self, n_in: int, n_hidden: int, bias: bool = True, nonlinearity: str = "tanh", *, rng: Rng = None,
+        dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        self._make(n_in, n_hidden, bias=bias, nonlinearity=nonlinearity, rng=rng, dtype=dtype)
+
+
+class LSTMCell(_Cell):
+    """One step of an `LSTM`: the next pair of states for an input and a pair; arguments are as of `RNNCell`.
+
+    Example:
+        >>> h, c = LSTMCell(3, 5, rng=0)(np.ones((4, 3)))
+        >>> h.shape, c.shape
+        ((4, 5), (4, 5))
+    """
+
+    kind = LSTM
+
+
+class GRUCell(_Cell):
+    """One step of a `GRU`: the next state for an input and a state; arguments are as of `RNNCell`.
+
+    Example:
+        >>> GRUCell(3, 5, rng=0)(np.ones((4, 3))).shape
+        (4, 5)
+    """
+
+    kind = GRU

@@ -1,16 +1,17 @@
-r"""Bessel functions, hypergeometric functions and Lambert's W, by SciPy.
+r"""Bessel functions and their kin, by SciPy.
 
-Orders and parameters are metadata: there is no closed form of the derivatives with respect to them.
+Orders are metadata: there is no closed form of the derivatives with respect to them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
-from .elementwise import INSIDE_ONE, POSITIVE
+from .elementwise import POSITIVE
 from .library import STAND_INS, forward, library, of_arrays, with_parameters
-from .special import digamma
 
 
 # fmt: off
@@ -114,76 +115,145 @@ k1e: Primitive = declare(forward("k1e"), r"e^x K_1(x)",
     domain=POSITIVE)
 
 
-# -- Hypergeometric functions: a derivative raises all parameters by one
+# -- Hankel functions, which are complex
 
-def _hyp0f1(x: Array, b: Array) -> Array:
-    """Return the confluent hypergeometric limit function."""
-    return of_arrays("hyp0f1", b, x)
+def _hankel1(x: Array, order: Array) -> Array:
+    """Return the Hankel function of the first kind."""
+    return of_arrays("hankel1", order, x)
 
-hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
-    (lambda g, out, x, b: g * hyp0f1(x, b=b + 1.0) / b,       r"\frac{g}{b} {}_0F_1(b + 1; x)"))
-
-
-def _hyp1f1(x: Array, a: Array, b: Array) -> Array:
-    """Return Kummer's confluent hypergeometric function."""
-    return of_arrays("hyp1f1", a, b, x)
-
-hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
-    (lambda g, out, x, a, b: g * (a / b) * hyp1f1(x, a=a + 1.0, b=b + 1.0),
-                                                              r"g \frac{a}{b} {}_1F_1(a + 1; b + 1; x)"))
-
-
-def _hyp2f1(x: Array, a: Array, b: Array, c: Array) -> Array:
-    """Return Gauss's hypergeometric function."""
-    return of_arrays("hyp2f1", a, b, c, x)
-
-hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
-    (lambda g, out, x, a, b, c: g * (a * b / c) * hyp2f1(x, a=a + 1.0, b=b + 1.0, c=c + 1.0),
-                                                              r"g \frac{ab}{c} {}_2F_1(a + 1, b + 1; c + 1; x)"))
-
-
-def _hyperu(x: Array, a: Array, b: Array) -> Array:
-    """Return Tricomi's confluent hypergeometric function."""
-    return of_arrays("hyperu", a, b, x)
-
-hyperu: Primitive = declare(_hyperu, r"U(a, b, x)",
-    (lambda g, out, x, a, b: g * -a * hyperu(x, a=a + 1.0, b=b + 1.0),  r"-g \, a \, U(a + 1, b + 1, x)"),
+hankel1: Primitive = declare(_hankel1, r"H^{(1)}_n(x) = J_n(x) + i \, Y_n(x)",
+    (lambda g, out, x, order: 0.5 * g * (hankel1(x, order=order - 1) - hankel1(x, order=order + 1)),
+                                                              r"\tfrac{g}{2} (H_{n-1}(x) - H_{n+1}(x))"),
     domain=POSITIVE)
 
 
-ellipk = declare(forward("ellipk"), r"K(x) = \frac{\pi}{2} {}_2F_1(\tfrac{1}{2}, \tfrac{1}{2}; 1; x)",
-    (lambda g, out, x: g * (np.pi / 8) * hyp2f1(x, a=1.5, b=1.5, c=2.0),
-                                         r"\tfrac{\pi}{8} g \, {}_2F_1(\tfrac{3}{2}, \tfrac{3}{2}; 2; x)"),
-    domain=INSIDE_ONE)
+def _hankel2(x: Array, order: Array) -> Array:
+    """Return the Hankel function of the second kind."""
+    return of_arrays("hankel2", order, x)
 
-ellipe = declare(forward("ellipe"), r"E(x) = \frac{\pi}{2} {}_2F_1(-\tfrac{1}{2}, \tfrac{1}{2}; 1; x)",
-    (lambda g, out, x: g * (-np.pi / 8) * hyp2f1(x, a=0.5, b=1.5, c=2.0),
-                                         r"-\tfrac{\pi}{8} g \, {}_2F_1(\tfrac{1}{2}, \tfrac{3}{2}; 2; x)"),
-    domain=INSIDE_ONE)
+hankel2: Primitive = declare(_hankel2, r"H^{(2)}_n(x) = J_n(x) - i \, Y_n(x)",
+    (lambda g, out, x, order: 0.5 * g * (hankel2(x, order=order - 1) - hankel2(x, order=order + 1)),
+                                                              r"\tfrac{g}{2} (H_{n-1}(x) - H_{n+1}(x))"),
+    domain=POSITIVE)
 
 
-# -- Lambert's W
+# -- Airy functions, by which of them it is: Ai, Ai', Bi, Bi'
 
-def _lambertw(x: Array, k: Array = 0, tol: float = 1e-8) -> Array:
-    r"""Return a branch of the solution of out exp(out) = x, a complex number."""
-    return library().lambertw(x, k, tol)
+def _airy(x: Array, which: int = 0) -> Array:
+    """Return one of the Airy functions Ai, Ai', Bi, Bi', whose second derivative is x times itself."""
+    return library().airy(x)[which]
 
-lambertw = declare(_lambertw, r"W_k(x)",
-    (lambda g, out, x, k=0, tol=1e-8: g * np.exp(-out) / (1 + out), r"\frac{g}{e^{out} (1 + out)}"),
-    kinks="at the branch point -1/e infinite")
+airy: Primitive = declare(_airy, r"\operatorname{Ai} x",
+    (lambda g, out, x, which=0: g * airy(x, which=which + 1) if which % 2 == 0 else g * x * airy(x, which=which - 1),
+                                                              r"g \operatorname{Ai}' x"))
 
-wrightomega = declare(forward("wrightomega"), r"\omega(x) = W(e^x)",
-    (lambda g, out, x: g * out / (1 + out),                   r"g \frac{out}{1 + out}"))
+
+# -- Spherical Bessel functions of whole orders
+
+def _neighbours(f: Callable[..., Array], x: Array, n: Array, sign: int) -> Array:
+    """Return (n f_{n-1} + sign (n + 1) f_{n+1}) / (2n + 1)."""
+    below = np.where(np.asarray(n) == 0, 0, n * f(x, n=np.maximum(n, 1) - 1))
+    return (below + sign * (n + 1) * f(x, n=n + 1)) / (2 * n + 1)
+
+
+def _spherical_jn(x: Array, n: Array) -> Array:
+    """Return the spherical Bessel function of the first kind."""
+    return library().spherical_jn(n, x)
+
+spherical_jn: Primitive = declare(_spherical_jn, r"j_n(x) = \sqrt{\tfrac{\pi}{2x}} J_{n+1/2}(x)",
+    (lambda g, out, x, n: g * _neighbours(spherical_jn, x, n, -1), r"\tfrac{g}{2n+1} (n j_{n-1} - (n+1) j_{n+1})"),
+    domain=POSITIVE)
+
+
+def _spherical_yn(x: Array, n: Array) -> Array:
+    """Return the spherical Bessel function of the second kind."""
+    return library().spherical_yn(n, x)
+
+spherical_yn: Primitive = declare(_spherical_yn, r"y_n(x) = \sqrt{\tfrac{\pi}{2x}} Y_{n+1/2}(x)",
+    (lambda g, out, x, n: g * _neighbours(spherical_yn, x, n, -1), r"\tfrac{g}{2n+1} (n y_{n-1} - (n+1) y_{n+1})"),
+    domain=POSITIVE)
+
+
+def _spherical_in(x: Array, n: Array) -> Array:
+    """Return the modified spherical Bessel function of the first kind."""
+    return library().spherical_in(n, x)
+
+spherical_in: Primitive = declare(_spherical_in, r"i_n(x) = \sqrt{\tfrac{\pi}{2x}} I_{n+1/2}(x)",
+    (lambda g, out, x, n: g * _neighbours(spherical_in, x, n, 1), r"\tfrac{g}{2n+1} (n i_{n-1} + (n+1) i_{n+1})"),
+    domain=POSITIVE)
+
+
+def _spherical_kn(x: Array, n: Array) -> Array:
+    """Return the modified spherical Bessel function of the second kind."""
+    return library().spherical_kn(n, x)
+
+spherical_kn: Primitive = declare(_spherical_kn, r"k_n(x) = \sqrt{\tfrac{\pi}{2x}} K_{n+1/2}(x)",
+    (lambda g, out, x, n: -g * _neighbours(spherical_kn, x, n, 1), r"-\tfrac{g}{2n+1} (n k_{n-1} + (n+1) k_{n+1})"),
+    domain=POSITIVE)
+
+
+# -- Struve functions
+
+def _struve_term(x: Array, order: Array) -> Array:
+    """Return (x/2)^n / (√π Γ(n + 3/2))."""
+    return (0.5 * x) ** order * (library().rgamma(order + 1.5) / np.sqrt(np.pi))
+
+
+def _struve(x: Array, order: Array) -> Array:
+    """Return the Struve function of an order."""
+    return of_arrays("struve", order, x)
+
+struve: Primitive = declare(_struve, r"\mathbf{H}_n(x)",
+    (lambda g, out, x, order:
+        0.5 * g * (struve(x, order=order - 1) - struve(x, order=order + 1) + _struve_term(x, order)),
+     r"\tfrac{g}{2} (\mathbf{H}_{n-1} - \mathbf{H}_{n+1} + \tfrac{(x/2)^n}{\sqrt\pi \Gamma(n + 3/2)})"),
+    domain=POSITIVE)
+
+
+def _modstruve(x: Array, order: Array) -> Array:
+    """Return the modified Struve function of an order."""
+    return of_arrays("modstruve", order, x)
+
+modstruve: Primitive = declare(_modstruve, r"\mathbf{L}_n(x)",
+    (lambda g, out, x, order:
+        0.5 * g * (modstruve(x, order=order - 1) + modstruve(x, order=order + 1) + _struve_term(x, order)),
+     r"\tfrac{g}{2} (\mathbf{L}_{n-1} + \mathbf{L}_{n+1} + \tfrac{(x/2)^n}{\sqrt\pi \Gamma(n + 3/2)})"),
+    domain=POSITIVE)
 # fmt: on
 
+
+def _of_real(name: str, f: Primitive) -> Callable[..., Array]:
+    """Return jve or yve, which of real numbers are jv and yv, and of complex ones have no complex derivative."""
+    plain = with_parameters(name, f, "order")
+
+    def call(v: Array, x: Array) -> Array:
+        if np.result_type(x).kind == "c":
+            raise TypeError(
+                f"scipy.special.{name} of complex numbers has no complex derivative, since it divides by exp(|Im x|). "
+                f"Write scipy.special.{name[:-1]}(v, x)."
+            )
+        return plain(v, x)
+
+    return call
+
+
+J_ARG, K_ARG = np.exp(0.75j * np.pi).item(), np.exp(0.25j * np.pi).item()  # of the Kelvin functions
+
 STAND_INS.update({
-    "psi": digamma,
     **{name: with_parameters(name, f, "order") for name, f in {
-        "jv": jv, "jn": jv, "yv": yv, "yn": yv, "iv": iv, "kv": kv, "kn": kv, "ive": ive, "kve": kve}.items()},
-    "exprel": lambda x: hyp1f1(x, a=1.0, b=2.0),
-    "hyp0f1": with_parameters("hyp0f1", hyp0f1, "b"),
-    "hyp1f1": with_parameters("hyp1f1", hyp1f1, "a", "b"),
-    "hyp2f1": with_parameters("hyp2f1", hyp2f1, "a", "b", "c"),
-    "hyperu": with_parameters("hyperu", hyperu, "a", "b"),
-    "_lambertw": lambda x, k, tol: lambertw(x, k=k, tol=tol),
+        "jv": jv, "jn": jv, "yv": yv, "yn": yv, "iv": iv, "kv": kv, "kn": kv, "ive": ive, "kve": kve,
+        "hankel1": hankel1, "hankel2": hankel2, "struve": struve, "modstruve": modstruve}.items()},
+    "jve": _of_real("jve", jv),
+    "yve": _of_real("yve", yv),
+    "hankel1e": lambda v, x: hankel1(x, order=v) * np.exp(-1j * x),
+    "hankel2e": lambda v, x: hankel2(x, order=v) * np.exp(1j * x),
+    "airy": lambda x: tuple(airy(x, which=which) for which in range(4)),
+    "ber": lambda x: np.real(jv(J_ARG * x, order=0.0)),
+    "bei": lambda x: np.imag(jv(J_ARG * x, order=0.0)),
+    "ker": lambda x: np.real(kv(K_ARG * x, order=0.0)),
+    "kei": lambda x: np.imag(kv(K_ARG * x, order=0.0)),
+    "berp": lambda x: np.real(-J_ARG * jv(J_ARG * x, order=1.0)),
+    "beip": lambda x: np.imag(-J_ARG * jv(J_ARG * x, order=1.0)),
+    "kerp": lambda x: np.real(-K_ARG * kv(K_ARG * x, order=1.0)),
+    "keip": lambda x: np.imag(-K_ARG * kv(K_ARG * x, order=1.0)),
 })  # fmt: skip

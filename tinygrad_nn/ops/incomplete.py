@@ -252,25 +252,39 @@ betainccinv = declare(forward("betainccinv"), r"1 - I_{out}(x, y) = z",
 
 # -- Student's t, smooth at 0 where a beta function is not
 
-def _stdtr_vjp_x(g: Array, out: Array, v: Array, t: Array) -> Array:
-    """Differentiate 1/2 I_w(v/2, 1/2) at w = v / (v + t²), the mass beyond |t|, by v."""
+def _student_density(v: Array, t: Array) -> Array:
+    return np.exp(-0.5 * (v + 1) * np.log1p(t * t / v) - betaln(0.5 * v, 0.5)) / np.sqrt(v)
+
+
+def _student_slope(v: Array, t: Array) -> Array:
+    """Return the derivative, in v, of 1 - 1/2 I_w(v/2, 1/2) at w = v / (v + t²), or of its complement for t < 0."""
     w, size = v / (v + t * t), np.abs(t)
     moved = 0.5 * beta_slope(0.5 * v, 0.5, w, n=1, m=0)
     through = np.exp((0.5 * v - 1) * np.log(w) - 1.5 * np.log(v + t * t) - betaln(0.5 * v, 0.5)) * size
-    return -0.5 * g * np.sign(t) * (moved + through)
+    return -0.5 * np.sign(t) * (moved + through)
 
-stdtr = declare(forward("stdtr"), r"\int_{-\infty}^y \frac{(1 + t^2/x)^{-(x+1)/2}}{\sqrt x \, B(x/2, 1/2)} dt",
-    (_stdtr_vjp_x, r"-\tfrac{g}{2} \operatorname{sign} y \, \frac{d}{dx} I_{x/(x+y^2)}(\tfrac{x}{2}, \tfrac{1}{2})"),
-    (lambda g, out, v, t:
-        g * np.exp(-0.5 * (v + 1) * np.log1p(t * t / v) - betaln(0.5 * v, 0.5)) / np.sqrt(v),
+stdtr = declare(forward("stdtr"), r"F_x(y) = \int_{-\infty}^y \frac{(1 + t^2/x)^{-(x+1)/2}}{\sqrt x \, B(x/2, 1/2)} dt",
+    (lambda g, out, v, t: g * _student_slope(v, t),
+                  r"-\tfrac{g}{2} \operatorname{sign} y \, \frac{d}{dx} I_{x/(x+y^2)}(\tfrac{x}{2}, \tfrac{1}{2})"),
+    (lambda g, out, v, t: g * _student_density(v, t),
                                               r"g \frac{(1 + y^2/x)^{-(x+1)/2}}{\sqrt x \, B(x/2, 1/2)}"),
     domain=[(1, 6), (0.3, 3)])
+
+stdtrit = declare(forward("stdtrit"), r"F_x(out) = y",
+    (lambda g, out, v, p: -g * _student_slope(v, out) / _student_density(v, out),
+                                              r"-g \frac{\partial F / \partial x}{\partial F / \partial out}"),
+    (lambda g, out, v, p: g / _student_density(v, out),       r"\frac{g}{\partial F / \partial out}"),
+    domain=[(1, 6), (0.6, 0.95)])
 # fmt: on
 
 DISTRIBUTIONS: dict[str, Callable[..., Any]] = {
     "chdtr": lambda v, x: gammainc(v / 2, x / 2),
     "chdtrc": lambda v, x: gammaincc(v / 2, x / 2),
     "gdtr": lambda a, b, x: gammainc(b, a * x),
+    "chdtri": lambda v, p: 2 * gammainccinv(v / 2, p),
+    "gdtrix": lambda a, b, p: gammaincinv(b, p) / a,
+    "pdtri": lambda k, y: gammainccinv(1.0 + k // 1, y),
+    "fdtri": lambda n, d, p: d / n / (1 / betaincinv(n / 2, d / 2, p) - 1),
     "gdtrc": lambda a, b, x: gammaincc(b, a * x),
     "pdtr": lambda k, m: gammaincc(1.0 + k // 1, m),
     "pdtrc": lambda k, m: gammainc(1.0 + k // 1, m),

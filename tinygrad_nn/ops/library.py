@@ -12,7 +12,7 @@ import numpy as np
 from ..primitive import Array, Primitive
 from .neural import sigmoid
 from .plain import is_tensor
-from .special import bessel_i, erfc, log_sigmoid
+from .special import bessel_i, digamma, erfc, log_sigmoid
 
 # name in scipy.special -> what runs in its place, in SciPy's order of arguments; a row of the same name needs no line
 STAND_INS: dict[str, Callable[..., Any]] = {
@@ -24,6 +24,8 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "i1": lambda x: bessel_i(x, order=1),
     "log_expit": log_sigmoid,
     "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
+    "cotdg": lambda x: 1 / np.tan(np.deg2rad(x)),
+    "psi": digamma,
     "pseudo_huber": lambda delta, r: delta * delta * (np.hypot(1, r / delta) - 1),
     "sindg": lambda x: np.sin(np.deg2rad(x)),
     "tandg": lambda x: np.tan(np.deg2rad(x)),

@@ -37,7 +37,7 @@ roots = declare(_roots, r"z : \sum_k x_k z^{n - k} = 0",
 
 def _line(p: Any) -> Array:
     """Return coefficients, also those of a poly1d, as an array of one axis at least."""
-    p = getattr(p, "coeffs", p)
+    p = p.coeffs if isinstance(p, np.poly1d) else p
     return np.atleast_1d(p if is_tensor(p) else np.asarray(p))
 
 

@@ -73,12 +73,6 @@ METHODS_OF_ARRAYS: dict[str, str] = {
         "base", "ctypes", "flags", "itemsize", "nbytes", "strides")},
 }  # fmt: skip
 
-# SciPy's ufuncs without a rule, by their names in scipy.special
-SCIPY: dict[str, str] = {
-    "inv_boxcox": "Write `(v * 0.5 + 1) ** 2` for the power 0.5.",
-    "boxcox": "Write `(v ** 0.5 - 1) / 0.5` for the power 0.5.",
-}  # fmt: skip
-
 
 def _of_method(ufunc: Any, method: str, name: str) -> str:
     """Return the line of a method of a ufunc."""
@@ -108,8 +102,6 @@ def advice(function: Any, name: str) -> str | None:
         return "It has no derivative: `np.ones_like(t)`."
     if name.startswith("np.strings.") or _of_text(function):
         return TEXT
-    if name.startswith("scipy.special."):
-        return SCIPY.get(name.rpartition(".")[2])
     return FUNCTIONS.get(name)
 
 

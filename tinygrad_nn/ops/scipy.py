@@ -17,15 +17,17 @@ from ..forks import building
 from ..primitive import FINDERS, REGISTRY, RESERVED
 from .library import FORWARDS, STAND_INS
 
-ROWS = ("bessel", "entropy", "gamma", "incomplete", "normal", "sparse", "zeta")
+ROWS = ("bessel", "entropy", "gamma", "hypergeometric", "incomplete", "integrals", "normal", "sparse", "zeta")
 
 
 # the names of their rows, which no other row may take before these are loaded
 RESERVED.update("""
-    beta beta_slope betainc betaincc betainccinv betaincinv betaln binom dawsn ellipe ellipk entr erfcinv erfcx erfi
-    erfinv exp1 expi gamma gamma_slope gammainc gammaincc gammainccinv gammaincinv hyp0f1 hyp1f1 hyp2f1 hyperu i0e
-    i1e inverse_mills iv ive j0 j1 jv k0 k0e k1 k1e kl_div kv kve lambertw log_ndtr loggamma mills_excess ndtri
-    ndtri_exp poch rel_entr rgamma stdtr wrightomega xlog1py xlogy y0 y1 yv zeta
+    airy beta beta_slope betainc betaincc betainccinv betaincinv betaln binom cosh_integral cosine_integral dawsn
+    ellipe ellipk ellipkm1 entr erfcinv erfcx erfi erfinv exp1 expi expn fresnel_c fresnel_s gamma gamma_slope
+    gammainc gammaincc gammainccinv gammaincinv hankel1 hankel2 hyp0f1 hyp1f1 hyp2f1 hyperu i0e i1e inverse_mills iv
+    ive j0 j1 jv k0 k0e k1 k1e kl_div kv kve lambertw log_ndtr loggamma mills_excess modstruve ndtri ndtri_exp
+    owens_t poch rel_entr rgamma sine_integral sinh_integral spence spherical_in spherical_jn spherical_kn
+    spherical_yn stdtr stdtrit struve wrightomega xlog1py xlogy y0 y1 yv zeta
 """.split())  # noqa: SIM905
 _loaded: list[str] = []
 

@@ -18,7 +18,7 @@ from typing import Any as _Any
 
 import numpy as _np
 
-from .. import nn, optim
+from .. import nn, optim, transforms
 from ..node import no_grad, recording
 from ..spelling import no_attribute
 from ..tensor import Tensor
@@ -28,6 +28,12 @@ from .saving import load, save
 
 pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
 utils = _SimpleNamespace(data=data)
+func = _SimpleNamespace(
+    grad=autograd.transform(transforms.grad),
+    hessian=autograd.transform(transforms.hessian),
+    jacfwd=autograd.transform(transforms.jacobian),
+    jacrev=autograd.transform(transforms.jacobian),
+)
 cuda = _SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
 
 
@@ -44,8 +50,8 @@ def set_grad_enabled(mode: bool) -> _Any:
 inference_mode = no_grad
 
 __all__ = [
-    "Tensor", "autograd", "cuda", "data", "enable_grad", "fft", "inference_mode", "linalg", "load", "nn", "no_grad",
-    "optim", "save", "set_grad_enabled", "utils",
+    "Tensor", "autograd", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load", "nn",
+    "no_grad", "optim", "save", "set_grad_enabled", "utils",
 ]  # fmt: skip
 
 

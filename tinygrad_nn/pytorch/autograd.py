@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from .. import transforms
 from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
@@ -15,7 +17,7 @@ from ..tensor import Tensor, raw
 from ..transforms import pullback
 from .making import constant
 
-__all__ = ["Context", "Function", "detect_anomaly", "grad", "gradcheck", "gradgradcheck", "no_grad"]
+__all__ = ["Context", "Function", "detect_anomaly", "functional", "grad", "gradcheck", "gradgradcheck", "no_grad"]
 
 
 class Context:
@@ -162,3 +164,24 @@ def _checked(func: Any, inputs: Any, order: int, raise_exception: bool) -> bool:
     if raise_exception:
         assert_gradients(func, *bare, order=order)
     return raise_exception or bool(check_gradients(func, *bare, order=order).ok)
+
+
+def transform(of: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `grad`, `jacobian` or `hessian` as ``torch.func`` has it: a function of a Tensor that gives a Tensor."""
+
+    def make(func: Any, argnums: Any = 0, **options: Any) -> Any:
+        def call(*args: Any) -> Any:
+            found = of(func, argnums=argnums, **options)(*args)
+            return tuple(map(constant, found)) if isinstance(found, (tuple, list)) else constant(found)
+
+        return call
+
+    return make
+
+
+def _at(of: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `jacobian` or `hessian` as ``torch.autograd.functional`` has it: of a function, and at a place."""
+    return lambda func, inputs, **options: transform(of)(func)(inputs)
+
+
+functional = SimpleNamespace(jacobian=_at(transforms.jacobian), hessian=_at(transforms.hessian))

@@ -174,7 +174,7 @@ class Traced(Tensor):
     def __getattr__(self, name: str) -> Any:
         method = METHODS.get(name) or REGISTRY.get(name)
         function = getattr(np, name, None)
-        if method is None and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
+        if method is None and name[0] != "_" and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
             return lambda *args, **kwargs: _answer(function, (self, *args), kwargs)
         return super().__getattr__(name)
 

@@ -5,6 +5,7 @@
 they are, or with options through ``functools.partial``. The table of definitions stands in `docs/losses.md`.
 """
 
+from ...spelling import no_attribute as _no_attribute
 from .classes import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -78,3 +79,7 @@ __all__ = [
     "squared_hinge",
     "triplet_margin",
 ]
+
+
+def __getattr__(name: str) -> object:
+    raise _no_attribute(f"module {__name__!r}", name, __all__)

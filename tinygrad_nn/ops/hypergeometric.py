@@ -1,0 +1,104 @@
+r"""Hypergeometric functions, elliptic integrals and Lambert's W, by SciPy.
+
+Parameters are metadata: there is no closed form of the derivatives with respect to them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..primitive import Array, Primitive, declare
+from .elementwise import INSIDE_ONE, POSITIVE
+from .library import STAND_INS, forward, library, of_arrays, with_parameters
+
+
+# fmt: off
+def _hyp0f1(x: Array, b: Array) -> Array:
+    """Return the confluent hypergeometric limit function."""
+    return of_arrays("hyp0f1", b, x)
+
+hyp0f1: Primitive = declare(_hyp0f1, r"{}_0F_1(b; x)",
+    (lambda g, out, x, b: g * hyp0f1(x, b=b + 1.0) / b,       r"\frac{g}{b} {}_0F_1(b + 1; x)"))
+
+
+def _hyp1f1(x: Array, a: Array, b: Array) -> Array:
+    """Return Kummer's confluent hypergeometric function."""
+    return of_arrays("hyp1f1", a, b, x)
+
+hyp1f1: Primitive = declare(_hyp1f1, r"{}_1F_1(a; b; x)",
+    (lambda g, out, x, a, b: g * (a / b) * hyp1f1(x, a=a + 1.0, b=b + 1.0),
+                                                              r"g \frac{a}{b} {}_1F_1(a + 1; b + 1; x)"))
+
+
+def _hyp2f1(x: Array, a: Array, b: Array, c: Array) -> Array:
+    """Return Gauss's hypergeometric function."""
+    return of_arrays("hyp2f1", a, b, c, x)
+
+hyp2f1: Primitive = declare(_hyp2f1, r"{}_2F_1(a, b; c; x)",
+    (lambda g, out, x, a, b, c: g * (a * b / c) * hyp2f1(x, a=a + 1.0, b=b + 1.0, c=c + 1.0),
+                                                              r"g \frac{ab}{c} {}_2F_1(a + 1, b + 1; c + 1; x)"))
+
+
+def _hyperu(x: Array, a: Array, b: Array) -> Array:
+    """Return Tricomi's confluent hypergeometric function."""
+    return of_arrays("hyperu", a, b, x)
+
+hyperu: Primitive = declare(_hyperu, r"U(a, b, x)",
+    (lambda g, out, x, a, b: g * -a * hyperu(x, a=a + 1.0, b=b + 1.0),  r"-g \, a \, U(a + 1, b + 1, x)"),
+    domain=POSITIVE)
+
+
+ellipk = declare(forward("ellipk"), r"K(x) = \frac{\pi}{2} {}_2F_1(\tfrac{1}{2}, \tfrac{1}{2}; 1; x)",
+    (lambda g, out, x: g * (np.pi / 8) * hyp2f1(x, a=1.5, b=1.5, c=2.0),
+                                         r"\tfrac{\pi}{8} g \, {}_2F_1(\tfrac{3}{2}, \tfrac{3}{2}; 2; x)"),
+    domain=INSIDE_ONE)
+
+ellipe = declare(forward("ellipe"), r"E(x) = \frac{\pi}{2} {}_2F_1(-\tfrac{1}{2}, \tfrac{1}{2}; 1; x)",
+    (lambda g, out, x: g * (-np.pi / 8) * hyp2f1(x, a=0.5, b=1.5, c=2.0),
+                                         r"-\tfrac{\pi}{8} g \, {}_2F_1(\tfrac{1}{2}, \tfrac{3}{2}; 2; x)"),
+    domain=INSIDE_ONE)
+
+
+# -- Lambert's W
+
+def _lambertw(x: Array, k: Array = 0, tol: float = 1e-8) -> Array:
+    r"""Return a branch of the solution of out exp(out) = x, a complex number."""
+    return library().lambertw(x, k, tol)
+
+lambertw = declare(_lambertw, r"W_k(x)",
+    (lambda g, out, x, k=0, tol=1e-8: g * np.exp(-out) / (1 + out), r"\frac{g}{e^{out} (1 + out)}"),
+    kinks="at the branch point -1/e infinite")
+
+wrightomega = declare(forward("wrightomega"), r"\omega(x) = W(e^x)",
+    (lambda g, out, x: g * out / (1 + out),                   r"g \frac{out}{1 + out}"))
+
+ellipkm1 = declare(forward("ellipkm1"), r"K(1 - x)",
+    (lambda g, out, x: g * (-np.pi / 8) * hyp2f1(1 - x, a=1.5, b=1.5, c=2.0),
+                                        r"-\tfrac{\pi}{8} g \, {}_2F_1(\tfrac{3}{2}, \tfrac{3}{2}; 2; 1 - x)"),
+    domain=[(0.1, 1.9)])
+# fmt: on
+
+
+def _log1p_over(x: Array) -> Array:
+    """Return ln(1 + x) / x, which is 1 at 0."""
+    return hyp2f1(-x, a=1.0, b=1.0, c=2.0)
+
+
+def _exprel(x: Array) -> Array:
+    """Return (e^x - 1) / x, which is 1 at 0."""
+    return hyp1f1(x, a=1.0, b=2.0)
+
+
+STAND_INS.update({
+    "exprel": _exprel,
+    "hyp0f1": with_parameters("hyp0f1", hyp0f1, "b"),
+    "hyp1f1": with_parameters("hyp1f1", hyp1f1, "a", "b"),
+    "hyp2f1": with_parameters("hyp2f1", hyp2f1, "a", "b", "c"),
+    "hyperu": with_parameters("hyperu", hyperu, "a", "b"),
+    "_lambertw": lambda x, k, tol: lambertw(x, k=k, tol=tol),
+    "boxcox": lambda x, power: np.log(x) * _exprel(power * np.log(x)),
+    "boxcox1p": lambda x, power: np.log1p(x) * _exprel(power * np.log1p(x)),
+    "inv_boxcox": lambda y, power: np.exp(y * _log1p_over(power * y)),
+    "inv_boxcox1p": lambda y, power: np.expm1(y * _log1p_over(power * y)),
+    "powm1": lambda x, y: np.expm1(y * np.log(x)),
+})  # fmt: skip
