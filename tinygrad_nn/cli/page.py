@@ -99,11 +99,11 @@ def _scores(outcome: Outcome) -> str:
     rows = len(outcome.plan.parts[outcome.scored][0])
     note = "" if outcome.scored == "test" else " There is no test part."
     head = f"<p>On the {rows:,} rows of the {outcome.scored} part.{note}</p>"
-    if outcome.errors is not None:
+    if outcome.scores is None:
         off = outcome.errors
-        return head + (f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}"
-                       ": the share of its variance that is explained.</p>")  # fmt: skip
-    assert outcome.scores is not None  # a run is scored by one of the two
+        return head if off is None else head + (
+            f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the share of "
+            "its variance that is explained.</p>")  # fmt: skip
     scores, classes = outcome.scores, outcome.plan.problem.classes
     counts = scores.matrix.sum(axis=1)
     columns = (scores.precision, scores.recall, scores.f1)
