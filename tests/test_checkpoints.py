@@ -534,3 +534,13 @@ def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
 
     assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
     assert fingerprint.words(made("2")) != fingerprint.words(made("3")), "two functions deep"
+
+
+def test_functions_that_call_each_other_are_described_to_an_end() -> None:
+    def made(times: str) -> Any:
+        space: dict[str, Any] = {"__name__": __name__}
+        exec(f"def f(y, p):\n    return g(y, p)\n\ndef g(y, p):\n    return f(y, p) * {times}", space)
+        return space["f"]
+
+    assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
+    assert fingerprint.words(made("2")) != fingerprint.words(made("3"))

@@ -274,6 +274,7 @@ def layer_and_loss(N: int, n: int, k: int) -> tuple[Any, tuple[Array, Array, Arr
 
 LINE = layer_and_loss.__code__.co_firstlineno + 6
 OF_W = "of the gradient of W"
+INTO = f"W goes into matmul in `x @ W`, line {LINE}: the error is in what it gives back."
 LOST = "Of the rows of a product the last one only gave its gradient; they belong added."
 PASSED = "The gradient is passed through tanh without its derivative. It is so in the gradient of W only."
 FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
@@ -282,14 +283,15 @@ FUNCTION: dict[str, tuple[Any, dict[str, str]]] = {
     "W zero": (lambda g, x, W: (g[0], 0 * g[1], g[2]), {"W": "The gradient is 0, and should not be."}),
     "zero": (lambda g, x, W: (0 * g[0], 0 * g[1], 0 * g[2]), {"x, W, b": "The gradient is 0, and should not be."}),
     "a row of W": (lambda g, x, W: (g[0], g[1] * np.array([[2.0], [1], [1]]), g[2]),
-        {"W": f"Row 0 {OF_W} is wrong, the other 2 are right. Each wrong entry is 2 times the right one."}),
+        {"W": f"Row 0 {OF_W} is wrong, the other 2 are right. Each wrong entry is 2 times the right one. {INTO}"}),
     "an entry of W": (lambda g, x, W: (g[0], at(g[1], (1, 1), lambda v: 7.0), g[2]),
-        {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and belongs 0.0144875 (483.175 times)."}),
+        {"W": f"Entry [1, 1] {OF_W} is wrong, the other 5 are right: it is 7, and belongs 0.0144875 (483.175 times). "
+              f"{INTO}"}),
     "a penalty": (lambda g, x, W: (g[0], g[1] + 0.1 * W, g[2]),
         {"W": "It is the right gradient plus 0.1 W, as of a penalty; the function has none."}),
     "two mistakes": (lambda g, x, W: (g[0], g[1] ** 3, 3 * g[2]),
         {"b": "The gradient is 3 times the right one.",
-         "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed."}),
+         "W": f"Every entry {OF_W} is wrong. Each entry is the right one cubed. {INTO}"}),
     "the last sample": (lambda g, x, W: (g[0], np.outer(x[-1], g[3][-1]), g[2]),
         {f"matmul in `x @ W`, line {LINE}": LOST}),
     "no derivative in W only": (lambda g, x, W: (g[0], x.T @ (g[3] / (1 - np.tanh(g[4]) ** 2)), g[2]),

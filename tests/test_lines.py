@@ -8,7 +8,7 @@ import pytest
 import tinygrad_nn as tg
 from tests.test_source import Judge, written
 from tests.wrong_lines import text_of
-from tinygrad_nn import compare_gradients
+from tinygrad_nn import Layer, Solver, compare_gradients
 from tinygrad_nn.compare.function import places
 from tinygrad_nn.compare.paths import traced
 
@@ -123,6 +123,58 @@ def test_the_sort_of_mistake_is_read_from_the_change(name: str, right: str, wron
     assert found.kind in kind.split("|"), found
 
 
+MODEL = [Layer(4, 5, "tanh", "n", rng=R), Layer(5, 3, "softmax", "n", rng=R)]
+BATCH = R.normal(size=(8, 4)), np.eye(3)[R.integers(0, 3, 8)]
+
+
+def of_layers(model: Any, data_cache: Any, data_out: Array, *, solver: Any) -> Any:
+    x, _, a, _ = data_cache
+    n = len(x)
+    loss = -(data_out * np.log(a[1])).sum() / n
+    d2 = (a[1] - data_out) / n
+    d1 = d2 @ model[1].W.data * (1 - a[0] ** 2)
+    return loss, [d1.T @ x, d2.T @ a[0]], [d1.sum(axis=0), d2.sum(axis=0)]
+
+
+def a_square_too_many(model: Any, data_cache: Any, data_out: Array, *, solver: Any) -> Any:
+    x, _, a, _ = data_cache
+    n = len(x)
+    loss = -(data_out * np.log(a[1])).sum() / n
+    d2 = (a[1] - data_out) / n
+    d1 = d2 @ model[1].W.data * (1 - a[0] ** 2) ** 2
+    return loss, [d1.T @ x, d2.T @ a[0]], [d1.sum(axis=0), d2.sum(axis=0)]
+
+
+def not_divided(model: Any, data_cache: Any, data_out: Array, *, solver: Any) -> Any:
+    x, _, a, _ = data_cache
+    loss = -(data_out * np.log(a[1])).sum() / len(x)
+    d2 = a[1] - data_out
+    d1 = d2 @ model[1].W.data * (1 - a[0] ** 2)
+    return loss, [d1.T @ x, d2.T @ a[0]], [d1.sum(axis=0), d2.sum(axis=0)]
+
+
+@pytest.mark.parametrize(("backward", "kind", "said"), [
+    (a_square_too_many, "wrong_derivative", "d1 = d2 @ model[1].W.data * (1 - a[0] ** 2) would be right"),
+    (not_divided, "scale", "d2 = (a[1] - data_out) / len("),
+])  # fmt: skip
+def test_the_line_of_a_backward_of_layers_is_mended(backward: Any, kind: str, said: str) -> None:
+    report = compare_gradients(MODEL, *BATCH, solver=Solver("crossentropy"), manual=backward)
+    (d,) = report.diagnoses
+    assert d.kind == kind
+    assert any(said in text for text in (d.text, *d.evidence)), d
+    assert compare_gradients(MODEL, *BATCH, solver=Solver("crossentropy"), manual=of_layers).ok
+
+
+def test_a_function_in_a_page_has_a_source(tmp_path: Any) -> None:
+    page = tmp_path / "page.md"
+    text = "# Not Python\n\n```python\ndef back(x):\n    return x * 3\n```\n\n1. and a list\n"
+    page.write_text(text)
+    space: dict[str, Any] = {}
+    exec(compile("\n\n\n" + "def back(x):\n    return x * 3\n", str(page), "exec"), space)
+    report = compare_gradients(lambda x: (x * x).sum(), R.normal(size=4), manual=space["back"])
+    assert any("line 5" in f"{d.where} {d.text} {' '.join(d.evidence)}".lower() for d in report.diagnoses), report
+
+
 # ---- Places of operations
 
 
@@ -135,7 +187,9 @@ def test_the_sort_of_mistake_is_read_from_the_change(name: str, right: str, wron
     ],
 )  # fmt: skip
 def test_the_variable_that_a_whole_expression_is_assigned_to(line: str, left: int, name: str) -> None:
-    assert places._target(line, 1, 1, left) == name
+    assert places._target(line, left, len(line.encode())) == name
+    assert places._target(f"{line} + c", left, len(line.encode())) == ""  # the variable holds the sum
+    assert places._target(f"{line}  # why", left, len(line.encode())) == name
 
 
 def test_operations_are_named_by_their_line_or_by_their_number() -> None:

@@ -205,6 +205,36 @@ def test_a_namespace() -> None:
     assert dw is not None
 
 
+def test_a_line_of_a_namespace_is_mended() -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (Tensor(rng.normal(size=shape)) for shape in ((6, 4), (4, 3), 3))
+    z = x @ w + b
+    h = np.tanh(z)
+    loss = (h**2).mean()
+    dh = 2 * h.data / h.size
+    dz = dh * (1 - h.data)
+    db = dz.sum(axis=1)
+    report = compare_steps(locals())
+    said = [[text for text in d.evidence if "would be right" in text] or [d.text] for d in report.diagnoses]
+    assert "dz = dh * (1 - h.data ** 2) would be right; it says dz = dh * (1 - h.data)." in said[0][0]
+    assert "db = dz.sum(axis=0) would be right; it says db = dz.sum(axis=1)." in said[1][0]
+    assert loss.size
+    assert db.size
+
+
+def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:
+    x = Tensor(np.arange(1.0, 4.0))
+    factor = 3.0
+    loss = (x * x).sum()
+    dx = factor * x.data
+    factor = 2.0
+    report = compare_steps(locals())
+    assert not report.ok
+    assert not any("would be right" in text for d in report.diagnoses for text in (d.text, *d.evidence))
+    assert loss.size
+    assert dx.size
+
+
 def test_a_namespace_with_gradients_on_its_tensors() -> None:
     x = Tensor(np.arange(1.0, 4.0))
     y = x * x

@@ -272,6 +272,16 @@ def test_what_would_go_wrong_raises_and_names_the_way_out(
         call(Tensor(X))
 
 
+def test_a_mask_that_is_a_tensor_chooses_among_entries_of_arrays() -> None:
+    mask, out = Tensor(np.array([True, False, True])), np.zeros(3)
+    assert np.add(Y, 1.0, where=mask, out=out) is out
+    assert out.tolist() == [Y[0] + 1, 0, Y[2] + 1]
+    assert np.add.reduce(Y, where=mask) == Y[0] + Y[2]
+    for out in (Tensor(np.zeros(3)), np.zeros(3)):
+        with pytest.raises(TypeError, match="would write a Tensor's values into an array"):
+            np.add(Tensor(Y), 1.0, where=mask, out=out)
+
+
 def test_a_numpy_function_without_a_rule_says_what_to_write() -> None:
     with pytest.raises(TypeError, match=r"np\.sort_complex has no derivative rule here.* Write `np\.sort\(v\)"):
         np.sort_complex(Tensor(X))
@@ -289,6 +299,7 @@ def test_a_numpy_function_without_a_rule_says_what_to_write() -> None:
         lambda a: np.sign(a, dtype=np.float64), lambda a: np.divmod(a, 0.7, dtype=np.float64)[1],
         lambda a: np.float_power.reduce(abs(a), axis=1), lambda a: np.float_power.outer(abs(a[0]), [1, 2]),
         lambda a: np.clip(a, 0, 1, dtype=np.float64), lambda a: np.gradient(a[0].astype(np.float32), [0.0, 0.5]),
+        lambda a: np.round(a, 1, None), lambda a: np.ptp(a, 0, None), lambda a: np.dot(a, a.T, None),
         lambda a: np.round(a=a, decimals=1), lambda a: np.quantile(a=a, q=0.3), lambda a: np.clip(a, 0, 1, None),
     ],
 )  # fmt: skip

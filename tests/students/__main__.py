@@ -4,7 +4,7 @@ import argparse
 import time
 from collections import Counter
 
-from tests.students import operations
+from tests.students import operations, perceptrons
 from tests.students.families import CASES, FAMILIES
 from tests.students.judge import alarm, judge
 
@@ -36,9 +36,24 @@ def judge_operations(family: str, seeds: int, everything: bool) -> tuple[str, li
     return row(family, runs, alarms, words, 0, time.perf_counter() - began), notes
 
 
+def judge_perceptrons(seeds: int, everything: bool) -> tuple[str, list[str]]:
+    """The line of perceptrons, and notes."""
+    began, words, notes, runs, alarms = time.perf_counter(), Counter[str](), [], 0, 0
+    for mistake in perceptrons.every(max(seeds, 1)):
+        word, said = perceptrons.verdict(mistake)
+        words[word] += 1
+        if everything or word != "named":
+            notes.append(f"{word.upper()} {mistake.label}: {said}")
+        runs += 1
+        if said := perceptrons.alarm(mistake):
+            alarms += 1
+            notes.append(f"ALARM {mistake.setting}, seed {mistake.seed}: {said}")
+    return row("perceptrons", runs, alarms, words, 0, time.perf_counter() - began), notes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.students", description=__doc__)
-    known = ", ".join([*FAMILIES, *OPERATIONS])
+    known = ", ".join([*FAMILIES, *OPERATIONS, "perceptrons"])
     parser.add_argument("families", nargs="*", help=f"of {known}; a part of the name is enough")
     parser.add_argument("--seeds", type=int, default=3, help="inputs for each piece of right work")
     parser.add_argument("--failures", action="store_true", help="list alarms, and mistakes called right or not found")
@@ -77,6 +92,11 @@ def main() -> None:
             print(line)
             if asked.failures or asked.all:
                 print(*(f"    {note[:900]}" for note in notes), sep="\n")
+    if not asked.families or any(part in "perceptrons" for part in asked.families):
+        line, notes = judge_perceptrons(asked.seeds, asked.all)
+        print(line)
+        if asked.failures or asked.all:
+            print(*(f"    {note[:900]}" for note in notes), sep="\n")
 
 
 main()

@@ -114,13 +114,18 @@ class Experiment:
             if cache.masks[k] is not None:
                 named[f"data_cache.masks[{k}]"] = cache.masks[k]  # type: ignore[assignment]
         before = {name: array.copy() for name, array in named.items()}
-        answer = _without_kept_axes(_read(manual(model, cache, y, solver=self.solver), len(model)), self.b)
+        answer = answer_of(manual(model, cache, y, solver=self.solver), self.b)
         changed = tuple(n for n, array in named.items() if not np.array_equal(array, before[n], equal_nan=True))
         changed += tuple(
             f"layer {k + 1} {p}" for k, layer in enumerate(model) for p in ("W", "b")
             if getattr(layer, p).data is not named[f"layer {k + 1} {p}"]
         )  # fmt: skip
         return replace(answer, overwritten=changed)
+
+
+def answer_of(found: Any, b: Sequence[Array]) -> Answer:
+    """Return what a person's backward returned, for biases of these shapes."""
+    return _without_kept_axes(_read(found, len(b)), b)
 
 
 def _read(found: Any, layers: int) -> Answer:

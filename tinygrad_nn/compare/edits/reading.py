@@ -11,6 +11,7 @@ import textwrap
 import types
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 from .running import MARK, copied
@@ -120,6 +121,9 @@ def _parsed(lines: tuple[str, ...]) -> ast.Module | None:
 def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef | ast.Lambda, tuple[str, ...]] | None:
     """Return the tree whose code this is: by its line and name, a lambda by its columns."""
     module = _parsed(lines) if lines else None
+    if lines and module is None:  # a page with code in it, or a cell with a command of the notebook
+        lines = _block(lines, code.co_firstlineno)
+        module = _parsed(lines)
     if module is None:
         return None
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -139,6 +143,15 @@ def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef
             if (node.body.lineno, node.body.end_lineno, node.body.col_offset, node.body.end_col_offset) in places
         ]  # fmt: skip
     return (lambdas[0], lines) if len(lambdas) == 1 else None
+
+
+def _block(lines: tuple[str, ...], first: int) -> tuple[str, ...]:
+    """Return the lines of the function that begins at a line, and nothing but blank lines before it."""
+    try:
+        block = "".join(inspect.getblock(list(lines[first - 1 :])))
+    except (SyntaxError, IndexError, TokenError):
+        return ()
+    return (*["\n"] * (first - 1), *textwrap.dedent(block).splitlines(keepends=True))
 
 
 def _arguments(args: ast.arguments) -> tuple[str, ...]:

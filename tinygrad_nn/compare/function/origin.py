@@ -8,7 +8,7 @@ equations leave e open, it is asked whether samples, or steps, count otherwise t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from .places import where
 
 MOST = 6000  # entries of all values together, each of which takes the call of a rule
 EQUATIONS = 400  # that are looked at; of more entries of inputs random sums
+HALF = 0.5  # of the entries of a gradient: where fewer are wrong it is said which
 NAMED = 4  # operations that are named
 SINGULAR = 1e-9  # of the largest singular value: below it a direction is none
 
@@ -138,7 +139,8 @@ def begun_at(look: Look, wrong: Sequence[int], left_out: Sequence[int] = ()) -> 
     uses = uses_of(look.trace)
     if known is not None:
         names = listed([look.label(i) for i in wrong])
-        found = _value(look, known, uses, names) or _part(look, known, uses, names)
+        told = len(wrong) == 1 and look.bads[wrong[0]].mean() <= HALF  # its own entries say more than samples
+        found = _value(look, known, uses, names) or (None if told else _part(look, known, uses, names))
         if found:
             return [found]
         if len(wrong) > 1:
@@ -226,8 +228,8 @@ def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) 
             return Begun(f"{stale} So {names} {are} wrong.", "dropout_mask_stale", users[0])
         bad = np.abs(got - g) > 1e-6 * np.abs(got - g).max()
         return Begun(f"{text}. {_begun(describe(what, got, g, bad, 1e-6))}")
-    part = _parts(known, matrix, known.reached[best.nodes[0]], g)
-    return Begun(f"{text}. {_begun(part.format(what=what))}" if part else f"{text}.")
+    part = _parts(known, matrix, known.reached[best.nodes[0]], g, lambda axis: what)
+    return Begun(f"{text}. {_begun(part)}" if part else f"{text}.")
 
 
 def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
@@ -257,10 +259,15 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
     for (place, slot), matrix in known.slots.items():
         parent: Any = (graph.operations[place].parents or ())[slot]
         if place in arrived and parent in graph.inputs:
-            part = _parts(known, matrix, known.reached[parent], np.asarray(arrived[place]))
+            g = np.asarray(arrived[place])
+
+            def what(axis: int, place: int = place, parent: Any = parent, ndim: int = g.ndim) -> str:
+                return (f"what the {_line(ndim, axis, True)} of the result of {where(graph, place)} give back to "
+                        f"{called(parent)}")  # fmt: skip
+
+            part = _parts(known, matrix, known.reached[parent], g, what)
             if part:
-                what = f"what {where(graph, place)} gives back to {called(parent)}"
-                return Begun(f"{names}: {part.format(what=what)}")
+                return Begun(f"{names}: {part}")
     for node in graph.inputs:
         edges = [e for e in sorted(uses.get(node, ()), reverse=True) if e in known.slots and e[0] in arrived]
         if len(edges) < 2:
@@ -273,19 +280,19 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
     return None
 
 
-def _parts(known: Spread, matrix: Array, reached: Array, g: Array) -> str:
+def _parts(known: Spread, matrix: Array, reached: Array, g: Array, what: Callable[[int], str]) -> str:
     """Return which rows, columns or samples of a gradient alone are wrong, or count otherwise than once."""
     axes = [axis for axis in range(g.ndim) if 1 < g.shape[axis] <= 64]
     for axis in axes:
         columns = np.stack([matrix @ _only(g, axis, k).reshape(-1) for k in range(g.shape[axis])], axis=1)
         said = _counted(columns, known, reached, lambda k, axis=axis: _index(g, axis, k))
         if said:
-            return f"in {{what}} {said}."
+            return f"in {what(axis)} {said}."
     for axis in axes:
         for k in range(g.shape[axis]):
             mine = np.flatnonzero(_only(np.ones(g.shape), axis, k))
             if known.solved(matrix[:, mine], reached) is not None:
-                return f"in {{what}} all is right but {_index(g, axis, k)}."
+                return f"in {what(axis)} all is right but {_index(g, axis, k)}."
     return ""
 
 
@@ -312,10 +319,16 @@ def _only(g: Array, axis: int, k: int) -> Array:
     return kept
 
 
+def _line(ndim: int, axis: int, many: bool) -> str:
+    """Return what the parts of an array along an axis are called."""
+    word = {(2, 0): "row", (2, 1): "column", (1, 0): "entr"}.get((ndim, axis), "")
+    if not word:
+        return f"parts along axis {axis}" if many else f"part along axis {axis}, number"
+    return word + ("ies" if word == "entr" else "s") * many + "y" * (word == "entr" and not many)
+
+
 def _index(g: Array, axis: int, k: int) -> str:
-    word = {(2, 0): "row", (2, 1): "column"}.get((g.ndim, axis), "entry" if g.ndim == 1 else f"index {k} along axis")
-    last = ", the last" if k == g.shape[axis] - 1 else ""
-    return f"{word} {axis if word.endswith('axis') else k}{last}"
+    return f"{_line(g.ndim, axis, False)} {k}{', the last' if k == g.shape[axis] - 1 else ''}"
 
 
 def _begun(text: str) -> str:

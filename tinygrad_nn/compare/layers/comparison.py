@@ -24,6 +24,7 @@ from ..paths import gradients, traced
 from ..report import ComparisonReport
 from ..rows import Checked, Comparison, compare_row
 from .fit import Witness
+from .lines import with_lines
 from .verdict import diagnose
 
 Array = np.ndarray[Any, Any]
@@ -180,8 +181,10 @@ def compare_model(
         rows = roads.parameters(generator, [ENTRIES] * (2 * len(layers)))
         rows += roads.between(finding.delta, generator)
         at_kink = _at_kink(case, roads.noise, rows, generator)
-    verified, ratio = roads.referee.verify(generator)
-    report = finding.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
+        verified, ratio = roads.referee.verify(generator)
+        report = finding.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
+        if not report.ok:
+            report = replace(report, diagnoses=tuple(with_lines(report.diagnoses, manual, [case, *near])))
     if solver.regularization.dropout:
         seed = f"rng={rng!r}" if isinstance(rng, int) else "the rng that was given"
         note = (f"The masks were drawn from a stream of their own that {seed} starts, so code that draws masks "

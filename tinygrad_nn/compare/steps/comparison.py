@@ -17,6 +17,7 @@ from ..function.calling import arrange
 from ..report import ComparisonReport
 from ..rows import Comparison, compare_row
 from .by_numbers import judged_by_numbers
+from .cells import Cells
 from .explain import blamed, explain_step, same_but_ones
 from .namespace import read_namespace
 from .probes import Called, Probes, matched
@@ -70,7 +71,7 @@ def compare_steps(
             raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
         with np.errstate(all="ignore"):
             there = read_namespace(forward, names, sys._getframe(1))
-            return judged("the names of a namespace", there, generator)
+            return judged("the names of a namespace", there, generator, space=forward)
     if not callable(forward) or not callable(backward):
         what = type(forward if not callable(forward) else backward).__name__
         raise TypeError(
@@ -93,7 +94,10 @@ def compare_steps(
         return judged(title, run, generator, called)
 
 
-def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | None = None) -> ComparisonReport:
+def judged(
+    title: str, run: Passes, rng: np.random.Generator, called: Called | None = None,
+    space: Mapping[str, Any] | None = None,
+) -> ComparisonReport:  # fmt: skip
     """Judge each gradient that was found and return the report."""
     graph, written, single = run.graph, run.written, run.single
     tape, right, matches, notes = matched(run)
@@ -103,7 +107,8 @@ def judged(title: str, run: Passes, rng: np.random.Generator, called: Called | N
     bounds = bounds_of(tape, inputs, matches, injected(tape, matches).given, eps, rng)
     walked = decided(tape, matches, bounds[1])
     states, given, arrived, marked, _ = walked
-    probes = Probes(called, matches, walked) if called is not None else None
+    probes: Probes | Cells | None = Probes(called, matches, walked) if called is not None else None
+    probes = Cells(space, run, tape, matches, walked, rng) if space is not None else probes
     referee = Referee(tape, len(matches))
     steps: list[Step] = []
     known: dict[tuple[str, int], Diagnosis] = {}

@@ -57,8 +57,9 @@ def read_namespace(
             helpers.append(label)
     named = {one.belongs_to for one in found}
     for label, t in forward.items():
-        if t.grad is not None and label not in named:
-            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(t.grad))], "", {""}))
+        kept = None if t.node is None else t.node.grad  # t.grad would warn of values that are no leaves
+        if kept is not None and label not in named:
+            found.append(Given(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(kept))], "", {""}))
     if not found:
         shown = printable(", ".join(forward))
         raise ValueError(

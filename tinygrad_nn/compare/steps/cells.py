@@ -1,0 +1,130 @@
+"""Small changes of a line of a notebook cell: the line is run alone, with the names of the namespace, and with others.
+
+A line that gives its name what the namespace holds of it is tried again with changes: with these names, and with other
+values of the forward and random gradients in their place, for which the right rule is known from the graph.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...tensor import Tensor, raw
+from ..diagnosis import Diagnosis
+from ..edits import Edit, edit_of_step
+from .matching import Match
+from .mending import mended
+from .running import Passes
+from .tape import Tape
+from .tracing import State
+from .walked import Walked
+
+Array = np.ndarray[Any, Any]
+
+PROBES = 2  # other values with which a change is tried
+KINDS = (Tensor, np.ndarray, float, int, tuple, list)
+FILE = "<a line of a cell>"
+
+
+class Cells:
+    """The names of a namespace, in which the line of a wrong step is run alone, as it is and changed."""
+
+    def __init__(self, space: Mapping[str, Any], run: Passes, tape: Tape, matches: list[Match], walked: Walked,
+                 rng: np.random.Generator) -> None:  # fmt: skip
+        self.run, self.tape, self.matches, self.walked, self.rng = run, tape, matches, walked, rng
+        self.names = {k: v for k, v in space.items() if k.isidentifier()}
+
+    def mended(self, found: Diagnosis, k: int, wrong: State) -> Diagnosis:
+        """Return the diagnosis with the smallest change of the line that makes the step right, if there is one."""
+        label, statement = self.matches[k].given.name, wrong.statement
+        read = _reads(statement.text, label)
+        if read is None or not statement.line or not read <= set(self.names):
+            return found
+        here = {name: self._held(self.names[name]) for name in read}
+        arrays = {name: value for name, value in here.items() if isinstance(value, KINDS)}
+        line = _function(statement.text, label, arrays, {n: v for n, v in self.names.items() if n not in arrays})
+        try:
+            same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
+        except Exception:  # whatever a line of a person's code may raise when it runs alone
+            return found
+        if not same:
+            return found  # a name that it reads was bound again since
+        node = self.matches[k].version.node
+        scopes, wanted = [arrays], [self.walked.arrived[node]]
+        for _ in range(PROBES):
+            values, right = self._elsewhere(k)
+            scopes.append({name: _like(values[name], value) if name in values else value
+                           for name, value in arrays.items()})  # fmt: skip
+            wanted.append(right)
+        more = [self._values(scope) for scope in scopes]
+        edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, wanted, values=more.__getitem__)
+        if edit is None:
+            return found
+        return mended(found, _at(edit, statement.line), {label for label, _ in self._tensors()})
+
+    def _tensors(self) -> list[tuple[str, Any]]:
+        return [(label, found[-1]) for label, found in self.run.graph.versions.items()]
+
+    def _values(self, scope: Mapping[str, Any]) -> dict[str, Array]:
+        """Return what the forward left under other names than those that the line reads."""
+        return {label: np.array(v.value.data) for label, v in self._tensors()
+                if label.isidentifier() and label not in scope}  # fmt: skip
+
+    @staticmethod
+    def _held(value: Any) -> Any:
+        return _like(raw(value), value) if isinstance(value, (Tensor, np.ndarray)) else value
+
+    def _elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
+        """Return other values of the forward, random gradients by name, and what the rule makes of them for a step."""
+        rng = self.rng
+        leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
+        moved = {n: np.asarray(n.out) * rng.uniform(0.8, 1.2, np.shape(n.out)) + 0.05 * rng.normal(size=np.shape(n.out))
+                 for n in leaves}  # fmt: skip
+        tape, twins = self.tape.moved(moved)
+        values = {label: np.array(twins.get(v.node, v.node).out) for label, v in self._tensors()}
+        given = {}
+        for j, m in enumerate(self.matches):
+            if j != k:
+                g = rng.normal(size=np.shape(m.version.node.out))
+                given[twins.get(m.version.node, m.version.node)] = values[m.given.name] = g
+        node = self.matches[k].version.node
+        there = twins.get(node, node)
+        arrived = tape.walk([*given, there], lambda n, g, marked: given.get(n))
+        return values, arrived[there]
+
+
+def _like(array: Array, value: Any) -> Any:
+    """Return an array of its own, as a Tensor without a graph where the other one is a Tensor."""
+    return Tensor(np.array(array), requires_grad=False) if isinstance(value, Tensor) else np.array(array)
+
+
+def _reads(text: str, label: str) -> set[str] | None:
+    """Return the names that an assignment reads; None where it is no assignment of this name alone."""
+    try:
+        body = ast.parse(text.strip()).body
+    except SyntaxError:
+        return None
+    if len(body) != 1 or not isinstance(body[0], ast.Assign) or [ast.unparse(t) for t in body[0].targets] != [label]:
+        return None
+    return {n.id for n in ast.walk(body[0].value) if isinstance(n, ast.Name)}
+
+
+def _function(text: str, label: str, arrays: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+    """Return a function of one line: the statement, of arrays by name."""
+    source = f"def line({', '.join(arrays)}):\n    {' '.join(text.split())}\n    return {label}\n"
+    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    space: dict[str, Any] = dict(others)
+    exec(compile(source, FILE, "exec"), space)
+    return space["line"]
+
+
+def _at(edit: Edit, line: int) -> Edit:
+    """Return a change with the number that its line has in the cell."""
+    said = edit.sentence.replace("Line 2:", f"Line {line}:", 1)
+    others = tuple(text.replace("line 2:", f"line {line}:", 1) for text in edit.alternatives)
+    return replace(edit, lineno=line, sentence=said, alternatives=others)
