@@ -102,8 +102,8 @@ def _scores(outcome: Outcome) -> str:
     if outcome.scores is None:
         off = outcome.errors
         return head if off is None else head + (
-            f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the share of "
-            "its variance that is explained.</p>")  # fmt: skip
+            f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the "
+            "share of its variance that is explained.</p>")  # fmt: skip
     scores, classes = outcome.scores, outcome.plan.problem.classes
     counts = scores.matrix.sum(axis=1)
     columns = (scores.precision, scores.recall, scores.f1)
