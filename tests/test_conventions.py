@@ -357,9 +357,9 @@ def detached(x: Array) -> Array:
 
 
 def by_scipy(x: Array) -> Array:
-    from scipy import special
+    from scipy import ndimage
 
-    return special.erf(x)
+    return ndimage.gaussian_filter1d(x, 1.0, mode="constant")
 
 
 BLACK: dict[str, tuple[Any, Any, str]] = {
@@ -369,7 +369,7 @@ BLACK: dict[str, tuple[Any, Any, str]] = {
     "float": (converted, lambda x: 2 * x, "makes a plain number of a Tensor, float"),
     "asarray": (as_array, lambda x, g: 2 * x * g, "makes an array of Tensors, np.asarray"),
     "detached": (detached, lambda x, g: 2 * x * g, "it runs on them and leaves the graph"),
-    "scipy": (by_scipy, lambda x, g: 2 / np.sqrt(np.pi) * np.exp(-(x**2)) * g, "calls SciPy, special.erf"),
+    "scipy": (by_scipy, lambda x, g: by_scipy(g), "calls SciPy, ndimage.gaussian_filter1d"),
 }
 
 

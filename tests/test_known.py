@@ -295,10 +295,12 @@ def test_gradients_at_infinities(name: str) -> None:
 
 POINTS, STEP = 8, 1 / 64
 UNTOLD = {
-    "hypot.reduce", "hypot.accumulate", "max_pool",  # made of steps that have kinks which the whole has not
+    "hypot.reduce", "hypot.accumulate", "hypot.reduceat", "max_pool",  # of steps with kinks that the whole has not
     "median", "nanmedian", "linalg.matrix_rank",  # piecewise linear, and seldom told from linear by four directions
     "linalg.eigh", "linalg.eigvalsh", "linalg.svdvals", "linalg.svd", "linalg.norm[(2,2)] nuc at zero",
     "linalg.det[(5,5)]",  # raises at a singular matrix
+    "polymul", "poly1d", "polydiv",  # NumPy leaves leading zeros out, so there are fewer entries
+    "geomspace[(),()] one", "geomspace[(),()] none",  # between numbers of two signs NumPy warns
 }  # fmt: skip
 
 

@@ -22,8 +22,9 @@ UNSEEN = {
     ("select", (2,)), ("piecewise", (1,)), ("choose", (1,)), ("pad", (1,)),
     *((f"{nan}{name}", (1,)) for nan in ("", "nan") for name in ("sum", "prod", "max", "min")),
     *((f"{name}.reduce", (1,)) for name in ("add", "multiply", "maximum", "minimum", "logaddexp", "hypot")),
-    ("at_set", (1,)), ("at_add", (1,)), ("at_multiply", (1,)), ("at_min", (1,)), ("at_max", (1,)),
+    ("polyint", (1,)), ("at_set", (1,)), ("at_add", (1,)), ("at_multiply", (1,)), ("at_min", (1,)), ("at_max", (1,)),
 }  # fmt: skip
+SETS = {"union1d", "intersect1d", "setdiff1d", "setxor1d"}  # of numbers that are rounded fewer differ
 TWICE = [case for case in ROWS if case.order == 2]
 SEVERAL = [case for case in TWICE if len(case.shapes) > 1]
 
@@ -155,7 +156,7 @@ def test_constants_may_be_integers(case: Case) -> None:
         for i in {*range(len(sweep.arrays))} - {*subset}:
             whole = np.asarray(np.rint(sweep.arrays[i]), dtype=int)
             whole[whole == 0] = 1
-            if (case.name, subset) in UNSEEN or sweep.arrays[i].dtype != float:
+            if (case.name, subset) in UNSEEN or case.name in SETS or sweep.arrays[i].dtype != float:
                 continue
             for value in [whole, *forms(whole)[:-1]]:
                 given, floats = ([*sweep.arrays[:i], x, *sweep.arrays[i + 1 :]] for x in (value, whole.astype(float)))

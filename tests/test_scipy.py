@@ -1,5 +1,6 @@
 """SciPy's special functions on Tensors: at zeros, in the tails, with parameters; the rows are in tests/cases."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -265,4 +266,24 @@ assert special.beta(tg.Tensor(2.0), 3.0).node.primitive is pickle.loads(pickle.d
 
 def test_the_rows_are_loaded_when_one_is_looked_for_and_their_names_are_kept_free() -> None:
     done = subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+WITH_THE_ARRAY_API = """
+import numpy as np
+from scipy import special
+from tinygrad_nn import Tensor, grad
+t = Tensor([0.3, 0.5])
+calls = {"gammainc": (t, t), "expit": (t,), "jv": (1.5, t), "betainc": (t, t, t), "log_ndtr": (t,), "polygamma": (1, t),
+         "multigammaln": (t + 3, 2), "zeta": (t, 2.0), "stdtr": (t, t)}
+for name, args in calls.items():
+    assert getattr(special, name)(*args).requires_grad, name
+assert abs(grad(special.gammainc)(2.5, 60.0) / -1.0696234590510459e-23 - 1) < 1e-12
+assert type(special.expit(np.ones(2))) is np.ndarray
+"""
+
+
+def test_they_are_found_by_scipys_array_api_too() -> None:
+    command, settings = [sys.executable, "-c", WITH_THE_ARRAY_API], {**os.environ, "SCIPY_ARRAY_API": "1"}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

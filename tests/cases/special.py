@@ -145,12 +145,10 @@ def _scipy():
     yield Case("lambertw", lambda x: np.real(special.lambertw(x)), ((2, 3),), (0.1, 3))
     yield Case("lambertw", lambda x: np.imag(special.lambertw(x, -1)), ((2, 3),), (0.1, 3), note="another branch")
     yield Case("xlogy.outer", special.xlogy.outer, ((2,), (3,)), ((-2, 2), (0.1, 3)))
-    for order in (1, 2):
-        yield Case("gamma_slope", lambda a, x, n=order: REGISTRY["gamma_slope"](a, x, order=n), ((2, 3), (2, 3)),
-                   ((0.4, 4), (0.2, 5)), note=f"order {order}")  # fmt: skip
-    for n, m in ((0, 1), (1, 1), (2, 0)):
-        yield Case("beta_slope", lambda a, b, x, n=n, m=m: REGISTRY["beta_slope"](a, b, x, n=n, m=m),
-                   ((2, 3),) * 3, ((0.4, 4), (0.4, 4), (0.1, 0.9)), note=f"orders {n} {m}")  # fmt: skip
+    yield Case("gamma_slope", lambda a, x: REGISTRY["gamma_slope"](a, x, order=2), ((2, 3), (2, 3)),
+               ((0.4, 4), (0.2, 5)), note="order 2")  # fmt: skip
+    yield Case("beta_slope", lambda a, b, x: REGISTRY["beta_slope"](a, b, x, n=1, m=1), ((2,), (2,), (2,)),
+               ((0.4, 4), (0.4, 4), (0.1, 0.9)), note="orders 1 and 1")  # fmt: skip
 
 
 CASES = [*_special(), *_scipy()]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 SUITES = {
     "array_api": "the conformance tests of the array API standard, beside NumPy",
+    "libraries": "Tensors in the hands of xarray, array-api-compat and PyTorch",
 }
 
 

@@ -30,11 +30,13 @@ BLOCK = 512  # entries at a time
 
 def _reach(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
     """Return where a concave function has dropped by `DROP` from its value at the start, on one side of it."""
-    level, near, far = f(start) - DROP, np.zeros_like(start), np.full_like(start, 1e-9)
-    for _ in range(60):
+    level, near, far = f(start) - DROP, np.zeros_like(start), np.full_like(start, 1e-4)
+    for _ in range(40):
         above = f(start + sign * far) > level
+        if not above.any():
+            break
         near, far = np.where(above, far, near), np.where(above, 2 * far, far)
-    for _ in range(6):
+    for _ in range(4):
         middle = (near + far) / 2
         above = f(start + sign * middle) > level
         near, far = np.where(above, middle, near), np.where(above, far, middle)
@@ -46,8 +48,10 @@ def _side(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Ar
 
     `f` is concave with its maximum at 0, and the factor grows slowly.
     """
-    left: Array = np.where(lower, _reach(f, np.minimum(end, 0), -1), np.maximum(end, _reach(f, np.zeros_like(end), -1)))
-    right: Array = np.where(lower, np.minimum(end, _reach(f, np.zeros_like(end), 1)), _reach(f, np.maximum(end, 0), 1))
+    left: Array = _reach(f, np.where(lower, np.minimum(end, 0), 0), -1)
+    right: Array = _reach(f, np.where(lower, 0, np.maximum(end, 0)), 1)
+    left = np.where(lower, left, np.maximum(end, left))
+    right = np.where(lower, np.minimum(end, right), right)
     half = (right - left)[:, None] / 2
     v = (left + right)[:, None] / 2 + half * NODES  # (entries, nodes)
     total = (half * WEIGHTS * np.exp(f(v)) * factor(v)).sum(axis=1)
@@ -175,7 +179,7 @@ def _beta_logs(a: Array, b: Array, ln_t: Array, ln_1_t: Array) -> Callable[[int,
     return logs
 
 
-def _beta_slope(a: Array, b: Array, x: Array, n: int = 1, m: int = 0) -> Array:
+def _beta_slope(a: Array, b: Array, x: Array, n: int, m: int) -> Array:
     """Return the n-th derivative in a and the m-th in b of the regularized incomplete beta function."""
 
     def slope(a: Array, b: Array, x: Array) -> Array:
@@ -212,11 +216,11 @@ def _beta_slope(a: Array, b: Array, x: Array, n: int = 1, m: int = 0) -> Array:
 SHAPES = [(0.4, 4), (0.4, 4), (0.1, 0.9)]
 
 beta_slope: Primitive = declare(_beta_slope, r"\frac{\partial^{n+m}}{\partial x^n \partial y^m} I_z(x, y)",
-    (lambda g, out, a, b, x, n=1, m=0: g * beta_slope(a, b, x, n=n + 1, m=m),
+    (lambda g, out, a, b, x, n, m: g * beta_slope(a, b, x, n=n + 1, m=m),
                                r"g \frac{\partial^{n+1+m}}{\partial x^{n+1} \partial y^m} I_z(x, y)"),
-    (lambda g, out, a, b, x, n=1, m=0: g * beta_slope(a, b, x, n=n, m=m + 1),
+    (lambda g, out, a, b, x, n, m: g * beta_slope(a, b, x, n=n, m=m + 1),
                                r"g \frac{\partial^{n+m+1}}{\partial x^n \partial y^{m+1}} I_z(x, y)"),
-    (lambda g, out, a, b, x, n=1, m=0:
+    (lambda g, out, a, b, x, n, m:
         g * beta_density(a, b, x) * _bell(_beta_logs(a, b, np.log(x), np.log1p(-x)), n, m),
      r"g \frac{\partial^{n+m}}{\partial x^n \partial y^m} \frac{z^{x-1} (1-z)^{y-1}}{B(x, y)}"),
     domain=SHAPES)

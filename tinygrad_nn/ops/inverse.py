@@ -101,7 +101,9 @@ def _run_lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, int, Any]:
     rank = int((bare(s) > cutoff * bare(s).max(initial=0)).sum())
     if rank < n or m <= n:
         return x, np.array([], dtype=s.dtype), rank, s
-    return x, np.atleast_1d(np.sum(np.abs(b - a @ x) ** 2, axis=0)), rank, s
+    left = b - a @ x
+    squares = np.real(left * conj(left))  # np.abs has a kink at 0, which its square has not
+    return x, np.atleast_1d(np.sum(squares, axis=0)), rank, s
 
 
 def _tensorinv(a: Any, ind: int = 2) -> Any:

@@ -124,13 +124,27 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     return _like_given(p)(out)
 
 
+def _characteristic(A: Array) -> Array:
+    """Return the characteristic polynomial by the method of Faddeev and LeVerrier, smooth at equal eigenvalues.
+
+    It loses a digit for every few rows, where NumPy multiplies eigenvalues.
+    """
+    eye = np.eye(len(A), dtype=A.dtype)
+    M, coefficients = eye, [np.ones((), A.dtype)]
+    for k in range(1, len(A) + 1):
+        product = A @ M
+        coefficients.append(-np.trace(product) / k)
+        M = product + coefficients[-1] * eye
+    return np.stack(coefficients)
+
+
 @override("poly")
 def _poly(seq_of_zeros: Array) -> Any:
     """Return the coefficients of the polynomial with these roots, or of the characteristic one of a square matrix."""
     zeros = np.atleast_1d(seq_of_zeros)
     if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] != 0:
-        zeros = np.linalg.eigvals(zeros)
-    elif zeros.ndim != 1:
+        return _characteristic(zeros.astype(np.mintypecode(zeros.dtype.char)))
+    if zeros.ndim != 1:
         raise ValueError(f"np.poly needs roots of one axis, or a square matrix; it got shape {zeros.shape}.")
     if len(zeros) == 0:
         return 1.0
