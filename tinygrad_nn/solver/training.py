@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     {
         **OF_SETTINGS, **OF_SOLVER, **OF_RULES, **OF_PENALTIES,
         "patience": "Write early_stopping=EarlyStopping(patience=5).",
-        "validation": "Write x_val=x_val, y_val=y_val.",
+        **dict.fromkeys(["validation", "validation_data", "val_data", "eval_set"], "Write x_val=x_val, y_val=y_val."),
         "validation_split": "Divide the rows yourself, tinygrad_nn.data_split(x, y), and pass x_val= and y_val=.",
         "shuffle": "Rows are shuffled anew in every epoch; for an order of your own pass a list of batches.",
         "sample_weight": "Classes are weighed, class_weight='balanced'; for rows write the loss as a function.",
