@@ -71,6 +71,7 @@ ARROWS: dict[str, set[str]] = {
     "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
     "cli":        ALL,
+    "__main__":   {"cli"},
 }
 
 # Third-party packages besides NumPy: room -> packages. A lazy one is imported inside a function, where it is used.

@@ -18,6 +18,7 @@ from tinygrad_nn import (
     Solver,
     TrainNN,
     accuracy_score,
+    data_loader,
     data_split,
     fit,
     load_iris,
@@ -359,3 +360,42 @@ def test_numbers_of_a_history_that_would_touch_are_short() -> None:
     assert [line.split()[1:] for line in shown.splitlines()[1:]] == [
         ["0.5000", "1.235e+05"], ["1.00e+300", "3.0000"], ["-2.00e+07", "1.000e+05"]
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_in_a_long_epoch_the_bar_moves_by_batches(
+    sized: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tinygrad_nn.solver import progress_bar
+
+    class Told(progress_bar._Bar):
+        def __init__(self, bar: Any, epochs: int, done: int) -> None:
+            super().__init__(bar, epochs, done)
+            told.append(self)
+            self.seen: list[tuple[float, str]] = []
+            bar.update = lambda task, completed, description: self.seen.append((completed, description))
+
+    told: list[Any] = []
+    monkeypatch.setattr(progress_bar, "_Bar", Told)
+    x, y = np.ones((8, 1)), np.ones((8, 1))
+    data = data_loader(x, y, 2) if sized else Unsized([(x[k : k + 2], y[k : k + 2]) for k in range(0, 8, 2)])
+    for long in (2.0, 0.0):
+        monkeypatch.setattr(progress_bar, "LONG", long)
+        fit([Layer(1, 1, rng=0)], data, solver=Solver("mse"), settings=Settings(2), progress=True)
+    quick, slow = (one.seen for one in told)
+    assert [completed for completed, _ in quick] == [1, 2]  # by epochs
+    if sized:
+        assert [completed for completed, _ in slow] == [0.25, 0.5, 0.75, 1, 1, 1.25, 1.5, 1.75, 2, 2]
+        assert [text.partition("batch ")[2] for _, text in slow[5:8]] == ["1 of 4", "2 of 4", "3 of 4"]
+    else:
+        assert [text.partition("batch ")[2] for _, text in slow[:4]] == ["1", "2", "3", "4"]
+
+
+class Unsized:
+    """Batches that do not say how many they are."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)

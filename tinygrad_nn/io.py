@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import Scaler
+from .data import Columns, Scaler
 from .files import StrPath, write_whole
 from .files.pytorch import is_pytorch, read_pytorch
 from .files.safetensors import check, digest, pack, parse, read, seal
@@ -48,6 +48,7 @@ class Network:
         scaler: scales the inputs; ``None`` takes them as they are.
         target_scaler: its inverse is applied to the output of a regression.
         about: more to keep with it, anything that JSON can hold, such as how it was trained.
+        columns: how the features are read from a table; ``None`` if they are plain numbers.
 
     Raises:
         ValueError: names and scalings do not fit the layers.
@@ -61,6 +62,7 @@ class Network:
     scaler: Scaler | None = None
     target_scaler: Scaler | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -70,6 +72,7 @@ class Network:
         n_in, n_out = self.layers[0].n_in, self.layers[-1].n_out
         for what, count, need in (
             ("feature names", len(self.features) or n_in, n_in),
+            ("columns of a table", n_in if self.columns is None else len(self.columns.names), n_in),
             ("class names", len(self.classes) or n_out, n_out),
             ("columns in scaler", n_in if self.scaler is None else len(self.scaler.mean), n_in),
             ("columns in target_scaler", n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
@@ -312,6 +315,7 @@ def _describe(network: Network) -> dict[str, Any]:
         "features": list(network.features),
         "target": network.target,
         "classes": list(network.classes),
+        "columns": network.columns.to_dict() if network.columns else None,
         "scaler": network.scaler.to_dict() if network.scaler else None,
         "target_scaler": network.target_scaler.to_dict() if network.target_scaler else None,
         "about": dict(network.about),
@@ -340,8 +344,9 @@ def _build(known: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
         None if known[name] is None else Scaler.from_dict(known[name]) for name in ("scaler", "target_scaler")
     )
     features, classes = tuple(known["features"]), tuple(known["classes"])
+    columns = None if known.get("columns") is None else Columns.from_dict(known["columns"])  # files before have none
     return Network(
-        layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"]
+        layers, known["task"], features, known["target"], classes, scaler, target_scaler, known["about"], columns
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from . import train as _train  # noqa: I001, F401 - each adds its command to the app, in the order of the help
 from . import predict as _predict  # noqa: F401
+from . import evaluate as _evaluate  # noqa: F401
 from . import compare as _compare  # noqa: F401
 from . import graph as _graph  # noqa: F401
 from . import explore as _explore  # noqa: F401

@@ -13,7 +13,7 @@ from ..spelling import near_names
 from .errors import say
 
 app = typer.Typer(
-    name="tinygrad-nn", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="tinygrad-nn", no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a network and look at its gradients, by hand, by the graph and numerically.",
 )  # fmt: skip

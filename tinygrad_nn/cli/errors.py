@@ -13,10 +13,11 @@ from ..printable import printable
 
 WRONG = (ValueError, TypeError, OSError, FloatingPointError, RuntimeError)  # all raised with a message for a person
 NAMES = (
-    "activation", "batch_size", "color", "data", "dataset", "depth", "direction", "distribution", "dropout", "dtype",
-    "encoding", "epochs", "features", "gif", "gradients", "hidden", "inputs", "kind", "lam", "learning_rate", "limit",
-    "loss", "optimizer", "out", "output", "r", "regularization", "row", "rows", "seconds", "seed", "target",
-    "test_size", "theme", "train_size", "val_size", "width",
+    "activation", "batch_size", "categories", "checkpoint", "class_weight", "color", "cv", "data", "dataset", "depth",
+    "direction", "distribution", "dropout", "dtype", "early_stopping", "encoding", "epochs", "features", "gif",
+    "gradients", "hidden", "inputs", "kind", "lam", "learning_rate", "limit", "loss", "missing", "optimizer", "out",
+    "output", "r", "regularization", "row", "rows", "seconds", "seed", "target", "test_size", "theme", "train_size",
+    "val_size", "width",
 )  # fmt: skip
 CALLS = ("Settings", "Solver", "Regularization", "Layer", "data_split", "read_table", "fit", "compare_roads",
          "compare_gradients", "graph_loss", "BackProp", "FeedForward")  # fmt: skip
@@ -44,6 +45,8 @@ def teach(work: Callable[[], None]) -> None:
     """Do some work; turn an error that has a message into one line and exit code 2, or 1 where a training diverged."""
     try:
         work()
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
         say("interrupted; nothing was written.", "")
         raise typer.Exit(130) from None

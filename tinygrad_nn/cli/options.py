@@ -18,9 +18,9 @@ def named(panel: str, text: str, **more: Any) -> Any:
     return option(panel, text, metavar="NAME", **more)
 
 
-def whole(panel: str, text: str) -> Any:
+def whole(panel: str, text: str, **more: Any) -> Any:
     """Return an option that is a whole number."""
-    return option(panel, text, metavar="N", parser=lambda value: _number(int, value, "whole number, e.g. 16"))
+    return option(panel, text, metavar="N", parser=lambda value: _number(int, value, "whole number, e.g. 16"), **more)
 
 
 def real(panel: str, text: str, **more: Any) -> Any:

@@ -76,7 +76,7 @@ def page(outcome: Outcome) -> str:
 def _cards(outcome: Outcome) -> str:
     """Return the four numbers to see first."""
     history, scored = outcome.history, outcome.scored
-    number = outcome.scores.accuracy.overall if outcome.scores else outcome.r2 or 0.0
+    number = outcome.scores.accuracy.overall if outcome.scores else outcome.errors.r2 if outcome.errors else 0.0
     cards = [(f"{'accuracy' if outcome.scores else 'R²'}, {scored} part", _fixed(number), ""),
              ("training loss", _fixed(history.loss[-1]), "")]  # fmt: skip
     if history.val_loss:
@@ -100,7 +100,10 @@ def _scores(outcome: Outcome) -> str:
     note = "" if outcome.scored == "test" else " There is no test part."
     head = f"<p>On the {rows:,} rows of the {outcome.scored} part.{note}</p>"
     if outcome.scores is None:
-        return head + f"<p>R² = {outcome.r2:.4f}: the share of the variance of the target that is explained.</p>"
+        off = outcome.errors
+        return head if off is None else head + (
+            f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the "
+            "share of its variance that is explained.</p>")  # fmt: skip
     scores, classes = outcome.scores, outcome.plan.problem.classes
     counts = scores.matrix.sum(axis=1)
     columns = (scores.precision, scores.recall, scores.f1)

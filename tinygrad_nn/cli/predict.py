@@ -17,18 +17,24 @@ def predict(
     out: Annotated[
         str | None, typer.Option(help="Write all predictions to this CSV file.", metavar="FILE.csv")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of the table.")] = "utf-8",
+    keep: Annotated[
+        str | None, typer.Option(help="Columns of the table to write before the predictions.", metavar="A,B,...")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of the table; gzipped ones are read as well.")] = "utf-8",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Predict each row of a table with a network that train saved."""
-    teach(lambda: _predict(model, data, out, encoding, quiet))
+    columns = [] if keep is None else [name.strip() for name in keep.split(",")]
+    teach(lambda: _predict(model, data, out, columns, encoding, quiet))
 
 
-def _predict(model: str, data: str, out: str | None, encoding: str, quiet: bool) -> None:
-    from .predictions import predict_table, write_csv
+def _predict(model: str, data: str, out: str | None, keep: list[str], encoding: str, quiet: bool) -> None:
+    from .predictions import check_name, predict_table, write_csv
     from .report import Report
 
-    found = predict_table(model, data, encoding)
+    if out is not None:
+        check_name(out)
+    found = predict_table(model, data, encoding, keep)
     if out is not None:
         write_csv(out, found, (model, data))
     report = Report(quiet)

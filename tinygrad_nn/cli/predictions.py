@@ -5,42 +5,92 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..data import read_features
+import numpy as np
+
+from ..data import Column, Columns, one_hot, read_columns
+from ..data.columns import plain_class, target_number
 from ..files import write_whole
 from ..io import Network, load_network
+from ..printable import printable
+from .reading import reading
+from .run import errors, score
 
 
 class Prediction(NamedTuple):
-    """A row of texts for each row of the table: what was predicted, then the probability of each class."""
+    """A row of texts for each row of the table: what was predicted, then the probability of each class.
+
+    `lines` are the numbers of the rows in the table, from 1; with ``'drop'`` those with a missing cell are not there.
+    """
 
     network: Network
     header: list[str]
     rows: list[list[str]]
+    numbers: list[int]
 
 
-def predict_table(model: str, table: str, encoding: str = "utf-8") -> Prediction:
+def read_for(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
+    """Return the inputs of a network from a table, which rows they are, and the texts of some more columns."""
+    columns = network.columns or Columns(tuple(Column(name, "number") for name in network.features))
+    with reading(table) as progress:
+        return read_columns(table, columns, encoding=encoding, extra=extra, progress=progress)
+
+
+def predict_table(model: str, table: str, encoding: str = "utf-8", keep: Sequence[str] = ()) -> Prediction:
     """Predict each row of a CSV file.
 
     Args:
         model: path of what `train` wrote.
         table: path of a CSV file with the columns that the network was trained on, in any order.
-        encoding: of the table.
+        encoding: of the table; keep: columns of the table that stand before the predictions.
 
     Raises:
         ValueError, OSError: one of the files is not as it must be.
     """
     network = load_network(model)
-    output = network.predict(read_features(table, network.features, encoding=encoding))  # (batch, n_out)
+    x, numbers, texts = read_for(network, table, encoding, keep)
+    output = network.predict(x)  # (batch, n_out)
     # repr of a float has as many digits as it needs to be read back exactly
-    texts = [[repr(float(value)) for value in row] for row in output]
-    if network.task == "regression":
-        return Prediction(network, [network.target], texts)
-    labels = network.labels(output)
-    rows = [[label, *row] for label, row in zip(labels, texts, strict=True)]
-    return Prediction(network, [network.target, *(f"p({name})" for name in network.classes)], rows)
+    rows = [[repr(float(value)) for value in row] for row in output]
+    # where the target is kept, what is predicted has another name
+    heads = [f"predicted {network.target}" if network.target in keep else network.target]
+    if network.task == "classification":
+        rows = [[label, *row] for label, row in zip(network.labels(output), rows, strict=True)]
+        heads += [f"p({name})" for name in network.classes]
+    kept = [list(cells) for cells in zip(*(texts[name] for name in keep), strict=True)] or [[] for _ in rows]
+    rows = [[*before, *row] for before, row in zip(kept, rows, strict=True)]
+    return Prediction(network, [*keep, *heads], rows, [int(k) + 1 for k in numbers])
+
+
+def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Network, Any, int]:
+    """Return a saved network, its scores on a CSV file that has the target too, and on how many rows.
+
+    Raises:
+        ValueError, OSError: one of the files is not as it must be.
+    """
+    network = load_network(model)
+    x, _, texts = read_for(network, table, encoding, [network.target])
+    output, cells = network.predict(x), texts[network.target]
+    try:
+        if network.task == "regression":
+            y = np.array([target_number(cell) for cell in cells])[:, None]
+            return network, errors(y, output), len(x)
+        names = [cell if cell in network.classes else plain_class(cell) for cell in cells]
+        return network, score(one_hot(names, list(network.classes)), output), len(x)
+    except ValueError as problem:
+        raise ValueError(f"{printable(table)}: column {network.target!r:.60}: {problem}") from None
+
+
+def check_name(path: str) -> None:
+    """Refuse the name of another format, before anything is computed."""
+    if Path(path).suffix.lower() in (".xlsx", ".xls", ".ods", ".parquet", ".json"):
+        raise ValueError(
+            f"out={path} would hold CSV under the name of another format. Name a .csv file, which spreadsheets open, "
+            f"e.g. out={Path(path).with_suffix('.csv')}."
+        )
 
 
 def write_csv(path: str, found: Prediction, inputs: tuple[str, ...]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..compare import RoadsReport
 from ..metrics import format_cm
 from ..printable import printable
 from .predictions import Prediction
-from .run import Outcome, PreparedRun, Scores
+from .run import Errors, Outcome, PreparedRun, Scores
 
 SHOWN = 20  # rows of a prediction, before the rest is left to a file
 MOST_COLUMNS = 5  # classes whose probabilities fit side by side
@@ -63,12 +64,22 @@ class Report:
         rows = len(outcome.plan.parts[outcome.scored][0])
         note = "" if outcome.scored == "test" else " (there is no test part)"
         self.heading(f"Scores on the {rows:,} rows of the {outcome.scored} part{note}")
-        if outcome.scores:
-            self.scores(outcome.scores, outcome.plan.problem.classes)
-        else:
-            self.line(f"R2 = {outcome.r2:.4f}")
+        self.found(outcome.scores or outcome.errors, outcome.plan.problem.classes)
         self.heading("Gradients of the first batch before training, by three roads")
         self.roads(outcome.roads)
+
+    def found(self, found: Scores | Errors | None, classes: Sequence[str]) -> None:
+        """Print how good a network is."""
+        if isinstance(found, Errors):
+            self.line(f"RMSE = {found.rmse:.4g}   MAE = {found.mae:.4g}   R2 = {found.r2:.4f}")
+        elif found is not None:
+            self.scores(found, classes)
+
+    def folds(self, found: Sequence[float], what: str) -> None:
+        """Print the scores of a cross-validation."""
+        self.heading(f"Cross-validation, {len(found)} parts")
+        mean, deviation = sum(found) / len(found), statistics.stdev(found)
+        self.line(f"{what} = {mean:.4f} ± {deviation:.4f}  ({', '.join(f'{one:.4f}' for one in found)})")
 
     def scores(self, scores: Scores, classes: Sequence[str]) -> None:
         """Print the confusion matrix and the scores of each class."""
@@ -106,13 +117,15 @@ class Report:
         """Print the first predictions."""
         heads = found.header
         columns = [list(column) for column in zip(*found.rows[:SHOWN], strict=True)]
+        kept = len(heads) - 1 - len(found.network.classes)
         if len(found.network.classes) > MOST_COLUMNS:  # one column instead: the probability of the class that won
-            columns = [columns[0], [max(cells, key=float) for cells in zip(*columns[1:], strict=True)]]
-            heads = [heads[0], "probability"]
+            most = [max(cells, key=float) for cells in zip(*columns[kept + 1 :], strict=True)]
+            columns, heads = [*columns[: kept + 1], most], [*heads[: kept + 1], "probability"]
         table = _table("row", *heads)
         for k, cells in enumerate(zip(*columns, strict=True), start=1):
-            shown = (printable(_short(cell, j, found.network.task)) for j, cell in enumerate(cells))
-            table.add_row(str(k), *map(Text, shown))
+            task = found.network.task
+            shown = (cell if j < kept else _short(cell, j - kept, task) for j, cell in enumerate(cells))
+            table.add_row(str(found.numbers[k - 1]), *(Text(printable(text)) for text in shown))
         self.console.print(table)
         if len(found.rows) > SHOWN:
             self.line(f"... and {len(found.rows) - SHOWN:,} more rows; --out FILE.csv writes them all.", "dim")
@@ -140,6 +153,7 @@ def facts(plan: PreparedRun) -> list[tuple[str, str]]:
     with_ = f"gradients by {plan.options.gradients}, seed {plan.options.seed}"
     return [
         ("data", f"{problem.name}: {inputs}"),
+        *[("", note) for note in problem.notes],
         ("to predict", what),
         ("split", ", ".join(f"{rows[name]:,} {name}" for name in ("train", "val", "test"))),
         ("network", f"{' - '.join(widths)}; {parameters:,} parameters, {layers[0].dtype}"),

@@ -5,73 +5,42 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..compare import RoadsReport, compare_roads
-from ..data import Dataset, Scaler, data_split, load_digits, load_iris, read_table
+from ..data import Part, Scaler, Split, data_split
+from ..data.columns import number
+from ..data.table import Progress
 from ..io import Network
 from ..manual import draw_masks
 from ..metrics import Accuracy, Score, accuracy_score, cm, f1_score, precision_score, r2_score, recall_score
 from ..nn.layer import Layer
-from ..solver import BackProp, Epoch, FeedForward, History, Predict, Regularization, Settings, Solver, fit
+from ..solver import (
+    BackProp,
+    EarlyStopping,
+    Epoch,
+    FeedForward,
+    History,
+    Predict,
+    Regularization,
+    Settings,
+    Solver,
+    fit,
+)
 from ..spelling import did_you_mean
+from .problem import Options as Options
+from .problem import Problem, read_problem
 
 if TYPE_CHECKING:
     from ..viz import GradientFlow
 
 Array = np.ndarray[Any, Any]
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"iris": load_iris, "digits": load_digits}
 DTYPES = ("float64", "float32")
 FEW = 2  # rows whose graph is drawn: few, so that their numbers can be read
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `train` can be told. The defaults are those of the Julia project's `main.jl`."""
-
-    dataset: str = "iris"
-    data: str | None = None
-    target: str | None = None
-    features: str | None = None
-    kind: str = "auto"
-    encoding: str = "utf-8"
-    scale: bool | None = None
-    train_size: float = 0.7
-    val_size: float = 0.1
-    test_size: float | None = None
-    stratify: bool = False
-    hidden: str = "40"
-    activation: str = "relu"
-    output: str | None = None
-    distribution: str = "n"
-    dtype: str = "float64"
-    loss: str | None = None
-    optimizer: str = "sgd"
-    learning_rate: float = 0.03
-    epochs: int = 20
-    batch_size: int = 16
-    regularization: str = "none"
-    lam: float | None = None
-    r: float | None = None
-    dropout: float = 0.0
-    gradients: str = "graph"
-    seed: int = 0
-
-
-class Problem(NamedTuple):
-    """The table to learn from: what goes in, what is to come out, and the names of both."""
-
-    name: str
-    x: Array
-    targets: Array
-    task: Literal["classification", "regression"]
-    features: tuple[str, ...]
-    target: str
-    classes: tuple[str, ...]
 
 
 class Scores(NamedTuple):
@@ -82,6 +51,14 @@ class Scores(NamedTuple):
     precision: Score
     recall: Score
     f1: Score
+
+
+class Errors(NamedTuple):
+    """How far the predictions of a regression are off, in the target's own unit, and the share that they explain."""
+
+    rmse: float
+    mae: float
+    r2: float
 
 
 class PreparedRun(NamedTuple):
@@ -128,12 +105,16 @@ class Outcome(NamedTuple):
     roads: RoadsReport
     scored: str
     scores: Scores | None
-    r2: float | None
+    errors: Errors | None
     flow: GradientFlow | None
+    interrupted: bool = False
 
 
-def prepare(options: Options) -> PreparedRun:
+def prepare(options: Options, progress: Progress | None = None) -> PreparedRun:
     """Read the data, split it, and make the network; everything that can be wrong is found here.
+
+    Args:
+        options: of the run; `progress` is told how much of a large table has been read.
 
     Raises:
         ValueError, TypeError, OSError: an option or the data is not as it must be.
@@ -148,7 +129,7 @@ def prepare(options: Options) -> PreparedRun:
         raise ValueError(f"unknown gradients={options.gradients}; known are graph, manual.")
     settings = Settings(options.epochs, options.batch_size)
     penalty = _regularization(options)
-    problem = _problem(options)
+    problem = read_problem(options, progress)
     solver = Solver(_loss(options, problem), options.optimizer, options.learning_rate, penalty)
     # one generator from beginning to end: the same seed gives the same rows, weights, order and masks
     rng = np.random.default_rng(options.seed)
@@ -156,6 +137,11 @@ def prepare(options: Options) -> PreparedRun:
         problem.x, problem.targets, train_size=options.train_size, val_size=options.val_size,
         test_size=options.test_size, stratify=options.stratify and problem.task == "classification", rng=rng,
     )  # fmt: skip
+    columns = problem.columns
+    if columns is not None:  # what stands in for missing cells is of the rows to learn from
+        columns = columns.fitted(split.x_train)
+        split = Split(*(Part(columns.filled(part.x)[0], part.y) for part in split))
+        problem = problem._replace(x=columns.filled(problem.x)[0], columns=columns)
     layers = _layers(options, problem, solver.loss, np.dtype(dtype), rng)
     scale = options.data is not None if options.scale is None else options.scale
     scaler = Scaler.fit(split.x_train) if scale else None
@@ -167,6 +153,7 @@ def prepare(options: Options) -> PreparedRun:
         {"loss": solver.loss, "optimizer": repr(solver.rule), "learning_rate": solver.learning_rate,
          "regularization": repr(penalty), "epochs": settings.epochs, "batch_size": settings.batch_size,
          "gradients": options.gradients, "seed": options.seed, "data": problem.name},
+        columns,
     )  # fmt: skip
     parts = {}
     for name, part in zip(("train", "test", "val"), split, strict=True):
@@ -196,16 +183,41 @@ def execute(plan: PreparedRun, progress: bool = False, flow: bool = False) -> Ou
     with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is reported, in words
         roads = compare_roads(model, x[:size], y[:size], solver=solver, masks=masks, rng=options.seed)
         kept = _flow(plan) if flow else None
-        history = learn(plan, progress, kept)
+        history, interrupted = _until_interrupted(plan, progress, kept)
     scored = "test" if len(plan.parts["test"][0]) else "train"
     x, y = plan.parts[scored]
     y_hat = Predict(model, x)
     if plan.problem.task == "regression":
-        return Outcome(plan, history, roads, scored, None, r2_score(y, y_hat), kept)
-    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept)
+        scaler = plan.network.target_scaler
+        own = [part if scaler is None else scaler.inverse(part) for part in (y, y_hat)]
+        return Outcome(plan, history, roads, scored, None, errors(*own), kept, interrupted)
+    return Outcome(plan, history, roads, scored, score(y, y_hat), None, kept, interrupted)
 
 
-def learn(plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None) -> History:
+def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
+    """Train; where that is interrupted after an epoch, return what there is up to it."""
+    kept = History()
+    layers = plan.network.layers
+    weights: list[Any] = []
+
+    def keep(epoch: Epoch) -> None:
+        kept.add(epoch.loss, epoch.val_loss, epoch.metrics)
+        weights[:] = [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers]
+
+    try:
+        return learn(plan, progress, flow, [keep]), False
+    except KeyboardInterrupt:
+        if not weights:
+            raise
+        for layer, (W, b) in zip(layers, weights, strict=True):
+            layer.W, layer.b = W, b
+        return kept, True
+
+
+def learn(
+    plan: PreparedRun, progress: bool = False, flow: GradientFlow | None = None,
+    more: Sequence[Callable[[Epoch], Any]] = (),
+) -> History:  # fmt: skip
     """Train the network of a plan, which is to be used once.
 
     Raises:
@@ -216,8 +228,74 @@ def learn(plan: PreparedRun, progress: bool = False, flow: GradientFlow | None =
     with np.errstate(over="ignore", invalid="ignore"):
         return fit(
             plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
-            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else [])],
+            gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else []), *more],
+            **_more(plan),
         )  # fmt: skip
+
+
+def _more(plan: PreparedRun) -> dict[str, Any]:
+    """Return the options of `fit` that a run has only if they were asked for."""
+    options = plan.options
+    found: dict[str, Any] = {}
+    if options.early_stopping is not None:
+        found["early_stopping"] = EarlyStopping(options.early_stopping)
+    if options.checkpoint is not None:
+        found |= {"checkpoint": options.checkpoint, "resume": options.resume}
+    if options.class_weight is not None:
+        found["class_weight"] = _class_weight(options.class_weight, plan.problem)
+    return found
+
+
+def _class_weight(text: str, problem: Problem) -> Any:
+    """Return the weights of classes: ``balanced``, or ``NAME=2,NAME=0.5``."""
+    if problem.task != "classification":
+        raise ValueError(f"class_weight={text} belongs to classes, and the target {problem.target!r} holds numbers.")
+    if text.strip().lower() == "balanced":
+        return "balanced"
+    weights = dict.fromkeys(problem.classes, 1.0)
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        if name.strip() not in weights or number(value) is None:
+            raise ValueError(
+                f"class_weight={text}: {part.strip()!r} names no class and weight; write balanced, or "
+                f"{problem.classes[0]}=2 (the classes are {', '.join(problem.classes[:8])})."
+            )
+        weights[name.strip()] = float(value)
+    return list(weights.values())
+
+
+def cross_validate(plan: PreparedRun, folds: int) -> list[float]:
+    """Return the accuracy or R² of so many networks, each scored on the rows that it was not trained on.
+
+    The rows are shuffled, and go round the classes, so that each part has its share.
+    """
+    x, y, options = plan.problem.x, plan.problem.targets, plan.options
+    if not 2 <= folds <= len(x):
+        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it is a whole number from 2 to {len(x)}.")
+    order = np.random.default_rng(options.seed).permutation(len(x))
+    if plan.problem.task == "classification":
+        order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
+    found = []
+    for k in range(folds):
+        out = np.zeros(len(x), bool)
+        out[order[k::folds]] = True
+        rng = np.random.default_rng([options.seed, k])
+        layers = _layers(options, plan.problem, plan.solver.loss, plan.network.layers[0].dtype, rng)
+        scaler = Scaler.fit(x[~out]) if plan.network.scaler is not None else None
+        target_scaler = Scaler.fit(y[~out]) if plan.network.target_scaler is not None else None
+        network = Network(layers, plan.problem.task, scaler=scaler, target_scaler=target_scaler)
+        rows = x if scaler is None else scaler.transform(x)
+        targets = y if target_scaler is None else target_scaler.transform(y)
+        parts = {name: (rows[which], targets[which])
+                 for name, which in (("train", ~out), ("test", out), ("val", slice(0)))}  # fmt: skip
+        once = replace(options, checkpoint=None, early_stopping=None)
+        learn(plan._replace(options=once, parts=parts, network=network, rng=rng))
+        prediction = Predict(layers, rows[out])
+        if plan.problem.task == "classification":
+            found.append(float(score(y[out], prediction).accuracy.overall))
+        else:
+            found.append(float(r2_score(targets[out], prediction)))
+    return found
 
 
 def _flow(plan: PreparedRun) -> GradientFlow:
@@ -237,39 +315,16 @@ def _alive(epoch: Epoch) -> None:
         )
 
 
+def errors(y: Array, y_hat: Array) -> Errors:
+    """Return how far predictions are off, (batch, n_out) both, in the target's own unit."""
+    off = y_hat - y
+    return Errors(float(np.sqrt(np.mean(off**2))), float(np.mean(np.abs(off))), r2_score(y, y_hat))
+
+
 def score(y: Array, y_hat: Array) -> Scores:
     """Return the scores of a classifier, (batch, classes) both."""
     found = [f(y, y_hat) for f in (precision_score, recall_score, f1_score)]
     return Scores(cm(y, y_hat), accuracy_score(y, y_hat), *found)
-
-
-def _problem(options: Options) -> Problem:
-    if options.data is None:
-        for name in ("target", "features"):
-            if getattr(options, name) is not None:
-                raise ValueError(f"{name}={getattr(options, name)} belongs to a table; add data=FILE.csv.")
-        if options.kind == "regression":
-            raise ValueError("kind=regression belongs to a table of your own; the bundled data sets hold classes.")
-        key = options.dataset.strip().lower()
-        if key not in DATASETS:
-            near = did_you_mean(key, DATASETS)
-            raise ValueError(
-                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is "
-                "read with data=FILE.csv target=COLUMN."
-            )
-        found = DATASETS[key]()
-        target = "species" if key == "iris" else "digit"
-        return Problem(key, found.x, found.targets, "classification", found.feature_names, target, found.class_names)
-    if options.dataset.strip().lower() != "iris":
-        raise ValueError(f"dataset={options.dataset} and data={options.data} are two data sets; leave one out.")
-    if options.target is None:
-        raise ValueError(f"data={options.data} needs the name of the column to predict; add target=COLUMN.")
-    kind: Any = options.kind.strip().lower()
-    features = None if options.features is None else [name.strip() for name in options.features.split(",")]
-    table = read_table(options.data, options.target, kind=kind, features=features, encoding=options.encoding)
-    return Problem(
-        options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes
-    )  # fmt: skip
 
 
 def _loss(options: Options, problem: Problem) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+
+import typer
 
 from .app import app
 from .errors import say, teach
@@ -28,7 +31,12 @@ def train(
         bool | None,
         option("Data", "Scale columns to mean 0 and deviation 1; by default a table of your own.", show_default=False),
     ] = None,
-    encoding: Annotated[str, named("Data", "Of the CSV file.")] = "utf-8",
+    encoding: Annotated[str, named("Data", "Of the CSV file; gzipped ones are read as well.")] = "utf-8",
+    missing: Annotated[
+        str | None, option("Data", "What stands in for missing cells; drop leaves their rows out. By default they are "
+                   "refused.", metavar="mean|median|most-frequent|drop", show_default=False)
+    ] = None,
+    categories: Annotated[int, whole("Data", "How many different texts a column may hold; each becomes 0 or 1.")] = 20,
     train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
     val_size: Annotated[float, real("Data", "Share to validate on.")] = 0.1,
     test_size: Annotated[
@@ -65,6 +73,23 @@ def train(
     ] = None,
     dropout: Annotated[float, real("Training", "Probability of dropping a hidden unit.")] = 0.0,
     gradients: Annotated[str, named("Training", "By the graph, or manual: the equations written by hand.")] = "graph",
+    early_stopping: Annotated[
+        int | None, whole("Training", "End after N epochs without a better validation loss; keep the best weights.",
+                          show_default=False)
+    ] = None,
+    class_weight: Annotated[
+        str | None, option("Training", "How much rows count by their class: balanced, or NAME=2,NAME=0.5.",
+                           metavar="WEIGHTS", show_default=False)
+    ] = None,
+    cv: Annotated[
+        int | None, whole("Training", "Before that, score N networks, each on another part of the rows.",
+                          show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        str | None, option("Training", "Folder that keeps the state after each epoch.", metavar="DIR",
+                           show_default=False)
+    ] = None,
+    resume: Annotated[bool, flag("--resume", "Training", "Go on from the checkpoint, if there is one.")] = False,
     seed: Annotated[int, whole("Training", "The same seed gives the same network, bit for bit.")] = 0,
     out: Annotated[str, option("Output", "Folder for plots, graph, history and weights.", metavar="DIR")] = OUT,
     report: Annotated[bool, flag("--report", "Output", "Also write report.html, one page with everything.")] = False,
@@ -83,16 +108,30 @@ def train(
 def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
     from ..files import check_folder
     from .outputs import write_run
+    from .reading import reading
     from .report import Report
-    from .run import Options, execute, prepare
+    from .run import Options, cross_validate, execute, prepare
 
     check_folder(out)
-    plan = prepare(Options(**options))
+    if options["resume"] and options["checkpoint"] is None:
+        raise ValueError("resume goes on from a checkpoint; add checkpoint=DIR, the folder of the training before.")
+    with reading(options["data"], progress) as told:
+        plan = prepare(Options(**options), told)
     report = Report(quiet)
     report.start(plan)
+    if options["cv"] is not None:
+        what = "accuracy" if plan.problem.task == "classification" else "R2"
+        report.folds(cross_validate(plan, options["cv"]), what)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what there is is kept
     outcome = execute(plan, progress=progress, flow=page)
     report.outcome(outcome)
     names, note = write_run(out, outcome, page)
     if note:
         say(note, "warning: ")
     report.written(out, names)
+    if outcome.interrupted:
+        done, all_of_it, place = len(outcome.history), plan.settings.epochs, options["checkpoint"]
+        again = f"to go on, add --resume (the checkpoint is in {place})" if place else (
+            "a training with --checkpoint DIR can go on from there")  # fmt: skip
+        say(f"interrupted after epoch {done:,} of {all_of_it:,}; what there is was written; {again}.", "")
+        raise typer.Exit(130)

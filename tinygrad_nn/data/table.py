@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
+import warnings
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinygrad_nn.data.columns import (
+    CATEGORIES,
+    FORMS,
+    Column,
+    Columns,
+    Refused,
+    columns_of,
+    is_missing,
+    number,
+    plain_class,
+)
 from tinygrad_nn.data.encode import one_hot
 from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
@@ -24,14 +38,18 @@ if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays qui
 Kind = Literal["auto", "classification", "regression"]
 StrPath = str | os.PathLike[str]
 
-MISSING = {"", "na", "n/a", "null", "?"}
+Cells = list[str] | NDArray[np.float64]
 DELIMITERS = (",", ";", "\t")
+LARGE = 1_000_000  # characters from which on a table is read by NumPy, if it is plain
+FEW, CHUNK = 1000, 50_000  # rows that are looked at first, and that are read at a time
+Progress = Callable[[int, int], None]
 
 
 class Table(NamedTuple):
     """What a CSV file holds: numbers to learn from, and a target that is either a class or a number.
 
     `x` (batch, n_in); `y` (batch,) texts for 'classification', float64 for 'regression'; `classes` is empty then.
+    `columns` says how the features are read; `lines` are those of the file that were left out for a missing cell.
     """
 
     x: NDArray[np.float64]
@@ -40,6 +58,8 @@ class Table(NamedTuple):
     feature_names: tuple[str, ...]
     target: str
     classes: tuple[str, ...]
+    columns: Columns
+    lines: tuple[int, ...] = ()
 
     @property
     def targets(self) -> NDArray[np.float64]:
@@ -50,12 +70,22 @@ class Table(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """The cells of a file as texts, and its path for messages; row k ends in line `lines[k]` of the file."""
+    """The cells of a file, and its path for messages; row k ends in line `lines[k]` of the file.
+
+    A column is a list of texts, or an array where it was read as numbers at once.
+    """
 
     path: str
     header: list[str]
-    rows: list[list[str]]
-    lines: list[int]
+    columns: list[Cells]
+    lines: Sequence[int]
+    delimiter: str
+    table: NDArray[np.float64] | None = None  # all columns together, where all are numbers
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.columns[0])
 
 
 def read_table(
@@ -65,12 +95,20 @@ def read_table(
     kind: Kind = "auto",
     features: Sequence[str] | None = None,
     encoding: str = "utf-8",
+    missing: str | None = None,
+    categories: int = CATEGORIES,
+    fill: bool = True,
+    progress: Progress | None = None,
 ) -> Table:
-    """Read a CSV file with one column to predict; the other columns are numbers.
+    """Read a CSV file with one column to predict; the other columns are numbers, dates, or texts of a few kinds.
 
-    Args: `path` of a file whose first line names the columns, delimited by `,` `;` or tab; `target` the column to
-    predict; `kind` 'auto' takes a target of numbers as regression and of texts as classification; `features` the
-    columns to learn from, by default all but the target; numbers are returned as they are (see `Scaler`).
+    Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` or tab; `target` the
+    column to predict; `kind` 'auto' takes a target of numbers as regression and of texts as classification; `features`
+    the columns to learn from, by default all but the target; `missing` what stands in for a missing cell: 'mean',
+    'median' or 'most-frequent' of its column, or 'drop' for leaving out its row; `categories` how many different texts
+    a column may hold, each of which becomes a column of 0 and 1; dates become days from 1970. Without `fill` missing
+    cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is told while a large file is read.
+    Numbers are returned as they are (see `Scaler`).
     Returns: `Table`. The classes are sorted, as numbers where all are numbers.
     Raises: FileNotFoundError, or ValueError that names line, column and cell, and what to change.
 
@@ -82,7 +120,7 @@ def read_table(
     """
     if kind not in ("auto", "classification", "regression"):
         raise ValueError(f"read_table: kind={kind!r}; known kinds are 'auto', 'classification', 'regression'.")
-    grid = _read_grid(path, encoding)
+    grid = _read_grid(path, encoding, progress)
     target_column = _columns(grid, [target], "target")[0]
     if features is None:
         _check_unique(grid, grid.header)
@@ -97,9 +135,21 @@ def read_table(
             f"{grid.path}: there is no column besides the target {target!r} (columns: {_listed(grid.header)}); "
             "a network needs a number to learn from. Add a column, or check that the delimiter is , ; or tab."
         )
-    x = _numbers(grid, list(features))
+    names, left_out = list(features), tuple[int, ...]()
+    if missing == "drop":
+        grid, left_out = _without_holes(grid, [*_columns(grid, names, "feature"), target_column])
+    places = _columns(grid, names, "feature")
+    cells = [grid.columns[k] for k in places]
+    try:
+        columns = columns_of(names, cells, grid.delimiter, missing, categories)
+        x = columns.numbers(cells) if grid.table is None else grid.table[:, places]
+    except Refused as refused:
+        raise ValueError(_at(grid, refused)) from None
     found, y, classes = _target(grid, target_column, target, kind)
-    return Table(x, y, found, tuple(features), target, classes)
+    if fill:
+        columns = columns.fitted(x)
+        x, _ = columns.filled(x)
+    return Table(x, y, found, columns.names, target, classes, columns, left_out)
 
 
 def read_features(path: StrPath, feature_names: Sequence[str], *, encoding: str = "utf-8") -> NDArray[np.float64]:
@@ -115,24 +165,76 @@ def read_features(path: StrPath, feature_names: Sequence[str], *, encoding: str 
     """
     if isinstance(feature_names, str) or not feature_names:
         raise ValueError(f"read_features: feature_names={feature_names!r}; it needs a list of names, e.g. ['height'].")
-    return _numbers(_read_grid(path, encoding), list(feature_names))
+    columns = Columns(tuple(Column(name, "number") for name in feature_names))
+    return read_columns(path, columns, encoding=encoding)[0]
 
 
-def _read_grid(path: StrPath, encoding: str) -> _Grid:
+def read_columns(
+    path: StrPath, columns: Columns, *, encoding: str = "utf-8", extra: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.intp], dict[str, list[str]]]:  # fmt: skip
+    """Read a CSV file as another was read, to predict from; other columns are ignored.
+
+    Args: `path` as for `read_table`; `columns` of that `Table`; `extra` columns whose texts are wanted as they are.
+    Returns: (batch, columns of numbers), which rows of the file these are, and the texts of the extra columns in these
+    rows. Raises: as `read_table`.
+    """
+    grid = _read_grid(path, encoding, progress)
+    cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature")]
+    try:
+        x, rows = columns.filled(columns.numbers(cells))
+    except Refused as refused:
+        raise ValueError(_at(grid, refused)) from None
+    texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "kept"), strict=True)}
+    return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
+
+
+def _at(grid: _Grid, refused: Refused) -> str:
+    """Return the message of a cell that cannot be read, with its place."""
+    line = grid.lines[refused.row]
+    return f"{grid.path}, line {line} (row {refused.row + 1}), column {refused.column!r:.80}: {refused.reason}"
+
+
+def _without_holes(grid: _Grid, places: Sequence[int]) -> tuple[_Grid, tuple[int, ...]]:
+    """Return the rows without a missing cell in some columns, and the lines of the others."""
+    holes = np.zeros(grid.rows, bool)
+    for k in places:
+        column = grid.columns[k]
+        if not isinstance(column, np.ndarray):
+            holes |= np.fromiter(map(is_missing, column), bool, len(column))
+    if not holes.any():
+        return grid, ()
+    kept = np.flatnonzero(~holes).tolist()
+    if not kept:
+        raise ValueError(f"{grid.path}: every row has a missing cell. Say missing='mean', or leave a column out.")
+    columns = [column[kept] if isinstance(column, np.ndarray) else [column[k] for k in kept] for column in grid.columns]
+    lines, gone = [grid.lines[k] for k in kept], [grid.lines[k] for k in np.flatnonzero(holes).tolist()]
+    return grid._replace(columns=columns, lines=lines), tuple(gone)
+
+
+def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -> _Grid:
     import csv
     from pathlib import Path
 
     path = Path(path)
     where, text = printable(path), _decode(path, encoding)
-    if not text.strip():
+    if not text[:1000].strip() and not text.strip():
         raise ValueError(f"{where}: the file is empty; it needs a line of column names and then one line a sample.")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{where}, line {line}: a NUL byte stands there, which no text has. Write the file again.")
     begins = 1  # the line in which the row that is being read begins
     header: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
     with _fields_of_any_length(len(text)):
-        first = next(line for line in text.splitlines() if line.strip())
+        # of a large text only as much as may be looked at, since a copy takes long
+        start = text[: max(LARGE, text.find("\n", LARGE))]
+        first = next(line for line in (start if start.strip() else text).splitlines() if line.strip())
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
+        quick = _read_quickly(where, text, delimiter, progress) if len(text) > LARGE else None
+        if quick is not None:
+            return quick
         # newline="" keeps a line break inside a quoted cell as it is
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
@@ -161,7 +263,45 @@ def _read_grid(path: StrPath, encoding: str) -> _Grid:
         raise ValueError(
             f"{where}: only the first line is there (columns: {_listed(header)}); add one line a sample below it."
         )
-    return _Grid(where, header, rows, lines)
+    return _Grid(where, header, [list(column) for column in zip(*rows, strict=True)], lines, delimiter)
+
+
+def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | None) -> _Grid | None:
+    """Read a large table by NumPy; None where it is not as plain as that, and is to be read cell by cell."""
+    import csv
+
+    stream = io.BytesIO(text.encode())
+    few = csv.reader((stream.readline().decode() for _ in range(FEW + 1)), delimiter=delimiter, strict=True)
+    try:
+        header, *rows = ([cell.strip() for cell in row] for row in few if row)
+        if any(len(row) != len(header) for row in rows) or "" in header:
+            return None
+        plain = [all(number(row[k]) is not None for row in rows) for k in range(len(header))]
+        fields = [(f"c{k}", "f8" if numeric else "O") for k, numeric in enumerate(plain)]
+        every = all(plain)
+        how: dict[str, Any] = {"dtype": float if every else np.dtype(fields), "ndmin": 2 if every else 1}
+        stream.seek(0)
+        stream.readline()
+        parts: list[NDArray[Any]] = []
+        while not parts or len(parts[-1]) == CHUNK:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a file whose rows end with the chunk before
+                part = np.loadtxt(stream, comments=None, delimiter=delimiter, quotechar='"', max_rows=CHUNK,
+                                  encoding="utf-8", **how)  # fmt: skip
+            parts.append(part)
+            if progress is not None:
+                progress(stream.tell(), len(text))
+    except (ValueError, csv.Error):
+        return None
+    table = np.concatenate([part for part in parts if part.size])
+    numbers = list(table.T) if every else [np.array(table[name]) for name, _ in fields]
+    finite = np.isfinite(table).all() if every else all(np.isfinite(x).all() for x in numbers if x.dtype.kind == "f")
+    if not finite:
+        return None
+    if text.count("\n") - text.endswith("\n") != len(table):  # empty lines, or line breaks in cells
+        return None
+    columns: list[Cells] = [x if x.dtype.kind == "f" else [cell.strip() for cell in x] for x in numbers]
+    return _Grid(where, header, columns, range(2, len(table) + 2), delimiter, table if every else None)
 
 
 _FIELDS = renewed(Lock())
@@ -190,7 +330,13 @@ def _decode(path: Path, encoding: str) -> str:
     except FileNotFoundError:
         raise FileNotFoundError(_not_there(path)) from None
     try:
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
+            encoding = "utf-16"  # its mark says so
         return content.decode(encoding).removeprefix("\ufeff")
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{where}: the gzip file is cut off or damaged ({error}). Write or copy it again.") from None
     except LookupError:
         raise ValueError(f"encoding={encoding!r} is not known to Python; try 'utf-8' or 'latin-1'.") from None
     except UnicodeDecodeError as error:
@@ -224,7 +370,7 @@ def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
     missing = [name for name in names if name not in places]
     if missing:
         hint = did_you_mean(missing[0], grid.header, 0.5)
-        if all(_number(name) is not None for name in grid.header):
+        if all(number(name) is not None for name in grid.header):
             hint = " The first line holds numbers: put a line of column names above it."
         also = f" (nor {_listed(missing[1:])})" if missing[1:] else ""
         raise ValueError(
@@ -249,78 +395,60 @@ def _check_unique(grid: _Grid, names: Sequence[str]) -> None:
             raise ValueError(f"{grid.path}: {twice}. Rename or delete one of them.")
 
 
-def _numbers(grid: _Grid, names: list[str]) -> NDArray[np.float64]:
-    columns = _columns(grid, names, "feature")
-    x = np.empty((len(grid.rows), len(columns)))  # (batch, n_in)
-    for row, cells in enumerate(grid.rows):
-        for k, column in enumerate(columns):
-            value = _number(cells[column])
-            if value is None or not np.isfinite(value):
-                raise ValueError(_bad_cell(grid, row, names[k], cells[column], "a feature"))
-            x[row, k] = value
-    return x
-
-
 def _target(
     grid: _Grid, column: int, name: str, kind: Kind
 ) -> tuple[Literal["classification", "regression"], NDArray[np.str_] | NDArray[np.float64], tuple[str, ...]]:
-    texts = [cells[column] for cells in grid.rows]
-    numbers = [_number(text) for text in texts]
-    for row, (text, number) in enumerate(zip(texts, numbers, strict=True)):
-        if text.lower() in MISSING or (number is not None and not np.isfinite(number)):
-            raise ValueError(_bad_cell(grid, row, name, text, "the target"))
-    texts_at = [row for row, number in enumerate(numbers) if number is None]
-    if kind == "auto" and texts_at and len(texts_at) < len(texts):
-        row, number_row = texts_at[0], next(row for row, number in enumerate(numbers) if number is not None)
+    there = grid.columns[column]
+    if isinstance(there, np.ndarray) and kind != "classification":
+        return "regression", there, ()
+    cells = [repr(float(value)) for value in there] if isinstance(there, np.ndarray) else there
+    form = _form_of_target(cells, grid.delimiter)
+    numbers = [FORMS[form](text) for text in cells]
+    for row, (text, value) in enumerate(zip(cells, numbers, strict=True)):
+        if is_missing(text) or (value is not None and not np.isfinite(value)):
+            raise ValueError(_bad_target(grid, row, name, text, "the target"))
+    texts_at = [row for row, value in enumerate(numbers) if value is None]
+    if kind == "auto" and texts_at and len(texts_at) < len(cells):
+        row, number_row = texts_at[0], next(row for row, value in enumerate(numbers) if value is not None)
         raise ValueError(
-            f"{grid.path}: the target {name!r:.80} mixes texts ({texts[row]!r:.80} in line {grid.lines[row]}) and "
-            f"numbers ({texts[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
+            f"{grid.path}: the target {name!r:.80} mixes texts ({cells[row]!r:.80} in line {grid.lines[row]}) and "
+            f"numbers ({cells[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
             "kind='classification'."
         )
     if kind == "regression" or (kind == "auto" and not texts_at):
         if texts_at:
-            raise ValueError(_bad_cell(grid, texts_at[0], name, texts[texts_at[0]], "the target of a regression"))
+            raise ValueError(_bad_target(grid, texts_at[0], name, cells[texts_at[0]], "the target of a regression"))
         return "regression", np.array(numbers, dtype=np.float64), ()
     if texts_at:
-        classes = sorted(set(texts))
+        classes = sorted(set(cells))
     else:  # '1' and '1.0' are one class, and 2 comes before 10
-        texts = [_plain(number) for number in numbers if number is not None]
-        classes = sorted(set(texts), key=float)
+        cells = [plain_class(cell) for cell in cells] if form == "number" else cells
+        classes = sorted(set(cells), key=float)
     if len(classes) == 1:
         raise ValueError(
             f"{grid.path}: every row of the target {name!r:.80} is {classes[0]!r:.80}; there is nothing to tell apart. "
             "Add rows of a second class, or choose another target."
         )
-    return "classification", np.array(texts), tuple(classes)
+    return "classification", np.array(cells), tuple(classes)
 
 
-def _number(text: str) -> float | None:
-    """The number that a cell holds, or None. Python's 1_000 is no number of a table."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
+def _form_of_target(cells: Sequence[str], delimiter: str) -> str:
+    """Return how numbers of a target are written: the first form that all cells have."""
+    forms = ["number", "thousands"] if delimiter == "," else ["number", "decimal comma"]
+    return next((form for form in forms if all(FORMS[form](cell) is not None for cell in cells)), "number")
 
 
-def _plain(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
-
-
-def _bad_cell(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
+def _bad_target(grid: _Grid, row: int, name: str, text: str, role: str) -> str:
     where = f"{grid.path}, line {grid.lines[row]} (row {row + 1}), column {name!r:.80}"
-    number, shown = _number(text), f"{text!r:.80}"
-    if text.lower() in MISSING:
+    value, shown = number(text), f"{text!r:.80}"
+    if is_missing(text):
         what = "the cell is empty" if not text else f"{shown} stands for a missing value"
-        return f"{where}: {what}, and {role} needs a value in every row. Fill it in, or delete that line."
-    if number is not None:
+        return (f"{where}: {what}, and {role} needs a value in every row. Fill it in, or delete that line, or say "
+                "missing='drop'.")  # fmt: skip
+    if value is not None:
         return f"{where}: {shown} is not a finite number, which {role} needs to be. Correct it, or delete that line."
-    if "," in text and _number(text.replace(",", ".", 1)) is not None:
+    if "," in text and number(text.replace(",", ".", 1)) is not None:
         return f"{where}: {shown} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r:.80}."
-    if role == "a feature":
-        return (
-            f"{where}: a non-numeric feature: {shown} is not a number. Replace the column's texts by numbers (0 and 1 "
-            f"for each of its categories), delete the column, or leave it out with features=[...]."
-        )
     return f"{where}: {shown} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
 
 

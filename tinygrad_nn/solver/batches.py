@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,11 @@ class Rows:
         """Whether some of them lie in files."""
         return any(isinstance(leaf, np.memmap) for leaf in self.leaves)
 
+    @property
+    def count(self) -> int:
+        """How many batches an epoch has."""
+        return -(-self.rows // self.size)
+
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in a new order."""
         order = rng.permutation(self.rows)
@@ -86,6 +91,11 @@ class Batches:
         self.generators = [
             value for value in getattr(batches, "__dict__", {}).values() if isinstance(value, np.random.Generator)
         ]
+
+    @property
+    def count(self) -> int | None:
+        """How many batches an epoch has, if that is known."""
+        return len(self.source) if isinstance(self.source, Sized) else None
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches in the order in which they come."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from .arguments import choose
 from .batches import Batches, Rows
 from .checkpoint import Checkpoint
 from .divergence import check_growth
-from .history import History, cell
+from .history import History
 from .prediction import CHUNK
+from .progress_bar import Shown, bar
 from .settings import Settings, Solver
 from .state import Progress
 from .stopping import Watch
@@ -26,7 +27,6 @@ from .tasks.task import Task
 from .training_step import Rate, TrainingStep
 
 Array = np.ndarray[Any, Any]
-Show = Callable[["Epoch"], None]
 Metric = Callable[[Any, Any], float]
 
 
@@ -95,6 +95,7 @@ class Training:
     saved: BoundCheckpoint | None
     done: Progress = field(init=False)
     history: History = field(init=False)
+    shown: Shown = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
 
     def run(self, resume: bool, progress: bool) -> History:
@@ -103,14 +104,15 @@ class Training:
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
         self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
         self.start = self.history.loss[0] if self.history.loss else None
-        with _bar(self.settings.epochs if progress else 0, self.done.epoch) as show, self.task.training(self.random):
+        epochs = self.settings.epochs if progress else 0
+        with bar(epochs, self.done.epoch) as self.shown, self.task.training(self.random):
             if self.start is None and isinstance(self.data, Rows):  # batches of a person's own are not drawn once more
                 with np.errstate(all="ignore"), suppress(Exception):  # what is wrong is said by the first step
                     self.start = _loss(self.task, self.data, self.solver)[0]
             while self._goes_on():
                 epoch = self._epoch()
                 self._note(epoch)
-                show(epoch)
+                self.shown.epoch(epoch)
                 said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
                 if any(isinstance(word, (bool, np.bool_)) and word for word in said):
                     self.done.ended = self.done.ended or "a callback"
@@ -128,7 +130,7 @@ class Training:
         """Take a step on every batch, and return losses and metrics."""
         number = self.done.epoch + 1
         with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-            for x, y, rows in self.data.batches(self.random):
+            for x, y, rows in self.shown.batches(self.data.batches(self.random), self.data.count):
                 loss = self.step(x, y, self.random, rows)
                 self.start = loss if self.start is None else self.start
             self.step.finish()
@@ -222,26 +224,3 @@ def _joined(parts: Sequence[Any]) -> Any:
     if len(parts) == 1 or not isinstance(parts[0], np.ndarray):
         return parts[0] if len(parts) == 1 else None
     return np.concatenate(parts)
-
-
-@contextmanager
-def _bar(epochs: int, done: int) -> Iterator[Show]:
-    """Show a progress bar over so many epochs, none for 0; yield what is to be called after each."""
-    if not epochs:
-        yield lambda epoch: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=epochs, completed=done)
-
-        def show(epoch: Epoch) -> None:
-            val = "" if epoch.val_loss is None else f"  val_loss {cell(epoch.val_loss)}"
-            bar.update(task, advance=1, description=f"loss {cell(epoch.loss)}{val}")
-
-        yield show

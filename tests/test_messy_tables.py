@@ -1,0 +1,298 @@
+"""Tables as people have them, by the command: trained on, predicted, scored, or refused with line, column and edit."""
+
+import csv
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tinygrad_nn.cli import main
+from tinygrad_nn.data import Columns, read_table
+from tinygrad_nn.data.columns import Refused, columns_of
+from tinygrad_nn.io import load_network
+
+ROOT = Path(__file__).resolve().parents[1]
+Capture = pytest.CaptureFixture[str]
+FEW = ["--epochs", "2", "--no-progress"]
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def rows(count: int, make: object, header: str = "a,b,y") -> str:
+    draw = np.random.default_rng(0)
+    return "\n".join([header, *(make(k, draw) for k in range(count))]) + "\n"  # type: ignore[operator]
+
+
+def plain(k: int, draw: np.random.Generator) -> str:
+    return f"{draw.normal():.3f},{draw.normal():.3f},{'no' if k % 2 else 'yes'}"
+
+
+MISSING = rows(30, lambda k, draw: f"{'' if k == 3 else k},{'NA' if k in (5, 6) else k % 7},{'no' if k % 2 else 'yes'}")
+GOOD: dict[str, tuple[str | bytes, list[str], str]] = {
+    "missing, mean": (MISSING, ["--missing", "mean"], "3 missing in 3 rows: the mean of the column"),
+    "missing, median": (MISSING, ["--missing", "median"], "the median of the column"),
+    "missing, frequent": (MISSING, ["--missing", "most-frequent"], "the most frequent value of the column"),
+    "missing, dropped": (MISSING, ["--missing", "drop"], "3 rows with a missing cell are left out (lines 5, 7, 8)"),
+    "texts": (rows(30, lambda k, draw: f"{k},{('Rome', 'Oslo', 'Łódź')[k % 3]},{'no' if k % 2 else 'yes'}"), [],
+              "b: 3 texts become 3 columns of 0 and 1"),
+    "dates": (rows(30, lambda k, draw: f"{k},2024-01-{k % 28 + 1:02},{'no' if k % 2 else 'yes'}"), [],
+              "b: read as dates, in days from 1970"),
+    "days first": (rows(30, lambda k, draw: f"{k},{k % 28 + 1:02}.05.2024,{'no' if k % 2 else 'yes'}"), [],
+                   "b: read as dates with the day first"),
+    "months first": (rows(30, lambda k, draw: f"{k},5/{k % 28 + 1}/2024,{'no' if k % 2 else 'yes'}"), [],
+                     "b: read as dates with the month first"),
+    "thousands": (rows(30, lambda k, draw: f'{k},"30,913.{k}",{"no" if k % 2 else "yes"}'), [],
+                  "b: read as numbers with commas between thousands"),
+    "semicolons": (rows(30, lambda k, draw: f"{k};30.913,{k};{'no' if k % 2 else 'yes'}", "a;b;y"), [],
+                   "b: read as numbers with a decimal comma"),
+    "a mark of UTF-8": (b"\xef\xbb\xbf" + rows(30, plain).encode(), [], "30 rows of 2 numbers"),
+    "UTF-16": (rows(30, plain).encode("utf-16"), [], "30 rows of 2 numbers"),
+    "gzip": (gzip.compress(rows(30, plain).encode()), [], "30 rows of 2 numbers"),
+    "quotes": (rows(30, lambda k, draw: f'"{k}","a ""b"", c{k % 2}",{"no" if k % 2 else "yes"}'), [], "2 texts"),
+    "constant": (rows(30, lambda k, draw: f"{k},7,{'no' if k % 2 else 'yes'}"), [], "30 rows of 2 numbers"),
+    "names": (rows(30, lambda k, draw: f"{k},{k % 5},{'はい' if k % 2 else 'いいえ'}", "年齢,größe,y"), [],
+              "いいえ, はい"),
+    "numbers for classes": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 2}"), [],
+                            "y holds numbers (0, 1), so it is taken for a number to predict, a regression"),
+    "classes said": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 2}"), ["--kind", "classification"], "0, 1"),
+    "15,000 columns": (",".join([*(f"gene_{k}" for k in range(15000)), "y"]) + "\n"
+                       + "".join(",".join(["1.5"] * 15000) + f",{'ab'[k % 2]}\n" for k in range(10)), ["--hidden", "2"],
+                       "10 rows of 15000 numbers"),
+}  # fmt: skip
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "missing": (MISSING, r"line 5 \(row 4\), column 'a': the cell is empty.*--missing mean"),
+    "missing target": (rows(9, lambda k, draw: f"{k},{k},{'' if k == 4 else 'x'}"),
+                       r"line 6 .*column 'y'.*--missing drop"),
+    "many texts": (rows(50, lambda k, draw: f"{k},name {k},{'no' if k % 2 else 'yes'}"),
+                   r"line 2 .*column 'b': the column holds 50 different texts.*--categories 50"),
+    "two ways": (rows(9, lambda k, draw: f"{k},{k + 1:02}/02/2024,x"),
+                 r"column 'b'.*day or the month first.*2024-05-31"),
+    "texts among numbers": (rows(9, lambda k, draw: f"{k},{'1o' if k == 7 else k},x"), r"line 9 .*column 'b'.*'1o'"),
+    "NUL": ("a,b,y\n1,2,x\n1,\0,x\n", r"line 3: a NUL byte"),
+    "twice": ("a,a,y\n1,2,x\n1,2,z\n", r"the name 'a' stands twice, in columns 1 and 2"),
+    "one row": ("a,b,y\n1,2,x\n", r"every row of the target 'y' is 'x'"),
+    "one class": (rows(9, lambda k, draw: f"{k},{k},x"), r"every row of the target 'y' is 'x'.*second class"),
+    "cut off": (gzip.compress(rows(300, plain).encode())[:-40], r"the gzip file is cut off"),
+    "empty column": (rows(9, lambda k, draw: f"{k},,{'no' if k % 2 else 'yes'}"), r"column 'b'.*missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_messy_table_is_trained_on_predicted_and_scored(name: str, capsys: Capture) -> None:
+    content, options, said = GOOD[name]
+    Path("t.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *options, *FEW]) == 0
+    out = capsys.readouterr().out
+    assert said in re.sub(r"\s+", " ", out)
+    assert main(["predict", "o/model.safetensors", "t.csv", "--out", "p.csv", "--keep", "y"]) == 0
+    capsys.readouterr()
+    with Path("p.csv").open(encoding="utf-8", newline="") as file:
+        predicted = list(csv.reader(file))
+    assert predicted[0][:2] == ["y", "predicted y"]
+    assert main(["evaluate", "o/model.safetensors", "t.csv"]) == 0
+    out = capsys.readouterr().out
+    assert f"{len(predicted) - 1:,} rows of t.csv" in out
+    if load_network("o/model.safetensors").task == "classification":
+        right = sum(row[0] == row[1] for row in predicted[1:]) / (len(predicted) - 1)
+        assert f"accuracy = {right:.4f}" in out
+    else:
+        off = np.array([float(row[1]) - float(row[0]) for row in predicted[1:]])
+        assert f"RMSE = {np.sqrt((off**2).mean()):.4g}   MAE = {np.abs(off).mean():.4g}   R2 = " in out
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_table_that_cannot_be_read_is_refused_with_its_place_and_edit(name: str, capsys: Capture) -> None:
+    content, said = BAD[name]
+    Path("t.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert main(["train", "--data", "t.csv", "--target", "y", *FEW]) == 2
+    err = capsys.readouterr().err
+    assert re.search(rf"t\.csv.*{said}", err), err
+    assert err.count("\n") == 1
+    assert os.listdir() == ["t.csv"]
+
+
+def test_what_stands_in_is_of_the_rows_to_train_on_and_kept_with_the_network() -> None:
+    Path("t.csv").write_text(MISSING)
+    assert main(["train", "--data", "t.csv", "--target", "y", "--missing", "mean", "--quiet", *FEW]) == 0
+    columns = load_network("tinygrad-nn-out/model.safetensors").columns
+    assert columns is not None
+    every = read_table("t.csv", "y", missing="mean")
+    assert columns.parts == every.columns.parts
+    assert columns.fill != every.columns.fill  # a part of the rows has another mean
+    assert Columns.from_dict(json.loads(json.dumps(columns.to_dict()))) == columns
+
+
+def test_means_medians_and_most_frequent_values_stand_in() -> None:
+    Path("t.csv").write_text("a,b,y\n1,u,1.5\n,v,2.5\n3,,3.5\n3,v,4.5\n8,v,5.5\n")
+    for missing, value in (("mean", 3.75), ("median", 3.0), ("most-frequent", 3.0)):
+        x = read_table("t.csv", "y", missing=missing).x
+        assert x[1].tolist() == [value, 0, 1]
+        assert x[2].tolist() == [3, 0, 1]
+    table = read_table("t.csv", "y", missing="drop")
+    assert table.x.tolist() == [[1, 1, 0], [3, 0, 1], [8, 0, 1]]
+    assert (table.y.tolist(), table.lines) == ([1.5, 4.5, 5.5], (3, 4))
+
+
+def test_a_text_that_is_new_is_none_of_those_that_were_seen() -> None:
+    Path("t.csv").write_text(GOOD["texts"][0])  # type: ignore[arg-type]
+    columns = read_table("t.csv", "y").columns
+    assert columns.numbers([["1"], ["Paris"]]).tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("cells", "delimiter", "form", "first"), [
+    (["1", "2.5", "-3e2"], ",", "number", 1.0),
+    (["30,913.44", "1", "1,000"], ",", "thousands", 30913.44),
+    (["30.913,44", "1", "0,5"], ";", "decimal comma", 30913.44),
+    (["1,234", "2,5"], ";", "decimal comma", 1.234),
+    (["1.5", "2"], ";", "number", 1.5),
+    (["1970-01-02", "2024-05-31 12:00"], ",", "date", 1.0),
+    (["1970-01-02T00:00:00+00:00"], ",", "date", 1.0),
+    (["02.01.1970", "31.12.1970"], ",", "day first", 1.0),
+    (["1/2/1970", "12/31/1970"], ",", "month first", 1.0),
+    (["", "3"], ",", "number", np.nan),
+    (["yes", "no"], ",", "text", 0.0),
+])  # fmt: skip
+def test_the_form_of_a_column_is_found(cells: list[str], delimiter: str, form: str, first: float) -> None:
+    found = columns_of(["c"], [cells], delimiter, "mean")
+    assert found.parts[0].form == form
+    np.testing.assert_allclose(found.numbers([cells])[0, 0], first, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fields", [
+    {}, {"parts": [], "missing": "max", "fill": []},
+    {"parts": [{"name": "a", "form": "odd", "categories": []}], "missing": None, "fill": []},
+    {"parts": [{"name": "a", "form": "number", "categories": []}], "missing": None, "fill": [1, 2]},
+])  # fmt: skip
+def test_columns_that_are_none_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"Columns.from_dict|missing="):
+        Columns.from_dict(fields)
+
+
+def test_a_date_among_dates_must_be_one() -> None:
+    columns = columns_of(["d"], [["2024-01-02", "2024-01-03"]], ",")
+    with pytest.raises(Refused, match="'2024-13-01' is not a date, as the others of its column are"):
+        columns.numbers([["2024-13-01"]])
+
+
+def test_a_large_table_reads_the_same_at_once_and_cell_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    for k, texts in enumerate((False, True)):
+        numbers = draw.normal(size=(3000, 2)).tolist()
+        lines = [f"{a!r},{b!r},{'xy'[n % 2] if texts else n % 2}" for n, (a, b) in enumerate(numbers)]
+        Path("t.csv").write_text("a,b,y\n" + "\n".join(lines) + ("\n" if k else ""))
+        slow = read_table("t.csv", "y")
+        told: list[tuple[int, int]] = []
+        with monkeypatch.context() as patch:
+            patch.setattr("tinygrad_nn.data.table.LARGE", 1000)
+            patch.setattr("tinygrad_nn.data.table.CHUNK", 700)
+            quick = read_table("t.csv", "y", progress=lambda done, total, told=told: told.append((done, total)))
+        np.testing.assert_array_equal(quick.x, slow.x)
+        np.testing.assert_array_equal(quick.y, slow.y)
+        assert len(told) == 5
+        assert told[-1][0] == told[-1][1]
+
+
+@pytest.mark.parametrize("line", ["1,2", "1,,x", '1,"2\n",x', "1,inf,x", "1,zwei,x", "", "1_0,2,x"])
+def test_what_is_not_plain_is_read_cell_by_cell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a,b,y\n" + "1,2,x\n3,4,z\n" * 800 + line + "\n5,6,x\n"
+    Path("t.csv").write_text(text)
+
+    def read() -> object:
+        try:
+            table = read_table("t.csv", "y")
+        except ValueError as problem:
+            return str(problem)
+        return table.x.tolist(), table.y.tolist()
+
+    slow = read()
+    monkeypatch.setattr("tinygrad_nn.data.table.LARGE", 1000)
+    assert read() == slow
+
+
+def test_parts_of_a_cross_validation_are_scored(capsys: Capture) -> None:
+    assert main(["train", "--cv", "5", "--epochs", "15", "--no-progress"]) == 0
+    found = re.search(r"accuracy = (\S+) ± \S+  \((.*)\)", capsys.readouterr().out)
+    assert found
+    scores = [float(part) for part in found[2].split(", ")]
+    assert len(scores) == 5
+    assert float(found[1]) == pytest.approx(np.mean(scores), abs=1e-4)
+    assert np.mean(scores) > 0.85
+    assert main(["train", "--cv", "1"]) == 2
+    assert "--cv 1; there are 150 rows, so it is a whole number from 2 to 150" in capsys.readouterr().err
+
+
+def test_early_stopping_and_weights_of_classes(capsys: Capture) -> None:
+    assert main(["train", "--early-stopping", "2", "--learning-rate", "0.5", "--epochs", "300", "--no-progress"]) == 0
+    history = json.loads(Path("tinygrad-nn-out/history.json").read_text())
+    assert len(history["loss"]) == int(np.argmin(history["val_loss"])) + 3 < 300
+    capsys.readouterr()
+    for weight in ("balanced", "setosa=5,virginica=0.5"):
+        assert main(["train", "--class-weight", weight, *FEW, "--quiet"]) == 0
+    assert main(["train", "--class-weight", "rose=2"]) == 2
+    said = "--class-weight rose=2: 'rose=2' names no class and weight; write balanced, or setosa=2"
+    assert said in capsys.readouterr().err
+
+
+def test_spreadsheets_are_refused_before_anything_is_read(capsys: Capture) -> None:
+    assert main(["predict", "nowhere", "nowhere.csv", "--out", "p.xlsx"]) == 2
+    assert "--out p.xlsx would hold CSV under the name of another format" in capsys.readouterr().err
+
+
+def test_the_package_is_the_command() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-m", "tinygrad_nn", "--version"]
+    said = subprocess.run(call, capture_output=True, text=True, check=True, env=environment)
+    assert said.stdout.startswith("tinygrad-nn ")
+
+
+def test_the_shell_completes() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "_TINYGRAD_NN_COMPLETE": "complete_bash",
+                   "COMP_WORDS": "tinygrad-nn ev", "COMP_CWORD": "1"}  # fmt: skip
+    said = subprocess.run([sys.executable, "-c", "from tinygrad_nn.cli import app; app(prog_name='tinygrad-nn')"],
+                          capture_output=True, text=True, env=environment, check=False)  # fmt: skip
+    assert said.stdout.split() == ["evaluate"]
+
+
+def test_resume_needs_a_checkpoint(capsys: Capture) -> None:
+    assert main(["train", "--resume"]) == 2
+    assert "add --checkpoint DIR" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_at_any_epoch_it_resumes_to_the_same_bits(kill: signal.Signals) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    call = [sys.executable, "-m", "tinygrad_nn", "train", "--epochs", "250", "--optimizer", "adam", "--dropout", "0.1",
+            "--checkpoint", "c", "--no-progress", "--quiet"]  # fmt: skip
+    subprocess.run([*call[:-3], "whole", *call[-2:], "--out", "o1"], env=environment, check=True, timeout=120)
+    interrupted = 0
+    for wait in (0.0, 0.3):
+        with subprocess.Popen([*call, "--resume", "--out", "o2"], env=environment, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as run:  # fmt: skip
+            limit = time.monotonic() + 60
+            while not Path("c").is_dir() and run.poll() is None and time.monotonic() < limit:
+                time.sleep(0.02)
+            time.sleep(0.4 + wait)
+            run.send_signal(kill)
+            _, err = run.communicate(timeout=60)
+        interrupted += run.returncode != 0
+        if kill != signal.SIGKILL and "interrupted after epoch" in err:
+            assert "add --resume (the checkpoint is in c)" in err
+    assert interrupted
+    subprocess.run([*call, "--resume", "--out", "o2"], env=environment, check=True, timeout=120)
+    one, two = (load_file(f"{folder}/model.safetensors") for folder in ("o1", "o2"))
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])

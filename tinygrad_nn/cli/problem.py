@@ -1,0 +1,136 @@
+"""The table that `train` learns from: a data set that comes along, or a file, and what was done to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..data import Columns, Dataset, Table, load_digits, load_iris, read_table
+from ..data.columns import CATEGORIES
+from ..data.table import Progress
+from ..spelling import did_you_mean
+
+Array = np.ndarray[Any, Any]
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"iris": load_iris, "digits": load_digits}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `train` can be told. The defaults are those of the Julia project's `main.jl`."""
+
+    dataset: str = "iris"
+    data: str | None = None
+    target: str | None = None
+    features: str | None = None
+    kind: str = "auto"
+    encoding: str = "utf-8"
+    missing: str | None = None
+    categories: int = CATEGORIES
+    scale: bool | None = None
+    train_size: float = 0.7
+    val_size: float = 0.1
+    test_size: float | None = None
+    stratify: bool = False
+    hidden: str = "40"
+    activation: str = "relu"
+    output: str | None = None
+    distribution: str = "n"
+    dtype: str = "float64"
+    loss: str | None = None
+    optimizer: str = "sgd"
+    learning_rate: float = 0.03
+    epochs: int = 20
+    batch_size: int = 16
+    regularization: str = "none"
+    lam: float | None = None
+    r: float | None = None
+    dropout: float = 0.0
+    gradients: str = "graph"
+    seed: int = 0
+    early_stopping: int | None = None
+    checkpoint: str | None = None
+    resume: bool = False
+    class_weight: str | None = None
+    cv: int | None = None
+
+
+class Problem(NamedTuple):
+    """The table to learn from: what goes in, what is to come out, and the names of both."""
+
+    name: str
+    x: Array
+    targets: Array
+    task: Literal["classification", "regression"]
+    features: tuple[str, ...]
+    target: str
+    classes: tuple[str, ...]
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_problem(options: Options, progress: Progress | None = None) -> Problem:
+    """Return the table that the options name; `progress` is told how much of a large file has been read."""
+    if options.data is None:
+        for name in ("target", "features"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"{name}={getattr(options, name)} belongs to a table; add data=FILE.csv.")
+        if options.kind == "regression":
+            raise ValueError("kind=regression belongs to a table of your own; the bundled data sets hold classes.")
+        key = options.dataset.strip().lower()
+        if key not in DATASETS:
+            near = did_you_mean(key, DATASETS)
+            raise ValueError(
+                f"unknown dataset={options.dataset}; known are {', '.join(DATASETS)}.{near} A table of your own is "
+                "read with data=FILE.csv target=COLUMN."
+            )
+        found = DATASETS[key]()
+        target = "species" if key == "iris" else "digit"
+        return Problem(key, found.x, found.targets, "classification", found.feature_names, target, found.class_names)
+    if options.dataset.strip().lower() != "iris":
+        raise ValueError(f"dataset={options.dataset} and data={options.data} are two data sets; leave one out.")
+    if options.target is None:
+        raise ValueError(f"data={options.data} needs the name of the column to predict; add target=COLUMN.")
+    kind: Any = options.kind.strip().lower()
+    features = None if options.features is None else [name.strip() for name in options.features.split(",")]
+    table = read_table(
+        options.data, options.target, kind=kind, features=features, encoding=options.encoding, missing=options.missing,
+        categories=options.categories, fill=False, progress=progress,
+    )  # fmt: skip
+    return Problem(
+        options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes,
+        table.columns, tuple(_notes(table, kind)),
+    )  # fmt: skip
+
+
+def _notes(table: Table, kind: str) -> Iterator[str]:
+    """Yield what was done with the table that a person may not expect."""
+    for part in table.columns.parts:
+        if part.form == "text":
+            count = len(part.categories)
+            yield f"{part.name}: {count} texts become {count} columns of 0 and 1"
+        elif part.form != "number":
+            yield f"{part.name}: read as {_FORMS[part.form]}"
+    if table.lines:
+        shown = ", ".join(map(str, table.lines[:5])) + (", ..." if len(table.lines) > 5 else "")
+        yield f"{len(table.lines):,} rows with a missing cell are left out (lines {shown})"
+    holes = np.isnan(table.x)
+    if holes.any():
+        firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # one of each column
+        rows, cells = int(holes.any(axis=1).sum()), int(holes[:, firsts].sum())
+        what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
+        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the rows to train on stands in"
+    few: Array | list[float] = np.unique(table.y) if table.kind == "regression" else []
+    if kind == "auto" and 2 <= len(few) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in few):
+        shown = ", ".join(f"{v:g}" for v in few)
+        yield (f"{table.target} holds numbers ({shown}), so it is taken for a number to predict, a regression; if "
+               "these are classes, say --kind classification")  # fmt: skip
+
+
+_FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",
+          "date": "dates, in days from 1970", "day first": "dates with the day first, in days from 1970",
+          "month first": "dates with the month first, in days from 1970"}  # fmt: skip
+FEW_VALUES = 10  # different whole numbers that may be classes

@@ -1,0 +1,25 @@
+"""A bar on a terminal while a large table is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LARGE = 20_000_000  # bytes that take longer to read than a blink
+
+
+@contextmanager
+def reading(path: str | None, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar while a file is read, if it is large and standard error is a terminal; yield what is told of it."""
+    large = path is not None and os.path.isfile(path) and os.path.getsize(path) > LARGE
+    if not (large and shown and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    with Progress(TextColumn("reading"), BarColumn(), TaskProgressColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

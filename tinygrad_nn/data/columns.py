@@ -1,0 +1,315 @@
+"""The columns of a table of one's own as numbers: numbers in the forms in which people write them, dates, texts.
+
+What was found in the table that a network learned from (`Columns`) is kept with the network, so that new tables are
+read in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
+FILLS = ("mean", "median", "most-frequent", "drop")
+CATEGORIES = 20  # different texts that a column may hold by default
+_COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # 30,913.44
+_POINTS = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")  # 30.913,44
+
+
+class Refused(ValueError):
+    """Raised for a cell that cannot be read: `row` from 0, `column`, and the reason with its edit."""
+
+    def __init__(self, row: int, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.row, self.column, self.reason = row, column, reason
+
+
+def is_missing(cell: str) -> bool:
+    """Tell whether a cell stands for a missing value."""
+    return cell.lower() in MISSING
+
+
+def number(cell: str) -> float | None:
+    """Return the number that a cell holds, or None; Python's 1_000 is no number of a table."""
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def thousands(cell: str) -> float | None:
+    """Return the number that a cell holds with commas between its thousands, such as 30,913.44."""
+    return float(cell.replace(",", "")) if _COMMAS.fullmatch(cell) else number(cell)
+
+
+def decimal_comma(cell: str) -> float | None:
+    """Return the number that a cell holds with a decimal comma, such as 3,5 or 30.913,44."""
+    return float(cell.replace(".", "").replace(",", ".")) if _POINTS.fullmatch(cell) else None
+
+
+def iso_date(cell: str) -> float | None:
+    """Return the days from 1970 to a date such as 2024-05-31 or 2024-05-31 12:30."""
+    if not re.match(r"\d{4}-\d{2}-\d{2}", cell):
+        return None
+    try:
+        moment = datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+    return _days(moment)
+
+
+def day_first(cell: str) -> float | None:
+    """Return the days from 1970 to a date such as 31.05.2024 or 31/5/2024."""
+    return _written(cell, r"(?P<d>\d{1,2})[./-](?P<m>\d{1,2})[./-](?P<y>\d{4})")
+
+
+def month_first(cell: str) -> float | None:
+    """Return the days from 1970 to a date such as 5/31/2024."""
+    return _written(cell, r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})")
+
+
+def _written(cell: str, pattern: str) -> float | None:
+    found = re.fullmatch(pattern, cell)
+    try:
+        return None if found is None else _days(datetime(int(found["y"]), int(found["m"]), int(found["d"])))
+    except ValueError:
+        return None
+
+
+def _days(moment: datetime) -> float:
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.timestamp() / 86400
+
+
+def target_number(cell: str) -> float:
+    """Return the number of a target's cell, in any of the forms that numbers have.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for read in (number, thousands, decimal_comma):
+        value = read(cell)
+        if value is not None and np.isfinite(value):
+            return value
+    raise ValueError(f"{cell!r:.60} is not a number; correct it, or delete that line.")
+
+
+def plain_class(cell: str) -> str:
+    """Return the name of a class that is a number as `read_table` writes it: 1 of 1.0."""
+    value = number(cell)
+    return cell if value is None else str(int(value)) if value == int(value) else repr(value)
+
+
+FORMS: dict[str, Callable[[str], float | None]] = {
+    "number": number, "thousands": thousands, "decimal comma": decimal_comma,
+    "date": iso_date, "day first": day_first, "month first": month_first,
+}  # fmt: skip
+DATES = ("date", "day first", "month first")
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is read.
+
+    Attributes:
+        name: of the column.
+        form: a key of `FORMS`, or ``'text'``.
+        categories: of texts, the different ones in their order; each becomes a column of 0 and 1.
+    """
+
+    name: str
+    form: str
+    categories: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns of numbers that it becomes."""
+        return [f"{self.name}={text}" for text in self.categories] if self.form == "text" else [self.name]
+
+    def numbers(self, cells: Any, holes: bool) -> Array:
+        """Return ``(rows, columns)`` from texts or numbers; missing cells are NaN if there may be `holes`.
+
+        Raises:
+            Refused: a cell cannot be read.
+        """
+        if isinstance(cells, np.ndarray) and self.form != "number":
+            cells = list(map(str, cells))
+        if self.form == "text":
+            places = {text: k for k, text in enumerate(self.categories)}
+            out = np.zeros((len(cells), len(places)))
+            for row, cell in enumerate(cells):
+                if is_missing(cell):
+                    out[row] = self._hole(row, cell, holes)
+                elif cell in places:  # a text that is new is none of the others
+                    out[row, places[cell]] = 1
+            return out
+        if isinstance(cells, np.ndarray) and self.form == "number":
+            return cells[:, None]
+        read, found = FORMS[self.form], np.empty((len(cells), 1))
+        for row, cell in enumerate(cells):
+            value = read(cell)
+            if value is None or not np.isfinite(value):
+                value = self._hole(row, cell, holes)
+            found[row] = value
+        return found
+
+    def _hole(self, row: int, cell: str, holes: bool) -> float:
+        if not is_missing(cell):
+            kind = "date" if self.form in DATES else "number"
+            wrong = number(cell)
+            what = f"is not a {kind}, as the others of its column are" if wrong is None else "is not a finite number"
+            shown = f"{cell!r:.80}" if kind == "date" or wrong is not None else f"a non-numeric feature: {cell!r:.80}"
+            raise Refused(row, self.name, f"{shown} {what}. Correct it, or delete that line.")
+        if not holes:
+            what = f"{cell!r:.80} stands for a missing value" if cell else "the cell is empty"
+            raise Refused(
+                row, self.name, f"{what}, and a feature needs a value in every row. Fill it in, or delete that "
+                "line, or say missing='mean' ('median', 'most-frequent', 'drop').",
+            )  # fmt: skip
+        return np.nan
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the features of a table are read, and what stands in for what is missing.
+
+    Attributes:
+        parts: of each column.
+        missing: ``'mean'``, ``'median'``, ``'most-frequent'`` or ``'drop'``; ``None`` refuses what is missing.
+        fill: for each column of numbers what stands in, once `fitted` has seen rows.
+    """
+
+    parts: tuple[Column, ...]
+    missing: str | None = None
+    fill: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.missing is not None and self.missing not in FILLS:
+            raise ValueError(f"missing={self.missing!r}; known are {', '.join(FILLS)}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns of numbers."""
+        return tuple(name for part in self.parts for name in part.names)
+
+    def numbers(self, columns: Sequence[Any]) -> Array:
+        """Return ``(rows, columns of numbers)`` from the cells of each column; what is missing is NaN.
+
+        Raises:
+            Refused: a cell cannot be read, or is missing and nothing stands in.
+        """
+        holes = self.missing is not None
+        found = [part.numbers(cells, holes) for part, cells in zip(self.parts, columns, strict=True)]
+        return np.concatenate(found, axis=1)
+
+    def fitted(self, x: Array) -> Columns:
+        """Return the columns with what stands in for missing values, from rows to learn from."""
+        if self.missing in (None, "drop"):
+            return self
+        fill: list[float] = []
+        for part in self.parts:
+            block = x[:, len(fill) : len(fill) + len(part.names)]
+            block = block[~np.isnan(block).any(axis=1)]
+            if not len(block):
+                raise ValueError(f"column {part.name!r:.80} has no value in the rows to learn from. Leave it out.")
+            if part.form == "text" or self.missing == "most-frequent":
+                values, counts = np.unique(block, axis=0, return_counts=True)
+                fill += values[counts.argmax()].tolist()
+            else:
+                fill.append(float(np.median(block) if self.missing == "median" else block.mean()))
+        return replace(self, fill=tuple(fill))
+
+    def filled(self, x: Array) -> tuple[Array, Array]:
+        """Return rows without holes, and which of the rows they are: those with holes are left out by ``'drop'``."""
+        holes = np.isnan(x)
+        if self.missing == "drop":
+            whole = ~holes.any(axis=1)
+            return x[whole], np.flatnonzero(whole)
+        if holes.any():
+            x = np.where(holes, np.array(self.fill), x)
+        return x, np.arange(len(x))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and texts, ready for JSON; `Columns.from_dict` reads them back exactly."""
+        parts = [{"name": p.name, "form": p.form, "categories": list(p.categories)} for p in self.parts]
+        return {"parts": parts, "missing": self.missing, "fill": list(self.fill)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Columns:
+        """The columns that `to_dict` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            parts = tuple(Column(str(part["name"]), str(part["form"]), tuple(map(str, part["categories"])))
+                          for part in fields["parts"])  # fmt: skip
+            fill = tuple(float(value) for value in fields["fill"])
+            found = cls(parts, fields["missing"], fill)
+        except (KeyError, TypeError) as problem:
+            raise ValueError(f"Columns.from_dict: {problem} is missing, or of another kind.") from None
+        unknown = [p.form for p in parts if p.form not in (*FORMS, "text")]
+        if unknown or len(fill) not in (0, len(found.names)):
+            raise ValueError("Columns.from_dict: what stands in does not fit the columns.")
+        return found
+
+
+def columns_of(
+    names: Sequence[str], cells: Sequence[Any], delimiter: str, missing: str | None = None,
+    categories: int = CATEGORIES,
+) -> Columns:  # fmt: skip
+    """Find how the columns of a table are written.
+
+    Args:
+        names, cells: of each column.
+        delimiter: of the file; where it is no comma, a comma in a number is a decimal comma.
+        missing: what stands in for what is missing, see `Columns`.
+        categories: how many different texts a column may hold.
+
+    Raises:
+        Refused: a column has numbers and texts, too many different texts, or dates that can be read in two ways.
+
+    Example:
+        >>> found = columns_of(["price", "city"], [["1,200.5", "900"], ["Rome", "Oslo"]], ",")
+        >>> [(part.name, part.form) for part in found.parts], found.names
+        ([('price', 'thousands'), ('city', 'text')], ('price', 'city=Oslo', 'city=Rome'))
+    """
+    return Columns(tuple(_column(n, c, delimiter, categories) for n, c in zip(names, cells, strict=True)), missing)
+
+
+def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
+    if isinstance(cells, np.ndarray):
+        return Column(name, "number")
+    there = [cell for cell in cells if not is_missing(cell)]
+    order = ["number", "thousands", "decimal comma"] if delimiter == "," else ["number", "decimal comma", "thousands"]
+    for form in [*order, "date"]:
+        if all(FORMS[form](cell) is not None for cell in there):
+            return Column(name, form)
+    ways = [form for form in ("day first", "month first") if all(FORMS[form](cell) is not None for cell in there)]
+    if len(ways) == 2 and any(FORMS[ways[0]](cell) != FORMS[ways[1]](cell) for cell in there):
+        row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
+        raise Refused(row, name, f"{cells[row]!r:.80} and the others may have the day or the month first. Write them "
+                                 "as year-month-day, such as 2024-05-31.")  # fmt: skip
+    if ways:
+        return Column(name, ways[0])
+    count = Counter(there)
+    if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # numbers, but for some
+        row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
+        cell, point = cells[row], cells[row].replace(",", ".", 1)
+        fix = f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
+        raise Refused(row, name, f"a non-numeric feature: {cell!r:.80} is not a number, as others of the column are; "
+                                 f"{fix}, delete that line, or leave the column out with features=[...].")  # fmt: skip
+    if len(count) > categories:
+        row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
+        raise Refused(row, name, f"the column holds {len(count):,} different texts, such as {cells[row]!r:.80}; up to "
+                                 f"{categories} become columns of 0 and 1. Leave it out with features=[...], or say "
+                                 f"categories={len(count)}.")  # fmt: skip
+    return Column(name, "text", tuple(sorted(count)))
