@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -95,7 +96,9 @@ class Batches:
     @property
     def count(self) -> int | None:
         """How many batches an epoch has, if that is known."""
-        return len(self.source) if isinstance(self.source, Sized) else None
+        with suppress(TypeError):
+            return len(self.source)  # type: ignore[arg-type]
+        return None
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches in the order in which they come."""
