@@ -33,8 +33,8 @@ def train(
     ] = None,
     encoding: Annotated[str, named("Data", "Of the CSV file; gzipped ones are read as well.")] = "utf-8",
     missing: Annotated[
-        str | None, option("Data", "What stands in for missing cells: mean, median or most-frequent of the column; drop "
-                   "leaves their rows out. By default they are refused.", metavar="HOW", show_default=False)
+        str | None, option("Data", "What stands in for missing cells: mean, median or most-frequent of the column; "
+                   "drop leaves their rows out. By default they are refused.", metavar="HOW", show_default=False)
     ] = None,
     categories: Annotated[int, whole("Data", "How many different texts a column may hold; each becomes 0 or 1.")] = 20,
     train_size: Annotated[float, real("Data", "Share of rows to train on.")] = 0.7,
