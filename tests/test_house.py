@@ -500,6 +500,10 @@ def test_import_loads_numpy_and_nothing_else_of_the_dependencies() -> None:
     assert loaded_by("import tinygrad_nn", ("numpy", *HEAVY)) == ["numpy"]
 
 
+def test_import_leaves_the_words_of_errors_for_later() -> None:
+    assert loaded_by("import tinygrad_nn", ("tinygrad_nn.tensor", "tinygrad_nn.spelling")) == ["tinygrad_nn.tensor"]
+
+
 def test_no_file_holds_forbidden_words() -> None:
     wrong = []
     for path in project_files():

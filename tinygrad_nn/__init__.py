@@ -38,8 +38,6 @@ from .ops.neural import (
 from .ops.special import digamma, erf, erfc, expit, gammaln, log_sigmoid, logit, polygamma, softplus
 from .primitive import METHODS as _METHODS
 from .primitive import declare
-from .spelling import ELSEWHERE as _ELSEWHERE
-from .spelling import no_attribute as _no_attribute
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -112,10 +110,12 @@ def __getattr__(name: str) -> _typing.Any:
         with _building:
             value = _import_module(f".{name}", __name__)
     else:
+        from .spelling import ELSEWHERE, no_attribute
+
         rooms = ("nn", "optim", "viz") if name[0] != "_" else ()
         there = [room for room in rooms if name in _import_module(f".{room}", __name__).__all__]
-        elsewhere = {**_ELSEWHERE, name: f"Write tinygrad_nn.{there[0]}.{name}."} if there else _ELSEWHERE
-        raise _no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER], elsewhere)
+        elsewhere = {**ELSEWHERE, name: f"Write tinygrad_nn.{there[0]}.{name}."} if there else ELSEWHERE
+        raise no_attribute(f"module {__name__!r}", name, [*__all__, *_LATER], elsewhere)
     globals()[name] = value
     return value
 

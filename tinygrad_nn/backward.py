@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from heapq import heappop, heappush, heapreplace
@@ -406,8 +405,10 @@ def _caller() -> tuple[str, int]:
 
 
 def _checksum(node: Node) -> tuple[int, ...]:
+    from zlib import crc32
+
     arrays = (*node.args, node.out)  # type: ignore[misc]
-    return tuple(zlib.crc32(np.ascontiguousarray(array).tobytes()) for array in arrays)
+    return tuple(crc32(np.ascontiguousarray(array).tobytes()) for array in arrays)
 
 
 def _describe(node: Node) -> str:

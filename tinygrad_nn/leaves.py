@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -29,14 +29,11 @@ class GradientWarning(UserWarning):
     """A loop loses gradients, or piles them up; the text says which edit mends it."""
 
 
-class _Read(NamedTuple):
+class _Read:
     """A gradient as a person read it, and the parameter at that time: both by some of their entries."""
 
-    gradient: Any
-    w: Array
-    g: Array
-    moves: int
-    rate: float
+    def __init__(self, gradient: Any, w: Array, g: Array, moves: int, rate: float) -> None:
+        self.gradient, self.w, self.g, self.moves, self.rate = gradient, w, g, moves, rate
 
 
 def say(text: str) -> None:

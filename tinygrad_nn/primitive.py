@@ -10,13 +10,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-
-from .spelling import did_you_mean
 
 Array = Any  # an ndarray, or anything that behaves like one: a rule cannot tell and need not
 Rule = tuple[Callable[..., Any], str]
@@ -42,7 +39,6 @@ class AtEqualValues(Exception):
     """Raised by a compiled gradient where a factorisation has equal values; see degenerate.py."""
 
 
-@dataclass(frozen=True, slots=True)
 class Ties:
     """What equal values leave undetermined in a factorisation: functions of its result and its argument.
 
@@ -57,14 +53,20 @@ class Ties:
         met: whether equal values have come up in this process.
     """
 
-    found: Callable[[Array, Array], Array]
-    uses_vectors: Callable[[Array, Array], bool]
-    parted: Callable[[Array, Array], Array]
-    turned: Callable[[Array, Array], Array]
-    size: Callable[[Array, Array], Array]
-    refused: Primitive
-    why: str
     met: ClassVar[bool] = False
+
+    def __init__(  # no dataclass, whose module would be a good part of the time of the import
+        self,
+        found: Callable[[Array, Array], Array],
+        uses_vectors: Callable[[Array, Array], bool],
+        parted: Callable[[Array, Array], Array],
+        turned: Callable[[Array, Array], Array],
+        size: Callable[[Array, Array], Array],
+        refused: Primitive,
+        why: str,
+    ) -> None:
+        self.found, self.uses_vectors, self.parted, self.turned = found, uses_vectors, parted, turned
+        self.size, self.refused, self.why = size, refused, why
 
 
 class Primitive:
@@ -183,6 +185,8 @@ class Primitive:
             metadata = as_numpy(metadata, self.metadata)
             unknown = [name for name in metadata if name not in self.metadata]
         if unknown:
+            from .spelling import did_you_mean
+
             takes, hint = ", ".join(self.metadata) or "no keyword at all", did_you_mean(unknown[0], self.metadata)
             raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.{hint}")
         return arrays, metadata

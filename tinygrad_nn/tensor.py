@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import Any
@@ -28,7 +27,6 @@ from .primitive import (
     say_shapes,
     stand_in,
 )
-from .spelling import no_attribute
 
 _number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
@@ -407,6 +405,8 @@ class Tensor:
         twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
         notes = self.node.notes if self.node else None
         if notes and "attached" in notes:  # what others keep with a leaf goes along
+            from copy import deepcopy
+
             twin.node.note(attached=deepcopy(notes["attached"], memo))  # type: ignore[union-attr]
         return twin
 
@@ -418,6 +418,8 @@ class Tensor:
         if method is None:
             if name in ATTRIBUTES:
                 raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
+            from .spelling import no_attribute
+
             raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
@@ -453,8 +455,7 @@ class Tensor:
         return call_ufunc(handler, inputs, kwargs) if method == "__call__" else handler(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        handler = OVERRIDES.get(function)
-        if handler is None:
+        if (handler := OVERRIDES.get(function)) is None:
             raise no_rule(function)
         return call_function(function, handler, args, kwargs)
 

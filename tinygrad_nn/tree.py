@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
 from .printable import printable
@@ -34,8 +32,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         make = lambda new: kind(*new)  # noqa: E731
     elif isinstance(tree, (list, tuple)):
         parts, make = list(tree), kind
-    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [field.name for field in dataclasses.fields(tree) if field.init]
+    elif (names := _fields(tree)) is not None:
         parts = [getattr(tree, name) for name in names]
         make = lambda new: kind(**dict(zip(names, new, strict=True)))  # noqa: E731
     else:
@@ -57,9 +54,17 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
         return dict(tree)
     if isinstance(tree, (list, tuple)):
         return dict(enumerate(tree))
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree) if field.init}
-    return None
+    names = _fields(tree)
+    return None if names is None else {name: getattr(tree, name) for name in names}
+
+
+def _fields(tree: Tree) -> list[str] | None:
+    """Return the names of what a dataclass is made of; None of what is no dataclass."""
+    if not hasattr(type(tree), "__dataclass_fields__"):
+        return None
+    from dataclasses import fields
+
+    return [field.name for field in fields(tree) if field.init]
 
 
 def _nothing(new: Sequence[Any]) -> None:
@@ -68,6 +73,8 @@ def _nothing(new: Sequence[Any]) -> None:
 
 def refilled(tree: Any, values: Sequence[Any]) -> Any:
     """Return a dict of the same type and keys with other values."""
+    from copy import copy
+
     other = copy(tree)
     other.update(zip(tree, values, strict=True))
     return other
