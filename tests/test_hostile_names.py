@@ -159,7 +159,7 @@ DOORS: dict[str, Callable[[Path, str], Any]] = {
         trained(Named(name, Linear(3, 2, rng=0)), checkpoint=made(d, n), resume=True) for name in ("a", n + "b")],
     # tables
     "read_table, file": lambda d, n: read_table(file(d, n, ""), "kind"),
-    "read_table, column": lambda d, n: read_table(file(d, "t", table(n, "x,1", "y,2")), "kind"),
+    "read_table, column": lambda d, n: read_table(file(d, "t", table(n, "x,1", "2,2", "3,3")), "kind"),
     "read_table, cell": lambda d, n: read_table(file(d, "t", table("a", f'"{n}",1', "2,2")), "kind"),
     "read_table, class": lambda d, n: read_table(file(d, "t", table("a", f'1,"c{n}"', f'2,"c{n}"')), "kind"),
     "read_table, mixed": lambda d, n: read_table(file(d, "t", table("a", f'1,"c{n}"', "2,2")), "kind"),

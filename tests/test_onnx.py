@@ -87,6 +87,13 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
     "MultiheadAttention": (lambda: Own(nn.MultiheadAttention(4, 2, batch_first=True, rng=0)), SERIES),
     "Dropout1d": (lambda: nn.Dropout1d(0.5), SOUND),
     "Dropout2d": (lambda: nn.Dropout2d(0.5), IMAGE),
+    "TransformerEncoderLayer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True, rng=0), SERIES),
+    "TransformerEncoder": (lambda: nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True, rng=0), 2), SERIES),
+    "ZeroPad2d": (lambda: nn.ZeroPad2d((1, 2, 0, 1)), IMAGE),
+    "ReflectionPad2d": (lambda: nn.ReflectionPad2d(2), IMAGE),
+    "ReplicationPad2d": (lambda: nn.ReplicationPad2d((1, 2, 0, 1)), IMAGE),
+    "Upsample": (lambda: nn.Upsample(scale_factor=2), IMAGE),
     "Threshold": (lambda: nn.Threshold(0.1, -2.0), numbers(2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), numbers(2, 6)),
     **{name: (getattr(nn, name), 3 * numbers(2, 4)) for name in
@@ -130,8 +137,10 @@ def test_every_layer_gives_the_same_in_onnxruntime_for_any_number_of_rows(name: 
 
 
 def test_the_table_has_every_layer() -> None:
-    bare = {"Module", "ModuleDict", "ModuleList", "Convolution", "Recurrent", "BatchNorm", "MaxPool", "AvgPool",
-            "AdaptiveAvgPool", "AdaptiveMaxPool", "InstanceNorm"}  # fmt: skip
+    bare = {
+        "Module", "ModuleDict", "ModuleList", "GRUCell", "LSTMCell", "RNNCell", "Convolution", "Recurrent",
+        "BatchNorm", "MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "InstanceNorm",
+    }  # fmt: skip
     kinds = {n for n in nn.__all__ if isinstance(getattr(nn, n), type) and issubclass(getattr(nn, n), nn.Module)}
     kinds = {n for n in kinds - bare if not n.endswith("Loss")}
     assert kinds <= {name.split()[0] for name in LAYERS}

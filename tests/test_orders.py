@@ -25,6 +25,11 @@ UNSEEN = {
     ("polyint", (1,)), ("at_set", (1,)), ("at_add", (1,)), ("at_multiply", (1,)), ("at_min", (1,)), ("at_max", (1,)),
 }  # fmt: skip
 SETS = {"union1d", "intersect1d", "setdiff1d", "setxor1d"}  # of numbers that are rounded fewer differ
+# Whole numbers are the ends of an interval of probabilities, where these quantiles are infinite or their slope is.
+ENDS = {
+    ("stdtrit", 1), ("chdtri", 1), ("gdtrix", 2), ("fdtri", 2), ("gammaincinv", 1), ("gammainccinv", 1),
+    ("betaincinv", 2), ("betainccinv", 2),
+}  # fmt: skip
 TWICE = [case for case in ROWS if case.order == 2]
 SEVERAL = [case for case in TWICE if len(case.shapes) > 1]
 
@@ -156,7 +161,9 @@ def test_constants_may_be_integers(case: Case) -> None:
         for i in {*range(len(sweep.arrays))} - {*subset}:
             whole = np.asarray(np.rint(sweep.arrays[i]), dtype=int)
             whole[whole == 0] = 1
-            if (case.name, subset) in UNSEEN or case.name in SETS or sweep.arrays[i].dtype != float:
+            if (case.name, subset) in UNSEEN or case.name in SETS or (case.name, i) in ENDS:
+                continue
+            if sweep.arrays[i].dtype != float:
                 continue
             for value in [whole, *forms(whole)[:-1]]:
                 given, floats = ([*sweep.arrays[:i], x, *sweep.arrays[i + 1 :]] for x in (value, whole.astype(float)))

@@ -300,7 +300,7 @@ LOWERED: dict[str, dict[str, str]] = {
         "a.astype(bool)": "t1 = cast cast(a); t1",
         "np.where(a > 1, 1.0, 0.0)": "t1 = ufunc greater(a, 1); t2 = where where(t1, 1.0, 0.0); t2",
         "np.add.reduce(a)": "t1 = reduce[keepdims False, dtype None] sum[0](a); t1",
-        "np.frexp(a)": "t1, t2 = call frexp(a); t1, t2",
+        "np.frexp(a)": "t1 = call mantissa(a); t2 = call exponent(a); t1, t2",
         "np.modf(a)[0]": "t1 = call fraction(a); t1",
         "np.sin(a, dtype='f8')": "t1 = ufunc sin(a); t1",
         "np.linalg.norm(a)": "t1 = call vector_norm(a); t1",

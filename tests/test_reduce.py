@@ -122,7 +122,6 @@ def test_running_products_and_maxima_of_long_arrays_match_loops(rng):
         (lambda t: np.sum(t, dtype=int), TypeError, "fractions"),
         (lambda t: np.cumsum(t, dtype=np.int32), TypeError, "fractions"),
         (lambda t: np.median(t, out=np.zeros(3)), TypeError, "out"),
-        (lambda t: np.add.reduceat(t, [0, 1]), TypeError, "np.add.reduceat has no derivative rule"),
         (lambda t: np.subtract.reduce(t, axis=(0, 1)), ValueError, "one axis"),
         (lambda t: np.subtract.reduce(t, where=[True]), ValueError, "initial="),
         (lambda t: np.max(t, axis=0, where=t.data > 0), ValueError, "initial"),

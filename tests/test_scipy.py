@@ -287,3 +287,10 @@ def test_they_are_found_by_scipys_array_api_too() -> None:
     command, settings = [sys.executable, "-c", WITH_THE_ARRAY_API], {**os.environ, "SCIPY_ARRAY_API": "1"}
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_hyperbolic_sine_integral_has_a_slope_at_zero_and_of_complex_numbers() -> None:
+    for z in (np.array([0.0, 1e-9, -3.0, 300.0]), np.array([0j, 1 + 2j, 30j, -3 + 0.1j])):
+        slope = np.conj(grad(lambda z: np.real(special.shichi(z)[0]).sum())(z))  # of a real part
+        wanted = np.divide(np.sinh(z), z, out=np.ones_like(z), where=z != 0)
+        np.testing.assert_allclose(slope, wanted, rtol=1e-14)

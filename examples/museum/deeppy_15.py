@@ -37,5 +37,5 @@ EXHIBIT = Exhibit(
     equation=r"\frac{g_i}{s_i^\beta} - 2 \alpha \beta \, x_i \sum_{j \sim i} \frac{g_j x_j}{s_j^{\beta + 1}}",
     forward=forward, backward=backward, right=right,
     inputs=normal((3, 5)),
-    kinds=("missing_activation_derivative", "wrong_derivative"),
+    kinds=("missing_activation_derivative", "wrong_derivative", "wrong_value"),
 )  # fmt: skip

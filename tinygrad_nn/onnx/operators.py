@@ -252,6 +252,20 @@ def _getitem(w: Writer, ops: Ops) -> str:
     return str(w.op("Gather", name, flat, axis=first))
 
 
+def _put(w: Writer, ops: Ops) -> str:
+    """Return an array with zeros around it: what is put into slices without steps."""
+    (x, *_), meta = pair_nest(ops)
+    before, after = [], []
+    for here, there, one_length, other in zip(*meta["index"], *meta["shape"], strict=True):
+        if not (isinstance(here, slice) and here.step in (None, 1)):
+            raise Depends("what is not a block is put into zeros")
+        ends = [(s.indices(n)[0], n - s.indices(n)[1]) for s, n in ((here, one_length), (there, other))]
+        low, high = merged(*ends)
+        before.append(low)
+        after.append(high)
+    return str(w.op("Pad", w.arg(x), w.ints([*before, *after])))
+
+
 def _clip(w: Writer, ops: Ops) -> str:
     (x, *limits), _ = pair_nest(ops)
     dtype = ops[0].out.dtype
@@ -311,7 +325,7 @@ KINDS: dict[str, Rule] = {
 CALLS: dict[str, Rule] = {
     **LAYERS, "concatenate": _concatenate, "stack": _stack,
     "erf": _erf, "erfc": _erfc, "getitem": _getitem, "embedding": _getitem, "argmax": _argmax, "argmin": _argmax,
-    "clip": _clip, "std": _spread, "var": _spread, "vector_norm": _spread, "einsum": _einsum,
+    "put": _put, "clip": _clip, "std": _spread, "var": _spread, "vector_norm": _spread, "einsum": _einsum,
     "cumsum": _cumsum, "vecdot": _ufunc, "matmul": _matmul, "dot": _matmul,
 }  # fmt: skip
 

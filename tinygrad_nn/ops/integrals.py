@@ -9,7 +9,7 @@ import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import POSITIVE, _live
-from .hypergeometric import hyp2f1
+from .hypergeometric import hyp0f1, hyp2f1
 from .library import STAND_INS, forward, library, of_arrays
 from .special import erf, sinc
 
@@ -23,6 +23,13 @@ def _one_of(name: str, which: int, of: str) -> Callable[[Array], Array]:
     call.__name__, call.__doc__ = name, f"Return the result {which} of scipy.special.{of}."
     return call
 
+
+def _sinh_over(x: Array) -> Array:
+    """Return sinh(x) / x, which is 1 at 0."""
+    if np.result_type(x).kind == "c":
+        return sinc(x * (1j / pi))
+    return hyp0f1(0.25 * x * x, b=1.5)
+
 # fmt: off
 sine_integral = declare(_one_of("sine_integral", 0, "sici"), r"\operatorname{Si} x = \int_0^x \frac{\sin t}{t} dt",
     (lambda g, out, x: g * sinc(x / pi),                      r"g \frac{\sin x}{x}"))
@@ -32,8 +39,7 @@ cosine_integral = declare(_one_of("cosine_integral", 1, "sici"), r"\operatorname
     domain=POSITIVE, kinks="at 0 infinite, and 0 where the cotangent is 0")
 
 sinh_integral = declare(_one_of("sinh_integral", 0, "shichi"), r"\operatorname{Shi} x = \int_0^x \frac{\sinh t}{t} dt",
-    (lambda g, out, x: g * np.sinh(x) / _live(g, x),          r"g \frac{\sinh x}{x}"),
-    domain=POSITIVE, kinks="at 0 NaN, and 0 where the cotangent is 0")
+    (lambda g, out, x: g * _sinh_over(x),                     r"g \frac{\sinh x}{x}"))
 
 cosh_integral = declare(_one_of("cosh_integral", 1, "shichi"), r"\operatorname{Chi} x",
     (lambda g, out, x: g * np.cosh(x) / _live(g, x),          r"g \frac{\cosh x}{x}"),

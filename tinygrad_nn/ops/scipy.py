@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -41,10 +42,21 @@ def load() -> None:
             import_module(f"{__package__}.{name}")
 
 
+@cache
+def _with_lists(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """Let what is written with operators take lists as arrays, as rows do."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return f(*(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in args), **kwargs)
+
+    call.__name__ = name
+    return call
+
+
 def named(name: str) -> Callable[..., Any] | None:
     """Return what runs in place of a function of scipy.special on Tensors, None if there is nothing."""
     load()
-    return STAND_INS.get(name) or REGISTRY.get(name)
+    return _with_lists(name, STAND_INS[name]) if name in STAND_INS else REGISTRY.get(name)
 
 
 def names() -> set[str]:
