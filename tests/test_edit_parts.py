@@ -156,7 +156,8 @@ def test_what_is_equal_has_one_digest(one: Any, other: Any, same: bool) -> None:
     assert _digest(one) is not None
 
 
-@pytest.mark.parametrize("value", [None, "a", [None], {"a": None}, np.array(["a"]), object(), [1, [object()]]], ids=str)
+@pytest.mark.parametrize("value", [None, "a", [None], {"a": None}, np.array(["a"]), object(), [1, [object()]]],
+                         ids=lambda value: type(value).__name__)  # fmt: skip
 def test_what_is_no_number_has_no_digest(value: Any) -> None:
     assert _digest(value) is None
 

@@ -3,7 +3,9 @@
 The suite needs no PyTorch: one that stands in for it is asked as the real one would be.
 """
 
+import ast
 import builtins
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from tinygrad_nn import io
+from tinygrad_nn import io, nn
 from tinygrad_nn.nn import BatchNorm1d, Linear, Sequential
 
 
@@ -165,3 +168,46 @@ def test_without_pytorch_its_files_name_the_way(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ImportError, match=r"which only PyTorch reads: pip install torch. Or write it there with"):
         io.load_weights(path, model())
+
+
+def cnn(names: tuple[str, ...]) -> Any:
+    """A convolutional network whose parts have these names."""
+    parts = nn.Conv2d(1, 3, 3, rng=0), nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, rng=1), nn.Linear(16, 2, rng=2)
+    return nn.Sequential(dict(zip(names, parts, strict=True)))
+
+
+def test_the_names_of_a_cnn_are_guessed_by_its_shapes(tmp_path: Path) -> None:
+    theirs, ours = cnn(("stem", "norm", "body", "fc")), cnn(("a", "b", "c", "d"))
+    for value in theirs.state_dict().values():
+        value += 1
+    save_file({f"net.{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "w.safetensors")
+    io.load_weights(tmp_path / "w.safetensors", ours, prefix="net.", rename="guess")
+    for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(ours[1].running_mean, theirs[1].running_mean)
+
+
+def test_an_encoder_of_equal_blocks_is_listed_and_loads_by_the_list(tmp_path: Path) -> None:
+    def encoder(name: str) -> Any:
+        block = nn.TransformerEncoderLayer(4, 2, 8, 0.0, rng=0)
+        return nn.Sequential({name: nn.TransformerEncoder(block, 2), "head": nn.Linear(4, 3, rng=1)})
+
+    theirs, ours = encoder("layers_of_bert"), encoder("body")
+    for k, value in enumerate(theirs.state_dict().values()):
+        value += k
+    save_file(dict(theirs.state_dict()), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="cannot be guessed in one way: in the file layers_of_bert") as problem:
+        io.load_weights(tmp_path / "w.safetensors", ours, rename="guess")
+    said = re.search(r"rename=(\{.*\})", str(problem.value))
+    assert said
+    io.load_weights(tmp_path / "w.safetensors", ours, rename=ast.literal_eval(said[1]))
+    for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_a_part_that_the_file_has_not_is_listed(tmp_path: Path) -> None:
+    save_file(dict(nn.Linear(3, 2, rng=0).state_dict()), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"in the file nothing for 1 \(bias 5, weight 5x2\)"):
+        io.load_weights(
+            tmp_path / "w.safetensors", nn.Sequential(nn.Linear(3, 2, rng=0), nn.Linear(2, 5, rng=1)), rename="guess"
+        )

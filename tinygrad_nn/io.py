@@ -32,6 +32,7 @@ Array = np.ndarray[Any, Any]
 FORMAT, VERSION = "tinygrad_nn network", "1"
 TASKS = ("classification", "regression")
 DTYPES = ("float32", "float64")
+COUNT = "num_batches_tracked"  # how often a batch norm of PyTorch was called; nothing here needs it
 _AGAIN = "Train again, or copy the file again from where it came."
 
 
@@ -217,7 +218,7 @@ def save_weights(path: StrPath, model: Module) -> Path:
 
 def load_weights(
     path: StrPath, model: Module, strict: bool = True, *, prefix: str = "",
-    rename: Mapping[str, str] | Callable[[str], str | None] | None = None,
+    rename: Mapping[str, str] | Callable[[str], str | None] | str | None = None,
 ) -> None:  # fmt: skip
     """Read parameters and buffers into a module from a file by `save_weights`, or from PyTorch.
 
@@ -228,7 +229,8 @@ def load_weights(
         strict: whether every name must be there, and no other; otherwise those that are in both are taken.
         prefix: of the names in the file that are meant, such as ``"module."`` or ``"backbone."``; it is taken off.
         rename: then, the name here of each name there: a dict of names, or of the parts that names begin with
-            (``{"encoder": "body.0"}``), or a function, which returns ``None`` for what is left out.
+            (``{"encoder": "body.0"}``), or a function, which returns ``None`` for what is left out; or ``"guess"``:
+            parts of the file are those of the model with the same shapes, where that can be in one way only.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -247,7 +249,14 @@ def load_weights(
     """
     arrays = _weights(path)
     try:
-        model.load_state_dict(_renamed(arrays, prefix, rename), strict)
+        guessed = rename == "guess"
+        if guessed:
+            under = _renamed(arrays, prefix, None)
+            rename, prefix, arrays = _guessed(under, model.state_dict()), "", under
+        state = _renamed(arrays, prefix, rename)
+        if guessed:  # of what nothing needs the file has nothing to say
+            state |= {name: array for name, array in model.state_dict().items() if name.rpartition(".")[2] == COUNT}
+        model.load_state_dict(state, strict)
     except ValueError as error:
         raise ValueError(f"{printable(path)}: {printable(error)}{_hint(arrays, model, prefix)}") from None
 
@@ -282,6 +291,44 @@ def _renamed(arrays: Mapping[str, Array], prefix: str, rename: Any) -> dict[str,
         hint = did_you_mean(prefix.partition(".")[0], firsts)
         raise ValueError(f"no name begins with prefix={prefix!r}; they begin with {', '.join(firsts[:10])}.{hint}")
     return {new: arrays[name] for new, name in found.items()}
+
+
+def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callable[[str], str | None]:
+    """Return what takes the names of a file to those of a model: of parts with the same shapes, if there is one way.
+
+    Raises:
+        ValueError: several parts have the same shapes, or none has; they are listed, with a `rename` to begin with.
+    """
+    theirs, ours = _parts(arrays), _parts(state)
+    pairs: dict[str, str] = {}
+    open_: list[str] = []
+    for shapes in dict.fromkeys([*ours.values()]):
+        there = [name for name, found in theirs.items() if found == shapes]
+        here = [name for name, found in ours.items() if found == shapes]
+        pairs.update(zip(there, here, strict=False))  # in their order, if there are several
+        if len(there) != 1 or len(here) != 1:
+            said = ", ".join(f"{leaf} {'x'.join(map(str, shape)) or 'of one number'}" for leaf, shape in shapes[:3])
+            open_.append(f"{', '.join(there) or 'nothing'} for {', '.join(here)} ({said})")
+    if open_:
+        raise ValueError(
+            f"the names cannot be guessed in one way: in the file {'; '.join(open_)}. Write which is which, such as "
+            f"rename={pairs}."
+        )
+    def renamed(name: str) -> str | None:
+        part, _, leaf = name.rpartition(".")
+        return None if leaf == COUNT or part not in pairs else f"{pairs[part]}.{leaf}".lstrip(".")
+
+    return renamed
+
+
+def _parts(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[str, tuple[int, ...]], ...]]:
+    """Return for each part of a model the names and shapes of its arrays."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, array in arrays.items():
+        part, _, leaf = name.rpartition(".")
+        if leaf != COUNT:
+            found.setdefault(part, {})[leaf] = np.shape(array)
+    return {part: tuple(sorted(leaves.items())) for part, leaves in found.items()}
 
 
 def _hint(arrays: Mapping[str, Array], model: Module, prefix: str) -> str:
