@@ -23,13 +23,8 @@ from typing import Any
 import numpy as np
 
 from ..primitive import OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare
-from .linalg import H, T, conj, diagonal, real
+from .linalg import H, T, conj, diagonal, named, real
 from .plain import bare, is_tensor
-
-EighResult = type(np.linalg.eigh(np.eye(1)))
-EigResult = type(np.linalg.eig(np.eye(1)))
-QRResult = type(np.linalg.qr(np.eye(1)))
-SVDResult = type(np.linalg.svd(np.eye(1)))
 
 
 def _completion(Q: Array, rest: Array) -> Array:
@@ -386,17 +381,17 @@ def _run_qr(a: Any, mode: str = "reduced") -> Any:
     if mode == "complete" and m > n:
         Q = np.concatenate([Q, _completion(Q, np.linalg.qr(bare(a), mode="complete")[0][..., n:])], axis=-1)
         R = np.concatenate([R, np.zeros((*R.shape[:-2], m - n, n), dtype=R.dtype)], axis=-2)
-    return QRResult(Q, R)
+    return named(np.linalg.qr)(Q, R)
 
 
 def _run_eigh(a: Any, UPLO: Any = "L") -> Any:
     rows = eigh_rows(a, UPLO=UPLO)
-    return EighResult(real(rows[..., 0, :]), rows[..., 1:, :])
+    return named(np.linalg.eigh)(real(rows[..., 0, :]), rows[..., 1:, :])
 
 
 def _run_eig(a: Any) -> Any:
     rows = eig_rows(a)
-    return EigResult(rows[..., 0, :], rows[..., 1:, :])
+    return named(np.linalg.eig)(rows[..., 0, :], rows[..., 1:, :])
 
 
 def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
@@ -413,7 +408,7 @@ def _run_svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermit
             U = np.concatenate([U, _completion(U, rest[0][..., n:])], axis=-1)
         else:
             V = np.concatenate([V, _completion(V, H(rest[2])[..., m:])], axis=-1)
-    return SVDResult(U, s, H(V))
+    return named(np.linalg.svd)(U, s, H(V))
 
 
 def _run_svdvals(x: Any, /) -> Any:
@@ -426,7 +421,7 @@ def _svd_of_hermitian(a: Any, compute_uv: bool) -> Any:
     w, V = _run_eigh(a)
     order = np.argsort(np.abs(w))[..., ::-1]
     w, V = np.take_along_axis(w, order, axis=-1), np.take_along_axis(V, order[..., None, :], axis=-1)
-    return SVDResult(V, np.abs(w), H(V * np.copysign(1, bare(w)).astype(w.dtype)[..., None, :]))
+    return named(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, bare(w)).astype(w.dtype)[..., None, :]))
 
 
 OVERRIDES.update({

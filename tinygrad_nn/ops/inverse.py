@@ -15,10 +15,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import OVERRIDES, Array, declare
-from .linalg import H, T, array, conj, diagonal, real
+from .linalg import H, T, array, conj, diagonal, named, real
 from .plain import bare
 
-SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 NOT_GIVEN: Any = object()
 
 # fmt: off
@@ -178,7 +177,7 @@ slogdet_rows = declare(_slogdet, r"[\operatorname{sign} \det X, \; \ln |\det X|]
 
 def _run_slogdet(a: Any) -> Any:
     both = slogdet_rows(a)
-    return SlogdetResult(both[..., 0], real(both[..., 1]))
+    return named(np.linalg.slogdet)(both[..., 0], real(both[..., 1]))
 
 
 OVERRIDES.update({

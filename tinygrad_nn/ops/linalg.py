@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def H(x: Array) -> Array:
 def real(x: Array) -> Array:
     """Return the real part; real numbers as they are."""
     return np.real(x) if x.dtype.kind == "c" else x
+
+
+@cache
+def named(function: Any) -> Any:
+    """Return the named tuple in which a function of np.linalg gives its results; NumPy does not tell but by one."""
+    return type(function(np.eye(1)))
 
 
 # fmt: off
