@@ -195,7 +195,8 @@ def test_an_encoder_of_equal_blocks_is_listed_and_loads_by_the_list(tmp_path: Pa
     theirs, ours = encoder("layers_of_bert"), encoder("body")
     for k, value in enumerate(theirs.state_dict().values()):
         value += k
-    save_file(dict(theirs.state_dict()), tmp_path / "w.safetensors")
+    backwards = dict(reversed(theirs.state_dict().items()))  # files have orders of their own
+    save_file(backwards, tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="cannot be guessed in one way: in the file layers_of_bert") as problem:
         io.load_weights(tmp_path / "w.safetensors", ours, rename="guess")
     said = re.search(r"rename=(\{.*\})", str(problem.value))
@@ -203,6 +204,16 @@ def test_an_encoder_of_equal_blocks_is_listed_and_loads_by_the_list(tmp_path: Pa
     io.load_weights(tmp_path / "w.safetensors", ours, rename=ast.literal_eval(said[1]))
     for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
         np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_names_that_both_have_are_kept(tmp_path: Path) -> None:
+    parts = [nn.Linear(3, 3, rng=k) for k in range(11)]
+    model = nn.Sequential(*parts)
+    save_file(dict(reversed(model.state_dict().items())), tmp_path / "w.safetensors")
+    other = nn.Sequential(*(nn.Linear(3, 3, rng=99) for _ in parts))
+    io.load_weights(tmp_path / "w.safetensors", other, rename="guess")
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(one.data, two.data)
 
 
 def test_a_part_that_the_file_has_not_is_listed(tmp_path: Path) -> None:

@@ -305,8 +305,11 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
     for shapes in dict.fromkeys([*ours.values()]):
         there = [name for name, found in theirs.items() if found == shapes]
         here = [name for name, found in ours.items() if found == shapes]
+        same = {name for name in here if name in there}  # a name that both have means the same
+        pairs.update({name: name for name in same})
+        there, here = (sorted({*names} - same, key=_in_order) for names in (there, here))
         pairs.update(zip(there, here, strict=False))  # in their order, if there are several
-        if len(there) != 1 or len(here) != 1:
+        if here and (len(there) != 1 or len(here) != 1):
             said = ", ".join(f"{leaf} {'x'.join(map(str, shape)) or 'of one number'}" for leaf, shape in shapes[:3])
             open_.append(f"{', '.join(there) or 'nothing'} for {', '.join(here)} ({said})")
     if open_:
@@ -319,6 +322,11 @@ def _guessed(arrays: Mapping[str, Array], state: Mapping[str, Array]) -> Callabl
         return None if leaf == COUNT or part not in pairs else f"{pairs[part]}.{leaf}".lstrip(".")
 
     return renamed
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Return what sorts layer 10 behind layer 9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
 def _parts(arrays: Mapping[str, Array]) -> dict[str, tuple[tuple[str, tuple[int, ...]], ...]]:
