@@ -46,7 +46,7 @@ def save_onnx(
         >>> from tinygrad_nn import Layer
         >>> model = save_onnx([Layer(4, 8, "relu", rng=0), Layer(8, 3, rng=1)], np.ones((1, 4)))
         >>> [node.op_type for node in model.graph.node if node.op_type != "Constant"]
-        ['Transpose', 'MatMul', 'Add', 'Max', 'Transpose', 'MatMul', 'Add']
+        ['Transpose', 'MatMul', 'Add', 'Relu', 'Transpose', 'MatMul', 'Add']
     """
     onnx = package()
     model = model.as_module() if hasattr(model, "as_module") else model

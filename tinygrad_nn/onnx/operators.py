@@ -36,6 +36,8 @@ REDUCED = {"sum": "ReduceSum", "max": "ReduceMax", "min": "ReduceMin", "prod": "
 def _ufunc(w: Writer, ops: Ops) -> str:
     name, args = ops[0].name, pairs(ops)
     out = ops[0].out.dtype
+    if name == "maximum" and out.kind == "f" and any(type(x) in (int, float) and x == 0 for x in ops[0].args):
+        return str(w.op("Relu", *[w.arg(a, out) for a in args if isinstance(a[0], Value)]))
     if name in SAME:
         return str(w.op(SAME[name], *[w.arg(a, out) for a in args]))
     inside = common(*ops[0].args)

@@ -14,6 +14,9 @@ Array = np.ndarray[Any, Any]
 Pair = tuple[Any, Any]  # an argument of an operation, for both numbers of rows
 
 
+SMALL = 16  # numbers of a constant that is written anew at each use
+
+
 class Writer:
     """Collects nodes and initializers.
 
@@ -76,11 +79,11 @@ class Writer:
         return name
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        """Return the name of a constant; equal ones are one."""
+        """Return the name of a constant; equal ones are one, but for small ones, shown where they are used."""
         array = np.asarray(value, None if dtype is None else self.float_of(dtype))
         array = np.ascontiguousarray(array.astype(self.float_of(array.dtype), copy=False)).reshape(array.shape)
         key = array.dtype.str, array.shape, array.tobytes()
-        if key not in self._constants:
+        if key not in self._constants or array.size <= SMALL:
             name = self._constants[key] = self.name("constant")
             tensor = self.onnx.numpy_helper.from_array(array, name)
             self.constants.append(self.onnx.helper.make_node("Constant", [], [name], name=name, value=tensor))
