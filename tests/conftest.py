@@ -99,6 +99,18 @@ SWEEPS = {
     "test_explore": (),  # all of it: its pages are opened in a browser
     "test_live_browser": (),
     "test_report": (),  # each test trains and draws
+    "test_messy_tables": (),
+    "test_onnx": (),  # each model runs in two programs
+    "test_polynomial": (),
+    "test_from_pytorch": (),  # scripts and calls, against records
+    "test_nn_as_in_pytorch": (),
+    "test_autograd_door": (),
+    "test_scipy_solvers": (),
+    "test_scipy_array_api": (),
+    "test_lines": (),  # each looks for a change of the source
+    "test_sklearn": (),
+    "test_frames": (),
+    "test_loops": (),
     "test_images": (),
     "test_cli_drawings": ("test_explore_writes_the_page_the_animation_or_both", "test_what_is_wrong_is_said_in_a_line"),
     "test_backward": (
