@@ -233,6 +233,23 @@ def test_parts_of_a_cross_validation_are_scored(capsys: Capture) -> None:
     assert "--cv 1; there are 150 rows, so it is a whole number from 2 to 150" in capsys.readouterr().err
 
 
+def test_each_row_is_scored_once_by_a_network_that_has_not_seen_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn.cli import run
+
+    seen: list[dict[str, tuple[np.ndarray, np.ndarray]]] = []
+    monkeypatch.setattr(run, "learn", lambda plan: seen.append(plan.parts))
+    plan = run.prepare(run.Options(scale=False))
+    plan = plan._replace(problem=plan.problem._replace(x=np.arange(600.0).reshape(150, 4)))
+    run.cross_validate(plan, 4)
+    scored = [set(parts["test"][0][:, 0]) for parts in seen]
+    assert sorted(len(part) for part in scored) == [37, 37, 38, 38]
+    assert set().union(*scored) == set(plan.problem.x[:, 0])
+    for parts, out in zip(seen, scored, strict=True):
+        assert set(parts["train"][0][:, 0]) == set(plan.problem.x[:, 0]) - out
+        counts = parts["test"][1].sum(axis=0)  # each class has its share
+        assert counts.max() - counts.min() <= 1
+
+
 def test_early_stopping_and_weights_of_classes(capsys: Capture) -> None:
     assert main(["train", "--early-stopping", "2", "--learning-rate", "0.5", "--epochs", "300", "--no-progress"]) == 0
     history = json.loads(Path("tinygrad-nn-out/history.json").read_text())

@@ -216,6 +216,16 @@ def test_names_that_both_have_are_kept(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.data, two.data)
 
 
+def test_the_list_pairs_layer_10_behind_layer_9(tmp_path: Path) -> None:
+    save_file({f"layer.{k + 1}.weight": np.full((2, 2), float(k)) for k in range(12)}, tmp_path / "w.safetensors")
+    model = nn.Sequential(*(nn.Linear(2, 2, bias=False, rng=0) for _ in range(12)))
+    with pytest.raises(ValueError, match="cannot be guessed") as problem:
+        io.load_weights(tmp_path / "w.safetensors", model, rename="guess")
+    said = re.search(r"rename=(\{.*\})", str(problem.value))
+    assert said
+    assert ast.literal_eval(said[1]) == {f"layer.{k + 1}": str(k) for k in range(12)}
+
+
 def test_a_part_that_the_file_has_not_is_listed(tmp_path: Path) -> None:
     save_file(dict(nn.Linear(3, 2, rng=0).state_dict()), tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match=r"in the file nothing for 1 \(bias 5, weight 5x2\)"):

@@ -1,0 +1,32 @@
+"""The time that a search may take: what counts, and what patience makes of it."""
+
+import pytest
+
+from tinygrad_nn.compare import budget
+from tinygrad_nn.compare.budget import Budget, patience
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of the processor, set by the test."""
+    now = [100.0]
+    monkeypatch.setattr(budget.time, "thread_time", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("times", [1.0, 4.0])
+def test_what_is_done_inside_counts_and_what_is_between_does_not(times: float, clock: list[float]) -> None:
+    with patience(times):
+        purse = Budget(10.0)
+        for spent in (3.0, 6.0):
+            with purse:
+                clock[0] += 3.0
+                assert purse.spent == spent
+                assert purse.left == 10.0 - spent / times
+            clock[0] += 50.0
+            assert purse.spent == spent
+        assert not purse.over
+        with purse:
+            clock[0] += 10.0 * times - 6.0
+            assert purse.over
+    assert budget.PATIENCE == 5.0  # that of the tests
