@@ -194,7 +194,7 @@ def graph_of(f: Callable[..., Any], *leaves: Array) -> Callable[[Any], Run]:
         for name, t in zip("xyzuvw", tensors, strict=False):
             t.name = name
         found = f(*tensors)
-        trace = traced([(found.node, cotangent)], [t.node for t in tensors])  # type: ignore[misc]
+        trace = traced([(found.node, cotangent)], [t.node for t in tensors])
         return Run([np.asarray(found.data)], trace, gradients(trace))
 
     return run

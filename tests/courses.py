@@ -91,7 +91,7 @@ def dropout_forward(x: Array, dropout_param: Any) -> Any:
     p, mode = dropout_param["p"], dropout_param["mode"]
     mask = None
     if mode == "train":
-        mask = (np.random.rand(*x.shape) < p) / p  # noqa: NPY002
+        mask = (np.random.rand(*x.shape) < p) / p  # noqa: NPY002 - as students write it
         out = x * mask
     else:
         out = x
@@ -370,7 +370,7 @@ class MatMul:
 
     def backward(self, dout: Array) -> Array:
         (W,) = self.params
-        self.grads[0][...] = np.dot(self.x.T, dout)  # type: ignore[attr-defined]
+        self.grads[0][...] = np.dot(self.x.T, dout)
         return np.dot(dout, W.T)
 
 
@@ -401,7 +401,7 @@ class SoftmaxWithLoss:
         return self.loss
 
     def backward(self, dout: float = 1) -> Array:
-        return (self.y - self.t) / len(self.t)  # type: ignore[arg-type, operator]
+        return (self.y - self.t) / len(self.t)
 
 
 class Sequence:

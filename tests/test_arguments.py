@@ -24,7 +24,7 @@ class Box:
     made: Any = field(default=None, init=False)
 
 
-class Dict(dict):  # type: ignore[type-arg]
+class Dict(dict):
     pass
 
 

@@ -54,7 +54,7 @@ def outer(number: float, table: np.ndarray) -> Callable[..., Any]:
     def inner(x: float) -> float:
         return x + number
 
-    return lambda x, y=1.0: inner(x) * table[0] + y  # type: ignore[no-any-return]
+    return lambda x, y=1.0: inner(x) * table[0] + y
 
 
 def test_a_function_is_known_by_all_that_it_computes_with() -> None:

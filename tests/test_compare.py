@@ -289,7 +289,7 @@ def test_dropout_independence_and_nan_get_their_sentences() -> None:
 
 def test_the_graph_can_be_the_odd_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = affine.vjps
-    wrong = (rules[0], lambda *args: 1.1 * rules[1](*args), rules[2])  # type: ignore[misc]
+    wrong = (rules[0], lambda *args: 1.1 * rules[1](*args), rules[2])
     monkeypatch.setattr(affine, "vjps", wrong)
     model, x, y, solver = DEEP.build(0)
     report = compare_gradients(model, x, y, solver=solver)

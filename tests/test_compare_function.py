@@ -88,7 +88,7 @@ def without_source(manual: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, of which no line can be read."""
     hidden: Any = eval("lambda *args, **named: manual(*args, **named)", {"manual": manual})
     hidden.__signature__ = inspect.signature(manual)
-    return hidden  # type: ignore[no-any-return]
+    return hidden
 
 
 @pytest.mark.parametrize("name", RIGHT)

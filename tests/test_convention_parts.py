@@ -369,7 +369,7 @@ def test_what_is_said_of_samples_in_a_diagnosis() -> None:
     assert said(rows, "scale", "W", "6").endswith(", and 6 is their number")
     assert said(rows, "scale", "W", "1/6").endswith(", and 1/6 is 1 over their number")
     assert said(rows, "scale", "W", "2") == said(rows, "sign", "W", "6") == ""
-    assert said(rows, "scale", "W", "1/N") == rows.sentence  # type: ignore[union-attr]
+    assert said(rows, "scale", "W", "1/N") == rows.sentence
     assert said(rows, "scale", "W", "lambda") == ""
     two = layout(["x", "W", "b"], [np.ones((2, 4)), W43, V])
     assert said(two, "scale", "W", "2") == ""

@@ -266,7 +266,7 @@ class OneOfTwo:
 
 
 class Masked(c.Affine):
-    def backward(self, dout: Array, mask: Array) -> Array:  # type: ignore[override]
+    def backward(self, dout: Array, mask: Array) -> Array:
         return dout * mask
 
 

@@ -247,7 +247,7 @@ def test_a_scaler_is_frozen_and_keeps_float32() -> None:
     with pytest.raises(ValueError, match="read-only"):
         scaler.mean[0] = 1
     with pytest.raises(AttributeError):
-        scaler.mean = scaler.scale  # type: ignore[misc]
+        scaler.mean = scaler.scale
 
 
 SCALER_ERRORS: list[tuple[Callable[[], Any], str]] = [
@@ -496,4 +496,4 @@ def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
 
 def test_a_size_that_is_a_text_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match=r"data_split: val_size='0\.1' is a text; a size is a number from 0 to 1"):
-        data_split(np.ones((5, 1)), np.ones(5), val_size="0.1")  # type: ignore[arg-type]
+        data_split(np.ones((5, 1)), np.ones(5), val_size="0.1")

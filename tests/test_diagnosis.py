@@ -233,7 +233,7 @@ def test_k_squared_is_not_called_a_multiple_of_N(rows: int, classes: int) -> Non
         return k_squared(model, data_cache, data_out, solver=solver)
 
     watched = Watched(fixed)
-    watched.manual.delta = {}  # type: ignore[attr-defined]
+    watched.manual.delta = {}
     (d,) = compare_gradients(model, x, y, solver=solver, manual=watched).diagnoses
     assert d.factor == str(classes**2)
     assert f"delta is {classes**2} (here the same as " in d.text

@@ -30,7 +30,7 @@ def written(text: str, name: str = "backward", **names: Any) -> Callable[..., An
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}
     exec(compile(text, file, "exec"), space)
-    return space[name]  # type: ignore[no-any-return]
+    return space[name]
 
 
 def statement(text: str) -> Any:

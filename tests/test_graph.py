@@ -196,9 +196,9 @@ def test_a_view_is_frozen() -> None:
     with pytest.raises(AttributeError, match="frozen"):
         view.nodes = ()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        view[0].name = "y"  # type: ignore[misc]
+        view[0].name = "y"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        view.edges[0].slot = 3  # type: ignore[misc]
+        view.edges[0].slot = 3
     with pytest.raises(ValueError, match="read-only"):
         view[0].array[0] = 5.0
 
@@ -298,5 +298,5 @@ def test_a_view_keeps_no_node_alive() -> None:
 def len_of_stack() -> int:
     frame, depth = sys._getframe(), 0
     while frame is not None:
-        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
+        frame, depth = frame.f_back, depth + 1
     return depth

@@ -348,7 +348,7 @@ def scattered_rows(source: str, module: str) -> list[str]:
         if any(c.func.id == "declare" for c in calls if isinstance(c.func, ast.Name)) and not _is_def(node):
             rows.append(node)
         elif _is_def(node):
-            parts[node.name] = node  # type: ignore[union-attr]
+            parts[node.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             parts[node.targets[0].id] = node
     uses = {id(node): {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & parts.keys() for node in body}

@@ -21,7 +21,7 @@ def network(dtype: type = np.float64, **more: object) -> Network:
     scaler = Scaler.fit(np.arange(12.0).reshape(3, 4) ** 2)
     about = {"epochs": 3}
     fields: dict[str, object] = {"features": tuple("abcd"), "target": "t", "classes": ("ä", "b", "[c]"), "about": about}
-    return Network(layers, **{"scaler": scaler, **fields, **more})  # type: ignore[arg-type]
+    return Network(layers, **{"scaler": scaler, **fields, **more})
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -97,7 +97,7 @@ def resigned(tmp_path: Path, change: object) -> Path:
 
     before = network()
     known = io._describe(before)
-    change(known)  # type: ignore[operator]
+    change(known)
     text = json.dumps(known)
     arrays = {f"layer{k}.{n}": getattr(part, n).data for k, part in enumerate(before.layers, 1) for n in ("W", "b")}
     notes = {"format": io.FORMAT, "version": io.VERSION, "network": text, "sha256": safetensors.digest(text, arrays)}
@@ -255,7 +255,7 @@ def test_what_cannot_be_saved_is_refused_and_leaves_nothing(tmp_path: Path) -> N
 )
 def test_names_and_scalings_must_fit(fields: dict[str, object], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Network(**{"layers": [Layer(4, 3, rng=0)], **fields})  # type: ignore[arg-type]
+        Network(**{"layers": [Layer(4, 3, rng=0)], **fields})
 
 
 # Files written whole or not at all.

@@ -177,7 +177,7 @@ def test_what_is_large_is_a_call(text: str, given: str, name: str, limit: int, p
 
 
 if __name__ == "__main__":
-    fuse.available = lambda: False  # type: ignore[assignment]
+    fuse.available = lambda: False
     texts = []
     for head in sections():
         loops.LARGE = LARGE if "threads" in head.partition(": ")[0] else 2**20

@@ -20,7 +20,7 @@ def manual(backward: Any, bug: str) -> Any:
     """The backward with a mistake, with the parameters that it takes without."""
     made = partial(backward, bug=bug)
     names = [p for p in inspect.signature(backward).parameters.values() if p.name != "bug"]
-    made.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+    made.__signature__ = inspect.Signature(names)
     return made
 
 

@@ -354,8 +354,8 @@ def test_where_a_row_is_smooth_at_ties_and_zeros_the_rules_have_its_derivatives(
             continue  # the function is not defined there
         if any(d is None for d in found):
             continue
-        (u1, u2), (v1, v2), (s1, s2), (_, d2) = found  # type: ignore[misc]
-        size = max(1.0, *(abs(d) for pair in found for d in pair))  # type: ignore[union-attr]
+        (u1, u2), (v1, v2), (s1, s2), (_, d2) = found
+        size = max(1.0, *(abs(d) for pair in found for d in pair))
         if abs(u1 + v1 - s1) > 1e-6 * size or abs(s2 + d2 - 2 * u2 - 2 * v2) > 1e-4 * size:
             continue  # smooth along lines, as a median of ties is, but not differentiable
         sweep.arrays, sweep.direction = base, u

@@ -92,18 +92,18 @@ def test_what_is_added_and_what_is_zero_beside_a_factor() -> None:
     assert fit.misfit < 1e-6
     assert scaled(PAIR, got, BASES, [np.ones(2), 0.5], 0) is None
     assert scaled(PAIR, [0 * BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]],
-    [0.0, 0.0], 0).factor.name == "2"  # type: ignore[union-attr]
+    [0.0, 0.0], 0).factor.name == "2"
     assert scaled(PAIR, [BASES[0], 2 * BASES[1]], [0 * BASES[0], BASES[1]], [0.0, 0.0], 0) is None
     none = scaled(PAIR, [0 * p for p in BASES], [0 * p for p in BASES], [0.0, 0.0], 0)
     assert none is not None
     assert (none.factor.name, none.misfit) == ("1", 0.5)
     tiny = [1e-9 * p for p in BASES]  # zero but for rounding, beside what else there is
-    assert scaled(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0).factor.name == "2"  # type: ignore[union-attr]
+    assert scaled(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0).factor.name == "2"
     assert scaled(PAIR, [2 * p for p in tiny], tiny, [0.0, 0.0], 0, [10.0,
-    10.0]).factor.name == "1"  # type: ignore[union-attr]
+    10.0]).factor.name == "1"
     one = [np.array([1.0])]
     assert scaled(PAIR[:1], [1.2345 * one[0]], one, [0.0], 0) is None  # one number is some multiple of any other
-    assert scaled(PAIR[:1], [3 * one[0]], one, [0.0], 0).factor.name == "3"  # type: ignore[union-attr]
+    assert scaled(PAIR[:1], [3 * one[0]], one, [0.0], 0).factor.name == "3"
 
 
 def of(a: float, b: float, method: str = "elasticnet", by_rows: Any = None, doubled: bool = False,

@@ -103,13 +103,13 @@ def clear(how: str) -> Callable[[list[Tensor], Any], None]:
             if how == "none":
                 t.grad = None
             elif how == "fill":
-                t.grad.fill(0)  # type: ignore[union-attr]
+                t.grad.fill(0)
             elif how == "index":
-                t.grad[...] = 0  # type: ignore[index]
+                t.grad[...] = 0
             elif how == "decay":  # momentum by hand
                 t.grad *= 0.5
             elif how == "assigned":
-                t.grad = t.grad * 0.5  # type: ignore[operator]
+                t.grad = t.grad * 0.5
         if how.startswith("zero"):
             optimizer.zero_grad(**({"set_to_none": False} if how == "zeros" else {}))
 

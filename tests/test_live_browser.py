@@ -115,11 +115,11 @@ def test_without_scripts_the_page_reads_itself_anew(browser: Any, tmp_path: Path
 
     def look(epoch: Any) -> None:
         if epoch.number == 1:
-            look.tab = context.new_page()  # type: ignore[attr-defined]
-            look.tab.goto(path.as_uri())  # type: ignore[attr-defined]
+            look.tab = context.new_page()
+            look.tab.goto(path.as_uri())
 
     training(path, 3, look)
-    tab = look.tab  # type: ignore[attr-defined]
+    tab = look.tab
     wait(tab, lambda: "Epoch 3 of 3" in tab.locator("#report [role=status]").inner_text())
     context.close()
 

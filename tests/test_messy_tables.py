@@ -32,7 +32,7 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows(count: int, make: object, header: str = "a,b,y") -> str:
     draw = np.random.default_rng(0)
-    return "\n".join([header, *(make(k, draw) for k in range(count))]) + "\n"  # type: ignore[operator]
+    return "\n".join([header, *(make(k, draw) for k in range(count))]) + "\n"
 
 
 def plain(k: int, draw: np.random.Generator) -> str:
@@ -146,7 +146,7 @@ def test_means_medians_and_most_frequent_values_stand_in() -> None:
 
 
 def test_a_text_that_is_new_is_none_of_those_that_were_seen() -> None:
-    Path("t.csv").write_text(GOOD["texts"][0])  # type: ignore[arg-type]
+    Path("t.csv").write_text(GOOD["texts"][0])
     columns = read_table("t.csv", "y").columns
     assert columns.numbers([["1"], ["Paris"]]).tolist() == [[1, 0, 0, 0]]
 

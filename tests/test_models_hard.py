@@ -185,7 +185,7 @@ def test_a_buffer_may_be_a_number() -> None:
 
 def test_a_state_that_is_a_path_is_refused() -> None:
     with pytest.raises(TypeError, match=r"A file is read by tinygrad_nn\.io\.load_weights"):
-        network().load_state_dict("weights.safetensors")  # type: ignore[arg-type]
+        network().load_state_dict("weights.safetensors")
 
 
 class Tied(Module):

@@ -114,7 +114,7 @@ def by_runtime(proto: Any, *inputs: np.ndarray) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [x.name for x in session.get_inputs()]
     single = [x.astype(np.float32) if x.dtype == np.float64 else x for x in inputs]
-    return session.run(None, dict(zip(names, single, strict=True)))  # type: ignore[no-any-return]
+    return session.run(None, dict(zip(names, single, strict=True)))
 
 
 def compared(model: Any, proto: Any, *inputs: np.ndarray) -> None:

@@ -39,8 +39,8 @@ def generator(what: object) -> np.random.Generator:
 def interval(case: Case, slot: int) -> tuple[float, float]:
     domain = case.domain
     if not isinstance(domain[0], tuple):
-        return domain  # type: ignore[return-value]
-    return domain[slot]  # type: ignore[return-value]
+        return domain
+    return domain[slot]
 
 
 def apart(low: float, high: float, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_a_copy_and_what_was_pickled_by_others_predict_the_same(kind: type) -> N
 ])  # fmt: skip
 def test_a_bad_setting_is_refused_when_it_is_used(net: object, y: np.ndarray, said: str) -> None:
     with pytest.raises((ValueError, TypeError), match=said):
-        net.fit(X, y)  # type: ignore[attr-defined]
+        net.fit(X, y)
 
 
 def test_classes_that_were_not_named_are_refused() -> None:

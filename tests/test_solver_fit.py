@@ -344,7 +344,7 @@ def test_the_calls_of_train_nn_end_where_the_loss_has_grown(gradients: str, comp
 def test_a_training_from_a_perfect_start_or_on_large_numbers_goes_on(scale: float, start: float) -> None:
     x, y = steep(64)
     model = [Layer(1, 1, rng=0)]
-    model[0].W = np.array([[start * scale]])  # type: ignore[assignment]
+    model[0].W = np.array([[start * scale]])
     history = fit(model, x, y * scale, solver=Solver("mse", "adam", 0.01), settings=Settings(20, 1), rng=0)
     assert len(history) == 20
 

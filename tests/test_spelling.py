@@ -88,7 +88,7 @@ def test_every_word_of_the_table_leads_to_a_name_somewhere() -> None:
     pool |= {name for f in (*made, tg.fit, np.sum) for name in options(f)}
     pool |= {name for name, _ in inspect.getmembers(tg.io, inspect.isfunction)}
     command = typer.main.get_command(app)
-    pool |= set(command.commands) | {p.name for each in command.commands.values() for p in each.params}  # type: ignore[attr-defined]
+    pool |= set(command.commands) | {p.name for each in command.commands.values() for p in each.params}
     lost = [word for word, targets in SYNONYMS.items() if not pool & set(targets.split())]
     assert set(lost) <= {"acc", "valacc"}, lost  # the metrics of an Epoch are named by who trains
 

@@ -153,7 +153,7 @@ def test_generators_elsewhere_are_not_looked_at(monkeypatch: pytest.MonkeyPatch)
     assert Hidden(of_global).generators == [GENERATOR]
     assert Hidden(lambda x: x * rng.random(), [given]).generators == [], "its draws are recorded"
     assert Hidden(lambda x: x * Slots.__name__).generators == []
-    empty = types.FunctionType((lambda: later).__code__, {})  # type: ignore[name-defined]  # noqa: F821
+    empty = types.FunctionType((lambda: later).__code__, {})  # noqa: F821
     assert Hidden(empty).generators == []
     many = [[] for _ in range(50)]
     function = lambda x: (x, many, rng)

@@ -313,7 +313,7 @@ def test_a_drawing_changes_neither_graph_nor_values_nor_gradients(color: str | N
     before, kept = GraphView(loss).to_json(), [(node.array.tobytes(), node.node) for node in GraphView(loss)]
     measures = {"block0 W": 1e-3} if color == "error" else None
     for options in ({}, {"depth": 0}, {"repeats": False, "names": {"out": loss}}, {"names": [loss]}):
-        drawing = draw(loss, color=color, measures=measures, **options)  # type: ignore[arg-type]
+        drawing = draw(loss, color=color, measures=measures, **options)
         assert drawing.dot
         assert drawing.mermaid
         assert drawing.html
@@ -717,7 +717,7 @@ def test_history_shows_both_losses_from_epoch_one() -> None:
     training, validation = ax.get_lines()
     assert np.asarray(training.get_xdata()).tolist() == [1, 2, 3]
     assert np.asarray(training.get_ydata()).tolist() == [3.0, 2.0, 1.0]
-    assert np.isnan(validation.get_ydata()[1])  # type: ignore[index]
+    assert np.isnan(validation.get_ydata()[1])
     assert ax.get_legend() is not None
 
 

@@ -199,7 +199,7 @@ def test_names_come_from_a_model_or_from_the_models_among_the_variables(tmp_path
     named = {part.name for part in draw(out, names={"net": net, "data": X, "kind": Net}).view if part.name}
     assert named == {f"net.{path}" for path in paths} | {"data"}
     layers = [Linear(2, 3, rng=0), np.tanh]
-    hidden = layers[1](layers[0](X))  # type: ignore[operator]
+    hidden = layers[1](layers[0](X))
     assert {part.name for part in draw(hidden, names=locals()).view if part.kind == "leaf"} == {
         "layers[0].weight", "layers[0].bias"
     }  # fmt: skip
@@ -238,9 +238,9 @@ def test_weights_of_modules_are_shown_by_their_paths() -> None:
     assert [t.get_text() for t in many.get_xticklabels()][:2] == ["embed", "blocks.0.self_attn.in_proj_weight"]
     conv = Conv2d(2, 5, 3, rng=0)
     (image,) = plot_weights(conv).get_images()
-    assert np.array_equal(image.get_array(), conv.weight.data.reshape(5, 18))  # type: ignore[arg-type]
+    assert np.array_equal(image.get_array(), conv.weight.data.reshape(5, 18))
     (image,) = plot_weights({"W": Y}).get_images()
-    assert np.array_equal(image.get_array(), Y)  # type: ignore[arg-type]
+    assert np.array_equal(image.get_array(), Y)
     with pytest.raises(ValueError, match="none is empty"):
         plot_weights(Dropout(0.5))
 

@@ -230,7 +230,7 @@ def test_a_boundary_is_where_the_classes_change() -> None:
     before = state(model)
     ax = plot_decision_boundary(model, x, y, columns=(1, 3), names=["$a", "b", "c"], resolution=40)
     assert unchanged(before, state(model))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["\\$a", "b", "c"]  # type: ignore[union-attr]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["\\$a", "b", "c"]
     ax = plot_decision_boundary(lambda rows: 1.0 * (rows[:, 0] > 0.25), [[-1, 0], [1, 1.0]], resolution=101)
     lines = [path.vertices for c in ax.collections for path in c.get_paths() if len(path.vertices)]
     assert np.concatenate(lines)[:, 0] == pytest.approx(0.25, abs=0.03)
@@ -241,11 +241,11 @@ def test_a_boundary_is_where_the_classes_change() -> None:
 def test_weights_are_a_map_of_one_layer_or_a_distribution_of_several() -> None:
     model = network()
     (image,) = plot_weights(model[0]).get_images()
-    assert np.array_equal(image.get_array(), model[0].W.data)  # type: ignore[arg-type]
+    assert np.array_equal(image.get_array(), model[0].W.data)
     ax = plot_weights(model)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["layer 1\n6 × 4", "layer 2\n3 × 6"]
     ax = plot_weights(model * 6)
-    ax.figure.canvas.draw()  # type: ignore[attr-defined]
+    ax.figure.canvas.draw()
     ends = [(box.x0, box.x1) for label in ax.get_xticklabels() if (box := label.get_window_extent()).width]
     assert all(left[1] < right[0] for left, right in pairwise(sorted(ends))), "names of layers do not touch"
     with pytest.raises(ValueError, match="none is empty"):
@@ -279,7 +279,7 @@ def test_gradient_flow_keeps_what_backprop_gives_and_changes_no_training() -> No
     assert [values[-1] for values in flow.norms.values()] == [pytest.approx(np.sqrt((g**2).mean())) for g in dW]
     ax = plot_gradient_flow(flow)
     assert [len(np.asarray(line.get_ydata())) for line in ax.get_lines()] == [3, 3]
-    assert np.isnan(plot_gradient_flow({"a": [0.0, 1.0]}).get_lines()[0].get_ydata()[0])  # type: ignore[index]
+    assert np.isnan(plot_gradient_flow({"a": [0.0, 1.0]}).get_lines()[0].get_ydata()[0])
     for empty in (GradientFlow(), {}):
         with pytest.raises(ValueError, match="no gradients were kept"):
             plot_gradient_flow(empty)

@@ -52,7 +52,7 @@ class Call:
     def student(self) -> Student:
         """The right equations, on the numbers of this call."""
         s = Student()
-        s.model, s.y, s.solver, s.K, s.N = self.layers, self.y, self.solver, len(self.W), self.N  # type: ignore[misc]
+        s.model, s.y, s.solver, s.K, s.N = self.layers, self.y, self.solver, len(self.W), self.N
         s.x, s.z, s.a, s.masks = self.x, self.z, self.a, self.masks
         return s
 

@@ -174,7 +174,7 @@ def memory(name: str) -> dict[str, float]:
     weights = sum(p.data.nbytes for layer in net.model for p in (layer.W, layer.b))
     held = [s for state in training.task.states() for s in state]
     state = sum(s.nbytes for s in held if isinstance(s, np.ndarray))
-    nodes = ancestors([objective(net, x, y).node])  # type: ignore[list-item]
+    nodes = ancestors([objective(net, x, y).node])
     saved = [a for node in nodes for a in node.meta.values() if isinstance(a, np.ndarray)]
     live = sum(node.out.nbytes for node in nodes if node.primitive is not None) + sum(a.nbytes for a in saved)
     del nodes, saved, held

@@ -94,7 +94,7 @@ def _exp() -> None:
 def _threads() -> None:
     from tinygrad_nn.compiled.numba.machine import Machine
 
-    Machine.threads = staticmethod(lambda: 1)  # type: ignore[method-assign]
+    Machine.threads = staticmethod(lambda: 1)
 
 
 SHARED: dict[str, Callable[[], None]] = {

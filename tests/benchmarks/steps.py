@@ -111,7 +111,7 @@ def step_of(task: Task) -> Callable[..., Any]:
         moved = {key: rule.update(g[key], state[key], RATE, p[key]) for key in p}
         return {key: p[key] - moved[key][0] for key in p}, {key: moved[key][1] for key in p}, value
 
-    step.rule = rule  # type: ignore[attr-defined]
+    step.rule = rule
     return step
 
 
@@ -121,7 +121,7 @@ def compiled(task: Task, backend: str, donate: tuple[int, ...] = ()) -> Callable
 
     step = step_of(task)
     p, x, y = data(task)
-    state: Any = {key: step.rule.init(p[key]) for key in p}  # type: ignore[attr-defined]
+    state: Any = {key: step.rule.init(p[key]) for key in p}
     run: Any = step if backend == "eager" else tinygrad_nn.compile(step, backend=backend, donate=donate)
 
     def one() -> Any:

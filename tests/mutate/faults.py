@@ -150,8 +150,8 @@ class _Finder:
                     yield from self._visit(part, function, entry, lines)
 
     def _place(self, node: ast.AST) -> tuple[int, int]:
-        start = self.starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
-        return start, self.starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+        start = self.starts[node.lineno - 1] + node.col_offset
+        return start, self.starts[node.end_lineno - 1] + node.end_col_offset
 
     def _text(self, node: ast.AST) -> str:
         start, end = self._place(node)
@@ -256,7 +256,7 @@ def _is_text(node: ast.BinOp) -> bool:
 def _integer(node: ast.AST) -> int | None:
     """Return the number that is written here, if it is one."""
     try:
-        value = ast.literal_eval(node)  # type: ignore[arg-type]
+        value = ast.literal_eval(node)
     except ValueError:
         return None
     return value if type(value) is int else None

@@ -121,7 +121,7 @@ class Traced:
 
     def _off(self) -> None:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def said(self) -> Any:
         return {
@@ -260,7 +260,7 @@ def _moves(old: Path, new: Path) -> list[tuple[int, int, int]] | None:
     if (old, new) not in _known:
         a, b = old.read_bytes(), new.read_bytes() if new.exists() else b""
         matcher = difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False)
-        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]  # type: ignore[misc]
+        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]
     return _known[old, new]
 
 

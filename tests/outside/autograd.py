@@ -85,7 +85,7 @@ def sources(folder: Path, suite: Suite, python: Path) -> Path:
 
 
 def output_of(command: list[object], **options: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
     if done.returncode and "env" not in options:
         raise SystemExit(f"{' '.join(map(str, command[:6]))} failed:\n{done.stderr[-2000:]}")
     return str(done.stdout)

@@ -10,7 +10,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from tests.loops import LOOPS, PROBLEM  # noqa: E402
+from tests.loops import LOOPS, PROBLEM  # noqa: E402 - after the path is set
 
 torch.set_default_dtype(torch.float64)
 

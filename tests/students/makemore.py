@@ -43,11 +43,11 @@ def by_name(forward: Any, backward: Any, given: dict[str, Any]) -> tuple[Array, 
 
     def tracer(frame: object, event: str, arg: object) -> object:
         if getattr(frame, "f_code", None) is forward.__code__ and event == "return":
-            kept.update(frame.f_locals)  # type: ignore[attr-defined]
+            kept.update(frame.f_locals)
         return tracer
 
     before = sys.gettrace()
-    sys.settrace(tracer)  # type: ignore[arg-type]
+    sys.settrace(tracer)
     try:
         forward(**given)
     finally:
