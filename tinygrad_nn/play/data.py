@@ -167,11 +167,12 @@ def load(choices: Choices, table: TableFile | None, rng: np.random.Generator) ->
     if choices.dataset == "moons":
         plane = two_moons(choices.rows, noise=choices.noise, rng=rng)
         made, classes = f"two_moons({choices.rows}, noise={choices.noise!r}, rng=rng)", ("upper", "lower")
+        target = "moon"
     else:
         count = 2 if choices.dataset == "spirals" else 3
         plane = spirals(choices.rows, count, noise=choices.noise, rng=rng)
         made = f"spirals({choices.rows}, {count}, noise={choices.noise!r}, rng=rng)"
-        classes = ("first", "second", "third")[:count]
+        classes, target = ("first", "second", "third")[:count], "spiral"
     code = (f"points = {made}", "x, y = points.x, points.targets")
     name = {"moons": "two moons", "spirals": "two spirals", "three spirals": "three spirals"}[choices.dataset]
-    return PlayData(name, plane.x, plane.targets, "classification", ("x1", "x2"), "class", classes, None, False, code)
+    return PlayData(name, plane.x, plane.targets, "classification", ("x1", "x2"), target, classes, None, False, code)
