@@ -24,13 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
           "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
+    "display":    set(),
     "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),
