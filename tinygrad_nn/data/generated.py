@@ -44,12 +44,12 @@ def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None)
 
 
 def spirals(
-    rows: SupportsIndex = 300, classes: SupportsIndex = 2, *, turns: float = 1.25, noise: float = 0.02, rng: Rng = None
+    rows: SupportsIndex = 300, classes: SupportsIndex = 2, *, turns: float = 1.25, noise: float = 0.1, rng: Rng = None
 ) -> Plane:
-    r"""Draw spirals that wind around each other from the origin, in turn a point of each.
+    r"""Draw spirals that wind around each other from the origin, neighbours one apart, in turn a point of each.
 
-    .. math:: r (\cos \varphi, \sin \varphi), \qquad \varphi = 2 \pi (\text{turns} \cdot r + k / \text{classes}),
-              \quad r \in [0.05, 1]
+    .. math:: r (\cos \varphi, \sin \varphi), \qquad \varphi = 2 \pi (r + k) / \text{classes},
+              \quad r \in [0, \text{turns} \cdot \text{classes}]
 
     Args: `rows` how many points, at least one a class; `classes` how many spirals; `turns` how often each winds;
     `noise` the deviation of what is added to each coordinate; `rng` a Generator or a seed.
@@ -62,8 +62,8 @@ def spirals(
     classes = _asked("spirals", classes, 2, noise, "classes")
     rows, generator = _asked("spirals", rows, classes, noise), np.random.default_rng(rng)
     y = np.arange(rows) % classes
-    r = generator.uniform(0.05, 1, rows)
-    angle = 2 * np.pi * (turns * r + y / classes)
+    r = generator.uniform(0, turns * classes, rows)
+    angle = 2 * np.pi * (r + y) / classes
     x = r[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return Plane(x + generator.normal(0, noise, (rows, 2)), y)
 

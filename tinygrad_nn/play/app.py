@@ -96,7 +96,8 @@ def page(state: dict[str, Any]) -> str:
     folder = resources.files(__package__) / "page"
     read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
     style, script = read["page.css"], "\n".join([client(), *(read[name] for name in SCRIPTS)])
-    policy = f"default-src 'none'; img-src data:; connect-src 'self'; style-src {_hash(style)}; script-src {_hash(script)}"
+    policy = "default-src 'none'; img-src data:; connect-src 'self'; "
+    policy += f"style-src {_hash(style)}; script-src {_hash(script)}"
     text = json.dumps(state, allow_nan=False, separators=(",", ":"))
     parts = {"policy": escape(policy), "style": style, "script": script,
              "state": text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")}  # fmt: skip

@@ -76,7 +76,8 @@ class Plane:
             b = up.high - (up.high - up.low) * at
             b, a = np.meshgrid(b, a, indexing="ij")
             self._grids[cells] = self.origin + a.reshape(-1, 1) * self.u + b.reshape(-1, 1) * self.v
-        return self._grids[cells]
+        found: Array = self._grids[cells]
+        return found
 
 
 def _chosen(training: Training, across: str, up: str) -> tuple[str, str]:
@@ -128,7 +129,7 @@ def _outputs(training: Training, x: Array) -> list[Array]:
 
 def _bytes(share: Array) -> Array:
     with np.errstate(all="ignore"):
-        return np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)).astype(np.uint8)
+        return np.asarray(np.rint(255 * np.clip(np.nan_to_num(share), 0, 1)), np.uint8)
 
 
 def dots(training: Training, plane: Plane) -> dict[str, Any]:

@@ -66,15 +66,15 @@ class Choices:
             ("dataset", DATASETS, "data set"), ("optimizer", OPTIMIZERS, "optimizer"),
             ("regularization", PENALTIES, "regularization"), ("kind", KINDS, "kind"), ("missing", MISSING, "way"),
         ):  # fmt: skip
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if not isinstance(value, str) or value not in known:
                 near = did_you_mean(str(value), known)
                 raise ValueError(f"{value!r:.60} is no {what} that is known here: {', '.join(known)}.{near}")
-        for name, low, high, what in (
+        for name, least, most, what in (
             ("rows", 20, MOST_ROWS, "points"), ("batch_size", 1, MOST_BATCH, "batch size"),
             ("seed", 0, 2**31 - 1, "seed"),
         ):  # fmt: skip
-            self._put(name, _whole(what, getattr(self, name), low, high))
+            self._put(name, _whole(what, getattr(self, name), least, most))
         for name, low, high, what in (
             ("noise", 0.0, 2.0, "noise"), ("train_size", 0.1, 0.95, "share of rows to train on"),
             ("lam", 0.0, 1e6, "strength of the penalty"), ("dropout", 0.0, 0.95, "dropout"),
@@ -85,11 +85,13 @@ class Choices:
             raise ValueError("The learning rate is 0, so that nothing would be learnt; write e.g. 0.01.")
         self._put("learning_rate", rate)
         self._put("hidden", _layers(self.hidden))
-        if not isinstance(self.target, str) or len(self.target) > 1000:
+        target: Any = self.target
+        if not isinstance(target, str) or len(target) > 1000:
             raise ValueError("The target is the name of a column of the table.")
-        if isinstance(self.leave_out, str) or not all(isinstance(name, str) for name in self.leave_out):
+        out: Any = self.leave_out
+        if not isinstance(out, (list, tuple)) or not all(isinstance(name, str) for name in out):
             raise ValueError("The columns that are left out are a list of their names.")
-        self._put("leave_out", tuple(self.leave_out))
+        self._put("leave_out", tuple(out))
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

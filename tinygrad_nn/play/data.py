@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,8 +56,8 @@ class TableFile:
     def __post_init__(self) -> None:
         if len(self.content) > MOST_BYTES:
             raise ValueError(
-                f"{printable(self.name)} has {len(self.content):,} bytes; the playground takes {MOST_BYTES:,}. Train on "
-                "it with: tinygrad-nn train --data FILE.csv --target COLUMN."
+                f"{printable(self.name)} has {len(self.content):,} bytes; the playground takes {MOST_BYTES:,}. "
+                "Train on it with: tinygrad-nn train --data FILE.csv --target COLUMN."
             )
 
     @classmethod
@@ -71,8 +72,9 @@ class TableFile:
             return cls(path, bytes(MOST_BYTES + 1))
         return cls(path, place.read_bytes())
 
+    @cached_property
     def header(self) -> list[str]:
-        """Return the names of the columns.
+        """The names of the columns.
 
         Raises:
             ValueError: the file cannot be read as a table.
@@ -95,7 +97,7 @@ class TableFile:
         Raises:
             ValueError: the file is no table, or no network can learn from it; the message says where and why.
         """
-        header = self.header()
+        header = self.header
         if len(header) > MOST_COLUMNS:
             raise ValueError(f"{printable(self.name)} has {len(header):,} columns; the playground takes up to "
                              f"{MOST_COLUMNS}. Delete those that do not matter.")  # fmt: skip
@@ -109,9 +111,9 @@ class TableFile:
         found = self._read(read_table, target, kind=choices.kind, features=features, missing=missing, fill=False)
         rows, columns = found.x.shape
         if rows > MOST_TABLE_ROWS or columns > MOST_COLUMNS:
-            what = (f"{rows:,} rows; the playground takes up to {MOST_TABLE_ROWS:,}" if rows > MOST_TABLE_ROWS else
-                    f"{columns:,} columns once texts are numbers; the playground takes up to {MOST_COLUMNS}")  # fmt: skip
-            raise ValueError(f"{printable(self.name)} has {what}.")
+            many = (f"{rows:,} rows", MOST_TABLE_ROWS) if rows > MOST_TABLE_ROWS else (
+                f"{columns:,} columns once texts are numbers", MOST_COLUMNS)  # fmt: skip
+            raise ValueError(f"{printable(self.name)} has {many[0]}; the playground takes up to {many[1]:,}.")
         if rows < 4:
             raise ValueError(f"{printable(self.name)} has {rows} rows; a few to train on and a few to test on are "
                              "needed, at least 4.")  # fmt: skip
@@ -122,10 +124,9 @@ class TableFile:
         holes = bool(np.isnan(found.x).any())
         if holes:
             notes.append(f"the {missing} of a column stands in for what is missing")
-        options = "".join(
-            f", {name}={value!r}" for name, value, plain in
-            (("kind", choices.kind, "auto"), ("features", features, None), ("missing", missing, None), ("fill", not holes, True)) if value != plain
-        )  # fmt: skip
+        given = (("kind", choices.kind, "auto"), ("features", features, None), ("missing", missing, None),
+                 ("fill", not holes, True))  # fmt: skip
+        options = "".join(f", {name}={value!r}" for name, value, plain in given if value != plain)
         code = (f"table = read_table({self.name!r}, {target!r}{options})", "x, y = table.x, table.targets")
         return PlayData(
             self.name, found.x, found.targets, found.kind, found.feature_names, target, found.classes, found.columns,
@@ -135,11 +136,10 @@ class TableFile:
 
 def _in_words(message: str) -> str:
     """Return a message of `read_table` in which its options are those of the page."""
-    for words, better in (
-        (" Say missing='mean', or", " Choose what stands in for missing cells, or"),
-        (", or say missing='drop'", ", or choose to drop rows with missing cells"),
-        ("missing='drop'", "“Missing cells: drop the row”"), ("missing='mean'", "“Missing cells: mean”"),
+    for words, better in (  # what holds another stands before it
         ("say missing='mean' ('median', 'most-frequent', 'drop')", "choose what stands in for missing cells"),
+        ("Say missing='mean'", "Choose what stands in for missing cells"),
+        ("say missing='drop'", "choose to drop rows with missing cells"),
         ("say kind='classification'", "choose the kind “classification”"),
         (", or leave the column out with features=[...]", ", or leave the column out"),
         ("Leave it out with features=[...]", "Leave the column out"),
@@ -160,14 +160,15 @@ def load(choices: Choices, table: TableFile | None, rng: np.random.Generator) ->
         return table.table(choices)
     if choices.dataset in ("iris", "digits"):
         found = {"iris": load_iris, "digits": load_digits}[choices.dataset]()
-        code = (f"{choices.dataset} = load_{choices.dataset}()", f"x, y = {choices.dataset}.x, {choices.dataset}.targets")
+        name = choices.dataset
+        code = (f"{name} = load_{name}()", f"x, y = {name}.x, {name}.targets")
         target = {"iris": "species", "digits": "digit"}[choices.dataset]
         return PlayData(choices.dataset, found.x, found.targets, "classification", found.feature_names, target,
                         found.class_names, None, True, code)  # fmt: skip
     if choices.dataset == "moons":
         plane = two_moons(choices.rows, noise=choices.noise, rng=rng)
-        made, classes = f"two_moons({choices.rows}, noise={choices.noise!r}, rng=rng)", ("upper", "lower")
-        target = "moon"
+        made, target = f"two_moons({choices.rows}, noise={choices.noise!r}, rng=rng)", "moon"
+        classes: tuple[str, ...] = ("upper", "lower")
     else:
         count = 2 if choices.dataset == "spirals" else 3
         plane = spirals(choices.rows, count, noise=choices.noise, rng=rng)

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 MOST = 64  # numbers of a layer that are told
 
 
-def loss_of(training: Training, row: int) -> tuple[Tensor, Tensor, Array]:
+def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
     """Return the loss of one row of the data with its graph, the row, and its target, without dropout and penalty.
 
     Raises:
@@ -30,7 +30,7 @@ def loss_of(training: Training, row: int) -> tuple[Tensor, Tensor, Array]:
     return objective(LayerLoss(training.layers, Solver(training.loss), y), x, y), x, y
 
 
-def forward_and_back(training: Training, row: int) -> dict[str, Any]:
+def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
     """Return the numbers of one sample as JSON can hold them.
 
     Returns:
@@ -79,7 +79,7 @@ def forward_and_back(training: Training, row: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def explorer_page(training: Training, row: int) -> str:
+def explorer_page(training: Training, row: Any) -> str:
     """Return the explorer's page of the loss of one sample.
 
     Raises:

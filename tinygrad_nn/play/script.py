@@ -68,7 +68,7 @@ def script(training: Training) -> str:
         options.append("scaler=scaler")
     if network.target_scaler is not None:
         lines += ["target_scaler = Scaler.fit(train.y)",
-                  "train, test = (part._replace(y=target_scaler.transform(part.y)) for part in (train, test))"]  # fmt: skip
+                  "train, test = (part._replace(y=target_scaler.transform(part.y)) for part in (train, test))"]
         options.append("target_scaler=target_scaler")
     lines += ["", "model = ["]
     lines += [

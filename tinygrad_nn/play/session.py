@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from typing import Any
 
 import numpy as np
 
 from ..io import to_bytes
+from ..nn.losses import PENALTIES
 from ..optim import OPTIMIZERS
 from ..printable import printable
 from .boundary import CELLS, MAIN, NEURONS, SMALL, Plane, decision, dots, neurons
-from .choices import DATASETS, HIDDEN, KINDS, MISSING, PENALTIES, Choices
+from .choices import DATASETS, HIDDEN, KINDS, MISSING, Choices
 from .data import TableFile
 from .sample import explorer_page, forward_and_back
 from .script import script
@@ -54,6 +55,7 @@ class Session:
         self.looked = time.monotonic()
         self.view: dict[str, Any] = {"across": "", "up": "", "row": int(self.training.numbers[0][0]), "moment": 0}
         self.plane = Plane(self.training)
+        self._worker: Thread | None = None
         self._drawn: tuple[Any, dict[str, Array]] = (None, {})
 
     # -- What a person does
@@ -73,7 +75,8 @@ class Session:
             self.message = ""
             if what == "train" and not self.running:
                 self.running, self.looked = True, time.monotonic()
-                Thread(target=self._train, name="tinygrad-nn playground", daemon=True).start()
+                self._worker = Thread(target=self._train, name="tinygrad-nn playground", daemon=True)
+                self._worker.start()
             elif what == "reset":
                 self.running = False
                 self._begin(self.choices, self.table)
@@ -93,7 +96,7 @@ class Session:
         """
         with self.changed:
             choices = self.choices.changed(given)
-            if choices.dataset == "table" and self.offered is not self.table or self.choices.anew(choices):
+            if (choices.dataset == "table" and self.offered is not self.table) or self.choices.anew(choices):
                 self._begin(choices, self.offered if choices.dataset == "table" else self.table)
             elif choices != self.choices:
                 self.training.note()
@@ -112,7 +115,7 @@ class Session:
             ValueError: it is no table; everything is as it was.
         """
         table = TableFile(name, content)
-        header = table.header()
+        header = table.header
         with self.changed:
             self.offered = table
             target = self.choices.target if self.choices.target in header else header[-1]
@@ -156,7 +159,7 @@ class Session:
                 "message": self.message, "updates": training.updates,
                 "known": {"datasets": DATASETS, "activations": HIDDEN, "optimizers": list(OPTIMIZERS),
                           "regularizations": list(PENALTIES), "kinds": KINDS, "missing": MISSING, "paces": PACES},
-                "table": None if table is None else {"name": printable(table.name), "columns": self._columns(table)},
+                "table": None if table is None else {"name": printable(table.name), "columns": table.header},
                 "data": {
                     "name": printable(data.name), "kind": data.kind, "rows": len(data.x), "inputs": len(data.features),
                     "features": [*data.features], "target": printable(data.target),
@@ -170,12 +173,6 @@ class Session:
                 "axes": [axis._asdict() for axis in self.plane.axes], "main": MAIN, "view": self.view,
                 "dots": dots(training, self.plane), "cells": CELLS, "small": SMALL, "neurons": NEURONS,
             }  # fmt: skip
-
-    def _columns(self, table: TableFile) -> list[str]:
-        try:
-            return table.header()
-        except ValueError:
-            return []
 
     def sample(self) -> dict[str, Any]:
         """Return the numbers of the row that is looked at, see `forward_and_back`."""
@@ -249,13 +246,13 @@ class Session:
         """Begin anew; where that cannot be, everything is as it was."""
         training = Training(choices, table)
         same = training.data.features == self.training.data.features
-        view = self.view if same else {"across": "", "up": "", "row": 0, "moment": 0}
-        rows = training.numbers[0]
-        if not same or view["row"] >= len(training.inputs):
-            view = view | {"row": int(rows[0])}
+        view: dict[str, Any] = dict(self.view) if same else {"across": "", "up": "", "row": -1, "moment": 0}
+        if not 0 <= view["row"] < len(training.inputs):
+            view["row"] = int(training.numbers[0][0])
         plane = Plane(training, view["across"], view["up"])
         self.choices, self.table, self.training, self.plane = choices, table, training, plane
-        self.view = view | {"moment": min(view["moment"], 2 * len(training.layers) + 1)}
+        view["moment"] = min(view["moment"], 2 * len(training.layers) + 1)
+        self.view = view
 
     def _tell(self, settled: bool = False) -> None:
         """Wake those who wait for news; the lock is held."""
@@ -275,8 +272,8 @@ class Session:
         while True:
             began = time.monotonic()
             with self.changed:
-                if not self.running:
-                    return
+                if not self.running or current_thread() is not self._worker:
+                    return  # paused, and perhaps begun again by another thread
                 self._turn(began)
                 if began - self.looked > AWAY:
                     self.running, self.message = False, "Paused, since no page was open for five minutes."

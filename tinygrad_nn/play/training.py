@@ -18,7 +18,7 @@ from ..solver.arguments import accuracy, settle
 from ..solver.divergence import check_growth
 from ..solver.training_step import TrainingStep
 from .choices import Choices
-from .data import PlayData, TableFile, load
+from .data import TableFile, load
 
 Array = np.ndarray[Any, Any]
 MOST_POINTS = 400  # of a curve; beyond that every second one is kept
@@ -110,7 +110,7 @@ class Training:
         )  # fmt: skip
         self.inputs = x if scaler is None else scaler.transform(x)
         self.outputs = y if target_scaler is None else target_scaler.transform(y)
-        self.split = Split(*(Part(self.inputs[n], self.outputs[n]) for n in self.numbers), Part(x[:0], y[:0]))
+        self.split = Split(*[Part(self.inputs[n], self.outputs[n]) for n in (*self.numbers, numbers[:0])])
         self.stretches: list[Stretch] = []
         self.updates = self.seen = 0
         self.curve: list[Point] = []
