@@ -36,8 +36,10 @@ def script(training: Training) -> str:
     Example:
         >>> from tinygrad_nn.play.choices import Choices
         >>> training = Training(Choices(rows=40, hidden=()))
-        >>> print(script(training).splitlines()[-4])
-        print(f"loss {history[-1][0]:.6f}, of the rows to test on {history[-1][1]:.6f}")
+        >>> training.step() > 0
+        True
+        >>> [line for line in script(training).splitlines() if line.startswith("learn(")]
+        ['learn(Solver("crossentropy", "adam", 0.01), 32, 1)']
     """
     data, choices, network = training.data, training.choices, training.network
     stretches = [part for part in training.stretches if part.updates]
