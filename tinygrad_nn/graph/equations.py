@@ -73,11 +73,6 @@ def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
     return [tag, attributes, *(c if isinstance(c, str) else in_letters(c, letters) for c in children)]
 
 
-def barred(name: str) -> Tree:
-    """Return the tree of a name under a bar, as gradients are written."""
-    return ["mover", {"accent": "true"}, ["mi", {}, name], ["mo", {}, "\u00af"]]
-
-
 def result_letter(tex: str, symbols: tuple[str, ...]) -> str:
     r"""Return the letter by which an equation calls its result, empty where it begins with the right side.
 
