@@ -11,7 +11,7 @@ OWN, NUMBER = "\x02", "\x01"  # stand in a text for the value of its node in sho
 
 
 def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `data` gives in the form that the page's columns.js unpacks.
+    r"""Return what `data` gives in the form that the page's columns.js unpacks.
 
     Example:
         >>> nodes = [{"title": "sin", "named": f"sin #{i}", "value": i, "gradient": -1, "width": 60, "stored": -1}

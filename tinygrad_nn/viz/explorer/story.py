@@ -72,7 +72,8 @@ def tell(view: GraphView, gradient: Any = None) -> Story:
         if part.operation is not None:
             done += 1
             sources = operands.get(part.number, ())
-            moments.append(Moment("forward", part.number, None, (), partial(_forward, view, part, sources, done, total)))
+            words = partial(_forward, view, part, sources, done, total)
+            moments.append(Moment("forward", part.number, None, (), words))
     for number, seed in walk.seeds.items():
         moments.append(Moment("seed", number, seed, (), partial(_seed, view[number], seed)))
     steps = len(walk.steps)
