@@ -1,6 +1,7 @@
 """The playground in a real browser: it learns while one looks, loses nothing, and can be used by everyone."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,10 @@ def open_tab(browser: Any) -> Iterator[Callable[..., Any]]:
         tab.on("console", lambda m: wrong.append(m.text) if "400 (Bad Request)" not in m.text else None)
         tab.on("pageerror", lambda e: wrong.append(str(e)))
         tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-        tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("http://127.0.0.1", "data:")) else None)
+        own = ("http://127.0.0.1", "data:")
+        tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(own) else None)
         tab.goto(url)
-        tab.wait_for_function("document.getElementById('loss').textContent !== ''")
+        until(tab, "document.getElementById('loss').textContent !== ''")
         return tab
 
     yield opened
@@ -63,7 +65,11 @@ def open_tab(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def until(tab: Any, condition: str) -> None:
-    tab.wait_for_function(condition, timeout=60_000)
+    """Wait for a condition; the page's own policy lets no string be evaluated inside it."""
+    end = time.monotonic() + 60
+    while not tab.evaluate(condition):
+        assert time.monotonic() < end, condition
+        tab.wait_for_timeout(20)
 
 
 def number(tab: Any, name: str) -> float:
@@ -163,7 +169,7 @@ def test_one_sample_goes_forward_and_back(open_tab: Any, url: str) -> None:
         tab.keyboard.press("ArrowLeft")
     assert re.match(r"x1 \S+, x2 \S+: (upper|lower), \S+ % sure", tab.inner_text("#here"))
     tab.keyboard.press("Enter")
-    tab.wait_for_function(f"document.getElementById('row').value !== '{row + 1}'")
+    until(tab, f"document.getElementById('row').value !== '{row + 1}'")
 
 
 def test_what_is_wrong_is_said_and_nothing_is_lost(open_tab: Any, url: str, tmp_path: Path) -> None:
@@ -203,8 +209,9 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(open_tab: Any, url: str, tmp_
     tab.fill("#learning-rate", "0.1")
     tab.press("#learning-rate", "Tab")
     until(tab, "document.getElementById('wrong').textContent === ''")
+    before = settled(tab)["updates"]
     tab.click("#step")
-    until(tab, "document.getElementById('updates').textContent === '1'")
+    until(tab, f"document.getElementById('updates').textContent === '{before + 1}'")
 
 
 def test_a_table_is_learnt_from_and_the_network_saved(open_tab: Any, url: str, tmp_path: Path) -> None:
@@ -263,8 +270,8 @@ def test_it_can_be_used_by_everyone(open_tab: Any, url: str, look: str) -> None:
     for _ in range(names + 5):
         seen.add(tab.evaluate("document.activeElement.id || document.activeElement.outerHTML"))
         tab.keyboard.press("Tab")
-    for name in ("train", "step", "reset", "pace", "dataset", "add", "optimizer", "plane", "across", "next", "explorer", "save"):
-        assert name in seen
+    wanted = "train step reset pace dataset add optimizer plane across explorer save export row first back"
+    assert set(wanted.split()) <= seen
 
 
 def test_it_is_used_by_keyboard_alone(open_tab: Any, url: str) -> None:
@@ -298,5 +305,6 @@ def test_less_motion_draws_less_often(open_tab: Any, url: str) -> None:
 def test_a_server_that_is_gone_is_said(open_tab: Any) -> None:
     with play(Choices(rows=20), open_browser=False) as server:
         tab = open_tab(server.url)
-        tab.evaluate("window.fetch = () => Promise.reject(new TypeError('gone'))")  # a real one would fill the console
+        # a real end would fill the console
+        tab.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('gone')); }")
         until(tab, "document.getElementById('wrong').textContent.startsWith('The server has stopped')")
