@@ -123,8 +123,10 @@ def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
     node.meta = NO_METADATA
     node.out = data
     node.index = _number()
-    node.scope = thread.mode.scope
+    node.scope = (mode := thread.mode).scope
     node.notes = {"name": name} if name else None
+    if mode.born is not None:
+        mode.born(node)
     return node
 
 
