@@ -53,12 +53,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Change:
-    """One change: of the entry at a flat index, or, where `operation` is its name, of what an operation does."""
+    """One change: of the entry at a flat index, or, where `operation` is its name, of what an operation does.
+
+    `said` tells it in words.
+    """
 
     place: Place
     index: int = 0
     value: Any = None
     operation: str | None = None
+    said: str = field(default="", compare=False)
 
 
 @dataclass

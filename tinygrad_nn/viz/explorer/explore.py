@@ -17,16 +17,20 @@ import numpy as np
 
 from ...files import write_whole
 from ...graph import GraphNode, GraphView
+from ...graph.rerun import Rerun
 from ...graph.walk import symbols
 from ...printable import printable
+from ...server import client
 from ...spelling import named_options
+from ...tensor import Tensor
 from ..graph.picture import shorten
 from ..model.names import viewed
 from .arrays import Arrays
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
-from .order import SWEEPS, arrange
-from .story import Story, below, brief, called, count, gradient_letters, shape_text, tell, title
+from .live import Live
+from .order import SWEEPS, Arrangement, arrange
+from .story import Story, below, brief, called, count, gradient_letters, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -34,63 +38,88 @@ LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so
 @named_options()
 def explore(
     result: Any,
-    path: str | os.PathLike[str],
-    *,
+    path: Any = None,
+    *arguments: Any,
     title: str | None = None,
     gradient: Any = None,
     names: Any = None,
-) -> Path:
-    """Write a page that steps through a computation, forward and back, with the numbers of every step.
+    serve: bool = False,
+    port: int = 0,
+    open_browser: bool = True,
+) -> Any:
+    """Write a page that steps through a computation, forward and back, or serve one whose numbers can be changed.
 
     The page is one file: it opens from disk, asks no network for anything and works with a keyboard. The graph must
     still be there: call ``explore`` before `backward`, or after ``backward(retain_graph=True)``. It is not changed.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
-        path: of the page, ``page.html``.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or a function or module.
+        path: of the page, ``page.html``; not needed with ``serve=True``.
+        arguments: for a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the parameters.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
         names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        serve: put the engine behind the page: a change of a number or an operation runs the function again.
+        port, open_browser: of the server, see `docs/explorer.md`.
 
     Returns:
-        The path.
+        The path, or the running `Server` (``url``, ``close()``).
 
     Raises:
-        TypeError: something without a graph.
+        TypeError: something without a graph; to be served without its function.
         ValueError: a path that does not end in .html, or a gradient of another shape.
         RuntimeError: the graph was freed.
         FileNotFoundError: the folder does not exist.
 
     Example:
-        >>> import tempfile
-        >>> from tinygrad_nn import Tensor
-        >>> x = Tensor([1.0, 2.0], name="x")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     explore((x * x).sum(), f"{folder}/page.html").name
-        'page.html'
+        >>> with explore(lambda x: x * x + 1.0, 3.0, serve=True, open_browser=False) as server:
+        ...     server.url.startswith("http://127.0.0.1:")
+        True
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+    own = callable(result) and not isinstance(result, Tensor)
+    if own and path is not None and not isinstance(path, (str, os.PathLike)):
+        path, arguments = None, (path, *arguments)
+    if arguments and not own:
+        raise TypeError("arguments are for a function: explore(f, 'page.html', x, W); this is a finished result.")
+    if path is None and not serve:
+        raise ValueError("where shall the page be? explore(result, 'page.html'), or explore(f, x, serve=True).")
+    if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
+    if serve and not own:
+        raise TypeError(
+            f"a change needs the function that made the graph, to run it again; this is a finished "
+            f"{type(result).__name__}. Pass the function and its arguments: explore(f, x, W, serve=True)."
+        )
+    if own:
+        live = Live(Rerun(result, *arguments), data, html, title, gradient, names)
+        if path is not None:
+            write_whole(path, live.file().encode())
+        return live.serve(port, open_browser) if serve else Path(path)
     view, _ = viewed(result, names)
     return write_whole(path, page(tell(view, gradient), title).encode())
 
 
 def page(story: Story, heading: str | None = None) -> str:
     """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
-    heading = printable(heading) if heading else f"A computation of {count(_operations(story.view), 'operation')}"
+    return html(data(story), heading or heading_of(story.view))
+
+
+def html(shown: dict[str, Any], heading: str, served: bool = False) -> str:
+    """Return the HTML of a page from what it shows; a served one may ask the server that it came from."""
     folder = resources.files(__package__) / "page"
-    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
-    style, script = read["page.css"], "\n".join(read[name] for name in SCRIPTS)
+    text = lambda name: (folder / name).read_text(encoding="utf-8")  # noqa: E731
+    style = text("page.css") + (text("live.css") if served else "")
+    script = "\n".join([*([client(), text("live.js")] if served else []), *map(text, SCRIPTS)])
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     parts = {
-        "title": escape(heading),
-        "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
+        "title": escape(printable(heading)),
+        "policy": policy + ("; connect-src 'self'" if served else ""),
         "style": style,
-        "data": _safe_json(data(story)),
+        "data": _safe_json(shown),
         "script": script,
     }
-    html = read["page.html"]
     pieces = []
-    for part in html.split("{{"):  # one pass, so that nothing inside a part is taken for a place of another
+    for part in text("page.html").split("{{"):  # one pass, so that nothing in a part is taken for a place of another
         name, end, rest = part.partition("}}")
         pieces += [parts[name], rest] if end and name in parts else [part]
     return "".join(pieces)
@@ -99,10 +128,10 @@ def page(story: Story, heading: str | None = None) -> str:
 SCRIPTS = ("layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
-def data(story: Story) -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it."""
+def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]:
+    """Return what the page shows, as JSON can hold it; an arrangement that is known need not be made again."""
     view, walk = story.view, story.walk
-    arrangement = arrange(view)
+    arrangement = arrangement or arrange(view)
     arrays, equations, letters = Arrays(), Equations(), gradient_letters(story)
     nodes = []
     for part in view:
@@ -175,10 +204,6 @@ def _line(part: GraphNode) -> list[Any] | None:
     if part.line is None:
         return None
     return [printable(Path(part.line[0]).name), part.line[1], printable(linecache.getline(*part.line).strip())]
-
-
-def _operations(view: GraphView) -> int:
-    return sum(part.operation is not None for part in view)
 
 
 def _safe_json(value: Any) -> str:

@@ -16,6 +16,8 @@ const graph = new Graph(data, (kind, number) => {
   choose(number);
 });
 
+const touch = typeof Changes === "undefined" ? null : new Changes(); // of a page that is served
+
 // -- What is known at a step
 
 function stateAt(index) {
@@ -64,6 +66,7 @@ function refresh() {
   const state = stateAt(step);
   graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
   showPanel(state);
+  if (touch) touch.follow();
 }
 
 function play() {
@@ -173,5 +176,5 @@ addEventListener("resize", () => {
   view();
 });
 for (const id of ["fold", "unfold"]) $(id).hidden = data.boxes.length < 2;
-go(0, false);
+go(touch ? touch.start() : 0, false);
 view();
