@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
           "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
@@ -32,6 +32,7 @@ ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "m
                          "server"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
+    "display":    set(),
     "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..display import tuple_in_few_lines
 from ..optim import Plateau, PlateauState
 from ..printable import printable
 from ..tensor import raw
@@ -40,6 +41,9 @@ class Epoch(NamedTuple):
     val_loss: float | None
     metrics: dict[str, float]
     model: Any
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 @dataclass
