@@ -87,7 +87,7 @@ class Kept:
         elif isinstance(inner := getattr(value, "__dict__", None), dict):
             self._back.append(partial(_refill, inner, inner.copy()))
             yield from inner.values()
-            yield getattr(type(value), "forward", None) or getattr(type(value), "__call__", None)
+            yield from (vars(type(value)).get(name) for name in ("forward", "__call__"))
 
     def _variables(self, function: FunctionType) -> Iterator[Any]:
         """Note the variables of others that a function uses, and yield what they hold."""

@@ -29,8 +29,8 @@ Array = np.ndarray[Any, Any]
 PACKAGE = __name__.partition(".")[0]
 DEEP = 200  # calls inside calls that tell one operation from another
 UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign",
-         "hard_tanh", "hard_sigmoid", "hard_swish", "log_sigmoid", "sin", "cos", "arctan", "exp", "expm1", "log1p", "square",
-         "absolute", "negative", "alias")  # fmt: skip
+         "hard_tanh", "hard_sigmoid", "hard_swish", "log_sigmoid", "sin", "cos", "arctan", "exp", "expm1", "log1p",
+         "square", "absolute", "negative", "alias")  # fmt: skip
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "logaddexp", "hypot")
 REDUCING = ("sum", "mean", "prod", "max", "min", "std", "var")
 
@@ -294,7 +294,7 @@ def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
 
 
 def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
-    """Hold entries of a result at other values, as ``t.at[index].set(value)`` does: no gradient goes back through them."""
+    """Hold entries of a result at other values, as ``t.at[index].set(value)`` does: no gradient goes through them."""
     old, new = node.out, np.array(node.out)
     held = np.zeros(old.shape, bool)
     for index, value in values.items():
@@ -306,7 +306,10 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
     vars(holding).update(vars(primitive))
 
     def masked(rule: Callable[..., Any] | None) -> Any:
-        return rule and (lambda g, out, *args, **meta: rule(np.where(held, np.zeros((), g.dtype), g), old, *args, **meta))
+        def outside(g: Any, out: Any, *args: Any, **meta: Any) -> Any:
+            return rule(np.where(held, np.zeros((), g.dtype), g), old, *args, **meta)  # type: ignore[misc]
+
+        return rule and outside
 
     holding.vjps = tuple(map(masked, primitive.vjps))
     holding.jointly = masked(primitive.jointly)
@@ -319,9 +322,9 @@ def stand_ins(part: GraphNode) -> list[str]:
     primitive = node.primitive if node is not None else None
     if node is None or primitive is None or not node.args:
         return []
-    same = lambda arg: np.shape(arg) == part.shape  # noqa: E731
-    groups = []
-    if primitive.name in UNARY or (len(node.args) == 1 and same(node.args[0]) and not node.meta):
+    groups: list[str] = []
+    alike = len(node.args) == 1 and np.shape(node.args[0]) == part.shape
+    if primitive.name in UNARY or (alike and not node.meta):
         groups = [name for name in UNARY if node.out.dtype.kind == "f"]
     elif primitive.name in BINARY:
         groups = list(BINARY)
@@ -357,7 +360,7 @@ def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tupl
 
 def _leaf(value: Any, name: str) -> Any:
     leaves, rebuild = flatten(value)
-    new = []
+    new: list[Any] = []
     for i, part in enumerate(leaves):
         label = name if len(leaves) == 1 else f"{name}[{i}]"
         kind = part.dtype.kind if isinstance(part, (np.ndarray, np.generic)) else "f" if isinstance(part, float) else ""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...files import write_whole
-from ...graph import GraphNode, GraphView
+from ...graph import GraphNode
 from ...graph.rerun import Rerun
 from ...graph.walk import symbols
 from ...printable import printable
@@ -107,7 +107,10 @@ def page(story: Story, heading: str | None = None) -> str:
 def html(shown: dict[str, Any], heading: str, served: bool = False) -> str:
     """Return the HTML of a page from what it shows; a served one may ask the server that it came from."""
     folder = resources.files(__package__) / "page"
-    text = lambda name: (folder / name).read_text(encoding="utf-8")  # noqa: E731
+
+    def text(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
     style = text("page.css") + (text("live.css") if served else "")
     script = "\n".join([*([client(), text("live.js")] if served else []), *map(text, SCRIPTS)])
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"

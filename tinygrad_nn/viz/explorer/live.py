@@ -132,7 +132,7 @@ class Live:
             return self._try(session, [], session.changes[::-1])
 
     def _numbers(self, request: Request) -> Any:
-        """Return the numbers of a node to the last digit, all or the one at an index, and what can stand in its place."""
+        """Return the numbers of a node to the last digit, all or one of them, and what can stand in its place."""
         session = self.sessions[request.session]
         with session.lock:
             shown = self._shown(session)
@@ -236,8 +236,8 @@ class _Found:
         for step in self.story.walk.steps:
             for c in step.contributions:
                 edge = self.view.edges[c.edge]
-                key = self.keys[edge.source], self.keys[edge.target], edge.slot
-                found[key] = ("edge", c.edge), [np.array(c.array), np.array(c.total)]
+                ends = self.keys[edge.source], self.keys[edge.target], edge.slot
+                found[ends] = ("edge", c.edge), [np.array(c.array), np.array(c.total)]
         return found
 
 
