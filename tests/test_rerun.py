@@ -1,4 +1,4 @@
-"""A function run again with changes: every number, forward and back, is that of a fresh run that has the change in it."""
+"""A function run again with changes: every number, forward and back, is that of a fresh run with the change in it."""
 
 import random
 from collections.abc import Callable
@@ -278,7 +278,8 @@ def test_a_result_that_is_held_is_as_if_it_were_set_in_the_function(case: Any) -
         view = GraphView(run.result)
         assert np.array_equal(view[view.outputs[0]].array, wanted[wanted.outputs[0]].array)
         mine, theirs = walk_back(view).gradients, walk_back(wanted).gradients
-        leaves = [[g[p.number] for p in v if p.kind == "leaf" and p.number in g] for v, g in ((view, mine), (wanted, theirs))]
+        leaves = [[g[p.number] for p in v if p.kind == "leaf" and p.number in g]
+                  for v, g in ((view, mine), (wanted, theirs))]  # fmt: skip
         for one, other in zip(*leaves, strict=True):
             assert np.array_equal(one, other)
 

@@ -28,8 +28,12 @@ class Changes {
     document.querySelector(".tools").append(group);
     document.querySelector(".tools").after(el("p", { id: "changes-said", role: "status", "aria-live": "polite" }));
     $("detail").before(el("section", { id: "touch", "aria-label": "Change" }));
+    $("touch").addEventListener("keydown", event => { // its arrows move a number, not the steps
+      if (event.key !== "Escape" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
     document.addEventListener("keydown", event => {
-      if (!(event.ctrlKey || event.metaKey) || event.target.type === "text" || event.target.type === "search") return;
+      const writing = event.target.tagName === "INPUT" && ["text", "search"].includes(event.target.type) && event.target.value !== event.target.sent;
+      if (!(event.ctrlKey || event.metaKey) || writing) return; // there the browser takes letters back
       const id = { z: event.shiftKey ? "redo" : "undo", Z: "redo", y: "redo" }[event.key];
       if (!id) return;
       event.preventDefault();
@@ -44,11 +48,11 @@ class Changes {
     const kept = new URLSearchParams(location.hash.slice(1)), node = kept.get("node");
     if (kept.get("before") === "0") this.pair = $("pair").checked = false;
     if (node !== null && nodes[+node]) chosen = +node;
-    return +kept.get("step") || (node === null ? 0 : moments.length - 1);
+    return kept.get("step") === "end" ? moments.length - 1 : +kept.get("step");
   }
 
   keep() {
-    const kept = new URLSearchParams({ step, ...(chosen === null ? {} : { node: chosen }), ...(this.pair ? {} : { before: 0 }) });
+    const kept = new URLSearchParams({ step: step === moments.length - 1 ? "end" : step, ...(chosen === null ? {} : { node: chosen }), ...(this.pair ? {} : { before: 0 }) });
     history.replaceState(null, "", `${location.pathname}${location.search}#${kept}`);
   }
 
@@ -159,6 +163,7 @@ class Changes {
   follow() {
     this.keep();
     const key = chosen === null ? "" : `${chosen} ${this.live.version}`;
+    if (chosen === null) this.settled = this.live.version;
     if (key === this.shown) return;
     const same = this.shown !== null && this.shown.split(" ")[0] === String(chosen);
     this.shown = key;
@@ -174,9 +179,9 @@ class Changes {
     } catch (error) {
       return this.tell(error.message);
     }
-    if (node !== chosen || found.version !== this.live.version) return;
-    if (same && this.fields && this.fill(found)) return;
-    this.build(found);
+    if (node !== chosen || found.version !== this.live.version || this.busy) return; // newer numbers are on their way
+    if (!(same && this.fields && this.fill(found))) this.build(found);
+    this.settled = found.version;
   }
 
   // Put numbers into the fields that are there, but for the one that is being written in.
@@ -218,6 +223,11 @@ class Changes {
     const place = this.fields.push(field) - 1;
     field.indexOf = indexOf;
     field.addEventListener("focus", () => this.aim(place));
+    field.addEventListener("keydown", event => {
+      if (event.key !== "Escape") return;
+      field.value = field.sent;
+      field.blur();
+    });
     field.addEventListener("change", () => {
       if (field.value === field.sent) return;
       field.sent = field.value;
@@ -259,7 +269,7 @@ class Changes {
       this.change({ node, index: field.indexOf(), value: String(value), more: this.moving });
       this.moving = true;
     });
-    range.addEventListener("change", () => (this.moving = false));
+    for (const name of ["pointerdown", "blur"]) range.addEventListener(name, () => (this.moving = false));
     return el("div", { class: "slide-row" }, range);
   }
 
