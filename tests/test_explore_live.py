@@ -300,7 +300,6 @@ def test_a_file_has_no_server_and_a_function_writes_one_too(tmp_path: Path) -> N
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: explore(Tensor(2.0) * 3, serve=True), TypeError, r"needs the function .* explore\(f, x, W, serve=True\)"),
     (lambda: explore(Tensor(2.0) * 3, "p.html", 1.0), TypeError, "arguments are for a function"),
-    (lambda: explore(Tensor(2.0) * 3), ValueError, r"explore\(result, 'page.html'\)"),
     (lambda: explore(f, X, serve=True, open_browser=False), TypeError, "does not take these arguments"),
     (lambda: explore(lambda x: 3.0, X, serve=True, open_browser=False), TypeError, "a graph belongs to a Tensor"),
 ])  # fmt: skip

@@ -25,12 +25,14 @@ from ...spelling import named_options
 from ...tensor import Tensor
 from ..graph.picture import shorten
 from ..model.names import viewed
+from ..notebook.frame import Page, Written
 from .arrays import Arrays
+from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .live import Live
 from .order import SWEEPS, Arrangement, arrange
-from .story import Story, below, brief, called, count, gradient_letters, heading_of, shape_text, tell, title
+from .story import PHRASES, Story, below, called, count, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -54,7 +56,7 @@ def explore(
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or a function or module.
-        path: of the page, ``page.html``; not needed with ``serve=True``.
+        path: of the page, ``page.html``; without it the page is what a notebook shows.
         arguments: for a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the parameters.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
@@ -63,7 +65,7 @@ def explore(
         port, open_browser: of the server, see `docs/explorer.md`.
 
     Returns:
-        The path, or the running `Server` (``url``, ``close()``).
+        The path, or a `Page`, which a notebook shows; served, the running `Server` (``url``, ``close()``).
 
     Raises:
         TypeError: something without a graph; to be served without its function.
@@ -81,8 +83,6 @@ def explore(
         path, arguments = None, (path, *arguments)
     if arguments and not own:
         raise TypeError("arguments are for a function: explore(f, 'page.html', x, W); this is a finished result.")
-    if path is None and not serve:
-        raise ValueError("where shall the page be? explore(result, 'page.html'), or explore(f, x, serve=True).")
     if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
     if serve and not own:
@@ -92,33 +92,36 @@ def explore(
         )
     if own:
         live = Live(Rerun(result, *arguments), data, html, title, gradient, names)
-        if path is not None:
-            write_whole(path, live.file().encode())
-        return live.serve(port, open_browser) if serve else Path(path)
-    view, _ = viewed(result, names)
-    return write_whole(path, page(tell(view, gradient), title).encode())
+        text = live.file() if path is not None or not serve else ""
+    else:
+        text = page(tell(viewed(result, names)[0], gradient), title)
+    written = None if path is None else Written(write_whole(path, text.encode()))
+    if serve:
+        return live.serve(port, open_browser)
+    return written or Page(text, title or "A computation")
 
 
 def page(story: Story, heading: str | None = None) -> str:
     """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
-    return html(data(story), heading or heading_of(story.view))
+    return html(pack(data(story)), heading or heading_of(story.view))
 
 
-def html(shown: dict[str, Any], heading: str, served: bool = False) -> str:
-    """Return the HTML of a page from what it shows; a served one may ask the server that it came from."""
+def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
+    """Return the HTML of a page from what `pack` gives; a served one may ask the server that it came from."""
     folder = resources.files(__package__) / "page"
 
     def text(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
     style = text("page.css") + (text("live.css") if served else "")
-    script = "\n".join([*([client(), text("live.js")] if served else []), *map(text, SCRIPTS)])
+    first, *rest = map(text, SCRIPTS)
+    script = "\n".join([first, *([client(), text("live.js")] if served else []), *rest])
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     parts = {
         "title": escape(printable(heading)),
         "policy": policy + ("; connect-src 'self'" if served else ""),
         "style": style,
-        "data": _safe_json(shown),
+        "data": _safe_json(record),
         "script": script,
     }
     pieces = []
@@ -128,24 +131,30 @@ def html(shown: dict[str, Any], heading: str, served: bool = False) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
 def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it; an arrangement that is known need not be made again."""
     view, walk = story.view, story.walk
     arrangement = arrangement or arrange(view)
-    arrays, equations, letters = Arrays(), Equations(), gradient_letters(story)
+    arrays, equations = Arrays(), Equations()
+    carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
+    summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
+    for step in walk.steps:
+        for c in step.contributions:
+            carried[c.edge], sums[c.edge] = arrays.add(c.array), arrays.add(c.total)
+            summed += [c.edge] * c.summed
+            source = view.edges[c.edge].source
+            most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
     for part in view:
-        top = title(part)
-        under = below(part)
-        values = brief(part.array)
+        top, under = title(part), below(part)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        most = 1.08 * (letters[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
-        longest = max(1.25 * wide(top), 0.94 * wide(under), len(values) + 1, most)
+        letters = 1.08 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        longest = max(1.25 * wide(top), 0.94 * wide(under), len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
             "title": top,
@@ -165,18 +174,6 @@ def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
-    moments = [
-        {
-            "phase": moment.phase,
-            "node": moment.number,
-            "gradient": -1 if moment.gradient is None else arrays.add(moment.gradient),
-            "carries": [
-                [c.edge, arrays.add(c.array), arrays.add(c.total), c.count, int(c.summed)] for c in moment.contributions
-            ],
-            "text": moment.text,
-        }
-        for moment in story.moments
-    ]
     boxes = [
         {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
          "links": box.links, "under": count(box.operations, "operation")}
@@ -186,7 +183,13 @@ def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
         "outputs": list(view.outputs),
-        "moments": moments,
+        "carried": carried,
+        "sums": sums,
+        "summed": summed,
+        "seeds": [[number, arrays.add(seed)] for number, seed in walk.seeds.items()],
+        "start": story.moments[0].text,
+        "end": story.moments[-1].text,
+        "phrases": PHRASES,
         "arrays": arrays.shown,
         "equations": equations.trees,
         "boxes": boxes,

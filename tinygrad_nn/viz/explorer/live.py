@@ -15,6 +15,7 @@ from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..model.names import viewed
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
+from .columns import pack
 from .order import Arrangement, arrange
 from .story import Array, Story, called, heading_of, tell
 
@@ -66,7 +67,7 @@ class Live:
     ) -> None:  # fmt: skip
         self.rerun, self.data, self.html = rerun, data, html
         self.title, self.gradient, self.names = title, gradient, names
-        self._arrangements: dict[Any, Arrangement] = {}
+        self._forms: dict[Any, tuple[Arrangement, list[int]]] = {}  # how a graph lies, and how wide its nodes are
         self._before: dict[Any, Any] = {}
         self._steady = True
         for _ in range(2):  # the second run tells whether the function does the same again
@@ -96,7 +97,7 @@ class Live:
         """Return the page for a file, without changes and without a server."""
         with self.rerun.running() as run:
             story = self._look(run).story
-            return self.html(self.data(story), self.title or heading_of(story.view))
+            return self.html(pack(self.data(story)), self.title or heading_of(story.view))
 
     # -- What a page asks
 
@@ -169,14 +170,16 @@ class Live:
         with self.rerun.running(changes) as run:
             found = self._look(run)
             form = f"{hash((tuple(found.keys), found.view.edges, found.view.outputs)):x}"
-            if form not in self._arrangements:
-                self._arrangements[form] = arrange(found.view)
-            answer = self.data(found.story, self._arrangements[form])
+            arrangement, widths = self._forms.get(form, (None, None))
+            shown = self.data(found.story, arrangement := arrangement or arrange(found.view))
+            if widths is None:
+                widths = [max(part["width"], 0 if part["small"] else ROOM) for part in shown["nodes"]]
+            for part, width in zip(shown["nodes"], widths, strict=True):
+                part["width"] = width
+            self._forms[form] = arrangement, widths
+            answer = pack(shown)
             was = _differences(self._before, found.numbers())
             operations = [stand_ins(part) for part in found.view]
-        for part in answer["nodes"]:
-            if not part["small"]:
-                part["width"] = max(part["width"], ROOM)
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
             "was": {str(key[1]): pair for key, pair in was.items() if key[0] == "node"},

@@ -92,17 +92,12 @@ class Changes {
   // Other numbers in the same graph are put in place; another graph is drawn anew.
   take(answer) {
     if (answer.live.form !== this.live.form) return location.reload();
-    const titles = nodes.map(node => node.title + node.under + (node.gradient < 0));
-    answer.nodes.forEach((node, n) => Object.assign(nodes[n], node, { width: nodes[n].width }));
-    const fill = (list, fresh) => {
-      list.length = 0;
-      for (const part of fresh) list.push(part);
-    };
-    fill(arrays, answer.arrays);
-    fill(moments, answer.moments);
-    data.equations = answer.equations;
-    this.live = data.live = answer.live;
-    if (nodes.some((node, n) => node.title + node.under + (node.gradient < 0) !== titles[n])) graph.build();
+    const words = () => [...nodes.keys()].map(n => [nodes[n].title, nodes[n].under, nodes[n].gradient < 0].join()).join();
+    const before = words();
+    show(answer);
+    graph.data = data;
+    this.live = data.live;
+    if (words() !== before) graph.build();
     this.renew();
     this.tell();
   }
