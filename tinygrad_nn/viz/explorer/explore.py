@@ -114,8 +114,8 @@ def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
     style = text("page.css") + (text("live.css") if served else "")
-    first, *rest = map(text, SCRIPTS)
-    script = "\n".join([first, *([client(), text("live.js")] if served else []), *rest])
+    first, *others = map(text, SCRIPTS)
+    script = "\n".join([first, *([client(), text("live.js")] if served else []), *others])
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     parts = {
         "title": escape(printable(heading)),
