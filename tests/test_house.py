@@ -73,7 +73,8 @@ ARROWS: dict[str, set[str]] = {
     "array_api":  {"ops", "tensor", "special"},
     "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
-    "cli":        ALL,
+    "play":       ALL - {"__init__"},
+    "cli":        ALL | {"play"},
     "__main__":   {"cli"},
 }
 
@@ -81,6 +82,7 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
+    "graph":  {"latex2mathml"},
     "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "onnx":   {"onnx"},
