@@ -50,8 +50,8 @@ A, P = RNG.normal(size=(2, 3)), RNG.normal(size=(2, 3))
 def case(method: str = "none", lam: float = 0.0, r: float = 0.0, rows: int = 5, **more: Any) -> Any:
     reg = SimpleNamespace(method=method, lam=lam, r=r, dropout=0.0)
     solver = SimpleNamespace(regularization=reg, loss="mse")
-    made = {"rows": rows, "y": np.ones((rows, 2)), "given": False, "dtype": np.dtype(float), "W": [A, P], "b": [A[0], P[0]],
-            "solver": solver, "right": SimpleNamespace(loss=1.5), **more}  # fmt: skip
+    made = {"rows": rows, "y": np.ones((rows, 2)), "given": False, "dtype": np.dtype(float), "W": [A, P],
+            "b": [A[0], P[0]], "solver": solver, "right": SimpleNamespace(loss=1.5), **more}  # fmt: skip
     return SimpleNamespace(**made)
 
 
@@ -66,7 +66,8 @@ def witness(*args: Any, **more: Any) -> Any:
     ("got", "wanted", "more", "rounding", "floor", "least", "most"),
     [
         ([1.0, 2.0], [1.0, 2.0], {}, None, 0.0, 0, 0), ([1.0, 2.0], [1.0, 2.0 + 1e-8], {}, None, 0.0, 0.49, 0.51),
-        ([1.0, 2.0], [1.0 - 3e-8, 2.0], {}, None, 0.0, 1.49, 1.51), ([1.0, 2.0 + 1e-8], [1, 2.0], {}, None, 8.0, 0.12, 0.13),
+        ([1.0, 2.0], [1.0 - 3e-8, 2.0], {}, None, 0.0, 1.49, 1.51),
+        ([1.0, 2.0 + 1e-8], [1, 2.0], {}, None, 8.0, 0.12, 0.13),
         ([0.0], [4e-8], {}, None, 1.0, 3.9, 4.1), ([1.0, np.nan], [1.0, 2.0], {}, None, 0.0, np.inf, np.inf),
         ([1.0, 2.0], [[1.0, 2.0]], {}, None, 0.0, np.inf, np.inf), ([], [], {}, None, 0.0, 0, 0),
         ([1.0, 2.0], [1.0, 2.0 + 6e-4], {"given": True, "dtype": np.dtype("f4")}, None, 0.0, 0.99, 1.01),
@@ -276,7 +277,8 @@ def test_terms_of_a_penalty_in_words() -> None:
          "The mask is used without its scale 1/(1 - p)."),
         ("delta", Factor("1/2", 0.5, ("1-p",)), False, "scale",
          "delta is 1/2 (here the same as 1-p, the inverse scale of the dropout mask) times the right one."),
-        ("W", Factor("1-p", 0.8), False, "scale", "dW is 1-p (the inverse scale of the dropout mask) times the right one."),
+        ("W", Factor("1-p", 0.8), False, "scale",
+         "dW is 1-p (the inverse scale of the dropout mask) times the right one."),
         ("W", Factor("3", 3.0), True, "scale",
          "The gradient of the loss in dW is 3 times the right one. The penalty is added as it belongs."),
     ],
@@ -374,8 +376,9 @@ def seen() -> list[Witness]:
     found = []
     for setting in ("heavy", "deep"):
         made = experiment(SETTINGS[setting])
-        made.answer = Answer(float(made.right.loss), [g.copy() for g in made.right.dW], [g.copy() for g in made.right.db],
-                             [g.copy() for g in made.right.delta])  # fmt: skip
+        right = made.right
+        parts = ([g.copy() for g in part] for part in (right.dW, right.db, right.delta))
+        made.answer = Answer(float(right.loss), *parts)
         found.append(Witness(made, None))
     return found
 
