@@ -3,8 +3,8 @@
 What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
 order, such as `max`, exchanged, or the two sides of a difference of which only the size is looked at, as in
 `abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a division or
-a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<` for `<=` where
-a bound is written as a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding could tell.
+a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<` in place of
+`<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding could tell.
 """
 
 from __future__ import annotations
