@@ -113,7 +113,7 @@ def _einsum_vjp(
 
 einsum = declare(
     _einsum, r"\textstyle\sum_{k} x_{1} \cdots x_{n}",
-    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"),
+    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"), linear="each",
 )  # fmt: skip
 
 # fmt: on
