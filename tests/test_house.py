@@ -24,13 +24,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
-ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms", "custom",
-          "symmetric", "gradcheck"}
+EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
+          "custom", "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files",
+                         "server"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
+    "display":    set(),
     "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),
@@ -57,7 +59,8 @@ ARROWS: dict[str, set[str]] = {
     "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
-    "viz":        {"graph", "tensor", "files"},
+    "server":     {"files"},
+    "viz":        {"graph", "tensor", "files", "server"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
@@ -85,6 +88,7 @@ LAZY: dict[str, set[str]] = {
     "ops":    {"scipy"},
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
+    "server": {"starlette", "uvicorn"},
     "cli":    {"rich", "typer"},
 }
 EAGER: dict[str, set[str]] = {
@@ -93,7 +97,7 @@ EAGER: dict[str, set[str]] = {
     "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
 HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
-         "numba")
+         "numba", "starlette", "uvicorn")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

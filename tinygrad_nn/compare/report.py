@@ -114,6 +114,9 @@ class ComparisonReport:
             Path(path).write_text(text, encoding="utf-8")
         return text
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
     def _repr_html_(self) -> str:
         from .page import fragment
 

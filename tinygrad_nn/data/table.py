@@ -28,6 +28,7 @@ from tinygrad_nn.data.columns import (
     plain_class,
 )
 from tinygrad_nn.data.encode import one_hot
+from tinygrad_nn.display import tuple_in_few_lines
 from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
 from tinygrad_nn.spelling import did_you_mean, near_names
@@ -60,6 +61,9 @@ class Table(NamedTuple):
     classes: tuple[str, ...]
     columns: Columns
     lines: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
     @property
     def targets(self) -> NDArray[np.float64]:

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..display import tuple_in_few_lines
 from ..optim import Plateau, PlateauState
 from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
 from .arguments import choose
 from .batches import Batches, Rows
+from .callbacks import Listeners
 from .checkpoint import Checkpoint
 from .divergence import check_growth
 from .history import History
@@ -39,6 +41,9 @@ class Epoch(NamedTuple):
     val_loss: float | None
     metrics: dict[str, float]
     model: Any
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 @dataclass
@@ -97,6 +102,7 @@ class Training:
     history: History = field(init=False)
     shown: Shown = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
+    listeners: Listeners = field(init=False)
 
     def run(self, resume: bool, progress: bool) -> History:
         """Train to the last epoch, or until something ends it."""
@@ -104,13 +110,18 @@ class Training:
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
         self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
         self.start = self.history.loss[0] if self.history.loss else None
+        count = self.data.count
+        last = None if count is None else self.settings.epochs * -(-count // self.settings.accumulate)
+        self.listeners = Listeners(self.callbacks, self.step, self.model, last)
         epochs = self.settings.epochs if progress else 0
         with bar(epochs, self.done.epoch) as self.shown, self.task.training(self.random):
             if self.start is None and isinstance(self.data, Rows):  # batches of a person's own are not drawn once more
                 with np.errstate(all="ignore"), suppress(Exception):  # what is wrong is said by the first step
                     self.start = _loss(self.task, self.data, self.solver)[0]
+            rows = self.data.data if isinstance(self.data, Rows) else None
+            self.listeners.begin(self.done.epoch, rows)
             while self._goes_on():
-                epoch = self._epoch()
+                epoch = self._epoch(rows)
                 self._note(epoch)
                 self.shown.epoch(epoch)
                 said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
@@ -118,6 +129,7 @@ class Training:
                     self.done.ended = self.done.ended or "a callback"
                 if self.saved is not None:
                     self.saved.save(self)
+            self.listeners.end(self.done.epoch, rows)
         watch = self.watch
         if watch is not None and watch.rule.restore and watch.weights is not None:
             self.task.restore(watch.weights)
@@ -126,14 +138,17 @@ class Training:
     def _goes_on(self) -> bool:
         return self.done.epoch < self.settings.epochs and not self.done.ended
 
-    def _epoch(self) -> Epoch:
-        """Take a step on every batch, and return losses and metrics."""
+    def _epoch(self, data: Any) -> Epoch:
+        """Take a step on every batch, and return losses and metrics; `data` are all rows, if they lie in memory."""
         number = self.done.epoch + 1
         with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
             for x, y, rows in self.shown.batches(self.data.batches(self.random), self.data.count):
+                self.listeners.ask()
                 loss = self.step(x, y, self.random, rows)
                 self.start = loss if self.start is None else self.start
+                self.listeners.tell(number, loss, data or (x, y))
             self.step.finish()
+            self.listeners.tell(number, loss, data or (x, y))
             self.done.updates = self.step.updates
             check_finite(self.task, number)
             epoch = _evaluate(

@@ -146,6 +146,9 @@ class LiveReport:
         """Write the page a last time, so that it stops looking for news: for a training that ended before its time."""
         self._write(True)
 
+    def __repr__(self) -> str:
+        return f"LiveReport({str(self.path)!r}, epoch {self._done} of {self._all})"
+
     def __enter__(self) -> LiveReport:
         return self
 
