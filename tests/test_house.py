@@ -82,6 +82,7 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
+    "graph":  {"latex2mathml"},
     "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "onnx":   {"onnx"},

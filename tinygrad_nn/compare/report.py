@@ -176,7 +176,7 @@ def as_text(report: ComparisonReport) -> str:
         if d.alternatives:
             lines += _wrapped(f"The same numbers would come from: {', '.join(d.alternatives)}.", "   ")
         if d.equation:
-            lines += _wrapped(f"right: {d.number + '  ' if d.number else ''}{d.equation}", "   ", "          ")
+            lines += _wrapped(f"right: {d.formula}", "   ", "          ")
     for note in report.notes:
         lines += ["", *_wrapped(f"Note: {note}", "", "  ")]
     return "\n".join(lines)

@@ -136,8 +136,8 @@ function edgePanel({ phase, text }) {
       el("p", null, "Press Play, or step with the arrow keys. Click a node to see its value, gradient and rule."),
     ];
   }
-  const leaves = nodes.map((node, n) => [node, n]).filter(([node]) => node.kind === "leaf" && node.gradient >= 0);
-  const shown = leaves.slice(0, 24).map(([node, n]) => section(link(n), arrayView(arrays[node.gradient], "gradient")));
+  const leaves = [...data.column.gradient.keys()].filter(n => data.column.gradient[n] >= 0 && data.kindOf(n).kind === "leaf");
+  const shown = leaves.slice(0, 24).map(n => section(link(n), arrayView(arrays[nodes[n].gradient], "gradient")));
   if (leaves.length > 24) shown.push(el("p", { class: "muted" }, `and ${leaves.length - 24} more`));
   return [...heading("Done", "The gradients", "backward"), ...shown];
 }
