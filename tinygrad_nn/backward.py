@@ -191,6 +191,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def conj(g: Any) -> Any:
+    """Return the conjugate of a complex gradient, and a real one as it is."""
     return g.conj() if g.dtype.kind == "c" else g
 
 

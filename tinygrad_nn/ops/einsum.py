@@ -71,7 +71,9 @@ BY_BLAS = 100_000  # products from which on looking for a matrix product costs l
 
 def _products(terms: list[str], arrays: list[Array]) -> int:
     """Return how many products a sum over all letters at once adds up."""
-    lengths = {letter: n for term, a in zip(terms, arrays, strict=True) for letter, n in zip(term, a.shape, strict=True)}
+    lengths: dict[str, int] = {}
+    for term, a in zip(terms, arrays, strict=True):
+        lengths.update(zip(term, a.shape, strict=True))
     return prod(lengths.values())
 
 
