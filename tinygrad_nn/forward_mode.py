@@ -59,9 +59,12 @@ def push(through: Iterable[Node], tangents: Mapping[Node, Any], *, differentiabl
 def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
     """Return the derivative of an operation along the tangents of its arguments; None if it is zero."""
     primitive: Primitive = node.primitive  # type: ignore[assignment]
-    args, out, meta = lift(node) if live else (node.args, node.out, node.meta)
+    args: Any = node.args
+    out, meta = node.out, node.meta
+    if live:
+        args, out, meta = lift(node)
     linear = primitive.linear if meta.get("initial") is None else ()  # from another start than zero a sum is affine
-    given = {slot: moved[p] for slot, p in enumerate(node.parents) if p in moved}  # type: ignore[arg-type]
+    given = {slot: moved[p] for slot, p in enumerate(node.parents) if p in moved}  # type: ignore[arg-type, index]
     if linear == "together":
         parts = [given[slot] if slot in given else np.zeros_like(held(arg)) for slot, arg in enumerate(args)]
         return _forward(primitive, parts, meta, live)
@@ -127,8 +130,8 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
             if row.shape != arg.shape:
                 row = sum_to(row, arg.shape, primitive)
             row = cast(row, arg.dtype)
-            found = walk(row.node, conj(v), wanted=frozenset((cotangent.node,)), differentiable=live)  # type: ignore
-            part = found.get(cotangent.node)  # type: ignore[arg-type]
+            end: Node = cotangent.node  # type: ignore[assignment]
+            part = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=live).get(end)
             if part is not None:
                 total = conj(part) if total is None else total + conj(part)
     return total

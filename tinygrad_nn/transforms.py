@@ -301,7 +301,7 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
             found = [_by_two_walks(out, inputs, directions) for out in outs]
         else:
             moved = push(through, tangents, differentiable=live)
-            found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore
+            found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
         return [(v if isinstance(v, Tensor) else wrap(v, None)) if live else np.array(raw(v)) for v in found]
 
     return pushed
