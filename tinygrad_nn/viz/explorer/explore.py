@@ -20,13 +20,14 @@ from ...graph import GraphNode, GraphView
 from ...graph.walk import symbols
 from ...printable import printable
 from ...spelling import named_options
+from ..graph.levels import find_levels
 from ..graph.picture import shorten
 from ..model.names import viewed
 from .arrays import Arrays
 from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
-from .order import SWEEPS, arrange
+from .order import SWEEPS
 from .story import PHRASES, Story, below, called, count, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
@@ -97,13 +98,16 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = (
+    "columns.js", "levels.js", "order.js", "layout.js", "numbers.js", "labels.js", "parts.js", "graph.js", "hands.js",
+    "loops.js", "panel.js", "page.js", "search.js",
+)  # fmt: skip
 
 
 def data(story: Story) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it."""
     view, walk = story.view, story.walk
-    arrangement = arrange(view)
+    found = find_levels(view)
     arrays, equations = Arrays(), Equations()
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
@@ -140,11 +144,6 @@ def data(story: Story) -> dict[str, Any]:
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
-    boxes = [
-        {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
-         "links": box.links, "under": count(box.operations, "operation")}
-        for box in arrangement.boxes
-    ]  # fmt: skip
     return {
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
@@ -158,9 +157,8 @@ def data(story: Story) -> dict[str, Any]:
         "phrases": PHRASES,
         "arrays": arrays.shown,
         "equations": equations.trees,
-        "boxes": boxes,
-        "home": arrangement.home,
-        "routes": {str(place): route for place, route in arrangement.routes.items()},
+        "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in found.levels],
+        "home": found.home,
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
                  "shorter": SHORTER, "tries": TRIES, "givesWay": GIVES_WAY},
     }  # fmt: skip
