@@ -40,8 +40,8 @@ class Graph {
     const arranged = arrange(boxes, levels.lines(), n => data.uses(n), data.gaps);
     make.pills = arranged.pills;
     this.boxes = arranged.boxes;
-    this.placed = fit(arranged.boxes, key => make.room(key), this.down, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
-    this.spots = make.withStubs(this.placed.spots);
+    this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
+    this.spots = make.withStubs(this.placed.spots, this.down);
     const open = new Set(arranged.boxes.map(box => "b" + box.number)), cells = { heads: [], edges: [], nodes: [] };
     for (const [key, [x, y, w, h]] of this.spots) {
       if (key === "b0" || key[0] === "l") continue;
@@ -52,8 +52,12 @@ class Graph {
     const ways = new Ways(arranged.boxes, this.placed, this.down, data.gaps), lines = levels.current;
     for (const { keys, from } of lines) ways.claim(keys, from);
     cells.edges = lines.map(line => {
-      const { keys } = line, corners = keys.map(key => this.spots.get(key)), low = side => Math.min(...corners.map(c => c[side])), high = side => Math.max(...corners.map(c => c[side] + c[side + 2]));
-      return { line, way: () => ways.path(keys, line.from, line.share), spot: [low(0), low(1), high(0), high(1)] };
+      const { keys } = line;
+      const spots = keys.slice(1).map((key, i) => { // of each part of its way
+        const [[x, y, w, h], [u, v, r, s]] = [this.spots.get(keys[i]), this.spots.get(key)];
+        return [Math.min(x, u), Math.min(y, v), Math.max(x + w, u + r), Math.max(y + h, v + s)];
+      });
+      return { line, way: () => ways.path(keys, line.from, line.share), spots };
     });
     this.cellOfLine = new Map(cells.edges.map(cell => [cell.line, cell]));
     this.edgeParts = lazy(data.edges.length, e => this.path(this.cellOfLine.get(levels.line(e))));
@@ -118,12 +122,18 @@ class Graph {
     if (this.count < MANY) return;
     const { x, y, k } = this.camera, [width, height] = this.size || this.room;
     const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
-    for (const list of Object.values(this.cells)) {
-      for (let i = list.length - 1; i >= 0; i--) {
-        const [a, b, c, d] = list[i].spot, seen = (a < right && c > left && b < bottom && d > top) || list[i].key === this.roving;
-        if (seen !== list[i].drawn) this.draw(list[i], seen);
-      }
-    }
+    const inView = ([a, b, c, d]) => a < right && c > left && b < bottom && d > top;
+    const { heads, edges, nodes } = this.cells, ends = new Set([this.roving]); // a line is never without its ends
+    const seen = (list, test) => {
+      for (let i = list.length - 1; i >= 0; i--) if (test(list[i]) !== list[i].drawn) this.draw(list[i], !list[i].drawn);
+    };
+    seen(heads, cell => inView(cell.spot));
+    seen(edges, cell => {
+      const drawn = cell.spots.some(inView);
+      if (drawn) ends.add(cell.line.keys[0]).add(cell.line.keys.at(-1));
+      return drawn;
+    });
+    seen(nodes, cell => ends.has(cell.key) || inView(cell.spot));
   }
 
   // The levels that are folded, all others being open.

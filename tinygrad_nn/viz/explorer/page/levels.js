@@ -1,7 +1,7 @@
 // What is unfolded: levels within levels, of a loop one step at a time; and the lines between what is shown.
 
 const EVERYTHING = 150, OPENED = 90; // parts: a graph of so many is shown whole; of a larger one, levels open up to so many
-const MOST = 1500; // parts that may be open at once
+const MOST = 400; // parts that may be open at once
 
 class Levels {
   constructor(data) {

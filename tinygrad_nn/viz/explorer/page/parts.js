@@ -32,17 +32,19 @@ class Parts {
     return [7.2 * this.stubText(key).length + 20, 24];
   }
 
-  // The same with the stub below that says how often a value is used.
-  room(key) {
+  // The same with the stub that says how often a value is used: beside it as seen along the lines, where none leaves.
+  room(key, down) {
     const [w, h] = this.size(key), stub = this.pills.has("o" + key) && this.size("o" + key);
-    return stub ? [Math.max(w, stub[0]), h + 4 + stub[1]] : [w, h];
+    if (!stub) return [w, h];
+    return down ? [w + 4 + stub[0], h] : [Math.max(w, stub[0]), h + 4 + stub[1]];
   }
 
-  withStubs(spots) {
+  withStubs(spots, down) {
     for (const [key, [x, y, w, h]] of [...spots]) {
       if (!this.pills.has("o" + key)) continue;
       const own = this.size(key), stub = this.size("o" + key);
-      spots.set(key, [x + (w - own[0]) / 2, y, ...own]).set("o" + key, [x + (w - stub[0]) / 2, y + h - stub[1], ...stub]);
+      spots.set(key, [down ? x : x + (w - own[0]) / 2, y, ...own]);
+      spots.set("o" + key, [down ? x + w - stub[0] : x + (w - stub[0]) / 2, down ? y + (h - stub[1]) / 2 : y + h - stub[1], ...stub]);
     }
     return spots;
   }
