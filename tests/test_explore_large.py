@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests import large_graphs
+from tests.test_explore import WRONG
 from tinygrad_nn.viz import explore
-
-from . import large_graphs
-from .test_explore import WRONG
-
-PAGES: dict[str, Any] = {}
 
 
 @pytest.fixture(scope="module")

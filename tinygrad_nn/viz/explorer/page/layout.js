@@ -4,8 +4,9 @@ function fit(boxes, sizes, down, gaps, [width, height], largest = 0.85) {
   const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();
   let best = place(boxes, sizes, down, gaps, Infinity, known), most = scale(best.spots.get("b0"));
   let length = best.spots.get("b0")[down ? 3 : 2];
+  const shorter = best.spots.size > 100 ? gaps.shorter ** 2 : gaps.shorter; // of much, fewer lengths are tried
   for (let i = 0; i < gaps.tries; i++) {
-    length *= gaps.shorter;
+    length *= shorter;
     if (most >= largest || length < gaps.ahead) break;
     const tried = place(boxes, sizes, down, gaps, length, known), better = scale(tried.spots.get("b0"));
     if (better > 1.04 * most) [best, most] = [tried, better];
