@@ -1,7 +1,7 @@
 """How pages of the explorer grow: `python -m tests.benchmarks.explorer [GRAPH ...] [--operations N ...]`.
 
-For each graph and size: seconds to write the page, its bytes an operation with and without its numbers, seconds to load
-it in Chromium without a window, and milliseconds of a step: the median and the longest of steps through all of the walk.
+For each graph and size: seconds to write the page, its bytes an operation with and without its numbers, seconds to
+load it in Chromium without a window, and milliseconds of a step: the median and the longest, all through the walk.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ def draw(
 ) -> Drawing:
     """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
 
-    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them. What would have more than 300
-    parts is folded to what can be read, of each loop to one step, and says so; `.dot` and `.json` hold all of it.
+    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them. What would have more than
+    300 parts is folded to what can be read, of each loop to one step, and says so; `.dot` and `.json` hold all of it.
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`.

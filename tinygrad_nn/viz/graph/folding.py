@@ -1,4 +1,4 @@
-"""A graph that is too large for a drawing, folded to what can be read: one step of each loop, the outside of the rest."""
+"""A graph that is too large for a drawing, folded to what can be read: of each loop one step, of the rest little."""
 
 from __future__ import annotations
 

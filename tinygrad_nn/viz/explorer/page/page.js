@@ -1,9 +1,16 @@
 // The page: steps, play, search, the panel beside the graph, and the keyboard.
 
 const $ = id => document.getElementById(id);
-const data = unpack(JSON.parse($("data").textContent));
-const { nodes, edges, moments, arrays } = data;
-const total = lazy(data.count, data.contributions);
+let data, nodes, edges, moments, arrays, total;
+
+// Show a record; a page that is served is given another after each change.
+function show(record) {
+  data = unpack(record);
+  ({ nodes, edges, moments, arrays } = data);
+  total = lazy(data.count, data.contributions);
+}
+
+show(JSON.parse($("data").textContent));
 
 let step = 0, chosen = null, timer = null;
 
@@ -16,6 +23,8 @@ const picks = {
   origin: key => (key[0] === "n" ? take(+key.slice(1)) : graph.reveal(key, true, true)),
   uses: key => (key[0] === "n" ? choose(+key.slice(1), "uses") : graph.reveal(key, true, true)),
 };
+
+const touch = typeof Changes === "undefined" ? null : new Changes(); // of a page that is served
 
 // -- What is known at a step
 
@@ -50,7 +59,12 @@ function go(index, follow = true) {
 function refresh(graphOnly) {
   const state = stateAt(step);
   graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
+<<<<<<< HEAD
   if (graphOnly !== true) showPanel(state);
+=======
+  showPanel(state);
+  if (touch) touch.follow();
+>>>>>>> main
 }
 
 function play() {
@@ -182,5 +196,5 @@ addEventListener("resize", () => {
   view();
 });
 for (const id of ["fold", "unfold"]) $(id).hidden = data.boxes.length < 2;
-go(0, false);
+go(touch ? touch.start() : 0, false);
 view();
