@@ -22,11 +22,8 @@ from ...graph.walk import symbols
 from ...printable import printable
 from ...server import client
 from ...spelling import named_options
-<<<<<<< HEAD
-from ..graph.levels import find_levels
-=======
 from ...tensor import Tensor
->>>>>>> main
+from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
 from ..model.names import viewed
 from ..notebook.frame import Page, Written
@@ -34,14 +31,9 @@ from .arrays import Arrays
 from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
-<<<<<<< HEAD
-from .order import SWEEPS
-from .story import PHRASES, Story, below, called, count, shape_text, tell, title
-=======
 from .live import Live
-from .order import SWEEPS, Arrangement, arrange
-from .story import PHRASES, Story, below, called, count, heading_of, shape_text, tell, title
->>>>>>> main
+from .order import SWEEPS
+from .story import PHRASES, Story, below, called, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -146,14 +138,10 @@ SCRIPTS = (
 )  # fmt: skip
 
 
-def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it; an arrangement that is known need not be made again."""
+def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
+    """Return what the page shows, as JSON can hold it; levels that are known need not be found again."""
     view, walk = story.view, story.walk
-<<<<<<< HEAD
-    found = find_levels(view)
-=======
-    arrangement = arrangement or arrange(view)
->>>>>>> main
+    found = found or find_levels(view)
     arrays, equations = Arrays(), Equations()
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}

@@ -48,20 +48,26 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
         1,500 operations are shown as 6 parts: a loop of 500 equal steps by its first.
     """
     levels = find_levels(view) if small is None else find_levels(view, small)
-    shown = _open(levels, read)
-    return _Folding(view, levels, shown).folded()
+    failed = [part.number for part in view if part.kind == "failed"]
+    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # what went wrong is shown
+    return _Folding(view, levels, _open(levels, read, kept)).folded()
 
 
-def _open(found: Levels, read: int) -> set[int]:
-    """Return the levels that are open: the outermost, as far as what they show can be read."""
+def _open(found: Levels, read: int, kept: set[int]) -> set[int]:
+    """Return the levels that are open: those that are kept, and the outermost as far as they can be read."""
     levels = found.levels
-    inner = [[~child for child in level.children if child < 0] for level in levels]
     size = [2 if level.kind == "loop" else len(level.children) for level in levels]
-    shown, parts, waiting = {0}, size[0], [0]
+    shown, parts, waiting = {0}, size[0] + sum(size[number] for number in kept - {0}), [0]
     while waiting:
         number = waiting.pop(0)
-        for child in inner[number][:1] if levels[number].kind == "loop" else inner[number]:
-            if levels[child].kind != "data" and parts + size[child] - 1 <= read:
+        inner = [~child for child in levels[number].children if child < 0]
+        if levels[number].kind == "loop":
+            inner = [child for child in inner if child in kept][:1] or inner[:1]
+        for child in inner:
+            if child in kept:
+                shown.add(child)
+                waiting.append(child)
+            elif levels[child].kind != "data" and parts + size[child] - 1 <= read:
                 shown.add(child)
                 parts += size[child] - 1
                 waiting.append(child)
@@ -75,12 +81,13 @@ class _Folding:
         self.view, self.found, self.shown = view, found, shown
         levels = found.levels
         self.standing: list[tuple[str, int] | None] = [None] * len(levels)  # what stands for a level that is hidden
+        turned = {levels[number].parent: number for number in shown - {0}
+                  if levels[levels[number].parent].kind == "loop"}  # the step of each loop that is shown
         for number, level in enumerate(levels[1:], 1):
-            around = levels[level.parent]
             if self.standing[level.parent] is not None:
                 self.standing[number] = self.standing[level.parent]
-            elif around.kind == "loop" and number != ~around.children[0]:
-                self.standing[number] = ("after", level.parent)
+            elif number not in shown and level.parent in turned:
+                self.standing[number] = ("before" if number < turned[level.parent] else "after", level.parent)
             elif number not in shown:
                 self.standing[number] = ("folded", number)
 
@@ -122,10 +129,10 @@ class _Folding:
             part = self.view[place]
             return replace(part, number=number, scope=self._scope(self.found.home[place]) if part.operation else None)
         level = levels[place]
-        if kind == "after":
-            steps = len(level.children) - 1
-            operations = level.operations - levels[~level.children[0]].operations
-            name, around = f"{steps:,} step{'' if steps == 1 else 's'} after", place
+        if kind in ("before", "after"):
+            hidden = [~child for child in level.children if self.standing[~child] == key]
+            operations = sum(levels[child].operations for child in hidden)
+            name, around = f"{len(hidden):,} step{'' if len(hidden) == 1 else 's'} {kind}", place
         else:
             name, operations, around = level.label, level.operations, level.parent
         said = COUNTED.format(operations, "" if operations == 1 else "s") if operations else None

@@ -28,6 +28,12 @@ class Graph {
     this.hands = new Hands(this);
   }
 
+  // Take other numbers of the same graph.
+  take(data) {
+    Object.assign(this, { data, into: data.into, outof: data.outof });
+    this.levels.data = this.make.data = data;
+  }
+
   standIn(number) {
     return this.levels.standIn(number);
   }

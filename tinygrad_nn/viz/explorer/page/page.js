@@ -59,12 +59,9 @@ function go(index, follow = true) {
 function refresh(graphOnly) {
   const state = stateAt(step);
   graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
-<<<<<<< HEAD
-  if (graphOnly !== true) showPanel(state);
-=======
+  if (graphOnly === true) return;
   showPanel(state);
   if (touch) touch.follow();
->>>>>>> main
 }
 
 function play() {
