@@ -21,12 +21,12 @@ from ...graph.walk import symbols
 from ...printable import printable
 from ...spelling import named_options
 from ..graph.picture import shorten
-from ..model.names import viewed
+from ..model.variables import viewed
 from .arrays import Arrays
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .order import SWEEPS, arrange
-from .story import Story, below, brief, called, count, gradient_letters, shape_text, tell, title
+from .story import Story, below, brief, count, gradient_letters, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -71,8 +71,8 @@ def explore(
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
-    view, _ = viewed(result, names)
-    return write_whole(path, page(tell(view, gradient), title).encode())
+    named = viewed(result, names)
+    return write_whole(path, page(tell(named.view, gradient, named.roles), title).encode())
 
 
 def page(story: Story, heading: str | None = None) -> str:
@@ -106,8 +106,8 @@ def data(story: Story) -> dict[str, Any]:
     arrays, equations, letters = Arrays(), Equations(), gradient_letters(story)
     nodes = []
     for part in view:
-        top = title(part)
-        under = below(part)
+        word = story.words[part.number]
+        top, under = title(part, word), below(part, word)
         values = brief(part.array)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
@@ -116,8 +116,9 @@ def data(story: Story) -> dict[str, Any]:
         longest = max(1.25 * wide(top), 0.94 * wide(under), len(values) + 1, most)
         nodes.append({
             "kind": part.kind,
+            "role": word,
             "title": top,
-            "named": called(part),
+            "named": story.called(part.number),
             "under": under,
             "operation": printable(part.operation or ""),
             "scope": printable(part.scope or ""),

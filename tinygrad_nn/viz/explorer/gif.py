@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...files import write_whole
 from ...spelling import named_options
 from ..graph.picture import shorten
-from ..model.names import viewed
+from ..model.variables import viewed
 from ..theme import THEMES
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
@@ -73,8 +73,8 @@ def animate(
         raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
     if width < 300 or seconds < 0.02:
         raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
-    view, _ = viewed(result, names)
-    story = tell(view, gradient)
+    named = viewed(result, names)
+    story = tell(named.view, gradient, named.roles)
     if len(story.moments) > MOST_FRAMES:
         raise ValueError(
             f"this computation has {len(story.moments)} steps, a GIF at most {MOST_FRAMES}. Animate an earlier result, "
@@ -111,8 +111,9 @@ class _Film:
 
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
+        word = self.story.words[part.number]
         most = self.letters.get(part.number, -2) + 2  # with its sign
-        letters = [1.15 * wide(title(part)), wide(below(part)), len(brief(part.array)), 1.08 * most]
+        letters = [1.15 * wide(title(part, word)), wide(below(part, word)), len(brief(part.array)), 1.08 * most]
         return max(letters) * LETTER + 20, 73.0 if most else 58.0
 
     def frames(self) -> list[Image.Image]:
@@ -222,7 +223,8 @@ class _Film:
         radius = 3 if part.operation is None else 12 * scale
         pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
         text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
-        rows = [(title(part), 14, True, text), (below(part), 12, False, muted)]
+        word = self.story.words[part.number]
+        rows = [(title(part, word), 14, True, text), (below(part, word), 12, False, muted)]
         rows.append((brief(part.array) if reached else "", 12, False, text))
         if part.number in self.gradients:
             rows.append(("∂ " + brief(self.gradients[part.number]), 12, True, theme.gradient))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...graph import GraphNode, GraphView, short_number, summarize
 from ...graph.walk import Contribution, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
+from ..model.variables import roles as roles_of
 
 Array = np.ndarray[Any, Any]
 
@@ -36,75 +38,94 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A graph, its walk back, and the moments of both walks."""
+    """A graph, its walk back, the moments of both walks, and a word for each node: ``"parameter"``, ``"input"`` ..."""
 
     view: GraphView
     walk: WalkBack
     moments: tuple[Moment, ...]
+    words: tuple[str, ...]
+
+    def called(self, number: int) -> str:
+        """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
+        return called(self.view[number], self.words[number])
 
 
-def tell(view: GraphView, gradient: Any = None) -> Story:
-    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with."""
+def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None = None) -> Story:
+    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with.
+
+    Args:
+        view: the graph.
+        gradient: of the result.
+        roles: which leaves are parameters and which inputs.
+    """
     walk = walk_back(view, gradient)
+    known = roles_of(view, {}) if roles is None else roles
+    words = tuple(known.get(part.number, part.kind) for part in view)
+
+    def name(number: int) -> str:
+        return called(view[number], words[number])
+
     data = [part for part in view if part.operation is None]
     operands: dict[int, list[int]] = {}
     for edge in view.edges:
         operands.setdefault(edge.target, []).append(edge.source)
     total = len(view) - len(data)
-    start = f"Start: {count(len(data), 'input and constant', 'inputs and constants')}, {count(total, 'operation')}."
+    kinds = [words[part.number] for part in data]
+    given = [count(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
+    start = f"Start: {', '.join([*given, count(total, 'operation')])}."
     moments = [Moment("start", -1, None, (), start)]
     done = 0
     for part in view:
         if part.operation is not None:
             done += 1
-            names = ", ".join(called(view[source]) for source in operands.get(part.number, ()))
+            names = ", ".join(name(source) for source in operands.get(part.number, ()))
             made = f"{printable(part.operation)}({names})"
-            text = f"Forward {done} of {total}: {called(part)} = {made} = {brief(part.array)}."
+            text = f"Forward {done} of {total}: {name(part.number)} = {made} = {brief(part.array)}."
             moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():
-        text = f"Backward begins: the gradient of {called(view[number])} in itself is {brief(seed)}."
+        text = f"Backward begins: the gradient of {name(number)} in itself is {brief(seed)}."
         moments.append(Moment("seed", number, seed, (), text))
     for place, step in enumerate(walk.steps, 1):
-        part = view[step.number]
-        parts = [_said(view, c) for c in step.contributions]
-        text = f"Backward {place} of {len(walk.steps)}: through {called(part)}; {'; '.join(parts)}."
+        parts = [_said(name(view.edges[c.edge].source), c) for c in step.contributions]
+        text = f"Backward {place} of {len(walk.steps)}: through {name(step.number)}; {'; '.join(parts)}."
         moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
-    leaves = sum(part.kind == "leaf" and part.number in walk.gradients for part in view)
-    moments.append(Moment("end", -1, None, (), f"Done: {count(leaves, 'leaf has its', 'leaves have their')} gradient."))
-    return Story(view, walk, tuple(moments))
+    ends = [words[part.number] for part in view if part.kind == "leaf" and part.number in walk.gradients]
+    reached = [count(ends.count(word), word) for word in ("parameter", "input") if word in ends]
+    has = "has its gradient" if len(ends) == 1 else "have their gradients"
+    moments.append(Moment("end", -1, None, (), f"Done: {' and '.join(reached) or 'nothing'} {has}."))
+    return Story(view, walk, tuple(moments), words)
 
 
-def _said(view: GraphView, c: Contribution) -> str:
-    name = called(view[view.edges[c.edge].source])
+def _said(name: str, c: Contribution) -> str:
     if c.count == 1:
         return f"{name} receives {brief(c.array)}"
     return f"{name} receives {brief(c.array)} more, {brief(c.total)} together"
 
 
-def called(part: GraphNode) -> str:
+def called(part: GraphNode, word: str = "") -> str:
     """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
         return short_number(part.array.item())
-    return f"{part.operation or part.kind} #{part.number}"
+    return f"{part.operation or word or part.kind} #{part.number}"
 
 
-def title(part: GraphNode) -> str:
+def title(part: GraphNode, word: str = "") -> str:
     """Return the large text on a node."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
         return short_number(part.array.item())
-    return SYMBOLS.get(part.operation or "", part.operation or part.kind)
+    return SYMBOLS.get(part.operation or "", part.operation or word or part.kind)
 
 
-def below(part: GraphNode) -> str:
-    """Return the small text below the title of a node: its operation, unless that is the title, and its shape."""
+def below(part: GraphNode, word: str = "") -> str:
+    """Return the small text below the title of a node: its operation or role, if that is not the title, and its shape."""
     if part.kind == "constant" and not part.name and part.array.size == 1:
         return ""
-    operation = shorten(part.operation or "")
-    return " · ".join(text for text in (operation if operation != title(part) else "", shape_text(part)) if text)
+    operation = shorten(part.operation or word)
+    return " · ".join(text for text in (operation if operation != title(part, word) else "", shape_text(part)) if text)
 
 
 def brief(array: Array, longest: int = 24, digits: int = 3) -> str:

@@ -12,7 +12,7 @@ from ...files import write_whole
 from ...graph import GraphView
 from ...printable import printable
 from ...spelling import named_options
-from ..model.names import viewed
+from ..model.variables import viewed
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .page import to_fragment, to_page
@@ -72,7 +72,7 @@ class Drawing:
         return None if self._missing else self.svg
 
     def _repr_html_(self) -> str | None:
-        return to_fragment(self.view, self._missing, self.mermaid) if self._missing else None
+        return to_fragment(self.view, self._missing, self.mermaid, self.picture.roles) if self._missing else None
 
     @cached_property
     def _missing(self) -> str:
@@ -168,8 +168,8 @@ def draw(
     style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
     if path is not None:
         _suffix(path)
-    view, inputs = viewed(result, names)
-    drawing = Drawing(view, compose(view, style, measures, inputs))
+    named = viewed(result, names)
+    drawing = Drawing(named.view, compose(named.view, style, measures, named.inputs, named.roles))
     if path is not None:
         drawing.save(path)
     return drawing

@@ -90,7 +90,8 @@ class Arrow:
 class Picture:
     """Items, in topological order as far as folding allows, and arrows.
 
-    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean.
+    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean,
+    `roles` which leaves are parameters and which inputs.
     """
 
     items: tuple[Item, ...]
@@ -98,13 +99,15 @@ class Picture:
     style: Style
     labels: Mapping[str, str] = field(default_factory=dict)
     legend: Legend | None = None
+    roles: Mapping[int, str] = field(default_factory=dict)
 
     def label(self, path: str) -> str:
         """Return what is written on the box of a scope."""
         return self.labels.get(path) or called(path.rpartition(".")[2])
 
 
-def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset()) -> Picture:
+def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
+            roles: Mapping[int, str] | None = None) -> Picture:  # fmt: skip
     """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes.
 
     Args:
@@ -112,7 +115,9 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         style: how to show it.
         measures: what to colour by, where that has to be given.
         inputs: the numbers of leaves that belong to no layer.
+        roles: a word for leaves and data, ``"parameter"`` or ``"input"``.
     """
+    words = [(roles or {}).get(node.number, node.kind) for node in view]
     arity = [0] * len(view)
     for edge in view.edges:
         arity[edge.target] = max(arity[edge.target], edge.slot + 1)
@@ -135,7 +140,7 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         if path and key not in items:
             items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
         elif not path and shown[node.number] and first[node.number] == node.number:
-            items[key] = _item(node, key, homes[node.number], arity[node.number], style)
+            items[key] = _item(node, key, homes[node.number], arity[node.number], style, words[node.number])
     arrows: dict[tuple[str, str, int, int], Arrow] = {}
     for edge in view.edges:
         source, target = keys[edge.source], keys[edge.target]
@@ -143,14 +148,14 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
             continue
         into_fold = bool(owner[edge.target])
         slot = edge.slot if not into_fold and arity[edge.target] > 1 else None
-        about = f"{_call(view[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
+        about = f"{_call(view[edge.source], words[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
         same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
         arrows.setdefault(same, Arrow(source, target, slot, about))
     legend = None
     if style.color is not None:
         shades, legend = colour(view, groups, style.color, measures, homes)
         items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
-    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
+    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, roles or {})
 
 
 def _folded(home: str, depth: int | None) -> str:
@@ -207,41 +212,41 @@ def _common(paths: Collection[str]) -> str:
     return ".".join(common)
 
 
-def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Item:
+def _item(node: GraphNode, key: str, home: str, arity: int, style: Style, word: str) -> Item:
     lines = []
     bare = node.kind == "constant" and node.shape == ()  # a plain number says it all by its value
     if style.shapes and not bare:
         lines.append(f"{_shape(node)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
-    title, operation = _title(node)
+    title, operation = _title(node, word)
     value = node.value if style.values and title != node.value.text else None
     grad = node.grad if style.gradients else None
     slots = arity if arity > 1 else 0
-    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node))
+    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node, word))
 
 
-def _title(node: GraphNode) -> tuple[str, str]:
+def _title(node: GraphNode, word: str) -> tuple[str, str]:
     """Return the large text of a node and, where that is a name, its operation."""
     operation = SYMBOLS.get(node.operation or "", node.operation or "")
     if node.name:
         return shorten(node.name), operation
     if node.kind == "constant" and node.value.numbers is not None and len(node.value.text) <= 16:
         return node.value.text, ""
-    return operation or node.kind, ""
+    return operation or word, ""
 
 
 def _shape(node: GraphNode) -> str:
     return " × ".join(map(str, node.shape)) if node.shape else "scalar"
 
 
-def _call(node: GraphNode) -> str:
+def _call(node: GraphNode, word: str = "") -> str:
     """Return a node in words."""
-    return " = ".join(part for part in (node.name, node.operation) if part) or f"{node.kind} {node.number}"
+    return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
-def _about(node: GraphNode) -> str:
-    parts = [_call(node), node.kind, f"{_shape(node)} {node.dtype}"]
+def _about(node: GraphNode, word: str) -> str:
+    parts = [_call(node, word), word, f"{_shape(node)} {node.dtype}"]
     parts += [f"equation {unicode_math(node.tex)}"] if node.tex else []
     parts += [f"gradient of operand {i}: {unicode_math(rule)}" for i, rule in enumerate(node.rules) if rule]
     parts += [node.metadata] if node.metadata else []
