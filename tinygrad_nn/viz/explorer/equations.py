@@ -1,22 +1,133 @@
-"""The equations of a page, each only once."""
+"""The equations of a page: each only once, and the letters that stand for the values of this graph in them."""
 
 from __future__ import annotations
 
-from ...graph.equations import Tree, tree
+import re
+from typing import Any
+
+from ...graph import GraphNode
+from ...graph.equations import Tree, in_letters, result_letter, tree
+from ...graph.walk import symbols
+from ...printable import printable
+
+# Letters by which values without a name are known where backpropagation is taught; each has the number of its node.
+ACTIVATIONS = frozenset({
+    "tanh", "sigmoid", "relu", "leaky_relu", "softmax", "gelu", "silu", "elu", "selu", "celu", "mish", "softplus",
+    "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "prelu", "log_softmax", "log_sigmoid", "glu",
+})  # fmt: skip
+LINEAR = frozenset({"affine", "matmul", "dot", "conv", "conv_transpose", "standardize", "rms_norm"})
+JOINT = {"attention": ("q", "k", "v", "M"), "standardize": ("x", "γ", "β"), "rms_norm": ("x", "y")}
+LISTED = frozenset({"concatenate", "stack", "einsum"})
+MOST_LISTED = 8
 
 
 class Equations:
-    """Equations as trees that can only become MathML, each only once."""
+    """Equations as trees that can only become MathML, each only once.
+
+    A tree that holds its own left side has the tag ``whole``.
+    """
 
     def __init__(self) -> None:
         self.trees: list[Tree] = []
         self.known: dict[str, int] = {}
+        self.spelled: dict[tuple[Any, ...], tuple[int, list[int], tuple[str, ...]]] = {}
 
-    def add(self, tex: str | None) -> int:
-        """Return the number of an equation, -1 for none."""
-        if tex is None:
-            return -1
-        if tex not in self.known:
-            self.known[tex] = len(self.trees)
-            self.trees.append(tree(tex))
-        return self.known[tex]
+    def of(self, part: GraphNode, operands: int) -> tuple[int, list[int], tuple[str, ...]]:
+        """Return the equation of a node, those of its rules, one for each operand, and the letters of its operands."""
+        if part.tex is None:
+            return -1, [], ()
+        key = (part.operation, part.tex, part.rules, operands)
+        if key not in self.spelled:
+            equation, rules, letters = spelled(part, operands)
+            found = [-1 if rule is None else self._add(rule) for rule in rules]
+            self.spelled[key] = self._add(equation), found, letters
+        return self.spelled[key]
+
+    def _add(self, part: Tree) -> int:
+        key = repr(part)
+        if key not in self.known:
+            self.known[key] = len(self.trees)
+            self.trees.append(part)
+        return self.known[key]
+
+
+def spelled(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
+    """Return the equation of a node, its rules and letters; the result is ``out`` in each, its gradient ``g``."""
+    if part.operation in LISTED and operands <= MOST_LISTED:
+        return _listed(part.operation, operands)
+    letters = symbols(part) or JOINT.get(part.operation or "", ())[:operands]
+    tex, rules = part.tex or "", list(part.rules)
+    if letters and len(rules) == 1 and len(letters) > 1:
+        rules = list(_parted(rules[0] or "", len(letters)))
+    name = result_letter(tex, letters)
+    known = {name: ["mi", {}, "out"]} if name else {}
+    equation = in_letters(tree(tex), known)
+    return (
+        ["whole", {}, equation] if name else equation,
+        [None if rule is None else in_letters(tree(rule), known) for rule in rules],
+        letters,
+    )
+
+
+def _parted(rule: str, count: int) -> list[str | None]:
+    r"""Return the rules that one joint rule lists; what follows them explains each.
+
+    Example:
+        >>> _parted(r"S k,\ S^T q,\ S = a", 2)
+        ['S k,\\ S = a', 'S^T q,\\ S = a']
+    """
+    parts = rule.split(r",\ ")
+    first, *defined = parts[-1].split(r" \quad ")
+    parts[-1] = first
+    rules, rest = [part for part in parts if " = " not in part], [part for part in parts if " = " in part] + defined
+    found = [",\\ ".join([part, *rest]) for part in rules[:count]]
+    return [*found, *[None] * (count - len(found))]
+
+
+def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
+    """Return the equations of an operation that takes any number of operands."""
+    letters = tuple(f"x{k}" for k in range(1, count + 1))
+    names: list[Tree] = [["mi", {}, letter] for letter in letters]
+    g: Tree = ["mi", {}, "g"]
+    if operation == "einsum":
+        total: Tree = ["mo", {}, "∑"]
+        gap: Tree = ["mspace", {"width": "0.167em"}]
+        spaced: list[Tree] = [piece for name in names for piece in (gap, name)]
+        rules = [["mrow", {}, total, g, *spaced[: 2 * k], *spaced[2 * k + 2 :]] for k in range(count)]
+        return ["mrow", {}, total, *spaced[1:]], list(rules), letters
+    listed: list[Tree] = [piece for name in names for piece in (["mo", {}, ","], name)][1:]
+    places = [["msub", {}, g, ["mrow", {}, ["mo", {}, "["], ["mn", {}, str(k)], ["mo", {}, "]"]]] for k in range(count)]
+    return ["mrow", {}, ["mo", {}, "["], *listed, ["mo", {}, "]"]], list(places), letters
+
+
+def letter(part: GraphNode) -> str | list[str]:
+    """Return the letter of a value: the end of its name; in a list one that is told apart by the node's number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import Tensor
+        >>> from tinygrad_nn.graph import GraphView
+        >>> view = GraphView(np.tanh(Tensor(1.0, name="net[0].W")))
+        >>> [letter(part) for part in view]
+        ['W', ['a']]
+    """
+    if part.name:
+        return short(part.name)
+    if part.kind == "constant":
+        return ["c"]
+    if part.operation in ACTIVATIONS:
+        return ["a"]
+    if part.operation in LINEAR:
+        return ["z"]
+    return ["x"] if part.operation is None else ["v"]
+
+
+def short(name: str) -> str:
+    """Return the end of a name that is a path.
+
+    Example:
+        >>> short("net.0.weight"), short("layers[0].W"), short("params['W']"), short("h")
+        ('weight', 'W', "params['W']", 'h')
+    """
+    found = re.search(r"\.([^\W\d]\w*)$", name)
+    return printable(found[1] if found else name)

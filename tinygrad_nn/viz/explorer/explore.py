@@ -17,13 +17,12 @@ import numpy as np
 
 from ...files import write_whole
 from ...graph import GraphNode, GraphView
-from ...graph.walk import symbols
 from ...printable import printable
 from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.variables import viewed
 from .arrays import Arrays
-from .equations import Equations
+from .equations import Equations, letter
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .order import SWEEPS, arrange
 from .story import Story, below, brief, count, gradient_letters, shape_text, tell, title
@@ -105,9 +104,13 @@ def data(story: Story) -> dict[str, Any]:
     arrangement = arrange(view)
     arrays, equations, letters = Arrays(), Equations(), gradient_letters(story)
     nodes = []
+    arity = [0] * len(view)
+    for edge in view.edges:
+        arity[edge.target] += 1
     for part in view:
         word = story.words[part.number]
         top, under = title(part, word), below(part, word)
+        equation, rules, operands = equations.of(part, arity[part.number])
         values = brief(part.array)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
@@ -124,9 +127,10 @@ def data(story: Story) -> dict[str, Any]:
             "scope": printable(part.scope or ""),
             "shape": f"{shape_text(part)} {part.dtype}",
             "metadata": printable(part.metadata),
-            "equation": equations.add(part.tex),
-            "rules": [equations.add(rule) for rule in part.rules],
-            "symbols": list(symbols(part)),
+            "letter": letter(part),
+            "equation": equation,
+            "rules": rules,
+            "symbols": list(operands),
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),
             "stored": arrays.add(stored) if stored is not None and differs else -1,

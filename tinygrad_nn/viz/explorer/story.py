@@ -121,7 +121,7 @@ def title(part: GraphNode, word: str = "") -> str:
 
 
 def below(part: GraphNode, word: str = "") -> str:
-    """Return the small text below the title of a node: its operation or role, if that is not the title, and its shape."""
+    """Return the small text below the title of a node: operation or role, if that is not the title, and shape."""
     if part.kind == "constant" and not part.name and part.array.size == 1:
         return ""
     operation = shorten(part.operation or word)

@@ -89,8 +89,8 @@ def _filled(view: GraphView, given: Mapping[str, Any]) -> GraphView:
 def roles(view: GraphView, owned: Mapping[str, Tensor]) -> dict[int, str]:
     """Return what each leaf is to the person, and each constant that is data.
 
-    What a module owns is a parameter, and then the other leaves are inputs. Without a module a leaf is a parameter beside
-    data that takes no gradient, such as the rows of a table; where there is none either, it is an input.
+    What a module owns is a parameter, and then the other leaves are inputs. Without a module a leaf is a parameter
+    beside data that takes no gradient, such as the rows of a table; where there is none either, it is an input.
     """
     known = {tensor.node for tensor in owned.values() if tensor.node is not None}
     leaves = [part for part in view if part.kind == "leaf"]

@@ -108,7 +108,7 @@ class Graph {
       part.value = line("value", 49, "");
       if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
     }
-    part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
+    part.word = `${node.named}, ${node.role}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
     part.kind = `node ${node.kind}`;
     return part;
   }
@@ -155,6 +155,7 @@ class Graph {
       if (!edge) return null;
       if (!made.has(edge.id)) {
         made.set(edge.id, svg("path", { class: "edge", d: ways.path(edge.keys, edge.source, edge.share) }));
+        made.get(edge.id).still = data.nodes[edge.source].gradient < 0; // nothing flows back here
         this.lines.push([made.get(edge.id), edge.keys]);
       }
       return made.get(edge.id);
@@ -196,7 +197,7 @@ class Graph {
     this.edgeParts.forEach((path, e) => {
       if (path) kinds.set(path, Math.max(kinds.get(path) || 0, state.edges[e]));
     });
-    for (const [path, kind] of kinds) dress(path, "edge " + ["wait", "done", "carried", "on", "flow"][kind]);
+    for (const [path, kind] of kinds) dress(path, `edge ${["wait", "done", "carried", "on", "flow"][kind]}${path.still ? " still" : ""}`);
     document.getElementById("labels").replaceChildren(...labels(this, state));
   }
 

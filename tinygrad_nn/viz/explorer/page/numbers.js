@@ -23,17 +23,20 @@ function math(tag, ...children) {
   return element;
 }
 
-// The tree of an equation as MathML. `known` gives what stands in place of a letter, or nothing.
-function equation(tree, known) {
+// The tree of an equation as MathML. In place of letters stand names, or numbers where they are known.
+function equation(tree, names, known) {
   const [tag, attributes, ...children] = tree;
-  if (tag === "mi" && known && known.has(children[0])) return known.get(children[0])();
+  if (tag === "whole") return equation(children[0], names, known);
+  if (tag === "mi" && !attributes.mathvariant) {
+    for (const found of [known, names]) if (found && found.has(children[0])) return found.get(children[0])();
+  }
   if (tag === "mspace" && known) return math("mo", "\u00b7"); // 3 times 4 must not read as 34
   const element = document.createElementNS(MATH, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   const indexed = tag === "msub" || tag === "msubsup";
   children.forEach((child, i) => {
     if (typeof child === "string") element.append(child);
-    else element.append(equation(child, indexed && i === 0 ? null : known)); // x_i is one entry, not all of x
+    else element.append(equation(child, names, indexed && i === 0 ? null : known)); // x_i is one entry, not all of x
   });
   return element;
 }
