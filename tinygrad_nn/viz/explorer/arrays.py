@@ -29,6 +29,10 @@ class Arrays:
             self.shown.append(show(array))
         return self.known[key]
 
+    def brief(self, array: Array) -> str:
+        """Return an array of the page in a few letters."""
+        return str(self.shown[self.add(array)]["brief"])
+
 
 def show(array: Array) -> dict[str, Any]:
     """Return an array as the page shows it: its numbers if they are few, else a heat map; always a summary.

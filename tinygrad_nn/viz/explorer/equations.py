@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...graph import GraphNode
+from ...graph import GraphNode, GraphView
 from ...graph.equations import Tree, in_letters, result_letter, tree
 from ...graph.walk import symbols
 from ...printable import printable
@@ -120,6 +120,11 @@ def letter(part: GraphNode) -> str | list[str]:
     if part.operation in LINEAR:
         return ["z"]
     return ["x"] if part.operation is None else ["v"]
+
+
+def result_name(view: GraphView) -> str:
+    """Return the letter of the number that is differentiated: L, unless another value is called so."""
+    return "ℒ" if any(part.name == "L" and part.number not in view.outputs for part in view) else "L"
 
 
 def short(name: str) -> str:

@@ -22,10 +22,11 @@ from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.variables import viewed
 from .arrays import Arrays
-from .equations import Equations, letter
+from .columns import pack
+from .equations import Equations, letter, result_name
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .order import SWEEPS, arrange
-from .story import Story, below, brief, count, gradient_letters, shape_text, tell, title
+from .story import PHRASES, Story, below, count, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -84,7 +85,7 @@ def page(story: Story, heading: str | None = None) -> str:
         "title": escape(heading),
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
         "style": style,
-        "data": _safe_json(data(story)),
+        "data": _safe_json(pack(data(story))),
         "script": script,
     }
     html = read["page.html"]
@@ -95,14 +96,22 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
 def data(story: Story) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it."""
     view, walk = story.view, story.walk
     arrangement = arrange(view)
-    arrays, equations, letters = Arrays(), Equations(), gradient_letters(story)
+    arrays, equations = Arrays(), Equations()
+    carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
+    summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
+    for step in walk.steps:
+        for c in step.contributions:
+            carried[c.edge], sums[c.edge] = arrays.add(c.array), arrays.add(c.total)
+            summed += [c.edge] * c.summed
+            source = view.edges[c.edge].source
+            most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
     arity = [0] * len(view)
     for edge in view.edges:
@@ -111,12 +120,11 @@ def data(story: Story) -> dict[str, Any]:
         word = story.words[part.number]
         top, under = title(part, word), below(part, word)
         equation, rules, operands = equations.of(part, arity[part.number])
-        values = brief(part.array)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        most = 1.08 * (letters[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
-        longest = max(1.25 * wide(top), 0.94 * wide(under), len(values) + 1, most)
+        letters = 1.08 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        longest = max(1.25 * wide(top), 0.94 * wide(under), len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
             "role": word,
@@ -138,18 +146,6 @@ def data(story: Story) -> dict[str, Any]:
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
-    moments = [
-        {
-            "phase": moment.phase,
-            "node": moment.number,
-            "gradient": -1 if moment.gradient is None else arrays.add(moment.gradient),
-            "carries": [
-                [c.edge, arrays.add(c.array), arrays.add(c.total), c.count, int(c.summed)] for c in moment.contributions
-            ],
-            "text": moment.text,
-        }
-        for moment in story.moments
-    ]
     boxes = [
         {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
          "links": box.links, "under": count(box.operations, "operation")}
@@ -159,7 +155,14 @@ def data(story: Story) -> dict[str, Any]:
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
         "outputs": list(view.outputs),
-        "moments": moments,
+        "result": result_name(view),
+        "carried": carried,
+        "sums": sums,
+        "summed": summed,
+        "seeds": [[number, arrays.add(seed)] for number, seed in walk.seeds.items()],
+        "start": story.moments[0].text,
+        "end": story.moments[-1].text,
+        "phrases": PHRASES,
         "arrays": arrays.shown,
         "equations": equations.trees,
         "boxes": boxes,

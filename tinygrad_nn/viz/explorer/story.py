@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...graph import GraphNode, GraphView, short_number, summarize
-from ...graph.walk import Contribution, WalkBack, walk_back
+from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
 from ..model.variables import roles as roles_of
 
 Array = np.ndarray[Any, Any]
+PHRASES = {  # of each step; the page fills in the same ones
+    "forward": "Forward {place} of {total}: {node} = {operation}({operands}) = {value}.",
+    "seed": "Backward begins: the gradient of {node} in itself is {value}.",
+    "backward": "Backward {place} of {total}: through {node}; {parts}.",
+    "first": "{node} receives {value}",
+    "more": "{node} receives {value} more, {sum} together",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +34,19 @@ class Moment:
         number: of the node it is about, -1 for none.
         gradient: that is complete at the node now.
         contributions: that leave it in this step.
-        text: the step as a sentence.
+        tell: gives the step as a sentence.
     """
 
     phase: str
     number: int
     gradient: Array | None
     contributions: tuple[Contribution, ...]
-    text: str
+    tell: Callable[[], str] = field(repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The step as a sentence, made when asked for: a long walk has many and shows few."""
+        return self.tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +86,49 @@ def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None 
     kinds = [words[part.number] for part in data]
     given = [count(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
     start = f"Start: {', '.join([*given, count(total, 'operation')])}."
-    moments = [Moment("start", -1, None, (), start)]
+    moments = [Moment("start", -1, None, (), lambda: start)]
     done = 0
     for part in view:
         if part.operation is not None:
             done += 1
-            names = ", ".join(name(source) for source in operands.get(part.number, ()))
-            made = f"{printable(part.operation)}({names})"
-            text = f"Forward {done} of {total}: {name(part.number)} = {made} = {brief(part.array)}."
+            sources = operands.get(part.number, ())
+            text = partial(_forward, name, part, sources, done, total)
             moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():
-        text = f"Backward begins: the gradient of {name(number)} in itself is {brief(seed)}."
-        moments.append(Moment("seed", number, seed, (), text))
+        moments.append(Moment("seed", number, seed, (), partial(_seed, name, number, seed)))
+    steps = len(walk.steps)
     for place, step in enumerate(walk.steps, 1):
-        parts = [_said(name(view.edges[c.edge].source), c) for c in step.contributions]
-        text = f"Backward {place} of {len(walk.steps)}: through {name(step.number)}; {'; '.join(parts)}."
+        text = partial(_backward, view, name, step, place, steps)
         moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
     ends = [words[part.number] for part in view if part.kind == "leaf" and part.number in walk.gradients]
     reached = [count(ends.count(word), word) for word in ("parameter", "input") if word in ends]
     has = "has its gradient" if len(ends) == 1 else "have their gradients"
-    moments.append(Moment("end", -1, None, (), f"Done: {' and '.join(reached) or 'nothing'} {has}."))
+    end = f"Done: {' and '.join(reached) or 'nothing'} {has}."
+    moments.append(Moment("end", -1, None, (), lambda: end))
     return Story(view, walk, tuple(moments), words)
 
 
+Called = Callable[[int], str]
+
+
+def _forward(name: Called, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
+    return PHRASES["forward"].format(
+        place=place, total=total, node=name(part.number), operation=printable(part.operation or ""),
+        operands=", ".join(map(name, sources)), value=brief(part.array),
+    )  # fmt: skip
+
+
+def _seed(name: Called, number: int, seed: Array) -> str:
+    return PHRASES["seed"].format(node=name(number), value=brief(seed))
+
+
+def _backward(view: GraphView, name: Called, step: Step, place: int, total: int) -> str:
+    parts = "; ".join(_said(name(view.edges[c.edge].source), c) for c in step.contributions)
+    return PHRASES["backward"].format(place=place, total=total, node=name(step.number), parts=parts)
+
+
 def _said(name: str, c: Contribution) -> str:
-    if c.count == 1:
-        return f"{name} receives {brief(c.array)}"
-    return f"{name} receives {brief(c.array)} more, {brief(c.total)} together"
+    return PHRASES["first" if c.count == 1 else "more"].format(node=name, value=brief(c.array), sum=brief(c.total))
 
 
 def called(part: GraphNode, word: str = "") -> str:

@@ -1,13 +1,9 @@
 // The page: steps, play, search, the panel beside the graph, and the keyboard.
 
 const $ = id => document.getElementById(id);
-const data = JSON.parse($("data").textContent);
+const data = unpack(JSON.parse($("data").textContent));
 const { nodes, edges, moments, arrays } = data;
-const total = moments.reduce((counts, moment) => {
-  for (const [e] of moment.carries) counts[edges[e][0]]++;
-  if (moment.phase === "seed") counts[moment.node]++;
-  return counts;
-}, nodes.map(() => 0));
+const total = lazy(data.count, data.contributions);
 
 let step = 0, chosen = null, timer = null;
 
@@ -19,28 +15,13 @@ const graph = new Graph(data, (kind, number) => {
 // -- What is known at a step
 
 function stateAt(index) {
-  const reached = nodes.map(node => node.operation === "");
-  const gradients = nodes.map(() => -1), missing = [...total], lines = edges.map(() => 0);
-  for (let i = 0; i <= index; i++) {
-    const { phase, node, gradient, carries } = moments[i];
-    if (phase === "forward") reached[node] = true;
-    if (phase === "seed") {
-      gradients[node] = gradient;
-      missing[node]--;
-    }
-    for (const [e, , sum] of carries) {
-      gradients[edges[e][0]] = sum;
-      missing[edges[e][0]]--;
-      lines[e] = 2;
-    }
-  }
-  const now = moments[index], back = now.phase === "backward" || now.phase === "seed";
-  edges.forEach(([source, target], e) => {
-    if (!lines[e] && reached[source] && reached[target]) lines[e] = 1;
-    if (now.phase === "forward" && target === now.node) lines[e] = 3;
-  });
-  for (const [e] of now.carries) lines[e] = 4;
-  return { reached, gradients, missing, edges: lines, node: now.node, carries: now.carries, back };
+  const now = moments[index], flowing = new Set(now.carries.map(([e]) => e));
+  const edgeAt = e => (flowing.has(e) ? 4 : now.phase === "forward" && data.target[e] === now.node ? 3 : data.edgeState(e, index));
+  return {
+    reached: lazy(data.count, n => data.reached(n, index)), gradients: lazy(data.count, n => data.gradient(n, index)),
+    missing: lazy(data.count, n => data.missing(n, index)), edges: lazy(edges.length, edgeAt),
+    node: now.node, carries: now.carries, back: now.phase === "backward" || now.phase === "seed",
+  };
 }
 
 // -- Steps

@@ -51,11 +51,9 @@ function namesOf(number) {
   return { names, of: name };
 }
 
-// What the result is called of which all gradients are.
-const resultLetter = () => (nodes.some((node, n) => node.letter === "L" && !data.outputs.includes(n)) ? "\u2112" : "L");
-
+// The slope of the result in a value.
 function slope(name) {
-  return math("mfrac", math("mrow", math("mi", "\u2202"), letter(resultLetter())), math("mrow", math("mi", "\u2202"), name));
+  return math("mfrac", math("mrow", math("mi", "\u2202"), letter(data.result)), math("mrow", math("mi", "\u2202"), name));
 }
 
 const inText = (...parts) => math("math", math("mrow", ...parts));
@@ -67,7 +65,7 @@ function barWords(number, { of }) {
   const scalar = data.outputs.length === 1 && arrays[nodes[data.outputs[0]].value].shape === "scalar";
   const what = !ones ? `${ends}, each entry times the gradient that the way back begins with` : scalar ? ends : `the sum of all entries of ${ends}`;
   return el("p", { class: "where" }, "A bar marks a gradient: ", inText(of(number, true)(), math("mo", "="), slope(of(number)())),
-    " is how much ", inText(letter(resultLetter())), " grows with ", inText(of(number)()), ". ", ...(what === resultLetter() ? [] : [inText(letter(resultLetter())), ` is ${what}.`]));
+    " is how much ", inText(letter(data.result)), " grows with ", inText(of(number)()), ". ", ...(what === data.result ? [] : [inText(letter(data.result)), ` is ${what}.`]));
 }
 
 // Which values the letters with a number are.
@@ -186,8 +184,8 @@ function edgePanel({ phase, text }) {
       el("p", null, "Press Play, or step with the arrow keys. Click a node to see its value, gradient and rule."),
     ];
   }
-  const leaves = nodes.map((node, n) => [node, n]).filter(([node]) => node.kind === "leaf" && node.gradient >= 0);
-  const shown = leaves.slice(0, 24).map(([node, n]) => section(link(n), arrayView(arrays[node.gradient], "gradient")));
+  const leaves = [...data.column.gradient.keys()].filter(n => data.column.gradient[n] >= 0 && data.kindOf(n).kind === "leaf");
+  const shown = leaves.slice(0, 24).map(n => section(link(n), arrayView(arrays[nodes[n].gradient], "gradient")));
   if (leaves.length > 24) shown.push(el("p", { class: "muted" }, `and ${leaves.length - 24} more`));
   return [...heading("Done", "The gradients", "backward"), ...shown];
 }
