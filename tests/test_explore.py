@@ -229,7 +229,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         tab.on("pageerror", lambda e: wrong.append(str(e)))
         tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
         tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-        tab.goto(explore(result, tmp_path / "page.html").as_uri())
+        tab.goto(explore(result, tmp_path / "page.html", names={}).as_uri())
         return tab
 
     yield opened
@@ -357,20 +357,21 @@ def test_a_node_tells_its_story_and_search_finds_it(show: Any) -> None:
 
 def test_the_equations_hold_the_numbers_of_the_step(show: Any) -> None:
     tab = show(square())
-    said = lambda: [" ".join(text.split()) for text in tab.locator("#detail math").all_text_contents()]
+    said = lambda: [" ".join(text.split()) for text in tab.locator("#detail .formula math").all_text_contents()]
     tab.keyboard.press("ArrowRight")
-    assert said() == ["out=xy", "=3·3=9"]
+    assert said() == ["v1=xx", "=3·3=9"]
     tab.keyboard.press("End")
     tab.keyboard.press("ArrowLeft")
-    assert said() == ["x¯+=gy", "=1·3=3", "y¯+=gx", "=1·3=3"]
+    assert said() == ["x¯+=v¯1x", "=1·3=3", "x¯+=v¯1x", "=1·3=3"]
     tab = show(np.linalg.solve(Tensor([[2.0]], name="x"), Tensor([[6.0]], name="y")))
     tab.locator("#slider").fill("3")
-    assert ["out" in text for text in said()[:2]] == [True, False]  # the result may stand in a rule, too
+    assert ["v2" in text for text in said()[:2]] == [True, False]  # the result may stand in a rule, too
     result = network()
     tab, story = show(result), tell(GraphView(result))
     last = next(i for i, m in enumerate(story.moments) if m.phase == "backward" and m.contributions[0].array.size == 6)
     tab.locator("#slider").fill(str(last))
-    cells = [row.locator("mtd").all_text_contents() for row in tab.locator("#detail math").last.locator("mtr").all()]
+    rows = tab.locator("#detail .formula math").last.locator("mtr").all()
+    cells = [row.locator("mtd").all_text_contents() for row in rows]
     assert cells == texts(story.moments[last].contributions[-1].array)
 
 

@@ -77,11 +77,14 @@ def _parted(rule: str, count: int) -> list[str | None]:
         ['S k,\\ S = a', 'S^T q,\\ S = a']
     """
     parts = rule.split(r",\ ")
-    first, *defined = parts[-1].split(r" \quad ")
-    parts[-1] = first
+    parts[-1], *defined = parts[-1].split(r" \quad ")
     rules, rest = [part for part in parts if " = " not in part], [part for part in parts if " = " in part] + defined
-    found = [",\\ ".join([part, *rest]) for part in rules[:count]]
+    found = [",\\ ".join([part, *(text for text in rest if _in(text.strip("(")[0], part))]) for part in rules[:count]]
     return [*found, *[None] * (count - len(found))]
+
+
+def _in(name: str, tex: str) -> bool:
+    return re.search(rf"(?<![A-Za-z\\]){name}(?![A-Za-z])", tex) is not None
 
 
 def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
@@ -96,8 +99,9 @@ def _listed(operation: str, count: int) -> tuple[Tree, list[Tree | None], tuple[
         rules = [["mrow", {}, total, g, *spaced[: 2 * k], *spaced[2 * k + 2 :]] for k in range(count)]
         return ["mrow", {}, total, *spaced[1:]], list(rules), letters
     listed: list[Tree] = [piece for name in names for piece in (["mo", {}, ","], name)][1:]
-    places = [["msub", {}, g, ["mrow", {}, ["mo", {}, "["], ["mn", {}, str(k)], ["mo", {}, "]"]]] for k in range(count)]
-    return ["mrow", {}, ["mo", {}, "["], *listed, ["mo", {}, "]"]], list(places), letters
+    counted: list[Tree] = [["mn", {}, str(k)] for k in range(1, count + 1)]
+    places: list[Tree | None] = [["msub", {}, g, ["mrow", {}, ["mo", {}, "["], k, ["mo", {}, "]"]]] for k in counted]
+    return ["mrow", {}, ["mo", {}, "["], *listed, ["mo", {}, "]"]], places, letters
 
 
 def letter(part: GraphNode) -> str | list[str]:

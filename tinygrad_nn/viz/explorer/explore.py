@@ -50,7 +50,8 @@ def explore(
         path: of the page, ``page.html``.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
-        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
+            caller, ``{}`` for none.
 
     Returns:
         The path.

@@ -49,7 +49,8 @@ def animate(
         width: in pixels, at least 300; a graph too wide to be read so moves past.
         theme: ``"light"`` or ``"dark"``.
         gradient: to walk back with, as for `explore`.
-        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
+            caller, ``{}`` for none.
 
     Returns:
         The path.

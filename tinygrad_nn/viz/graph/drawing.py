@@ -137,9 +137,9 @@ def draw(
         theme: ``"light"`` or ``"dark"``.
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
-        names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
-            whose parameters are called by their attribute paths, ``[0].W`` of a list of layers; what is not in the
-            model then stands outside of its layers.
+        names: a dict of names for Tensors and arrays that have none of their own, by default the variables of the
+            caller and what is in them, ``{}`` for none; or a model, whose parameters are called by their attribute
+            paths, ``[0].W`` of a list of layers; what is not in the model then stands outside of its layers.
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
         color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
             ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.

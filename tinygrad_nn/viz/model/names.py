@@ -78,9 +78,9 @@ def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
 
 
 def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
-    """Return the view with these names for the leaves that these Tensors are, instead of their own."""
+    """Return the view with these names for the nodes that these Tensors are, instead of their own."""
     known = {tensor.node: name for name, tensor in reversed(list(names.items())) if tensor.node is not None}
-    return with_names(view, lambda part: known.get(part.node, part.name) if part.kind == "leaf" else part.name)
+    return with_names(view, lambda part: (known.get(part.node) if part.node else None) or part.name)
 
 
 def with_names(view: GraphView, name: Callable[[GraphNode], str | None]) -> GraphView:

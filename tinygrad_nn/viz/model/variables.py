@@ -15,7 +15,8 @@ from ...tensor import Tensor
 from .names import ENDS, inputs_of, parameters, parts_of, prefixed, rename, with_names
 
 PACKAGE = __name__.partition(".")[0]
-MOST, DEEPEST = 5_000, 6  # things in variables that are looked at, one within the other
+MOST, DEEPEST = 5_000, 6  # things in a variable that are looked at, one within the other
+DEEPEST_CALL = 60  # frames
 STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython", "pandas", "scipy", "sklearn"}) - {
     "__main__", "builtins", "collections", "types",
 }  # fmt: skip
@@ -72,18 +73,22 @@ def _vague(name: str | None, path: str) -> bool:
 def _filled(view: GraphView, given: Mapping[str, Any]) -> GraphView:
     """Return the view with these names for the values that have none."""
     nodes: dict[Any, str] = {}
-    arrays: dict[int, str] = {}
+    arrays: dict[tuple[Any, ...], str] = {}
     for name, value in given.items():
         if isinstance(value, Tensor) and value.node is not None:
             nodes.setdefault(value.node, name)
         else:
-            arrays.setdefault(id(value.data if isinstance(value, Tensor) else value), name)
+            arrays.setdefault(_memory(value.data if isinstance(value, Tensor) else value), name)
 
     def named(part: GraphNode) -> str | None:
-        own = nodes.get(part.node) if part.origin else arrays.get(id(part.array.base))
+        own = nodes.get(part.node) if part.origin else arrays.get(_memory(part.array))
         return part.name or own
 
     return with_names(view, named)
+
+
+def _memory(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    return array.__array_interface__["data"][0], array.shape, array.strides
 
 
 def roles(view: GraphView, owned: Mapping[str, Tensor]) -> dict[int, str]:
@@ -104,18 +109,12 @@ def roles(view: GraphView, owned: Mapping[str, Tensor]) -> dict[int, str]:
 def variables() -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the Tensors and arrays in the variables of the caller, by what leads to them, and those that modules own.
 
-    The caller is the first frame outside of this package; after its own variables come the global ones. What a variable
-    holds itself comes before what is within it: ``W`` before ``params[0]``.
+    The caller is the first frame outside of this package; after its own variables come those of the functions that
+    called it, and the global ones. What a variable holds comes before what is within it: ``W`` before ``params[0]``.
     """
-    frame = _caller()
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    if frame is None:
-        return found, owned
-    spaces: list[Mapping[str, Any]] = [frame.f_locals]
-    if frame.f_globals is not frame.f_locals:
-        spaces.append(frame.f_globals)
-    for space in spaces:
+    for space in _spaces():
         named = [(name, value) for name, value in list(space.items()) if _told(name, value)]
         for name, value in named:
             if isinstance(value, (Tensor, np.ndarray)):
@@ -127,16 +126,26 @@ def variables() -> tuple[dict[str, Any], dict[str, Tensor]]:
     return found, owned
 
 
-def _caller() -> FrameType | None:
+def _spaces() -> list[Mapping[str, Any]]:
+    """Return the variables of the frames that are a person's own, the innermost first, then the global ones of it."""
+    spaces: list[Mapping[str, Any]] = []
+    worldwide: list[Mapping[str, Any]] = []
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == PACKAGE:
+    for _ in range(DEEPEST_CALL):
+        if frame is None:
+            break
+        room = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if room != PACKAGE and room not in STRANGERS and "site-packages" not in frame.f_code.co_filename:
+            spaces.append(frame.f_locals)
+            worldwide = worldwide or [frame.f_globals]
         frame = frame.f_back
-    return frame
+    return spaces + worldwide
 
 
 def _told(name: str, value: Any) -> bool:
     """Whether a variable is a person's own: none of an interpreter's, no function, module or class."""
-    return name[:1] != "_" and name not in ("In", "Out") and not isinstance(value, ENDS) and value is not None
+    own = name.isidentifier() and name[:1] != "_" and name not in ("In", "Out")
+    return own and value is not None and not isinstance(value, ENDS)
 
 
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
