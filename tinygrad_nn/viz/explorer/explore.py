@@ -97,7 +97,7 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = ("columns.js", "layout.js", "numbers.js", "heat.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
 def data(story: Story) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def data(story: Story) -> dict[str, Any]:
         "start": story.moments[0].text,
         "end": story.moments[-1].text,
         "phrases": PHRASES,
-        "arrays": arrays.shown,
+        "arrays": arrays.finished(),
         "equations": equations.trees,
         "boxes": boxes,
         "home": arrangement.home,

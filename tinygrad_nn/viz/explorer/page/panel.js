@@ -124,6 +124,7 @@ function showPanel(state) {
   const content = number !== null ? nodePanel(number, state) : moment.phase === "forward" ? forwardPanel(moment) :
     moment.phase === "backward" ? backwardPanel(moment) : moment.phase === "seed" ? seedPanel(moment) : edgePanel(moment);
   detail.replaceChildren(...content);
+  shareScale(detail);
   for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // to be moved by keys
 }
 
