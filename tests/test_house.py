@@ -73,7 +73,8 @@ ARROWS: dict[str, set[str]] = {
     "array_api":  {"ops", "tensor", "special"},
     "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
-    "cli":        ALL,
+    "play":       ALL - {"__init__"},
+    "cli":        ALL | {"play"},
     "__main__":   {"cli"},
 }
 

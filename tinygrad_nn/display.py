@@ -11,12 +11,12 @@ import numpy as np
 from .printable import printable
 
 FEW, WIDE, LONG = 6, 100, 60  # entries that are shown, letters of a line, letters of a text
-PICTURES: list[Callable[[Any, str], Any]] = []  # what a picture of an object is asked of, see `picture`
+PICTURES: list[Callable[[Any], str | None]] = []  # who draws
 
 
-def picture(thing: Any, kind: str = "html") -> Any:
-    """Return what a notebook shows of an object in place of its text; ``None`` where nothing draws."""
-    return PICTURES[0](thing, kind) if PICTURES else None
+def picture(thing: Any) -> str | None:
+    """Return what a notebook shows of an object in place of its text, as HTML; ``None`` where nothing draws."""
+    return PICTURES[0](thing) if PICTURES else None
 
 
 def notebook() -> Any:

@@ -41,7 +41,7 @@ class Dataset(NamedTuple):
         ]
         return "\n".join(printable(line) for line in lines)
 
-    def _repr_html_(self) -> Any:
+    def _repr_html_(self) -> str | None:
         return picture(self)
 
 

@@ -193,6 +193,19 @@ def read_columns(
     return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
 
 
+def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
+    """Read the names of the columns of a CSV file, as they stand in its first line.
+
+    Args: `path` as for `read_table`. Raises: as `read_table`, where the file is no table.
+
+    >>> from importlib.resources import as_file, files
+    >>> with as_file(files("tinygrad_nn.data") / "sets" / "iris.csv") as path:
+    ...     read_header(path)[-2:]
+    ['petal_width', 'species']
+    """
+    return _read_grid(path, encoding).header
+
+
 def _at(grid: _Grid, refused: Refused) -> str:
     """Return the message of a cell that cannot be read, with its place."""
     line = grid.lines[refused.row]

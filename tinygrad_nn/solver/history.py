@@ -141,7 +141,7 @@ class History:
         ends = [f"{printable(name)} {cell(v[0])} to {cell(v[-1])}" for name, v in curves.items() if v]
         return f"History({self.epochs} epoch{'s' if self.epochs > 1 else ''}: {', '.join(ends)})"
 
-    def _repr_html_(self) -> Any:
+    def _repr_html_(self) -> str | None:
         return picture(self)
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from ...printable import printable
 from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.variables import viewed
+from ..notebook.frame import Page, Written
 from .arrays import Arrays
 from .columns import pack
 from .equations import Equations, letter, result_name
@@ -34,12 +35,12 @@ LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so
 @named_options()
 def explore(
     result: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
     gradient: Any = None,
     names: Any = None,
-) -> Path:
+) -> Path | Page:
     """Write a page that steps through a computation, forward and back, with the numbers of every step.
 
     The page is one file: it opens from disk, asks no network for anything and works with a keyboard. The graph must
@@ -47,14 +48,14 @@ def explore(
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
-        path: of the page, ``page.html``.
+        path: of the page, ``page.html``; without it the page is what a notebook shows.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
         names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
             caller, ``{}`` for none.
 
     Returns:
-        The path.
+        The path, or a `Page`; a notebook shows both as the page.
 
     Raises:
         TypeError: something without a graph.
@@ -70,10 +71,11 @@ def explore(
         ...     explore((x * x).sum(), f"{folder}/page.html").name
         'page.html'
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+    if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
     named = viewed(result, names)
-    return write_whole(path, page(tell(named.view, gradient, named.roles), title).encode())
+    html = page(tell(named.view, gradient, named.roles), title)
+    return Page(html, title or "A computation") if path is None else Written(write_whole(path, html.encode()))
 
 
 def page(story: Story, heading: str | None = None) -> str:

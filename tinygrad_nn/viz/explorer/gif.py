@@ -13,6 +13,7 @@ from ...files import write_whole
 from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.variables import viewed
+from ..notebook.frame import Written
 from ..theme import THEMES
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
@@ -53,7 +54,7 @@ def animate(
             caller, ``{}`` for none.
 
     Returns:
-        The path.
+        The path; a notebook shows the animation.
 
     Raises:
         TypeError: something without a graph.
@@ -86,7 +87,7 @@ def animate(
     times = [round(1000 * seconds)] * len(frames)
     times[-1] *= 2
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False)
-    return write_whole(path, buffer.getvalue())
+    return Written(write_whole(path, buffer.getvalue()))
 
 
 class _Film:
