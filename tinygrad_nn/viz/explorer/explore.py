@@ -27,6 +27,7 @@ from .columns import pack
 from .equations import Equations, letter, result_name
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .order import SWEEPS, arrange
+from .pictures import Pictures
 from .story import PHRASES, Story, below, count, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
@@ -99,7 +100,8 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("columns.js", "layout.js", "numbers.js", "heat.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = ("columns.js", "layout.js", "numbers.js", "heat.js", "pictures.js", "labels.js", "graph.js", "panel.js",
+           "page.js", "search.js")  # fmt: skip
 
 
 def data(story: Story) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def data(story: Story) -> dict[str, Any]:
     view, walk = story.view, story.walk
     arrangement = arrange(view)
     arrays, equations = Arrays(), Equations()
+    pictures = Pictures(view, arrays)
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
     for step in walk.steps:
@@ -142,6 +145,7 @@ def data(story: Story) -> dict[str, Any]:
             "equation": equation,
             "rules": rules,
             "symbols": list(operands),
+            "picture": pictures.add(part),
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),
             "stored": arrays.add(stored) if stored is not None and differs else -1,
@@ -166,6 +170,7 @@ def data(story: Story) -> dict[str, Any]:
         "start": story.moments[0].text,
         "end": story.moments[-1].text,
         "phrases": PHRASES,
+        "pictures": pictures.finished(),
         "arrays": arrays.finished(),
         "equations": equations.trees,
         "boxes": boxes,

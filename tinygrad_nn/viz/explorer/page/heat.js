@@ -31,20 +31,25 @@ function heatNumbers(heat) {
 
 const tell = v => negative(String(+v.toPrecision(4)));
 
-function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "values") {
-  const heat = heatNumbers(array.heat), size = heat.size.length < 2 ? [1, ...heat.size] : heat.size, flat = heat.size.length < 2;
+// An array as the map that it is drawn as: one of few numbers, too.
+function asHeat(array) {
+  if (array.heat) return array.heat;
+  const size = array.shape === "scalar" ? [] : array.shape.split(" × ").map(Number);
+  return (array.small ??= { size, block: [1, 1], numbers: array.rows.flat().join(" ") });
+}
+
+function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "values", high_ = CELL) {
+  const heat = heatNumbers(asHeat(array)), size = heat.size.length < 2 ? [...(heat.size.length ? [1] : [1, 1]), ...heat.size] : heat.size, flat = heat.size.length < 2;
   const lead = size.slice(0, -2), [rows, columns] = size.slice(-2), wrapped = rows === 1 && columns > WRAP;
   const [high, wide] = wrapped ? [Math.ceil(columns / WRAP), WRAP] : [rows, columns];
-  const at = lead.map(() => 0), canvas = el("canvas", { class: "heat", role: "img", tabindex: "0", "aria-label": `${label}: ${array.shape}, ${array.summary}` });
+  const at = lead.map(() => 0), canvas = el("canvas", { class: "heat", role: "img", tabindex: "0", "aria-label": `${label}: ${array.shape}, ${array.summary || array.brief}` });
   const cursor = el("span", { class: "heat-cursor", "aria-hidden": "true" }), said = el("output", { class: "heat-said" });
-  const rest = "Point at a cell, or go from cell to cell with the arrow keys.";
   cursor.hidden = true;
-  said.textContent = rest;
   canvas.width = wide;
   canvas.height = high;
-  const cellHigh = Math.min(CELL, TALL / high), cellWide = Math.min(CELL, 320 / wide, Math.max(2 * cellHigh, 3));
+  const cellHigh = Math.min(high_, TALL / high), cellWide = Math.min(high_, 320 / wide, Math.max(2 * cellHigh, 3));
   canvas.style.width = `${wide * cellWide}px`;
-  canvas.style.height = `${high * Math.min(cellHigh, high === 1 ? CELL : 2 * cellWide + 2)}px`;
+  canvas.style.height = `${high * Math.min(cellHigh, high === 1 ? high_ : 2 * cellWide + 2)}px`;
   const start = () => lead.reduce((sum, n, axis) => sum * n + at[axis], 0) * rows * columns;
   canvas.heat = { kind, largest: heat.largest, scale: heat.largest || 1 };
   canvas.paint = () => {
@@ -59,8 +64,9 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
   const show = cell => {
     here = cell;
     cursor.hidden = cell < 0;
+    if (canvas.moved && cell >= 0) canvas.moved(start() + cell);
     if (cell < 0) {
-      said.textContent = rest;
+      said.textContent = "";
       return;
     }
     const [r, c] = [Math.floor(cell / wide), cell % wide], place = wrapped ? [0, cell] : [r, c];
@@ -100,7 +106,34 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
     slider.addEventListener("keydown", event => event.stopPropagation());
     return n > 1 ? el("label", { class: "heat-axis" }, `axis ${axis}`, slider, shown) : null;
   });
-  return [...sliders.filter(Boolean), el("div", { class: "heat-frame" }, canvas, cursor), said];
+  const frame = el("div", { class: "heat-frame" }, canvas, cursor);
+  let marks = [];
+  canvas.turn = flat => { // to the slice that an entry is in
+    let left = Math.floor(flat / (rows * columns));
+    for (let axis = lead.length - 1; axis >= 0; axis--) {
+      at[axis] = left % lead[axis];
+      left = Math.floor(left / lead[axis]);
+      if (sliders[axis]) {
+        sliders[axis].querySelector("input").value = at[axis];
+        sliders[axis].querySelector("span").textContent = `${at[axis]} of ${lead[axis]}`;
+      }
+    }
+    canvas.paint();
+  };
+  canvas.mark = places => { // outline entries; those of other slices are not seen
+    for (const mark of marks) mark.remove();
+    if (places.length) canvas.turn(places[0]);
+    const first = start();
+    marks = places.filter(place => place >= first && place < first + rows * columns).slice(0, 200).map(place => {
+      const cell = place - first, r = Math.floor(cell / wide), c = cell % wide, mark = el("span", { class: "heat-mark", "aria-hidden": "true" });
+      mark.style.cssText = `left:${(100 * c) / wide}%;top:${(100 * r) / high}%;width:${100 / wide}%;height:${100 / high}%`;
+      return mark;
+    });
+    frame.append(...marks);
+  };
+  canvas.exact = heat.block[0] === 1 && heat.block[1] === 1;
+  canvas.text = flat => negative(heat.texts[flat]);
+  return [...sliders.filter(Boolean), frame, said];
 }
 
 // Paint the maps of a panel in one scale, of values and of gradients, and say it in words above the first.
@@ -119,5 +152,5 @@ function shareScale(panel) {
   const context = bar.getContext("2d"), image = context.createImageData(64, 1), dark = isDark();
   for (let i = 0; i < 64; i++) image.data.set([...heatColour((2 * i) / 63 - 1, dark), 255], 4 * i);
   context.putImageData(image, 0, 0);
-  maps[0].closest("figure, .picture").before(el("p", { class: "scale" }, bar, ` Blue is negative, ${dark ? "black" : "white"} is 0, orange is positive; the full colour is ${ends.join(", and ")} of this panel.`));
+  maps[0].closest("figure, .picture").before(el("p", { class: "scale" }, bar, ` Blue is negative, ${dark ? "black" : "white"} is 0, orange is positive; the full colour is ${ends.join(", and ")} of this panel. Point at a cell, or go from cell to cell with the arrow keys, for index and number.`));
 }

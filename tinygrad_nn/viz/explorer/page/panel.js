@@ -138,6 +138,7 @@ function forwardPanel({ node }) {
     ...heading("Forward", named, "forward"),
     el("p", { class: "muted" }, operation + (metadata ? ` · ${metadata}` : "")),
     ...forwardEquation(node),
+    ...picturesOf(node),
     section(el("span", null, inText(symbol(node)), ", the result"), arrayView(arrays[value], "result")),
     ...operands(node),
   ];
@@ -160,6 +161,7 @@ function backwardPanel({ node, gradient, carries }) {
     barWords(node, { of }),
     section(el("span", null, inText(of(node, true)()), ", the gradient here"), arrayView(arrays[gradient], "gradient")),
   ];
+  const picture = picturesOf(node, true);
   for (const [e, array, sum, count, summed] of carries) {
     const [source, , slot] = edges[e], rule = ruleOf(node, slot);
     const parts = [el("p", { class: "to" }, "to ", link(source), ": ", inText(of(source, true)(), math("mo", "="), slope(of(source)())))];
@@ -173,7 +175,7 @@ function backwardPanel({ node, gradient, carries }) {
     if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), arrayView(arrays[sum], "sum so far"));
     content.push(el("section", { class: "carried" }, ...parts));
   }
-  content.push(...letterWords([node, ...carries.map(([e]) => edges[e][0])]));
+  content.push(...picture, ...letterWords([node, ...carries.map(([e]) => edges[e][0])]));
   return content;
 }
 
@@ -197,6 +199,7 @@ function nodePanel(number, state) {
     ...heading(node.role, node.named, node.kind),
     el("p", { class: "muted" }, [node.operation, node.shape, node.metadata, node.scope && `in ${node.scope}`].filter(Boolean).join(" · ")),
     ...forwardEquation(number),
+    ...(state.reached[number] ? picturesOf(number) : []),
     section("Value", state.reached[number] ? arrayView(arrays[node.value], "value") : el("p", { class: "muted" }, "not yet computed at this step")),
   ];
   if (node.gradient >= 0) {
