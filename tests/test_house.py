@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
-    "graph":      {"primitive", "node", "tensor", "ops"},
+    "graph":      {"primitive", "node", "tensor", "ops", "tree"},
     "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},

@@ -27,7 +27,7 @@ class Arrays:
         key = (array.shape, array.dtype.str, array.tobytes())
         if key not in self.known:
             self.known[key] = len(self.shown)
-            entry = show(array)
+            entry = described(array)
             if "rows" not in entry:
                 self.large.append((len(self.shown), array))
             self.shown.append(entry)
@@ -41,20 +41,35 @@ class Arrays:
         """Return all arrays, each large one with its heat map, in as many numbers as there is room for."""
         room = min(max(MOST_IN_ALL // max(1, len(self.large)), FEWEST), MOST)
         for place, array in self.large:
-            entry = self.shown[place]
-            entry["heat"] = heat = heat_map(array, room)
-            if max(heat["block"]) > 1:
-                entry["summary"] += f" · a cell is the mean of {' × '.join(map(str, heat['block']))}"
+            _heated(self.shown[place], array, room)
         self.large.clear()
         return self.shown
 
 
 def show(array: Array) -> dict[str, Any]:
-    """Return an array as the page shows it: its numbers if they are few; always a summary.
+    """Return an array as the page shows it: its numbers if they are few, else a heat map; always a summary.
 
     Example:
-        >>> show(np.array([[1.0, 2.5]]))["rows"], show(np.zeros((20, 20)))["summary"]
-        ([['1', '2.5']], 'min 0 · mean 0 · max 0 · norm 0')
+        >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
+        ([['1', '2.5']], True)
+    """
+    entry = described(array)
+    return entry if "rows" in entry else _heated(entry, array, MOST)
+
+
+def _heated(entry: dict[str, Any], array: Array, room: int) -> dict[str, Any]:
+    entry["heat"] = heat = heat_map(array, room)
+    if max(heat["block"]) > 1:
+        entry["summary"] += f" · a cell is the mean of {' × '.join(map(str, heat['block']))}"
+    return entry
+
+
+def described(array: Array) -> dict[str, Any]:
+    """Return an array in words, and its numbers if they are few.
+
+    Example:
+        >>> described(np.zeros((20, 20)))["summary"]
+        'min 0 · mean 0 · max 0 · norm 0'
     """
     summary = summarize(array)
     shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
