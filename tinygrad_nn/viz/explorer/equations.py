@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...graph import GraphNode, GraphView
-from ...graph.equations import Tree, in_letters, result_letter, tree
+from ...graph import GraphNode, GraphView, short_number
+from ...graph.equations import Tree, in_letters, line, result_letter, tree
 from ...graph.walk import symbols
 from ...printable import printable
+from .story import Moment
 
 # Letters by which values without a name are known where backpropagation is taught; each has the number of its node.
 ACTIVATIONS = frozenset({
@@ -124,6 +125,38 @@ def letter(part: GraphNode) -> str | list[str]:
     if part.operation in LINEAR:
         return ["z"]
     return ["x"] if part.operation is None else ["v"]
+
+
+def name_tree(part: GraphNode, bar: bool = False) -> Tree:
+    """Return the name of a value in an equation, under a bar if it is that of its gradient."""
+    if not bar and part.kind == "constant" and not part.name and part.array.size == 1:
+        return ["mn", {}, short_number(part.array.item()).replace("-", "−")]
+    own = letter(part)
+    text = own if isinstance(own, str) else own[0]
+    name: Tree = ["mover", {"accent": "true"}, ["mi", {}, text], ["mo", {}, "\u00af"]] if bar else ["mi", {}, text]
+    return name if isinstance(own, str) else ["msub", {}, name, ["mn", {}, str(part.number)]]
+
+
+def step_equations(view: GraphView, moment: Moment, operands: list[int]) -> list[str]:
+    """Return what a step computes, as lines of Unicode: the equation of the operation, or the rules of the way back."""
+    if moment.phase not in ("forward", "backward"):
+        return []
+    part = view[moment.number]
+    equation, rules, letters = spelled(part, len(operands))
+    names = {name: name_tree(view[number]) for name, number in zip(letters, operands, strict=False)}
+    names |= {"out": name_tree(part), "g": name_tree(part, bar=True)}
+    if moment.phase == "forward":
+        right = line(in_letters(equation, names))
+        return [right if equation[0] == "whole" else f"{line(name_tree(part))} = {right}"]
+    lines = []
+    for c in moment.contributions:
+        edge = view.edges[c.edge]
+        joint = len(rules) == 1 and not letters
+        rule = rules[0] if joint else rules[edge.slot] if edge.slot < len(rules) else None
+        if rule is not None:
+            left, sign = line(name_tree(view[edge.source], bar=True)), "+=" if c.count > 1 else "="
+            lines.append(f"{left} {sign} {line(in_letters(rule, names))}")
+    return list(dict.fromkeys(lines))
 
 
 def result_name(view: GraphView) -> str:

@@ -15,6 +15,7 @@ from ..graph.picture import shorten
 from ..model.variables import viewed
 from ..notebook.frame import Written
 from ..theme import THEMES
+from .equations import step_equations
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
 from .order import Arrangement, arrange
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 400  # a GIF is for looking at; longer computations are for `explore`
 SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
-TALLEST, CAPTION, RIM, LETTER = 900, 64, 14, 8.0
+TALLEST, CAPTION, RIM, LETTER = 900, 90, 14, 8.0
 LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
 Spot = tuple[float, float, float, float]  # left, top, width, height
 
@@ -110,6 +111,9 @@ class _Film:
         self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
         self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts that Matplotlib brings
         self.gradients: dict[int, Any] = {}
+        self.operands: dict[int, list[int]] = {}
+        for edge in self.view.edges:
+            self.operands.setdefault(edge.target, []).append(edge.source)
 
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
@@ -167,7 +171,10 @@ class _Film:
             lit = moment.phase == "forward" and edge.target == moment.number
             colour = theme.text if lit else theme.gradient if place_ in carried else theme.edge
             pen.line(points, colour, 3 if lit else 1)
-            self._tip(pen, points[::-1], colour)
+            if moment.phase not in ("seed", "backward", "end"):
+                self._tip(pen, points[::-1], colour)
+            elif edge.source in self.story.walk.gradients:
+                self._tip(pen, points, colour)
         for part in self.view:
             self._node(pen, part, spot(f"n{part.number}"), moment, part.number in reached)
         taken = [spot(f"n{part.number}") for part in self.view]
@@ -250,7 +257,13 @@ class _Film:
         if len(lines) > 2:
             lines[1] += " …"
         for i, line in enumerate(lines[:2]):
-            pen.text((RIM, top + 14 + 21 * i), line, self.theme.text, font)
+            pen.text((RIM, top + 40 + 21 * i), line, self.theme.text, font)
+        equation = ",   ".join(step_equations(self.view, moment, self.operands.get(moment.number, [])))
+        bold = self._font(15, True)
+        while equation and bold.getlength(equation) > self.width - 2 * RIM:
+            equation = equation.rstrip("…")[:-1] + "…"
+        colour = self.theme.gradient if moment.phase == "backward" else self.theme.text
+        pen.text((RIM, top + 13), equation, colour, bold)
 
 
 def _along(points: list[Point], far: float) -> Point:
