@@ -20,6 +20,7 @@ from .story import Array
 Shown = dict[str, Any] | None
 MOST_PLACES, MOST_ONCE = 2_048, 200  # links between entries in a picture; different pictures
 MANY = 1_500  # nodes; of more, only curves are drawn, and what needs no numbers of its own
+EACH = ACTIVATIONS | {"where", "power", "clip", "cast", "xlogy", "erf"}  # functions of each entry that are no ufuncs
 SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # of a curve; of a normalisation
 
 
@@ -129,7 +130,7 @@ def _elementwise(pictures: Pictures, part: GraphNode, operands: list[GraphNode])
     if part.operation == "divide" and part.array.ndim > 1 and pictures.softmax(part):
         return {"kind": "weights", "array": pictures.arrays.add(part.array), "shares": True}
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
-    each = isinstance(primitive.forward, np.ufunc) or part.operation in ACTIVATIONS or part.operation == "power"
+    each = isinstance(primitive.forward, np.ufunc) or part.operation in EACH
     if not each or any(np.broadcast_shapes(part.shape, operand.shape) != part.shape for operand in operands):
         return _maps(pictures, part, operands)
     free = [k for k, operand in enumerate(operands) if operand.kind != "constant" or operand.array.size > 1]
