@@ -15,7 +15,7 @@ from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..model.names import viewed
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
-from .columns import pack
+from .columns import pack, short
 from .order import Arrangement, arrange
 from .story import Array, Story, called, heading_of, tell
 
@@ -69,13 +69,16 @@ class Live:
         self.title, self.gradient, self.names = title, gradient, names
         self._forms: dict[Any, tuple[Arrangement, list[int]]] = {}  # how a graph lies, and how wide its nodes are
         self._before: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}  # the same as the page shows it
         self._steady = True
         for _ in range(2):  # the second run tells whether the function does the same again
             with rerun.running() as run:
                 found = self._look(run)
                 before = self._before
                 self._before = found.numbers()
-            self._steady = not before or not _differences(before, self._before)
+            self._steady = not before or not any(
+                _changed(a, b) for key, (_, pair) in before.items() for a, b in zip(pair, self._before[key][1], strict=True)
+            ) if before.keys() <= self._before.keys() else False
         self.sessions: Sessions[Session] = Sessions(Session)
 
     def serve(self, port: int = 0, open_browser: bool = True) -> Server:
@@ -178,7 +181,7 @@ class Live:
                 part["width"] = width
             self._forms[form] = arrangement, widths
             answer = pack(shown)
-            was = _differences(self._before, found.numbers())
+            was = self._differences(found)
             operations = [stand_ins(part) for part in found.view]
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
@@ -189,6 +192,23 @@ class Live:
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
         }  # fmt: skip
         return Shown(version, found.view, found.places, found.values, operations, answer)
+
+    def _differences(self, found: _Found) -> dict[Any, list[Any]]:
+        """Return what was there before where it is another now, as the page shows it, by the new number."""
+        differ = {}
+        for key, (number, arrays) in found.numbers().items():
+            if key in self._before:
+                old = self._before[key][1]
+                pair = [self._shown_before(key, part) if _changed(old[part], new) else None
+                        for part, new in enumerate(arrays)]  # fmt: skip
+                if any(pair):
+                    differ[number] = pair
+        return differ
+
+    def _shown_before(self, key: Any, part: int) -> Any:
+        if (key, part) not in self._old:
+            self._old[key, part] = short(show(self._before[key][1][part]))
+        return self._old[key, part]
 
     def _look(self, run: Run) -> _Found:
         names = self.names
@@ -244,22 +264,11 @@ class _Found:
         return found
 
 
-def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[Any, list[Any]]:
-    """Return what was there before where it is another now, as the page shows it, by the new number."""
-    found = {}
-    for key, (number, arrays) in new.items():
-        if key in old:
-            pair = [_changed(*both) for both in zip(old[key][1], arrays, strict=True)]
-            if any(pair):
-                found[number] = pair
-    return found
-
-
-def _changed(old: Array | None, new: Array | None) -> Any:
-    """Return the array that was there before as the page shows it; None where it is the same, or was not there."""
-    if old is None or new is None or (old.shape == new.shape and np.array_equal(old, new, equal_nan=True)):
-        return None
-    return show(old)
+def _changed(old: Array | None, new: Array | None) -> bool:
+    """Whether an array was there before, and is another now."""
+    if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):
+        return False
+    return old.shape != new.shape or not np.array_equal(old, new, equal_nan=True)
 
 
 def _target(change: Change) -> Any:
