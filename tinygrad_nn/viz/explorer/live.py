@@ -70,15 +70,12 @@ class Live:
         self._forms: dict[Any, tuple[Arrangement, list[int]]] = {}  # how a graph lies, and how wide its nodes are
         self._before: dict[Any, Any] = {}
         self._old: dict[Any, Any] = {}  # the same as the page shows it
-        self._steady = True
+        before: dict[Any, Any] = {}
         for _ in range(2):  # the second run tells whether the function does the same again
             with rerun.running() as run:
-                found = self._look(run)
-                before = self._before
-                self._before = found.numbers()
-            self._steady = not before or not any(
-                _changed(a, b) for key, (_, pair) in before.items() for a, b in zip(pair, self._before[key][1], strict=True)
-            ) if before.keys() <= self._before.keys() else False
+                before, self._before = self._before, self._look(run).numbers()
+        pairs = [(before.get(key, (0, [None, None]))[1], arrays) for key, (_, arrays) in self._before.items()]
+        self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
         self.sessions: Sessions[Session] = Sessions(Session)
 
     def serve(self, port: int = 0, open_browser: bool = True) -> Server:
