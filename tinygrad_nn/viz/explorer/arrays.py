@@ -73,7 +73,8 @@ def described(array: Array) -> dict[str, Any]:
     """
     summary = summarize(array)
     shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
-    entry: dict[str, Any] = {"brief": brief(array), "tiny": brief(array, 11, 2), "shape": shape}
+    words = [brief(array, longest, digits, summary) for longest, digits in ((24, 3), (11, 2))]
+    entry: dict[str, Any] = {"brief": words[0], "tiny": words[1], "shape": shape}
     if array.size == 0:
         return entry | {"rows": [], "summary": "empty"}
     table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)

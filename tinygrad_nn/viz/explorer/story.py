@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph import GraphNode, GraphView, Summary, short_number, summarize
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
@@ -157,9 +157,9 @@ def below(part: GraphNode, word: str = "") -> str:
     return " · ".join(text for text in (operation if operation != title(part, word) else "", shape_text(part)) if text)
 
 
-def brief(array: Array, longest: int = 24, digits: int = 3) -> str:
+def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | None = None) -> str:
     """Return an array in a few letters: its numbers, or its range at so many digits."""
-    summary = summarize(array)
+    summary = summary or summarize(array)
     if summary.numbers is not None and len(summary.text) <= longest:
         return summary.text
     if summary.nan or summary.infinite:
