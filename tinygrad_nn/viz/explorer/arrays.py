@@ -99,7 +99,11 @@ def heat_map(array: Array, most: int = MOST) -> dict[str, Any]:
     block = [1, 1]
     if array.size > most:
         array, block = _means(array.reshape(-1, array.shape[-1]))
-    numbers = " ".join(map(short_number, array.ravel().tolist()))
+    listed = array.ravel().tolist()
+    if array.dtype.kind == "f":  # as `short_number` writes them, in one go
+        numbers = " ".join(["%.4g"] * len(listed)) % tuple(n + 0.0 for n in listed)
+    else:
+        numbers = " ".join(map(short_number, listed))
     return {"size": list(array.shape), "block": block, "numbers": numbers}
 
 
