@@ -138,7 +138,7 @@ function heatView(array, label, kind = GRADIENTS.has(label) ? "gradients" : "val
 
 // Paint the maps of a panel in one scale, of values and of gradients, and say it in words above the first.
 function shareScale(panel) {
-  const maps = [...panel.querySelectorAll("canvas.heat")], kinds = ["values", "gradients"];
+  const maps = [...panel.querySelectorAll("canvas.heat")], kinds = ["values", "gradients", "shares"];
   if (!maps.length) return;
   const largest = kinds.map(kind => Math.max(...maps.filter(map => map.heat.kind === kind).map(map => map.heat.largest)));
   for (const map of maps) {
@@ -152,5 +152,5 @@ function shareScale(panel) {
   const context = bar.getContext("2d"), image = context.createImageData(64, 1), dark = isDark();
   for (let i = 0; i < 64; i++) image.data.set([...heatColour((2 * i) / 63 - 1, dark), 255], 4 * i);
   context.putImageData(image, 0, 0);
-  maps[0].closest("figure, .picture").before(el("p", { class: "scale" }, bar, ` Blue is negative, ${dark ? "black" : "white"} is 0, orange is positive; the full colour is ${ends.join(", and ")} of this panel. Point at a cell, or go from cell to cell with the arrow keys, for index and number.`));
+  maps[0].closest("figure, .picture").before(el("p", { class: "scale" }, bar, ` Blue is negative, ${dark ? "black" : "white"} is 0, orange is positive; the full colour is ${ends.join(", ")} of this panel. Point at a cell, or go from cell to cell with the arrow keys, for index and number.`));
 }

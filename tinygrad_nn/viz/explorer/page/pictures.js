@@ -10,8 +10,8 @@ function pictureBox(words, ...children) {
 }
 
 // A map with its name above; `canvas` is what can be marked.
-function namedMap(index, name, large = 18) {
-  const parts = heatView(arrays[index], name, "values", large), box = el("div", { class: "named-map" }, el("h4", null, name), ...parts);
+function namedMap(index, name, kind = "values") {
+  const parts = heatView(arrays[index], name, kind, 18), box = el("div", { class: "named-map" }, el("h4", null, name), ...parts);
   return { box, canvas: box.querySelector("canvas"), said: box.querySelector("output") };
 }
 
@@ -180,7 +180,7 @@ const PICTURES = {
   },
 
   weights(number, { array, shares }) {
-    const map = namedMap(array, shares ? nodes[number].named : "attention weights");
+    const map = namedMap(array, shares ? nodes[number].named : "attention weights", "shares");
     return pictureBox(shares ? "The scores have become shares: each row is positive and 1 together. In attention a row is a query, a column a key." : "Row by row, how much each query takes of each key's value: a row is positive and 1 together.", strip(map));
   },
 
