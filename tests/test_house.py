@@ -27,7 +27,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
           "symmetric", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
+CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
@@ -57,10 +57,12 @@ ARROWS: dict[str, set[str]] = {
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "viz":        {"graph", "tensor", "files"},
-    "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
+    "distributed": {"primitive", "tree"},
+    "nn":         {"ops", "node", "tensor", "backward", "distributed",
+                   "optim"},  # for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
-                   "transforms", "compiled"},
+                   "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
@@ -85,6 +87,7 @@ LAZY: dict[str, set[str]] = {
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
     "cli":    {"rich", "typer"},
+    "distributed": {"mpi4py"},
 }
 EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
@@ -92,7 +95,7 @@ EAGER: dict[str, set[str]] = {
     "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
 HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
-         "numba")
+         "numba", "mpi4py")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
