@@ -116,7 +116,7 @@ def test_the_operation_is_named() -> None:
     assert report.first_wrong == "tanh in `np.tanh(x @ W + b)`, line 20"
     mended = "2 * (np.tanh(z) - Y) / 6 * (1 - np.tanh(z) ** 2) would be right"
     assert f"in a lambda: {mended}" in report.diagnoses[0].evidence[1]
-    assert report.diagnoses[0].equation == r"g \, (1 - \tanh^2 x)"
+    assert report.diagnoses[0].equation == r"g \, (1 - out^2)"
 
 
 def test_harmless_differences() -> None:

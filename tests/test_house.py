@@ -24,13 +24,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
-EVERYWHERE = {"printable", "spelling", "forks"}  # any room may import them
+EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
           "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files"}
+ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files",
+                         "server"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
+    "display":    set(),
     "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),
@@ -56,7 +58,8 @@ ARROWS: dict[str, set[str]] = {
     "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
-    "viz":        {"graph", "tensor", "files"},
+    "server":     {"files"},
+    "viz":        {"graph", "tensor", "files", "server"},
     "distributed": {"primitive", "tree"},
     "nn":         {"ops", "node", "tensor", "backward", "distributed",
                    "optim"},  # for nn.utils, which PyTorch people look in
@@ -72,7 +75,8 @@ ARROWS: dict[str, set[str]] = {
     "array_api":  {"ops", "tensor", "special"},
     "polynomial": {"ops", "primitive"},
     "sklearn":    {"nn", "ops", "solver", "data"},
-    "cli":        ALL,
+    "play":       ALL - {"__init__"},
+    "cli":        ALL | {"play"},
     "__main__":   {"cli"},
 }
 
@@ -80,12 +84,14 @@ ARROWS: dict[str, set[str]] = {
 LAZY: dict[str, set[str]] = {
     "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
     "compare": {"latex2mathml"},
+    "graph":  {"latex2mathml"},
     "files":  {"safetensors", "torch"},
     "compiled": {"numba", "llvmlite", "scipy", "threadpoolctl"},
     "onnx":   {"onnx"},
     "ops":    {"scipy"},
     "implicit": {"scipy"},
     "solver": {"rich", "threadpoolctl"},
+    "server": {"starlette", "uvicorn"},
     "cli":    {"rich", "typer"},
     "distributed": {"mpi4py"},
 }
@@ -95,7 +101,7 @@ EAGER: dict[str, set[str]] = {
     "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
 HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
-         "numba", "mpi4py")
+         "numba", "starlette", "uvicorn", "mpi4py")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

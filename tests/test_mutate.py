@@ -33,6 +33,15 @@ def found(folder: Path, source: str) -> list[Fault]:
         ("return 3", ["4", "2"]),
         ("return f(a, b)", ["f(b, a)"]),
         ("return max(a, b)", []),  # the same in either order
+        ("return math.isclose(a, b)", []),
+        ("return np.isclose(a, b)", ["np.isclose(b, a)"]),  # relative to b
+        ("return np.add(a, b) or a.add(b, λ)",
+            ["((np.add(a, b)))", "((a.add(b, λ)))", "np.add(a, b) or a.add(λ, b)"]),
+        ("return abs(a - b)", ["abs(a + b)", "abs((a))", "abs((-(b)))"]),  # the size of b - a is the same
+        ("return (a - b - λ) ** 2",
+            ["((a - b)) ** 2", "(((b) - (a)) - λ) ** 2", "((-(b)) - λ) ** 2", "((-(λ))) ** 2", "((2) ** (a - b - λ))",
+            "((a) - λ) ** 2", "(a + b - λ) ** 2", "(a - b + λ) ** 2", "(a - b - λ) ** 1", "(a - b - λ) ** 3"]),
+        ("with np.errstate(all='ignore'): ...", []),  # says only whether NumPy warns
         ("return f(a, 1e-300)", ["f(1e-300, a)"]),  # keeps a division from zero, as another number would
         ("return f(a, axis=0)", ["f(a, axis=-1)", "f(a, axis=1)"]),
         ("return f(a, axis=-2)", ["f(a, axis=-1)", "f(a, axis=(2))", "f(a, axis=-3)", "f(a, axis=-1)"]),

@@ -208,7 +208,7 @@ def test_svg_holds_every_node_and_edge_with_its_text(
 def test_svg_tells_values_gradients_and_equations() -> None:
     loss = two_layers()
     told = titles(draw(loss).svg)
-    assert any("x \\, W^T + b" in text and "gradient of operand 1: g^T x" in text for text in told.values())
+    assert any("x Wᵀ + b" in text and "gradient of operand 1: gᵀ x" in text for text in told.values())
     shown = words(draw(loss).svg)
     assert "z1" in shown
     assert "affine" in shown

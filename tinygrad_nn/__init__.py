@@ -6,6 +6,8 @@ from importlib import import_module as _import_module
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
+from .display import PICTURES as _PICTURES
+from .display import picture as _picture
 from .forks import building as _building
 from .leaves import GradientWarning
 from .node import no_grad
@@ -122,6 +124,11 @@ def __getattr__(name: str) -> _typing.Any:
 
 # A Tensor's namespace stands on the Tensor, so it is looked up when it is first asked for.
 _METHODS["__array_namespace__"] = lambda t, *, api_version=None: __getattr__("array_api").namespace(api_version)
+
+
+# Pictures stand on what they show, and are made where a notebook asks for them.
+_PICTURES.append(lambda thing: _import_module(".viz.notebook.pictures", __name__).picture(thing))
+_METHODS["_repr_html_"] = _picture
 
 
 def __dir__() -> list[str]:

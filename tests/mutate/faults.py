@@ -1,8 +1,9 @@
 """Which small faults there are: each is a piece of a source file and the piece that takes its place.
 
 What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
-order, such as `max`, exchanged; `guard`, another number in the place of one below 1e-200, which only keeps a division
-or a logarithm from zero.
+order, such as `max`, exchanged, or the two sides of a difference of which only the size is looked at, as in
+`abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a division or
+a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ ROOMS = {
 SHOWN = {"__repr__", "__str__", "__format__", "__dir__"}  # functions that only show
 ASKED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr", "cast", "print"}  # whose arguments stay in order
 COMMUTATIVE = {"max", "min", "maximum", "minimum", "fmax", "fmin", "array_equal", "shares_memory", "logaddexp"}
+OF_LIBRARIES = {"add", "multiply", "hypot", "equal", "not_equal", "logical_and", "logical_or", "logical_xor", "gcd",
+                "lcm", "result_type", "promote_types", "broadcast_shapes"}  # fmt: skip  # of np and math: they commute
+SIZES = {"abs", "absolute", "fabs", "square"}  # of a difference, whichever is taken from the other
 GUARD = 1e-200
-NOT_DRAWN = {"commutes", "guard"}
+NOT_DRAWN = {"commutes", "guard", "quiet"}
 AXES = {"axis", "axes", "dim"}
 TOLD = {"strict", "stacklevel", "doc", "name", "kinds", "tex"}  # keywords that only say or check something
 SIGNS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+")}
@@ -102,6 +106,10 @@ class _Finder:
         for line in source.splitlines(keepends=True):
             starts.append(starts[-1] + len(line))
         self.starts = starts
+        nodes = list(ast.walk(self.tree))
+        self.sizes = {id(part) for node in nodes for part in _only_sizes(node)}
+        self.quiet = {id(part) for node in nodes if isinstance(node, ast.Call) and _called(node) == "errstate"
+                      for part in node.keywords}  # fmt: skip
 
     def faults(self) -> Iterator[Fault]:
         yield from self._visit(self.tree, "", 0, (0, 0))
@@ -177,7 +185,8 @@ class _Finder:
                 yield "dropped term", *place, f"({left})"
                 yield "dropped term", *place, f"(-({right}))" if isinstance(node.op, ast.Sub) else f"({right})"
             if type(node.op) in ORDERED and left != right and not _is_text(node):
-                yield "swapped arguments", *place, f"(({right}) {ORDERED[type(node.op)]} ({left}))"
+                kind = "commutes" if id(node) in self.sizes else "swapped arguments"
+                yield kind, *place, f"(({right}) {ORDERED[type(node.op)]} ({left}))"
         elif isinstance(node, ast.AugAssign):
             if type(node.op) in SIGNS and (found := self._operator(node.target, node.value, *SIGNS[type(node.op)])):
                 yield "sign", *found
@@ -200,7 +209,7 @@ class _Finder:
                 other = {-1: 0, 0: -1}.get(value, value + 1 if value < 0 else value - 1)
                 yield "axis", *self._place(node.value), str(other)
             elif node.arg is not None:
-                yield "dropped term", *place, "**{}"
+                yield "quiet" if id(node) in self.quiet else "dropped term", *place, "**{}"
         elif isinstance(node, ast.Call):
             yield from self._of_call(node)
         elif isinstance(node, ast.Constant):
@@ -214,7 +223,7 @@ class _Finder:
                 if ast.dump(a) != ast.dump(b):
                     (start, middle), (resume, end) = self._place(a), self._place(b)
                     between = self.source[middle:resume].decode()
-                    kind = "commutes" if name in COMMUTATIVE else "swapped arguments"
+                    kind = "commutes" if _commutes(node) else "swapped arguments"
                     yield kind, start, end, f"{self._text(b)}{between}{self._text(a)}"
         if name == "range" and node.args and not isinstance(node.args[-1], ast.Constant):
             last = node.args[1] if len(node.args) > 1 else node.args[0]
@@ -238,6 +247,26 @@ class _Finder:
 def _called(node: ast.Call) -> str:
     """Return the last part of the name of what is called."""
     return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def _commutes(node: ast.Call) -> bool:
+    """Whether a function takes its arguments in any order."""
+    library = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id
+    name = _called(node)
+    return name in COMMUTATIVE or (
+        (library in ("np", "math") and name in OF_LIBRARIES) or (library == "math" and name == "isclose")
+    )
+
+
+def _only_sizes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the difference of which a node takes only the size."""
+    part: ast.AST | None = None
+    if isinstance(node, ast.Call) and _called(node) in SIZES and node.args:
+        part = node.args[0]
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and _integer(node.right) in (2, 4):
+        part = node.left
+    if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Sub):
+        yield part
 
 
 def _tells(node: ast.AST) -> bool:

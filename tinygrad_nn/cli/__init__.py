@@ -7,6 +7,7 @@ from . import compare as _compare  # noqa: F401
 from . import graph as _graph  # noqa: F401
 from . import explore as _explore  # noqa: F401
 from . import network as _network  # noqa: F401
+from . import play as _play  # noqa: F401
 from .app import app, main
 
 __all__ = ["app", "main"]

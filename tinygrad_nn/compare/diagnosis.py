@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..graph.equations import unicode_math
+from ..printable import printable
+
 Array = np.ndarray[Any, Any]
 
 OPERATIONS = {
@@ -76,7 +79,7 @@ class Diagnosis:
         where: the layer or argument, and what of it: ``layer 1 delta``.
         text: a sentence.
         evidence: the numbers that it rests on, a sentence each.
-        equation: the right equation, in TeX.
+        equation: the right equation, in TeX; `formula` is the same for a terminal.
         number: of that equation in the docs (B.. or F..), or the name of the operation.
         factor: the name of a wrong factor, else empty.
         alternatives: other kinds that would give exactly the same numbers.
@@ -95,6 +98,15 @@ class Diagnosis:
     def harmless(self) -> bool:
         """Whether it is no mistake."""
         return self.kind in HARMLESS
+
+    @property
+    def formula(self) -> str:
+        """The right equation with its number, as a line of Unicode; empty where there is none."""
+        return f"{self.number} {unicode_math(self.equation)}".strip() if self.equation else ""
+
+    def __str__(self) -> str:
+        right = f" Right: {self.formula}" if self.equation else ""
+        return printable(f"{self.where}: {self.kind}. {self.text}{right}")
 
 
 class Difference(NamedTuple):

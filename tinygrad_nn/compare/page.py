@@ -165,9 +165,7 @@ def _map(row: Row) -> str:
     if error is None:
         return ""
     height, width = error.shape
-    size = max(4, min(24, 256 // max(width, 1)))
-    wide = min(256, size * width)
-    high = max(8, wide * height // max(width, 1)) if height > 1 else size
+    wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels; a map fits the page
     where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
     return (
         f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' width='{wide}' "

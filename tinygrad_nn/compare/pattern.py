@@ -98,29 +98,29 @@ def _rest(count: int) -> str:
 def _where(name: str, bad: Array) -> str:
     """Return the sentence that says where."""
     wrong, size = int(bad.sum()), bad.size
-    if bad.ndim == 0 or size == 1:
+    if size == 1:
         return f"{name} is wrong"
     if wrong == size:
         return f"Every entry of {name} is wrong"
     places = np.argwhere(bad)
     for axis, called in enumerate(("row", "column") if bad.ndim == 2 else ()):
         hit: Array = np.asarray(bad.any(axis=1 - axis))
-        if not hit.all() and (bad == np.expand_dims(hit, 1 - axis)).all():
+        if (bad == np.expand_dims(hit, 1 - axis)).all():
             lines, one = np.flatnonzero(hit).tolist(), int(hit.sum()) == 1
             what = called.capitalize() + ("" if one else "s")
             verb = "is" if one else "are"
             return f"{what} {listed(lines)} of {name} {verb} wrong, {_rest(len(hit) - len(lines))}"
-    if bad.ndim == 2 and bad.shape[0] == bad.shape[1] and min(bad.shape) > 1:
+    if bad.ndim == 2 and bad.shape[0] == bad.shape[1]:
         eye = np.eye(len(bad), dtype=bool)
         for shape, called in ((eye, "The diagonal"), (~eye, "All but the diagonal"),
                               (np.triu(~eye), "The part above the diagonal"),
                               (np.tril(~eye), "The part below the diagonal")):  # fmt: skip
             if (bad == shape).all():
                 return f"{called} of {name} is wrong, the rest is right"
-    for axis in range(bad.ndim if bad.ndim > 2 else 0):
+    for axis in range(bad.ndim if bad.ndim != 1 else 0):
         others = tuple(a for a in range(bad.ndim) if a != axis)
         hit = np.asarray(bad.any(axis=others))
-        if not hit.all() and (bad == np.expand_dims(hit, others)).all():
+        if (bad == np.expand_dims(hit, others)).all():
             lines = np.flatnonzero(hit).tolist()
             return f"Index {listed(lines)} along axis {axis} of {name} is wrong, the rest is right"
     if wrong == 1:

@@ -114,6 +114,9 @@ class ComparisonReport:
             Path(path).write_text(text, encoding="utf-8")
         return text
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
     def _repr_html_(self) -> str:
         from .page import fragment
 
@@ -173,7 +176,7 @@ def as_text(report: ComparisonReport) -> str:
         if d.alternatives:
             lines += _wrapped(f"The same numbers would come from: {', '.join(d.alternatives)}.", "   ")
         if d.equation:
-            lines += _wrapped(f"right: {d.number + '  ' if d.number else ''}{d.equation}", "   ", "          ")
+            lines += _wrapped(f"right: {d.formula}", "   ", "          ")
     for note in report.notes:
         lines += ["", *_wrapped(f"Note: {note}", "", "  ")]
     return "\n".join(lines)

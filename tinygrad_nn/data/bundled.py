@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinygrad_nn.data.encode import one_hot
+from tinygrad_nn.display import FEW, WIDE, brief, picture, tuple_in_few_lines
+from tinygrad_nn.printable import printable
 
 
 class Dataset(NamedTuple):
@@ -25,6 +28,27 @@ class Dataset(NamedTuple):
     def targets(self) -> NDArray[np.float64]:
         """The classes as one-hot rows, (batch, classes)."""
         return one_hot(self.y, len(self.class_names))
+
+    def __repr__(self) -> str:
+        """Return what a reader needs to know in a few lines; the arrays are in `x` and `y`."""
+        counts = [int((self.y == k).sum()) for k in range(len(self.class_names))]
+        classes = [f"{name} {count}" for name, count in zip(self.class_names, counts, strict=True)]
+        lines = [
+            f"Dataset(x={brief(self.x)}, y={brief(self.y)})",
+            f"  features  {_listed(self.feature_names)}",
+            f"  classes   {_listed(classes)}",
+            f"  {self.description}",
+        ]
+        return "\n".join(printable(line) for line in lines)
+
+    def _repr_html_(self) -> str | None:
+        return picture(self)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names with commas between them; of many the first and the last."""
+    line = ", ".join(names)
+    return line if len(line) <= WIDE else f"{', '.join(names[:FEW])}, ..., {names[-1]} ({len(names)} in all)"
 
 
 def load_iris() -> Dataset:
@@ -90,6 +114,9 @@ class Text(NamedTuple):
     def spell(self, codes: Any) -> str:
         """Return the characters of codes."""
         return "".join(self.alphabet[int(code)] for code in codes)
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 def load_sonnets() -> Text:

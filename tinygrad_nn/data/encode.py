@@ -10,6 +10,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..display import in_few_lines
+
 Array = NDArray[Any]
 
 
@@ -142,6 +144,9 @@ class Scaler:
         """Undo `transform`: z * scale + mean, (batch, columns)."""
         rows = self._rows(z, "inverse")
         return np.asarray(rows * self.scale + self.mean, dtype=rows.dtype)
+
+    def __repr__(self) -> str:
+        return in_few_lines("Scaler", {"mean": self.mean, "scale": self.scale})
 
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, ready for JSON; `Scaler.from_dict` reads them back exactly."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..display import tuple_in_few_lines
 from ..spelling import named_options
 from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
 
@@ -22,6 +23,9 @@ class Part(NamedTuple):
     x: Array
     y: Array
 
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
+
 
 class Split(NamedTuple):
     """Three parts in the order train, test, validation; unpacks as pairs, or read `split.x_train`."""
@@ -29,6 +33,9 @@ class Split(NamedTuple):
     train: Part
     test: Part
     val: Part
+
+    def __repr__(self) -> str:
+        return "\n".join(["Split(", *(f"  {name}={part!r}," for name, part in self._asdict().items()), ")"])
 
     @property
     def x_train(self) -> Array:

@@ -28,6 +28,7 @@ from tinygrad_nn.data.columns import (
     plain_class,
 )
 from tinygrad_nn.data.encode import one_hot
+from tinygrad_nn.display import tuple_in_few_lines
 from tinygrad_nn.forks import renewed
 from tinygrad_nn.printable import printable
 from tinygrad_nn.spelling import did_you_mean, near_names
@@ -60,6 +61,9 @@ class Table(NamedTuple):
     classes: tuple[str, ...]
     columns: Columns
     lines: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
     @property
     def targets(self) -> NDArray[np.float64]:
@@ -187,6 +191,19 @@ def read_columns(
         raise ValueError(_at(grid, refused)) from None
     texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "kept"), strict=True)}
     return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
+
+
+def read_header(path: StrPath, *, encoding: str = "utf-8") -> list[str]:
+    """Read the names of the columns of a CSV file, as they stand in its first line.
+
+    Args: `path` as for `read_table`. Raises: as `read_table`, where the file is no table.
+
+    >>> from importlib.resources import as_file, files
+    >>> with as_file(files("tinygrad_nn.data") / "sets" / "iris.csv") as path:
+    ...     read_header(path)[-2:]
+    ['petal_width', 'species']
+    """
+    return _read_grid(path, encoding).header
 
 
 def _at(grid: _Grid, refused: Refused) -> str:

@@ -121,6 +121,8 @@ class GradientReport:
         notes += "".join(f"\n  note: the result does not depend on {where}" for where in self.unseen)
         return f"gradients agree in {len(self.checks)} comparisons; the tightest: {self.worst}{notes}"
 
+    __repr__ = __str__  # all of its comparisons are in `checks`
+
 
 def _ratio(error: float, tolerance: float) -> float:
     return math.inf if not error <= tolerance else error / tolerance if tolerance else 0.0

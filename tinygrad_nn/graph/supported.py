@@ -47,6 +47,18 @@ class Support:
     forms: int
 
 
+class SupportTable(tuple[Support, ...]):
+    """The rows of all functions; shown it tells how many there are."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if len(self) <= 3:
+            return super().__repr__()
+        first = ", ".join(row.function for row in self[:3])
+        return f"<{len(self)} functions that take Tensors: {first}, ...; supported('np.sin') is one of them>"
+
+
 def supported(name: str | None = None) -> tuple[Support, ...]:
     r"""Return the table of functions that take Tensors.
 
@@ -118,7 +130,7 @@ def _table() -> tuple[Support, ...]:
     for name in map(own_name, STAND_INS):
         if name.startswith("scipy.special.") and "._" not in name and name not in rows:
             rows[name] = _row(name, None, checked.get(name, {}))
-    return tuple(rows[name] for name in sorted(rows, key=str.lower))
+    return SupportTable(rows[name] for name in sorted(rows, key=str.lower))
 
 
 def _row(name: str, handler: Any, checked: dict[str, Any], plain: bool = False) -> Support:

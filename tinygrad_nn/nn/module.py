@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from .hooks import Hooks
 from .state import Slot, refuse, target
 
 Array = np.ndarray[Any, Any]
+MOST = 24  # parts that the text of a module shows
 _WRONG = (ValueError, TypeError, IndexError)  # what a wrong shape raises, from us or from NumPy
 
 
@@ -364,7 +366,7 @@ class Module:
     @recursive_repr("...")  # of a part that refers back to what holds it
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.about()}"
-        lines = [f"{printable(name)}: {part!r}" for name, part in self.named_children()]
+        lines = _folded([(printable(name), repr(part)) for name, part in self.named_children()])
         if not lines:
             return f"{head})"
         body = "\n".join(lines).replace("\n", "\n  ")
@@ -401,6 +403,18 @@ def _search(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             nests.add(id(value))
             items = value.items() if isinstance(value, dict) else enumerate(value)
             stack += [(f"{path}.{key}", inner) for key, inner in reversed(list(items))]
+
+
+def _folded(children: list[tuple[str, str]]) -> list[str]:
+    """Return a line or more for each part, and one for several in a row that read the same: ``0 ... 5: 6 × ...``."""
+    lines: list[str] = []
+    for text, run in groupby(children, lambda child: child[1]):
+        names = [name for name, _ in run]
+        if len(names) > (2 if "\n" in text else 4):
+            lines.append(f"{names[0]} ... {names[-1]}: {len(names)} × {text}")
+        else:
+            lines += [f"{name}: {text}" for name in names]
+    return lines if len(lines) <= MOST else [*lines[:MOST], f"... {len(lines) - MOST} more, {names[-1]} the last"]
 
 
 def _inner_first(module: Module, seen: set[int]) -> Iterator[Module]:

@@ -203,7 +203,7 @@ def nonzero(x: Array) -> Array:
     """Return a divisor with infinity in place of 0: dividing by it gives 0, and so do all derivatives."""
     return np.where(x == 0, inf, x)
 
-arctan2 = declare(np.arctan2, r"\operatorname{atan2}(x, y)",
+arctan2 = declare(np.arctan2, r"\text{atan2}(x, y)",
     (lambda g, out, x, y: g * (y / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)),  r"\frac{g \, y}{x^2 + y^2}"),
     (lambda g, out, x, y: -g * (x / nonzero(np.hypot(x, y))) / nonzero(np.hypot(x, y)), r"-\frac{g \, x}{x^2 + y^2}"),
     domain=APART, kinks="at (0, 0) the slopes are 0")
@@ -222,7 +222,7 @@ cosh = declare(np.cosh, r"\cosh x",
     (lambda g, out, x: g * np.sinh(x),             r"g \sinh x"))
 
 tanh = declare(np.tanh, r"\tanh x",
-    (lambda g, out, x: g * (1 - out * out),        r"g \, (1 - \tanh^2 x)"))
+    (lambda g, out, x: g * (1 - out * out),        r"g \, (1 - out^2)"))
 
 arcsinh = declare(np.arcsinh, r"\operatorname{arsinh} x",
     (lambda g, out, x: g / (np.cosh(out) if x.dtype.kind == "c" else np.sqrt(x * x + 1)),

@@ -35,7 +35,7 @@ def _sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
-    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, \sigma(x) (1 - \sigma(x))"))
+    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, out \, (1 - out)"))
 
 
 def _softmax(x: Array, axis: Any = -1) -> Array:

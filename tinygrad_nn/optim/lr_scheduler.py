@@ -103,6 +103,9 @@ class LRScheduler:
         self.last_epoch = last_epoch
         self.step()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(step {self.last_epoch}, lr {', '.join(f'{r:.4g}' for r in self.get_last_lr())})"
+
     def step(self, epoch: int | None = None) -> None:
         """Go on by one, or to the step that is given, and set the learning rate of each group."""
         before, self.last_epoch = self.last_epoch, self.last_epoch + 1 if epoch is None else epoch

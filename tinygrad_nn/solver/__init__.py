@@ -1,5 +1,6 @@
 """The API of the Julia project: layers in a list, a solver, and the functions that train them."""
 
+from .callbacks import Step
 from .checkpoint import Checkpoint
 from .epochs import Epoch
 from .history import History
@@ -10,5 +11,5 @@ from .training import fit
 
 __all__ = [
     "BackProp", "Checkpoint", "DataCache", "EarlyStopping", "Epoch", "FeedForward", "History", "Predict",
-    "Regularization", "Settings", "Solver", "TrainNN", "Trained", "fit", "graph_loss",
+    "Regularization", "Settings", "Solver", "Step", "TrainNN", "Trained", "fit", "graph_loss",
 ]  # fmt: skip

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..display import tuple_in_few_lines
 from ..optim import Plateau, PlateauState
 from ..printable import printable
 from ..tensor import raw
 from . import checkpoint as store
 from .arguments import choose
 from .batches import Batches, Rows
+from .callbacks import Listeners
 from .checkpoint import Checkpoint
 from .divergence import check_growth
 from .history import History
@@ -40,6 +42,9 @@ class Epoch(NamedTuple):
     val_loss: float | None
     metrics: dict[str, float]
     model: Any
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Training:
     history: History = field(init=False)
     shown: Shown = field(init=False)
     start: float | None = field(init=False)  # the loss before the first step
+    listeners: Listeners = field(init=False)
 
     def run(self, resume: bool, progress: bool) -> History:
         """Train to the last epoch, or until something ends it."""
@@ -110,6 +116,9 @@ class Training:
             self.done, self.history = self.shared.begin(self.done, self.history, self.watch)
         self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
         self.start = self.history.loss[0] if self.history.loss else None
+        count = self.data.count
+        last = None if count is None else self.settings.epochs * -(-count // self.settings.accumulate)
+        self.listeners = Listeners(self.callbacks, self.step, self.model, last)
         epochs = self.settings.epochs if progress and self.leads else 0
         random = self.random if self.shared is None else self.shared.draws
         with bar(epochs, self.done.epoch) as self.shown, self.task.training(random):
@@ -118,8 +127,10 @@ class Training:
                 quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
                 with np.errstate(all="ignore"), quiet:
                     self.start = _losses(self.task, self.data, self.solver, False, self.shared)[0]
+            rows = self.data.data if isinstance(self.data, Rows) else None
+            self.listeners.begin(self.done.epoch, rows)
             while self._goes_on():
-                epoch = self._epoch()
+                epoch = self._epoch(rows)
                 self._note(epoch)
                 self.shown.epoch(epoch)
                 said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
@@ -130,6 +141,7 @@ class Training:
                     self.done.ended = self.done.ended or "a callback"
                 if self.saved is not None and self.leads:
                     self.saved.save(self)
+            self.listeners.end(self.done.epoch, rows)
         watch = self.watch
         if watch is not None and watch.rule.restore and watch.weights is not None:
             self.task.restore(watch.weights)
@@ -143,16 +155,19 @@ class Training:
     def _goes_on(self) -> bool:
         return self.done.epoch < self.settings.epochs and not self.done.ended
 
-    def _epoch(self) -> Epoch:
-        """Take a step on every batch, and return losses and metrics."""
+    def _epoch(self, data: Any) -> Epoch:
+        """Take a step on every batch, and return losses and metrics; `data` are all rows, if they lie in memory."""
         number = self.done.epoch + 1
         with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
             shared = self.shared
             batches = self.data.batches(self.random) if shared is None else shared.batches(self.data, self.random)
             for x, y, rows in self.shown.batches(batches, self.data.count):
+                self.listeners.ask()
                 loss = self.step(x, y, self.random, rows)
                 self.start = loss if self.start is None else self.start
+                self.listeners.tell(number, loss, data or (x, y))
             self.step.finish()
+            self.listeners.tell(number, loss, data or (x, y))
             self.done.updates = self.step.updates
             check_finite(self.task, number)
             if self.shared is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..display import picture
 from ..files import StrPath, write_whole
 from ..printable import printable
 from ..spelling import no_attribute
@@ -132,6 +133,16 @@ class History:
             **dict.fromkeys(self.metrics if "metrics" in vars(self) else (), f"Write history.metrics[{name!r}]."),
             "history": "It is the history: history.loss, history.val_loss and history.metrics.",
         })  # fmt: skip
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "History(0 epochs)"
+        curves = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
+        ends = [f"{printable(name)} {cell(v[0])} to {cell(v[-1])}" for name, v in curves.items() if v]
+        return f"History({self.epochs} epoch{'s' if self.epochs > 1 else ''}: {', '.join(ends)})"
+
+    def _repr_html_(self) -> str | None:
+        return picture(self)
 
     def __str__(self) -> str:
         columns = {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import manual
 from ..data import is_frame
+from ..display import tuple_in_few_lines
 from ..nn.containers import in_a_row
 from ..nn.layer import Layer, unchanged
 from ..nn.module import Module
@@ -41,6 +42,9 @@ class DataCache(NamedTuple):
     a: list[Array]
     masks: list[Array | None]
 
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
+
 
 class Gradients(NamedTuple):
     """What `BackProp` returns: the loss with its penalties, and for each layer the gradients.
@@ -51,6 +55,9 @@ class Gradients(NamedTuple):
     loss: float
     dW: list[Array]
     db: list[Array]
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 class Trained(NamedTuple):
@@ -65,6 +72,9 @@ class Trained(NamedTuple):
     val_loss: float | None
     dW: Any
     db: Any
+
+    def __repr__(self) -> str:
+        return tuple_in_few_lines(self)
 
 
 def generator(rng: Rng) -> np.random.Generator:

@@ -1,18 +1,22 @@
-"""The bar on standard error while a training runs: it moves by epochs, and by batches where an epoch takes long."""
+"""The bar while a training runs, on standard error or in a notebook: by epochs, and by batches of a long one."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..display import notebook
 from .history import cell
 
 if TYPE_CHECKING:
     from .epochs import Epoch
 
 LONG = 2.0  # seconds of an epoch after which its batches are shown
+OFTEN = 0.1  # seconds between two changes of a bar in a notebook
 
 
 class Shown:
@@ -27,9 +31,11 @@ class Shown:
 
 
 class _Bar(Shown):
-    def __init__(self, bar: Any, epochs: int, done: int) -> None:
-        self.bar, self.done, self.text = bar, done, ""
-        self.task = bar.add_task("", total=epochs, completed=done)
+    """A bar that is told of epochs and batches."""
+
+    def __init__(self, drawn: Any, epochs: int, done: int) -> None:
+        self.bar, self.done, self.text = drawn, done, ""
+        self.task = drawn.add_task("", total=epochs, completed=done)
 
     def epoch(self, epoch: Epoch) -> None:
         val = "" if epoch.val_loss is None else f"  val_loss {cell(epoch.val_loss)}"
@@ -45,11 +51,57 @@ class _Bar(Shown):
                 self.bar.update(self.task, completed=self.done + part, description=f"{self.text}  batch {k:,}{of}")
 
 
+class _Output:
+    """A bar as the output of a notebook's cell, which is changed in place: plain HTML, without widgets."""
+
+    def __init__(self, shell: Any) -> None:
+        self.publish, self.place = shell.display_pub.publish, f"tinygrad_nn-{secrets.token_hex(8)}"
+        self.total, self.began, self.first, self.last = 0, time.monotonic(), 0.0, -OFTEN
+        self.shown = False
+        self.now: tuple[float, str] = 0.0, ""
+
+    def add_task(self, description: str, total: int, completed: int) -> int:
+        self.total, self.first = total, completed
+        self.update(0, completed, description)
+        return 0
+
+    def update(self, task: int, completed: float, description: str) -> None:
+        self.now = completed, description
+        if time.monotonic() - self.last >= OFTEN:
+            self.draw()
+
+    def draw(self) -> None:
+        """Put what was told last into the cell."""
+        self.last = time.monotonic()
+        completed, text = self.now
+        words = f"epoch {int(completed):,} of {self.total:,}"
+        if self.first < completed < self.total:
+            left = (self.last - self.began) * (self.total - completed) / (completed - self.first)
+            text += f"  {int(left) // 60}:{int(left) % 60:02d} left"
+        html = (
+            '<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.2em 1em">'
+            f'<span>{words}</span><progress max="{self.total}" value="{completed:g}" aria-label="epochs done">'
+            "</progress>"
+            f"<span>{escape(text)}</span></div>"
+        )
+        data = {"text/plain": f"{words}  {text}".rstrip(), "text/html": html}
+        self.publish(data=data, metadata={}, transient={"display_id": self.place}, update=self.shown)
+        self.shown = True
+
+
 @contextmanager
 def bar(epochs: int, done: int) -> Iterator[Shown]:
     """Show a progress bar over so many epochs, none for 0."""
     if not epochs:
         yield Shown()
+        return
+    shell = notebook()
+    if shell is not None:
+        output = _Output(shell)
+        try:
+            yield _Bar(output, epochs, done)
+        finally:
+            output.draw()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..display import with_what_differs
 from ..nn.losses import LOSSES, PENALTIES
 from ..optim import OPTIMIZERS, GroupOptimizer, LBFGSRule, Optimizer, optimizer
 from ..spelling import did_you_mean, named_options, no_attribute
@@ -169,6 +170,9 @@ class Solver:
             self.group(pattern, given)
         if isinstance(self.rule, LBFGSRule) and (self.clip_norm, self.clip_value) != (None, None):
             raise ValueError("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out.")
+
+    def __repr__(self) -> str:
+        return with_what_differs(self)
 
     def __getattr__(self, name: str) -> Any:
         raise no_attribute(type(self).__name__, name, dir(type(self)))

@@ -77,7 +77,8 @@ def fit(
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, to go on from after a crash.
         resume: whether to go on from the checkpoint, if there is one.
         class_weight: ``'balanced'``, or a number for each class that its rows count, in a cross-entropy.
-        callbacks: each is called with an `Epoch` at its end; one that returns True ends the training.
+        callbacks: each is called with an `Epoch` at its end; one that returns True ends the training. To one with a
+            method ``due(number)`` that says yes, ``step(step)`` tells of that update, a `Step`.
         gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function, ``True``,
             ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a bar on standard error.
         comm: a communicator of mpi4py: its ranks share every batch and take the same steps as one, see docs/scale.md.

@@ -31,8 +31,11 @@ class TrainingStep:
 
     Attributes:
         updates: how many were made; schedule: takes that number to the `Rate` of the next, ``None`` for none.
-        gradients: of the last batch, one for each parameter, where `tell` asks for them.
+        gradients: of the last update before clipping, one for each parameter, where `tell` or `keeps` asks for them.
+        keeps: whether to leave the gradients of the next update there; it takes the same numbers.
     """
+
+    keeps = False
 
     def __init__(
         self, task: Task, solver: Solver, accumulate: int = 1, tell: bool = False, shared: SharedTraining | None = None
@@ -95,10 +98,12 @@ class TrainingStep:
             self._update(found)
 
     def _update(self, gradients: Gradients) -> None:
+        if self.keeps:
+            self.gradients = list(gradients)
         if self.clips:
             gradients = clipped(self.solver, gradients)
         etas = None if self.schedule is None else self.task.rates(self.schedule(self.updates))
-        self.task.updater(gradients, etas, not self.tell)
+        self.task.updater(gradients, etas, not (self.tell or self.keeps))
         self.task.publish()
         self.updates += 1
         if self.shared is not None and self.updates % EVERY == 0:
@@ -115,6 +120,8 @@ class SearchStep(TrainingStep):
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
         """Take a step on a batch, and return the loss before it."""
         task: ModuleTask = self.task  # type: ignore[assignment]
+        if self.keeps:
+            self.gradients = _foreseen(task, x, y, rng)
         if self.shared is None:
             loss = task.line_search(x, y, self.rate())
         else:
@@ -142,6 +149,7 @@ class CompiledStep(TrainingStep):
             FloatingPointError: the loss is infinite or NaN; nothing was updated.
         """
         task = self.task
+        foreseen = _foreseen(task, x, y, rng) if self.keeps else None  # asking the program would make it another one
         params = [parameter.data for parameter in task.parameters]
         kept = [getattr(owner, name) for owner, name in self.places]
         value, new, states, kept, gradients = self.step(
@@ -150,7 +158,7 @@ class CompiledStep(TrainingStep):
         value = task.finite(float(value))
         if self.tell:
             watch_growth(task.updater.entries[0][3], value, self.solver)
-        self.gradients = gradients
+        self.gradients = gradients if foreseen is None else foreseen
         for parameter, w in zip(task.parameters, new, strict=True):
             parameter.data = parameter.node.out = np.asarray(w)  # type: ignore[union-attr]
         task.resume(states)
@@ -216,6 +224,21 @@ def training_step(
     if isinstance(solver.rule, LBFGSRule):
         return SearchStep(task, solver, shared=shared)
     return TrainingStep(task, solver, accumulate, tell)
+
+
+def _foreseen(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients:
+    """Return the gradients of a batch that is still to come; what computing them changes is then put back."""
+    kept = [(owner, name, getattr(owner, name)) for owner, name in task.places()]
+    generators = [rng, *(value for _, _, value in kept if isinstance(value, np.random.Generator))]
+    states = [generator.bit_generator.state for generator in generators]
+    arrays = [np.array(value) if isinstance(value, np.ndarray) else None for _, _, value in kept]
+    try:
+        return task.gradients(x, y, rng)[1]
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.bit_generator.state = state
+        for (owner, name, value), array in zip(kept, arrays, strict=True):
+            setattr(owner, name, value if array is None or np.array_equal(value, array, equal_nan=True) else array)
 
 
 def _mean(gathered: Sequence[tuple[Gradients, int]]) -> Gradients:

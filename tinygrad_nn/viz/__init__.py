@@ -11,6 +11,7 @@ from .training.landscape import plot_landscape
 from .training.learned import plot_activation, plot_decision_boundary, plot_weights
 from .training.live import LiveReport
 from .training.plots import plot_confusion, plot_history, save_figure
+from .training.record import Record
 
 __all__ = [
     "Drawing",
@@ -18,6 +19,7 @@ __all__ = [
     "LiveReport",
     "ModelSummary",
     "NetworkDrawing",
+    "Record",
     "animate",
     "draw",
     "draw_network",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from ..experiment import Experiment
 
 EQUATIONS = {
-    "B6": r"\frac{\partial E}{\partial z} = g \odot a \odot \sigma(-z)",
+    "B6": r"\frac{\partial E}{\partial z} = g \odot a \odot (1 - a) = g \odot a \odot \sigma(-z)",
     "B8": r"\frac{\partial E}{\partial z_k} = \sum_i J_{ik}  g_i = a_k  \Big( g_k - \sum_i g_i  a_i \Big)",
-    "B10": r"\frac{\partial E}{\partial z} = g \odot 4  \sigma(2z) \odot \sigma(-2z)",
+    "B10": r"\frac{\partial E}{\partial z} = g \odot (1 - a^2) = g \odot 4  \sigma(2z) \odot \sigma(-2z)",
     "B12": r"\frac{\partial E}{\partial z} = g",
     "B14": r"\frac{\partial E}{\partial z} = g \odot [z > 0]",
     "B16": r"\frac{\partial E}{\partial z} = g \text{ if } z > 0 \text{ else } \alpha g",

@@ -16,31 +16,32 @@ from typing import Any
 import numpy as np
 
 from ...files import write_whole
-from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph import GraphNode, GraphView
 from ...graph.walk import symbols
 from ...printable import printable
 from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.names import viewed
+from ..notebook.frame import Page, Written
+from .arrays import Arrays
+from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .order import SWEEPS, arrange
-from .story import Array, Story, below, brief, called, count, gradient_letters, shape_text, tell, title
+from .story import PHRASES, Story, below, called, count, shape_text, tell, title
 
-MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
-HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of a heat map; a larger array is averaged in blocks
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
 
 @named_options()
 def explore(
     result: Any,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
     gradient: Any = None,
     names: Any = None,
-) -> Path:
+) -> Path | Page:
     """Write a page that steps through a computation, forward and back, with the numbers of every step.
 
     The page is one file: it opens from disk, asks no network for anything and works with a keyboard. The graph must
@@ -48,13 +49,13 @@ def explore(
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
-        path: of the page, ``page.html``.
+        path: of the page, ``page.html``; without it the page is what a notebook shows.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
         names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
 
     Returns:
-        The path.
+        The path, or a `Page`; a notebook shows both as the page.
 
     Raises:
         TypeError: something without a graph.
@@ -70,10 +71,11 @@ def explore(
         ...     explore((x * x).sum(), f"{folder}/page.html").name
         'page.html'
     """
-    if Path(path).suffix.lower() not in (".html", ".htm"):
+    if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
     view, _ = viewed(result, names)
-    return write_whole(path, page(tell(view, gradient), title).encode())
+    html = page(tell(view, gradient), title)
+    return Page(html, title or "A computation") if path is None else Written(write_whole(path, html.encode()))
 
 
 def page(story: Story, heading: str | None = None) -> str:
@@ -86,7 +88,7 @@ def page(story: Story, heading: str | None = None) -> str:
         "title": escape(heading),
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
         "style": style,
-        "data": _safe_json(data(story)),
+        "data": _safe_json(pack(data(story))),
         "script": script,
     }
     html = read["page.html"]
@@ -97,24 +99,30 @@ def page(story: Story, heading: str | None = None) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("layout.js", "numbers.js", "labels.js", "graph.js", "page.js", "search.js")
+SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
 def data(story: Story) -> dict[str, Any]:
     """Return what the page shows, as JSON can hold it."""
     view, walk = story.view, story.walk
     arrangement = arrange(view)
-    arrays, equations, letters = _Arrays(), Equations(), gradient_letters(story)
+    arrays, equations = Arrays(), Equations()
+    carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
+    summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
+    for step in walk.steps:
+        for c in step.contributions:
+            carried[c.edge], sums[c.edge] = arrays.add(c.array), arrays.add(c.total)
+            summed += [c.edge] * c.summed
+            source = view.edges[c.edge].source
+            most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
     for part in view:
-        top = title(part)
-        under = below(part)
-        values = brief(part.array)
+        top, under = title(part), below(part)
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        most = 1.08 * (letters[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
-        longest = max(1.25 * wide(top), 0.94 * wide(under), len(values) + 1, most)
+        letters = 1.08 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        longest = max(1.25 * wide(top), 0.94 * wide(under), len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
             "title": top,
@@ -134,18 +142,6 @@ def data(story: Story) -> dict[str, Any]:
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
-    moments = [
-        {
-            "phase": moment.phase,
-            "node": moment.number,
-            "gradient": -1 if moment.gradient is None else arrays.add(moment.gradient),
-            "carries": [
-                [c.edge, arrays.add(c.array), arrays.add(c.total), c.count, int(c.summed)] for c in moment.contributions
-            ],
-            "text": moment.text,
-        }
-        for moment in story.moments
-    ]
     boxes = [
         {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
          "links": box.links, "under": count(box.operations, "operation")}
@@ -155,7 +151,13 @@ def data(story: Story) -> dict[str, Any]:
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
         "outputs": list(view.outputs),
-        "moments": moments,
+        "carried": carried,
+        "sums": sums,
+        "summed": summed,
+        "seeds": [[number, arrays.add(seed)] for number, seed in walk.seeds.items()],
+        "start": story.moments[0].text,
+        "end": story.moments[-1].text,
+        "phrases": PHRASES,
         "arrays": arrays.shown,
         "equations": equations.trees,
         "boxes": boxes,
@@ -164,80 +166,6 @@ def data(story: Story) -> dict[str, Any]:
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
                  "shorter": SHORTER, "tries": TRIES, "givesWay": GIVES_WAY},
     }  # fmt: skip
-
-
-class _Arrays:
-    """The arrays of a page, each as it is shown and only once."""
-
-    def __init__(self) -> None:
-        self.shown: list[dict[str, Any]] = []
-        self.known: dict[tuple[Any, ...], int] = {}
-
-    def add(self, array: Array) -> int:
-        key = (array.shape, array.dtype.str, array.tobytes())
-        if key not in self.known:
-            self.known[key] = len(self.shown)
-            self.shown.append(show(array))
-        return self.known[key]
-
-
-def show(array: Array) -> dict[str, Any]:
-    """Return an array as the page shows it: its numbers if they are few, else a heat map; always a summary.
-
-    Example:
-        >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
-        ([['1', '2.5']], True)
-    """
-    summary = summarize(array)
-    shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
-    entry: dict[str, Any] = {"brief": brief(array), "tiny": brief(array, 11, 2), "shape": shape}
-    if array.size == 0:
-        return entry | {"rows": [], "summary": "empty"}
-    table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
-    if array.size <= MOST_NUMBERS and table.shape[1] <= MOST_COLUMNS:
-        return entry | {"rows": [[short_number(n) for n in row] for row in table.tolist()]}
-    words = [f"{word} {short_number(n)}" for word, n in
-             (("min", summary.minimum), ("mean", summary.mean), ("max", summary.maximum)) if n is not None]  # fmt: skip
-    if array.dtype.kind == "c":
-        words.insert(0, "absolute values")
-    words += [f"{n} {word}" for word, n in (("NaN", summary.nan), ("infinite", summary.infinite)) if n]
-    words += [f"norm {short_number(summary.norm)}"]
-    heat = _heat(table)
-    if max(heat["block"]) > 1:
-        words.append(f"a cell is the mean of {' × '.join(map(str, heat['block']))}")
-    return entry | {"summary": " · ".join(words), "heat": heat}
-
-
-def _heat(table: Array) -> dict[str, Any]:
-    """Return a table of numbers as bytes: 128 is zero, 1 and 255 are the largest absolute value, 0 is NaN."""
-    with np.errstate(all="ignore"):
-        values = np.asarray(np.abs(table) if table.dtype.kind == "c" else table, dtype=np.float64)
-        finite = np.where(np.isfinite(values), values, 0.0)
-        if values.shape[0] == 1 and values.shape[1] > HEAT_COLUMNS:  # a long row is wrapped, with NaN at its end
-            wide = -(-values.shape[1] // -(-values.shape[1] // HEAT_COLUMNS))
-            padded = np.full(-(-values.shape[1] // wide) * wide, np.nan)
-            padded[: values.shape[1]] = values[0]
-            values = padded.reshape(-1, wide)
-            finite = np.where(np.isfinite(values), values, 0.0)
-        block = []
-        for axis, most in ((0, HEAT_ROWS), (1, HEAT_COLUMNS)):
-            size = values.shape[axis]
-            block.append(-(-size // most))
-            if size > most:
-                starts = (np.arange(most) * size) // most
-                values, finite = (
-                    np.add.reduceat(x, starts, axis) / np.expand_dims(np.diff([*starts, size]), 1 - axis)
-                    for x in (values, finite)
-                )
-        largest = float(np.abs(finite).max()) or 1.0
-        scaled = np.where(np.isnan(values), -128, np.rint(np.clip(values / largest, -1, 1) * 127)).astype(np.int64)
-    return {
-        "rows": values.shape[0],
-        "columns": values.shape[1],
-        "largest": short_number(largest),
-        "block": block,
-        "bytes": base64.b64encode((scaled + 128).astype(np.uint8).tobytes()).decode(),
-    }
 
 
 def wide(text: str) -> float:

@@ -13,6 +13,7 @@ from ...files import write_whole
 from ...spelling import named_options
 from ..graph.picture import shorten
 from ..model.names import viewed
+from ..notebook.frame import Written
 from ..theme import THEMES
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
@@ -52,7 +53,7 @@ def animate(
         names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
 
     Returns:
-        The path.
+        The path; a notebook shows the animation.
 
     Raises:
         TypeError: something without a graph.
@@ -85,7 +86,7 @@ def animate(
     times = [round(1000 * seconds)] * len(frames)
     times[-1] *= 2
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False)
-    return write_whole(path, buffer.getvalue())
+    return Written(write_whole(path, buffer.getvalue()))
 
 
 class _Film:

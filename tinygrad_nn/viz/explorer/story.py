@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...graph import GraphNode, GraphView, short_number, summarize
-from ...graph.walk import Contribution, WalkBack, walk_back
+from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
 
 Array = np.ndarray[Any, Any]
+PHRASES = {  # of each step; the page fills in the same ones
+    "forward": "Forward {place} of {total}: {node} = {operation}({operands}) = {value}.",
+    "seed": "Backward begins: the gradient of {node} in itself is {value}.",
+    "backward": "Backward {place} of {total}: through {node}; {parts}.",
+    "first": "{node} receives {value}",
+    "more": "{node} receives {value} more, {sum} together",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +33,19 @@ class Moment:
         number: of the node it is about, -1 for none.
         gradient: that is complete at the node now.
         contributions: that leave it in this step.
-        text: the step as a sentence.
+        tell: gives the step as a sentence.
     """
 
     phase: str
     number: int
     gradient: Array | None
     contributions: tuple[Contribution, ...]
-    text: str
+    tell: Callable[[], str] = field(repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The step as a sentence, made when asked for: a long walk has many and shows few."""
+        return self.tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +66,46 @@ def tell(view: GraphView, gradient: Any = None) -> Story:
         operands.setdefault(edge.target, []).append(edge.source)
     total = len(view) - len(data)
     start = f"Start: {count(len(data), 'input and constant', 'inputs and constants')}, {count(total, 'operation')}."
-    moments = [Moment("start", -1, None, (), start)]
+    moments = [Moment("start", -1, None, (), lambda: start)]
     done = 0
     for part in view:
         if part.operation is not None:
             done += 1
-            names = ", ".join(called(view[source]) for source in operands.get(part.number, ()))
-            made = f"{printable(part.operation)}({names})"
-            text = f"Forward {done} of {total}: {called(part)} = {made} = {brief(part.array)}."
-            moments.append(Moment("forward", part.number, None, (), text))
+            sources = operands.get(part.number, ())
+            words = partial(_forward, view, part, sources, done, total)
+            moments.append(Moment("forward", part.number, None, (), words))
     for number, seed in walk.seeds.items():
-        text = f"Backward begins: the gradient of {called(view[number])} in itself is {brief(seed)}."
-        moments.append(Moment("seed", number, seed, (), text))
+        moments.append(Moment("seed", number, seed, (), partial(_seed, view[number], seed)))
+    steps = len(walk.steps)
     for place, step in enumerate(walk.steps, 1):
-        part = view[step.number]
-        parts = [_said(view, c) for c in step.contributions]
-        text = f"Backward {place} of {len(walk.steps)}: through {called(part)}; {'; '.join(parts)}."
-        moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
+        words = partial(_backward, view, step, place, steps)
+        moments.append(Moment("backward", step.number, step.gradient, step.contributions, words))
     leaves = sum(part.kind == "leaf" and part.number in walk.gradients for part in view)
-    moments.append(Moment("end", -1, None, (), f"Done: {count(leaves, 'leaf has its', 'leaves have their')} gradient."))
+    end = f"Done: {count(leaves, 'leaf has its', 'leaves have their')} gradient."
+    moments.append(Moment("end", -1, None, (), lambda: end))
     return Story(view, walk, tuple(moments))
+
+
+def _forward(view: GraphView, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
+    names = ", ".join(called(view[source]) for source in sources)
+    return PHRASES["forward"].format(
+        place=place, total=total, node=called(part), operation=printable(part.operation or ""), operands=names,
+        value=brief(part.array),
+    )  # fmt: skip
+
+
+def _seed(part: GraphNode, seed: Array) -> str:
+    return PHRASES["seed"].format(node=called(part), value=brief(seed))
+
+
+def _backward(view: GraphView, step: Step, place: int, total: int) -> str:
+    parts = "; ".join(_said(view, c) for c in step.contributions)
+    return PHRASES["backward"].format(place=place, total=total, node=called(view[step.number]), parts=parts)
 
 
 def _said(view: GraphView, c: Contribution) -> str:
     name = called(view[view.edges[c.edge].source])
-    if c.count == 1:
-        return f"{name} receives {brief(c.array)}"
-    return f"{name} receives {brief(c.array)} more, {brief(c.total)} together"
+    return PHRASES["first" if c.count == 1 else "more"].format(node=name, value=brief(c.array), sum=brief(c.total))
 
 
 def called(part: GraphNode) -> str:

@@ -13,6 +13,7 @@ from ...graph import GraphView
 from ...printable import printable
 from ...spelling import named_options
 from ..model.names import viewed
+from ..notebook.frame import Written
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .page import to_fragment, to_page
@@ -104,7 +105,7 @@ class Drawing:
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
         text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
-        return write_whole(path, text.encode())
+        return Written(write_whole(path, text.encode()))
 
 
 @named_options()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...graph import GraphNode, GraphView, Summary
+from ...graph.equations import unicode_math
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
@@ -241,8 +242,8 @@ def _call(node: GraphNode) -> str:
 
 def _about(node: GraphNode) -> str:
     parts = [_call(node), node.kind, f"{_shape(node)} {node.dtype}"]
-    parts += [f"equation {node.tex}"] if node.tex else []
-    parts += [f"gradient of operand {i}: {rule}" for i, rule in enumerate(node.rules) if rule]
+    parts += [f"equation {unicode_math(node.tex)}"] if node.tex else []
+    parts += [f"gradient of operand {i}: {unicode_math(rule)}" for i, rule in enumerate(node.rules) if rule]
     parts += [node.metadata] if node.metadata else []
     parts += [f"value {node.value.text}"]
     parts += [f"gradient {node.grad.text}"] if node.grad else []

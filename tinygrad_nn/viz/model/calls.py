@@ -24,6 +24,7 @@ class Call:
         owned: its parameters that belong to no part of it that is watched too.
         input, output: the shape of the first array that came and went; ``None`` where there was none, or no call.
         start, end: the Nodes that are born in it have numbers between these.
+        result: what came out, if results are kept.
     """
 
     name: str
@@ -32,13 +33,15 @@ class Call:
     start: int
     end: int = 0
     output: Shape = None
+    result: Any = None
 
 
 class Watch:
     """Runs parts of a model and notes their calls, and those of the modules in them down to a depth."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: bool = False) -> None:
         self.calls: list[Call] = []
+        self.results = results
 
     def run(self, part: Any, values: list[Any], number: str, depth: int) -> Any:
         """Call a part, which has this number in a list or none, and return what it returns."""
@@ -69,6 +72,7 @@ class Watch:
             self.calls.append(note)
             out = f(*args, **kwargs)
             note.end, note.output = _now(), _shape(out)
+            note.result = out if self.results else None
             return out
 
         return call

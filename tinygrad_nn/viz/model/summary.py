@@ -81,6 +81,8 @@ class ModelSummary:
         rule = "-" * max(map(len, lines))
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return html_table(HEADS, self._cells(), frozenset({3, 4, 5}))
 

@@ -19,6 +19,7 @@ from ...spelling import named_options
 from ..graph.page import paper
 from ..graph.picture import shorten
 from ..model.values import array_of, at_rest, in_a_row, weights
+from ..notebook.frame import Written
 from ..theme import THEMES
 from .marks import SIDE, Dot, Link, to_raster, to_svg
 
@@ -70,7 +71,7 @@ class NetworkDrawing:
             return write_whole(path, to_raster(self, suffix[1:]))
         title = self.title or "Neural network"
         page = self.svg if suffix == ".svg" else paper(title, f'<div class="wide">{self.svg}</div>', theme=self.theme)
-        return write_whole(path, page.encode())
+        return Written(write_whole(path, page.encode()))
 
 
 @named_options()

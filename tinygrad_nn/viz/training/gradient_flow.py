@@ -10,6 +10,7 @@ import numpy as np
 
 from ...graph.view import GraphView
 from ...graph.walk import walk_back
+from ...printable import printable
 from ...spelling import named_options
 from ...tensor import Tensor
 from ..model.values import array_of, at_rest, weights
@@ -47,6 +48,10 @@ class GradientFlow:
     def __init__(self, gradients: Callable[[Any], Any] | None = None) -> None:
         self.gradients = gradients
         self.norms: dict[str, list[float]] = {}
+
+    def __repr__(self) -> str:
+        epochs = max(map(len, self.norms.values()), default=0)
+        return f"GradientFlow({epochs} epochs of {', '.join(map(printable, self.norms)) or 'no layers yet'})"
 
     def __call__(self, epoch: Any) -> None:
         """Keep the norms at the end of an epoch."""

@@ -18,6 +18,7 @@ from ...graph import short_number
 from ...printable import printable
 from ..graph.page import html_table, paper
 from ..model.values import array_of, at_rest
+from ..notebook.frame import framed
 from .gradient_flow import GradientFlow
 
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
@@ -145,6 +146,14 @@ class LiveReport:
     def finish(self) -> None:
         """Write the page a last time, so that it stops looking for news: for a training that ended before its time."""
         self._write(True)
+
+    def _repr_html_(self) -> str | None:
+        if not self._done:
+            return None
+        return framed(paper(self.title, f'<main id="report">{self._body(True)}</main>', style=STYLE), self.title)
+
+    def __repr__(self) -> str:
+        return f"LiveReport({str(self.path)!r}, epoch {self._done} of {self._all})"
 
     def __enter__(self) -> LiveReport:
         return self

@@ -148,15 +148,22 @@ def save_figure(ax: Axes, path: str | os.PathLike[str]) -> Path:
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the given axes, or new ones: of pyplot if the caller uses it, else of a figure that no window shows."""
+    """Return the given axes, or new ones: of pyplot if the caller uses it, else of a figure that no window shows.
+
+    A notebook shows the new ones, see `shown_axes`.
+    """
     if ax is not None:
         return ax
+    from .inline import awaited, shown_axes
+
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
-        return pyplot.figure(figsize=size, layout="constrained").subplots()  # type: ignore[no-any-return]
+        return pyplot.figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": shown_axes()})  # type: ignore[no-any-return]
     from matplotlib.figure import Figure
 
-    return Figure(figsize=size, layout="constrained").subplots()
+    axes: Axes = Figure(figsize=size, layout="constrained").subplots(subplot_kw={"axes_class": shown_axes()})
+    awaited(axes)
+    return axes
 
 
 def tidy(ax: Axes) -> None:

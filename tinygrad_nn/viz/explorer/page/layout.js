@@ -1,5 +1,4 @@
-"use strict";
-// Positions from orders: `fit` and `place` of place.py, word for word, so that folding a box keeps the order of all else.
+// Positions from orders: `fit` and `place` of layout.py, word for word, so that folding a box keeps the order of all else.
 
 function fit(boxes, sizes, down, folded, gaps, [width, height], largest = 0.85) {
   const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();

@@ -3,11 +3,13 @@
 let at = -1;
 function search() {
   const text = $("search").value.trim().toLowerCase();
-  const score = node => {
-    const names = [node.named, node.title, node.operation, node.scope].map(name => name.toLowerCase());
-    return names.some(name => name === text) ? 0 : names.some(name => name.startsWith(text)) ? 1 : names.some(name => name.includes(text)) ? 2 : 3;
+  const ranks = new Map(); // of the same words
+  const rank = words => {
+    if (!ranks.has(words)) ranks.set(words, [name => name === text, name => name.startsWith(text), name => name.includes(text)].findIndex(fits => fits(words.toLowerCase())));
+    return ranks.get(words) < 0 ? 3 : ranks.get(words);
   };
-  const found = text ? nodes.map((node, n) => [score(node), n]).filter(([s]) => s < 3).sort((a, b) => a[0] - b[0] || a[1] - b[1]) : [];
+  const score = n => Math.min(rank(data.said("named", n)), rank(data.said("title", n)), rank(data.kindOf(n).operation), rank(data.said("scope", n)));
+  const found = text ? Array.from({ length: data.count }, (_, n) => [score(n), n]).filter(([s]) => s < 3).sort((a, b) => a[0] - b[0] || a[1] - b[1]) : [];
   at = found.length ? 0 : -1;
   const items = found.slice(0, 30).map(([, n]) => {
     const item = el("li", { role: "option", id: `found-${n}` }, nodes[n].named, el("span", { class: "muted" }, ` ${[nodes[n].operation || nodes[n].kind, nodes[n].shape, nodes[n].scope && `in ${nodes[n].scope}`].filter(Boolean).join(" · ")}`));

@@ -1,0 +1,67 @@
+"""The command `play`: a page to train a network in, with the engine behind it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .app import app
+from .errors import teach
+from .options import flag, named, option, whole
+
+PANEL = "Playground"
+
+
+@app.command()
+def play(
+    dataset: Annotated[
+        str, named(PANEL, "To begin with: moons, spirals, 'three spirals', iris or digits.")
+    ] = "moons",
+    data: Annotated[str | None, option(PANEL, "A table of your own instead, a CSV file.", metavar="FILE.csv")] = None,
+    target: Annotated[
+        str | None, option(PANEL, "The column of it to predict; by default the last.", metavar="COLUMN",
+                           show_default=False)
+    ] = None,
+    missing: Annotated[
+        str | None, option(PANEL, "What stands in for missing cells: mean, median or most-frequent of the column; "
+                   "drop leaves their rows out. By default they are refused.", metavar="HOW", show_default=False)
+    ] = None,
+    seed: Annotated[int, whole(PANEL, "Of data, split, weights and order.")] = 0,
+    port: Annotated[int, whole(PANEL, "Where to listen; by default a free one.", show_default=False)] = 0,
+    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Print the address, and open no browser.")] = False,
+) -> None:
+    """Train a network in a page of your browser, a batch or a thousand at a time, and see it learn.
+
+    The page is served by this command at 127.0.0.1 alone, and is gone when it ends: by Ctrl-C, or with its terminal.
+    """
+    choices = {"dataset": dataset, "target": target, "missing": missing, "seed": seed}
+    teach(lambda: _play(choices, data, port, no_browser))
+
+
+def _play(given: dict[str, Any], data: str | None, port: int, no_browser: bool) -> None:
+    try:
+        from ..play import Choices, TableFile
+        from ..play import play as serve
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    table = None
+    if data is not None:
+        if given["dataset"] != "moons":
+            raise ValueError(f"dataset={given['dataset']} and data={data} are two data sets; leave one out.")
+        table = TableFile.from_path(data)
+        given["dataset"] = "table"
+    elif given["target"] is not None or given["missing"] is not None:
+        name = "target" if given["target"] is not None else "missing"
+        raise ValueError(f"{name}={given[name]} belongs to a table; add data=FILE.csv.")
+    elif given["dataset"] == "table":
+        raise ValueError("a table is read with data=FILE.csv.")
+    if not 0 <= port < 65536:
+        raise ValueError(f"port={port}; it is a number from 1 to 65535, or 0 for a free one.")
+    choices = Choices(**{name: value for name, value in given.items() if value is not None})
+    try:
+        server = serve(choices, table, port=port, open_browser=not no_browser)
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    typer.echo(f"The playground is at {server.url}\nCtrl-C ends it.")
+    server.wait()

@@ -1,0 +1,80 @@
+"""Points in the plane that no straight line parts: two moons and spirals, drawn at random."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .encode import one_hot
+from .split import Rng
+
+
+class Plane(NamedTuple):
+    """Points `x` (rows, 2) and their class numbers `y` (rows,)."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """The classes as one-hot rows, (rows, classes)."""
+        return one_hot(self.y, int(self.y.max()) + 1)
+
+
+def two_moons(rows: SupportsIndex = 300, *, noise: float = 0.1, rng: Rng = None) -> Plane:
+    r"""Draw two half circles that reach into each other, in turn a point of each.
+
+    .. math:: (\cos t, \sin t) \text{ and } (1 - \cos t, \tfrac12 - \sin t), \qquad t \in [0, \pi]
+
+    Args: `rows` how many points, at least 2; `noise` the deviation of what is added to each coordinate; `rng` a
+    Generator or a seed. Returns: a `Plane`. Raises: ValueError for fewer points, or a noise below 0.
+
+    >>> moons = two_moons(4, noise=0.0, rng=0)
+    >>> moons.y, np.hypot(*(moons.x - [[0, 0], [1, 0.5], [0, 0], [1, 0.5]]).T).round(12)
+    (array([0, 1, 0, 1]), array([1., 1., 1., 1.]))
+    """
+    rows, generator = _asked("two_moons", rows, 2, noise), np.random.default_rng(rng)
+    y = np.arange(rows) % 2
+    t = generator.uniform(0, np.pi, rows)
+    upper = np.stack([np.cos(t), np.sin(t)], axis=1)
+    return Plane(np.where(y[:, None] == 0, upper, [1.0, 0.5] - upper) + generator.normal(0, noise, (rows, 2)), y)
+
+
+def spirals(
+    rows: SupportsIndex = 300, classes: SupportsIndex = 2, *, turns: float = 1.25, noise: float = 0.1, rng: Rng = None
+) -> Plane:
+    r"""Draw spirals that wind around each other from the origin, neighbours one apart, in turn a point of each.
+
+    .. math:: r (\cos \varphi, \sin \varphi), \qquad \varphi = 2 \pi (r + k) / \text{classes},
+              \quad r \in [0, \text{turns} \cdot \text{classes}]
+
+    Args: `rows` how many points, at least one a class; `classes` how many spirals; `turns` how often each winds;
+    `noise` the deviation of what is added to each coordinate; `rng` a Generator or a seed.
+    Returns: a `Plane`. Raises: ValueError for fewer points, or a noise below 0.
+
+    >>> x, y = spirals(300, 3, rng=0)
+    >>> x.shape, np.bincount(y)
+    ((300, 2), array([100, 100, 100]))
+    """
+    classes = _asked("spirals", classes, 2, noise, "classes")
+    rows, generator = _asked("spirals", rows, classes, noise), np.random.default_rng(rng)
+    y = np.arange(rows) % classes
+    r = generator.uniform(0, turns * classes, rows)
+    angle = 2 * np.pi * (r + y) / classes
+    x = r[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return Plane(x + generator.normal(0, noise, (rows, 2)), y)
+
+
+def _asked(call: str, count: Any, least: int, noise: float, name: str = "rows") -> int:
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise TypeError(f"{call}: {name}={count!r:.60} is no whole number; write e.g. {name}=300.") from None
+    if number < least:
+        raise ValueError(f"{call}: {name}={number}; there must be at least {least}.")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"{call}: noise={noise!r:.60}; it is a deviation of at least 0, e.g. noise=0.1.")
+    return number

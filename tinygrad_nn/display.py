@@ -1,0 +1,84 @@
+"""How objects show themselves: in a few lines of text, and in a notebook by pictures, which the rooms above draw."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .printable import printable
+
+FEW, WIDE, LONG = 6, 100, 60  # entries that are shown, letters of a line, letters of a text
+PICTURES: list[Callable[[Any], str | None]] = []  # who draws
+
+
+def picture(thing: Any) -> str | None:
+    """Return what a notebook shows of an object in place of its text, as HTML; ``None`` where nothing draws."""
+    return PICTURES[0](thing) if PICTURES else None
+
+
+def notebook() -> Any:
+    """Return the shell of the notebook that runs this code, ``None`` outside of one; IPython is not loaded for it."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = find() if find is not None else None
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def brief(value: Any, inner: bool = False) -> str:
+    """Return a value in one line of few letters: an array by its dtype and shape, a long text by its beginning.
+
+    Few numbers are shown, but not in a list of arrays (`inner`).
+
+    Example:
+        >>> brief(np.zeros((150, 4))), brief([np.ones(9, np.float32)] * 2), brief(np.array([0.5, 2.0]))
+        ('float64[150, 4]', '[float32[9], float32[9]]', '[0.5, 2. ]')
+    """
+    if isinstance(value, np.ndarray):
+        if not inner and value.size <= FEW and value.ndim == 1 and value.dtype.kind in "fiub":
+            return np.array2string(value, precision=4, separator=", ")
+        return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+    if isinstance(value, (list, tuple)) and type(value).__repr__ in (list.__repr__, tuple.__repr__):
+        shown = [brief(part, True) for part in value[:FEW]] + [f"... {len(value)} in all"] * (len(value) > FEW)
+        left, right = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
+        return f"{left}{', '.join(shown)}{right}"
+    if isinstance(value, dict):
+        pairs = [f"{key!r}: {brief(part, True)}" for key, part in list(value.items())[:FEW]]
+        return f"{{{', '.join(pairs + [f'... {len(value)} in all'] * (len(value) > FEW))}}}"
+    text = repr(value)
+    if isinstance(value, str):
+        return text if len(text) <= LONG else f"{text[: LONG - 3]}...{text[0]}"
+    first, *rest = text.splitlines() or [""]
+    short = printable(first if len(first) <= WIDE else f"{first[: WIDE - 3]}...")
+    return f"{short} ..." if rest else short
+
+
+def in_few_lines(name: str, parts: dict[str, Any]) -> str:
+    """Return an object by its parts: in one line where they fit, else a part a line.
+
+    Example:
+        >>> print(in_few_lines("Part", {"x": np.zeros((105, 4)), "y": np.zeros(105, int)}))
+        Part(x=float64[105, 4], y=int64[105])
+    """
+    shown = [f"{key}={brief(value)}" for key, value in parts.items()]
+    line = f"{name}({', '.join(shown)})"
+    return line if len(line) <= WIDE and "\n" not in line else "\n".join([f"{name}(", *(f"  {p}," for p in shown), ")"])
+
+
+def tuple_in_few_lines(value: Any) -> str:
+    """Return a named tuple by its fields, arrays by their shapes; it stands for ``__repr__`` in its class."""
+    return in_few_lines(type(value).__name__, value._asdict())
+
+
+def with_what_differs(value: Any) -> str:
+    """Return a dataclass as the call that makes it, without what is as by default; it stands for ``__repr__``."""
+    from dataclasses import MISSING, fields
+
+    shown = []
+    for part in fields(value):
+        given = getattr(value, part.name)
+        usual = part.default_factory() if part.default_factory is not MISSING else part.default
+        if usual is MISSING or (given is not usual and given != usual):
+            shown.append(f"{part.name}={brief(given)}")
+    return f"{type(value).__name__}({', '.join(shown)})"

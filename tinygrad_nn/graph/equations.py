@@ -1,0 +1,242 @@
+"""Equations of the rule table: as trees of MathML, as lines of Unicode, and with a person's own names for letters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+Tree = list[Any]  # [tag, attributes, *children], with texts as children
+
+KEPT = {"mathvariant", "stretchy", "fence", "form", "displaystyle", "width", "columnalign", "linethickness", "accent"}
+OUT = "\ue000"  # what stands for the result in the equations is one name, not a product of three letters
+MACRON, HAT, OVERLINE = "\u0304", "\u0302", "\u0305"
+UP = dict(zip("0123456789+−-=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδ*′",
+              "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟ*′", strict=True))  # fmt: skip
+DOWN = dict(zip("0123456789+−-=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+SPACED = set("=+−-±×⊙<>≤≥≠∈→≔:∨∧⊕∗*·∘≡∣&")  # where they stand between two things
+MARKS = set(":;⌊⌋⌈⌉")  # signs that the converter takes for letters
+PREFIX = set("−-+±¬#∂∇")
+SAME = str.maketrans("-∗≔", "−*≔")
+
+
+def tree(tex: str) -> Tree:
+    """Return TeX as nested lists that can only become MathML; as its own text where the converter does not know it.
+
+    Example:
+        >>> tree("g^T x")
+        ['mrow', {}, ['msup', {}, ['mi', {}, 'g'], ['mi', {}, 'T']], ['mi', {}, 'x']]
+        >>> tree("out^T")
+        ['mrow', {}, ['msup', {}, ['mi', {}, 'out'], ['mi', {}, 'T']]]
+    """
+    from latex2mathml.converter import convert
+
+    try:
+        found = _plain(ET.fromstring(convert(re.sub(r"(?<![A-Za-z\\])out(?![A-Za-z])", OUT, tex))))
+        return found[2] if len(found) == 3 and isinstance(found[2], list) else ["mrow", {}, *found[2:]]
+    except Exception:  # a person's own primitive may have any TeX, and what shows it is worth more than its equation
+        return ["mtext", {}, tex]
+
+
+@lru_cache(maxsize=1024)
+def unicode_math(tex: str) -> str:
+    r"""Return TeX as a line of Unicode, for a terminal; as it is where the converter does not know it.
+
+    Example:
+        >>> print(unicode_math(r"\frac{\partial L}{\partial x} = g \, (1 - out^2)"))
+        ∂L/∂x = g (1 − out²)
+        >>> print(unicode_math(r"\bar W = \textstyle\sum_n g_n x_n^T"))
+        W̄ = Σₙ gₙ xₙᵀ
+    """
+    return line(tree(tex))
+
+
+def line(part: Tree) -> str:
+    """Return a tree as a line of Unicode."""
+    text = re.sub(r"[ \xa0]{2,}|\xa0", " ", _text(part).replace("∑", "Σ")).strip()
+    return unicodedata.normalize("NFC", re.sub(r" ?([:+×]) = ", r" \1= ", text))
+
+
+def in_letters(part: Tree, letters: Mapping[str, Tree]) -> Tree:
+    """Return a tree with other trees in place of its letters.
+
+    Example:
+        >>> line(in_letters(tree("g^T x"), {"g": ["mi", {}, "da"], "x": ["mi", {}, "h"]}))
+        'daᵀ h'
+    """
+    tag, attributes, *children = part
+    if tag == "mi" and children and children[0] in letters and "mathvariant" not in attributes:
+        return letters[children[0]]
+    return [tag, attributes, *(c if isinstance(c, str) else in_letters(c, letters) for c in children)]
+
+
+def result_letter(tex: str, symbols: tuple[str, ...]) -> str:
+    r"""Return the letter by which an equation calls its result, empty where it begins with the right side.
+
+    Example:
+        >>> result_letter(r"y_i = \max_{j \le i} x_j", ("x",)), result_letter(r"x^y", ("x", "y"))
+        ('y', '')
+    """
+    found = re.match(r"([A-Za-z])(?:_(?:\{[^{}]*\}|\w))? *=", tex)
+    return found[1] if found and found[1] not in symbols else ""
+
+
+def _plain(element: ET.Element) -> Tree:
+    tag = element.tag.rpartition("}")[2]
+    if not (tag.isalpha() and tag.startswith("m")):
+        raise ValueError(tag)
+    attributes = {name: value for name, value in element.attrib.items() if name in KEPT}
+    text = [element.text.replace(OUT, "out")] if element.text and not len(element) else []
+    if tag == "mi" and text and text[0] in MARKS:
+        tag = "mo"
+    parts = list(map(_plain, element))
+    if tag == "mrow" and len(parts) > 1 and all(part[1].get("mathvariant") == "normal" for part in parts):
+        return ["mi", {"mathvariant": "normal"}, "".join(part[2] for part in parts)]  # a word, which is no product
+    return [tag, attributes, *text, *parts]
+
+
+def _text(part: Tree) -> str:
+    tag, attributes, *children = part
+    if not children:
+        return " " if tag == "mspace" else ""
+    if isinstance(children[0], str):
+        return children[0].translate(SAME) if tag in ("mo", "mtext") else children[0]
+    if tag == "mfrac":
+        over, under = children
+        if attributes.get("linethickness") == "0":
+            return f"{line(over)} choose {line(under)}"
+        return f"{_numerator(over)}/{line(under) if _one(under) else f'({line(under)})'}"
+    if tag == "msup":
+        return _base(children[0]) + _raised(line(children[1]))
+    if tag in ("msub", "munder"):
+        return _base(children[0]) + _lowered(line(children[1]))
+    if tag in ("msubsup", "munderover"):
+        return _base(children[0]) + _lowered(line(children[1])) + _raised(line(children[2]))
+    if tag == "mover":
+        return _over(line(children[0]), line(children[1]))
+    if tag == "msqrt":
+        inside = ["mrow", {}, *children]
+        return f"√{line(inside)}" if _one(inside) else f"√({line(inside)})"
+    if tag == "mroot":
+        return f"{_raised(line(children[1]))}√{line(children[0]) if _one(children[0]) else f'({line(children[0])})'}"
+    if tag == "mtable":
+        return "; ".join(" ".join(map(line, row[2:])) for row in children)
+    return _row(children)
+
+
+def _one(part: Tree) -> bool:
+    """Whether a part is one thing, which needs no parentheses: a letter, a derivative, a function of something."""
+    tag, _, *children = part
+    if tag in ("mrow", "mstyle"):
+        shown = [child for child in children if line(child)]
+        texts = [line(child) for child in shown]
+        if len(shown) == 1:
+            return _one(shown[0])
+        if texts[:1] == ["∂"] or (texts[:1] == ["d"] and len(texts) == 2):
+            return "/" not in texts and len([child for child in shown if child[0] not in ("mo", "mspace")]) <= 2
+        function = shown and shown[0][0] != "mfrac" and not re.match(r"[a-z](?![a-z])", texts[0])
+        return _embraced(texts) or bool(function and _embraced(texts[1:]))
+    return tag in ("mi", "mn", "mo", "mtext", "msup", "msub", "msubsup", "mover", "msqrt", "mroot")
+
+
+def _embraced(texts: list[str]) -> bool:
+    """Whether the parenthesis that opens a row is closed at its end, and not before."""
+    depth = 0
+    if texts[:1] == ["|"]:
+        return texts.count("|") == 2 and texts[-1] == "|"
+    for place, text in enumerate(texts):
+        depth += (text in "([{") - (text[0] in ")]}")
+        if depth <= 0:
+            return bool(place) and place == len(texts) - 1
+    return False
+
+
+def _numerator(part: Tree) -> str:
+    inner = [child for child in part[2:] if not isinstance(child, str)] if part[0] in ("mrow", "mstyle") else [part]
+    signs = [k for k, child in enumerate(inner) if k and child[0] in ("mo", "mi") and line(child) in SPACED | {"/"}]
+    loose = signs or any(child[0] == "mfrac" for child in inner)
+    return f"({line(part)})" if loose and not _one(part) else line(part)
+
+
+def _row(children: list[Tree]) -> str:
+    """Join the parts of a row: spaces around signs between two things, and around names of several letters."""
+    text = ""
+    for place, child in enumerate(children):
+        piece = _text(child)
+        sign, before = piece.strip(), text.rstrip()
+        if child[0] == "mo" and sign in SPACED:
+            word = place and sign in PREFIX and children[place - 1][0] == "mtext" and before[-1:].isalpha()
+            between = before and before[-1] not in "([{,=<>≤≥∣⟨" and not word and place + 1 < len(children)
+            text = f"{before} {sign} " if between or sign not in PREFIX else text + sign
+        elif child[0] == "mo" and sign in {",", ";"}:
+            text = f"{before}{sign} "
+        else:
+            apart = before and piece and text[-1:] != " " and _meets(children[place - 1], before, piece, child)
+            text += f" {piece}" if apart else piece
+    return text
+
+
+def _meets(previous: Tree, before: str, piece: str, child: Tree) -> bool:
+    """Whether two neighbours would read as one: names of several letters, a sum before its terms, a fraction."""
+    if _inner(previous) == "mfrac" and (piece[0].isalnum() or piece[0] in "([Σ∑∏∫"):
+        return True
+    if child[0] == "mo" and not piece.isalpha():
+        return False
+    if before[-1] in "([{⟨|√∂Δ∇−+¬#/⌊⌈" or piece[0] in ",;'′)]}⟩|⌋⌉":
+        return False
+    if "mfrac" in (_inner(previous), _inner(child)) or _base_of(previous) in "∑∏∫":
+        return True
+    last, first = re.split(r"[ (\[{]", before)[-1], re.split(r"[ )(\]\[]", piece)[0]
+    return piece[0] not in "([{" and (sum(map(str.isalpha, last)) > 1 or sum(map(str.isalpha, first)) > 1)
+
+
+def _inner(part: Tree) -> str:
+    """Return the tag of a part, or of the one thing in it."""
+    shown = [child for child in part[2:] if not isinstance(child, str)]
+    return _inner(shown[0]) if part[0] in ("mrow", "mstyle") and len(shown) == 1 else str(part[0])
+
+
+def _base_of(part: Tree) -> str:
+    inner = part[2] if len(part) > 2 else " "
+    return inner if isinstance(inner, str) else _base_of(inner)
+
+
+def _base(part: Tree) -> str:
+    text = line(part)
+    if text == "∑":
+        return "Σ"
+    alone = _embraced(list(text)) or (_one(part) and " " not in text and "/" not in text)
+    return text if alone or not text else f"({text})"
+
+
+def _raised(text: str) -> str:
+    if text in {"′", "'", "*"}:
+        return "′" if text != "*" else "*"
+    tight = text.replace(" ", "")
+    if tight and all(letter in UP for letter in tight):
+        return "".join(UP[letter] for letter in tight)
+    return f"^{tight}" if len(tight) == 1 else f"^({text})"
+
+
+def _lowered(text: str) -> str:
+    tight = text.replace(" ", "")
+    if tight[:1] == "[" and tight[-1:] == "]":
+        return tight
+    if tight and all(letter in DOWN for letter in tight):
+        return "".join(DOWN[letter] for letter in tight)
+    short = re.sub(r"(?<=\w) (?=\w)", "", text)
+    return f"_{tight}" if len(tight) == 1 else f"_({short})"
+
+
+def _over(text: str, sign: str) -> str:
+    mark = HAT if sign in {"^", "ˆ", "̂"} else MACRON
+    if len(text) == 1:
+        return text + mark
+    if mark == MACRON and re.fullmatch(r"\w\d*", text):
+        return text[0] + mark + text[1:]
+    if re.fullmatch(r"[\w.\[\]'\"]+", text) and sum(c.isalpha() for c in text) > 1:
+        return f"∂L/∂{text}"
+    return re.sub(r"\S[\u0300-\u036f]*", lambda found: found[0] + (HAT if mark == HAT else OVERLINE), text)

@@ -1,0 +1,110 @@
+"""play: the playground's page and what it asks, served at 127.0.0.1."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html import escape
+from importlib import resources
+from typing import Any
+
+from ..server import Download, Request, Server, Sessions, client, serve
+from .choices import Choices
+from .data import TableFile
+from .session import Session
+
+SCRIPTS = ("colours.js", "frame.js", "boundary.js", "network.js", "charts.js", "sample.js", "controls.js", "page.js")
+
+
+def play(
+    choices: Choices | None = None, table: TableFile | None = None, *, port: int = 0, open_browser: bool = True
+) -> Server:
+    """Serve the playground at 127.0.0.1, and open it in the browser.
+
+    Each tab that opens the address has a playground of its own; a page that is loaded again, or its address in another
+    tab, shows the same one. Its state lives in this process.
+
+    Args:
+        choices: to begin with; table: the file of a table.
+        port: to listen at; 0 takes a free one.
+        open_browser: whether to open the page.
+
+    Returns:
+        The `Server`, which runs; ``server.wait()`` waits for its end.
+
+    Raises:
+        ImportError: the extra ``play`` is not installed.
+        OSError: the port is taken.
+        ValueError: the table cannot be learnt from as it is chosen.
+
+    Example:
+        >>> with play(open_browser=False) as server:
+        ...     server.url.startswith("http://127.0.0.1:")
+        True
+    """
+    first = Session(choices, table)  # here, so that what is wrong is said before a server runs
+    waiting = [first]
+    sessions: Sessions[Session] = Sessions(lambda: waiting.pop() if waiting else Session(choices, table))
+    return serve(routes(sessions), port=port, open_browser=open_browser)
+
+
+def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:
+    """Return what each path does."""
+
+    def of(request: Request) -> Session:
+        return sessions[request.session]
+
+    def take(request: Request) -> Any:
+        name, text = request.body.get("name"), request.body.get("base64")
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise ValueError('A table is sent as {"name": "data.csv", "base64": "..."}.')
+        try:
+            content = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("What was sent of the file is not base64.") from None
+        return of(request).take(re.split(r"[/\\]", name)[-1][:200] or "table.csv", content)
+
+    def frame(request: Request) -> Any:
+        try:
+            known, curve, points = (int(request.query.get(name, plain)) for name, plain in
+                                    (("known", "-1"), ("curve", "-1"), ("points", "0")))  # fmt: skip
+        except ValueError:
+            raise ValueError("A frame is asked for by whole numbers: known, curve and points.") from None
+        return Download("frame", of(request).frame(known, (curve, max(0, points))))
+
+    return {
+        "GET /": lambda request: page(of(request).state()),
+        "POST /state": lambda request: of(request).state(),
+        "POST /do": lambda request: of(request).do(request.body.get("what"), request.body.get("pace")),
+        "POST /choose": lambda request: of(request).choose(request.body),
+        "POST /table": take,
+        "POST /look": lambda request: of(request).look(request.body),
+        "POST /sample": lambda request: of(request).sample(),
+        "GET /frame": frame,
+        "GET /explorer": lambda request: of(request).explorer(),
+        "GET /network": lambda request: Download("model.safetensors", of(request).network()),
+        "GET /script": lambda request: Download("train.py", of(request).script().encode()),
+    }
+
+
+def page(state: dict[str, Any]) -> str:
+    """Return the HTML of the playground. Everything foreign is in one block of JSON, and is shown as text only."""
+    folder = resources.files(__package__) / "page"
+    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
+    style, script = read["page.css"], "\n".join([client(), *(read[name] for name in SCRIPTS)])
+    policy = "default-src 'none'; img-src data:; connect-src 'self'; "
+    policy += f"style-src {_hash(style)}; script-src {_hash(script)}"
+    text = json.dumps(state, allow_nan=False, separators=(",", ":"))
+    parts = {"policy": escape(policy), "style": style, "script": script,
+             "state": text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")}  # fmt: skip
+    pieces = re.split(r"\{\{(policy|style|state|script)\}\}", read["page.html"])  # one pass: parts hold no places
+    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
+
+
+def _hash(text: str) -> str:
+    """Return the source of a content security policy that allows exactly this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,106 @@
+"""One sample, forward and back: what each layer makes of it, and what flows back, by the graph of its loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..graph import GraphView
+from ..graph.walk import walk_back
+from ..printable import printable
+from ..solver import Solver
+from ..solver.tasks.layers import LayerLoss, objective
+from ..tensor import Tensor
+from .training import Training
+
+Array = np.ndarray[Any, Any]
+MOST = 64  # numbers of a layer that are told
+
+
+def loss_of(training: Training, row: Any) -> tuple[Tensor, Tensor, Array]:
+    """Return the loss of one row of the data with its graph, the row, and its target, without dropout and penalty.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(training.inputs):
+        raise ValueError(f"There is no row {row!r:.20}; there are the rows 0 to {len(training.inputs) - 1}.")
+    x, y = Tensor(training.inputs[row : row + 1], name="x"), training.outputs[row : row + 1]
+    return objective(LayerLoss(training.layers, Solver(training.loss), y), x, y), x, y
+
+
+def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
+    """Return the numbers of one sample as JSON can hold them.
+
+    Returns:
+        Its `loss`, `target`, `output`, the inputs `x` and ∂L/∂x, and for each layer `z`, `a`, `dz`, `da` (what arrived
+        at z and at a), and the sizes of ∂L/∂W and ∂L/∂b. Of a wide layer only the first numbers are told.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    loss, x, _ = loss_of(training, row)
+    with np.errstate(all="ignore"):
+        view = GraphView(loss)
+        gradients = walk_back(view).gradients
+        a = training.inputs[row : row + 1]
+        values = []
+        for layer in training.layers:
+            z, a = layer.plain(a)
+            values.append((z[0], np.asarray(a)[0]))
+    arrived = {part.node: gradients[part.number] for part in view if part.number in gradients}
+    at_z = [part.number for part in view if part.operation == "affine"]
+    before = {edge.target: edge.source for edge in view.edges if edge.slot == 0}  # of z, the layer's input
+    layers: list[dict[str, Any]] = []
+    for k, (layer, (z, a)) in enumerate(zip(training.layers, values, strict=True)):
+        last = k + 1 == len(training.layers)
+        layers.append({
+            "name": f"layer {k + 1}", "activation": layer.activation, "width": layer.n_out,
+            "z": _told(z), "a": _told(a), "dz": _told(gradients[at_z[k]][0]),
+            "da": None if last else _told(gradients[before[at_z[k + 1]]][0]),
+            "dW": _size(arrived[layer.W.node]), "db": _size(arrived[layer.b.node]),
+        })  # fmt: skip
+    data = training.data
+    output = values[-1][1]
+    if data.kind == "classification":
+        target = printable(data.classes[int(training.outputs[row].argmax())])
+        said = f"{printable(data.classes[int(output.argmax())])}, {100 * float(output.max()):.1f} %"
+    else:
+        unit = training.network.target_scaler
+        target = f"{float(data.targets[row, 0]):.4g}"
+        said = f"{float(output[0] if unit is None else unit.inverse(output[None])[0, 0]):.4g}"
+    return {
+        "row": row, "rows": len(training.inputs), "loss": _number(loss.item()), "target": target, "said": said,
+        "test": bool(row in training.numbers[1]), "updates": training.updates,
+        "features": [printable(name) for name in data.features[:MOST]], "given": _told(training.x[row]),
+        "x": _told(training.inputs[row]), "dx": _told(arrived[x.node][0]), "layers": layers,
+        "classes": [printable(name) for name in data.classes],
+    }  # fmt: skip
+
+
+def explorer_page(training: Training, row: Any) -> str:
+    """Return the explorer's page of the loss of one sample.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    from ..viz.explorer.explore import page
+    from ..viz.explorer.story import tell
+
+    loss, _, y = loss_of(training, row)
+    title = f"Row {row + 1} of {training.data.name}, after {training.updates:,} updates"
+    return page(tell(GraphView(loss, names={"y": y})), title)
+
+
+def _told(values: Array) -> list[float | None]:
+    return [_number(value) for value in values[:MOST].tolist()]
+
+
+def _number(value: float) -> float | None:
+    """Return a number with seven digits, None for what JSON has no word for."""
+    return float(f"{value:.7g}") if np.isfinite(value) else None
+
+
+def _size(gradient: Array) -> float | None:
+    return _number(float(np.sqrt(np.mean(gradient * gradient))))

@@ -1,0 +1,312 @@
+"""Session: one playground, its training in a thread of this process, as any number of tabs see it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from threading import Condition, Thread, current_thread
+from typing import Any
+
+import numpy as np
+
+from ..io import to_bytes
+from ..nn.losses import PENALTIES
+from ..optim import OPTIMIZERS
+from ..printable import printable
+from .boundary import CELLS, MAIN, NEURONS, SMALL, Plane, decision, dots, neurons
+from .choices import DATASETS, HIDDEN, KINDS, MISSING, Choices
+from .data import TableFile
+from .sample import explorer_page, forward_and_back
+from .script import script
+from .training import Training
+
+Array = np.ndarray[Any, Any]
+PACES = {"batch": "two batches a second", "epoch": "thirty epochs a second", "full": "as fast as it can"}
+TURN, GAP = 0.01, 0.001  # seconds that a training holds its lock for, and gives it up for
+PICTURE, SLOW = 1 / 30, 0.5  # seconds between two turns at the other paces
+AWAY = 300.0  # seconds without a look after which a training pauses
+PATIENCE = 0.5  # seconds that a look waits for news
+SHOWN = 64  # rows of a batch that are told
+
+
+class Session:
+    """A playground: what is chosen, the training of it, and what a person looks at.
+
+    Args:
+        choices: to begin with; table: the file of a table, if there is one.
+
+    Raises:
+        ValueError: the choices do not go together, or the table cannot be learnt from.
+
+    Example:
+        >>> session = Session()
+        >>> session.do("step")["updates"]
+        1
+    """
+
+    def __init__(self, choices: Choices | None = None, table: TableFile | None = None) -> None:
+        self.changed = Condition()  # its lock is that of everything here
+        self.choices = choices or Choices()
+        self.table, self.offered = table, table
+        self.training = Training(self.choices, table)
+        self.running, self.pace, self.message = False, "epoch", ""
+        self.version = self.settled = 0
+        self.looked = time.monotonic()
+        self.view: dict[str, Any] = {"across": "", "up": "", "row": int(self.training.numbers[0][0]), "moment": 0}
+        self.plane = Plane(self.training)
+        self._worker: Thread | None = None
+        self._drawn: tuple[Any, dict[str, Array]] = (None, {})
+
+    # -- What a person does
+
+    def do(self, what: Any, pace: Any = None) -> dict[str, Any]:
+        """Train, pause, step (one batch) or reset; return the state.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        if what not in ("train", "pause", "step", "reset"):
+            raise ValueError(f"{what!r:.60} is nothing that can be done; train, pause, step and reset are.")
+        if pace is not None and pace not in PACES:
+            raise ValueError(f"{pace!r:.60} is no pace; there are {', '.join(PACES)}.")
+        with self.changed:
+            self.pace = pace or self.pace
+            self.message = ""
+            if what == "train" and not self.running:
+                self.running, self.looked = True, time.monotonic()
+                self._worker = Thread(target=self._train, name="tinygrad-nn playground", daemon=True)
+                self._worker.start()
+            elif what == "reset":
+                self.running = False
+                self._begin(self.choices, self.table)
+            elif what != "train":
+                self.running = False
+                if what == "step":
+                    self._step()
+                self.training.note()
+            self._tell(settled=True)
+            return self.state()
+
+    def choose(self, given: Any) -> dict[str, Any]:
+        """Change some of the choices; return the state.
+
+        Raises:
+            ValueError: they cannot be so; everything is as it was.
+        """
+        with self.changed:
+            choices = self.choices.changed(given)
+            if (choices.dataset == "table" and self.offered is not self.table) or self.choices.anew(choices):
+                self._begin(choices, self.offered if choices.dataset == "table" else self.table)
+            elif choices != self.choices:
+                self.training.note()
+                self.training.change(choices)
+                self.choices = choices
+            self.message = ""
+            self._tell(settled=True)
+            return self.state()
+
+    def take(self, name: str, content: bytes) -> dict[str, Any]:
+        """Take a CSV file, and learn from it if it can be learnt from at once; return the state.
+
+        Where it needs other options (another target, say) the state holds its columns and says so in `message`.
+
+        Raises:
+            ValueError: it is no table; everything is as it was.
+        """
+        table = TableFile(name, content)
+        header = table.header
+        with self.changed:
+            self.offered = table
+            target = self.choices.target if self.choices.target in header else header[-1]
+            try:
+                self.choose({"dataset": "table", "target": target, "leave_out": ()})
+            except ValueError as error:
+                self.message = f"{error} Until then everything is as it was."
+                self._tell(settled=True)
+            return self.state()
+
+    def look(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Look at other axes, or another row; return the state.
+
+        Raises:
+            ValueError: there are none such.
+        """
+        with self.changed:
+            view = self.view | {name: given[name] for name in self.view if name in given}
+            if not isinstance(view["across"], str) or not isinstance(view["up"], str):
+                raise ValueError("The axes are names of features.")
+            forward_and_back(self.training, view["row"])  # which raises for a row that is none
+            moments = 2 * len(self.training.layers) + 2
+            if isinstance(view["moment"], bool) or not isinstance(view["moment"], int) or view["moment"] < 0:
+                raise ValueError("A moment is a whole number from 0 on.")
+            view["moment"] = min(view["moment"], moments - 1)
+            if (view["across"], view["up"]) != (self.view["across"], self.view["up"]):
+                self.plane = Plane(self.training, view["across"], view["up"])
+            self.view = view
+            self._tell(settled=True)
+            return self.state()
+
+    # -- What a person sees
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes by what a person does, as JSON can hold it."""
+        with self.changed:
+            training, data = self.training, self.training.data
+            table = self.offered or self.table
+            return {
+                "settled": self.settled, "choices": self.choices.to_dict(), "running": self.running, "pace": self.pace,
+                "message": self.message, "updates": training.updates,
+                "known": {"datasets": DATASETS, "activations": HIDDEN, "optimizers": list(OPTIMIZERS),
+                          "regularizations": list(PENALTIES), "kinds": KINDS, "missing": MISSING, "paces": PACES},
+                "table": None if table is None else {"name": printable(table.name), "columns": table.header},
+                "data": {
+                    "name": printable(data.name), "kind": data.kind, "rows": len(data.x), "inputs": len(data.features),
+                    "features": [*data.features], "target": printable(data.target),
+                    "classes": [printable(name) for name in data.classes], "notes": [printable(t) for t in data.notes],
+                    "train": len(training.numbers[0]), "test": len(training.numbers[1]),
+                    "low": float(data.targets.min()), "high": float(data.targets.max()),
+                },
+                "layers": [{"inputs": layer.n_in, "width": layer.n_out, "activation": layer.activation}
+                           for layer in training.layers],
+                "parameters": sum(layer.W.size + layer.b.size for layer in training.layers),
+                "axes": [axis._asdict() for axis in self.plane.axes], "main": MAIN, "view": self.view,
+                "dots": dots(training, self.plane), "cells": CELLS, "small": SMALL, "neurons": NEURONS,
+            }  # fmt: skip
+
+    def sample(self) -> dict[str, Any]:
+        """Return the numbers of the row that is looked at, see `forward_and_back`."""
+        with self.changed:
+            return forward_and_back(self.training, self.view["row"])
+
+    def frame(self, known: int = -1, curve: tuple[int, int] = (-1, 0)) -> bytes:
+        """Return what moves while it trains, packed; nothing if there is nothing new within half a second.
+
+        The length of a JSON text (4 bytes, little-endian), the text, and the arrays that it names, each with its type,
+        its shape and where it begins behind the text.
+
+        Args:
+            known: the version that the page has drawn.
+            curve: which curve it has, and how many points of it.
+        """
+        with self.changed:
+            self.looked = time.monotonic()
+            self.changed.wait_for(lambda: self.version != known, PATIENCE)
+            if self.version == known:
+                return b""
+            training = self.training
+            arrays = self._pictures()
+            begin = curve[1] if curve[0] == training.rewritten else 0
+            points = training.curve[begin:]
+            rows = [[*point[:6], *point.gradients, *[0.0] * (len(training.layers) - len(point.gradients))]
+                    for point in points]  # fmt: skip
+            width = 6 + len(training.layers)
+            now = training.look()
+            head = {
+                "version": self.version, "settled": self.settled, "running": self.running, "message": self.message,
+                "updates": training.updates, "epoch": now.epoch, "loss": _finite(now.loss),
+                "test_loss": _finite(now.test_loss), "score": _finite(now.score), "test_score": _finite(now.test_score),
+                "gradients": [_finite(g) for g in now.gradients], "curve": [training.rewritten, begin],
+            }  # fmt: skip
+            more = {"points": np.array(rows, np.float32).reshape(-1, width),
+                    "batch": np.array(training.batch[:SHOWN], np.int32)}  # fmt: skip
+            return pack(head, arrays | more)
+
+    def _pictures(self) -> dict[str, Array]:
+        """Return what is drawn of the network as it is now, computed once for all tabs."""
+        key = self.training, self.training.updates, self.plane
+        if self._drawn[0] is None or any(a is not b and a != b for a, b in zip(key, self._drawn[0], strict=True)):
+            best, sure = decision(self.training, self.plane)
+            arrays = {"class": best, "sure": sure}
+            for k, part in enumerate(neurons(self.training, self.plane)):
+                arrays[f"neurons {k}"] = part
+            for k, layer in enumerate(self.training.layers):
+                arrays[f"weights {k}"] = layer.W.data[:NEURONS, :NEURONS].astype(np.float32)
+            self._drawn = key, arrays
+        return self._drawn[1]
+
+    def network(self) -> bytes:
+        """Return the network as the content of its file."""
+        with self.changed:
+            return to_bytes(self.training.saved())
+
+    def script(self) -> str:
+        """Return the Python that makes the network."""
+        with self.changed:
+            return script(self.training)
+
+    def explorer(self) -> str:
+        """Return the explorer's page of the row that is looked at."""
+        with self.changed:
+            return explorer_page(self.training, self.view["row"])
+
+    # -- The training
+
+    def _begin(self, choices: Choices, table: TableFile | None) -> None:
+        """Begin anew; where that cannot be, everything is as it was."""
+        training = Training(choices, table)
+        same = training.data.features == self.training.data.features
+        view: dict[str, Any] = dict(self.view) if same else {"across": "", "up": "", "row": -1, "moment": 0}
+        if not 0 <= view["row"] < len(training.inputs):
+            view["row"] = int(training.numbers[0][0])
+        plane = Plane(training, view["across"], view["up"])
+        self.choices, self.table, self.training, self.plane = choices, table, training, plane
+        view["moment"] = min(view["moment"], 2 * len(training.layers) + 1)
+        self.view = view
+
+    def _tell(self, settled: bool = False) -> None:
+        """Wake those who wait for news; the lock is held."""
+        self.version += 1
+        self.settled += settled
+        self.changed.notify_all()
+
+    def _step(self) -> None:
+        try:
+            self.training.step()
+        except FloatingPointError as error:
+            self.running, self.message = False, str(error)
+            self._tell(settled=True)
+
+    def _train(self) -> None:
+        """Train until somebody pauses it; a turn at a time, so that others can look."""
+        while True:
+            began = time.monotonic()
+            with self.changed:
+                if not self.running or current_thread() is not self._worker:
+                    return  # paused, and perhaps begun again by another thread
+                self._turn(began)
+                if began - self.looked > AWAY:
+                    self.running, self.message = False, "Paused, since no page was open for five minutes."
+                self._tell(settled=not self.running)
+                pace = self.pace
+            gap = {"full": GAP, "epoch": max(GAP, PICTURE - (time.monotonic() - began)), "batch": SLOW}[pace]
+            end = time.monotonic() + gap
+            while self.running and self.pace == pace and (left := end - time.monotonic()) > 0:
+                time.sleep(min(left, PICTURE))
+
+    def _turn(self, began: float) -> None:
+        """Take the steps of one turn."""
+        training = self.training
+        while self.running:
+            self._step()
+            ended = self.pace == "batch" or (self.pace == "epoch" and training.place >= len(training.order))
+            if ended or time.monotonic() - began > TURN:
+                return
+
+
+def pack(head: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:
+    """Return a JSON text and arrays as bytes, see `Session.frame`."""
+    parts, table, at = [], {}, 0
+    for name, array in arrays.items():
+        content = np.ascontiguousarray(array).tobytes()
+        table[name] = [array.dtype.str[1:], list(array.shape), at]
+        content += bytes(-len(content) % 8)
+        parts.append(content)
+        at += len(content)
+    text = json.dumps(head | {"arrays": table}, allow_nan=False, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 4) % 8)  # so that each array begins where its numbers may
+    return len(text).to_bytes(4, "little") + text + b"".join(parts)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,161 @@
+"""serve: routes at 127.0.0.1, from a thread of their own, until the terminal, the parent or a person stops them."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+import webbrowser
+from collections.abc import Mapping
+from threading import Event, Thread, current_thread, main_thread
+from types import FrameType
+from typing import Any
+
+from .access import Access
+from .routes import Handler, application
+
+EACH = 0.5  # seconds between two looks for the parent
+PATIENCE = 30.0  # seconds until the server must listen
+
+
+class Server:
+    """A server that runs; `serve` makes it.
+
+    Attributes:
+        url: the address to open, with the token. Each tab that opens it has a session of its own.
+        port: where it listens.
+        token: that every request shows.
+    """
+
+    def __init__(self, routes: Mapping[str, Handler], port: int = 0) -> None:
+        try:
+            import uvicorn
+        except ImportError:
+            raise ImportError("a page with the engine behind it needs: pip install 'tinygrad-nn[play]'.") from None
+        self.token = secrets.token_urlsafe(24)
+        app = application(routes, lambda: Access(self.token, self.port), lambda: bool(self._uvicorn.should_exit))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(("127.0.0.1", port))
+        except OSError as problem:
+            self._socket.close()
+            raise OSError(f"port {port} cannot be had ({problem.strerror}); port=0 takes a free one.") from None
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/?token={self.token}"
+        self._ended = Event()
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._uvicorn = uvicorn.Server(config)
+        # In a script the process lives on until Ctrl-C; an interpreter or a notebook may be left at any time.
+        self._thread = Thread(target=self._run, name="tinygrad-nn server", daemon=_interactive())
+        self._thread.start()
+        end = time.monotonic() + PATIENCE
+        while not self._uvicorn.started and self._thread.is_alive() and time.monotonic() < end:
+            time.sleep(0.005)
+        if not self._uvicorn.started:
+            self.close()
+            raise OSError(f"the server at port {self.port} did not start.")
+        Thread(target=self._watch, name="tinygrad-nn server's parent", daemon=True).start()
+
+    def wait(self) -> None:
+        """Wait until the server has stopped; Ctrl-C stops it."""
+        try:
+            while not self._ended.wait(EACH):
+                pass
+        except KeyboardInterrupt:
+            self.close()
+
+    def close(self) -> None:
+        """Stop, and wait until nothing of the server runs."""
+        self._uvicorn.should_exit = True
+        if current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<stopped server>" if self._ended.is_set() else f"<server at {self.url}>"
+
+    def _repr_html_(self) -> str:
+        if self._ended.is_set():
+            return "<p>The server has stopped.</p>"
+        return f'<p><a href="{self.url}" target="_blank" rel="noopener noreferrer">Open the page</a></p>'
+
+    def _run(self) -> None:
+        try:
+            self._uvicorn.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._ended.set()
+
+    def _watch(self) -> None:
+        """Stop when the process that started this one is gone."""
+        parent = os.getppid()
+        while not self._ended.wait(EACH):
+            if os.getppid() != parent:
+                self._uvicorn.should_exit = True
+
+
+def serve(routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = True) -> Server:
+    """Serve functions at 127.0.0.1, and open the first page in the browser.
+
+    It returns at once. In a script the process then lives until Ctrl-C, its terminal is closed or its parent ends.
+
+    Args:
+        routes: ``{"GET /": page, "POST /edit": edit}``: functions of a `Request`, each called in some thread. A text
+            is a page, a `Download` a file, an iterator a stream of events (None keeps it open), all else JSON.
+            A TypeError, ValueError or LookupError becomes ``{"error": text}``, as every other error does.
+        port: to listen at; 0 takes a free one.
+        open_browser: whether to open the page.
+
+    Raises:
+        ImportError: the extra ``play`` is not installed.
+        OSError: the port is taken.
+        ValueError: a route of another form.
+
+    Example:
+        >>> import urllib.request
+        >>> with serve({"GET /": lambda request: {"n": 1}}, open_browser=False) as server:
+        ...     urllib.request.urlopen(server.url).read()
+        b'{"n":1}'
+    """
+    server = Server(routes, port)
+    if main_thread() is current_thread() and not _interactive():
+        _stop_at_interrupt(server)
+    if open_browser and _can_show():
+        webbrowser.open(server.url)
+    return server
+
+
+def _stop_at_interrupt(server: Server) -> None:
+    """Let Ctrl-C stop the server also when the script itself has ended, and mean before what it meant before."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> Any:
+        server._uvicorn.should_exit = True
+        if main_thread().is_alive() and callable(before):
+            return before(number, frame)
+        return None
+
+    signal.signal(signal.SIGINT, stop)
+
+
+def _interactive() -> bool:
+    """Whether a person types on after this call: at a prompt, or in a notebook."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "get_ipython")
+
+
+def _can_show() -> bool:
+    """Whether there is a screen; without one Python would open a browser in this very terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

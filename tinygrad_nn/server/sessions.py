@@ -1,0 +1,52 @@
+"""What is kept for each session, by the name of the session that stands in the URL."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import RLock
+from typing import Generic, TypeVar
+
+State = TypeVar("State")
+
+
+class Sessions(Generic[State]):
+    """States by session: made at the first look, kept as long as the server lives, the longest unused dropped first.
+
+    Args:
+        make: returns the state of a new session.
+        most: sessions that are kept.
+
+    Example:
+        >>> counts = Sessions(list)
+        >>> counts["a"].append(1)
+        >>> counts["a"], counts["b"]
+        ([1], [])
+    """
+
+    def __init__(self, make: Callable[[], State], most: int = 100) -> None:
+        self._make, self._most, self._lock = make, most, RLock()
+        self._states: OrderedDict[str, State] = OrderedDict()
+
+    def __getitem__(self, session: str) -> State:
+        with self._lock:
+            if session not in self._states:
+                self._states[session] = self._make()
+                while len(self._states) > self._most:
+                    self._states.popitem(last=False)
+            self._states.move_to_end(session)
+            return self._states[session]
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+def new_session() -> str:
+    """Return the name of a session that nobody has."""
+    return secrets.token_urlsafe(9)
+
+
+def is_session(name: str) -> bool:
+    """Whether a text can be the name of a session."""
+    return 0 < len(name) <= 40 and name.isascii() and name.replace("-", "").replace("_", "").isalnum()

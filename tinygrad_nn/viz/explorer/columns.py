@@ -1,0 +1,84 @@
+"""What a page shows, packed: one column a field instead of one object a node, and every text once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+NUMBERS = ("value", "gradient", "width")  # fields of a node that are whole numbers, nearly all different
+TEXTS = ("title", "named", "scope", "metadata", "line")  # fields that vary by themselves; all others go together
+OWN, NUMBER = "\x02", "\x01"  # stand in a text for the value of its node in short, and for the number of the node
+
+
+def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Return what `data` gives in the form that the page's columns.js unpacks.
+
+    Example:
+        >>> nodes = [{"title": "sin", "named": f"sin #{i}", "value": i, "gradient": -1, "width": 60, "stored": -1}
+        ...          | {"scope": "", "metadata": "", "line": None, "kind": "operation"} for i in range(3)]
+        >>> packed = pack({"nodes": nodes, "edges": [[0, 1, 0], [1, 2, 0]], "arrays": [{"brief": "1"}] * 3})
+        >>> packed["nodes"]["kinds"]
+        [{'kind': 'operation', 'operands': 0}, {'kind': 'operation', 'operands': 1}]
+        >>> packed["nodes"]["columns"]["named"], packed["nodes"]["texts"][2], packed["sources"]
+        ([2, 2, 2], 'sin #\x01', [0, 1])
+    """
+    nodes, edges, arrays = shown["nodes"], shown["edges"], shown["arrays"]
+    operands = [0] * len(nodes)
+    for _, target, _ in edges:
+        operands[target] += 1
+    kinds, texts = Interned(), Interned([None])
+    columns: dict[str, list[int]] = {name: [] for name in ("kind", *NUMBERS, *TEXTS)}
+    for number, node in enumerate(nodes):
+        rest = {key: part for key, part in node.items() if key not in columns and key != "stored"}
+        columns["kind"].append(kinds.add(rest | {"kind": node["kind"], "operands": operands[number]}))
+        for name in NUMBERS:
+            columns[name].append(node[name])
+        own = arrays[node["value"]]["brief"]
+        for name in TEXTS:
+            text = node[name]
+            if name in ("title", "named"):
+                text = OWN if text == own else text.replace(f"#{number}", f"#{NUMBER}")
+            columns[name].append(texts.add(text))
+    packed_nodes = {
+        "kinds": kinds.values,
+        "texts": texts.values,
+        "columns": columns,
+        "stored": [[number, node["stored"]] for number, node in enumerate(nodes) if node["stored"] >= 0],
+    }
+    kept = {key: part for key, part in shown.items() if key != "edges"}
+    return kept | {"nodes": packed_nodes, "sources": [edge[0] for edge in edges], "arrays": list(map(short, arrays))}
+
+
+def short(array: dict[str, Any]) -> Any:
+    """Return a single number as its text alone, anything else as it is."""
+    text = array["brief"]
+    return text if array == plain(text) else array
+
+
+def plain(text: str) -> dict[str, Any]:
+    """Return what a page shows of a single number; `plain` of columns.js gives the same."""
+    return {"brief": text, "tiny": text, "shape": "scalar", "rows": [[text]]}
+
+
+class Interned:
+    """Different values, each once, by the number of its place."""
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self.values = list(values)
+        self.known: dict[Hashable, int] = {_key(value): i for i, value in enumerate(self.values)}
+
+    def add(self, value: Any) -> int:
+        """Return the place of a value, which is new only if none is equal to it."""
+        key = _key(value)
+        place = self.known.setdefault(key, len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
+
+
+def _key(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return tuple((name, _key(part)) for name, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(map(_key, value))
+    return value if isinstance(value, str) else (type(value), value)

@@ -1,0 +1,390 @@
+"""Record: weights, activations and gradients of chosen steps of a training, to be looked at later."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files import write_whole
+from ...printable import printable
+from ...spelling import named_options
+from ..model.values import array_of
+from .probe import Probe, activations, looks_into, make_probe, parameters_of, scores, untouched
+
+Array = np.ndarray[Any, Any]
+KINDS = ("weights", "gradients", "activations")
+A_DOUBLING = 8  # steps that are kept of each doubling of their number
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A training after so many updates.
+
+    Attributes:
+        step: how many updates; epoch: in which epoch, 0 before the first.
+        loss: of the batch of this update, before it; ``None`` before the first.
+        weights: name -> array, after the update. gradients: those that made it, before clipping; empty at step 0.
+        activations: part of the model -> what it gives for the samples, one row each, with the weights of now.
+        scores: what the model gives for the points of the plane, ``(points, outputs)``, or ``None``.
+    """
+
+    step: int
+    epoch: int
+    loss: float | None
+    weights: dict[str, Array] = field(repr=False)
+    gradients: dict[str, Array] = field(repr=False)
+    activations: dict[str, Array] = field(repr=False)
+    scores: Array | None = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its arrays."""
+        arrays = [*self.weights.values(), *self.gradients.values(), *self.activations.values()]
+        return sum(array.nbytes for array in arrays) + (0 if self.scores is None else self.scores.nbytes)
+
+
+@named_options({"every": "Write Record(10) for every tenth step."})
+class Record:
+    """A callback of `fit` that keeps weights, activations and gradients of chosen steps.
+
+    A step is an update. The training goes on with the same bits as without it. Where more would be kept than
+    `megabytes`, every other step is dropped and half as many are kept from then on; `notes` says so.
+
+    Args:
+        steps: ``"log"``: all of the first, then about eight of each doubling; a number N: every N-th; or a list of
+            them. Without a list the state before the first update and the last one are kept too.
+        x, y: data to look at; by default the rows that `fit` trains on.
+        samples: how many of them, or which rows, to keep the activations for.
+        columns: two of x whose plane is asked at each step, the others at their median; by default both of two.
+        megabytes: to hold at most.
+        name: of the recording, on the page. classes, features: names of outputs and inputs.
+
+    Attributes:
+        steps: the numbers of those that are kept; ``record[step]`` is a `Moment`.
+        notes: what was left out, and why.
+
+    Raises:
+        TypeError, ValueError: steps of another kind; one step needs more than `megabytes` (at the first step).
+
+    Example:
+        >>> from tinygrad_nn import Layer, Settings, Solver, fit
+        >>> record = Record([0, 1, 4])
+        >>> model, x = [Layer(1, 1, rng=0)], [[-1.0], [0.0], [1.0]]
+        >>> _ = fit(model, x, [-2.0, 0.0, 2.0], solver=Solver("mse", "sgd", 0.3), settings=Settings(2, 1),
+        ...         callbacks=[record])
+        >>> record.steps, list(record[4].gradients)
+        ([0, 1, 4], ['layer 1 W', 'layer 1 b'])
+    """
+
+    def __init__(
+        self,
+        steps: str | int | Sequence[int] = "log",
+        *,
+        x: Any = None,
+        y: Any = None,
+        samples: int | Sequence[int] = 6,
+        columns: tuple[int, int] | None = None,
+        megabytes: float = 256,
+        name: str | None = None,
+        classes: Sequence[Any] | None = None,
+        features: Sequence[Any] | None = None,
+    ) -> None:
+        self._choice = self._chosen = _Choice.of(steps)
+        if not megabytes > 0:
+            raise ValueError(f"Record: megabytes={megabytes!r}; it is how much to hold at most, above 0.")
+        self.most = int(megabytes * 1e6)
+        self.given, self.samples, self.columns = (x, y), samples, columns
+        self.name = name
+        self.classes, self.features = _words(classes), _words(features)
+        self.notes: list[str] = []
+        self.epochs: list[dict[str, Any]] = []
+        self.probe: Probe | None = None
+        self._moments: list[Moment] = []
+        self._count = 0  # updates of a loop of a person's own
+        self._looked = False
+
+    # -- What was kept
+
+    @property
+    def steps(self) -> list[int]:
+        """The numbers of the steps that are kept."""
+        return [moment.step for moment in self._moments]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(moment.nbytes for moment in self._moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self._moments)
+
+    def __getitem__(self, step: int) -> Moment:
+        for moment in self._moments:
+            if moment.step == step:
+                return moment
+        raise KeyError(f"step {step} was not kept; these were: {', '.join(map(str, self.steps)) or 'none yet'}.")
+
+    def __repr__(self) -> str:
+        if not self._moments:
+            return "<recording of no step yet; fit(..., callbacks=[record]) fills it>"
+        first, last = self._moments[0].step, self._moments[-1].step
+        many = "1 step" if len(self) == 1 else f"{len(self):,} steps"
+        size = f"{self.nbytes / 1e6:.2g} MB"
+        return f"<recording of {many} from {first:,} to {last:,}, {size}>"
+
+    # -- Recording
+
+    def due(self, number: int) -> bool:
+        """Whether a step is kept, by its number."""
+        return self._choice.due(number)
+
+    def step(self, step: Any) -> None:
+        """Keep a step, as `fit` tells of it."""
+        if step.loss is None and self._moments and step.number <= self._moments[-1].step:  # a training begins anew
+            self._choice, self._looked, self.notes = self._chosen, False, []
+        if self._choice.listed and not self.due(step.number):
+            return
+        self._look_at(step.data)
+        self._keep(step.number, step.epoch, step.loss, step.weights, step.gradients, step.model)
+
+    def __call__(self, epoch: Any) -> None:
+        """Note the losses and metrics at the end of an epoch."""
+        if epoch.number == 1:
+            self.epochs = []
+        numbers = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
+        self.epochs.append({"epoch": epoch.number, **{k: float(v) for k, v in numbers.items() if v is not None}})
+
+    def add(self, model: Any, trained: Any = None) -> None:
+        """Keep a step of a loop of your own: call it after each update; and before the first, with the model alone.
+
+        Args:
+            model: the list of layers or the module that is trained, or a dict of arrays.
+            trained: what `TrainNN` returned; or the loss, a number or a Tensor, where `backward` left the gradients in
+                ``.grad`` of the parameters.
+        """
+        self._count += not (trained is None and self._count == 0)
+        if not self.due(self._count):
+            return
+        found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
+        weights = parameters_of(model, not isinstance(found, Mapping))
+        if isinstance(found, Mapping):
+            gradients = {**found, **trained.db}
+        elif found is not None:
+            both = {"W": found, "b": trained.db}
+            gradients = {f"layer {k} {part}": g for part, gs in both.items() for k, g in enumerate(gs, start=1)}
+        else:
+            gradients = {name: getattr(w, "grad", None) for name, w in weights.items()} if trained is not None else {}
+        self._look_at(None)
+        self._keep(self._count, 0, None if loss is None else float(array_of(loss)),
+                   {name: array_of(w) for name, w in weights.items()},
+                   {name: array_of(g) for name, g in gradients.items() if g is not None}, model)  # fmt: skip
+
+    def _look_at(self, data: Any) -> None:
+        """Choose what to ask the model, once."""
+        x, y = self.given if self.given[0] is not None else data or (None, None)
+        if x is None or self._looked:
+            return
+        self._looked = True
+        try:
+            self.probe = make_probe(_array(x), None if y is None else _array(y), self.samples, self.columns)
+        except ValueError:
+            raise
+        except Exception as error:  # inputs of a kind of their own are trained on, and not looked at
+            self._note(f"no activations: {printable(f'{error!s:.120}')}")
+
+    def _keep(
+        self, number: int, epoch: int, loss: float | None, weights: Mapping[str, Array],
+        gradients: Mapping[str, Array], model: Any,
+    ) -> None:  # fmt: skip
+        self._moments = [moment for moment in self._moments if moment.step < number]  # a training begins anew
+        seen: dict[str, Array] = {}
+        plane = None
+        if self.probe is not None and looks_into(model):
+            try:
+                with untouched(model):
+                    seen = activations(model, self.probe.x)
+                    plane = None if self.probe.columns is None else scores(model, self.probe.plane())
+            except Exception as error:  # a training is not ended by one who looks on
+                self._note(f"no activations: the model raised {type(error).__name__}: {printable(f'{error!s:.120}')}")
+        moment = Moment(number, epoch, loss, {name: np.array(w) for name, w in weights.items()},
+                        {name: np.array(g) for name, g in gradients.items()}, seen, plane)  # fmt: skip
+        self._moments.append(moment)
+        self._thin()
+
+    def _thin(self) -> None:
+        """Hold no more than is allowed, by dropping every other step."""
+        last = self._moments[-1]
+        size = last.nbytes + (0 if last.gradients else sum(w.nbytes for w in last.weights.values()))
+        needed = size * (len(self._choice.listed) if self._choice.listed else 2)
+        if needed > self.most:
+            many = f"the {len(self._choice.listed)} steps of the list" if self._choice.listed else "two steps"
+            raise ValueError(
+                f"Record: a step of this model takes {size / 1e6:.3g} MB, {many} {needed / 1e6:.3g} MB, and megabytes="
+                f"{self.most / 1e6:g} is the most to hold. Write Record(..., megabytes={math.ceil(needed / 1e6)})"
+                f"{', or fewer steps' if self._choice.listed else ''}."
+            )
+        while self.nbytes > self.most:
+            self._choice = self._choice.coarser()
+            self._moments = [moment for moment in self._moments[:-1] if self.due(moment.step)] + [last]
+            limit = "MB of megabytes="
+            self._note(f"{self._choice.words()}: all would take more than the {self.most / 1e6:g} {limit}", limit)
+
+    def _note(self, text: str, instead: str = "\0") -> None:
+        """Say what was left out, once, and instead of what was said before."""
+        self.notes = [note for note in self.notes if note != text and instead not in note] + [text]
+
+    # -- Files
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the recording to a safetensors file, whole or not at all, and return its path."""
+        from ...files.safetensors import seal
+
+        arrays: dict[str, Array] = {}
+        kept: dict[str, list[int]] = {}
+        parts: dict[str, list[tuple[int, Array]]] = {}
+        for k, moment in enumerate(self._moments):
+            for kind in KINDS:
+                for name, array in getattr(moment, kind).items():
+                    parts.setdefault(f"{kind}/{name}", []).append((k, array))
+            if moment.scores is not None:
+                parts.setdefault("scores/", []).append((k, moment.scores))
+        for name, found in parts.items():
+            whole = np.stack([array for _, array in found])
+            arrays[name] = whole.view(whole.real.dtype) if whole.dtype.kind == "c" else whole
+            kept[name] = [k for k, _ in found]
+        about: dict[str, Any] = {
+            "moments": [[m.step, m.epoch, _plain(m.loss)] for m in self._moments], "kept": kept,
+            "complex": [name for name, found in parts.items() if found[0][1].dtype.kind == "c"],
+            "epochs": [{name: _plain(value) for name, value in row.items()} for row in self.epochs],
+            "notes": self.notes, "name": self.name, "classes": self.classes, "features": self.features,
+            "megabytes": self.most / 1e6, "probe": None,
+        }  # fmt: skip
+        if self.probe is not None:
+            about["probe"] = {"rows": list(self.probe.rows), "columns": self.probe.columns}
+            arrays |= {f"probe/{name}": array for name in _PROBE
+                       if isinstance(array := getattr(self.probe, name), np.ndarray)}  # fmt: skip
+        return write_whole(path, seal("recording", arrays, json.dumps(about, sort_keys=True)).content)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Record:
+        """Read a recording that `save` wrote; nothing in the file is run.
+
+        Raises:
+            FileNotFoundError: there is no such file; ValueError: it holds no recording, or was cut off or changed.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> record = Record(1)
+            >>> record.add({"w": np.ones(2)})
+            >>> with TemporaryDirectory() as folder:
+            ...     again = Record.load(record.save(f"{folder}/run.safetensors"))
+            >>> again[0].weights["w"]
+            array([1., 1.])
+        """
+        from ...files.safetensors import parse, unseal
+
+        arrays, text, _ = unseal("recording", path)
+        about = parse(path, text)
+        try:
+            return cls._of(arrays, about)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            came = printable(f"{error!s:.120}")
+            raise ValueError(f"{printable(path)} holds no recording that can be read: {came}") from None
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> Record:
+        steps = [int(step) for step, _, _ in about["moments"]]
+        record = cls(steps or "log", megabytes=float(about["megabytes"]), name=about["name"], classes=about["classes"],
+                     features=about["features"])  # fmt: skip
+        record._moments = [Moment(int(step), int(epoch), _number(loss), {}, {}, {}, None)
+                           for step, epoch, loss in about["moments"]]  # fmt: skip
+        for name, places in about["kept"].items():
+            kind, _, inner = name.partition("/")
+            whole = arrays[name]
+            whole = whole.view(f"c{2 * whole.itemsize}") if name in about["complex"] else whole
+            for k, array in zip(places, whole, strict=True):
+                if kind == "scores":
+                    record._moments[k] = replace(record._moments[k], scores=array)
+                else:
+                    getattr(record._moments[k], {kind: kind for kind in KINDS}[kind])[inner] = array
+        record.epochs = [{str(k): _number(v) for k, v in row.items()} for row in about["epochs"]]
+        record.notes = [str(note) for note in about["notes"]]
+        probe = about["probe"]
+        if probe is not None:
+            columns = None if probe["columns"] is None else (int(probe["columns"][0]), int(probe["columns"][1]))
+            found = {name: arrays.get(f"probe/{name}") for name in _PROBE}
+            record.probe = Probe(tuple(map(int, probe["rows"])), columns=columns, **found)
+        return record
+
+
+_PROBE = ("x", "y", "low", "high", "middle", "points", "truth")
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which steps are kept: those of a list, every N-th, or so many of each doubling."""
+
+    listed: frozenset[int] = frozenset()
+    every: int = 0
+    a_doubling: float = 0.0
+
+    @classmethod
+    def of(cls, steps: Any) -> _Choice:
+        if isinstance(steps, str) and steps == "log":
+            return cls(a_doubling=A_DOUBLING)
+        if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
+            if steps < 1:
+                raise ValueError(f"Record: steps={steps}; every how many steps one is kept, at least 1.")
+            return cls(every=int(steps))
+        if isinstance(steps, str) or not hasattr(steps, "__iter__"):
+            raise TypeError(f"Record: steps={steps!r:.60}; write Record('log'), Record(10) for every tenth, or a list.")
+        numbers = list(steps)
+        if not numbers or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in numbers):
+            raise ValueError(f"Record: steps={numbers!r:.60}; a list holds numbers of steps, 0 for the start.")
+        return cls(frozenset(map(int, numbers)))
+
+    def due(self, number: int) -> bool:
+        if self.listed:
+            return number in self.listed
+        if self.every:
+            return number % self.every == 0
+        return number < 2 or int(self.a_doubling * math.log2(number)) > int(self.a_doubling * math.log2(number - 1))
+
+    def coarser(self) -> _Choice:
+        return replace(self, every=2 * self.every, a_doubling=self.a_doubling / 2)
+
+    def words(self) -> str:
+        return f"kept is every step that {self.every} divides" if self.every else (
+            f"kept are {self.a_doubling:g} steps of each doubling")  # fmt: skip
+
+
+def _words(names: Sequence[Any] | None) -> list[str] | None:
+    return None if names is None else [str(name) for name in names]
+
+
+def _array(value: Any) -> Any:
+    """Return a nest of arrays: what is no dict or tuple of arrays becomes one."""
+    if isinstance(value, dict):
+        return {name: _array(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_array(part) for part in value)
+    return array_of(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number that JSON has a word for, or its name."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
