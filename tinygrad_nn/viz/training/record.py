@@ -1,4 +1,4 @@
-"""Record: weights, activations and gradients of chosen steps of a training, to be looked at later."""
+"""Record: weights, activations and gradients of chosen steps of a training, to be looked at later, and as a page."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ...printable import printable
 from ...spelling import named_options
 from ..model.values import array_of
 from .probe import Probe, activations, looks_into, make_probe, parameters_of, scores, untouched
+from .recording_page import page
 
 Array = np.ndarray[Any, Any]
 KINDS = ("weights", "gradients", "activations")
@@ -52,7 +53,7 @@ class Moment:
 
 @named_options({"every": "Write Record(10) for every tenth step."})
 class Record:
-    """A callback of `fit` that keeps weights, activations and gradients of chosen steps.
+    """A callback of `fit` that keeps weights, activations and gradients of chosen steps, and writes them as a page.
 
     A step is an update. The training goes on with the same bits as without it. Where more would be kept than
     `megabytes`, every other step is dropped and half as many are kept from then on; `notes` says so.
@@ -107,7 +108,7 @@ class Record:
         self.epochs: list[dict[str, Any]] = []
         self.probe: Probe | None = None
         self._moments: list[Moment] = []
-        self._count = 0  # updates of a loop of a person's own
+        self._count: int | None = None  # updates of a loop of a person's own
         self._looked = False
 
     # -- What was kept
@@ -140,7 +141,7 @@ class Record:
         first, last = self._moments[0].step, self._moments[-1].step
         many = "1 step" if len(self) == 1 else f"{len(self):,} steps"
         size = f"{self.nbytes / 1e6:.2g} MB"
-        return f"<recording of {many} from {first:,} to {last:,}, {size}>"
+        return f"<recording of {many} from {first:,} to {last:,}, {size}; .page('training.html') shows it>"
 
     # -- Recording
 
@@ -172,7 +173,7 @@ class Record:
             trained: what `TrainNN` returned; or the loss, a number or a Tensor, where `backward` left the gradients in
                 ``.grad`` of the parameters.
         """
-        self._count += not (trained is None and self._count == 0)
+        self._count = int(trained is not None) if self._count is None else self._count + 1
         if not self.due(self._count):
             return
         found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
@@ -243,7 +244,32 @@ class Record:
         """Say what was left out, once, and instead of what was said before."""
         self.notes = [note for note in self.notes if note != text and instead not in note] + [text]
 
-    # -- Files
+    # -- Pages and files
+
+    @named_options()
+    def page(self, path: str | os.PathLike[str], *, beside: Record | None = None, title: str | None = None) -> Path:
+        """Write a page that goes through the training: boundary, weights, gradients, and the neurons of a sample.
+
+        Args:
+            path: of the page, ``training.html``; it opens from disk and asks no network for anything.
+            beside: another recording, shown beside this one with the difference.
+            title: of the page.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: nothing was kept yet, or a path that does not end in .html.
+            FileNotFoundError: the folder does not exist.
+        """
+        if Path(path).suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"a recording is shown as a page; {str(path)!r} should end in .html.")
+        if beside is not None and not isinstance(beside, Record):
+            raise TypeError(f"page: beside={beside!r:.60} is of type {type(beside).__name__}; pass another Record.")
+        for record in (self, beside):
+            if record is not None and not len(record):
+                raise ValueError("this recording holds no step yet; pass it to fit(..., callbacks=[record]) first.")
+        return write_whole(path, page([self] if beside is None else [self, beside], title).encode())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the recording to a safetensors file, whole or not at all, and return its path."""

@@ -1,0 +1,266 @@
+"""A recording, or two beside each other, as one page with a slider; all it shows was computed in the training."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...files import POLICY
+from ...graph import short_number
+from ...printable import printable
+from ..explorer.explore import _hash, _safe_json
+from ..graph.page import paper
+from .probe import GRID, Probe
+
+if TYPE_CHECKING:
+    from .record import Moment, Record
+
+Array = np.ndarray[Any, Any]
+SCRIPTS = ("numbers.js", "heat.js", "chart.js", "plane.js", "recording.js")
+MOST_MOMENTS = 160  # of a run on a page, about
+MOST_NUMBERS = 2_500_000  # of a run on a page; each takes 5.3 bytes
+MOST_ROWS, MOST_COLUMNS = 64, 96  # of a map; a larger array is shown by the means of blocks
+MOST_ARRAYS = 120  # of weights, of gradients
+WIDE = 32  # of a row of numbers that is folded into several
+
+
+def page(records: Sequence[Record], title: str | None) -> str:
+    """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
+    names = [printable(record.name or "recording") for record in records]
+    if len(names) == 2 and names[0] == names[1]:
+        names = [f"{name} {letter}" for name, letter in zip(names, "AB", strict=True)]
+    notes: list[str] = []
+    runs = [_run(record, name, notes) for record, name in zip(records, names, strict=True)]
+    if title is None:
+        title = " and ".join(names) if any(record.name for record in records) else "A training, step by step"
+    folder = resources.files(__package__) / "page"
+    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("recording.html", "recording.css", *SCRIPTS)}
+    script = "\n".join(read[name] for name in SCRIPTS)
+    parts = {
+        "notes": "\n".join(f'<p class="says">{escape(note)}</p>' for note in notes),
+        "data": _safe_json({"runs": runs}),
+        "script": script,
+        "mode": "single" if len(runs) == 1 and runs[0]["plane"] and any(m[2] for m in runs[0]["moments"]) else "",
+    }
+    pieces = []
+    for piece in read["recording.html"].split("{"):  # in one pass: no part is searched for places
+        name, end, rest = piece.partition("}")
+        pieces += [parts[name], rest] if end and name in parts else [piece]
+    policy = f"{POLICY}; script-src {_hash(script)}"
+    return paper(title, "".join(pieces), style=read["recording.css"], policy=policy)
+
+
+def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
+    """Return what a page shows of a recording, as JSON can hold it, and add to the notes what it leaves out."""
+    moments = list(record)
+    notes += [f"{name}: {printable(note)}." for note in record.notes]
+    size = max(sum(_shown_size(array) for kind in (m.weights, m.gradients, m.activations) for array in kind.values())
+               + (0 if m.scores is None else m.scores.size) for m in moments)  # fmt: skip
+    most = max(2, min(MOST_MOMENTS, MOST_NUMBERS // max(size, 1)))
+    if len(moments) > most:
+        picked = np.unique(np.linspace(0, len(moments) - 1, most).round().astype(int))
+        notes.append(f"{name}: this page shows {len(picked)} of the {len(moments):,} steps that were kept.")
+        moments = [moments[k] for k in picked]
+    probe = record.probe
+    samples = [] if probe is None or not any(m.activations for m in moments) else _samples(record, probe)
+    found: dict[str, Any] = {"name": name, "moments": [[m.step, m.epoch, _json(m.loss)] for m in moments]}
+    for kind in ("weights", "gradients"):
+        found[kind] = {_name: _map(arrays, kept) for _name, arrays, kept in _series(moments, kind, MOST_ARRAYS)}
+        left = len({n for m in moments for n in getattr(m, kind)}) - len(found[kind])
+        if left:
+            notes.append(f"{name}: of {left} more arrays no {kind} are shown.")
+    found["activations"] = {
+        part: _neurons(arrays, kept, len(samples)) for part, arrays, kept in _series(moments, "activations", 64)
+        if samples and all(len(a) == len(samples) for a in arrays)
+    }  # fmt: skip
+    found["flow"] = _flow(moments)
+    found["epochs"] = [{printable(k): _json(v) for k, v in row.items()} for row in record.epochs]
+    found["samples"] = samples
+    found["plane"] = None if probe is None else _plane(moments, probe, record)
+    return found
+
+
+def _series(moments: Sequence[Moment], kind: str, most: int) -> list[tuple[str, list[Array], list[int]]]:
+    """Return name, arrays, and the moments that have them, of all arrays of a kind that stay of one shape."""
+    names = list(dict.fromkeys(name for moment in moments for name in getattr(moment, kind)))
+    series = []
+    for name in names[:most]:
+        there = [(k, getattr(m, kind)[name]) for k, m in enumerate(moments) if name in getattr(m, kind)]
+        kept = [(k, array) for k, array in there if array.shape == there[-1][1].shape and array.size]
+        if kept:
+            series.append((printable(name), [_real(array) for _, array in kept], [k for k, _ in kept]))
+    return series
+
+
+def _map(arrays: Sequence[Array], kept: list[int]) -> dict[str, Any]:
+    """Return an array over time as maps: rows by columns, those of large ones the means of blocks."""
+    shape = arrays[0].shape
+    if len(shape) < 2:
+        size = arrays[0].size
+        block = -(-size // (MOST_ROWS * WIDE))
+        tables = [_blocks(array.reshape(1, -1), (1, -(-size // block)))[0] for array in arrays]
+        count = tables[0].size
+        columns = min(count, WIDE)
+        found = _numbers(tables, kept, -(-count // columns), columns)
+        where = ["entry"]
+        blocks = [1, block]
+    else:
+        tables = [array.reshape(len(array), -1) for array in arrays]
+        rows, columns = tables[0].shape
+        blocks = [-(-rows // MOST_ROWS), -(-columns // MOST_COLUMNS)]
+        to = (-(-rows // blocks[0]), -(-columns // blocks[1]))
+        found = _numbers([_blocks(table, to) for table in tables], kept, *to)
+        where = ["row", "column"] if len(shape) == 2 else ["first axis", "the others joined"]
+    note = "" if max(blocks) == 1 else f"a cell is the mean of {blocks[0]} × {blocks[1]} entries"
+    if arrays[0].dtype.kind == "c":
+        note = "absolute values"
+    return found | {"shape": _shape(shape), "where": where, "block": blocks, "note": note}
+
+
+def _neurons(arrays: Sequence[Array], kept: list[int], samples: int) -> dict[str, Any]:
+    """Return what a part gives for each sample over time."""
+    inner = arrays[0].shape[1:]
+    each = math.prod(inner)
+    note = ""
+    tables = [array.reshape(samples, each) for array in arrays]
+    most = MOST_ROWS * WIDE
+    if each > most:
+        tables, note = [table[:, :most] for table in tables], f"the first {most:,} of {each:,}"
+        each = most
+    columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and not note else min(each, WIDE)
+    word = "neuron" if len(inner) < 2 else "entry"
+    found = _numbers(tables, kept, -(-each // columns), columns)
+    return found | {"shape": _shape(inner), "samples": samples, "word": word, "note": note}
+
+
+def _numbers(tables: Sequence[Array], kept: list[int], rows: int, columns: int) -> dict[str, Any]:
+    with np.errstate(all="ignore"):
+        whole = np.stack(tables).astype("<f4")
+    finite = np.abs(whole[np.isfinite(whole)])
+    return {"rows": rows, "columns": columns, "size": int(whole[0].size), "kept": kept,
+            "largest": float(finite.max(initial=0.0)), "data": base64.b64encode(whole.tobytes()).decode()}  # fmt: skip
+
+
+def _blocks(table: Array, to: tuple[int, int]) -> Array:
+    """Return a table of so many rows and columns by the means of blocks."""
+    for axis, many in enumerate(to):
+        size = table.shape[axis]
+        if size > many:
+            starts = np.arange(0, size, -(-size // many))
+            counts = np.expand_dims(np.diff([*starts, size]), 1 - axis)
+            with np.errstate(all="ignore"):
+                table = np.add.reduceat(np.asarray(table, float), starts, axis) / counts
+    return table
+
+
+def _flow(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
+    """Return the root mean square of the gradient of each weight at each moment, of all arrays if none has two axes."""
+    names = list(dict.fromkeys(name for m in moments for name, g in m.gradients.items() if g.ndim > 1))
+    names = names or list(dict.fromkeys(name for m in moments for name in m.gradients))
+
+    def size(array: Array | None) -> float | None:
+        if array is None or not array.size:
+            return None
+        with np.errstate(all="ignore"):
+            value = math.sqrt(float(np.mean(np.abs(array).astype(float) ** 2)))
+        return value if math.isfinite(value) else None
+
+    return {printable(name): [size(m.gradients.get(name)) for m in moments] for name in names[:40]}
+
+
+def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str, Any] | None:
+    """Return what the model gives on the plane over time, and how to read it: as classes, or as a surface."""
+    there = [(k, m.scores) for k, m in enumerate(moments) if m.scores is not None]
+    if not there or probe.columns is None or probe.low is None or probe.high is None:
+        return None
+    outputs = there[-1][1].shape[1]
+    there = [(k, scores) for k, scores in there if scores.shape[1] == outputs]
+    found = _numbers([scores for _, scores in there], [k for k, _ in there], GRID, GRID)
+    known = probe.truth
+    truth = None if known is None or known.ndim > 2 else known.reshape(len(known), -1)
+    labels = None if truth is None else _labels(truth, outputs)
+    one = np.concatenate([scores.ravel() for _, scores in there])
+    one = one[np.isfinite(one)]
+    sure = outputs > 1 or (one.size and one.min() >= -0.5 and one.max() <= 1.5)  # else logits, or numbers
+    kind = "classes" if sure and (labels is not None or (truth is None and outputs > 1)) else "surface"
+    level = 0.0 if kind == "surface" and truth is not None and set(np.unique(truth)) <= {-1.0, 0.0, 1.0} else None
+    many = max(outputs, 2)
+    words = [printable(word) for word in record.classes or ()]
+    words += [f"class {k}" for k in range(len(words), many)]
+    if kind == "surface" and truth is not None:
+        values = truth[:, 0].astype(float)
+        found["largest"] = max(found["largest"], float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
+    shown = labels if kind == "classes" else None if truth is None else [_json(float(v)) for v in truth[:, 0]]
+    names = record.features or []
+    return found | {
+        "grid": GRID, "outputs": outputs, "kind": kind, "level": level, "words": words[:many], "truth": shown,
+        "low": probe.low.tolist(), "high": probe.high.tolist(),
+        "features": [printable(names[c]) if c < len(names) else f"column {c}" for c in probe.columns],
+        "points": None if probe.points is None else probe.points.round(6).tolist(),
+    }  # fmt: skip
+
+
+def _labels(truth: Array, outputs: int) -> list[int] | None:
+    """Return targets as numbers of classes, ``None`` if they are none."""
+    if truth.shape[1] > 1:
+        hot = truth.shape[1] == outputs and bool(np.isin(truth, (0, 1)).all()) and bool((truth.sum(axis=1) == 1).all())
+        return [int(k) for k in truth.argmax(axis=1)] if hot else None
+    flat = truth[:, 0]
+    whole = bool(np.isfinite(flat).all()) and bool((flat == np.rint(flat)).all())
+    return [int(k) for k in flat] if whole and flat.min() >= 0 and flat.max() < max(outputs, 2) else None
+
+
+def _samples(record: Record, probe: Probe) -> list[dict[str, Any]]:
+    """Return the rows that are looked at, in words."""
+    found = []
+    for k, row in enumerate(probe.rows):
+        y = None if probe.y is None else np.asarray(probe.y[k]).ravel()
+        words = None
+        if y is not None:
+            words = ", ".join(_minus(v) for v in y[:12].tolist()) + (" …" if y.size > 12 else "")
+            if record.classes and y.size == len(record.classes) and set(y.tolist()) <= {0, 1}:
+                words = printable(record.classes[int(y.argmax())])
+            elif record.classes and y.size == 1 and y[0] == int(y[0]) and 0 <= y[0] < len(record.classes):
+                words = printable(record.classes[int(y[0])])
+        found.append({"row": row, "x": _inputs(record, probe.x, k), "y": words})
+    return found
+
+
+def _inputs(record: Record, x: Any, k: int) -> str:
+    if not isinstance(x, np.ndarray):
+        return "several arrays"
+    row = x[k]
+    if row.ndim > 1:
+        return f"{_shape(row.shape)} numbers"
+    values = [_minus(v) for v in row.ravel()[:8].tolist()]
+    if record.features:
+        values = [f"{printable(name)} {value}" for name, value in zip(record.features, values, strict=False)]
+    return ", ".join(values) + (" …" if row.size > 8 else "")
+
+
+def _minus(value: float) -> str:
+    return short_number(value).replace("-", "−")
+
+
+def _shown_size(array: Array) -> int:
+    return min(array.size, MOST_ROWS * MOST_COLUMNS)
+
+
+def _real(array: Array) -> Array:
+    return np.abs(array) if array.dtype.kind == "c" else array
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "one number"
+
+
+def _json(value: Any) -> Any:
+    """Return a number that JSON has, ``None`` for what is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else json.loads(json.dumps(value))
