@@ -63,7 +63,7 @@ ARROWS: dict[str, set[str]] = {
     "distributed": {"primitive", "tree"},
     "nn":         {"ops", "node", "tensor", "backward", "distributed",
                    "optim"},  # for nn.utils, which PyTorch people look in
-    "optim":      {"ops", "node", "leaves", "tensor", "backward"},
+    "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",

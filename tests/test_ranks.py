@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.failing_ranks import FAULTS
 from tests.killed_ranks import kill_and_resume, worst
 from tests.ranks import NETWORKS, train
 
@@ -67,3 +69,35 @@ def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) ->
 def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
     done = kill_and_resume(tmp_path, random.Random(seed))
     assert worst(done["weights"], alone["cnn"]["weights"]) < 100 * TO["float64"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
+    mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
+    absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
+    said = {}
+    for rank in {0, 1, 2} - absent.get(fault, set()):
+        seconds, _, said[rank] = (tmp_path / f"{rank}.txt").read_text().partition("\n")
+        assert float(seconds) < 30
+    assert len(set(said.values())) == 1, said
+    assert re.search(FAULTS[fault][1], said[0], re.DOTALL), said[0]
+
+
+def test_the_command_trains_on_ranks_and_writes_once(tmp_path: Path) -> None:
+    command = ["-m", "tinygrad_nn", "train", "--epochs", "3", "--dropout", "0.2", "--out"]
+    several = mpiexec(3, *command, tmp_path / "several")
+    alone = [sys.executable, *command, tmp_path / "one"]
+    one = subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert several.returncode == 0, several.stderr
+    assert several.stdout.replace("several", "one").splitlines()[-1] == one.stdout.splitlines()[-1]
+    assert len(several.stdout.splitlines()) == len(one.stdout.splitlines())
+    histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("several", "one")]
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-12)
+
+
+def test_a_loop_of_ones_own_takes_the_same_steps(tmp_path: Path) -> None:
+    done = [mpiexec(ranks, "-m", "tests.own_loop", tmp_path) for ranks in (1, 3)]
+    assert all(one.returncode == 0 for one in done), done[1].stderr
+    one, three = (json.loads((tmp_path / f"{ranks}.json").read_text()) for ranks in (1, 3))
+    for name in one:
+        np.testing.assert_allclose(three[name], one[name], rtol=1e-11, atol=1e-13, err_msg=name)

@@ -10,6 +10,7 @@ from .communicator import Ranks, launched, world
 from .draws import RowDraws, probed
 from .gradients import Sum
 from .shard import Shard, current, sharing
+from .versions import surroundings
 
 __all__ = [
     "Ranks",
@@ -21,6 +22,7 @@ __all__ = [
     "launched",
     "probed",
     "sharing",
+    "surroundings",
     "total",
     "world",
 ]

@@ -66,8 +66,8 @@ class Ranks:
                 self.heartbeat = Heartbeat(MPI, beats)
 
     @classmethod
-    def of(cls, call: str, comm: Any) -> Ranks:
-        """Return the ranks of a communicator, made once for each.
+    def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
+        """Return the ranks of a communicator, made once for each; with `own` made for the caller alone.
 
         Raises:
             TypeError: it is none; ImportError: mpi4py is missing; RuntimeError: a rank does not come.
@@ -79,6 +79,8 @@ class Ranks:
                 f"{call}: comm={comm!r:.60} is no communicator; write comm=MPI.COMM_WORLD, after from mpi4py import "
                 "MPI, or comm='world'."
             )
+        if own:
+            return cls(comm, call)
         if not _KEY:
             _KEY.append(type(comm).Create_keyval())
         found: Ranks | None = comm.Get_attr(_KEY[0])
@@ -104,13 +106,28 @@ class Ranks:
             yield
             self._wait(self.data.Ibarrier(), "the end")
         except BaseException as error:
-            self._raise(call, error)
+            self.fail(call, error)
         finally:
             self.depth -= 1
             if self.heartbeat is not None:
                 self.heartbeat.stop()
 
-    def _raise(self, call: str, error: BaseException) -> None:
+    def open(self, call: str) -> None:
+        """Know of each other from now on, for a loop that is not one call."""
+        self.depth += 1
+        if self.heartbeat is not None:
+            self.heartbeat.start(call)
+
+    def close(self) -> None:
+        """End that, with the program; a rank that ends before the others says why."""
+        if self.heartbeat is not None and self.heartbeat.alive:
+            last = getattr(sys, "last_value", None)
+            if self.heartbeat.verdict is None:
+                said = ("SystemExit", "its program ended") if last is None else (type(last).__name__, str(last))
+                self.heartbeat.tell(*said)
+            self.heartbeat.stop()
+
+    def fail(self, call: str, error: BaseException) -> None:
         """Raise what all ranks raise."""
         known = self.heartbeat is not None and self.heartbeat.verdict is not None
         if self.heartbeat is None:

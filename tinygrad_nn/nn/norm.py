@@ -80,12 +80,15 @@ class BatchNorm(Module):
             return x * scale + (bias - self.running_mean.reshape(column) * scale)
         axis = (0, *range(2, x.ndim))
         n = x.size // self.features
-        if self.training and n < 2:
+        shard = current() if self.training else None
+        if shard is not None and shard.ranks.size > 1:
+            n = n // shard.length * shard.total  # those of all ranks
+        if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
                 f"{x.shape}. Use a larger batch, or eval()."
             )
-        if (shard := current()) is not None and self.training and shard.ranks.size > 1:
+        if shard is not None and shard.ranks.size > 1:
             return self._of_all_ranks(x, weight, bias, axis)
         known = moments(raw(x), axis)
         if self.running_mean is not None and self.training:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..distributed import Ranks, RowDraws, Shard, Sum, probed, sharing
+from ..distributed import Ranks, RowDraws, Shard, Sum, probed, sharing, surroundings
 from ..node import no_grad
 from ..tree import flatten
 from .batches import Batch, Batches, Rows
@@ -95,9 +92,7 @@ class SharedTraining:
         """Raise if the ranks do not run the same training."""
         if self.ranks.size == 1:
             return
-        around = {"tinygrad_nn": _version(), "the code of tinygrad_nn": code_of_package(), "NumPy": np.__version__,
-                  "Python": platform.python_version()}  # fmt: skip
-        self.ranks.compare("fit", {**around, **told})
+        self.ranks.compare("fit", {**surroundings(), **told})
 
     def begin(self, done: Progress, history: History, watch: Watch | None) -> tuple[Progress, History]:
         """Put all ranks where rank 0 stands: weights, optimizer, random numbers, history."""
@@ -158,8 +153,10 @@ class SharedTraining:
 
     # -- Steps
 
-    def computing(self, x: Any) -> AbstractContextManager[Any]:
-        """Return the block in which the gradients of the batch are computed, whose rows here are x."""
+    def computing(self, x: Any, y: Any) -> AbstractContextManager[Any]:
+        """Return the block in which the gradients of the batch are computed, whose rows here are x and y."""
+        if isinstance(self.task, FunctionTask) and self.steps % EVERY == 0:
+            self._check_additive(x, y)
         if not self.probed:
             self.probed = True
             self._probe(x)
@@ -190,6 +187,28 @@ class SharedTraining:
                     f"fit: the model gives an output of shape {a} for 2 rows and {b} for 3; with comm= the loss is "
                     "computed from the outputs of all ranks, so each has a row for each row of x, along its first axis."
                 )
+
+    def _check_additive(self, x: Any, y: Any) -> None:
+        """Raise if the loss that a function returns is no mean over rows: the ranks' losses would not add up to it."""
+        shard: Shard = self.shard  # type: ignore[assignment]
+        if self.ranks.size == 1 or shard.stop - shard.start < 2:
+            return
+        leaves, rebuild = flatten((x, y))
+        n = shard.stop - shard.start
+
+        def loss(rows: slice) -> float:
+            return self.task.evaluate(*rebuild([leaf[rows] for leaf in leaves]))[0]
+
+        whole, first, rest = loss(slice(n)), loss(slice(1)), loss(slice(1, n))
+        mean = (first + (n - 1) * rest) / n
+        eps = float(np.finfo(self.task.parameters[0].dtype).eps)
+        if abs(whole - mean) > eps**0.5 * (abs(whole) + abs(first) + abs(rest)) and whole == loss(slice(n)):
+            raise ValueError(
+                f"the loss is no mean over rows: of {n} rows it is {whole:.6g}, and the mean of the losses of the "
+                f"first and of the {n - 1} others, counted by rows, {mean:.6g}. With comm= each rank computes it of "
+                "its own rows, and the mean of the ranks' would be another number. Return the mean over rows, or pass "
+                "a model and Solver(your_loss): that is computed from the outputs of all ranks."
+            )
 
     def mean(self, found: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
         """Return loss and gradients of the whole batch from those of this rank's rows, which have that share."""
@@ -226,20 +245,3 @@ class SharedTraining:
             lambda: {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()},
             whole.hexdigest(), when,
         )  # fmt: skip
-
-
-def _version() -> str:
-    try:
-        return metadata.version("tinygrad-nn")
-    except metadata.PackageNotFoundError:  # a checkout that is not installed
-        return "not installed"
-
-
-@cache
-def code_of_package() -> str:
-    """Return a checksum of the files of this package."""
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
@@ -143,7 +144,8 @@ def _fit(
     if ranks is not None:
         same = setup(SAMPLE)
         shared = SharedTraining(ranks, task, same, random, drawn)
-        bits = "drawn by the system" if rng is None else words(random.bit_generator.state)
+        state = words(random.bit_generator.state).encode()
+        bits = "drawn by the system" if rng is None else f"checksum {crc32(state):08x}"
         shared.agree({
             **same, "epochs": str(settings.epochs), "checkpoint": str(checkpoint is not None), "resume": str(resume),
             "random numbers": bits,

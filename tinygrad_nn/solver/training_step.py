@@ -72,7 +72,7 @@ class TrainingStep:
 
     def _on_ranks(self, shared: SharedTraining, x: Any, y: Any, rows: int) -> float:
         """Take the same step on all ranks, each with its rows of the batch."""
-        with shared.computing(x):
+        with shared.computing(x, y):
             loss, found = self.compute(x, y, shared.draws)
         shard: Shard = shared.shard  # type: ignore[assignment]
         if self.accumulate == 1:
@@ -125,7 +125,7 @@ class SearchStep(TrainingStep):
         if self.shared is None:
             loss = task.line_search(x, y, self.rate())
         else:
-            with self.shared.computing(x):
+            with self.shared.computing(x, y):
                 loss = task.line_search(x, y, self.rate(), self.shared.mean_of_search)
         task.publish()
         self.updates += 1
