@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from .page import to_fragment, to_page
 from .picture import Picture, Style, compose
 from .render import render, tidy_svg
 
+LAST_ERROR: Any = object()  # what to draw where nothing is given
+LONGEST = 100  # letters of an error above a drawing
 SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
 
 
@@ -110,7 +112,7 @@ class Drawing:
 
 @named_options()
 def draw(
-    result: Any,
+    result: Any = LAST_ERROR,
     path: str | os.PathLike[str] | None = None,
     *,
     direction: str = "LR",
@@ -131,7 +133,8 @@ def draw(
     Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an error of a forward, by default the
+            last: then what was computed until it, and the operation that failed in red.
         path: also save it there; see `Drawing.save` for the suffixes.
         direction: ``"LR"`` from left to right, or ``"TB"`` from top to bottom.
         values, gradients, constants, shapes: whether to show them.
@@ -169,6 +172,13 @@ def draw(
     style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
     if path is not None:
         _suffix(path)
+    if result is LAST_ERROR or isinstance(result, BaseException):
+        from ..failure import failed_view, failure_of, last_error
+
+        failure = failure_of(last_error() if result is LAST_ERROR else result)
+        result = failed_view(failure)
+        what = f"{type(failure.error).__name__}: {failure.error}"
+        style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
     view, inputs = viewed(result, names)
     drawing = Drawing(view, compose(view, style, measures, inputs))
     if path is not None:

@@ -210,12 +210,13 @@ def _common(paths: Collection[str]) -> str:
 def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Item:
     lines = []
     bare = node.kind == "constant" and node.shape == ()  # a plain number says it all by its value
-    if style.shapes and not bare:
+    failed = node.kind == "failed"  # there is no result
+    if style.shapes and not bare and not failed:
         lines.append(f"{_shape(node)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
     title, operation = _title(node)
-    value = node.value if style.values and title != node.value.text else None
+    value = node.value if style.values and not failed and title != node.value.text else None
     grad = node.grad if style.gradients else None
     slots = arity if arity > 1 else 0
     return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node))
