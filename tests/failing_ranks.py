@@ -155,6 +155,11 @@ def a_rank_that_hangs(comm: Any, _: Path) -> None:
     train(comm, callbacks=[lambda epoch: os.kill(os.getpid(), signal.SIGSTOP) if comm.rank == 1 else None])
 
 
+def a_rank_that_is_killed(comm: Any, _: Path) -> None:
+    """What mpiexec answers by killing all others, so that none of them says anything."""
+    train(comm, callbacks=[lambda epoch: os.kill(os.getpid(), signal.SIGKILL) if comm.rank == 2 else None])
+
+
 # -- A loop of one's own
 
 def loop(comm: Any, rows: Any = len, share: Any = None, steps: int = 5, leave: int = -1) -> None:
@@ -202,6 +207,8 @@ def main(folder: Path, name: str) -> None:
 
     comm, start = MPI.COMM_WORLD, time.monotonic()
     try:
+        if name == "a_rank_that_is_killed":
+            a_rank_that_is_killed(comm, folder)
         FAULTS[name][0](comm, folder)
         text = "nothing was raised"
     except Exception as error:

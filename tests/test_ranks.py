@@ -83,6 +83,12 @@ def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
     assert re.search(FAULTS[fault][1], said[0], re.DOTALL), said[0]
 
 
+def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
+    done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, "a_rank_that_is_killed")
+    assert done.returncode
+    assert re.search(r"rank 2 of 3 \(process \d+ on .*is gone: it was killed.*All ranks stop", done.stderr), done.stderr
+
+
 def test_the_command_trains_on_ranks_and_writes_once(tmp_path: Path) -> None:
     command = ["-m", "tinygrad_nn", "train", "--epochs", "3", "--dropout", "0.2", "--out"]
     several = mpiexec(3, *command, tmp_path / "several")

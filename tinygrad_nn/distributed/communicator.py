@@ -6,10 +6,13 @@ import atexit
 import builtins
 import json
 import os
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ Array = np.ndarray[Any, Any]
 INSTALL = "training on several ranks needs mpi4py and an MPI; pip install 'tinygrad-nn[mpi]' brings both."
 MEETING = 27182  # the tag of the only messages on a person's own communicator
 _KEY: list[int] = []  # under which a communicator keeps its Ranks
+_watched: list[subprocess.Popen[bytes]] = []  # the process that watches this host, if this one started it
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 
 
@@ -64,6 +68,7 @@ class Ranks:
             self._wait(request, "a communicator")
             if MPI.Query_thread() >= MPI.THREAD_MULTIPLE:
                 self.heartbeat = Heartbeat(MPI, beats)
+            self._be_watched()
 
     @classmethod
     def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
@@ -147,7 +152,7 @@ class Ranks:
         """Leave without the end of MPI, which would wait for ranks that do not come."""
         if not self.broken:
             self.broken = True
-            atexit.register(_leave, self.mpi)
+            atexit.register(_leave)
 
     def _meet(self, call: str) -> None:
         """Wait until all ranks are here, and say who is not."""
@@ -176,6 +181,19 @@ class Ranks:
                     self.comm.Send([word, mpi.BYTE], r, MEETING)
         if missing:
             self._absent(call, missing)
+
+    def _be_watched(self) -> None:
+        """Let another process say which rank of this host dies, once for all communicators."""
+        host = socket.gethostname()
+        everyone = [json.loads(text) for text in self.everyones(json.dumps([host, os.getpid()]))]
+        here = [r for r, (other, _) in enumerate(everyone) if other == host]
+        if _watched or self.rank != here[0] or not hasattr(os, "pidfd_open"):
+            return
+        who = [f"{everyone[r][1]} rank {r} of {self.size} (process {everyone[r][1]} on {host})" for r in here]
+        command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("witness.py")), *who]
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        _watched.append(watching)
+        atexit.register(_unwatched, watching)
 
     def _absent(self, call: str, missing: Sequence[int]) -> None:
         self._give_up()
@@ -356,9 +374,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 90 else f"{text[:60]}...{text[-24:]}"
 
 
-def _leave(mpi: Any) -> None:
+def _unwatched(watching: subprocess.Popen[bytes]) -> None:
+    """Let the process that watches end without a word."""
+    with suppress(OSError, ValueError):
+        watching.communicate(b"x", timeout=5)
+
+
+def _leave() -> None:
     """End the process where MPI cannot end: with what was printed, and as a failure if there was an error."""
     sys.stdout.flush()
     sys.stderr.flush()
+    for watching in _watched:
+        _unwatched(watching)
     time.sleep(1.0)  # the first to leave may take the others along; let them print
     os._exit(1 if getattr(sys, "last_value", None) is not None else 0)

@@ -166,9 +166,14 @@ class Heartbeat:
         self.verdict = verdict
 
     def _words(self, failed: dict[int, tuple[str, str]]) -> str:
-        told = [f"rank {r} of {self.size} stopped by {kind}: {text}" for r, (kind, text) in sorted(failed.items())]
-        each = "; ".join(told)
-        return f"{each.rstrip('.')}. All ranks stop."
+        alike: dict[str, list[int]] = {}
+        for r, (kind, _) in sorted(failed.items()):
+            alike.setdefault(kind, []).append(r)
+        told = []
+        for kind, (r, *others) in alike.items():
+            also = f" (as rank{'s' if len(others) > 1 else ''} {', '.join(map(str, others))})" if others else ""
+            told.append(f"rank {r} of {self.size}{also} stopped by {kind}: {failed[r][1].rstrip('.')}")
+        return f"{'; '.join(told)}. All ranks stop."
 
     def _silence(self, silent: list[int]) -> str:
         who = ", ".join(f"rank {r} of {self.size}" + (f" on {self._places[r][2]}" if r in self._places else "")
