@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,15 @@ def abridge(story: Story, most: int) -> Story:
     while len(moments := _Abridged(story, folded := fold(story.view, read)).moments()) > most and read > 4:
         read //= 2
     kept = {folded.number[old]: g for old, g in story.walk.gradients.items() if folded.alone(old)}
-    return Story(folded.view, WalkBack({}, (), kept), tuple(moments))
+    changes: dict[str, Any] = {"view": folded.view, "walk": WalkBack({}, (), kept), "moments": tuple(moments)}
+    words = getattr(story, "words", None)
+    if words is not None:
+        said = [part.kind for part in folded.view]
+        for old, new in enumerate(folded.number):
+            if folded.alone(old):
+                said[new] = words[old]
+        changes["words"] = tuple(said)
+    return replace(story, **changes)
 
 
 class _Abridged:

@@ -15,7 +15,6 @@ from ..graph.picture import shorten
 from ..model.names import viewed
 from ..notebook.frame import Written
 from ..theme import THEMES
-from .abridged import abridge
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
 from .order import Arrangement, arrange
@@ -76,7 +75,11 @@ def animate(
     if width < 300 or seconds < 0.02:
         raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
     view, _ = viewed(result, names)
-    story = abridge(tell(view, gradient), MOST_FRAMES)
+    story = tell(view, gradient)
+    if len(story.moments) > MOST_FRAMES:
+        from .abridged import abridge
+
+        story = abridge(story, MOST_FRAMES)
     frames = _Film(story, width, theme).frames()
     buffer = io.BytesIO()
     times = [round(1000 * seconds)] * len(frames)
