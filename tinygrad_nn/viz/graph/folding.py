@@ -49,7 +49,7 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
         ...     y = np.sin(y) * x + 0.1
         >>> found = fold(GraphView(y))
         >>> [node.name or node.operation for node in found.view]
-        ['x', 'sin', 'multiply', 'constant', 'add', '499 steps after']
+        ['x', 'sin', 'multiply', None, 'add', '499 steps after']
         >>> print(found.note)
         1,500 operations are shown as 6 parts: a loop of 500 equal steps by its first.
     """
