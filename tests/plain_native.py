@@ -1,0 +1,88 @@
+"""The functions of `compiled.numba.native` as the Python that they are written in, without numba's compilation.
+
+What numba adds is done here by NumPy: BLAS, the block of a packed product, and threads, whose parts run one by one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from tinygrad_nn.compiled.numba.native import packed, products
+
+Array = np.ndarray[Any, Any]
+_spaces: dict[str, dict[str, Any]] = {}
+
+
+def plain(module: ModuleType | str, name: str) -> Any:
+    """Return a function of a module as Python."""
+    return space(module)[name]
+
+
+def space(module: ModuleType | str) -> dict[str, Any]:
+    """Return the names of a module, with each compiled function as Python."""
+    if isinstance(module, str):
+        module = importlib.import_module(f"tinygrad_nn.compiled.numba.native.{module}")
+    if module.__name__ not in _spaces:
+        names = _spaces[module.__name__] = dict(vars(module))
+        if module is products:
+            names["_gemm"] = _gemm
+        elif module is packed:
+            names |= {"_rows": _block(packed.ROWS), "_row": _block(1)}
+        for key, value in list(names.items()):
+            body = getattr(value, "body", value)
+            function = getattr(body, "py_func", None)
+            if function is None:
+                continue
+            home = importlib.import_module(function.__module__)
+            code = function.__code__
+            if home is module:
+                made: Any = FunctionType(code, names, key, function.__defaults__, function.__closure__)
+                names[key] = made if body is value else _parted(made)
+            else:
+                names[key] = space(home)[function.__name__]
+    return _spaces[module.__name__]
+
+
+def _parted(body: Callable[..., Any]) -> Callable[..., None]:
+    def run(*args: Any) -> None:
+        *given, parts = args
+        for p in reversed(range(parts)):  # in any order
+            body(*given, p, parts)
+
+    return run
+
+
+def _gemm(
+    kind: int, a_flipped: int, b_flipped: int, m: int, n: int, k: int,
+    alpha: Any, a: Any, lda: int, b: Any, ldb: int, beta: Any, c: Any, ldc: int,
+) -> None:  # fmt: skip
+    """Write c = alpha a b + beta c as BLAS does, by columns."""
+    a, b, c = a._arr, b._arr, c._arr
+    assert {a.dtype, b.dtype, c.dtype} == {np.dtype({115: "f4", 100: "f8"}[kind])}
+    left = _columns(a, k, m, lda).T if a_flipped == 116 else _columns(a, m, k, lda)
+    right = _columns(b, n, k, ldb).T if b_flipped == 116 else _columns(b, k, n, ldb)
+    out = _columns(c, m, n, ldc)
+    old = beta._arr[0] * out if beta._arr[0] else 0
+    out[...] = alpha._arr[0] * (left @ right) + old
+
+
+def _columns(x: Array, rows: int, columns: int, apart: int) -> Array:
+    """Return a matrix whose columns start so many entries apart; it ends before the array does."""
+    assert not columns or not rows or (columns - 1) * apart + rows <= x.size
+    return as_strided(x, (rows, columns), (x.itemsize, apart * x.itemsize))
+
+
+def _block(rows: int) -> Callable[..., None]:
+    def block(a: Array, a_0: int, lda: int, b: Array, b_0: int, k: int, c: Array, c_0: int, ldc: int) -> None:
+        wide = packed.VECTOR * packed.VECTORS // a.itemsize
+        tile = b[b_0 : b_0 + k * wide].reshape(k, wide)
+        for r in range(rows):
+            c[c_0 + r * ldc :][:wide] = a[a_0 + r * lda :][:k] @ tile
+
+    return block
