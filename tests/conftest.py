@@ -99,6 +99,7 @@ SWEEPS = {
     "test_explore": (),  # all of it: its pages are opened in a browser
     "test_live_browser": (),
     "test_recording_page": (),
+    "test_model_explorer": ("test_model_explorer_opens_it",),
     "test_report": (),  # each test trains and draws
     "test_messy_tables": (),
     "test_onnx": (),  # each model runs in two programs

@@ -16,11 +16,12 @@ from ..model.names import viewed
 from ..notebook.frame import Written
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
+from .model_explorer import SUFFIX, to_model_explorer
 from .page import to_fragment, to_page
 from .picture import Picture, Style, compose
 from .render import render, tidy_svg
 
-SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd", SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Drawing:
 
         Args:
             path: ends in .svg, .png, .pdf (with Graphviz itself installed), .html (a page without scripts or
-                network), .dot, .json (the whole graph) or .mmd.
+                network), .dot, .json (the whole graph), .model-explorer.json (for Model Explorer) or .mmd.
 
         Raises:
             ValueError: another suffix.
@@ -102,6 +103,8 @@ class Drawing:
         suffix = _suffix(path)
         if suffix in (".png", ".pdf"):
             return write_whole(path, render(self.dot, suffix[1:]))
+        if suffix == SUFFIX:
+            return write_whole(path, to_model_explorer(self.view, self.picture.style.title).encode())
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
         text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
@@ -177,7 +180,7 @@ def draw(
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
+    suffix = SUFFIX if Path(path).name.lower().endswith(SUFFIX) else Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"a drawing is saved as {', '.join(SUFFIXES)}; {str(path)!r} ends in none of these.")
     return suffix
