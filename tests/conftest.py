@@ -98,6 +98,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 SWEEPS = {
     "test_explore": (),  # all of it: its pages are opened in a browser
     "test_live_browser": (),
+    "test_play_browser": (),
     "test_recording_page": (),
     "test_model_explorer": ("test_model_explorer_opens_it",),
     "test_report": (),  # each test trains and draws

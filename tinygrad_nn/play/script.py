@@ -39,7 +39,7 @@ def script(training: Training) -> str:
         >>> training.step() > 0
         True
         >>> [line for line in script(training).splitlines() if line.startswith("learn(")]
-        ['learn(Solver("crossentropy", "adam", 0.01), 32, 1)']
+        ['learn(Solver("crossentropy", "adam", 0.01), 28, 1)']
     """
     data, choices, network = training.data, training.choices, training.network
     stretches = [part for part in training.stretches if part.updates]

@@ -11,12 +11,13 @@ const boundary = (() => {
     image = picture.createImageData(cells, cells);
     image.data.fill(255);
     theme();
-    legend();
   }
+  const fits = next => next && next.settled === state.settled; // else it is of other data
   function theme() {
     table = state.data.kind === "classification" ? colours.ofClasses(state.data.classes.length) : [colours.ofNumbers()];
-    if (frame) paint(frame);
+    if (fits(frame)) paint(frame);
     points();
+    legend();
   }
 
   // Draw what the network says.
@@ -67,7 +68,7 @@ const boundary = (() => {
 
   // Say where the cross is, and what the network says there.
   function say() {
-    if (!frame) return;
+    if (!fits(frame)) return;
     const { cells, axes, data } = state;
     const [across, up] = [cross[0], 1 - cross[1]].map((share, k) => {
       const axis = axes[k];
@@ -129,5 +130,5 @@ const boundary = (() => {
       item(c => ring(c, 8, 8, 6.5, 1), "in the last batch"), item(c => ring(c, 8, 8, 6.5, 2.5), "the sample"));
     list.replaceChildren(...items);
   }
-  return { set, paint, points, theme: () => { if (state) { theme(); legend(); } } };
+  return { set, paint, points, theme: () => { if (state) theme(); } };
 })();
