@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,19 +49,24 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The SVG text, which can stand in an HTML page."""
+        return self._drawn(self.dot)
+
+    def _drawn(self, dot: str) -> str:
         about = {item.key: item.about for item in self.picture.items}
         about |= {f"e{number}": printable(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
         labels = self.picture.labels
         about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
         title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
-        return tidy_svg(render(self.dot, "svg").decode(), about, printable(title))
+        return tidy_svg(render(dot, "svg").decode(), about, printable(title))
 
     @cached_property
     def html(self) -> str:
         """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
         if self._missing:
             return to_page(self.view, self.picture, None, self._missing, self.mermaid)
-        return to_page(self.view, self.picture, self.svg)
+        untitled = replace(self.picture, style=replace(self.picture.style, title=None))  # the page has it above
+        svg = self.svg if self.picture.style.title is None else self._drawn(to_dot(untitled))
+        return to_page(self.view, self.picture, svg)
 
     @property
     def source(self) -> Any:

@@ -49,8 +49,8 @@ function refresh() {
 
 function play() {
   if (step === moments.length - 1) go(0);
-  $("play").textContent = "⏸ Pause";
-  $("play").setAttribute("aria-label", "Pause");
+  $("play").classList.add("on"); // two bars instead of the triangle
+  $("play").lastElementChild.textContent = "Pause";
   const tick = () => {
     timer = setTimeout(tick, +$("speed").value);
     go(step + 1);
@@ -61,8 +61,8 @@ function play() {
 function pause() {
   clearTimeout(timer);
   timer = null;
-  $("play").textContent = "▶ Play";
-  $("play").setAttribute("aria-label", "Play");
+  $("play").classList.remove("on");
+  $("play").lastElementChild.textContent = "Play";
 }
 
 const toggle = () => (timer === null ? play() : pause());
