@@ -25,8 +25,8 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
-ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "tree", "transforms", "custom",
-          "symmetric", "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
+          "custom", "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files",
                          "server"}
@@ -49,12 +49,13 @@ ARROWS: dict[str, set[str]] = {
     "degenerate": {"primitive", "node", "tensor"},
     "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
-    "transforms": {"primitive", "node", "tensor", "backward", "tree"},
+    "forward_mode": {"primitive", "node", "tensor", "backward"},
+    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
     "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
-    "graph":      {"primitive", "node", "tensor", "ops"},
+    "graph":      {"primitive", "node", "tensor", "ops", "tree"},
     "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},

@@ -84,7 +84,7 @@ def walk(
         Node -> gradient, only for those that one arrived at.
     """
     oldest = min((node.index for node in wanted or ()), default=0)
-    pending: dict[Node, Any] = {root: _conj(seed)}
+    pending: dict[Node, Any] = {root: conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # to be freed at the end, since a factorisation may have to run again what followed it
@@ -105,10 +105,10 @@ def walk(
             g = _heed(node, g, differentiable)
             inspected = "where" in notes
         if wanted is not None and node in wanted:
-            arrived[node] = _conj(g)
+            arrived[node] = conj(g)
             continue
         if keep is not None:
-            keep(node, _conj(g))
+            keep(node, conj(g))
         parents = node.parents
         if parents is None:
             raise RuntimeError(FREED)
@@ -116,7 +116,7 @@ def walk(
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         out, meta = node.out, node.meta
         if differentiable:
-            args, out, meta = _lift(node)
+            args, out, meta = lift(node)
         given = (g, out, *args)
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
@@ -137,7 +137,7 @@ def walk(
             if r.shape != arg.shape:
                 r = sum_to(r, arg.shape, primitive)
             if r.dtype is not arg.dtype:
-                r = _cast(r, arg.dtype)
+                r = cast(r, arg.dtype)
             if inspected:
                 _inspect_gradient(node, slot, g, r)
             if parent not in pending:
@@ -171,7 +171,7 @@ def _free(node: Node) -> None:
     node.meta = NO_METADATA
 
 
-def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
+def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     """Return a Node's arguments, result and metadata as Tensors that are linked to the graph.
 
     Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
@@ -190,11 +190,12 @@ def _lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
     return args, wrap(node.out, node), meta
 
 
-def _conj(g: Any) -> Any:
+def conj(g: Any) -> Any:
+    """Return the conjugate of a complex gradient, and a real one as it is."""
     return g.conj() if g.dtype.kind == "c" else g
 
 
-def _cast(r: Any, dtype: np.dtype[Any]) -> Any:
+def cast(r: Any, dtype: np.dtype[Any]) -> Any:
     """Return a gradient in the dtype of its argument; of a complex gradient a real argument takes the real part."""
     if r.dtype == dtype:
         return r
@@ -212,14 +213,14 @@ def _heed(node: Node, g: Any, differentiable: bool) -> Any:
             "gradient would be wrong. Make a new array instead of writing into it, or copy it first."
         )
     for hook in list(notes.get("hooks", ())):
-        shown = _conj(g)
+        shown = conj(g)
         given = hook(shown if differentiable else np.asarray(shown))
         if given is not None:
             shape = np.shape(node.out)
             if np.shape(given) != shape:
                 raise ValueError(f"a hook returned a gradient of shape {np.shape(given)} in place of one of {shape}.")
             own = isinstance(given, Tensor) and differentiable
-            g = _conj(given if own else np.array(raw(given), dtype=np.asarray(node.out).dtype))
+            g = conj(given if own else np.array(raw(given), dtype=np.asarray(node.out).dtype))
     return g
 
 

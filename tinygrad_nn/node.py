@@ -94,7 +94,8 @@ class Mode:
     """Switches of one thread: whether operations are recorded, which layer runs, and who inspects each new Node.
 
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
-    `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give.
+    `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
+    sees the Node of each new leaf.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
@@ -103,7 +104,7 @@ class Mode:
     (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "grad", "inspect", "module", "scope")
+    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -111,6 +112,7 @@ class Mode:
         self.scope: str | None = None
         self.module: Any = None
         self.inspect: Callable[[Node, Any], Any] | None = None
+        self.born: Callable[[Node], None] | None = None
         self.blocks: dict[str, list[_Block]] = {}
 
     @property

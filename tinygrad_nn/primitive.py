@@ -87,6 +87,10 @@ class Primitive:
         kinks: what the derivative is defined to be where it does not exist, in words.
         ties: of a factorisation, what equal values leave undetermined; its rule then takes ``along=``, the derivative
             of the cotangent as equal values part, if that is known.
+        linear: the arguments in which the forward is linear while the others stay: their positions, ``"each"``, or
+            ``"together"`` where it is linear in all at once. Forward mode then runs the forward on tangents.
+        entrywise: whether an entry of the result depends on the same entries of the arguments alone, once these are
+            broadcast. Forward mode then runs the rules on tangents.
 
     Example:
         >>> import tinygrad_nn
@@ -107,6 +111,8 @@ class Primitive:
         kinks: str | None = None,
         numpy: Sequence[Any] = (),
         ties: Ties | None = None,
+        linear: Sequence[int] | str = (),
+        entrywise: bool | None = None,
     ) -> None:
         self.name = self.__name__ = name
         self.forward = forward
@@ -119,6 +125,9 @@ class Primitive:
         self.domain = tuple(domain or ())
         self.kinks = kinks
         self.ties = ties
+        self.linear = linear
+        ufunc = isinstance(forward, np.ufunc) and forward.signature is None
+        self.entrywise = ufunc if entrywise is None else entrywise
         self.numpy = tuple(numpy)
         self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
         self.__doc__ = forward.__doc__
@@ -229,6 +238,8 @@ def declare(
     domain: Sequence[tuple[float, float]] | None = None,
     kinks: str | None = None,
     ties: Ties | None = None,
+    linear: Sequence[int] | str = (),
+    entrywise: bool | None = None,
 ) -> Primitive:
     r"""Declare a primitive: its forward, its equation, and one VJP rule per array argument.
 
@@ -247,6 +258,10 @@ def declare(
         domain: for each array argument an interval in which the function is smooth; the default is (-2, 2).
         kinks: what the derivative is defined to be where it does not exist, in words.
         ties: of a factorisation, what equal values leave undetermined.
+        linear: the arguments in which `forward` is linear while the others stay: their positions, ``"each"``, or
+            ``"together"`` where it is linear in all at once. It makes forward mode faster, and is not needed for it.
+        entrywise: whether an entry of the result depends on the same entries of the arguments alone, as that of a
+            ufunc does. It makes forward mode faster, and is not needed for it.
 
     Returns:
         The primitive, which is also in `REGISTRY`, a method of Tensor, and subject to the table-driven tests.
@@ -285,6 +300,7 @@ def declare(
     primitive = Primitive(
         name, forward, rules, tex,
         jointly=jointly, saves=saves, domain=domain, kinks=kinks, numpy=replaced, ties=ties,
+        linear=linear, entrywise=entrywise,
     )  # fmt: skip
     REGISTRY[name] = primitive
     for function in replaced:

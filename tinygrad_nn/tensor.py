@@ -117,14 +117,14 @@ def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
 
 def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
     """Make the Node of a leaf, of a class of Nodes."""
-    node = kind()
+    node, mode = kind(), thread.mode
     node.primitive = node.grad = None
     node.args = node.parents = ()
-    node.meta = NO_METADATA
-    node.out = data
-    node.index = _number()
-    node.scope = thread.mode.scope
+    node.meta, node.out = NO_METADATA, data
+    node.index, node.scope = _number(), mode.scope
     node.notes = {"name": name} if name else None
+    if mode.born is not None:
+        mode.born(node)
     return node
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors, walk
+from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
 from .primitive import declare
 from .printable import printable
@@ -21,7 +22,7 @@ from .tensor import Tensor, apply, held, leaf, raw, wrap
 from .tree import Tree, flatten, slot
 
 _INPUT = {"input": True}
-alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias")
+alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
 
 
 def enter(value: Any, what: str = "the argument") -> Tensor:
@@ -236,11 +237,6 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
     return rebuild([_shown(out, call) for out in outs]), pull
 
 
-def _floats(inputs: Sequence[Tensor]) -> np.dtype[Any]:
-    """Return the dtype that derivatives of whole numbers have: that of the arguments."""
-    return np.result_type(*(t.dtype for t in inputs)) if inputs else np.dtype(float)
-
-
 def _shown(out: Tensor, call: _Call) -> Any:
     """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
     return out if _outside(out.node, frozenset(t.node for t in call.inputs if t.node)) else held(out)
@@ -251,8 +247,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
 
     .. math:: J v
 
-    It is the transpose of the transpose: `vjp` is linear in its cotangent, so its own `vjp` with respect to that
-    cotangent is the forward derivative.
+    Forward mode: the function runs once, and the tangents follow its operations from the arguments to the result.
 
     Args:
         f: a function of arrays, or containers of arrays, returning an array or containers of arrays.
@@ -266,7 +261,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         TypeError, ValueError: as `vjp`; the tangents have other shapes than the arguments.
 
     Source:
-        J. Townsend, A new trick for calculating Jacobian vector products (2017).
+        R. E. Wengert, A simple automatic derivative evaluation program, CACM 7 (1964).
 
     Example:
         >>> jvp(np.sin, (np.array(0.0),), (np.array(2.0),))
@@ -279,24 +274,53 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     call = _Call(f, range(len(args)), tuple(args), {})
     outs, rebuild = flatten(call.value)
     outs = [_result(f, out) for out in outs]
-    derivatives = []
-    for out in outs:
-        dummy = leaf(_any_numbers(held(out)))
-        transposed = pullback(out, call.inputs, dummy)
-        derivative: Any = np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else _floats(call.inputs))
-        for row, v in zip(transposed, directions, strict=True):
-            if isinstance(row, Tensor) and row.node is not None:
-                derivative = derivative + pullback(row, [dummy], v)[0]
-        outside = isinstance(_shown(out, call), Tensor) or any(isinstance(v, Tensor) and v.node for v in directions)
-        as_tensor = derivative if isinstance(derivative, Tensor) else wrap(derivative, None)
-        derivatives.append(as_tensor if outside else np.array(raw(derivative)))
+    derivatives = pushforward(outs, call.inputs)(directions)
     shown = [_shown(out, call) for out in outs]
     return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
 
 
-def _any_numbers(like: Any) -> Any:
-    """Return a cotangent that no symmetry of a function can fit, as ones would."""
-    return np.cos(np.arange(like.size)).reshape(like.shape).astype(like.dtype)
+def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return the function that takes tangents of the inputs to those of the results.
+
+    They are Tensors where a tangent is one, or where anything outside is being differentiated; else ndarrays.
+    """
+    nodes = frozenset(t.node for t in inputs if t.node is not None)
+    roots = [out.node for out in outs if out.node is not None]
+    through = path(roots, nodes)
+    outside = any(_outside(root, nodes) for root in roots)
+
+    def pushed(directions: Sequence[Any]) -> list[Any]:
+        live = outside or any(isinstance(v, Tensor) for v in directions)
+        tangents = {}
+        for t, v in zip(inputs, directions, strict=True):
+            if t.node is None:
+                continue
+            v = v.astype(t.dtype) if isinstance(v, Tensor) else np.asarray(v, t.dtype)
+            tangents[t.node] = wrap(v, None) if live and not isinstance(v, Tensor) else v
+        if through is None:
+            found = [_by_two_walks(out, inputs, directions) for out in outs]
+        else:
+            moved = push(through, tangents, differentiable=live)
+            found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
+        return [(v if isinstance(v, Tensor) else wrap(v, None)) if live else np.array(raw(v)) for v in found]
+
+    return pushed
+
+
+def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
+    """Return the derivative of a result that depends on no input; of whole numbers it has the dtype of the inputs."""
+    floats = np.result_type(*(t.dtype for t in inputs)) if inputs else np.dtype(float)
+    return np.zeros(out.shape, out.dtype if out.dtype.kind in "fc" else floats)
+
+
+def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[Any]) -> Any:
+    """Return the derivative along directions as the transpose of the whole walk back."""
+    dummy = leaf(any_numbers(held(out)))
+    derivative: Any = _zeros(out, inputs)
+    for row, v in zip(pullback(out, inputs, dummy), directions, strict=True):
+        if isinstance(row, Tensor) and row.node is not None:
+            derivative = derivative + pullback(row, [dummy], v)[0]
+    return derivative
 
 
 def jacobian(
@@ -305,6 +329,9 @@ def jacobian(
     r"""Return the function that computes every derivative of every entry of f.
 
     .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
+
+    f runs once. Where the arguments have fewer entries than the results it costs a walk forward an entry of the
+    arguments, else a walk back an entry of the results.
 
     Args:
         f: a function returning an array, or containers of arrays.
@@ -329,20 +356,51 @@ def jacobian(
     def matrix(*args: Any, **kwargs: Any) -> Tree:
         call = _Call(f, argnums, args, kwargs)
         outs, rebuild = flatten(call.value)
-        found = [call.arrange(_rows(_result(f, out), call.inputs)) for out in outs]
+        outs = [_result(f, out) for out in outs]
+        found = [call.arrange(blocks) for blocks in _columns(outs, call.inputs) or _rows(outs, call.inputs)]
         return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
 
     return wraps(f)(matrix)
 
 
-def _rows(out: Tensor, inputs: Sequence[Tensor]) -> list[Any]:
-    """Return for each input the derivatives of every entry of a result, one walk an entry."""
-    unit = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
-    rows = [pullback(out, inputs, one) for one in unit]
-    columns = [[row[k] for row in rows] for k in range(len(inputs))]
-    blocks = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]
-    blocks = [np.conj(b) if b.dtype.kind == "c" else b for b in blocks]
-    return [b.reshape((*out.shape, *t.shape)) for b, t in zip(blocks, inputs, strict=True)]
+def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
+    """Return for each result and input their derivatives, one walk forward an entry of the inputs.
+
+    None where there are fewer results than inputs, so that walks back are fewer, or where a number is complex.
+    """
+    sizes = [t.data.size for t in inputs]
+    if not 0 < sum(sizes) < sum(out.data.size for out in outs):
+        return None
+    if any(t.dtype.kind == "c" for t in (*outs, *inputs)):
+        return None
+    push = pushforward(outs, inputs)
+    blocks: list[list[Any]] = [[] for out in outs]
+    for k, t in enumerate(inputs):
+        directions = [np.zeros(other.shape, other.dtype) for other in inputs]
+        moved = []
+        for i in range(sizes[k]):
+            directions[k] = np.eye(1, sizes[k], i, dtype=t.dtype).reshape(t.shape)
+            moved.append(push(directions))
+        for j, out in enumerate(outs):
+            columns = [found[j] for found in moved]
+            if not columns:
+                blocks[j].append(np.zeros((*out.shape, *t.shape), t.dtype))
+                continue
+            blocks[j].append(np.stack(columns, axis=-1).astype(t.dtype).reshape((*out.shape, *t.shape)))
+    return blocks
+
+
+def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
+    """Return for each result and input the derivatives, one walk back an entry of the results."""
+    blocks = []
+    for out in outs:
+        unit = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
+        rows = [pullback(out, inputs, one) for one in unit]
+        columns = [[row[k] for row in rows] for k in range(len(inputs))]
+        found = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]
+        found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
+        blocks.append([b.reshape((*out.shape, *t.shape)) for b, t in zip(found, inputs, strict=True)])
+    return blocks
 
 
 def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:

@@ -92,7 +92,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faults")
     parser.add_argument("--rooms", default=",".join(ROOMS), help="names with commas between them")
     parser.add_argument("--at", metavar="FILE:LINE", help="every fault of one line instead")
-    parser.add_argument("--keep-going", action="store_true", help="leave out tests that fail without a fault")
+    parser.add_argument("--keep-going", action="store_true",
+                        help="leave out tests that fail without a fault, and files that end in the middle")  # fmt: skip
     parser.add_argument("--most-seconds", type=float, default=float("inf"), help="plant no more after so long")
     parser.add_argument("--each", type=float, default=60.0, help="seconds of tests that a fault gets at most")
     parser.add_argument("--memory", type=float, default=8.0, help="GiB that tests may use")
@@ -111,7 +112,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     with tempfile.TemporaryDirectory(prefix="tinygrad_nn-mutate-") as place:
         first = copy(root, Path(place) / "first")
         root = first  # what is changed in the checkout meanwhile does not matter
-        tests = traced(root, first, options.map, options.slow, set(options.units.split(",")) if options.units else None)
+        only = set(options.units.split(",")) if options.units else None
+        tests = traced(root, first, options.map, options.slow, only, options.keep_going)
         print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
         if tests.failed and not options.keep_going:
             print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")

@@ -3,7 +3,8 @@
 What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
 order, such as `max`, exchanged, or the two sides of a difference of which only the size is looked at, as in
 `abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a division or
-a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns.
+a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<` in place of
+`<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding could tell.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ OF_LIBRARIES = {"add", "multiply", "hypot", "equal", "not_equal", "logical_and",
                 "lcm", "result_type", "promote_types", "broadcast_shapes"}  # fmt: skip  # of np and math: they commute
 SIZES = {"abs", "absolute", "fabs", "square"}  # of a difference, whichever is taken from the other
 GUARD = 1e-200
-NOT_DRAWN = {"commutes", "guard", "quiet"}
+SMALL = 1e-3
+NOT_DRAWN = {"commutes", "guard", "quiet", "edge"}
 AXES = {"axis", "axes", "dim"}
 TOLD = {"strict", "stacklevel", "doc", "name", "kinds", "tex"}  # keywords that only say or check something
 SIGNS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+")}
@@ -201,7 +203,7 @@ class _Finder:
             operands = [node.left, *node.comparators]
             for k, op in enumerate(node.ops):
                 if type(op) in ORDERS and (found := self._operator(*operands[k : k + 2], *ORDERS[type(op)])):
-                    yield "off by one", *found
+                    yield "edge" if any(map(_is_bound, operands[k : k + 2])) else "off by one", *found
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and not _tells(node.value):
             yield "dropped term", *place, "pass"
         elif isinstance(node, ast.keyword):
@@ -256,6 +258,13 @@ def _commutes(node: ast.Call) -> bool:
     return name in COMMUTATIVE or (
         (library in ("np", "math") and name in OF_LIBRARIES) or (library == "math" and name == "isclose")
     )
+
+
+def _is_bound(node: ast.AST) -> bool:
+    """Whether an expression is a small number, or something times one."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return _is_bound(node.left) or _is_bound(node.right)
+    return isinstance(node, ast.Constant) and type(node.value) is float and 0 < node.value < SMALL
 
 
 def _only_sizes(node: ast.AST) -> Iterator[ast.AST]:

@@ -23,7 +23,8 @@ from .runs import run, same_examples
 ASIDE = {
     "test_house", "test_support", "test_docs", "test_examples", "test_benchmarks", "test_mutate", "test_explore",
     "test_live_browser", "test_viz", "test_viz_models", "test_viz_training", "test_cli", "test_cli_drawings",
-    "test_report", "test_images", "test_compare_command",
+    "test_report", "test_images", "test_compare_command", "test_server", "test_explore_live", "test_play",
+    "test_play_browser",
 }  # fmt: skip
 TRACING = 900  # seconds of the processor that a file of tests may take while it is traced
 CALLS = 20  # of each function and test, lines are looked at in so many calls
@@ -180,7 +181,9 @@ def units(root: Path) -> dict[str, list[str]]:
     return {name: paths for name, paths in found.items() if paths and name not in ASIDE}
 
 
-def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | None = None) -> Map:
+def traced(
+    root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | None = None, keep_going: bool = False
+) -> Map:
     """Return the map of the tests, from a folder where it is known, and by running them where it is not.
 
     Args:
@@ -189,6 +192,7 @@ def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | No
         kept: the folder where the map is kept.
         slow: whether tests that are marked slow are in it.
         only: names of the units to look at, by default all.
+        keep_going: whether a unit that ends its process is left out.
     """
     kept.mkdir(parents=True, exist_ok=True)
     paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
@@ -202,6 +206,9 @@ def traced(root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | No
             began = time.monotonic()
             plugin = Traced(paths, slow)
             how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
+            if said is None and keep_going:
+                print(f"  {name:28} left out: {how}", flush=True)
+                continue
             if said is None:
                 output = (folder / "run" / "output").read_text()[-3000:]
                 raise RuntimeError(f"{name} could not be traced: {how}\n{output}")

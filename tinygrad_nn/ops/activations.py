@@ -56,7 +56,7 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
 elu = declare(_elu, r"\max(x, 0) + \alpha \min(e^x - 1, 0)",
     (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * alpha * np.exp(_below(x))),
                                                                      r"g \, ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1")
+    kinks="at 0 every derivative is alpha, as below; the first jumps unless alpha is 1", entrywise=True)
 
 # The fixed point of selu: mean 0 and variance 1 go in, mean 0 and variance 1 come out (Klambauer et al., equation 14).
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -76,7 +76,7 @@ def _selu(x: Array) -> Array:
 selu = declare(_selu, r"\lambda (\max(x, 0) + \alpha \min(e^x - 1, 0))",
     (lambda g, out, x: g * SELU_SCALE * np.where(x > 0, 1, SELU_ALPHA * np.exp(_below(x))),
                                                                      r"g \lambda ([x > 0] + \alpha e^x [x \le 0])"),
-    kinks="at 0 every derivative is 1.7581, as below")
+    kinks="at 0 every derivative is 1.7581, as below", entrywise=True)
 
 
 def _celu(x: Array, alpha: float = 1.0) -> Array:
@@ -98,7 +98,7 @@ def _celu(x: Array, alpha: float = 1.0) -> Array:
 celu = declare(_celu, r"\max(x, 0) + \alpha \min(e^{x / \alpha} - 1, 0)",
     (lambda g, out, x, alpha=1.0: np.where(x > 0, g, g * np.exp(_below(x) / alpha)),
                                                                      r"g \, ([x > 0] + e^{x / \alpha} [x \le 0])"),
-    kinks="at 0 the derivatives are those from below; the second jumps")
+    kinks="at 0 the derivatives are those from below; the second jumps", entrywise=True)
 
 ROOT = sqrt(2 / pi)
 
@@ -143,7 +143,7 @@ def _gelu_vjp(g: Array, out: Array, x: Array, gate: Array, approximate: str = "n
 
 gelu = declare(_gelu, r"x \, \Phi(x)",
     (_gelu_vjp,                                                      r"g \, (\Phi(x) + x \, \varphi(x))"),
-    saves={"gate": lambda x, approximate="none": _gate(x, approximate)})
+    saves={"gate": lambda x, approximate="none": _gate(x, approximate)}, entrywise=True)
 
 
 def _silu(x: Array) -> Array:
@@ -158,7 +158,8 @@ def _silu(x: Array) -> Array:
     return x * sigmoid(x)
 
 silu = declare(_silu, r"x \, \sigma(x)",
-    (lambda g, out, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),       r"g \, \sigma(x) (1 + x \, \sigma(-x))"))
+    (lambda g, out, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),       r"g \, \sigma(x) (1 + x \, \sigma(-x))"),
+    entrywise=True)
 
 
 def _mish(x: Array) -> Array:
@@ -178,7 +179,8 @@ def _mish_vjp(g: Array, out: Array, x: Array) -> Array:
     return g * (t + x * sigmoid(x) * (1 - t * t))
 
 mish = declare(_mish, r"x \tanh(\ln(1 + e^x))",
-    (_mish_vjp,                                      r"g \, (t + x \, \sigma(x) (1 - t^2)), \; t = \tanh \ln(1 + e^x)"))
+    (_mish_vjp,                                      r"g \, (t + x \, \sigma(x) (1 - t^2)), \; t = \tanh \ln(1 + e^x)"),
+    entrywise=True)
 
 
 def _softsign(x: Array) -> Array:

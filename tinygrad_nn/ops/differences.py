@@ -28,7 +28,7 @@ def _diff_vjp(g: Array, out: Array, x: Array, n: int = 1, axis: int = -1) -> Arr
     return -turned if n % 2 else turned
 
 diff = declare(_diff, r"\Delta^n x",
-    (_diff_vjp, r"(-1)^n \Delta^n (0, g, 0)"))
+    (_diff_vjp, r"(-1)^n \Delta^n (0, g, 0)"), linear=(0,))
 
 
 # fmt: on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,17 @@ def _einsum(
     return np.einsum(subscripts, *arrays, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 
+BY_BLAS = 100_000  # products from which on looking for a matrix product costs less than it saves
+
+
+def _products(terms: list[str], arrays: list[Array]) -> int:
+    """Return how many products a sum over all letters at once adds up."""
+    lengths: dict[str, int] = {}
+    for term, a in zip(terms, arrays, strict=True):
+        lengths.update(zip(term, a.shape, strict=True))
+    return prod(lengths.values())
+
+
 class _OnDemand(Sequence[Any]):
     """Gradients computed when asked for: the walk asks for none of a constant operand."""
 
@@ -102,7 +114,8 @@ def _einsum_vjp(
             wanted += letter
         known = "".join(parts)
         found = "".join(letter for letter in wanted if letter in known)
-        r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=optimize)
+        how = optimize or (prod(a.size for a in factors) > BY_BLAS and _products(parts, factors) > BY_BLAS)
+        r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=how)
         lengths = iter(r.shape)  # axes that only x has were summed over alone: the gradient repeats along them
         shape = [next(lengths) if letter in known else 1 for letter in wanted]
         full = [max(n, m) if m else 0 for n, m in zip(shape, x.shape, strict=True)]
@@ -113,7 +126,7 @@ def _einsum_vjp(
 
 einsum = declare(
     _einsum, r"\textstyle\sum_{k} x_{1} \cdots x_{n}",
-    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"),
+    jointly=(_einsum_vjp, r"\textstyle\sum_{k} g \, x_{1} \cdots \widehat{x_{i}} \cdots x_{n}"), linear="each",
 )  # fmt: skip
 
 # fmt: on

@@ -35,7 +35,7 @@ def _fft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, norm
 
 fft = declare(_fft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}",
     (_fft_vjp,                                     r"\textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
-    numpy=np.fft.fft)
+    numpy=np.fft.fft, linear=(0,))
 
 
 def _ifft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
@@ -47,7 +47,7 @@ def _ifft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, nor
 
 ifft = declare(_ifft, r"\tfrac{1}{n} \textstyle\sum_k x_k \, e^{2 \pi i j k / n}",
     (_ifft_vjp,                                    r"\tfrac{1}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
-    numpy=np.fft.ifft)
+    numpy=np.fft.ifft, linear=(0,))
 
 
 def _rfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
@@ -60,7 +60,7 @@ def _rfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, nor
 
 rfft = declare(_rfft, r"\textstyle\sum_j x_j \, e^{-2 \pi i j k / n}, \; k \le n / 2",
     (_rfft_vjp,                                    r"\operatorname{Re} \textstyle\sum_k g_k \, e^{-2 \pi i j k / n}"),
-    numpy=np.fft.rfft)
+    numpy=np.fft.rfft, linear=(0,))
 
 
 def _irfft(a: Array, n: int | None = None, axis: int = -1, norm: Any = None) -> Array:
@@ -84,7 +84,7 @@ def _irfft_vjp(g: Array, out: Array, x: Array, n: Any = None, axis: int = -1, no
 
 irfft = declare(_irfft, r"\tfrac{1}{n} \operatorname{Re} \textstyle\sum_k m_k \, x_k \, e^{2 \pi i j k / n}",
     (_irfft_vjp,                                   r"\tfrac{m_k}{n} \textstyle\sum_j g_j \, e^{2 \pi i j k / n}"),
-    numpy=np.fft.irfft)
+    numpy=np.fft.irfft, linear=(0,))
 
 
 # fmt: on

@@ -17,7 +17,7 @@ def _getitem(x: Array, index: Any) -> Array:
     return x[index]
 
 getitem = declare(_getitem, r"x_{[i]}",
-    (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"))
+    (lambda g, out, x, index: put(g, index=index, shape=x.shape),         r"\sum_{[i]} g"), linear=(0,))
 
 
 def _distinct(index: Any) -> bool:
@@ -56,7 +56,7 @@ def _put(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     return out
 
 put: Primitive = declare(_put, r"\sum_{[i]} x",
-    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"))
+    (lambda g, out, x, index, shape: g[index],                            r"g_{[i]}"), linear=(0,))
 
 
 def _copy_for(x: Array, y: Array) -> Array:

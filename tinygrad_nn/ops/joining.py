@@ -27,7 +27,8 @@ def _concatenate_vjp(
     ends = np.cumsum([x.shape[axis] for x in arrays])
     return [g[(*before, slice(end - x.shape[axis], end))] for x, end in zip(arrays, ends, strict=True)]
 
-concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+concatenate = declare(_concatenate, r"[x_1, \dots, x_n]", jointly=(_concatenate_vjp, r"g_{[1]}, \dots, g_{[n]}"),
+    linear="together")
 
 
 def _stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
@@ -38,7 +39,7 @@ def _stack_vjp(g: Array, out: Array, *arrays: Array, axis: int = 0, **how: Any) 
     before = (slice(None),) * (axis % g.ndim)
     return [g[(*before, i)] for i in range(len(arrays))]
 
-stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \dots, g_{[n]}"))
+stack = declare(_stack, r"[x_1, \dots, x_n]", jointly=(_stack_vjp, r"g_{[1]}, \dots, g_{[n]}"), linear="together")
 
 
 # fmt: on

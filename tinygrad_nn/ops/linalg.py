@@ -58,7 +58,7 @@ def _matmul_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 matmul = declare(np.matmul, r"X \, Y",
     (_matmul_vjp_x, r"g \, Y^T"),
-    (_matmul_vjp_y, r"X^T g"))
+    (_matmul_vjp_y, r"X^T g"), linear="each")
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -99,7 +99,7 @@ def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
 dot = declare(_dot, r"X \, Y",
     (_dot_vjp_x, r"g \, Y^T"),
     (_dot_vjp_y, r"X^T g"),
-    numpy=np.dot)
+    numpy=np.dot, linear="each")
 
 
 def conj(x: Array) -> Array:
@@ -113,16 +113,16 @@ def _vdot(a: Array, b: Array) -> Array:
 vdot = declare(_vdot, r"\textstyle\sum_i \bar x_i \, y_i",
     (lambda g, out, x, y: conj(g * y).reshape(np.shape(x)), r"\overline{g \, y}"),
     (lambda g, out, x, y: (g * np.conjugate(x)).reshape(np.shape(y)), r"g \, \bar x"),
-    numpy=np.vdot)
+    numpy=np.vdot, linear="each")
 
 vecdot = declare(np.vecdot, r"\textstyle\sum_i \bar x_i \, y_i",
     (lambda g, out, x, y: conj(g[..., None] * y),           r"\overline{g \, y}"),
-    (lambda g, out, x, y: g[..., None] * conj(x),           r"g \, \bar x"))
+    (lambda g, out, x, y: g[..., None] * conj(x),           r"g \, \bar x"), linear="each")
 
 cross = declare(lambda x, y: np.cross(x, y), r"x \times y",
     (lambda g, out, x, y: np.cross(y, g),                   r"y \times g"),
     (lambda g, out, x, y: np.cross(g, x),                   r"g \times x"),
-    name="cross")
+    name="cross", linear="each")
 
 
 def _trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
@@ -140,7 +140,7 @@ def _trace_vjp(g: Array, out: Array, x: Array, offset: int = 0, axis1: int = 0, 
 
 trace = declare(_trace, r"\operatorname{tr} X",
     (_trace_vjp,                                            r"g \, I"),
-    numpy=np.trace)
+    numpy=np.trace, linear=(0,))
 
 
 # fmt: on

@@ -17,7 +17,7 @@ def _relu(x: Array) -> Array:
 
 relu = declare(_relu, r"\max(x, 0)",
     (lambda g, out, x: g * np.sign(out),                             r"g \, [x > 0]"),
-    kinks="at 0 the slope is 0")
+    kinks="at 0 the slope is 0", entrywise=True)
 
 
 def _leaky_relu(x: Array, alpha: float = 0.01) -> Array:
@@ -26,7 +26,7 @@ def _leaky_relu(x: Array, alpha: float = 0.01) -> Array:
 
 leaky_relu = declare(_leaky_relu, r"\max(x, 0) + \alpha \min(x, 0)",
     (lambda g, out, x, alpha=0.01: np.where(x > 0, g, alpha * g),    r"g \, ([x > 0] + \alpha [x \le 0])"),
-    kinks="at 0 the slope is alpha")
+    kinks="at 0 the slope is alpha", entrywise=True)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -35,7 +35,7 @@ def _sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 sigmoid: Primitive = declare(_sigmoid, r"\sigma(x) = \frac{1}{1 + e^{-x}}",
-    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, out \, (1 - out)"))
+    (lambda g, out, x: g * out * sigmoid(-x),                        r"g \, out \, (1 - out)"), entrywise=True)
 
 
 def _softmax(x: Array, axis: Any = -1) -> Array:

@@ -64,7 +64,7 @@ def _sum_vjp(
 
 sum = declare(_sum, r"\sum_i x_i",
     (_sum_vjp,      r"g \, \mathbf 1"),
-    numpy=np.sum)
+    numpy=np.sum, linear=(0,))
 
 
 def count(x: Array, axis: Any) -> int:
@@ -153,7 +153,7 @@ def _mean_vjp(
 
 mean = declare(_mean, r"\frac{1}{n} \sum_i x_i",
     (_mean_vjp,     r"\frac{g}{n} \mathbf 1"),
-    numpy=np.mean)
+    numpy=np.mean, linear=(0,))
 
 
 def among(

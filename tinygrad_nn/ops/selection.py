@@ -54,7 +54,7 @@ where = declare(np.where, r"x \text{ if } c \text{ else } y",
     None,
     (lambda g, out, c, x, y: np.where(c, g, 0),     r"g \, [c]"),
     (lambda g, out, c, x, y: np.where(c, 0, g),     r"g \, [\neg c]"),
-    name="where")
+    name="where", entrywise=True)
 
 
 def _clip(x: Array, low: Array, high: Array) -> Array:
@@ -64,7 +64,8 @@ clip = declare(_clip, r"\min(\max(x, a), b)",
     (lambda g, out, x, a, b: np.where((x <= a) | (x >= b), 0, g),  r"g \, [a < x < b]"),
     (lambda g, out, x, a, b: np.where((x <= a) & (a < b), g, 0),   r"g \, [x \le a < b]"),
     (lambda g, out, x, a, b: np.where((x >= b) | (a >= b), g, 0),  r"g \, [x \ge b \text{ or } a \ge b]"),
-    kinks="at a bound the slope in x is 0 and that in the bound 1; where the bounds cross the upper one wins")
+    kinks="at a bound the slope in x is 0 and that in the bound 1; where the bounds cross the upper one wins",
+    entrywise=True)
 
 OVERRIDES[np._core.umath.clip] = lambda x, low, high: clip(x, low, high)  # type: ignore[attr-defined] # array.clip(t)
 

@@ -42,7 +42,7 @@ def _cumsum_vjp(g: Array, out: Array, x: Array, axis: Any = None, dtype: Any = N
 
 cumsum = declare(_cumsum, r"y_i = \sum_{j \le i} x_j",
     (_cumsum_vjp,        r"\sum_{i \ge j} g_i"),
-    numpy=np.cumsum)
+    numpy=np.cumsum, linear=(0,))
 
 
 def recur(g: Array, a: Array) -> Array:
@@ -191,7 +191,7 @@ def _convolve_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "full"
 convolve = declare(_convolve, r"x * y",
     (_convolve_vjp_a,    r"g * y_{-i}"),
     (_convolve_vjp_v,    r"g * x_{-i}"),
-    numpy=np.convolve)
+    numpy=np.convolve, linear="each")
 
 
 def _correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
@@ -208,7 +208,7 @@ def _correlate_vjp_v(g: Array, out: Array, a: Array, v: Array, mode: Any = "vali
 correlate = declare(_correlate, r"x * \bar y_{-i}",
     (_correlate_vjp_a,   r"g * \bar y"),
     (_correlate_vjp_v,   r"\overline{(g * x_{-i})_{-i}}"),
-    numpy=np.correlate)
+    numpy=np.correlate, linear="each")
 
 
 def _polyval(p: Array, x: Array) -> Array:
@@ -253,7 +253,7 @@ def _window(x: Array, n: int, axis: int) -> Array:
     return _windows(x, n, axis)
 
 window = declare(_window, r"y_{ij} = x_{i+j}",
-    (lambda g, out, x, n, axis: REGISTRY["overlap_add"](g, axis=axis), r"\sum_{i + j = k} g_{ij}"))
+    (lambda g, out, x, n, axis: REGISTRY["overlap_add"](g, axis=axis), r"\sum_{i + j = k} g_{ij}"), linear=(0,))
 
 
 def _overlap_add(x: Array, axis: int) -> Array:
@@ -270,7 +270,7 @@ def _overlap_add(x: Array, axis: int) -> Array:
     return out
 
 overlap_add = declare(_overlap_add, r"y_k = \sum_{i + j = k} x_{ij}",
-    (lambda g, out, x, axis: window(g, n=x.shape[-1], axis=axis), r"g_{i+j}"))
+    (lambda g, out, x, axis: window(g, n=x.shape[-1], axis=axis), r"g_{i+j}"), linear=(0,))
 
 
 # fmt: on

@@ -33,7 +33,7 @@ def _reshape_vjp(g: Array, out: Array, x: Array, shape: Any, order: Any = "C", c
 
 reshape = declare(_reshape, r"\operatorname{reshape}(x)",
     (_reshape_vjp,                                                        r"\operatorname{reshape}(g)"),
-    numpy=np.reshape)
+    numpy=np.reshape, linear=(0,))
 
 
 def _transpose(a: Array, axes: Any = None) -> Array:
@@ -46,7 +46,7 @@ def _inverse(axes: Any, ndim: int) -> Any:
 
 transpose = declare(_transpose, r"x^T",
     (lambda g, out, x, axes=None: g.transpose(_inverse(axes, g.ndim)),    r"g^T"),
-    numpy=(np.transpose, np.permute_dims))
+    numpy=(np.transpose, np.permute_dims), linear=(0,))
 
 
 def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
@@ -54,7 +54,7 @@ def _swapaxes(a: Array, axis1: int, axis2: int) -> Array:
 
 swapaxes = declare(_swapaxes, r"x^{T_{ij}}",
     (lambda g, out, x, axis1, axis2: g.swapaxes(axis1, axis2),            r"g^{T_{ij}}"),
-    numpy=np.swapaxes)
+    numpy=np.swapaxes, linear=(0,))
 
 
 def _broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
@@ -62,7 +62,7 @@ def _broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
 
 broadcast_to = declare(_broadcast_to, r"x \, \mathbf 1",
     (lambda g, out, x, shape, subok=False: g,                             r"\sum g"),
-    numpy=np.broadcast_to)
+    numpy=np.broadcast_to, linear=(0,))
 
 
 def _roll(a: Array, shift: Any, axis: Any = None) -> Array:
@@ -75,7 +75,7 @@ def _back(shift: Any) -> Any:
 
 roll = declare(_roll, r"x_{i - s}",
     (lambda g, out, x, shift, axis=None: np.roll(g, _back(shift), axis),  r"g_{i + s}"),
-    numpy=np.roll)
+    numpy=np.roll, linear=(0,))
 
 
 def _copy(a: Array, order: Any = "K", subok: bool = False) -> Array:
@@ -83,7 +83,7 @@ def _copy(a: Array, order: Any = "K", subok: bool = False) -> Array:
 
 copy = declare(_copy, r"x",
     (lambda g, out, x, order="K", subok=False: g,                         r"g"),
-    numpy=np.copy)
+    numpy=np.copy, linear=(0,))
 
 
 def _astype(x: Array, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Array:
@@ -91,7 +91,7 @@ def _astype(x: Array, dtype: Any, casting: Any = "unsafe", copy: bool = True) ->
 
 cast = declare(_astype, r"x",
     (lambda g, out, x, dtype, casting="unsafe", copy=True: g,             r"g"),
-    name="cast")
+    name="cast", linear=(0,))
 
 
 # fmt: on

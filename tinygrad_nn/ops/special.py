@@ -109,7 +109,7 @@ def _erf(x: Array) -> Array:
     return out
 
 erf = declare(_erf, r"\operatorname{erf} x",
-    (lambda g, out, x: g * np.exp(-x * x) * (2 / sqrt(pi)),   r"\frac{2}{\sqrt\pi} e^{-x^2} g"))
+    (lambda g, out, x: g * np.exp(-x * x) * (2 / sqrt(pi)),   r"\frac{2}{\sqrt\pi} e^{-x^2} g"), entrywise=True)
 
 
 @_in_double
@@ -354,7 +354,7 @@ def _softplus(x: Array, beta: float = 1.0) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta
 
 softplus = declare(_softplus, r"\tfrac{1}{\beta} \ln(1 + e^{\beta x})",
-    (lambda g, out, x, beta=1.0: g * sigmoid(beta * x),       r"g \, \sigma(\beta x)"))
+    (lambda g, out, x, beta=1.0: g * sigmoid(beta * x),       r"g \, \sigma(\beta x)"), entrywise=True)
 
 
 def _log_sigmoid(x: Array) -> Array:
@@ -367,7 +367,7 @@ def _log_sigmoid(x: Array) -> Array:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
 
 log_sigmoid = declare(_log_sigmoid, r"\ln \sigma(x)",
-    (lambda g, out, x: g * sigmoid(-x),                       r"g \, \sigma(-x)"))
+    (lambda g, out, x: g * sigmoid(-x),                       r"g \, \sigma(-x)"), entrywise=True)
 
 # fmt: on
 

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from ...files import write_whole
-from ...graph import GraphNode, GraphView
+from ...graph import GraphNode
+from ...graph.rerun import Rerun
 from ...graph.walk import symbols
 from ...printable import printable
+from ...server import client
 from ...spelling import named_options
+from ...tensor import Tensor
 from ..graph.picture import shorten
 from ..model.names import viewed
 from ..notebook.frame import Page, Written
@@ -27,8 +30,9 @@ from .arrays import Arrays
 from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
-from .order import SWEEPS, arrange
-from .story import PHRASES, Story, below, called, count, shape_text, tell, title
+from .live import Live
+from .order import SWEEPS, Arrangement, arrange
+from .story import PHRASES, Story, below, called, count, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -36,64 +40,92 @@ LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so
 @named_options()
 def explore(
     result: Any,
-    path: str | os.PathLike[str] | None = None,
-    *,
+    path: Any = None,
+    *arguments: Any,
     title: str | None = None,
     gradient: Any = None,
     names: Any = None,
-) -> Path | Page:
-    """Write a page that steps through a computation, forward and back, with the numbers of every step.
+    serve: bool = False,
+    port: int = 0,
+    open_browser: bool = True,
+) -> Any:
+    """Write a page that steps through a computation, forward and back, or serve one whose numbers can be changed.
 
     The page is one file: it opens from disk, asks no network for anything and works with a keyboard. The graph must
     still be there: call ``explore`` before `backward`, or after ``backward(retain_graph=True)``. It is not changed.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or a function or module.
         path: of the page, ``page.html``; without it the page is what a notebook shows.
+        arguments: for a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the parameters.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
         names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        serve: put the engine behind the page: a change of a number or an operation runs the function again.
+        port, open_browser: of the server, see `docs/explorer.md`.
 
     Returns:
-        The path, or a `Page`; a notebook shows both as the page.
+        The path, or a `Page`, which a notebook shows; served, the running `Server` (``url``, ``close()``).
 
     Raises:
-        TypeError: something without a graph.
+        TypeError: something without a graph; to be served without its function.
         ValueError: a path that does not end in .html, or a gradient of another shape.
         RuntimeError: the graph was freed.
         FileNotFoundError: the folder does not exist.
 
     Example:
-        >>> import tempfile
-        >>> from tinygrad_nn import Tensor
-        >>> x = Tensor([1.0, 2.0], name="x")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     explore((x * x).sum(), f"{folder}/page.html").name
-        'page.html'
+        >>> with explore(lambda x: x * x + 1.0, 3.0, serve=True, open_browser=False) as server:
+        ...     server.url.startswith("http://127.0.0.1:")
+        True
     """
+    own = callable(result) and not isinstance(result, Tensor)
+    if own and path is not None and not isinstance(path, (str, os.PathLike)):
+        path, arguments = None, (path, *arguments)
+    if arguments and not own:
+        raise TypeError("arguments are for a function: explore(f, 'page.html', x, W); this is a finished result.")
     if path is not None and Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the explorer is a page; {str(path)!r} should end in .html.")
-    view, _ = viewed(result, names)
-    html = page(tell(view, gradient), title)
-    return Page(html, title or "A computation") if path is None else Written(write_whole(path, html.encode()))
+    if serve and not own:
+        raise TypeError(
+            f"a change needs the function that made the graph, to run it again; this is a finished "
+            f"{type(result).__name__}. Pass the function and its arguments: explore(f, x, W, serve=True)."
+        )
+    if own:
+        live = Live(Rerun(result, *arguments), data, html, title, gradient, names)
+        text = live.file() if path is not None or not serve else ""
+    else:
+        text = page(tell(viewed(result, names)[0], gradient), title)
+    written = None if path is None else Written(write_whole(path, text.encode()))
+    if serve:
+        return live.serve(port, open_browser)
+    return written or Page(text, title or "A computation")
 
 
 def page(story: Story, heading: str | None = None) -> str:
     """Return the HTML of the page. Everything foreign is in one block of JSON, and is shown as text only."""
-    heading = printable(heading) if heading else f"A computation of {count(_operations(story.view), 'operation')}"
+    return html(pack(data(story)), heading or heading_of(story.view))
+
+
+def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
+    """Return the HTML of a page from what `pack` gives; a served one may ask the server that it came from."""
     folder = resources.files(__package__) / "page"
-    read = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
-    style, script = read["page.css"], "\n".join(read[name] for name in SCRIPTS)
+
+    def text(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
+    style = text("page.css") + (text("live.css") if served else "")
+    first, *others = map(text, SCRIPTS)
+    script = "\n".join([first, *([client(), text("live.js")] if served else []), *others])
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     parts = {
-        "title": escape(heading),
-        "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
+        "title": escape(printable(heading)),
+        "policy": policy + ("; connect-src 'self'" if served else ""),
         "style": style,
-        "data": _safe_json(pack(data(story))),
+        "data": _safe_json(record),
         "script": script,
     }
-    html = read["page.html"]
     pieces = []
-    for part in html.split("{{"):  # one pass, so that nothing inside a part is taken for a place of another
+    for part in text("page.html").split("{{"):  # one pass, so that nothing in a part is taken for a place of another
         name, end, rest = part.partition("}}")
         pieces += [parts[name], rest] if end and name in parts else [part]
     return "".join(pieces)
@@ -102,10 +134,10 @@ def page(story: Story, heading: str | None = None) -> str:
 SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
 
 
-def data(story: Story) -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it."""
+def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]:
+    """Return what the page shows, as JSON can hold it; an arrangement that is known need not be made again."""
     view, walk = story.view, story.walk
-    arrangement = arrange(view)
+    arrangement = arrangement or arrange(view)
     arrays, equations = Arrays(), Equations()
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
@@ -178,10 +210,6 @@ def _line(part: GraphNode) -> list[Any] | None:
     if part.line is None:
         return None
     return [printable(Path(part.line[0]).name), part.line[1], printable(linecache.getline(*part.line).strip())]
-
-
-def _operations(view: GraphView) -> int:
-    return sum(part.operation is not None for part in view)
 
 
 def _safe_json(value: Any) -> str:

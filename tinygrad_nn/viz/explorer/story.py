@@ -149,6 +149,11 @@ def brief(array: Array, longest: int = 24, digits: int = 3) -> str:
     return f"{summary.minimum:.{digits}g} … {summary.maximum:.{digits}g}"
 
 
+def heading_of(view: GraphView) -> str:
+    """Return the heading of a page that was given none."""
+    return f"A computation of {count(sum(part.operation is not None for part in view), 'operation')}"
+
+
 def gradient_letters(story: Story) -> dict[int, int]:
     """Return for each node the letters of its gradient where they are most, of all that it grows through."""
     most = {number: len(brief(gradient)) for number, gradient in story.walk.gradients.items()}

@@ -211,6 +211,7 @@ class Graph {
       part.gradient.classList.toggle("partial", partial);
     }
     if (gradient >= 0) told.push(`gradient ${partial ? "so far " : ""}${arrays[gradient].brief}`);
+    if (touch) told.push(...touch.mark(part, reached, gradient, partial));
     part.setAttribute("aria-label", negative(told.join(", ")));
   }
 

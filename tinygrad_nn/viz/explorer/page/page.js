@@ -1,9 +1,16 @@
 // The page: steps, play, search, the panel beside the graph, and the keyboard.
 
 const $ = id => document.getElementById(id);
-const data = unpack(JSON.parse($("data").textContent));
-const { nodes, edges, moments, arrays } = data;
-const total = lazy(data.count, data.contributions);
+let data, nodes, edges, moments, arrays, total;
+
+// Show a record; a page that is served is given another after each change.
+function show(record) {
+  data = unpack(record);
+  ({ nodes, edges, moments, arrays } = data);
+  total = lazy(data.count, data.contributions);
+}
+
+show(JSON.parse($("data").textContent));
 
 let step = 0, chosen = null, timer = null;
 
@@ -11,6 +18,8 @@ const graph = new Graph(data, (kind, number) => {
   if (kind === "box") return fold(number);
   choose(number);
 });
+
+const touch = typeof Changes === "undefined" ? null : new Changes(); // of a page that is served
 
 // -- What is known at a step
 
@@ -45,6 +54,7 @@ function refresh() {
   const state = stateAt(step);
   graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
   showPanel(state);
+  if (touch) touch.follow();
 }
 
 function play() {
@@ -154,5 +164,5 @@ addEventListener("resize", () => {
   view();
 });
 for (const id of ["fold", "unfold"]) $(id).hidden = data.boxes.length < 2;
-go(0, false);
+go(touch ? touch.start() : 0, false);
 view();

@@ -1,5 +1,8 @@
 // The panel beside the graph: what the step, or the chosen node, is about.
 
+// A served page shows what was there before a change beside what is there now.
+const beside = (view, kind, number, part) => (touch ? touch.beside(view, kind, number, part) : view);
+
 function section(heading, ...children) {
   return el("section", null, el("h3", null, heading), ...children);
 }
@@ -61,7 +64,7 @@ function operandName(number, slot) {
 function operands(number) {
   return graph.into[number].map(e => {
     const [source, , slot] = edges[e];
-    return section(el("span", null, operandName(number, slot), " = ", link(source)), arrayView(arrays[nodes[source].value], nodes[source].named));
+    return section(el("span", null, operandName(number, slot), " = ", link(source)), beside(arrayView(arrays[nodes[source].value], nodes[source].named), "was", source, 0));
   });
 }
 
@@ -92,7 +95,7 @@ function forwardPanel({ node }) {
     ...heading("Forward", named, "forward"),
     el("p", { class: "muted" }, operation + (metadata ? ` · ${metadata}` : "")),
     ...forwardEquation(node),
-    section("out, the result", arrayView(arrays[value], "result")),
+    section("out, the result", beside(arrayView(arrays[value], "result"), "was", node, 0)),
     ...operands(node),
   ];
 }
@@ -109,7 +112,7 @@ function backwardPanel({ node, gradient, carries }) {
   const content = [
     ...heading("Backward", `through ${nodes[node].named}`, "backward"),
     el("p", { class: "muted" }, nodes[node].operation),
-    section("g, the gradient here", arrayView(arrays[gradient], "gradient")),
+    section("g, the gradient here", beside(arrayView(arrays[gradient], "gradient"), "was", node, 1)),
   ];
   for (const [e, array, sum, count, summed] of carries) {
     const [source, , slot] = edges[e], rule = ruleOf(node, slot), name = operandName(node, slot);
@@ -121,8 +124,8 @@ function backwardPanel({ node, gradient, carries }) {
       if (uses(tree, known)) parts.push(...worked(tree, known, summed ? -1 : array));
     } else parts.push(el("p", { class: "muted" }, "This operation has no gradient in this operand: zeros."));
     if (summed) parts.push(el("p", { class: "muted" }, `summed over the axes along which ${name} was broadcast`));
-    parts.push(el("h4", null, "contribution"), arrayView(arrays[array], "contribution"));
-    if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), arrayView(arrays[sum], "sum so far"));
+    parts.push(el("h4", null, "contribution"), beside(arrayView(arrays[array], "contribution"), "carried", e, 0));
+    if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), beside(arrayView(arrays[sum], "sum so far"), "carried", e, 1));
     content.push(el("section", { class: "carried" }, ...parts));
   }
   return content;
@@ -137,7 +140,7 @@ function edgePanel({ phase, text }) {
     ];
   }
   const leaves = [...data.column.gradient.keys()].filter(n => data.column.gradient[n] >= 0 && data.kindOf(n).kind === "leaf");
-  const shown = leaves.slice(0, 24).map(n => section(link(n), arrayView(arrays[nodes[n].gradient], "gradient")));
+  const shown = leaves.slice(0, 24).map(n => section(link(n), beside(arrayView(arrays[nodes[n].gradient], "gradient"), "was", n, 1)));
   if (leaves.length > 24) shown.push(el("p", { class: "muted" }, `and ${leaves.length - 24} more`));
   return [...heading("Done", "The gradients", "backward"), ...shown];
 }
@@ -148,12 +151,12 @@ function nodePanel(number, state) {
     ...heading(node.kind, node.named, node.kind),
     el("p", { class: "muted" }, [node.operation, node.shape, node.metadata, node.scope && `in ${node.scope}`].filter(Boolean).join(" · ")),
     ...forwardEquation(number),
-    section("Value", state.reached[number] ? arrayView(arrays[node.value], "value") : el("p", { class: "muted" }, "not yet computed at this step")),
+    section("Value", state.reached[number] ? beside(arrayView(arrays[node.value], "value"), "was", number, 0) : el("p", { class: "muted" }, "not yet computed at this step")),
   ];
   if (node.gradient >= 0) {
     const left = state.missing[number];
     const words = left && gradient >= 0 ? `Gradient so far, ${total[number] - left} of ${total[number]} contributions` : "Gradient";
-    content.push(section(words, gradient >= 0 ? arrayView(arrays[gradient], "gradient") : el("p", { class: "muted" }, "has not arrived at this step")));
+    content.push(section(words, gradient >= 0 ? beside(arrayView(arrays[gradient], "gradient"), "was", left ? -1 : number, 1) : el("p", { class: "muted" }, "has not arrived at this step")));
   } else content.push(section("Gradient", el("p", { class: "muted" }, "none: the result does not depend on it, or it is a constant")));
   if (node.stored >= 0) content.push(section("Left in .grad by backward", arrayView(arrays[node.stored], ".grad")));
   const rules = graph.into[number].map(e => [edges[e], ruleOf(number, edges[e][2])]).filter(([, rule]) => rule >= 0);

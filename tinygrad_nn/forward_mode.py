@@ -1,0 +1,142 @@
+"""Forward mode: a walk from the inputs of a graph to its results, oldest first, that carries tangents along.
+
+No row has a second rule for it. The derivative of an operation along a tangent follows from what the row says:
+
+- where the operation is linear in an argument, it is the operation itself, of the tangent;
+- where it acts entry by entry its Jacobian is diagonal, so that the VJP rule does for a tangent what it does for a
+  cotangent;
+- elsewhere it is the transpose of the VJP rule, which is linear in its cotangent: one walk back through what the rule
+  of this operation computes (J. Townsend, A new trick for calculating Jacobian vector products, 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .backward import ancestors, cast, conj, lift, walk
+from .node import Node, recording
+from .primitive import Primitive, sum_to
+from .tensor import Tensor, apply, held, leaf, wrap
+
+
+def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:
+    """Return the operations between inputs and results that depend on an input, oldest first.
+
+    None if there is a factorisation among them: what its equal values leave undetermined is decided by all that
+    follows it, which the walk back sees and this one does not.
+    """
+    moved, found = set(inputs), []
+    oldest = min((node.index for node in moved), default=0)
+    for node in reversed(ancestors(roots, oldest)):
+        if node not in moved and not moved.isdisjoint(node.parents or ()):
+            if node.primitive.ties is not None:  # type: ignore[union-attr]
+                return None
+            moved.add(node)
+            found.append(node)
+    return found
+
+
+def push(through: Iterable[Node], tangents: Mapping[Node, Any], *, differentiable: bool = False) -> dict[Node, Any]:
+    """Propagate tangents along a path and return those of all its Nodes; a Node that is left out has a tangent of zero.
+
+    Args:
+        through: operations, oldest first, as `path` returns them.
+        tangents: of the inputs, in their shapes and dtypes: ndarrays, or Tensors if `differentiable`.
+        differentiable: run forwards and rules on Tensors, so that the tangents have a graph of their own.
+    """
+    moved = dict(tangents)
+    with recording(differentiable):
+        for node in through:
+            found = _derivative(node, moved, differentiable)
+            if found is not None:
+                moved[node] = found
+    return moved
+
+
+def _derivative(node: Node, moved: Mapping[Node, Any], live: bool) -> Any:
+    """Return the derivative of an operation along the tangents of its arguments; None if it is zero."""
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    args: Any = node.args
+    out, meta = node.out, node.meta
+    if live:
+        args, out, meta = lift(node)
+    linear = primitive.linear if meta.get("initial") is None else ()  # from another start than zero a sum is affine
+    given = {slot: moved[p] for slot, p in enumerate(node.parents) if p in moved}  # type: ignore[arg-type, index]
+    if linear == "together":
+        parts = [given[slot] if slot in given else np.zeros_like(held(arg)) for slot, arg in enumerate(args)]
+        return _forward(primitive, parts, meta, live)
+    total, rest = None, {}
+    for slot, v in given.items():
+        if linear == "each" or slot in linear:
+            part = _forward(primitive, [*args[:slot], v, *args[slot + 1 :]], meta, live)
+        elif primitive.entrywise and out.dtype.kind == "f" and v.dtype.kind == "f":
+            rule = primitive.vjps[slot]
+            if rule is None:
+                continue
+            part = rule(v if v.shape == out.shape else np.broadcast_to(v, out.shape), out, *args, **meta)
+        else:
+            rest[slot] = v
+            continue
+        total = part if total is None else total + part
+    if rest:
+        part = _transposed(node, rest, live)
+        total = part if total is None or part is None else total + part
+    if total is None:
+        return None
+    if live and not isinstance(total, Tensor):
+        total = wrap(total, None)
+    if total.shape != out.shape:  # a rule may leave the broadcasting to who called it
+        total = np.broadcast_to(total, out.shape)
+    return cast(total, out.dtype)
+
+
+def _forward(primitive: Primitive, args: list[Any], meta: dict[str, Any], live: bool) -> Any:
+    meta = {key: value for key, value in meta.items() if key not in primitive.saves}
+    if live or any(isinstance(arg, Tensor) for arg in args):
+        return apply(primitive, tuple(args), meta)
+    out = primitive.forward(*args, **meta)
+    return np.asarray(out[0] if primitive.saves else out)
+
+
+def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
+    """Return the derivative along tangents of these arguments by a walk back through what the VJP rules compute.
+
+    A rule takes the conjugate of a cotangent to that of a gradient, see `backward.walk`: with C for the conjugation it
+    is C Jᵀ C, so that J is C times its transpose times C.
+    """
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    args, out, meta = lift(node)
+    if not live:  # nothing but the cotangent is a variable
+        args = [wrap(held(arg), None) if isinstance(arg, Tensor) else arg for arg in args]
+        out = wrap(node.out, None)
+        meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
+                for key, x in node.meta.items()}
+    cotangent = leaf(any_numbers(held(out)))
+    with recording(True):
+        rules: Any = primitive.vjps
+        if primitive.jointly is not None:
+            rules = primitive.jointly(cotangent, out, *args, **meta)
+        total = None
+        for slot, v in given.items():
+            row = rules[slot]
+            if row is not None and primitive.jointly is None:
+                row = row(cotangent, out, *args, **meta)
+            if not isinstance(row, Tensor) or row.node is None:
+                continue
+            arg = args[slot]
+            if row.shape != arg.shape:
+                row = sum_to(row, arg.shape, primitive)
+            row = cast(row, arg.dtype)
+            end: Node = cotangent.node  # type: ignore[assignment]
+            part = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=live).get(end)
+            if part is not None:
+                total = conj(part) if total is None else total + conj(part)
+    return total
+
+
+def any_numbers(like: Any) -> Any:
+    """Return a cotangent that no symmetry of a function can fit, as ones would."""
+    return np.cos(np.arange(like.size)).reshape(like.shape).astype(like.dtype)

@@ -1,0 +1,403 @@
+"""Running a function again with changes in the middle: another number here, another operation there.
+
+The function itself runs, on the engine, so that whatever it decides by the numbers is decided anew. A number is changed
+where it comes from: in the array that the function reads, in a leaf as it is made, at the operand of an operation, or
+in a result before anything is made of it; an operation is changed as it is recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..node import Node, switched
+from ..primitive import REGISTRY, Primitive
+from ..tensor import Tensor, apply, wrap
+from ..tree import flatten
+from .reachable import Kept
+from .view import GraphNode, GraphView
+
+Array = np.ndarray[Any, Any]
+PACKAGE = __name__.partition(".")[0]
+DEEP = 200  # calls inside calls that tell one operation from another
+UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "softsign",
+         "hard_tanh", "hard_sigmoid", "hard_swish", "log_sigmoid", "sin", "cos", "arctan", "exp", "expm1", "log1p",
+         "square", "absolute", "negative", "alias")  # fmt: skip
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "logaddexp", "hypot")
+REDUCING = ("sum", "mean", "prod", "max", "min", "std", "var")
+
+_one_at_a_time = RLock()  # while a run holds changed numbers in a person's arrays, no other may begin
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a number comes from.
+
+    Attributes:
+        kind: ``"array"`` that outlives a run, ``"leaf"`` made in each run, ``"operand"`` of operations, ``"result"``.
+        key: the array's memory; where in the program it was made; for an operand all its uses.
+    """
+
+    kind: str
+    key: Any
+    array: Array | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change: of the entry at a flat index, or, where `operation` is its name, of what an operation does.
+
+    `said` tells it in words.
+    """
+
+    place: Place
+    index: int = 0
+    value: Any = None
+    operation: str | None = None
+    said: str = field(default="", compare=False)
+
+
+@dataclass
+class Run:
+    """What came of a run: the result, the places of its operations and leaves, names, and changes without a place."""
+
+    result: Any
+    names: dict[str, Any]
+    sites: dict[Node, Any]
+    births: dict[Node, Any]
+    lost: list[Change]
+
+
+class Rerun:
+    """A function with its arguments, to be run again and again with changes.
+
+    Arguments that are floats, arrays of floats or nests of them become leaves of its own, named like the parameters;
+    Tensors and modules stay what they are.
+
+    Args:
+        function: of Tensors, or a module.
+        arguments: by position, ``keywords`` by name.
+
+    Raises:
+        TypeError: it is no function, or does not take these arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+        if not callable(function):
+            raise TypeError(
+                f"a change needs the function that made the graph; this is a {type(function).__name__}. Pass the "
+                "function and its arguments: explore(f, x, W, serve=True)."
+            )
+        self.function = function
+        self.arguments, self.keywords = _leaves(function, arguments, keywords)
+        self._reached = (function, self.arguments, self.keywords)
+        self._start = Kept(*self._reached)  # of its generators: each run draws the same
+        self._lasting: dict[int, Array] = {}  # by the address of their memory; held, so that nothing else gets it
+        self._last: dict[int, Array] = {}
+        for _ in range(2):
+            with self.running():
+                pass
+
+    @contextmanager
+    def running(self, changes: Sequence[Change] = ()) -> Iterator[Run]:
+        """Run the function with changes; in the block the arrays that were changed hold them, and after it no more.
+
+        Raises:
+            Exception: what the function raises, or an operation in the place of another.
+        """
+        with _one_at_a_time:
+            task, kept = _Task(changes), Kept(*self._reached)
+            try:
+                self._start.restore_draws()
+                task.write()
+                run = self._run(task)
+                for address, array in task.read.items():  # the same address while both are alive: the same memory
+                    if address in self._last and _can_change(array):
+                        self._lasting.setdefault(address, array)
+                self._last = task.read
+                yield run
+            finally:
+                task.write_back()
+                kept.restore()
+
+    def _run(self, task: _Task) -> Run:
+        names: dict[str, Any] = {}
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+
+        def note(frame: FrameType, event: str, _: Any) -> None:
+            if event == "return" and frame.f_code is code:
+                names.update(frame.f_locals)
+
+        before = sys.getprofile()
+        with switched("inspect", task.operation), switched("born", task.leaf), np.errstate(all="ignore"):
+            task.floor = sys._getframe()
+            if code is not None:
+                sys.setprofile(note)  # the only way to see the variables of a function as it returns
+            try:
+                result = self.function(*self.arguments, **self.keywords)
+            finally:
+                sys.setprofile(before)
+        lost = [change for change in task.changes if change not in task.done]
+        return Run(result, names, task.sites, task.births, lost)
+
+    def places(self, run: Run, view: GraphView) -> list[Place]:
+        """Return where the value of each node comes from."""
+        uses: dict[int, list[tuple[Node, int]]] = {}
+        for edge in view.edges:
+            target = view[edge.target].node
+            if target is not None:
+                uses.setdefault(edge.source, []).append((target, edge.slot))
+        found = []
+        for part in view:
+            if part.operation is not None:
+                found.append(Place("result", run.sites.get(part.node)))  # type: ignore[arg-type]
+            else:
+                found.append(self._origin(run, part.node, uses.get(part.number, [])))
+        return found
+
+    def _origin(self, run: Run, node: Node | None, uses: list[tuple[Node, int]]) -> Place:
+        raw = uses[0][0].args[uses[0][1]] if uses else node.out if node is not None else None  # type: ignore[index]
+        if isinstance(raw, np.ndarray):
+            known = self._lasting.get(_address(raw))
+            if known is not None and known.shape == raw.shape and known.dtype == raw.dtype:
+                return Place("array", (_address(raw), raw.shape, raw.strides), known)
+        if node is not None and node in run.births:
+            return Place("leaf", run.births[node])
+        return Place("operand", tuple((run.sites.get(target), slot) for target, slot in uses))
+
+
+class _Task:
+    """What one run is to change, and what it saw."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.changes = list(changes)
+        self.done: set[Change] = set()
+        self.sites: dict[Node, Any] = {}
+        self.births: dict[Node, Any] = {}
+        self.read: dict[int, Array] = {}
+        self.floor: FrameType | None = None
+        self._counts: dict[Any, int] = {}
+        self._before: list[tuple[Array, Array]] = []
+        self._swapped: dict[int, tuple[Any, Any]] = {}  # id of an operand -> itself, and what stands in its place
+        self._by_site: dict[Any, list[Change]] = {}
+        self._by_use: dict[Any, list[Change]] = {}
+        for change in self.changes:
+            if change.place.kind in ("result", "leaf"):
+                self._by_site.setdefault(change.place.key, []).append(change)
+            elif change.place.kind == "operand":
+                for use in change.place.key:
+                    self._by_use.setdefault(use, []).append(change)
+
+    def write(self) -> None:
+        """Put changed numbers into the arrays that the function reads."""
+        for change in self.changes:
+            if change.place.kind == "array" and change.place.array is not None:
+                self._set(change.place.array, change)
+
+    def write_back(self) -> None:
+        for array, old in reversed(self._before):
+            with _writeable(array):
+                array[...] = old
+
+    def _set(self, array: Array, change: Change) -> None:
+        self._before.append((array, array.copy()))
+        with _writeable(array):
+            array.flat[change.index] = change.value
+        self.done.add(change)
+
+    def leaf(self, node: Node) -> None:
+        """Change a leaf as it is made."""
+        site = self.births[node] = self._site()
+        for change in self._by_site.get(site, ()):
+            if _can_change(node.out) and change.index < node.out.size:
+                self._set(node.out, change)
+
+    def operation(self, node: Node, tensor: Tensor) -> Tensor:
+        """Change the operands, the kind or the result of an operation that was just recorded."""
+        site = self._site()
+        changes = self._by_site.get(site, ())
+        names = [change.operation for change in changes if change.operation is not None]
+        args = self._operands(node, site)
+        if names or args is not None:
+            tensor = _again(node, args, names[-1] if names else None)
+            node = tensor.node  # type: ignore[assignment]
+            self.done.update(change for change in changes if change.operation is not None)
+        numbers = [change for change in changes if change.operation is None and change.index < node.out.size]
+        if numbers:
+            hold_result(node, tensor, {change.index: change.value for change in numbers})
+            self.done.update(numbers)
+        self.sites[node] = site
+        for arg in node.args or ():
+            if isinstance(arg, np.ndarray) and arg.size:
+                self.read.setdefault(_address(arg), arg)
+        return tensor
+
+    def _operands(self, node: Node, site: Any) -> list[Any] | None:
+        """Return the operands with their changes; None where they have none."""
+        args: list[Any] = []
+        found = False
+        for slot, (arg, parent) in enumerate(zip(node.args or (), node.parents or (), strict=True)):
+            changes = self._by_use.get((site, slot), ())
+            known = self._swapped.get(id(arg)) if isinstance(arg, np.ndarray) else None
+            if changes and known is None:
+                array = np.array(arg)
+                for change in changes:
+                    if change.index < array.size:
+                        array.flat[change.index] = change.value
+                        self.done.add(change)
+                new: Any = array if isinstance(arg, (np.ndarray, np.generic)) else type(arg)(array.item())
+                new = new if parent is None else wrap(new, _like(parent, new))
+                self._swapped[id(arg)] = known = (arg, new)
+            found = found or known is not None
+            args.append(known[1] if known is not None else arg if parent is None else wrap(arg, parent))
+        return args if found else None
+
+    def _site(self) -> Any:
+        """Return where in the program an operation or a leaf is made, and how many were made there before."""
+        frame: FrameType | None = sys._getframe(2)
+        path: list[int] = []
+        while frame is not None and frame is not self.floor and len(path) < DEEP:
+            path += (id(frame.f_code), frame.f_lasti)
+            frame = frame.f_back
+        key = hash(tuple(path))
+        count = self._counts[key] = self._counts.get(key, -1) + 1
+        return key, count
+
+
+def _again(node: Node, args: list[Any] | None, name: str | None) -> Tensor:
+    """Record an operation anew, with other operands or as another operation."""
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    meta = {key: value for key, value in node.meta.items() if key not in primitive.saves}
+    if args is None:
+        pairs = zip(node.args or (), node.parents or (), strict=True)
+        args = [arg if parent is None else wrap(arg, parent) for arg, parent in pairs]
+    if name is not None and name != primitive.name:
+        primitive = REGISTRY[name]
+        meta = {key: value for key, value in meta.items() if key in primitive.metadata}
+    with switched("inspect", None):
+        tensor = apply(primitive, tuple(args), meta)
+    if tensor.data.shape != node.out.shape:
+        raise ValueError(
+            f"{primitive.name} gives the shape {tensor.data.shape} where the shape {node.out.shape} was."
+        )
+    if tensor.node is not None:
+        tensor.node.notes = node.notes
+    return tensor
+
+
+def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
+    """Hold entries of a result at other values, as ``t.at[index].set(value)`` does: no gradient goes through them."""
+    old, new = node.out, np.array(node.out)
+    held = np.zeros(old.shape, bool)
+    for index, value in values.items():
+        new.flat[index] = value
+        held.flat[index] = True
+    new.flags.writeable = False
+    primitive: Primitive = node.primitive  # type: ignore[assignment]
+    holding = object.__new__(Primitive)
+    vars(holding).update(vars(primitive))
+
+    def masked(rule: Callable[..., Any] | None) -> Any:
+        def outside(g: Any, out: Any, *args: Any, **meta: Any) -> Any:
+            return rule(np.where(held, np.zeros((), g.dtype), g), old, *args, **meta)  # type: ignore[misc]
+
+        return rule and outside
+
+    holding.vjps = tuple(map(masked, primitive.vjps))
+    holding.jointly = masked(primitive.jointly)
+    node.primitive, node.out, tensor.data = holding, new, new
+
+
+def stand_ins(part: GraphNode) -> list[str]:
+    """Return the operations that can stand where an operation is, itself among them; none where no other can."""
+    node = part.node
+    primitive = node.primitive if node is not None else None
+    if node is None or primitive is None or not node.args:
+        return []
+    groups: list[str] = []
+    alike = len(node.args) == 1 and np.shape(node.args[0]) == part.shape
+    if primitive.name in UNARY or (alike and not node.meta):
+        groups = [name for name in UNARY if node.out.dtype.kind == "f"]
+    elif primitive.name in BINARY:
+        groups = list(BINARY)
+    elif primitive.name in REDUCING:
+        groups = list(REDUCING)
+    if not groups:
+        return []
+    return groups if primitive.name in groups else [primitive.name, *groups]
+
+
+def _like(leaf: Node, data: Any) -> Node:
+    """Return a leaf like another, with other data."""
+    twin = Node()
+    for name in ("primitive", "args", "parents", "meta", "index", "scope", "notes"):
+        setattr(twin, name, getattr(leaf, name))
+    twin.out, twin.grad = data, None
+    return twin
+
+
+def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments with leaves for their floats, and copies of their other arrays."""
+    try:
+        names = list(inspect.signature(function).bind(*arguments, **keywords).arguments)
+    except ValueError:  # written in C, and does not tell
+        names = []
+    except TypeError as problem:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(f"{name} does not take these arguments: {problem}.") from None
+    labels = [*names, *[f"argument {i}" for i in range(len(names), len(arguments))]]
+    given = [_leaf(value, label) for value, label in zip(arguments, labels, strict=False)]
+    return given, {name: _leaf(value, name) for name, value in keywords.items()}
+
+
+def _leaf(value: Any, name: str) -> Any:
+    leaves, rebuild = flatten(value)
+    new: list[Any] = []
+    for i, part in enumerate(leaves):
+        label = name if len(leaves) == 1 else f"{name}[{i}]"
+        kind = part.dtype.kind if isinstance(part, (np.ndarray, np.generic)) else "f" if isinstance(part, float) else ""
+        if kind in ("f", "c"):
+            new.append(Tensor(np.array(part), name=label))
+        else:
+            new.append(part.copy() if isinstance(part, np.ndarray) else part)
+    return rebuild(new)
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _can_change(array: Any) -> bool:
+    """Whether one entry of an array can be written alone: it has memory of its own, or a part of another's."""
+    if not isinstance(array, np.ndarray) or not array.size or 0 in array.strides:
+        return False
+    owner: Any = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return bool(array.flags.writeable or owner.flags.writeable or (owner.base is None and owner.flags.owndata))
+
+
+@contextmanager
+def _writeable(array: Array) -> Iterator[None]:
+    """Let an array be written into within a block."""
+    closed = []
+    part: Any = array
+    while isinstance(part, np.ndarray):
+        closed.append(part)
+        part = part.base
+    closed = [part for part in closed if not part.flags.writeable]
+    for part in reversed(closed):
+        part.flags.writeable = True
+    try:
+        yield
+    finally:
+        for part in closed:
+            part.flags.writeable = False

@@ -1,0 +1,305 @@
+"""The page with the engine behind it: changes come in, the function runs again, and its numbers go out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ...graph import GraphView, short_number
+from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
+from ...printable import printable
+from ...server import Request, Server, Sessions, serve
+from ..model.names import viewed
+from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
+from .columns import pack
+from .order import Arrangement, arrange
+from .story import Array, Story, called, heading_of, tell
+
+UNSTEADY = (
+    "This function gives other numbers each time it is run, so that not every difference comes from your change. Give "
+    "it a random generator as an argument, or seed its own inside it."
+)
+ROOM = 150  # of a node, for old → new
+OLD = "another tab of this session has made a change"
+
+
+@dataclass
+class Shown:
+    """What a page of one session shows: how to run there, where its numbers come from, and the numbers themselves."""
+
+    version: int
+    view: GraphView
+    places: list[Place]
+    numbers: list[Array]
+    operations: list[list[str]]
+    answer: dict[str, Any]
+
+
+@dataclass
+class Session:
+    """The changes of one session: those in force, and those that were undone."""
+
+    changes: list[Change] = field(default_factory=list)
+    undone: list[Change] = field(default_factory=list)
+    version: int = 0
+    shown: Shown | None = None
+    lock: Any = field(default_factory=RLock)
+
+
+class Live:
+    """A function whose page can be changed.
+
+    Args:
+        rerun: the function with its arguments.
+        data, html: what a page shows of a story, and the page of that.
+        title: of the page.
+        gradient: to walk back with.
+        names: as for `explore`; the function's own variables besides.
+    """
+
+    def __init__(
+        self, rerun: Rerun, data: Callable[..., Any], html: Callable[..., str], title: str | None = None,
+        gradient: Any = None, names: Any = None,
+    ) -> None:  # fmt: skip
+        self.rerun, self.data, self.html = rerun, data, html
+        self.title, self.gradient, self.names = title, gradient, names
+        self._forms: dict[Any, tuple[Arrangement, list[int]]] = {}  # how a graph lies, and how wide its nodes are
+        self._before: dict[Any, Any] = {}
+        self._steady = True
+        for _ in range(2):  # the second run tells whether the function does the same again
+            with rerun.running() as run:
+                found = self._look(run)
+                before = self._before
+                self._before = found.numbers()
+            self._steady = not before or not _differences(before, self._before)
+        self.sessions: Sessions[Session] = Sessions(Session)
+
+    def serve(self, port: int = 0, open_browser: bool = True) -> Server:
+        """Serve the page."""
+        routes = {
+            "GET /": lambda request: self.page(self.sessions[request.session]),
+            "POST /change": self._change, "POST /undo": self._undo, "POST /redo": self._redo,
+            "POST /reset": self._reset, "POST /numbers": self._numbers,
+        }  # fmt: skip
+        return serve(routes, port=port, open_browser=open_browser)
+
+    def page(self, session: Session) -> str:
+        """Return the page as it stands in a session."""
+        with session.lock:
+            shown = self._shown(session)
+            return self.html(shown.answer, self.title or heading_of(shown.view), served=True)
+
+    def file(self) -> str:
+        """Return the page for a file, without changes and without a server."""
+        with self.rerun.running() as run:
+            story = self._look(run).story
+            return self.html(pack(self.data(story)), self.title or heading_of(story.view))
+
+    # -- What a page asks
+
+    def _change(self, request: Request) -> Any:
+        session, body = self.sessions[request.session], request.body
+        with session.lock:
+            shown = self._shown(session)
+            if body.get("version") != shown.version:
+                return {"stale": OLD}
+            change = self._read(shown, body)
+            kept = list(session.changes)
+            if body.get("more") is True and kept and _target(kept[-1]) == _target(change):
+                kept.pop()  # one movement of the hand is one change
+            return self._try(session, [*kept, change], [])
+
+    def _undo(self, request: Request) -> Any:
+        session = self.sessions[request.session]
+        with session.lock:
+            if not session.changes:
+                raise ValueError("there is nothing to undo.")
+            return self._try(session, session.changes[:-1], [*session.undone, session.changes[-1]])
+
+    def _redo(self, request: Request) -> Any:
+        session = self.sessions[request.session]
+        with session.lock:
+            if not session.undone:
+                raise ValueError("there is nothing to do again.")
+            return self._try(session, [*session.changes, session.undone[-1]], session.undone[:-1])
+
+    def _reset(self, request: Request) -> Any:
+        session = self.sessions[request.session]
+        with session.lock:
+            return self._try(session, [], session.changes[::-1])
+
+    def _numbers(self, request: Request) -> Any:
+        """Return the numbers of a node to the last digit, all or one of them, and what can stand in its place."""
+        session = self.sessions[request.session]
+        with session.lock:
+            shown = self._shown(session)
+            number = _node(shown, request.body)
+            array = shown.numbers[number]
+            few = array.size <= MOST_NUMBERS and (array.ndim == 0 or array.shape[-1] <= MOST_COLUMNS)
+            found: dict[str, Any] = {
+                "version": shown.version, "node": number, "shape": list(array.shape), "kind": array.dtype.kind,
+                "operations": shown.operations[number], "operation": shown.view[number].operation,
+                "few": few, "name": called(shown.view[number]),
+            }  # fmt: skip
+            if few:
+                found["numbers"] = [_text(x) for x in array.ravel().tolist()]
+            if array.size:
+                index = request.body.get("index", [0] * array.ndim)
+                found |= {"index": index, "number": _text(array.ravel()[_flat(index, array.shape)].item())}
+            return found
+
+    # -- Running
+
+    def _try(self, session: Session, changes: list[Change], undone: list[Change]) -> Any:
+        """Run with other changes; they are kept if that works."""
+        shown = self._compute(changes, undone, session.version + 1)
+        session.changes, session.undone = changes, undone
+        session.version, session.shown = shown.version, shown
+        return shown.answer
+
+    def _shown(self, session: Session) -> Shown:
+        if session.shown is None:
+            session.shown = self._compute(session.changes, session.undone, session.version)
+        return session.shown
+
+    def _compute(self, changes: list[Change], undone: list[Change], version: int) -> Shown:
+        with self.rerun.running(changes) as run:
+            found = self._look(run)
+            form = f"{hash((tuple(found.keys), found.view.edges, found.view.outputs)):x}"
+            arrangement, widths = self._forms.get(form, (None, None))
+            shown = self.data(found.story, arrangement := arrangement or arrange(found.view))
+            if widths is None:
+                widths = [max(part["width"], 0 if part["small"] else ROOM) for part in shown["nodes"]]
+            for part, width in zip(shown["nodes"], widths, strict=True):
+                part["width"] = width
+            self._forms[form] = arrangement, widths
+            answer = pack(shown)
+            was = _differences(self._before, found.numbers())
+            operations = [stand_ins(part) for part in found.view]
+        answer["live"] = {
+            "version": version, "form": form, "undo": len(changes), "redo": len(undone),
+            "was": {str(key[1]): pair for key, pair in was.items() if key[0] == "node"},
+            "carried": {str(key[1]): pair for key, pair in was.items() if key[0] == "edge"},
+            "said": [change.said for change in changes],
+            "lost": len(run.lost), "note": "" if self._steady else UNSTEADY,
+            "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
+        }  # fmt: skip
+        return Shown(version, found.view, found.places, found.values, operations, answer)
+
+    def _look(self, run: Run) -> _Found:
+        names = self.names
+        if names is None:
+            names = run.names if not hasattr(self.rerun.function, "named_parameters") else self.rerun.function
+        elif isinstance(names, Mapping):
+            names = {**run.names, **names}
+        view, _ = viewed(run.result, names)
+        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient))
+
+    def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
+        """Return the change that a page asks for."""
+        number = _node(shown, body)
+        place, array = shown.places[number], shown.numbers[number]
+        said = called(shown.view[number])
+        if "operation" in body:
+            name = body["operation"]
+            if name not in shown.operations[number]:
+                known = ", ".join(shown.operations[number]) or "none"
+                raise ValueError(f"{printable(name)} cannot stand in the place of {said}; what can: {known}.")
+            return Change(place, operation=name, said=f"{said}: {shown.view[number].operation} → {name}")
+        index = body.get("index", [])
+        flat = _flat(index, array.shape)
+        value = _value(body.get("value"), array.dtype.kind)
+        where = f"[{', '.join(map(str, index))}]" if index else ""
+        words = f"{said}{where}: {short_number(array.ravel()[flat].item())} → {short_number(value)}"
+        return Change(place, flat, value, said=words)
+
+
+class _Found:
+    """A run as it is looked at: its graph, its story, and the key by which each node is found in other runs."""
+
+    def __init__(self, view: GraphView, places: list[Place], story: Story) -> None:
+        self.view, self.places, self.story = view, places, story
+        self.values = [np.array(part.array) for part in view]
+        seen: dict[Place, int] = {}
+        self.keys = []
+        for place in places:
+            seen[place] = seen.get(place, -1) + 1
+            self.keys.append((place, seen[place]))
+
+    def numbers(self) -> dict[Any, tuple[Any, list[Array | None]]]:
+        """Return value and gradient of each node, and what each edge carries, with its number, by keys that last."""
+        found: dict[Any, tuple[Any, list[Array | None]]] = {}
+        for number, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
+            gradient = self.story.walk.gradients.get(number)
+            found[key] = ("node", number), [value, None if gradient is None else np.array(gradient)]
+        for step in self.story.walk.steps:
+            for c in step.contributions:
+                edge = self.view.edges[c.edge]
+                ends = self.keys[edge.source], self.keys[edge.target], edge.slot
+                found[ends] = ("edge", c.edge), [np.array(c.array), np.array(c.total)]
+        return found
+
+
+def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[Any, list[Any]]:
+    """Return what was there before where it is another now, as the page shows it, by the new number."""
+    found = {}
+    for key, (number, arrays) in new.items():
+        if key in old:
+            pair = [_changed(*both) for both in zip(old[key][1], arrays, strict=True)]
+            if any(pair):
+                found[number] = pair
+    return found
+
+
+def _changed(old: Array | None, new: Array | None) -> Any:
+    """Return the array that was there before as the page shows it; None where it is the same, or was not there."""
+    if old is None or new is None or (old.shape == new.shape and np.array_equal(old, new, equal_nan=True)):
+        return None
+    return show(old)
+
+
+def _target(change: Change) -> Any:
+    return change.place, change.index, change.operation is None
+
+
+def _node(shown: Shown, body: Mapping[str, Any]) -> int:
+    number = body.get("node")
+    if type(number) is not int or not 0 <= number < len(shown.view):
+        raise ValueError(f"there is no node {printable(number)}; this graph has nodes 0 to {len(shown.view) - 1}.")
+    return number
+
+
+def _flat(index: Any, shape: tuple[int, ...]) -> int:
+    """Return the place of an index in the flat array."""
+    right = isinstance(index, list) and len(index) == len(shape) and all(type(i) is int for i in index)
+    if not right or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+        needed = ", ".join(f"0 to {n - 1}" for n in shape) or "none"
+        raise ValueError(f"the index {printable(index)} is not in an array of shape {shape}; it takes {needed}.")
+    return int(np.ravel_multi_index(index, shape)) if shape else 0
+
+
+def _value(text: Any, kind: str) -> Any:
+    """Return a number that a person wrote, as an array of this kind can hold it."""
+    words = {"f": "a number, such as 0.5", "c": "a complex number, such as 1+2j", "b": "0 or 1",
+             "i": "a whole number", "u": "a whole number, 0 or more"}  # fmt: skip
+    try:
+        text = str(text).strip().replace("\u2212", "-")
+        if kind == "c":
+            return complex(text.replace(" ", "").replace("i", "j"))
+        if kind == "f":
+            return float(text)
+        value = int(text)
+        if (kind == "u" and value < 0) or (kind == "b" and value not in (0, 1)):
+            raise ValueError
+        return bool(value) if kind == "b" else value
+    except ValueError:
+        raise ValueError(f"{printable(text)!r} does not fit here; write {words.get(kind, 'a number')}.") from None
+
+
+def _text(value: Any) -> str:
+    """Return a number to its last digit."""
+    return str(int(value)) if isinstance(value, bool) else repr(value).strip("()")

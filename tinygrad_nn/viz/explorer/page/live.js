@@ -1,0 +1,283 @@
+// Changes on a page that is served: they go to the engine, which runs the function again; its numbers come back.
+
+const SIDES = 200; // steps of a slider to each side
+
+class Changes {
+  constructor() {
+    this.live = data.live;
+    this.pair = true;
+    this.waiting = null; // the latest change that is not yet sent
+    this.busy = false;
+    this.shown = null; // the node that the editor shows, and at which version
+    const group = el("div", { class: "changes", role: "group", "aria-label": "Changes" });
+    const button = (id, words, title, act) => {
+      const part = el("button", { id, type: "button", title }, words);
+      part.addEventListener("click", act);
+      group.append(part);
+    };
+    button("undo", "Undo", "Take the last change back (Ctrl Z)", () => this.move("undo"));
+    button("redo", "Redo", "Change again what was taken back (Ctrl Shift Z)", () => this.move("redo"));
+    button("reset", "Reset", "Take all changes back", () => this.move("reset"));
+    const box = el("input", { type: "checkbox", id: "pair" });
+    box.checked = true;
+    box.addEventListener("change", () => {
+      this.pair = box.checked;
+      this.renew();
+    });
+    group.append(el("label", null, box, "before and after"));
+    document.querySelector(".tools").append(group);
+    document.querySelector(".tools").after(el("p", { id: "changes-said", role: "status", "aria-live": "polite" }));
+    $("detail").before(el("section", { id: "touch", "aria-label": "Change" }));
+    $("touch").addEventListener("keydown", event => { // its arrows move a number, not the steps
+      if (event.key !== "Escape" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
+    document.addEventListener("keydown", event => {
+      const writing = event.target.tagName === "INPUT" && ["text", "search"].includes(event.target.type) && event.target.value !== event.target.sent;
+      if (!(event.ctrlKey || event.metaKey) || writing) return; // there the browser takes letters back
+      const id = { z: event.shiftKey ? "redo" : "undo", Z: "redo", y: "redo" }[event.key];
+      if (!id) return;
+      event.preventDefault();
+      $(id).click();
+    });
+    this.tell();
+  }
+
+  // -- What a reload keeps
+
+  start() {
+    const kept = new URLSearchParams(location.hash.slice(1)), node = kept.get("node");
+    if (kept.get("before") === "0") this.pair = $("pair").checked = false;
+    if (node !== null && nodes[+node]) chosen = +node;
+    return kept.get("step") === "end" ? moments.length - 1 : +kept.get("step");
+  }
+
+  keep() {
+    const kept = new URLSearchParams({ step: step === moments.length - 1 ? "end" : step, ...(chosen === null ? {} : { node: chosen }), ...(this.pair ? {} : { before: 0 }) });
+    history.replaceState(null, "", `${location.pathname}${location.search}#${kept}`);
+  }
+
+  // -- Asking
+
+  // A change is sent when the one before it has come back; of those that come meanwhile only the last counts.
+  change(body) {
+    this.waiting = body;
+    if (!this.busy) this.send();
+  }
+
+  async send() {
+    this.busy = true;
+    while (this.waiting) {
+      const body = this.waiting;
+      this.waiting = null;
+      await this.ask("/change", { version: this.live.version, ...body });
+    }
+    this.busy = false;
+  }
+
+  async move(where) {
+    if (!this.busy) await this.ask("/" + where);
+  }
+
+  async ask(path, body) {
+    try {
+      const answer = await server.ask(path, body);
+      if (answer.stale) location.reload();
+      else this.take(answer);
+    } catch (error) {
+      this.waiting = null;
+      this.tell(error.message);
+    }
+  }
+
+  // Other numbers in the same graph are put in place; another graph is drawn anew.
+  take(answer) {
+    if (answer.live.form !== this.live.form) return location.reload();
+    const words = () => [...nodes.keys()].map(n => [nodes[n].title, nodes[n].under, nodes[n].gradient < 0].join()).join();
+    const before = words();
+    show(answer);
+    graph.data = data;
+    this.live = data.live;
+    if (words() !== before) graph.build();
+    this.renew();
+    this.tell();
+  }
+
+  renew() {
+    for (const part of graph.parts.values()) part.said = null;
+    go(step, false);
+  }
+
+  tell(error) {
+    const { undo, redo, said, lost, note } = this.live;
+    $("undo").disabled = $("reset").disabled = !undo;
+    $("redo").disabled = !redo;
+    const words = [];
+    if (undo) words.push(`${undo} ${undo === 1 ? "change" : "changes"}; the last: ${said[said.length - 1]}.`);
+    if (lost) words.push(`${lost} of them ${lost === 1 ? "has" : "have"} no place in this run, which took another way.`);
+    if (note) words.push(note);
+    if (!words.length) words.push("Click a node to change its numbers; the function runs again.");
+    $("changes-said").textContent = error ? `Not changed: ${error}` : negative(words.join(" "));
+    $("changes-said").classList.toggle("wrong", Boolean(error));
+  }
+
+  // -- Before and after
+
+  old(kind, number, part) {
+    return (this.pair && this.live[kind][number] || [])[part] || null;
+  }
+
+  beside(view, kind, number, part) {
+    const old = this.old(kind, number, part);
+    if (!old) return view;
+    const side = (words, name, content) => el("div", { class: name }, el("h4", null, words), content);
+    return el("div", { class: "pair" }, side("before", "old", arrayView(old, "before")), side("after", "new", view));
+  }
+
+  // Write old → new on a node, and return it in words.
+  mark(part, reached, gradient, partial) {
+    const number = +part.dataset.key.slice(1), told = [];
+    const touched = this.live.changed.includes(number);
+    part.kind = part.kind.replace(" touched", "") + (touched ? " touched" : "");
+    if (touched) told.push("changed");
+    const lines = [[part.value, reached, nodes[number].value, ""], [part.gradient, gradient >= 0 && !partial, gradient, "∂ "]];
+    lines.forEach(([line, there, index, sign], k) => {
+      const old = there && this.old("was", number, k);
+      if (old) told.push(`${k ? "gradient" : "value"} before ${old.brief}`);
+      if (!line) return;
+      if (old) line.replaceChildren(svg("tspan", { class: "was" }, `${sign}${negative(old.tiny)} → `), negative(arrays[index].tiny));
+      const room = nodes[number].width - 8, long = 6.9 * line.textContent.length;
+      if (long > room) line.setAttribute("textLength", room);
+      else line.removeAttribute("textLength");
+      line.setAttribute("lengthAdjust", "spacingAndGlyphs");
+    });
+    return told;
+  }
+
+  // -- The editor
+
+  follow() {
+    this.keep();
+    const key = chosen === null ? "" : `${chosen} ${this.live.version}`;
+    if (chosen === null) this.settled = this.live.version;
+    if (key === this.shown) return;
+    const same = this.shown !== null && this.shown.split(" ")[0] === String(chosen);
+    this.shown = key;
+    if (chosen === null) $("touch").replaceChildren();
+    else this.load(same ? this.index : undefined, same);
+  }
+
+  async load(index, same) {
+    const node = chosen;
+    let found;
+    try {
+      found = await server.ask("/numbers", { node, ...(index ? { index } : {}) });
+    } catch (error) {
+      return this.tell(error.message);
+    }
+    if (node !== chosen || found.version !== this.live.version || this.busy) return; // newer numbers are on their way
+    if (!(same && this.fields && this.fill(found))) this.build(found);
+    this.settled = found.version;
+  }
+
+  // Put numbers into the fields that are there, but for the one that is being written in.
+  fill(found) {
+    if (found.few !== this.few || (found.few && found.numbers.length !== this.fields.length)) return false;
+    const texts = found.few ? found.numbers : [found.number];
+    this.fields.forEach((field, i) => {
+      if (field !== document.activeElement || field.value === field.sent) field.value = negative(texts[i]);
+      field.sent = field.value;
+      field.removeAttribute("aria-invalid");
+    });
+    if (this.menu) this.menu.value = found.operation;
+    if (this.range && this.range !== document.activeElement) this.aim(this.at);
+    return true;
+  }
+
+  build(found) {
+    const { node, shape, few } = found;
+    this.few = few;
+    this.index = found.index;
+    this.fields = [];
+    this.menu = this.range = null;
+    const parts = [el("h3", null, "Change ", found.name)];
+    if (found.operations.length) {
+      const menu = this.menu = el("select", { id: "operation" }, ...found.operations.map(name => el("option", { value: name }, name === "alias" ? "nothing (identity)" : name)));
+      menu.value = found.operation;
+      menu.addEventListener("change", () => this.change({ node, operation: menu.value }));
+      parts.push(el("div", { class: "row" }, el("label", null, "operation ", menu)));
+    }
+    if (found.number === undefined) parts.push(el("p", { class: "muted" }, "It has no numbers."));
+    else parts.push(...(few ? this.table(found, node, shape) : this.picker(found, node, shape)), this.slider(node));
+    $("touch").replaceChildren(...parts);
+    if (this.fields.length) this.aim(0);
+  }
+
+  field(node, indexOf, text, words) {
+    const field = el("input", { type: "text", inputmode: "decimal", "aria-label": words, autocomplete: "off", spellcheck: "false" });
+    field.value = field.sent = negative(text);
+    const place = this.fields.push(field) - 1;
+    field.indexOf = indexOf;
+    field.addEventListener("focus", () => this.aim(place));
+    field.addEventListener("keydown", event => {
+      if (event.key !== "Escape") return;
+      field.value = field.sent;
+      field.blur();
+    });
+    field.addEventListener("change", () => {
+      if (field.value === field.sent) return;
+      field.sent = field.value;
+      this.change({ node, index: indexOf(), value: field.value.replaceAll("\u2212", "-") });
+    });
+    return field;
+  }
+
+  table(found, node, shape) {
+    const columns = shape.length ? shape[shape.length - 1] : 1, table = el("table", { class: "cells", role: "presentation" });
+    let row = null;
+    found.numbers.forEach((text, flat) => {
+      const index = [];
+      for (let k = shape.length - 1, left = flat; k >= 0; left = Math.floor(left / shape[k--])) index.unshift(left % shape[k]);
+      if (flat % columns === 0) table.append(row = el("tr"));
+      row.append(el("td", null, this.field(node, () => index, text, `${found.name}${index.length ? `[${index.join(", ")}]` : ""}`)));
+    });
+    return [el("div", { class: "scroll" }, table)];
+  }
+
+  picker(found, node, shape) {
+    const where = el("input", { type: "text", id: "index", "aria-label": `index, of shape ${shape.join(" × ")}`, autocomplete: "off" });
+    where.value = found.index.join(", ");
+    const read = () => where.value.split(/[\s,]+/).filter(Boolean).map(Number);
+    where.addEventListener("change", () => {
+      this.index = read();
+      this.load(this.index, true);
+    });
+    const field = this.field(node, read, found.number, "number");
+    return [el("div", { class: "row" }, el("label", null, "index ", where), el("label", null, "number ", field)), el("p", { class: "muted" }, `of ${shape.join(" × ")}`)];
+  }
+
+  slider(node) {
+    const range = this.range = el("input", { type: "range", min: -SIDES, max: SIDES, step: 1, "aria-label": "Move the number" });
+    range.addEventListener("input", () => {
+      const field = this.fields[this.at], value = this.whole ? Math.round(this.middle + range.value * this.each) : +(this.middle + range.value * this.each).toPrecision(6);
+      field.value = field.sent = negative(String(value));
+      range.setAttribute("aria-valuetext", String(value));
+      this.change({ node, index: field.indexOf(), value: String(value), more: this.moving });
+      this.moving = true;
+    });
+    for (const name of ["pointerdown", "blur"]) range.addEventListener(name, () => (this.moving = false));
+    return el("div", { class: "slide-row" }, range);
+  }
+
+  // Let the slider move one of the fields, around the number that it holds.
+  aim(place) {
+    this.at = place;
+    this.fields.forEach((field, i) => field.classList.toggle("now", i === place && this.fields.length > 1));
+    const text = this.fields[place].value.replaceAll("\u2212", "-"), number = Number(text);
+    this.range.disabled = !Number.isFinite(number);
+    this.middle = number || 0;
+    this.whole = /^-?\d+$/.test(text);
+    this.each = this.whole ? 20 / SIDES : 2 * Math.max(1, Math.abs(this.middle)) / SIDES;
+    this.range.value = 0;
+    this.range.setAttribute("aria-valuetext", text);
+  }
+}
