@@ -287,8 +287,8 @@ def test_letters_have_11_pixels_and_what_is_too_wide_scrolls(browser: Any, tmp_p
             context = browser.new_context(viewport={"width": width, "height": 800})
             tab = context.new_page()
             tab.goto((tmp_path / f"{name}.html").as_uri())
-            sizes = tab.evaluate("""[...document.querySelectorAll("svg text")].filter(text => text.getClientRects().length)
-                .map(text => { const m = text.getScreenCTM(); return parseFloat(getComputedStyle(text).fontSize) * m.a; })""")
+            sizes = tab.evaluate("""[...document.querySelectorAll("svg text")].filter(t => t.getClientRects().length)
+                .map(text => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)""")
             assert min(sizes) >= 11
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
             assert title is None or tab.locator("body").inner_text().count(title) == 1

@@ -97,17 +97,21 @@ class Graph {
     const part = svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1" });
     const round = node.kind === "leaf" || node.kind === "constant" ? 3 : 14;
     part.append(svg("rect", { width: w, height: h, rx: round }));
-    const line = (name, at, text) => {
+    const lines = svg("g", { class: "lines" }), line = (name, at, text) => {
       const element = svg("text", { class: name, x: w / 2, y: at }, text);
-      part.append(element);
+      lines.append(element);
       return element;
     };
+    part.append(part.middle = svg("g", null, lines));
     line("title", node.small ? 19.5 : 20, node.title);
     if (!node.small) {
       line("under", 34, node.under);
       part.value = line("value", 49, "");
       if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
     }
+    part.room = [w, h];
+    part.texts = [[node.title, 15], [node.under, 13]];
+    this.limit(part);
     part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
     part.kind = `node ${node.kind}`;
     return part;
@@ -205,6 +209,14 @@ class Graph {
     if (part.said === said) return;
     part.said = said;
     const { arrays } = this.data, told = [part.word, reached ? `value ${arrays[node.value].brief}` : "not yet computed"];
+    if (part.middle && !node.small) { // in the middle, however many lines there are
+      part.texts.length = 2;
+      if (reached) part.texts.push([arrays[node.value].brief, 13]);
+      if (gradient >= 0 && part.gradient) part.texts.push(["∂ " + arrays[gradient].brief, 14]);
+      this.limit(part);
+      const last = gradient >= 0 && part.gradient ? 64 : reached ? 49 : node.under ? 34 : 20;
+      part.middle.setAttribute("transform", `translate(0 ${(29 + (part.gradient ? 7.5 : 0) - (13 + last) / 2).toFixed(1)})`);
+    }
     if (part.value) part.value.textContent = reached ? negative(arrays[node.value].brief) : "";
     if (part.gradient) {
       part.gradient.textContent = gradient >= 0 ? "∂ " + negative(arrays[gradient].brief) : "";
@@ -227,12 +239,27 @@ class Graph {
       const t = still ? 1 : Math.min(1, Math.max(0, (now - begin) / 260)), s = t * t * (3 - 2 * t);
       this.camera = { x: start.x + (goal.x - start.x) * s, y: start.y + (goal.y - start.y) * s, k: start.k + (goal.k - start.k) * s };
       this.world.setAttribute("transform", `translate(${this.camera.x} ${this.camera.y}) scale(${this.camera.k})`);
+      if (t === 1) this.letters();
       this.root.classList.toggle("far", this.camera.k < FAR);
       this.root.classList.toggle("tiny", this.camera.k < TINY);
       this.cull();
       if (t < 1) this.flight = requestAnimationFrame(frame);
     };
     frame(begin);
+  }
+
+  // How large the letters of a node can be, by their number: nothing is measured.
+  limit(part) {
+    const [w, h] = part.room, n = part.texts.length;
+    const wide = ([text, size]) => size * [...text].reduce((sum, c) => sum + (/[ .,:·()[\]ijl]/.test(c) ? 0.36 : /[-−…∂]/.test(c) ? 0.8 : /[a-z_]/.test(c) ? 0.57 : 0.64), 0);
+    const most = Math.min((w - 6) / Math.max(1, ...part.texts.map(wide)), (h - 4) / (n < 2 ? 20 : 14.7 * n));
+    part.style.setProperty("--most", most.toFixed(2));
+  }
+
+  // Letters of a graph that is made a little smaller grow again to 11 pixels, as far as their nodes have room.
+  letters() {
+    const up = Math.min(1.3, Math.max(1, Math.ceil((20 * 11) / (13 * this.camera.k)) / 20)).toFixed(2);
+    if (up !== this.up) this.world.style.setProperty("--up", this.up = up);
   }
 
   // Take what is outside the window out of the drawing, so that the rest moves smoothly.

@@ -61,6 +61,7 @@ function play() {
   if (step === moments.length - 1) go(0);
   $("play").classList.add("on"); // two bars instead of the triangle
   $("play").lastElementChild.textContent = "Pause";
+  $("play").setAttribute("aria-label", "Pause");
   const tick = () => {
     timer = setTimeout(tick, +$("speed").value);
     go(step + 1);
@@ -73,6 +74,7 @@ function pause() {
   timer = null;
   $("play").classList.remove("on");
   $("play").lastElementChild.textContent = "Play";
+  $("play").setAttribute("aria-label", "Play");
 }
 
 const toggle = () => (timer === null ? play() : pause());
