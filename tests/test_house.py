@@ -28,11 +28,12 @@ EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may impor
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
           "custom", "symmetric", "gradcheck"}
 CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "ops", "special", "sparse", "implicit", "manual", "data", "metrics", "files",
-                         "server"}
+ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "manual", "data", "metrics",
+                         "files", "server"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "display":    set(),
+    "tracebacks": set(),
     "spelling":   set(),
     "primitive":  set(),
     "manual":     set(),
@@ -60,7 +61,7 @@ ARROWS: dict[str, set[str]] = {
                    "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "server":     {"files"},
-    "viz":        {"graph", "tensor", "files", "server"},
+    "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "leaves", "tensor", "backward"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",

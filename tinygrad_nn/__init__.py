@@ -42,6 +42,7 @@ from .primitive import METHODS as _METHODS
 from .primitive import declare
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
+from .tracebacks import install as _short_tracebacks
 from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
@@ -99,7 +100,7 @@ _LATER = {
     "special": "",
     "autograd": "",
     "pytorch": "",
-    "viz": "",
+    "viz": "explain_error",
 }
 _HOME = {name: room for room, names in _LATER.items() for name in names.split()}
 
@@ -126,9 +127,20 @@ def __getattr__(name: str) -> _typing.Any:
 _METHODS["__array_namespace__"] = lambda t, *, api_version=None: __getattr__("array_api").namespace(api_version)
 
 
+_short_tracebacks()
+
 # Pictures stand on what they show, and are made where a notebook asks for them.
 _PICTURES.append(lambda thing: _import_module(".viz.notebook.pictures", __name__).picture(thing))
 _METHODS["_repr_html_"] = _picture
+
+
+def load_ipython_extension(shell: _typing.Any) -> None:
+    """Give a notebook ``%%explore``: it is what ``%load_ext tinygrad_nn`` calls.
+
+    Args:
+        shell: of IPython.
+    """
+    _import_module(".viz.notebook.magic", __name__).load_magic(shell)
 
 
 def __dir__() -> list[str]:
@@ -179,6 +191,7 @@ __all__ = [
     "erf",
     "erfc",
     "expit",
+    "explain_error",
     "f1_score",
     "fit",
     "format_cm",
@@ -196,6 +209,7 @@ __all__ = [
     "jvp",
     "leaky_relu",
     "load_digits",
+    "load_ipython_extension",
     "load_iris",
     "load_sonnets",
     "log_sigmoid",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -13,6 +14,7 @@ import typer
 from ..printable import printable
 from .app import app
 from .compare import with_options_of
+from .errors import WRONG, Theirs
 from .options import flag, named, option
 from .train import train
 
@@ -78,6 +80,22 @@ def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | Non
     title = f"{plan.solver.loss} of {many} of {Path(plan.problem.name).name}"
     when = "before" if source.untrained else "after"
     return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when} training", plan
+
+
+@contextmanager
+def drawn_so_far(source: Source, out: str | None, **style: Any) -> Iterator[None]:
+    """Where a person's function fails in this block, draw what it had computed until then; the error goes on."""
+    try:
+        yield
+    except WRONG as error:
+        from ..viz.graph.drawing import draw
+
+        cause = error.__cause__ if isinstance(error, Theirs) else error
+        if out is not None and source.function is not None and cause is not None:
+            with suppress(ValueError, RuntimeError):  # it came from no operation, or nothing draws here
+                draw(cause, out, **style)
+                tell(source.quiet, f"What was computed until it failed is in {out}, the failing operation in red.")
+        raise
 
 
 def trained(source: Source, rows: list[int]) -> PreparedRun:

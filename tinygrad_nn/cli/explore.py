@@ -17,6 +17,7 @@ from .drawing import (
     check_place,
     check_theme,
     drawing_command,
+    drawn_so_far,
     source_result,
     tell,
 )  # fmt: skip
@@ -70,7 +71,8 @@ def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, A
         check_place(gif, (".gif",))
     if out is not None:
         check_place(out, (".html", ".htm"))
-    result, names, found, _ = source_result(source)
+    with drawn_so_far(source, out):
+        result, names, found, _ = source_result(source)
     if gif is not None:  # first, as it is what can be too long
         viz.animate(result, gif, names=names, **film)
         tell(source.quiet, f"The animation is in {gif}.")

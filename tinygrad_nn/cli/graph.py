@@ -17,6 +17,7 @@ from .drawing import (
     Untrained,
     check_place,
     drawing_command,
+    drawn_so_far,
     row_numbers,
     source_result,
     tell,
@@ -79,13 +80,16 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
 
     check_place(out, SUFFIXES)
     Style(**style)  # what is wrong with it is said before a long training
-    result, names, title, plan = source_result(source)
+    with drawn_so_far(source, out, theme=style["theme"], direction=style["direction"]):
+        result, names, title, plan = source_result(source)
     measures = _errors(plan, source) if style["color"] == "error" and plan is not None else None
     if style["gradients"] or style["color"] in ("gradient", "nan"):
         backward(result)
     style["title"] = title if style["title"] is None else style["title"]
     drawing = draw(result, out, names=names, measures=measures, **style)
     tell(source.quiet, f"The graph of {len(drawing.view):,} nodes is in {out}.")
+    if drawing.picture.note and not out.endswith(".json"):
+        tell(source.quiet, f"It is folded to what can be read: {drawing.picture.note}")
 
 
 def backward(result: Any) -> None:

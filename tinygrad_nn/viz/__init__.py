@@ -1,6 +1,7 @@
 """Pictures: of a graph, and of a training. Each is a pure function of what it shows."""
 
 from ..spelling import no_attribute as _no_attribute
+from .explanation import explain_error
 from .explorer.explore import explore
 from .explorer.gif import animate
 from .graph.drawing import Drawing, draw
@@ -25,6 +26,7 @@ __all__ = [
     "animate",
     "draw",
     "draw_network",
+    "explain_error",
     "explore",
     "plot_activation",
     "plot_confusion",

@@ -47,6 +47,7 @@ THEMES = {
             "operation": Paint("#fff6de", "#b07700", "#805600"),
             "output": Paint("#dcf4ea", "#00714f", "#00603f", 2.4),
             "fold": Paint("#f9ecf3", "#8c2d6b", "#7a235c", 2.0),
+            "failed": Paint("#ffe5e2", "#c4161c", "#a40e14", 3.0),
         },
     ),
     "dark": Theme(
@@ -63,6 +64,7 @@ THEMES = {
             "operation": Paint("#332709", "#e69f00", "#e69f00"),
             "output": Paint("#0b3125", "#4be0a0", "#4be0a0", 2.4),
             "fold": Paint("#36202d", "#f7b3dc", "#f7b3dc", 2.0),
+            "failed": Paint("#4a1215", "#ff6b6b", "#ffb3ad", 3.0),
         },
     ),
 }

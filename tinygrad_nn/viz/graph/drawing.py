@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .model_explorer import SUFFIX, to_model_explorer
 from .page import to_fragment, to_page
-from .picture import Picture, Style, compose
+from .picture import Picture, Style, compose, whole
 from .render import render, tidy_svg
 
+LAST_ERROR: Any = object()  # what to draw where nothing is given
+LONGEST = 100  # letters of an error above a drawing
 SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd", SUFFIX)
 
 
@@ -30,16 +33,18 @@ class Drawing:
 
     Attributes:
         view: the graph that it shows.
-        picture: what it shows of it, in which style.
+        picture: what it shows of it, in which style; a graph that is too large is folded, as ``picture.note`` says.
+        whole: makes the picture of all of it.
     """
 
     view: GraphView
     picture: Picture
+    whole: Callable[[], Picture] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def dot(self) -> str:
-        """The DOT text."""
-        return to_dot(self.picture)
+        """The DOT text, of all of the graph at any size: it is for programs."""
+        return to_dot(self.whole() if self.picture.note and self.whole else self.picture)
 
     @cached_property
     def mermaid(self) -> str:
@@ -49,7 +54,7 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The SVG text, which can stand in an HTML page."""
-        return self._drawn(self.dot)
+        return self._drawn(to_dot(self.picture))
 
     def _drawn(self, dot: str) -> str:
         about = {item.key: item.about for item in self.picture.items}
@@ -91,7 +96,8 @@ class Drawing:
         return ""
 
     def __repr__(self) -> str:
-        return f"<drawing of {len(self.view)} nodes; a notebook shows it, .save('graph.svg') writes it>"
+        folded = f", folded to {len(self.picture.items)}" if self.picture.note else ""
+        return f"<drawing of {len(self.view)} nodes{folded}; a notebook shows it, .save('graph.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing, whole or not at all, and return the path.
@@ -107,7 +113,7 @@ class Drawing:
         """
         suffix = _suffix(path)
         if suffix in (".png", ".pdf"):
-            return write_whole(path, render(self.dot, suffix[1:]))
+            return write_whole(path, render(to_dot(self.picture), suffix[1:]))
         if suffix == SUFFIX:
             return write_whole(path, to_model_explorer(self.view, self.picture.style.title).encode())
         if suffix == ".json":
@@ -118,7 +124,7 @@ class Drawing:
 
 @named_options()
 def draw(
-    result: Any,
+    result: Any = LAST_ERROR,
     path: str | os.PathLike[str] | None = None,
     *,
     direction: str = "LR",
@@ -136,10 +142,12 @@ def draw(
 ) -> Drawing:
     """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
 
-    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them.
+    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them. What would have more than
+    300 parts is folded to what can be read, of each loop to one step, and says so; `.dot` and `.json` hold all of it.
 
     Args:
-        result: a Tensor, several in a list, tuple or dict, or a `GraphView`.
+        result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an error of a forward, by default the
+            last: then what was computed until it, and the operation that failed in red.
         path: also save it there; see `Drawing.save` for the suffixes.
         direction: ``"LR"`` from left to right, or ``"TB"`` from top to bottom.
         values, gradients, constants, shapes: whether to show them.
@@ -177,8 +185,15 @@ def draw(
     style = Style(direction, values, gradients, constants, shapes, theme, depth, title, repeats, color)
     if path is not None:
         _suffix(path)
+    if result is LAST_ERROR or isinstance(result, BaseException):
+        from ..failure import failed_view, failure_of, last_error
+
+        failure = failure_of(last_error() if result is LAST_ERROR else result)
+        result = failed_view(failure)
+        what = f"{type(failure.error).__name__}: {failure.error}"
+        style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
     view, inputs = viewed(result, names)
-    drawing = Drawing(view, compose(view, style, measures, inputs))
+    drawing = Drawing(view, compose(view, style, measures, inputs), lambda: whole(view, style, measures, inputs))
     if path is not None:
         drawing.save(path)
     return drawing

@@ -1,0 +1,102 @@
+"""explain_error: why a forward failed, in words, with its operands and the graph until then."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from html import escape
+
+from ..printable import printable
+from .failure import failure_of, last_error
+from .graph.drawing import Drawing, draw
+from .graph.page import html_table
+
+
+class Explanation:
+    """An error explained: the operation that could not be done, its operands, and the graph until then.
+
+    A notebook shows it by itself; printed it is text.
+
+    Attributes:
+        error: what was raised.
+        failure: what failed.
+        drawing: the graph until then, with the failing operation in red.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.failure = failure_of(error)
+        self.error = self.failure.error
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """The graph until then, with the failing operation in red."""
+        return draw(self.error)
+
+    @property
+    def message(self) -> str:
+        """The error in words."""
+        return printable(f"{type(self.error).__name__}: {self.error}", "\n")
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        return [(o.name, o.shape, str(getattr(o.value, "dtype", "")), o.made) for o in self.failure.operands]
+
+    def __str__(self) -> str:
+        failure = self.failure
+        lines = [self.message]
+        if failure.line:
+            file, number, text = failure.line
+            lines.append(f"in line {number} of {printable(_file(file))}: {printable(text)}")
+        where = f" in {printable(failure.scope)}" if failure.scope else ""
+        lines.append(f"{printable(failure.operation)}{where} could not be done with")
+        rows = [tuple(map(printable, row)) for row in self._rows()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        failure = self.failure
+        parts = [f'<p style="border-left:4px solid #d1242f;padding-left:.6em"><b>{escape(self.message)}</b></p>']
+        if failure.line:
+            file, number, text = failure.line
+            where = escape(printable(_file(file)))
+            parts.append(f"<p>Line {number} of {where}: <code>{escape(printable(text))}</code></p>")
+        parts.append(f"<p>{escape(printable(failure.operation))} could not be done with</p>")
+        parts.append(html_table(("operand", "shape", "dtype", "which is"), self._rows()))
+        shown = self.drawing._repr_svg_() or self.drawing._repr_html_() or ""
+        shown = shown[shown.find("<svg") :] if "<svg" in shown[:600] else shown
+        return "".join(parts) + f'<div style="overflow-x:auto">{shown}</div>'
+
+
+def explain_error(error: BaseException | None = None) -> Explanation:
+    """Explain an error of a forward: which operation could not be done, with what, and what led to it.
+
+    Args:
+        error: that was raised; by default the one that is being handled, or the last that reached the top, such as that
+            of the cell before.
+
+    Returns:
+        An `Explanation`, which a notebook shows with the graph until then, the failing operation in red.
+
+    Raises:
+        RuntimeError: there was no error.
+        ValueError: it came from no operation on Tensors or arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import Tensor
+        >>> try:
+        ...     Tensor(np.ones((2, 3)), name="x") @ Tensor(np.ones((2, 4)), name="W")
+        ... except ValueError as error:
+        ...     print(str(explain_error(error)).split("could not be ")[1])
+        done with
+          x  2 × 3  float64  leaf
+          W  2 × 4  float64  leaf
+    """
+    return Explanation(last_error() if error is None else error)
+
+
+def _file(path: str) -> str:
+    """Return the name of a file of a person; that of a cell is a number, which says nothing."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return "the cell" if "ipykernel_" in path or name.startswith("<ipython") else name

@@ -1,0 +1,243 @@
+"""A forward that failed: what was computed until then, and the operation that could not be done, with its operands."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..display import brief
+from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
+from ..printable import printable
+from ..tensor import Tensor
+from ..tracebacks import entries, is_of_a_person, is_operation, is_ours
+from .model.names import viewed
+
+MOST = 80  # values that are drawn: those nearest to what failed
+NOTHING = (
+    "no error has happened here. Run the call that fails first, or pass the error itself: "
+    "except ValueError as error: explain_error(error)."
+)
+NO_OPERANDS = (
+    "{error} came from no operation on Tensors or arrays, so that there is nothing to draw; its traceback says where "
+    "it was raised."
+)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What an operation was to be done with: its name, if it has one, and the value itself."""
+
+    name: str
+    value: Any
+
+    @property
+    def shape(self) -> str:
+        """Its shape in words, or the value where it is none of an array."""
+        if not isinstance(self.value, (Tensor, np.ndarray)):
+            return brief(self.value)
+        return " × ".join(map(str, self.value.shape)) or "scalar"
+
+    @property
+    def made(self) -> str:
+        """Where it comes from."""
+        if not isinstance(self.value, Tensor):
+            return "array" if isinstance(self.value, np.ndarray) else type(self.value).__name__
+        node = self.value.node
+        if node is None:
+            return "constant"
+        return f"result of {node.primitive.name}" if node.primitive else "leaf"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An operation that could not be done.
+
+    Attributes:
+        error: what was raised.
+        operation: the name of the operation, the layer, or the person's own line.
+        operands: what it was to be done with.
+        scope: the path of the layer that ran.
+        line: file, number and text of the person's own line that led to it.
+        names: variables of the person on the way to it, by name.
+    """
+
+    error: BaseException
+    operation: str
+    operands: tuple[Operand, ...]
+    scope: str | None
+    line: tuple[str, int, str] | None
+    names: dict[str, Any]
+
+    @property
+    def shapes(self) -> str:
+        """The shapes of the operands in words."""
+        return " and ".join(operand.shape for operand in self.operands if _has_shape(operand.value)) or "no arrays"
+
+
+def last_error() -> BaseException:
+    """Return the error that is being handled, or the last that reached the top.
+
+    Raises:
+        RuntimeError: there was none.
+    """
+    error = sys.exc_info()[1] or getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if error is None:
+        raise RuntimeError(NOTHING)
+    return error
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what failed, as the frames on the way to the error tell it.
+
+    Raises:
+        ValueError: it came from nothing that has operands.
+    """
+    for one in _causes(error):
+        frames = [entry.tb_frame for entry in entries(one.__traceback__)]
+        persons = [(entry.tb_frame, entry.tb_lineno) for entry in entries(one.__traceback__)
+                   if is_of_a_person(entry.tb_frame)]  # fmt: skip
+        names: dict[str, Any] = {}
+        for frame, _ in reversed(persons):  # the innermost knows best
+            for name, value in frame.f_locals.items():
+                if not name.startswith("_"):
+                    names.setdefault(name, value)
+        line = None
+        if persons:
+            frame, number = persons[-1]
+            file = frame.f_code.co_filename
+            line = file, number, linecache.getline(file, number, frame.f_globals).strip()
+        found = _by_operation(frames) or _by_function(frames) or (persons and _by_line(persons[-1][0], line))
+        if found and any(_has_shape(value) for _, value in found[1]):
+            known = {id(value): name for name, value in reversed(list(names.items())) if _has_shape(value)}
+            operands = tuple(Operand(_named(value) or known.get(id(value)) or name, value) for name, value in found[1])
+            return Failure(one, found[0], operands, getattr(one, "module_path", None), line, names)
+    raise ValueError(NO_OPERANDS.format(error=f"{type(error).__name__}: {printable(error)}"))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it."""
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and all(one is not other for other in seen):
+        seen.append(one)
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+Found = tuple[str, list[tuple[str, Any]]]
+
+
+def _by_operation(frames: list[FrameType]) -> Found | None:
+    """Return the primitive whose forward ran, with its arguments."""
+    for frame in reversed(frames):
+        if is_operation(frame):
+            primitive, args = frame.f_locals["primitive"], frame.f_locals["args"]
+            names = [p.name for p in primitive.parameters] if not primitive.jointly else []
+            names += [""] * (len(args) - len(names))
+            meta = {k: v for k, v in frame.f_locals["meta"].items() if k not in primitive.saves}
+            return primitive.name, [*zip(names, args, strict=False), *meta.items()]
+    return None
+
+
+def _by_function(frames: list[FrameType]) -> Found | None:
+    """Return the innermost function or layer of ours that was given arrays, with its arguments."""
+    last = max((k for k, frame in enumerate(frames) if is_ours(frame)), default=-1)
+    if any(is_of_a_person(frame) for frame in frames[last + 1 :]):
+        return None
+    for frame in reversed(frames[: last + 1]):
+        if not is_ours(frame):
+            break
+        code, values = frame.f_code, frame.f_locals
+        count = code.co_argcount + code.co_kwonlyargcount
+        taken = [(name, values[name]) for name in code.co_varnames[:count] if name in values and name != "self"]
+        if code.co_flags & 4:  # *args
+            taken += [("", value) for value in values.get(code.co_varnames[count], ())]
+        arrays = [(name, value) for name, value in taken if _has_shape(value)]
+        if arrays:
+            owner: Any = values.get("self")
+            if hasattr(owner, "named_parameters"):
+                text = repr(owner).split("\n")[0]
+                own = [(path, part) for path, part in owner.named_parameters() if "." not in path]
+                return text if text.endswith(")") else type(owner).__name__, arrays + own
+            return code.co_name.lstrip("_"), arrays
+    return None
+
+
+def _by_line(frame: FrameType, line: tuple[str, int, str] | None) -> Found | None:
+    """Return a line of the person's own, with the arrays that it names."""
+    values = frame.f_globals | frame.f_locals
+    words = dict.fromkeys(re.findall(r"[^\W\d]\w*", line[2] if line else ""))
+    arrays = [(name, values[name]) for name in words if _has_shape(values.get(name))]
+    return (line[2], arrays) if line and arrays else None
+
+
+def _has_shape(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray))
+
+
+def _named(value: Any) -> str:
+    return (value.name or "") if isinstance(value, Tensor) else ""
+
+
+def failed_view(failure: Failure) -> GraphView:
+    """Return the graph of what was computed until an operation failed, which is its last node."""
+    tensors = []
+    for operand in failure.operands:
+        if _has_shape(operand.value):
+            value = operand.value
+            tensors.append(value if isinstance(value, Tensor) else Tensor(value, requires_grad=False))
+    names = {operand.name: operand.value for operand in failure.operands if operand.name.isidentifier()}
+    names |= {name: value for name, value in failure.names.items() if name not in names}
+    try:
+        view, _ = viewed(tensors, names)
+    except RuntimeError:  # the graph of an operand was freed
+        tensors = [Tensor(t.data, requires_grad=False, name=operand.name or None)
+                   for t, operand in zip(tensors, failure.operands, strict=False)]  # fmt: skip
+        view, _ = viewed(tensors, names)
+    kept = _nearest(view)
+    number = {old: new for new, old in enumerate(kept)}
+    nodes = [replace(view[old], number=new, kind="operation" if view[old].kind == "output" else view[old].kind)
+             for old, new in number.items()]  # fmt: skip
+    edges = [GraphEdge(number[e.source], number[e.target], e.slot) for e in view.edges
+             if e.source in number and e.target in number]  # fmt: skip
+    last = len(nodes)
+    edges += [GraphEdge(number[source], last, slot) for slot, source in enumerate(view.outputs)]
+    empty = Summary("failed", (), None, None, None, 0.0, 0, 0)
+    others = [f"{o.name}={o.shape}" if o.name else o.shape for o in failure.operands if not _has_shape(o.value)]
+    nodes.append(GraphNode(
+        number=last, kind="failed", name=None, operation=printable(failure.operation), scope=failure.scope, tex=None,
+        rules=(), metadata=", ".join([failure.shapes, *others]), shape=(0,), dtype="", value=empty, grad=None,
+        line=None, array=np.zeros(0), grad_array=None,
+    ))  # fmt: skip
+    made = object.__new__(GraphView)  # a view has no other way in than a result
+    for part, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", (last,))):
+        object.__setattr__(made, part, value)
+    return made
+
+
+def _nearest(view: GraphView) -> list[int]:
+    """Return the numbers of the values from which the outputs were made, the youngest first taken, in order."""
+    sources: dict[int, list[int]] = {}
+    for edge in view.edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    heap: list[int] = []
+    seen = set(view.outputs)
+    for number in seen:
+        heappush(heap, -number)
+    kept: list[int] = []
+    while heap and len(kept) < max(MOST, len(view.outputs)):
+        number = -heappop(heap)
+        kept.append(number)
+        for source in sources.get(number, ()):
+            if source not in seen:
+                seen.add(source)
+                heappush(heap, -source)
+    return sorted({*kept, *view.outputs})

@@ -1,0 +1,65 @@
+"""``%load_ext tinygrad_nn``: the magic ``%%explore`` of a cell."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+from typing import Any
+
+from ...printable import printable
+from ...tracebacks import install
+from ..explanation import explain_error
+from ..explorer.explore import explore
+
+USAGE = (
+    "%%explore stands in the first line of a cell and shows the computation of its last expression; after it may stand "
+    "a title in quotes: %%explore 'one step'."
+)
+
+
+def load_magic(shell: Any) -> None:
+    """Give a shell of IPython the magic of cells, short tracebacks, and `explain_error` as a name if it is free."""
+    shell.register_magic_function(lambda line, cell=None: explore_cell(shell, line, cell), "line_cell", "explore")
+    shell.user_ns.setdefault("explain_error", explain_error)
+    install()
+
+
+def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
+    """Run a cell and return the page of the computation behind its last expression, or behind what it binds last.
+
+    Args:
+        shell: of IPython.
+        line: what stands after the magic: a title.
+        cell: the code below it.
+
+    Raises:
+        ValueError: the cell has no such expression, or the line is more than a title.
+    """
+    words = shlex.split(line)
+    if cell is None or not cell.strip() or len(words) > 1:
+        raise ValueError(USAGE)
+    code = shell.transform_cell(cell)
+    name = shell.compile.cache(code, len(shell.user_ns.get("In", [0])) - 1)  # an error shows the line of the cell
+    body = ast.parse(code, name).body
+    value = _last(body)
+    if value is None:
+        raise ValueError("%%explore: this cell ends without an expression; write the result in its last line, loss.")
+    if isinstance(body[-1], ast.Expr):
+        body = body[:-1]
+    space = shell.user_ns
+    exec(compile(ast.Module(body, []), name, "exec"), space)
+    result = eval(compile(ast.Expression(value), name, "eval"), space)
+    names = {key: part for key, part in space.items() if not key.startswith("_")}
+    return explore(result, title=words[0] if words else f"{printable(ast.unparse(value))}", names=names)
+
+
+def _last(body: list[ast.stmt]) -> ast.expr | None:
+    """Return the last expression of a cell, or the name that its last line binds."""
+    last = body[-1] if body else None
+    if isinstance(last, ast.Expr):
+        return last.value
+    if isinstance(last, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        target = last.targets[-1] if isinstance(last, ast.Assign) else last.target
+        if isinstance(target, ast.Name):
+            return ast.copy_location(ast.Name(target.id, ast.Load()), target)
+    return None
