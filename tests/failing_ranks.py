@@ -95,6 +95,15 @@ def batches_of_each_rank_alone(comm: Any, _: Path) -> None:
     train(comm, x=Loader())
 
 
+@fault(r"wait for different things.*rank 0 waits for a sum over the batch .*, rank 1 waits for what the ranks tell")
+def a_batch_less_on_one_rank(comm: Any, _: Path) -> None:
+    class Loader:
+        def __iter__(self) -> Any:
+            return iter([data()] * (3 - (comm.rank == 1)))
+
+    train(comm, x=Loader())
+
+
 class Counts(nn.Module):
     """A layer with a buffer that moves by the rows of one rank."""
 
