@@ -9,6 +9,7 @@ import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, fit, nn
 from tinygrad_nn.distributed import Ranks, RowDraws, Shard, probed, sharing
+from tinygrad_nn.distributed.heartbeat import BEAT, GATHER, PATIENCE
 from tinygrad_nn.solver.batches import Rows
 from tinygrad_nn.solver.ranks import SharedTraining
 
@@ -123,6 +124,10 @@ def test_without_mpi4py_the_error_says_what_to_install(without_mpi4py: None, mon
     done = CliRunner().invoke(app, ["train"])
     assert done.exit_code == 2
     assert "pip install 'tinygrad-nn[mpi]'" in done.output.replace("\n", " ")
+
+
+def test_no_rank_is_waited_for_longer_than_half_a_minute() -> None:
+    assert PATIENCE + 2 * BEAT + GATHER < 30
 
 
 def test_what_is_no_communicator_is_named() -> None:
