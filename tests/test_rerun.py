@@ -394,3 +394,10 @@ def test_what_cannot_be_run_again_says_what_is_needed() -> None:
         Rerun(Tensor(1.0) * 2)
     with pytest.raises(TypeError, match="does not take these arguments"):
         Rerun(lambda x: x, 1.0, 2.0)
+
+
+def test_arguments_go_by_the_names_of_the_parameters_also_of_a_module() -> None:
+    assert [a.name for a in Rerun(Sequential(Linear(3, 2, rng=0)), np.ones((1, 3))).arguments] == ["x"]
+    named = Rerun(lambda a, *rest, k: (a * rest[0] + rest[1] * k).sum(), 1.0, 2.0, np.ones(2), k=3.0)
+    assert [a.name for a in named.arguments] == ["a", "rest[0]", "rest[1]"]
+    assert named.keywords["k"].name == "k"
