@@ -14,7 +14,7 @@ from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
-from ..model.names import viewed
+from ..model.variables import viewed
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
@@ -213,8 +213,9 @@ class Live:
             names = run.names if not hasattr(self.rerun.function, "named_parameters") else self.rerun.function
         elif isinstance(names, Mapping):
             names = {**run.names, **names}
-        view, _ = viewed(run.result, names)
-        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient))
+        named = viewed(run.result, names)
+        view = named.view
+        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles))
 
     def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
         """Return the change that a page asks for."""
