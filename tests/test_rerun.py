@@ -17,7 +17,7 @@ from tinygrad_nn.viz.explorer.columns import pack
 from tinygrad_nn.viz.explorer.explore import data
 from tinygrad_nn.viz.explorer.live import Live
 from tinygrad_nn.viz.explorer.story import tell
-from tinygrad_nn.viz.model.names import viewed
+from tinygrad_nn.viz.model.variables import viewed
 
 Same = lambda value: value
 
@@ -299,7 +299,8 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     assert shown is not None
     change = live.sessions["s"].changes[0]
     with live.rerun.running([change]) as run:
-        wanted = data(tell(viewed(run.result, run.names)[0]))
+        named = viewed(run.result, run.names)
+        wanted = data(tell(named.view, None, named.roles))
     wanted, shown = pack(wanted), dict(answer)
     shown["nodes"]["columns"].pop("width"), wanted["nodes"]["columns"].pop("width")  # there is room for old → new
     assert {key: shown[key] for key in wanted} == wanted
