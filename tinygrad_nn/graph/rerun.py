@@ -136,15 +136,16 @@ class Rerun:
             if event == "return" and frame.f_code is code:
                 names.update(frame.f_locals)
 
-        before = sys.getprofile()
+        free = code is not None and sys.getprofile() is None
         with switched("inspect", task.operation), switched("born", task.leaf), np.errstate(all="ignore"):
             task.floor = sys._getframe()
-            if code is not None:
+            if free:
                 sys.setprofile(note)  # the only way to see the variables of a function as it returns
             try:
                 result = self.function(*self.arguments, **self.keywords)
             finally:
-                sys.setprofile(before)
+                if free:
+                    sys.setprofile(None)
         lost = [change for change in task.changes if change not in task.done]
         return Run(result, names, task.sites, task.births, lost)
 
