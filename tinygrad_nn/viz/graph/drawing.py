@@ -13,7 +13,7 @@ from ...files import write_whole
 from ...graph import GraphView
 from ...printable import printable
 from ...spelling import named_options
-from ..model.names import viewed
+from ..model.variables import viewed
 from ..notebook.frame import Written
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
@@ -78,7 +78,7 @@ class Drawing:
         return None if self._missing else self.svg
 
     def _repr_html_(self) -> str | None:
-        return to_fragment(self.view, self._missing, self.mermaid) if self._missing else None
+        return to_fragment(self.view, self._missing, self.mermaid, self.picture.roles) if self._missing else None
 
     @cached_property
     def _missing(self) -> str:
@@ -146,9 +146,9 @@ def draw(
         theme: ``"light"`` or ``"dark"``.
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
-        names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
-            whose parameters are called by their attribute paths, ``[0].W`` of a list of layers; what is not in the
-            model then stands outside of its layers.
+        names: a dict of names for Tensors and arrays that have none of their own, by default the variables of the
+            caller and what is in them, ``{}`` for none; or a model, whose parameters are called by their attribute
+            paths, ``[0].W`` of a list of layers; what is not in the model then stands outside of its layers.
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
         color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
             ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
@@ -184,8 +184,9 @@ def draw(
         result = failed_view(failure)
         what = f"{type(failure.error).__name__}: {failure.error}"
         style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
-    view, inputs = viewed(result, names)
-    drawing = Drawing(view, compose(view, style, measures, inputs), lambda: whole(view, style, measures, inputs))
+    named = viewed(result, names)
+    view, told = named.view, (style, measures, named.inputs, named.roles)
+    drawing = Drawing(view, compose(view, *told), lambda: whole(view, *told))
     if path is not None:
         drawing.save(path)
     return drawing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from ...files import POLICY
@@ -63,17 +63,17 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
-        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view)}\n</details>"
+        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view, picture.roles)}\n</details>"
         body = f'{said}<div class="wide">\n{svg}</div>\n{table}'
     else:
-        body = said + to_fragment(view, why, mermaid)
+        body = said + to_fragment(view, why, mermaid, picture.roles)
     return paper(title, body, theme=picture.style.theme)
 
 
-def to_fragment(view: GraphView, why: str, mermaid: str) -> str:
+def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
     """Return what stands in for a picture that cannot be drawn: why, the nodes as a table, and the Mermaid text."""
     return (
-        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view)}\n<h2>The same as Mermaid text</h2>\n'
+        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view, roles)}\n<h2>The same as Mermaid text</h2>\n'
         f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
     )
 
@@ -92,14 +92,14 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
     return f'<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>'
 
 
-def _nodes(view: GraphView) -> str:
+def _nodes(view: GraphView, roles: Mapping[int, str]) -> str:
     sources: list[list[str]] = [[] for _ in view]
     for edge in view.edges:
         sources[edge.target].append(str(edge.source))
     rows = [
-        (str(node.number), node.kind, node.name or "", node.operation or "", ", ".join(sources[node.number]),
-         node.scope or "", " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text,
-         node.grad.text if node.grad else "")
+        (str(node.number), roles.get(node.number, node.kind), node.name or "", node.operation or "",
+         ", ".join(sources[node.number]), node.scope or "",
+         " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text, node.grad.text if node.grad else "")
         for node in view.nodes[:MOST_ROWS]
     ]  # fmt: skip
     more = len(view) - len(rows)

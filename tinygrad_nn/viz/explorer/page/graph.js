@@ -195,7 +195,7 @@ class Graph {
     const { state, data } = this, { part, line, key } = cell;
     if (line) {
       const kind = this.flowing.has(line) ? "flow" : this.feeding.has(line) ? "on" : line.carried <= state.at ? "carried" : line.done <= state.at ? "done" : "wait";
-      dress(part, `edge ${kind}${line.stub ? " short" : ""}`);
+      dress(part, `edge ${kind}${line.stub ? " short" : ""}${line.carried < data.length ? "" : " still"}`); // nothing flows back through a still one
       return;
     }
     if (cell.list === this.cells.heads) return;
