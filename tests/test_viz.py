@@ -348,7 +348,7 @@ def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
         ({"direction": "up"}, "it is 'LR' .* or 'TB'"),
         ({"theme": "pink"}, "one of 'light', 'dark'"),
         ({"depth": -1}, "0 or more"),
-        ({"path": "graph.gif"}, r"saved as .svg, .png, .pdf, .html, .dot, .json, .mmd; 'graph.gif'"),
+        ({"path": "graph.gif"}, r".svg, .png, .pdf, .html, .dot, .json, .mmd, .model-explorer.json; 'graph.gif'"),
         ({"path": "graph"}, "ends in none of these"),
     ],
 )

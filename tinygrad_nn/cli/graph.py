@@ -37,7 +37,8 @@ def graph(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json or .mmd (Mermaid).", metavar="FILE")
+        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
+                    metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
         str | None, named(PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "

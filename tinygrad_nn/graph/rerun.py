@@ -347,10 +347,18 @@ def _like(leaf: Node, data: Any) -> Node:
 
 def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments with leaves for their floats, and copies of their other arrays."""
+    own = getattr(function, "forward", None)  # of a module
+    names: list[str] = []
     try:
-        names = list(inspect.signature(function).bind(*arguments, **keywords).arguments)
+        signature = inspect.signature(own if callable(own) else function)
+        signature.bind(*arguments, **keywords)
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                names += [f"{parameter.name}[{i}]" for i in range(len(arguments) - len(names))]
+            elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                names.append(parameter.name)
     except ValueError:  # written in C, and does not tell
-        names = []
+        pass
     except TypeError as problem:
         name = getattr(function, "__name__", type(function).__name__)
         raise TypeError(f"{name} does not take these arguments: {problem}.") from None

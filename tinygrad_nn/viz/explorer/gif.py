@@ -24,7 +24,7 @@ from .story import Moment, Story, below, brief, gradient_letters, tell, title
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-MOST_FRAMES = 400  # a GIF is for looking at; longer computations are for `explore`
+MOST_FRAMES = 400  # a GIF is for looking at; a longer computation is folded, and whole in `explore`
 SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
 TALLEST, CAPTION, RIM, LETTER = 900, 90, 14, 8.0
 LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
@@ -59,7 +59,7 @@ def animate(
 
     Raises:
         TypeError: something without a graph.
-        ValueError: another suffix, an unknown theme, a width or time that is too small, or too many steps.
+        ValueError: another suffix, an unknown theme, or a width or time that is too small.
         RuntimeError: the graph was freed.
 
     Example:
@@ -79,10 +79,9 @@ def animate(
     named = viewed(result, names)
     story = tell(named.view, gradient, named.roles)
     if len(story.moments) > MOST_FRAMES:
-        raise ValueError(
-            f"this computation has {len(story.moments)} steps, a GIF at most {MOST_FRAMES}. Animate an earlier result, "
-            "or write the page: explore(result, 'page.html')."
-        )
+        from .abridged import abridge
+
+        story = abridge(story, MOST_FRAMES)
     frames = _Film(story, width, theme).frames()
     buffer = io.BytesIO()
     times = [round(1000 * seconds)] * len(frames)

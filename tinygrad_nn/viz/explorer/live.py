@@ -264,9 +264,9 @@ class _Found:
 
 def _changed(old: Array | None, new: Array | None) -> bool:
     """Whether an array was there before, and is another now."""
-    if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):
+    if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):  # NaN is NaN
         return False
-    return old.shape != new.shape or not np.array_equal(old, new, equal_nan=True)
+    return old.shape != new.shape or not (old == new).all()
 
 
 def _target(change: Change) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -43,6 +44,10 @@ summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
 </body>
 </html>
 """
+# Graphviz's smallest letters have 8 points, 10.7 pixels.
+AT_SIZE = """.drawing { overflow-x: auto; }
+.drawing svg { display: block; margin: 0 auto; width: calc(1.04 * var(--w)); max-width: none !important; height: auto; }
+"""
 DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #3d444d; --soft: #161b22;
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
 
@@ -64,10 +69,18 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
         table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view, picture.roles)}\n</details>"
-        body = f'{said}<div class="wide">\n{svg}</div>\n{table}'
+        body = f"<main>\n{said}{at_size(svg, title)}\n{table}\n</main>"
     else:
         body = said + to_fragment(view, why, mermaid, picture.roles)
-    return paper(title, body, theme=picture.style.theme)
+    return paper(title, body, theme=picture.style.theme, style=AT_SIZE)
+
+
+def at_size(svg: str, name: str) -> str:
+    """Return a drawing in a frame where its smallest letters have 11 pixels or more; what is too wide scrolls."""
+    size = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', svg)
+    width = f"{float(size[1]):.0f}{size[2] or 'px'}" if size else "100%"
+    label = f'tabindex="0" role="region" aria-label="{escape(printable(name))}"'
+    return f'<div class="drawing" {label} style="--w:{width}">\n{svg}</div>'
 
 
 def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
@@ -89,7 +102,8 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{cells('th', heads)}</tr></thead>"
-    return f'<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>'
+    frame = '<div class="wide" tabindex="0" role="group" aria-label="Table">'  # a key scrolls it
+    return f"{frame}<table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>"
 
 
 def _nodes(view: GraphView, roles: Mapping[int, str]) -> str:
