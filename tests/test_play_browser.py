@@ -143,13 +143,16 @@ def test_one_sample_goes_forward_and_back(open_tab: Any, url: str) -> None:
     until(tab, "document.getElementById('updates').textContent === '1'")
     until(tab, "document.getElementById('say').textContent === 'Trained on batch 1.'")
     assert tab.inner_text("#moment").startswith("1 of 8. Row ")
+    buttons = tab.locator(".walk button")  # drawn, as a letter may be missing in a font
+    assert (buttons.all_inner_texts(), buttons.locator("svg path").count()) == ([""] * 4, 4)
     texts = []
     for step in range(2, 9):
         tab.keyboard.press("ArrowRight")
         until(tab, f"document.getElementById('moment').textContent.startsWith('{step} of 8')")
         texts.append(tab.inner_text("#moment").partition(". ")[2])
     assert [text.partition(":")[0] for text in texts[:3]] == [f"Forward through layer {k}" for k in (1, 2, 3)]
-    assert texts[3].startswith("The loss of ")
+    said = r"The network says (upper|lower) \(\S+ %\) and the row’s moon is (upper|lower), so the loss is \d\S*\."
+    assert re.fullmatch(said, texts[3]), texts[3]
     assert [text.partition(",")[0] for text in texts[4:]] == [f"Back through layer {k}" for k in (3, 2, 1)]
     found = tab.evaluate("server.ask('/sample')")
     cells = tab.locator("#moment-numbers tr").nth(1).locator("td").all_inner_texts()
@@ -274,6 +277,24 @@ def test_it_can_be_used_by_everyone(open_tab: Any, url: str, look: str) -> None:
         tab.keyboard.press("Tab")
     wanted = "train step reset pace dataset add optimizer plane across explorer save export row first back"
     assert set(wanted.split()) <= seen
+
+
+def test_no_number_of_a_chart_is_cut_off(open_tab: Any, url: str) -> None:
+    left = open_tab(url).evaluate("""() => {
+        const put = CanvasRenderingContext2D.prototype.fillText, left = {};
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            const from = x - (this.textAlign === "right" ? this.measureText(text).width : 0);
+            if (this.canvas.id.endsWith("-chart")) left[text] = from;
+            return put.call(this, text, x, y);
+        };
+        for (const size of [1.77e-4, 1.77e-12, 2.22e-105, 4.44e+102]) {
+            const points = [[0, 0, size, size, .5, .5, 0, 0, 0], [9, 1, size, size, .5, .5, size, 20 * size, 90 * size]];
+            charts.paint(points.map(point => Float64Array.from(point)), { gradients: [size, size, size] });
+        }
+        return left;
+    }""")
+    assert {"1.77e−4", "2.22e−105"} <= set(left)
+    assert min(left.values()) >= 0, left
 
 
 def test_it_is_used_by_keyboard_alone(open_tab: Any, url: str) -> None:

@@ -65,7 +65,7 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
     output = values[-1][1]
     if data.kind == "classification":
         target = printable(data.classes[int(training.outputs[row].argmax())])
-        said = f"{printable(data.classes[int(output.argmax())])}, {100 * float(output.max()):.1f} %"
+        said = f"{printable(data.classes[int(output.argmax())])} ({100 * float(output.max()):.1f} %)"
     else:
         unit = training.network.target_scaler
         target = f"{float(data.targets[row, 0]):.4g}"

@@ -1,6 +1,6 @@
 // The course of the training: losses, scores and sizes of gradients over the updates.
 const charts = (() => {
-  const LEFT = 54, RIGHT = 8, TOP = 8, BOTTOM = 20;
+  const LEAST = 54, RIGHT = 8, TOP = 8, BOTTOM = 20;
   let points = [], depth = 0, state;
 
   // Draw lines of [update, value] on a canvas.
@@ -16,25 +16,27 @@ const charts = (() => {
     let low = all.length ? Math.min(...all.map(scale)) : 0, high = all.length ? Math.max(...all.map(scale)) : 1;
     if (!log) low = Math.min(low, 0);
     if (high - low < (log ? .5 : 1e-9)) { high += log ? .25 : .5; low -= log ? .25 : 0; }
+    const told = at => short(log ? 10 ** at : at, 2), levels = [0, .5, 1].map(share => [share, told(low + (high - low) * share)]);
+    const left = Math.max(LEAST, ...levels.map(([, text]) => Math.ceil(context.measureText(text).width) + 8)); // 1.77e−4 is wide
     const last = points.length ? Math.max(1, points[points.length - 1][0]) : 1;
-    const x = update => LEFT + (width - LEFT - RIGHT) * update / last;
+    const x = update => left + (width - left - RIGHT) * update / last;
     const y = value => TOP + (height - TOP - BOTTOM) * (high - scale(value)) / (high - low);
     context.strokeStyle = colours.css("line");
     context.fillStyle = muted;
     context.lineWidth = 1;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const share of [0, .5, 1]) {
-      const at = low + (high - low) * share, level = TOP + (height - TOP - BOTTOM) * (1 - share);
+    for (const [share, text] of levels) {
+      const level = TOP + (height - TOP - BOTTOM) * (1 - share);
       context.beginPath();
-      context.moveTo(LEFT, level + .5); context.lineTo(width - RIGHT, level + .5);
+      context.moveTo(left, level + .5); context.lineTo(width - RIGHT, level + .5);
       context.stroke();
-      context.fillText(short(log ? 10 ** at : at, 2), LEFT - 5, level);
+      context.fillText(text, left - 5, level);
     }
     context.textBaseline = "alphabetic";
     context.fillText(last.toLocaleString("en"), width - RIGHT, height - 5);
     context.textAlign = "left";
-    context.fillText("0 updates", LEFT, height - 5);
+    context.fillText("0 updates", left, height - 5);
     for (const line of lines) {
       context.strokeStyle = line.colour;
       context.lineWidth = 2;

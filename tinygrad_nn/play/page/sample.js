@@ -57,7 +57,7 @@ const sample = (() => {
     }
     if (moment === depth + 1) {
       const target = state.data.kind === "classification" ? n.classes.map(name => name === n.target ? 1 : 0) : null;
-      return [`The loss of ${n.said} where it is ${n.target} is ${short(n.loss)}.`, ["neuron", "says", ...(target ? ["should"] : [])], [n.layers[depth - 1].a, ...(target ? [target] : [])], named(depth), []];
+      return [`The network says ${n.said} and the row’s ${state.data.target} is ${n.target}, so the loss is ${short(n.loss)}.`, ["neuron", "says", ...(target ? ["should"] : [])], [n.layers[depth - 1].a, ...(target ? [target] : [])], named(depth), []];
     }
     const k = 2 * depth + 2 - moment, layer = n.layers[k - 1];
     const into = k === depth ? "from the loss" : `from layer ${k + 1}`;
