@@ -108,7 +108,8 @@ def _card(k: int, d: Diagnosis) -> str:
     evidence = "".join(f"<li>{escape(text)}</li>" for text in d.evidence)
     twins = escape(", ".join(d.alternatives))
     other = f"<p class='soft'>The same numbers would come from: {twins}.</p>" if twins else ""
-    equation = f"<div class='wide'>right: {escape(d.number)} {mathml(d.equation)}</div>" if d.equation else ""
+    right = f"right: {escape(d.number)} {mathml(d.equation)}" if d.equation else ""
+    equation = f"<div class='wide' tabindex='0'>{right}</div>" if right else ""
     return (
         f"<section class='card{' fine' if d.harmless else ''}'><h3>{k}. {escape(d.where)}: {escape(KINDS[d.kind])} "
         f"<code class='soft'>{d.kind}</code></h3><p>{escape(d.text)}</p><ul>{evidence}</ul>{other}{equation}</section>"
@@ -147,7 +148,8 @@ def _table(report: ComparisonReport) -> str:
         lines.append(f"<tr><td>{escape(row.name)}</td><td class='{mark}'>{escape(verdict)}</td>"
                      f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
     head = "".join(f"<th>{text}</th>" for text in heads)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f"<div class='wide' tabindex='0'>{table}</div>"
 
 
 def _worst(rows: list[Row]) -> str:
@@ -157,7 +159,7 @@ def _worst(rows: list[Row]) -> str:
         + "</tr>" for row in rows
     )  # fmt: skip
     head = "<tr><th>entry</th><th>manual</th><th>graph</th><th>numerical</th></tr>"
-    return f"<div class='wide'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
+    return f"<div class='wide' tabindex='0'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
 
 
 def _map(row: Row) -> str:

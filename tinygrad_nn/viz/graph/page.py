@@ -87,7 +87,8 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{cells('th', heads)}</tr></thead>"
-    return f'<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>'
+    table = f"<table>\n{head}\n<tbody>\n{body}\n</tbody></table>"
+    return f'<div class="wide" style="overflow-x:auto" tabindex="0">{table}</div>'
 
 
 def _nodes(view: GraphView) -> str:
