@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_nn.compiled.numba.native import packed, products
+from tinygrad_nn.compiled.numba.native import build, packed, products
 
 Array = np.ndarray[Any, Any]
+HERE = "tinygrad_nn.compiled.numba.native."
 _spaces: dict[str, dict[str, Any]] = {}
 
 
@@ -27,7 +28,7 @@ def plain(module: ModuleType | str, name: str) -> Any:
 def space(module: ModuleType | str) -> dict[str, Any]:
     """Return the names of a module, with each compiled function as Python."""
     if isinstance(module, str):
-        module = importlib.import_module(f"tinygrad_nn.compiled.numba.native.{module}")
+        module = importlib.import_module(HERE + module)
     if module.__name__ not in _spaces:
         names = _spaces[module.__name__] = dict(vars(module))
         if module is products:
@@ -36,13 +37,13 @@ def space(module: ModuleType | str) -> dict[str, Any]:
             names |= {"_rows": _block(packed.ROWS), "_row": _block(1)}
         for key, value in list(names.items()):
             body = getattr(value, "body", value)
-            function = getattr(body, "py_func", None)
-            if function is None:
+            function = getattr(body, "py_func", body)
+            where = getattr(function, "__module__", None) or ""
+            if not isinstance(function, FunctionType) or not where.startswith(HERE) or where == build.__name__:
                 continue
-            home = importlib.import_module(function.__module__)
-            code = function.__code__
+            home = importlib.import_module(where)
             if home is module:
-                made: Any = FunctionType(code, names, key, function.__defaults__, function.__closure__)
+                made: Any = FunctionType(function.__code__, names, key, function.__defaults__, function.__closure__)
                 names[key] = made if body is value else _parted(made)
             else:
                 names[key] = space(home)[function.__name__]

@@ -565,6 +565,16 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
             process.kill()
 
 
+def test_without_the_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tinygrad_nn.cli import main
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["play", "--no-browser"]) == 2
+    assert "pip install 'tinygrad-nn[play]'" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--data", "nowhere.csv"], "nowhere.csv"),
     (["--dataset", "moon"], "Did you mean 'moons'"),

@@ -22,7 +22,7 @@ from .script import script
 from .training import Training
 
 Array = np.ndarray[Any, Any]
-PACES = {"batch": "two batches a second", "epoch": "thirty epochs a second", "full": "as fast as it can"}
+PACES = {"batch": "2 batches a second", "epoch": "up to 30 epochs a second", "full": "as fast as it can"}
 TURN, GAP = 0.01, 0.001  # seconds that a training holds its lock for, and gives it up for
 PICTURE, SLOW = 1 / 30, 0.5  # seconds between two turns at the other paces
 AWAY = 300.0  # seconds without a look after which a training pauses
@@ -269,29 +269,32 @@ class Session:
 
     def _train(self) -> None:
         """Train until somebody pauses it; a turn at a time, so that others can look."""
+        begun = time.monotonic()  # the epoch
         while True:
             began = time.monotonic()
             with self.changed:
                 if not self.running or current_thread() is not self._worker:
                     return  # paused, and perhaps begun again by another thread
-                self._turn(began)
+                ended = self._turn(began)
                 if began - self.looked > AWAY:
                     self.running, self.message = False, "Paused, since no page was open for five minutes."
                 self._tell(settled=not self.running)
                 pace = self.pace
-            gap = {"full": GAP, "epoch": max(GAP, PICTURE - (time.monotonic() - began)), "batch": SLOW}[pace]
-            end = time.monotonic() + gap
+            rest = begun + PICTURE - time.monotonic() if ended else 0.0
+            end = time.monotonic() + {"full": GAP, "epoch": max(GAP, rest), "batch": SLOW}[pace]
+            begun = end if ended else begun
             while self.running and self.pace == pace and (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, PICTURE))
 
-    def _turn(self, began: float) -> None:
-        """Take the steps of one turn."""
+    def _turn(self, began: float) -> bool:
+        """Take the steps of one turn, and say whether an epoch ended with it."""
         training = self.training
         while self.running:
             self._step()
-            ended = self.pace == "batch" or (self.pace == "epoch" and training.place >= len(training.order))
-            if ended or time.monotonic() - began > TURN:
-                return
+            ended = training.place >= len(training.order)
+            if self.pace == "batch" or (self.pace == "epoch" and ended) or time.monotonic() - began > TURN:
+                return ended
+        return True
 
 
 def pack(head: dict[str, Any], arrays: Mapping[str, Array]) -> bytes:

@@ -42,7 +42,11 @@ const boundary = (() => {
     if (!state) return;
     const side = stack.clientWidth, context = sharp(over, side, side), { row, value, train } = state.dots;
     context.clearRect(0, 0, side, side);
-    row.forEach((number, k) => colours.mark(context, ...place(k, side), state.data.kind === "classification" ? value[k] : 0, colour(k), k >= train));
+    const classes = state.data.kind === "classification", text = colours.css("text");
+    row.forEach((number, k) => { // a number may have the colour of the ground, so that its mark has an edge
+      if (classes) colours.mark(context, ...place(k, side), value[k], colour(k), k >= train);
+      else colours.mark(context, ...place(k, side), k < train ? 0 : 3, colour(k), false, 3.6, text);
+    });
     row.forEach((number, k) => {
       const [x, y] = place(k, side);
       if (batch.has(number)) ring(context, x, y, 6.5, 1);
@@ -126,7 +130,9 @@ const boundary = (() => {
       : [item(c => { const from = colours.ofNumbers(); for (let x = 0; x < 90; x++) { c.fillStyle = colours.rgb(from[Math.floor(x * 255 / 89)]); c.fillRect(x, 0, 1, 12); } },
         `${data.target} from ${short(data.low, 3)} to ${short(data.high, 3)}`, true)];
     const text = colours.css("text");
-    items.push(item(c => colours.mark(c, 8, 8, 0, text, false, 5), "to train on"), item(c => colours.mark(c, 8, 8, 0, text, true, 5), "to test on"),
+    const classes = data.kind === "classification", ground = colours.css("bg");
+    items.push(item(c => colours.mark(c, 8, 8, 0, classes ? text : ground, false, 5, text), "to train on"),
+      item(c => colours.mark(c, 8, 8, classes ? 0 : 3, classes ? text : ground, classes, 5, text), "to test on"),
       item(c => ring(c, 8, 8, 6.5, 1), "in the last batch"), item(c => ring(c, 8, 8, 6.5, 2.5), "the sample"));
     list.replaceChildren(...items);
   }

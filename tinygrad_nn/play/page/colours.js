@@ -30,7 +30,7 @@ const colours = (() => {
     (c, r) => { c.moveTo(0, -r * 1.2); c.lineTo(r * 1.15, r * .9); c.lineTo(-r * 1.15, r * .9); c.closePath(); },
     (c, r) => { c.moveTo(0, -r * 1.3); c.lineTo(r * 1.3, 0); c.lineTo(0, r * 1.3); c.lineTo(-r * 1.3, 0); c.closePath(); },
   ];
-  function mark(context, x, y, shape, colour, open, radius = 3.6) {
+  function mark(context, x, y, shape, colour, open, radius = 3.6, edge = css("bg")) {
     context.save();
     context.translate(x, y);
     context.beginPath();
@@ -38,7 +38,7 @@ const colours = (() => {
     context.fillStyle = open ? css("bg") : colour;
     context.fill();
     context.lineWidth = open ? 1.6 : 1;
-    context.strokeStyle = open ? colour : css("bg");
+    context.strokeStyle = open ? colour : edge;
     context.stroke();
     context.restore();
   }

@@ -42,7 +42,9 @@ const controls = (() => {
     axes();
     get("save").href = server.download("/network");
     get("export").href = server.download("/script");
-    for (const part of document.querySelectorAll(".score-name")) part.textContent = data.kind === "classification" ? "Accuracy" : "R²";
+    const score = data.kind === "classification" ? "Accuracy" : "R²";
+    get("score-name").textContent = get("score-title").textContent = score;
+    get("test-score-name").textContent = `Test ${score === "R²" ? score : score.toLowerCase()}`;
   }
 
   function columns(table, choices) {

@@ -34,7 +34,7 @@ function grow(curve, frame) {
 function short(value, digits = 4) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "not finite";
   const size = Math.abs(value);
-  if (value !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(2).replace("-", "−");
+  if (value !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(2).replaceAll("-", "−");
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 const percent = value => value === null || !Number.isFinite(value) ? "–" : `${(100 * value).toFixed(1)} %`;

@@ -52,7 +52,7 @@ const network = (() => {
     context.clearRect(0, 0, width, height);
     const x = k => width * (k + .5) / columns;
     const y = (k, i) => TOP + (most - shown[k]) * (side + LABEL) / 2 + i * (side + LABEL) + side / 2;
-    const names = ["inputs", ...state.layers.map((layer, k) => layer.activation === "linear" ? `layer ${k + 1}` : layer.activation)];
+    const names = ["inputs", ...state.layers.map(layer => layer.activation)];
     const [muted, text, line, grad] = ["muted", "text", "line", "grad"].map(colours.css), ground = colours.ground();
     const font = '11px system-ui, "Segoe UI", Helvetica, Arial, sans-serif';
     context.lineCap = "round";
@@ -113,7 +113,14 @@ const network = (() => {
   new ResizeObserver(() => { if (frame) paint(frame); }).observe(box);
   return {
     set, paint,
-    show(next, at) { sample = next; moment = at; if (frame) paint(frame); },
+    show(next, at) {
+      const moved = at !== moment;
+      sample = next;
+      moment = at;
+      if (frame) paint(frame);
+      const width = canvas.clientWidth / counts().length; // of a column; the one of this moment is to be seen
+      if (moved && box.scrollWidth > box.clientWidth) box.scrollLeft = (lit() + .5) * width - box.clientWidth / 2;
+    },
     theme() { if (state) { table = colours.ofNeurons(); if (frame) paint(frame); } },
   };
 })();

@@ -24,6 +24,7 @@ const page = (() => {
   function running(is) {
     document.body.classList.toggle("running", is);
     get("train-word").textContent = is ? "Pause" : "Train";
+    for (const id of ["moment", "here"]) get(id).setAttribute("aria-live", is ? "off" : "polite"); // else it would never be silent
   }
 
   // Ask for something to be done; what is wrong with it is said, and everything is as it was.
@@ -48,22 +49,22 @@ const page = (() => {
 
   function paint(came) {
     frame = came;
-    get("epoch").textContent = frame.epoch.toLocaleString("en", { maximumFractionDigits: 1 });
-    get("updates").textContent = frame.updates.toLocaleString("en");
-    get("loss").textContent = short(frame.loss);
-    get("test-loss").textContent = short(frame.test_loss);
-    const score = state.data.kind === "classification" ? percent : value => short(value, 3);
-    get("score").textContent = score(frame.score);
-    get("test-score").textContent = score(frame.test_score);
     boundary.paint(frame);
     const now = performance.now();
-    if (now - lines > LINES || !frame.running) { // what takes longer to draw, less often
+    if (now - lines > LINES || !frame.running) { // less often, what takes longer to draw or cannot be read so fast
       lines = now;
+      get("epoch").textContent = frame.epoch.toLocaleString("en", { maximumFractionDigits: 1 });
+      get("updates").textContent = frame.updates.toLocaleString("en");
+      get("loss").textContent = short(frame.loss);
+      get("test-loss").textContent = short(frame.test_loss);
+      const score = state.data.kind === "classification" ? percent : value => short(value, 3);
+      get("score").textContent = score(frame.score);
+      get("test-score").textContent = score(frame.test_score);
       network.paint(frame);
       charts.paint(curve.points, frame);
     }
     if (!frame.running) get("loss-chart").setAttribute("aria-label", `Loss over the updates: ${short(frame.loss)} after ${frame.updates}, of the rows to test on ${short(frame.test_loss)}`);
-    if (now - sampled > 500 || !frame.running) { sampled = now; sample.ask(); }
+    if (now - sampled > 1000 || !frame.running) { sampled = now; sample.ask(); }
   }
 
   const pause = time => new Promise(done => setTimeout(done, time));

@@ -30,6 +30,19 @@ const sample = (() => {
     const [text, head, columns, names, gradient] = step(moment, depth);
     get("moment").textContent = `${moment + 1} of ${last + 1}. ${text}`;
     table(head, columns, names, gradient);
+    digit();
+  }
+
+  // The ink of a handwritten digit, from 0 to 16.
+  function digit() {
+    const canvas = get("digit");
+    canvas.hidden = state.choices.dataset !== "digits";
+    if (canvas.hidden) return;
+    canvas.width = canvas.height = 8;
+    const context = canvas.getContext("2d"), image = context.createImageData(8, 8);
+    numbers.given.forEach((ink, k) => image.data.set([0, 0, 0, Math.round(255 * ink / 16)], 4 * k));
+    context.putImageData(image, 0, 0);
+    canvas.setAttribute("aria-label", `The handwritten digit of row ${numbers.row + 1}, a ${numbers.target}`);
   }
 
   // What happens at a moment: a sentence, and the columns of its table.
