@@ -530,7 +530,7 @@ def test_a_phone_needs_no_scrolling_sideways(show: Any, dark: bool) -> None:
 
 
 def test_two_thousand_operations_stay_fluid(show: Any) -> None:
-    """A step touches what it changes, and what is out of sight is not drawn: neither grows with the graph."""
+    """A step touches what it changes, and what is folded or out of sight is not drawn: neither grows with the graph."""
     tab = show(chain())
     assert tab.evaluate("nodes.length") > 3000
     touched = """async number => {
@@ -543,7 +543,7 @@ def test_two_thousand_operations_stay_fluid(show: Any) -> None:
     }"""
     for number in (1, 100, 2500):
         assert tab.evaluate(touched, number) < 60
-    drawn = "document.querySelectorAll('.node:not([display]), .edge:not([display]), .head:not([display])').length"
+    drawn = "document.querySelectorAll('.node, .edge, .head').length"
     tab.evaluate("go(2500)")
     assert 5 < tab.evaluate(drawn) < 150
     tab.keyboard.press("/")
@@ -551,11 +551,11 @@ def test_two_thousand_operations_stay_fluid(show: Any) -> None:
     tab.keyboard.press("Enter")
     assert tab.locator(".node.chosen").is_visible()
     tab.locator(".node.chosen").focus()
-    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")  # into the next step of the loop, which is shown for that
     assert tab.evaluate("document.activeElement.getAttribute('aria-label')").startswith("multiply")
     assert tab.locator(".node:focus").is_visible()
     tab.keyboard.press("0")
-    assert tab.evaluate(drawn) > 5000
+    assert tab.evaluate(drawn) < 150
 
 
 def test_a_keyboard_and_a_screen_reader_reach_everything(show: Any) -> None:

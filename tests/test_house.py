@@ -27,7 +27,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
           "custom", "symmetric", "gradcheck"}
-CLIENTS = {"nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
+CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "manual", "data", "metrics",
                          "files", "server"}
 ARROWS: dict[str, set[str]] = {
@@ -62,10 +62,12 @@ ARROWS: dict[str, set[str]] = {
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files"},
     "server":     {"files"},
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
-    "nn":         {"ops", "node", "tensor", "backward", "optim"},  # optim for nn.utils, which PyTorch people look in
-    "optim":      {"ops", "node", "leaves", "tensor", "backward"},
+    "distributed": {"primitive", "tree"},
+    "nn":         {"ops", "node", "tensor", "backward", "distributed",
+                   "optim"},  # for nn.utils, which PyTorch people look in
+    "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
-                   "transforms", "compiled"},
+                   "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
@@ -93,6 +95,7 @@ LAZY: dict[str, set[str]] = {
     "solver": {"rich", "threadpoolctl"},
     "server": {"starlette", "uvicorn"},
     "cli":    {"rich", "typer"},
+    "distributed": {"mpi4py"},
 }
 EAGER: dict[str, set[str]] = {
     "cli":     {"rich", "typer"},  # nothing imports the command but its own script
@@ -100,7 +103,7 @@ EAGER: dict[str, set[str]] = {
     "autograd": {"scipy"},         # in its folder scipy, which nothing else imports
 }
 HEAVY = ("scipy", "sklearn", "onnx", "graphviz", "matplotlib", "PIL", "rich", "typer", "latex2mathml", "safetensors",
-         "numba", "starlette", "uvicorn")
+         "numba", "starlette", "uvicorn", "mpi4py")
 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 

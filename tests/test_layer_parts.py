@@ -590,3 +590,75 @@ def test_the_loss_that_was_returned(loss: float, lam: float, dtype: str, told: b
     text = notes(loss, lam=lam, dtype=np.dtype(dtype))
     assert ("is not the loss of this batch, 2." in text) is told
     assert ("That is the loss without its penalty." in text) is without
+
+
+# -- Verdicts
+
+
+def judged(dW: Array, db: Array, right: Array = A, *, noise: bool = True, penalty: Any = 0.0) -> Any:
+    """A verdict on one layer: what the answer was, and what is right."""
+    ones = SimpleNamespace(dW=[np.ones_like(A)], db=[np.ones(2)])
+    made = case(W=[A], penalty=lambda k: penalty + 0 * A, answer=SimpleNamespace(dW=[dW], db=[db]),
+                right=SimpleNamespace(dW=[right], db=[B]))  # fmt: skip
+    return SimpleNamespace(given=SimpleNamespace(case=made, noise=ones if noise else None))
+
+
+B = np.array([0.5, -2.0])
+EPS = float(np.finfo(float).eps)
+
+
+def test_a_gradient_that_is_a_multiple_of_the_right_one() -> None:
+    from tinygrad_nn.compare.layers.verdict import _is_multiple
+    from tinygrad_nn.compare.numerical.noise import SAFETY
+
+    assert _is_multiple(judged(3 * A, 3 * B).given, 3.0)
+    assert not _is_multiple(judged(3 * A, 3 * B, noise=False).given, 3.0)
+    assert not _is_multiple(judged(3 * A, 2 * B).given, 3.0)
+    assert not _is_multiple(judged(2 * A, 3 * B).given, 3.0)
+    assert _is_multiple(judged(3 * A + 0.25, 3 * B, A + 0.25, penalty=0.25).given, 3.0)  # the penalty as it is
+    assert not _is_multiple(judged(3 * (A + 0.25), 3 * B, A + 0.25, penalty=0.25).given, 3.0)
+    allowed = SAFETY * EPS * 4
+    assert _is_multiple(judged(3 * A, 3 * B + 0.9 * allowed).given, 3.0)
+    assert _is_multiple(judged(3 * A, 3 * B - 0.9 * allowed).given, 3.0)
+    assert not _is_multiple(judged(3 * A, 3 * B + 1.2 * allowed).given, 3.0)
+    assert _is_multiple(judged(-3 * A, -3 * B + 0.9 * allowed).given, -3.0)
+
+
+def test_gradients_that_differ_by_rounding_to_float32() -> None:
+    from tinygrad_nn.compare.layers.verdict import SINGLE, _rounded, _rounding
+
+    rows = [SimpleNamespace(name="layer 1 W", note="", odd="manual", wrong=1.0, max_rel=2e-7),
+            SimpleNamespace(name="layer 1 b", note="", odd="", wrong=0.5, max_rel=5e-7)]  # fmt: skip
+    single = A.astype("f4").astype(float), B.astype("f4").astype(float)
+    right: Any = rows
+    verdict = judged(*single)
+    assert _rounded(right, verdict)
+    assert _rounded(right[:1], verdict)
+    assert not _rounded(right[1:], verdict)  # of so few entries nothing can be told
+    assert not _rounded(right, judged(*single, noise=False))
+    assert not _rounded(right, judged(A, B))
+    assert not _rounded(right, judged(single[0], B + 0.1))
+    off = single[0].copy()
+    off[0, 0] = np.float32(A[0, 0] + 3.5 * SINGLE)
+    assert _rounded(right, judged(off, single[1]))
+    off[0, 0] = np.float32(A[0, 0] + 5.5 * SINGLE)
+    assert not _rounded(right, judged(off, single[1]))
+    for change in ({"note": "has shape"}, {"odd": "graph"}, {"odd": "numerical"}):
+        assert not _rounded([SimpleNamespace(**{**vars(rows[0]), **change}), rows[1]], verdict)
+    few = [SimpleNamespace(**{**vars(row), "wrong": 0.2}) for row in rows]
+    assert not _rounded(few, verdict)
+    text = _rounding(right)
+    assert (text.kind, text.where) == ("rounding", "layer 1 W, layer 1 b")
+    assert text.evidence[0].startswith("the largest relative difference is 5.0e-07; the machine epsilon of float32 is")
+
+
+def test_the_experiments_in_which_an_explanation_is_looked_for() -> None:
+    from tinygrad_nn.compare.layers.verdict import _tries
+
+    given: Any = SimpleNamespace(case=SimpleNamespace(large=False))
+    one, two, three = ([SimpleNamespace(k=k)] for k in range(3))
+    every: Any = (one, two, three)
+    assert _tries(given, *every) == [[given, *one], [given, *two], [given, *three], [given]]
+    given.case.large = True
+    assert _tries(given, *every) == [one]
+    assert _tries(given, [], two, three) == [three]  # type: ignore[arg-type]

@@ -349,6 +349,19 @@ def test_a_run_goes_on_bit_for_bit(name: str) -> None:
     np.testing.assert_equal(again, minimizer.state_dict())
 
 
+def test_the_first_part_that_a_saved_state_lacks_is_named() -> None:
+    minimizer = make("adam", problem()[0])
+    saved = minimizer.state_dict()
+    for k, key in enumerate(("steps", "schedule", "plateau", "groups")):
+        some = dict(list(saved.items())[:k])
+        with pytest.raises(ValueError, match=f"no '{key}' in what was given"):
+            minimizer.load_state_dict(some)
+    for key in ("optimizer", "hyper", "parameters", "learning_rate", "states"):
+        group = {name: value for name, value in saved["groups"][0].items() if name != key}
+        with pytest.raises(ValueError, match=f"no '{key}' in group 1"):
+            minimizer.load_state_dict({**saved, "groups": [group, *saved["groups"][1:]]})
+
+
 def test_a_plateau_goes_on_too_and_a_learning_rate_that_was_changed() -> None:
     def start() -> Minimizer:
         return Minimizer([Tensor([1.0])], "sgd", 0.1, Plateau(patience=1))

@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.mutate import __main__ as command
 from tests.mutate.faults import Fault, of_file, same
-from tests.mutate.lines import TracedTest, batches
+from tests.mutate.lines import Map, TracedTest, batches
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,8 +121,30 @@ PROJECT = {
         "    assert count(3) == 6\n"
     ),
 }
+
+
+def test_all_copies_are_made_before_a_fault_is_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in PROJECT.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(command, "prepare", lambda: None)
+    monkeypatch.setattr(command, "traced", lambda *args: Map())
+    seen: list[str] = []
+    monkeypatch.setattr(
+        command, "in_workers",
+        lambda work, count: seen.extend(str(p.relative_to(place)) for p in place.rglob("sums.py")),
+    )  # fmt: skip
+    command.main(["3", "--rooms", "manual", "--workers", "3", "--map", str(tmp_path / "map")], tmp_path / "project")
+    assert sorted(Path(p).parts[1] for p in seen) == ["first", "worker1", "worker2"]
+
+
 PROGRAM = """
 import sys
+import tempfile
 from pathlib import Path
 from tests.mutate import __main__ as command, runs
 runs.KEPT, command.LEAST = (), 0.5

@@ -126,13 +126,15 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             chosen, void = chosen + found, void + again
         random.Random(options.seed).shuffle(chosen)
 
+        # all before the first fault is planted in one that others are copied from
+        folders = [first, *(copy(first, Path(place) / f"worker{k}") for k in range(1, options.workers))]
+
         def work(k: int) -> None:
             prepare()
-            folder = first if k == 0 else copy(root, Path(place) / f"worker{k}")
             for fault in chosen[k :: options.workers]:
                 if time.monotonic() - began > options.most_seconds:
                     return
-                end, why = plant(fault, tests, folder, options.map, options.each, options.memory)
+                end, why = plant(fault, tests, folders[k], options.map, options.each, options.memory)
                 if end == "survived" or options.killed:
                     print(f"{end}: {fault}; {why}", flush=True)
                 with (Path(place) / f"results{k}").open("a") as results:

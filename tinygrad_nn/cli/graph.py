@@ -87,6 +87,8 @@ def _graph(source: Source, out: str, style: dict[str, Any]) -> None:
     style["title"] = title if style["title"] is None else style["title"]
     drawing = draw(result, out, names=names, measures=measures, **style)
     tell(source.quiet, f"The graph of {len(drawing.view):,} nodes is in {out}.")
+    if drawing.picture.note and not out.endswith(".json"):
+        tell(source.quiet, f"It is folded to what can be read: {drawing.picture.note}")
 
 
 def backward(result: Any) -> None:

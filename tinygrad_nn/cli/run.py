@@ -71,6 +71,7 @@ class PreparedRun(NamedTuple):
     solver: Solver
     settings: Settings
     rng: np.random.Generator
+    comm: Any = None
 
     def rows(self, numbers: Sequence[int] = ()) -> tuple[Array, Array]:
         """Return rows of the table by their numbers from 1, scaled for the network; by default `FEW` to train on.
@@ -207,7 +208,7 @@ def _until_interrupted(plan: PreparedRun, progress: bool, flow: GradientFlow | N
     try:
         return learn(plan, progress, flow, [keep]), False
     except KeyboardInterrupt:
-        if not weights:
+        if not weights or plan.comm is not None:  # one rank alone cannot end it; a checkpoint has what there is
             raise
         for layer, (W, b) in zip(layers, weights, strict=True):
             layer.W, layer.b = W, b
@@ -229,7 +230,7 @@ def learn(
         return fit(
             plan.network.layers, x, y, x_val, y_val, solver=plan.solver, settings=plan.settings, rng=plan.rng,
             gradients=plan.options.gradients, progress=progress, callbacks=[_alive, *([flow] if flow else []), *more],
-            **_more(plan),
+            comm=plan.comm, **_more(plan),
         )  # fmt: skip
 
 

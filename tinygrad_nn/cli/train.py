@@ -99,13 +99,32 @@ def train(
     """Train a network, score it, compare its gradients by three roads, and save it all.
 
     Without options it is the main.jl of "Neural Network From Scratch In Julia": iris, a hidden layer of 40.
+    Started by mpiexec -n 4, four processes share each batch, and the first prints and writes.
     """
     given = dict(locals())
-    teach(lambda: _train({name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")},
+    teach(lambda: _on_ranks({name: given[name] for name in given if name not in ("out", "report", "progress", "quiet")},
                           Path(out), report, progress and not quiet and sys.stderr.isatty(), quiet))  # fmt: skip
 
 
-def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
+def _on_ranks(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool) -> None:
+    """Train, with all other processes that mpiexec started."""
+    from ..distributed import Ranks, launched, world
+
+    if not launched():
+        return _train(options, out, page, progress, quiet)
+    try:
+        comm = world()
+    except ImportError as error:
+        raise RuntimeError(str(error)) from None
+    ranks = Ranks.of("train", comm)
+    first = ranks.rank == 0
+    with ranks.together("train"):
+        return _train(options, out, page, progress and first, quiet or not first, comm, first)
+
+
+def _train(
+    options: dict[str, Any], out: Path, page: bool, progress: bool, quiet: bool, comm: Any = None, writes: bool = True
+) -> None:
     from ..files import check_folder
     from .outputs import write_run
     from .reading import reading
@@ -116,7 +135,7 @@ def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet
     if options["resume"] and options["checkpoint"] is None:
         raise ValueError("resume goes on from a checkpoint; add checkpoint=DIR, the folder of the training before.")
     with reading(options["data"], progress) as told:
-        plan = prepare(Options(**options), told)
+        plan = prepare(Options(**options), told)._replace(comm=comm)
     report = Report(quiet)
     report.start(plan)
     if options["cv"] is not None:
@@ -125,6 +144,8 @@ def _train(options: dict[str, Any], out: Path, page: bool, progress: bool, quiet
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what there is is kept
     outcome = execute(plan, progress=progress, flow=page)
     report.outcome(outcome)
+    if not writes:
+        return
     names, note = write_run(out, outcome, page)
     if note:
         say(note, "warning: ")

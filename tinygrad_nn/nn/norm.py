@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..distributed import current, total
 from ..ops.normalisation import moments, rms_norm, standardize
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
@@ -79,15 +80,32 @@ class BatchNorm(Module):
             return x * scale + (bias - self.running_mean.reshape(column) * scale)
         axis = (0, *range(2, x.ndim))
         n = x.size // self.features
-        if self.training and n < 2:
+        shard = current() if self.training else None
+        if shard is not None and shard.ranks.size > 1:
+            n = n // shard.length * shard.total  # those of all ranks
+        if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
                 f"{x.shape}. Use a larger batch, or eval()."
             )
+        if shard is not None and shard.ranks.size > 1:
+            return self._of_all_ranks(x, weight, bias, axis)
         known = moments(raw(x), axis)
         if self.running_mean is not None and self.training:
             self._learn(*known, n)
         return standardize(x, weight, bias, axis=axis, eps=self.eps, moments=known)
+
+    def _of_all_ranks(self, x: Any, weight: Any, bias: Any, axis: Any) -> Any:
+        """Normalise rows of a batch that several ranks share, by the statistics of all of its rows."""
+        shape = tuple(1 if k in axis else n for k, n in enumerate(x.shape))
+        count = np.full(1, x.size // self.features, x.dtype)
+        sums = total(np.concatenate([x.sum(axis=axis), count]))
+        n = sums[-1:]
+        centred = x - (sums[:-1] / n).reshape(shape)
+        var = (total(np.square(centred).sum(axis=axis)) / n).reshape(shape)
+        if self.running_mean is not None:
+            self._learn(raw(sums[:-1] / n), raw(var), raw(n))
+        return centred * (weight / np.sqrt(var + self.eps)) + bias
 
     def _learn(self, mean: Any, var: Any, n: int) -> None:
         """Move the running statistics towards those of a batch of n values for each feature."""

@@ -9,6 +9,7 @@ like do so in PyTorch's form, and `lr_scheduler` holds the schedules that go alo
 from ..spelling import no_attribute
 from . import lr_scheduler
 from .adaptive import adadelta, adagrad, adam, adamax, adamw, amsgrad, nadam, radam, rmsprop
+from .averaged import Averaged, averaged
 from .clipping import clip_by_norm, clip_by_value, clip_grad_norm_, clip_grad_value_, total_norm
 from .combined import SCHEDULES, Chained, SequentialSchedule, schedule
 from .descent import lion, momentum, muon, nesterov, orthogonal, sgd
@@ -40,6 +41,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Averaged",
     "Chained",
     "Constant",
     "Cosine",
@@ -75,6 +77,7 @@ __all__ = [
     "adamax",
     "adamw",
     "amsgrad",
+    "averaged",
     "clip_by_norm",
     "clip_by_value",
     "clip_grad_norm_",

@@ -21,6 +21,7 @@ from .update import Memory, Updater
 
 Array = Any
 Rule = Optimizer | LBFGSRule
+Across = Callable[[float, list[Array]], tuple[float, list[Array]]]  # from loss and gradients of a rank to those of all
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +115,7 @@ class Minimizer:
         self.schedule = schedule
         self.plateau: PlateauState | None = schedule.init() if isinstance(schedule, Plateau) else None
         self.steps = 0
+        self.across: Across | None = None
         self._watch = Watch()
         if schedule is not None and not callable(schedule):
             raise TypeError(f"Minimizer: schedule={schedule!r:.60} cannot be called; pass e.g. optim.Cosine(100).")
@@ -243,7 +245,10 @@ class Minimizer:
         def at(w: Array) -> tuple[float, Array]:
             _spread(group.parameters, w)
             loss = self._evaluate(closure)
-            return loss, flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
+            g = flat([np.zeros_like(t.data) if t.grad is None else t.grad for t in group.parameters])
+            if self.across is not None:
+                loss, (g,) = self.across(loss, [g])
+            return loss, g
 
         try:
             w, loss, state = group.rule.minimize(at, flat(before), group.search, self._rate(group))  # type: ignore[union-attr]

@@ -53,24 +53,33 @@ class Rows:
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield every row once, in a new order."""
+        for where in self.order(rng):
+            yield self.read(where)
+
+    def order(self, rng: np.random.Generator) -> Iterator[Array]:
+        """Yield the numbers of the rows of each batch of an epoch."""
         order = rng.permutation(self.rows)
         for start in range(0, self.rows, self.size):
-            where = order[start : start + self.size]
-            x, y, rows = self._batch(where)
-            if self.mapped:  # what lies in memory was looked at once
-                _check_read(flatten((x, y))[0], where)
-            yield x, y if self.weights is None else self._weighted(y), rows
+            yield order[start : start + self.size]
+
+    def read(self, where: Array) -> Batch:
+        """Return rows by their numbers, as a batch to train on."""
+        x, y, rows = self.part(where)
+        if self.mapped:  # what lies in memory was looked at once
+            _check_read(flatten((x, y))[0], where)
+        return x, y if self.weights is None else self._weighted(y), rows
 
     def still(self, rows: int) -> Iterator[Batch]:
         """Yield every row once, in order, in chunks of that size; all at once if they lie in memory."""
         step = rows if self.mapped else self.rows
         for start in range(0, self.rows, step):
-            yield self._batch(slice(start, start + step))
+            yield self.part(slice(start, start + step))
 
     def _weighted(self, y: Array) -> Array:
         return y * self.weights.astype(y.dtype if y.dtype.kind == "f" else float)  # type: ignore[no-any-return]
 
-    def _batch(self, where: Any) -> Batch:
+    def part(self, where: Any) -> Batch:
+        """Return rows by their numbers or a slice."""
         parts = [np.asarray(leaf[where]) for leaf in self.leaves]
         x, y = self.rebuild(parts)
         return x, y, len(parts[0])

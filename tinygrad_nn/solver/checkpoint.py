@@ -114,16 +114,34 @@ def load(
             f"{printable(folder)} is the checkpoint of another training: its {key} was {_short(then, now)}, and is "
             f"{_short(now, then)} now. Go on with what it was, or name another folder. Nothing was changed."
         )
-    progress, history = state.progress(), state.history()
+    progress = state.progress()
     stopping = None if watch is None else state.stopping(progress.epoch)
     files = state.files(progress.epoch, 0 if stopping is None else stopping[1])
     weights = {key: _weights(folder, progress.run, *file) for key, file in files.items()}
-    generators, around = state.generators(rngs), state.surroundings()
+    around = state.surroundings()
+    found = resumed(state, weights, task, rngs, watch)
+    _tidy(folder, [name for name, _ in files.values()])
+    _tell(folder, around)
+    return found
+
+
+def resumed(
+    state: StateReader, weights: Mapping[str, tuple[dict[str, Array], str]], task: Task,
+    rngs: Sequence[np.random.Generator], watch: Watch | None,
+) -> tuple[Progress, History]:  # fmt: skip
+    """Put a model, its optimizer states, random generators and early stopping where a state says that they stood.
+
+    Args:
+        state: as `taken_apart` made it; weights: arrays and checksums, of this epoch and of the best.
+    """
+    progress, history = state.progress(), state.history()
+    stopping = None if watch is None else state.stopping(progress.epoch)
+    generators = state.generators(rngs)
     states = state.optimizer(task)
     try:
         task.restore(weights["weights"][0])
     except (ValueError, LookupError) as error:
-        raise ValueError(f"{printable(folder)}: {printable(error)}") from None
+        raise ValueError(f"{printable(state.path.parent)}: {printable(error)}") from None
     task.resume(states)
     for rng, bits in zip(rngs, generators, strict=True):
         rng.bit_generator.state = bits
@@ -131,8 +149,6 @@ def load(
         watch.best, watch.epoch, watch.since = stopping
         watch.weights, watch.sha256 = weights.get("best", (None, ""))
         watch.written = watch.epoch
-    _tidy(folder, [name for name, _ in files.values()])
-    _tell(folder, around)
     return progress, history
 
 

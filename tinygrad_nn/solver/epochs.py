@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from .divergence import check_growth
 from .history import History
 from .prediction import CHUNK
 from .progress_bar import Shown, bar
+from .ranks import SharedTraining
 from .settings import Settings, Solver
 from .state import Progress
 from .stopping import Watch
@@ -98,6 +99,7 @@ class Training:
     callbacks: list[Callable[[Epoch], Any]]
     watch: Watch | None
     saved: BoundCheckpoint | None
+    shared: SharedTraining | None = None
     done: Progress = field(init=False)
     history: History = field(init=False)
     shown: Shown = field(init=False)
@@ -106,18 +108,25 @@ class Training:
 
     def run(self, resume: bool, progress: bool) -> History:
         """Train to the last epoch, or until something ends it."""
-        found = None if self.saved is None else self.saved.load(self.task, self.watch, resume)
+        found = None
+        if self.saved is not None and self.leads:
+            found = self.saved.load(self.task, self.watch, resume)
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
+        if self.shared is not None:
+            self.done, self.history = self.shared.begin(self.done, self.history, self.watch)
         self.step.updates, self.step.schedule = self.done.updates, _schedule(self.solver, self.done)
         self.start = self.history.loss[0] if self.history.loss else None
         count = self.data.count
         last = None if count is None else self.settings.epochs * -(-count // self.settings.accumulate)
         self.listeners = Listeners(self.callbacks, self.step, self.model, last)
-        epochs = self.settings.epochs if progress else 0
-        with bar(epochs, self.done.epoch) as self.shown, self.task.training(self.random):
+        epochs = self.settings.epochs if progress and self.leads else 0
+        random = self.random if self.shared is None else self.shared.draws
+        with bar(epochs, self.done.epoch) as self.shown, self.task.training(random):
             if self.start is None and isinstance(self.data, Rows):  # batches of a person's own are not drawn once more
-                with np.errstate(all="ignore"), suppress(Exception):  # what is wrong is said by the first step
-                    self.start = _loss(self.task, self.data, self.solver)[0]
+                # what is wrong is said by the first step; of several ranks by all, which one alone would wait for
+                quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
+                with np.errstate(all="ignore"), quiet:
+                    self.start = _losses(self.task, self.data, self.solver, False, self.shared)[0]
             rows = self.data.data if isinstance(self.data, Rows) else None
             self.listeners.begin(self.done.epoch, rows)
             while self._goes_on():
@@ -125,15 +134,23 @@ class Training:
                 self._note(epoch)
                 self.shown.epoch(epoch)
                 said = [callback(epoch) for callback in self.callbacks]  # all, even if the first ends the training
-                if any(isinstance(word, (bool, np.bool_)) and word for word in said):
+                ends = any(isinstance(word, (bool, np.bool_)) and word for word in said)
+                if self.shared is not None:
+                    ends = self.shared.anywhere(ends)
+                if ends:
                     self.done.ended = self.done.ended or "a callback"
-                if self.saved is not None:
+                if self.saved is not None and self.leads:
                     self.saved.save(self)
             self.listeners.end(self.done.epoch, rows)
         watch = self.watch
         if watch is not None and watch.rule.restore and watch.weights is not None:
             self.task.restore(watch.weights)
         return self.history
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process reads and writes for all."""
+        return self.shared is None or self.shared.ranks.rank == 0
 
     def _goes_on(self) -> bool:
         return self.done.epoch < self.settings.epochs and not self.done.ended
@@ -142,7 +159,9 @@ class Training:
         """Take a step on every batch, and return losses and metrics; `data` are all rows, if they lie in memory."""
         number = self.done.epoch + 1
         with np.errstate(all="ignore"):  # a loss that is not finite is reported by the task
-            for x, y, rows in self.shown.batches(self.data.batches(self.random), self.data.count):
+            shared = self.shared
+            batches = self.data.batches(self.random) if shared is None else shared.batches(self.data, self.random)
+            for x, y, rows in self.shown.batches(batches, self.data.count):
                 self.listeners.ask()
                 loss = self.step(x, y, self.random, rows)
                 self.start = loss if self.start is None else self.start
@@ -151,9 +170,12 @@ class Training:
             self.listeners.tell(number, loss, data or (x, y))
             self.done.updates = self.step.updates
             check_finite(self.task, number)
+            if self.shared is not None:
+                self.shared.compare_arrays(f"fit: at the end of epoch {number:,}")
             epoch = _evaluate(
-                self.task, number, self.settings, self.solver, (self.data, self.val), self.metrics, self.model
-            )
+                self.task, number, self.settings, self.solver, (self.data, self.val), self.metrics, self.model,
+                self.shared,
+            )  # fmt: skip
         check_growth(epoch.loss, self.start, self.solver, f"in epoch {number}")
         return epoch
 
@@ -203,7 +225,7 @@ def _plateau(solver: Solver) -> Any:
 
 def _evaluate(
     task: Task, number: int, settings: Settings, solver: Solver, parts: tuple[Any, Any],
-    metrics: Mapping[str, Metric] | None, model: Any,
+    metrics: Mapping[str, Metric] | None, model: Any, shared: SharedTraining | None,
 ) -> Epoch:  # fmt: skip
     """Return losses and metrics over all the data."""
     found: dict[str, float] = {}
@@ -212,20 +234,27 @@ def _evaluate(
     for k, (part, start) in enumerate(zip(parts, ("", "val_"), strict=True)):
         if part is None:
             continue
-        losses[k], pairs = _loss(task, part, solver, looked)
+        losses[k], pairs = _losses(task, part, solver, looked, shared)
+        if shared is not None and shared.ranks.rank:  # rank 0 has what all predicted
+            continue
         y, prediction = _joined([y for y, _ in pairs]), _joined([prediction for _, prediction in pairs])
         for name, metric in (choose(task, y, prediction) if metrics is None else metrics).items():
             found[start + name] = float(raw(metric(y, prediction)))
+    if shared is not None:
+        losses, found = shared.ranks.told([losses, found])
     return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
 
 
-def _loss(
-    task: Task, part: Rows | Batches, solver: Solver, keep: bool = False
+def _losses(
+    task: Task, part: Rows | Batches, solver: Solver, keep: bool, shared: SharedTraining | None
 ) -> tuple[float, list[tuple[Any, Any]]]:
     """Return the loss over all the data, and, if they are to be kept, targets and predictions."""
     pieces, pairs = [], []
-    for x, y, rows in part.still(CHUNK):
-        loss, prediction = task.evaluate(x, y)
+    if shared is None:
+        found: Iterator[Any] = ((*task.evaluate(x, y), y, rows) for x, y, rows in part.still(CHUNK))
+    else:
+        found = shared.evaluated(part, keep)
+    for loss, prediction, y, rows in found:
         pieces.append((loss, rows))
         pairs.append((y, prediction) if keep else (None, None))
     total = sum(rows for _, rows in pieces)

@@ -37,9 +37,12 @@ _THREADS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS
 def fingerprint(
     task: Task, data: Rows | Batches, val: Rows | Batches | None, solver: Solver, settings: Settings,
     stopping: EarlyStopping | None, metrics: Mapping[str, Any] | None, class_weight: Any, gradients: str,
-    backend: str | None, seeds: Sequence[str],
+    backend: str | None, seeds: Sequence[str], sample: int = ROWS,
 ) -> dict[str, str]:  # fmt: skip
-    """Return what must be the same when a training goes on; epochs and callbacks are not among it."""
+    """Return what must be the same when a training goes on; epochs and callbacks are not among it.
+
+    Of data in mapped files it reads a sample of so many rows.
+    """
     reg = solver.regularization
     monitored = None if stopping is None or metrics is None else metrics.get(stopping.monitor.removeprefix("val_"))
     return {
@@ -56,7 +59,7 @@ def fingerprint(
         ),
         "architecture": "; ".join(architecture(task)),
         "gradients": gradients, "compile": repr(backend), "seed": ", ".join(seeds),
-        "data": _data(data), "validation data": "None" if val is None else _data(val),
+        "data": _data(data, sample), "validation data": "None" if val is None else _data(val, sample),
     }  # fmt: skip
 
 
@@ -191,13 +194,13 @@ def architecture(task: Task) -> Iterator[str]:
         yield f"{path or 'model'}: {kind.__qualname__}({part.about()}) {words(_plain(part))} {code}".rstrip()
 
 
-def _data(source: Rows | Batches) -> str:
+def _data(source: Rows | Batches, sample: int) -> str:
     """Return shapes and a checksum of data; of an iterable that we do not know only its kind and length."""
     if isinstance(source, Rows):
         shown = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in source.leaves)
         nested = repr(source.rebuild(list(range(len(source.leaves)))))
-        what = f" of {ROWS} rows" if source.mapped else ""
-        return f"{shown}, nested {nested}, sha256{what} {_checksum(source.leaves, source.mapped)}"
+        what = f" of {sample} rows" if source.mapped else ""
+        return f"{shown}, nested {nested}, sha256{what} {_checksum(source.leaves, sample if source.mapped else None)}"
     batches = source.source
     if isinstance(batches, DataLoader):
         shown = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in (batches.x, batches.y))
@@ -213,13 +216,13 @@ def _data(source: Rows | Batches) -> str:
         return kind
 
 
-def _checksum(leaves: Sequence[Array], mapped: bool = False) -> str:
-    """Return a checksum of arrays: type, shape and numbers, of those in files some of the rows."""
+def _checksum(leaves: Sequence[Array], sample: int | None = None) -> str:
+    """Return a checksum of arrays: type, shape and numbers, of those in files a sample of the rows."""
     digest = hashlib.sha256()
     for leaf in leaves:
         digest.update(f"\0{leaf.dtype.str}\0{leaf.shape}\0".encode())
-        if mapped and len(leaf) > ROWS:
-            leaf = np.asarray(leaf[np.linspace(0, len(leaf) - 1, ROWS).astype(int)])
+        if sample is not None and len(leaf) > sample:
+            leaf = np.asarray(leaf[np.linspace(0, len(leaf) - 1, sample).astype(int)])
         parts: Any = np.nditer(leaf, ["external_loop", "buffered", "refs_ok", "zerosize_ok"], order="C")
         for part in parts:
             digest.update(repr(part.tolist()).encode() if leaf.dtype.kind == "O" else part.tobytes())

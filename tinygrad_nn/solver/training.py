@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
+from ..distributed import Ranks
 from ..files import alone
 from ..optim import LBFGSRule
 from ..spelling import named_options
@@ -15,9 +17,10 @@ from .arguments import settle
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .epochs import BoundCheckpoint, Epoch, Metric, Training
-from .fingerprint import fingerprint, seed
+from .fingerprint import ROWS, fingerprint, seed, words
 from .frames import arrays_of, keep_names
 from .history import History
+from .ranks import SAMPLE, SharedTraining
 from .settings import OF_PENALTIES, OF_RULES, OF_SETTINGS, OF_SOLVER, Settings, Solver
 from .stopping import EarlyStopping, Watch
 from .training_step import backend_of, training_step
@@ -59,6 +62,7 @@ def fit(
     gradients: str = "graph",
     compile: bool | str = False,
     progress: bool = False,
+    comm: Any = None,
 ) -> History:
     """Train a model: every epoch uses all rows once, shuffled, in minibatches.
 
@@ -78,6 +82,7 @@ def fit(
             method ``due(number)`` that says yes, ``step(step)`` tells of that update, a `Step`.
         gradients: ``'graph'``, or ``'manual'`` for layers; compile: run each step as one compiled function, ``True``,
             ``'numpy'`` or ``'numba'``, see `tinygrad_nn.compile`; progress: show a bar on standard error.
+        comm: a communicator of mpi4py: its ranks share every batch and take the same steps as one, see docs/scale.md.
 
     Returns:
         A `History`.
@@ -92,6 +97,24 @@ def fit(
         >>> history.loss[-1] < 1e-6
         True
     """
+    if comm is None:
+        return _fit(None, **_named(locals()))
+    ranks = Ranks.of("fit", comm)
+    with ranks.together("fit"):
+        return _fit(ranks, **_named(locals()))
+
+
+def _named(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `fit` that are not about ranks."""
+    return {name: value for name, value in given.items() if name not in ("comm", "ranks")}
+
+
+def _fit(
+    ranks: Ranks | None, model: Any, x: Any, y: Any, x_val: Any, y_val: Any, solver: Solver, settings: Settings,
+    rng: Any, params: Any, metrics: Any, early_stopping: Any, checkpoint: Any, resume: bool, class_weight: Any,
+    callbacks: Any, gradients: str, compile: Any, progress: bool,
+) -> History:  # fmt: skip
+    """Train as `fit` says, on ranks that share each batch if there are any."""
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
@@ -102,21 +125,37 @@ def fit(
     backend = backend_of("fit", compile, gradients, solver)
     if backend is not None and settings.accumulate > 1:
         raise ValueError("fit: a compiled step updates after each batch; leave compile or accumulate out.")
-    saved = None
-    if checkpoint is not None:
-        place = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    saved = shared = None
+    leads = ranks is None or ranks.rank == 0
+    if checkpoint is not None or ranks is not None:
         others = [rng for part in (data, val) if isinstance(part, Batches) for rng in part.generators]
         drawn = list({id(rng): rng for rng in (random, *others)}.values())  # each once: batches may use that of fit
         seeds = ["drawn by the system" if rng is None else seed(random), *map(seed, others)]
-        setup = fingerprint(
-            task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds
-        )
-        saved = BoundCheckpoint(place, setup, drawn)
+
+        def setup(sample: int = ROWS) -> dict[str, str]:
+            return fingerprint(
+                task, data, val, solver, settings, early_stopping, metrics, class_weight, gradients, backend, seeds,
+                sample,
+            )  # fmt: skip
+
+    if checkpoint is not None:
+        place = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+        saved = BoundCheckpoint(place, setup() if leads else {}, drawn)
+    if ranks is not None:
+        same = setup(SAMPLE)
+        shared = SharedTraining(ranks, task, same, random, drawn)
+        state = words(random.bit_generator.state).encode()
+        bits = "drawn by the system" if rng is None else f"checksum {crc32(state):08x}"
+        shared.agree({
+            **same, "epochs": str(settings.epochs), "checkpoint": str(checkpoint is not None), "resume": str(resume),
+            "random numbers": bits,
+        })  # fmt: skip
+    step = training_step(task, solver, backend, settings.accumulate, shared=shared)
     training = Training(
-        model, task, data, val, solver, settings, training_step(task, solver, backend, settings.accumulate), random,
-        metrics, list(callbacks), None if early_stopping is None else Watch(early_stopping), saved,
+        model, task, data, val, solver, settings, step, random, metrics, list(callbacks),
+        None if early_stopping is None else Watch(early_stopping), saved, shared,
     )  # fmt: skip
-    with nullcontext() if saved is None else alone(saved.place.folder):
+    with nullcontext() if saved is None or not leads else alone(saved.place.folder):
         history = training.run(resume, progress)
     keep_names(model, *given)
     return history

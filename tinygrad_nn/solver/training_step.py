@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..compiled import compile, functional
+from ..distributed import Shard, current, sharing
 from ..optim import LBFGSRule
 from ..transforms import value_and_grad
 from .divergence import watch_growth
 from .fingerprint import architecture
+from .ranks import EVERY, SharedTraining
 from .settings import Solver
 from .tasks.module import ModuleTask
 from .tasks.task import Gradients, Task, clipped
@@ -34,9 +37,13 @@ class TrainingStep:
 
     keeps = False
 
-    def __init__(self, task: Task, solver: Solver, accumulate: int = 1, tell: bool = False) -> None:
-        """Make it ready: an update for so many batches; `tell` keeps the gradients of each."""
+    def __init__(
+        self, task: Task, solver: Solver, accumulate: int = 1, tell: bool = False, shared: SharedTraining | None = None
+    ) -> None:
+        """Make it ready: an update for so many batches; `tell` keeps the gradients of each; `shared` with ranks."""
         self.task, self.solver, self.accumulate, self.tell = task, solver, accumulate, tell
+        self.shared, self.total = shared, 0
+        self.compute: Callable[..., tuple[float, Gradients]] = task.gradients
         self.clips = solver.clip_norm is not None or solver.clip_value is not None
         self.updates = 0
         self.schedule: Callable[[int], Rate] | None = None
@@ -49,7 +56,9 @@ class TrainingStep:
         Raises:
             FloatingPointError: the loss is infinite or NaN; nothing was updated.
         """
-        loss, found = self.task.gradients(x, y, rng)
+        if self.shared is not None:
+            return self._on_ranks(self.shared, x, y, rows)
+        loss, found = self.compute(x, y, rng)
         if self.tell:
             watch_growth(self.task.updater.entries[0][3], loss, self.solver)
             self.gradients = list(found)
@@ -61,11 +70,32 @@ class TrainingStep:
             self.finish()
         return loss
 
+    def _on_ranks(self, shared: SharedTraining, x: Any, y: Any, rows: int) -> float:
+        """Take the same step on all ranks, each with its rows of the batch."""
+        with shared.computing(x, y):
+            loss, found = self.compute(x, y, shared.draws)
+        shard: Shard = shared.shard  # type: ignore[assignment]
+        if self.accumulate == 1:
+            loss, found = shared.mean(found, shard.weight, loss)
+            self.task.finite(loss)
+            self._update(found)
+            return loss
+        loss = shared.loss(loss)
+        self._gathered.append((found, shard.stop - shard.start))
+        self.total += rows
+        if len(self._gathered) == self.accumulate:
+            self.finish()
+        return loss
+
     def finish(self) -> None:
         """Update with what was gathered since the last update, if anything."""
         if self._gathered:
             gathered, self._gathered = self._gathered, []
-            self._update(_mean(gathered))
+            found = _mean(gathered)
+            if self.shared is not None:
+                total, self.total = self.total, 0
+                found = self.shared.mean(found, sum(rows for _, rows in gathered) / total)[1]
+            self._update(found)
 
     def _update(self, gradients: Gradients) -> None:
         if self.keeps:
@@ -76,6 +106,8 @@ class TrainingStep:
         self.task.updater(gradients, etas, not (self.tell or self.keeps))
         self.task.publish()
         self.updates += 1
+        if self.shared is not None and self.updates % EVERY == 0:
+            self.shared.compare_arrays(f"fit: after {self.updates:,} updates")
 
     def rate(self) -> Rate:
         """Return what takes a learning rate to that of the next update."""
@@ -90,7 +122,11 @@ class SearchStep(TrainingStep):
         task: ModuleTask = self.task  # type: ignore[assignment]
         if self.keeps:
             self.gradients = _foreseen(task, x, y, rng)
-        loss = task.line_search(x, y, self.rate())
+        if self.shared is None:
+            loss = task.line_search(x, y, self.rate())
+        else:
+            with self.shared.computing(x, y):
+                loss = task.line_search(x, y, self.rate(), self.shared.mean_of_search)
         task.publish()
         self.updates += 1
         return loss
@@ -144,14 +180,49 @@ class CompiledStep(TrainingStep):
         return value, moved, left, kept, gradients if self.tell else ()
 
 
+class CompiledGradients:
+    """The gradients of a task as one compiled function: between them and the update the ranks add up theirs."""
+
+    def __init__(self, task: Task, backend: str) -> None:
+        self.task, self.places = task, task.places()
+        loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
+        self.compiled: dict[int, Any] = {}  # one for each number of rows of the whole batch, which decides shapes
+        self.loss, self.backend = loss, backend
+
+    def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
+        """Return the loss and the gradients of a batch."""
+        shard: Shard = current()  # type: ignore[assignment]
+        params = [parameter.data for parameter in self.task.parameters]
+        kept = [getattr(owner, name) for owner, name in self.places]
+        if shard.total not in self.compiled:
+            # It is traced and tried out by this rank alone: others may have known the shape of their rows before.
+            self.compiled[shard.total] = step = compile(self.loss, backend=self.backend)
+            bits = rng.bit_generator.state
+            with sharing(replace(shard, alone=True)):
+                step(params, kept, *self.task.batch(x, y, rng))
+            rng.bit_generator.state = bits
+        batch = self.task.batch(x, y, rng)
+        (value, kept), gradients = self.compiled[shard.total](params, kept, *batch)
+        for (owner, name), left in zip(self.places, kept, strict=True):
+            if left is not None:  # of a generator nothing is left
+                setattr(owner, name, np.asarray(left))
+        return self.task.finite(float(value)), list(gradients)
+
+
 def training_step(
-    task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, tell: bool = False
-) -> TrainingStep:
+    task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, tell: bool = False,
+    shared: SharedTraining | None = None,
+) -> TrainingStep:  # fmt: skip
     """Return the step of a task: compiled where a backend is named, a line search where the solver's rule is one."""
+    if shared is not None and not isinstance(solver.rule, LBFGSRule):
+        step = TrainingStep(task, solver, accumulate, tell, shared)
+        if backend is not None:
+            step.compute = CompiledGradients(task, backend)
+        return step
     if backend is not None:
         return CompiledStep(task, solver, backend, tell)
     if isinstance(solver.rule, LBFGSRule):
-        return SearchStep(task, solver)
+        return SearchStep(task, solver, shared=shared)
     return TrainingStep(task, solver, accumulate, tell)
 
 
@@ -174,6 +245,7 @@ def _mean(gathered: Sequence[tuple[Gradients, int]]) -> Gradients:
     """Return the mean of gradients, each counted by its rows."""
     if len(gathered) == 1:
         return gathered[0][0]
+    gathered = [pair for pair in gathered if pair[1]] or [(gathered[0][0], 1)]  # a rank may have no rows of a batch
     total = sum(rows for _, rows in gathered)
     mean: Gradients = []
     for parts in zip(*(found for found, _ in gathered), strict=True):

@@ -111,7 +111,7 @@ def _without_echoes(values: list[Version], given: list[Given]) -> tuple[list[Ver
     """Leave out values that have one name on both sides of a call, where only so the counts fit."""
     fewer, less = [v for v in values if not v.echo], [g for g in given if not g.echo]
     for one, other in ((values, given), (values, less), (fewer, given), (fewer, less)):
-        if len(one) == len(other):
+        if len(one) == len(other) > 0:
             return one, other
     return fewer or values, less or given
 

@@ -25,6 +25,7 @@ Array = Any
 # These stay one operation, and the rule of all their arguments is one too: their loops over time, heads or statistics
 # would become many small operations.
 WHOLE = frozenset({"rnn_states", "lstm_states", "gru_states", "attention", "self_attention", "standardize", "rms_norm"})
+RANKS = frozenset({"sum_over_ranks", "sum_of_cotangents", "rows_of_all_ranks"})  # other processes wait for each of them
 REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -33,6 +34,10 @@ def record(
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
     """Write down one application of a primitive, and return the value of its result."""
+    if primitive.name in RANKS:
+        value = whole(record, primitive, values, given, meta, out)
+        value.op.pure = False  # type: ignore[union-attr]
+        return value
     if primitive.name == "roots":
         raise Untraceable("np.roots gives real or complex numbers, and fewer or more, depending on the values.")
     if primitive.name == "eig_rows" and raw[0].dtype.kind != "c":

@@ -12,6 +12,7 @@ import numpy as np
 
 from ... import manual
 from ...backward import walk
+from ...distributed import current, in_all_ranks
 from ...nn.containers import Sequential
 from ...nn.layer import Layer, affine
 from ...nn.losses import FROM_Z, LOSSES, PENALTIES
@@ -30,7 +31,7 @@ class LayerLoss:
     """What is the same for every batch of a training of layers, looked up once."""
 
     __slots__ = (
-        "acts", "from_z", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
+        "acts", "from_z", "gather", "layers", "loss", "meta", "model", "names", "one_node", "penalty", "seed", "solver",
     )  # fmt: skip
 
     def __init__(self, model: Sequence[Layer], solver: Solver, y: Array | None = None) -> None:
@@ -55,6 +56,7 @@ class LayerLoss:
             self.meta = NORMALIZED
         regularization = solver.regularization
         self.penalty = PENALTIES[regularization.method] if regularization.lam else None
+        self.gather = False
 
 
 def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
@@ -85,6 +87,8 @@ def objective(net: LayerLoss, x: Any, y: Array, masks: Masks = None) -> Tensor:
             if masks is not None and masks[k] is not None:
                 a = masks[k] * a
         mode.scope = "loss"
+        if net.gather and current() is not None:
+            a, y = in_all_ranks(a), in_all_ranks(y)
         loss = apply(net.loss, (a, y), net.meta) if net.one_node else net.loss(a, y)
         if net.penalty is not None:
             mode.scope = "penalty"
@@ -210,6 +214,24 @@ class LayerTask(Task):
     def evaluate(self, x: Array, y: Array) -> tuple[float, Array]:
         """Return the loss and the prediction."""
         return data_loss(self.net, x, y)
+
+    def outputs(self, x: Array) -> tuple[Array, Array]:
+        """Return what the loss is computed from, and the prediction."""
+        z, a = predict(self.net.model, x)
+        return (z if self.net.from_z else a), a
+
+    def loss_of(self, output: Array, y: Array) -> float:
+        """Return the loss of outputs."""
+        return float(self.net.loss(output, y))
+
+    def shares(self, gather: bool) -> None:
+        """Compute on some rows of each batch."""
+        if gather and self.road is manual_step:
+            raise ValueError(
+                f"fit: {self.solver.loss} is no mean over rows, so with comm= it is computed from the outputs of all "
+                "ranks, which the equations written by hand do not know; use gradients='graph'."
+            )
+        self.net.gather = gather
 
     def arrays(self) -> dict[str, Array]:
         """Return W and b of each layer."""

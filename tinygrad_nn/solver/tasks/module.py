@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
+from ...distributed import current, in_all_ranks
 from ...nn.losses import PENALTIES
 from ...nn.module import Module, computed
 from ...node import no_grad, recording, scope
 from ...optim import LBFGSRule, Minimizer, OptimizerState
+from ...optim.minimizer import Across
 from ...printable import printable
 from ...tensor import Tensor, raw
 from ..prediction import as_dtype, by_chunks, evaluating
@@ -29,6 +31,7 @@ class ModuleTask(Task):
     """Any module, or a list with modules in it: trained by the graph."""
 
     more = "unfreeze some, or add layers"  # what to do where there are no parameters
+    gather = False
 
     def __init__(self, call: str, model: Module, solver: Solver) -> None:
         self.module, self.solver = model, solver
@@ -92,7 +95,14 @@ class ModuleTask(Task):
 
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss of a batch."""
-        return self.measure(self.forward(x), y, self.weighed)
+        output = self.forward(x)
+        if self.gather and current() is not None:
+            output, y = (in_all_ranks(part) for part in (output, y))
+        return self.measure(output, y, self.weighed)
+
+    def shares(self, gather: bool) -> None:
+        """Compute on some rows of each batch."""
+        self.gather = gather
 
     def measure(self, output: Any, y: Any, loss: Callable[[Any, Any], Any] | None = None) -> Any:
         """Return the loss of an output."""
@@ -150,20 +160,30 @@ class ModuleTask(Task):
         wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
         return wide, narrow
 
-    def line_search(self, x: Any, y: Any, rate: Callable[[float], float]) -> float:
-        """Let L-BFGS take its step on a batch, and return the loss before it."""
+    def line_search(self, x: Any, y: Any, rate: Callable[[float], float], across: Across | None = None) -> float:
+        """Let L-BFGS take its step on a batch, and return the loss before it; `across` sums over ranks."""
         minimizer: Minimizer = self.search  # type: ignore[assignment]
         minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
+        minimizer.across = across
         loss: float = minimizer.step(lambda: self.objective(x, y))  # type: ignore[assignment]
         minimizer.zero_grad()
         return self.finite(loss)
 
     def evaluate(self, x: Any, y: Any) -> tuple[float, Any]:
         """Return the loss and the prediction, some rows at a time."""
+        output, prediction = self.outputs(x)
+        return self.loss_of(output, y), prediction
+
+    def outputs(self, x: Any) -> tuple[Any, Any]:
+        """Return what the loss is computed from, and the prediction."""
         with no_grad(), evaluating(self.module):
             output = by_chunks(self.forward, x, self.cast)
-            loss = float(raw(self.measure(output, self.cast(y))))
-            return loss, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
+            return output, output if self.forward is self.module else by_chunks(self.module, x, self.cast)
+
+    def loss_of(self, output: Any, y: Any) -> float:
+        """Return the loss of outputs."""
+        with no_grad(), evaluating(self.module):
+            return float(raw(self.measure(output, self.cast(y))))
 
     def arrays(self) -> dict[str, Array]:
         """Return the parameters, frozen ones too, and the buffers."""

@@ -44,6 +44,14 @@ class Task:
         """Return the loss without penalties and dropout, and the prediction."""
         raise NotImplementedError
 
+    def outputs(self, x: Any) -> tuple[Any, Any]:
+        """Return what the loss is computed from, and the prediction."""
+        raise NotImplementedError
+
+    def loss_of(self, output: Any, y: Any) -> float:
+        """Return the loss of outputs, without penalties."""
+        raise NotImplementedError
+
     def arrays(self) -> dict[str, Array]:
         """Return all that the model has learnt, by name."""
         raise NotImplementedError
@@ -67,6 +75,10 @@ class Task:
     def named(self, gradients: Sequence[Any]) -> tuple[Any, Any]:
         """Return gradients as a person reads them: those of weights, and those of biases and scales."""
         raise NotImplementedError
+
+    def shares(self, gather: bool) -> None:
+        """Compute on some rows of each batch: with `gather` the loss from the outputs of all ranks, else that of these
+        rows."""
 
     def places(self) -> list[tuple[Any, str]]:
         """Return the attributes that hold what changes besides parameters: buffers and random generators."""

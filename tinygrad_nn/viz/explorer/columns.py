@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 NUMBERS = ("value", "gradient", "width")  # fields of a node that are whole numbers, nearly all different
@@ -16,7 +16,8 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> nodes = [{"title": "sin", "named": f"sin #{i}", "value": i, "gradient": -1, "width": 60, "stored": -1}
         ...          | {"scope": "", "metadata": "", "line": None, "kind": "operation"} for i in range(3)]
-        >>> packed = pack({"nodes": nodes, "edges": [[0, 1, 0], [1, 2, 0]], "arrays": [{"brief": "1"}] * 3})
+        >>> shown = {"nodes": nodes, "edges": [[0, 1, 0], [1, 2, 0]], "arrays": [{"brief": "1"}] * 3, "levels": []}
+        >>> packed = pack(shown)
         >>> packed["nodes"]["kinds"]
         [{'kind': 'operation', 'operands': 0}, {'kind': 'operation', 'operands': 1}]
         >>> packed["nodes"]["columns"]["named"], packed["nodes"]["texts"][2], packed["sources"]
@@ -45,8 +46,16 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
         "columns": columns,
         "stored": [[number, node["stored"]] for number, node in enumerate(nodes) if node["stored"] >= 0],
     }
+    words = Interned([""])
+    levels = {
+        "parents": [level["parent"] for level in shown["levels"]],
+        "kinds": [words.add(level["kind"]) for level in shown["levels"]],
+        "labels": [words.add("" if level["kind"] == "step" else level["label"]) for level in shown["levels"]],
+        "words": words.values,
+    }
     kept = {key: part for key, part in shown.items() if key != "edges"}
-    return kept | {"nodes": packed_nodes, "sources": [edge[0] for edge in edges], "arrays": list(map(short, arrays))}
+    sources, short_arrays = [edge[0] for edge in edges], list(map(short, arrays))
+    return kept | {"nodes": packed_nodes, "sources": sources, "arrays": short_arrays, "levels": levels}
 
 
 def short(array: dict[str, Any]) -> Any:
@@ -77,8 +86,4 @@ class Interned:
 
 
 def _key(value: Any) -> Hashable:
-    if isinstance(value, Mapping):
-        return tuple((name, _key(part)) for name, part in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(map(_key, value))
-    return value if isinstance(value, str) else (type(value), value)
+    return value if isinstance(value, str) else (type(value), repr(value))

@@ -23,6 +23,7 @@ from ...printable import printable
 from ...server import client
 from ...spelling import named_options
 from ...tensor import Tensor
+from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
 from ..model.names import viewed
 from ..notebook.frame import Page, Written
@@ -31,8 +32,8 @@ from .columns import pack
 from .equations import Equations
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .live import Live
-from .order import SWEEPS, Arrangement, arrange
-from .story import PHRASES, Story, below, called, count, heading_of, shape_text, tell, title
+from .order import SWEEPS
+from .story import PHRASES, Story, below, called, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -131,13 +132,16 @@ def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
     return "".join(pieces)
 
 
-SCRIPTS = ("columns.js", "layout.js", "numbers.js", "labels.js", "graph.js", "panel.js", "page.js", "search.js")
+SCRIPTS = (
+    "columns.js", "levels.js", "order.js", "layout.js", "numbers.js", "labels.js", "parts.js", "graph.js", "hands.js",
+    "loops.js", "panel.js", "page.js", "search.js",
+)  # fmt: skip
 
 
-def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]:
-    """Return what the page shows, as JSON can hold it; an arrangement that is known need not be made again."""
+def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
+    """Return what the page shows, as JSON can hold it; levels that are known need not be found again."""
     view, walk = story.view, story.walk
-    arrangement = arrangement or arrange(view)
+    found = found or find_levels(view)
     arrays, equations = Arrays(), Equations()
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
@@ -174,11 +178,6 @@ def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]
             "small": part.kind == "constant" and not part.name and part.array.size == 1,
             "width": round(max(longest * LETTER + 22, 58)),
         })  # fmt: skip
-    boxes = [
-        {"label": shorten(box.label), "path": printable(box.path), "parent": box.parent, "layers": box.layers,
-         "links": box.links, "under": count(box.operations, "operation")}
-        for box in arrangement.boxes
-    ]  # fmt: skip
     return {
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
@@ -192,9 +191,8 @@ def data(story: Story, arrangement: Arrangement | None = None) -> dict[str, Any]
         "phrases": PHRASES,
         "arrays": arrays.shown,
         "equations": equations.trees,
-        "boxes": boxes,
-        "home": arrangement.home,
-        "routes": {str(place): route for place, route in arrangement.routes.items()},
+        "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in found.levels],
+        "home": found.home,
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
                  "shorter": SHORTER, "tries": TRIES, "givesWay": GIVES_WAY},
     }  # fmt: skip

@@ -13,10 +13,10 @@ from ...graph import GraphView, short_number
 from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
+from ..graph.levels import Levels, find_levels
 from ..model.names import viewed
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack
-from .order import Arrangement, arrange
 from .story import Array, Story, called, heading_of, tell
 
 UNSTEADY = (
@@ -67,7 +67,7 @@ class Live:
     ) -> None:  # fmt: skip
         self.rerun, self.data, self.html = rerun, data, html
         self.title, self.gradient, self.names = title, gradient, names
-        self._forms: dict[Any, tuple[Arrangement, list[int]]] = {}  # how a graph lies, and how wide its nodes are
+        self._forms: dict[Any, tuple[Levels, list[int]]] = {}  # how a graph lies, and how wide its nodes are
         self._before: dict[Any, Any] = {}
         self._steady = True
         for _ in range(2):  # the second run tells whether the function does the same again
@@ -170,13 +170,13 @@ class Live:
         with self.rerun.running(changes) as run:
             found = self._look(run)
             form = f"{hash((tuple(found.keys), found.view.edges, found.view.outputs)):x}"
-            arrangement, widths = self._forms.get(form, (None, None))
-            shown = self.data(found.story, arrangement := arrangement or arrange(found.view))
+            levels, widths = self._forms.get(form, (None, None))
+            shown = self.data(found.story, levels := levels or find_levels(found.view))
             if widths is None:
                 widths = [max(part["width"], 0 if part["small"] else ROOM) for part in shown["nodes"]]
             for part, width in zip(shown["nodes"], widths, strict=True):
                 part["width"] = width
-            self._forms[form] = arrangement, widths
+            self._forms[form] = levels, widths
             answer = pack(shown)
             was = _differences(self._before, found.numbers())
             operations = [stand_ins(part) for part in found.view]

@@ -29,6 +29,9 @@ def to_dot(picture: Picture) -> str:
         f'  edge [color="{theme.edge}" penwidth=1.1 arrowsize=0.6]',
     ]
     title = "" if style.title is None else _font(_text(style.title), 15, bold=True)
+    if picture.note:
+        note = _font(_text(picture.note), 11, theme.muted)
+        title = f'{title}<BR ALIGN="LEFT"/>{note}<BR ALIGN="LEFT"/>' if title else note
     if picture.legend is not None:
         title = _legend(picture.legend, title, theme)
     if title:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..notebook.frame import Written
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
 from .page import to_fragment, to_page
-from .picture import Picture, Style, compose
+from .picture import Picture, Style, compose, whole
 from .render import render, tidy_svg
 
 LAST_ERROR: Any = object()  # what to draw where nothing is given
@@ -31,16 +32,18 @@ class Drawing:
 
     Attributes:
         view: the graph that it shows.
-        picture: what it shows of it, in which style.
+        picture: what it shows of it, in which style; a graph that is too large is folded, as ``picture.note`` says.
+        whole: makes the picture of all of it.
     """
 
     view: GraphView
     picture: Picture
+    whole: Callable[[], Picture] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def dot(self) -> str:
-        """The DOT text."""
-        return to_dot(self.picture)
+        """The DOT text, of all of the graph at any size: it is for programs."""
+        return to_dot(self.whole() if self.picture.note and self.whole else self.picture)
 
     @cached_property
     def mermaid(self) -> str:
@@ -55,7 +58,7 @@ class Drawing:
         labels = self.picture.labels
         about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
         title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
-        return tidy_svg(render(self.dot, "svg").decode(), about, printable(title))
+        return tidy_svg(render(to_dot(self.picture), "svg").decode(), about, printable(title))
 
     @cached_property
     def html(self) -> str:
@@ -87,7 +90,8 @@ class Drawing:
         return ""
 
     def __repr__(self) -> str:
-        return f"<drawing of {len(self.view)} nodes; a notebook shows it, .save('graph.svg') writes it>"
+        folded = f", folded to {len(self.picture.items)}" if self.picture.note else ""
+        return f"<drawing of {len(self.view)} nodes{folded}; a notebook shows it, .save('graph.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing, whole or not at all, and return the path.
@@ -103,7 +107,7 @@ class Drawing:
         """
         suffix = _suffix(path)
         if suffix in (".png", ".pdf"):
-            return write_whole(path, render(self.dot, suffix[1:]))
+            return write_whole(path, render(to_dot(self.picture), suffix[1:]))
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
         text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
@@ -130,7 +134,8 @@ def draw(
 ) -> Drawing:
     """Draw the graph behind a result: data boxed, operations round, an arrow for every operand, a box for every scope.
 
-    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them.
+    Gradients are shown where ``backward(retain_graph=True, retain_grads=True)`` left them. What would have more than
+    300 parts is folded to what can be read, of each loop to one step, and says so; `.dot` and `.json` hold all of it.
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an error of a forward, by default the
@@ -180,7 +185,7 @@ def draw(
         what = f"{type(failure.error).__name__}: {failure.error}"
         style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
     view, inputs = viewed(result, names)
-    drawing = Drawing(view, compose(view, style, measures, inputs))
+    drawing = Drawing(view, compose(view, style, measures, inputs), lambda: whole(view, style, measures, inputs))
     if path is not None:
         drawing.save(path)
     return drawing

@@ -15,6 +15,8 @@ def to_mermaid(picture: Picture) -> str:
     out = [f"flowchart {picture.style.direction}"]
     if picture.style.title is not None:
         out = ["---", f'title: "{_text(picture.style.title)}"', "---", *out]
+    if picture.note:
+        out.append(f'  note["{_text(picture.note)}"]')
     numbers = box_numbers(picture)
     for what, part, depth in walk_boxes(picture):
         indent = "  " * (depth + 1)

@@ -10,6 +10,7 @@ from ...graph import GraphView
 from ...printable import printable
 from .picture import Picture
 
+MOST_ROWS = 2000  # of the table of nodes
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -60,11 +61,12 @@ def paper(
 def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", mermaid: str = "") -> str:
     """Return a drawing as a page: the SVG and a table to unfold, or a note, the table, and the Mermaid text."""
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
+    said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
         table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view)}\n</details>"
-        body = f'<div class="wide">\n{svg}</div>\n{table}'
+        body = f'{said}<div class="wide">\n{svg}</div>\n{table}'
     else:
-        body = to_fragment(view, why, mermaid)
+        body = said + to_fragment(view, why, mermaid)
     return paper(title, body, theme=picture.style.theme)
 
 
@@ -99,7 +101,9 @@ def _nodes(view: GraphView) -> str:
         (str(node.number), node.kind, node.name or "", node.operation or "", ", ".join(sources[node.number]),
          node.scope or "", " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text,
          node.grad.text if node.grad else "")
-        for node in view
+        for node in view.nodes[:MOST_ROWS]
     ]  # fmt: skip
+    more = len(view) - len(rows)
+    rest = f"<p>And {more:,} more, which a file that ends in .json holds.</p>" if more else ""
     heads = ("", "kind", "name", "operation", "made of", "scope", "shape", "dtype", "value", "gradient")
-    return html_table(heads, rows, frozenset({0}))
+    return html_table(heads, rows, frozenset({0})) + rest

@@ -11,6 +11,7 @@ from ...graph.equations import unicode_math
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
+from .folding import ARROWS, MOST, READ, Folded, fold
 from .repeats import AGAIN, Repeats, called, find_repeats
 
 LONGEST = 36  # letters of a name that are shown
@@ -90,7 +91,8 @@ class Arrow:
 class Picture:
     """Items, in topological order as far as folding allows, and arrows.
 
-    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean.
+    `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean,
+    `note` what was folded because it was too much.
     """
 
     items: tuple[Item, ...]
@@ -98,6 +100,7 @@ class Picture:
     style: Style
     labels: Mapping[str, str] = field(default_factory=dict)
     legend: Legend | None = None
+    note: str = ""
 
     def label(self, path: str) -> str:
         """Return what is written on the box of a scope."""
@@ -105,7 +108,7 @@ class Picture:
 
 
 def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset()) -> Picture:
-    """Choose what to show of a graph: hide constants, fold scopes below a depth, put the rest into boxes.
+    """Choose what to show of a graph; what has too many parts for a drawing is folded first, which `note` says.
 
     Args:
         view: the graph.
@@ -113,6 +116,26 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         measures: what to colour by, where that has to be given.
         inputs: the numbers of leaves that belong to no layer.
     """
+    if len(view) <= MOST or not style.repeats or style.depth is not None:
+        picture = whole(view, style, measures, inputs)
+        if len(picture.items) <= MOST and len(picture.arrows) <= ARROWS:
+            return picture
+    read = READ
+    while True:
+        folded = fold(view, read)
+        if len(folded.view.edges) <= ARROWS or read < 12:
+            return whole(view, style, measures, inputs, folded)
+        read //= 2
+
+
+def whole(
+    graph: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
+    folded: Folded | None = None,
+) -> Picture:  # fmt: skip
+    """Return the picture of all of a graph, or of what it was folded to: constants hidden, scopes folded, boxes."""
+    view, known = graph, inputs
+    if folded is not None:
+        view, inputs = folded.view, frozenset(folded.number[number] for number in inputs)
     arity = [0] * len(view)
     for edge in view.edges:
         arity[edge.target] = max(arity[edge.target], edge.slot + 1)
@@ -148,9 +171,15 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         arrows.setdefault(same, Arrow(source, target, slot, about))
     legend = None
     if style.color is not None:
-        shades, legend = colour(view, groups, style.color, measures, homes)
+        if folded is not None:  # a colour is that of all that a part stands for
+            groups = {}
+            for part, number in enumerate(folded.number):
+                groups.setdefault(keys[number], []).append(part)
+            homes = _homes(graph, known)
+        shades, legend = colour(graph, groups, style.color, measures, homes)
         items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
-    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend)
+    note = folded.note if folded is not None else ""
+    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, note)
 
 
 def _folded(home: str, depth: int | None) -> str:
@@ -208,6 +237,9 @@ def _common(paths: Collection[str]) -> str:
 
 
 def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Item:
+    if node.kind == "fold":
+        about = printable(f"{node.name}, folded · {node.operation or 'inputs and constants'}")
+        return Item(key, node.kind, shorten(node.name or ""), node.operation or "", (), None, None, 0, home, about)
     lines = []
     bare = node.kind == "constant" and node.shape == ()  # a plain number says it all by its value
     failed = node.kind == "failed"  # there is no result

@@ -72,11 +72,21 @@ function unpack(record) {
     }
     return { number, last };
   };
+  out.kinds = kinds.length;
+  out.isOperation = n => ofKind[column.kind[n]];
+  out.operands = n => firstInto[n + 1] - firstInto[n];
+  out.uses = n => firstOut[n + 1] - firstOut[n];
+  out.home = Int32Array.from(record.home);
   out.kindOf = n => kinds[column.kind[n]];
   out.reached = (n, moment) => forwardAt[n] <= moment;
   out.gradient = (n, moment) => {
     const { last } = out.arrived(n, moment);
     return last >= 0 ? sums[last] : seedAt.has(n) && seedAt.get(n) <= moment ? seedOf.get(n) : -1;
+  };
+  out.arrives = n => { // the first part of its gradient
+    if (seedAt.has(n)) return seedAt.get(n);
+    for (let i = firstOut[n + 1] - 1; i >= firstOut[n]; i--) if (carried[outgoing[i]] >= 0) return backwardAt[target[outgoing[i]]];
+    return length;
   };
   out.contributions = n => out.arrived(n, length - 1).number + (seedAt.has(n) ? 1 : 0);
   out.missing = (n, moment) => out.contributions(n) - out.arrived(n, moment).number - (seedAt.get(n) <= moment ? 1 : 0);
@@ -111,6 +121,12 @@ function unpack(record) {
     const gradient = { forward: -1, seed: seedOf.get(node), backward: column.gradient[node] }[phase];
     return { phase, node, gradient, carries: phase === "backward" ? carries(node) : [], text: fill(record.phrases[phase], told[phase](node)) };
   });
+  const { levels } = record, parent = Int32Array.from(levels.parents), kind = levels.kinds.map(k => levels.words[k]);
+  const nth = new Map(), place = parent.map(up => (nth.set(up, (nth.get(up) ?? 0) + 1), nth.get(up)));
+  const label = b => levels.words[levels.labels[b]] || `step ${place[b]}`;
+  const path = b => (parent[b] > 0 ? `${path(parent[b])}.${label(b)}` : label(b));
+  out.level = { parent, kind, label, path };
+  out.boxes = lazy(parent.length, b => ({ label: label(b), path: path(b), parent: parent[b], kind: kind[b] }));
   const between = (first, list) => lazy(count, n => Array.from({ length: first[n + 1] - first[n] }, (_, i) => list(first[n] + i)));
   out.into = between(firstInto, e => e);
   out.outof = between(firstOut, i => outgoing[i]);

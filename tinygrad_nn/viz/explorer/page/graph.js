@@ -1,8 +1,8 @@
-// The graph on the stage: boxes, nodes and edges as SVG, folding, the camera, and what is lit.
+// The graph on the stage: parts and lines as SVG where they are in view, folding, the camera, and what is lit.
 
-const WHOLE = 0.6, CLOSE = 0.85, FAR = 0.3, TINY = 0.12; // scales: a whole graph can be read; a part; titles only; nothing
+const WHOLE = 0.6, CLOSE = 0.85, FAINT = 0.3, TINY = 0.12; // scales: a whole graph can be read; a part; titles only; nothing
 const NARROW = 700; // a window that is read from top to bottom
-const MANY = 300; // parts; of more, those outside the window are not drawn
+const MANY = 300; // parts and lines; of more, only those in the window are in the page
 
 // Give an element a class if it has another; say whether it had.
 function dress(element, kind) {
@@ -14,190 +14,204 @@ function dress(element, kind) {
 
 class Graph {
   constructor(data, pick) {
-    this.data = data;
-    this.pick = pick;
+    Object.assign(this, { data, pick, into: data.into, outof: data.outof });
     this.stage = document.getElementById("stage");
     this.root = document.getElementById("graph");
     this.world = document.getElementById("world");
-    this.folded = new Set();
+    this.levels = new Levels(data);
+    this.make = new Parts(data, this.levels);
     this.down = innerWidth < NARROW;
     this.camera = { x: 0, y: 0, k: 1 };
-    this.into = data.nodes.map(() => []);
-    this.outof = data.nodes.map(() => []);
-    data.edges.forEach(([source, target], e) => {
-      this.into[target].push(e);
-      this.outof[source].push(e);
-    });
     this.flight = 0;
+    this.state = null;
     this.build();
-    this.listen();
+    this.hands = new Hands(this);
   }
 
-  nodeSize(number) {
-    const node = this.data.nodes[number];
-    if (node.small) return [node.width, 30];
-    return [node.width, 58 + (node.gradient < 0 ? 0 : 15)];
+  // Take other numbers of the same graph.
+  take(data) {
+    Object.assign(this, { data, into: data.into, outof: data.outof });
+    this.levels.data = this.make.data = data;
   }
 
-  // What stands for a node: itself, or the outermost folded box around it.
   standIn(number) {
-    let key = "n" + number;
-    for (let box = this.data.home[number]; box > 0; box = this.data.boxes[box].parent) {
-      if (this.folded.has(box)) key = "b" + box;
-    }
-    return key;
+    return this.levels.standIn(number);
   }
+
+  // -- What is shown, and where
 
   build() {
-    const { data } = this;
-    const sizes = key => (key[0] === "n" ? this.nodeSize(+key.slice(1)) : this.foldSize(+key.slice(1)));
-    this.placed = fit(data.boxes, sizes, this.down, this.folded, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
-    this.spots = this.placed.spots;
-    this.parts = new Map();
-    const boxes = [], nodes = [];
-    for (const [key, spot] of this.spots) {
+    const { data, levels, make } = this;
+    const boxes = levels.open().map(box => ({ ...box, least: make.least(box.number) }));
+    const arranged = arrange(boxes, levels.lines(), n => data.uses(n), data.gaps);
+    make.pills = arranged.pills;
+    this.boxes = arranged.boxes;
+    this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
+    this.spots = make.withStubs(this.placed.spots, this.down);
+    const open = new Set(arranged.boxes.map(box => "b" + box.number)), cells = { heads: [], edges: [], nodes: [] };
+    for (const [key, [x, y, w, h]] of this.spots) {
       if (key === "b0" || key[0] === "l") continue;
-      const number = +key.slice(1);
-      const open = key[0] === "b" && !this.folded.has(number);
-      const part = open ? this.openBox(number, spot) : key[0] === "b" ? this.foldedBox(number, spot) : this.node(number, spot);
-      part.dataset.key = key;
-      this.parts.set(key, part);
-      (open ? boxes : nodes).push([number, part]);
+      cells[open.has(key) ? "heads" : "nodes"].push({ key, spot: [x, y, x + w, y + h] });
     }
-    nodes.sort((a, b) => this.age(a[1]) - this.age(b[1]));
-    this.order = nodes.map(([, part]) => part);
-    document.getElementById("boxes").replaceChildren(...boxes.map(([, part]) => part.frame));
-    document.getElementById("heads").replaceChildren(...boxes.map(([, part]) => part)); // above the edges that pass there
-    document.getElementById("nodes").replaceChildren(...this.order);
-    this.buildEdges();
-    this.cells = [...[...this.parts].map(([key, part]) => [part, [key]]), ...this.lines].map(([part, keys]) => {
-      const corners = keys.map(key => this.spots.get(key));
-      const low = side => Math.min(...corners.map(c => c[side])), high = side => Math.max(...corners.map(c => c[side] + c[side + 2]));
-      return { part, seen: true, spot: [low(0), low(1), high(0), high(1)] };
+    cells.nodes.forEach(cell => Object.assign(cell, { age: this.age(cell.key), ...("nbpq".includes(cell.key[0]) ? levels.times(cell.key) : {}) }));
+    cells.nodes.sort((a, b) => a.age - b.age);
+    const ways = new Ways(arranged.boxes, this.placed, this.down, data.gaps), lines = levels.current;
+    for (const { keys, from } of lines) ways.claim(keys, from);
+    cells.edges = lines.map(line => {
+      const { keys } = line;
+      const spots = keys.slice(1).map((key, i) => { // of each part of its way
+        const [[x, y, w, h], [u, v, r, s]] = [this.spots.get(keys[i]), this.spots.get(key)];
+        return [Math.min(x, u), Math.min(y, v), Math.max(x + w, u + r), Math.max(y + h, v + s)];
+      });
+      return { line, way: () => ways.path(keys, line.from, line.share), spots };
     });
-    this.rects = [...this.parts].filter(([, part]) => this.order.includes(part)).map(([key]) => this.spots.get(key));
-    this.cellOf = new Map(this.cells.map(cell => [cell.part, cell]));
+    this.cellOfLine = new Map(cells.edges.map(cell => [cell.line, cell]));
+    this.edgeParts = lazy(data.edges.length, e => this.path(this.cellOfLine.get(levels.line(e))));
+    this.cells = cells;
+    this.count = cells.heads.length + cells.edges.length + cells.nodes.length;
+    this.cellOf = new Map([...cells.nodes, ...cells.heads].map(cell => [cell.key, cell]));
+    this.rects = cells.nodes.map(cell => this.spots.get(cell.key));
+    for (const id of ["boxes", "heads", "edges", "nodes", "labels"]) document.getElementById(id).replaceChildren();
+    for (const [id, list] of Object.entries(cells)) list.forEach((cell, i) => Object.assign(cell, { i, list, group: document.getElementById(id), part: null, drawn: false }));
     this.roving = null;
-    if (this.order.length) this.rove(this.order[0]);
+    if (this.count < MANY) this.drawAll();
+    else this.cull();
+    if (this.state) this.light(this.state);
+    if (cells.nodes.length) this.rove(this.cellOf.has(this.before) ? this.before : cells.nodes[0].key);
   }
 
-  age(part) {
-    const key = part.dataset.key;
-    if (key[0] === "n") return +key.slice(1);
-    return this.data.home.findIndex((box, n) => this.standIn(n) === key);
+
+  age(key) {
+    const number = parseInt(key.slice(1), 10), { levels } = this;
+    if (key[0] === "n") return number;
+    if (key[0] === "b") return levels.first[number];
+    if (key[0] === "p") return levels.first[number] - 0.5;
+    if (key[0] === "q") return levels.last[number] + 0.5;
+    const line = this.make.pills.get(key);
+    return key[0] === "o" ? this.age(line.from) + 0.25 : this.age(line.to) - 0.25;
   }
 
-  foldSize(number) {
-    const box = this.data.boxes[number];
-    return [Math.max(120, 8.4 * box.label.length + 44), 62];
+  path(cell) {
+    if (!cell) return null;
+    return (cell.part ??= svg("path", { class: "edge", d: cell.way() }));
   }
 
-  node(number, [x, y, w, h]) {
-    const node = this.data.nodes[number];
-    const part = svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1" });
-    const round = node.kind === "leaf" || node.kind === "constant" ? 3 : 14;
-    part.append(svg("rect", { width: w, height: h, rx: round }));
-    const line = (name, at, text) => {
-      const element = svg("text", { class: name, x: w / 2, y: at }, text);
-      part.append(element);
-      return element;
+  partOf(cell) {
+    if (cell.part) return cell.part;
+    if (cell.line) return this.path(cell);
+    return (cell.part = cell.list === this.cells.heads ? this.make.open(+cell.key.slice(1), this.spots.get(cell.key)) : this.make.make(cell.key, this.spots.get(cell.key)));
+  }
+
+  draw(cell, seen) {
+    if (cell.drawn === seen) return;
+    cell.drawn = seen;
+    const part = this.partOf(cell);
+    if (!seen) {
+      part.remove();
+      if (part.frame) part.frame.remove();
+      return;
+    }
+    let next = cell.i + 1;
+    while (next < cell.list.length && !cell.list[next].drawn) next++;
+    const before = next < cell.list.length ? cell.list[next].part : null;
+    cell.group.insertBefore(part, before);
+    if (part.frame) document.getElementById("boxes").insertBefore(part.frame, before && before.frame);
+    if (this.state) this.lightCell(cell);
+  }
+
+  drawAll() {
+    for (const list of Object.values(this.cells)) for (let i = list.length - 1; i >= 0; i--) this.draw(list[i], true);
+  }
+
+  // Have in the page what is in the window, and nothing else.
+  cull() {
+    if (this.count < MANY) return;
+    const { x, y, k } = this.camera, [width, height] = this.size || this.room;
+    const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
+    const inView = ([a, b, c, d]) => a < right && c > left && b < bottom && d > top;
+    const { heads, edges, nodes } = this.cells, ends = new Set([this.roving]); // a line is never without its ends
+    const seen = (list, test) => {
+      for (let i = list.length - 1; i >= 0; i--) if (test(list[i]) !== list[i].drawn) this.draw(list[i], !list[i].drawn);
     };
-    line("title", node.small ? 19.5 : 20, node.title);
-    if (!node.small) {
-      line("under", 34, node.under);
-      part.value = line("value", 49, "");
-      if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
-    }
-    part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
-    part.kind = `node ${node.kind}`;
-    return part;
-  }
-
-  foldedBox(number, [x, y, w, h]) {
-    const box = this.data.boxes[number];
-    const part = svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1", "aria-expanded": "false" });
-    part.append(svg("rect", { width: w, height: h, rx: 6 }), svg("rect", { x: 3.5, y: 3.5, width: w - 7, height: h - 7, rx: 4, class: "inner" }));
-    part.append(svg("text", { class: "title", x: w / 2, y: 26 }, "▸ " + box.label), svg("text", { class: "under", x: w / 2, y: 44 }, box.under));
-    part.kind = "node fold";
-    part.setAttribute("aria-label", `${box.path}, folded, ${box.under}`);
-    return part;
-  }
-
-  openBox(number, [x, y, w, h]) {
-    const box = this.data.boxes[number];
-    const head = svg("g", { class: "head", role: "button", tabindex: "0", "aria-expanded": "true", "aria-label": `${box.path}, layer, ${box.under}` });
-    const label = box.label;
-    const room = Math.max(3, Math.floor((w - 34) / 7.5));
-    const shown = label.length > room ? label.slice(0, room - 1) + "…" : label;
-    head.append(svg("rect", { width: Math.min(w, 7.5 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, box.path));
-    head.setAttribute("transform", `translate(${x} ${y})`);
-    head.frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
-    return head;
-  }
-
-  buildEdges() {
-    const { data } = this, made = new Map(), ways = new Ways(data, this.placed, this.down);
-    const shown = data.edges.map(([source, target, slot], e) => {
-      const from = this.standIn(source), to = this.standIn(target);
-      if (from === to) return null;
-      const keys = [from, ...(data.routes[e] || []).filter(key => this.spots.has(key)), to];
-      ways.claim(keys, source);
-      const arity = to[0] === "n" ? Math.max(...this.into[target].map(e => data.edges[e][2])) + 1 : 1;
-      return {
-        id: to[0] === "n" ? `${from} ${to} ${slot} ${source}` : `${from} ${to}`,
-        keys,
-        source,
-        share: to[0] === "n" ? (slot + 1) / (arity + 1) : 0.5,
-      };
+    seen(heads, cell => inView(cell.spot));
+    seen(edges, cell => {
+      const drawn = cell.spots.some(inView);
+      if (drawn) ends.add(cell.line.keys[0]).add(cell.line.keys.at(-1));
+      return drawn;
     });
-    this.lines = []; // each with the things on its way
-    this.edgeParts = shown.map(edge => {
-      if (!edge) return null;
-      if (!made.has(edge.id)) {
-        made.set(edge.id, svg("path", { class: "edge", d: ways.path(edge.keys, edge.source, edge.share) }));
-        this.lines.push([made.get(edge.id), edge.keys]);
-      }
-      return made.get(edge.id);
-    });
-    document.getElementById("edges").replaceChildren(...made.values());
-    document.getElementById("labels").replaceChildren();
+    seen(nodes, cell => ends.has(cell.key) || inView(cell.spot));
   }
 
+  // The levels that are folded, all others being open.
   setFolded(folded) {
-    const before = this.roving && this.roving.dataset.key;
-    this.folded = folded;
+    const { levels } = this;
+    levels.closed = new Set(folded);
+    levels.opened = new Set([...Array(levels.count).keys()].filter(b => b > 0 && !levels.closed.has(b)));
+    this.rebuild();
+  }
+
+  rebuild() {
+    this.before = this.roving;
+    this.levels.change();
     this.build();
-    if (before && this.parts.has(before)) this.rove(this.parts.get(before));
   }
 
-  toggle(box) {
-    const folded = new Set(this.folded);
-    if (!folded.delete(box)) folded.add(box);
-    this.setFolded(folded);
-  }
-
-  // Show what a step has reached. `state` says it by node and edge; only what changed is touched.
-  light(state) {
-    const { data } = this, words = new Map();
-    data.nodes.forEach((node, n) => {
-      const part = this.parts.get(this.standIn(n)), given = state.gradients[n] >= 0;
-      const word = words.get(part) || { done: false, current: false, given: false };
-      words.set(part, { done: word.done || state.reached[n], current: word.current || state.node === n, given: word.given || given });
-      if (part.dataset.key[0] === "n") this.write(part, node, state.reached[n], state.gradients[n], given && state.missing[n] > 0);
-    });
-    for (const [part, { done, current, given }] of words) {
-      const kind = part.kind + (done ? "" : " wait") + (current ? " current" : "") + (current && state.back ? " back" : "") +
-        (given ? " given" : "") + (state.chosen === part.dataset.key ? " chosen" : "");
-      if (!dress(part, kind)) continue;
-      if (current) part.setAttribute("aria-current", "step");
-      else part.removeAttribute("aria-current");
+  toggle(level) {
+    const { levels } = this, open = levels.isOpen(level), up = this.data.level.parent[level];
+    for (const b of levels.loop[up] ? levels.within[up] : [level]) { // the steps of a loop are folded alike
+      levels[open ? "opened" : "closed"].delete(b);
+      levels[open ? "closed" : "opened"].add(b);
     }
-    const kinds = new Map();
-    this.edgeParts.forEach((path, e) => {
-      if (path) kinds.set(path, Math.max(kinds.get(path) || 0, state.edges[e]));
-    });
-    for (const [path, kind] of kinds) dress(path, "edge " + ["wait", "done", "carried", "on", "flow"][kind]);
+    this.rebuild();
+  }
+
+  // Show a step of a loop.
+  turn(loop, step) {
+    this.levels.shown.set(loop, Math.max(0, Math.min(this.levels.within[loop].length - 1, step)));
+    this.rebuild();
+  }
+
+  // Unfold what is around a node that the walk comes to; one that the reader looks for, even where it was folded.
+  follow(node, sought) {
+    const unfolded = sought && this.levels.chain(this.data.home[node]).map(b => this.levels.closed.delete(b)).includes(true);
+    const moved = this.levels.follow(node);
+    if (unfolded || moved) this.rebuild();
+  }
+
+  // -- Light
+
+  // Show what a step has reached; only what is in the page is touched, and of that only what changed.
+  light(state) {
+    const { data, levels } = this;
+    this.state = state;
+    this.flowing = new Set(state.carries.map(([e]) => levels.line(e)));
+    this.feeding = new Set(state.node >= 0 && !state.back ? data.into[state.node].map(e => levels.line(e)) : []);
+    this.current = state.node >= 0 ? this.standIn(state.node) : "";
+    for (const list of [this.cells.nodes, this.cells.edges]) for (const cell of list) if (cell.drawn) this.lightCell(cell);
     document.getElementById("labels").replaceChildren(...labels(this, state));
+  }
+
+  lightCell(cell) {
+    const { state, data } = this, { part, line, key } = cell;
+    if (line) {
+      const kind = this.flowing.has(line) ? "flow" : this.feeding.has(line) ? "on" : line.carried <= state.at ? "carried" : line.done <= state.at ? "done" : "wait";
+      dress(part, `edge ${kind}${line.stub ? " short" : ""}`);
+      return;
+    }
+    if (cell.list === this.cells.heads) return;
+    if (part.line) {
+      dress(part, part.kind + (part.line.done <= state.at ? "" : " wait"));
+      return;
+    }
+    const number = +key.slice(1), own = key[0] === "n";
+    const done = own ? data.reached(number, state.at) : cell.reached <= state.at, current = key === this.current;
+    const gradient = own ? data.gradient(number, state.at) : -1, given = own ? gradient >= 0 : cell.arrives <= state.at;
+    if (own) this.write(part, data.nodes[number], done, gradient, given && data.missing(number, state.at) > 0);
+    const kind = part.kind + (done ? "" : " wait") + (current ? " current" : "") + (current && state.back ? " back" : "") +
+      (given ? " given" : "") + (state.chosen === key ? " chosen" : "");
+    if (!dress(part, kind)) return;
+    if (current) part.setAttribute("aria-current", "step");
+    else part.removeAttribute("aria-current");
   }
 
   write(part, node, reached, gradient, partial) {
@@ -227,30 +241,12 @@ class Graph {
       const t = still ? 1 : Math.min(1, Math.max(0, (now - begin) / 260)), s = t * t * (3 - 2 * t);
       this.camera = { x: start.x + (goal.x - start.x) * s, y: start.y + (goal.y - start.y) * s, k: start.k + (goal.k - start.k) * s };
       this.world.setAttribute("transform", `translate(${this.camera.x} ${this.camera.y}) scale(${this.camera.k})`);
-      this.root.classList.toggle("far", this.camera.k < FAR);
+      this.root.classList.toggle("far", this.camera.k < FAINT);
       this.root.classList.toggle("tiny", this.camera.k < TINY);
       this.cull();
       if (t < 1) this.flight = requestAnimationFrame(frame);
     };
     frame(begin);
-  }
-
-  // Take what is outside the window out of the drawing, so that the rest moves smoothly.
-  cull() {
-    if (this.cells.length < MANY) return;
-    const { x, y, k } = this.camera, [width, height] = this.size;
-    const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
-    for (const cell of this.cells) {
-      const [a, b, c, d] = cell.spot;
-      const seen = (a < right && c > left && b < bottom && d > top) || cell.part === this.roving;
-      if (seen !== cell.seen) this.draw(cell, seen);
-    }
-  }
-
-  draw(cell, seen) {
-    cell.seen = seen;
-    if (seen) cell.part.removeAttribute("display");
-    else cell.part.setAttribute("display", "none");
   }
 
   get room() {
@@ -294,102 +290,14 @@ class Graph {
     return x >= -1 && y >= -1 && x + w * k <= width + 1 && y + h * k <= height + 1;
   }
 
-  // -- Hands and keys
+  // -- The part that a key reaches
 
-  rove(part) {
-    if (this.roving) this.roving.setAttribute("tabindex", "-1");
-    this.roving = part;
-    this.draw(this.cellOf.get(part), true); // else it could not be reached by a key
-    part.setAttribute("tabindex", "0");
-  }
-
-  listen() {
-    const fingers = new Map();
-    let start = null, dragged = false, spread = 0;
-    const where = event => {
-      const { left, top } = this.root.getBoundingClientRect();
-      return [event.clientX - left, event.clientY - top];
-    };
-    this.root.addEventListener("pointerdown", event => {
-      fingers.set(event.pointerId, where(event));
-      start = where(event);
-      if (fingers.size === 1) dragged = false;
-      spread = 0;
-    });
-    this.root.addEventListener("pointermove", event => {
-      if (!fingers.has(event.pointerId)) return;
-      const before = fingers.get(event.pointerId), now = where(event);
-      if (!dragged && Math.hypot(now[0] - start[0], now[1] - start[1]) < 5) return;
-      if (!dragged) this.root.setPointerCapture(event.pointerId);
-      dragged = true;
-      fingers.set(event.pointerId, now);
-      const { x, y, k } = this.camera;
-      if (fingers.size === 1) this.look(x + now[0] - before[0], y + now[1] - before[1], k);
-      else {
-        const [[a, b], [c, d]] = [...fingers.values()], wide = Math.hypot(a - c, b - d);
-        if (spread) this.zoom(wide / spread, (a + c) / 2, (b + d) / 2);
-        spread = wide;
-      }
-    });
-    for (const name of ["pointerup", "pointercancel", "pointerleave"]) {
-      this.root.addEventListener(name, event => {
-        if (name === "pointerleave" && this.root.hasPointerCapture(event.pointerId)) return;
-        fingers.delete(event.pointerId);
-        spread = 0;
-      });
-    }
-    this.root.addEventListener("wheel", event => {
-      event.preventDefault();
-      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...where(event));
-    }, { passive: false });
-    this.root.addEventListener("click", event => {
-      const part = event.target.closest("[data-key]");
-      if (!dragged && part) this.act(part);
-    });
-    this.root.addEventListener("keydown", event => {
-      const part = event.target.closest("[data-key]");
-      if (!part || event.ctrlKey || event.metaKey || event.altKey) return;
-      const press = event.key === "Enter" || (event.key === " " && part.matches(":focus-visible")); // after a click, it plays
-      if (press) this.act(part);
-      else if (!this.walk(part, event.key)) return;
-      event.preventDefault();
-      event.stopPropagation();
-    });
-    this.stage.addEventListener("focusin", event => { // on the SVG itself it would make that a stop of its own
-      const part = event.target.closest(".node");
-      if (part) this.rove(part);
-    });
-  }
-
-  act(part) {
-    const key = part.dataset.key;
-    if (key[0] === "b") this.pick("box", +key.slice(1));
-    else this.pick("node", +key.slice(1));
-  }
-
-  // Arrow keys: along an edge, or to the next older or younger part.
-  walk(part, pressed) {
-    const at = this.order.indexOf(part);
-    if (at < 0) return false;
-    const key = part.dataset.key, own = n => this.standIn(n) === key;
-    let to = null;
-    if (pressed === "ArrowUp") to = this.order[at - 1];
-    else if (pressed === "ArrowDown") to = this.order[at + 1];
-    else if (pressed === "ArrowLeft" || pressed === "ArrowRight") {
-      const right = pressed === "ArrowRight";
-      for (const [source, target] of this.data.edges) {
-        const [mine, other] = right ? [source, target] : [target, source];
-        if (own(mine) && !own(other)) {
-          to = this.parts.get(this.standIn(other));
-          break;
-        }
-      }
-    } else return false;
-    if (to) {
-      this.rove(to);
-      to.focus({ preventScroll: true });
-      this.reveal(to.dataset.key, true);
-    }
-    return true;
+  rove(key) {
+    const old = this.cellOf.get(this.roving), cell = this.cellOf.get(key);
+    if (old && old.part) old.part.setAttribute("tabindex", "-1");
+    this.roving = key;
+    this.draw(cell, true); // else it could not be reached by a key
+    cell.part.setAttribute("tabindex", "0");
+    return cell.part;
   }
 }

@@ -1,13 +1,14 @@
-// Positions from orders: `fit` and `place` of layout.py, word for word, so that folding a box keeps the order of all else.
+// Positions from orders: `fit` and `place` of layout.py, of the open boxes that `arrange` gives.
 
-function fit(boxes, sizes, down, folded, gaps, [width, height], largest = 0.85) {
+function fit(boxes, sizes, down, gaps, [width, height], largest = 0.85) {
   const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();
-  let best = place(boxes, sizes, down, folded, gaps, Infinity, known), most = scale(best.spots.get("b0"));
+  let best = place(boxes, sizes, down, gaps, Infinity, known), most = scale(best.spots.get("b0"));
   let length = best.spots.get("b0")[down ? 3 : 2];
+  const shorter = best.spots.size > 100 ? gaps.shorter ** 2 : gaps.shorter; // of much, fewer lengths are tried
   for (let i = 0; i < gaps.tries; i++) {
-    length *= gaps.shorter;
+    length *= shorter;
     if (most >= largest || length < gaps.ahead) break;
-    const tried = place(boxes, sizes, down, folded, gaps, length, known), better = scale(tried.spots.get("b0"));
+    const tried = place(boxes, sizes, down, gaps, length, known), better = scale(tried.spots.get("b0"));
     if (better > 1.04 * most) [best, most] = [tried, better];
     else if (better < 0.6 * most) break;
   }
@@ -15,20 +16,19 @@ function fit(boxes, sizes, down, folded, gaps, [width, height], largest = 0.85) 
 }
 
 // `known` keeps what does not depend on the length of lines.
-function place(boxes, sizes, down, folded, gaps, longest = Infinity, known = new Map()) {
-  const inside = new Map(), depth = [0];
-  boxes.forEach((box, number) => { if (number) depth[number] = depth[box.parent] + 1; });
+function place(boxes, sizes, down, gaps, longest = Infinity, known = new Map()) {
+  const inside = new Map(), depth = new Map([[0, 0]]);
+  for (const box of boxes.slice(1)) depth.set(box.number, depth.get(box.parent) + 1);
+  const opened = key => key[0] === "b" && depth.has(+key.slice(1));
   const size = key => {
     if (key[0] === "l") return down ? [6, 0] : [0, 6];
-    const number = +key.slice(1);
-    return key[0] === "b" && !folded.has(number) ? inside.get(number).size : sizes(key);
+    return opened(key) ? inside.get(+key.slice(1)).size : sizes(key);
   };
-  for (let number = boxes.length - 1; number >= 0; number--) {
-    if (folded.has(number)) continue;
-    const box = boxes[number], row = box.layers.flat(), within = new Map(row.map(key => [key, size(key)]));
+  for (const box of [...boxes].reverse()) {
+    const { number } = box, row = box.layers.flat(), within = new Map(row.map(key => [key, size(key)]));
     const settled = known.get(number) || middles(box, within, down ? 0 : 1, gaps);
-    if (row.every(key => key[0] !== "b" || folded.has(+key.slice(1)))) known.set(number, settled);
-    inside.set(number, placeInside(box, within, settled, down, gaps, longest - 2 * (gaps.pad + gaps.turn) * depth[number]));
+    if (!row.some(opened)) known.set(number, settled);
+    inside.set(number, placeInside(box, within, settled, down, gaps, longest - 2 * (gaps.pad + gaps.turn) * depth.get(number)));
   }
   const spots = new Map([["b0", [0, 0, ...inside.get(0).size]]]), lines = new Map(), layers = new Map(), stack = [0];
   while (stack.length) {
@@ -38,7 +38,7 @@ function place(boxes, sizes, down, folded, gaps, longest = Infinity, known = new
       spots.set(key, [x0 + x, y0 + y, w, h]);
       lines.set(key, line);
       layers.set(key, [ahead + from, ahead + to]);
-      if (key[0] === "b" && !folded.has(+key.slice(1))) stack.push(+key.slice(1));
+      if (opened(key)) stack.push(+key.slice(1));
     }
   }
   return { spots, lines, layers };
@@ -83,7 +83,8 @@ function placeInside(box, sizes, middle, down, gaps, longest) {
     across += high - low + gaps.line;
   });
   const total = far + gaps.pad, wide = (lines.length ? across - gaps.line : across) + gaps.pad;
-  return { spots, size: down ? [Math.max(wide, 90), total] : [total, Math.max(wide, 40)] };
+  const least = box.least || 90;
+  return { spots, size: down ? [Math.max(wide, least), total] : [Math.max(total, box.least || 0), Math.max(wide, 40)] };
 }
 
 // Where the middle of everything in a box stands across its layers: near the mean of its neighbours.
@@ -127,23 +128,19 @@ function middles(box, sizes, aside, gaps) {
 
 // The way of each edge as the path of an SVG: through its lanes, and in the gap from line to line.
 class Ways {
-  constructor(data, placed, down) {
-    Object.assign(this, { boxes: data.boxes, gaps: data.gaps, down }, placed);
-    this.boxOf = new Map(data.home.map((box, n) => ["n" + n, box]));
+  constructor(boxes, placed, down, gaps) {
+    Object.assign(this, { gaps, down }, placed);
+    this.boxOf = new Map();
     this.rims = new Map(); // of each line of each box: from, to, and its lower rim
     this.taken = new Map(); // the values that turn at the end of each line
-    data.boxes.forEach((box, number) => {
-      if (number) this.boxOf.set("b" + number, box.parent);
-      for (const row of box.layers) {
-        for (const key of row) {
-          if (key[0] === "l") this.boxOf.set(key, number);
-          if (!this.spots.has(key)) continue;
-          const [x, y, w, h] = this.turned(this.spots.get(key)), line = `${number} ${this.lines.get(key)}`;
-          const rim = this.rims.get(line) || [Infinity, -Infinity, -Infinity];
-          this.rims.set(line, [Math.min(rim[0], x), Math.max(rim[1], x + w), Math.max(rim[2], y + h)]);
-        }
+    for (const { number, layers } of boxes) {
+      for (const key of layers.flat()) {
+        this.boxOf.set(key, number);
+        const [x, y, w, h] = this.turned(this.spots.get(key)), line = `${number} ${this.lines.get(key)}`;
+        const rim = this.rims.get(line) || [Infinity, -Infinity, -Infinity];
+        this.rims.set(line, [Math.min(rim[0], x), Math.max(rim[1], x + w), Math.max(rim[2], y + h)]);
       }
-    });
+    }
   }
 
   // Everything below is from left to right; from top to bottom is the same with the axes changed.

@@ -95,7 +95,7 @@ class Changes {
     const words = () => [...nodes.keys()].map(n => [nodes[n].title, nodes[n].under, nodes[n].gradient < 0].join()).join();
     const before = words();
     show(answer);
-    graph.data = data;
+    graph.take(data);
     this.live = data.live;
     if (words() !== before) graph.build();
     this.renew();
@@ -103,7 +103,7 @@ class Changes {
   }
 
   renew() {
-    for (const part of graph.parts.values()) part.said = null;
+    for (const { part } of graph.cells.nodes) if (part) part.said = null;
     go(step, false);
   }
 

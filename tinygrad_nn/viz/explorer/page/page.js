@@ -14,10 +14,15 @@ show(JSON.parse($("data").textContent));
 
 let step = 0, chosen = null, timer = null;
 
-const graph = new Graph(data, (kind, number) => {
-  if (kind === "box") return fold(number);
-  choose(number);
-});
+const graph = new Graph(data, (kind, at, to) => picks[kind](at, to));
+const picks = {
+  node: number => choose(number),
+  box: level => fold(level),
+  loop: level => showLoop(level),
+  step: (loop, to) => turn(loop, to),
+  origin: key => (key[0] === "n" ? take(+key.slice(1)) : graph.reveal(key, true, true)),
+  uses: key => (key[0] === "n" ? choose(+key.slice(1), "uses") : graph.reveal(key, true, true)),
+};
 
 const touch = typeof Changes === "undefined" ? null : new Changes(); // of a page that is served
 
@@ -29,7 +34,7 @@ function stateAt(index) {
   return {
     reached: lazy(data.count, n => data.reached(n, index)), gradients: lazy(data.count, n => data.gradient(n, index)),
     missing: lazy(data.count, n => data.missing(n, index)), edges: lazy(edges.length, edgeAt),
-    node: now.node, carries: now.carries, back: now.phase === "backward" || now.phase === "seed",
+    at: index, node: now.node, carries: now.carries, back: now.phase === "backward" || now.phase === "seed",
   };
 }
 
@@ -46,13 +51,15 @@ function go(index, follow = true) {
   $("next").disabled = $("last").disabled = step === moments.length - 1;
   if (step === moments.length - 1) pause();
   document.body.dataset.phase = moment.phase;
+  if (follow) graph.follow(moment.node);
   refresh();
   if (follow && moment.node >= 0) graph.reveal(graph.standIn(moment.node), true, true);
 }
 
-function refresh() {
+function refresh(graphOnly) {
   const state = stateAt(step);
   graph.light({ ...state, chosen: chosen === null ? "" : graph.standIn(chosen) });
+  if (graphOnly === true) return;
   showPanel(state);
   if (touch) touch.follow();
 }
@@ -83,11 +90,13 @@ const move = by => {
 
 // -- The chosen node
 
-function choose(number) {
+function choose(number, part) {
   chosen = number;
+  if (number !== null) graph.follow(number, true);
   refresh();
   if (number !== null) {
-    $("panel").scrollTop = 0;
+    const at = part && document.getElementById(part);
+    $("panel").scrollTop = at ? at.offsetTop - $("panel").offsetTop : 0;
     graph.reveal(graph.standIn(number), true);
   }
 }
@@ -102,10 +111,30 @@ function fold(box) {
   graph.reveal("b" + box, true);
 }
 
-function foldAll(folded) {
-  graph.setFolded(new Set(folded ? data.boxes.map((_, i) => i).filter(i => i > 0) : []));
+function foldAll() {
+  graph.setFolded(new Set([...data.level.parent.keys()].slice(1)));
   refresh();
   view(true);
+}
+
+// One level further, of all that is shown.
+function unfold() {
+  const { left } = graph.levels.deeper();
+  graph.rebuild();
+  refresh();
+  view(true);
+  if (left) $("say").textContent = `So much is open now that ${times(left, "level")} stay${left === 1 ? "s" : ""} folded; unfold what you look for by a click.`;
+}
+
+// Another step of a loop; a key that turned to it stays where it is.
+function turn(loop, step) {
+  const held = document.activeElement.closest && document.activeElement.closest("[data-key]"), { key, step: to } = held ? held.dataset : {};
+  graph.turn(loop, step);
+  refresh();
+  const buttons = [...document.querySelectorAll(`[data-key="${key}"]`)];
+  const next = buttons.find(part => part.getAttribute("aria-label") === (held && held.getAttribute("aria-label"))) || buttons[0];
+  if (held && next) next.focus({ preventScroll: true });
+  return to;
 }
 
 // The whole graph if it can be read so, else its part that the step is about: its beginning, at first.
@@ -129,7 +158,7 @@ const clicks = {
   first: () => move(-Infinity), back: () => move(-1), play: toggle, next: () => move(1), last: () => move(Infinity),
   follow: () => { choose(null); go(step); }, "zoom-in": () => graph.zoom(1.3, undefined, undefined, true), "zoom-out": () => graph.zoom(1 / 1.3, undefined, undefined, true),
   fit: () => graph.fit(true), turn: () => { graph.down = !graph.down; graph.build(); refresh(); view(); },
-  fold: () => foldAll(true), unfold: () => foldAll(false),
+  fold: foldAll, unfold,
 };
 for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
 

@@ -172,9 +172,10 @@ function nodePanel(number, state) {
     content.push(section("Produced by", node.line ? el("p", null, `${file}:${line}`) : el("p", { class: "muted" }, "line not recorded; run it inside detect_anomaly() to have it here"),
       ...(code ? [el("pre", { class: "scroll" }, code)] : [])));
   }
-  const list = (words, list) => section(words, list.length ? el("ul", { class: "links" }, ...list.slice(0, 60).map(n => el("li", null, link(n)))) : el("p", { class: "muted" }, "none"),
-    ...(list.length > 60 ? [el("p", { class: "muted" }, `and ${list.length - 60} more`)] : []));
+  const list = (words, list) => section(words, list.length ? links(list) : el("p", { class: "muted" }, "none"));
   if (node.operation) content.push(list("Operands", graph.into[number].map(e => edges[e][0])));
-  content.push(list("Consumers", [...new Set(graph.outof[number].map(e => edges[e][1]))]));
+  const consumers = list("Consumers", [...new Set(graph.outof[number].map(e => data.target[e]))]);
+  consumers.id = "uses";
+  content.push(consumers);
   return content;
 }

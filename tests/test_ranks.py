@@ -1,0 +1,109 @@
+"""Training on several ranks is the same training: losses, weights and history of 1 to 4 ranks are those of one."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.failing_ranks import FAULTS
+from tests.killed_ranks import kill_and_resume, worst
+from tests.ranks import NETWORKS, train
+
+pytest.importorskip("mpi4py")
+ROOT = Path(__file__).resolve().parents[1]
+MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")]
+TO = {"float64": 1e-12, "float32": 2e-5}  # rounding of 53 and 24 bits, with four digits for what steps make of it
+
+
+def mpiexec(ranks: int, *args: Any, seconds: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on so many ranks."""
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, args)]
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, env=env)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What each network becomes on one process, without a communicator."""
+    folder = tmp_path_factory.mktemp("alone")
+    return {name: train(name, folder) for name in NETWORKS}
+
+
+def close(name: str, found: Any, alone: Any, to: float) -> None:
+    losses, expected = np.array(found["losses"]), np.array(alone["losses"])
+    assert losses.shape == expected.shape, name
+    np.testing.assert_allclose(losses, expected, rtol=to, atol=0, err_msg=name)
+    for mine, other in zip(found["weights"], alone["weights"], strict=True):
+        scale = np.max(np.abs(other))
+        np.testing.assert_allclose(mine, other, rtol=0, atol=100 * to * max(scale, 1e-3), err_msg=name)
+    for mine, other in zip(columns(found), columns(alone), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=10 * to, err_msg=name)
+
+
+def columns(found: Any) -> list[list[float]]:
+    history = found["history"]
+    return [history["loss"], history["val_loss"], *(history["metrics"][key] for key in sorted(history["metrics"]))]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) -> None:
+    done = mpiexec(ranks, "-m", "tests.ranks", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not done.stderr, done.stderr
+    for name, expected in alone.items():
+        found = [json.loads((tmp_path / f"{name}-{ranks}-{rank}.json").read_text()) for rank in range(ranks)]
+        close(name, found[0], expected, TO["float32" if name == "mapped" else "float64"])
+        assert all(other == found[0] for other in found[1:]), name  # the same bits on every rank
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
+    done = kill_and_resume(tmp_path, random.Random(seed))
+    assert worst(done["weights"], alone["cnn"]["weights"]) < 100 * TO["float64"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
+    mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
+    absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
+    said = {}
+    for rank in {0, 1, 2} - absent.get(fault, set()):
+        seconds, _, said[rank] = (tmp_path / f"{rank}.txt").read_text().partition("\n")
+        assert float(seconds) < 30
+    assert len(set(said.values())) == 1, said
+    assert re.search(FAULTS[fault][1], said[0], re.DOTALL), said[0]
+
+
+def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
+    done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, "a_rank_that_is_killed")
+    assert done.returncode
+    assert re.search(r"rank 2 of 3 \(process \d+ on .*is gone: it was killed.*All ranks stop", done.stderr), done.stderr
+
+
+def test_the_command_trains_on_ranks_and_writes_once(tmp_path: Path) -> None:
+    command = ["-m", "tinygrad_nn", "train", "--epochs", "3", "--dropout", "0.2", "--out"]
+    several = mpiexec(3, *command, tmp_path / "several")
+    alone = [sys.executable, *command, tmp_path / "one"]
+    one = subprocess.run(alone, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert several.returncode == 0, several.stderr
+    assert several.stdout.replace("several", "one").splitlines()[-1] == one.stdout.splitlines()[-1]
+    assert len(several.stdout.splitlines()) == len(one.stdout.splitlines())
+    histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("several", "one")]
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-12)
+
+
+def test_a_loop_of_ones_own_takes_the_same_steps(tmp_path: Path) -> None:
+    done = [mpiexec(ranks, "-m", "tests.own_loop", tmp_path) for ranks in (1, 3)]
+    assert all(one.returncode == 0 for one in done), done[1].stderr
+    one, three = (json.loads((tmp_path / f"{ranks}.json").read_text()) for ranks in (1, 3))
+    for name in one:
+        np.testing.assert_allclose(three[name], one[name], rtol=1e-11, atol=1e-13, err_msg=name)

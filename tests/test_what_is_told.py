@@ -1,0 +1,220 @@
+"""What is said of a wrong gradient of a function, before and after the search: by its shape, its kind, its factor."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_array_run import look_of
+from tinygrad_nn.compare.diagnosis import Diagnosis
+from tinygrad_nn.compare.factors import Factor
+from tinygrad_nn.compare.function.look import Look
+from tinygrad_nn.compare.function.operations import (
+    SINGLE,
+    _by_kind,
+    _by_shape,
+    _joint,
+    _located,
+    _reaches,
+    _scaled,
+    _unknown,
+    _words,
+    other_shape,
+)
+from tinygrad_nn.compare.function.origin import Begun
+
+Array = np.ndarray[Any, Any]
+RNG = np.random.default_rng(7)
+X, W, B = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 3)), RNG.normal(size=3)
+
+
+def net(x: Any, w: Any, b: Any) -> Any:
+    return (np.tanh(x @ w + b) * np.arange(1.0, 16.0).reshape(5, 3)).sum()
+
+
+def look(change: Any = None, rounding: float = 1e-12, single: bool = False) -> Look:
+    made = look_of(net, X, W, B)
+    mine = list(made.right) if change is None else change(*made.right)
+    mine = [np.asarray(m, np.float32).astype(float) if single else np.asarray(m) for m in mine]
+    bads = [np.abs(m - g) > rounding if m.shape == g.shape else np.ones(g.shape, bool)
+            for m, g in zip(mine, made.right, strict=True)]  # fmt: skip
+    inputs: Any = SimpleNamespace(labels=["x", "w", "b"], moving=[0, 1, 2])
+    return made._replace(mine=mine, bads=bads, inputs=inputs, rounding=[np.full(g.shape, rounding) for g in made.right])
+
+
+def row(**more: Any) -> Any:
+    given = {"ok": False, "odd": "manual", "note": "", "worst": (1, 2), "manual": 2.0, "graph": 1.0, "numerical": 1.5}
+    return SimpleNamespace(**{**given, **more})
+
+
+ENTRY = "entry [1, 2]: manual 2, graph 1, numerical 1.5"
+
+
+# -- By its shape
+
+
+def shaped(change: Any, i: int) -> tuple[str, str] | None:
+    found = _by_shape(look(change), i)
+    return found and (found.kind, found.text[:45])
+
+
+def test_a_gradient_of_another_shape() -> None:
+    assert shaped(None, 0) is None
+    assert shaped(lambda dx, dw, db: (dx.T, dw, db), 0) == (
+        "transpose", "The gradient is transposed: it needs the shap")  # fmt: skip
+    assert shaped(lambda dx, dw, db: (1.1 * dx.T, dw, db), 0) is None
+    assert shaped(lambda dx, dw, db: (dx[None], dw, db), 0) == (
+        "convention", "The numbers are right, the shape is (1, 5, 3)")  # fmt: skip
+    assert shaped(lambda dx, dw, db: (dx.ravel(), dw, db), 0) == (
+        "wrong_shape", "The numbers are right, the shape is (15,) and")  # fmt: skip
+    assert shaped(lambda dx, dw, db: (dx.ravel() + 1e-9, dw, db), 0) is None
+    d = RNG.normal(size=(5, 3))
+    lone = look()
+    each = (1 - np.tanh(X @ W + B) ** 2) * np.arange(1.0, 16.0).reshape(5, 3)
+    each = each * (lone.right[2].sum() / each.sum())
+    assert shaped(lambda dx, dw, db: (dx, dw, each), 2) == (
+        "broadcast_not_summed", "The input was broadcast, so it acts in many p")  # fmt: skip
+    assert shaped(lambda dx, dw, db: (dx, dw, each.sum(axis=1)), 2) == (
+        "wrong_axis_sum", "The gradient was summed over axis 1, the wron")  # fmt: skip
+    assert shaped(lambda dx, dw, db: (dx, dw, each.sum(axis=1)[:, None]), 2) is not None
+    assert shaped(lambda dx, dw, db: (dx, dw, d), 2) is None
+    assert shaped(lambda dx, dw, db: (dx, dw, d[:2]), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("got", "shape", "kind"),
+    [((1, 3), (3,), "convention"), ((3,), (1, 3), "convention"), ((3, 1), (3,), "wrong_shape"),
+     ((6,), (2, 3), "wrong_shape"), ((1, 1, 3), (3,), "convention"), ((3,), (3, 1), "wrong_shape")],
+)  # fmt: skip
+def test_another_shape_that_is_harmless(got: Any, shape: Any, kind: str) -> None:
+    found = other_shape("b", got, shape)
+    assert (found.kind, found.where) == (kind, "b")
+    assert f"the shape is {got} and belongs {shape}" in found.text
+    assert (f".reshape({shape})" in found.text) is (kind == "wrong_shape")
+
+
+# -- By its kind
+
+
+def kind(
+    change: Any, i: int, in_hull: bool = False, single: bool = False, rounding: float = 1e-12, **of_row: Any
+) -> Any:
+    found = _by_kind(look(change, rounding, single), i, row(**of_row), in_hull)
+    return found and (found.kind, found.text[:40])
+
+
+def test_what_needs_no_operation() -> None:
+    off = lambda dx, dw, db: (dx + 1.0, dw, db)
+    assert kind(off, 0) is None
+    assert kind(lambda dx, dw, db: (dx[:2], dw, db), 0, note="has shape (2, 3)") == (
+        "unknown", "The gradient has shape (2, 3); it needs ")  # fmt: skip
+    assert kind(off, 0, in_hull=True) == ("kink", "Manual and graph differ only where the f")
+    assert kind(lambda dx, dw, db: (dx * np.nan, dw, db), 0, note="15 of 15 not finite") == (
+        "unknown", "15 of 15 not finite: NaN and infinity co")  # fmt: skip
+    assert kind(None, 0) == ("unknown", "Manual and graph agree, and the numerica")
+    assert kind(off, 0, odd="graph") == ("unknown", "Here manual and numerical agree and the ")
+    assert kind(lambda dx, dw, db: (dx, dw.T, db), 1) == ("transpose", "The gradient is transposed.")
+    assert kind(lambda dx, dw, db: (dx, 1.01 * dw.T, db), 1) is None
+    assert kind(lambda dx, dw, db: (dx, dw, db), 0, single=True) == (
+        "rounding", "The gradient is made of float32 numbers,")  # fmt: skip
+    assert kind(lambda dx, dw, db: (dx * (1 + 1e-7), dw, db), 0) is None  # in other numbers it is no rounding
+    assert kind(lambda dx, dw, db: (dx, dw, db), 2, single=True) is None  # of three entries nothing is told
+    far = lambda dx, dw, db: (dx + 20 * SINGLE * (np.abs(dx) + 0.05 * np.abs(dx).max()), dw, db)
+    assert kind(far, 0, single=True) is None
+    few = lambda dx, dw, db: (np.where(np.arange(15).reshape(5, 3) < 4, dx + 3e-7 * np.abs(dx).max(), dx), dw, db)
+    assert kind(few, 0, rounding=1e-7, single=True) is None
+
+
+def test_the_conjugate_of_a_complex_gradient() -> None:
+    made = look()
+    g = made.right[0] + 1j * RNG.normal(size=(5, 3))
+    both = made._replace(right=[g, *made.right[1:]], mine=[g.conj(), *made.mine[1:]], bads=[np.ones((5, 3), bool)] * 3)
+    found = _by_kind(both, 0, row(), False)
+    assert found is not None
+    assert found.kind == "convention"
+    assert _by_kind(both._replace(mine=[g.conj() + 1e-9, *made.mine[1:]]), 0, row(), False) is None
+
+
+# -- What nothing explains
+
+
+def unknown(change: Any, i: int) -> tuple[str, str, tuple[str, ...]]:
+    found = _unknown(look(change), i, row())
+    return found.kind, found.text, found.evidence
+
+
+def test_a_penalty_that_the_function_has_not() -> None:
+    assert unknown(lambda dx, dw, db: (dx, dw + 0.25 * W, db), 1) == (
+        "extra_penalty", "It is the right gradient plus 1/4 w, as of a penalty; the function has none.",
+        (ENTRY,))  # fmt: skip
+    assert unknown(lambda dx, dw, db: (dx, dw - 3 * np.sign(W), db), 1)[:2] == (
+        "extra_penalty",
+        "It is the right gradient plus -3 sign(w), as of a penalty; the function has none.")  # fmt: skip
+    near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
+    assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
+    kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)
+    assert (kind, text) == (
+        "unknown", "Every entry of the gradient of w is wrong. Each entry is 2 times the right one.")  # fmt: skip
+    assert unknown(lambda dx, dw, db: (dx, dw + 0.25j * W, db), 1)[0] == "unknown"
+
+
+def test_where_it_begins_is_told_of_the_first_of_them() -> None:
+    made = look()
+    one, two = Diagnosis("unknown", "x", "A."), Diagnosis("unknown", "w", "B.")
+    begun = [Begun("begins here."), Begun("")]
+    assert _located(made, one, [0, 1], begun).text == "A. begins here."
+    assert _located(made, two, [0, 1], begun) is two
+    assert _located(made, two, [0, 1], begun[:1]) is two
+    assert _located(made, two, [1], begun).text == "B. begins here."
+    sign = Diagnosis("sign", "x", "A.")
+    assert _located(made, sign, [0], begun) is sign
+    assert _located(made, one, [], []) is one
+
+
+# -- Factors
+
+
+def test_the_factor_that_explains_some_inputs() -> None:
+    def joint(change: Any, wrong: list[int]) -> Any:
+        return _joint(look(change), wrong, [])
+
+    both = joint(lambda dx, dw, db: (-dx, -dw, -db), [0, 1, 2])
+    assert (both.kind, both.text) == ("sign", "The gradient has the wrong sign from here on.")
+    assert both.where.startswith("sum")
+    some = joint(lambda dx, dw, db: (-dx, -dw, db), [0, 1])
+    assert (some.kind, some.where, some.text) == ("sign", "x, w", "The gradient has the wrong sign.")
+    zero = joint(lambda dx, dw, db: (0 * dx, 0 * dw, 0 * db), [0, 1, 2])
+    assert (zero.kind, zero.where, zero.factor) == ("scale", "x, w, b", "0")
+    three = joint(lambda dx, dw, db: (dx, 3 * dw, db), [1])
+    assert (three.kind, three.where) == ("scale", "w")
+    assert three.text.startswith("The gradient is 3 ")
+    assert three.text.endswith(" times the right one.")
+    assert joint(lambda dx, dw, db: (dx, np.sin(dw), db), [1]) is None
+    assert joint(None, [1]) is None
+
+
+def test_factors_in_words() -> None:
+    made = look()
+    many = Factor("5", 5.0, ("N",))
+    assert _words(made, many) == "5 (here the same as N, the number of rows of x)"
+    assert _words(made._replace(leaves=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
+    on = _scaled(made, "x", Factor("2", 2.0), "e", "tanh")
+    assert (on.kind, on.text, on.factor, on.where) == (
+        "scale", "The gradient is 2 times the right one from here on.", "2", "x")  # fmt: skip
+    assert _scaled(made, "x", Factor("2", 2.0), "e", "tanh", False).text == "The gradient is 2 times the right one."
+    assert _scaled(made, "x", Factor("0", 0.0), "e", "tanh").factor == "0"
+    probed = made._replace(probes=[(made.mine, made.trace, made.right)] * 2)
+    assert _scaled(probed, "x", Factor("-1", -1.0), "", "").evidence[0].endswith("to rounding, and at 2 other points")
+    assert _scaled(made, "x", Factor("-1", -1.0), "", "").evidence[0].endswith("to rounding")
+
+
+def test_what_an_operation_is_made_of() -> None:
+    made = look()
+    last = made.trace.operations[0]
+    assert [_reaches(last, n) for n in made.trace.inputs] == [True] * 3
+    matmul = next(n for n in made.trace.operations if n.primitive and n.primitive.name == "matmul")
+    assert [_reaches(matmul, n) for n in made.trace.inputs] == [True, True, False]
+    assert not _reaches(made.trace.inputs[0], last)
+    assert replace(Diagnosis("sign", "x", "A."), text="B.").text == "B."

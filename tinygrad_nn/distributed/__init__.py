@@ -1,0 +1,28 @@
+"""Data-parallel training over MPI: each rank computes on its rows of every batch, and all take the same step.
+
+The loss of a batch is the sum over the ranks of ``w_r L_r`` with ``w_r`` the share of the rows that rank r has, so one
+sum of weighted gradients over the ranks gives the gradient of the whole batch. Nothing here is imported before a
+communicator is passed to `fit`, and mpi4py only by the person who makes one, or by `world`.
+"""
+
+from .collectives import in_all_ranks, total
+from .communicator import Ranks, launched, world
+from .draws import RowDraws, probed
+from .gradients import Sum
+from .shard import Shard, current, sharing
+from .versions import surroundings
+
+__all__ = [
+    "Ranks",
+    "RowDraws",
+    "Shard",
+    "Sum",
+    "current",
+    "in_all_ranks",
+    "launched",
+    "probed",
+    "sharing",
+    "surroundings",
+    "total",
+    "world",
+]

@@ -1,0 +1,390 @@
+"""Ranks, the processes of an MPI communicator as a training uses them: sums, gathers, and errors that all raise."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .heartbeat import PATIENCE, Heartbeat
+from .shard import Shard
+
+Array = np.ndarray[Any, Any]
+INSTALL = "training on several ranks needs mpi4py and an MPI; pip install 'tinygrad-nn[mpi]' brings both."
+MEETING = 27182  # the tag of the only messages on a person's own communicator
+_KEY: list[int] = []  # under which a communicator keeps its Ranks
+_watched: list[subprocess.Popen[bytes]] = []  # the process that watches this host, if this one started it
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
+
+
+def world() -> Any:
+    """Return the communicator of all processes that mpiexec started.
+
+    Raises:
+        ImportError: mpi4py is missing; the message says what to install.
+    """
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError(f"{INSTALL} ({error})") from None
+    return MPI.COMM_WORLD
+
+
+def launched() -> bool:
+    """Whether this process is one of several that mpiexec started."""
+    return any(os.environ.get(name, "1").isdigit() and int(os.environ.get(name, "1")) > 1 for name in _SIZES)
+
+
+class Ranks:
+    """The ranks of a communicator. Every sum and gather is awaited with an eye on the others, see `Heartbeat`.
+
+    Attributes:
+        rank, size: of this process, and how many there are.
+    """
+
+    def __init__(self, comm: Any, call: str) -> None:
+        from mpi4py import MPI
+
+        self.mpi, self.comm = MPI, comm
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.heartbeat: Heartbeat | None = None
+        self.depth, self.broken = 0, False
+        self._meet(call)
+        if self.size > 1:
+            self.data, request = comm.Idup()
+            self._wait(request, "a communicator")
+            beats, request = comm.Idup()
+            self._wait(request, "a communicator")
+            if MPI.Query_thread() >= MPI.THREAD_MULTIPLE:
+                self.heartbeat = Heartbeat(MPI, beats)
+            self._be_watched()
+
+    @classmethod
+    def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
+        """Return the ranks of a communicator, made once for each; with `own` made for the caller alone.
+
+        Raises:
+            TypeError: it is none; ImportError: mpi4py is missing; RuntimeError: a rank does not come.
+        """
+        if comm == "world" or comm is True:
+            comm = world()
+        if not hasattr(comm, "Get_rank") or not hasattr(comm, "Idup"):
+            raise TypeError(
+                f"{call}: comm={comm!r:.60} is no communicator; write comm=MPI.COMM_WORLD, after from mpi4py import "
+                "MPI, or comm='world'."
+            )
+        if own:
+            return cls(comm, call)
+        if not _KEY:
+            _KEY.append(type(comm).Create_keyval())
+        found: Ranks | None = comm.Get_attr(_KEY[0])
+        if found is None or found.broken:
+            found = cls(comm, call)
+            comm.Set_attr(_KEY[0], found)
+        elif not found.depth:
+            found._meet(call)
+        return found
+
+    # -- Errors that all raise
+
+    @contextmanager
+    def together(self, call: str) -> Iterator[None]:
+        """End the block on all ranks alike: what one raises, or that one is gone, all raise in the same words."""
+        if self.size == 1 or self.depth:
+            yield
+            return
+        self.depth += 1
+        try:
+            if self.heartbeat is not None:
+                self.heartbeat.start(call)
+            yield
+            self._wait(self.data.Ibarrier(), "the end")
+        except BaseException as error:
+            self.fail(call, error)
+        finally:
+            self.depth -= 1
+            if self.heartbeat is not None:
+                self.heartbeat.stop()
+
+    def open(self, call: str) -> None:
+        """Know of each other from now on, for a loop that is not one call."""
+        self.depth += 1
+        if self.heartbeat is not None:
+            self.heartbeat.start(call)
+
+    def close(self) -> None:
+        """End that, with the program; a rank that ends before the others says why."""
+        if self.heartbeat is not None and self.heartbeat.alive:
+            last = getattr(sys, "last_value", None)
+            if self.heartbeat.verdict is None:
+                said = ("SystemExit", "its program ended") if last is None else (type(last).__name__, str(last))
+                self.heartbeat.tell(*said)
+            self.heartbeat.stop()
+
+    def fail(self, call: str, error: BaseException) -> None:
+        """Raise what all ranks raise."""
+        known = self.heartbeat is not None and self.heartbeat.verdict is not None
+        if self.heartbeat is None:
+            raise error
+        if not known:
+            verdict = self.heartbeat.tell(type(error).__name__, str(error))
+        else:
+            verdict = self.heartbeat.verdict or {}
+        if verdict.get("alike"):
+            raise error
+        self._give_up()
+        kind = getattr(builtins, verdict.get("kind", ""), RuntimeError)
+        own = error if not isinstance(error, _Verdict) else None
+        raise kind(f"{call}: {verdict['text']}") from own
+
+    def _give_up(self) -> None:
+        """Leave without the end of MPI, which would wait for ranks that do not come."""
+        if not self.broken:
+            self.broken = True
+            atexit.register(_leave)
+
+    def _meet(self, call: str) -> None:
+        """Wait until all ranks are here, and say who is not."""
+        if self.size == 1:
+            return
+        mpi, end = self.mpi, time.monotonic() + PATIENCE
+        word = bytearray(8 * self.size)
+        if self.rank:
+            self.comm.Isend([bytearray(1), mpi.BYTE], 0, MEETING)
+            request = self.comm.Irecv([word, mpi.BYTE], 0, MEETING)
+            while not request.Test():
+                if time.monotonic() > end + 2:
+                    self._absent(call, [0])
+                time.sleep(0.0005)
+            missing = [r for r in range(self.size) if word[r]]
+        else:
+            left = {r: self.comm.Irecv([bytearray(1), mpi.BYTE], r, MEETING) for r in range(1, self.size)}
+            while left and time.monotonic() < end:
+                left = {r: request for r, request in left.items() if not request.Test()}
+                time.sleep(0.0002)
+            missing = sorted(left)
+            for r in missing:
+                word[r] = 1
+            for r in range(1, self.size):
+                if r not in missing:
+                    self.comm.Send([word, mpi.BYTE], r, MEETING)
+        if missing:
+            self._absent(call, missing)
+
+    def _be_watched(self) -> None:
+        """Let another process say which rank of this host dies, once for all communicators."""
+        host = socket.gethostname()
+        everyone = [json.loads(text) for text in self.everyones(json.dumps([host, os.getpid()]))]
+        here = [r for r, (other, _) in enumerate(everyone) if other == host]
+        if _watched or self.rank != here[0] or not hasattr(os, "pidfd_open"):
+            return
+        who = [f"{everyone[r][1]} rank {r} of {self.size} (process {everyone[r][1]} on {host})" for r in here]
+        command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("witness.py")), *who]
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        _watched.append(watching)
+        atexit.register(_unwatched, watching)
+
+    def _absent(self, call: str, missing: Sequence[int]) -> None:
+        self._give_up()
+        who = f"rank {missing[0]}" if len(missing) == 1 else "ranks " + ", ".join(map(str, missing))
+        raise RuntimeError(
+            f"{call}: {who} of {self.size} did not come to this call within {PATIENCE:.0f} s, so all ranks stop. "
+            "Either it ended before, and its own error says why, or it takes longer to prepare: let all wait for it "
+            "there, with comm.Barrier()."
+        )
+
+    # -- What all ranks compute together
+
+    def _wait(self, request: Any, what: str) -> None:
+        """Wait for what was begun, as long as all others live."""
+        beat = self.heartbeat
+        if beat is not None:
+            beat.counted += 1
+        if request.Test():
+            return
+        start = time.monotonic()
+        if beat is not None:
+            beat.waiting = what
+        try:
+            while not request.Test():
+                if beat is not None and beat.verdict is not None:
+                    raise _Verdict
+                past = time.monotonic() - start
+                if past > PATIENCE and (beat is None or not beat.alive):
+                    self._give_up()
+                    raise RuntimeError(f"{what} did not come within {PATIENCE:.0f} s; another rank is gone.")
+                time.sleep(0 if past < 0.002 else min(past / 20, 0.002))
+        finally:
+            if beat is not None:
+                beat.waiting = None
+
+    def add_up(self, buffer: Array, what: str = "the gradients") -> None:
+        """Put the sum over all ranks into a buffer, the same bits on each."""
+        if self.size > 1:
+            self._wait(self.data.Iallreduce(self.mpi.IN_PLACE, buffer, self.mpi.SUM), what)
+
+    def summed(self, x: Array) -> Array:
+        """Return the sum of arrays over all ranks."""
+        found = np.array(x, order="C")
+        self.add_up(found, "a sum over the batch")
+        return found
+
+    def all_rows(self, x: Array, total: int) -> Array:
+        """Return the rows of all ranks, of which there are so many, in the order of the ranks."""
+        whole = np.empty((total, *x.shape[1:]), x.dtype)
+        if self.size == 1:
+            whole[...] = x
+            return whole
+        each = x.dtype.itemsize * int(np.prod(x.shape[1:], dtype=int))
+        counts = [(b - a) * each for a, b in (self.rows(total, r) for r in range(self.size))]
+        sent, got = np.ascontiguousarray(x), whole.reshape(-1).view(np.uint8)
+        byte = self.mpi.BYTE
+        self._wait(self.data.Iallgatherv([sent, counts[self.rank], byte], [got, counts, byte]), "the rows of a batch")
+        return whole
+
+    def rows_on_first(self, x: Array, shard: Shard) -> Array:
+        """Return the rows of all ranks on rank 0, and an array without rows on the others."""
+        if self.size == 1:
+            return x
+        first, whole = self.rank == 0, shard.whole
+        got = np.empty((shard.total if first else 0, *x.shape[1:]), x.dtype)
+        each = x.dtype.itemsize * int(np.prod(x.shape[1:], dtype=int))
+        counts = [(b - a) * each for a, b in (self.rows(shard.total, r, whole) for r in range(self.size))]
+        sent, byte = np.ascontiguousarray(x), self.mpi.BYTE
+        into = [got.reshape(-1).view(np.uint8), counts, byte] if first else None
+        self._wait(self.data.Igatherv([sent, counts[self.rank], byte], into, 0), "the predictions of all ranks")
+        return got
+
+    def everyones(self, text: str) -> list[str]:
+        """Return the texts of all ranks, in their order."""
+        if self.size == 1:
+            return [text]
+        own = np.frombuffer(text.encode(), np.uint8)
+        sizes = np.zeros(self.size, np.int64)
+        self._wait(self.data.Iallgather(np.array([len(own)], np.int64), sizes), "what the ranks tell each other")
+        got, byte = np.empty(int(sizes.sum()), np.uint8), self.mpi.BYTE
+        request = self.data.Iallgatherv([own, len(own), byte], [got, sizes.tolist(), byte])
+        self._wait(request, "what the ranks tell each other")
+        ends = np.cumsum(sizes)
+        return [got[end - n : end].tobytes().decode() for n, end in zip(sizes, ends, strict=True)]
+
+    def from_first(self, text: str, arrays: Mapping[str, Array]) -> tuple[str, dict[str, Array]]:
+        """Return a text and arrays of rank 0."""
+        if self.size == 1:
+            return text, dict(arrays)
+        head = json.dumps([text, [[name, a.dtype.str, a.shape] for name, a in arrays.items()]])
+        head = self.everyones(head if self.rank == 0 else "")[0]
+        text, layout = json.loads(head)
+        found = {}
+        for name, kind, shape in layout:
+            whole = np.array(arrays[name], order="C") if self.rank == 0 else np.empty(shape, kind)
+            if whole.nbytes:
+                flat = whole.reshape(-1).view(np.uint8)
+                self._wait(self.data.Ibcast([flat, self.mpi.BYTE], 0), "the state of rank 0")
+            found[name] = whole
+        return text, found
+
+    def told(self, value: Any) -> Any:
+        """Return a value of rank 0 that JSON can hold."""
+        return json.loads(self.from_first(json.dumps(value) if self.rank == 0 else "", {})[0])
+
+    # -- Rows
+
+    def rows(self, total: int, rank: int, whole: int = 1) -> tuple[int, int]:
+        """Return from where to where the rows of a rank go, in parts of `whole` rows that are not divided."""
+        parts = -(-total // whole)
+        start, stop = (min(parts * r // self.size * whole, total) for r in (rank, rank + 1))
+        return start, stop
+
+    def shard(self, total: int, whole: int = 1) -> Shard:
+        """Return the rows of this rank in a batch."""
+        return Shard(self, total, *self.rows(total, self.rank, whole), whole=whole)
+
+    # -- What must be the same
+
+    def compare(self, call: str, told: Mapping[str, str]) -> None:
+        """Raise if the ranks do not say the same of themselves; all say what differs.
+
+        Raises:
+            ValueError: naming ranks, and what each has.
+        """
+        everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(told)))]
+        wrong = []
+        for key in told:
+            values = [one.get(key) for one in everyone]
+            if len(set(values)) > 1:
+                wrong.append(f"{key}: " + _by_value(values))
+        if wrong:
+            raise ValueError(
+                f"{call}: the ranks do not run the same training. {'; '.join(wrong)}. Start the same script, with the "
+                "same data and the same seed, on each."
+            )
+
+    def same(self, checksums: Callable[[], Mapping[str, str]], whole: str, when: str) -> None:
+        """Raise if arrays differ between ranks.
+
+        Args:
+            checksums: of each array by name; whole: that of all; when: in words.
+
+        Raises:
+            ValueError: naming the first array that differs, and the ranks.
+        """
+        if len(set(self.everyones(whole))) == 1:
+            return
+        everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(checksums())))]
+        for name in everyone[0]:
+            values = [one.get(name) for one in everyone]
+            if len(set(values)) > 1:
+                raise ValueError(
+                    f"{when} {name} differs between the ranks ({_by_value(values)}): something changes it by what one "
+                    "rank alone sees. Change parameters and buffers by numbers of the whole batch only."
+                )
+        raise ValueError(f"{when} the ranks hold arrays of other names: {_by_value([str(list(e)) for e in everyone])}.")
+
+
+class _Verdict(Exception):
+    """A wait ends because of what another rank did."""
+
+
+def _by_value(values: Sequence[Any]) -> str:
+    """Return which ranks have which value."""
+    found: dict[Any, list[int]] = {}
+    for rank, value in enumerate(values):
+        found.setdefault(value, []).append(rank)
+    parts = []
+    for value, ranks in found.items():
+        who = ", ".join(map(str, ranks[:8])) + (", ..." if len(ranks) > 8 else "")
+        parts.append(f"rank{'s' if len(ranks) > 1 else ''} {who} {'have' if len(ranks) > 1 else 'has'} {_short(value)}")
+    return ", ".join(parts)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 90 else f"{text[:60]}...{text[-24:]}"
+
+
+def _unwatched(watching: subprocess.Popen[bytes]) -> None:
+    """Let the process that watches end without a word."""
+    with suppress(OSError, ValueError):
+        watching.communicate(b"x", timeout=5)
+
+
+def _leave() -> None:
+    """End the process where MPI cannot end: with what was printed, and as a failure if there was an error."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for watching in _watched:
+        _unwatched(watching)
+    time.sleep(1.0)  # the first to leave may take the others along; let them print
+    os._exit(1 if getattr(sys, "last_value", None) is not None else 0)

@@ -1,0 +1,150 @@
+"""Random numbers of a shared batch: drawn for all of its rows on every rank, of which each keeps its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .shard import Shard, current, sharing
+
+Shape = tuple[int, ...]
+SIZES = {  # where each method takes the shape
+    "random": 0, "standard_normal": 0, "standard_exponential": 0, "normal": 2, "uniform": 2, "integers": 2,
+    "binomial": 2, "exponential": 1, "poisson": 1, "laplace": 2, "gumbel": 2, "logistic": 2, "lognormal": 2,
+    "gamma": 2, "beta": 2, "standard_gamma": 1, "geometric": 1,
+}  # fmt: skip
+OTHERS = ("bytes", "choice", "permutation", "permuted", "shuffle", "multivariate_normal", "dirichlet", "multinomial")
+PROBES = 2, 3  # rows of the two passes that tell which axis of a draw is that of the rows
+
+
+class RowDraws(np.random.Generator):
+    """The generator of a model whose batches are shared, over the bits of that of the training.
+
+    Attributes:
+        axes: for each draw of a step the axis of the rows, ``None`` where all rows share what is drawn.
+        seen: while it is found out, the shapes that were asked for.
+    """
+
+    axes: list[int | None]
+    seen: list[Shape] | None
+    count: int
+
+    @classmethod
+    def of(cls, generator: np.random.Generator) -> RowDraws:
+        """Return it for a generator."""
+        made = cls(generator.bit_generator)
+        made.axes, made.seen, made.count = [], None, 0
+        return made
+
+    def begin(self) -> None:
+        """Count the draws of the next step from the first one."""
+        self.count = 0
+
+    def _of_batch(self, shape: Shape, shard: Shard) -> tuple[Shape, int | None]:
+        """Return the shape for the whole batch, and the axis of the rows."""
+        axis = self.axes[self.count] if self.count < len(self.axes) else 0
+        self.count += 1
+        if axis is None:
+            return shape, None
+        each, rest = divmod(shape[axis], shard.length)
+        if rest or not each:
+            raise ValueError(
+                f"random numbers of shape {shape} do not fall into the {shard.length} rows of this rank; with comm= a "
+                "model draws as many for each row of a batch."
+            )
+        return (*shape[:axis], each * shard.total, *shape[axis + 1 :]), axis
+
+
+def _row_draw(name: str, place: int) -> Callable[..., Any]:
+    plain = getattr(np.random.Generator, name)
+
+    def draw(self: RowDraws, *args: Any, **kwargs: Any) -> Any:
+        size = kwargs.get("size", args[place] if len(args) > place else None)
+        shard = current()
+        if size is None or shard is None:
+            return plain(self, *args, **kwargs)
+        shape = (int(size),) if isinstance(size, int | np.integer) else tuple(int(n) for n in size)
+        if self.seen is not None:
+            self.seen.append(shape)
+        if shard.alone or shard.length == shard.total:
+            return plain(self, *args, **kwargs)
+        whole, axis = self._of_batch(shape, shard)
+        if "size" in kwargs:
+            kwargs["size"] = whole
+        else:
+            args = (*args[:place], whole, *args[place + 1 :])
+        drawn = plain(self, *args, **kwargs)
+        if axis is None:
+            return drawn
+        each = shape[axis] // shard.length
+        rows = slice(shard.rows.start * each, shard.rows.stop * each)
+        return np.ascontiguousarray(drawn[(*(slice(None),) * axis, rows)])
+
+    draw.__name__, draw.__doc__ = name, f"Draw as `numpy.random.Generator.{name}` does, for the whole batch."
+    return draw
+
+
+def _refusal(name: str) -> Callable[..., Any]:
+    plain = getattr(np.random.Generator, name)
+
+    def refuse(self: RowDraws, *args: Any, **kwargs: Any) -> Any:
+        shard = current()
+        if shard is None:
+            return plain(self, *args, **kwargs)
+        raise ValueError(
+            f"rng.{name} inside a model mixes the rows of a batch, which with comm= lie on several ranks. Draw numbers "
+            "for each row, such as rng.random(shape), or prepare the batches before fit."
+        )
+
+    refuse.__name__, refuse.__doc__ = name, "Refuse: it mixes the rows of a batch."
+    return refuse
+
+
+for _name, _place in SIZES.items():
+    setattr(RowDraws, _name, _row_draw(_name, _place))
+for _name in OTHERS:
+    setattr(RowDraws, _name, _refusal(_name))
+
+
+def probed(draws: RowDraws, shard: Shard, forward: Callable[[int], Any]) -> list[Any]:
+    """Find out by two passes with different numbers of rows which axis of each draw is that of the rows.
+
+    Args:
+        draws: the generator of the model; its bits are put back.
+        shard: any of the batch; forward: computes with so many rows.
+
+    Returns:
+        What the passes returned.
+
+    Raises:
+        ValueError: the passes draw numbers that cannot be told apart by rows.
+    """
+    bits, seen, found = draws.bit_generator.state, [], []
+    for rows in PROBES:
+        draws.seen = []
+        with sharing(Shard(shard.ranks, rows, 0, rows, alone=True)):
+            found.append(forward(rows))
+        seen.append(draws.seen)
+    draws.seen, draws.bit_generator.state = None, bits
+    if len(seen[0]) != len(seen[1]):
+        raise ValueError(
+            f"the model draws {len(seen[0])} times for {PROBES[0]} rows and {len(seen[1])} times for {PROBES[1]}; with "
+            "comm= it draws once for all rows, since a rank has some of them."
+        )
+    draws.axes = [_axis(*pair) for pair in zip(*seen, strict=True)]
+    return found
+
+
+def _axis(few: Shape, more: Shape) -> int | None:
+    """Return the axis along which two shapes differ as the numbers of rows do."""
+    if few == more:
+        return None
+    differ = [k for k, (a, b) in enumerate(zip(few, more, strict=False)) if a != b]
+    if len(few) != len(more) or len(differ) != 1 or few[differ[0]] * PROBES[1] != more[differ[0]] * PROBES[0]:
+        raise ValueError(
+            f"the model draws random numbers of shape {few} for {PROBES[0]} rows and {more} for {PROBES[1]}; with "
+            "comm= it draws as many for each row."
+        )
+    return differ[0]

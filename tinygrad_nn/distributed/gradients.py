@@ -1,0 +1,67 @@
+"""Sum, the one flat sum over the ranks that a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .communicator import Ranks
+
+Array = Any
+BITS = 2**20  # of a checksum: the squares of those of thousands of ranks add up exactly in float64
+
+
+class Sum:
+    """Adds up the gradients of all ranks, each weighted by its share of the rows, in one buffer for each dtype.
+
+    With them go some numbers: those to be added up, and the checksum of what all ranks must have in common.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self._layout: Any = None
+        self._buffers: dict[Any, Array] = {}
+
+    def __call__(
+        self, gradients: Sequence[Array | None], like: Sequence[Array], weight: float, told: Sequence[float], check: int
+    ) -> tuple[list[Array | None], list[float], bool]:
+        """Return the sums of gradients and of numbers, and whether the checksums of all ranks are equal.
+
+        Args:
+            gradients: of this rank, ``None`` where the loss does not depend on a parameter; like: the parameters.
+            weight: that of this rank; told: numbers; check: below `BITS`.
+        """
+        self._lay_out(like)
+        for buffer in self._buffers.values():
+            buffer[...] = 0
+        for g, (dtype, place) in zip(gradients, self._layout, strict=True):
+            if g is not None and weight:
+                part = self._buffers[dtype][place].reshape(np.shape(g))
+                np.multiply(g, dtype.type(weight), out=part)
+        there = [0.0 if g is None else 1.0 for g in gradients]
+        tail = [check, check * check, *told, *there]
+        self._buffers[np.dtype(float)][-len(tail) :] = tail
+        for buffer in self._buffers.values():
+            self.ranks.add_up(buffer)
+        tail = self._buffers[np.dtype(float)][-len(tail) :].tolist()
+        size, here = self.ranks.size, len(told)
+        alike = int(tail[0]) ** 2 == size * int(tail[1])
+        found = [
+            self._buffers[dtype][place].reshape(np.shape(w)) if n else None
+            for w, (dtype, place), n in zip(like, self._layout, tail[2 + here :], strict=True)
+        ]
+        return found, tail[2 : 2 + here], alike
+
+    def _lay_out(self, like: Sequence[Array]) -> None:
+        """Give each parameter its place in a buffer, anew in each step: gradients may be kept."""
+        ends: dict[Any, int] = {np.dtype(float): 0}
+        self._layout = []
+        for w in like:
+            start = ends.setdefault(w.dtype, 0)
+            ends[w.dtype] = start + w.size
+            self._layout.append((w.dtype, slice(start, start + w.size)))
+        ends[np.dtype(float)] += len(like) + 8  # the numbers at the end
+        self._buffers = {dtype: np.empty(size, dtype) for dtype, size in ends.items()}

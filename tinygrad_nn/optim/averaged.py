@@ -1,0 +1,217 @@
+"""Averaged, the minimizer of a person's own loop that several ranks run: its steps are those of the whole batch."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..distributed import Ranks, Shard, Sum, sharing, surroundings
+from .group_optimizer import GroupOptimizer
+from .minimizer import Minimizer
+from .quasi_newton import LBFGSRule
+
+Array = Any
+EVERY = 100  # of so many steps the first two are compared: rows that are equal by chance are not so twice
+MEANS = (
+    "step: rows= is missing: of how many rows the loss of this rank is the mean. The ranks' means have a mean of their "
+    "own, which is that of all rows only where all have as many. Write step(rows=len(x))."
+)
+
+
+class Averaged:
+    r"""A minimizer whose steps are taken by the gradient of the rows of all ranks.
+
+    .. math:: g = \sum_r \frac{n_r}{N} g_r
+
+    Attributes:
+        minimizer: that of this rank, a `Minimizer`, or an optimizer in PyTorch's form; ranks: those that take part.
+
+    All else, such as `zero_grad`, `observe` and `state_dict`, is that of the minimizer.
+    """
+
+    def __init__(self, minimizer: Any, comm: Any) -> None:
+        self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
+        self._sum, self._taken = Sum(self.ranks), 0
+        self._alike: set[tuple[int, int]] = set()
+        with self._failing("averaged"):
+            self.ranks.open("averaged")
+            mine = {"the script": _script(), "the parameters": _told(minimizer)}
+            self.ranks.compare("averaged", {**surroundings(), **mine})
+            self._from_first()
+        atexit.register(self.ranks.close)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.minimizer, name)
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The parameters, group by group."""
+        if isinstance(self.minimizer, Minimizer):
+            return self.minimizer.parameters
+        return [t for group in self.minimizer.param_groups for t in group["params"]]
+
+    def rows(self, total: int) -> slice:
+        """Return which rows of a batch of so many are this rank's."""
+        return slice(*self.ranks.rows(total, self.ranks.rank))
+
+    def step(self, gradients: Any = None, *, rows: Any = None) -> float | None:
+        """Update the parameters once, on all ranks alike.
+
+        Args:
+            gradients: as of `Minimizer.step`: of the mean loss over the rows of this rank. Where it is a function, what
+                it computes sees the whole batch: batch norm takes the statistics of all rows.
+            rows: how many rows this rank has, 0 too; or their numbers, an array, which must not be those of another.
+
+        Returns:
+            The loss of the whole batch, if a function was given.
+
+        Raises:
+            ValueError: rows is missing, or ranks have the same rows, or other parameters; RuntimeError: a rank is gone.
+        """
+        if rows is None and self.ranks.size == 1:
+            rows = 1
+        with self._failing("step"):
+            if rows is None:
+                raise ValueError(MEANS)
+            return self._step(gradients, rows)
+
+    def _step(self, gradients: Any, rows: Any) -> float | None:
+        count = int(rows) if np.ndim(rows) == 0 else len(rows)
+        counts = [int(text) for text in self.ranks.everyones(str(count))]
+        if not sum(counts):
+            raise ValueError("step: no rank has rows; a step needs at least one row on one of them.")
+        start = sum(counts[: self.ranks.rank])
+        shard = Shard(self.ranks, sum(counts), start, start + count)
+        compared = self._taken % EVERY < 2
+        self._taken += 1
+        if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
+            self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
+            with sharing(shard):
+                return self.minimizer.step(gradients)
+        loss, found = self._own(gradients, shard)
+        if compared:
+            self._compare(found, rows, count)
+        loss, found = self._total(loss or 0.0, found, [t.data for t in self.tensors], shard)
+        if isinstance(self.minimizer, Minimizer):
+            self.minimizer.step(found)
+        else:
+            for t, g in zip(self.tensors, found, strict=True):
+                t.grad = g
+            self.minimizer.step()
+        return loss if callable(gradients) else None
+
+    def _own(self, gradients: Any, shard: Shard) -> tuple[float | None, list[Array | None]]:
+        """Return loss and gradients of the rows of this rank."""
+        loss = None
+        if callable(gradients):
+            self.minimizer.zero_grad()
+            with sharing(shard):
+                loss = gradients()
+                if getattr(loss, "node", None) is not None and loss.node.args is not None:
+                    loss.backward()
+            loss, gradients = float(getattr(loss, "data", loss)), None
+        if gradients is None:
+            return loss, [None if t.node is None else t.node.grad for t in self.tensors]
+        return loss, list(gradients)
+
+    def _total(self, loss: float, found: Any, like: Any, shard: Shard) -> tuple[float, list[Array]]:
+        weight = shard.weight
+        summed, (loss,), alike = self._sum(found, like, weight, [weight * loss if weight else 0.0], self._taken % 2**20)
+        if not alike:
+            self.ranks.compare("step", {"the number of steps": str(self._taken)})
+        return loss, summed
+
+    def _compare(self, found: Sequence[Array | None], rows: Any, count: int) -> None:
+        """Raise if two ranks have the same rows, or the ranks other parameters."""
+        numbers = None if np.ndim(rows) == 0 else np.asarray(rows).tolist()
+        digest = hashlib.sha256()
+        for g in found:
+            digest.update(b"" if g is None else np.asarray(g).tobytes())
+        some = count and any(g is not None and np.any(g) for g in found)
+        told = [json.loads(text) for text in self.ranks.everyones(
+            json.dumps([numbers, digest.hexdigest() if some and self.ranks.size > 1 else ""])
+        )]  # fmt: skip
+        seen: dict[Any, int] = {}
+        alike = set()
+        for rank, (mine, checksum) in enumerate(told):
+            for key in mine or [checksum] * bool(checksum):
+                if (other := seen.setdefault(key, rank)) == rank:
+                    continue
+                alike.add((other, rank))
+                if mine or (other, rank) in self._alike:
+                    what = f"row {key}" if mine else "the very same gradients"
+                    raise ValueError(
+                        f"step: ranks {other} and {rank} of {self.ranks.size} both have {what}, so a shard is used "
+                        "twice. Give each rank rows of its own: of a batch those of minimizer.rows(len(batch))."
+                    )
+        self._alike = alike
+        arrays = {t.name or f"parameter {k}": t.data for k, t in enumerate(self.tensors)}
+        sums = {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()}
+        self.ranks.same(lambda: sums, str(sums), f"step: before step {self._taken:,}")
+
+    def _from_first(self) -> None:
+        """Give all ranks the parameters of rank 0."""
+        arrays = {str(k): t.data for k, t in enumerate(self.tensors)}
+        _, found = self.ranks.from_first("", arrays)
+        if self.ranks.rank:
+            for k, t in enumerate(self.tensors):
+                t.data = t.node.out = np.asarray(found[str(k)])
+
+    @contextmanager
+    def _failing(self, call: str) -> Iterator[None]:
+        """Let all ranks raise what one raises."""
+        try:
+            yield
+        except BaseException as error:
+            self.ranks.fail(call, error)
+
+
+def averaged(minimizer: Any, comm: Any) -> Averaged:
+    r"""Return a minimizer for a loop that several ranks run, each on its rows of every batch.
+
+    .. math:: g = \sum_r \frac{n_r}{N} g_r
+
+    The parameters become those of rank 0. Each rank computes the mean loss of its own rows and says how many these are.
+
+    Args:
+        minimizer: a `Minimizer`, or an optimizer in PyTorch's form, made on each rank alike.
+        comm: a communicator of mpi4py, or ``'world'``.
+
+    Returns:
+        It as an `Averaged`, whose `step` takes ``rows=``.
+
+    Raises:
+        TypeError, ValueError: comm is no communicator, or the ranks run other code; ImportError: mpi4py is missing.
+    """
+    if not isinstance(minimizer, (Minimizer, GroupOptimizer)):
+        raise TypeError(
+            f"averaged: {minimizer!r:.60} is no minimizer; write averaged(optim.Minimizer(parameters, 'adam', 0.01), "
+            "comm)."
+        )
+    return Averaged(minimizer, comm)
+
+
+def _told(minimizer: Any) -> str:
+    """Return what must be the same of a minimizer."""
+    if isinstance(minimizer, Minimizer):
+        groups = [(repr(g.rule), g.learning_rate, [(t.shape, str(t.dtype)) for t in g.parameters])
+                  for g in minimizer.groups]  # fmt: skip
+        return f"{groups} {minimizer.schedule!r:.80}".split(" at 0x")[0]
+    return f"{minimizer!r} {[t.shape for g in minimizer.param_groups for t in g['params']]}"
+
+
+def _script() -> str:
+    """Return a checksum of the program that runs."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        return "none" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+    except OSError:
+        return "none"

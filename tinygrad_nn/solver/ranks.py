@@ -1,0 +1,247 @@
+"""A training on several ranks: whose rows a rank takes, the sum of gradients, what is the same on all, who writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..distributed import Ranks, RowDraws, Shard, Sum, probed, sharing, surroundings
+from ..node import no_grad
+from ..tree import flatten
+from .batches import Batch, Batches, Rows
+from .checkpoint import resumed
+from .history import History
+from .prediction import CHUNK
+from .state import Progress, StateReader, taken_apart
+from .stopping import Watch
+from .tasks.function import FunctionTask
+from .tasks.layers import LayerTask
+from .tasks.module import ModuleTask
+from .tasks.task import Gradients, Task
+
+Array = np.ndarray[Any, Any]
+EVERY = 100  # updates between two comparisons of parameters and buffers
+SAMPLE = 64  # rows of mapped data that all ranks read, to see that it is the same
+BITS = 20  # of a checksum that is compared in each step
+ADDITIVE = ("mae", "mse", "binarycrossentropy", "crossentropy")  # means over rows: those of the ranks add up
+
+
+class SharedTraining:
+    """What a training on several ranks does besides that of one.
+
+    Attributes:
+        ranks: of the communicator; draws: the generator of the model's own random numbers.
+    """
+
+    def __init__(
+        self, ranks: Ranks, task: Task, setup: dict[str, str], random: np.random.Generator,
+        drawn: Sequence[np.random.Generator],
+    ) -> None:  # fmt: skip
+        """Make it ready; `setup` and `drawn` as of a checkpoint."""
+        self.ranks, self.task, self.setup, self.drawn = ranks, task, setup, drawn
+        self.draws = RowDraws.of(random)
+        self.sum = Sum(ranks)
+        self.shard: Shard | None = None
+        self.identity, self.steps = 0, 0
+        self.probed = isinstance(task, FunctionTask | LayerTask)
+        self.additive = isinstance(task, FunctionTask) or task.solver.loss in ADDITIVE
+        task.shares(not self.additive)
+
+    # -- Batches
+
+    def batches(self, data: Rows | Batches, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield this rank's rows of each batch, and how many rows that has on all ranks."""
+        if isinstance(data, Rows):
+            for where in data.order(rng):
+                self._begin(self.ranks.shard(len(where)), zlib.crc32(where.tobytes()))
+                x, y, _ = data.read(where[self.shard.rows])  # type: ignore[union-attr]
+                yield x, y, len(where)
+            return
+        for x, y, rows in data.batches(rng):
+            leaves, rebuild = flatten((x, y))
+            code = 0
+            for leaf in leaves:
+                code = zlib.crc32(np.asarray(leaf).tobytes(), code)
+            self._begin(self.ranks.shard(rows), code)
+            yield *rebuild([leaf[self.shard.rows] for leaf in leaves]), rows  # type: ignore[union-attr]
+
+    def still(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
+        """Yield this rank's rows of all the data in order, in parts that a prediction on one rank is made of too."""
+        if isinstance(data, Rows):
+            step = CHUNK * self.ranks.size if data.mapped else data.rows
+            for start in range(0, data.rows, step):
+                shard = self.ranks.shard(min(step, data.rows - start), CHUNK)
+                rows = slice(start + shard.rows.start, start + shard.rows.stop)
+                yield shard, *data.part(rows)[:2]
+            return
+        for x, y, count in data.still(CHUNK):
+            shard = self.ranks.shard(count, CHUNK)
+            leaves, rebuild = flatten((x, y))
+            yield shard, *rebuild([leaf[shard.rows] for leaf in leaves])
+
+    # -- The beginning
+
+    def agree(self, told: Mapping[str, str]) -> None:
+        """Raise if the ranks do not run the same training."""
+        if self.ranks.size == 1:
+            return
+        self.ranks.compare("fit", {**surroundings(), **told})
+
+    def begin(self, done: Progress, history: History, watch: Watch | None) -> tuple[Progress, History]:
+        """Put all ranks where rank 0 stands: weights, optimizer, random numbers, history."""
+        first = self.ranks.rank == 0
+        text, arrays = taken_apart(self.task, self.setup, done, self.drawn, history, watch, {}) if first else ({}, {})
+        best = {} if watch is None or watch.weights is None else watch.weights
+        both = {"state": arrays, "weights": self.task.arrays() if first else {}, "best": best if first else {}}
+        flat = {f"{kind}|{name}": array for kind, part in both.items() for name, array in part.items()}
+        said, flat = self.ranks.from_first(json.dumps(text), flat)
+        if first:
+            return done, history
+        both = {kind: {name.partition("|")[2]: array for name, array in flat.items() if name.startswith(f"{kind}|")}
+                for kind in both}  # fmt: skip
+        state = StateReader(Path("the state of rank 0"), json.loads(said), both["state"])
+        weights = {"weights": (both["weights"], ""), "best": (both["best"] or None, "")}
+        return resumed(state, weights, self.task, self.drawn, watch)  # type: ignore[arg-type]
+
+    def _begin(self, shard: Shard, identity: int) -> None:
+        self.shard, self.identity = shard, identity
+        self.draws.begin()
+
+    def evaluated(self, data: Rows | Batches, keep: bool) -> Iterator[tuple[float, Any, Any, int]]:
+        """Yield losses, predictions, targets and numbers of rows, of parts of the data; rank 0 has those of all."""
+        for shard, x, y in self.still(data):
+            if isinstance(self.task, FunctionTask):  # it tells its loss and no output
+                loss, prediction = self.task.evaluate(x, y)
+                loss = float(self.ranks.summed(np.array([0.0 if shard.empty else shard.weight * loss]))[0])
+                parts = prediction, None
+            else:
+                parts = self.task.outputs(x)
+                output = self._first_has(parts[0], shard)
+                targets = self._first_has(y, shard)
+                loss = self.task.loss_of(output, targets) if self.ranks.rank == 0 else 0.0
+            if not keep:
+                yield loss, None, None, shard.total
+            elif isinstance(self.task, FunctionTask):
+                told = None if parts[0] is None else self._first_has(parts[0], shard)
+                yield loss, told, self._first_has(y, shard), shard.total
+            else:
+                same = parts[0] is parts[1]
+                yield loss, output if same else self._first_has(parts[1], shard), targets, shard.total
+
+    def _first_has(self, nest: Any, shard: Shard) -> Any:
+        """Return the rows of all ranks on rank 0."""
+        leaves, rebuild = flatten(nest)
+        for leaf in leaves:
+            if np.shape(leaf)[:1] != (shard.length,):
+                raise ValueError(
+                    f"fit: a prediction of {shard.length} rows has shape {np.shape(leaf)}; with comm= it has a row for "
+                    "each row of x, along its first axis."
+                )
+        own = [np.asarray(leaf)[: shard.stop - shard.start] for leaf in leaves]
+        return rebuild([self.ranks.rows_on_first(leaf, shard) for leaf in own])
+
+    def anywhere(self, true: bool) -> bool:
+        """Whether it is true on any rank."""
+        return bool(self.ranks.summed(np.array([float(true)]))[0])
+
+    # -- Steps
+
+    def computing(self, x: Any, y: Any) -> AbstractContextManager[Any]:
+        """Return the block in which the gradients of the batch are computed, whose rows here are x and y."""
+        if isinstance(self.task, FunctionTask) and self.steps % EVERY == 0:
+            self._check_additive(x, y)
+        if not self.probed:
+            self.probed = True
+            self._probe(x)
+        return sharing(self.shard)
+
+    def _probe(self, x: Any) -> None:
+        """Find out which axes of random numbers are those of the rows, and that the output has a row for each row."""
+        task: ModuleTask = self.task  # type: ignore[assignment]
+        if self.ranks.size == 1:
+            return
+        places = [(owner, name) for owner, name in task.places() if name != "rng"]
+        kept = [getattr(owner, name) for owner, name in places]
+        leaves, rebuild = flatten(x)
+
+        def forward(rows: int) -> list[Any]:
+            few = rebuild([np.repeat(np.asarray(leaf[:1]), rows, axis=0) for leaf in leaves])
+            with no_grad():
+                return [np.shape(part) for part in flatten(task.forward(task.cast(few)))[0]]
+
+        try:
+            few, more = probed(self.draws, self.shard, forward)  # type: ignore[arg-type]
+        finally:
+            for (owner, name), value in zip(places, kept, strict=True):
+                setattr(owner, name, value)
+        for a, b in zip(few, more, strict=True):
+            if not self.additive and (a[:1] != (2,) or b[:1] != (3,)):
+                raise ValueError(
+                    f"fit: the model gives an output of shape {a} for 2 rows and {b} for 3; with comm= the loss is "
+                    "computed from the outputs of all ranks, so each has a row for each row of x, along its first axis."
+                )
+
+    def _check_additive(self, x: Any, y: Any) -> None:
+        """Raise if the loss that a function returns is no mean over rows: the ranks' losses would not add up to it."""
+        shard: Shard = self.shard  # type: ignore[assignment]
+        if self.ranks.size == 1 or shard.stop - shard.start < 2:
+            return
+        leaves, rebuild = flatten((x, y))
+        n = shard.stop - shard.start
+
+        def loss(rows: slice) -> float:
+            return self.task.evaluate(*rebuild([leaf[rows] for leaf in leaves]))[0]
+
+        whole, first, rest = loss(slice(n)), loss(slice(1)), loss(slice(1, n))
+        mean = (first + (n - 1) * rest) / n
+        eps = float(np.finfo(self.task.parameters[0].dtype).eps)
+        if abs(whole - mean) > eps**0.5 * (abs(whole) + abs(first) + abs(rest)) and whole == loss(slice(n)):
+            raise ValueError(
+                f"the loss is no mean over rows: of {n} rows it is {whole:.6g}, and the mean of the losses of the "
+                f"first and of the {n - 1} others, counted by rows, {mean:.6g}. With comm= each rank computes it of "
+                "its own rows, and the mean of the ranks' would be another number. Return the mean over rows, or pass "
+                "a model and Solver(your_loss): that is computed from the outputs of all ranks."
+            )
+
+    def mean(self, found: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
+        """Return loss and gradients of the whole batch from those of this rank's rows, which have that share."""
+        return self._sum(found, [p.data for p in self.task.parameters], weight, loss)
+
+    def mean_of_search(self, loss: float, found: list[Array]) -> tuple[float, list[Array]]:
+        """Return the same of gradients that are one vector."""
+        return self._sum(found, found, self.shard.weight, loss)  # type: ignore[union-attr, return-value]
+
+    def loss(self, loss: float) -> float:
+        """Return the loss of the whole batch."""
+        weight = self.shard.weight  # type: ignore[union-attr]
+        return float(self.ranks.summed(np.array([weight * loss if weight else 0.0]))[0])
+
+    def _sum(self, found: Any, like: Sequence[Array], weight: float, loss: float) -> tuple[float, Gradients]:
+        self.steps += 1
+        check = zlib.crc32(f"{self.steps} {self.identity}".encode()) % 2**BITS
+        summed, told, alike = self.sum(found, like, weight, [weight * loss if weight else 0.0], check)
+        if not alike:
+            self.ranks.compare(
+                "fit", {"the step": str(self.steps), "the rows of the batch, by checksum": f"{self.identity:08x}"}
+            )
+        return told[0], summed
+
+    def compare_arrays(self, when: str) -> None:
+        """Raise if parameters or buffers differ between the ranks."""
+        if self.ranks.size == 1:
+            return
+        arrays = self.task.arrays()
+        whole = hashlib.blake2b(digest_size=16)
+        for array in arrays.values():
+            whole.update(array.tobytes())
+        self.ranks.same(
+            lambda: {name: hashlib.sha256(array.tobytes()).hexdigest()[:12] for name, array in arrays.items()},
+            whole.hexdigest(), when,
+        )  # fmt: skip

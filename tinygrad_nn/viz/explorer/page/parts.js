@@ -1,0 +1,168 @@
+// The parts of the graph as SVG: nodes, folded and open levels, the steps of a loop beside the one shown, and stubs.
+
+const shortened = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
+const times = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+
+class Parts {
+  constructor(data, levels) {
+    Object.assign(this, { data, levels });
+    this.widths = this.evenWidths();
+    this.pills = new Map(); // the line that each stub belongs to
+  }
+
+  // Equal operations of one loop are equally wide, so that nothing moves when another of its steps is shown.
+  evenWidths() {
+    const { data, levels } = this, { width, kind } = data.column, loops = new Int32Array(levels.count);
+    for (let b = 1; b < levels.count; b++) loops[b] = loops[data.level.parent[b]] || (levels.loop[b] ? b : 0);
+    const most = new Map(), group = n => loops[data.home[n]] * data.kinds + kind[n];
+    const inLoop = n => loops[data.home[n]] > 0;
+    for (let n = 0; n < data.count; n++) if (inLoop(n)) most.set(group(n), Math.max(most.get(group(n)) || 0, width[n]));
+    return n => (inLoop(n) ? most.get(group(n)) : width[n]);
+  }
+
+  // Width and height of a part by its key.
+  size(key) {
+    const number = +key.slice(1);
+    if (key[0] === "n") {
+      const { small } = this.data.kindOf(number);
+      return [this.widths(number), small ? 30 : 58 + (this.data.column.gradient[number] < 0 ? 0 : 15)];
+    }
+    if (key[0] === "b") return [Math.max(120, 8.4 * this.label(number).length + 44), 62];
+    if (key[0] === "p" || key[0] === "q") return [112, 50];
+    return [7.2 * this.stubText(key).length + 20, 24];
+  }
+
+  // The same with the stub that says how often a value is used: beside it as seen along the lines, where none leaves.
+  room(key, down) {
+    const [w, h] = this.size(key), stub = this.pills.has("o" + key) && this.size("o" + key);
+    if (!stub) return [w, h];
+    return down ? [w + 4 + stub[0], h] : [Math.max(w, stub[0]), h + 4 + stub[1]];
+  }
+
+  withStubs(spots, down) {
+    for (const [key, [x, y, w, h]] of [...spots]) {
+      if (!this.pills.has("o" + key)) continue;
+      const own = this.size(key), stub = this.size("o" + key);
+      spots.set(key, [down ? x : x + (w - own[0]) / 2, y, ...own]);
+      spots.set("o" + key, [down ? x + w - stub[0] : x + (w - stub[0]) / 2, down ? y + (h - stub[1]) / 2 : y + h - stub[1], ...stub]);
+    }
+    return spots;
+  }
+
+  // The least width of an open level, whose name and buttons stand on its rim.
+  least(number) {
+    return this.levels.loop[number] ? 7.5 * this.label(number).length + 210 : 90;
+  }
+
+  label(level) {
+    return this.data.level.label(level);
+  }
+
+  make(key, spot) {
+    const kind = key[0], number = +key.slice(1);
+    const part = kind === "n" ? this.node(number, spot) : kind === "b" ? this.folded(number, spot) : kind === "p" || kind === "q" ? this.steps(key, spot) : this.stub(key, spot);
+    part.dataset.key = key;
+    return part;
+  }
+
+  button(x, y, more) {
+    return svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1", ...more });
+  }
+
+  node(number, [x, y, w, h]) {
+    const node = this.data.nodes[number], part = this.button(x, y);
+    const round = node.kind === "leaf" || node.kind === "constant" ? 3 : 14;
+    part.append(svg("rect", { width: w, height: h, rx: round }));
+    const line = (name, at, text) => {
+      const element = svg("text", { class: name, x: w / 2, y: at }, text);
+      part.append(element);
+      return element;
+    };
+    line("title", node.small ? 19.5 : 20, node.title);
+    if (!node.small) {
+      line("under", 34, node.under);
+      part.value = line("value", 49, "");
+      if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
+    }
+    part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
+    part.kind = `node ${node.kind}`;
+    return part;
+  }
+
+  folded(number, [x, y, w, h]) {
+    const part = this.button(x, y, { "aria-expanded": "false" }), under = this.under(number);
+    part.append(svg("rect", { width: w, height: h, rx: 6 }), svg("rect", { x: 3.5, y: 3.5, width: w - 7, height: h - 7, rx: 4, class: "inner" }));
+    part.append(svg("text", { class: "title", x: w / 2, y: 26 }, "▸ " + this.label(number)), svg("text", { class: "under", x: w / 2, y: 44 }, under));
+    part.kind = "node fold";
+    part.setAttribute("aria-label", `${this.data.level.path(number)}, folded, ${under}`);
+    return part;
+  }
+
+  under(level) {
+    const { operations } = this.levels;
+    return operations[level] ? times(operations[level], "operation") : "values";
+  }
+
+  // The steps of a loop before or after the one that is shown.
+  steps(key, [x, y, w, h]) {
+    const part = this.button(x, y), hidden = this.levels.hidden(key), before = key[0] === "p";
+    part.kind = "node fold steps";
+    part.append(svg("rect", { width: w, height: h, rx: 6 }));
+    for (const [name, at, text] of [["title", 21, times(hidden.length, "step")], ["under", 38, before ? "‹ before" : "after ›"]]) {
+      part.append(svg("text", { class: name, x: w / 2, y: at }, text));
+    }
+    part.setAttribute("aria-label", `${times(hidden.length, "step")} ${before ? "before" : "after"}, folded; show the ${before ? "one before" : "next one"}`);
+    return part;
+  }
+
+  open(number, [x, y, w, h]) {
+    const label = this.label(number), room = Math.max(3, Math.floor((w - 34 - (this.levels.loop[number] ? 176 : 0)) / 7.5)), shown = shortened(label, room);
+    const head = svg("g", { class: "head" }), name = svg("g", { role: "button", tabindex: "0", "aria-expanded": "true", "aria-label": `${this.data.level.path(number)}, ${this.levels.loop[number] ? "loop" : "layer"}, ${this.under(number)}` });
+    name.append(svg("rect", { width: Math.min(w, 7.5 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, this.data.level.path(number)));
+    name.dataset.key = "b" + number;
+    head.append(name);
+    if (this.levels.loop[number]) head.append(...this.turning(number, 7.5 * shown.length + 38));
+    head.setAttribute("transform", `translate(${x} ${y})`);
+    head.frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
+    return head;
+  }
+
+  // The buttons on the rim of a loop, which say and choose the step that is shown.
+  turning(loop, x) {
+    const { levels } = this, many = levels.within[loop].length, at = levels.shown.get(loop) ?? 0;
+    const made = [["|‹", 0, "Show the first step", 22], ["‹", at - 1, "Show the step before", 22], [`${at + 1} of ${many}`, -1, `Step ${at + 1} of ${many} is shown; choose another`, 86], ["›", at + 1, "Show the step after", 22], ["›|", many - 1, "Show the last step", 22]];
+    return made.map(([text, to, words, wide]) => {
+      const off = to >= 0 && (to === at || to >= many), part = svg("g", { class: "turn" + (off ? " off" : ""), role: "button", tabindex: off ? "-1" : "0", transform: `translate(${x} 0)`, "aria-label": words });
+      part.append(svg("rect", { width: wide, height: 22, rx: 6 }), svg("text", { x: wide / 2, y: 15.5 }, text));
+      if (off) part.setAttribute("aria-disabled", "true");
+      part.dataset.key = `t${loop}`;
+      part.dataset.step = to;
+      x += wide + 2;
+      return part;
+    });
+  }
+
+  // A value that is used far away: its name beside each use, and how often beside itself.
+  stubText(key) {
+    const line = this.pills.get(key), name = shortened(this.name(line.from), 24);
+    if (key[0] === "i") return name;
+    if (line.from[0] !== "n") return `${name} ›`;
+    const uses = this.data.uses(line.source);
+    return uses === 1 ? `${name} ›` : `${name}, ${uses.toLocaleString("en")} times`;
+  }
+
+  name(key) {
+    const number = +key.slice(1);
+    if (key[0] === "n") return this.data.column.title[number] === this.data.column.named[number] ? this.data.said("title", number) : this.data.said("named", number);
+    return key[0] === "b" ? this.label(number) : `${key[0] === "p" ? "steps before" : "steps after"}`;
+  }
+
+  stub(key, [x, y, w, h]) {
+    const part = this.button(x, y), text = this.stubText(key), line = this.pills.get(key), into = key[0] === "i";
+    part.append(svg("rect", { width: w, height: h, rx: h / 2 }), svg("text", { class: "under", x: w / 2, y: 16 }, text));
+    part.kind = "stub";
+    part.line = line;
+    part.setAttribute("aria-label", into ? `${text}, from further back; go there` : `${text}; show where`);
+    return part;
+  }
+}

@@ -1,0 +1,163 @@
+"""A graph that is too large for a drawing, folded to what can be read: of each loop one step, of the rest little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...graph.view import GraphEdge, GraphNode, GraphView
+from .levels import Level, Levels, find_levels
+
+MOST, ARROWS = 300, 600  # nodes and edges that are drawn as they are; what has more is folded first
+READ = 90  # nodes of a folded graph
+COUNTED = "{0:,} operation{1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded graph.
+
+    Attributes:
+        view: of what is shown; a node of kind ``"fold"`` stands for all that it hides.
+        number: of each node of the whole graph, the node of `view` that stands for it.
+        note: what was folded, as a sentence.
+    """
+
+    view: GraphView
+    number: tuple[int, ...]
+    note: str
+
+
+def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
+    """Fold a graph to about so many nodes.
+
+    Args:
+        view: the whole graph.
+        read: nodes that can be read.
+        small: of at most so many operations only scopes are folded; by default as `find_levels` has it.
+
+    Example:
+        >>> import numpy as np
+        >>> from tinygrad_nn import Tensor
+        >>> y = x = Tensor(0.5, name="x")
+        >>> for _ in range(500):
+        ...     y = np.sin(y) * x + 0.1
+        >>> found = fold(GraphView(y))
+        >>> [node.name or node.operation for node in found.view]
+        ['x', 'sin', 'multiply', 'constant', 'add', '499 steps after']
+        >>> print(found.note)
+        1,500 operations are shown as 6 parts: a loop of 500 equal steps by its first.
+    """
+    levels = find_levels(view) if small is None else find_levels(view, small)
+    failed = [part.number for part in view if part.kind == "failed"]
+    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # what went wrong is shown
+    return _Folding(view, levels, _open(levels, read, kept)).folded()
+
+
+def _open(found: Levels, read: int, kept: set[int]) -> set[int]:
+    """Return the levels that are open: those that are kept, and the outermost as far as they can be read."""
+    levels = found.levels
+    size = [2 if level.kind == "loop" else len(level.children) for level in levels]
+    shown, parts, waiting = {0}, size[0] + sum(size[number] for number in kept - {0}), [0]
+    while waiting:
+        number = waiting.pop(0)
+        inner = [~child for child in levels[number].children if child < 0]
+        if levels[number].kind == "loop":
+            inner = [child for child in inner if child in kept][:1] or inner[:1]
+        for child in inner:
+            if child in kept:
+                shown.add(child)
+                waiting.append(child)
+            elif levels[child].kind != "data" and parts + size[child] - 1 <= read:
+                shown.add(child)
+                parts += size[child] - 1
+                waiting.append(child)
+    return shown
+
+
+class _Folding:
+    """The making of a folded graph."""
+
+    def __init__(self, view: GraphView, found: Levels, shown: set[int]) -> None:
+        self.view, self.found, self.shown = view, found, shown
+        levels = found.levels
+        self.standing: list[tuple[str, int] | None] = [None] * len(levels)  # what stands for a level that is hidden
+        turned = {levels[number].parent: number for number in shown - {0}
+                  if levels[levels[number].parent].kind == "loop"}  # the step of each loop that is shown
+        for number, level in enumerate(levels[1:], 1):
+            if self.standing[level.parent] is not None:
+                self.standing[number] = self.standing[level.parent]
+            elif number not in shown and level.parent in turned:
+                self.standing[number] = ("before" if number < turned[level.parent] else "after", level.parent)
+            elif number not in shown:
+                self.standing[number] = ("folded", number)
+
+    def folded(self) -> Folded:
+        view = self.view
+        last: dict[tuple[str, int], int] = {}  # the youngest node that each part stands for
+        for part in view:
+            key = self._key(part.number)
+            last[key] = part.number
+        order = sorted(last, key=lambda key: last[key])  # so that a part comes after all that goes into it
+        new = {key: number for number, key in enumerate(order)}
+        number = tuple(new[self._key(part.number)] for part in view)
+        nodes = [self._node(new[key], key, last[key]) for key in order]
+        edges: dict[tuple[int, int, int], None] = {}  # one from each part to a folded one; one an operand of a node
+        for edge in view.edges:
+            source, target = number[edge.source], number[edge.target]
+            if source != target:
+                many = "fold" in (nodes[source].kind, nodes[target].kind)
+                edges.setdefault((source, target, -1 if many else edge.slot))
+        slots: dict[int, int] = {}
+        listed = []
+        for source, target, _ in sorted(edges, key=lambda edge: edge[1]):
+            slots[target] = slots.get(target, -1) + 1
+            listed.append(GraphEdge(source, target, slots[target]))
+        small = object.__new__(GraphView)  # a view has no other way in than a result
+        outputs = tuple(dict.fromkeys(number[output] for output in view.outputs))
+        for name, value in (("nodes", tuple(nodes)), ("edges", tuple(listed)), ("outputs", outputs)):
+            object.__setattr__(small, name, value)
+        return Folded(small, number, self._note(len(nodes)))
+
+    def _key(self, number: int) -> tuple[str, int]:
+        return self.standing[self.found.home[number]] or ("node", number)
+
+    def _node(self, number: int, key: tuple[str, int], last: int) -> GraphNode:
+        """Return the node that stands for a part, in the scope of the level around it."""
+        kind, place = key
+        levels = self.found.levels
+        if kind == "node":
+            part = self.view[place]
+            return replace(part, number=number, scope=self._scope(self.found.home[place]) if part.operation else None)
+        level = levels[place]
+        if kind in ("before", "after"):
+            hidden = [~child for child in level.children if self.standing[~child] == key]
+            operations = sum(levels[child].operations for child in hidden)
+            name, around = f"{len(hidden):,} step{'' if len(hidden) == 1 else 's'} {kind}", place
+        else:
+            name, operations, around = level.label, level.operations, level.parent
+        said = COUNTED.format(operations, "" if operations == 1 else "s") if operations else None
+        part = self.view[last]
+        return replace(
+            part, number=number, kind="fold", name=name, operation=said, scope=self._scope(around) if said else None,
+            tex=None, rules=(), metadata="", grad=None, grad_array=None, line=None, origin=None,
+        )  # fmt: skip
+
+    def _scope(self, number: int) -> str | None:
+        """Return the path of a level; a loop and its step are one box."""
+        names = [level.label for level in map(self.found.levels.__getitem__, self.found.chain(number)[1:])
+                 if level.kind != "step"]  # fmt: skip
+        return ".".join(name.replace(".", "·") for name in names) or None
+
+    def _note(self, parts: int) -> str:
+        levels = self.found.levels
+        loops = [level for number, level in enumerate(levels) if level.kind == "loop" and self._visible(number, level)]
+        operations = levels[0].operations
+        said = f"{operations:,} operations are shown as {parts:,} parts"
+        if len(loops) == 1:
+            said += f": a loop of {len(loops[0].children):,} equal steps by its first"
+        elif loops:
+            said += f": {len(loops)} loops of equal steps by the first step of each"
+        return f"{said}."
+
+    def _visible(self, number: int, level: Level) -> bool:
+        return number in self.shown and self.standing[number] is None and bool(level.children)

@@ -1,0 +1,338 @@
+"""The levels of a graph, each to be unfolded by itself: scopes, loops of equal steps, stretches of what is long.
+
+A large graph is read like a table of contents. Where the same operations follow one another again and again, as in a
+recurrent network, they are one loop with equal steps, of which one is shown. What is long without being equal is
+cut into stretches where few values cross.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...graph.view import GraphView
+
+SMALL = 100  # operations; a smaller graph has its scopes alone
+EQUAL, LOOP = 3, 24  # a loop has at least so many steps, and operations in all of them
+LONGEST, STRETCH = 48, 24  # a level that has more parts than the first is cut into stretches of about the second
+DATA = 24  # inputs and constants of one level; more of them are a part of their own
+
+
+@dataclass(slots=True)
+class Level:
+    """One part that can be unfolded.
+
+    Attributes:
+        kind: ``"whole"``, ``"scope"``, ``"loop"``, ``"step"`` of a loop without a scope of its own, ``"stretch"``, or
+            ``"data"``, many inputs and constants.
+        label, path: its own name, and the names of the scopes around it with it.
+        parent: the number of the level around it, -1 for the whole graph.
+        children: numbers of nodes, and of levels as ``~number``; those of a loop are its steps.
+        operations: how many it holds, in levels within too.
+    """
+
+    kind: str
+    label: str
+    path: str
+    parent: int = -1
+    children: list[int] = field(default_factory=list)
+    operations: int = 0
+
+
+@dataclass(slots=True)
+class Levels:
+    """All levels, parents before what is in them, and the level each node stands in."""
+
+    levels: list[Level]
+    home: list[int]
+
+    def chain(self, number: int) -> list[int]:
+        """Return the levels around and including one, the outermost first."""
+        chain = []
+        while number >= 0:
+            chain.append(number)
+            number = self.levels[number].parent
+        return chain[::-1]
+
+
+def find_levels(view: GraphView, small: int = SMALL) -> Levels:
+    """Return the levels of a graph; one of at most so many operations has no loops and stretches.
+
+    Example:
+        >>> from tinygrad_nn import Tensor
+        >>> x = y = Tensor(0.5, name="x")
+        >>> for _ in range(100):
+        ...     y = np.sin(y) * x
+        >>> found = find_levels(GraphView(y))
+        >>> [(level.kind, level.label, level.operations) for level in found.levels[:3]]
+        [('whole', '', 200), ('loop', 'step × 100', 200), ('step', 'step 1', 2)]
+    """
+    return _Build(view, small).levels()
+
+
+class _Build:
+    """The making of levels: a tree of scopes, in which loops are found from within, then stretches from without."""
+
+    def __init__(self, view: GraphView, small: int) -> None:
+        self.view = view
+        self.sources: list[list[int]] = [[] for _ in view]
+        last = np.arange(len(view))
+        for edge in view.edges:
+            self.sources[edge.target].append(edge.source)
+            last[edge.source] = edge.target  # edges stand in the order of their targets
+        living = np.zeros(len(view) + 1, int)
+        for part in view:
+            if part.operation is not None:
+                living[part.number + 1] += 1
+                living[min(last[part.number] + 1, len(view))] -= 1
+        self.crossing = np.cumsum(living)  # values that are made before a node and used by it or later
+        self.tree = [Level("whole", "", "")]
+        self.first: dict[int, int] = {}  # the first operation of each level
+        self.looks: dict[tuple[object, ...], int] = {}
+        self.alike: dict[int, int] = {}  # equal numbers for levels that may be equal
+        self._scopes()
+        self.total = self.tree[0].operations
+        if self.total > small:
+            for number in reversed(range(len(self.tree))):  # what is within comes first
+                level = self.tree[number]
+                level.children = self._loops(level.children)
+                self.alike[number] = self._look(("level", _blank(level.label), *map(self._alike, level.children)))
+            place = 0
+            self.place: dict[int, int] = {}
+            for part in view:
+                if part.operation is not None:
+                    self.place[part.number] = place = place + 1
+            for number in range(len(self.tree)):
+                self._stretches(number)
+
+    def _scopes(self) -> None:
+        """Make a level for every run of operations of one scope."""
+        open_levels = [0]
+        for part in self.view:
+            if part.operation is None:
+                continue
+            names = part.scope.split(".") if part.scope else []
+            same = 0
+            around = (self.tree[number].label for number in open_levels[1:])
+            same = next((k for k, pair in enumerate(zip(names, around, strict=False)) if pair[0] != pair[1]),
+                        min(len(names), len(open_levels) - 1))  # fmt: skip
+            del open_levels[same + 1 :]
+            for depth in range(same, len(names)):
+                self.tree.append(Level("scope", names[depth], ".".join(names[: depth + 1])))
+                number = len(self.tree) - 1
+                self.first[number] = part.number
+                self.tree[open_levels[-1]].children.append(~number)
+                open_levels.append(number)
+            self.tree[open_levels[-1]].children.append(part.number)
+            for number in open_levels:
+                self.tree[number].operations += 1
+
+    def _look(self, what: tuple[object, ...]) -> int:
+        return self.looks.setdefault(what, len(self.looks))
+
+    def _alike(self, child: int) -> int:
+        """Return a number that is the same for operations, or levels, that look the same."""
+        if child < 0:
+            return self.alike[~child]
+        part = self.view[child]
+        metadata = _blank(part.metadata) if part.metadata.startswith("index") else part.metadata
+        return self._look((part.operation, metadata, part.shape, part.dtype, len(self.sources[child])))
+
+    def _size(self, child: int) -> int:
+        return 1 if child >= 0 else self.tree[~child].operations
+
+    def _start(self, child: int) -> int:
+        return child if child >= 0 else self.first[~child]
+
+    def _operations(self, children: Sequence[int]) -> Iterator[int]:
+        """Yield the operations of nodes and levels, in order."""
+        stack = list(reversed(children))
+        while stack:
+            child = stack.pop()
+            if child >= 0:
+                yield child
+            else:
+                stack += reversed(self.tree[~child].children)
+
+    def _add(self, kind: str, label: str, path: str, children: list[int]) -> int:
+        """Add a level and return it as a child."""
+        self.tree.append(Level(kind, label, path, -1, children, sum(map(self._size, children))))
+        number = len(self.tree) - 1
+        self.first[number] = self._start(children[0])
+        return ~number
+
+    # -- Loops
+
+    def _loops(self, children: list[int]) -> list[int]:
+        """Return the children of a level with runs of equal steps put into loops, the shortest steps first."""
+        period = 1
+        look = np.array([self._alike(child) for child in children])
+        while period * EQUAL <= len(children):
+            found = self._repeated(children, look, period)
+            if not found:
+                period += 1
+                continue
+            kept: list[int] = []
+            at = 0
+            for begin, steps in found:
+                kept += children[at:begin]
+                kept.append(self._loop([children[begin + k * period : begin + (k + 1) * period] for k in range(steps)]))
+                at = begin + steps * period
+            children = kept + children[at:]
+            look = np.array([self._alike(child) for child in children])
+            period = 1  # loops may be the equal steps of another
+        return children
+
+    def _repeated(self, children: list[int], look: np.ndarray, period: int) -> list[tuple[int, int]]:
+        """Return where runs of equal steps of so many children begin, and how many steps they have."""
+        same = look[period:] == look[:-period]
+        if np.count_nonzero(same) < period * (EQUAL - 1):
+            return []
+        ends = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]])))
+        found: list[tuple[int, int]] = []
+        for begin, end in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):
+            most = end - begin + period
+            if most < period * EQUAL or (begin and found and begin < found[-1][0] + found[-1][1] * period):
+                continue
+            shifts = range(min(period, most - period * EQUAL + 1))  # the same run can be cut between any two operations
+            shift = min(shifts, key=lambda k: (self.crossing[self._start(children[begin + period + k])], k))
+            begin, steps = begin + shift, (most - shift) // period
+            found += self._equal(children, begin, steps, period)
+        return found
+
+    def _equal(self, children: list[int], begin: int, steps: int, period: int) -> list[tuple[int, int]]:
+        """Return the parts of a run whose steps have equal wires within them."""
+        found, since, before = [], 0, None
+        for k in range(steps + 1):
+            at = begin + k * period
+            wires = self._wires(children[at : at + period]) if k < steps else None
+            if k and wires != before:
+                size = (k - since) * sum(map(self._size, children[begin : begin + period]))
+                if k - since >= EQUAL and size >= LOOP:
+                    found.append((begin + since * period, k - since))
+                since = k
+            before = wires
+        return found
+
+    def _wires(self, step: list[int]) -> list[int]:
+        """Return for each operand in a step which operation of the step it is, -1 for what comes from outside."""
+        inside = {number: k for k, number in enumerate(self._operations(step))}
+        return [inside.get(source, -1) for number in inside for source in self.sources[number]]
+
+    def _loop(self, steps: list[list[int]]) -> int:
+        """Make a loop of equal steps, each a scope of its own or a new level, and return it as a child."""
+        children = []
+        for k, step in enumerate(steps, 1):
+            alone = len(step) == 1 and step[0] < 0 and self.tree[~step[0]].kind == "scope"
+            children.append(step[0] if alone else self._add("step", f"step {k}", f"step {k}", step))
+        ends = [self.tree[~children[k]].label for k in (0, -1)]
+        name = " … ".join(dict.fromkeys(ends)) if not ends[0].startswith("step ") else "step"
+        loop = self._add("loop", f"{name} × {len(steps)}", f"{name} × {len(steps)}", children)
+        for child in children:
+            if ~child not in self.alike:
+                self.alike[~child] = self._look(("step", *map(self._alike, self.tree[~child].children)))
+        self.alike[~loop] = self._look(("loop", len(steps), self.alike[~children[0]]))
+        return loop
+
+    # -- Stretches, and the data
+
+    def _stretches(self, number: int) -> None:
+        """Cut a level that is too long into stretches, and those again, where few values cross."""
+        level = self.tree[number]
+        if level.kind == "loop":
+            return
+        while len(level.children) > LONGEST:
+            cut: list[int] = []
+            children, at = level.children, 0
+            while at < len(children):
+                end = self._cut(children, at)
+                part = children[at:end]
+                first, last = next(self._operations(part)), self._last(part[-1])
+                label = f"operations {self.place[first]:,} – {self.place[last]:,}"
+                cut.append(self._add("stretch", label, label, part))
+                at = end
+            level.children = cut
+
+    def _cut(self, children: list[int], at: int) -> int:
+        """Return where a stretch that begins there ends: where few values cross, at about the usual length."""
+        if len(children) - at <= STRETCH * 7 // 4:
+            return len(children) if len(children) - at <= STRETCH * 3 // 2 else at + STRETCH
+        ends = range(at + STRETCH * 3 // 4, at + STRETCH * 5 // 4)
+        return min(ends, key=lambda k: (self.crossing[self._start(children[k])], abs(k - at - STRETCH)))
+
+    def _last(self, child: int) -> int:
+        while child < 0:
+            child = self.tree[~child].children[-1]
+        return child
+
+    def levels(self) -> Levels:
+        """Return the levels in order, with inputs and constants where they are used."""
+        order = self._in_order()
+        home = [0] * len(self.view)
+        for number in order:
+            for child in self.tree[number].children:
+                if child >= 0:
+                    home[child] = number
+        depth = {0: 0}
+        for number in order[1:]:
+            depth[number] = depth[self.tree[number].parent] + 1
+        inside: dict[int, int] = {}
+        for edge in self.view.edges:
+            if self.view[edge.source].operation is None:
+                here = home[edge.target]
+                inside[edge.source] = self._common(inside.get(edge.source, here), here, depth)
+        data: dict[int, list[int]] = {}
+        for part in self.view:
+            if part.operation is None:
+                place = inside.get(part.number, 0) if part.kind == "leaf" or part.name is None else 0
+                if self.tree[place].kind == "loop":
+                    place = self.tree[place].parent
+                data.setdefault(place, []).append(part.number)
+        for place, numbers in data.items():
+            level = self.tree[place]
+            if len(numbers) > DATA and self.total > SMALL:
+                label = f"{len(numbers):,} inputs and constants"
+                self.tree.append(Level("data", label, label, place, numbers))
+                level.children.insert(0, ~(len(self.tree) - 1))
+            else:
+                level.children[:0] = numbers
+        order = self._in_order()
+        new = {number: k for k, number in enumerate(order)}
+        levels = [self.tree[number] for number in order]
+        for k, level in enumerate(levels):
+            level.parent = new.get(level.parent, -1)
+            level.children = [child if child >= 0 else ~new[~child] for child in level.children]
+            if level.kind not in ("scope", "whole") and level.parent >= 0 and levels[level.parent].path:
+                level.path = f"{levels[level.parent].path}.{level.label}"
+            for child in level.children:
+                if child >= 0:
+                    home[child] = k
+        return Levels(levels, home)
+
+    def _in_order(self) -> list[int]:
+        """Set the parents, and return the levels, each before those within it."""
+        order, stack = [], [0]
+        while stack:
+            number = stack.pop()
+            order.append(number)
+            within = [~child for child in self.tree[number].children if child < 0]
+            for child in within:
+                self.tree[child].parent = number
+            stack += reversed(within)
+        return order
+
+    def _common(self, a: int, b: int, depth: dict[int, int]) -> int:
+        while a != b:
+            if depth[a] >= depth[b]:
+                a = self.tree[a].parent
+            else:
+                b = self.tree[b].parent
+        return a
+
+
+def _blank(text: str) -> str:
+    """Return a text with all numbers alike, as in ``block3`` and ``index=(:, 3)``."""
+    return re.sub(r"\d+", "0", text)
