@@ -170,8 +170,8 @@ def _map(row: Row) -> str:
     wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels; a map fits the page
     where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
     return (
-        f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' width='{wide}' "
-        f"height='{high}' alt='errors of {escape(row.name, quote=True)}'>"
+        f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
+        f"alt='errors of {escape(row.name, quote=True)}'>"
         f"<figcaption>{escape(row.name)} ({'×'.join(map(str, row.shape))}), {escape(where)}</figcaption></figure>"
     )
 
