@@ -41,6 +41,8 @@ def make_images(folder: Path) -> None:
     run(blocks(DOCS.parent / "README.md")[:1], "README.md", folder)
     run(blocks(DOCS / "drawings.md"), "drawings.md", folder)
     draw_graph(prepare(Options()), folder / "iris.svg")
+    for page in folder.glob("*.html"):  # that the blocks write beside their pictures
+        page.unlink()
 
 
 if __name__ == "__main__":

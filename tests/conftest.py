@@ -100,6 +100,7 @@ SWEEPS = {
     "test_live_browser": (),
     "test_play_browser": (),
     "test_recording_page": (),
+    "test_model_explorer": ("test_model_explorer_opens_it",),
     "test_report": (),  # each test trains and draws
     "test_messy_tables": (),
     "test_onnx": (),  # each model runs in two programs

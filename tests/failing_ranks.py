@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import Settings, Solver, Tensor, fit, nn, optim
+from tinygrad_nn.distributed import communicator, heartbeat
 from tinygrad_nn.solver import ranks as shared
 
 FAULTS: dict[str, tuple[Callable[[Any, Path], Any], str]] = {}  # name -> what goes wrong, and what all say
@@ -95,6 +96,15 @@ def batches_of_each_rank_alone(comm: Any, _: Path) -> None:
     train(comm, x=Loader())
 
 
+@fault(r"wait for different things.*rank 0 waits for a sum over the batch .*, rank 1 waits for what the ranks tell")
+def a_batch_less_on_one_rank(comm: Any, _: Path) -> None:
+    class Loader:
+        def __iter__(self) -> Any:
+            return iter([data()] * (3 - (comm.rank == 1)))
+
+    train(comm, x=Loader())
+
+
 class Counts(nn.Module):
     """A layer with a buffer that moves by the rows of one rank."""
 
@@ -145,7 +155,7 @@ def a_shape_on_one_rank(comm: Any, _: Path) -> None:
 @fault(r"rank 1 of 3 did not come to this call within")
 def a_rank_that_does_not_come(comm: Any, _: Path) -> None:
     if comm.rank == 1:
-        time.sleep(27)
+        time.sleep(12)
         return
     train(comm)
 
@@ -205,6 +215,8 @@ surroundings = shared.surroundings
 def main(folder: Path, name: str) -> None:
     from mpi4py import MPI
 
+    if name in ("a_rank_that_does_not_come", "a_rank_that_hangs"):
+        heartbeat.PATIENCE = communicator.PATIENCE = 10.0  # a test need not take as long
     comm, start = MPI.COMM_WORLD, time.monotonic()
     try:
         if name == "a_rank_that_is_killed":

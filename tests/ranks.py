@@ -186,7 +186,11 @@ def main(folder: Path, names: list[str]) -> None:
     more: dict[str, Any] = {}
     if "CHECKPOINT" in os.environ:
         more = {"checkpoint": folder / "checkpoint", "resume": True}
-        print(*MPI.COMM_WORLD.allgather(os.getpid()), flush=True)  # whom one may kill
+        if "EPOCHS" in os.environ:
+            more["settings"] = Settings(int(os.environ["EPOCHS"]), int(os.environ["ROWS"]))
+        victims = MPI.COMM_WORLD.allgather(os.getpid())
+        if MPI.COMM_WORLD.rank == 0:  # lines of several ranks run into each other
+            print(*victims, flush=True)
     for name in names or list(NETWORKS):
         found = train(name, folder, MPI.COMM_WORLD, **more)
         (folder / f"{name}-{MPI.COMM_WORLD.size}-{MPI.COMM_WORLD.rank}.json").write_text(json.dumps(found))

@@ -100,6 +100,12 @@ def test_what_is_wrong_where_nothing_was_looked_at_shows_along_directions(few: N
     assert [d.where for d in report.diagnoses] == ["w"]
 
 
+def test_a_small_error_in_one_entry_shows_whether_it_was_looked_at_or_not(few: None) -> None:
+    for k in range(0, 12, 2):
+        report = compared(lambda dx, dw, db, k=k: (dx, dw + 1e-4 * (np.arange(12).reshape(4, 3) == k), db))
+        assert [row.ok for row in report.rows] == [True, False, True]
+
+
 # -- Parts
 
 
@@ -381,6 +387,8 @@ def test_a_row_of_what_numbers_know() -> None:
     assert bad.tolist() == [False, True, False, False]
     row, bad, _ = judged_row("x", np.array([1.0, 2.0, 4.0, np.nan]), w, 0.0)
     assert bad.tolist() == [False, False, False, True]
+    row, bad, _ = judged_row("x", np.zeros(0), whole(np.zeros(0)), 0.0)
+    assert (row.ok, row.bound, row.checked) == (True, 0.0, 0)
     kink = Whole(np.array([1.0, 5.0]), np.full(2, 1e-3), np.array([-1.0, 5.0]), np.array([3.0, 5.0]), 1)
     for value, ok in ((-1.0, True), (3.0, True), (2.9, True), (-1.1, False), (3.1, False)):
         row, bad, reference = judged_row("x", np.array([value, 5.0]), kink, 0.0)

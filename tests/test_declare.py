@@ -15,7 +15,7 @@ import tinygrad_nn as tg
 from tinygrad_nn import Tensor, declare
 from tinygrad_nn.gradcheck import check_gradients, check_primitive
 from tinygrad_nn.graph import GraphView
-from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, _mended, sum_to
+from tinygrad_nn.primitive import OVERRIDES, REGISTRY, Primitive, _mended, numpy_name, sum_to
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 
@@ -287,3 +287,18 @@ ROWS = ". One number for each row of the {} is {}[:, None]"
 )  # fmt: skip
 def test_what_would_fit_in_another_form(name: str, shapes: list[tuple[int, ...]], edit: str) -> None:
     assert _mended(name, shapes) == edit
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (np.sum, "np.sum"), (np.linalg.norm, "np.linalg.norm"), (np.fft.fft, "np.fft.fft"), (np.sin, "np.sin"),
+        (np.emath.sqrt, "np.emath.sqrt"), (special.erf, "scipy.special.erf"), ((np.add, "reduce"), "np.add.reduce"),
+        (np.strings.str_len, "np.strings.str_len"),
+        (np.polynomial.polynomial.polyval, "np.polynomial.polynomial.polyval"),
+        (np.lib.stride_tricks.sliding_window_view, "np.lib.stride_tricks.sliding_window_view"),
+        (np.frompyfunc(abs, 1, 1), "abs (vectorized)"), (type("builtin", (), {"__module__": None}), "np.builtin"),
+    ],
+)  # fmt: skip
+def test_the_name_by_which_a_function_is_called(function: Any, name: str) -> None:
+    assert numpy_name(function) == name

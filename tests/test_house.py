@@ -84,7 +84,7 @@ ARROWS: dict[str, set[str]] = {
 
 # Third-party packages besides NumPy: room -> packages. A lazy one is imported inside a function, where it is used.
 LAZY: dict[str, set[str]] = {
-    "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL"},
+    "viz":    {"graphviz", "matplotlib", "latex2mathml", "PIL", "tensorboardX"},
     "compare": {"latex2mathml"},
     "graph":  {"latex2mathml"},
     "files":  {"safetensors", "torch"},

@@ -419,6 +419,16 @@ def test_a_finding_is_needed_where_the_right_equation_fails(seen: list[Witness])
     assert not needed(w, right, Finding(0, "b", "scale", ""))
 
 
+def test_below_a_delta_that_is_not_known_a_finding_is_needed_whatever_the_delta() -> None:
+    made = experiment(SETTINGS["square"])
+    out = made.right.delta[-1]
+    made.answer = Answer(0.0, made.right.dW, made.right.db, None)
+    below = len(made.W) - 2
+    assert made.right.delta[below].shape == out.shape
+    deltas = [*made.right.delta[:below], out, None]  # what would be right in the last layer
+    assert needed(Witness(made, None), deltas, Finding(below, "delta", "scale", ""))
+
+
 def test_a_delta_is_read_from_what_follows_from_it(seen: list[Witness]) -> None:
     w = seen[0]
     c = w.case

@@ -413,6 +413,18 @@ def test_a_table_is_taken_and_another_target_of_it_chosen() -> None:
     assert b"houses.csv" in session.network()
 
 
+def test_a_table_that_was_offered_does_not_stand_in_the_way_of_the_one_that_is_learnt_from() -> None:
+    session = Session(Choices(dataset="table"), table(FLOWERS, "flowers.csv"))
+    session.do("step")
+    assert "cell is empty" in session.take("houses.csv", HOUSES.encode())["message"]
+    state = session.choose({"learning_rate": 0.5})
+    assert (state["data"]["name"], state["updates"], state["message"]) == ("flowers.csv", 1, "")
+    state = session.choose({"hidden": [[3, "relu"]]})
+    assert (state["data"]["name"], state["updates"]) == ("flowers.csv", 0)
+    state = session.choose({"dataset": "table", "target": "price", "missing": "mean"})
+    assert state["data"]["name"] == "houses.csv"
+
+
 def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -65,6 +65,18 @@ def test_the_same_training(ranks: int, alone: dict[str, Any], tmp_path: Path) ->
         assert all(other == found[0] for other in found[1:]), name  # the same bits on every rank
 
 
+@pytest.mark.parametrize("name", ["mlp", "batches"])
+def test_any_number_of_ranks_goes_on_from_a_checkpoint(name: str, alone: dict[str, Any], tmp_path: Path) -> None:
+    """With a plateau and with early stopping; at the end one process without a communicator."""
+    settings = NETWORKS[name](tmp_path)[3]["settings"]
+    for ranks, epochs in ((3, 2), (2, 4)):
+        done = mpiexec(ranks, "-m", "tests.ranks", tmp_path, name, CHECKPOINT="yes", EPOCHS=str(epochs),
+                       ROWS=str(settings.batch_size))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    found = train(name, tmp_path, checkpoint=tmp_path / "checkpoint", resume=True)
+    close(name, {**found, "losses": alone[name]["losses"]}, alone[name], TO["float64"])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[str, Any], tmp_path: Path) -> None:
     done = kill_and_resume(tmp_path, random.Random(seed))

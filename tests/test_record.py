@@ -277,9 +277,9 @@ def test_memory_is_bounded_and_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(("make", "said"), [
-    (lambda: Record("every"), r"write Record\('log'\), Record\(10\)"),
+    (lambda: Record("every"), r"write 'log', a number N"),
     (lambda: Record(0), "at least 1"),
-    (lambda: Record(1.5), "write Record"),
+    (lambda: Record(1.5), "write 'log'"),
     (lambda: Record([]), "a list holds numbers of steps"),
     (lambda: Record([1, -1]), "a list holds numbers of steps"),
     (lambda: Record(megabytes=0), "above 0"),

@@ -249,3 +249,49 @@ def test_the_page_in_a_browser(browser: Any, width: int, scheme: str) -> None:
     assert background == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
     context.close()
     assert not wrong
+
+
+def test_graph_network_and_explorer_are_of_one_moment() -> None:
+    from tinygrad_nn import BackProp, FeedForward
+    from tinygrad_nn.cli.pictures import draw_plan, row_loss
+    from tinygrad_nn.graph import GraphView
+
+    outcome = execute(prepare(Options(epochs=2, hidden="5")), flow=True)
+    plan, layers = outcome.plan, outcome.plan.network.layers
+    x, y = (rows[:1] for rows in plan.parts[outcome.scored])
+    loss, names, title = row_loss(plan, outcome.scored)
+    assert title == "crossentropy of the first row of the test part, after the training"
+    cache = FeedForward(layers, x)
+    true = BackProp(layers, cache, y, solver=plan.solver)
+    view = GraphView(loss, names=names)
+    assert np.array_equal(view.find("x").array, x)
+    trained = [part for layer in layers for part in (layer.W.data, layer.b.data)]
+    leaves = [part for part in view if part.kind == "leaf"]
+    assert all(any(np.array_equal(part.array, w) for part in leaves) for w in trained)
+    assert float(loss.data) == pytest.approx(true.loss, rel=1e-12)
+    assert {layer.W.grad is None for layer in layers} == {True}  # the network itself keeps none
+    words = " ".join(line for dots in draw_plan(plan, (x, y)).columns for dot in dots for line in dot.lines)
+    assert f"z {float(cache.z[0][0, 0]):.2g}" in words
+    html = page(outcome)
+    assert html.count("of the first row of the test part, after the training") >= 2  # above the graph, and the explorer
+
+
+def test_letters_have_11_pixels_and_what_is_too_wide_scrolls(browser: Any, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    (tmp_path / "report.html").write_text(page(execute(prepare(Options(epochs=3, hidden="5")), flow=True)), "utf-8")
+    assert main(["graph", "--untrained", "--quiet", "--out", "graph.html"]) == 0
+    assert main(["network", "--untrained", "--quiet", "--row", "51", "--out", "network.html"]) == 0
+    for name, title in (("report", None), ("graph", "crossentropy of 2 rows of iris, before training"),
+                        ("network", "Row 51 of iris: versicolor")):  # fmt: skip
+        for width in (390, 1280):
+            context = browser.new_context(viewport={"width": width, "height": 800})
+            tab = context.new_page()
+            tab.goto((tmp_path / f"{name}.html").as_uri())
+            sizes = tab.evaluate("""[...document.querySelectorAll("svg text")].filter(t => t.getClientRects().length)
+                .map(text => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)""")
+            assert min(sizes) >= 11
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert title is None or tab.locator("body").inner_text().count(title) == 1
+            faults = axe.Axe().run(tab).response["violations"]
+            assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == []
+            context.close()

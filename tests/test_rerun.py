@@ -17,7 +17,7 @@ from tinygrad_nn.viz.explorer.columns import pack
 from tinygrad_nn.viz.explorer.explore import data
 from tinygrad_nn.viz.explorer.live import Live
 from tinygrad_nn.viz.explorer.story import tell
-from tinygrad_nn.viz.model.names import viewed
+from tinygrad_nn.viz.model.variables import viewed
 
 Same = lambda value: value
 
@@ -299,7 +299,8 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     assert shown is not None
     change = live.sessions["s"].changes[0]
     with live.rerun.running([change]) as run:
-        wanted = data(tell(viewed(run.result, run.names)[0]))
+        named = viewed(run.result, run.names)
+        wanted = data(tell(named.view, None, named.roles))
     wanted, shown = pack(wanted), dict(answer)
     shown["nodes"]["columns"].pop("width"), wanted["nodes"]["columns"].pop("width")  # there is room for old → new
     assert {key: shown[key] for key in wanted} == wanted
@@ -394,3 +395,10 @@ def test_what_cannot_be_run_again_says_what_is_needed() -> None:
         Rerun(Tensor(1.0) * 2)
     with pytest.raises(TypeError, match="does not take these arguments"):
         Rerun(lambda x: x, 1.0, 2.0)
+
+
+def test_arguments_go_by_the_names_of_the_parameters_also_of_a_module() -> None:
+    assert [a.name for a in Rerun(Sequential(Linear(3, 2, rng=0)), np.ones((1, 3))).arguments] == ["x"]
+    named = Rerun(lambda a, *rest, k: (a * rest[0] + rest[1] * k).sum(), 1.0, 2.0, np.ones(2), k=3.0)
+    assert [a.name for a in named.arguments] == ["a", "rest[0]", "rest[1]"]
+    assert named.keywords["k"].name == "k"

@@ -302,7 +302,7 @@ def test_a_drawing_can_be_made_of_a_view_and_changes_nothing() -> None:
     y = square()
     view = GraphView(y)
     before = view.to_json()
-    assert draw(view).view is view
+    assert draw(view, names={}).view is view
     assert draw(y, names={"out": y}).view.find("out").operation == "multiply"
     assert view.to_json() == GraphView(y).to_json() == before
 
@@ -348,7 +348,7 @@ def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
         ({"direction": "up"}, "it is 'LR' .* or 'TB'"),
         ({"theme": "pink"}, "one of 'light', 'dark'"),
         ({"depth": -1}, "0 or more"),
-        ({"path": "graph.gif"}, r"saved as .svg, .png, .pdf, .html, .dot, .json, .mmd; 'graph.gif'"),
+        ({"path": "graph.gif"}, r".svg, .png, .pdf, .html, .dot, .json, .mmd, .model-explorer.json; 'graph.gif'"),
         ({"path": "graph"}, "ends in none of these"),
     ],
 )
@@ -387,10 +387,10 @@ def test_a_scope_that_is_entered_again_is_another_box() -> None:
         with scope("cell"), scope("inner"):
             h = np.sin(h)
         h = h * 2.0
-    drawing = draw(h, constants=False)
+    drawing = draw(h, constants=False, names={})
     assert parts(drawing) == [("cell.inner", "h"), *[("cell.inner", "sin"), ("", "×")] * 3]
     assert len({item.box for item in drawing.picture.items}) == 4
-    assert [title for _, title in parts(draw(h, depth=0, constants=False))] == ["cell", "×"] * 3
+    assert [title for _, title in parts(draw(h, depth=0, constants=False, names={}))] == ["cell", "×"] * 3
     assert len(draw(h, repeats=False).picture.items) == len(drawing.view), "what stands between them goes round them"
 
 
@@ -400,7 +400,7 @@ def test_equal_cells_in_a_row_are_one_with_their_number() -> None:
         row = xs[t]
         with scope("cell"):
             h = np.tanh(h @ W + row)
-    drawing = draw(h, repeats=False, depth=0)
+    drawing = draw(h, repeats=False, depth=0, names={})
     assert [t for _, t in parts(drawing)] == ["xs", "W", "h", "getitem", "cell × 4", "getitem", "getitem", "getitem"]
     assert draw(h, repeats=False).picture.label("cell") == "cell × 4"
 

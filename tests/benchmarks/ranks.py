@@ -60,10 +60,11 @@ class Reader(nn.Module):
         return self.head(self.lstm(x)[0][:, -1])
 
 
-NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], int]] = {  # network, shape of a row, collectives a step
-    "MLP 784-512-512-10": (mlp, (784,), 1),
-    "CNN of digits": (cnn, (1, 28, 28), 9),  # 2 batch norms take 2 sums on the way there and 2 back
-    "LSTM of 128": (Reader, (28, 28), 1),
+NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...], int]] = {
+    # network, shape of a row, sums and gathers a step: the gradients, outputs and targets for the loss
+    "MLP 784-512-512-10": (mlp, (784,), 3),
+    "CNN of digits": (cnn, (1, 28, 28), 11),  # each batch norm takes 2 sums on the way there and 2 back
+    "LSTM of 128": (Reader, (28, 28), 3),
 }
 
 

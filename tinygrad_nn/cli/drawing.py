@@ -38,6 +38,14 @@ Rows = Annotated[
     option(PANEL, "The loss of these rows of the table, counted from 1; by default the first two to train on.",
             metavar="N,N,...", show_default=False),
 ]  # fmt: skip
+Row = Annotated[
+    int | None, option(PANEL, "The loss of this row alone, counted from 1.", metavar="N", show_default=False)
+]
+Model = Annotated[
+    str | None,
+    option(PANEL, "A network that train saved, rather than training one.", metavar="MODEL.safetensors",
+           show_default=False),
+]  # fmt: skip
 Untrained = Annotated[bool, flag("--untrained", PANEL, "With the weights that the training begins with.")]
 Title = Annotated[str | None, option(PANEL, "Text above it.", metavar="TEXT", show_default=False)]
 Theme = Annotated[str, named(PANEL, "light or dark.")]
@@ -55,6 +63,7 @@ class Source(NamedTuple):
     untrained: bool
     rows: str | None = None
     named: bool = False
+    model: str | None = None
 
 
 def drawing_command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -78,8 +87,32 @@ def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | Non
     loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)
     many = f"{len(x)} rows" if len(x) > 1 else "1 row"
     title = f"{plan.solver.loss} of {many} of {Path(plan.problem.name).name}"
-    when = "before" if source.untrained else "after"
-    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when} training", plan
+    when = "before training" if source.untrained else "after training" if source.model is None else _by(source.model)
+    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when}", plan
+
+
+def _by(model: str) -> str:
+    return f"by {Path(model).name}"
+
+
+def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict[str, Any], Any, str | None]:
+    """Return the function whose graph is to be changed, its arguments, names for what it uses, and a title."""
+    if source.function is not None:
+        from .user_code import function_of
+
+        refuse_unused(source)
+        function, arguments, keywords, around = function_of(source.function, source.inputs, source.options["loss"])
+        return function, arguments, keywords, around if source.named else {}, None
+    from ..solver import graph_loss
+
+    _, _, title, plan = source_result(source)
+    x, y = plan.rows(row_numbers(source.rows))  # type: ignore[union-attr]
+
+    def trained_loss() -> Any:
+        loss = graph_loss(plan.network.layers, x, y, solver=plan.solver)  # type: ignore[union-attr]
+        return loss
+
+    return trained_loss, [], {}, {"x": x, "y": y}, title
 
 
 @contextmanager
@@ -104,6 +137,14 @@ def trained(source: Source, rows: list[int]) -> PreparedRun:
 
     if source.inputs is not None:
         raise ValueError(f"inputs={source.inputs} are for a function of your own; add FILE.py:FUNCTION.")
+    if source.model is not None:
+        from .saved import saved_plan
+
+        if source.untrained:
+            raise ValueError("--untrained is for a network that is trained here; leave it out with --model.")
+        plan = saved_plan(source.model, Options(**source.options))
+        plan.rows(rows)
+        return plan
     plan = prepare(Options(**source.options))
     plan.rows(rows)  # raises if there is no such row
     if not source.untrained:
@@ -111,6 +152,13 @@ def trained(source: Source, rows: list[int]) -> PreparedRun:
         how = f"{history.epochs:,} {'epoch' if history.epochs == 1 else 'epochs'}"
         tell(source.quiet, f"Trained on {plan.problem.name} for {how}: loss {history.loss[-1]:.4f}.")
     return plan
+
+
+def rows_of(rows: str | None, row: int | None) -> str | None:
+    """Return what `--rows` and `--row` say together."""
+    if rows is not None and row is not None:
+        raise ValueError(f"--rows {rows} and --row {row} both say which rows; leave one out.")
+    return rows if row is None else str(row)
 
 
 def row_numbers(text: str | None) -> list[int]:
@@ -130,7 +178,7 @@ def refuse_unused(source: Source) -> None:
     plain = Options()
     names = [part.name for part in fields(Options) if part.name != "loss"]  # the loss is asked for in both cases
     odd = [name.replace("_", "-") for name in names if source.options[name] != getattr(plain, name)]
-    odd += ["untrained"] * source.untrained + ["rows"] * (source.rows is not None)
+    odd += ["untrained"] * source.untrained + ["rows"] * (source.rows is not None) + ["model"] * bool(source.model)
     if odd:
         raise ValueError(f"--{odd[0]} is for the network that is trained here; it has no effect on your own function.")
 

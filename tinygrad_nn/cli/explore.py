@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
+
+import typer
 
 from .drawing import (
     PANEL,
     Function,
     Inputs,
+    Model,
     NoNames,
     Quiet,
+    Row,
     Rows,
     Source,
     Title,
@@ -18,13 +23,16 @@ from .drawing import (
     check_theme,
     drawing_command,
     drawn_so_far,
+    rows_of,
+    source_function,
     source_result,
     tell,
 )  # fmt: skip
 from .errors import teach
-from .options import named, option, real, whole
+from .options import flag, named, option, real, whole
 
 SECONDS, WIDTH = 1.2, 1200  # of a step of a GIF, and in pixels
+PLAIN = {"seconds": SECONDS, "width": WIDTH, "theme": "light"}
 
 
 @drawing_command("explore")
@@ -41,7 +49,14 @@ def explore(
     width: Annotated[int, whole(PANEL, "Of the GIF, in pixels.")] = WIDTH,
     theme: Annotated[str, named(PANEL, "Of the GIF: light or dark; the page follows its reader's system.")] = "light",
     title: Title = None,
+    serve: Annotated[
+        bool, flag("--serve", PANEL, "Serve the page with the engine behind it, so that its numbers can be changed.")
+    ] = False,
+    port: Annotated[int, whole(PANEL, "Of the served page; 0 takes a free one.")] = 0,
+    no_browser: Annotated[bool, flag("--no-browser", PANEL, "Not to open the served page.")] = False,
     rows: Rows = None,
+    row: Row = None,
+    model: Model = None,
     untrained: Untrained = False,
     no_names: NoNames = False,
     quiet: Quiet = False,
@@ -53,15 +68,40 @@ def explore(
     network that is.
     """
     film = {"seconds": seconds, "width": width, "theme": theme}
-    source = Source(function, inputs, options, quiet, untrained, rows, not no_names)
-    teach(lambda: _explore(source, out, gif, film, title))
+
+    def work() -> None:
+        source = Source(function, inputs, options, quiet, untrained, rows_of(rows, row), not no_names, model)
+        if serve:
+            plain = gif is None and all(film[name] == value for name, value in PLAIN.items())
+            _serve(source, out, plain, title, port, not no_browser)
+            return
+        if port or no_browser:
+            raise ValueError(f"--{'port' if port else 'no-browser'} is for a page that is served; add --serve.")
+        _explore(source, out, gif, film, title)
+
+    teach(work)
+
+
+def _serve(source: Source, out: str | None, plain: bool, title: str | None, port: int, open_browser: bool) -> None:
+    from .. import viz
+
+    if not plain:
+        raise ValueError("a GIF cannot be served; leave out --serve, or what belongs to the GIF.")
+    if out is not None:
+        check_place(out, (".html", ".htm"))
+    function, arguments, keywords, names, found = source_function(source)
+    server = viz.explore(
+        partial(function, **keywords) if keywords else function, *([] if out is None else [out]), *arguments,
+        title=title or found, names=names, serve=True, port=port, open_browser=open_browser,
+    )  # fmt: skip
+    typer.echo(f"The page is at {server.url} - Ctrl-C stops it.")
+    server.wait()
 
 
 def _explore(source: Source, out: str | None, gif: str | None, film: dict[str, Any], title: str | None) -> None:
     from .. import viz
 
-    plain = {"seconds": SECONDS, "width": WIDTH, "theme": "light"}
-    odd = [f"{name}={film[name]}" for name in film if film[name] != plain[name]]
+    odd = [f"{name}={film[name]}" for name in film if film[name] != PLAIN[name]]
     if gif is None and odd:
         raise ValueError(f"{odd[0]} is for a GIF; add gif=FILE.gif.")
     check_theme(film["theme"])

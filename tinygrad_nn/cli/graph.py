@@ -8,8 +8,10 @@ from .drawing import (
     PANEL,
     Function,
     Inputs,
+    Model,
     NoNames,
     Quiet,
+    Row,
     Rows,
     Source,
     Theme,
@@ -19,6 +21,7 @@ from .drawing import (
     drawing_command,
     drawn_so_far,
     row_numbers,
+    rows_of,
     source_result,
     tell,
 )  # fmt: skip
@@ -34,7 +37,8 @@ def graph(
     function: Function = None,
     inputs: Inputs = None,
     out: Annotated[
-        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json or .mmd (Mermaid).", metavar="FILE")
+        str, option(PANEL, "Where to: .svg .png .pdf .html .dot .json .mmd (Mermaid) or .model-explorer.json.",
+                    metavar="FILE")
     ] = "graph.svg",
     color: Annotated[
         str | None, named(PANEL, "Colour by gradient (its norm), nan, time, bytes, or error (against the equations "
@@ -48,6 +52,8 @@ def graph(
     theme: Theme = "light",
     title: Title = None,
     rows: Rows = None,
+    row: Row = None,
+    model: Model = None,
     untrained: Untrained = False,
     no_values: Annotated[bool, flag("--no-values", PANEL, "Leave out the numbers.")] = False,
     no_gradients: Annotated[bool, flag("--no-gradients", PANEL, "Leave out the gradients.")] = False,
@@ -69,8 +75,12 @@ def graph(
               "repeats": no_repeats}  # fmt: skip
     style: dict[str, Any] = {name: not hide for name, hide in hidden.items()}
     style |= {"color": color, "depth": depth, "direction": direction.upper(), "theme": theme, "title": title}
-    source = Source(function, inputs, options, quiet, untrained, rows, not no_names)
-    teach(lambda: _graph(source, out, style))
+
+    def work() -> None:
+        source = Source(function, inputs, options, quiet, untrained, rows_of(rows, row), not no_names, model)
+        _graph(source, out, style)
+
+    teach(work)
 
 
 def _graph(source: Source, out: str, style: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from .drawing import (
     PANEL,
     Function,
     Inputs,
+    Model,
     Quiet,
     Source,
     Theme,
@@ -41,6 +42,7 @@ def network(
     limit: Annotated[int, whole(PANEL, "Draw at most so many neurons of a layer.")] = 12,
     theme: Theme = "light",
     title: Title = None,
+    model: Model = None,
     untrained: Untrained = False,
     quiet: Quiet = False,
     **options: Any,
@@ -52,7 +54,7 @@ def network(
     A function of your own returns a list of layers, or (model, x), or (model, x, y).
     """
     style = {"limit": limit, "theme": theme, "title": title}
-    teach(lambda: _network(Source(function, inputs, options, quiet, untrained), out, row, style))
+    teach(lambda: _network(Source(function, inputs, options, quiet, untrained, model=model), out, row, style))
 
 
 def _network(source: Source, out: str, row: int | None, style: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..printable import printable
-from .pictures import draw_plan, first_loss
+from .pictures import draw_plan, row_loss
 from .report import apart, facts, listed
 from .run import Options, Outcome, Scores
 
@@ -31,9 +31,7 @@ nav a { padding: .25rem 0; }
 .bad { color: var(--second); }
 .facts th { font-weight: 400; white-space: nowrap; } .facts td { max-width: 44rem; }
 .share { text-align: right; background: color-mix(in srgb, var(--first) calc(var(--s) * 45%), transparent); }
-.picture { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: .5rem; }
-.picture svg { display: block; margin: 0 auto; width: var(--w);
-  min-width: max(calc(.7 * var(--w)), min(var(--w), 54rem)); }
+.picture { border: 1px solid var(--line); border-radius: 8px; padding: .5rem; }
 .picture .dark { display: none; }
 @media (prefers-color-scheme: dark) { .picture .light { display: none; } .picture .dark { display: block; } }
 #network td { white-space: nowrap; } .wide td, .wide th { overflow-wrap: break-word; }
@@ -50,7 +48,7 @@ details > summary { padding: .3rem 0; }
 def page(outcome: Outcome) -> str:
     """Return the report of a run as HTML. All text of a person is escaped; the only script is the explorer's."""
     from ..files import POLICY
-    from ..viz.graph.page import paper
+    from ..viz.graph.page import AT_SIZE, paper
     from ..viz.training.live import STYLE as CHARTS
 
     plan = outcome.plan
@@ -68,9 +66,11 @@ def page(outcome: Outcome) -> str:
     ]
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in parts)
     body = [_cards(outcome), f'<nav aria-label="Contents">{links}</nav>']
+    body.append("<main>")
     body += [f'<section id="{key}">\n<h2>{escape(name)}</h2>\n{html}\n</section>' for key, name, html in parts]
+    body.append("</main>")
     title = f"{Path(plan.problem.name).name}: a network trained to predict {plan.problem.target}"
-    return paper(title, "\n".join(body), style=CHARTS + STYLE, policy=policy)
+    return paper(title, "\n".join(body), style=CHARTS + AT_SIZE + STYLE, policy=policy)
 
 
 def _cards(outcome: Outcome) -> str:
@@ -169,9 +169,8 @@ def _roads(outcome: Outcome) -> str:
 def _graph(outcome: Outcome) -> str:
     from ..viz import draw
 
-    loss, names, title = first_loss(outcome.plan)
-    title = title[:1].upper() + title[1:]
-    words = f"<p>{_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
+    loss, names, title = row_loss(outcome.plan, outcome.scored)
+    words = f"<p>The {_text(title)}. Each box holds a value and the gradient that arrived at it.</p>"
     light, dark = (draw(loss, names=names, theme=theme) for theme in ("light", "dark"))
     try:
         return words + _picture(lambda theme: (light if theme == "light" else dark).svg, "Computation graph")
@@ -186,25 +185,24 @@ def _network(outcome: Outcome) -> str:
     x, y = (rows[:1] for rows in plan.parts[part])
     name = "" if not plan.problem.classes else f", {plan.problem.classes[int(y[0].argmax())]},"
     words = (
-        f"After the training, with the first row of the {part} part{name} in it: z and a in the neurons, δ below "
-        "them. Blue weights are positive, orange ones negative, thick ones large."
+        f"The same moment, after the training, with the first row of the {part} part{name} in it: z and a in the "
+        "neurons, δ below them. Blue weights are positive, orange ones negative, thick ones large."
     )
     drawn = _picture(lambda theme: draw_plan(plan, (x, y), theme=theme, title="").svg, "Network")
     return f"<p>{_text(words)}</p>{drawn}\n<h3>Layers</h3>\n{summary(plan.network.layers, x)._repr_html_()}"
 
 
 def _picture(svg: Callable[[str], str], name: str) -> str:
-    """Return a drawing in both themes, of which the reader's system shows one; where it is too wide it scrolls."""
+    """Return a drawing in both themes, of which the reader's system shows one."""
+    from ..viz.graph.page import at_size
+
     parts = []
     for theme in ("light", "dark"):
         text = svg(theme)
         if theme == "dark":
             text = re.sub(r'\bid="', 'id="dark-', text)
-        parts.append(f'<div class="{theme}">{text}</div>')
-    width = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', parts[0])
-    size = f"{float(width[1]):.0f}{width[2] or 'px'}" if width else "100%"
-    label = f'tabindex="0" role="region" aria-label="{escape(name)}"'
-    return f'<div class="picture" {label} style="--w:{size}">{"".join(parts)}</div>'
+        parts.append(f'<div class="{theme}">{at_size(text, name)}</div>')
+    return f'<div class="picture">{"".join(parts)}</div>'
 
 
 def _explorer(outcome: Outcome) -> str:
@@ -212,8 +210,8 @@ def _explorer(outcome: Outcome) -> str:
     from ..viz.explorer.explore import page as explorer
     from ..viz.explorer.story import tell
 
-    loss, names, title = first_loss(outcome.plan)
-    return explorer(tell(GraphView(loss, names=names)), title)
+    loss, names, title = row_loss(outcome.plan, outcome.scored)
+    return explorer(tell(GraphView(loss, names=names)), title[:1].upper() + title[1:])
 
 
 def _frame(walk: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,15 @@ def draw_graph(plan: PreparedRun, path: Path) -> None:
 
     loss, names, title = first_loss(plan)
     draw(loss, path, names=names, title=title, direction="TB")  # as wide as a page
+
+
+def row_loss(plan: PreparedRun, part: str) -> tuple[Tensor, dict[str, Any], str]:
+    """Return the loss of the first row of a part after the training, with its gradients, names and a title."""
+    x, y = (rows[:1] for rows in plan.parts[part])
+    loss = graph_loss(deepcopy(plan.network.layers), x, y, solver=plan.solver)  # gradients stay out of the network
+    loss.backward(retain_graph=True, retain_grads=True)
+    names = {"x": x, "y": y, "loss": loss}
+    return loss, names, f"{plan.solver.loss} of the first row of the {part} part, after the training"
 
 
 def first_loss(plan: PreparedRun) -> tuple[Tensor, dict[str, Any], str]:

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -173,6 +174,36 @@ def call(place: str, inputs: str | None = None) -> Own:
         value.close()
         raise ValueError(f"{place} is async, and nothing runs it; write a function around it: return asyncio.run(...).")
     return Own(place, value, around | inner)
+
+
+def function_of(
+    place: str, inputs: str | None, loss: str | None = None
+) -> tuple[Callable[..., Any], list[Any], dict[str, Any], dict[str, Any]]:
+    """Return a person's function, to be run again and again, with its arguments, and the names of its file.
+
+    It gives the Tensors whose graph is drawn, as `result_of` does.
+
+    Raises:
+        ValueError: it is a finished result.
+    """
+    found = load(place)
+    module = _module(parts(place)[0], place)
+    around = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    if not callable(found) or hasattr(found, "named_modules"):
+        raise ValueError(
+            f"{place} is {_a(found)}, and a change needs the function that makes the graph, to run it again; write "
+            "a function around it that returns the result."
+        )
+    given: list[Any] = []
+    keywords: dict[str, Any] = {}
+    if inputs is not None or _needed(found):
+        given, keywords = _arguments(place, found, inputs, module)
+
+    @wraps(found)
+    def again(*args: Any, **kwargs: Any) -> Any:
+        return result_of(Own(place, guarded(found, place)(*args, **kwargs), around), loss)
+
+    return again, given, keywords, around
 
 
 def _needed(f: Callable[..., Any]) -> list[str]:

@@ -39,7 +39,8 @@ STYLE = """
 .tg .soft { color:var(--soft) } .tg .verdict { font-weight:600; font-size:1.1rem } .tg .good { color:var(--good) }
 .tg .bad { color:var(--bad) } .tg .wide { overflow-x:auto } .tg p { margin:.4rem 0 }
 .tg h1,.tg p,.tg li,.tg td { overflow-wrap:anywhere }
-.tg table { border-collapse:collapse; table-layout:auto; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
+.tg table { border-collapse:collapse; table-layout:auto; font-size:.86rem; font-variant-numeric:tabular-nums;
+  width:100% }
 .tg th,.tg td { padding:.28rem .5rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap }
 .tg th:first-child,.tg td:first-child,.tg th:nth-child(2),.tg td[class] { text-align:left }
 .tg th { color:var(--soft); font-weight:500 }

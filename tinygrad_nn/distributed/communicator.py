@@ -62,13 +62,16 @@ class Ranks:
         self.depth, self.broken = 0, False
         self._meet(call)
         if self.size > 1:
-            self.data, request = comm.Idup()
-            self._wait(request, "a communicator")
-            beats, request = comm.Idup()
-            self._wait(request, "a communicator")
+            # sums within a step and all else never meet: ranks that are at different places wait, and that is noticed
+            self.data, self.talk, beats = (self._duplicate() for _ in range(3))
             if MPI.Query_thread() >= MPI.THREAD_MULTIPLE:
                 self.heartbeat = Heartbeat(MPI, beats)
             self._be_watched()
+
+    def _duplicate(self) -> Any:
+        made, request = self.comm.Idup()
+        self._wait(request, "a communicator")
+        return made
 
     @classmethod
     def of(cls, call: str, comm: Any, own: bool = False) -> Ranks:
@@ -109,7 +112,7 @@ class Ranks:
             if self.heartbeat is not None:
                 self.heartbeat.start(call)
             yield
-            self._wait(self.data.Ibarrier(), "the end")
+            self._wait(self.talk.Ibarrier(), "the end")
         except BaseException as error:
             self.fail(call, error)
         finally:
@@ -263,7 +266,7 @@ class Ranks:
         counts = [(b - a) * each for a, b in (self.rows(shard.total, r, whole) for r in range(self.size))]
         sent, byte = np.ascontiguousarray(x), self.mpi.BYTE
         into = [got.reshape(-1).view(np.uint8), counts, byte] if first else None
-        self._wait(self.data.Igatherv([sent, counts[self.rank], byte], into, 0), "the predictions of all ranks")
+        self._wait(self.talk.Igatherv([sent, counts[self.rank], byte], into, 0), "the predictions of all ranks")
         return got
 
     def everyones(self, text: str) -> list[str]:
@@ -272,9 +275,9 @@ class Ranks:
             return [text]
         own = np.frombuffer(text.encode(), np.uint8)
         sizes = np.zeros(self.size, np.int64)
-        self._wait(self.data.Iallgather(np.array([len(own)], np.int64), sizes), "what the ranks tell each other")
+        self._wait(self.talk.Iallgather(np.array([len(own)], np.int64), sizes), "what the ranks tell each other")
         got, byte = np.empty(int(sizes.sum()), np.uint8), self.mpi.BYTE
-        request = self.data.Iallgatherv([own, len(own), byte], [got, sizes.tolist(), byte])
+        request = self.talk.Iallgatherv([own, len(own), byte], [got, sizes.tolist(), byte])
         self._wait(request, "what the ranks tell each other")
         ends = np.cumsum(sizes)
         return [got[end - n : end].tobytes().decode() for n, end in zip(sizes, ends, strict=True)]
@@ -291,7 +294,7 @@ class Ranks:
             whole = np.array(arrays[name], order="C") if self.rank == 0 else np.empty(shape, kind)
             if whole.nbytes:
                 flat = whole.reshape(-1).view(np.uint8)
-                self._wait(self.data.Ibcast([flat, self.mpi.BYTE], 0), "the state of rank 0")
+                self._wait(self.talk.Ibcast([flat, self.mpi.BYTE], 0), "the state of rank 0")
             found[name] = whole
         return text, found
 

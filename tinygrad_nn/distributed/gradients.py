@@ -35,12 +35,12 @@ class Sum:
             weight: that of this rank; told: numbers; check: below `BITS`.
         """
         self._lay_out(like)
-        for buffer in self._buffers.values():
-            buffer[...] = 0
         for g, (dtype, place) in zip(gradients, self._layout, strict=True):
-            if g is not None and weight:
-                part = self._buffers[dtype][place].reshape(np.shape(g))
-                np.multiply(g, dtype.type(weight), out=part)
+            part = self._buffers[dtype][place]
+            if g is None or not weight:
+                part[...] = 0
+            else:
+                np.multiply(g, dtype.type(weight), out=part.reshape(np.shape(g)))
         there = [0.0 if g is None else 1.0 for g in gradients]
         tail = [check, check * check, *told, *there]
         self._buffers[np.dtype(float)][-len(tail) :] = tail

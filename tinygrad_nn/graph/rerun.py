@@ -136,15 +136,16 @@ class Rerun:
             if event == "return" and frame.f_code is code:
                 names.update(frame.f_locals)
 
-        before = sys.getprofile()
+        free = code is not None and sys.getprofile() is None
         with switched("inspect", task.operation), switched("born", task.leaf), np.errstate(all="ignore"):
             task.floor = sys._getframe()
-            if code is not None:
+            if free:
                 sys.setprofile(note)  # the only way to see the variables of a function as it returns
             try:
                 result = self.function(*self.arguments, **self.keywords)
             finally:
-                sys.setprofile(before)
+                if free:
+                    sys.setprofile(None)
         lost = [change for change in task.changes if change not in task.done]
         return Run(result, names, task.sites, task.births, lost)
 
@@ -346,10 +347,18 @@ def _like(leaf: Node, data: Any) -> Node:
 
 def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments with leaves for their floats, and copies of their other arrays."""
+    own = getattr(function, "forward", None)  # of a module
+    names: list[str] = []
     try:
-        names = list(inspect.signature(function).bind(*arguments, **keywords).arguments)
+        signature = inspect.signature(own if callable(own) else function)
+        signature.bind(*arguments, **keywords)
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                names += [f"{parameter.name}[{i}]" for i in range(len(arguments) - len(names))]
+            elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                names.append(parameter.name)
     except ValueError:  # written in C, and does not tell
-        names = []
+        pass
     except TypeError as problem:
         name = getattr(function, "__name__", type(function).__name__)
         raise TypeError(f"{name} does not take these arguments: {problem}.") from None

@@ -101,7 +101,8 @@ def _standardize_vjp(
 
 standardize = declare(_standardize, r"\gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta",
     jointly=(_standardize_vjp,
-     r"\frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x,\ \sum g"),
+     (r"\frac{1}{s} (h - \overline{h} - \hat x \odot \overline{h \odot \hat x}),\ \sum g \odot \hat x,\ \sum g"
+      r" \quad (h = \gamma \odot g, \; s = \sqrt{\sigma^2 + \epsilon})")),
     saves={"mean": lambda x, weight, bias, *, axis, **rest: np.mean(x, axis=axis, keepdims=True),
            "var":  lambda x, weight, bias, *, axis, **rest: np.var(x, axis=axis, keepdims=True)})
 

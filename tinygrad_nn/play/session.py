@@ -23,6 +23,7 @@ from .training import Training
 
 Array = np.ndarray[Any, Any]
 PACES = {"batch": "2 batches a second", "epoch": "up to 30 epochs a second", "full": "as fast as it can"}
+OF_TABLE = ("dataset", "target", "kind", "missing", "leave_out")  # by these a table that was offered is taken
 TURN, GAP = 0.01, 0.001  # seconds that a training holds its lock for, and gives it up for
 PICTURE, SLOW = 1 / 30, 0.5  # seconds between two turns at the other paces
 AWAY = 300.0  # seconds without a look after which a training pauses
@@ -96,8 +97,9 @@ class Session:
         """
         with self.changed:
             choices = self.choices.changed(given)
-            if (choices.dataset == "table" and self.offered is not self.table) or self.choices.anew(choices):
-                self._begin(choices, self.offered if choices.dataset == "table" else self.table)
+            of_table = choices.dataset == "table" and any(name in given for name in OF_TABLE)
+            if (of_table and self.offered is not self.table) or self.choices.anew(choices):
+                self._begin(choices, self.offered if of_table else self.table)
             elif choices != self.choices:
                 self.training.note()
                 self.training.change(choices)

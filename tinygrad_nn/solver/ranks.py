@@ -73,16 +73,17 @@ class SharedTraining:
             yield *rebuild([leaf[self.shard.rows] for leaf in leaves]), rows  # type: ignore[union-attr]
 
     def still(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
-        """Yield this rank's rows of all the data in order, in parts that a prediction on one rank is made of too."""
+        """Yield this rank's rows of all the data in order, part by part as one rank takes them; of what lies in memory
+        in pieces that a prediction on one rank is made of too."""
         if isinstance(data, Rows):
-            step = CHUNK * self.ranks.size if data.mapped else data.rows
+            step, whole = (CHUNK, 1) if data.mapped else (data.rows, CHUNK)
             for start in range(0, data.rows, step):
-                shard = self.ranks.shard(min(step, data.rows - start), CHUNK)
+                shard = self.ranks.shard(min(step, data.rows - start), whole)
                 rows = slice(start + shard.rows.start, start + shard.rows.stop)
                 yield shard, *data.part(rows)[:2]
             return
         for x, y, count in data.still(CHUNK):
-            shard = self.ranks.shard(count, CHUNK)
+            shard = self.ranks.shard(count)
             leaves, rebuild = flatten((x, y))
             yield shard, *rebuild([leaf[shard.rows] for leaf in leaves])
 

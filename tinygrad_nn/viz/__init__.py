@@ -13,6 +13,7 @@ from .training.learned import plot_activation, plot_decision_boundary, plot_weig
 from .training.live import LiveReport
 from .training.plots import plot_confusion, plot_history, save_figure
 from .training.record import Record
+from .training.tensorboard import TensorBoard
 
 __all__ = [
     "Drawing",
@@ -21,6 +22,7 @@ __all__ = [
     "ModelSummary",
     "NetworkDrawing",
     "Record",
+    "TensorBoard",
     "animate",
     "draw",
     "draw_network",

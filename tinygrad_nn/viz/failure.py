@@ -18,7 +18,7 @@ from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
 from ..printable import printable
 from ..tensor import Tensor
 from ..tracebacks import entries, is_of_a_person, is_operation, is_ours
-from .model.names import viewed
+from .model.variables import viewed
 
 MOST = 80  # values that are drawn: those nearest to what failed
 NOTHING = (
@@ -197,11 +197,11 @@ def failed_view(failure: Failure) -> GraphView:
     names = {operand.name: operand.value for operand in failure.operands if operand.name.isidentifier()}
     names |= {name: value for name, value in failure.names.items() if name not in names}
     try:
-        view, _ = viewed(tensors, names)
+        view = viewed(tensors, names).view
     except RuntimeError:  # the graph of an operand was freed
         tensors = [Tensor(t.data, requires_grad=False, name=operand.name or None)
                    for t, operand in zip(tensors, failure.operands, strict=False)]  # fmt: skip
-        view, _ = viewed(tensors, names)
+        view = viewed(tensors, names).view
     kept = _nearest(view)
     number = {old: new for new, old in enumerate(kept)}
     nodes = [replace(view[old], number=new, kind="operation" if view[old].kind == "output" else view[old].kind)

@@ -33,7 +33,7 @@ const controls = (() => {
     own.hidden = !table;
     if (table) {
       get("table-name").textContent = table.name;
-      fill(get("target"), same(table.columns), choices.target || table.columns[table.columns.length - 1]);
+      fill(get("target"), same(table.columns), table.columns.includes(choices.target) ? choices.target : table.columns[table.columns.length - 1]);
       columns(table, choices);
     }
     const what = data.kind === "classification" ? `${data.classes.length} classes of “${data.target}”` : `the number “${data.target}”`;
@@ -109,7 +109,7 @@ const controls = (() => {
 
   for (const [id, name] of Object.entries(NUMBERS)) get(id).onchange = event => page.choose({ [name]: event.target.value === "" ? null : Number(event.target.value) });
   for (const [id, name] of Object.entries(NAMES)) {
-    get(id).onchange = event => page.choose({ [name]: event.target.value, ...(["target", "kind", "missing"].includes(name) ? { dataset: "table" } : {}), ...(name === "target" ? { leave_out: [] } : {}) });
+    get(id).onchange = event => page.choose({ [name]: event.target.value, ...(["target", "kind", "missing"].includes(name) ? { dataset: "table", target: get("target").value } : {}), ...(name === "target" ? { leave_out: [] } : {}) });
   }
   get("train-size").onchange = event => page.choose({ train_size: Number(event.target.value) / 100 });
   get("add").onclick = () => page.choose({ hidden: [...state.choices.hidden, state.choices.hidden[state.choices.hidden.length - 1] || [8, "tanh"]] });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from ...graph import short_number, summarize
 from .story import Array, brief
 
 MOST_NUMBERS, MOST_COLUMNS = 36, 8  # a larger array is shown as a heat map
-HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of a heat map; a larger array is averaged in blocks
+HEAT_ROWS, HEAT_COLUMNS = 24, 32  # of the heat map of an array that is averaged in blocks
+MOST_IN_ALL, FEWEST, MOST = 400_000, 1_024, 20_000  # numbers in the heat maps of a page; in one, however many there are
 
 
 class Arrays:
@@ -20,18 +20,30 @@ class Arrays:
     def __init__(self) -> None:
         self.shown: list[dict[str, Any]] = []
         self.known: dict[tuple[Any, ...], int] = {}
+        self.large: list[tuple[int, Array]] = []
 
     def add(self, array: Array) -> int:
         """Return the number of an array."""
         key = (array.shape, array.dtype.str, array.tobytes())
         if key not in self.known:
             self.known[key] = len(self.shown)
-            self.shown.append(show(array))
+            entry = described(array)
+            if "rows" not in entry:
+                self.large.append((len(self.shown), array))
+            self.shown.append(entry)
         return self.known[key]
 
     def brief(self, array: Array) -> str:
         """Return an array of the page in a few letters."""
         return str(self.shown[self.add(array)]["brief"])
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Return all arrays, each large one with its heat map, in as many numbers as there is room for."""
+        room = min(max(MOST_IN_ALL // max(1, len(self.large)), FEWEST), MOST)
+        for place, array in self.large:
+            _heated(self.shown[place], array, room)
+        self.large.clear()
+        return self.shown
 
 
 def show(array: Array) -> dict[str, Any]:
@@ -41,9 +53,28 @@ def show(array: Array) -> dict[str, Any]:
         >>> show(np.array([[1.0, 2.5]]))["rows"], "heat" in show(np.zeros((20, 20)))
         ([['1', '2.5']], True)
     """
+    entry = described(array)
+    return entry if "rows" in entry else _heated(entry, array, MOST)
+
+
+def _heated(entry: dict[str, Any], array: Array, room: int) -> dict[str, Any]:
+    entry["heat"] = heat = heat_map(array, room)
+    if max(heat["block"]) > 1:
+        entry["summary"] += f" · a cell is the mean of {' × '.join(map(str, heat['block']))}"
+    return entry
+
+
+def described(array: Array) -> dict[str, Any]:
+    """Return an array in words, and its numbers if they are few.
+
+    Example:
+        >>> described(np.zeros((20, 20)))["summary"]
+        'min 0 · mean 0 · max 0 · norm 0'
+    """
     summary = summarize(array)
     shape = " × ".join(map(str, array.shape)) if array.shape else "scalar"
-    entry: dict[str, Any] = {"brief": brief(array), "tiny": brief(array, 11, 2), "shape": shape}
+    words = [brief(array, longest, digits, summary) for longest, digits in ((24, 3), (11, 2))]
+    entry: dict[str, Any] = {"brief": words[0], "tiny": words[1], "shape": shape}
     if array.size == 0:
         return entry | {"rows": [], "summary": "empty"}
     table = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
@@ -55,39 +86,42 @@ def show(array: Array) -> dict[str, Any]:
         words.insert(0, "absolute values")
     words += [f"{n} {word}" for word, n in (("NaN", summary.nan), ("infinite", summary.infinite)) if n]
     words += [f"norm {short_number(summary.norm)}"]
-    heat = _heat(table)
-    if max(heat["block"]) > 1:
-        words.append(f"a cell is the mean of {' × '.join(map(str, heat['block']))}")
-    return entry | {"summary": " · ".join(words), "heat": heat}
+    return entry | {"summary": " · ".join(words)}
 
 
-def _heat(table: Array) -> dict[str, Any]:
-    """Return a table of numbers as bytes: 128 is zero, 1 and 255 are the largest absolute value, 0 is NaN."""
+def heat_map(array: Array, most: int = MOST) -> dict[str, Any]:
+    """Return an array for a heat map: its numbers, or the means of blocks of its rows if there are more than `most`.
+
+    Example:
+        >>> heat_map(np.eye(2)), heat_map(np.ones((48, 64)), 1000)["size"]
+        ({'size': [2, 2], 'block': [1, 1], 'numbers': '1 0 0 1'}, [24, 32])
+    """
+    block = [1, 1]
+    if array.size > most:
+        array, block = _means(array.reshape(-1, array.shape[-1]))
+    listed = array.ravel().tolist()
+    if array.dtype.kind == "f":  # as `short_number` writes them, in one go
+        numbers = " ".join(["%.4g"] * len(listed)) % tuple(n + 0.0 for n in listed)
+    else:
+        numbers = " ".join(map(short_number, listed))
+    return {"size": list(array.shape), "block": block, "numbers": numbers}
+
+
+def _means(table: Array) -> tuple[Array, list[int]]:
+    """Return the means of blocks of a table, and the size of a block."""
     with np.errstate(all="ignore"):
         values = np.asarray(np.abs(table) if table.dtype.kind == "c" else table, dtype=np.float64)
-        finite = np.where(np.isfinite(values), values, 0.0)
-        if values.shape[0] == 1 and values.shape[1] > HEAT_COLUMNS:  # a long row is wrapped, with NaN at its end
-            wide = -(-values.shape[1] // -(-values.shape[1] // HEAT_COLUMNS))
+        if values.shape[0] == 1:  # a long row goes on in the next line, with NaN at its end
+            wide = -(-values.shape[1] // HEAT_ROWS)
             padded = np.full(-(-values.shape[1] // wide) * wide, np.nan)
             padded[: values.shape[1]] = values[0]
             values = padded.reshape(-1, wide)
-            finite = np.where(np.isfinite(values), values, 0.0)
         block = []
         for axis, most in ((0, HEAT_ROWS), (1, HEAT_COLUMNS)):
             size = values.shape[axis]
             block.append(-(-size // most))
             if size > most:
                 starts = (np.arange(most) * size) // most
-                values, finite = (
-                    np.add.reduceat(x, starts, axis) / np.expand_dims(np.diff([*starts, size]), 1 - axis)
-                    for x in (values, finite)
-                )
-        largest = float(np.abs(finite).max()) or 1.0
-        scaled = np.where(np.isnan(values), -128, np.rint(np.clip(values / largest, -1, 1) * 127)).astype(np.int64)
-    return {
-        "rows": values.shape[0],
-        "columns": values.shape[1],
-        "largest": short_number(largest),
-        "block": block,
-        "bytes": base64.b64encode((scaled + 128).astype(np.uint8).tobytes()).decode(),
-    }
+                counts = np.diff([*starts, size])
+                values = np.add.reduceat(values, starts, axis) / np.expand_dims(counts, 1 - axis)
+    return values, block

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 NUMBERS = ("value", "gradient", "width")  # fields of a node that are whole numbers, nearly all different
-TEXTS = ("title", "named", "scope", "metadata", "line")  # fields that vary by themselves; all others go together
+TEXTS = ("title", "named", "letter", "scope", "metadata", "line")  # that vary by themselves; all others go together
 OWN, NUMBER = "\x02", "\x01"  # stand in a text for the value of its node in short, and for the number of the node
 
 
@@ -14,8 +14,8 @@ def pack(shown: Mapping[str, Any]) -> dict[str, Any]:
     r"""Return what `data` gives in the form that the page's columns.js unpacks.
 
     Example:
-        >>> nodes = [{"title": "sin", "named": f"sin #{i}", "value": i, "gradient": -1, "width": 60, "stored": -1}
-        ...          | {"scope": "", "metadata": "", "line": None, "kind": "operation"} for i in range(3)]
+        >>> nodes = [{"title": "sin", "named": f"sin #{i}", "letter": ["v"], "value": i, "gradient": -1, "width": 60}
+        ...          | {"stored": -1, "scope": "", "metadata": "", "line": None, "kind": "operation"} for i in range(3)]
         >>> shown = {"nodes": nodes, "edges": [[0, 1, 0], [1, 2, 0]], "arrays": [{"brief": "1"}] * 3, "levels": []}
         >>> packed = pack(shown)
         >>> packed["nodes"]["kinds"]

@@ -18,22 +18,22 @@ import numpy as np
 from ...files import write_whole
 from ...graph import GraphNode
 from ...graph.rerun import Rerun
-from ...graph.walk import symbols
 from ...printable import printable
 from ...server import client
 from ...spelling import named_options
 from ...tensor import Tensor
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
-from ..model.names import viewed
+from ..model.variables import viewed
 from ..notebook.frame import Page, Written
 from .arrays import Arrays
 from .columns import pack
-from .equations import Equations
+from .equations import Equations, letter, result_name
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .live import Live
 from .order import SWEEPS
-from .story import PHRASES, Story, below, called, heading_of, shape_text, tell, title
+from .pictures import Pictures
+from .story import PHRASES, Story, below, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -61,7 +61,8 @@ def explore(
         arguments: for a function: ``explore(f, x, W, serve=True)``. Floats become leaves named like the parameters.
         title: of the page.
         gradient: to walk back with, of the result's shape; by default what `backward` left at the result, else ones.
-        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
+            caller, ``{}`` for none.
         serve: put the engine behind the page: a change of a number or an operation runs the function again.
         port, open_browser: of the server, see `docs/explorer.md`.
 
@@ -95,7 +96,8 @@ def explore(
         live = Live(Rerun(result, *arguments), data, html, title, gradient, names)
         text = live.file() if path is not None or not serve else ""
     else:
-        text = page(tell(viewed(result, names)[0], gradient), title)
+        named = viewed(result, names)
+        text = page(tell(named.view, gradient, named.roles), title)
     written = None if path is None else Written(write_whole(path, text.encode()))
     if serve:
         return live.serve(port, open_browser)
@@ -133,8 +135,8 @@ def html(record: dict[str, Any], heading: str, served: bool = False) -> str:
 
 
 SCRIPTS = (
-    "columns.js", "levels.js", "order.js", "layout.js", "numbers.js", "labels.js", "parts.js", "graph.js", "hands.js",
-    "loops.js", "panel.js", "page.js", "search.js",
+    "columns.js", "levels.js", "order.js", "layout.js", "numbers.js", "heat.js", "pictures.js", "labels.js", "parts.js",
+    "graph.js", "hands.js", "loops.js", "panel.js", "page.js", "search.js",
 )  # fmt: skip
 
 
@@ -143,6 +145,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
     view, walk = story.view, story.walk
     found = found or find_levels(view)
     arrays, equations = Arrays(), Equations()
+    pictures = Pictures(view, arrays)
     carried, sums = [-1] * len(view.edges), [-1] * len(view.edges)
     summed, most = [], {number: len(arrays.brief(gradient)) for number, gradient in walk.gradients.items()}
     for step in walk.steps:
@@ -152,8 +155,13 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
             source = view.edges[c.edge].source
             most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
+    arity = [0] * len(view)
+    for edge in view.edges:
+        arity[edge.target] += 1
     for part in view:
-        top, under = title(part), below(part)
+        word = story.words[part.number]
+        top, under = title(part, word), below(part, word)
+        equation, rules, operands = equations.of(part, arity[part.number])
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
@@ -161,16 +169,19 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         longest = max(1.25 * wide(top), 0.94 * wide(under), len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
+            "role": word,
             "title": top,
-            "named": called(part),
+            "named": story.called(part.number),
             "under": under,
             "operation": printable(part.operation or ""),
             "scope": printable(part.scope or ""),
             "shape": f"{shape_text(part)} {part.dtype}",
             "metadata": printable(part.metadata),
-            "equation": equations.add(part.tex),
-            "rules": [equations.add(rule) for rule in part.rules],
-            "symbols": list(symbols(part)),
+            "letter": letter(part),
+            "equation": equation,
+            "rules": rules,
+            "symbols": list(operands),
+            "picture": pictures.add(part),
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),
             "stored": arrays.add(stored) if stored is not None and differs else -1,
@@ -182,6 +193,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         "nodes": nodes,
         "edges": [[edge.source, edge.target, edge.slot] for edge in view.edges],
         "outputs": list(view.outputs),
+        "result": result_name(view),
         "carried": carried,
         "sums": sums,
         "summed": summed,
@@ -189,7 +201,8 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         "start": story.moments[0].text,
         "end": story.moments[-1].text,
         "phrases": PHRASES,
-        "arrays": arrays.shown,
+        "pictures": pictures.finished(),
+        "arrays": arrays.finished(),
         "equations": equations.trees,
         "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in found.levels],
         "home": found.home,

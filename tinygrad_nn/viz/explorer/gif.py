@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ...files import write_whole
 from ...spelling import named_options
 from ..graph.picture import shorten
-from ..model.names import viewed
+from ..model.variables import viewed
 from ..notebook.frame import Written
 from ..theme import THEMES
+from .equations import step_equations
 from .explore import wide
 from .layout import AHEAD, Point, fit, ways
 from .order import Arrangement, arrange
@@ -23,9 +24,9 @@ from .story import Moment, Story, below, brief, gradient_letters, tell, title
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-MOST_FRAMES = 400  # a GIF is for looking at; longer computations are for `explore`
+MOST_FRAMES = 400  # a GIF is for looking at; a longer computation is folded, and whole in `explore`
 SMALLEST = 0.7  # scale at which numbers can be read; a larger graph moves past instead
-TALLEST, CAPTION, RIM, LETTER = 900, 64, 14, 8.0
+TALLEST, CAPTION, RIM, LETTER = 900, 90, 14, 8.0
 LIT = {"light": ("#ffd33d", "#ffe9dc", "#1b1f24"), "dark": ("#e3b341", "#3d2215", "#1b1f24")}  # current, back, text
 Spot = tuple[float, float, float, float]  # left, top, width, height
 
@@ -50,14 +51,15 @@ def animate(
         width: in pixels, at least 300; a graph too wide to be read so moves past.
         theme: ``"light"`` or ``"dark"``.
         gradient: to walk back with, as for `explore`.
-        names: a dict of names for what has none of its own, such as ``locals()``; or a model, as for `draw`.
+        names: a dict of names for what has none of its own, or a model, as for `draw`; by default the variables of the
+            caller, ``{}`` for none.
 
     Returns:
         The path; a notebook shows the animation.
 
     Raises:
         TypeError: something without a graph.
-        ValueError: another suffix, an unknown theme, a width or time that is too small, or too many steps.
+        ValueError: another suffix, an unknown theme, or a width or time that is too small.
         RuntimeError: the graph was freed.
 
     Example:
@@ -74,13 +76,12 @@ def animate(
         raise ValueError(f"theme={theme!r}; it is one of {', '.join(map(repr, THEMES))}.")
     if width < 300 or seconds < 0.02:
         raise ValueError(f"width={width} and seconds={seconds}; they are at least 300 and 0.02.")
-    view, _ = viewed(result, names)
-    story = tell(view, gradient)
+    named = viewed(result, names)
+    story = tell(named.view, gradient, named.roles)
     if len(story.moments) > MOST_FRAMES:
-        raise ValueError(
-            f"this computation has {len(story.moments)} steps, a GIF at most {MOST_FRAMES}. Animate an earlier result, "
-            "or write the page: explore(result, 'page.html')."
-        )
+        from .abridged import abridge
+
+        story = abridge(story, MOST_FRAMES)
     frames = _Film(story, width, theme).frames()
     buffer = io.BytesIO()
     times = [round(1000 * seconds)] * len(frames)
@@ -109,11 +110,15 @@ class _Film:
         self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
         self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts that Matplotlib brings
         self.gradients: dict[int, Any] = {}
+        self.operands: dict[int, list[int]] = {}
+        for edge in self.view.edges:
+            self.operands.setdefault(edge.target, []).append(edge.source)
 
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
+        word = self.story.words[part.number]
         most = self.letters.get(part.number, -2) + 2  # with its sign
-        letters = [1.15 * wide(title(part)), wide(below(part)), len(brief(part.array)), 1.08 * most]
+        letters = [1.15 * wide(title(part, word)), wide(below(part, word)), len(brief(part.array)), 1.08 * most]
         return max(letters) * LETTER + 20, 73.0 if most else 58.0
 
     def frames(self) -> list[Image.Image]:
@@ -165,7 +170,10 @@ class _Film:
             lit = moment.phase == "forward" and edge.target == moment.number
             colour = theme.text if lit else theme.gradient if place_ in carried else theme.edge
             pen.line(points, colour, 3 if lit else 1)
-            self._tip(pen, points[::-1], colour)
+            if moment.phase not in ("seed", "backward", "end"):
+                self._tip(pen, points[::-1], colour)
+            elif edge.source in self.story.walk.gradients:
+                self._tip(pen, points, colour)
         for part in self.view:
             self._node(pen, part, spot(f"n{part.number}"), moment, part.number in reached)
         taken = [spot(f"n{part.number}") for part in self.view]
@@ -223,7 +231,8 @@ class _Film:
         radius = 3 if part.operation is None else 12 * scale
         pen.rounded_rectangle((x, y, x + w, y + h), radius, fill, line, 4 if current else round(paint.width))
         text, muted = (ink, ink) if current and not back else (theme.text, theme.muted)
-        rows = [(title(part), 14, True, text), (below(part), 12, False, muted)]
+        word = self.story.words[part.number]
+        rows = [(title(part, word), 14, True, text), (below(part, word), 12, False, muted)]
         rows.append((brief(part.array) if reached else "", 12, False, text))
         if part.number in self.gradients:
             rows.append(("∂ " + brief(self.gradients[part.number]), 12, True, theme.gradient))
@@ -247,7 +256,13 @@ class _Film:
         if len(lines) > 2:
             lines[1] += " …"
         for i, line in enumerate(lines[:2]):
-            pen.text((RIM, top + 14 + 21 * i), line, self.theme.text, font)
+            pen.text((RIM, top + 40 + 21 * i), line, self.theme.text, font)
+        equation = ",   ".join(step_equations(self.view, moment, self.operands.get(moment.number, [])))
+        bold = self._font(15, True)
+        while equation and bold.getlength(equation) > self.width - 2 * RIM:
+            equation = equation.rstrip("…")[:-1] + "…"
+        colour = self.theme.gradient if moment.phase == "backward" else self.theme.text
+        pen.text((RIM, top + 13), equation, colour, bold)
 
 
 def _along(points: list[Point], far: float) -> Point:

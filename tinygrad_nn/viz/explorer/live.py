@@ -14,9 +14,9 @@ from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
-from ..model.names import viewed
+from ..model.variables import viewed
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
-from .columns import pack
+from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
 
 UNSTEADY = (
@@ -69,13 +69,13 @@ class Live:
         self.title, self.gradient, self.names = title, gradient, names
         self._forms: dict[Any, tuple[Levels, list[int]]] = {}  # how a graph lies, and how wide its nodes are
         self._before: dict[Any, Any] = {}
-        self._steady = True
+        self._old: dict[Any, Any] = {}  # the same as the page shows it
+        before: dict[Any, Any] = {}
         for _ in range(2):  # the second run tells whether the function does the same again
             with rerun.running() as run:
-                found = self._look(run)
-                before = self._before
-                self._before = found.numbers()
-            self._steady = not before or not _differences(before, self._before)
+                before, self._before = self._before, self._look(run).numbers()
+        pairs = [(before.get(key, (0, [None, None]))[1], arrays) for key, (_, arrays) in self._before.items()]
+        self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
         self.sessions: Sessions[Session] = Sessions(Session)
 
     def serve(self, port: int = 0, open_browser: bool = True) -> Server:
@@ -178,7 +178,7 @@ class Live:
                 part["width"] = width
             self._forms[form] = levels, widths
             answer = pack(shown)
-            was = _differences(self._before, found.numbers())
+            was = self._differences(found)
             operations = [stand_ins(part) for part in found.view]
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
@@ -190,14 +190,32 @@ class Live:
         }  # fmt: skip
         return Shown(version, found.view, found.places, found.values, operations, answer)
 
+    def _differences(self, found: _Found) -> dict[Any, list[Any]]:
+        """Return what was there before where it is another now, as the page shows it, by the new number."""
+        differ = {}
+        for key, (number, arrays) in found.numbers().items():
+            if key in self._before:
+                old = self._before[key][1]
+                pair = [self._shown_before(key, part) if _changed(old[part], new) else None
+                        for part, new in enumerate(arrays)]  # fmt: skip
+                if any(pair):
+                    differ[number] = pair
+        return differ
+
+    def _shown_before(self, key: Any, part: int) -> Any:
+        if (key, part) not in self._old:
+            self._old[key, part] = short(show(self._before[key][1][part]))
+        return self._old[key, part]
+
     def _look(self, run: Run) -> _Found:
         names = self.names
         if names is None:
             names = run.names if not hasattr(self.rerun.function, "named_parameters") else self.rerun.function
         elif isinstance(names, Mapping):
             names = {**run.names, **names}
-        view, _ = viewed(run.result, names)
-        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient))
+        named = viewed(run.result, names)
+        view = named.view
+        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles))
 
     def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
         """Return the change that a page asks for."""
@@ -244,22 +262,11 @@ class _Found:
         return found
 
 
-def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> dict[Any, list[Any]]:
-    """Return what was there before where it is another now, as the page shows it, by the new number."""
-    found = {}
-    for key, (number, arrays) in new.items():
-        if key in old:
-            pair = [_changed(*both) for both in zip(old[key][1], arrays, strict=True)]
-            if any(pair):
-                found[number] = pair
-    return found
-
-
-def _changed(old: Array | None, new: Array | None) -> Any:
-    """Return the array that was there before as the page shows it; None where it is the same, or was not there."""
-    if old is None or new is None or (old.shape == new.shape and np.array_equal(old, new, equal_nan=True)):
-        return None
-    return show(old)
+def _changed(old: Array | None, new: Array | None) -> bool:
+    """Whether an array was there before, and is another now."""
+    if old is None or new is None or (old.shape == new.shape and old.tobytes() == new.tobytes()):  # NaN is NaN
+        return False
+    return old.shape != new.shape or not (old == new).all()
 
 
 def _target(change: Change) -> Any:

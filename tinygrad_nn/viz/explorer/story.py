@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...graph import GraphNode, GraphView, short_number, summarize
+from ...graph import GraphNode, GraphView, Summary, short_number, summarize
 from ...graph.walk import Contribution, Step, WalkBack, walk_back
 from ...printable import printable
 from ..graph.picture import SYMBOLS, shorten
+from ..model.variables import roles as roles_of
 
 Array = np.ndarray[Any, Any]
 PHRASES = {  # of each step; the page fills in the same ones
@@ -50,93 +51,115 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A graph, its walk back, and the moments of both walks."""
+    """A graph, its walk back, the moments of both walks, and a word for each node: ``"parameter"``, ``"input"`` ..."""
 
     view: GraphView
     walk: WalkBack
     moments: tuple[Moment, ...]
+    words: tuple[str, ...]
+
+    def called(self, number: int) -> str:
+        """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
+        return called(self.view[number], self.words[number])
 
 
-def tell(view: GraphView, gradient: Any = None) -> Story:
-    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with."""
+def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None = None) -> Story:
+    """Return the story of a graph; see `walk_back` for the gradient it begins to walk back with.
+
+    Args:
+        view: the graph.
+        gradient: of the result.
+        roles: which leaves are parameters and which inputs.
+    """
     walk = walk_back(view, gradient)
+    known = roles_of(view, {}) if roles is None else roles
+    words = tuple(known.get(part.number, part.kind) for part in view)
+
+    def name(number: int) -> str:
+        return called(view[number], words[number])
+
     data = [part for part in view if part.operation is None]
     operands: dict[int, list[int]] = {}
     for edge in view.edges:
         operands.setdefault(edge.target, []).append(edge.source)
     total = len(view) - len(data)
-    start = f"Start: {count(len(data), 'input and constant', 'inputs and constants')}, {count(total, 'operation')}."
+    kinds = [words[part.number] for part in data]
+    given = [count(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
+    start = f"Start: {', '.join([*given, count(total, 'operation')])}."
     moments = [Moment("start", -1, None, (), lambda: start)]
     done = 0
     for part in view:
         if part.operation is not None:
             done += 1
             sources = operands.get(part.number, ())
-            words = partial(_forward, view, part, sources, done, total)
-            moments.append(Moment("forward", part.number, None, (), words))
+            text = partial(_forward, name, part, sources, done, total)
+            moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():
-        moments.append(Moment("seed", number, seed, (), partial(_seed, view[number], seed)))
+        moments.append(Moment("seed", number, seed, (), partial(_seed, name, number, seed)))
     steps = len(walk.steps)
     for place, step in enumerate(walk.steps, 1):
-        words = partial(_backward, view, step, place, steps)
-        moments.append(Moment("backward", step.number, step.gradient, step.contributions, words))
-    leaves = sum(part.kind == "leaf" and part.number in walk.gradients for part in view)
-    end = f"Done: {count(leaves, 'leaf has its', 'leaves have their')} gradient."
+        text = partial(_backward, view, name, step, place, steps)
+        moments.append(Moment("backward", step.number, step.gradient, step.contributions, text))
+    ends = [words[part.number] for part in view if part.kind == "leaf" and part.number in walk.gradients]
+    reached = [count(ends.count(word), word) for word in ("parameter", "input") if word in ends]
+    has = "has its gradient" if len(ends) == 1 else "have their gradients"
+    end = f"Done: {' and '.join(reached) or 'nothing'} {has}."
     moments.append(Moment("end", -1, None, (), lambda: end))
-    return Story(view, walk, tuple(moments))
+    return Story(view, walk, tuple(moments), words)
 
 
-def _forward(view: GraphView, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
-    names = ", ".join(called(view[source]) for source in sources)
+Called = Callable[[int], str]
+
+
+def _forward(name: Called, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
     return PHRASES["forward"].format(
-        place=place, total=total, node=called(part), operation=printable(part.operation or ""), operands=names,
-        value=brief(part.array),
+        place=place, total=total, node=name(part.number), operation=printable(part.operation or ""),
+        operands=", ".join(map(name, sources)), value=brief(part.array),
     )  # fmt: skip
 
 
-def _seed(part: GraphNode, seed: Array) -> str:
-    return PHRASES["seed"].format(node=called(part), value=brief(seed))
+def _seed(name: Called, number: int, seed: Array) -> str:
+    return PHRASES["seed"].format(node=name(number), value=brief(seed))
 
 
-def _backward(view: GraphView, step: Step, place: int, total: int) -> str:
-    parts = "; ".join(_said(view, c) for c in step.contributions)
-    return PHRASES["backward"].format(place=place, total=total, node=called(view[step.number]), parts=parts)
+def _backward(view: GraphView, name: Called, step: Step, place: int, total: int) -> str:
+    parts = "; ".join(_said(name(view.edges[c.edge].source), c) for c in step.contributions)
+    return PHRASES["backward"].format(place=place, total=total, node=name(step.number), parts=parts)
 
 
-def _said(view: GraphView, c: Contribution) -> str:
-    name = called(view[view.edges[c.edge].source])
+def _said(name: str, c: Contribution) -> str:
     return PHRASES["first" if c.count == 1 else "more"].format(node=name, value=brief(c.array), sum=brief(c.total))
 
 
-def called(part: GraphNode) -> str:
+def called(part: GraphNode, word: str = "") -> str:
     """Return what a node is called in a sentence: its name, a plain number, or operation and number."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
         return short_number(part.array.item())
-    return f"{part.operation or part.kind} #{part.number}"
+    return f"{part.operation or word or part.kind} #{part.number}"
 
 
-def title(part: GraphNode) -> str:
+def title(part: GraphNode, word: str = "") -> str:
     """Return the large text on a node."""
     if part.name:
         return shorten(part.name)
     if part.kind == "constant" and part.array.size == 1:
         return short_number(part.array.item())
-    return SYMBOLS.get(part.operation or "", part.operation or part.kind)
+    return SYMBOLS.get(part.operation or "", part.operation or word or part.kind)
 
 
-def below(part: GraphNode) -> str:
-    """Return the small text below the title of a node: its operation, unless that is the title, and its shape."""
+def below(part: GraphNode, word: str = "") -> str:
+    """Return the small text below the title of a node: operation or role, if that is not the title, and shape."""
     if part.kind == "constant" and not part.name and part.array.size == 1:
         return ""
-    operation = shorten(part.operation or "")
-    return " · ".join(text for text in (operation if operation != title(part) else "", shape_text(part)) if text)
+    operation = shorten(part.operation or word)
+    return " · ".join(text for text in (operation if operation != title(part, word) else "", shape_text(part)) if text)
 
 
-def brief(array: Array, longest: int = 24, digits: int = 3) -> str:
+def brief(array: Array, longest: int = 24, digits: int = 3, summary: Summary | None = None) -> str:
     """Return an array in a few letters: its numbers, or its range at so many digits."""
-    summary = summarize(array)
+    summary = summary or summarize(array)
     if summary.numbers is not None and len(summary.text) <= longest:
         return summary.text
     if summary.nan or summary.infinite:

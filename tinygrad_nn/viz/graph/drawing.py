@@ -13,17 +13,18 @@ from ...files import write_whole
 from ...graph import GraphView
 from ...printable import printable
 from ...spelling import named_options
-from ..model.names import viewed
+from ..model.variables import viewed
 from ..notebook.frame import Written
 from .dot import box_numbers, to_dot
 from .mermaid import to_mermaid
+from .model_explorer import SUFFIX, to_model_explorer
 from .page import to_fragment, to_page
 from .picture import Picture, Style, compose, whole
 from .render import render, tidy_svg
 
 LAST_ERROR: Any = object()  # what to draw where nothing is given
 LONGEST = 100  # letters of an error above a drawing
-SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd")
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot", ".json", ".mmd", SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,24 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The SVG text, which can stand in an HTML page."""
+        return self._drawn(to_dot(self.picture))
+
+    def _drawn(self, dot: str) -> str:
         about = {item.key: item.about for item in self.picture.items}
         about |= {f"e{number}": printable(arrow.about) for number, arrow in enumerate(self.picture.arrows)}
         labels = self.picture.labels
         about |= {f"b{n}": printable(labels.get(path, path)) for path, n in box_numbers(self.picture).items()}
         title = self.picture.style.title or f"Computation graph of {len(self.view)} nodes"
-        return tidy_svg(render(to_dot(self.picture), "svg").decode(), about, printable(title))
+        return tidy_svg(render(dot, "svg").decode(), about, printable(title))
 
     @cached_property
     def html(self) -> str:
         """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
         if self._missing:
             return to_page(self.view, self.picture, None, self._missing, self.mermaid)
-        return to_page(self.view, self.picture, self.svg)
+        untitled = replace(self.picture, style=replace(self.picture.style, title=None))  # the page has it above
+        svg = self.svg if self.picture.style.title is None else self._drawn(to_dot(untitled))
+        return to_page(self.view, self.picture, svg)
 
     @property
     def source(self) -> Any:
@@ -78,7 +84,7 @@ class Drawing:
         return None if self._missing else self.svg
 
     def _repr_html_(self) -> str | None:
-        return to_fragment(self.view, self._missing, self.mermaid) if self._missing else None
+        return to_fragment(self.view, self._missing, self.mermaid, self.picture.roles) if self._missing else None
 
     @cached_property
     def _missing(self) -> str:
@@ -98,7 +104,7 @@ class Drawing:
 
         Args:
             path: ends in .svg, .png, .pdf (with Graphviz itself installed), .html (a page without scripts or
-                network), .dot, .json (the whole graph) or .mmd.
+                network), .dot, .json (the whole graph), .model-explorer.json (for Model Explorer) or .mmd.
 
         Raises:
             ValueError: another suffix.
@@ -108,6 +114,8 @@ class Drawing:
         suffix = _suffix(path)
         if suffix in (".png", ".pdf"):
             return write_whole(path, render(to_dot(self.picture), suffix[1:]))
+        if suffix == SUFFIX:
+            return write_whole(path, to_model_explorer(self.view, self.picture.style.title).encode())
         if suffix == ".json":
             return write_whole(path, (self.view.to_json(indent=1) + "\n").encode())
         text: str = getattr(self, {".svg": "svg", ".html": "html", ".dot": "dot", ".mmd": "mermaid"}[suffix])
@@ -146,9 +154,9 @@ def draw(
         theme: ``"light"`` or ``"dark"``.
         depth: fold scopes nested deeper than this, 0 for all of them, into one node each.
         title: text above the graph.
-        names: a dict of names for Tensors and arrays that have none of their own, such as ``locals()``; or a model,
-            whose parameters are called by their attribute paths, ``[0].W`` of a list of layers; what is not in the
-            model then stands outside of its layers.
+        names: a dict of names for Tensors and arrays that have none of their own, by default the variables of the
+            caller and what is in them, ``{}`` for none; or a model, whose parameters are called by their attribute
+            paths, ``[0].W`` of a list of layers; what is not in the model then stands outside of its layers.
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
         color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
             ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
@@ -184,15 +192,16 @@ def draw(
         result = failed_view(failure)
         what = f"{type(failure.error).__name__}: {failure.error}"
         style = replace(style, title=title or (what if len(what) <= LONGEST else f"{what[:LONGEST]}…"))
-    view, inputs = viewed(result, names)
-    drawing = Drawing(view, compose(view, style, measures, inputs), lambda: whole(view, style, measures, inputs))
+    named = viewed(result, names)
+    view, told = named.view, (style, measures, named.inputs, named.roles)
+    drawing = Drawing(view, compose(view, *told), lambda: whole(view, *told))
     if path is not None:
         drawing.save(path)
     return drawing
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
+    suffix = SUFFIX if Path(path).name.lower().endswith(SUFFIX) else Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"a drawing is saved as {', '.join(SUFFIXES)}; {str(path)!r} ends in none of these.")
     return suffix

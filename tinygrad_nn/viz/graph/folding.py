@@ -19,12 +19,18 @@ class Folded:
     Attributes:
         view: of what is shown; a node of kind ``"fold"`` stands for all that it hides.
         number: of each node of the whole graph, the node of `view` that stands for it.
+        edge: of each edge of the whole graph, its place in `view`, -1 where it is within a folded part.
         note: what was folded, as a sentence.
     """
 
     view: GraphView
     number: tuple[int, ...]
+    edge: tuple[int, ...]
     note: str
+
+    def alone(self, number: int) -> bool:
+        """Return whether a node of the whole graph is shown itself."""
+        return self.view[self.number[number]].kind != "fold"
 
 
 def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
@@ -43,7 +49,7 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
         ...     y = np.sin(y) * x + 0.1
         >>> found = fold(GraphView(y))
         >>> [node.name or node.operation for node in found.view]
-        ['x', 'sin', 'multiply', 'constant', 'add', '499 steps after']
+        ['x', 'sin', 'multiply', None, 'add', '499 steps after']
         >>> print(found.note)
         1,500 operations are shown as 6 parts: a loop of 500 equal steps by its first.
     """
@@ -101,22 +107,25 @@ class _Folding:
         new = {key: number for number, key in enumerate(order)}
         number = tuple(new[self._key(part.number)] for part in view)
         nodes = [self._node(new[key], key, last[key]) for key in order]
-        edges: dict[tuple[int, int, int], None] = {}  # one from each part to a folded one; one an operand of a node
+        joined = []  # one from each part to a folded one; one an operand of a node
         for edge in view.edges:
             source, target = number[edge.source], number[edge.target]
-            if source != target:
-                many = "fold" in (nodes[source].kind, nodes[target].kind)
-                edges.setdefault((source, target, -1 if many else edge.slot))
+            many = "fold" in (nodes[source].kind, nodes[target].kind)
+            joined.append((source, target, -1 if many else edge.slot))
         slots: dict[int, int] = {}
-        listed = []
-        for source, target, _ in sorted(edges, key=lambda edge: edge[1]):
-            slots[target] = slots.get(target, -1) + 1
-            listed.append(GraphEdge(source, target, slots[target]))
+        places: dict[tuple[int, int, int], int] = {}
+        listed: list[GraphEdge] = []
+        for wire in sorted(dict.fromkeys(joined), key=lambda wire: wire[1]):
+            source, target, _ = wire
+            if source != target:
+                slots[target] = slots.get(target, -1) + 1
+                places[wire] = len(listed)
+                listed.append(GraphEdge(source, target, slots[target]))
         small = object.__new__(GraphView)  # a view has no other way in than a result
         outputs = tuple(dict.fromkeys(number[output] for output in view.outputs))
         for name, value in (("nodes", tuple(nodes)), ("edges", tuple(listed)), ("outputs", outputs)):
             object.__setattr__(small, name, value)
-        return Folded(small, number, self._note(len(nodes)))
+        return Folded(small, number, tuple(places.get(wire, -1) for wire in joined), self._note(len(nodes)))
 
     def _key(self, number: int) -> tuple[str, int]:
         return self.standing[self.found.home[number]] or ("node", number)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from ...files import POLICY
@@ -43,6 +44,10 @@ summary {{ cursor: pointer; color: var(--muted); margin: 1rem 0 .4rem; }}
 </body>
 </html>
 """
+# Graphviz's smallest letters have 8 points, 10.7 pixels.
+AT_SIZE = """.drawing { overflow-x: auto; }
+.drawing svg { display: block; margin: 0 auto; width: calc(1.04 * var(--w)); max-width: none !important; height: auto; }
+"""
 DARK = """:root { --ground: #0d1117; --ink: #e6edf3; --muted: #a5aeb8; --line: #3d444d; --soft: #161b22;
   --first: #5fb2ee; --second: #ffa27a; --third: #4be0a0; --fourth: #f7b3dc; }"""
 
@@ -63,17 +68,25 @@ def to_page(view: GraphView, picture: Picture, svg: str | None, why: str = "", m
     title = picture.style.title or f"Computation graph of {len(view)} nodes"
     said = f'<p class="note">{escape(picture.note)}</p>\n' if picture.note else ""
     if svg is not None:
-        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view)}\n</details>"
-        body = f'{said}<div class="wide">\n{svg}</div>\n{table}'
+        table = f"<details><summary>All nodes as a table</summary>\n{_nodes(view, picture.roles)}\n</details>"
+        body = f"<main>\n{said}{at_size(svg, title)}\n{table}\n</main>"
     else:
-        body = said + to_fragment(view, why, mermaid)
-    return paper(title, body, theme=picture.style.theme)
+        body = said + to_fragment(view, why, mermaid, picture.roles)
+    return paper(title, body, theme=picture.style.theme, style=AT_SIZE)
 
 
-def to_fragment(view: GraphView, why: str, mermaid: str) -> str:
+def at_size(svg: str, name: str) -> str:
+    """Return a drawing in a frame where its smallest letters have 11 pixels or more; what is too wide scrolls."""
+    size = re.search(r'<svg[^>]*?\bwidth="([\d.]+)(pt|px)?"', svg)
+    width = f"{float(size[1]):.0f}{size[2] or 'px'}" if size else "100%"
+    label = f'tabindex="0" role="region" aria-label="{escape(printable(name))}"'
+    return f'<div class="drawing" {label} style="--w:{width}">\n{svg}</div>'
+
+
+def to_fragment(view: GraphView, why: str, mermaid: str, roles: Mapping[int, str]) -> str:
     """Return what stands in for a picture that cannot be drawn: why, the nodes as a table, and the Mermaid text."""
     return (
-        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view)}\n<h2>The same as Mermaid text</h2>\n'
+        f'<p class="note">{escape(why)}</p>\n<h2>Nodes</h2>\n{_nodes(view, roles)}\n<h2>The same as Mermaid text</h2>\n'
         f"<p>Paste it into a Markdown page that draws Mermaid.</p>\n<pre>{escape(mermaid)}</pre>"
     )
 
@@ -89,18 +102,18 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{cells('th', heads)}</tr></thead>"
-    table = f"<table>\n{head}\n<tbody>\n{body}\n</tbody></table>"
-    return f'<div class="wide" style="overflow-x:auto" tabindex="0">{table}</div>'
+    frame = '<div class="wide" style="overflow-x:auto" tabindex="0" role="group" aria-label="Table">'
+    return f"{frame}<table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>"
 
 
-def _nodes(view: GraphView) -> str:
+def _nodes(view: GraphView, roles: Mapping[int, str]) -> str:
     sources: list[list[str]] = [[] for _ in view]
     for edge in view.edges:
         sources[edge.target].append(str(edge.source))
     rows = [
-        (str(node.number), node.kind, node.name or "", node.operation or "", ", ".join(sources[node.number]),
-         node.scope or "", " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text,
-         node.grad.text if node.grad else "")
+        (str(node.number), roles.get(node.number, node.kind), node.name or "", node.operation or "",
+         ", ".join(sources[node.number]), node.scope or "",
+         " × ".join(map(str, node.shape)) or "scalar", node.dtype, node.value.text, node.grad.text if node.grad else "")
         for node in view.nodes[:MOST_ROWS]
     ]  # fmt: skip
     more = len(view) - len(rows)

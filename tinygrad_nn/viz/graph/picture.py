@@ -92,7 +92,7 @@ class Picture:
     """Items, in topological order as far as folding allows, and arrows.
 
     `labels` says what is written on a box where that is not the last part of its path, `legend` what colours mean,
-    `note` what was folded because it was too much.
+    `roles` which leaves are parameters and which inputs, `note` what was folded because it was too much.
     """
 
     items: tuple[Item, ...]
@@ -100,6 +100,7 @@ class Picture:
     style: Style
     labels: Mapping[str, str] = field(default_factory=dict)
     legend: Legend | None = None
+    roles: Mapping[int, str] = field(default_factory=dict)
     note: str = ""
 
     def label(self, path: str) -> str:
@@ -107,7 +108,8 @@ class Picture:
         return self.labels.get(path) or called(path.rpartition(".")[2])
 
 
-def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset()) -> Picture:
+def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
+            roles: Mapping[int, str] | None = None) -> Picture:  # fmt: skip
     """Choose what to show of a graph; what has too many parts for a drawing is folded first, which `note` says.
 
     Args:
@@ -115,27 +117,31 @@ def compose(view: GraphView, style: Style, measures: Any = None, inputs: frozens
         style: how to show it.
         measures: what to colour by, where that has to be given.
         inputs: the numbers of leaves that belong to no layer.
+        roles: a word for leaves and data, ``"parameter"`` or ``"input"``.
     """
     if len(view) <= MOST or not style.repeats or style.depth is not None:
-        picture = whole(view, style, measures, inputs)
+        picture = whole(view, style, measures, inputs, roles)
         if len(picture.items) <= MOST and len(picture.arrows) <= ARROWS:
             return picture
     read = READ
     while True:
         folded = fold(view, read)
         if len(folded.view.edges) <= ARROWS or read < 12:
-            return whole(view, style, measures, inputs, folded)
+            return whole(view, style, measures, inputs, roles, folded)
         read //= 2
 
 
 def whole(
     graph: GraphView, style: Style, measures: Any = None, inputs: frozenset[int] = frozenset(),
-    folded: Folded | None = None,
+    roles: Mapping[int, str] | None = None, folded: Folded | None = None,
 ) -> Picture:  # fmt: skip
     """Return the picture of all of a graph, or of what it was folded to: constants hidden, scopes folded, boxes."""
     view, known = graph, inputs
+    told = dict(roles or {})
     if folded is not None:
         view, inputs = folded.view, frozenset(folded.number[number] for number in inputs)
+        told = {folded.number[number]: word for number, word in told.items()}
+    words = [told.get(node.number, node.kind) for node in view]
     arity = [0] * len(view)
     for edge in view.edges:
         arity[edge.target] = max(arity[edge.target], edge.slot + 1)
@@ -158,7 +164,7 @@ def whole(
         if path and key not in items:
             items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
         elif not path and shown[node.number] and first[node.number] == node.number:
-            items[key] = _item(node, key, homes[node.number], arity[node.number], style)
+            items[key] = _item(node, key, homes[node.number], arity[node.number], style, words[node.number])
     arrows: dict[tuple[str, str, int, int], Arrow] = {}
     for edge in view.edges:
         source, target = keys[edge.source], keys[edge.target]
@@ -166,7 +172,7 @@ def whole(
             continue
         into_fold = bool(owner[edge.target])
         slot = edge.slot if not into_fold and arity[edge.target] > 1 else None
-        about = f"{_call(view[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
+        about = f"{_call(view[edge.source], words[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
         same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
         arrows.setdefault(same, Arrow(source, target, slot, about))
     legend = None
@@ -179,7 +185,7 @@ def whole(
         shades, legend = colour(graph, groups, style.color, measures, homes)
         items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
     note = folded.note if folded is not None else ""
-    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, note)
+    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, roles or {}, note)
 
 
 def _folded(home: str, depth: int | None) -> str:
@@ -236,7 +242,7 @@ def _common(paths: Collection[str]) -> str:
     return ".".join(common)
 
 
-def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Item:
+def _item(node: GraphNode, key: str, home: str, arity: int, style: Style, word: str) -> Item:
     if node.kind == "fold":
         about = printable(f"{node.name}, folded · {node.operation or 'inputs and constants'}")
         return Item(key, node.kind, shorten(node.name or ""), node.operation or "", (), None, None, 0, home, about)
@@ -247,34 +253,34 @@ def _item(node: GraphNode, key: str, home: str, arity: int, style: Style) -> Ite
         lines.append(f"{_shape(node)} {node.dtype}".strip())
     if node.metadata:
         lines.append(shorten(node.metadata))
-    title, operation = _title(node)
+    title, operation = _title(node, word)
     value = node.value if style.values and not failed and title != node.value.text else None
     grad = node.grad if style.gradients else None
     slots = arity if arity > 1 else 0
-    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node))
+    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node, word))
 
 
-def _title(node: GraphNode) -> tuple[str, str]:
+def _title(node: GraphNode, word: str) -> tuple[str, str]:
     """Return the large text of a node and, where that is a name, its operation."""
     operation = SYMBOLS.get(node.operation or "", node.operation or "")
     if node.name:
         return shorten(node.name), operation
     if node.kind == "constant" and node.value.numbers is not None and len(node.value.text) <= 16:
         return node.value.text, ""
-    return operation or node.kind, ""
+    return operation or word, ""
 
 
 def _shape(node: GraphNode) -> str:
     return " × ".join(map(str, node.shape)) if node.shape else "scalar"
 
 
-def _call(node: GraphNode) -> str:
+def _call(node: GraphNode, word: str = "") -> str:
     """Return a node in words."""
-    return " = ".join(part for part in (node.name, node.operation) if part) or f"{node.kind} {node.number}"
+    return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
-def _about(node: GraphNode) -> str:
-    parts = [_call(node), node.kind, f"{_shape(node)} {node.dtype}"]
+def _about(node: GraphNode, word: str) -> str:
+    parts = [_call(node, word), word, f"{_shape(node)} {node.dtype}"]
     parts += [f"equation {unicode_math(node.tex)}"] if node.tex else []
     parts += [f"gradient of operand {i}: {unicode_math(rule)}" for i, rule in enumerate(node.rules) if rule]
     parts += [node.metadata] if node.metadata else []

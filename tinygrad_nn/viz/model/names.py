@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from ...graph.view import GraphView
+from ...graph.view import GraphNode, GraphView
 from ...tensor import Tensor
 
-_ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType, np.generic, np.dtype)
+ENDS = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType, np.generic, np.dtype)
 
 
 def parameters(model: Any) -> dict[str, Tensor]:
@@ -36,23 +36,24 @@ def arrays(model: Any) -> dict[str, Any]:
     stack: list[tuple[str, Any]] = [("", model)]
     while stack:
         path, value = stack.pop()
-        if isinstance(value, _ENDS) or value is None or id(value) in seen:
+        if isinstance(value, ENDS) or value is None or id(value) in seen:
             continue
         seen.add(id(value))
         if isinstance(value, (Tensor, np.ndarray)):
             found[path] = value
         else:
-            stack += reversed(list(_prefixed(path, dict(_parts(value)))))
+            stack += reversed(list(prefixed(path, dict(parts_of(value)))))
     return found
 
 
-def _prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def prefixed(path: str, parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield parts by the path from one level further out."""
     for step, part in parts.items():
         yield path + step if step[:1] == "[" else f"{path}.{step}".strip("."), part
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a model, a container or any object holds, by the steps that lead there."""
     named = getattr(value, "named_parameters", None)
     if callable(named):
         pairs = named()
@@ -68,26 +69,6 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield (public if isinstance(getattr(type(value), public, None), property) else name), part
 
 
-def viewed(result: Any, names: Any = None) -> tuple[GraphView, frozenset[int]]:
-    """Return the graph of a result with names, and which of its leaves are inputs of the model that gave the names.
-
-    Args:
-        result: Tensors, or a `GraphView` already.
-        names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
-    """
-    given: dict[str, Any] = {}
-    if isinstance(names, Mapping):
-        for name, value in names.items():
-            parts = value if isinstance(value, (list, tuple)) else [value]
-            models = any(hasattr(part, "named_parameters") for part in parts)
-            given |= dict(_prefixed(name, parameters(value) if models else {})) or {name: value}
-    view = result if isinstance(result, GraphView) else GraphView(result, names=given)
-    if names is None or isinstance(names, Mapping):
-        return view, frozenset()
-    known = parameters(names)
-    return rename(view, known), inputs_of(view, known)
-
-
 def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
     """Return the numbers of the leaves that are none of these Tensors; none if all are strangers."""
     known = {tensor.node for tensor in names.values() if tensor.node is not None}
@@ -97,12 +78,15 @@ def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:
 
 
 def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
-    """Return the view with these names for the leaves that these Tensors are, instead of their own."""
-    known = {tensor.node: name for name, tensor in names.items() if tensor.node is not None}
-    nodes = tuple(
-        replace(part, name=known[part.node]) if part.kind == "leaf" and part.node in known else part for part in view
-    )
+    """Return the view with these names for the nodes that these Tensors are, instead of their own."""
+    known = {tensor.node: name for name, tensor in reversed(list(names.items())) if tensor.node is not None}
+    return with_names(view, lambda part: (known.get(part.node) if part.node else None) or part.name)
+
+
+def with_names(view: GraphView, name: Callable[[GraphNode], str | None]) -> GraphView:
+    """Return the view with the name that is given for each node."""
     renamed = object.__new__(GraphView)  # a view has no other way in than a result
+    nodes = tuple(part if (new := name(part)) == part.name else replace(part, name=new) for part in view)
     for part, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
         object.__setattr__(renamed, part, value)
     return renamed

@@ -16,7 +16,7 @@ import numpy as np
 from ...files import write_whole
 from ...graph.view import short_number
 from ...spelling import named_options
-from ..graph.page import paper
+from ..graph.page import AT_SIZE, at_size, paper
 from ..graph.picture import shorten
 from ..model.values import array_of, at_rest, in_a_row, weights
 from ..notebook.frame import Written
@@ -70,8 +70,10 @@ class NetworkDrawing:
         if suffix in (".png", ".pdf"):
             return write_whole(path, to_raster(self, suffix[1:]))
         title = self.title or "Neural network"
-        page = self.svg if suffix == ".svg" else paper(title, f'<div class="wide">{self.svg}</div>', theme=self.theme)
-        return Written(write_whole(path, page.encode()))
+        if suffix == ".svg":
+            return Written(write_whole(path, self.svg.encode()))
+        body = f"<main>{at_size(to_svg(self, titled=False), title)}</main>"  # the page has the title above
+        return Written(write_whole(path, paper(title, body, theme=self.theme, style=AT_SIZE).encode()))
 
 
 @named_options()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PLUS = {"light": "#0072b2", "dark": "#5fb2ee"}
 MINUS = {"light": "#c9560c", "dark": "#ff9d5c"}
 FONT = "Helvetica,Arial,'Liberation Sans',sans-serif"
+TITLE = 34.0  # room that a title takes
 SIDE = 40  # room beside the neurons
 
 
@@ -65,7 +66,7 @@ class Text:
 
 def _texts(net: NetworkDrawing, theme: Theme) -> list[Text]:
     height = net.size[1]
-    top = 34.0 if net.title else 0.0
+    top = TITLE if net.title else 0.0
     texts = [Text(SIDE - 16, 32, shorten(net.title), 17, theme.text, "start", True)] if net.title else []
     for k, (dots, (head, under)) in enumerate(zip(net.columns, net.heads, strict=True)):
         texts.append(Text(dots[0].x, top + 32, head, 14, theme.text, bold=True))
@@ -115,17 +116,19 @@ def _ends(net: NetworkDrawing, link: Link) -> tuple[tuple[float, float], tuple[f
     return (x1 + dx, y1 + dy), (x2 - dx, y2 - dy)
 
 
-def to_svg(net: NetworkDrawing) -> str:
-    """Return the drawing as SVG text."""
+def to_svg(net: NetworkDrawing, titled: bool = True) -> str:
+    """Return the drawing as SVG text, perhaps without the title above it."""
     theme = THEMES[net.theme]
-    width, height = net.size
+    cut = 0.0 if titled or not net.title else TITLE
+    width, height = net.size[0], net.size[1] - cut
+    place = f' y="{cut:.0f}"' if cut else ""
     title = printable(net.title or f"A neural network of {len(net.columns) - 1} layers")
     out = [
         (f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" width="{width:.0f}" '
-        f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '
+        f'height="{height:.0f}" viewBox="0 {cut:.0f} {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '
         f'font-family="{FONT}">'),
         f"<title>{escape(title)}</title>",
-        f'<rect width="100%" height="100%" fill="{theme.background}"/>',
+        f'<rect{place} width="100%" height="100%" fill="{theme.background}"/>',
         '<g stroke-linecap="round">',
     ]
     for link in sorted(net.links, key=lambda link: abs(link.strength)):
@@ -141,7 +144,7 @@ def to_svg(net: NetworkDrawing) -> str:
                     f'<circle cx="{dot.x:.1f}" cy="{dot.y:.1f}" r="{net.radius:.0f}" fill="{paint.fill}" '
                     f'stroke="{paint.line}" stroke-width="{paint.width}"><title>{escape(dot.about)}</title></circle>'
                 )
-    for text in _texts(net, theme):
+    for text in _texts(net, theme)[bool(cut) :]:
         weight = ' font-weight="bold"' if text.bold else ""
         if text.halo:
             weight += f' stroke="{theme.background}" stroke-width="4" stroke-linejoin="round" paint-order="stroke"'

@@ -24,11 +24,11 @@ from .gradient_flow import GradientFlow
 INKS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)", "var(--ink)", "var(--muted)")
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 5", "4 2")
 MOST_POINTS = 600  # of a curve, about; a line has no more pixels
-W, H, LEFT, RIGHT, TOP, BOTTOM = 560, 290, 62, 20, 14, 40
+W, H, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 80, 22, 14, 50  # of 18 units a letter: 11 pixels on a telephone
 STYLE = """.charts { display: grid; gap: 1.2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
-.charts svg { width: 100%; height: auto; } .charts svg text { fill: var(--ink); font-size: 14px; }
+.charts svg { width: 100%; height: auto; } .charts svg text { fill: var(--ink); font-size: 18px; }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .85rem; margin: .2rem 0 .4rem; }
 .charts .key svg { width: 30px; height: 10px; margin-right: .35rem; }
 progress { width: 100%; accent-color: var(--first); }
@@ -224,9 +224,9 @@ def chart(title: str, curves: Mapping[str, Sequence[float]], log: bool = False) 
     for tick in ticks:
         y = at(1, tick)[1]
         out.append(f'<line x1="{LEFT}" x2="{W - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>')
-        out.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{short_number(tick)}</text>')
+        out.append(f'<text x="{LEFT - 8}" y="{y + 6:.1f}" text-anchor="end">{short_number(tick)}</text>')
     numbers = sorted({1, *(round(t) for t in _ticks(1, epochs) if 1 <= t <= epochs and t == round(t))})
-    below = H - 20
+    below = H - 28
     out += [f'<text x="{at(n, ticks[0])[0]:.1f}" y="{below}" text-anchor="middle">{n}</text>' for n in numbers]
     out.append(f'<text x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" text-anchor="middle">epoch</text>')
     keys = []

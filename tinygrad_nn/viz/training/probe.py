@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..model.calls import Watch
-from ..model.names import arrays, parameters
 from ..model.values import array_of, at_rest, modules
+from .steps import parameters_of
 
 Array = np.ndarray[Any, Any]
 GRID = 48  # points along each side of the plane
@@ -120,19 +120,6 @@ def looks_into(model: Any) -> bool:
     """Whether a model is one that can be called with rows: a module, or a list of layers."""
     parts = list(model) if isinstance(model, (list, tuple)) else [model]
     return bool(parts) and all(callable(part) for part in parts) and any(hasattr(p, "named_parameters") for p in parts)
-
-
-def parameters_of(model: Any, listed: bool) -> dict[str, Any]:
-    """Return the parameters of a model by the names that a training gives them.
-
-    Args:
-        listed: whether a list of layers is called ``layer 1 W`` and so on; else it goes by paths, ``0.W``.
-    """
-    if not isinstance(model, (list, tuple)):
-        return dict(parameters(model) or arrays(model))
-    if listed and all(hasattr(part, "W") and hasattr(part, "b") for part in model):
-        return {f"layer {k} {part}": getattr(layer, part) for k, layer in enumerate(model, start=1) for part in "Wb"}
-    return {f"{k}.{name}": value for k, part in enumerate(model) for name, value in parameters(part).items()}
 
 
 @contextmanager

@@ -16,12 +16,12 @@ from ...files import write_whole
 from ...printable import printable
 from ...spelling import named_options
 from ..model.values import array_of
-from .probe import Probe, activations, looks_into, make_probe, parameters_of, scores, untouched
+from .probe import Probe, activations, looks_into, make_probe, scores, untouched
 from .recording_page import page
+from .steps import Choice, Loop
 
 Array = np.ndarray[Any, Any]
 KINDS = ("weights", "gradients", "activations")
-A_DOUBLING = 8  # steps that are kept of each doubling of their number
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Record:
         classes: Sequence[Any] | None = None,
         features: Sequence[Any] | None = None,
     ) -> None:
-        self._choice = self._chosen = _Choice.of(steps)
+        self._choice = self._chosen = Choice.of("Record", steps)
         if not megabytes > 0:
             raise ValueError(f"Record: megabytes={megabytes!r}; it is how much to hold at most, above 0.")
         self.most = int(megabytes * 1e6)
@@ -108,7 +108,7 @@ class Record:
         self.epochs: list[dict[str, Any]] = []
         self.probe: Probe | None = None
         self._moments: list[Moment] = []
-        self._count: int | None = None  # updates of a loop of a person's own
+        self._loop = Loop()
         self._looked = False
 
     # -- What was kept
@@ -173,22 +173,11 @@ class Record:
             trained: what `TrainNN` returned; or the loss, a number or a Tensor, where `backward` left the gradients in
                 ``.grad`` of the parameters.
         """
-        self._count = int(trained is not None) if self._count is None else self._count + 1
-        if not self.due(self._count):
+        taken = self._loop.taken(model, trained)
+        if not self.due(taken.number):
             return
-        found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
-        weights = parameters_of(model, not isinstance(found, Mapping))
-        if isinstance(found, Mapping):
-            gradients = {**found, **trained.db}
-        elif found is not None:
-            both = {"W": found, "b": trained.db}
-            gradients = {f"layer {k} {part}": g for part, gs in both.items() for k, g in enumerate(gs, start=1)}
-        else:
-            gradients = {name: getattr(w, "grad", None) for name, w in weights.items()} if trained is not None else {}
         self._look_at(None)
-        self._keep(self._count, 0, None if loss is None else float(array_of(loss)),
-                   {name: array_of(w) for name, w in weights.items()},
-                   {name: array_of(g) for name, g in gradients.items() if g is not None}, model)  # fmt: skip
+        self._keep(taken.number, 0, taken.loss, taken.weights, taken.gradients, model)
 
     def _look_at(self, data: Any) -> None:
         """Choose what to ask the model, once."""
@@ -354,44 +343,6 @@ class Record:
 
 
 _PROBE = ("x", "y", "low", "high", "middle", "points", "truth")
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """Which steps are kept: those of a list, every N-th, or so many of each doubling."""
-
-    listed: frozenset[int] = frozenset()
-    every: int = 0
-    a_doubling: float = 0.0
-
-    @classmethod
-    def of(cls, steps: Any) -> _Choice:
-        if isinstance(steps, str) and steps == "log":
-            return cls(a_doubling=A_DOUBLING)
-        if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
-            if steps < 1:
-                raise ValueError(f"Record: steps={steps}; every how many steps one is kept, at least 1.")
-            return cls(every=int(steps))
-        if isinstance(steps, str) or not hasattr(steps, "__iter__"):
-            raise TypeError(f"Record: steps={steps!r:.60}; write Record('log'), Record(10) for every tenth, or a list.")
-        numbers = list(steps)
-        if not numbers or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in numbers):
-            raise ValueError(f"Record: steps={numbers!r:.60}; a list holds numbers of steps, 0 for the start.")
-        return cls(frozenset(map(int, numbers)))
-
-    def due(self, number: int) -> bool:
-        if self.listed:
-            return number in self.listed
-        if self.every:
-            return number % self.every == 0
-        return number < 2 or int(self.a_doubling * math.log2(number)) > int(self.a_doubling * math.log2(number - 1))
-
-    def coarser(self) -> _Choice:
-        return replace(self, every=2 * self.every, a_doubling=self.a_doubling / 2)
-
-    def words(self) -> str:
-        return f"kept is every step that {self.every} divides" if self.every else (
-            f"kept are {self.a_doubling:g} steps of each doubling")  # fmt: skip
 
 
 def _words(names: Sequence[Any] | None) -> list[str] | None:

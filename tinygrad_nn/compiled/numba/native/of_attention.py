@@ -50,11 +50,11 @@ def _steps(op: Op, more: Arg) -> list[int] | None:
     """Return whether there is a mask, and the entries from one sample, head, query and key to the next."""
     if not _present(more):
         return [0] * 5
-    q, k, _, _, _ = _parts(op)
-    full = (*q.shape[:-2], _sizes(op)[1], q.shape[-2], k.shape[-2])
-    shape = (1,) * (len(full) - len(more.shape)) + more.shape
+    q = _parts(op)[0]
+    samples = q.shape[:-2]
+    shape = (1,) * (len(samples) + 3 - len(more.shape)) + more.shape
     lead = shape[:-3]
-    if len(shape) != len(full) or more.dtype != q.dtype or (lead != full[:-3] and prod(lead) > 1):
+    if len(shape) != len(samples) + 3 or more.dtype != q.dtype or (lead != samples and prod(lead) > 1):
         return None
     steps = [prod(shape[-3:]), prod(shape[-2:]), shape[-1], 1]
     return [1, *(0 if n == 1 else step for n, step in zip((prod(lead), *shape[-3:]), steps, strict=True))]

@@ -30,7 +30,7 @@ function unpack(record) {
   };
   const nodes = lazy(count, n => ({
     ...kinds[column.kind[n]],
-    title: said("title", n), named: said("named", n), scope: said("scope", n), metadata: said("metadata", n), line: said("line", n),
+    title: said("title", n), named: said("named", n), letter: said("letter", n), scope: said("scope", n), metadata: said("metadata", n), line: said("line", n),
     value: column.value[n], gradient: column.gradient[n], width: column.width[n], stored: kept.get(n) ?? -1,
   }));
 

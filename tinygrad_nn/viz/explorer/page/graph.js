@@ -47,6 +47,7 @@ class Graph {
     make.pills = arranged.pills;
     this.boxes = arranged.boxes;
     this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
+    const ways = new Ways(arranged.boxes, this.placed, this.down, data.gaps), lines = levels.current; // around stubs, too
     this.spots = make.withStubs(this.placed.spots, this.down);
     const open = new Set(arranged.boxes.map(box => "b" + box.number)), cells = { heads: [], edges: [], nodes: [] };
     for (const [key, [x, y, w, h]] of this.spots) {
@@ -55,7 +56,6 @@ class Graph {
     }
     cells.nodes.forEach(cell => Object.assign(cell, { age: this.age(cell.key), ...("nbpq".includes(cell.key[0]) ? levels.times(cell.key) : {}) }));
     cells.nodes.sort((a, b) => a.age - b.age);
-    const ways = new Ways(arranged.boxes, this.placed, this.down, data.gaps), lines = levels.current;
     for (const { keys, from } of lines) ways.claim(keys, from);
     cells.edges = lines.map(line => {
       const { keys } = line;
@@ -195,7 +195,7 @@ class Graph {
     const { state, data } = this, { part, line, key } = cell;
     if (line) {
       const kind = this.flowing.has(line) ? "flow" : this.feeding.has(line) ? "on" : line.carried <= state.at ? "carried" : line.done <= state.at ? "done" : "wait";
-      dress(part, `edge ${kind}${line.stub ? " short" : ""}`);
+      dress(part, `edge ${kind}${line.stub ? " short" : ""}${line.carried < data.length ? "" : " still"}`); // nothing flows back through a still one
       return;
     }
     if (cell.list === this.cells.heads) return;

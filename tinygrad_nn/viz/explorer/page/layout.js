@@ -3,9 +3,11 @@
 function fit(boxes, sizes, down, gaps, [width, height], largest = 0.85) {
   const scale = ([, , w, h]) => Math.min(largest, width / w, height / h), known = new Map();
   let best = place(boxes, sizes, down, gaps, Infinity, known), most = scale(best.spots.get("b0"));
-  let length = best.spots.get("b0")[down ? 3 : 2];
-  const shorter = best.spots.size > 100 ? gaps.shorter ** 2 : gaps.shorter; // of much, fewer lengths are tried
-  for (let i = 0; i < gaps.tries; i++) {
+  const [, , w, h] = best.spots.get("b0"), much = best.spots.size > 250; // of much, few lengths are tried, near a likely one
+  const shorter = much ? gaps.shorter ** 2 : gaps.shorter;
+  let length = down ? h : w;
+  if (much) length = Math.min(length, (1.5 * Math.sqrt((w * h * (down ? height : width)) / (down ? width : height))) / shorter);
+  for (let i = 0; i < (much ? 4 : gaps.tries); i++) {
     length *= shorter;
     if (most >= largest || length < gaps.ahead) break;
     const tried = place(boxes, sizes, down, gaps, length, known), better = scale(tried.spots.get("b0"));

@@ -123,7 +123,8 @@ class Changes {
   // -- Before and after
 
   old(kind, number, part) {
-    return (this.pair && this.live[kind][number] || [])[part] || null;
+    const old = (this.pair && this.live[kind][number] || [])[part] ?? null;
+    return typeof old === "string" ? plain(old) : old;
   }
 
   beside(view, kind, number, part) {

@@ -66,7 +66,8 @@ function refresh(graphOnly) {
 
 function play() {
   if (step === moments.length - 1) go(0);
-  $("play").textContent = "⏸ Pause";
+  $("play").classList.add("on"); // two bars instead of the triangle
+  $("play").lastElementChild.textContent = "Pause";
   $("play").setAttribute("aria-label", "Pause");
   const tick = () => {
     timer = setTimeout(tick, +$("speed").value);
@@ -78,7 +79,8 @@ function play() {
 function pause() {
   clearTimeout(timer);
   timer = null;
-  $("play").textContent = "▶ Play";
+  $("play").classList.remove("on");
+  $("play").lastElementChild.textContent = "Play";
   $("play").setAttribute("aria-label", "Play");
 }
 

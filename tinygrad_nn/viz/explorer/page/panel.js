@@ -14,21 +14,70 @@ function formula(left, sign, right) {
 }
 
 // The same with numbers, and what comes of it: in the same line where that is short.
-function worked(tree, known, index) {
-  const right = equation(tree, known), array = arrays[index];
-  if (index < 0 || !inline(array) || !array.rows.length) return [formula(null, "=", right)];
-  if (array.rows.flat().length <= 2) return [formula(null, "=", [right, math("mo", "="), matrix(array)])];
-  return [formula(null, "=", right), formula(null, "=", matrix(array))];
+function worked(tree, names, known, index) {
+  const right = equation(tree, names, known), array = arrays[index];
+  const sign = tree[0] === "whole" ? null : "=";
+  if (index < 0 || !inline(array) || !array.rows.length) return [formula(null, sign, right)];
+  if (array.rows.flat().length <= 2) return [formula(null, sign, [right, math("mo", "="), matrix(array)])];
+  return [formula(null, sign, right), formula(null, "=", matrix(array))];
 }
 
 const letter = text => math("mi", text);
-function barred(text) {
-  const over = math("mover", letter(text), math("mo", "\u00af"));
-  over.setAttribute("accent", "true");
-  return over;
+
+// The name of a value in an equation, under a bar if it is that of its gradient; `whole` where its end would not do.
+function symbol(number, { bar = false, whole = false } = {}) {
+  const node = nodes[number], over = part => {
+    if (!bar) return part;
+    const mover = math("mover", part, math("mo", "\u00af"));
+    mover.setAttribute("accent", "true");
+    mover.setAttribute("class", "bar"); // drawn by the style: not every font has one that can be seen
+    return mover;
+  };
+  if (node.small && !bar) {
+    const minus = node.title.startsWith("-");
+    return minus ? math("mrow", math("mo", "("), math("mn", negative(node.title)), math("mo", ")")) : math("mn", node.title);
+  }
+  if (Array.isArray(node.letter)) return math("msub", over(letter(node.letter[0])), math("mn", String(number)));
+  return over(letter(whole ? node.named : node.letter));
 }
 
-// What may stand for the letters of an operation's equations: its small operands, result and gradient.
+// What stands for the letters of an operation's equations: the names of its operands, of its result and its gradient.
+function namesOf(number) {
+  const around = [number, ...graph.into[number].map(e => edges[e][0])];
+  const alike = n => !Array.isArray(nodes[n].letter) && around.some(m => m !== n && nodes[m].letter === nodes[n].letter);
+  const name = (n, bar) => () => symbol(n, { bar, whole: alike(n) });
+  const names = new Map([["out", name(number)], ["g", name(number, true)]]);
+  for (const e of graph.into[number]) {
+    const [source, , slot] = edges[e];
+    if (nodes[number].symbols[slot]) names.set(nodes[number].symbols[slot], name(source));
+  }
+  return { names, of: name };
+}
+
+// The slope of the result in a value.
+function slope(name) {
+  return math("mfrac", math("mrow", math("mi", "\u2202"), letter(data.result)), math("mrow", math("mi", "\u2202"), name));
+}
+
+const inText = (...parts) => math("math", math("mrow", ...parts));
+
+// What a bar means, with a value of this step as the example.
+function barWords(number, { of }) {
+  const ends = data.outputs.map(n => nodes[n].named).join(", "), seeds = moments.filter(({ phase }) => phase === "seed");
+  const ones = seeds.every(({ gradient }) => (arrays[gradient].rows || []).flat().every(text => text === "1") && arrays[gradient].rows || arrays[gradient].brief === "all 1");
+  const scalar = data.outputs.length === 1 && arrays[nodes[data.outputs[0]].value].shape === "scalar";
+  const what = !ones ? `${ends}, each entry times the gradient that the way back begins with` : scalar ? ends : `the sum of all entries of ${ends}`;
+  return el("p", { class: "where" }, "A bar marks a gradient: ", inText(of(number, true)(), math("mo", "="), slope(of(number)())),
+    " is how much ", inText(letter(data.result)), " grows with ", inText(of(number)()), ". ", ...(what === data.result ? [] : [inText(letter(data.result)), ` is ${what}.`]));
+}
+
+// Which values the letters with a number are.
+function letterWords(numbers) {
+  const given = [...new Set(numbers)].filter(n => Array.isArray(nodes[n].letter) && !nodes[n].small);
+  return given.length ? [el("p", { class: "where" }, ...given.flatMap((n, i) => [i ? ", " : "", inText(symbol(n)), " is ", link(n)]))] : [];
+}
+
+// The numbers that may stand for the letters of an operation's equations: those of small operands, result and gradient.
 function numbersOf(number, gradient) {
   const node = nodes[number], known = new Map();
   const put = (name, index) => {
@@ -47,24 +96,20 @@ function uses(tree, known) {
 function forwardEquation(number) {
   const node = nodes[number];
   if (node.equation < 0) return [];
-  const tree = data.equations[node.equation], known = numbersOf(number);
-  known.delete("out");
-  return [formula(letter("out"), "=", equation(tree)), ...(uses(tree, known) ? worked(tree, known, node.value) : [])];
+  const tree = data.equations[node.equation], known = numbersOf(number), { names, of } = namesOf(number);
+  const whole = tree[0] === "whole";
+  if (!whole) known.delete("out");
+  const sources = graph.into[number].map(e => edges[e][0]);
+  return [formula(whole ? null : of(number)(), whole ? null : "=", equation(tree, names)), ...(uses(tree, known) && !whole ? worked(tree, names, known, node.value) : []),
+    ...letterWords([number, ...sources])];
 }
 
-const ruleOf = (number, slot) => {
-  const { rules, symbols } = nodes[number];
-  return symbols.length || rules.length !== 1 ? rules[slot] ?? -1 : rules[0];
-};
-
-function operandName(number, slot) {
-  return nodes[number].symbols[slot] || `operand ${slot}`;
-}
+const ruleOf = (number, slot) => nodes[number].rules[slot] ?? (nodes[number].rules.length === 1 && !nodes[number].symbols.length ? nodes[number].rules[0] : -1);
 
 function operands(number) {
   return graph.into[number].map(e => {
-    const [source, , slot] = edges[e];
-    return section(el("span", null, operandName(number, slot), " = ", link(source)), beside(arrayView(arrays[nodes[source].value], nodes[source].named), "was", source, 0));
+    const [source] = edges[e];
+    return section(link(source), beside(arrayView(arrays[nodes[source].value], nodes[source].named), "was", source, 0));
   });
 }
 
@@ -82,6 +127,7 @@ function showPanel(state) {
   const content = number !== null ? nodePanel(number, state) : moment.phase === "forward" ? forwardPanel(moment) :
     moment.phase === "backward" ? backwardPanel(moment) : moment.phase === "seed" ? seedPanel(moment) : edgePanel(moment);
   detail.replaceChildren(...content);
+  shareScale(detail);
   for (const part of detail.querySelectorAll(".scroll")) if (part.scrollWidth > part.clientWidth) part.tabIndex = 0; // to be moved by keys
 }
 
@@ -95,7 +141,8 @@ function forwardPanel({ node }) {
     ...heading("Forward", named, "forward"),
     el("p", { class: "muted" }, operation + (metadata ? ` · ${metadata}` : "")),
     ...forwardEquation(node),
-    section("out, the result", beside(arrayView(arrays[value], "result"), "was", node, 0)),
+    ...picturesOf(node),
+    section(el("span", null, inText(symbol(node)), ", the result"), beside(arrayView(arrays[value], "result"), "was", node, 0)),
     ...operands(node),
   ];
 }
@@ -103,31 +150,35 @@ function forwardPanel({ node }) {
 function seedPanel({ node, gradient }) {
   return [
     ...heading("Backward begins", nodes[node].named, "backward"),
-    el("p", null, "How the result changes with itself. From here each rule carries the gradient one operation further back."),
-    section("g, the gradient here", arrayView(arrays[gradient], "gradient")),
+    barWords(node, namesOf(node)),
+    el("p", null, "Here: how the result changes with itself. From here each rule carries the gradient one operation further back."),
+    section(el("span", null, inText(symbol(node, { bar: true })), ", the gradient here"), arrayView(arrays[gradient], "gradient")),
   ];
 }
 
 function backwardPanel({ node, gradient, carries }) {
+  const { names, of } = namesOf(node);
   const content = [
     ...heading("Backward", `through ${nodes[node].named}`, "backward"),
     el("p", { class: "muted" }, nodes[node].operation),
-    section("g, the gradient here", beside(arrayView(arrays[gradient], "gradient"), "was", node, 1)),
+    barWords(node, { of }),
+    section(el("span", null, inText(of(node, true)()), ", the gradient here"), beside(arrayView(arrays[gradient], "gradient"), "was", node, 1)),
   ];
+  const picture = picturesOf(node, true);
   for (const [e, array, sum, count, summed] of carries) {
-    const [source, , slot] = edges[e], rule = ruleOf(node, slot), name = operandName(node, slot);
-    const parts = [el("p", { class: "to" }, "to ", link(source), ` (${name})`)];
+    const [source, , slot] = edges[e], rule = ruleOf(node, slot);
+    const parts = [el("p", { class: "to" }, "to ", link(source), ": ", inText(of(source, true)(), math("mo", "="), slope(of(source)())))];
     if (rule >= 0) {
       const tree = data.equations[rule], known = numbersOf(node, gradient);
-      const left = nodes[node].symbols[slot] ? barred(nodes[node].symbols[slot]) : null;
-      parts.push(formula(left, left && (count > 1 ? "+=" : "="), equation(tree)));
-      if (uses(tree, known)) parts.push(...worked(tree, known, summed ? -1 : array));
+      parts.push(formula(of(source, true)(), count > 1 ? "+=" : "=", equation(tree, names)));
+      if (uses(tree, known)) parts.push(...worked(tree, names, known, summed ? -1 : array));
     } else parts.push(el("p", { class: "muted" }, "This operation has no gradient in this operand: zeros."));
-    if (summed) parts.push(el("p", { class: "muted" }, `summed over the axes along which ${name} was broadcast`));
+    if (summed) parts.push(el("p", { class: "muted" }, `summed over the axes along which ${nodes[source].named} was broadcast`));
     parts.push(el("h4", null, "contribution"), beside(arrayView(arrays[array], "contribution"), "carried", e, 0));
     if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), beside(arrayView(arrays[sum], "sum so far"), "carried", e, 1));
     content.push(el("section", { class: "carried" }, ...parts));
   }
+  content.push(...picture, ...letterWords([node, ...carries.map(([e]) => edges[e][0])]));
   return content;
 }
 
@@ -148,9 +199,10 @@ function edgePanel({ phase, text }) {
 function nodePanel(number, state) {
   const node = nodes[number], gradient = state.gradients[number];
   const content = [
-    ...heading(node.kind, node.named, node.kind),
+    ...heading(node.role, node.named, node.kind),
     el("p", { class: "muted" }, [node.operation, node.shape, node.metadata, node.scope && `in ${node.scope}`].filter(Boolean).join(" · ")),
     ...forwardEquation(number),
+    ...(state.reached[number] ? picturesOf(number) : []),
     section("Value", state.reached[number] ? beside(arrayView(arrays[node.value], "value"), "was", number, 0) : el("p", { class: "muted" }, "not yet computed at this step")),
   ];
   if (node.gradient >= 0) {
@@ -161,11 +213,9 @@ function nodePanel(number, state) {
   if (node.stored >= 0) content.push(section("Left in .grad by backward", arrayView(arrays[node.stored], ".grad")));
   const rules = graph.into[number].map(e => [edges[e], ruleOf(number, edges[e][2])]).filter(([, rule]) => rule >= 0);
   if (rules.length) {
-    const lines = rules.map(([[source, , slot], rule]) => {
-      const name = nodes[number].symbols[slot];
-      return formula(name ? barred(name) : null, name ? "=" : null, equation(data.equations[rule]));
-    });
-    content.push(section("Rules", ...(node.symbols.length ? lines : lines.slice(0, 1))));
+    const { names, of } = namesOf(number);
+    const lines = rules.map(([[source], rule]) => formula(of(source, true)(), "=", [slope(of(source)()), math("mo", "="), equation(data.equations[rule], names)]));
+    content.push(section("Rules", barWords(number, { of }), ...lines));
   }
   if (node.operation) {
     const [file, line, code] = node.line || [];

@@ -84,7 +84,7 @@ class Parts {
       part.value = line("value", 49, "");
       if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
     }
-    part.word = `${node.named}, ${node.kind}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
+    part.word = `${node.named}, ${node.role}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
     part.kind = `node ${node.kind}`;
     return part;
   }

@@ -12,7 +12,7 @@ function search() {
   const found = text ? Array.from({ length: data.count }, (_, n) => [score(n), n]).filter(([s]) => s < 3).sort((a, b) => a[0] - b[0] || a[1] - b[1]) : [];
   at = found.length ? 0 : -1;
   const items = found.slice(0, 30).map(([, n]) => {
-    const item = el("li", { role: "option", id: `found-${n}` }, nodes[n].named, el("span", { class: "muted" }, ` ${[nodes[n].operation || nodes[n].kind, nodes[n].shape, nodes[n].scope && `in ${nodes[n].scope}`].filter(Boolean).join(" · ")}`));
+    const item = el("li", { role: "option", id: `found-${n}` }, nodes[n].named, el("span", { class: "muted" }, ` ${[nodes[n].operation || nodes[n].role, nodes[n].shape, nodes[n].scope && `in ${nodes[n].scope}`].filter(Boolean).join(" · ")}`));
     item.addEventListener("pointerdown", event => event.preventDefault());
     item.addEventListener("click", () => take(n));
     item.number = n;

@@ -1,0 +1,188 @@
+"""Drawings speak in a person's own words: variables, attributes, parameters and inputs, and rules in their letters."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import Layer, Tensor, nn, sigmoid
+from tinygrad_nn.graph import GraphView
+from tinygrad_nn.graph.equations import in_letters, line
+from tinygrad_nn.viz import Drawing, draw, explore
+from tinygrad_nn.viz.explorer.equations import spelled
+from tinygrad_nn.viz.explorer.story import tell
+
+X = np.linspace(-1, 1, 12).reshape(4, 3)
+
+
+def words(drawing: Drawing) -> dict[str, str]:
+    roles = drawing.picture.roles
+    return {part.name: roles.get(part.number, part.kind) for part in drawing.view if part.name}
+
+
+# -- Names
+
+
+def test_values_go_by_the_variables_of_the_caller() -> None:
+    W1, b1 = Tensor(np.ones((3, 2))), Tensor(np.zeros(2))
+    hidden = np.tanh(X @ W1 + b1)
+    loss = (hidden**2).mean()
+    told = {part.name for part in draw(loss).view if part.name}
+    assert told == {"W1", "b1", "X", "hidden", "loss"}
+    assert {part.name for part in draw(GraphView(loss)).view if part.name} == told
+    assert {part.name for part in draw(loss, names={}).view if part.name} == set()
+
+
+def test_a_name_that_was_given_stays() -> None:
+    other = Tensor(np.ones(3), name="given")
+    assert set(words(draw((other * 2).sum()))) == {"given"}
+
+
+def test_attributes_of_models_objects_and_containers_are_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.body, self.heads = nn.Linear(3, 2, rng=0), [nn.Linear(2, 1, rng=1)]
+
+        def forward(self, x: Any) -> Any:
+            return self.heads[0](np.tanh(self.body(x)))
+
+    class Plain:
+        def __init__(self) -> None:
+            self.W = Tensor(np.ones((3, 2)))
+
+        def look(self) -> dict[str, str]:
+            return words(draw(X @ self.W))
+
+    net, plain, layers = Net(), Plain(), [Layer(3, 2, "tanh", rng=0)]
+    params = {"W": Tensor(np.ones((3, 2)))}
+    assert words(draw(net(X))) == {
+        "net.body.weight": "parameter", "net.body.bias": "parameter", "net.heads.0.weight": "parameter",
+        "net.heads.0.bias": "parameter", "X": "input",
+    }  # fmt: skip
+    assert set(plain.look()) == {"self.W", "X"}
+    assert set(words(draw(X @ plain.W))) == {"plain.W", "X"}
+    assert set(words(draw(layers[0](X)))) == {"layers[0].W", "layers[0].b", "X"}
+    assert set(words(draw(X @ params["W"]))) == {"params.W", "X"}
+
+
+def test_variables_that_have_nothing_to_do_with_it_do_no_harm() -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+        def __len__(self) -> int:
+            raise RuntimeError("no length")
+
+    circle: list[Any] = []
+    circle.append(circle)
+    odd, huge, x = Odd(), [0.0] * 100_000, Tensor(2.0)
+    assert words(draw(x * x)) == {"x": "input"}
+    del circle, odd, huge
+
+
+def test_leaves_are_parameters_or_inputs() -> None:
+    x, W, layer = Tensor(X), Tensor(np.ones((3, 2))), nn.Linear(3, 2, rng=0)
+    owned = {"layer.weight": "parameter", "layer.bias": "parameter"}
+    assert words(draw((x * x).sum())) == {"x": "input"}
+    assert words(draw((X @ W).sum())) == {"W": "parameter", "X": "input"}
+    assert words(draw((layer(x) * (x @ W)).sum())) == owned | {"x": "input", "W": "input"}
+    assert words(draw(layer(x), names=layer)) == {"weight": "parameter", "bias": "parameter"}
+    assert words(draw(layer(x), names={"layer": layer, "x": x})) == owned | {"x": "input"}
+
+
+def test_stories_and_tooltips_say_parameter_and_input() -> None:
+    W = Tensor(np.ones((3, 2)))
+    out = (X @ W).sum()
+    drawing = draw(out)
+    about = {item.title: item.about for item in drawing.picture.items}
+    assert " · parameter · " in about["W"]
+    assert " · input · " in about["X"]
+    story = tell(drawing.view, None, dict(drawing.picture.roles))
+    assert story.moments[0].text == "Start: 1 input, 1 parameter, 2 operations."
+    assert story.moments[-1].text == "Done: 1 parameter has its gradient."
+    assert tell(GraphView(out)).called(0) == "input #0"
+
+
+# -- Rules in these letters
+
+
+def rule(result: Any, slot: int, **letters: str) -> str:
+    view = GraphView(result)
+    part, operands = view[len(view) - 1], sum(edge.target == len(view) - 1 for edge in view.edges)
+    equation, rules, symbols = spelled(part, operands)
+    names = {old: ["mi", {}, new] for old, new in zip(symbols, letters["of"].split(), strict=True)}
+    names |= {"out": ["mi", {}, "r"], "g": ["mi", {}, "q"]}
+    return line(in_letters(equation if slot < 0 else rules[slot], names))  # type: ignore[arg-type]
+
+
+A, B = Tensor(np.ones((2, 2))), Tensor(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("result", "slot", "of", "said"),
+    [
+        (np.tanh(A), 0, "h", "q (1 − r²)"),
+        (sigmoid(A), 0, "h", "q r (1 − r)"),
+        (A @ B, 0, "h W", "q Wᵀ"),
+        (nn.functional.softmax(A, axis=-1), 0, "h", "r ⊙ (q − Σⱼ qⱼ rⱼ)"),
+        (np.concatenate([A, B]), -1, "h W", "[h, W]"),
+        (np.concatenate([A, B]), 1, "h W", "q[2]"),
+        (np.einsum("ij,jk->ik", A, B), 1, "h W", "Σ q h"),
+        (nn.functional.layer_norm(A, (2,), Tensor(np.ones(2)), Tensor(np.ones(2))), 2, "h s t", "Σ q"),
+    ],
+)
+def test_rules_are_in_the_letters_of_their_operands(result: Any, slot: int, of: str, said: str) -> None:
+    assert rule(result, slot, of=of) == said
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    wrong: list[str] = []
+    contexts: list[Any] = []
+
+    def open_(path: Path, **options: Any) -> Any:
+        contexts.append(
+            browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", **options)
+        )
+        tab = contexts[-1].new_page()
+        tab.on("console", lambda m: wrong.append(m.text))
+        tab.on("pageerror", lambda e: wrong.append(str(e)))
+        tab.goto(path.as_uri())
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def test_the_page_explains_a_bar_and_speaks_in_own_letters(opened: Any, tmp_path: Path) -> None:
+    W, L = Tensor(np.ones((3, 2))), Tensor(1.0)
+    a = np.tanh(X @ W)
+    y = (a * L).sum()
+    tab = opened(explore(y, tmp_path / "page.html"))
+    step = """([operation, phase]) => go(moments.findIndex(
+        m => m.node >= 0 && nodes[m.node].operation === operation && m.phase === phase))"""
+    formulas = lambda: ["".join(t.split()) for t in tab.locator("#detail .formula math").all_text_contents()]
+    tab.evaluate("go(moments.findIndex(m => m.phase === 'seed'))")
+    assert "A bar marks a gradient: y¯=∂ℒ∂y" in " ".join(tab.locator("#detail .where").first.text_content().split())
+    tab.evaluate(step, ["tanh", "backward"])
+    number = tab.evaluate("nodes.findIndex(node => node.operation === 'matmul')")
+    assert formulas()[0] == f"z¯{number}=a¯(1−a2)"
+    assert f"z{number} is matmul #{number}" in tab.locator("#detail .where").last.text_content()
+    assert "∂ℒ" in tab.locator("#detail .to").first.text_content()
+    tab.evaluate(step, ["matmul", "backward"])
+    assert formulas()[0] == f"W¯=XTz¯{number}"
+    tab.evaluate("choose(nodes.findIndex(node => node.named === 'W'))")
+    assert tab.locator("#detail .phase").inner_text() == "parameter"
+    label = tab.locator(".node").filter(has_text="parameter").first.get_attribute("aria-label")
+    assert label.startswith("W, parameter, 3 × 2")
+    backwards = """() => [...document.querySelectorAll('.edge:not(.still)')].map(edge => {
+        const { markerStart, markerEnd } = getComputedStyle(edge);
+        return markerStart !== 'none' && markerEnd === 'none';
+    })"""
+    assert all(tab.evaluate(backwards))
+    tab.keyboard.press("Home")
+    assert not any(tab.evaluate(backwards))

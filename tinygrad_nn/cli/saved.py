@@ -1,0 +1,73 @@
+"""A network that `train` saved, as a run that can be looked at without training."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Literal
+
+import numpy as np
+
+from ..data import one_hot
+from ..data.columns import plain_class, target_number
+from ..io import Network, load_network
+from ..printable import printable
+from ..solver import Settings, Solver
+from .predictions import read_for
+from .problem import DATASETS, Problem, read_problem
+from .run import FEW, Options, PreparedRun
+
+ABOUT_DATA = ("dataset", "data", "encoding", "target", "loss", "seed")  # the options that a trained network leaves open
+
+
+def saved_plan(model: str, options: Options) -> PreparedRun:
+    """Return the plan of a saved network: its layers, and rows of the table that the options name.
+
+    The loss is the one that it was trained with, without a penalty, or ``options.loss``.
+
+    Raises:
+        ValueError, OSError: one of the files is not as it must be, or an option says how a network is trained.
+    """
+    plain = Options()
+    odd = [part.name.replace("_", "-") for part in fields(Options)
+           if part.name not in ABOUT_DATA and getattr(options, part.name) != getattr(plain, part.name)]  # fmt: skip
+    if odd:
+        raise ValueError(f"--{odd[0]} says how a network is trained, and {model} is trained already; leave it out.")
+    network = load_network(model)
+    problem = _problem(network, options, model)
+    solver = Solver(options.loss or network.about.get("loss") or _LOSSES[network.task])
+    x, y = problem.x[:FEW], problem.targets[:FEW]
+    first = (x if network.scaler is None else network.scaler.transform(x),
+             y if network.target_scaler is None else network.target_scaler.transform(y))  # fmt: skip
+    rng = np.random.default_rng(options.seed)
+    return PreparedRun(options, problem, {"train": first}, network, solver, Settings(options.epochs), rng)
+
+
+_LOSSES = {"classification": "crossentropy", "regression": "mse"}
+
+
+def _problem(network: Network, options: Options, model: str) -> Problem:
+    """Return the table whose rows a network is shown."""
+    if options.target not in (None, network.target):
+        raise ValueError(f"target={options.target}, and {model} predicts {network.target!r}; leave it out.")
+    if options.data is None:
+        known = str(network.about.get("data"))
+        name = known if options.dataset == "iris" and known in DATASETS else options.dataset
+        problem = read_problem(Options(dataset=name))
+        if problem.x.shape[1] != network.layers[0].n_in or (network.features or problem.features) != problem.features:
+            shown = ", ".join(network.features[:4]) or f"{network.layers[0].n_in} columns"
+            raise ValueError(
+                f"{model} learned from other columns ({shown}, ...) than those of {name}; add the table: data=FILE.csv."
+            )
+        return problem
+    x, _, texts = read_for(network, options.data, options.encoding, [network.target])
+    cells = texts[network.target]
+    try:
+        if network.task == "regression":
+            targets = np.array([target_number(cell) for cell in cells])[:, None]
+        else:
+            names = [cell if cell in network.classes else plain_class(cell) for cell in cells]
+            targets = one_hot(names, list(network.classes))
+    except ValueError as problem:
+        raise ValueError(f"{printable(options.data)}: column {network.target!r:.60}: {problem}") from None
+    task: Literal["classification", "regression"] = "regression" if network.task == "regression" else "classification"
+    return Problem(options.data, x, targets, task, network.features, network.target, network.classes, network.columns)

@@ -1,0 +1,268 @@
+"""A picture for each family of operations: what it does to the numbers of this step, by the graph's own numbers.
+
+A picture says which numbers belong together; the page draws it. Equal ones are kept once. `FAMILIES` is the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...graph import GraphNode, GraphView
+from .arrays import Arrays
+from .equations import ACTIVATIONS
+from .story import Array
+
+Shown = dict[str, Any] | None
+MOST_PLACES, MOST_ONCE = 2_048, 200  # links between entries in a picture; different pictures
+MANY = 1_500  # nodes; of more, only curves are drawn, and what needs no numbers of its own
+EACH = ACTIVATIONS | {"where", "power", "clip", "cast", "xlogy", "erf"}  # functions of each entry that are no ufuncs
+SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # of a curve; of a normalisation
+
+
+class Pictures:
+    """The pictures of a page, each once; those of single nodes only while there are few."""
+
+    def __init__(self, view: GraphView, arrays: Arrays) -> None:
+        self.view, self.arrays = view, arrays
+        self.shown: list[dict[str, Any]] = []
+        self.known: dict[str, int] = {}
+        self.curves: dict[str, tuple[dict[str, Any], Callable[[Array], Any], list[float]]] = {}
+        self.operands: list[list[int]] = [[] for _ in view]
+        for edge in view.edges:
+            self.operands[edge.target].append(edge.source)
+
+    def add(self, part: GraphNode) -> int:
+        """Return the number of the picture of a node, -1 for none."""
+        if part.operation is None or part.node is None or part.array.size == 0 or part.array.dtype.kind not in "fiub":
+            return -1
+        operands = [self.view[number] for number in self.operands[part.number]]
+        if not operands or any(o.array.size == 0 or o.array.dtype.kind not in "fiub" for o in operands):
+            return -1
+        family = FAMILIES.get(part.operation, _elementwise)
+        if len(self.view) > MANY and (part.array.size > 1 or operands[0].array.size > 1):
+            family = _maps
+        with np.errstate(all="ignore"):
+            picture = family(self, part, operands)
+        return -1 if picture is None else self.keep(picture)
+
+    def softmax(self, part: GraphNode) -> bool:
+        """Whether a quotient is that of a softmax in steps: exponentials by their sum along the last axis."""
+        above, below = self.operands[part.number]
+        while self.view[below].operation == "where":  # which keeps a row of masked scores from being divided by 0
+            below = max(self.operands[below])
+        total = self.view[below]
+        same = total.operation == "sum" and self.operands[below] == [above]
+        return same and self.view[above].operation == "exp" and total.shape == (*part.shape[:-1], 1)
+
+    def keep(self, picture: dict[str, Any]) -> int:
+        """Return the number of a picture, which is new only if none is equal to it."""
+        key = json.dumps(picture)
+        if key not in self.known:
+            if len(self.shown) >= MOST_ONCE and picture["kind"] != "curve":
+                return -1
+            self.known[key] = len(self.shown)
+            self.shown.append(picture)
+        return self.known[key]
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Return all pictures, with each curve over the range of all its points."""
+        for curve, function, (low, high) in self.curves.values():
+            room = 0.15 * (high - low) or max(1.0, abs(low))
+            x = np.linspace(low - room, high + room, SAMPLES)
+            with np.errstate(all="ignore"):
+                y, slope = function(x)
+            curve |= {name: numbers(values) for name, values in (("x", x), ("y", y), ("slope", slope))}
+        return self.shown
+
+
+def numbers(values: Array) -> list[float | None]:
+    """Return numbers as a page holds them: with five digits, nothing in place of what is not finite."""
+    listed = np.asarray(values, dtype=np.float64).ravel().tolist()
+    return [float(f"{v:.5g}") if np.isfinite(v) else None for v in listed]
+
+
+def _meta(part: GraphNode, saved: bool = False) -> dict[str, Any]:
+    node: Any = part.node
+    return {key: value for key, value in node.meta.items() if saved or key not in node.primitive.saves}
+
+
+def _forward(part: GraphNode, *arrays: Any) -> Array:
+    """Return what the operation of a node makes of other arrays."""
+    primitive: Any = part.node.primitive  # type: ignore[union-attr]
+    out = primitive.forward(*arrays, **_meta(part))
+    return np.asarray(out[0] if primitive.saves else out)
+
+
+# -- The families
+
+
+def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot: int = 0) -> Shown:
+    """The graph of a function of one number, on which the numbers of this step lie; and its slope."""
+    primitive: Any = part.node.primitive  # type: ignore[union-attr]
+    others = [operand.array.item() for k, operand in enumerate(operands) if k != slot]
+    values = operands[slot].array[np.isfinite(operands[slot].array)].astype(float)
+    if not values.size or primitive.vjps[slot] is None or primitive.saves:
+        return None
+    key = repr((part.operation, slot, part.metadata, others))
+    if key not in pictures.curves:
+
+        def function(x: Array) -> tuple[Array, Array]:
+            at: list[Any] = [float(v) for v in others]
+            at.insert(slot, x)
+            y = _forward(part, *at)
+            return y, primitive.vjps[slot](np.ones_like(x), y, *at, **_meta(part))
+
+        curve = {"kind": "curve", "of": key, "slot": slot}
+        pictures.shown[pictures.keep(curve)] = curve  # to which its points are added at the end
+        pictures.curves[key] = curve, function, [np.inf, -np.inf]
+    curve, _, ends = pictures.curves[key]
+    ends[:] = min(ends[0], float(values.min())), max(ends[1], float(values.max()))
+    return curve
+
+
+def _elementwise(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """A function of each entry: its curve if it has one free number, else which entries make which."""
+    if part.operation == "divide" and part.array.ndim > 1 and pictures.softmax(part):
+        return {"kind": "weights", "array": pictures.arrays.add(part.array), "shares": True}
+    primitive: Any = part.node.primitive  # type: ignore[union-attr]
+    each = isinstance(primitive.forward, np.ufunc) or part.operation in EACH
+    if not each or any(np.broadcast_shapes(part.shape, operand.shape) != part.shape for operand in operands):
+        return _maps(pictures, part, operands)
+    free = [k for k, operand in enumerate(operands) if operand.kind != "constant" or operand.array.size > 1]
+    if len(free) == 1 and all(o.array.size == 1 for k, o in enumerate(operands) if k != free[0]):
+        return _curve(pictures, part, operands, free[0]) or _maps(pictures, part, operands)
+    if part.array.size == 1 or part.array.size * len(operands) > MOST_PLACES:
+        return _maps(pictures, part, operands)
+    places = [np.broadcast_to(np.arange(o.array.size).reshape(o.shape), part.shape) for o in operands]
+    return {"kind": "linked", "at": [place.ravel().tolist() for place in places]}
+
+
+def _maps(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """The operands and the result side by side."""
+    return {"kind": "maps"} if part.array.size > 1 or operands[0].array.size > 1 else None
+
+
+def _moved(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """Entries that are only moved: where each comes from."""
+    total, starts = 0, [0]
+    for operand in operands:
+        total += operand.array.size
+        starts.append(total)
+    labels = [np.arange(o.array.size).reshape(o.shape) + start for o, start in zip(operands, starts, strict=False)]
+    if part.array.size > MOST_PLACES:
+        return _maps(pictures, part, operands)
+    found = _forward(part, *labels).ravel()
+    at = [np.where((found >= a) & (found < b), found - a, -1).tolist() for a, b in pairwise(starts)]
+    return {"kind": "linked", "at": at}
+
+
+def _picked(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """Rows of a table that are looked up."""
+    labels = np.arange(operands[0].array.size).reshape(operands[0].shape)
+    if part.array.size > MOST_PLACES:
+        return _maps(pictures, part, operands)
+    found = _forward(part, labels, operands[1].array).ravel().tolist()
+    rows = np.repeat(np.arange(operands[1].array.size), part.array.size // operands[1].array.size).tolist()
+    return {"kind": "linked", "at": [found, rows]}
+
+
+def _reduced(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """Many entries that become one: which."""
+    x, axis = operands[0].array, _meta(part).get("axis")
+    if x.size > MOST_PLACES or x.ndim == 0 or len(operands) > 1:
+        return _maps(pictures, part, operands)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
+    places = np.moveaxis(np.arange(x.size).reshape(x.shape), axes, range(-len(axes), 0))
+    return {"kind": "linked", "at": [places.reshape(part.array.size, -1).tolist()], "many": True}
+
+
+def _product(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """A row times a column."""
+    a, b = operands[0].array, operands[1].array
+    if a.ndim < 2 or b.ndim < 2 or (b.ndim > 2 and a.shape[:-2] != b.shape[:-2]):
+        return _maps(pictures, part, operands)
+    return {"kind": "product", "across": part.operation == "affine"}
+
+
+def _window(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """A window that slides over the input: the kernel of a convolution, or what a pool looks at."""
+    meta = _meta(part)
+    pooled = "kernel" in meta
+    kernel = list(meta["kernel"] if pooled else operands[1].shape[2:])
+    default = {"stride": 1, "padding": 0, "dilation": 1}
+    over = {name: np.broadcast_to(meta.get(name, n), len(kernel)).tolist() for name, n in default.items()}
+    return {"kind": "window", "kernel": kernel, "pooled": pooled, "groups": int(meta.get("groups", 1)), **over}
+
+
+def _bars(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """Each score and its share."""
+    axis = _meta(part).get("axis", -1)
+    if not isinstance(axis, int) or axis % max(1, part.array.ndim) != part.array.ndim - 1:
+        return _maps(pictures, part, operands)
+    return {"kind": "bars"}
+
+
+def _targets(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """What is predicted beside what is true."""
+    meta = _meta(part, saved=True)
+    p = meta.get("p")
+    if p is None:
+        p = 1 / (1 + np.exp(-operands[0].array.astype(float)))
+    p = np.asarray(p)
+    if p.shape != operands[1].shape:
+        return _maps(pictures, part, operands)
+    return {"kind": "targets", "p": pictures.arrays.add(p.astype(operands[0].array.dtype))}
+
+
+def _weights(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """Which query looks at which key."""
+    return {"kind": "weights", "array": pictures.arrays.add(np.asarray(_meta(part, saved=True)["a"]))}
+
+
+def _moments(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """The numbers of each group before and after, with their mean and their deviation."""
+    meta = _meta(part, saved=True)
+    x, out = operands[0].array, part.array
+    axes = tuple(int(a) % x.ndim for a in np.atleast_1d(meta["axis"]))
+    if "mean" in meta:
+        mean, deviation = np.asarray(meta["mean"]), np.sqrt(np.asarray(meta["var"]) + meta["eps"])
+    else:
+        mean, deviation = np.zeros_like(np.asarray(meta["scale"])), 1 / np.asarray(meta["scale"])
+    each = int(np.prod([x.shape[k] for k in axes]))
+    before, after = (np.moveaxis(a, axes, range(-len(axes), 0)).reshape(-1, each) for a in (x, out))
+    shape = [1 if k in axes else n for k, n in enumerate(x.shape)]
+    ends = [np.broadcast_to(m, shape).ravel() for m in (mean, deviation)]
+    groups = [
+        {"mean": numbers(m)[0], "deviation": numbers(d)[0], "before": numbers(b[:MOST_IN_GROUP]),
+         "after": numbers(a[:MOST_IN_GROUP]), "of": len(b)}
+        for m, d, b, a in zip(*ends, before[:MOST_GROUPS], after[:MOST_GROUPS], strict=False)
+    ]  # fmt: skip
+    return {"kind": "moments", "groups": groups, "of": len(before)}
+
+
+def _states(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:
+    """What a recurrent layer holds after each time step."""
+    found = {"kind": "states"}
+    cells = _meta(part, saved=True).get("cells")
+    return found | {"cells": pictures.arrays.add(np.asarray(cells))} if isinstance(cells, np.ndarray) else found
+
+
+FAMILIES: dict[str, Callable[[Pictures, GraphNode, list[GraphNode]], Shown]] = {
+    **dict.fromkeys(("attention", "self_attention"), _weights),
+    **dict.fromkeys(("standardize", "rms_norm"), _moments),
+    **dict.fromkeys(("softmax", "log_softmax"), _bars),
+    **dict.fromkeys(("softmax_crossentropy", "sigmoid_crossentropy"), _targets),
+    **dict.fromkeys(("affine", "matmul", "dot"), _product),
+    **dict.fromkeys(("conv", "max_pool", "avg_pool"), _window),
+    **dict.fromkeys(("lstm_states", "gru_states", "rnn_states"), _states),
+    **dict.fromkeys(("sum", "mean", "max", "min", "prod", "var", "std", "logsumexp", "nansum", "nanmean", "nanmax",
+                     "nanmin", "nanprod", "nanvar", "nanstd", "trace", "vector_norm"), _reduced),
+    **dict.fromkeys(("getitem", "reshape", "transpose", "swapaxes", "roll", "broadcast_to", "concatenate", "stack",
+                     "window", "rearrange", "copy", "alias"), _moved),
+    "embedding": _picked,
+}  # fmt: skip

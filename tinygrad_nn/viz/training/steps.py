@@ -1,0 +1,111 @@
+"""Which steps of a training are looked at, and what is taken of one in a loop of a person's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..model.names import arrays, parameters
+from ..model.values import array_of
+
+Array = np.ndarray[Any, Any]
+A_DOUBLING = 8  # steps that are kept of each doubling of their number
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which steps are looked at: those of a list, every N-th, or so many of each doubling."""
+
+    listed: frozenset[int] = frozenset()
+    every: int = 0
+    a_doubling: float = 0.0
+
+    @classmethod
+    def of(cls, call: str, steps: Any) -> Choice:
+        """Return the choice that a person's word, number or list means.
+
+        Raises:
+            TypeError, ValueError: it means none.
+        """
+        if isinstance(steps, str) and steps == "log":
+            return cls(a_doubling=A_DOUBLING)
+        if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
+            if steps < 1:
+                raise ValueError(f"{call}: steps={steps}; every how many steps one is kept, at least 1.")
+            return cls(every=int(steps))
+        if isinstance(steps, str) or not hasattr(steps, "__iter__"):
+            raise TypeError(f"{call}: steps={steps!r:.60}; write 'log', a number N for every N-th, or a list.")
+        numbers = list(steps)
+        if not numbers or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in numbers):
+            raise ValueError(f"{call}: steps={numbers!r:.60}; a list holds numbers of steps, 0 for the start.")
+        return cls(frozenset(map(int, numbers)))
+
+    def due(self, number: int) -> bool:
+        """Whether this step is one of them."""
+        if self.listed:
+            return number in self.listed
+        if self.every:
+            return number % self.every == 0
+        return number < 2 or int(self.a_doubling * math.log2(number)) > int(self.a_doubling * math.log2(number - 1))
+
+    def coarser(self) -> Choice:
+        """Return a choice of about half as many, each of which is one of these."""
+        return replace(self, every=2 * self.every, a_doubling=self.a_doubling / 2)
+
+    def words(self) -> str:
+        """Say which they are."""
+        return f"kept is every step that {self.every} divides" if self.every else (
+            f"kept are {self.a_doubling:g} steps of each doubling")  # fmt: skip
+
+
+class Taken(NamedTuple):
+    """A step of a loop: its number, its loss, and the arrays by the names that a training gives them."""
+
+    number: int
+    loss: float | None
+    weights: dict[str, Array]
+    gradients: dict[str, Array]
+
+
+class Loop:
+    """Counts the updates of a loop, and takes of each what a training would tell."""
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+
+    def taken(self, model: Any, trained: Any) -> Taken:
+        """Return an update, or the state before the first.
+
+        Args:
+            trained: what `TrainNN` returned, or the loss; ``None`` before the first update.
+        """
+        self.count = int(trained is not None) if self.count is None else self.count + 1
+        found, loss = getattr(trained, "dW", None), getattr(trained, "loss", trained)
+        weights = parameters_of(model, not isinstance(found, Mapping))
+        if isinstance(found, Mapping):
+            gradients = {**found, **trained.db}
+        elif found is not None:
+            both = {"W": found, "b": trained.db}
+            gradients = {f"layer {k} {part}": g for part, gs in both.items() for k, g in enumerate(gs, start=1)}
+        else:
+            gradients = {name: getattr(w, "grad", None) for name, w in weights.items()} if trained is not None else {}
+        return Taken(self.count, None if loss is None else float(array_of(loss)),
+                     {name: array_of(w) for name, w in weights.items()},
+                     {name: array_of(g) for name, g in gradients.items() if g is not None})  # fmt: skip
+
+
+def parameters_of(model: Any, listed: bool) -> dict[str, Any]:
+    """Return the parameters of a model by the names that a training gives them.
+
+    Args:
+        listed: whether a list of layers is called ``layer 1 W`` and so on; else it goes by paths, ``0.W``.
+    """
+    if not isinstance(model, (list, tuple)):
+        return dict(parameters(model) or arrays(model))
+    if listed and all(hasattr(part, "W") and hasattr(part, "b") for part in model):
+        return {f"layer {k} {part}": getattr(layer, part) for k, layer in enumerate(model, start=1) for part in "Wb"}
+    return {f"{k}.{name}": value for k, part in enumerate(model) for name, value in parameters(part).items()}

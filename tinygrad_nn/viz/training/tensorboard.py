@@ -1,0 +1,126 @@
+"""TensorBoard, a callback that writes what happens in a training as event files for the program of that name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...printable import printable
+from ...spelling import named_options
+from .steps import Choice, Loop
+
+NEEDS = (
+    "TensorBoard's event files are written by tensorboardX, which is not installed: "
+    "pip install 'tinygrad-nn[tensorboard]'"
+)
+
+
+@named_options({"every": "Write TensorBoard(folder, 10) for every tenth step.", "log_dir": "It is the first argument."})
+class TensorBoard:
+    """A callback of `fit` that writes scalars and histograms into a folder, which ``tensorboard --logdir`` shows.
+
+    By epoch: ``epoch/loss``, ``epoch/val_loss`` and the metrics, ``epoch/accuracy``. By update: ``step/loss`` of the
+    batch, and histograms ``weights/...`` and ``gradients/...`` of each parameter. The training stays bit for bit the
+    same.
+
+    Args:
+        folder: of this run, made if it is not there; one folder a run, side by side in the one that is shown.
+        steps: which updates are written: every N-th, ``"log"``, or a list, as of `Record`.
+
+    Attributes:
+        writer: the ``tensorboardX.SummaryWriter``, to write more with; opened by the first thing that is written.
+
+    Raises:
+        ImportError: tensorboardX is not installed. NotADirectoryError: the folder is a file.
+
+    Example:
+        >>> import tempfile
+        >>> from tinygrad_nn import Layer, Settings, Solver, fit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     board = TensorBoard(f"{folder}/run 1")
+        ...     _ = fit([Layer(1, 1, rng=0)], [[-1.0], [1.0]], [-2.0, 2.0], solver=Solver("mse", "sgd", 0.3),
+        ...             settings=Settings(2, 1), callbacks=[board])
+        ...     len(list(board.folder.iterdir()))
+        1
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], steps: str | int | Sequence[int] = 10) -> None:
+        self.folder = Path(folder)
+        self._choice = Choice.of("TensorBoard", steps)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"{printable(self.folder)} is a file; TensorBoard reads a folder, one a run.")
+        _writers()
+        self._open: Any = None
+        self._loop = Loop()
+
+    @property
+    def writer(self) -> Any:
+        """The writer, which is opened here."""
+        if self._open is None:
+            self._open = _writers().SummaryWriter(str(self.folder))
+        return self._open
+
+    def due(self, number: int) -> bool:
+        """Whether an update is written, by its number."""
+        return self._choice.due(number)
+
+    def step(self, step: Any) -> None:
+        """Write an update, as `fit` tells of it."""
+        self._write(step.number, step.loss, step.weights, step.gradients)
+        if step.number and step.loss is None:  # the training ended before its time
+            self.close()
+
+    def add(self, model: Any, trained: Any = None) -> None:
+        """Write an update of a loop of your own, as `Record.add` keeps one."""
+        taken = self._loop.taken(model, trained)
+        if self.due(taken.number):
+            self._write(*taken)
+
+    def __call__(self, epoch: Any) -> None:
+        """Write the losses and metrics at the end of an epoch."""
+        for name, value in {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}.items():
+            if value is not None:
+                self.writer.add_scalar(f"epoch/{_tag(name)}", float(value), epoch.number)
+        self.writer.flush()
+        if epoch.number >= epoch.epochs:
+            self.close()
+
+    def close(self) -> None:
+        """Write what is left and close the file: for a training that ended before its time, and for loops."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def __enter__(self) -> TensorBoard:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _write(self, number: int, loss: float | None, weights: Any, gradients: Any) -> None:
+        if loss is not None:
+            self.writer.add_scalar("step/loss", loss, number)
+        for kind, arrays in (("weights", weights), ("gradients", gradients)):
+            for name, array in arrays.items():
+                values = np.abs(array) if array.dtype.kind == "c" else array
+                finite = values[np.isfinite(values)]
+                if finite.size:  # a histogram has no bin for NaN and infinity
+                    self.writer.add_histogram(f"{kind}/{_tag(name)}", finite, number)
+
+
+def _tag(name: str) -> str:
+    """Return a name of the letters that tags have."""
+    return re.sub(r"[^\w./-]", "_", str(name), flags=re.ASCII)
+
+
+def _writers() -> Any:
+    try:
+        import tensorboardX
+    except ImportError:
+        raise ImportError(NEEDS) from None
+    return tensorboardX
