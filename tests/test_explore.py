@@ -566,7 +566,8 @@ def test_a_keyboard_and_a_screen_reader_reach_everything(show: Any) -> None:
         name, outlined = tab.evaluate("""() => {
             const part = document.activeElement, style = getComputedStyle(part.querySelector("rect") || part);
             const outlined = style.outlineStyle !== "none" || parseFloat(style.strokeWidth) >= 4;
-            return [part.id || part.getAttribute("class") || part.tagName, outlined];
+            const own = part.id || part.getAttribute("class") || part.parentNode.getAttribute("class");
+            return [own || part.tagName, outlined];
         }""")
         assert outlined or name == "BODY", f"the focus on {name} cannot be seen"
         reached.add(name.split()[0])
