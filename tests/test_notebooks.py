@@ -139,6 +139,10 @@ def test_a_history_is_its_curves_and_its_table() -> None:
     assert History()._repr_html_() is None
 
 
+def test_a_tensor_has_its_picture_by_its_class() -> None:
+    assert "_repr_html_" in vars(Tensor)  # marimo asks no instance
+
+
 def test_what_has_no_picture_is_text() -> None:
     assert picture(object()) is None
     assert picture(Layer(2, 2)) is None

@@ -131,7 +131,7 @@ _short_tracebacks()
 
 # Pictures stand on what they show, and are made where a notebook asks for them.
 _PICTURES.append(lambda thing: _import_module(".viz.notebook.pictures", __name__).picture(thing))
-_METHODS["_repr_html_"] = _picture
+Tensor._repr_html_ = _picture  # type: ignore[attr-defined]  # of the class, where marimo looks
 
 
 def load_ipython_extension(shell: _typing.Any) -> None:

@@ -39,7 +39,8 @@ STYLE = """
 .tg .soft { color:var(--soft) } .tg .verdict { font-weight:600; font-size:1.1rem } .tg .good { color:var(--good) }
 .tg .bad { color:var(--bad) } .tg .wide { overflow-x:auto } .tg p { margin:.4rem 0 }
 .tg h1,.tg p,.tg li,.tg td { overflow-wrap:anywhere }
-.tg table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
+.tg table { border-collapse:collapse; table-layout:auto; font-size:.86rem; font-variant-numeric:tabular-nums;
+  width:100% }
 .tg th,.tg td { padding:.28rem .5rem; border-bottom:1px solid var(--line); text-align:right; white-space:nowrap }
 .tg th:first-child,.tg td:first-child,.tg th:nth-child(2),.tg td[class] { text-align:left }
 .tg th { color:var(--soft); font-weight:500 }
@@ -108,7 +109,8 @@ def _card(k: int, d: Diagnosis) -> str:
     evidence = "".join(f"<li>{escape(text)}</li>" for text in d.evidence)
     twins = escape(", ".join(d.alternatives))
     other = f"<p class='soft'>The same numbers would come from: {twins}.</p>" if twins else ""
-    equation = f"<div class='wide'>right: {escape(d.number)} {mathml(d.equation)}</div>" if d.equation else ""
+    right = f"right: {escape(d.number)} {mathml(d.equation)}" if d.equation else ""
+    equation = f"<div class='wide' tabindex='0'>{right}</div>" if right else ""
     return (
         f"<section class='card{' fine' if d.harmless else ''}'><h3>{k}. {escape(d.where)}: {escape(KINDS[d.kind])} "
         f"<code class='soft'>{d.kind}</code></h3><p>{escape(d.text)}</p><ul>{evidence}</ul>{other}{equation}</section>"
@@ -147,7 +149,8 @@ def _table(report: ComparisonReport) -> str:
         lines.append(f"<tr><td>{escape(row.name)}</td><td class='{mark}'>{escape(verdict)}</td>"
                      f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
     head = "".join(f"<th>{text}</th>" for text in heads)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f"<div class='wide' tabindex='0'>{table}</div>"
 
 
 def _worst(rows: list[Row]) -> str:
@@ -157,7 +160,7 @@ def _worst(rows: list[Row]) -> str:
         + "</tr>" for row in rows
     )  # fmt: skip
     head = "<tr><th>entry</th><th>manual</th><th>graph</th><th>numerical</th></tr>"
-    return f"<div class='wide'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
+    return f"<div class='wide' tabindex='0'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
 
 
 def _map(row: Row) -> str:
@@ -168,8 +171,8 @@ def _map(row: Row) -> str:
     wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels; a map fits the page
     where = f"worst at {list(row.worst)}, largest difference {number(row.max_abs)}" if row.max_abs else "no difference"
     return (
-        f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' width='{wide}' "
-        f"height='{high}' alt='errors of {escape(row.name, quote=True)}'>"
+        f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
+        f"alt='errors of {escape(row.name, quote=True)}'>"
         f"<figcaption>{escape(row.name)} ({'×'.join(map(str, row.shape))}), {escape(where)}</figcaption></figure>"
     )
 

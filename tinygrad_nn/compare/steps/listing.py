@@ -120,8 +120,8 @@ def as_html(steps: Sequence[Step]) -> str:
     heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")
     head = "".join(f"<th>{text}</th>" for text in heads)
     legend = f"<p class='soft'>{LEGEND}</p>" if any(line.step.verdict == "follows" for line in joined) else ""
-    return (f"<div class='wide'><table class='steps'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-            f"</table></div>{legend}")  # fmt: skip
+    table = f"<table class='steps'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f"<div class='wide' tabindex='0'>{table}</div>{legend}"
 
 
 def escaped(text: str) -> str:

@@ -102,7 +102,7 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{cells('th', heads)}</tr></thead>"
-    frame = '<div class="wide" tabindex="0" role="group" aria-label="Table">'  # a key scrolls it
+    frame = '<div class="wide" style="overflow-x:auto" tabindex="0" role="group" aria-label="Table">'
     return f"{frame}<table>\n{head}\n<tbody>\n{body}\n</tbody></table></div>"
 
 

@@ -63,7 +63,7 @@ const inText = (...parts) => math("math", math("mrow", ...parts));
 
 // What a bar means, with a value of this step as the example.
 function barWords(number, { of }) {
-  const ends = data.outputs.map(n => nodes[n].named).join(", "), seeds = moments.filter(({ phase }) => phase === "seed");
+  const ends = data.outputs.map(n => nodes[n].named).join(", "), seeds = data.seeds.map(([, gradient]) => ({ gradient }));
   const ones = seeds.every(({ gradient }) => (arrays[gradient].rows || []).flat().every(text => text === "1") && arrays[gradient].rows || arrays[gradient].brief === "all 1");
   const scalar = data.outputs.length === 1 && arrays[nodes[data.outputs[0]].value].shape === "scalar";
   const what = !ones ? `${ends}, each entry times the gradient that the way back begins with` : scalar ? ends : `the sum of all entries of ${ends}`;
