@@ -288,8 +288,8 @@ def test_no_number_of_a_chart_is_cut_off(open_tab: Any, url: str) -> None:
             return put.call(this, text, x, y);
         };
         for (const size of [1.77e-4, 1.77e-12, 2.22e-105, 4.44e+102]) {
-            const first = [0, 0, size, size, .5, .5, 0, 0, 0], last = [9, 1, size, size, .5, .5, size, 20 * size, 9 * size];
-            charts.paint([first, last].map(point => Float64Array.from(point)), { gradients: [size, size, size] });
+            const points = [[0, 0, size, size, .5, .5, 0, 0, 0], [9, 1, size, size, .5, .5, size, 2 * size, 9 * size]];
+            charts.paint(points.map(point => Float64Array.from(point)), { gradients: [size, size, size] });
         }
         return left;
     }""")
