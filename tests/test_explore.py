@@ -309,7 +309,7 @@ def test_every_button_and_key_works(show: Any) -> None:
     assert at() == stopped
     assert tab.locator("#play").get_attribute("aria-label") == "Play"
     where = lambda: tab.locator("#world").get_attribute("transform")
-    for button in ("zoom-in", "zoom-out", "fit", "turn", "fold", "unfold"):
+    for button in ("zoom-in", "fit", "zoom-out", "turn", "fold", "unfold"):
         before = where(), tab.locator(".node").count(), tab.locator("#nodes").inner_html()
         tab.click(f"#{button}")
         assert (where(), tab.locator(".node").count(), tab.locator("#nodes").inner_html()) != before, button
@@ -462,11 +462,50 @@ def test_the_picture_is_right_however_it_is_folded(show: Any, make: Any, size: t
         tab.click("#turn")
 
 
+# Letters below 11 pixels, texts not in the middle of their node, and those that leave it, as they are on the screen.
+UNREADABLE = """() => {
+    const wrong = [], bounds = part => part.getBoundingClientRect();
+    const shown = part => part.textContent && part.getClientRects().length > 0;
+    for (const text of [...document.querySelectorAll("#nodes text, #heads text")].filter(shown)) {
+        const size = parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a;
+        if (size < 11) wrong.push(`${text.textContent} has ${size} pixels`);
+    }
+    for (const node of document.querySelectorAll(".node, .stub")) {
+        const rect = bounds(node.querySelector("rect")), name = node.textContent;
+        const texts = [...node.querySelectorAll("text")].filter(shown).map(bounds);
+        const rims = ["left", "top"].map(side => Math.min(...texts.map(text => text[side])) - rect[side]);
+        const ends = ["right", "bottom"].map(side => rect[side] - Math.max(...texts.map(text => text[side])));
+        if (Math.abs(rims[0] - ends[0]) > 2 || Math.abs(rims[1] - ends[1]) > 3) wrong.push(`${name} is not in the middle`);
+        if (Math.min(...rims, ...ends) < 0) wrong.push(`${name} leaves its node`);
+    }
+    return wrong;
+}"""
+
+
+@pytest.mark.parametrize(("make", "whole"), [(square, (1280, 390)), (broadcast, (1280, 390)), (scalars, (1280,)),
+                                             (network, (1280,)), (wide, ()), (shared, ())])  # fmt: skip
+def test_letters_have_11_pixels_and_stand_in_the_middle_of_their_nodes(show: Any, make: Any, whole: Any) -> None:
+    for width, height in ((1280, 800), (390, 844)):
+        tab = show(make(), width, height)
+        last = tab.evaluate("moments.length - 1")
+        for step in (0, last // 3, last):
+            tab.evaluate("step => go(step)", step)
+            assert tab.evaluate(UNREADABLE) == [], (width, step)
+        assert tab.evaluate(WRONG) == []
+        assert tab.evaluate("graph.fitsWhole()") == (width in whole), width
+        if width in whole:
+            tab.click("#fit")
+            assert tab.evaluate(UNREADABLE) == [], width
+        tab.keyboard.press("f")
+        assert width == 390 or tab.evaluate(UNREADABLE) == [], "folded"
+
+
 @pytest.mark.parametrize("make", [network, shared, wide, leaving])
 def test_the_page_places_as_python_does(show: Any, make: Any) -> None:
     result = make()
     shown = data(tell(GraphView(result)))
     tab = show(result, 2600, 900)
+    tab.evaluate("GROWN.splice(1); graph.build()")  # at its natural size, though letters are small then
     sizes = {f"n{i}": (n["width"], 30 if n["small"] else 73 if n["gradient"] >= 0 else 58)
              for i, n in enumerate(shown["nodes"])}  # fmt: skip
     room = [float(size) - 8 for size in tab.evaluate("graph.room")]

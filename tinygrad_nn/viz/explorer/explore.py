@@ -165,8 +165,8 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
-        letters = 1.08 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
-        longest = max(1.25 * wide(top), 0.94 * wide(under), len(arrays.brief(part.array)) + 1, letters)
+        letters = 1.3 * (most[part.number] + 2) if gradient is not None else 0  # bold, and with its sign
+        longest = max(1.4 * wide(top), 1.18 * wide(under), 1.2 * len(arrays.brief(part.array)) + 1, letters)
         nodes.append({
             "kind": part.kind,
             "role": word,

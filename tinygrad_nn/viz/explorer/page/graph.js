@@ -1,6 +1,7 @@
 // The graph on the stage: parts and lines as SVG where they are in view, folding, the camera, and what is lit.
 
-const WHOLE = 0.6, CLOSE = 0.85, FAINT = 0.3, TINY = 0.12; // scales: a whole graph can be read; a part; titles only; nothing
+const READ = 0.79, CLOSE = 0.85, FAINT = 0.3, TINY = 0.12; // scales: letters of 14 have 11 pixels; a part; titles only; nothing
+const GROWN = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.4, 1], FEW = 60; // of nodes, so that a graph of few parts can be read as a whole
 const NARROW = 700; // a window that is read from top to bottom
 const MANY = 300; // parts and lines; of more, only those in the window are in the page
 
@@ -41,15 +42,14 @@ class Graph {
   // -- What is shown, and where
 
   build() {
-    const { data, levels, make } = this;
-    const boxes = levels.open().map(box => ({ ...box, least: make.least(box.number) }));
-    const arranged = arrange(boxes, levels.lines(), n => data.uses(n), data.gaps);
-    make.pills = arranged.pills;
-    this.boxes = arranged.boxes;
-    this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, data.gaps, this.room.map(size => Math.max(size - 8, 100)));
-    const ways = new Ways(arranged.boxes, this.placed, this.down, data.gaps), lines = levels.current; // around stubs, too
-    this.spots = make.withStubs(this.placed.spots, this.down);
-    const open = new Set(arranged.boxes.map(box => "b" + box.number)), cells = { heads: [], edges: [], nodes: [] };
+    const { data, levels } = this;
+    let ways;
+    for (const grown of GROWN) {
+      ways = this.arrange(grown);
+      if (data.count > FEW || this.fitScale() * grown >= READ) break;
+    }
+    const lines = levels.current;
+    const open = new Set(this.boxes.map(box => "b" + box.number)), cells = { heads: [], edges: [], nodes: [] };
     for (const [key, [x, y, w, h]] of this.spots) {
       if (key === "b0" || key[0] === "l") continue;
       cells[open.has(key) ? "heads" : "nodes"].push({ key, spot: [x, y, x + w, y + h] });
@@ -80,6 +80,21 @@ class Graph {
     if (cells.nodes.length) this.rove(this.cellOf.has(this.before) ? this.before : cells.nodes[0].key);
   }
 
+  // Place all that is shown, its parts so many times larger beside the gaps between them than in a large graph.
+  arrange(grown) {
+    const { data, levels, make } = this, { head, ahead } = data.gaps; // names of levels, and numbers between nodes, are as large
+    const gaps = { ...data.gaps, head: head * grown, ahead: this.down ? ahead : ahead * (1 + grown) / 2 };
+    Object.assign(this, { gaps });
+    make.grown = grown;
+    const boxes = levels.open().map(box => ({ ...box, least: make.least(box.number) }));
+    const arranged = arrange(boxes, levels.lines(), n => data.uses(n), gaps);
+    make.pills = arranged.pills;
+    this.boxes = arranged.boxes;
+    this.placed = fit(arranged.boxes, key => make.room(key, this.down), this.down, gaps, this.room.map(size => Math.max(size - 8, 100)));
+    const ways = new Ways(arranged.boxes, this.placed, this.down, gaps); // around stubs, too
+    this.spots = make.withStubs(this.placed.spots, this.down);
+    return ways;
+  }
 
   age(key) {
     const number = parseInt(key.slice(1), 10), { levels } = this;
@@ -219,6 +234,7 @@ class Graph {
     if (part.said === said) return;
     part.said = said;
     const { arrays } = this.data, told = [part.word, reached ? `value ${arrays[node.value].brief}` : "not yet computed"];
+    part.center((gradient >= 0 && part.gradient) || (reached && part.value));
     if (part.value) part.value.textContent = reached ? negative(arrays[node.value].brief) : "";
     if (part.gradient) {
       part.gradient.textContent = gradient >= 0 ? "∂ " + negative(arrays[gradient].brief) : "";
@@ -280,7 +296,7 @@ class Graph {
     const left = x * k + this.camera.x, top = y * k + this.camera.y;
     const rim = Math.min(70, width / 6, height / 6);
     const inside = left >= rim && top >= rim && left + w * k <= width - rim && top + h * k <= height - rim;
-    if (this.fitsWhole() && this.camera.k >= WHOLE) return;
+    if (this.fitsWhole() && this.camera.k * this.make.grown >= READ) return;
     if (k === this.camera.k && inside) return;
     this.look(width / 2 - (x + w / 2) * k, height / 2 - (y + h / 2) * k, k, glide);
   }

@@ -146,7 +146,7 @@ class Changes {
       if (old) told.push(`${k ? "gradient" : "value"} before ${old.brief}`);
       if (!line) return;
       if (old) line.replaceChildren(svg("tspan", { class: "was" }, `${sign}${negative(old.tiny)} → `), negative(arrays[index].tiny));
-      const room = nodes[number].width - 8, long = 6.9 * line.textContent.length;
+      const room = nodes[number].width - 8, long = 8 * line.textContent.length;
       if (long > room) line.setAttribute("textLength", room);
       else line.removeAttribute("textLength");
       line.setAttribute("lengthAdjust", "spacingAndGlyphs");

@@ -142,7 +142,7 @@ function turn(loop, step) {
 // The whole graph if it can be read so, else its part that the step is about: its beginning, at first.
 function view(glide) {
   graph.fit();
-  if (graph.fitScale() >= WHOLE) return;
+  if (graph.fitScale() * graph.make.grown >= READ) return;
   const number = moments[step].node, [width, height] = graph.room, [, , w, h] = graph.spots.get("b0");
   const middle = (room, size, at, length) => (size * CLOSE <= room ? (room - size * CLOSE) / 2 : Math.min(8, Math.max(room - size * CLOSE, room / 2 - (at + length / 2) * CLOSE)));
   const [x, y, a, b] = number >= 0 ? graph.spots.get(graph.standIn(number)) : [0, 0, 0, 0];

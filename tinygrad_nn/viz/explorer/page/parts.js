@@ -8,6 +8,7 @@ class Parts {
     Object.assign(this, { data, levels });
     this.widths = this.evenWidths();
     this.pills = new Map(); // the line that each stub belongs to
+    this.grown = 1; // how much larger than in a large graph everything is drawn
   }
 
   // Equal operations of one loop are equally wide, so that nothing moves when another of its steps is shown.
@@ -22,6 +23,10 @@ class Parts {
 
   // Width and height of a part by its key.
   size(key) {
+    return this.natural(key).map(side => side * this.grown);
+  }
+
+  natural(key) {
     const number = +key.slice(1);
     if (key[0] === "n") {
       const { small } = this.data.kindOf(number);
@@ -29,7 +34,7 @@ class Parts {
     }
     if (key[0] === "b") return [Math.max(120, 8.4 * this.label(number).length + 44), 62];
     if (key[0] === "p" || key[0] === "q") return [112, 50];
-    return [7.2 * this.stubText(key).length + 20, 24];
+    return [8.4 * this.stubText(key).length + 20, 24];
   }
 
   // The same with the stub that says how often a value is used: beside it as seen along the lines, where none leaves.
@@ -51,7 +56,7 @@ class Parts {
 
   // The least width of an open level, whose name and buttons stand on its rim.
   least(number) {
-    return this.levels.loop[number] ? 7.5 * this.label(number).length + 210 : 90;
+    return (this.levels.loop[number] ? 8.75 * this.label(number).length + 222 : 90) * this.grown;
   }
 
   label(level) {
@@ -69,21 +74,33 @@ class Parts {
     return svg("g", { transform: `translate(${x} ${y})`, role: "button", tabindex: "-1", ...more });
   }
 
+  // A group in which a part is drawn at its natural size, and that size.
+  inside(part, w, h) {
+    const { grown } = this, lines = svg("g", { class: "lines", transform: `scale(${grown})` });
+    part.append(lines);
+    return [lines, w / grown, h / grown];
+  }
+
   node(number, [x, y, w, h]) {
     const node = this.data.nodes[number], part = this.button(x, y);
     const round = node.kind === "leaf" || node.kind === "constant" ? 3 : 14;
     part.append(svg("rect", { width: w, height: h, rx: round }));
-    const line = (name, at, text) => {
-      const element = svg("text", { class: name, x: w / 2, y: at }, text);
-      part.append(element);
+    const [lines, wide, high] = this.inside(part, w, h), line = (name, at, text) => {
+      const element = svg("text", { class: name, x: wide / 2, y: at }, text);
+      lines.append(element);
       return element;
     };
-    line("title", node.small ? 19.5 : 20, node.title);
+    const title = line("title", node.small ? 20 : 18.5, node.title), above = title.getAttribute("y") - 11;
+    part.center = last => { // in the middle, however many lines there are
+      const below = +(last || part.under || title).getAttribute("y") + 1;
+      lines.setAttribute("transform", `scale(${this.grown}) translate(0 ${(high - above - below) / 2})`);
+    };
     if (!node.small) {
-      line("under", 34, node.under);
-      part.value = line("value", 49, "");
-      if (node.gradient >= 0) part.gradient = line("gradient", 64, "");
+      part.under = node.under && line("under", 34, node.under);
+      part.value = line("value", 49.5, "");
+      if (node.gradient >= 0) part.gradient = line("gradient", 65, "");
     }
+    part.center();
     part.word = `${node.named}, ${node.role}${node.operation && node.kind !== "leaf" ? " " + node.operation : ""}, ${node.shape}`;
     part.kind = `node ${node.kind}`;
     return part;
@@ -92,7 +109,8 @@ class Parts {
   folded(number, [x, y, w, h]) {
     const part = this.button(x, y, { "aria-expanded": "false" }), under = this.under(number);
     part.append(svg("rect", { width: w, height: h, rx: 6 }), svg("rect", { x: 3.5, y: 3.5, width: w - 7, height: h - 7, rx: 4, class: "inner" }));
-    part.append(svg("text", { class: "title", x: w / 2, y: 26 }, "▸ " + this.label(number)), svg("text", { class: "under", x: w / 2, y: 44 }, under));
+    const [lines, wide] = this.inside(part, w, h);
+    lines.append(svg("text", { class: "title", x: wide / 2, y: 28 }, "▸ " + this.label(number)), svg("text", { class: "under", x: wide / 2, y: 45 }, under));
     part.kind = "node fold";
     part.setAttribute("aria-label", `${this.data.level.path(number)}, folded, ${under}`);
     return part;
@@ -108,21 +126,23 @@ class Parts {
     const part = this.button(x, y), hidden = this.levels.hidden(key), before = key[0] === "p";
     part.kind = "node fold steps";
     part.append(svg("rect", { width: w, height: h, rx: 6 }));
-    for (const [name, at, text] of [["title", 21, times(hidden.length, "step")], ["under", 38, before ? "‹ before" : "after ›"]]) {
-      part.append(svg("text", { class: name, x: w / 2, y: at }, text));
+    const [lines, wide] = this.inside(part, w, h);
+    for (const [name, at, text] of [["title", 22, times(hidden.length, "step")], ["under", 39, before ? "‹ before" : "after ›"]]) {
+      lines.append(svg("text", { class: name, x: wide / 2, y: at }, text));
     }
     part.setAttribute("aria-label", `${times(hidden.length, "step")} ${before ? "before" : "after"}, folded; show the ${before ? "one before" : "next one"}`);
     return part;
   }
 
   open(number, [x, y, w, h]) {
-    const label = this.label(number), room = Math.max(3, Math.floor((w - 34 - (this.levels.loop[number] ? 176 : 0)) / 7.5)), shown = shortened(label, room);
+    const { grown } = this, wide = w / grown;
+    const label = this.label(number), room = Math.max(3, Math.floor((wide - 34 - (this.levels.loop[number] ? 188 : 0)) / 8.75)), shown = shortened(label, room);
     const head = svg("g", { class: "head" }), name = svg("g", { role: "button", tabindex: "0", "aria-expanded": "true", "aria-label": `${this.data.level.path(number)}, ${this.levels.loop[number] ? "loop" : "layer"}, ${this.under(number)}` });
-    name.append(svg("rect", { width: Math.min(w, 7.5 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, this.data.level.path(number)));
+    name.append(svg("rect", { width: Math.min(wide, 8.75 * shown.length + 34), height: 22, rx: 6 }), svg("text", { x: 10, y: 15.5 }, "▾ " + shown), svg("title", null, this.data.level.path(number)));
     name.dataset.key = "b" + number;
     head.append(name);
-    if (this.levels.loop[number]) head.append(...this.turning(number, 7.5 * shown.length + 38));
-    head.setAttribute("transform", `translate(${x} ${y})`);
+    if (this.levels.loop[number]) head.append(...this.turning(number, 8.75 * shown.length + 38));
+    head.setAttribute("transform", `translate(${x} ${y}) scale(${grown})`);
     head.frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
     return head;
   }
@@ -130,7 +150,7 @@ class Parts {
   // The buttons on the rim of a loop, which say and choose the step that is shown.
   turning(loop, x) {
     const { levels } = this, many = levels.within[loop].length, at = levels.shown.get(loop) ?? 0;
-    const made = [["|‹", 0, "Show the first step", 22], ["‹", at - 1, "Show the step before", 22], [`${at + 1} of ${many}`, -1, `Step ${at + 1} of ${many} is shown; choose another`, 86], ["›", at + 1, "Show the step after", 22], ["›|", many - 1, "Show the last step", 22]];
+    const made = [["|‹", 0, "Show the first step", 22], ["‹", at - 1, "Show the step before", 22], [`${at + 1} of ${many}`, -1, `Step ${at + 1} of ${many} is shown; choose another`, 98], ["›", at + 1, "Show the step after", 22], ["›|", many - 1, "Show the last step", 22]];
     return made.map(([text, to, words, wide]) => {
       const off = to >= 0 && (to === at || to >= many), part = svg("g", { class: "turn" + (off ? " off" : ""), role: "button", tabindex: off ? "-1" : "0", transform: `translate(${x} 0)`, "aria-label": words });
       part.append(svg("rect", { width: wide, height: 22, rx: 6 }), svg("text", { x: wide / 2, y: 15.5 }, text));
@@ -159,7 +179,9 @@ class Parts {
 
   stub(key, [x, y, w, h]) {
     const part = this.button(x, y), text = this.stubText(key), line = this.pills.get(key), into = key[0] === "i";
-    part.append(svg("rect", { width: w, height: h, rx: h / 2 }), svg("text", { class: "under", x: w / 2, y: 16 }, text));
+    part.append(svg("rect", { width: w, height: h, rx: h / 2 }));
+    const [lines, wide] = this.inside(part, w, h);
+    lines.append(svg("text", { class: "under", x: wide / 2, y: 16.5 }, text));
     part.kind = "stub";
     part.line = line;
     part.setAttribute("aria-label", into ? `${text}, from further back; go there` : `${text}; show where`);
