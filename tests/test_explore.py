@@ -475,7 +475,7 @@ UNREADABLE = """() => {
         const texts = [...node.querySelectorAll("text")].filter(shown).map(bounds);
         const rims = ["left", "top"].map(side => Math.min(...texts.map(text => text[side])) - rect[side]);
         const ends = ["right", "bottom"].map(side => rect[side] - Math.max(...texts.map(text => text[side])));
-        if (Math.abs(rims[0] - ends[0]) > 2 || Math.abs(rims[1] - ends[1]) > 3) wrong.push(`${name} is not in the middle`);
+        if (rims.some((rim, i) => Math.abs(rim - ends[i]) > 2 + i)) wrong.push(`${name} is not in the middle`);
         if (Math.min(...rims, ...ends) < 0) wrong.push(`${name} leaves its node`);
     }
     return wrong;
