@@ -213,7 +213,7 @@ def test_of_a_mapped_file_some_rows_are_looked_at(tmp_path: Path) -> None:
     for row in (None, 0, 2999):
         if row is not None:
             x[row, 0] += 1
-        seen.append(fingerprint._data(fingerprint.Rows(x, y, 9)))
+        seen.append(fingerprint._data(fingerprint.Rows(x, y, 9), 1024))
     assert len(set(seen)) == 3
     assert "sha256 of 1024 rows" in seen[0]
 

@@ -123,7 +123,7 @@ def drawn_so_far(source: Source, out: str | None, **style: Any) -> Iterator[None
     except WRONG as error:
         from ..viz.graph.drawing import draw
 
-        cause = error.__cause__ if isinstance(error, Theirs) else error
+        cause = error.__cause__ if isinstance(error, Theirs) else None  # what we refuse of its result is no failure
         if out is not None and source.function is not None and cause is not None:
             with suppress(ValueError, RuntimeError):  # it came from no operation, or nothing draws here
                 draw(cause, out, **style)

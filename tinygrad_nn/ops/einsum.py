@@ -73,7 +73,7 @@ def _products(terms: list[str], arrays: list[Array]) -> int:
     """Return how many products a sum over all letters at once adds up."""
     lengths: dict[str, int] = {}
     for term, a in zip(terms, arrays, strict=True):
-        lengths.update(zip(term, a.shape, strict=True))
+        lengths.update(zip(term, np.shape(a), strict=True))
     return prod(lengths.values())
 
 
@@ -114,7 +114,7 @@ def _einsum_vjp(
             wanted += letter
         known = "".join(parts)
         found = "".join(letter for letter in wanted if letter in known)
-        how = optimize or (prod(a.size for a in factors) > BY_BLAS and _products(parts, factors) > BY_BLAS)
+        how = optimize or (prod(np.size(a) for a in factors) > BY_BLAS and _products(parts, factors) > BY_BLAS)
         r = np.einsum(f"{','.join(parts)}->{found}", *factors, optimize=how)
         lengths = iter(r.shape)  # axes that only x has were summed over alone: the gradient repeats along them
         shape = [next(lengths) if letter in known else 1 for letter in wanted]

@@ -114,7 +114,7 @@ def load(
             f"{printable(folder)} is the checkpoint of another training: its {key} was {_short(then, now)}, and is "
             f"{_short(now, then)} now. Go on with what it was, or name another folder. Nothing was changed."
         )
-    progress = state.progress()
+    progress, _ = state.progress(), state.history()  # the number of the epoch must fit before files are sought by it
     stopping = None if watch is None else state.stopping(progress.epoch)
     files = state.files(progress.epoch, 0 if stopping is None else stopping[1])
     weights = {key: _weights(folder, progress.run, *file) for key, file in files.items()}
@@ -163,7 +163,7 @@ def _tell(folder: Path, then: Mapping[str, str]) -> None:
             f"fit: {printable(folder)} goes on in other surroundings ({said}): the training is right, but not bit for "
             f"bit the one that was never interrupted. For that {edit}.",
             UserWarning,
-            stacklevel=7,  # the line that called fit
+            stacklevel=8,  # the line that called fit
         )
 
 
