@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,8 +42,11 @@ def make_images(folder: Path) -> None:
     run(blocks(DOCS.parent / "README.md")[:1], "README.md", folder)
     run(blocks(DOCS / "drawings.md"), "drawings.md", folder)
     draw_graph(prepare(Options()), folder / "iris.svg")
-    for page in folder.glob("*.html"):  # that the blocks write beside their pictures
-        page.unlink()
+    for other in folder.iterdir():  # that the blocks write beside their pictures
+        if other.is_dir():
+            shutil.rmtree(other)
+        elif other.suffix not in (".gif", ".png", ".svg"):
+            other.unlink()
 
 
 if __name__ == "__main__":
