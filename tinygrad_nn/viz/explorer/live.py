@@ -19,6 +19,7 @@ from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
 
+PREPARED = 2_000  # numbers of nodes and edges that are written as the page shows them before anything changes
 UNSTEADY = (
     "This function gives other numbers each time it is run, so that not every difference comes from your change. Give "
     "it a random generator as an argument, or seed its own inside it."
@@ -76,6 +77,11 @@ class Live:
                 before, self._before = self._before, self._look(run).numbers()
         pairs = [(before.get(key, (0, [None, None]))[1], arrays) for key, (_, arrays) in self._before.items()]
         self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
+        if len(self._before) <= PREPARED:  # so that the first change takes no longer than the others
+            for key, (_, arrays) in self._before.items():
+                for part, array in enumerate(arrays):
+                    if array is not None:
+                        self._shown_before(key, part)
         self.sessions: Sessions[Session] = Sessions(Session)
 
     def serve(self, port: int = 0, open_browser: bool = True) -> Server:
