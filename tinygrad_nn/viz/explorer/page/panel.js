@@ -83,7 +83,7 @@ function numbersOf(number, gradient) {
   const put = (name, index) => {
     if (name && index >= 0 && inline(arrays[index]) && arrays[index].rows.length) known.set(name, () => matrix(arrays[index]));
   };
-  for (const e of graph.into[number]) put(node.symbols[edges[e][2]], nodes[edges[e][0]].value);
+  for (const e of graph.into[number].slice(0, MOST_PARTS)) put(node.symbols[edges[e][2]], nodes[edges[e][0]].value);
   put("out", node.value);
   if (gradient !== undefined) put("g", gradient);
   return known;
@@ -101,16 +101,20 @@ function forwardEquation(number) {
   if (!whole) known.delete("out");
   const sources = graph.into[number].map(e => edges[e][0]);
   return [formula(whole ? null : of(number)(), whole ? null : "=", equation(tree, names)), ...(uses(tree, known) && !whole ? worked(tree, names, known, node.value) : []),
-    ...letterWords([number, ...sources])];
+    ...letterWords([number, ...sources.slice(0, MOST_PARTS)])];
 }
 
 const ruleOf = (number, slot) => nodes[number].rules[slot] ?? (nodes[number].rules.length === 1 && !nodes[number].symbols.length ? nodes[number].rules[0] : -1);
 
+const MOST_PARTS = 24; // parts of one kind that a panel shows
+const andMore = list => list.length > MOST_PARTS ? [el("p", { class: "muted" }, `and ${list.length - MOST_PARTS} more`)] : [];
+
 function operands(number) {
-  return graph.into[number].map(e => {
+  const into = graph.into[number], shown = into.slice(0, MOST_PARTS).map(e => {
     const [source] = edges[e];
     return section(link(source), beside(arrayView(arrays[nodes[source].value], nodes[source].named), "was", source, 0));
   });
+  return [...shown, ...andMore(into)];
 }
 
 function link(number) {
@@ -165,11 +169,12 @@ function backwardPanel({ node, gradient, carries }) {
     section(el("span", null, inText(of(node, true)()), ", the gradient here"), beside(arrayView(arrays[gradient], "gradient"), "was", node, 1)),
   ];
   const picture = picturesOf(node, true);
-  for (const [e, array, sum, count, summed] of carries) {
+  const known = numbersOf(node, gradient);
+  for (const [e, array, sum, count, summed] of carries.slice(0, MOST_PARTS)) {
     const [source, , slot] = edges[e], rule = ruleOf(node, slot);
     const parts = [el("p", { class: "to" }, "to ", link(source), ": ", inText(of(source, true)(), math("mo", "="), slope(of(source)())))];
     if (rule >= 0) {
-      const tree = data.equations[rule], known = numbersOf(node, gradient);
+      const tree = data.equations[rule];
       parts.push(formula(of(source, true)(), count > 1 ? "+=" : "=", equation(tree, names)));
       if (uses(tree, known)) parts.push(...worked(tree, names, known, summed ? -1 : array));
     } else parts.push(el("p", { class: "muted" }, "This operation has no gradient in this operand: zeros."));
@@ -178,7 +183,7 @@ function backwardPanel({ node, gradient, carries }) {
     if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), beside(arrayView(arrays[sum], "sum so far"), "carried", e, 1));
     content.push(el("section", { class: "carried" }, ...parts));
   }
-  content.push(...picture, ...letterWords([node, ...carries.map(([e]) => edges[e][0])]));
+  content.push(...andMore(carries), ...picture, ...letterWords([node, ...carries.slice(0, MOST_PARTS).map(([e]) => edges[e][0])]));
   return content;
 }
 
@@ -191,9 +196,8 @@ function edgePanel({ phase, text }) {
     ];
   }
   const leaves = [...data.column.gradient.keys()].filter(n => data.column.gradient[n] >= 0 && data.kindOf(n).kind === "leaf");
-  const shown = leaves.slice(0, 24).map(n => section(link(n), beside(arrayView(arrays[nodes[n].gradient], "gradient"), "was", n, 1)));
-  if (leaves.length > 24) shown.push(el("p", { class: "muted" }, `and ${leaves.length - 24} more`));
-  return [...heading("Done", "The gradients", "backward"), ...shown];
+  const shown = leaves.slice(0, MOST_PARTS).map(n => section(link(n), beside(arrayView(arrays[nodes[n].gradient], "gradient"), "was", n, 1)));
+  return [...heading("Done", "The gradients", "backward"), ...shown, ...andMore(leaves)];
 }
 
 function nodePanel(number, state) {
@@ -214,8 +218,8 @@ function nodePanel(number, state) {
   const rules = graph.into[number].map(e => [edges[e], ruleOf(number, edges[e][2])]).filter(([, rule]) => rule >= 0);
   if (rules.length) {
     const { names, of } = namesOf(number);
-    const lines = rules.map(([[source], rule]) => formula(of(source, true)(), "=", [slope(of(source)()), math("mo", "="), equation(data.equations[rule], names)]));
-    content.push(section("Rules", barWords(number, { of }), ...lines));
+    const lines = rules.slice(0, MOST_PARTS).map(([[source], rule]) => formula(of(source, true)(), "=", [slope(of(source)()), math("mo", "="), equation(data.equations[rule], names)]));
+    content.push(section("Rules", barWords(number, { of }), ...lines, ...andMore(rules)));
   }
   if (node.operation) {
     const [file, line, code] = node.line || [];
