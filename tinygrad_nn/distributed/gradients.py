@@ -32,7 +32,7 @@ class Sum:
 
         Args:
             gradients: of this rank, ``None`` where the loss does not depend on a parameter; like: the parameters.
-            weight: that of this rank; told: numbers; check: below `BITS`.
+            weight: that of this rank; told: numbers; check: any whole number.
         """
         self._lay_out(like)
         for g, (dtype, place) in zip(gradients, self._layout, strict=True):
@@ -42,6 +42,7 @@ class Sum:
             else:
                 np.multiply(g, dtype.type(weight), out=part.reshape(np.shape(g)))
         there = [0.0 if g is None else 1.0 for g in gradients]
+        check %= BITS
         tail = [check, check * check, *told, *there]
         self._buffers[np.dtype(float)][-len(tail) :] = tail
         for buffer in self._buffers.values():

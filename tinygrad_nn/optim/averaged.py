@@ -124,7 +124,7 @@ class Averaged:
 
     def _total(self, loss: float, found: Any, like: Any, shard: Shard) -> tuple[float, list[Array]]:
         weight = shard.weight
-        summed, (loss,), alike = self._sum(found, like, weight, [weight * loss if weight else 0.0], self._taken % 2**20)
+        summed, (loss,), alike = self._sum(found, like, weight, [weight * loss if weight else 0.0], self._taken)
         if not alike:
             self.ranks.compare("step", {"the number of steps": str(self._taken)})
         return loss, summed
