@@ -56,6 +56,24 @@ def show(browser: Any, pages: Any) -> Iterator[Any]:
     assert not wrong
 
 
+def many_operands() -> Tensor:
+    return np.stack([np.sin(Tensor(float(k), name=f"x{k}")) for k in range(60)]).sum()
+
+
+def test_a_panel_tells_of_a_few_operands_and_how_many_more_there_are(show: Any) -> None:
+    tab = show(many_operands)
+    panel = tab.locator("#detail")
+    number = tab.evaluate("[...nodes.keys()].find(n => nodes[n].operation === 'stack')")
+    for phase in ("forward", "backward"):
+        tab.evaluate("([phase, n]) => go(moments.findIndex(m => m.phase === phase && m.node === n))", [phase, number])
+        assert "and 36 more" in panel.inner_text(), phase
+    assert panel.locator(".carried").count() == 24
+    tab.evaluate("n => choose(n)", number)
+    assert "and 36 more" in panel.inner_text()
+    tab.evaluate("go(moments.length - 1)")
+    tab.keyboard.press("Escape")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 @pytest.mark.parametrize("make", large_graphs.EVERY)

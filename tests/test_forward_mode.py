@@ -79,6 +79,15 @@ def test_a_row_that_lies_gives_other_tangents(said: dict[str, Any]) -> None:
     assert not np.allclose(jvp(wrongly("lying", **said), (x,), (v,))[1], right)
 
 
+def test_a_row_may_be_linear_in_one_argument_alone() -> None:
+    of_x = lambda g, out, x, y: g * y[::-1] ** 2, "."
+    of_y = lambda g, out, x, y: (g * 2 * x * y[::-1])[::-1], "."
+    row = Primitive("scaled", lambda x, y: x * y[::-1] ** 2, (of_x, of_y), ".", linear=(0,))
+    x, y, v, w = np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([0.5, -1.0]), np.array([2.0, 7.0])
+    wanted = v * y[::-1] ** 2 + 2 * x * y[::-1] * w[::-1]
+    np.testing.assert_allclose(jvp(row, (x, y), (v, w))[1], wanted, rtol=4 * EPS)
+
+
 def test_a_sum_that_starts_elsewhere_is_affine() -> None:
     x, v = np.arange(3.0), np.ones(3)
     assert jvp(lambda t: np.sum(t, initial=7.0), (x,), (v,)) == (10.0, 3.0)
@@ -121,6 +130,28 @@ def test_jacobians_of_few_inputs_and_of_few_results_are_the_same(sizes: tuple[in
     assert found["top"][1].shape == found["whole"][1].shape == (2, 1)
     assert not found["top"][1].any()
     assert not found["whole"][0].any()
+
+
+@pytest.mark.parametrize(("inputs", "results"), [(2, 3), (3, 3), (3, 2)])
+def test_a_jacobian_takes_the_fewer_walks(inputs: int, results: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn import transforms
+
+    walks = {"forward": 0, "back": 0}
+    push, pull = transforms.push, transforms.pullback
+
+    def pushed(*args: Any, **options: Any) -> Any:
+        walks["forward"] += 1
+        return push(*args, **options)
+
+    def pulled(*args: Any) -> Any:
+        walks["back"] += 1
+        return pull(*args)
+
+    monkeypatch.setattr(transforms, "push", pushed)
+    monkeypatch.setattr(transforms, "pullback", pulled)
+    W = np.arange(1.0, 1 + inputs * results).reshape(results, inputs)
+    np.testing.assert_array_equal(jacobian(lambda x: np.dot(W, x))(np.ones(inputs)), W)
+    assert walks == ({"forward": inputs, "back": 0} if inputs < results else {"forward": 0, "back": results})
 
 
 def test_the_jacobian_of_few_inputs_is_differentiable_again() -> None:

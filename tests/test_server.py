@@ -183,12 +183,12 @@ def test_errors_events_and_files(server: Server) -> None:
 
 
 def test_it_listens_at_this_machine_alone_and_is_gone_when_it_is_closed() -> None:
-    running = serve({"GET /": lambda request: PAGE}, open_browser=False)
-    assert running._socket.getsockname()[0] == "127.0.0.1"
-    assert running.url in repr(running)
-    with pytest.raises(OSError, match="port=0 takes a free one"):
-        serve({"GET /": lambda request: PAGE}, port=running.port, open_browser=False)
-    running.close()
+    with serve({"GET /": lambda request: PAGE}, open_browser=False) as running:
+        assert running._socket.getsockname()[0] == "127.0.0.1"
+        assert running._socket.proto == socket.IPPROTO_TCP  # asyncio then sends at once what is small
+        assert running.url in repr(running)
+        with pytest.raises(OSError, match="port=0 takes a free one"):
+            serve({"GET /": lambda request: PAGE}, port=running.port, open_browser=False)
     assert "stopped" in repr(running)
     with socket.socket() as line:
         assert line.connect_ex(("127.0.0.1", running.port)) != 0
