@@ -501,6 +501,17 @@ def at(address: str, path: str, session: str = "s", token: bool = True) -> str:
     return f"{url}&token={shown}" if token else url
 
 
+def test_a_training_ends_with_its_server() -> None:
+    pytest.importorskip("uvicorn")
+    from tinygrad_nn.play import play
+
+    before = workers()
+    with play(Choices(rows=40), open_browser=False) as server:
+        assert ask(at(server.url, "/do"), {"what": "train", "pace": "full"})[0] == 200
+        assert workers() == before + 1
+    wait(lambda: workers() == before)
+
+
 PATHS = ["/", "/frame", "/network", "/script", "/explorer"]
 
 

@@ -68,7 +68,6 @@ def playground(browser: Any, pace: str, seconds: float) -> str:
             tab.wait_for_timeout(100)
             if learned is None and float(tab.inner_text("#test-score").split()[0]) >= 97:
                 learned = time.perf_counter() - begin
-        tab.click("#train")  # a training goes on for some minutes after its page is closed
         boundaries, frames = tab.evaluate("() => [drawn, frames].map(n => n / (performance.now() - begun) * 1000)")
         tab.context.close()
     when = "never" if learned is None else f"{learned:.1f} s"

@@ -49,7 +49,12 @@ def play(
     first = Session(choices, table)  # here, so that what is wrong is said before a server runs
     waiting = [first]
     sessions: Sessions[Session] = Sessions(lambda: waiting.pop() if waiting else Session(choices, table))
-    return serve(routes(sessions), port=port, open_browser=open_browser)
+
+    def rest() -> None:
+        for session in sessions:
+            session.do("pause")
+
+    return serve(routes(sessions), port=port, open_browser=open_browser, at_end=rest)
 
 
 def routes(sessions: Sessions[Session]) -> dict[str, Callable[[Request], Any]]:

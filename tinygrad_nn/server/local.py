@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any
@@ -31,7 +31,9 @@ class Server:
         token: that every request shows.
     """
 
-    def __init__(self, routes: Mapping[str, Handler], port: int = 0) -> None:
+    def __init__(
+        self, routes: Mapping[str, Handler], port: int = 0, at_end: Callable[[], object] = lambda: None
+    ) -> None:
         try:
             import uvicorn
         except ImportError:
@@ -48,7 +50,7 @@ class Server:
             raise OSError(f"port {port} cannot be had ({problem.strerror}); port=0 takes a free one.") from None
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/?token={self.token}"
-        self._ended = Event()
+        self._ended, self._at_end = Event(), at_end
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
             timeout_graceful_shutdown=1,
@@ -98,6 +100,7 @@ class Server:
             self._uvicorn.run(sockets=[self._socket])
         finally:
             self._socket.close()
+            self._at_end()
             self._ended.set()
 
     def _watch(self) -> None:
@@ -108,7 +111,10 @@ class Server:
                 self._uvicorn.should_exit = True
 
 
-def serve(routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = True) -> Server:
+def serve(
+    routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = True,
+    at_end: Callable[[], object] = lambda: None,
+) -> Server:  # fmt: skip
     """Serve functions at 127.0.0.1, and open the first page in the browser.
 
     It returns at once. In a script the process then lives until Ctrl-C, its terminal is closed or its parent ends.
@@ -119,6 +125,7 @@ def serve(routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = 
             A TypeError, ValueError or LookupError becomes ``{"error": text}``, as every other error does.
         port: to listen at; 0 takes a free one.
         open_browser: whether to open the page.
+        at_end: called once the server has stopped.
 
     Raises:
         ImportError: the extra ``play`` is not installed.
@@ -131,7 +138,7 @@ def serve(routes: Mapping[str, Handler], *, port: int = 0, open_browser: bool = 
         ...     urllib.request.urlopen(server.url).read()
         b'{"n":1}'
     """
-    server = Server(routes, port)
+    server = Server(routes, port, at_end)
     if main_thread() is current_thread() and not _interactive():
         _stop_at_interrupt(server)
     if open_browser and _can_show():

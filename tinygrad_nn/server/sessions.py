@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import RLock
 from typing import Generic, TypeVar
 
@@ -37,6 +37,10 @@ class Sessions(Generic[State]):
                     self._states.popitem(last=False)
             self._states.move_to_end(session)
             return self._states[session]
+
+    def __iter__(self) -> Iterator[State]:
+        with self._lock:
+            return iter(list(self._states.values()))
 
     def __len__(self) -> int:
         return len(self._states)

@@ -34,15 +34,11 @@ def abridge(story: Story, most: int) -> Story:
     while len(moments := _Abridged(story, folded := fold(story.view, read)).moments()) > most and read > 4:
         read //= 2
     kept = {folded.number[old]: g for old, g in story.walk.gradients.items() if folded.alone(old)}
-    changes: dict[str, Any] = {"view": folded.view, "walk": WalkBack({}, (), kept), "moments": tuple(moments)}
-    words = getattr(story, "words", None)
-    if words is not None:
-        said = [part.kind for part in folded.view]
-        for old, new in enumerate(folded.number):
-            if folded.alone(old):
-                said[new] = words[old]
-        changes["words"] = tuple(said)
-    return replace(story, **changes)
+    words = [part.kind for part in folded.view]
+    for old, new in enumerate(folded.number):
+        if folded.alone(old):
+            words[new] = story.words[old]
+    return replace(story, view=folded.view, walk=WalkBack({}, (), kept), moments=tuple(moments), words=tuple(words))
 
 
 class _Abridged:
