@@ -134,15 +134,18 @@ def explorer(tmp_path: Path) -> Iterator[str]:
         program.wait()
 
 
-def test_model_explorer_opens_it(explorer: str) -> None:
+@pytest.fixture
+def webgl(browser: Any) -> Iterator[Any]:
+    """A Chromium that draws by WebGL, from the one playwright that a process may have."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium on the PATH: apt-get install chromium")
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
-    with api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]  # it draws by WebGL
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        tab = browser.new_page()
+    options = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]
+    own = browser.browser_type.launch(executable_path=program, args=options)
+    yield own
+    own.close()
+
+
+def test_model_explorer_opens_it(explorer: str, webgl: Any) -> None:
+    with webgl.new_page() as tab:
         tab.goto(explorer)
         tab.get_by_text("op node count").wait_for(timeout=60_000)
         shown = tab.inner_text("body").split("\n")
@@ -153,4 +156,3 @@ def test_model_explorer_opens_it(explorer: str) -> None:
         assert told["op node count"] == str(len(view))
         assert told["operations"] == str(sum(part.operation is not None for part in view))
         assert told["layer count"] == "3"
-        browser.close()

@@ -73,10 +73,12 @@ def found(kind: str, wanted: str) -> set[str]:
     return places
 
 
-def test_frames_are_looked_at_for_the_line_of_a_message_only() -> None:
+def test_frames_are_looked_at_for_what_is_told_only() -> None:
     shown = {"compare/function/places.py:_note", "compare/steps/comparison.py:compare_steps"}  # with their source
     lines = {"backward.py:_caller", "compiled/trace/nodes.py:caller", "leaves.py:_outside"}
-    assert found("Load", "_getframe") == {*lines, *shown}
+    named = {"viz/model/variables.py:_spaces"}  # a person's own names of values
+    again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed
+    assert found("Load", "_getframe") == {*lines, *shown, *named, *again}
 
 
 def test_no_class_is_changed_under_a_living_object() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forks import renewed
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply, wrap
@@ -34,7 +35,7 @@ UNARY = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "gelu",
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "logaddexp", "hypot")
 REDUCING = ("sum", "mean", "prod", "max", "min", "std", "var")
 
-_one_at_a_time = RLock()  # while a run holds changed numbers in a person's arrays, no other may begin
+_one_at_a_time = renewed(RLock())  # while a run holds changed numbers in a person's arrays, no other may begin
 
 
 @dataclass(frozen=True)

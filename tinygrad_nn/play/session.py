@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forks import renewed
 from ..io import to_bytes
 from ..nn.losses import PENALTIES
 from ..optim import OPTIMIZERS
@@ -47,7 +48,7 @@ class Session:
     """
 
     def __init__(self, choices: Choices | None = None, table: TableFile | None = None) -> None:
-        self.changed = Condition()  # its lock is that of everything here
+        self.changed: Condition = renewed(Condition())  # its lock is that of everything here
         self.choices = choices or Choices()
         self.table, self.offered = table, table
         self.training = Training(self.choices, table)
