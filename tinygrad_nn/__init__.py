@@ -5,6 +5,7 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
+from .batching import vmap
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .display import PICTURES as _PICTURES
 from .display import picture as _picture
@@ -246,4 +247,5 @@ __all__ = [
     "value_and_grad",
     "vectorize",
     "vjp",
+    "vmap",
 ]
