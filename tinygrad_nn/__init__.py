@@ -6,6 +6,7 @@ from importlib import import_module as _import_module
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
 from .batching import vmap
+from .control_flow import cond, scan, while_loop
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .display import PICTURES as _PICTURES
 from .display import picture as _picture
@@ -180,6 +181,7 @@ __all__ = [
     "compare_gradients",
     "compare_steps",
     "compile",
+    "cond",
     "custom_jvp",
     "custom_vjp",
     "data_loader",
@@ -230,6 +232,7 @@ __all__ = [
     "read_table",
     "recall_score",
     "relu",
+    "scan",
     "selu",
     "sigmoid",
     "sigmoid_crossentropy",
@@ -248,4 +251,5 @@ __all__ = [
     "vectorize",
     "vjp",
     "vmap",
+    "while_loop",
 ]
