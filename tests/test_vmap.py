@@ -74,7 +74,7 @@ def agrees_with_a_loop(case: Case, subset: Sequence[int]) -> None:
             with pytest.raises((TypeError, ValueError), match=REFUSED[str(case)]):
                 vmap(case.call, axes)(*(Tensor(x, False) for x in full))
             return
-    if case.name == ASKS and case.note == "":
+    if case.name == ASKS and case.note == "" and 0 in subset:
         with pytest.raises(TypeError, match=r"int\(t\) inside vmap"):
             vmap(case.call, axes)(*(Tensor(x, False) for x in full))
         return
