@@ -82,7 +82,7 @@ def agrees_with_a_loop(case: Case, subset: Sequence[int]) -> None:
     for leaf, *wanted in zip(found, *values, strict=True):
         close(leaf, np.stack([np.asarray(raw(x)) for x in wanted]))
     slots = moving(case, one(0))
-    if not slots or case.order == 0:
+    if not slots or case.order == 0 or (case.name == ASKS and case.note == ""):
         return
     f = with_gradients(case, slots)
     try:
