@@ -23,6 +23,7 @@ from .primitive import (
     Wraps,
     call_function,
     call_ufunc,
+    constant,
     no_rule,
     say_shapes,
     stand_in,
@@ -96,19 +97,6 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         tensor.node = tensor.label = None
     return tensor
-
-
-def constant(arg: Any, primitive: Primitive) -> Any:
-    """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
-    if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
-        raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
-    array = np.asarray(arg)
-    if array.dtype == object:
-        raise TypeError(
-            f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
-            "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
-        )
-    return array
 
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:

@@ -18,6 +18,7 @@ all directions along the first axis.
 of the inner one runs in the outer one.
 """
 
+from . import rules as _rules  # noqa: F401 - gives Mapped what it runs
 from .function import vmap
 from .mapped import Level, Mapped, level_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -120,9 +120,7 @@ class Level:
 
     def apply(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Tensor:
         """Run a row with such an option."""
-        from .rules import apply_to_all
-
-        return apply_to_all(primitive, args, options)
+        return Mapped.run(primitive, args, options)  # type: ignore[no-any-return]
 
     def outside(self, f: Callable[..., Any], *trees: Any) -> Any:
         """Run a function of lists of arrays on all samples, outside of this vmap, and return what it returns, mapped.
@@ -172,6 +170,10 @@ class Mapped(Tensor):
 
     full: Any  # an array or a Tensor, whose first axis are the samples
     level: Level
+    run: ClassVar[Any]  # these four are given by `rules`, which stand on it
+    answer: ClassVar[Any]
+    answer_entrywise: ClassVar[Any]
+    attempt: ClassVar[Any]
 
     shape = property(lambda self: held(self).shape)
     ndim = property(lambda self: held(self).ndim)
@@ -204,9 +206,7 @@ class Mapped(Tensor):
 
     def _batched(self, primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> Tensor:
         """Run a row one of whose arguments is Mapped, or has a Mapped option."""
-        from .rules import apply_to_all
-
-        return apply_to_all(primitive, args, meta)
+        return Mapped.run(primitive, args, meta)  # type: ignore[no-any-return]
 
     def detach(self) -> Tensor:
         """Return the same values without a graph."""
@@ -264,9 +264,7 @@ class Mapped(Tensor):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and "out" not in kwargs and _plain(OVERRIDES.get(ufunc)):
-            from .rules import answer_entrywise
-
-            return answer_entrywise(ufunc, inputs, kwargs)
+            return Mapped.answer_entrywise(ufunc, inputs, kwargs)
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -274,15 +272,13 @@ class Mapped(Tensor):
             return function(*_stand(args), **{key: _stand(x) for key, x in kwargs.items()})
         if function in TEXT:
             return repr(self)
-        from .rules import answer, attempt
-
         if (handler := OVERRIDES.get(function)) is None:
             raise no_rule(function)
         if _plain(handler):
-            return answer(function, args, kwargs)
+            return Mapped.answer(function, args, kwargs)
         if function in GATHERING:
             args = tuple(Tensor(x, False) if type(x) is np.ndarray else x for x in args)
-        return attempt(function, super().__array_function__, (function, types), args, kwargs)
+        return Mapped.attempt(function, super().__array_function__, (function, types), args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         function: Any = getattr(np, name, None)
@@ -292,9 +288,7 @@ class Mapped(Tensor):
         if name not in METHODS or name == "at":
             return found
         method: Any = METHODS[name]
-        from .rules import attempt as tried
-
-        return lambda *args, **kwargs: tried(method, None, (), (self, *args), kwargs)
+        return lambda *args, **kwargs: Mapped.attempt(method, None, (), (self, *args), kwargs)
 
 
 class Sample(np.ndarray[Any, Any]):
@@ -304,17 +298,13 @@ class Sample(np.ndarray[Any, Any]):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":
-            from .rules import answer
-
-            return seen(answer(getattr(ufunc, method), inputs, kwargs))
+            return seen(Mapped.answer(getattr(ufunc, method), inputs, kwargs))
         return getattr(ufunc, method)(*[source(x) for x in inputs], **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in STATIC or function in MOVING or function is np.full_like:
             return function(*_stand(args), **{key: _stand(x) for key, x in kwargs.items()})
-        from .rules import answer
-
-        return seen(answer(function, args, kwargs))
+        return seen(Mapped.answer(function, args, kwargs))
 
     def __getitem__(self, index: Any) -> Any:
         return _known(self).detach()[index]

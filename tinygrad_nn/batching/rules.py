@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import REGISTRY, Primitive, say_shapes
+from ..primitive import REGISTRY, Primitive, constant, say_shapes
 from ..tensor import Tensor, apply, held
-from ..tensor import constant as plain_array
 from ..tree import flatten
 from .families import PLAIN, RULES, Call, aligned, entrywise, shifted
-from .mapped import OVER, Level, level_of, mapped_in, source
+from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
 
 # Questions along an axis, whose answer for all samples is that along the next one; of None: in a row, or all axes.
 ALONG: dict[Any, Any] = {
@@ -33,7 +32,7 @@ def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]
     """Run a row on all samples of the innermost vmap that an argument or option is of."""
     options = mapped_in(meta.values()) if meta else []
     level = _open(level_of(*args, *options))
-    args = [x if isinstance(x, (Tensor, np.ndarray)) or type(x) in PLAIN else plain_array(x, primitive) for x in args]
+    args = [x if isinstance(x, (Tensor, np.ndarray)) or type(x) in PLAIN else constant(x, primitive) for x in args]
     call = Call(primitive, args, [level.has(x) for x in args], meta, level.n, level)
     rule: Any = None
     if REGISTRY.get(primitive.name) is primitive:
@@ -205,3 +204,7 @@ def _detached(tree: Any) -> Any:
     if type(tree) in (list, tuple):
         return type(tree)([_detached(x) for x in tree])
     return tree.detach() if isinstance(tree, Tensor) else tree
+
+
+Mapped.run, Mapped.answer = staticmethod(apply_to_all), staticmethod(answer)
+Mapped.answer_entrywise, Mapped.attempt = staticmethod(answer_entrywise), staticmethod(attempt)
