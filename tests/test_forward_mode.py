@@ -151,7 +151,7 @@ def test_a_jacobian_takes_the_fewer_walks(inputs: int, results: int, monkeypatch
     monkeypatch.setattr(transforms, "pullback", pulled)
     W = np.arange(1.0, 1 + inputs * results).reshape(results, inputs)
     np.testing.assert_array_equal(jacobian(lambda x: np.dot(W, x))(np.ones(inputs)), W)
-    assert walks == ({"forward": inputs, "back": 0} if inputs < results else {"forward": 0, "back": results})
+    assert walks == ({"forward": 1, "back": 0} if inputs < results else {"forward": 0, "back": 1})
 
 
 def test_the_jacobian_of_few_inputs_is_differentiable_again() -> None:

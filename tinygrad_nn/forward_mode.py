@@ -131,7 +131,9 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
                 row = sum_to(row, arg.shape, primitive)
             row = cast(row, arg.dtype)
             end: Node = cotangent.node  # type: ignore[assignment]
-            part = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=live).get(end)
+            with recording(live):  # where v has a leading axis of directions, rules run on Tensors all the same
+                back = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=isinstance(v, Tensor))
+            part = back.get(end)
             if part is not None:
                 total = conj(part) if total is None else total + conj(part)
     return total

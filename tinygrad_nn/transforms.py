@@ -8,13 +8,14 @@ the result is a Tensor with a graph, so that operators nest to any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .backward import ancestors, walk
-from .batching import level_of
+from .batching import Level, level_of
 from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
 from .primitive import declare
@@ -69,8 +70,11 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     arrived: dict[Node, Any] = {}
-    live = isinstance(cotangent, Tensor) or _outside(out.node, nodes)
-    if out.node is not None and not live:
+    live = _alive(cotangent) or _outside(out.node, nodes)
+    if out.node is not None and level_of(cotangent) is not None:  # all directions at once
+        with recording(live):
+            arrived = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
+    elif out.node is not None and not live:
         found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
@@ -302,7 +306,7 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     outside = any(_outside(root, nodes) for root in roots)
 
     def pushed(directions: Sequence[Any]) -> list[Any]:
-        live = outside or any(isinstance(v, Tensor) for v in directions)
+        live = outside or any(_alive(v) for v in directions)
         tangents = {}
         for t, v in zip(inputs, directions, strict=True):
             if t.node is None:
@@ -314,9 +318,16 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
         else:
             moved = push(through, tangents, differentiable=live)
             found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
-        return [(v if isinstance(v, Tensor) else wrap(v, None)) if live else np.array(raw(v)) for v in found]
+        if live:
+            return [v if isinstance(v, Tensor) else wrap(v, None) for v in found]
+        return [v if level_of(v) else np.array(raw(v)) for v in found]
 
     return pushed
+
+
+def _alive(v: Any) -> bool:
+    """Tell whether a direction asks for results with a graph: a Tensor does, but not a constant one sample of many."""
+    return isinstance(v, Tensor) and (v.node is not None or level_of(v) is None)
 
 
 def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
@@ -342,8 +353,8 @@ def jacobian(
 
     .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
 
-    f runs once. Where the arguments have fewer entries than the results it costs a walk forward an entry of the
-    arguments, else a walk back an entry of the results.
+    f runs once, and then one walk takes all directions along a leading axis: forward from every entry of the arguments
+    where these are fewer than those of the results, else back from every entry of the results.
 
     Args:
         f: a function returning an array, or containers of arrays.
@@ -376,7 +387,7 @@ def jacobian(
 
 
 def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
-    """Return for each result and input their derivatives, one walk forward an entry of the inputs.
+    """Return for each result and input their derivatives, of all entries of the inputs in one walk forward.
 
     None where there are fewer results than inputs, so that walks back are fewer, or where a number is complex.
     """
@@ -385,31 +396,58 @@ def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]
         return None
     if any(t.dtype.kind == "c" for t in (*outs, *inputs)):
         return None
-    push = pushforward(outs, inputs)
-    blocks: list[list[Any]] = [[] for out in outs]
-    for k, t in enumerate(inputs):
-        directions = [np.zeros(other.shape, other.dtype) for other in inputs]
-        moved = []
-        for i in range(sizes[k]):
-            directions[k] = np.eye(1, sizes[k], i, dtype=t.dtype).reshape(t.shape)
-            moved.append(push(directions))
-        for j, out in enumerate(outs):
-            columns = [found[j] for found in moved]
-            if not columns:
-                blocks[j].append(np.zeros((*out.shape, *t.shape), t.dtype))
-                continue
-            blocks[j].append(np.stack(columns, axis=-1).astype(t.dtype).reshape((*out.shape, *t.shape)))
+    push, ends = pushforward(outs, inputs), np.cumsum([0, *sizes])
+
+    def moved(unit: Any) -> list[Any]:
+        parts = zip(inputs, pairwise(ends), strict=True)
+        return push([unit[start:end].reshape(t.shape).astype(t.dtype) for t, (start, end) in parts])
+
+    found = _all_at_once(moved, sum(sizes), np.dtype(float), sum(_memory(outs, inputs)))
+    blocks: list[list[Any]] = []
+    for out, columns in zip(outs, found, strict=True):
+        parts = [columns[start:end] for start, end in pairwise(ends)]
+        blocks.append([
+            np.moveaxis(part, 0, -1).astype(t.dtype).reshape((*out.shape, *t.shape))
+            for part, t in zip(parts, inputs, strict=True)
+        ])  # fmt: skip
     return blocks
 
 
+AT_ONCE = 2**26  # bytes of tangents or cotangents in one walk with several directions
+
+
+def _all_at_once(f: Callable[[Any], list[Any]], count: int, dtype: Any, size: int) -> list[Any]:
+    """Return what a linear function gives for every unit vector, stacked: of as many at a time as memory allows."""
+    some = max(1, min(count, AT_ONCE // max(size, 1)))
+    found = []
+    for start in range(0, count, some):
+        units = np.eye(min(some, count - start), count, start, dtype)
+        if len(units) == 1:
+            found.append([x[None] for x in f(units[0])])
+            continue
+        with Level(len(units)).entered() as level:
+            results = f(level.wrap(units))
+        found.append([level.full(x) for x in results])
+    return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def _memory(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[int]:
+    """Return how many bytes each operation between inputs and results made."""
+    oldest = min((t.node.index for t in inputs if t.node is not None), default=0)
+    return [node.out.nbytes for node in ancestors([out.node for out in outs if out.node is not None], oldest)]
+
+
+def _pulled(out: Tensor, inputs: Sequence[Tensor], unit: Any) -> list[Any]:
+    return pullback(out, inputs, unit.reshape(out.shape))
+
+
 def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
-    """Return for each result and input the derivatives, one walk back an entry of the results."""
+    """Return for each result and input the derivatives, of all entries of a result in one walk back."""
     blocks = []
     for out in outs:
-        unit = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
-        rows = [pullback(out, inputs, one) for one in unit]
-        columns = [[row[k] for row in rows] for k in range(len(inputs))]
-        found = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]
+        size = 4 * max(_memory([out], inputs), default=0)  # what has come back is dropped, but for a few
+        found = _all_at_once(partial(_pulled, out, inputs), out.size, out.dtype, size)
+        found = found or [np.zeros((0, *t.shape), t.dtype) for t in inputs]
         found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
         blocks.append([b.reshape((*out.shape, *t.shape)) for b, t in zip(found, inputs, strict=True)])
     return blocks
