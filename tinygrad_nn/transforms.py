@@ -8,14 +8,14 @@ the result is a Tensor with a graph, so that operators nest to any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
-from itertools import pairwise
+from contextlib import nullcontext
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from .backward import ancestors, walk
-from .batching import Level, level_of
+from .batching import level_of
 from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
 from .primitive import declare
@@ -88,7 +88,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     return gradients
 
 
-def _result(f: Callable[..., Any], value: Any) -> Tensor:
+def result_of(f: Callable[..., Any], value: Any) -> Tensor:
     """Return what a function returned as a Tensor: numbers without a graph are constants, whose derivative is zero."""
     if isinstance(value, Tensor):
         return value
@@ -103,7 +103,7 @@ def _name(f: Callable[..., Any]) -> str:
     return printable(getattr(f, "__name__", type(f).__name__))
 
 
-class _Call:
+class Call:
     """One call of a function, with the arguments to be differentiated replaced by fresh inputs."""
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -114,11 +114,18 @@ class _Call:
         call: dict[int | str, Any] = dict(enumerate(args))
         call.update(kwargs)
         leaves, self.rebuild = flatten([call[slot] for slot in slots])
-        with recording(thread.mode.grad):
-            self.inputs = [enter(x, f"an argument of {_name(f)}") for x in leaves]
-        call.update(zip(slots, self.rebuild(self.inputs), strict=True))
-        with recording(True):
-            self.value = f(*(call[i] for i in range(len(args))), **{k: call[k] for k in kwargs})
+        level = thread.mode.level
+        given = flatten([list(args), kwargs])[0] if level is not None else []
+        # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.
+        shared = level is not None and not any(level.has(x) for x in given)
+        for entering in (level.left, nullcontext) if shared else (nullcontext,):
+            with entering(), recording(thread.mode.grad):
+                self.inputs = [enter(x, f"an argument of {_name(f)}") for x in leaves]
+            call.update(zip(slots, self.rebuild(self.inputs), strict=True))
+            with recording(True):
+                self.value = f(*(call[i] for i in range(len(args))), **{k: call[k] for k in kwargs})
+            if level is None or not any(level.has(x) for x in flatten(self.value)[0]):
+                break
 
     def arrange(self, gradients: list[Any]) -> Tree:
         """Return gradients of the inputs in the containers of the arguments."""
@@ -154,9 +161,9 @@ def value_and_grad(
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        call = _Call(f, argnums, args, kwargs)
+        call = Call(f, argnums, args, kwargs)
         value, aux = call.value if has_aux else (call.value, None)
-        out = _result(f, value)
+        out = result_of(f, value)
         if out.data.size != 1:
             raise ValueError(
                 f"{_name(f)} returned an array of shape {out.shape}; a gradient needs one number. Take its sum or "
@@ -229,9 +236,9 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
         >>> print(value, *pull(np.array([1.0, 10.0])))
         [3. 8.] [ 3. 40.] [ 1. 20.]
     """
-    call = _Call(f, range(len(args)), args, {})
+    call = Call(f, range(len(args)), args, {})
     outs, rebuild = flatten(call.value)
-    outs = [_result(f, out) for out in outs]
+    outs = [result_of(f, out) for out in outs]
 
     def pull(cotangent: Tree) -> Tree:
         cotangents, _ = flatten(cotangent)
@@ -285,9 +292,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     shapes = [np.shape(raw(x)) for x in primals], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
-    call = _Call(f, range(len(args)), tuple(args), {})
+    call = Call(f, range(len(args)), tuple(args), {})
     outs, rebuild = flatten(call.value)
-    outs = [_result(f, out) for out in outs]
+    outs = [result_of(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
     shown = [_shown(out, call.inputs) for out in outs]
     return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
@@ -346,133 +353,6 @@ def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[An
     return derivative
 
 
-def jacobian(
-    f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, stack: bool = False
-) -> Callable[..., Any]:
-    r"""Return the function that computes every derivative of every entry of f.
-
-    .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
-
-    f runs once, and then one walk takes all directions along a leading axis: forward from every entry of the arguments
-    where these are fewer than those of the results, else back from every entry of the results.
-
-    Args:
-        f: a function returning an array, or containers of arrays.
-        argnums: the position or name of the argument to differentiate, or several.
-        stack: whether the derivatives with respect to several arguments, of one shape, stand along a last axis of one
-            array instead of in a tuple; so ``curve_fit(jac=)`` of SciPy wants those of the numbers of a model.
-
-    Returns:
-        A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
-        array of shape ``(*out, *in)``; with containers, those of the result and in each place those of the argument.
-        For complex numbers it is the complex derivative of a holomorphic f.
-
-    Raises:
-        TypeError, ValueError: as `vjp`.
-
-    Example:
-        >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
-        array([[2., 0.],
-               [0., 4.]])
-    """
-
-    def matrix(*args: Any, **kwargs: Any) -> Tree:
-        call = _Call(f, argnums, args, kwargs)
-        outs, rebuild = flatten(call.value)
-        outs = [_result(f, out) for out in outs]
-        found = [call.arrange(blocks) for blocks in _columns(outs, call.inputs) or _rows(outs, call.inputs)]
-        return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
-
-    return wraps(f)(matrix)
-
-
-def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
-    """Return for each result and input their derivatives, of all entries of the inputs in one walk forward.
-
-    None where there are fewer results than inputs, so that walks back are fewer, or where a number is complex.
-    """
-    sizes = [t.data.size for t in inputs]
-    if not 0 < sum(sizes) < sum(out.data.size for out in outs):
-        return None
-    if any(t.dtype.kind == "c" for t in (*outs, *inputs)):
-        return None
-    push, ends = pushforward(outs, inputs), np.cumsum([0, *sizes])
-
-    def moved(unit: Any) -> list[Any]:
-        parts = zip(inputs, pairwise(ends), strict=True)
-        return push([unit[start:end].reshape(t.shape).astype(t.dtype) for t, (start, end) in parts])
-
-    found = _all_at_once(moved, sum(sizes), np.dtype(float), sum(_memory(outs, inputs)))
-    blocks: list[list[Any]] = []
-    for out, columns in zip(outs, found, strict=True):
-        parts = [columns[start:end] for start, end in pairwise(ends)]
-        blocks.append([
-            np.moveaxis(part, 0, -1).astype(t.dtype).reshape((*out.shape, *t.shape))
-            for part, t in zip(parts, inputs, strict=True)
-        ])  # fmt: skip
-    return blocks
-
-
-AT_ONCE = 2**26  # bytes of tangents or cotangents in one walk with several directions
-
-
-def _all_at_once(f: Callable[[Any], list[Any]], count: int, dtype: Any, size: int) -> list[Any]:
-    """Return what a linear function gives for every unit vector, stacked: of as many at a time as memory allows."""
-    some = max(1, min(count, AT_ONCE // max(size, 1)))
-    found = []
-    for start in range(0, count, some):
-        units = np.eye(min(some, count - start), count, start, dtype)
-        if len(units) == 1:
-            found.append([x[None] for x in f(units[0])])
-            continue
-        with Level(len(units)).entered() as level:
-            results = f(level.wrap(units))
-        found.append([level.full(x) for x in results])
-    return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-
-def _memory(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[int]:
-    """Return how many bytes each operation between inputs and results made."""
-    oldest = min((t.node.index for t in inputs if t.node is not None), default=0)
-    return [node.out.nbytes for node in ancestors([out.node for out in outs if out.node is not None], oldest)]
-
-
-def _pulled(out: Tensor, inputs: Sequence[Tensor], unit: Any) -> list[Any]:
-    return pullback(out, inputs, unit.reshape(out.shape))
-
-
-def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
-    """Return for each result and input the derivatives, of all entries of a result in one walk back."""
-    blocks = []
-    for out in outs:
-        size = 4 * max(_memory([out], inputs), default=0)  # what has come back is dropped, but for a few
-        found = _all_at_once(partial(_pulled, out, inputs), out.size, out.dtype, size)
-        found = found or [np.zeros((0, *t.shape), t.dtype) for t in inputs]
-        found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
-        blocks.append([b.reshape((*out.shape, *t.shape)) for b, t in zip(found, inputs, strict=True)])
-    return blocks
-
-
-def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
-    r"""Return the function that computes the second derivatives of a function returning one number.
-
-    .. math:: H_{jk} = \partial^2 f / \partial x_j \partial x_k
-
-    Args:
-        f: returns one number.
-        argnums: the position or name of the argument to differentiate, or several.
-
-    Returns:
-        A function of the same arguments returning an array of shape ``(*in, *in)``; see `jacobian` for containers.
-
-    Example:
-        >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
-        array([[ 6.,  0.],
-               [ 0., 12.]])
-    """
-    return jacobian(grad(f, argnums), argnums)
-
-
 def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tree = None) -> Tree:
     r"""Return the product of the Hessian with a direction, at a few times the cost of f.
 
@@ -526,6 +406,6 @@ def elementwise_grad(f: Callable[..., Any], argnums: int | str = 0) -> Callable[
     """
 
     def total(*args: Any, **kwargs: Any) -> Any:
-        return _result(f, f(*args, **kwargs)).sum()
+        return result_of(f, f(*args, **kwargs)).sum()
 
     return grad(wraps(f)(total), argnums)
