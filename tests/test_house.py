@@ -29,7 +29,7 @@ ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "fo
           "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "manual", "data", "metrics",
-                         "files", "server"}
+                         "files", "server", "profiling"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "display":    set(),
@@ -70,6 +70,7 @@ ARROWS: dict[str, set[str]] = {
                    "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
+    "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
     "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},

@@ -63,6 +63,7 @@ if _typing.TYPE_CHECKING:
     from .graph import supported
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
     from .nn import Layer, Module
+    from .profiling import profile
     from .solver import (
         BackProp,
         Checkpoint,
@@ -90,6 +91,7 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "profiling": "profile",
     "array_api": "",
     "polynomial": "",
     "implicit": "",
@@ -224,6 +226,7 @@ __all__ = [
     "polygamma",
     "precision_score",
     "prelu",
+    "profile",
     "r2_score",
     "read_features",
     "read_table",
