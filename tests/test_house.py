@@ -28,8 +28,8 @@ EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may impor
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
           "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
-ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "manual", "data", "metrics",
-                         "files", "server", "profiling"}
+ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
+                         "manual", "data", "metrics", "files", "server", "profiling"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "display":    set(),
@@ -53,6 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "forward_mode": {"primitive", "node", "tensor", "backward"},
     "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
+    "control_flow": {"node", "tensor", "tree"},
     "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},

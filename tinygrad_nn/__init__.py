@@ -5,6 +5,7 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
+from .control_flow import cond, scan, while_loop
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .display import PICTURES as _PICTURES
 from .display import picture as _picture
@@ -181,6 +182,7 @@ __all__ = [
     "compare_gradients",
     "compare_steps",
     "compile",
+    "cond",
     "custom_jvp",
     "custom_vjp",
     "data_loader",
@@ -232,6 +234,7 @@ __all__ = [
     "read_table",
     "recall_score",
     "relu",
+    "scan",
     "selu",
     "sigmoid",
     "sigmoid_crossentropy",
@@ -249,4 +252,5 @@ __all__ = [
     "value_and_grad",
     "vectorize",
     "vjp",
+    "while_loop",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .result import Operation, Profile, total
 from .table import amount, called, seconds, share
 
-MUCH, SOME = 0.5, 0.1  # shares of a call that are worth a sentence
+MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call that are worth a sentence
 FAR, NEAR = 4.0, 1.5  # times its floor, from where something is far from it, and up to where it is at it
 SMALL, OFTEN = 4096, 20  # bytes of small arrays, and runs of one line, from where a loop is worth a sentence
 COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "concatenate", "stack", "cast"})
@@ -32,7 +32,7 @@ def _python(found: Profile) -> Iterator[str]:
         )
     elif best is not None and found.python >= MUCH * found.seconds:
         yield f"Python costs {part} of this call, and compiling saves little of it."
-    elif best is None and found.python >= MUCH * found.seconds:
+    elif best is None and found.python >= QUARTER * found.seconds:
         yield (
             f"Python costs {part} of this call. Compiled it would take about the "
             f"{seconds(found.seconds - found.python)} of its operations: write the step as a function of its "
