@@ -72,7 +72,7 @@ def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any) -> int:
         return int(count(args, meta, result[0]))
     if name in MOVING or not written(args, out):
         return 0
-    return max(_memory(a) // a.itemsize for a in (*arrays(args), *result))
+    return int(max(_memory(a) // a.itemsize for a in (*arrays(args), *result)))
 
 
 def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], made: Any) -> int:
@@ -90,7 +90,7 @@ def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], made: 
         return int(count(args, meta, out))
     if name in MOVING or not written(given, made):
         return 0
-    return max(_memory(a) // a.itemsize for a in (np.asarray(given[0]), *result))
+    return int(max(_memory(a) // a.itemsize for a in (np.asarray(given[0]), *result)))
 
 
 # -- Products
