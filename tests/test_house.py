@@ -25,8 +25,8 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
-ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
-          "custom", "symmetric", "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
+          "transforms", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
                          "manual", "data", "metrics", "files", "server", "profiling"}
@@ -51,7 +51,8 @@ ARROWS: dict[str, set[str]] = {
     "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
     "forward_mode": {"primitive", "node", "tensor", "backward"},
-    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "tree"},
+    "batching":   {"primitive", "node", "tensor", "tree", "ops"},
+    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "batching", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
     "control_flow": {"node", "tensor", "tree"},
     "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
