@@ -29,7 +29,7 @@ ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "fo
           "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
-                         "manual", "data", "metrics", "files", "server"}
+                         "manual", "data", "metrics", "files", "server", "profiling"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "display":    set(),
@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
                    "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "jacobians", "custom",
                    "gradcheck", "files", "batching"},
+    "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
     "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},

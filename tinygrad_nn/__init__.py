@@ -66,6 +66,7 @@ if _typing.TYPE_CHECKING:
     from .graph import supported
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
     from .nn import Layer, Module
+    from .profiling import profile
     from .solver import (
         BackProp,
         Checkpoint,
@@ -93,6 +94,7 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "profiling": "profile",
     "array_api": "",
     "polynomial": "",
     "implicit": "",
@@ -228,6 +230,7 @@ __all__ = [
     "polygamma",
     "precision_score",
     "prelu",
+    "profile",
     "r2_score",
     "read_features",
     "read_table",
