@@ -49,7 +49,7 @@ def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]
     if rule is not None and options and not rule.takes_options and any(x.level is level for x in options):
         rule = None
     mode = thread.mode
-    before, mode.level = mode.level, level.outer
+    before, mode.level = mode.level, level.beyond(mode.level)
     try:
         out = NotImplemented if rule is None else rule(Call(primitive, full, mapped, meta, level))
         if out is NotImplemented:
