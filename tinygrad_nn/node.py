@@ -141,6 +141,7 @@ class Mode:
     sees the Node of each new leaf.
     `spare` are Nodes that `backward` freed and nobody else held: they serve again.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
+    `level` is the innermost vmap that is running, or ``None``.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
     this, and no more: `inspect` after every operation, `Node.tensor` for the class of a Tensor over a Node, and of a
@@ -148,7 +149,7 @@ class Mode:
     (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope", "spare")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "spare")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -157,6 +158,7 @@ class Mode:
         self.module: Any = None
         self.inspect: Callable[[Node, Any], Any] | None = None
         self.born: Callable[[Node], None] | None = None
+        self.level: Any = None
         self.blocks: dict[str, list[_Block]] = {}
         self.spare: deque[Node] = deque(maxlen=SPARE)
 

@@ -6,7 +6,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,11 +36,12 @@ _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conver
 
 def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
     """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
+    if meta and (level := thread.mode.level) is not None and level.concerns(meta):
+        return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
     forward, arity = primitive.forward, len(args)
     x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
-    y: Any = None
     p: Any = None
-    q = names = None
+    y = q = names = None
     if arity == 1 and type(t := args[0]) is Tensor:
         x, p = t.data, t.node
     elif arity == 2:
@@ -72,7 +73,9 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             elif kind in _PLAIN or (kind is _ndarray and arg.dtype.char != "O"):
                 bare.append(arg)
                 parents.append(None)
-            elif isinstance(arg, Tensor):  # of a trace
+            elif isinstance(arg, Tensor):  # of a trace or a vmap
+                if arg._batched is not None:
+                    return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
                 bare.append(held(arg))
                 parents.append(parent := arg.node)
                 live = live or parent is not None
@@ -104,10 +107,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             tensor.data = out = out.view()  # perhaps a person's own: only a view is closed
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = mode.spare.pop() if mode.spare else Node()
-        node.primitive = primitive
+        node.primitive, node.meta, node.out = primitive, meta, out
         node.arity, node.x, node.y, node.p, node.q = arity, x, y, p, q
-        node.meta = meta
-        node.out = out
         node.index = born()
         node.scope = mode.scope
         node.grad = None
@@ -122,10 +123,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a Tensor that gradients arrive at, from an array of floats."""
-    tensor: Tensor = _new(Tensor)
-    tensor.data, tensor.label = data, None
-    tensor.node = source(data, name)
-    return tensor
+    return over(data, source(data, name), Tensor)
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:
@@ -197,6 +195,7 @@ class Tensor:
     data: np.ndarray[Any, Any]
     node: Node | None
     label: str | None
+    _batched: ClassVar[Any] = None  # what runs a row where an argument is one sample of many
 
     def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
         """Return a new Tensor, or what `_again` gives for the data of another."""

@@ -58,6 +58,17 @@ def children(tree: Tree) -> dict[Any, Tree] | None:
     return None if names is None else {name: getattr(tree, name) for name in names}
 
 
+def containers(tree: Tree) -> Any:
+    """Return what two nests of the same containers have in common: types, lengths, keys in their order."""
+    if tree is None:
+        return None
+    parts = children(tree)
+    if parts is None:
+        return ()
+    inner = tuple(map(containers, parts.values()))
+    return type(tree), tuple(zip(parts, inner, strict=True)) if isinstance(tree, dict) else inner
+
+
 def _fields(tree: Tree) -> list[str] | None:
     """Return the names of what a dataclass is made of; None of what is no dataclass."""
     if not hasattr(type(tree), "__dataclass_fields__"):

@@ -15,7 +15,7 @@ from ..node import thread
 from ..primitive import AtEqualValues
 from ..printable import printable
 from ..tensor import Tensor
-from ..tree import flatten
+from ..tree import containers, flatten
 from . import check
 from .numba.forked import Forked
 from .numpy.replay import Varied
@@ -207,7 +207,7 @@ class Compiled:
         leaves = flatten([args, kwargs])[0]
         if self.donate or any(isinstance(x, np.random.Generator) for x in leaves):
             raise RuntimeError(f"compiled {self}: {text} Call the function itself for such arguments.")
-        kind = nest.containers((args, kwargs))
+        kind = containers((args, kwargs))
         fixed = self._fixed.get(kind, frozenset())
         self.plans[kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))] = text
         self._last = missed
@@ -218,7 +218,7 @@ class Compiled:
         """Return the plan for these arguments, or why there is none, and its result if it was made and ran just now."""
         result: Any = MISS
         leaves, rebuild = flatten([args, kwargs])
-        kind = nest.containers((args, kwargs))
+        kind = containers((args, kwargs))
         while True:
             fixed = self._fixed.get(kind, frozenset())
             key = kind, tuple(nest.leaf(x, slot in fixed) for slot, x in enumerate(leaves))

@@ -33,17 +33,6 @@ class Names:
         return name
 
 
-def containers(tree: Any) -> Any:
-    """Return the nest of containers that two calls must have in common to be the same program."""
-    if isinstance(tree, dict):
-        return type(tree), tuple((k, containers(x)) for k, x in tree.items())
-    if isinstance(tree, (list, tuple)):
-        return type(tree), tuple(map(containers, tree))
-    if is_dataclass(tree) and not isinstance(tree, type):
-        return type(tree), tuple(containers(getattr(tree, f.name)) for f in fields(tree) if f.init)
-    return None if tree is None else ()
-
-
 def leaf(x: Any, fixed: bool = False) -> Any:
     """Return what two leaves must have in common: shape and dtype, or all if it is fixed."""
     if fixed:
