@@ -32,7 +32,7 @@ def enter(value: Any, what: str = "the argument") -> Tensor:
     if (level := thread.mode.level) is not None:
         return level.outside(lambda xs: [enter(x, what) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
-        return apply(alias, (value,)) if value.node is not None else _leaf(value.data, what)
+        return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, what)
     return _leaf(np.asarray(value), what)
 
 
@@ -73,7 +73,8 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     live = _alive(cotangent) or _outside(out.node, nodes)
     if out.node is not None and level_of(cotangent) is not None:  # all directions at once
         with recording(live):
-            arrived = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
+            found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
+        arrived = found if live else {node: _plain(g) for node, g in found.items()}
     elif out.node is not None and not live:
         found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
@@ -327,9 +328,16 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
             found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
         if live:
             return [v if isinstance(v, Tensor) else wrap(v, None) for v in found]
-        return [v if level_of(v) else np.array(raw(v)) for v in found]
+        return [_plain(v) for v in found]
 
     return pushed
+
+
+def _plain(v: Any) -> Any:
+    """Return a constant as an array, and one sample of many over an array."""
+    if (level := level_of(v)) is None:
+        return np.array(raw(v))
+    return level.wrap(v.full.data) if type(v.full) is Tensor and v.full.node is None else v
 
 
 def _alive(v: Any) -> bool:
