@@ -466,6 +466,9 @@ def test_threads_are_counted_without_threadpoolctl(monkeypatch: pytest.MonkeyPat
     for name in fingerprint._THREADS:
         monkeypatch.delenv(name, raising=False)
     assert fingerprint.blas_threads() == (os.cpu_count() or 1)
+    with monkeypatch.context() as unknown:
+        unknown.setattr(os, "cpu_count", lambda: None)
+        assert fingerprint.blas_threads() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert fingerprint.blas_threads() == 3
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
@@ -534,6 +537,15 @@ def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
 
     assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
     assert fingerprint.words(made("2")) != fingerprint.words(made("3")), "two functions deep"
+
+
+def test_a_function_is_told_from_another_by_numbers_inside_what_it_closes_over() -> None:
+    def made(inner: float) -> Any:
+        options = (1.0, (2.0, inner))
+        return lambda y, p: (y - p) * options[1][1]
+
+    assert fingerprint.words(made(3.0)) == fingerprint.words(made(3.0))
+    assert fingerprint.words(made(3.0)) != fingerprint.words(made(4.0))
 
 
 def test_functions_that_call_each_other_are_described_to_an_end() -> None:

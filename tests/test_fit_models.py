@@ -182,6 +182,9 @@ def test_a_list_of_layers_and_modules_trains_like_the_same_as_a_module(rng: np.r
     cache = FeedForward(mixed, x)
     assert [z is None for z in cache.z] == [False, True, True, False]
     assert (cache.a[-1] == Predict(mixed, x)).all()
+    assert (FeedForward(mixed, x, solver=solver).a[-1] == cache.a[-1]).all()
+    with pytest.raises(ValueError, match=r"FeedForward: Regularization\(dropout=...\) is for lists of Layer"):
+        FeedForward(mixed, x, solver=Solver("crossentropy", "adam", 0.02, Regularization(dropout=0.1)))
     with pytest.raises(ValueError, match=r"BackProp: part 2 of 4, Linear\(8, 8\), has no equations written by hand"):
         BackProp(mixed, cache, y, solver=solver)
     for call in (fit, TrainNN):
