@@ -97,6 +97,7 @@ class Mode:
     `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
     sees the Node of each new leaf.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
+    `level` is the innermost vmap that is running, or ``None``.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
     this, and no more: `inspect` after every operation, `Node.tensor` for the class of a Tensor over a Node, and of a
@@ -104,7 +105,7 @@ class Mode:
     (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -113,6 +114,7 @@ class Mode:
         self.module: Any = None
         self.inspect: Callable[[Node, Any], Any] | None = None
         self.born: Callable[[Node], None] | None = None
+        self.level: Any = None
         self.blocks: dict[str, list[_Block]] = {}
 
     @property
