@@ -641,3 +641,11 @@ def test_a_trained_model_can_be_sent_to_another_process(kind: str) -> None:
     assert (Predict(other, x) == Predict(model, x)).all()
     assert TrainNN(other, x, y, solver=solver).loss == TrainNN(model, x, y, solver=solver).loss
     assert (Predict(other, x) == Predict(model, x)).all()  # the state of the optimizer came along
+
+
+def test_what_is_drawn_on_the_way_through_modules_follows_from_rng() -> None:
+    x = np.ones((4, 6))
+    model = Sequential(Linear(6, 8, rng=0), Dropout(0.5))
+    once, again, other = (FeedForward(model, x, rng=seed).a[-1] for seed in (1, 1, 2))
+    assert (once == again).all()
+    assert (once != other).any()
