@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -556,3 +557,13 @@ def test_functions_that_call_each_other_are_described_to_an_end() -> None:
 
     assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
     assert fingerprint.words(made("2")) != fingerprint.words(made("3"))
+
+
+def test_a_state_of_no_training_is_named_with_its_file(tmp_path: Path) -> None:
+    train(tmp_path, 1)
+    arrays, text, _ = unseal("training state", tmp_path / STATE)
+    broken = {**json.loads(text), "epoch": -5}
+    write_whole(tmp_path / STATE, seal("training state", arrays, json.dumps(broken)).content)
+    message = rf"{re.escape(str(tmp_path / STATE))} holds no state that a training leaves: epoch is "
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, 2)
