@@ -490,3 +490,22 @@ def test_the_value_beside_a_constant_gradient_is_differentiated() -> None:
 def test_a_gradient_is_that_under_no_grad_too() -> None:
     with tg.no_grad():
         assert grad(lambda x: x * x)(Tensor(2.0)) == grad(lambda x: x * x)(2.0) == 4.0
+
+
+def test_a_function_of_no_arrays_has_no_derivatives() -> None:
+    def constant(nothing: Any) -> Any:
+        return Tensor(np.ones(2)) * 3.0
+
+    value, pull = vjp(constant, {})
+    assert np.array_equal(value, [3.0, 3.0])
+    assert pull(np.ones(2)) in ({}, ({},))
+    assert jacobian(constant)({}) == {}
+    assert grad(lambda nothing: constant(nothing).sum())({}) == {}
+    assert np.array_equal(jvp(constant, ({},), ({},))[1], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_a_result_without_entries_has_a_jacobian_without_rows(dtype: Any) -> None:
+    found = jacobian(lambda x: x[:0] * 2)(np.ones(3, dtype))
+    assert found.shape == (0, 3)
+    assert found.dtype == dtype
