@@ -18,7 +18,7 @@ from .backward import ancestors, walk
 from .batching import level_of
 from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
-from .primitive import declare
+from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
 from .tree import Tree, flatten, slot
@@ -71,7 +71,10 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     arrived: dict[Node, Any] = {}
     live = _alive(cotangent) or _outside(out.node, nodes)
-    if out.node is not None and level_of(cotangent) is not None:  # all directions at once
+    directions = level_of(cotangent)
+    if directions is not None and out.node is not None and _tied(out.node, nodes):
+        return directions.one_by_one(lambda c: pullback(out, inputs, c), cotangent)
+    if out.node is not None and directions is not None:
         with recording(live):
             found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
         arrived = found if live else {node: _plain(g) for node, g in found.items()}
@@ -87,6 +90,15 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         none = np.zeros_like(held(t)) if t.node is None or t.node not in arrived else None
         gradients.append(arrived[t.node] if none is None else wrap(none, None) if live else none)  # type: ignore[index]
     return gradients
+
+
+def _tied(root: Node, inputs: frozenset[Node]) -> bool:
+    """Tell whether a factorisation has equal values, of which the walk back decides by the cotangent."""
+    if not Ties.met or thread.mode.traces:
+        return False
+    oldest = min((node.index for node in inputs), default=0)
+    found = (node for node in ancestors((root,), oldest) if node.primitive is not None and node.primitive.ties)
+    return any(node.primitive.ties.found(node.out, node.args[0]).any() for node in found)  # type: ignore[union-attr, index]
 
 
 def result_of(f: Callable[..., Any], value: Any) -> Tensor:
@@ -314,6 +326,8 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     outside = any(_outside(root, nodes) for root in roots)
 
     def pushed(directions: Sequence[Any]) -> list[Any]:
+        if through is None and (many := level_of(*directions)) is not None:
+            return many.one_by_one(lambda *vs: pushed(vs), *directions)
         live = outside or any(_alive(v) for v in directions)
         tangents = {}
         for t, v in zip(inputs, directions, strict=True):
@@ -334,10 +348,9 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
 
 
 def _plain(v: Any) -> Any:
-    """Return a constant as an array, and one sample of many over an array."""
-    if (level := level_of(v)) is None:
-        return np.array(raw(v))
-    return level.wrap(v.full.data) if type(v.full) is Tensor and v.full.node is None else v
+    """Return a value without a graph: an array, or one sample of many over an array."""
+    level = level_of(v)
+    return np.array(raw(v)) if level is None else level.wrap(_plain(v.full))
 
 
 def _alive(v: Any) -> bool:

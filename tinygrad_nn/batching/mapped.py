@@ -136,6 +136,14 @@ class Level:
         return [self.wrap(x) for x in found]
 
 
+    def one_by_one(self, f: Callable[..., Sequence[Any]], *values: Any) -> list[Any]:
+        """Run a function of arrays for each sample, outside of this vmap, and return what it returns, mapped."""
+        with self.left():
+            full = [self.full(x) for x in values]
+            found = [f(*(x[b] for x in full)) for b in range(self.n)]
+            return [self.wrap(np.stack(parts)) for parts in zip(*found, strict=True)]
+
+
 def level_of(*values: Any) -> Level | None:
     """Return the innermost vmap of whose samples one of these values is, or ``None``."""
     found = None
