@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from statistics import median
 from time import perf_counter_ns as clock
@@ -70,7 +71,7 @@ def profile(
     run = _Run(step, args, kwargs)
     run()
     described = Description()
-    with described, watching(described), switched("inspect", described.inspect):
+    with closing(described), watching(described), switched("inspect", described.inspect):
         run(described)
     names = [(event.name, event.kind, event.slot) for event in described.events]
     count = _count(_timed(run, 1)[0]) if repeats is None else int(repeats)
@@ -192,7 +193,7 @@ def _operation(seen: Seen, event: Event, described: Description) -> Operation:
     kind = {CALLED: "compiled", SUMMED: BACK}.get(event.kind, event.kind)
     return Operation(
         event.name, kind, event.slot if event.slot >= 0 else None, taken, least, seen.read, seen.written, seen.written,
-        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, len(set(seen.given)) > 1, seen.scope, seen.line,
+        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, seen.mixed, seen.scope, seen.line,
         None if seen.of is None else described.numbers.get(seen.of),
     )  # fmt: skip
 

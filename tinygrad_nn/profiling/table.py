@@ -72,7 +72,8 @@ def _row(name: str, one: Sum, found: Profile) -> str:
         seconds(one.forward), seconds(one.back), share(one.seconds, found.seconds), seconds(one.floor),
         amount(one.bytes), amount(one.new),
     )  # fmt: skip
-    return f"{_cut(name, NAME):<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
+    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _cut(name, NAME)
+    return f"{short:<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def _code(found: Profile) -> Callable[[str], str]:
