@@ -18,7 +18,8 @@ from ..graph.view import GraphView
 from ..node import Node, thread
 from ..tensor import Tensor, wrap
 from . import costs
-from .watch import BACK, CALLED, FORWARD, SUMMED, Event, Watch
+from .compiling import Graph
+from .watch import BACK, CALLED, FORWARD, SUMMED, UPDATED, Event, Watch
 
 _OTHERS = tuple({
     dirname(dirname(__file__)) + sep, dirname(np.__file__) + sep, "<frozen",
@@ -27,6 +28,7 @@ _OTHERS = tuple({
 })  # fmt: skip
 
 
+MOST = 2000  # operations of a graph that is held to be compiled
 NOISE = 4096  # bytes, of the objects around arrays
 
 
@@ -55,6 +57,7 @@ class Description(Watch):
         seen: one for each event.
         view: the graph of the first walk back, without its results.
         numbers: of its nodes, by the event that made each.
+        graph: the same as a function, if it has no more than 2,000 operations.
         sums: bytes that are read and written where gradients that arrive at one value are added up.
     """
 
@@ -63,6 +66,7 @@ class Description(Watch):
         self.seen: list[Seen] = []
         self.view: GraphView | None = None
         self.numbers: dict[int, int] = {}
+        self.graph: Graph | None = None
         self.sums = 0
         self._made: dict[int, tuple[Node, int]] = {}  # by the array of a result: its Node, and the event that made it
         self._arrived: set[Node] = set()
@@ -106,6 +110,9 @@ class Description(Watch):
         self.seen.append(found)
         if event.kind == CALLED:
             found.line = _line()
+        elif event.kind == UPDATED:  # at the least, of parameters and gradients; what an optimizer remembers is its own
+            found.line, found.written = _line(), costs.size(t.data for t, *_ in call[0].entries)
+            found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
             self._summed(found, call, out)
         else:
@@ -139,6 +146,8 @@ class Description(Watch):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
             self.look(wrap(node.out, node))
+            if len(self.numbers) <= MOST:
+                self.graph = Graph(node)
         parents = node.parents or ()
         together = parents if isinstance(gradients, (list, tuple)) else ()
         for parent in together if found.event.slot < 0 else (parents[found.event.slot],):
