@@ -47,8 +47,8 @@ def _around(found: Profile) -> Iterator[str]:
     around = found.parts.get(AROUND, 0.0)
     if around >= QUARTER * found.seconds:
         yield (
-            f"{share(around, found.seconds)} of this call is in no operation on Tensors: making batches, clipping, NumPy "
-            "of your own. Do that once before the loop if it can be."
+            f"{share(around, found.seconds)} of this call is in no operation on Tensors: making batches, clipping, "
+            "NumPy of your own. Do that once before the loop if it can be."
         )
 
 
