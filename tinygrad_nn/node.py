@@ -96,15 +96,17 @@ class Mode:
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
     `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
     sees the Node of each new leaf.
+    `steps` is how many further steps of while loops may run, where somebody limits them.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
-    this, and no more: `inspect` after every operation, `Node.tensor` for the class of a Tensor over a Node, and of a
-    Tensor its array for the engine (`tensor.held`), for a question about values (`Tensor._asked`), as an index
-    (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
+    this, and no more: `inspect` after every operation, `scan`, `cond` and `while_loop` for control flow, `Node.tensor`
+    for the class of a Tensor over a Node, and of a Tensor its array for the engine (`tensor.held`), for a question
+    about values (`Tensor._asked`), as an index (`Tensor._index`), as an option (`Tensor._option`), and as the argument
+    of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope")
+    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -114,6 +116,14 @@ class Mode:
         self.inspect: Callable[[Node, Any], Any] | None = None
         self.born: Callable[[Node], None] | None = None
         self.blocks: dict[str, list[_Block]] = {}
+        self.steps: int | None = None
+
+    def spend(self) -> None:
+        """Count a step of a while loop; raise if there were enough."""
+        if self.steps is not None:
+            self.steps -= 1
+            if self.steps < 0:
+                raise RuntimeError("a while loop went on for more steps than were allowed.")
 
     @property
     def errors(self) -> Any:

@@ -14,6 +14,7 @@ from ..tree import flatten
 from .numpy import replay
 from .program import arguments as nest
 from .program import show
+from .program.control import written
 from .program.values import Program
 from .trace.call import canonical
 
@@ -31,6 +32,7 @@ class Plan:
 
     Attributes:
         program: its operations.
+        bodies: the programs of its loops and branches.
         source: the Python code that was generated.
         run: the code, as a function of the leaves of the arguments.
         enter: the same of ``(args, kwargs)``; it returns ``MISS`` where these are of another kind.
@@ -42,10 +44,12 @@ class Plan:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
         names, writer, body = self._written(program)
-        if options.automatic and self.backend == "numba" and writer.machine.large(KERNELS, LINES):
+        if options.automatic and self.backend == "numba" and self._large(writer):
             self.backend = "numpy"
             names, writer, body = self._written(program)
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
+        for inner in self.bodies:
+            inner.finish()
         back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
         body = [*body, back]
         if writer.parallel:
@@ -78,6 +82,7 @@ class Plan:
 
     def _written(self, program: Program) -> tuple[nest.Names, replay.Writer, list[str]]:
         """Return the lines that run a program, and what they refer to."""
+        self.bodies = written(program, self.backend)
         if self.backend == "numba":
             from .numba.fuse import fuse
 
@@ -86,7 +91,14 @@ class Plan:
             program = replay.scalars(program)
         names = nest.Names()
         writer = replay.Writer(program, names, self.donated)
-        return names, writer, writer.source()
+        source = writer.source()
+        writer.parallel |= any(inner.writer.parallel for inner in self.bodies)
+        return names, writer, source
+
+    def _large(self, writer: replay.Writer) -> bool:
+        """Tell whether there are many kernels, or lines of all of them."""
+        sizes = [each.machine.size() for each in (writer, *(inner.writer for inner in self.bodies))]
+        return sum(kernels for kernels, _ in sizes) > KERNELS or sum(lines for _, lines in sizes) > LINES
 
     def refuse_shared(self, leaves: Sequence[Any]) -> None:
         """Raise if an array that may be written into is passed twice.
@@ -105,8 +117,9 @@ class Plan:
 
     def poison(self) -> None:
         """Fill the buffers with NaN, so that what is read before it is written shows."""
-        for buffer in self.writer.buffers:
-            buffer.fill(0xFF)
+        for writer in (self.writer, *(inner.writer for inner in self.bodies)):
+            for buffer in writer.buffers:
+                buffer.fill(0xFF)
 
     def first(self, leaves: Sequence[Any], keep: bool, look: Callable[[Any, Sequence[Any]], None]) -> Any:
         """Run for the first time, and return the result.
