@@ -74,6 +74,30 @@ def test_a_panel_tells_of_a_few_operands_and_how_many_more_there_are(show: Any) 
     tab.keyboard.press("Escape")
 
 
+def test_a_sentence_tells_of_a_few_operands_and_how_many_more_there_are(show: Any) -> None:
+    tab = show(many_operands)
+    result = many_operands()
+    story = tell(GraphView(result))
+    texts = tab.evaluate("Array.from({ length: moments.length }, (_, i) => moments[i].text)")
+    assert texts == [moment.text for moment in story.moments]
+    long = [text for text in texts if "and 36 more" in text]
+    assert [text.count("receives") for text in long] == [0, 24]
+    assert long[0].count("sin #") == 24
+
+
+def test_numbers_on_lines_come_with_the_window(show: Any) -> None:
+    tab = show(lambda: large_graphs.fan(400))
+    tab.keyboard.press("u")  # so that more is open than the page holds
+    tab.evaluate("go(moments.findIndex(m => m.phase === 'backward' && nodes[m.node].operation === 'stack'))")
+    places = []
+    for y in (0, 2000):
+        tab.evaluate("y => { const [x, , w] = graph.spots.get(graph.current); graph.look(500 - x - w, -y, 1); }", y)
+        labels = tab.evaluate("[...document.querySelectorAll('.carry')].map(part => part.getAttribute('transform'))")
+        places.append(set(labels))
+        assert 0 < len(places[-1]) < tab.evaluate("graph.flowing.size")
+    assert places[0] != places[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 @pytest.mark.parametrize("make", large_graphs.EVERY)

@@ -25,11 +25,11 @@ PACKAGE = ROOT / "tinygrad_nn"
 
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
-ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "tree", "transforms",
-          "custom", "symmetric", "gradcheck"}
+ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
+          "transforms", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
-                         "manual", "data", "metrics", "files", "server"}
+                         "manual", "data", "metrics", "files", "server", "profiling"}
 ARROWS: dict[str, set[str]] = {
     "printable":  set(),
     "display":    set(),
@@ -51,7 +51,8 @@ ARROWS: dict[str, set[str]] = {
     "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
     "forward_mode": {"primitive", "node", "tensor", "backward"},
-    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "tree"},
+    "batching":   {"primitive", "node", "tensor", "tree", "ops"},
+    "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "batching", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
     "control_flow": {"node", "tensor", "tree"},
     "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
@@ -71,6 +72,7 @@ ARROWS: dict[str, set[str]] = {
                    "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
                    "files"},
+    "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},
     "io":         {"onnx", "tensor", "nn", "optim", "solver", "data", "files"},
     "compare":    ALL - {"viz", "__init__"},

@@ -5,6 +5,7 @@ from importlib import import_module as _import_module
 
 from . import ops as _ops  # noqa: F401 - fills the registry
 from .backward import detect_anomaly
+from .batching import vmap
 from .control_flow import cond, scan, while_loop
 from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .display import PICTURES as _PICTURES
@@ -64,6 +65,7 @@ if _typing.TYPE_CHECKING:
     from .graph import supported
     from .metrics import accuracy_score, cm, f1_score, format_cm, loss_fct, precision_score, r2_score, recall_score
     from .nn import Layer, Module
+    from .profiling import profile
     from .solver import (
         BackProp,
         Checkpoint,
@@ -91,6 +93,7 @@ _LATER = {
     "compiled": "compile",
     "compare": "ComparisonReport assert_gradients_match compare_gradients compare_steps",
     "graph": "supported",
+    "profiling": "profile",
     "array_api": "",
     "polynomial": "",
     "implicit": "",
@@ -226,6 +229,7 @@ __all__ = [
     "polygamma",
     "precision_score",
     "prelu",
+    "profile",
     "r2_score",
     "read_features",
     "read_table",
@@ -249,5 +253,6 @@ __all__ = [
     "value_and_grad",
     "vectorize",
     "vjp",
+    "vmap",
     "while_loop",
 ]

@@ -98,6 +98,7 @@ class Mode:
     sees the Node of each new leaf.
     `steps` is how many further steps of while loops may run, where somebody limits them.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
+    `level` is the innermost vmap that is running, or ``None``.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
     this, and no more: `inspect` after every operation, `scan`, `cond` and `while_loop` for control flow, `Node.tensor`
@@ -106,7 +107,7 @@ class Mode:
     of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "module", "scope", "steps")
+__slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -115,6 +116,7 @@ class Mode:
         self.module: Any = None
         self.inspect: Callable[[Node, Any], Any] | None = None
         self.born: Callable[[Node], None] | None = None
+        self.level: Any = None
         self.blocks: dict[str, list[_Block]] = {}
         self.steps: int | None = None
 

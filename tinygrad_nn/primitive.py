@@ -328,6 +328,19 @@ def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Arr
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
 
 
+def constant(arg: Any, primitive: Primitive) -> Any:
+    """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
+    if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
+        raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
+    array = np.asarray(arg)
+    if array.dtype == object:
+        raise TypeError(
+            f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
+            "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
+        )
+    return array
+
+
 def call_ufunc(handler: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run what stands in for a ufunc, with the keywords of ufuncs; ``dtype=`` casts the arguments."""
     if kwargs.get("where", True) is not True:

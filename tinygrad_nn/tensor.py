@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .primitive import (
     Wraps,
     call_function,
     call_ufunc,
+    constant,
     no_rule,
     say_shapes,
     stand_in,
@@ -40,6 +41,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     raw: Any  # tuples, which the cyclic collector stops looking at if there are only arrays in them
     parents: Any
     names: dict[int, str] | None = None
+    if meta and (level := thread.mode.level) is not None and level.concerns(meta):
+        return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
     if len(args) == 1 and type(args[0]) is Tensor:
         (t,) = args
         raw, parents, live = (t.data,), (t.node,), t.node is not None
@@ -47,6 +50,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         raw, parents, live = [], [], False
         for arg in args:
             if (exact := type(arg) is Tensor) or isinstance(arg, Tensor):
+                if not exact and arg._batched is not None:
+                    return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
                 raw.append(arg.data if exact else held(arg))
                 parents.append(parent := arg.node)
                 if parent is not None:
@@ -57,7 +62,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 raw.append(arg)
                 parents.append(None)
             else:
-                raw.append(arg if type(arg) in _PLAIN else _constant(arg, primitive))
+                raw.append(arg if type(arg) in _PLAIN else constant(arg, primitive))
                 parents.append(None)
         raw, parents = tuple(raw), tuple(parents)
     try:
@@ -92,19 +97,6 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         tensor.node = tensor.label = None
     return tensor
-
-
-def _constant(arg: Any, primitive: Primitive) -> Any:
-    """Turn a list or scalar into an array; raise for one that holds Tensors or is not made of numbers."""
-    if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
-        raise Wraps(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
-    array = np.asarray(arg)
-    if array.dtype == object:
-        raise TypeError(
-            f"{primitive.name} got a {type(arg).__name__} that is not an array of numbers: {arg!r:.60}. "
-            "Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."
-        )
-    return array
 
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
@@ -197,6 +189,7 @@ class Tensor:
     data: np.ndarray[Any, Any]
     node: Node | None
     label: str | None
+    _batched: ClassVar[Any] = None  # what runs a row where an argument is one sample of many
 
     def __new__(cls, data: Any, requires_grad: bool = True, name: str | None = None, dtype: Any = None) -> Any:
         """Return a new Tensor, or what `_again` gives for the data of another."""

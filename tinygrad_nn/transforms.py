@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors, walk
+from .batching import level_of
 from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
 from .primitive import declare
@@ -26,7 +27,9 @@ alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", line
 
 
 def enter(value: Any, what: str = "the argument") -> Tensor:
-    """Return an array or Tensor as the fresh input of a function to be differentiated."""
+    """Return an array or Tensor as the fresh input of a function to be differentiated; inside vmap, one a sample."""
+    if (level := thread.mode.level) is not None:
+        return level.outside(lambda xs: [enter(x, what) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
         return apply(alias, (value,)) if value.node is not None else _leaf(value.data, what)
     return _leaf(np.asarray(value), what)
@@ -62,6 +65,8 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
 
     They are Tensors if the cotangent is one, or if anything outside is being differentiated; else ndarrays.
     """
+    if (level := level_of(*inputs)) is not None:  # no sample depends on another, so one walk serves all
+        return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     arrived: dict[Node, Any] = {}
     live = isinstance(cotangent, Tensor) or _outside(out.node, nodes)
@@ -160,7 +165,10 @@ def value_and_grad(
             )
         gradients = pullback(out, call.inputs, np.ones_like(out.data))
         outside = any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.parents for t in call.inputs)
-        shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
+        if level_of(*call.inputs) is not None:
+            shown = _shown(out, call.inputs)
+        else:
+            shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
@@ -234,12 +242,14 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
             total = found if not total else [a + b for a, b in zip(total, found, strict=True)]
         return call.arrange(total)
 
-    return rebuild([_shown(out, call) for out in outs]), pull
+    return rebuild([_shown(out, call.inputs) for out in outs]), pull
 
 
-def _shown(out: Tensor, call: _Call) -> Any:
+def _shown(out: Tensor, inputs: Sequence[Tensor]) -> Any:
     """Return a value as the Tensor it is if something outside is being differentiated, else as an ndarray."""
-    return out if _outside(out.node, frozenset(t.node for t in call.inputs if t.node)) else held(out)
+    if (level := level_of(*inputs)) is not None:
+        return level.outside(lambda o, xs: [_shown(o[0], xs)], [out], inputs)[0]
+    return out if _outside(out.node, frozenset(t.node for t in inputs if t.node)) else held(out)
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -275,7 +285,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     outs, rebuild = flatten(call.value)
     outs = [_result(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
-    shown = [_shown(out, call) for out in outs]
+    shown = [_shown(out, call.inputs) for out in outs]
     return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
 
 
@@ -284,6 +294,8 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
 
     They are Tensors where a tangent is one, or where anything outside is being differentiated; else ndarrays.
     """
+    if (level := level_of(*inputs)) is not None:
+        return lambda vs: level.outside(lambda os, xs, vs: pushforward(os, xs)(vs), outs, inputs, vs)
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     roots = [out.node for out in outs if out.node is not None]
     through = path(roots, nodes)

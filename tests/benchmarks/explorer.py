@@ -1,7 +1,8 @@
 """How pages of the explorer grow: `python -m tests.benchmarks.explorer [GRAPH ...] [--operations N ...]`.
 
 For each graph and size: seconds to write the page, its bytes an operation with and without its numbers, seconds to
-load it in Chromium without a window, and milliseconds of a step: the median and the longest, all through the walk.
+load it in Chromium without a window, milliseconds of a step: the median and the longest, all through the walk, and of
+the longest jump, from one twelfth of the walk to the next.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ GRAPHS: dict[str, Any] = {
     "resnet": lambda n: large_graphs.resnet(n // 21),
 }
 STEPS = """count => {
-    const last = moments.length - 1, times = [], part = Math.floor(last / 12);
-    const take = to => {
+    const last = moments.length - 1, steps = [], jumps = [], part = Math.floor(last / 12);
+    const take = (to, times) => {
         const begin = performance.now();
         go(to);
         document.getElementById("graph").getBoundingClientRect();
         times.push(performance.now() - begin);
     };
-    for (let k = 0; k < 12; k++) for (let i = 0; i < count; i++) take(Math.min(last, k * part + i));
-    for (let i = 0; i < count; i++) take(last - i);
-    return times.sort((a, b) => a - b);
+    for (let k = 0; k < 12; k++) for (let i = 0; i < count; i++) take(Math.min(last, k * part + i), i ? steps : jumps);
+    for (let i = 0; i < count; i++) take(last - i, i ? steps : jumps);
+    const up = list => list.sort((a, b) => a - b);
+    return [up(steps), up(jumps)];
 }"""
 
 
@@ -51,7 +53,7 @@ def main() -> None:
     parser.add_argument("--operations", nargs="*", type=int, default=SIZES)
     asked = parser.parse_args()
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    print("graph    operations  write s  bytes/op  without numbers  load s  step ms  longest ms")
+    print("graph    operations  write s  bytes/op  without numbers  load s  step ms  longest ms  jump ms")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for name in asked.graphs:
@@ -74,12 +76,12 @@ def measure(browser: Any, result: Any, path: Path) -> str:
     tab.goto(path.as_uri())
     tab.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
     loaded = time.perf_counter() - begin
-    times = tab.evaluate(STEPS, 10)
+    steps, jumps = tab.evaluate(STEPS, 10)
     tab.context.close()
     size = len(html.encode())
     return (
         f"{count:10,} {written:8.2f} {size / count:9.0f} {(size - numbers) / count:16.0f} {loaded:7.2f} "
-        f"{times[len(times) // 2]:8.1f} {times[-1]:11.1f}"
+        f"{steps[len(steps) // 2]:8.1f} {steps[-1]:11.1f} {jumps[-1]:8.1f}"
     )
 
 

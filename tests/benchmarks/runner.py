@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Timer
 from typing import Any, NamedTuple
@@ -39,10 +39,10 @@ PERCEPTRON = [name for name in WHERE if name != "jax.grad"]
 CHAIN = ["NumPy by hand", "eager", "torch", "jax.grad", "MyGrad", "HIPS autograd"]
 
 
-def environment() -> dict[str, str]:
+def environment(threads: int = THREADS) -> dict[str, str]:
     """Return the environment of every process: the same number of threads for all."""
-    threads = dict.fromkeys(LIMITS, str(THREADS))
-    return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+    limits = dict.fromkeys(LIMITS, str(threads))
+    return {**os.environ, **limits, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
 
 
 def command(step: str, program: str, *options: str) -> list[str]:
@@ -69,11 +69,11 @@ class Found(NamedTuple):
 class Process:
     """A program that runs when it is told to."""
 
-    def __init__(self, line: list[str]) -> None:
+    def __init__(self, line: list[str], threads: int = THREADS) -> None:
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process runs
         self.process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, cwd=ROOT,
-            env=environment(),
+            env=environment(threads),
         )  # fmt: skip
         self.head = self.answer()
 
@@ -113,11 +113,14 @@ class Process:
         return last
 
 
-def in_turns(step: str, programs: Iterable[str], turns: int, seconds: float) -> dict[str, Found]:
-    """Return what each program showed."""
+def in_turns(
+    step: str, programs: Iterable[str], turns: int, seconds: float, line: Callable[..., list[str]] = command,
+    threads: int = THREADS,
+) -> dict[str, Found]:  # fmt: skip
+    """Return what each program showed; `line` says how one is started."""
     processes, found = {}, {}
     for name in programs:
-        process = Process(command(step, name, "--turns", "--seconds", str(seconds)))
+        process = Process(line(step, name, "--turns", "--seconds", str(seconds)), threads)
         found[name] = Found(process.head)
         if found[name].problem is None:
             processes[name] = process

@@ -33,7 +33,7 @@ from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TU
 from .live import Live
 from .order import SWEEPS
 from .pictures import Pictures
-from .story import PHRASES, Story, below, heading_of, shape_text, tell, title
+from .story import MOST, PHRASES, Story, below, heading_of, shape_text, tell, title
 
 LETTER = 7.0  # width of a small letter on a node; the page measures nothing, so that it starts at once
 
@@ -201,6 +201,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
         "start": story.moments[0].text,
         "end": story.moments[-1].text,
         "phrases": PHRASES,
+        "most": MOST,
         "pictures": pictures.finished(),
         "arrays": arrays.finished(),
         "equations": equations.trees,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,9 @@ PHRASES = {  # of each step; the page fills in the same ones
     "backward": "Backward {place} of {total}: through {node}; {parts}.",
     "first": "{node} receives {value}",
     "more": "{node} receives {value} more, {sum} together",
+    "rest": "and {number} more",
 }
+MOST = 24  # operands of one operation that are told; the panel of the page shows as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,13 @@ def tell(view: GraphView, gradient: Any = None, roles: Mapping[int, str] | None 
 
 
 Called = Callable[[int], str]
+Part = TypeVar("Part")
 
 
 def _forward(name: Called, part: GraphNode, sources: Sequence[int], place: int, total: int) -> str:
     return PHRASES["forward"].format(
         place=place, total=total, node=name(part.number), operation=printable(part.operation or ""),
-        operands=", ".join(map(name, sources)), value=brief(part.array),
+        operands=", ".join(_most(sources, name)), value=brief(part.array),
     )  # fmt: skip
 
 
@@ -123,8 +126,14 @@ def _seed(name: Called, number: int, seed: Array) -> str:
 
 
 def _backward(view: GraphView, name: Called, step: Step, place: int, total: int) -> str:
-    parts = "; ".join(_said(name(view.edges[c.edge].source), c) for c in step.contributions)
+    parts = "; ".join(_most(step.contributions, lambda c: _said(name(view.edges[c.edge].source), c)))
     return PHRASES["backward"].format(place=place, total=total, node=name(step.number), parts=parts)
+
+
+def _most(parts: Sequence[Part], said: Callable[[Part], str]) -> list[str]:
+    """Return what is said of each of the first parts, and how many more there are."""
+    rest = [PHRASES["rest"].format(number=len(parts) - MOST)] if len(parts) > MOST else []
+    return [*map(said, parts[:MOST]), *rest]
 
 
 def _said(name: str, c: Contribution) -> str:

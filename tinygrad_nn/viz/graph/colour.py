@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -126,6 +126,7 @@ BIRTH = (
     ("#dfa6cb", "value: carried on"),
     (BROKEN, "value: NaN or infinity born here"),
 )
+SHARE = "time, as a share of the whole"
 COLOURS = (*SCALES, "nan")
 
 
@@ -158,7 +159,8 @@ def colour(
         return {key: scale.shade(value) for key, value in joined.items()}, scale.legend
     total = sum(values.values()) or 1.0
     steps = {key: scale.shade(value / total).fill for key, value in joined.items()}
-    return {key: shade(steps[key], scale.show(value)) for key, value in joined.items()}, scale.legend
+    legend = scale.legend if given is None else replace(scale.legend, title=SHARE)
+    return {key: shade(steps[key], scale.show(value)) for key, value in joined.items()}, legend
 
 
 def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[int, float]:

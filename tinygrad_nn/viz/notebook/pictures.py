@@ -80,6 +80,16 @@ def dataset_html(data: Any) -> str:
     return f"<div><code>{escape(printable(head))}</code>{words}</div>{table}"
 
 
+def profile_html(profile: Any) -> str | None:
+    """Return a profile as its tables and, to unfold, its graph coloured by time, where a program draws it."""
+    text = f'<pre style="overflow-x:auto">{escape(str(profile))}</pre>'
+    svg = profile.draw()._repr_svg_() if profile.view is not None else None
+    if svg is None:
+        return text
+    unfold = '<summary style="cursor:pointer">The graph, coloured by time</summary>'
+    return f'{text}<details>{unfold}<div style="overflow-x:auto">{svg}</div></details>'
+
+
 KINDS: dict[str, Callable[[Any], str | None]] = {
-    "Tensor": tensor_html, "History": history_html, "Dataset": dataset_html,
+    "Tensor": tensor_html, "History": history_html, "Dataset": dataset_html, "Profile": profile_html,
 }  # fmt: skip

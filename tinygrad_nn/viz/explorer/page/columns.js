@@ -93,21 +93,23 @@ function unpack(record) {
   out.edgeState = (e, moment) => (carried[e] >= 0 && backwardAt[target[e]] <= moment ? 2 : forwardAt[target[e]] <= moment ? 1 : 0);
 
   const carries = n => {
-    const list = [];
+    const list = [], received = new Map(); // by each operand, so far
     for (let e = firstInto[n]; e < firstInto[n + 1]; e++) {
       if (carried[e] < 0) continue;
-      const before = out.arrived(source[e], backwardAt[n] - 1).number, own = list.filter(([other]) => source[other] === source[e]).length;
-      list.push([e, carried[e], sums[e], before + own + 1, summed.has(e) ? 1 : 0]);
+      const number = (received.get(source[e]) ?? out.arrived(source[e], backwardAt[n] - 1).number) + 1;
+      received.set(source[e], number);
+      list.push([e, carried[e], sums[e], number, summed.has(e) ? 1 : 0]);
     }
     return list;
   };
+  const most = (list, words) => [...Array.from(list.slice(0, record.most), words), ...(list.length > record.most ? [fill(record.phrases.rest, { number: list.length - record.most })] : [])];
   const told = {
     forward: n => {
-      const operands = Array.from(source.subarray(firstInto[n], firstInto[n + 1]), s => said("named", s)).join(", ");
+      const operands = most(source.subarray(firstInto[n], firstInto[n + 1]), s => said("named", s)).join(", ");
       return { place: forwardAt[n], total: operations.length, node: said("named", n), operation: nodes[n].operation, operands, value: brief(column.value[n]) };
     },
-    backward: n => {
-      const parts = carries(n).map(([e, array, sum, number]) =>
+    backward: (n, given) => {
+      const parts = most(given, ([e, array, sum, number]) =>
         fill(record.phrases[number === 1 ? "first" : "more"], { node: said("named", source[e]), value: brief(array), sum: brief(sum) }));
       return { place: backwardAt[n] - turn + 1, total: back.length, node: said("named", n), parts: parts.join("; ") };
     },
@@ -119,7 +121,8 @@ function unpack(record) {
     const phase = i < begin ? "forward" : i < turn ? "seed" : "backward";
     const node = i < begin ? operations[i - 1] : i < turn ? seeds[i - begin][0] : back[i - turn];
     const gradient = { forward: -1, seed: seedOf.get(node), backward: column.gradient[node] }[phase];
-    return { phase, node, gradient, carries: phase === "backward" ? carries(node) : [], text: fill(record.phrases[phase], told[phase](node)) };
+    const parts = phase === "backward" ? carries(node) : [];
+    return { phase, node, gradient, carries: parts, text: fill(record.phrases[phase], told[phase](node, parts)) };
   });
   const { levels } = record, parent = Int32Array.from(levels.parents), kind = levels.kinds.map(k => levels.words[k]);
   const nth = new Map(), place = parent.map(up => (nth.set(up, (nth.get(up) ?? 0) + 1), nth.get(up)));

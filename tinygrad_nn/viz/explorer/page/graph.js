@@ -145,8 +145,13 @@ class Graph {
     const left = (-120 - x) / k, top = (-120 - y) / k, right = (width + 120 - x) / k, bottom = (height + 120 - y) / k;
     const inView = ([a, b, c, d]) => a < right && c > left && b < bottom && d > top;
     const { heads, edges, nodes } = this.cells, ends = new Set([this.roving]); // a line is never without its ends
+    let flowing = false; // whether a line that carries a number came or went
     const seen = (list, test) => {
-      for (let i = list.length - 1; i >= 0; i--) if (test(list[i]) !== list[i].drawn) this.draw(list[i], !list[i].drawn);
+      for (let i = list.length - 1; i >= 0; i--) {
+        if (test(list[i]) === list[i].drawn) continue;
+        this.draw(list[i], !list[i].drawn);
+        flowing ||= this.flowing?.has(list[i].line);
+      }
     };
     seen(heads, cell => inView(cell.spot));
     seen(edges, cell => {
@@ -155,6 +160,7 @@ class Graph {
       return drawn;
     });
     seen(nodes, cell => ends.has(cell.key) || inView(cell.spot));
+    if (flowing) this.label();
   }
 
   // The levels that are folded, all others being open.
@@ -203,7 +209,11 @@ class Graph {
     this.feeding = new Set(state.node >= 0 && !state.back ? data.into[state.node].map(e => levels.line(e)) : []);
     this.current = state.node >= 0 ? this.standIn(state.node) : "";
     for (const list of [this.cells.nodes, this.cells.edges]) for (const cell of list) if (cell.drawn) this.lightCell(cell);
-    document.getElementById("labels").replaceChildren(...labels(this, state));
+    this.label();
+  }
+
+  label() {
+    document.getElementById("labels").replaceChildren(...labels(this, this.state));
   }
 
   lightCell(cell) {

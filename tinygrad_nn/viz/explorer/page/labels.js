@@ -1,10 +1,11 @@
-// What each lit edge carries, as a label on it where nothing else stands.
+// What each lit edge in the page carries, as a label on it where nothing else stands.
 
 function labels(graph, state) {
   const found = [], seen = new Map();
   for (const [e, array] of state.carries) {
-    const path = graph.edgeParts[e];
-    if (!path) continue;
+    const cell = graph.cellOfLine.get(graph.levels.line(e));
+    if (!cell?.drawn) continue;
+    const path = cell.part;
     seen.set(path, seen.has(path) ? null : graph.data.arrays[array].tiny);
   }
   const taken = [], [, , w, h] = graph.spots.get("b0");

@@ -83,7 +83,7 @@ function numbersOf(number, gradient) {
   const put = (name, index) => {
     if (name && index >= 0 && inline(arrays[index]) && arrays[index].rows.length) known.set(name, () => matrix(arrays[index]));
   };
-  for (const e of graph.into[number].slice(0, MOST_PARTS)) put(node.symbols[edges[e][2]], nodes[edges[e][0]].value);
+  for (const e of graph.into[number].slice(0, data.most)) put(node.symbols[edges[e][2]], nodes[edges[e][0]].value);
   put("out", node.value);
   if (gradient !== undefined) put("g", gradient);
   return known;
@@ -101,16 +101,15 @@ function forwardEquation(number) {
   if (!whole) known.delete("out");
   const sources = graph.into[number].map(e => edges[e][0]);
   return [formula(whole ? null : of(number)(), whole ? null : "=", equation(tree, names)), ...(uses(tree, known) && !whole ? worked(tree, names, known, node.value) : []),
-    ...letterWords([number, ...sources.slice(0, MOST_PARTS)])];
+    ...letterWords([number, ...sources.slice(0, data.most)])];
 }
 
 const ruleOf = (number, slot) => nodes[number].rules[slot] ?? (nodes[number].rules.length === 1 && !nodes[number].symbols.length ? nodes[number].rules[0] : -1);
 
-const MOST_PARTS = 24; // parts of one kind that a panel shows
-const andMore = list => list.length > MOST_PARTS ? [el("p", { class: "muted" }, `and ${list.length - MOST_PARTS} more`)] : [];
+const andMore = list => list.length > data.most ? [el("p", { class: "muted" }, fill(data.phrases.rest, { number: list.length - data.most }))] : [];
 
 function operands(number) {
-  const into = graph.into[number], shown = into.slice(0, MOST_PARTS).map(e => {
+  const into = graph.into[number], shown = into.slice(0, data.most).map(e => {
     const [source] = edges[e];
     return section(link(source), beside(arrayView(arrays[nodes[source].value], nodes[source].named), "was", source, 0));
   });
@@ -170,7 +169,7 @@ function backwardPanel({ node, gradient, carries }) {
   ];
   const picture = picturesOf(node, true);
   const known = numbersOf(node, gradient);
-  for (const [e, array, sum, count, summed] of carries.slice(0, MOST_PARTS)) {
+  for (const [e, array, sum, count, summed] of carries.slice(0, data.most)) {
     const [source, , slot] = edges[e], rule = ruleOf(node, slot);
     const parts = [el("p", { class: "to" }, "to ", link(source), ": ", inText(of(source, true)(), math("mo", "="), slope(of(source)())))];
     if (rule >= 0) {
@@ -183,7 +182,7 @@ function backwardPanel({ node, gradient, carries }) {
     if (count > 1) parts.push(el("h4", null, `sum of ${count} contributions`), beside(arrayView(arrays[sum], "sum so far"), "carried", e, 1));
     content.push(el("section", { class: "carried" }, ...parts));
   }
-  content.push(...andMore(carries), ...picture, ...letterWords([node, ...carries.slice(0, MOST_PARTS).map(([e]) => edges[e][0])]));
+  content.push(...andMore(carries), ...picture, ...letterWords([node, ...carries.slice(0, data.most).map(([e]) => edges[e][0])]));
   return content;
 }
 
@@ -196,7 +195,7 @@ function edgePanel({ phase, text }) {
     ];
   }
   const leaves = [...data.column.gradient.keys()].filter(n => data.column.gradient[n] >= 0 && data.kindOf(n).kind === "leaf");
-  const shown = leaves.slice(0, MOST_PARTS).map(n => section(link(n), beside(arrayView(arrays[nodes[n].gradient], "gradient"), "was", n, 1)));
+  const shown = leaves.slice(0, data.most).map(n => section(link(n), beside(arrayView(arrays[nodes[n].gradient], "gradient"), "was", n, 1)));
   return [...heading("Done", "The gradients", "backward"), ...shown, ...andMore(leaves)];
 }
 
@@ -218,7 +217,7 @@ function nodePanel(number, state) {
   const rules = graph.into[number].map(e => [edges[e], ruleOf(number, edges[e][2])]).filter(([, rule]) => rule >= 0);
   if (rules.length) {
     const { names, of } = namesOf(number);
-    const lines = rules.slice(0, MOST_PARTS).map(([[source], rule]) => formula(of(source, true)(), "=", [slope(of(source)()), math("mo", "="), equation(data.equations[rule], names)]));
+    const lines = rules.slice(0, data.most).map(([[source], rule]) => formula(of(source, true)(), "=", [slope(of(source)()), math("mo", "="), equation(data.equations[rule], names)]));
     content.push(section("Rules", barWords(number, { of }), ...lines, ...andMore(rules)));
   }
   if (node.operation) {

@@ -1,0 +1,432 @@
+"""Families of rows, and how each is run on all samples at once: as itself, or as a few other rows.
+
+A rule is given a `Call` whose arguments are those of all samples, samples first, and returns the result in the same
+way, or NotImplemented where this call is none of its kind; it is then run for each sample. Shapes are those of one
+sample, wherever a word like rank is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from ..primitive import REGISTRY, Primitive
+from ..tensor import Tensor, apply
+from .mapped import Level, source
+
+Rule = Callable[["Call"], Any]
+RULES: dict[str, Rule] = {}
+PLAIN = frozenset({float, int, bool, complex})
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Call:
+    """One application of a row: its arguments, which of them differ from sample to sample, and its options."""
+
+    __slots__ = ("args", "level", "mapped", "meta", "n", "row")
+
+    def __init__(
+        self, row: Primitive, args: Sequence[Any], mapped: list[bool], meta: dict[str, Any], n: int, level: Level
+    ) -> None:
+        self.row, self.args, self.mapped, self.meta, self.n, self.level = row, list(args), mapped, meta, n, level
+
+    def full(self) -> Call:
+        """Return the same call of the values of all samples."""
+        args = [x.full if m else x for x, m in zip(self.args, self.mapped, strict=True)]
+        return Call(self.row, args, self.mapped, self.meta, self.n, self.level)
+
+    def shape(self, slot: int) -> tuple[int, ...]:
+        """Return the shape that an argument has in one sample."""
+        shape: tuple[int, ...] = np.shape(self.args[slot])
+        return shape[1:] if self.mapped[slot] else shape
+
+    def rank(self, slot: int) -> int:
+        """Return how many axes an argument has in one sample."""
+        return np.ndim(self.args[slot]) - self.mapped[slot]
+
+    def spread(self, slot: int) -> Any:
+        """Return an argument of all samples; one that they share once for each."""
+        x = self.args[slot]
+        return x if self.mapped[slot] else np.broadcast_to(x, (self.n, *np.shape(x)))
+
+    def run(self, *args: Any, **more: Any) -> Any:
+        """Run the row itself on these arguments."""
+        return run(self.row, args, {**self.meta, **more})
+
+
+def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None = None) -> Any:
+    """Run a row, on Tensors through their funnel."""
+    primitive = REGISTRY[row] if isinstance(row, str) else row
+    if any(isinstance(x, Tensor) for x in args):
+        return apply(primitive, tuple(args), meta or {})
+    out = primitive.forward(*args, **(meta or {}))
+    return np.asarray(out[0] if primitive.saves else out)
+
+
+def rule(*names: str, options: bool = False) -> Callable[[Rule], Rule]:
+    """Let a rule be that of the rows of these names; `options` tells that it heeds options that differ by sample."""
+
+    def register(function: Rule) -> Rule:
+        function.takes_options = options  # type: ignore[attr-defined]
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def shifted(axis: Any, rank: int) -> tuple[int, ...]:
+    """Return the axes of one sample as those of all samples; None stands for all of them."""
+    if axis is None:
+        return tuple(range(1, rank + 1))
+    return tuple([a + 1 for a in normalize_axis_tuple(axis, rank)])
+
+
+def padded(x: Any, rank: int) -> Any:
+    """Return what differs from sample to sample with at least so many axes a sample, the new ones first."""
+    missing = rank + 1 - x.ndim
+    return x.reshape((x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
+
+
+def aligned(args: Sequence[Any], mapped: Sequence[bool], least: int = 0) -> list[Any]:
+    """Return arguments such that the axes of one sample are broadcast against each other, and the samples too."""
+    rank = max(least, *[np.ndim(x) - m for x, m in zip(args, mapped, strict=True)])
+    return [padded(x, rank) if m else x for x, m in zip(args, mapped, strict=True)]
+
+
+def _ranks(meta: dict[str, Any]) -> int:
+    """Return the most axes that an option has."""
+    return max([x.ndim for x in meta.values() if isinstance(x, np.ndarray)], default=0)
+
+
+# -- Entry by entry
+
+def entrywise(call: Call) -> Any:
+    """Run a row that acts on entries: its arguments are broadcast, samples against samples."""
+    return call.run(*aligned(call.args, call.mapped, _ranks(call.meta)))
+
+
+ENTRYWISE = (
+    "power", "absolute_power", "erfc", "gammaln", "digamma", "polygamma", "i0", "bessel_i", "sinc", "logit", "prelu",
+    "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "real", "imag", "within_one", "nan_to_num", "fraction",
+    "mantissa", "exponent", "round", "jv", "yv", "iv", "kv", "ive", "kve", "j0", "j1", "y0", "y1", "k0", "k1", "i0e",
+    "i1e", "k0e", "k1e", "hankel1", "hankel2", "airy", "spherical_jn", "spherical_yn", "spherical_in", "spherical_kn",
+    "struve", "modstruve", "xlogy", "xlog1py", "entr", "rel_entr", "kl_div", "gamma", "loggamma", "rgamma", "beta",
+    "betaln", "binom", "poch", "hyp0f1", "hyp1f1", "hyp2f1", "hyperu", "ellipk", "ellipe", "lambertw", "wrightomega",
+    "ellipkm1", "gamma_slope", "gammainc", "gammaincc", "gammaincinv", "gammainccinv", "beta_slope", "betainc",
+    "betaincc", "betaincinv", "betainccinv", "stdtr", "stdtrit", "sine_integral", "cosine_integral", "sinh_integral",
+    "cosh_integral", "fresnel_s", "fresnel_c", "spence", "owens_t", "expn", "inverse_mills", "mills_excess",
+    "log_ndtr", "ndtri", "ndtri_exp", "erfinv", "erfcinv", "erfcx", "erfi", "dawsn", "exp1", "expi", "zeta",
+)  # fmt: skip
+rule(*ENTRYWISE)(entrywise)
+
+
+@rule("alias", "cast", "copy")
+def _same(call: Call) -> Any:
+    return call.run(*call.args)
+
+
+# -- Along axes
+
+@rule("sum", "prod", "mean", "max", "min", "var", "std", "nansum", "nanprod", "nanmean", "nanmax", "nanmin", "nanvar",
+      "nanstd", "logsumexp", "vector_norm")  # fmt: skip
+def reduction(call: Call) -> Any:
+    """Reduce the same axes of all samples."""
+    (x,), meta = call.args, call.meta
+    if x.ndim == 1:  # numbers: as arrays of one entry
+        if meta.get("where") is not None:
+            return NotImplemented
+        shifted(0 if meta.get("axis") in (0, -1) else meta.get("axis"), meta.get("axis") in (0, -1))
+        return call.run(x.reshape(call.n, 1), axis=1, keepdims=False)
+    axes = shifted(meta.get("axis"), x.ndim - 1)
+    return call.run(x, axis=axes[0] if len(axes) == 1 else axes)
+
+
+@rule("softmax", "log_softmax")
+def _shares(call: Call) -> Any:
+    (x,) = call.args
+    if x.ndim == 1:
+        return call.run(x.reshape(call.n, 1), axis=1).reshape(call.n)
+    axes = shifted(call.meta.get("axis", -1), x.ndim - 1)
+    return call.run(x, axis=axes[0] if len(axes) == 1 else axes)
+
+
+_LINES = {"cumsum": None, "cumprod": None, "cummax": 0, "cummin": 0, "logcumsumexp": 0, "sorted": -1, "partitioned": -1,
+          "diff": -1, "fft": -1, "ifft": -1, "rfft": -1, "irfft": -1, "glu": -1, "unwrap": -1}  # fmt: skip
+
+
+@rule(*_LINES)
+def _line(call: Call) -> Any:
+    (x,), axis = call.args, call.meta.get("axis", _LINES[call.row.name])
+    if axis is None:
+        return call.run(x.reshape(call.n, math.prod(call.shape(0))), axis=1)
+    if x.ndim == 1:
+        return NotImplemented
+    return call.run(x, axis=1 + normalize_axis_index(axis, x.ndim - 1))
+
+
+@rule("window", "overlap_add")
+def _windows(call: Call) -> Any:
+    (x,), axis = call.args, call.meta["axis"]
+    return call.run(x, axis=1 + normalize_axis_index(axis, x.ndim - 1))
+
+
+# -- Shapes
+
+@rule("reshape")
+def _reshape(call: Call) -> Any:
+    (x,), meta = call.args, call.meta
+    if meta.get("order", "C") != "C":
+        return NotImplemented
+    shape = np.broadcast_to(0, call.shape(0)).reshape(meta["shape"]).shape
+    return call.run(x, shape=(call.n, *shape))
+
+
+@rule("transpose")
+def _transpose(call: Call) -> Any:
+    (x,), axes = call.args, call.meta.get("axes")
+    rank = x.ndim - 1
+    order = tuple(range(rank))[::-1] if axes is None else normalize_axis_tuple(tuple(np.atleast_1d(axes)), rank)
+    if len(order) != rank:
+        return NotImplemented  # which says what is wrong
+    return call.run(x, axes=(0, *(a + 1 for a in order)))
+
+
+@rule("swapaxes")
+def _swapaxes(call: Call) -> Any:
+    rank = call.rank(0)
+    first, second = (1 + normalize_axis_index(call.meta[name], rank) for name in ("axis1", "axis2"))
+    return call.run(call.args[0], axis1=first, axis2=second)
+
+
+@rule("trace")
+def _trace(call: Call) -> Any:
+    rank = call.rank(0)
+    axes = {name: 1 + normalize_axis_index(call.meta.get(name, a), rank) for a, name in enumerate(("axis1", "axis2"))}
+    return call.run(call.args[0], **axes)
+
+
+@rule("broadcast_to")
+def _broadcast_to(call: Call) -> Any:
+    shape = tuple(np.atleast_1d(call.meta["shape"]).tolist())
+    return call.run(padded(call.args[0], len(shape)), shape=(call.n, *shape))
+
+
+@rule("roll")
+def _roll(call: Call) -> Any:
+    (x,), shift, axis = call.args, call.meta["shift"], call.meta.get("axis")
+    if axis is None:
+        rows = x.reshape(call.n, math.prod(call.shape(0)))
+        return call.run(rows, shift=int(np.sum(shift)), axis=1).reshape(x.shape)
+    axes = tuple(1 + normalize_axis_index(a, x.ndim - 1) for a in np.atleast_1d(axis))
+    return call.run(x, axis=axes if np.ndim(axis) else axes[0])
+
+
+@rule("concatenate", "stack")
+def _join(call: Call) -> Any:
+    arrays, axis = [call.spread(i) for i in range(len(call.args))], call.meta.get("axis", 0)
+    if axis is None:
+        return call.run(*(x.reshape(call.n, math.prod(x.shape[1:])) for x in arrays), axis=1)
+    rank = call.rank(0) + (call.row.name == "stack")
+    return call.run(*arrays, axis=1 + normalize_axis_index(axis, rank))
+
+
+# -- Products
+
+def _transposed(x: Any) -> Any:
+    return x.swapaxes(-1, -2)
+
+
+def product(call: Call) -> Any:
+    """Multiply matrices, or vectors, of all samples: as one product where one of the two is shared."""
+    (a, b), (over_a, over_b) = call.args, call.mapped
+    rank_a, rank_b = call.rank(0), call.rank(1)
+    if min(rank_a, rank_b) == 0 or call.shape(0)[-1] != call.shape(1)[-2 if rank_b > 1 else 0]:
+        return NotImplemented  # which says what is wrong
+    if not over_b and rank_b < 3:
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+        return run("dot", (rows, b)).reshape((*a.shape[:-1], *b.shape[1:]))
+    if not over_a and rank_a == 2 and rank_b == 1:
+        return run("dot", (b, _transposed(a)))
+    a = a[..., None, :] if rank_a == 1 else a
+    b = b[..., None] if rank_b == 1 else b
+    out = run("matmul", aligned((a, b), call.mapped))
+    out = out[..., 0] if rank_b == 1 else out
+    return (out[..., 0] if rank_b == 1 else out[..., 0, :]) if rank_a == 1 else out
+
+
+rule("matmul")(product)
+
+
+@rule("dot")
+def _dot(call: Call) -> Any:
+    rank_a, rank_b = call.rank(0), call.rank(1)
+    if 0 in (rank_a, rank_b):
+        return run("multiply", aligned(call.args, call.mapped))
+    if rank_b < 3:
+        return product(call)
+    a, b = LETTERS[:rank_a], LETTERS[rank_a : rank_a + rank_b]
+    b = b[:-2] + a[-1] + b[-1]
+    return _einsum(call, f"{a},{b}->{a[:-1]}{b[:-2]}{b[-1]}")
+
+
+def _einsum(call: Call, subscripts: str, meta: dict[str, Any] | None = None) -> Any:
+    terms, _, output = subscripts.partition("->")
+    new = next((letter for letter in LETTERS if letter not in subscripts), None)
+    if new is None:
+        return NotImplemented
+    each = [new + term if m else term for term, m in zip(terms.split(","), call.mapped, strict=True)]
+    return run("einsum", call.args, {**(meta or {}), "subscripts": f"{','.join(each)}->{new}{output}"})
+
+
+@rule("einsum")
+def _run_einsum(call: Call) -> Any:
+    return _einsum(call, call.meta["subscripts"], call.meta)
+
+
+@rule("vdot")
+def _vdot(call: Call) -> Any:
+    if math.prod(call.shape(0)) != math.prod(call.shape(1)):
+        return NotImplemented
+    rows = [np.reshape(x, (call.n, -1) if m else -1) for x, m in zip(call.args, call.mapped, strict=True)]
+    return run("vecdot", rows)
+
+
+@rule("vecdot", "cross")
+def _vectors(call: Call) -> Any:
+    if 0 in (call.rank(0), call.rank(1)):
+        return NotImplemented
+    return call.run(*aligned(call.args, call.mapped))
+
+
+# -- Matrices: NumPy's functions take stacks of them
+
+@rule("cholesky", "qr_rows", "eigh_rows", "svd_rows", "inv", "pinv", "det", "cofactor", "slogdet_rows")
+def _matrices(call: Call) -> Any:
+    return call.run(*call.args)
+
+
+@rule("solve")
+def _solve(call: Call) -> Any:
+    (a, b), rank = call.args, call.rank(1)
+    if rank == 1:
+        b = b[..., None]
+    out = call.run(*aligned((a, b), call.mapped))
+    return out[..., 0] if rank == 1 else out
+
+
+# -- Indices
+
+class _Place:
+    """An index of one sample, in parts: how many axes of the result come before those of its arrays, and of these."""
+
+    def __init__(self, index: Any, rank: int) -> None:
+        parts = list(index) if isinstance(index, tuple) else [index]
+        self.parts = parts = [np.asarray(p) if isinstance(p, list) else source(p) for p in parts]
+        taken = sum(p.ndim if _mask(p) else p is not None and p is not Ellipsis for p in parts)
+        fill = [slice(None)] * (rank - taken)
+        if any(p is Ellipsis for p in parts):
+            dots = next(i for i, p in enumerate(parts) if p is Ellipsis)
+            parts[dots : dots + 1] = fill
+        else:
+            parts += fill
+        # A number is one of the arrays, once there are arrays.
+        arrays = [i for i, p in enumerate(parts) if hasattr(p, "dtype") and np.ndim(p)]
+        self.arrays = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)] if arrays else []
+        self.apart = bool(self.arrays) and self.arrays != list(range(self.arrays[0], self.arrays[-1] + 1))
+        self.plain = all(isinstance(p, (int, np.integer, slice, type(None))) or _numbers(p) for p in parts)
+        self.before = 0 if self.apart or not self.arrays else self.arrays[0]
+
+
+def _mask(p: Any) -> bool:
+    return isinstance(p, np.ndarray) and p.dtype == np.bool_
+
+
+def _numbers(p: Any) -> bool:
+    return hasattr(p, "dtype") and (p.dtype.kind in "iu" or (_mask(p) and p.ndim > 0))
+
+
+@rule("getitem", options=True)
+def _getitem(call: Call) -> Any:
+    (x,), index = call.args, call.meta["index"]
+    place = _Place(index, call.rank(0))
+    if not place.plain:
+        return NotImplemented
+    moving = [call.level.has(p) for p in place.parts]
+    if any(moving):
+        return _gather(call, place, moving)
+    out = call.run(x, index=(slice(None), *place.parts))
+    if place.apart:  # NumPy puts the axes of the arrays first, before the samples
+        count = np.broadcast(*(_shaped(place.parts[i]) for i in place.arrays)).ndim
+        return np.moveaxis(out, count, 0)
+    return out
+
+
+def _shaped(p: Any) -> Any:
+    """Return an array of the shape that an index has among those that it is broadcast against."""
+    return np.nonzero(p)[0] if _mask(p) else p
+
+
+def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
+    """Look up at places that differ from sample to sample."""
+    x, parts = call.args[0], list(place.parts)
+    numbers = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)]
+    if any(_mask(parts[i]) for i in numbers):
+        return NotImplemented
+    rank = max(np.ndim(parts[i]) for i in numbers)
+    apart = numbers != list(range(numbers[0], numbers[-1] + 1))
+    before = 0 if apart else sum(1 for p in parts[: numbers[0]])
+    for i in numbers:
+        if moving[i]:
+            full = padded(parts[i].full, rank)
+            parts[i] = full._index() if isinstance(full, Tensor) else full
+    if call.mapped[0]:
+        own = np.arange(call.n).reshape(call.n, *(1,) * rank)
+        parts = [own, *parts]
+        apart = apart or numbers[0] > 0
+        out = call.run(x, index=tuple(parts))  # the arrays first if they are apart, else at the place of the samples
+        return np.moveaxis(out, range(1, rank + 1), range(1 + before, 1 + before + rank)) if before else out
+    out = run(call.row, (x if isinstance(x, Tensor) else np.asarray(x),), {"index": tuple(parts)})
+    return np.moveaxis(out, before, 0) if before else out
+
+
+def _ahead(call: Call) -> Any:
+    """Return the index of all samples for an update at an index of one, or None where that is not one in front."""
+    place = _Place(call.meta["index"], call.rank(0) if call.row.name != "put" else len(call.meta["shape"]))
+    moving = [call.level.has(p) for p in place.parts]
+    if not place.plain or place.apart:
+        return None
+    if not any(moving):
+        return (slice(None), *place.parts)
+    numbers = [i for i, p in enumerate(place.parts) if not isinstance(p, slice)]
+    if None in place.parts or numbers != list(range(len(numbers))) or any(_mask(p) for p in place.parts):
+        return None
+    rank = max(np.ndim(place.parts[i]) for i in numbers)
+    found = [padded(p.full, rank) if m else p for p, m in zip(place.parts, moving, strict=True)]
+    found = [p._index() if isinstance(p, Tensor) else p for p in found]
+    return (np.arange(call.n).reshape(call.n, *(1,) * rank), *found)
+
+
+@rule("put", options=True)
+def _put(call: Call) -> Any:
+    index = _ahead(call)
+    if index is None:
+        return NotImplemented
+    return run("put", (call.spread(0),), {"index": index, "shape": (call.n, *call.meta["shape"])})
+
+
+@rule("at_set", "at_add", "at_multiply", "at_min", "at_max", options=True)
+def _update(call: Call) -> Any:
+    index = _ahead(call)
+    if index is None:
+        return NotImplemented
+    x, y = call.spread(0), call.args[1]
+    if call.mapped[1]:
+        place = np.broadcast_to(np.False_, x.shape)[index]
+        if y.ndim > place.ndim:
+            return NotImplemented
+        y = padded(y, place.ndim - 1)
+    return run(call.row, (x, y), {"index": index})

@@ -1,0 +1,142 @@
+"""vmap: a function of one sample as a function of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from ..printable import printable
+from ..tensor import Tensor, wrap
+from ..tree import Tree, children, flatten
+from .mapped import Level, source
+
+
+def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+    r"""Return the function that applies f to each sample of a batch, all of them in one run.
+
+    .. math:: (x_1, \dots, x_n) \mapsto (f(x_1), \dots, f(x_n))
+
+    Args:
+        f: a function of arrays, or containers of arrays, returning an array or containers of arrays. It sees Tensors
+            of the shape of one sample; what it does may not depend on their values, so np.where stands for `if`.
+        in_axes: along which axis of an argument its samples lie, None for one that all samples share; one for all, or
+            a tuple with one for each argument by position, each in turn one for all that a container holds, or
+            containers of them. Keyword arguments are mapped along their first axis.
+        out_axes: where the samples lie in the result, likewise; None for what is the same for all samples.
+
+    Returns:
+        A function of the same arguments. Of arrays it returns arrays, of Tensors Tensors with their graph. What is no
+        array, such as a flag, a module or a random generator, is passed on as it is.
+
+    Raises:
+        ValueError: nothing is mapped, or there are different numbers of samples.
+        TypeError: f asks for a value, or returns what is no array.
+
+    Example:
+        >>> from tinygrad_nn import grad
+        >>> loss = lambda w, x, y: (w @ x - y) ** 2
+        >>> w, X, y = np.array([1.0, 2.0]), np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([0.0, 1.0])
+        >>> vmap(grad(loss), in_axes=(None, 0, 0))(w, X, y)
+        array([[2., 0.],
+               [4., 4.]])
+    """
+    name = printable(getattr(f, "__name__", type(f).__name__))
+
+    def of_all(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
+            raise ValueError(
+                f"in_axes={in_axes} has {len(in_axes)} entries, and {name} was called with {len(args)} arguments by "
+                "position; give it one for each, None for what all samples share."
+            )
+        leaves, rebuild = flatten([list(args), kwargs])
+        each = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
+        axes = _spread([each, 0], [list(args), kwargs], "in_axes", name)
+        sizes: dict[int, str] = {}
+        for place, (x, axis) in enumerate(zip(leaves, axes, strict=True)):
+            if not _maps(x) or axis is None:
+                axes[place] = None
+                continue
+            if np.ndim(x) == 0:
+                raise ValueError(
+                    f"vmap of {name}: {x!r:.40} is one number and has no axis of samples. Where all samples share it, "
+                    "say None in its place in in_axes, or bind it: lambda x: f(x, number)."
+                )
+            axes[place] = axis = normalize_axis_index(axis, np.ndim(x))
+            sizes.setdefault(np.shape(x)[axis], f"{np.shape(x)[axis]} along axis {axis} of shape {np.shape(x)}")
+        if len(sizes) != 1:
+            found = " and ".join(sizes.values()) or f"none, with in_axes={in_axes}"
+            raise ValueError(
+                f"vmap of {name} needs one number of samples in all mapped arguments; it found {found}. "
+                "in_axes tells along which axis they lie, and None what is not mapped."
+            )
+        with Level(next(iter(sizes))).entered() as level:
+            given = [x if axis is None else level.wrap(_first(x, axis)) for x, axis in zip(leaves, axes, strict=True)]
+            mine, named = rebuild(given)
+            value = f(*mine, **named)
+        results, refill = flatten(value)
+        places = _spread(out_axes, value, "out_axes", name)
+        tensors = any(isinstance(x, Tensor) for x in leaves)
+        lent = [x for x in leaves if isinstance(x, np.ndarray)]
+        return refill([
+            _shown(x, axis, level, name, tensors, lent) for x, axis in zip(results, places, strict=True)
+        ])  # fmt: skip
+
+    return wraps(f)(of_all)
+
+
+def _maps(x: Any) -> bool:
+    return isinstance(x, (Tensor, np.ndarray, np.generic)) or (type(x) in (int, float, complex))
+
+
+def _first(x: Any, axis: int) -> Any:
+    return x if axis == 0 else np.moveaxis(x, axis, 0)
+
+
+def _spread(axes: Any, tree: Tree, what: str, name: str) -> list[Any]:
+    """Return the axis of each leaf of a tree, where one stands for all that a container holds."""
+    if axes is None or isinstance(axes, int):
+        return [axes for _ in flatten(tree)[0]]
+    parts, found = children(tree), children(axes)
+    if parts is None or found is None or list(parts) != list(found):
+        raise ValueError(
+            f"{what} of vmap({name}) has {_kind(axes)} where there is {_kind(tree)}; give one number or None for all "
+            "of it, or the same containers."
+        )
+    return [axis for key, part in parts.items() if part is not None for axis in _spread(found[key], part, what, name)]
+
+
+def _kind(tree: Tree) -> str:
+    parts = children(tree)
+    return type(tree).__name__ if parts is None else f"a {type(tree).__name__} with {', '.join(map(str, parts))}"
+
+
+def _shown(x: Any, axis: int | None, level: Level, name: str, tensors: bool, lent: Sequence[Any]) -> Any:
+    """Return a result of all samples: as an array, unless Tensors were given or it has a graph."""
+    x = source(x)
+    if not level.has(x):
+        if x is None:
+            return None
+        if not _maps(x) and not isinstance(x, bool):
+            raise TypeError(f"{name} returned a {type(x).__name__} inside vmap; it needs to return arrays.")
+        if axis is None:
+            return x
+        full: Any = np.broadcast_to(x, (level.n, *np.shape(x)))
+        full = full if isinstance(full, Tensor) else np.array(full)
+    elif axis is None:
+        raise ValueError(
+            f"out_axes=None says that {name} returns the same for all samples, and this result depends on what is "
+            "mapped. Give the axis on which they are to lie, such as 0."
+        )
+    else:
+        full = x.full
+    if axis:
+        full = np.moveaxis(full, 0, normalize_axis_index(axis, np.ndim(full)))
+    if isinstance(full, Tensor):
+        return full if full.node is not None or tensors or hasattr(full, "level") else full.data
+    if tensors:
+        return wrap(np.asarray(full), None)
+    return full if full.base is None and not any(full is given for given in lent) else np.array(full)

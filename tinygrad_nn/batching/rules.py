@@ -1,0 +1,210 @@
+"""How an operation is run on all samples: by the rule of its family, else for each sample, with the results stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..primitive import REGISTRY, Primitive, constant, say_shapes
+from ..tensor import Tensor, apply, held
+from ..tree import flatten
+from .families import PLAIN, RULES, Call, aligned, entrywise, shifted
+from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
+
+# Questions along an axis, whose answer for all samples is that along the next one; of None: in a row, or all axes.
+ALONG: dict[Any, Any] = {
+    np.argmax: None, np.argmin: None, np.nanargmax: None, np.nanargmin: None, np.argsort: -1, np.any: None,
+    np.all: None, np.count_nonzero: None,
+}  # fmt: skip
+NONE = (
+    "{name} inside vmap over no samples: what shape its result has can only be seen by running it on one. Leave out "
+    "the call for an empty batch."
+)
+RAGGED = (
+    "{name} inside vmap gives arrays of different shapes in different samples, {shapes}, which cannot be stacked. Use "
+    "what keeps the shape, such as np.where(mask, x, 0) in place of x[mask]."
+)
+
+
+def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> Tensor:
+    """Run a row on all samples of the innermost vmap that an argument or option is of."""
+    options = mapped_in(meta.values()) if meta else []
+    level = _open(level_of(*args, *options))
+    args = [x if isinstance(x, (Tensor, np.ndarray)) or type(x) in PLAIN else constant(x, primitive) for x in args]
+    call = Call(primitive, args, [level.has(x) for x in args], meta, level.n, level)
+    rule: Any = None
+    if REGISTRY.get(primitive.name) is primitive:
+        rule = RULES.get(primitive.name) or (entrywise if primitive.entrywise else None)
+    if any(x.level is level for x in options) and not getattr(rule, "takes_options", False):
+        rule = None
+    with level.left():
+        try:
+            out = NotImplemented if rule is None else rule(call.full())
+            if out is NotImplemented:
+                out = each(level, primitive.name, primitive, args, meta)
+        except ValueError as error:
+            _explain(error, primitive, args, meta)
+            raise
+    return level.wrap(out)
+
+
+def _open(level: Level | None) -> Level:
+    if level is None or not level.open:
+        raise TypeError(OVER)
+    return level
+
+
+def _explain(error: ValueError, primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> None:
+    """Raise what the row says of the shapes of one sample, if it refuses these too."""
+    try:
+        with np.errstate(all="ignore"):
+            primitive.forward(*map(held, args), **meta)
+    except ValueError as same:
+        say_shapes(same, primitive, [held(x) for x in args])
+        raise same from None
+    except Exception:  # what stands for a sample is no array to compute with
+        return
+
+
+def each(level: Level, name: str, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Return what a function gives for each sample, stacked."""
+    if level.n == 0:
+        raise ValueError(NONE.format(name=name))
+    found = [
+        _run(function, of_sample(level, b, list(args)), of_sample(level, b, options, True)) for b in range(level.n)
+    ]
+    return stacked(name, found)
+
+
+def _run(function: Callable[..., Any], args: list[Any], options: dict[str, Any]) -> Any:
+    if isinstance(function, Primitive) and any(isinstance(x, Tensor) for x in args):
+        return apply(function, tuple(args), options)  # without what a call makes of options that are Tensors
+    return function(*args, **options)
+
+
+def stacked(name: str, found: Sequence[Any]) -> Any:
+    """Return results of all samples as one array or Tensor."""
+    shapes = list(dict.fromkeys(np.shape(x) for x in found))
+    if len(shapes) > 1:
+        raise ValueError(RAGGED.format(name=name, shapes=" and ".join(map(str, shapes[:2]))))
+    if any(isinstance(x, Tensor) for x in found):
+        return REGISTRY["stack"](*found, axis=0)
+    return np.stack([np.asarray(x) for x in found])
+
+
+def of_sample(level: Level, b: int, tree: Any, option: bool = False) -> Any:
+    """Return arguments of all samples as those of one; options become plain, as the engine takes them."""
+    if isinstance(tree, dict):
+        return {key: of_sample(level, b, x, option) for key, x in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        parts = [of_sample(level, b, x, option) for x in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    x = source(tree)
+    if not level.has(x):
+        return tree
+    part = x.full[(b, ...)]
+    return part._index() if option and isinstance(part, Tensor) else part
+
+
+def attempt(
+    function: Callable[..., Any], run: Callable[..., Any] | None, first: tuple[Any, ...], args: Any, options: Any
+) -> Any:
+    """Run a function made of rows; where it decides by values, or fails, run it for each sample."""
+    try:
+        return _sources(function(*args, **options) if run is None else run(*first, args, options))
+    except Exception as error:
+        args, options = _sources(list(args)), _sources(options)
+        level = _open(level_of(*mapped_in((args, options))))
+        with level.left():
+            found = _each_of_many(level, function, args, options)
+        if not any(level.has(x.full) for x in mapped_in((found,))):
+            return found
+        if function is np.piecewise:
+            return _piecewise(*args, **options)
+        raise error  # a function among the arguments uses what differs from sample to sample
+
+
+def _each_of_many(level: Level, function: Callable[..., Any], args: Any, options: Any) -> Any:
+    """Return what a function gives for each sample, in containers or not, stacked."""
+    name = getattr(function, "__name__", "a function").lstrip("_")
+    if level.n == 0:
+        raise ValueError(NONE.format(name=name))
+    calls = [of_sample(level, b, (args, options)) for b in range(level.n)]
+    results = [flatten(_sources(function(*mine, **named))) for mine, named in calls]
+    if len({len(found) for found, _ in results}) > 1:
+        raise ValueError(RAGGED.format(name=name, shapes="and of different numbers"))
+    parts = zip(*(found for found, _ in results), strict=True)
+    return results[0][1]([level.wrap(stacked(name, part)) for part in parts])
+
+
+def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **options: Any) -> Any:
+    """Return np.piecewise of a sample: every function runs on all of x, and np.where takes from each its part."""
+    listed = isinstance(condlist, (list, tuple)) and (np.ndim(x) == 0 or any(np.ndim(c) for c in condlist))
+    conditions = [source(c) for c in condlist] if listed else [source(condlist)]
+    parts = [f(x, *args, **options) if callable(f) else f for f in funclist]
+    out: Any = parts.pop() if len(parts) == len(conditions) + 1 else 0
+    if len(parts) != len(conditions):
+        raise ValueError(f"np.piecewise got {len(funclist)} functions for {len(conditions)} conditions.")
+    for condition, part in zip(conditions, parts, strict=True):
+        out = np.where(condition, part, out)
+    return out.astype(x.dtype)
+
+
+def answer_entrywise(ufunc: np.ufunc, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Answer a question about the values of all samples, entry by entry."""
+    level = _open(level_of(*inputs, *mapped_in(options.values())))
+    if mapped_in(options.values()):
+        return answer(ufunc, inputs, options)
+    full, mapped = [x.full if level.has(x) else x for x in inputs], [level.has(x) for x in inputs]
+    with level.left():
+        try:
+            return level.wrap(ufunc(*aligned(full, mapped), **options))
+        except ValueError as error:
+            raise ValueError(f"np.{ufunc.__name__} of arrays of shapes {[np.shape(x) for x in inputs]}") from error
+
+
+def answer(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Answer a question about the values, which has no gradient, for each sample."""
+    args, options = _sources(list(args)), _sources(options)
+    known = mapped_in((args, options))
+    level = _open(level_of(*known))
+    with level.left():
+        if len(known) == 1 and args and known[0] is args[0] and function in ALONG and len(args) < 3:
+            found = _along(function, list(args), dict(options), level)
+            if found is not None:
+                return level.wrap(found)
+        return _each_of_many(level, function, _detached(args), _detached(options))
+
+
+def _along(function: Any, args: list[Any], options: dict[str, Any], level: Level) -> Any:
+    """Answer a question along an axis, or of all entries, by one along the next axis; None where that is not it."""
+    axis = args[1] if len(args) > 1 else options.pop("axis", ALONG[function])
+    x = args[0].full
+    if x.ndim == 1 or (axis is None and options):
+        return None
+    if axis is None and function in (np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort):
+        return function(x.reshape(level.n, -1), axis=1)
+    axes = shifted(axis, x.ndim - 1)
+    return function(x, axis=axes[0] if len(axes) == 1 else axes, **options)
+
+
+def _sources(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _sources(x) for key, x in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)([_sources(x) for x in tree])
+    return source(tree)
+
+
+def _detached(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _detached(x) for key, x in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)([_detached(x) for x in tree])
+    return tree.detach() if isinstance(tree, Tensor) else tree
+
+
+Mapped.run, Mapped.answer = staticmethod(apply_to_all), staticmethod(answer)
+Mapped.answer_entrywise, Mapped.attempt = staticmethod(answer_entrywise), staticmethod(attempt)

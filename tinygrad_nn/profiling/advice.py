@@ -1,0 +1,122 @@
+"""What the numbers of a profile say, and the edit that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .result import Operation, Profile, total
+from .table import amount, called, seconds, share
+
+MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call that are worth a sentence
+FAR, NEAR = 4.0, 1.5  # times its floor, from where something is far from it, and up to where it is at it
+SMALL, OFTEN = 4096, 20  # bytes of small arrays, and runs of one line, from where a loop is worth a sentence
+COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "concatenate", "stack", "cast"})
+
+
+def advice(found: Profile) -> tuple[str, ...]:
+    """Return what the numbers say, as sentences that name the edit; nothing where they say nothing."""
+    said = [*_python(found), *_mixed(found), *_copies(found), *_parts_of_arrays(found), *_loops(found), *_slow(found),
+            *_at_the_floor(found)]  # fmt: skip
+    return tuple(said)
+
+
+def _python(found: Profile) -> Iterator[str]:
+    part = share(found.python, found.seconds)
+    best = min((one for one in found.compiling if not one.estimated), key=lambda one: one.share, default=None)
+    if best is not None and best.share < 1 - SOME:
+        first = "" if best.first is None else f"; the first call takes {seconds(best.first)}"
+        why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
+        yield (
+            f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
+            f"{share(best.share, 1)} of now{first}."
+        )
+    elif best is not None and found.python >= MUCH * found.seconds:
+        yield f"Python costs {part} of this call, and compiling saves little of it."
+    elif best is None and found.python >= QUARTER * found.seconds:
+        yield (
+            f"Python costs {part} of this call. Compiled it would take about the "
+            f"{seconds(found.seconds - found.python)} of its operations: write the step as a function of its "
+            "parameters and data and compile that, or pass compile=True to fit."
+        )
+
+
+def _mixed(found: Profile) -> Iterator[str]:
+    mixed = [one for one in found.operations if one.mixed and one.kind == "forward"]
+    if mixed and total("", found.operations).forward:
+        place = f", the first at {called(mixed[0].line)}" if mixed[0].line else ""
+        many = len(mixed) > 1
+        what = f"{len(mixed)} operations meet" if many else f"One operation, {mixed[0].name}, meets"
+        does = "compute" if many else "computes"
+        yield f"{what} floats of two dtypes and {does} in the larger{place}: make data and parameters one dtype."
+
+
+def _copies(found: Profile) -> Iterator[str]:
+    for name in sorted(COPIES):
+        copies = [one for one in found.operations if one.name == name and one.kind == "forward" and one.allocated]
+        taken = sum(one.seconds for one in copies)
+        if len(copies) and taken >= SOME * found.seconds:
+            size = amount(sum(one.allocated for one in copies))
+            count = f"The {len(copies)} new arrays" if len(copies) > 1 else "The new array"
+            edit = {
+                "cast": "store the data in that dtype once",
+                "copy": "leave the copy out, since a Tensor is never written into",
+                "concatenate": "make the array once and take slices of it, which are views",
+                "stack": "make the array once and take its rows, which are views",
+            }.get(name, "keep the array in the order in which it is used, then no copy is made")  # fmt: skip
+            yield f"{count} of {name} ({size}) take {share(taken, found.seconds)} of this call: {edit}."
+
+
+def _parts_of_arrays(found: Profile) -> Iterator[str]:
+    back = [one for one in found.operations if one.name == "getitem" and one.kind == "back"]
+    taken = sum(one.seconds for one in back)
+    if len(back) >= OFTEN and taken >= SOME * found.seconds:
+        size = amount(sum(one.allocated for one in back))
+        yield (
+            f"The {len(back)} gradients of t[...] take {share(taken, found.seconds)} of this call, each an array as "
+            f"large as the whole of t ({size} in all): write the operations over all rows at once."
+        )
+
+
+def _loops(found: Profile) -> Iterator[str]:
+    lines: dict[tuple[str, int], list[Operation]] = {}
+    for one in found.operations:
+        if one.line is not None and one.kind == "forward":
+            lines.setdefault(one.line, []).append(one)
+    for line, ran in sorted(lines.items(), key=lambda item: -len(item[1])):
+        names = {one.name for one in ran}
+        times = min(sum(one.name == name for one in ran) for name in names)
+        small = max(one.written for one in ran)
+        if times >= OFTEN and small <= SMALL and found.python >= MUCH * found.seconds:
+            yield (
+                f"{called(line)} runs {times} times on arrays of at most {amount(small)}, where an operation is mostly "
+                "the call of it: put these arrays into one and write the operation once, or compile the step."
+            )
+            return
+
+
+def _slow(found: Profile) -> Iterator[str]:
+    for one in found.by("operation"):
+        if one.seconds < SOME * found.seconds or one.seconds < FAR * one.floor or not one.floor:
+            continue
+        large = max((op.bytes for op in found.operations if op.name == one.name), default=0)
+        edit = EDITS.get(one.name)
+        if edit is not None and large > SMALL:
+            times = f"{one.seconds / one.floor:.0f} times its floor"
+            yield f"{one.name} takes {share(one.seconds, found.seconds)} of this call, {times}: {edit}."
+
+
+EDITS = {
+    "power": "NumPy raises to most powers by logarithms; write x * x, x * x * x or np.sqrt(x) where it is one of these",
+    "einsum": "pass optimize=True, or write the sum as a product of matrices, x @ y, which BLAS computes",
+    "at_add": "additions at equal places go one by one; sort the places, or sum them by np.add.reduceat",
+}
+
+
+def _at_the_floor(found: Profile) -> Iterator[str]:
+    for one in found.by("operation"):
+        if one.seconds < MUCH * found.seconds:
+            return
+        if one.floor and one.seconds <= NEAR * one.floor:
+            double = any(op.dtype == "float64" for op in found.operations if op.name == one.name)
+            edit = "float32 halves it" if double else "only less work makes it faster"
+            yield f"{one.name} takes {share(one.seconds, found.seconds)} of this call, and is near its floor: {edit}."

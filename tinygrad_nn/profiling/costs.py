@@ -1,0 +1,315 @@
+"""What an operation has to do, by its name and the shapes that met: bytes that it reads and writes, and arithmetic.
+
+An array counts once however often it is read, by the memory behind it: along a broadcast axis nothing is read twice. A
+view is neither read nor written. Of arithmetic, a product of matrices counts its multiplications and additions,
+anything else one for each entry of the largest array that takes part, and what only moves entries nothing.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from math import log2, prod
+from typing import Any
+
+import numpy as np
+
+Arrays = Sequence[Any]
+
+ABOUT = frozenset({"shape", "ndim", "dtype", "size"})  # what tells of an array without reading it
+MOVING = frozenset({
+    "reshape", "transpose", "swapaxes", "broadcast_to", "roll", "copy", "cast", "concatenate", "stack", "getitem",
+    "put", "at_set", "rearrange", "alias", "real", "imag", "embedding", "window",
+})  # fmt: skip
+PICKING = frozenset({"getitem", "embedding"})  # they read of their first argument only what they return
+# What the rules look at that hand an argument on for its shape alone: positions in (g, out, *arguments).
+LOOKED_AT = {("mean", 0): [0], ("conv", 0): [0, 3], ("conv_transpose", 1): [0, 2], ("conv_weight", 1): [0, 2]}
+
+
+def read(name: str, args: Iterable[Any], meta: dict[str, Any], out: Any) -> int:
+    """Return how many bytes a forward reads."""
+    results = arrays([out])
+    given = [*args, *meta.values()]
+    if name in PICKING:
+        given = [*results, *given[1:]]
+    if results and not written(args, out):
+        return 0
+    return sum(_memory(a) for a in _once(arrays(given)))
+
+
+def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], out: Any) -> int:
+    """Return how many bytes the rule of an argument reads: of what it is given, that which its code looks at."""
+    if not written(given, out):
+        return 0
+    looked_at = LOOKED_AT.get((name, slot)) or named_in(rule, len(given))
+    if name == "einsum":  # the cotangent and the other factors
+        looked_at = [0, *(k for k in range(2, len(given)) if k != slot + 2)]
+    saved = [value for key, value in meta.items() if _heeds(rule, key)]
+    return sum(_memory(a) for a in _once(arrays([*(given[k] for k in looked_at), *saved])))
+
+
+def written(args: Iterable[Any], out: Any) -> int:
+    """Return the bytes of the results, but not of those that are arguments or views of them."""
+    given = arrays(args)
+    new = [a for a in _once(arrays([out])) if not any(_shares(a, b) for b in given)]
+    return sum(_memory(a) for a in new)
+
+
+def arrays_made(args: Iterable[Any], out: Any) -> int:
+    """Return how many arrays the results are, without those that are arguments or views of them."""
+    given = arrays(args)
+    return sum(not any(_shares(a, b) for b in given) for a in _once(arrays([out])))
+
+
+def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    """Return the additions and multiplications of a forward; of complex numbers one counts as one."""
+    result = arrays([out])
+    if not result:
+        return 0
+    count = COUNTED.get(name)
+    if count is not None:
+        return int(count(args, meta, result[0]))
+    if name in MOVING or not written(args, out):
+        return 0
+    return int(max(_memory(a) // a.itemsize for a in (*arrays(args), *result)))
+
+
+def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], made: Any) -> int:
+    """Return the same of a rule; ``slot`` is -1 for the rule of all arguments."""
+    _, out, *args = given
+    result = arrays([made])
+    if not result:
+        return 0
+    if name == "einsum" and slot >= 0:
+        return _einsum_back(slot, args, meta)
+    if name == "affine" and slot == 2:
+        return int(np.size(given[0]))
+    count = COUNTED_BACK.get(name) or COUNTED.get(name)
+    if count is not None:
+        return int(count(args, meta, out))
+    if name in MOVING or not written(given, made):
+        return 0
+    return int(max(_memory(a) // a.itemsize for a in (np.asarray(given[0]), *result)))
+
+
+# -- Products
+
+
+def _product(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    x, y = args[:2]
+    if not np.ndim(x) or not np.ndim(y):
+        return int(np.size(out))
+    return 2 * int(np.size(out)) * int(np.shape(x)[-1])
+
+
+def _affine(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return _product(args, meta, out) + int(np.size(out))
+
+
+def _affine_back(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return _product(args, meta, out)
+
+
+def _einsum(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    inputs, output = meta["subscripts"].split("->")
+    return _contraction(inputs.split(","), output, [np.shape(a) for a in args], meta.get("optimize", False))
+
+
+def _einsum_back(slot: int, args: Arrays, meta: dict[str, Any]) -> int:
+    """Return the arithmetic of one gradient: a sum of the same letters, with the cotangent for the argument."""
+    inputs, output = meta["subscripts"].split("->")
+    terms = inputs.split(",")
+    lengths = _lengths(terms, [np.shape(a) for a in args])
+    parts = [output, *(term for k, term in enumerate(terms) if k != slot)]
+    known = "".join(dict.fromkeys("".join(parts)))
+    wanted = "".join(letter for letter in dict.fromkeys(terms[slot]) if letter in known)
+    shapes = [tuple(lengths[letter] for letter in part) for part in parts]
+    return _contraction(parts, wanted, shapes, meta.get("optimize", False) or len(terms) > 2)
+
+
+def _lengths(terms: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for letter, n in zip(term, shape, strict=True):
+            lengths[letter] = max(n, lengths.get(letter, n)) if n else 0
+    return lengths
+
+
+def _contraction(terms: list[str], output: str, shapes: list[tuple[int, ...]], optimize: Any) -> int:
+    """Return the arithmetic of an Einstein sum, all at once or along the path that NumPy finds."""
+    lengths = _lengths(terms, shapes)
+    if not optimize or len(terms) < 3:
+        return _at_once(terms, output, lengths)
+    dummies = [np.broadcast_to(np.zeros(()), shape) for shape in shapes]
+    path = np.einsum_path(f"{','.join(terms)}->{output}", *dummies, optimize=optimize)[0][1:]
+    total, left = 0, list(terms)
+    for step in path:
+        taken = [left[k] for k in step]
+        left = [term for k, term in enumerate(left) if k not in step]
+        kept = set(output).union(*left)
+        made = "".join(letter for letter in dict.fromkeys("".join(taken)) if letter in kept)
+        total += _at_once(taken, made if left else output, lengths)
+        left.append(made)
+    return total
+
+
+def _at_once(terms: Sequence[str], output: str, lengths: dict[str, int]) -> int:
+    letters = set("".join(terms))
+    summed = bool(letters - set(output))
+    return prod(lengths[letter] for letter in letters) * (len(terms) - 1 + summed)
+
+
+def _conv(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return int(2 * np.size(out) * prod(np.shape(args[1])[1:]))
+
+
+def _conv_transpose(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return int(2 * np.size(args[0]) * prod(np.shape(args[1])[1:]))
+
+
+def _conv_weight(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return int(2 * np.size(args[0]) * prod(np.shape(out)[1:]))
+
+
+def _attention(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    """Two products: scores of queries and keys, and weights with values; and one for each score."""
+    q, k, v = args[:3]
+    pairs = np.shape(q)[-2] * np.shape(k)[-2] * prod(np.shape(q)[:-2])
+    return int(2 * pairs * (np.shape(q)[-1] + np.shape(v)[-1]) + pairs * meta.get("heads", 1))
+
+
+def _self_attention(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    *batch, time, width = np.shape(args[0])
+    pairs = time * time * prod(batch)
+    return int(2 * pairs * 2 * (width // 3) + pairs * meta.get("heads", 1))
+
+
+def _twice(count: Callable[..., int]) -> Callable[..., int]:
+    """Of a product that is part of a rule of all arguments: one for each of its two factors."""
+    return lambda args, meta, out: 2 * count(args, meta, out)
+
+
+def _recurrent(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    """A product of each state with the weights, and one for each entry of what the input adds."""
+    time, batch, width = np.shape(args[0])
+    return int(time * batch * (2 * width * np.shape(args[1])[-1] + width))
+
+
+def _square(factor: float) -> Callable[..., int]:
+    """Return a count of ``factor`` n³ for a factorisation of n × n matrices."""
+
+    def count(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+        *batch, _, n = np.shape(args[0])
+        return int(factor * n**3 * prod(batch))
+
+    return count
+
+
+def _solve(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    n = np.shape(args[0])[-1]
+    return int(_square(2 / 3)(args, meta, out) + 2 * n * np.size(out))
+
+
+def _fourier(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    n = max(np.size(args[0]), np.size(out))
+    axis = meta.get("axis", -1)
+    length = max(np.shape(out)[axis] if isinstance(axis, int) and np.ndim(out) else 1, 2)
+    return int(5 * n * log2(length))
+
+
+def _convolve(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return 2 * int(np.size(args[0])) * int(np.size(args[1]))
+
+
+def _polynomial(args: Arrays, meta: dict[str, Any], out: Any) -> int:
+    return 2 * int(np.size(args[1])) * len(args[0])
+
+
+COUNTED: dict[str, Callable[[Arrays, dict[str, Any], Any], int]] = {
+    "matmul": _product, "dot": _product, "vecdot": lambda args, meta, out: 2 * int(max(map(np.size, args))),
+    "vdot": lambda args, meta, out: 2 * int(np.size(args[0])), "affine": _affine, "einsum": _einsum,
+    "conv": _conv, "conv_transpose": _conv_transpose, "conv_weight": _conv_weight,
+    "attention": _attention, "self_attention": _self_attention,
+    "rnn_states": _recurrent, "lstm_states": _recurrent, "gru_states": _recurrent,
+    "cholesky": _square(1 / 3), "inv": _square(2), "det": _square(2 / 3), "slogdet_rows": _square(2 / 3),
+    "solve": _solve, "fft": _fourier, "ifft": _fourier, "rfft": _fourier, "irfft": _fourier,
+    "convolve": _convolve, "correlate": _convolve, "polyval": _polynomial,
+}  # fmt: skip
+COUNTED_BACK = {
+    "affine": _affine_back, "attention": _twice(_attention), "self_attention": _twice(_self_attention),
+    "rnn_states": _twice(_recurrent), "lstm_states": _twice(_recurrent), "gru_states": _twice(_recurrent),
+}  # fmt: skip
+
+
+# -- Arrays, and what a rule looks at
+
+
+def arrays(values: Iterable[Any]) -> list[Any]:
+    """Return the arrays among values, and those in dicts, lists and tuples of them."""
+    found: list[Any] = []
+    stack = list(values)[::-1]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, np.ndarray):
+            found.append(value)
+        elif isinstance(value, dict):
+            stack += list(value.values())[::-1]
+        elif isinstance(value, (list, tuple)):
+            stack += value[::-1]
+        elif isinstance(value, np.generic):
+            found.append(np.asarray(value))
+    return found
+
+
+def _once(found: Iterable[Any]) -> list[Any]:
+    """Return arrays without those that lie in the same memory as an earlier one."""
+    kept: dict[Any, Any] = {}
+    for a in found:
+        kept.setdefault((a.__array_interface__["data"][0], a.nbytes, a.dtype) if a.base is not None else id(a), a)
+    return list(kept.values())
+
+
+def _memory(a: Any) -> int:
+    """Return the bytes behind an array: along an axis of stride 0 there is one entry."""
+    return int(prod(n for n, step in zip(a.shape, a.strides, strict=True) if step or not n) * a.itemsize)
+
+
+def _shares(a: Any, b: Any) -> bool:
+    return a is b or (a.base is not None and np.may_share_memory(a, b)) or (b.base is a and b.base is not None)
+
+
+@lru_cache(maxsize=4096)
+def _loaded(code: Any) -> frozenset[str]:
+    """Return the variables that code looks at, but not where it only asks for shape or dtype."""
+    steps = list(dis.get_instructions(code))
+    found: set[str] = set()
+    for k, step in enumerate(steps):
+        if not step.opname.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE")):
+            continue
+        names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        after, before = steps[k + 1].argval if k + 1 < len(steps) else None, steps[k - 1].argval if k else None
+        asked = after in ABOUT or before in ABOUT
+        found.update(names[:-1] if asked else names)
+    return frozenset(found)
+
+
+def _heeds(rule: Any, option: str) -> bool:
+    """Return whether a rule looks at a keyword argument; of one that takes any it is assumed."""
+    code = getattr(rule, "__code__", None)
+    return code is None or bool(code.co_flags & 0x08) or option in _loaded(code)  # the flag of **options
+
+
+def named_in(rule: Any, given: int) -> list[int]:
+    """Return the positions of the arguments that a rule looks at, all of those that it does not name.
+
+    Example:
+        >>> named_in(lambda g, out, x, y: g * y.reshape(x.shape), 4)
+        [0, 3]
+    """
+    code = getattr(rule, "__code__", None)
+    if code is None:
+        return list(range(given))
+    loaded, names = _loaded(code), code.co_varnames[: code.co_argcount]
+    rest = range(len(names), given)
+    return [*(k for k, name in enumerate(names[:given]) if name in loaded), *rest]

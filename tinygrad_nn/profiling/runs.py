@@ -1,0 +1,243 @@
+"""`profile`: runs a function several times and says where its time goes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from time import perf_counter_ns as clock
+from typing import Any
+
+import numpy as np
+
+from ..backward import walk
+from ..compiled.function import Compiled
+from ..node import switched
+from ..printable import printable
+from ..tensor import Tensor
+from ..tree import flatten
+from .advice import advice
+from .compiling import compiled_times
+from .describe import Description, Seen
+from .machine import bandwidth, floor
+from .result import SUMS, Operation, Profile
+from .watch import BACK, CALLED, SUMMED, Event, Watch, watching
+
+BETWEEN, WALKING, AROUND = "Python between operations", "Python of the walk back", "before, after and around them"
+FORWARD_PART, BACK_PART, CALLED_PART = "operations, forward", "rules of gradients, back", "compiled code"
+SECONDS, FEWEST, MOST = 1.0, 5, 50  # that calls go on, and how many there are, where that is left to us
+NO_FUNCTION = (
+    "profile: {what}. Pass the function that does one step, and what it takes: profile(step, x, y), or "
+    "profile(lambda: minimizer.step(lambda: loss(x, y)))."
+)
+
+
+def profile(
+    function: Callable[..., Any], *args: Any, repeats: int | None = None, compile: bool | None = None, **kwargs: Any
+) -> Profile:
+    """Run a function several times and say what each of its operations takes, forward and back, and takes at least.
+
+    The function is called ``2 * repeats + 5`` times with all that it does: a training step moves its parameters, and a
+    generator draws on. If it returns a Tensor that it did not walk back from, that is done after each call, and the
+    gradients are dropped. Of a compiled function the operations are those of the function that was compiled.
+
+    Args:
+        function: one step: a loss, a loss and its gradients, a step of a `Minimizer`, a call of `fit`.
+        *args, **kwargs: what it takes.
+        repeats: how many calls are watched, and as many are timed without being watched; by default what takes about
+            a second, 5 to 50.
+        compile: whether to compile the function to measure what that saves; by default if it has few operations. Where
+            it cannot be compiled, that is estimated.
+
+    Returns:
+        A `Profile`: ``print`` shows its tables, ``draw()`` its graph.
+
+    Raises:
+        TypeError: something that cannot be called, or whose calls only make a generator.
+        ValueError: repeats is below 1.
+        RuntimeError: a profile within a profile.
+
+    Example:
+        >>> w = Tensor(np.ones((3, 2)), name="w")
+        >>> found = profile(lambda x: (x @ w).sum(), np.ones((4, 3)), repeats=1, compile=False)
+        >>> [(one.name, one.kind, one.flops, one.read, one.written) for one in found.operations]
+        [('matmul', 'forward', 48, 144, 64), ('sum', 'forward', 8, 64, 8), ('sum', 'back', 0, 0, 0), \
+('matmul', 'back', 48, 104, 48)]
+    """
+    _checked(function, repeats)
+    step = function.function if isinstance(function, Compiled) else function
+    run = _Run(step, args, kwargs)
+    run()
+    described = Description()
+    with described, watching(described), switched("inspect", described.inspect):
+        run(described)
+    names = [(event.name, event.kind, event.slot) for event in described.events]
+    count = _count(_timed(run, 1)[0]) if repeats is None else int(repeats)
+    bare = _timed(run, count // 2)
+    watched = _watched(run, count)
+    bare += _timed(run, count - count // 2)
+    same = [one for one in watched if [(event.name, event.kind, event.slot) for event in one[0]] == names]
+    other = count - len(same)
+    same = same or [(described.events, 0)]
+    events = [_middle(column) for column in zip(*(found for found, _ in same), strict=True)]
+    operations = _operations(described, events)
+    seconds, parts = _parts(events, median(tail for _, tail in same), median(bare), described.sums)
+    called = printable(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
+    quartiles = (bare[0], bare[0]) if count == 1 else tuple(np.percentile(bare, (25, 75)).tolist())
+    found = Profile(called, operations, seconds, parts, quartiles, count, other, described.sums, (), described.view)
+    found = replace(found, compiling=compiled_times(function, args, kwargs, found, compile, run, run.walks))
+    return replace(found, advice=advice(found))
+
+
+def _count(seconds: float) -> int:
+    """Return how many calls of so many seconds are watched."""
+    return int(min(max(SECONDS / (2 * max(seconds, 1e-6)), FEWEST), MOST))
+
+
+def _timed(run: Callable[[], Any], count: int) -> list[float]:
+    """Return the seconds of so many calls, after one that brings code and data into the caches."""
+    found = []
+    for _ in range(count + 1):
+        start = clock()
+        run()
+        found.append((clock() - start) / 1e9)
+    return found[1:]
+
+
+def _watched(run: Callable[[], Any], count: int) -> list[tuple[list[Event], int]]:
+    """Return the events of so many calls, after one likewise, and the nanoseconds after the last event of each."""
+    found, watch = [], Watch()
+    with watching(watch):
+        for _ in range(count + 1):
+            watch.events, watch.end = [], clock()
+            run()
+            found.append((watch.events, clock() - watch.end))
+    return found[1:]
+
+
+def _checked(function: Any, repeats: Any) -> None:
+    """Refuse what is no function that does a step.
+
+    Raises:
+        TypeError, ValueError: as `profile`.
+    """
+    if not callable(function):
+        what = "a Tensor is what a function has computed already" if isinstance(function, Tensor) else (
+            f"a {type(function).__name__} cannot be called")  # fmt: skip
+        raise TypeError(NO_FUNCTION.format(what=what))
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise TypeError(NO_FUNCTION.format(what="a call of a generator function runs nothing of it yet"))
+    if repeats is None:
+        return
+    if isinstance(repeats, bool) or not isinstance(repeats, (int, np.integer)) or repeats < 1:
+        raise ValueError(f"profile: repeats={repeats!r:.40}; it is how many calls are watched, at least 1.")
+
+
+class _Run:
+    """A call of the function, and the walk back from its result if it did not walk back itself."""
+
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.walks = False
+
+    def __call__(self, described: Description | None = None) -> None:
+        result = self.function(*self.args, **self.kwargs)
+        if inspect.isgenerator(result) or inspect.iscoroutine(result):
+            raise TypeError(NO_FUNCTION.format(what="the function returned a generator, which has run nothing yet"))
+        if described is not None and not described.walked:
+            self.walks = self._root(result) is not None
+            if not self.walks:
+                _look(described, result)
+        if self.walks and (root := self._root(result)) is not None:
+            walk(root.node, np.ones_like(root.data), free=True)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _root(result: Any) -> Tensor | None:
+        """Return the first Tensor of a result whose graph is still there."""
+        for part in flatten(result)[0]:
+            node = part.node if isinstance(part, Tensor) else None
+            if node is not None and node.primitive is not None and node.args is not None:
+                return part  # type: ignore[no-any-return]
+        return None
+
+
+def _look(described: Description, result: Any) -> None:
+    """Take the graph of a result from which nobody walks back."""
+    root = _Run._root(result)
+    if root is not None:
+        described.look(root)
+
+
+def _middle(column: Sequence[Event]) -> Event:
+    """Return the medians of one event over several runs."""
+    taken, before = median(one.taken for one in column), median(one.before for one in column)
+    return column[0]._replace(taken=int(taken), before=int(before))
+
+
+def _operations(described: Description, events: Sequence[Event]) -> tuple[Operation, ...]:
+    """Return the operations; a sum over broadcast axes is part of the rule before it."""
+    found: list[Operation] = []
+    for seen, event in zip(described.seen, events, strict=True):
+        if event.kind == SUMMED and found and found[-1].kind == BACK:
+            found[-1] = _joined(found[-1], seen, event)
+        else:
+            found.append(_operation(seen, event, described))
+    return tuple(found)
+
+
+def _operation(seen: Seen, event: Event, described: Description) -> Operation:
+    dtype, taken = seen.dtype or "float64", event.taken / 1e9
+    least = min(floor(seen.read + seen.written, seen.flops, dtype), taken)
+    kind = {CALLED: "compiled", SUMMED: BACK}.get(event.kind, event.kind)
+    return Operation(
+        event.name, kind, event.slot if event.slot >= 0 else None, taken, least, seen.read, seen.written, seen.written,
+        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, len(set(seen.given)) > 1, seen.scope, seen.line,
+        None if seen.of is None else described.numbers.get(seen.of),
+    )  # fmt: skip
+
+
+def _joined(rule: Operation, seen: Seen, event: Event) -> Operation:
+    """Return a rule with the sum over broadcast axes after it."""
+    taken = event.taken / 1e9
+    least = min(floor(seen.read + seen.written, seen.flops, seen.dtype), taken)
+    return replace(
+        rule, seconds=rule.seconds + taken, shape=seen.shape, floor=rule.floor + least, read=rule.read + seen.read,
+        written=rule.written + seen.written, allocated=rule.allocated + seen.written, arrays=rule.arrays + seen.arrays,
+        temporary=rule.temporary + seen.temporary, flops=rule.flops + seen.flops,
+    )  # fmt: skip
+
+
+def _parts(events: Sequence[Event], tail: float, seconds: float, sums: int) -> tuple[float, dict[str, float]]:
+    """Return the seconds of a call, and its summands.
+
+    What is in no operation is the time of a call that is not watched, without them. It is parted as the time between
+    events is in calls that are watched, where the watching makes each event longer by about the same. On a busy machine
+    the median of a call is longer than the sum of the medians of all that is in it, which counts then.
+    """
+    own = {FORWARD_PART: 0.0, BACK_PART: 0.0, CALLED_PART: 0.0}
+    for event in events:
+        back = event.kind in (BACK, SUMMED)
+        own[BACK_PART if back else CALLED_PART if event.kind == CALLED else FORWARD_PART] += event.taken / 1e9
+    gaps: list[tuple[str, float]] = []
+    last = ""
+    for event in events:
+        back, was = event.kind in (BACK, SUMMED), last in (BACK, SUMMED)
+        gaps.append((WALKING if back and last else AROUND if not last or (was and not back) else BETWEEN,
+                     event.before / 1e9))  # fmt: skip
+        last = event.kind
+    gaps.append((AROUND, tail / 1e9))
+    whole = sum(own.values()) + sum(gap for _, gap in gaps)
+    seconds = max(min(seconds, whole), sum(own.values()))
+    rest = seconds - sum(own.values())
+    watching = max(0.0, sum(gap for _, gap in gaps) - rest) / max(len(events), 1)
+    weights = dict.fromkeys((BETWEEN, WALKING, AROUND), 0.0)
+    for where, gap in gaps:
+        weights[where] += max(gap - watching, 0.0)
+    scale = rest / (sum(weights.values()) or 1.0)
+    parts = {name: weight * scale for name, weight in weights.items()}
+    adding = min(sums / bandwidth(sums), parts[WALKING]) if sums else 0.0
+    parts[WALKING] -= adding
+    if not events or not sum(weights.values()):
+        parts[AROUND] = rest
+    return seconds, {name: part for name, part in {**own, SUMS: adding, **parts}.items() if part or name != CALLED_PART}

@@ -1,0 +1,153 @@
+"""A profile as text of 80 columns."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from ..printable import printable
+
+if TYPE_CHECKING:
+    from .result import Profile, Sum
+
+WIDTH = 80
+ROWS = 10  # of one table
+NAME = 20
+BUSY = 1.5  # times the first quartile, where the third shows that a machine has other work
+HEADS = ("forward", "back", "share", "floor", "bytes", "new")
+
+
+def table(found: Profile) -> str:
+    """Return a profile as tables of at most 80 columns: its parts, kinds of operations, layers, lines, compiling."""
+    runs = f"{found.runs} call{'s' if found.runs > 1 else ''}"
+    low, high = map(seconds, found.quartiles)
+    told = f": {seconds(found.seconds)} a call ({runs}, half of them in {low} to {high})"
+    lines = [_cut(found.name, WIDTH - len(told)) + told]
+    if found.quartiles[1] > BUSY * found.quartiles[0]:
+        lines += wrap("The calls differ much: something else may run on this machine.", WIDTH)
+    if found.other:
+        lines += wrap(f"{found.other} of the {found.runs} calls did other operations and do not count below.", WIDTH)
+    lines += ["", *_parts(found)]
+    lines += ["", *_sums("operation", found.by("operation"), found)]
+    layers = found.by("scope")
+    if any(one.name != "elsewhere" for one in layers):
+        lines += ["", *_sums("layer", layers, found)]
+    lines += ["", *_sums("line", found.by("line"), found, _code(found))]
+    if found.compiling:
+        lines += ["", *_compiling(found)]
+    for sentence in found.advice:
+        lines += ["", *wrap(f"* {sentence}", WIDTH, subsequent_indent="  ")]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _parts(found: Profile) -> list[str]:
+    rows = [f"{'part of a call':<44}{'time':>10}{'share':>9}"]
+    rows += [f"{name:<44}{seconds(part):>10}{share(part, found.seconds):>9}" for name, part in found.parts.items()]
+    return rows
+
+
+def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], str] = lambda name: "") -> list[str]:
+    """Return a table of sums, the longest first; what is left out is one row."""
+    if not sums:
+        return [f"{what}: nothing ran that is one of the operations here."]
+    shown, rest = sums[:ROWS], sums[ROWS:]
+    head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>9}" for name in HEADS)
+    rows = [head]
+    for one in shown:
+        rows.append(_row(one.name, one, found))
+        if text := code(one.name):
+            rows.append(_cut(f"    {text}", WIDTH))
+    if rest:
+        parts = ("calls", "forward", "back", "floor", "bytes", "allocated", "arrays", "temporary", "flops")
+        left: Any = {part: sum(getattr(one, part) for one in rest) for part in parts}
+        rows.append(_row(f"{len(rest)} more", replace(rest[0], **left), found))
+    return rows
+
+
+def _row(name: str, one: Sum, found: Profile) -> str:
+    cells = (
+        seconds(one.forward), seconds(one.back), share(one.seconds, found.seconds), seconds(one.floor),
+        amount(one.bytes), amount(one.new),
+    )  # fmt: skip
+    return f"{_cut(name, NAME):<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _code(found: Profile) -> Callable[[str], str]:
+    """Return what gives the code of a line by its short name."""
+    lines = {called(one.line): one.line for one in found.operations if one.line is not None}
+    return lambda name: printable(linecache.getline(*lines[name]).strip()) if name in lines else ""
+
+
+def _compiling(found: Profile) -> list[str]:
+    rows = [f"{'compiled with':<20}{'a call':>10}{'of now':>9}{'first call':>12}"]
+    for one in found.compiling:
+        first = "" if one.first is None else seconds(one.first)
+        mark = "  estimated" if one.estimated else ""
+        saved = share(one.share, 1)
+        rows.append(f"{one.backend:<20}{seconds(one.seconds):>10}{saved:>9}{first:>12}{mark}")
+    for one in found.compiling:
+        if one.why:
+            said = "It was not compiled: " if one.estimated else ""
+            rows += wrap(f"{said}{one.why.rstrip('.')}.", WIDTH)
+    return rows
+
+
+def called(key: Any) -> str:
+    """Return what a table calls a group of operations by: a name, or the end of a path and a line."""
+    if key is None:
+        return "elsewhere"
+    if isinstance(key, tuple):
+        file, line = key
+        return f"{printable(file.replace(chr(92), '/').rpartition('/')[2])}:{line}"
+    return printable(key)
+
+
+def seconds(value: float) -> str:
+    """Return a time in short.
+
+    Example:
+        >>> seconds(0), seconds(1.234e-5), seconds(0.25), seconds(123.4)
+        ('0', '12.3 µs', '250 ms', '123 s')
+    """
+    if value < 5e-10:
+        return "0"
+    if value < 9.995e-7:
+        return f"{value * 1e9:.0f} ns"
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size * 0.9995:
+            return f"{_three(value / size)} {unit}"
+    return f"{_three(value * 1e6)} µs"
+
+
+def _three(value: float) -> str:
+    """Return a number at three digits, without an exponent."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def amount(value: int) -> str:
+    """Return a number of bytes in short.
+
+    Example:
+        >>> amount(0), amount(80), amount(20480)
+        ('0', '80 B', '20.5 kB')
+    """
+    if value < 1000:
+        return f"{value} B" if value else "0"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if value >= size * 0.9995:
+            return f"{_three(value / size)} {unit}"
+    return f"{_three(value / 1e3)} kB"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a share in percent."""
+    return f"{100 * part / whole:.0f} %" if whole else ""
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
