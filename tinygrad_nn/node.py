@@ -107,7 +107,7 @@ class Mode:
     of ``Tensor(t)`` (`Tensor._again`).
     """
 
-__slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "steps")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
