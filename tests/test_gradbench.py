@@ -6,15 +6,17 @@ No time is judged.
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.benchmarks.gradbench import __main__ as command
-from tests.benchmarks.gradbench import by_hand, inputs, objectives, ours
+from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours
 from tests.benchmarks.gradbench.adapter import answers
 from tests.benchmarks.gradbench.evaluations import EVALUATIONS
+from tests.benchmarks.gradbench.programs import numbers
 
 EXACT = 1e-9  # two ways to compute the same in float64, with sums of some thousand numbers in another order
 # Central differences of step h err by h² f‴/6 from the curve and by 1e-16 f/h from rounding: with h = 1e-5 about 1e-10
@@ -30,11 +32,6 @@ PAIRS = [
 ]
 
 
-def numbers(result: Any) -> Any:
-    parts = result if isinstance(result, (tuple, list)) else (result,)
-    return np.concatenate([np.ravel(np.asarray(part, float)) for part in parts])
-
-
 @pytest.mark.parametrize(("name", "primal", "derivative"), PAIRS)
 def test_gradients_agree_with_differences(name: str, primal: str, derivative: str) -> None:
     problem = EVALUATIONS[name].read(inputs.SMALL[name](), objectives)
@@ -42,17 +39,96 @@ def test_gradients_agree_with_differences(name: str, primal: str, derivative: st
     found = ours.task(name, derivative, inputs.SMALL[name](), "eager").run()
     assert len(found) == problem.wanted
     for k, gradient in enumerate(found):
-        argument = problem.arguments[k]
-        assert gradient.shape == argument.shape
-        want = np.empty_like(argument)
-        for index in np.ndindex(argument.shape):
-            ends = []
-            for step in (STEP, -STEP):
-                moved = argument.copy()
-                moved[index] += step
-                ends.append(f(*problem.arguments[:k], moved, *problem.arguments[k + 1 :]))
-            want[index] = (ends[0] - ends[1]) / (2 * STEP)
-        np.testing.assert_allclose(gradient, want, rtol=NEAR, atol=NEAR)
+        before, argument, after = problem.arguments[:k], problem.arguments[k], problem.arguments[k + 1 :]
+        want = differences(lambda x, before=before, after=after: f(*before, x, *after), argument)
+        np.testing.assert_allclose(gradient, want.reshape(argument.shape), rtol=NEAR, atol=NEAR)
+
+
+def differences(f: Any, x: Any) -> Any:
+    """The Jacobian of f at x by central differences, a column an entry of x."""
+    columns = []
+    for index in np.ndindex(x.shape):
+        ends = []
+        for step in (STEP, -STEP):
+            moved = x.copy()
+            moved[index] += step
+            ends.append(numbers(f(moved)))
+        columns.append((ends[0] - ends[1]) / (2 * STEP))
+    return np.stack(columns, axis=1)
+
+
+def test_the_sparse_jacobian_of_bundle_adjustment_is_the_whole_one() -> None:
+    problem = EVALUATIONS["ba"].read(inputs.SMALL["ba"](), objectives)
+    rng = np.random.default_rng(1)
+    problem = problem._replace(arguments=tuple(x + 0.1 * rng.normal(size=x.shape) for x in problem.arguments))
+    blocks = ours.KINDS["blocks"](problem)(*problem.arguments)
+    assert problem.finish
+    found = problem.finish(blocks)
+    (n, _), (m, _), (p,) = (x.shape for x in problem.arguments[:3])
+    dense = np.zeros((3 * p, 11 * n + 3 * m + p))
+    row = np.repeat(np.arange(3 * p), np.diff(found["rows"]))
+    np.add.at(dense, (row, found["cols"]), found["vals"])
+    sizes = np.cumsum([x.size for x in problem.arguments[:3]])
+
+    def whole(v: Any) -> Any:
+        parts = np.split(v, sizes)[:3]
+        wanted = (part.reshape(x.shape) for part, x in zip(parts, problem.arguments, strict=False))
+        return problem.objective(*wanted, problem.arguments[3])
+
+    want = differences(whole, np.concatenate([x.ravel() for x in problem.arguments[:3]]))
+    np.testing.assert_allclose(dense, want, rtol=NEAR, atol=NEAR * np.abs(want).max())
+    assert (want != 0).sum() <= len(found["vals"]) == 31 * p
+
+
+def test_a_camera_that_does_not_turn_has_derivatives() -> None:
+    given = {**inputs.SMALL["ba"](), "cam": [0.0] * 6 + [400.0, 5.0, -8.0, 0.09, 0.003]}
+    problem = EVALUATIONS["ba"].read(given, objectives)
+    blocks, _ = ours.KINDS["blocks"](problem)(*problem.arguments)
+    one = [x[:1] for x in problem.arguments]
+    want = differences(lambda cam: problem.number and problem.number(cam, *one[1:]), one[0])
+    np.testing.assert_allclose(blocks[0, :, :11], want, rtol=NEAR, atol=NEAR * np.abs(want).max())
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_columns_of_hand_tracking_are_those_of_the_whole_jacobian(inside: bool) -> None:
+    given = inputs.ht(9, 7, 5, inside=inside)
+    problem = EVALUATIONS["ht"].read(given, objectives)
+    found = ours.task("ht", "jacobian", given, "eager").run()
+    *shift, theta = problem.arguments[: problem.wanted]
+    rest = problem.arguments[problem.wanted :]
+    assert found.shape == (15, 28 if inside else 26)
+    want = differences(lambda theta: problem.objective(*shift, theta, *rest), theta)
+    np.testing.assert_allclose(found[:, -26:], want, rtol=NEAR, atol=NEAR)
+    if inside:  # of each point its own two columns among those of all points
+        whole = differences(lambda us: problem.objective(*shift, theta, us, rest[1]), rest[0])
+        own = np.concatenate([whole[3 * k : 3 * k + 3, 2 * k : 2 * k + 2] for k in range(5)])
+        np.testing.assert_allclose(found[:, :2], own, rtol=NEAR, atol=NEAR)
+        assert np.count_nonzero(whole) == np.count_nonzero(own)
+
+
+def test_newtons_step_of_clusters_leads_to_their_means() -> None:
+    given = inputs.SMALL["kmeans"]()
+    points, centroids = np.array(given["points"]), np.array(given["centroids"])
+    nearest = np.argmin(((points[:, None] - centroids) ** 2).sum(axis=2), axis=1)
+    means = [points[nearest == k].mean(axis=0) for k in range(len(centroids))]
+    (step,) = ours.task("kmeans", "dir", given, "eager").run()
+    np.testing.assert_allclose(centroids - step, means, EXACT, EXACT)
+
+
+@pytest.mark.parametrize("outer", [ours.forward, ours.reverse])
+@pytest.mark.parametrize("inner", [ours.forward, ours.reverse])
+def test_derivatives_nest_in_both_modes(outer: Any, inner: Any) -> None:
+    def landed(w: Any) -> Any:
+        return objectives.landing(w, inner)
+
+    at = np.array([0.3])
+    slope = outer(landed)(at)
+    np.testing.assert_allclose(slope, differences(landed, at)[0], rtol=NEAR, atol=NEAR)
+
+
+@pytest.mark.slow
+def test_the_saddle_is_found() -> None:
+    np.testing.assert_allclose(ours.task("saddle", "rr", {"start": [1.0, 1.0]}, "eager").run(), 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", by_hand.CALLS)
@@ -64,7 +140,7 @@ def test_all_functions_equal_those_by_hand(name: str) -> None:
         np.testing.assert_allclose(numbers(ours.task(name, function, given, "eager").run()), want, EXACT, EXACT)
 
 
-@pytest.mark.parametrize("name", [name for name in EVALUATIONS if name not in ("particle", "saddle")])
+@pytest.mark.parametrize("name", [name for name in EVALUATIONS if name not in ("particle", "saddle")])  # they branch
 def test_what_is_replayed_is_what_is_eager(name: str) -> None:
     for function in EVALUATIONS[name].functions:
         eager, replayed = (ours.task(name, function, inputs.SMALL[name](), mode).run() for mode in ("eager", "replay"))
@@ -161,6 +237,45 @@ def test_what_cannot_be_done_is_told_and_the_session_goes_on(message: dict[str, 
 def test_a_line_that_is_no_message_ends_the_session(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         said(line)
+
+
+CHECKOUT = {
+    "__init__": "",
+    "cpp": "",
+    "evals/lse/run": """
+import json, sys
+from gradbench import cpp
+def ask(number, **message):
+    print(json.dumps({"id": number, **message}), flush=True)
+    return json.loads(sys.stdin.readline())
+given, wrong = {"x": [0.0, 1.0]}, "--wrong" in sys.argv
+ask(0, kind="start", eval="lse")
+ask(1, kind="define", module="lse")
+for number, function in ((2, "primal"), (4, "gradient")):
+    got = ask(number, kind="evaluate", module="lse", function=function, input=given)["output"]
+    want = cpp.evaluate(tool="manual", module="lse", function=function, input=given)["output"]
+    same = (got if isinstance(got, float) else got[0]) - (want if isinstance(want, float) else want[0])
+    ask(number + 1, kind="analysis", of=number, valid=abs(same) < 1e-12 and not wrong, error="off")
+""",
+}
+
+
+@pytest.mark.skipif(by_hand.compiler() is None, reason="needs a C++ compiler")
+def test_a_checkout_judges_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in CHECKOUT.items():
+        path = tmp_path / "python" / "gradbench" / "gradbench" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    assert checkout.check(tmp_path, ["lse"], "eager", []) == 0
+    assert re.match(r"lse +valid +2 of 2 answers, by hand", capsys.readouterr().out)
+    assert checkout.check(tmp_path, ["lse"], "eager", ["--wrong"]) == 1
+    assert re.match(r"lse +NOT VALID +0 of 2 answers.*primal: off; gradient: off", capsys.readouterr().out)
+    assert sorted(tmp_path.rglob("*")) == before  # nothing is written into it
+    assert checkout.check(tmp_path, ["ode"], "eager") == 1
+    assert "did not judge gradient, primal" in capsys.readouterr().out
+    assert checkout.check(tmp_path / "python", ["lse"], "eager") == 1
+    assert "is no checkout of GradBench" in capsys.readouterr().out
 
 
 def test_the_command_prints_a_row_for_each_program(

@@ -1,4 +1,4 @@
-"""Measure objectives and gradients, ours, by hand in C++ and in other libraries.
+"""Measure objectives and gradients, ours, by hand in C++ and in other libraries, or check the adapter.
 
 `python -m tests.benchmarks.gradbench [EVAL ...]`
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -94,12 +95,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes, at least one call")
     parser.add_argument("--threads", type=int, default=1, help="of every program")
     parser.add_argument("--skip", action="append", default=[], metavar="PROGRAM", help="leave a program out")
+    which = "run the Python evaluations of this checkout of GradBench against the adapter instead"
+    parser.add_argument("--checkout", type=Path, metavar="PATH", help=which)
+    parser.add_argument("--mode", choices=OURS, default="eager", help="of the adapter, with --checkout")
     options = parser.parse_args(arguments)
     chosen = options.evaluations or list(EVALUATIONS)
     if unknown := [name for name in chosen if name not in EVALUATIONS]:
         parser.error(f"unknown evaluation {unknown[0]}; known are {', '.join(EVALUATIONS)}")
     if unknown := [name for name in options.skip if name not in ALL]:
         parser.error(f"unknown program {unknown[0]}; known are {', '.join(ALL)}")
+    if options.checkout is not None:
+        from .checkout import check
+
+        sys.exit(check(options.checkout.resolve(), chosen, options.mode))
     programs = [program for program in ALL if program not in options.skip]
     before = load()
     for evaluation in chosen:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .evaluations import EVALUATIONS, Problem
-from .ours import Task
+from . import objectives
+from .evaluations import EVALUATIONS, Problem, Task
 
 SOURCE = Path(__file__).with_name("by_hand.cpp")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-Wall", "-Wextra", "-shared", "-fPIC")
@@ -93,13 +93,48 @@ def gmm(given: Any, problem: Problem) -> Any:
     return _scalar("gmm", (N, D, K, int(given["m"]), float(given["gamma"])), problem)
 
 
-CALLS: dict[str, Callable[[Any, Problem], Any]] = {"lse": lse, "llsq": llsq, "gmm": gmm}
+def lstm(given: Any, problem: Problem) -> Any:
+    main, _, _, sequence = problem.arguments
+    return _scalar("lstm", (len(main) // 2, *sequence.shape), problem)
+
+
+def det(given: Any, problem: Problem) -> Any:
+    return _scalar("det", (len(problem.arguments[0]),), problem)
+
+
+def kmeans(given: Any, problem: Problem) -> Any:
+    centroids, points = problem.arguments
+    return _scalar("kmeans", (len(points), *centroids.shape), problem)
+
+
+def ode(given: Any, problem: Problem) -> Any:
+    (x,) = problem.arguments
+    sizes, y, g = (x.size, int(given["s"])), np.empty_like(x), np.empty_like(x)
+    solved = _call("ode", *sizes, x, y)
+
+    def objective() -> Any:
+        solved()
+        return y
+
+    return objective, _filled(_call("ode_gradient", *sizes, x, g), (g,))
+
+
+def ba(given: Any, problem: Problem) -> Any:
+    cam_of, point_of = (np.ascontiguousarray(rows, dtype=np.uintp) for rows in problem.rows[:2])
+    p, finish = len(cam_of), problem.finish or (lambda found: found)
+    errors, blocks, weights, slopes = np.empty((p, 2)), np.empty((p, 2, 15)), np.empty(p), np.empty(p)
+    given = (p, cam_of, point_of, *problem.arguments)
+    derivative = _filled(_call("ba_gradient", *given, blocks, slopes), (blocks, slopes))
+    return _filled(_call("ba", *given, errors, weights), (errors, weights)), lambda: finish(derivative())
+
+
+CALLS: dict[str, Callable[[Any, Problem], Any]] = {
+    "gmm": gmm, "ba": ba, "lstm": lstm, "lse": lse, "llsq": llsq, "ode": ode, "det": det, "kmeans": kmeans,
+}  # fmt: skip
 
 
 def task(evaluation: str, function: str, given: Any) -> Task:
     """Return one function of an evaluation on the input of a message."""
-    from . import objectives
-
     known = EVALUATIONS[evaluation]
     problem = known.read(given, objectives)
     contiguous = tuple(np.ascontiguousarray(x) for x in problem.arguments)

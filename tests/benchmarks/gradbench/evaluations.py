@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import objectives
+
 
 class Problem(NamedTuple):
     """An objective with the arguments of one message.
@@ -19,6 +21,8 @@ class Problem(NamedTuple):
         show: turns its result into what a message holds.
         show_derivative: the same for its derivative.
         number: the function that is differentiated, where it is not the objective.
+        rows: of each wanted argument which of its rows the rows of `number` take, where these depend on no others.
+        alone: a second function whose entries depend on those of the last wanted argument, entry by entry.
         finish: what is done with the derivative before it is shown, and belongs to its time.
     """
 
@@ -28,7 +32,16 @@ class Problem(NamedTuple):
     show: Callable[[Any], Any]
     show_derivative: Callable[[Any], Any]
     number: Callable[..., Any] | None = None
+    rows: tuple[Any, ...] = ()
+    alone: Callable[[Any], Any] | None = None
     finish: Callable[[Any], Any] | None = None
+
+
+class Task(NamedTuple):
+    """What is run and timed, and what is answered."""
+
+    run: Callable[[], Any]
+    show: Callable[[Any], Any]
 
 
 class Evaluation(NamedTuple):
@@ -99,14 +112,91 @@ def kmeans(given: Mapping[str, Any], on: Any) -> Problem:
     return Problem(on.clustering, floats(given, "centroids", "points"), 1, flat, first)
 
 
+def ba(given: Mapping[str, Any], on: Any) -> Problem:
+    n, m, p = (int(given[name]) for name in ("n", "m", "p"))
+    cam, x, w, feat = floats(given, "cam", "x", "w", "feat")
+    arguments = (np.tile(cam, (n, 1)), np.tile(x, (m, 1)), np.full(p, w), np.tile(feat, (p, 1)))
+    cam_of, point_of = np.arange(p) % n, np.arange(p) % m
+
+    def objective(cams: Any, x: Any, w: Any, feats: Any) -> Any:
+        return on.reprojection(cams[cam_of], x[point_of], w, feats), on.weight_error(w)
+
+    def show(found: Any) -> Any:
+        errors, weights = found
+        return {
+            "reproj_error": {"elements": flat(errors[0]), "repeated": p},
+            "w_err": {"element": float(weights[0]), "repeated": p},
+        }
+
+    return Problem(
+        objective, arguments, 3, show, shortened, number=on.reprojection, rows=(cam_of, point_of, None),
+        alone=on.weight_error, finish=partial(rows_of_blocks, n, m, cam_of, point_of),
+    )  # fmt: skip
+
+
+def rows_of_blocks(n: int, m: int, cam_of: Any, point_of: Any, found: Any) -> dict[str, Any]:
+    """Return where each row begins, and columns and values of its entries.
+
+    First the rows of all blocks (observations, 2, 11 + 3 + 1), then those of the weights, which have one entry.
+    """
+    blocks, weights = found
+    p = len(weights)
+    own = 11 * n + 3 * m + np.arange(p)[:, None]
+    columns = [11 * cam_of[:, None] + np.arange(11), 11 * n + 3 * point_of[:, None] + np.arange(3), own]
+    return {
+        "rows": np.concatenate([15 * np.arange(2 * p + 1), 30 * p + 1 + np.arange(p)]),
+        "cols": np.concatenate([np.repeat(np.concatenate(columns, axis=1), 2, axis=0).ravel(), own.ravel()]),
+        "vals": np.concatenate([np.ravel(blocks), weights]),
+    }
+
+
+def shortened(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first thirty entries and the last, which is all that the protocol asks for."""
+    return {name: [*flat(values[:30]), values[-1].item()] for name, values in found.items()}
+
+
+def ht(given: Mapping[str, Any], on: Any) -> Problem:
+    data = given["data"]
+    model = data["model"]
+    arrays = floats(model, "base_relatives", "inverse_base_absolutes", "base_positions", "weights")
+    triangles = np.asarray(model["triangles"], dtype=int)
+    hand = objectives.Hand(tuple(model["parents"]), *arrays, triangles, bool(model["is_mirrored"]))
+    theta, us = floats(given, "theta", "us")
+    (points,) = floats(data, "points")
+    correspondences = np.asarray(data["correspondences"], dtype=int)
+    if not us.size:
+        return Problem(
+            lambda theta, points: on.hand(theta, None, hand, points, correspondences), (theta, points), 1, flat, flat
+        )
+
+    def objective(shift: Any, theta: Any, us: Any, points: Any) -> Any:
+        """A point depends on its own u alone, so that the derivatives by one shift of all hold those by each."""
+        return on.hand(theta, us + shift, hand, points, correspondences)
+
+    return Problem(objective, (np.zeros(2), theta, us.reshape(-1, 2), points), 2, flat, flat)
+
+
+def particle(given: Mapping[str, Any], on: Any) -> Problem:
+    return Problem(on.particle, (np.reshape(floats(given, "w")[0], 1),), 1, first, first)
+
+
+def saddle(given: Mapping[str, Any], on: Any) -> Problem:
+    return Problem(on.saddle, floats(given, "start"), 1, flat, flat)
+
+
 GRADIENT = {"objective": "objective", "jacobian": "gradient"}
+NESTED = {name: name for name in ("ff", "fr", "rf", "rr")}  # the mode of the outer derivative, then of the inner
 EVALUATIONS = {
     "hello": Evaluation({"square": "objective", "double": "gradient"}, hello),
     "gmm": Evaluation(GRADIENT, gmm),
+    "ba": Evaluation({"objective": "objective", "jacobian": "blocks"}, ba),
     "lstm": Evaluation(GRADIENT, lstm),
+    "ht": Evaluation({"objective": "objective", "jacobian": "columns"}, ht),
     "ode": Evaluation({"primal": "objective", "gradient": "gradient"}, ode),
     "lse": Evaluation({"primal": "objective", "gradient": "gradient"}, lse),
     "llsq": Evaluation({"primal": "objective", "gradient": "gradient"}, llsq),
     "det": Evaluation({"primal": "objective", "gradient": "gradient"}, det),
     "kmeans": Evaluation({"cost": "objective", "dir": "direction"}, kmeans),
+    "particle": Evaluation(NESTED, particle),
+    "saddle": Evaluation(NESTED, saddle),
 }

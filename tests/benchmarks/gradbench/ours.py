@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import tinygrad_nn as nn
 
 from . import objectives
-from .evaluations import EVALUATIONS, Problem
+from .evaluations import EVALUATIONS, Problem, Task
+from .objectives import Gradient
 
 MODES: dict[str, Callable[[Any], Any]] = {
     "eager": lambda f: f,
     "replay": partial(nn.compile, backend="numpy"),
     "numba": partial(nn.compile, backend="numba"),
 }
-
-
-class Task(NamedTuple):
-    """What is run and timed, and what is answered."""
-
-    run: Callable[[], Any]
-    show: Callable[[Any], Any]
 
 
 def gradient(problem: Problem) -> Callable[..., Any]:
@@ -41,10 +35,50 @@ def direction(problem: Problem) -> Callable[..., Any]:
     return step
 
 
+def blocks(problem: Problem) -> Callable[..., Any]:
+    """The Jacobian of rows that depend on one row of each argument: a walk back an entry of a row, all rows at once."""
+    number, alone = problem.number or problem.objective, problem.alone or (lambda x: x)
+
+    def jacobian(*arguments: Any) -> Any:
+        pairs = zip(arguments, problem.rows, strict=False)
+        wanted = [x if rows is None else x[rows] for x, rows in pairs]
+        rest = arguments[problem.wanted :]
+        value, pull = nn.vjp(lambda *wanted: number(*wanted, *rest), *wanted)
+        walks = [pull(np.broadcast_to(unit, value.shape)) for unit in np.eye(value.shape[1])]
+        rows = [np.concatenate([np.reshape(x, (len(value), -1)) for x in walk], axis=1) for walk in walks]
+        return np.stack(rows, axis=1), nn.elementwise_grad(alone)(wanted[-1])
+
+    return jacobian
+
+
+def columns(problem: Problem) -> Callable[..., Any]:
+    """The Jacobian of many numbers by few: forward mode, a walk an entry of the arguments."""
+    jacobian = nn.jacobian(problem.objective, range(problem.wanted))
+    return lambda *arguments: np.concatenate(jacobian(*arguments), axis=1)
+
+
+def reverse(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return nn.grad(f)
+
+
+def forward(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: np.stack([nn.jvp(f, (x,), (unit,))[1] for unit in np.eye(len(x))])
+
+
+def nested(outer: Gradient, inner: Gradient) -> Callable[[Problem], Callable[..., Any]]:
+    return lambda problem: lambda x: problem.objective(x, outer, inner)
+
+
 KINDS: dict[str, Callable[[Problem], Callable[..., Any]]] = {
     "objective": lambda problem: problem.objective,
     "gradient": gradient,
     "direction": direction,
+    "blocks": blocks,
+    "columns": columns,
+    "ff": nested(forward, forward),
+    "fr": nested(forward, reverse),
+    "rf": nested(reverse, forward),
+    "rr": nested(reverse, reverse),
 }
 
 

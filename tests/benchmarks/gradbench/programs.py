@@ -17,9 +17,14 @@ OURS = ("eager", "replay", "numba")
 
 def checksum(result: Any) -> float:
     """Return one number of all that a program returned, by which two programs are compared."""
-    parts = [np.ravel(np.asarray(part, float)) for part in (result if isinstance(result, (tuple, list)) else (result,))]
-    numbers = np.concatenate(parts)
-    return float(numbers @ np.cos(np.arange(len(numbers))))
+    flat = numbers(result)
+    return float(flat @ np.cos(np.arange(len(flat))))
+
+
+def numbers(result: Any) -> Any:
+    """Return all numbers of what a program returned in one array."""
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, (tuple, list)) else (result,)
+    return np.concatenate([np.ravel(np.asarray(part, float)) for part in parts])
 
 
 def stepped(run: Callable[[], Any]) -> Step:
