@@ -237,6 +237,13 @@ def test_float32_stays_float32() -> None:
     same(compile(f, backend="numpy"), f, (np.full((), 0.5, np.float32), A(6).astype(np.float32)), 1e-5)
 
 
+def test_samples_of_vmap_go_their_own_ways() -> None:
+    f = tg.vmap(
+        grad(lambda x: cond(x.sum() > 0, lambda x: (scan(lambda c, x: (c * x, c), 1.0, x)[1]).sum(), np.max, x))
+    )
+    same(compile(f, backend="numpy"), f, (A(4, 3),))
+
+
 def test_what_is_returned_is_nobodys_else() -> None:
     f = compile(lambda x, w: scan(lambda c, x: ((w, c[1] + 0), None), (w, x), length=2)[0], backend="numpy")
     x, w = np.ones(3), np.zeros(3)
