@@ -16,6 +16,7 @@ from tinygrad_nn import Tensor, detect_anomaly
 from tinygrad_nn.backward import ancestors, walk
 
 X = np.array([0.5, 1.5, 2.5])
+LINE = Tensor([0.1, 0.2, 0.3])
 
 
 # -- Gradients arrive at leaves
@@ -425,6 +426,58 @@ def test_training_leaves_nothing_behind_for_the_collector() -> None:
         step()
     assert len(gc.get_objects()) - count < 50
     assert gc.collect() < 50
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda y: np.sin(y), lambda y: y + 1.0, lambda y: 0.5 * y, lambda y: y * X, lambda y: y - LINE],
+    ids=["one", "number", "number first", "array", "two"],
+)
+@pytest.mark.usefixtures("no_collector")
+def test_a_recorded_operation_is_one_object_to_the_collector(step: Callable[[Any], Any]) -> None:
+    y = step(Tensor(X))
+    before = len(gc.get_objects())
+    for _ in range(300):
+        y = step(y)
+    assert len(gc.get_objects()) - before < 330
+
+
+def test_a_long_chain_that_comes_again_wakes_the_collector_seldom() -> None:
+    """Nodes that `backward` has freed serve again, so that nothing is made that the collector counts."""
+    _chain(20_000)[1].backward()
+    gc.collect()
+    woken: list[str] = []
+    gc.callbacks.append(heard := lambda phase, _: woken.append(phase))
+    try:
+        x, y = _chain(20_000)
+        y.backward()
+    finally:
+        gc.callbacks.remove(heard)
+    assert x.grad == 1.0
+    assert woken.count("start") < 20, "20,000 containers would wake it 28 times"
+
+
+def test_a_node_that_somebody_holds_does_not_serve_again() -> None:
+    x = y = Tensor(1.0)
+    kept, watched = [], []
+    for k in range(10_000):
+        y = y * 1.0001
+        if k in (10, 5_000):
+            kept.append(y)
+        if k in (20, 6_000):
+            watched.append(weakref.ref(y.node))
+        if k == 30:
+            y.register_hook(lambda g: None)
+    y.backward()
+    assert x.grad == pytest.approx(1.0001**10_000)
+    held = [t.node for t in kept]
+    _, again = _chain(10_000)
+    assert not set(held) & set(ancestors([again.node]))
+    assert [link() for link in watched] == [None, None]
+    for t in kept:
+        assert (t.node.primitive.name, t.node.args, t.node.parents) == ("multiply", None, None)
+        with pytest.raises(RuntimeError, match="freed"):
+            t.backward()
 
 
 def test_a_node_dies_with_its_last_tensor() -> None:

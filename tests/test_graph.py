@@ -182,9 +182,9 @@ def test_building_a_view_changes_nothing() -> None:
     y = relu(x * np.array([2.0, 2.0])).sum()
     node = y.node
     assert node is not None
-    before = [(n.args, n.parents, n.out, n.meta, n.notes, n.grad, n.index) for n in backward.ancestors((node,))]
+    before = [(n.x, n.y, n.p, n.q, n.out, n.meta, n.notes, n.grad, n.index) for n in backward.ancestors((node,))]
     GraphView(y, names={"y": y}).to_json()
-    after = [(n.args, n.parents, n.out, n.meta, n.notes, n.grad, n.index) for n in backward.ancestors((node,))]
+    after = [(n.x, n.y, n.p, n.q, n.out, n.meta, n.notes, n.grad, n.index) for n in backward.ancestors((node,))]
     assert all(a is b for old, new in zip(before, after, strict=True) for a, b in zip(old, new, strict=True))
     y.backward()
     assert x.grad is not None

@@ -17,11 +17,12 @@ import numpy as np
 from .degenerate import rules_at_ties
 from .forks import renewed
 from .leaves import summed
-from .node import FREED, Node, switched
+from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .printable import printable
-from .tensor import Tensor, raw, wrap
+from .tensor import Tensor, holders, raw, wrap
 
+LONG = 1024  # in a graph of more Nodes the older ones serve again: a short one costs the cyclic collector little
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
     if hasattr(_part, "lock"):  # before Python 3.12, threads wait for each other at cached properties
@@ -47,7 +48,8 @@ def ancestors(roots: Iterable[Node], oldest: int = -1) -> list[Node]:
     seen = set(stack)
     add, push = seen.add, stack.append
     while stack:
-        parents = stack.pop().parents
+        node = stack.pop()
+        parents = (node.p, node.q) if node.arity else node.p
         if parents is None:
             raise RuntimeError(FREED)
         for parent in parents:
@@ -88,6 +90,7 @@ def walk(
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # to be freed at the end, since a factorisation may have to run again what followed it
+    spare, far = thread.mode.spare, root.index - LONG
     summed: set[Node] = set()  # those whose gradient is a sum made here: more is added to it in place
     # Youngest first: whatever a Node went into is younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
@@ -109,27 +112,34 @@ def walk(
             continue
         if keep is not None:
             keep(node, conj(g))
-        parents = node.parents
-        if parents is None:
-            raise RuntimeError(FREED)
-        args: Any = node.args
         primitive: Primitive = node.primitive  # type: ignore[assignment]
         out, meta = node.out, node.meta
         if differentiable:
+            parents = node.parents
+            if parents is None:
+                raise RuntimeError(FREED)
             args, out, meta = lift(node)
-        given = (g, out, *args)
+            given = (g, out, *args)
+        elif (arity := node.arity) == 2:
+            given, parents = (g, out, node.x, node.y), (node.p, node.q)
+        elif arity == 1:
+            given, parents = (g, out, node.x), (node.p,)
+        elif (parents := node.p) is None:
+            raise RuntimeError(FREED)
+        else:
+            given = (g, out, *node.x)
         jointly = primitive.jointly
         rules: Any = primitive.vjps if jointly is None else jointly(*given, **meta)
         if primitive.ties is not None:
             rules = rules_at_ties(walk, ancestors, node, root, seed, given)
-        slot = -1
+        slot = 1
         for parent in parents:
             slot += 1
             if parent is None or parent.index < oldest:
                 continue
-            r, arg = rules[slot], args[slot]
+            r, arg = rules[slot - 2], given[slot]
             if r is None:
-                r = np.zeros_like(node.args[slot])  # type: ignore[index]
+                r = np.zeros_like(raw(arg))
             elif jointly is None:
                 r = r(*given, **meta) if meta else r(*given)
             if differentiable and not isinstance(r, Tensor):
@@ -139,7 +149,7 @@ def walk(
             if r.dtype is not arg.dtype:
                 r = cast(r, arg.dtype)
             if inspected:
-                _inspect_gradient(node, slot, g, r)
+                _inspect_gradient(node, slot - 2, g, r)
             if parent not in pending:
                 pending[parent] = r
                 if parent.primitive is not None:
@@ -156,6 +166,9 @@ def walk(
             spent.append(node)
         elif free:
             _free(node)
+            if node.index < far and holders(node) == 2 and node.__weakref__ is notes is None and type(node) is Node:
+                node.primitive = None  # which may be a person's, with arrays of theirs
+                spare.append(node)
     for node in spent:
         _free(node)
     for leaf, g in pending.items():
@@ -167,7 +180,8 @@ def walk(
 
 
 def _free(node: Node) -> None:
-    node.args = node.parents = node.out = None
+    node.arity = 0
+    node.x = node.p = node.y = node.q = node.out = None
     node.meta = NO_METADATA
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar
+from itertools import count
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .primitive import Primitive
+from .primitive import NO_METADATA, Primitive
 
 FREED = (
     "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
@@ -25,6 +27,7 @@ NO_ARRAY = (
 )
 
 
+SPARE = 2**16  # Nodes that a thread keeps to serve again, of 150 bytes each
 TRANSIENT = frozenset({"used", "summed", "read"})  # notes on a gradient, see `leaves`
 NO_NUMBER = (
     "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
@@ -37,13 +40,22 @@ NO_WRITING = (
 )
 
 
+Kind = TypeVar("Kind", bound="Node")
+born = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
+
+
 class Node:
     """One application of a primitive, or a leaf (``primitive is None``): what the walk back needs, and no operators.
+
+    Its one or two arguments are in slots of their own, since Python's cyclic collector would look through a tuple of
+    them again and again: a Node is one object to it, and one that `backward` has freed serves again (`Mode.spare`).
 
     Attributes:
         primitive: the operation, ``None`` for a leaf.
         args: the raw arguments, ``parents`` the Node behind each (``None`` for a constant); both empty for a leaf,
             and ``None`` once the graph was freed.
+        arity: 1 or 2 where the arguments are in `x` and `y`, their Nodes in `p` and `q`; 0 where `x` and `p` are
+            `args` and `parents`.
         meta: keyword arguments of the operation, and what its forward saved.
         out: the raw result (for a leaf its data at creation).
         index: the order of birth.
@@ -53,11 +65,16 @@ class Node:
             and those on its gradient.
     """
 
-    __slots__ = ("__weakref__", "args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope")
+    __slots__ = (
+        "__weakref__", "arity", "grad", "index", "meta", "notes", "out", "p", "primitive", "q", "scope", "x", "y",
+    )  # fmt: skip
 
     primitive: Primitive | None
-    args: Sequence[Any] | None
-    parents: Sequence[Node | None] | None
+    arity: int
+    x: Any
+    y: Any
+    p: Any
+    q: Any
     meta: dict[str, Any]
     out: Any
     index: int
@@ -65,7 +82,33 @@ class Node:
     grad: np.ndarray[Any, Any] | None
     notes: dict[str, Any] | None
 
+    __weakref__: Any  # None where nobody asked for one
+
     tensor: ClassVar[Any]  # the class of Tensors made over it
+
+    @property
+    def args(self) -> Sequence[Any] | None:
+        """The raw arguments."""
+        arity = self.arity
+        return self.x if arity == 0 else (self.x,) if arity == 1 else (self.x, self.y)
+
+    @property
+    def parents(self) -> Sequence[Node | None] | None:
+        """The Node behind each argument."""
+        arity = self.arity
+        return self.p if arity == 0 else (self.p,) if arity == 1 else (self.p, self.q)
+
+    def link(self, args: Sequence[Any] | None, parents: Sequence[Node | None] | None) -> None:
+        """Give it arguments, and the Node behind each."""
+        self.arity, self.x, self.p, self.y, self.q = 0, args, parents, None, None
+
+    def copied(self, made: Kind, **other: Any) -> Kind:
+        """Return a Node that is made like this one, but has no gradient, and where something else is given, that."""
+        for name in ("primitive", "meta", "out", "index", "scope", "notes"):
+            setattr(made, name, other.get(name, getattr(self, name)))
+        made.link(other.get("args", self.args), other.get("parents", self.parents))
+        made.grad = None
+        return made
 
     @property
     def inner(self) -> bool:
@@ -97,6 +140,7 @@ class Mode:
     `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
     sees the Node of each new leaf.
     `steps` is how many further steps of while loops may run, where somebody limits them.
+    `spare` are Nodes that `backward` freed and nobody else held: they serve again.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
     `level` is the innermost vmap that is running, or ``None``.
 
@@ -107,7 +151,7 @@ class Mode:
     of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "steps")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "spare", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -118,6 +162,7 @@ class Mode:
         self.born: Callable[[Node], None] | None = None
         self.level: Any = None
         self.blocks: dict[str, list[_Block]] = {}
+        self.spare: deque[Node] = deque(maxlen=SPARE)
         self.steps: int | None = None
 
     def spend(self) -> None:
@@ -152,6 +197,19 @@ class _Thread(threading.local):
 
 
 thread = _Thread()
+
+
+def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
+    """Make the Node of a leaf, of a class of Nodes."""
+    node, mode = kind(), thread.mode
+    node.primitive = node.grad = None
+    node.arity, node.x, node.p, node.y, node.q = 0, (), (), None, None
+    node.meta, node.out = NO_METADATA, data
+    node.index, node.scope = born(), mode.scope
+    node.notes = {"name": name} if name else None
+    if mode.born is not None:
+        mode.born(node)
+    return node
 
 
 @contextmanager

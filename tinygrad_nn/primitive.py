@@ -28,6 +28,11 @@ ATTRIBUTES: dict[str, str] = {}  # of what arrays have and Tensors have not: wha
 NO_METADATA: dict[str, Any] = {}
 _ELEMENTWISE = frozenset({"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where"})
 _PYTORCH = {"dim": "axis", "keepdim": "keepdims"}
+try:
+    np.negative(0.0, out=...)
+    _FILLS = True  # a ufunc makes an array also of a single number where it is asked to
+except TypeError:  # before NumPy 2.3
+    _FILLS = False
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
 
@@ -91,6 +96,7 @@ class Primitive:
             ``"together"`` where it is linear in all at once. Forward mode then runs the forward on tangents.
         entrywise: whether an entry of the result depends on the same entries of the arguments alone, once these are
             broadcast. Forward mode then runs the rules on tangents.
+        fills: whether the forward takes ``out=...`` and then makes an array also of a single number.
 
     Example:
         >>> import tinygrad_nn
@@ -128,6 +134,7 @@ class Primitive:
         self.linear = linear
         ufunc = isinstance(forward, np.ufunc) and forward.signature is None
         self.entrywise = ufunc if entrywise is None else entrywise
+        self.fills = _FILLS and isinstance(forward, np.ufunc) and forward.nin < 3 and forward.nout == 1
         self.numpy = tuple(numpy)
         self.composed: dict[str, Callable[..., Any]] = {}  # option -> what runs where it is a Tensor with a graph
         self.__doc__ = forward.__doc__

@@ -6,13 +6,12 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .leaves import cleared, moved, read
-from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, thread
+from .node import NO_ARRAY, NO_NUMBER, NO_WRITING, Node, born, source, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -29,46 +28,72 @@ from .primitive import (
     stand_in,
 )
 
-_number = count().__next__  # a parent is always older than its child, so sorting by number is a topological sort
 _new, _ndarray = object.__new__, np.ndarray
 _close: Any = np.ndarray.setflags
-_holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
+holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # a Python without it looks each time
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
 def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
     """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
-    raw: Any  # tuples, which the cyclic collector stops looking at if there are only arrays in them
-    parents: Any
-    names: dict[int, str] | None = None
     if meta and (level := thread.mode.level) is not None and level.concerns(meta):
         return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
-    if len(args) == 1 and type(args[0]) is Tensor:
-        (t,) = args
-        raw, parents, live = (t.data,), (t.node,), t.node is not None
+    forward, arity = primitive.forward, len(args)
+    x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
+    p: Any = None
+    y = q = names = None
+    if arity == 1 and type(t := args[0]) is Tensor:
+        x, p = t.data, t.node
+    elif arity == 2:
+        x, y = args
+        if (kind := type(x)) is Tensor:
+            if (p := x.node) is None and x.label:
+                names = {0: x.label}
+            x = x.data
+        elif kind not in _PLAIN and (kind is not _ndarray or x.dtype.char == "O"):
+            arity = 0
+        if (kind := type(y)) is Tensor:
+            if (q := y.node) is None and y.label:
+                names = {1: y.label}
+            y = y.data
+        elif kind not in _PLAIN and (kind is not _ndarray or y.dtype.char == "O"):
+            arity = 0
     else:
-        raw, parents, live = [], [], False
+        arity = 0
+    if arity == 0:
+        bare, parents, live, y, q, names = [], [], False, None, None, None
         for arg in args:
-            if (exact := type(arg) is Tensor) or isinstance(arg, Tensor):
-                if not exact and arg._batched is not None:
-                    return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
-                raw.append(arg.data if exact else held(arg))
+            if (kind := type(arg)) is Tensor:
+                bare.append(arg.data)
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
                 elif arg.label:
-                    names = {**(names or {}), len(raw) - 1: arg.label}
-            elif type(arg) is _ndarray and arg.dtype.char != "O":
-                raw.append(arg)
+                    names = {**(names or {}), len(bare) - 1: arg.label}
+            elif kind in _PLAIN or (kind is _ndarray and arg.dtype.char != "O"):
+                bare.append(arg)
                 parents.append(None)
+            elif isinstance(arg, Tensor):  # of a trace or a vmap
+                if arg._batched is not None:
+                    return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
+                bare.append(held(arg))
+                parents.append(parent := arg.node)
+                live = live or parent is not None
             else:
-                raw.append(arg if type(arg) in _PLAIN else constant(arg, primitive))
+                bare.append(constant(arg, primitive))
                 parents.append(None)
-        raw, parents = tuple(raw), tuple(parents)
+        x, p = tuple(bare), tuple(parents) if live else None
     try:
-        out = primitive.forward(*raw, **meta) if meta else primitive.forward(*raw)
+        if arity == 0:
+            out = forward(*x, **meta) if meta else forward(*x)
+        elif primitive.fills:
+            out = forward(x, out=...) if arity == 1 else forward(x, y, out=...)
+        elif arity == 1:
+            out = forward(x, **meta) if meta else forward(x)
+        else:
+            out = forward(x, y, **meta) if meta else forward(x, y)
     except ValueError as error:
-        say_shapes(error, primitive, raw)
+        say_shapes(error, primitive, list((x, y)[:arity] if arity else x))
         raise
     if primitive.saves:
         out, saved = out
@@ -77,17 +102,14 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
     tensor: Tensor = _new(Tensor)
     tensor.data = out
-    if live and (mode := thread.mode).grad:
-        if _holders(out) > 3 and any(arg is out for arg in raw):  # perhaps a person's own: only a view is closed
-            tensor.data = out = out.view()
+    if (p is not None or q is not None) and (mode := thread.mode).grad:
+        if holders(out) > 3 and (out is x or out is y or (arity == 0 and any(arg is out for arg in x))):
+            tensor.data = out = out.view()  # perhaps a person's own: only a view is closed
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
-        node = Node()
-        node.primitive = primitive
-        node.args = raw
-        node.parents = parents
-        node.meta = meta
-        node.out = out
-        node.index = _number()
+        node = mode.spare.pop() if mode.spare else Node()
+        node.primitive, node.meta, node.out = primitive, meta, out
+        node.arity, node.x, node.y, node.p, node.q = arity, x, y, p, q
+        node.index = born()
         node.scope = mode.scope
         node.grad = None
         node.notes = None if names is None else {"constants": names}
@@ -101,23 +123,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
 
 def leaf(data: np.ndarray[Any, Any], name: str | None = None) -> Tensor:
     """Make a Tensor that gradients arrive at, from an array of floats."""
-    tensor: Tensor = _new(Tensor)
-    tensor.data, tensor.label = data, None
-    tensor.node = source(data, name)
-    return tensor
-
-
-def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
-    """Make the Node of a leaf, of a class of Nodes."""
-    node, mode = kind(), thread.mode
-    node.primitive = node.grad = None
-    node.args = node.parents = ()
-    node.meta, node.out = NO_METADATA, data
-    node.index, node.scope = _number(), mode.scope
-    node.notes = {"name": name} if name else None
-    if mode.born is not None:
-        mode.born(node)
-    return node
+    return over(data, source(data, name), Tensor)
 
 
 def wrap(data: Any, node: Node | None) -> Tensor:

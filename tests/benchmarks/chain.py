@@ -1,8 +1,9 @@
 """What does an operation cost in a chain of n of them, forward and back? It must not grow with n by more than 20 %.
 
 The engine frees its graphs without Python's cyclic collector, which is off in the first columns. The last two are what
-it costs to leave it on: while a chain is being built, the collector looks again and again through all that is alive, a
-Node and the tuple of its parents for each operation. The lengths are measured in turns, and the least time counts.
+it costs to leave it on: while a chain is built for the first time, the collector looks again and again through all that
+is alive, a Node for each operation; later the Nodes of the last chain serve again, and it has no reason to look. The
+lengths are measured in turns, and the least time counts.
 """
 
 import gc

@@ -23,7 +23,7 @@ from .steps import TASKS
 
 CALLS = 50
 GUARDED: tuple[tuple[FunctionType, tuple[str, ...]], ...] = (  # functions, and how their guarding statements begin
-    (tensor.apply, ("if _holders(out)", "_close(out")),
+    (tensor.apply, ("if holders(out)", "_close(out")),
 )
 SOURCES = {function: inspect.getsource(function) for function, _ in GUARDED}
 ANNOTATIONS = __future__.annotations.compiler_flag

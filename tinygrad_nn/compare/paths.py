@@ -108,8 +108,4 @@ def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[
 
 def twin(node: Node, **other: Any) -> Node:
     """Return a copy of a node, with some of it replaced."""
-    made = Node()
-    for name in ("primitive", "args", "parents", "meta", "out", "index", "scope", "notes"):
-        setattr(made, name, other.get(name, getattr(node, name)))
-    made.grad = None
-    return made
+    return node.copied(Node(), **other)

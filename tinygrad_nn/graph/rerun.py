@@ -339,11 +339,7 @@ def stand_ins(part: GraphNode) -> list[str]:
 
 def _like(leaf: Node, data: Any) -> Node:
     """Return a leaf like another, with other data."""
-    twin = Node()
-    for name in ("primitive", "args", "parents", "meta", "index", "scope", "notes"):
-        setattr(twin, name, getattr(leaf, name))
-    twin.out, twin.grad = data, None
-    return twin
+    return leaf.copied(Node(), out=data)
 
 
 def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -52,14 +52,13 @@ def collapsed(graph: Traced, known: list[Known]) -> Traced:
     copies = {node: _copy(node) for node in (*graph.operations, *graph.inputs)}
     for node, copy in copies.items():
         if node.parents is not None and node.primitive is not None:
-            copy.parents = tuple(None if p is None else copies.get(p, p) for p in node.parents)
+            copy.link(node.args, tuple(None if p is None else copies.get(p, p) for p in node.parents))
     for place, source, name, meta, saves in known:
         node = copies[graph.operations[place]]
         parent = copies[graph.operations[source] if source >= 0 else graph.inputs[-1 - source]]
         rest = (1.0, 0.0) if name == "standardize" else ()
         node.primitive = REGISTRY[name]
-        node.args = (np.asarray(parent.out), *(np.asarray(x) for x in rest))
-        node.parents = (parent, *(None for _ in rest))
+        node.link((np.asarray(parent.out), *(np.asarray(x) for x in rest)), (parent, *(None for _ in rest)))
         node.meta = {**meta, **(saves(np.asarray(parent.out)) if saves is not None else {})}
     outs = [(copies[node], g) for node, g in graph.outs]
     reached, stack = set[Node](), [node for node, _ in outs]
@@ -73,9 +72,8 @@ def collapsed(graph: Traced, known: list[Known]) -> Traced:
 
 
 def _copy(node: Node) -> Node:
-    copy = Node.__new__(type(node))
-    for name in ("args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope"):
-        setattr(copy, name, getattr(node, name))
+    copy: Node = node.copied(type(node)())
+    copy.grad = node.grad
     return copy
 
 

@@ -116,7 +116,8 @@ def _tensor(op: Op, tensors: dict[Value, Tensor], scope: str | None) -> Tensor:
         parents.append(None if known is None else known.node)
     known_primitive = REGISTRY.get(op.name)
     node.primitive = known_primitive or Primitive(op.name, lambda *x: x, (), op.name)
-    node.args, node.parents, node.scope, node.meta = args, parents, scope, {}
+    node.scope, node.meta = scope, {}
+    node.link(args, parents)
     return made
 
 

@@ -52,10 +52,7 @@ class Live(Node):
     @classmethod
     def of(cls, node: Node) -> Live:
         """Return the same operation as a Node of this class."""
-        made = cls()
-        for name in ("args", "grad", "index", "meta", "notes", "out", "parents", "primitive", "scope"):
-            setattr(made, name, getattr(node, name))
-        return made
+        return node.copied(cls())
 
 
 class SecondOrder(Exception):
@@ -74,14 +71,14 @@ class Saved(Still):
     """The Node of what a forward kept for its rules, or of what is made of it: right for a first derivative only."""
 
     __slots__ = ()
-    parents = primitive = property(_refuse, _forget)
+    p = parents = primitive = property(_refuse, _forget)
 
 
 class Stale(Live):
     """The Node of an operation on something saved: to go back through it takes the saved results computed again."""
 
     __slots__ = ()
-    parents = property(_refuse, _forget)
+    p = parents = property(_refuse, _forget)
 
 
 class Quiet:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ...node import Mode, Node
+from ...node import Mode, Node, source
 from ...primitive import Primitive
-from ...tensor import Tensor, held, over, source
+from ...tensor import Tensor, held, over
 from ...tree import flatten
 from ..program.values import Op, Value
 from . import control
@@ -162,8 +162,10 @@ class Recorder(Mode):
             self._keep(node, primitive)
             if not entered:
                 pairs = list(zip(args or (), parents or (), strict=True))
-                node.args = tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs)
-                node.parents = tuple(None if isinstance(p, Still) else p for _, p in pairs)
+                node.link(
+                    tuple(wrap_still(x, p) if isinstance(p, Still) else x for x, p in pairs),
+                    tuple(None if isinstance(p, Still) else p for _, p in pairs),
+                )
             made = (Stale if stale else Live).of(node)
         self.by_node[made] = value
         return over(out, made, Still.tensor)

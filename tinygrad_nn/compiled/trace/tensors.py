@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
-from ...node import recording
+from ...node import recording, source
 from ...ops import plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
-from ...tensor import Tensor, apply, held, over, raw_index, source, wrap
+from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
 from ..program.values import Op
 from .nodes import Live, Still, Untraceable, caller, recorder
