@@ -22,10 +22,10 @@ import numpy as np
 
 from ...backward import ancestors
 from ...control_flow import CONDITION, NUMBERS, arrays, described, entered, flatten_or_none, next_carry, one_value, pair
-from ...node import Node, recording
+from ...node import Node, recording, source
 from ...ops.linalg import conj
 from ...primitive import Primitive
-from ...tensor import Tensor, apply, held, source, wrap
+from ...tensor import Tensor, apply, held, wrap
 from ...transforms import enter, pullback, pushforward
 from ...tree import containers
 from ..program.control import Body, Choice, Loop, Pull, kind
