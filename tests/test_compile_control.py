@@ -256,7 +256,7 @@ def test_the_code_does_not_grow_with_the_steps() -> None:
     f = value_and_grad(lambda w, xs: (scan(lambda c, x: (np.tanh(w * c + x), c), np.zeros(2), xs)[1] ** 2).sum())
     plans = [compile(f, backend="numpy").plan(A(2), A(length, 2)) for length in (3, 3000)]
     assert len(plans[0].program.ops) == len(plans[1].program.ops)
-    lines = [[len(body.lines) for body in plan.bodies] for plan in plans]
+    lines = [[len(body.code.lines) for body in plan.code.bodies] for plan in plans]
     assert lines[0] == lines[1]
 
 

@@ -270,7 +270,7 @@ class Compiled:
                 kept = check.Kept(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
-                for writer in (plan.writer, *(body.writer for body in plan.bodies)):
+                for writer in plan.code.every():
                     verify.prove(writer)
                 trial = check.Trial(self.function, plan, kept, rebuild, draws)
                 trial.on_others(given, fixed, result)

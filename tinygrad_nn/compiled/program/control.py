@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,10 +29,11 @@ class Body:
 
     Attributes:
         run: takes the values of its inputs and returns a tuple of arrays.
-        writer: what wrote its code.
+        code: a `Code`, which a plan makes of it.
     """
 
     run: Callable[..., tuple[Any, ...]]
+    coded: ClassVar[Callable[[Program, str, int], Any]]  # given by `code`, which stands on this
 
     def __init__(self, program: Program, closed: int) -> None:
         self.program, self.closed = simplify(program), closed
@@ -41,42 +42,11 @@ class Body:
 
     def write(self, backend: str) -> None:
         """Write its code for a backend, and that of all bodies inside it."""
-        from ..numpy import replay
-        from .arguments import Names
-
-        program = _copied(self.program)
-        self.inner = written(program, backend)
-        if backend == "numba":
-            from ..numba.fuse import fuse
-
-            program = fuse(program)
-        else:
-            program = replay.scalars(program)
-        self.names = Names()
-        self.writer = replay.Writer(program, self.names)
-        self.lines = self.writer.source()
-        results = replay.results(program, self.writer, self.names)
-        for place, x in enumerate(program.outputs):
-            if x.kind == "input" and x.slot < self.closed and not x.weak:
-                results[place] += ".copy()"
-            elif not x.shape:  # of no axes NumPy returns scalars
-                results[place] = f"asarray({results[place]}, {self.names(x.dtype)})"
-        self.lines.append(f"return ({''.join(f'{x}, ' for x in results)})")
+        self.code = Body.coded(_copied(self.program), backend, self.closed)
 
     def finish(self) -> None:
         """Make a function of its code."""
-        from ..numpy import replay
-
-        self.names.objects.update(self.writer.machine.compiled())
-        source = "\n".join([
-            f"def make({', '.join(self.names.objects)}):",
-            f"    def run({', '.join(f'i{value.slot}' for value in self.program.inputs)}):",
-            *(f"        {line}" for line in self.lines),
-            "    return run",
-        ])
-        scope = {**replay.GLOBALS, "miss": None}
-        exec(source, scope)
-        self.run = scope["make"](**self.names.objects)
+        self.run = self.code.compiled()
 
 
 def _copied(program: Program) -> Program:
@@ -97,7 +67,7 @@ def written(program: Program, backend: str) -> list[Body]:
         if isinstance(op.function, Control):
             for body in op.function.bodies:
                 body.write(backend)
-                found += [body, *body.inner]
+                found += [body, *body.code.bodies]
             if isinstance(op.function, Loop):
                 op.function.tapes = op.outs[-1] in used
     return found
