@@ -470,9 +470,7 @@ class Tensor:
             return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(NO_ARRAY)
 
-    @staticmethod
-    def _funnel(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
-        return apply(primitive, args, meta)
+    _funnel: Any = staticmethod(apply)  # what a primitive that is called with a Tensor hands on to
 
 
 def raw(value: Any) -> Any:
