@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -466,6 +467,9 @@ def test_threads_are_counted_without_threadpoolctl(monkeypatch: pytest.MonkeyPat
     for name in fingerprint._THREADS:
         monkeypatch.delenv(name, raising=False)
     assert fingerprint.blas_threads() == (os.cpu_count() or 1)
+    with monkeypatch.context() as unknown:
+        unknown.setattr(os, "cpu_count", lambda: None)
+        assert fingerprint.blas_threads() == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert fingerprint.blas_threads() == 3
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
@@ -536,6 +540,15 @@ def test_a_function_is_told_from_another_by_a_function_inside_it() -> None:
     assert fingerprint.words(made("2")) != fingerprint.words(made("3")), "two functions deep"
 
 
+def test_a_function_is_told_from_another_by_numbers_inside_what_it_closes_over() -> None:
+    def made(inner: float) -> Any:
+        options = (1.0, (2.0, inner))
+        return lambda y, p: (y - p) * options[1][1]
+
+    assert fingerprint.words(made(3.0)) == fingerprint.words(made(3.0))
+    assert fingerprint.words(made(3.0)) != fingerprint.words(made(4.0))
+
+
 def test_functions_that_call_each_other_are_described_to_an_end() -> None:
     def made(times: str) -> Any:
         space: dict[str, Any] = {"__name__": __name__}
@@ -544,3 +557,13 @@ def test_functions_that_call_each_other_are_described_to_an_end() -> None:
 
     assert fingerprint.words(made("2")) == fingerprint.words(made("2"))
     assert fingerprint.words(made("2")) != fingerprint.words(made("3"))
+
+
+def test_a_state_of_no_training_is_named_with_its_file(tmp_path: Path) -> None:
+    train(tmp_path, 1)
+    arrays, text, _ = unseal("training state", tmp_path / STATE)
+    broken = {**json.loads(text), "epoch": -5}
+    write_whole(tmp_path / STATE, seal("training state", arrays, json.dumps(broken)).content)
+    message = rf"{re.escape(str(tmp_path / STATE))} holds no state that a training leaves: epoch is "
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, 2)

@@ -188,6 +188,22 @@ def test_gradients_are_those_of_differences(name: str) -> None:
         assert check_gradients(ours, *args, order=2).ok
 
 
+BATCHES: dict[str, Callable[..., Any]] = {
+    "scan": lambda x: scan(lambda c, x: (c * 0.5 + x, np.sin(c)), 0.0, x)[1].sum(),
+    "while_loop": lambda x: while_loop(lambda c: (c * c).sum() < 10, lambda c: c * 2, x).sum(),
+    "cond": lambda x: cond(x.sum() > 0, lambda x: (x * x).sum(), lambda x: -x[0], x),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_samples_of_vmap_go_their_own_ways(name: str) -> None:
+    f, x = BATCHES[name], np.array([[1.0, 0.5, 2.0], [0.1, -0.3, 0.1], [3.0, -4.0, 0.5]])
+    for g in (f, grad(f)):
+        close(tg.vmap(g)(x), np.stack([g(row) for row in x]))
+    pairs = np.stack([x, -x])
+    close(tg.vmap(tg.vmap(f))(pairs), np.stack([[f(row) for row in rows] for rows in pairs]))
+
+
 def test_forward_mode_and_jacobians_go_through() -> None:
     f = lambda x: scan(lambda c, x: (c * x, c + x), x[0], x)[1]
     x = np.array([1.0, 2.0, 3.0])

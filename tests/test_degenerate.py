@@ -284,3 +284,23 @@ def test_backward_frees_what_follows_a_factorisation_where_none_had_equal_values
     f(t).backward()
     np.testing.assert_allclose(t.grad, grad(f)(C), rtol=1e-12)
     assert not tg.primitive.Ties.met
+
+
+@pytest.mark.filterwarnings("ignore:compiled:RuntimeWarning")  # that it goes on without compilation
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: L.eigh(x).eigenvectors[0, 0] * 2,
+        lambda x: (L.eigh(x).eigenvectors[:, 1] ** 2 * C[0]).sum(),
+        lambda x: np.abs(L.eig(x).eigenvectors[0, 0]),
+        lambda x: np.abs(L.svd(x).U[0, 0]),
+        lambda x: np.abs(L.svd(x).Vh[1, 1]),
+        lambda x: (of(np.exp)(x) * C).sum(),
+    ],
+    ids=["entry", "squares", "eig", "left", "right", "exponential"],
+)
+def test_compiled_it_is_what_it_is_uncompiled(f: Any) -> None:
+    made = tg.compile(grad(f), backend="numpy")
+    apart = np.diag([1.0, 2, 4]) + 0.1 * S
+    for x in (apart, np.eye(3), apart, EQUAL["pair"]):
+        np.testing.assert_allclose(made(x), grad(f)(x), rtol=1e-12, atol=1e-14)

@@ -182,6 +182,9 @@ def test_a_list_of_layers_and_modules_trains_like_the_same_as_a_module(rng: np.r
     cache = FeedForward(mixed, x)
     assert [z is None for z in cache.z] == [False, True, True, False]
     assert (cache.a[-1] == Predict(mixed, x)).all()
+    assert (FeedForward(mixed, x, solver=solver).a[-1] == cache.a[-1]).all()
+    with pytest.raises(ValueError, match=r"FeedForward: Regularization\(dropout=...\) is for lists of Layer"):
+        FeedForward(mixed, x, solver=Solver("crossentropy", "adam", 0.02, Regularization(dropout=0.1)))
     with pytest.raises(ValueError, match=r"BackProp: part 2 of 4, Linear\(8, 8\), has no equations written by hand"):
         BackProp(mixed, cache, y, solver=solver)
     for call in (fit, TrainNN):
@@ -638,3 +641,11 @@ def test_a_trained_model_can_be_sent_to_another_process(kind: str) -> None:
     assert (Predict(other, x) == Predict(model, x)).all()
     assert TrainNN(other, x, y, solver=solver).loss == TrainNN(model, x, y, solver=solver).loss
     assert (Predict(other, x) == Predict(model, x)).all()  # the state of the optimizer came along
+
+
+def test_what_is_drawn_on_the_way_through_modules_follows_from_rng() -> None:
+    x = np.ones((4, 6))
+    model = Sequential(Linear(6, 8, rng=0), Dropout(0.5))
+    once, again, other = (FeedForward(model, x, rng=seed).a[-1] for seed in (1, 1, 2))
+    assert (once == again).all()
+    assert (once != other).any()

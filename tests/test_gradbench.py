@@ -6,6 +6,7 @@ No time is judged.
 import json
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.gradbench import __main__ as command
-from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours
+from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours, peers
 from tests.benchmarks.gradbench.adapter import answers
 from tests.benchmarks.gradbench.evaluations import EVALUATIONS
 from tests.benchmarks.gradbench.programs import numbers
@@ -145,6 +146,35 @@ def test_what_is_replayed_is_what_is_eager(name: str) -> None:
     for function in EVALUATIONS[name].functions:
         eager, replayed = (ours.task(name, function, inputs.SMALL[name](), mode).run() for mode in ("eager", "replay"))
         np.testing.assert_allclose(numbers(replayed), numbers(eager), EXACT, EXACT)
+
+
+@pytest.mark.parametrize("library", peers.LIBRARIES)
+def test_other_libraries_compute_the_same(library: str) -> None:
+    if find_spec(peers.PACKAGES[library]) is None:
+        return  # the benchmark names it as not installed
+    peer = peers.LIBRARIES[library]()
+    for name, evaluation in EVALUATIONS.items():
+        for function, kind in evaluation.functions.items():
+            run = peer.run(kind, evaluation.read(inputs.SMALL[name](), peer.on))
+            if run is not None:
+                want = numbers(ours.task(name, function, inputs.SMALL[name](), "eager").run())
+                np.testing.assert_allclose(numbers(run()), want, EXACT, EXACT, err_msg=f"{name} {function}")
+
+
+def test_objectives_can_be_given_another_numpy() -> None:
+    calls = []
+
+    class Loud:
+        def __getattr__(self, name: str) -> Any:
+            calls.append(name)
+            return getattr(np, name)
+
+    other = peers.objectives_on(Loud(), recurrent="other")
+    assert other.logsumexp(np.zeros(2)) == pytest.approx(np.log(2))
+    assert {"max", "log", "sum", "exp"} <= set(calls)
+    assert other.recurrent == "other"
+    assert callable(objectives.recurrent)
+    assert objectives.np is np
 
 
 def said(*messages: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import tinygrad_nn as tg
 from tests.compare_sweep import function_case, layers_case, sweep
 from tests.wrong_backward import DROPPED, HEAVY, Student
 from tinygrad_nn import compare_gradients
+from tinygrad_nn.compare.numerical import kinks
 from tinygrad_nn.compare.numerical.nearest import nearest
 from tinygrad_nn.compare.numerical.sides import Run, Side, Sides, _random, _scale, jumps
 from tinygrad_nn.manual import draw_masks
@@ -360,3 +361,14 @@ def test_uneven_sides_move_some_inputs_by_much_less() -> None:
             assert high.min() > 0.1
         else:
             assert low.min() > 0.45
+
+
+def test_an_operation_of_more_results_than_can_be_looked_at_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    y: Any = np.sort(tg.Tensor([3.0, 1.0, 2.0]))
+    looked = kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6)
+    assert looked is not None
+    assert looked.bent == set()
+    monkeypatch.setattr(kinks, "OUTPUTS", 3)
+    assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is not None
+    monkeypatch.setattr(kinks, "OUTPUTS", 2)
+    assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is None

@@ -454,6 +454,7 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([w], adam), "<function adam at .* is of type function; it needs a name, e.g. 'adam'"),
         (lambda: Minimizer([w], "sgd", -0.1), "learning_rate=-0.1; it must be a finite number of at least 0"),
         (lambda: Minimizer([w], "sgd", "fast"), "learning_rate='fast'"),
+        (lambda: Minimizer([w], "sgd", float("inf")), "learning_rate=inf; it must be a finite number of at least 0"),
         (lambda: Minimizer([w], "sgd", 0.1, 0.5), "schedule=0.5 cannot be called; pass e.g. optim.Cosine"),
         (lambda: Minimizer([{"parameters": [w], "mu": 1.5}]), "sgd: mu=1.5"),
         (lambda: Minimizer([{"parameters": [w], "beta1": 0.5}]), "sgd has no hyper-parameter 'beta1'; it has mu"),

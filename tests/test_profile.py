@@ -161,7 +161,8 @@ def test_bytes_and_arithmetic_are_those_counted_by_hand(name: str) -> None:
     (lambda x: np.einsum("ij->ji", x), [(4, 3)], 0, None),
     (lambda x: np.fft.rfft(x).real, [(4, 8)], int(5 * 32 * np.log2(5)), None),
     (lambda x, y: np.convolve(x, y), [(7,), (3,)], 42, None),
-], ids=str)  # fmt: skip
+], ids=["attention", "rnn", "lstm", "gru", "conv_transpose", "solve", "inv", "einsum", "einsum by a path",
+        "einsum of one", "transposed", "rfft", "convolve"])  # fmt: skip
 def test_products_within_an_operation_are_counted(function: Any, shapes: Any, forward: int, back: int | None) -> None:
     args = of(*shapes)
     if len(shapes[0]) > 1 and shapes[0][-1] == shapes[0][-2]:

@@ -10,6 +10,7 @@ import typer
 import tinygrad_nn as tg
 from tinygrad_nn import Layer, Solver, Tensor, data, nn, optim, viz
 from tinygrad_nn.cli.app import app
+from tinygrad_nn.primitive import ATTRIBUTES, METHODS, REGISTRY
 from tinygrad_nn.spelling import ELSEWHERE, SYNONYMS, did_you_mean, near_names
 
 KNOWN = ["relu", "silu", "SiLU", "leaky_relu", "Conv1d", "Conv2d", "binarycrossentropy", "BCELoss", "learning_rate"]
@@ -98,3 +99,12 @@ def options(f: Any) -> list[str]:
         return list(inspect.signature(f).parameters)
     except (TypeError, ValueError):
         return []
+
+
+def test_functions_that_are_no_methods_of_arrays_are_none_of_a_tensor() -> None:
+    t = Tensor([1.0, 2.0])
+    ours = {*METHODS, *REGISTRY, *ATTRIBUTES}
+    functions = [name for name in dir(np) if name[0] != "_" and callable(getattr(np, name))]
+    others = [name for name in functions if not hasattr(np.ndarray, name)]
+    assert len(others) > 200
+    assert [name for name in others if name not in ours and hasattr(t, name)] == []

@@ -485,3 +485,22 @@ def test_the_value_beside_a_constant_gradient_is_differentiated() -> None:
 
     assert grad(outer)(2.0) == 36.0
     assert grad(grad(outer))(2.0) == 18.0
+
+
+def test_a_function_of_no_arrays_has_no_derivatives() -> None:
+    def constant(nothing: Any) -> Any:
+        return Tensor(np.ones(2)) * 3.0
+
+    value, pull = vjp(constant, {})
+    assert np.array_equal(value, [3.0, 3.0])
+    assert pull(np.ones(2)) in ({}, ({},))
+    assert jacobian(constant)({}) == {}
+    assert grad(lambda nothing: constant(nothing).sum())({}) == {}
+    assert np.array_equal(jvp(constant, ({},), ({},))[1], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_a_result_without_entries_has_a_jacobian_without_rows(dtype: Any) -> None:
+    found = jacobian(lambda x: x[:0] * 2)(np.ones(3, dtype))
+    assert found.shape == (0, 3)
+    assert found.dtype == dtype

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .node import recording
+from .node import recording, thread
 from .printable import printable
 from .tensor import Tensor, raw
 from .tree import Tree, children, containers, flatten
 
 NUMBERS = (int, float, complex, bool)
+CONDITION = "while_loop: what cond_fun returns"
 LONG = 16  # from so many rows on, these are taken from blocks
 
 
@@ -50,6 +51,8 @@ def scan(
     """
     leaves, row = flatten_or_none(xs)
     count = steps(leaves, length)
+    if thread.mode.traces and thread.mode.level is None:
+        return thread.mode.scan(f, init, leaves, row, count, reverse)  # type: ignore[attr-defined, no-any-return]
     of = [_rows(x) for x in leaves]
     order = range(count - 1, -1, -1) if reverse else range(count)
     one = row([x[order[0]] if count else np.zeros(x.shape[1:], raw(x).dtype) for x in leaves])
@@ -106,7 +109,12 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
     """
     for function in (true_fn, false_fn):
         called(function, "cond", "cond(pred, true_fn, false_fn, *operands)")
-    return true_fn(*operands) if truth(pred, "cond: pred") else false_fn(*operands)
+    one_value(pred, "cond: pred")
+    if _mapped(pred):
+        return _where(pred, arrays(true_fn(*operands)), arrays(false_fn(*operands)), "cond: false_fn")
+    if isinstance(pred, Tensor) and thread.mode.traces and thread.mode.level is None:
+        return thread.mode.cond(pred, true_fn, false_fn, operands)  # type: ignore[attr-defined]
+    return true_fn(*operands) if bool(raw(pred)) else false_fn(*operands)
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Tree) -> Tree:
@@ -136,11 +144,36 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     """
     for function in (cond_fun, body_fun):
         called(function, "while_loop", "while_loop(cond_fun, body_fun, init_val)")
+    if thread.mode.traces and thread.mode.level is None:
+        return thread.mode.while_loop(cond_fun, body_fun, init_val)  # type: ignore[attr-defined]
     carry = init_val
     arrays(carry)  # raises where it holds something else
-    while truth(cond_fun(carry), "while_loop: what cond_fun returns"):
-        carry = next_carry(carry, body_fun(carry), "while_loop: body_fun")
+    while _holds(pred := one_value(cond_fun(carry), CONDITION)):
+        thread.mode.spend()
+        new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
+        carry = _where(pred, new, carry, "while_loop: body_fun") if _mapped(pred) else new
     return arrays(carry)
+
+
+# -- Inside vmap, where a value differs from sample to sample
+
+
+def _mapped(pred: Any) -> bool:
+    """Tell whether a truth value differs from sample to sample."""
+    return thread.mode.level is not None and hasattr(pred, "level")
+
+
+def _holds(pred: Any) -> bool:
+    """Tell whether a condition holds for any sample."""
+    while _mapped(pred):
+        pred = pred.full
+    return bool(np.any(raw(pred))) if np.ndim(raw(pred)) else bool(raw(pred))
+
+
+def _where(pred: Any, new: Tree, old: Tree, who: str) -> Tree:
+    """Return for each sample the leaves of one of two nests."""
+    parts, rebuild = flatten_or_none(_same(old, new, who, "the result", "both"))
+    return rebuild([np.where(pred, x, y) for x, y in zip(parts, flatten_or_none(old)[0], strict=True)])
 
 
 # -- What is asked of arguments and results
@@ -157,12 +190,12 @@ def called(function: Any, name: str, call: str) -> None:
         raise TypeError(f"{name} got {type(function).__name__} in place of a function; it is called as {call}.")
 
 
-def truth(pred: Any, what: str) -> bool:
-    """Return a truth value of no axes as a bool."""
+def one_value(pred: Any, what: str) -> Any:
+    """Return a truth value; raise if it has axes, or is none."""
     if not isinstance(pred, (Tensor, np.ndarray, np.generic, *NUMBERS)) or np.ndim(raw(pred)):
         kind = described(pred)
         raise TypeError(f"{what} must be one truth value; it is {kind}. Of an array take np.any(...) or np.all(...).")
-    return bool(raw(pred))
+    return pred
 
 
 def steps(leaves: Sequence[Any], length: int | None) -> int:

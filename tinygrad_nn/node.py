@@ -140,17 +140,19 @@ class Mode:
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
     `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
     sees the Node of each new leaf.
+    `steps` is how many further steps of while loops may run, where somebody limits them.
     `spare` are Nodes that `backward` freed and nobody else held: they serve again.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
     `level` is the innermost vmap that is running, or ``None``.
 
     A trace is a Mode with `traces`, whose Tensors and Nodes are of classes of its own. What the engine asks of it is
-    this, and no more: `inspect` after every operation, `Node.tensor` for the class of a Tensor over a Node, and of a
-    Tensor its array for the engine (`tensor.held`), for a question about values (`Tensor._asked`), as an index
-    (`Tensor._index`), as an option (`Tensor._option`), and as the argument of ``Tensor(t)`` (`Tensor._again`).
+    this, and no more: `inspect` after every operation, `scan`, `cond` and `while_loop` for control flow, `Node.tensor`
+    for the class of a Tensor over a Node, and of a Tensor its array for the engine (`tensor.held`), for a question
+    about values (`Tensor._asked`), as an index (`Tensor._index`), as an option (`Tensor._option`), and as the argument
+    of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "spare")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "spare", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -162,6 +164,14 @@ class Mode:
         self.level: Any = None
         self.blocks: dict[str, list[_Block]] = {}
         self.spare: deque[Node] = deque(maxlen=SPARE)
+        self.steps: int | None = None
+
+    def spend(self) -> None:
+        """Count a step of a while loop; raise if there were enough."""
+        if self.steps is not None:
+            self.steps -= 1
+            if self.steps < 0:
+                raise RuntimeError("a while loop went on for more steps than were allowed.")
 
     @property
     def errors(self) -> Any:

@@ -69,7 +69,8 @@ class Found(NamedTuple):
 class Process:
     """A program that runs when it is told to."""
 
-    def __init__(self, line: list[str], threads: int = THREADS) -> None:
+    def __init__(self, line: list[str], threads: int = THREADS, patience: float | None = None) -> None:
+        self.patience = PATIENCE if patience is None else patience
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process runs
         self.process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, cwd=ROOT,
@@ -80,7 +81,7 @@ class Process:
     def answer(self) -> dict[str, Any]:
         """Return the next line it says, or why there is none."""
         assert self.process.stdout
-        timer = Timer(PATIENCE, self.process.kill)
+        timer = Timer(self.patience, self.process.kill)
         timer.start()
         line = self.process.stdout.readline()
         timer.cancel()
@@ -88,7 +89,7 @@ class Process:
             return dict(json.loads(line))
         self.errors.seek(0)
         said = self.errors.read().strip().splitlines()
-        return {"failed": f"ended by signal or after {PATIENCE:.0f} s" if not said else said[-1]}
+        return {"failed": f"ended by signal or after {self.patience:.0f} s" if not said else said[-1]}
 
     def turn(self) -> dict[str, Any]:
         """Let it run once."""
@@ -115,12 +116,12 @@ class Process:
 
 def in_turns(
     step: str, programs: Iterable[str], turns: int, seconds: float, line: Callable[..., list[str]] = command,
-    threads: int = THREADS,
+    threads: int = THREADS, patience: float | None = None,
 ) -> dict[str, Found]:  # fmt: skip
     """Return what each program showed; `line` says how one is started."""
     processes, found = {}, {}
     for name in programs:
-        process = Process(line(step, name, "--turns", "--seconds", str(seconds)), threads)
+        process = Process(line(step, name, "--turns", "--seconds", str(seconds)), threads, patience)
         found[name] = Found(process.head)
         if found[name].problem is None:
             processes[name] = process

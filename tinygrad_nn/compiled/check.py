@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..node import switched
 from ..primitive import AtEqualValues
 from ..tensor import Tensor, raw
 from ..tree import flatten
@@ -27,6 +28,7 @@ from .program.values import VIEWS, Op, Program, Value
 from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Untraceable
 
+STEPS = 10_000  # of while loops, after which other values are given up
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
 ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
@@ -281,11 +283,12 @@ class Trial:
         for attempt in range(SAME + 1):
             make = partial(others, leaves, fixed, self.plan.donated, attempt)
             try:
-                wanted = self._eager(make())
+                with switched("steps", STEPS if attempt < SAME else None):
+                    wanted = self._eager(make())
             except Exception:  # it does not take such values, or only Tensors
                 continue
             if attempt == SAME or _strange(wanted) <= strange:
-                with suppress(AtEqualValues):
+                with suppress(AtEqualValues), switched("steps", 2 * STEPS if attempt < SAME else None):
                     return self.judge(self._replayed(make()), wanted, make())
 
     def judge(self, found: Any, wanted: Any, leaves: Sequence[Any]) -> None:

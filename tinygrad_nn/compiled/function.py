@@ -270,7 +270,8 @@ class Compiled:
                 kept = check.Kept(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
-                verify.prove(plan.writer)
+                for writer in plan.code.every():
+                    verify.prove(writer)
                 trial = check.Trial(self.function, plan, kept, rebuild, draws)
                 trial.on_others(given, fixed, result)
                 draws.rewind()

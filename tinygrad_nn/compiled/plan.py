@@ -11,6 +11,7 @@ import numpy as np
 
 from ..graph.view import GraphView
 from ..tree import flatten
+from .code import Code
 from .numpy import replay
 from .program import arguments as nest
 from .program import show
@@ -31,6 +32,7 @@ class Plan:
 
     Attributes:
         program: its operations.
+        code: its lines, and those of its loops and branches.
         source: the Python code that was generated.
         run: the code, as a function of the leaves of the arguments.
         enter: the same of ``(args, kwargs)``; it returns ``MISS`` where these are of another kind.
@@ -41,14 +43,17 @@ class Plan:
     ) -> None:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
-        names, writer, body = self._written(program)
-        if options.automatic and self.backend == "numba" and writer.machine.large(KERNELS, LINES):
+        code = Code(program, self.backend, self.donated)
+        if options.automatic and self.backend == "numba" and code.large(KERNELS, LINES):
             self.backend = "numpy"
-            names, writer, body = self._written(program)
+            code = Code(program, self.backend, self.donated)
+        self.code, writer, names = code, code.writer, code.names
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
+        for inner in code.bodies:
+            inner.finish()
         back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
-        body = [*body, back]
-        if writer.parallel:
+        body = [*code.lines, back]
+        if code.parallel:
             from .numba.native.build import CORES
 
             names.objects["cores"] = CORES
@@ -76,18 +81,6 @@ class Plan:
         # What cannot be done twice: a result written over an argument, numbers drawn.
         self.spends = bool(self.donated) or any(v.dtype is np.random.Generator for v in program.inputs)
 
-    def _written(self, program: Program) -> tuple[nest.Names, replay.Writer, list[str]]:
-        """Return the lines that run a program, and what they refer to."""
-        if self.backend == "numba":
-            from .numba.fuse import fuse
-
-            program = fuse(program)
-        else:
-            program = replay.scalars(program)
-        names = nest.Names()
-        writer = replay.Writer(program, names, self.donated)
-        return names, writer, writer.source()
-
     def refuse_shared(self, leaves: Sequence[Any]) -> None:
         """Raise if an array that may be written into is passed twice.
 
@@ -105,8 +98,9 @@ class Plan:
 
     def poison(self) -> None:
         """Fill the buffers with NaN, so that what is read before it is written shows."""
-        for buffer in self.writer.buffers:
-            buffer.fill(0xFF)
+        for writer in self.code.every():
+            for buffer in writer.buffers:
+                buffer.fill(0xFF)
 
     def first(self, leaves: Sequence[Any], keep: bool, look: Callable[[Any, Sequence[Any]], None]) -> Any:
         """Run for the first time, and return the result.

@@ -172,10 +172,14 @@ def _met(found: Array) -> None:
 def _of_equal(M: Array, gw: Array, same: Array, unknown: Any) -> Array:
     """Return what pairs of equal values contribute where that is known at once: 0, else what `unknown` makes of it.
 
-    M is the cotangent of their vectors among each other, gw that of the values.
+    M is the cotangent of their vectors among each other, gw that of the values. A pair of which one vector is used for
+    itself alone counts too: among the vectors that NumPy chose it may be at its largest, where it has no slope.
     """
+    size = np.abs(M)
+    alone = np.where(np.eye(M.shape[-1], dtype=bool), size, 0)
+    used = size + alone.sum(axis=-1, keepdims=True) + alone.sum(axis=-2, keepdims=True)
     unequal = same & ~_nothing(gw[..., None, :] - gw[..., :, None], gw[..., None, :])
-    return unknown(np.where(same, M, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
+    return unknown(np.where(same, used, 0)) + unknown(np.where(unequal, gw[..., None, :], 0))
 
 
 def _limit(M: Array, slope: Array, of: Array) -> Array:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..__main__ import load, machine
-from ..runner import PEERS, Found, in_turns
+from ..runner import PATIENCE, PEERS, Found, in_turns
 from ..tables import over, short
 from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
@@ -24,6 +24,7 @@ HAND = "C++ by hand"
 OTHERS = ("jax.jit", "torch", "HIPS autograd")
 ALL = (HAND, *OURS, *OTHERS)
 NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba"}
+LONG = ("particle", "saddle")  # whose calls take many seconds
 SAME = 1e-9  # relative; what two ways to compute the same may differ by
 
 
@@ -34,10 +35,11 @@ def line(step: str, program: str, *options: str) -> list[str]:
             *options]  # fmt: skip
 
 
-def measured(evaluation: str, programs: list[str], turns: int, seconds: float, threads: int) -> dict[str, Found]:
+def measured(evaluation: str, programs: list[str], options: argparse.Namespace) -> dict[str, Found]:
     """Return what each function of each program showed, all in turns."""
     names = [f"{program}: {function}" for program in programs for function in functions(evaluation)]
-    return in_turns(evaluation, names, turns, seconds, line, threads)
+    turns = min(options.turns, 2) if evaluation in LONG else options.turns
+    return in_turns(evaluation, names, turns, options.seconds, line, options.threads, options.patience)
 
 
 def table(evaluation: str, found: dict[str, Found], programs: list[str]) -> str:
@@ -94,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=11, help="how often each program has its turn, at least 2")
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes, at least one call")
     parser.add_argument("--threads", type=int, default=1, help="of every program")
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds until a program's first answer")
     parser.add_argument("--skip", action="append", default=[], metavar="PROGRAM", help="leave a program out")
     which = "run the Python evaluations of this checkout of GradBench against the adapter instead"
     parser.add_argument("--checkout", type=Path, metavar="PATH", help=which)
@@ -111,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     programs = [program for program in ALL if program not in options.skip]
     before = load()
     for evaluation in chosen:
-        found = measured(evaluation, programs, options.turns, options.seconds, options.threads)
+        found = measured(evaluation, programs, options)
         print("\n" + table(evaluation, found, programs), flush=True)
         for said in differing(evaluation, found, programs):
             print(said)

@@ -159,8 +159,8 @@ def ht(given: Mapping[str, Any], on: Any) -> Problem:
     data = given["data"]
     model = data["model"]
     arrays = floats(model, "base_relatives", "inverse_base_absolutes", "base_positions", "weights")
-    triangles = np.asarray(model["triangles"], dtype=int)
-    hand = objectives.Hand(tuple(model["parents"]), *arrays, triangles, bool(model["is_mirrored"]))
+    arrays = tuple(on.np.array(x) for x in (*arrays, np.asarray(model["triangles"], dtype=int)))
+    hand = objectives.Hand(tuple(model["parents"]), *arrays, bool(model["is_mirrored"]))
     theta, us = floats(given, "theta", "us")
     (points,) = floats(data, "points")
     correspondences = np.asarray(data["correspondences"], dtype=int)

@@ -1,16 +1,20 @@
 """The same objectives in other libraries: jax, torch and HIPS autograd.
 
 `python -m tests.benchmarks.gradbench.peers EVAL 'jax.jit: gradient'`. A peer needs its library, and nothing of this
-project besides the objectives and the inputs. jax and autograd take the objectives as they are, with their own NumPy.
+project besides the objectives and the inputs. They take the objectives as they are, in which their names stand for
+those of NumPy.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from ..worker import Program, Step, serve
 from . import objectives
@@ -19,94 +23,259 @@ from .inputs import MIDDLE
 from .programs import FUNCTIONS, functions, stepped
 
 
-def objectives_on(numpy: Any) -> ModuleType:
-    """Return a second copy of the objectives, in which `np` is another library."""
+def objectives_on(numpy: Any, **instead: Any) -> ModuleType:
+    """Return a second copy of the objectives, in which `np` is another library and functions may have been replaced."""
     spec = importlib.util.spec_from_file_location("objectives_on", objectives.__file__)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where the types of a named tuple are looked up
     spec.loader.exec_module(module)
-    module.np = numpy  # type: ignore[attr-defined]
+    vars(module).update(np=numpy, **instead)
     return module
 
 
-def jax_(kind: str, problem: Problem) -> Callable[[], Any] | None:
-    import jax
-    import jax.numpy as jnp
-
-    if kind == "objective":
-        f = problem.objective
-    elif kind == "gradient":
-        f = jax.grad(problem.number or problem.objective, tuple(range(problem.wanted)))
-    elif kind == "direction":
-
-        def f(x: Any, *rest: Any) -> Any:
-            slope, curvature = jax.jvp(lambda x: jax.grad(problem.objective)(x, *rest), (x,), (jnp.ones(x.shape),))
-            return (slope / curvature,)
-    else:
-        return None
-    call, arguments = jax.jit(f), [jnp.asarray(x) for x in problem.arguments]
-    return lambda: jax.block_until_ready(call(*arguments))
+def whole(found: Any) -> Any:
+    """Return rows of blocks, one part an argument, as one array."""
+    return np.concatenate([np.reshape(np.asarray(part), (*np.shape(part)[:2], -1)) for part in found], axis=2)
 
 
-def autograd_(kind: str, problem: Problem) -> Callable[[], Any] | None:
-    import autograd
-    import autograd.numpy as anp
+class Jax:
+    """jax.jit; loops over time are `scan`, as its authors advise."""
 
-    if kind == "objective":
-        f = problem.objective
-    elif kind == "gradient":
-        f = autograd.grad(problem.number or problem.objective, tuple(range(problem.wanted)))
-    elif kind == "direction":
+    def __init__(self) -> None:
+        import jax
+        import jax.numpy as jnp
 
-        def f(x: Any, *rest: Any) -> Any:
-            slope = autograd.grad(problem.objective)
-            curvature = autograd.grad(lambda x: anp.sum(slope(x, *rest)))(x)
-            return (slope(x, *rest) / curvature,)
-    else:
-        return None
-    return lambda: f(*problem.arguments)
+        jax.config.update("jax_enable_x64", True)
+        self.on = objectives_on(jnp, recurrent=self.recurrent, runge_kutta=self.runge_kutta)
+
+    def recurrent(self, main: Any, extra: Any, state: Any, sequence: Any) -> Any:
+        import jax.numpy as jnp
+        from jax import lax, nn
+
+        layers, b = len(main) // 2, extra.shape[1]
+        weights = main.reshape(layers, 2, 4, b)
+
+        def one(carry: Any, seen: Any) -> Any:
+            hidden, cell = carry
+            now, then = seen
+            x, new_hidden, new_cell = now * extra[0], [], []
+            for k in range(layers):
+                w, bias = weights[k]
+                forget, ingate = nn.sigmoid(x * w[0] + bias[0]), nn.sigmoid(hidden[k] * w[1] + bias[1])
+                outgate, change = nn.sigmoid(x * w[2] + bias[2]), jnp.tanh(hidden[k] * w[3] + bias[3])
+                new_cell.append(cell[k] * forget + ingate * change)
+                x = outgate * jnp.tanh(new_cell[k])
+                new_hidden.append(x)
+            y = x * extra[1] + extra[2]
+            loss = jnp.sum(then * (y - jnp.log(2 + jnp.sum(jnp.exp(y)))))
+            return (jnp.stack(new_hidden), jnp.stack(new_cell)), loss
+
+        _, losses = lax.scan(one, (state[0::2], state[1::2]), (sequence[:-1], sequence[1:]))
+        return -jnp.sum(losses) / ((len(sequence) - 1) * b)
+
+    def runge_kutta(self, x: Any, s: int) -> Any:
+        import jax.numpy as jnp
+        from jax import lax
+
+        def slope(y: Any) -> Any:
+            return x * jnp.concatenate([jnp.ones(1), y[:-1]])
+
+        def one(y: Any, _: Any) -> Any:
+            k1 = slope(y)
+            k2 = slope(y + h / 2 * k1)
+            k3 = slope(y + h / 2 * k2)
+            k4 = slope(y + h * k3)
+            return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+
+        h = 2 / s
+        return lax.scan(one, jnp.zeros(len(x)), None, s)[0]
+
+    def run(self, kind: str, problem: Problem) -> Callable[[], Any] | None:
+        import jax
+        import jax.numpy as jnp
+
+        f, wanted = problem.number or problem.objective, range(problem.wanted)
+        after: Callable[[Any], Any] = lambda found: found
+        if kind == "objective":
+            f = problem.objective
+        elif kind == "gradient":
+            f = jax.grad(f, tuple(wanted))
+        elif kind == "direction":
+
+            def f(x: Any, *rest: Any) -> Any:
+                slope, curvature = jax.jvp(lambda x: jax.grad(problem.objective)(x, *rest), (x,), (jnp.ones(x.shape),))
+                return (slope / curvature,)
+        elif kind == "blocks":
+            number, alone = f, problem.alone
+
+            def f(*args: Any) -> Any:
+                taken = [x if rows is None else x[rows] for x, rows in zip(args, problem.rows, strict=False)]
+                value, pull = jax.vjp(lambda *taken: number(*taken, *args[problem.wanted :]), *taken)
+                units = jnp.broadcast_to(jnp.eye(value.shape[1])[:, None], (value.shape[1], *value.shape))
+                walks = [x.reshape(*x.shape[:2], -1) for x in jax.vmap(pull)(units)]
+                return jnp.swapaxes(jnp.concatenate(walks, axis=2), 0, 1), jax.vmap(jax.grad(alone))(taken[-1])
+
+            def after(found: Any) -> Any:
+                assert problem.finish
+                return problem.finish(tuple(map(np.asarray, found)))
+        elif kind == "columns":
+            f = lambda *args: jnp.concatenate(jax.jacfwd(problem.objective, tuple(wanted))(*args), axis=1)
+        else:
+            return None
+        call, arguments = jax.jit(f), [jnp.asarray(x) for x in problem.arguments]
+        return lambda: after(jax.block_until_ready(call(*arguments)))
 
 
-def torch_(kind: str, problem: Problem) -> Callable[[], Any] | None:
-    import torch
+class Autograd:
+    """HIPS autograd, in its own NumPy."""
 
-    arguments = [torch.as_tensor(x) for x in problem.arguments]
-    if kind == "objective":
-        return lambda: problem.objective(*arguments)
-    inputs = [x.requires_grad_() for x in arguments[: problem.wanted]]
-    f = problem.number or problem.objective
-    if kind == "gradient":
-        return lambda: torch.autograd.grad(f(*arguments), inputs)
-    if kind == "direction":
+    def __init__(self) -> None:
+        import autograd.numpy as anp
 
-        def step() -> Any:
-            (slope,) = torch.autograd.grad(f(*arguments), inputs, create_graph=True)
-            (curvature,) = torch.autograd.grad(slope.sum(), inputs)
-            return (slope.detach() / curvature,)
+        self.on = objectives_on(anp)
 
-        return step
-    return None
+    def run(self, kind: str, problem: Problem) -> Callable[[], Any] | None:
+        import autograd
+        import autograd.numpy as anp
+        from autograd.builtins import tuple as nest
+
+        number, arguments, wanted = problem.number or problem.objective, problem.arguments, problem.wanted
+        if kind == "objective":
+            return lambda: problem.objective(*arguments)
+        if kind == "gradient":
+            gradient = autograd.grad(number, tuple(range(wanted)))
+            return lambda: gradient(*arguments)
+        if kind == "direction":
+            slope = autograd.grad(number)
+
+            def along(x: Any) -> Any:
+                found = slope(x, *arguments[1:])
+                return anp.sum(found), found
+
+            def step() -> Any:
+                pull, value = autograd.make_vjp(lambda x: nest(along(x)))(arguments[0])
+                return (value[1] / pull((1.0, np.zeros_like(value[1]))),)
+
+            return step
+        if kind != "blocks":
+            return None
+
+        def blocks() -> Any:
+            assert problem.finish
+            taken = tuple(x if rows is None else x[rows] for x, rows in zip(arguments, problem.rows, strict=False))
+            pull, value = autograd.make_vjp(lambda taken: number(*taken, *arguments[wanted:]))(nest(taken))
+            walks = [pull(np.broadcast_to(unit, value.shape)) for unit in np.eye(value.shape[1])]
+            parts = [np.stack(part, axis=1) for part in zip(*walks, strict=True)]
+            return problem.finish((whole(parts), autograd.elementwise_grad(problem.alone)(taken[-1])))
+
+        return blocks
+
+
+class TorchNumPy:
+    """What the objectives call of NumPy, in torch's own names."""
+
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_default_dtype(torch.float64)
+        self.torch = torch
+        for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "sign", "zeros", "ones", "arange", "swapaxes",
+                     "moveaxis", "linspace", "vander"):  # fmt: skip
+            setattr(self, name, getattr(torch, name))
+
+    def reshape(self, x: Any, shape: Any) -> Any:
+        return x.reshape(shape)
+
+    def stack(self, parts: Any, axis: int = 0) -> Any:
+        return self.torch.stack(list(parts), dim=axis)
+
+    def concatenate(self, parts: Any, axis: int = 0) -> Any:
+        return self.torch.cat(list(parts), dim=axis)
+
+    def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return self.torch.sum(x) if axis is None else self.torch.sum(x, dim=axis, keepdim=keepdims)
+
+    def max(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return self.torch.amax(x, () if axis is None else axis, keepdim=keepdims)
+
+    def min(self, x: Any, axis: int) -> Any:
+        return self.torch.amin(x, axis)
+
+    def squeeze(self, x: Any, axis: Any) -> Any:
+        return self.torch.squeeze(x) if axis is None else self.torch.squeeze(x, axis)
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        return self.torch.where(self.torch.as_tensor(condition), x, y)
+
+    def indices(self, shape: Any) -> Any:
+        return self.torch.meshgrid(*map(self.torch.arange, shape), indexing="ij")
+
+    def cross(self, x: Any, y: Any) -> Any:
+        return self.torch.linalg.cross(*self.torch.broadcast_tensors(x, y))
+
+    def array(self, x: Any) -> Any:
+        return self.torch.as_tensor(x)
+
+
+class Torch:
+    """torch, eager."""
+
+    def __init__(self) -> None:
+        self.on = objectives_on(TorchNumPy())
+
+    def run(self, kind: str, problem: Problem) -> Callable[[], Any] | None:
+        import torch
+
+        arguments = [torch.tensor(x) for x in problem.arguments]
+        if kind == "objective":
+            return lambda: problem.objective(*arguments)
+        inputs = [x.requires_grad_() for x in arguments[: problem.wanted]]
+        f = problem.number or problem.objective
+        if kind == "gradient":
+            return lambda: torch.autograd.grad(f(*arguments), inputs)
+        if kind == "direction":
+
+            def step() -> Any:
+                (slope,) = torch.autograd.grad(f(*arguments), inputs, create_graph=True)
+                (curvature,) = torch.autograd.grad(slope.sum(), inputs)
+                return (slope.detach() / curvature,)
+
+            return step
+        if kind == "columns":
+            jacobian = torch.func.jacfwd(problem.objective, tuple(range(problem.wanted)))
+            plain = [x.detach() for x in arguments]
+            return lambda: torch.cat(jacobian(*plain), dim=1)
+        if kind != "blocks":
+            return None
+
+        def blocks() -> Any:
+            assert problem.finish
+            assert problem.alone
+            taken = [
+                x if rows is None else x[torch.as_tensor(rows)] for x, rows in zip(inputs, problem.rows, strict=True)
+            ]
+            value = f(*taken, *arguments[problem.wanted :])
+            units = torch.eye(value.shape[1])
+            walks = [torch.autograd.grad(value, taken, unit.expand(value.shape), retain_graph=True) for unit in units]
+            parts = [torch.stack(part, dim=1).numpy() for part in zip(*walks, strict=True)]
+            (own,) = torch.autograd.grad(problem.alone(taken[-1]).sum(), taken[-1:])
+            return problem.finish((whole(parts), own.numpy()))
+
+        return blocks
+
+
+LIBRARIES = {"jax.jit": Jax, "torch": Torch, "HIPS autograd": Autograd}
 
 
 def make(library: str, function: str, evaluation: str) -> Step | None:
     name = functions(evaluation).get(function)
     if name is None:
         return None
-    if library == "jax.jit":
-        import jax
-        import jax.numpy as numpy
-
-        jax.config.update("jax_enable_x64", True)
-        on, build = objectives_on(numpy), jax_
-    elif library == "HIPS autograd":
-        import autograd.numpy as numpy
-
-        on, build = objectives_on(numpy), autograd_
-    else:
-        return None
-    kind = EVALUATIONS[evaluation].functions[name]
-    run = build(kind, EVALUATIONS[evaluation].read(MIDDLE[evaluation][1](), on))
+    peer = LIBRARIES[library]()
+    known = EVALUATIONS[evaluation]
+    run = peer.run(known.functions[name], known.read(MIDDLE[evaluation][1](), peer.on))
     return None if run is None else stepped(run)
 
 

@@ -97,9 +97,9 @@ class Machine:
         given = ", ".join([*[single.get(a, a) for a in own], *[q for q, _, _ in part.sums]])
         return [*sums, f"{name}s({given})", *part.after]
 
-    def large(self, kernels: int, lines: int) -> bool:
-        """Tell whether there are more than so many kernels, or lines of all of them."""
-        return len(self.functions) > kernels or sum(text.count("\n") for text in self.functions) > lines
+    def size(self) -> tuple[int, int]:
+        """Return how many kernels there are, and lines of all of them."""
+        return len(self.functions), sum(text.count("\n") for text in self.functions)
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""

@@ -76,6 +76,10 @@ def trace(
         found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
         plain = refill([array_or_scalar(x) for x in found])
+    known = {*inputs, *(out for op in record.ops for out in op.outs)}
+    read = [*(value for op in record.ops for value in op.values), *(x for x in outputs if isinstance(x, Value))]
+    if any(value.kind != "constant" and value not in known for value in read):
+        raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
     return Program(record.ops, inputs, outputs), plain
 
 

@@ -46,6 +46,11 @@ def _draw(name: str) -> Any:
 
     def draw(self: Drawing, *args: Any, **kwargs: Any) -> Tensor:
         record: Recorder = recorder()
+        if record.depth:
+            raise Untraceable(
+                f"rng.{name} inside a loop or a branch, which the way back would draw again. Draw the numbers before "
+                "it, and pass them as rows of xs or an operand."
+            )
         if any(isinstance(x, Tensor) for x in (*args, *kwargs.values())):
             raise Untraceable(f"rng.{name} of values that differ from call to call.")
         out = np.asarray(plain(self, *args, **kwargs))

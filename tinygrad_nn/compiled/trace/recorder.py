@@ -18,6 +18,7 @@ from ...primitive import Primitive
 from ...tensor import Tensor, held, over
 from ...tree import flatten
 from ..program.values import Op, Value
+from . import control
 from . import operations as lower
 from .nodes import QUIET, Live, Saved, Stale, Still, Untraceable, bases
 
@@ -27,8 +28,8 @@ class Recorder(Mode):
 
     traces = True
     __slots__ = (
-        "_grad", "again", "asked", "by_array", "by_memory", "by_node", "kept", "lowering", "ops", "owners", "start",
-        "values",
+        "_grad", "again", "asked", "by_array", "by_memory", "by_node", "data", "depth", "kept", "lowering", "ops",
+        "owners", "start", "values",
     )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
@@ -40,6 +41,8 @@ class Recorder(Mode):
         self.values: list[Value] = []
         self.by_node: dict[Node, Value] = {}
         self.by_array: dict[int, Value] = {}
+        self.data: dict[Value, Any] = {}  # what each value is in this trace
+        self.depth = 0  # of loops and branches whose bodies are being traced
         self.by_memory: dict[Any, Value] = {}
         self.owners: set[int] = set()  # arrays in whose memory something lies that differs from call to call
         self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
@@ -67,6 +70,7 @@ class Recorder(Mode):
 
     def name(self, value: Value, data: Any) -> Value:
         """Let an array stand for a value from now on."""
+        self.data.setdefault(value, data)
         if isinstance(data, np.ndarray):
             self.kept.append(data)
             if id(data) not in self.by_array and value.kind != "constant":
@@ -192,6 +196,20 @@ class Recorder(Mode):
             lower.opaque(self, function.__name__, flat, [list(args), kwargs], results[0], more=results[1:])
             made = self.ops[-1].outs
         return refill([self.still(value, result) for value, result in zip(made, results, strict=True)])
+
+    # -- control flow
+
+    def scan(self, *call: Any) -> Any:
+        """Record a `scan`."""
+        return control.scan(self, *call)
+
+    def cond(self, *call: Any) -> Any:
+        """Record a `cond`."""
+        return control.cond(self, *call)
+
+    def while_loop(self, *call: Any) -> Any:
+        """Record a `while_loop`."""
+        return control.while_loop(self, *call)
 
 
 CLOSED = (

@@ -1,0 +1,328 @@
+"""`scan`, `cond` and `while_loop` in compiled functions: they decide anew in every call, and so do their gradients."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_nn as tg
+from tests.test_control_flow import CASES, close, leaves_of, moving
+from tinygrad_nn import Tensor, compile, cond, grad, hessian, jacobian, jvp, scan, value_and_grad, vjp, while_loop
+from tinygrad_nn.compiled.check import others
+from tinygrad_nn.tree import flatten
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def compiles_or_fails() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def with_second(f: Callable[..., Any], places: tuple[int, ...]) -> Callable[..., Any]:
+    """Return the function that gives value, gradients and the second derivatives in its first float argument."""
+    first = places[0]
+
+    def all_of_it(*args: Any) -> Any:
+        of_first = lambda x: f(*args[:first], x, *args[first + 1 :])
+        return value_and_grad(f, places)(*args), hessian(of_first)(args[first])
+
+    return all_of_it
+
+
+FAST = ("reversed scan", "while and cond of integers", "while until small", "while of no steps", "cond")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numpy_gives_what_the_python_loop_gives_for_other_ways_and_lengths(name: str) -> None:
+    ours, python, args, other = CASES[name]
+    transform = with_second if name in FAST or name == "scan of states" else value_and_grad
+    quick, wanted = (transform(f, moving(args)) for f in (ours, python))
+    quick = compile(quick, backend="numpy")
+    for given in (args, other, args):
+        close(quick(*given), wanted(*given))
+    assert len(quick.plans) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_numba_gives_what_the_python_loop_gives_for_other_ways_and_lengths(name: str) -> None:
+    pytest.importorskip("numba")
+    ours, python, args, other = CASES[name]
+    quick, wanted = compile(value_and_grad(ours, moving(args)), backend="numba"), value_and_grad(python, moving(args))
+    for given in (args, other, args):
+        close(quick(*given), wanted(*given))
+    assert quick.backend == "numba"
+    assert len(quick.plans) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["while until small", "reversed scan"])
+def test_numba_gives_second_derivatives(name: str) -> None:
+    pytest.importorskip("numba")
+    ours, python, args, other = CASES[name]
+    quick, wanted = compile(with_second(ours, moving(args)), backend="numba"), with_second(python, moving(args))
+    for given in (args, other):
+        close(quick(*given), wanted(*given))
+
+
+def lstm(p: Any, xs: Any) -> Any:
+    def step(state: Any, x: Any) -> Any:
+        h, c = state
+        z = np.concatenate([h, x]) @ p["W"] + p["b"]
+        c = tg.sigmoid(z[4:8]) * c + tg.sigmoid(z[:4]) * np.tanh(z[12:])
+        h = tg.sigmoid(z[8:12]) * np.tanh(c)
+        return (h, c), h
+
+    return scan(step, (np.zeros(4), np.zeros(4)), xs)[1]
+
+
+def descent(eta: Any, w: Any, x: Any) -> Any:
+    """Steps of descent, to be differentiated in their size."""
+    loss = lambda w: ((w * x - 1) ** 2).sum()
+    return loss(scan(lambda w, _: (w - eta * grad(loss)(w), None), w, length=5)[0])
+
+
+def classified(eta: Any, w: Any, x: Any, y: Any) -> Any:
+    step = lambda w, _: (w - eta * grad(lambda w: tg.softmax_crossentropy(x @ w, y))(w), None)
+    return scan(step, w, length=3)[0].sum()
+
+
+def entropy(w: Any, xs: Any, ys: Any) -> Any:
+    return scan(lambda c, b: (c + tg.softmax_crossentropy(b[0] @ w, b[1]), None), 0.0, (xs, ys))[0]
+
+
+def backward_inside(w: Any, xs: Any) -> Any:
+    t = Tensor(w)
+    scan(lambda c, x: (c * t + x, None), 0.0, xs)[0].backward()
+    return t.grad
+
+
+def tripled(x: Any) -> Any:
+    return while_loop(lambda c: c[1] < 3, lambda c: (np.sin(c[0] * x), c[1] + 1), (x, 0))[0]
+
+
+def unchanged(x: Any, w: Any) -> Any:
+    (a, b), ys = scan(lambda c, x: ((w, c[1]), c[0]), (w, x), x)
+    return (a * 2).sum() + (b * 3).sum() + ys.sum()
+
+
+A = lambda *shape: RNG.normal(size=shape)
+ONE = np.array(0.7)
+ONE_HOT = np.eye(4)[RNG.integers(0, 4, (5, 2))]
+SETTING = {"i": np.array([0, 1, 1, 3]), "v": A(4)}
+FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "numbers": (
+        value_and_grad(lambda x, k: scan(lambda c, _: (c * x, c + k), x, length=4)[1].sum(), (0, 1)),
+        (0.5, 2.0),
+    ),
+    "a whole number": (lambda n: while_loop(lambda c: c < n, lambda c: c * 2 + 1, 0), (20,)),
+    "no rows": (value_and_grad(lambda w, xs: scan(lambda c, x: (c * w + x, c), w, xs)[0], (0, 1)), (ONE, np.zeros(0))),
+    "no y": (lambda w, xs: scan(lambda c, x: (c * w + x.sum(), (x * w, 1)), w, xs), (ONE, np.zeros((0, 3)))),
+    "constants": (
+        grad(lambda w: scan(lambda c, _: (np.tanh(c @ np.eye(3) * w + 1.5), None), np.ones(3), length=3)[0].sum()),
+        (ONE,),
+    ),
+    "an LSTM": (
+        value_and_grad(lambda p, xs, y: ((lstm(p, xs) - y) ** 2).sum()),
+        ({"W": A(7, 16), "b": A(16)}, A(10, 3), A(10, 4)),
+    ),
+    "crossentropy": (value_and_grad(entropy), (A(3, 4), A(5, 2, 3), ONE_HOT)),
+    "descent": (value_and_grad(descent, (0, 1)), (np.array(0.05), A(3), A(3))),
+    "descent of crossentropy": (
+        value_and_grad(classified, (0, 1)),
+        (np.array(0.05), A(3, 2), A(4, 3), np.eye(2)[[0, 1, 1, 0]]),
+    ),
+    "backward inside": (backward_inside, (ONE, A(5))),
+    "jacobian": (jacobian(lambda x: scan(lambda c, x: (c * x, c + x), x[0], x)[1]), (A(4),)),
+    "jvp": (
+        lambda x, v: jvp(lambda x: scan(lambda c, x: (c * x, np.sin(c) + x), x[0], x)[1], (x,), (v,)),
+        (A(4), A(4)),
+    ),
+    "jvp of while": (lambda x, v: jvp(tripled, (x,), (v,)), (A(4), A(4))),
+    "vjp": (lambda x, v: vjp(lambda x: scan(lambda c, x: (c * x, np.sin(c) + x), x[0], x)[1], x)[1](v), (A(4), A(4))),
+    "complex": (
+        grad(lambda z, xs: np.abs(scan(lambda c, x: (c * z + x, c * 1j), z, xs)[1]).sum(), (0, 1)),
+        (np.array(0.3 + 0.4j), A(4) + 1j * A(4)),
+    ),
+    "complex and real": (
+        grad(
+            lambda z, xs: (lambda c: np.abs(c[0]) + c[1])(
+                scan(lambda c, x: ((c[0] * z + x, np.abs(c[0]) * x + c[1]), None), (z, 0.5), xs)[0]
+            ),
+            (0, 1),
+        ),
+        (np.array(0.3 + 0.4j), A(4)),
+    ),
+    "third derivatives": (grad(grad(grad(tripled))), (np.array(0.9),)),
+    "an index that is handed on": (
+        value_and_grad(lambda w: scan(lambda i, _: ((i * 3 + 1) % 5, w[i] * w[i]), 0, length=7)[1].sum()),
+        (A(5),),
+    ),
+    "an entry that is set": (
+        value_and_grad(
+            lambda w, xs: scan(lambda c, x: (c.at[x["i"]].set(c[x["i"]] * w + x["v"]), None), np.zeros(4) * w, xs)[
+                0
+            ].sum()
+        ),
+        (ONE, SETTING),
+    ),
+    "whole numbers": (lambda xs: scan(lambda c, x: (c + x, c % 3 == 0), 0, xs), (np.arange(6),)),
+    "nothing": (
+        lambda x: (while_loop(lambda c: False, lambda c: c, ()), scan(lambda c, y: (None, y * 2), None, x)),
+        (A(3),),
+    ),
+    "the same twice": (lambda x: scan(lambda c, x: ((c[0] + x, c[0] + x), None), (0.0, 0.0), x)[0], (A(3),)),
+    "what does not change": (lambda x, w: scan(lambda c, x: ((w, c[1]), c[0]), (w, x), x), (A(3), A(3))),
+    "its gradient": (grad(unchanged, (0, 1)), (A(3), A(3))),
+    "numbers of branches": (lambda x: cond(x > 0, lambda: 1.0, lambda: 2.0), (ONE,)),
+    "trees of branches": (
+        grad(
+            lambda x: (lambda r: r["a"][0].sum() * r["b"])(
+                cond(x.sum() > 0, lambda x: {"a": [x * 2], "b": x[0]}, lambda x: {"a": [x], "b": x[1] * x[0]}, x)
+            )
+        ),
+        (A(3),),
+    ),
+    "no step": (grad(lambda x: while_loop(lambda c: c > 1, lambda c: c * 0.7 * x, x)), (np.array(0.5),)),
+    "relu": (
+        grad(
+            lambda w, xs: scan(lambda c, x: (tg.relu(w @ c + x), np.where(c > 0, c, -c)), np.ones(3), xs)[1].sum(),
+            (0, 1),
+        ),
+        (A(3, 3), A(5, 3)),
+    ),
+    "what runs as it is": (
+        grad(lambda s: scan(lambda c, _: (np.linalg.cholesky(c @ c.T + np.eye(3)), None), s, length=3)[0].sum()),
+        (A(3, 3),),
+    ),
+}
+ON_NUMBA = ("numbers", "an LSTM", "descent", "complex", "an index that is handed on", "no rows", "what does not change")
+
+
+def again(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    leaves, rebuild = flatten(list(args))
+    return tuple(rebuild(others(leaves, frozenset(), frozenset(), 1)))
+
+
+def same(quick: Any, f: Callable[..., Any], args: tuple[Any, ...], rtol: float = 1e-11) -> None:
+    for given in (args, again(args), args):
+        found, wanted = quick(*given), f(*given)
+        close(found, flatten(wanted)[1]([tg.tensor.raw(x) for x in flatten(wanted)[0]]), rtol)
+        for x, y in zip(flatten(found)[0], flatten(wanted)[0], strict=True):
+            assert np.asarray(x).dtype == np.asarray(tg.tensor.raw(y)).dtype
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_give_the_same(name: str) -> None:
+    f, args = FUNCTIONS[name]
+    same(compile(f, backend="numpy"), f, args)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ON_NUMBA)
+def test_functions_give_the_same_with_numba(name: str) -> None:
+    pytest.importorskip("numba")
+    f, args = FUNCTIONS[name]
+    same(compile(f, backend="numba"), f, args)
+
+
+def test_float32_stays_float32() -> None:
+    f = value_and_grad(lambda w, xs: scan(lambda c, x: (c * w + x, np.sin(c)), 0.0, xs)[1].sum(), (0, 1))
+    same(compile(f, backend="numpy"), f, (np.full((), 0.5, np.float32), A(6).astype(np.float32)), 1e-5)
+
+
+def test_samples_of_vmap_go_their_own_ways() -> None:
+    f = tg.vmap(
+        grad(lambda x: cond(x.sum() > 0, lambda x: (scan(lambda c, x: (c * x, c), 1.0, x)[1]).sum(), np.max, x))
+    )
+    same(compile(f, backend="numpy"), f, (A(4, 3),))
+
+
+def test_what_is_returned_is_nobodys_else() -> None:
+    f = compile(lambda x, w: scan(lambda c, x: ((w, c[1] + 0), None), (w, x), length=2)[0], backend="numpy")
+    x, w = np.ones(3), np.zeros(3)
+    first, second = f(x, w), f(x, w)
+    arrays = [x, w, *leaves_of(first), *leaves_of(second)]
+    assert not any(np.may_share_memory(a, b) for k, a in enumerate(arrays) for b in arrays[:k])
+
+
+def test_the_code_does_not_grow_with_the_steps() -> None:
+    f = value_and_grad(lambda w, xs: (scan(lambda c, x: (np.tanh(w * c + x), c), np.zeros(2), xs)[1] ** 2).sum())
+    plans = [compile(f, backend="numpy").plan(A(2), A(length, 2)) for length in (3, 3000)]
+    assert len(plans[0].program.ops) == len(plans[1].program.ops)
+    lines = [[len(body.code.lines) for body in plan.code.bodies] for plan in plans]
+    assert lines[0] == lines[1]
+
+
+def test_a_check_on_other_values_ends_where_the_loop_would_not() -> None:
+    root = lambda a: while_loop(lambda x: np.abs(x * x - a[0]) > 1e-9, lambda x: (x + a[0] / x) / 2, 1.0)
+    quick = compile(root, backend="numpy")  # of negative numbers the steps go on for ever
+    close([quick(np.array([2.0])), quick(np.array([7.0]))], [2**0.5, 7**0.5], 1e-9)
+
+
+def test_a_tape_is_kept_only_for_a_way_back() -> None:
+    f = lambda w, xs: scan(lambda c, x: (c * w + x, None), w, xs)[0]
+    args = np.array(0.5), A(4)
+    kept = [
+        op.function.tapes
+        for g in (f, grad(f)) for op in compile(g, backend="numpy").plan(*args).program.ops if op.name == "scan"
+    ]  # fmt: skip
+    assert kept == [False, True]
+
+
+class Kept:
+    """A place where a function leaves what is inside a loop."""
+
+    value: Any = None
+
+
+def leaking(x: Any) -> Any:
+    def step(c: Any, _: Any) -> Any:
+        Kept.value = c * 2
+        return c + x, None
+
+    return scan(step, x, length=3)[0] + Kept.value
+
+
+UNTRACED: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
+    "draws": (
+        lambda x, rng: scan(lambda c, _: (c + rng.normal(), None), x, length=3)[0],
+        (ONE, np.random.default_rng(0)),
+        "Draw the numbers before it, and pass them as rows of xs",
+    ),
+    "branches of two kinds": (
+        lambda x: cond(x > 0, lambda x: x, lambda x: (x, x), x),
+        (ONE,),
+        r"true_fn returns float64\[\] and false_fn \(float64\[\], float64\[\]\)",
+    ),
+    "a branch on a value": (
+        lambda x: scan(lambda c, _: (c + 1 if c > 0 else c, None), x, length=3)[0],
+        (ONE,),
+        "the truth of a value",
+    ),
+    "what is kept outside": (leaking, (ONE,), "a value from inside a loop or a branch is used outside of it"),
+}
+
+
+@pytest.mark.parametrize("name", UNTRACED)
+def test_what_cannot_be_compiled_runs_as_it_is(name: str) -> None:
+    f, args, reason = UNTRACED[name]
+    copy = [np.random.default_rng(0) if isinstance(x, np.random.Generator) else x for x in args]
+    with pytest.warns(RuntimeWarning, match=reason):
+        found = compile(f, backend="numpy")(*args)
+    close(found, f(*copy))
+
+
+def test_what_is_refused_is_refused_in_the_same_words() -> None:
+    with pytest.raises(TypeError, match="what grows from step to step goes into y"):
+        compile(lambda x: scan(lambda c, _: (np.append(c, 1.0), None), x, length=2)[0], backend="numpy")(np.ones(2))
+    with pytest.raises(TypeError, match=r"Of an array take np\.any"):
+        compile(lambda x: cond(x > 0, np.sin, np.cos, x), backend="numpy")(np.ones(2))
+    with pytest.raises(TypeError, match="what cond_fun returns must be one truth value"):
+        compile(lambda x: while_loop(lambda c: c > 5, np.sin, x), backend="numpy")(np.ones(2))

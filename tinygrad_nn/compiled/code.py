@@ -1,0 +1,77 @@
+"""Programs as code: what a plan, and each body of a loop or branch in it, is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .numpy import replay
+from .program.arguments import Names
+from .program.control import Body, written
+from .program.values import Program
+
+
+class Code:
+    """The lines that run a program, and what they refer to.
+
+    Attributes:
+        program: its operations as they are run: for numba gathered into kernels.
+        bodies: the programs of its loops and branches.
+        writer: what wrote the lines.
+        names: the objects that they refer to.
+        lines: the lines.
+        parallel: whether it uses all cores.
+    """
+
+    def __init__(self, program: Program, backend: str, donated: frozenset[int] = frozenset()) -> None:
+        self.bodies = written(program, backend)
+        if backend == "numba":
+            from .numba.fuse import fuse
+
+            self.program = fuse(program)
+        else:
+            self.program = replay.scalars(program)
+        self.names = Names()
+        self.writer = replay.Writer(self.program, self.names, donated)
+        self.lines = self.writer.source()
+        self.parallel = self.writer.parallel or any(body.code.parallel for body in self.bodies)
+
+    def every(self) -> list[replay.Writer]:
+        """Return what wrote this program, and its bodies."""
+        return [self.writer, *(body.code.writer for body in self.bodies)]
+
+    def large(self, kernels: int, lines: int) -> bool:
+        """Tell whether there are more than so many kernels, or lines of all of them."""
+        sizes = [writer.machine.size() for writer in self.every()]
+        return sum(count for count, _ in sizes) > kernels or sum(count for _, count in sizes) > lines
+
+
+class BodyCode(Code):
+    """The code of a body, which takes the values of its inputs and returns a tuple of arrays."""
+
+    def __init__(self, program: Program, backend: str, closed: int) -> None:
+        super().__init__(program, backend)
+        self.inputs = program.inputs
+        results = replay.results(program, self.writer, self.names)
+        for place, x in enumerate(program.outputs):
+            if x.kind == "input" and x.slot < closed and not x.weak:
+                results[place] += ".copy()"  # it lies in memory that others use again
+            elif not x.shape:  # of no axes NumPy returns scalars
+                results[place] = f"asarray({results[place]}, {self.names(x.dtype)})"
+        self.lines.append(f"return ({''.join(f'{x}, ' for x in results)})")
+
+    def compiled(self) -> Callable[..., Any]:
+        """Return it as a function."""
+        self.names.objects.update(self.writer.machine.compiled())
+        source = "\n".join([
+            f"def make({', '.join(self.names.objects)}):",
+            f"    def run({', '.join(f'i{value.slot}' for value in self.inputs)}):",
+            *(f"        {line}" for line in self.lines),
+            "    return run",
+        ])
+        scope: dict[str, Any] = {**replay.GLOBALS, "miss": None}
+        exec(source, scope)
+        return scope["make"](**self.names.objects)  # type: ignore[no-any-return]
+
+
+Body.coded = BodyCode

@@ -1,0 +1,222 @@
+"""Loops and branches of a plan: operations that run programs of their own, and decide in every call.
+
+The step of a loop, its way back and each branch are a `Body`, a program that is simplified, given memory and written as
+code like the one around it. A loop hands on arrays from one run of its body to the next. It keeps each carry in a list,
+its tape, where a `Pull` finds them, which is the loop that takes cotangents back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...node import thread
+from .simplify import simplify
+from .values import Program, Value
+
+Array = np.ndarray[Any, Any]
+
+
+class Body:
+    """A program that others run.
+
+    Args:
+        program: its operations.
+        closed: how many of its inputs are closed over; these lie in memory that others use again.
+
+    Attributes:
+        run: takes the values of its inputs and returns a tuple of arrays.
+        code: a `Code`, which a plan makes of it.
+    """
+
+    run: Callable[..., tuple[Any, ...]]
+    coded: ClassVar[Callable[[Program, str, int], Any]]  # given by `code`, which stands on this
+
+    def __init__(self, program: Program, closed: int) -> None:
+        self.program, self.closed = simplify(program), closed
+        self.write("numpy")
+        self.finish()
+
+    def write(self, backend: str) -> None:
+        """Write its code for a backend, and that of all bodies inside it."""
+        self.code = Body.coded(_copied(self.program), backend, self.closed)
+
+    def finish(self) -> None:
+        """Make a function of its code."""
+        self.run = self.code.compiled()
+
+
+def _copied(program: Program) -> Program:
+    """Return a program with operations of its own, since those that write it change them."""
+    ops = [copy(op) for op in program.ops]
+    for op in ops:
+        op.args = list(op.args)
+        for out in op.outs:
+            out.op = op
+    return Program(ops, program.inputs, program.outputs)
+
+
+def written(program: Program, backend: str) -> list[Body]:
+    """Write the code of all loops and branches in a program for a backend; return their bodies, and those inside."""
+    used = {value for op in program.ops for value in op.values}  # a tape is never returned
+    found = []
+    for op in program.ops:
+        if isinstance(op.function, Control):
+            for body in op.function.bodies:
+                body.write(backend)
+                found += [body, *body.code.bodies]
+            if isinstance(op.function, Loop):
+                op.function.tapes = op.outs[-1] in used
+    return found
+
+
+def ordered(x: Any) -> Any:
+    """Return an array in memory that code takes: its entries in order, and open to writing."""
+    return x if type(x) is not np.ndarray or x.flags.carray else np.array(x, order="C")
+
+
+def arrays(given: Sequence[Any]) -> list[Any]:
+    """Return arrays as code takes them, also of numbers."""
+    return [ordered(x if type(x) is np.ndarray else np.asarray(x)) for x in given]
+
+
+class Control:
+    """A loop or a branch."""
+
+    def __init__(self, bodies: Sequence[Body]) -> None:
+        self.bodies = list(bodies)
+
+    def results(self, *args: Any) -> tuple[Any, ...]:
+        """Run it, and return all results."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any) -> Any:
+        """Run it as an operation, of which one result is no tuple."""
+        found = self.results(*args)
+        return found if len(found) > 1 else found[0]
+
+
+class Loop(Control):
+    """The forward of a loop: it takes what its bodies close over, the first carry and arrays of rows.
+
+    Args:
+        step: takes what it closes over, carry and rows, and returns the next carry and y.
+        test: takes what it closes over and the carry, and tells whether there is another step; None for a scan.
+        counts: how many values step and test close over, and how many arrays a carry has.
+        length: of a scan.
+        reverse: whether the last row comes first.
+        kinds: shape and dtype of each y.
+    """
+
+    def __init__(
+        self, step: Body, test: Body | None, counts: tuple[int, int, int], length: int, reverse: bool,
+        kinds: Sequence[tuple[tuple[int, ...], Any]],
+    ) -> None:  # fmt: skip
+        super().__init__([step] if test is None else [step, test])
+        self.tapes = True  # whether somebody reads the tape
+        self.step, self.test, self.counts, self.kinds = step, test, counts, kinds
+        self.order = range(length - 1, -1, -1) if reverse else range(length)
+
+    def results(self, *args: Any) -> tuple[Any, ...]:
+        """Return the last carry, the y of all steps, and the tape."""
+        closed, more, width = self.counts
+        of_step, of_test = [ordered(x) for x in args[:closed]], [ordered(x) for x in args[closed : closed + more]]
+        start = closed + more
+        carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # the tape outlives its memory
+        rows = arrays(args[start + width :])
+        tape: list[Any] = []
+        ys = [np.empty((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
+        keep, run = self.tapes, self.step.run
+        if self.test is not None:
+            test, limit = self.test.run, thread.mode.steps
+            while test(*of_test, *carry)[0]:
+                if limit is not None:
+                    thread.mode.spend()
+                if keep:
+                    tape.append(carry)
+                carry = run(*of_step, *carry)
+        for t in self.order if self.test is None else ():
+            if keep:
+                tape.append(carry)
+            found = run(*of_step, *carry, *[x[t, ...] for x in rows])
+            carry = found[:width]
+            for k, y in enumerate(ys, width):
+                y[t] = found[k]
+        kept: Array = np.empty((), object)
+        kept[()] = tape
+        return (*_own(carry, args), *ys, kept)
+
+
+class Pull(Control):
+    """The way back through a loop: it takes the tape, rows and cotangents.
+
+    Args:
+        step: takes what it closes over, carry, rows, the cotangents of the next carry and of y, and sums of gradients
+            of what the loop closes over; it returns the cotangents of carry and rows, and the sums.
+        loop: the forward.
+        counts: how many values it closes over, and how many arrays are rows, cotangents of a carry, and of y.
+        rows: shape and dtype of the gradients of a row.
+        sums: shape and dtype of the sums.
+    """
+
+    def __init__(
+        self, step: Body, loop: Loop, counts: tuple[int, int, int, int],
+        rows: Sequence[tuple[tuple[int, ...], Any]], sums: Sequence[tuple[tuple[int, ...], Any]],
+    ) -> None:  # fmt: skip
+        super().__init__([step])
+        self.step, self.loop, self.counts, self.rows, self.sums = step, loop, counts, rows, sums
+
+    def results(self, *args: Any) -> tuple[Any, ...]:
+        """Return the sums, the cotangents of the first carry, and those of all rows."""
+        ends = np.cumsum(self.counts).tolist()
+        parts = [args[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        closed, (xs, cotangents, gys) = [ordered(x) for x in parts[0]], map(arrays, parts[1:])
+        gc: Sequence[Any] = cotangents
+        tape: list[Any] = args[-1][()]
+        found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
+        sums: Sequence[Any] = [np.zeros(shape, dtype) for shape, dtype in self.sums]
+        width, run = len(gc), self.step.run
+        order = self.loop.order if self.loop.test is None else range(len(tape))
+        for t, carry in zip(reversed(order), reversed(tape), strict=True):
+            made = run(*closed, *carry, *[x[t, ...] for x in xs], *gc, *[g[t, ...] for g in gys], *sums)
+            gc = made[:width]
+            for k, g in enumerate(found, width):
+                g[t] = made[k]
+            sums = made[width + len(found) :]
+        return (*_own([*sums, *gc], args), *found)
+
+
+class Choice(Control):
+    """A branch: it takes a truth value, what each of two bodies closes over, and their operands."""
+
+    def __init__(self, bodies: Sequence[Body], counts: tuple[int, int]) -> None:
+        super().__init__(bodies)
+        self.counts = counts
+
+    def results(self, *args: Any) -> tuple[Any, ...]:
+        """Return what the chosen body gives."""
+        chosen, *args = args  # type: ignore[assignment]
+        first, second = self.counts
+        mine = args[:first] if chosen else args[first : first + second]
+        body = self.bodies[0 if chosen else 1]
+        found = body.run(*map(ordered, mine), *arrays(args[first + second :]))
+        return _own(found, args)
+
+
+def _own(found: Sequence[Any], args: Sequence[Any]) -> tuple[Any, ...]:
+    """Return results as arrays that are neither arguments nor one another."""
+    seen = {id(x) for x in args}
+    made = []
+    for x in found:
+        x = x.copy() if id(x) in seen else x
+        seen.add(id(x))
+        made.append(x)
+    return tuple(made)
+
+
+def kind(value: Value) -> tuple[tuple[int, ...], Any]:
+    """Return shape and dtype."""
+    return value.shape, value.dtype

@@ -1,0 +1,418 @@
+"""`scan`, `while_loop` and `cond` in a trace: each is one operation, whose bodies are programs of their own.
+
+A body runs once, on values of its kind, and what it does is written down apart; whatever it closes over becomes one of
+its arguments. The derivatives of a loop are loops again:
+
+- the gradient is the loop backwards, whose body is the walk back through the body;
+- it is linear in the cotangents, and the transpose of the loop of tangents, in which carry and tangent go forward side
+  by side. So the gradient of a gradient is that loop, and the gradient of it, and so on to any order.
+
+The carries of a loop go from forward to backward as a list, so that no array of the program has a length that hangs on
+values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...backward import ancestors
+from ...control_flow import CONDITION, NUMBERS, arrays, described, entered, flatten_or_none, next_carry, one_value, pair
+from ...node import Node, recording, source
+from ...ops.linalg import conj
+from ...primitive import Primitive
+from ...tensor import Tensor, apply, held, wrap
+from ...transforms import enter, pullback, pushforward
+from ...tree import containers
+from ..program.control import Body, Choice, Loop, Pull, kind
+from ..program.values import Op, Program, Value
+from .nodes import Live, Still, Untraceable
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+Leaves = Sequence[Any]
+
+
+class Part:
+    """A body that was traced.
+
+    Attributes:
+        body: its program, which takes first what it closes over.
+        closed: the values that it closes over.
+        live: the Tensors that it closes over and through which gradients flow.
+        outs: its results, as values of the body.
+    """
+
+    def __init__(self, record: Recorder, f: Callable[[Leaves], Leaves], likes: Leaves) -> None:
+        oldest = source(None).index
+        with _apart(record) as ops, recording(True):
+            data = [np.array(x) for x in likes]
+            given = [record.name(record.value("input", x), x) for x in data]
+            entries = [record.tensor(v, x, Live if _floats(x) else Still) for v, x in zip(given, data, strict=True)]
+            found = [_array(record, x) for x in f(entries)]
+            outs = [record.find(x) for x in found]
+        self.live = [wrap(node.out, node) for node in _closed_over([x.node for x in found], oldest)]
+        made = {*given, *(out for op in ops for out in op.outs)}
+        read = [*(value for op in ops for value in op.values), *outs]
+        self.closed = [v for v in dict.fromkeys(read) if v not in made and v.kind != "constant"]
+        mine = {
+            v: Value(v.number, "input", v.shape, v.dtype, slot=slot) for slot, v in enumerate([*self.closed, *given])
+        }
+        for op in ops:
+            op.args = [mine.get(arg, arg) if isinstance(arg, Value) else arg for arg in op.args]
+        self.outs = [mine.get(v, v) for v in outs]
+        self.body = Body(Program(ops, list(mine.values()), list(self.outs)), len(self.closed))
+
+    def data(self, record: Recorder) -> list[Any]:
+        """Return what it closes over, as it is in this trace."""
+        return [record.data[v] for v in self.closed]
+
+
+@contextmanager
+def _apart(record: Recorder) -> Iterator[list[Op]]:
+    """Write operations into a list of their own, and know nothing of their results afterwards."""
+    outer, record.ops = record.ops, []
+    names = record.by_array.copy(), record.by_memory.copy()
+    record.depth += 1
+    try:
+        yield record.ops
+    finally:
+        record.ops = outer
+        record.by_array, record.by_memory = names  # a view of what is closed over may be made anew, here or elsewhere
+        record.depth -= 1
+
+
+def _array(record: Recorder, x: Any) -> Tensor:
+    """Return a leaf as a Tensor over an array."""
+    x = entered(x)
+    if isinstance(x, Still.weak):
+        return np.multiply(x, np.ones((), np.asarray(held(x)).dtype))  # type: ignore[no-any-return]
+    if isinstance(x, Tensor):
+        return x
+    data = np.asarray(x)
+    return record.still(record.find(data), data)
+
+
+def _floats(x: Any) -> bool:
+    return bool(x.dtype.kind in "fc")
+
+
+def _closed_over(roots: Sequence[Node | None], oldest: int) -> list[Node]:
+    """Return the Nodes older than a body from which its results were computed."""
+    alive = [node for node in roots if node is not None and not isinstance(node, Still)]
+    younger = ancestors([node for node in alive if node.index >= oldest], oldest)
+    found = [*alive, *(parent for node in younger for parent in node.parents)]  # type: ignore[union-attr]
+    return list(dict.fromkeys(node for node in found if node is not None and node.index < oldest))
+
+
+# -- Results and their gradients
+
+
+def packed(
+    record: Recorder, name: str, results: Sequence[tuple[Value, Any]], args: Sequence[Tensor],
+    rule: Callable[[list[Any], Leaves], Sequence[Any]],
+) -> list[Tensor]:  # fmt: skip
+    """Return the results of an operation as Tensors, with a rule for those of floats together.
+
+    A Node has one result. So there is one of all floats end to end, which no plan computes as long as nothing asks for
+    it, and each result is a part of it.
+
+    Args:
+        record: of the trace.
+        name: of the operation.
+        results: each value, with the array that it is in this trace.
+        args: the Tensors that gradients flow to.
+        rule: takes the cotangents of the results of floats, and the arguments, and returns the gradients of these.
+    """
+    stills = [record.still(*pair) for pair in results]
+    floats = [x for x in stills if _floats(x)]
+    if not floats or all(t.node is None or isinstance(t.node, Still) for t in args):
+        return stills
+    sizes = [prod(x.shape) for x in floats]
+    dtype = np.result_type(*(x.dtype for x in floats))
+
+    def cut(g: Any) -> list[Any]:
+        if len(floats) == 1:
+            return [g]
+        ends = np.cumsum(sizes).tolist()
+        parts = [g[end - size : end].reshape(x.shape) for x, size, end in zip(floats, sizes, ends, strict=True)]
+        parts = [np.real(p) if _complex(p) and not _complex(x) else p for p, x in zip(parts, floats, strict=True)]
+        return [p.astype(x.dtype) for p, x in zip(parts, floats, strict=True)]
+
+    def joint(g: Any, out: Any, *args: Any) -> list[Any]:
+        return [conj(r) for r in rule([conj(part) for part in cut(g)], args)]
+
+    def part(k: int, x: Tensor) -> Tensor:
+        before, after = np.zeros(sum(sizes[:k]), dtype), np.zeros(sum(sizes[k + 1 :]), dtype)
+        place = lambda g, out, whole: [np.concatenate([before, np.reshape(g, (-1,)).astype(dtype), after])]  # noqa: E731
+        return _with_rule(x, "part", place, (whole,))
+
+    if len(floats) == 1:
+        return [_with_rule(x, name, joint, args) if _floats(x) else x for x in stills]
+    end_to_end: Any = np.concatenate([np.reshape(x, (-1,)).astype(dtype) for x in floats])
+    whole = _with_rule(end_to_end, name, joint, args)
+    parts = iter([part(k, x) for k, x in enumerate(floats)])
+    return [next(parts) if _floats(x) else x for x in stills]
+
+
+def _complex(x: Any) -> bool:
+    return bool(x.dtype.kind == "c")
+
+
+def _with_rule(x: Tensor, name: str, rule: Callable[..., Any], args: Sequence[Tensor]) -> Tensor:
+    """Return a Tensor of the same value that has a rule."""
+    data = held(x)
+    return apply(Primitive(name, lambda *arrays: data, (), "f(x)", jointly=(rule, "J^T g")), tuple(args))
+
+
+def emitted(record: Recorder, name: str, function: Any, args: Sequence[Value], results: Sequence[Any]) -> list[Any]:
+    """Write an operation down, and return its values with their arrays."""
+    op = Op("call", name, function, list(args), ("call", len(record.values)))
+    record.emit(op, *results)
+    return list(zip(op.outs, results, strict=True))
+
+
+def pulled(outs: Sequence[Any], inputs: Sequence[Tensor], cotangents: Sequence[Any]) -> list[Any]:
+    """Return the gradients of several results together, by one walk."""
+    pairs = [(x, g) for x, g in zip(outs, cotangents, strict=True) if isinstance(x, Tensor) and x.node is not None]
+    end = np.zeros(())
+    seeds = lambda g, out, *parts: [conj(g) for _, g in pairs]  # noqa: E731
+    root = apply(Primitive("seeds", lambda *parts: end, (), "x", jointly=(seeds, "g")), tuple(x for x, _ in pairs))
+    return pullback(root, inputs, wrap(np.ones(()), None))
+
+
+# -- Loops
+
+
+class Looping:
+    """A loop of a trace.
+
+    Args:
+        record: of the trace.
+        name: of the operation.
+        step: takes leaves of carry and row to leaves of the next carry and y.
+        test: takes leaves of the carry to the condition; None for a scan.
+        length: of a scan.
+        reverse: whether the last row comes first.
+    """
+
+    def __init__(
+        self, record: Recorder, name: str, step: Callable[[Leaves, Leaves], tuple[Leaves, Leaves]],
+        test: Callable[[Leaves], Any] | None, length: int, reverse: bool,
+    ) -> None:  # fmt: skip
+        self.record, self.name, self.step, self.test = record, name, step, test
+        self.length, self.reverse = length, reverse
+
+    def run(self, init: Sequence[Tensor], xs: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the last carry and the y of all steps."""
+        record, width = self.record, len(init)
+
+        def all_of_step(given: Leaves) -> Leaves:
+            carry, y = self.step(given[:width], given[width:])
+            return [*carry, *y]
+
+        likes = [*map(held, init), *self._rows(xs)]
+        step = Part(record, all_of_step, likes)
+        test = None if self.test is None else Part(record, lambda given: [self.test(given)], likes)  # type: ignore[misc]
+        parts = [step] if test is None else [step, test]
+        counts = len(step.closed), len(test.closed) if test else 0, width
+        kinds = [kind(v) for v in step.outs[width:]]
+        self.loop = Loop(step.body, None if test is None else test.body, counts, self.length, self.reverse, kinds)
+        closed = [v for part in parts for v in part.closed]
+        results = self.loop.results(*(record.data[v] for v in closed), *map(held, [*init, *xs]))
+        found = emitted(record, self.name, self.loop, [*closed, *map(record.find, [*init, *xs])], results)
+        self.tape, self.live = found[-1], step.live
+        self.of_init, self.of_xs = [_floats(x) for x in init], [_floats(x) for x in xs]
+        self.of_ys = [_floats(x) for x in results[width:-1]]
+        self.others = [x for x in init if not _floats(x)], [x for x in xs if not _floats(x)]
+        moving = [*self.live, *_of(self.of_init, init), *_of(self.of_xs, xs)]
+        made = packed(record, self.name, found[:-1], moving, self._back)
+        return made[:width], made[width:]
+
+    def _rows(self, xs: Sequence[Any]) -> list[Any]:
+        """Return a row of each array, that of the first step."""
+        first = -1 if self.reverse else 0
+        return [x[first] if self.length else np.zeros(x.shape[1:], x.dtype) for x in map(held, xs)]
+
+    def _split(self, leaves: Leaves) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """Return leaves that are of what is closed over, of the carry, of the rows, and what follows."""
+        ends = np.cumsum([len(self.live), sum(self.of_init), sum(self.of_xs)]).tolist()
+        a, b, c = ends
+        return list(leaves[:a]), list(leaves[a:b]), list(leaves[b:c]), list(leaves[c:])
+
+    def _back(self, cotangents: list[Any], args: Leaves) -> list[Tensor]:
+        """Return the gradients of what is closed over, of the first carry and of the rows: the loop backwards."""
+        record, live, width, rows, ends = self.record, self.live, len(self.of_init), len(self.of_xs), sum(self.of_init)
+        _, init, xs, _ = self._split(args)
+        init, xs = _merged(self.of_init, init, self.others[0]), _merged(self.of_xs, xs, self.others[1])
+
+        def back(given: Leaves) -> Leaves:
+            carry, x, gs = given[:width], given[width : width + rows], given[width + rows : len(given) - len(live)]
+            new, y = self.step(carry, x)
+            outs = [*_of(self.of_init, new), *_of(self.of_ys, y)]
+            found = pulled(outs, [*_of(self.of_init, carry), *_of(self.of_xs, x), *live], gs)
+            sums = given[len(given) - len(live) :]
+            moved = len(found) - len(live)
+            return [*found[:moved], *(total + g for total, g in zip(sums, found[moved:], strict=True))]
+
+        totals = [np.zeros(t.shape, t.dtype) for t in live]
+        gs = [*map(held, cotangents[:ends]), *self._rows(cotangents[ends:])]
+        part = Part(record, back, [*map(held, init), *self._rows(xs), *gs, *totals])
+        of_rows = [kind(v) for v in part.outs[ends : len(part.outs) - len(live)]]
+        counts = len(part.closed), rows, ends, len(cotangents) - ends
+        pull = Pull(part.body, self.loop, counts, of_rows, [(t.shape, t.dtype) for t in totals])
+        value, tape = self.tape
+        results = pull.results(*part.data(record), *map(held, [*xs, *cotangents]), tape)
+        values = [*part.closed, *map(record.find, [*xs, *cotangents]), value]
+        found = emitted(record, f"{self.name}_back", pull, values, results)
+        return packed(record, f"{self.name}_back", found, [*args, *cotangents], self._again)
+
+    def _again(self, cotangents: list[Any], args: Leaves) -> list[Any]:
+        """Return the gradients of `_back`: the loop of tangents, and the gradients of that."""
+        of_live, of_init, of_xs, _ = self._split(cotangents)
+        _, init, xs, gs = self._split(args)
+        init, xs = [enter(x) for x in init], [enter(x) for x in xs]
+        width, rows = len(self.of_init), len(self.of_xs)
+
+        def along(carry: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
+            new, y = self.step(carry[:width], x[:rows])
+            new = [_array(self.record, part) for part in new]
+            outs = [*_of(self.of_init, new), *(_array(self.record, part) for part in _of(self.of_ys, y))]
+            inputs = [*_of(self.of_init, carry[:width]), *_of(self.of_xs, x[:rows]), *self.live]
+            moved = pushforward(outs, inputs)([*carry[width:], *x[rows:], *of_live])
+            return [*new, *moved[: len(of_init)]], moved[len(of_init) :]
+
+        test = self.test and (lambda carry: self.test(carry[:width]))  # type: ignore[misc]
+        loop = Looping(self.record, f"{self.name}_along", along, test, self.length, self.reverse)
+        carry, ys = loop.run(
+            [*_merged(self.of_init, init, self.others[0]), *of_init], [*_merged(self.of_xs, xs, self.others[1]), *of_xs]
+        )
+        tangents = [*carry[width:], *ys]
+        return [*pulled(tangents, [*self.live, *init, *xs], gs), *tangents]
+
+
+def _of(mask: Sequence[bool], leaves: Leaves) -> list[Any]:
+    return [x for x, wanted in zip(leaves, mask, strict=True) if wanted]
+
+
+def _merged(mask: Sequence[bool], wanted: Leaves, others: Leaves) -> list[Any]:
+    """Return leaves in their order."""
+    left, right = iter(wanted), iter(others)
+    return [next(left) if is_wanted else next(right) for is_wanted in mask]
+
+
+def _leaves(record: Recorder, tree: Any) -> list[Tensor]:
+    return [_array(record, x) for x in flatten_or_none(tree)[0]]
+
+
+def _typed(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tensor]:
+    """Return the leaves of the first carry, its Python numbers in the dtypes that a step gives them."""
+    leaves, rebuild = flatten_or_none(init)
+    arrays(init)  # raises where it holds something else
+    if not any(type(x) in NUMBERS or isinstance(x, Still.weak) for x in leaves):
+        return _leaves(record, init)
+    with _apart(record):
+        new = [held(x) for x in _leaves(record, step(rebuild(leaves)))]
+    return [x if x.dtype == y.dtype else x.astype(y.dtype) for x, y in zip(_leaves(record, init), new, strict=True)]
+
+
+def scan(
+    record: Recorder, f: Any, init: Any, xs: Leaves, row: Callable[[Leaves], Any], length: int, reverse: bool
+) -> tuple[Any, Any]:  # fmt: skip
+    """Record a `scan` over the leaves of its rows."""
+    again = flatten_or_none(init)[1]
+    rebuild: Any = None
+
+    def step(carry: Leaves, x: Leaves) -> tuple[Leaves, Leaves]:
+        nonlocal rebuild
+        new, y = pair(f(again(carry), row(x)))
+        new = next_carry(again(carry), new, "scan: f")
+        ys, rebuild = flatten_or_none(y)
+        return flatten_or_none(new)[0], ys
+
+    tensors = [_array(record, x) for x in xs]
+    first = 0 if not reverse else -1
+    one = [
+        record.still(record.find(a), a)
+        for a in (np.array(held(x)[first]) if length else np.zeros(x.shape[1:], x.dtype) for x in tensors)
+    ]
+    start = _typed(record, lambda carry: pair(f(carry, row(one)))[0], init)
+    carry, ys = Looping(record, "scan", step, None, length, reverse).run(start, tensors)
+    return again(carry), rebuild(ys)
+
+
+def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
+    """Record a `while_loop`."""
+    again = flatten_or_none(init)[1]
+
+    def next_of(carry: Leaves, _: Leaves) -> tuple[Leaves, Leaves]:
+        new = next_carry(again(carry), step(again(carry)), "while_loop: body_fun")
+        return flatten_or_none(new)[0], []
+
+    def goes_on(carry: Leaves) -> Any:
+        return one_value(test(again(carry)), CONDITION)
+
+    start = _typed(record, step, init)
+    return again(Looping(record, "while_loop", next_of, goes_on, 0, False).run(start, [])[0])
+
+
+# -- Branches
+
+
+def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tuple[Any, ...]) -> Any:
+    """Record a `cond`."""
+    again = flatten_or_none(operands)[1]
+    kinds: list[tuple[Any, Any, Callable[[Leaves], Any]]] = []
+
+    def flat(f: Any) -> Callable[[Leaves], Leaves]:
+        def leaves(given: Leaves) -> Leaves:
+            tree = f(*again(given))
+            found, rebuild = flatten_or_none(tree)
+            kinds.append((containers(tree), described(arrays(tree)), rebuild))
+            return found
+
+        return leaves
+
+    results = choose(record, "cond", pred, [flat(true_fn), flat(false_fn)], _leaves(record, operands), kinds)
+    return kinds[0][2](results)
+
+
+def choose(
+    record: Recorder, name: str, pred: Any, branches: Sequence[Callable[[Leaves], Leaves]], operands: Sequence[Tensor],
+    kinds: Sequence[Any] = (),
+) -> list[Tensor]:  # fmt: skip
+    """Record a choice between functions of leaves."""
+    likes = [held(x) for x in operands]
+    one, two = (Part(record, f, likes) for f in branches)
+    if kinds and (kinds[0][0] != kinds[1][0] or [kind(v) for v in one.outs] != [kind(v) for v in two.outs]):
+        raise Untraceable(
+            f"cond: true_fn returns {kinds[0][1]} and false_fn {kinds[1][1]}; where a value decides, both return the "
+            "same containers, shapes and dtypes."
+        )
+    live = [wrap(node.out, node) for node in dict.fromkeys(t.node for t in (*one.live, *two.live)) if node is not None]
+    choice = Choice([one.body, two.body], (len(one.closed), len(two.closed)))
+    if not one.outs:
+        return []
+    results = choice.results(held(pred), *one.data(record), *two.data(record), *likes)
+    values = [record.find(pred), *one.closed, *two.closed, *map(record.find, operands)]
+    mask = [_floats(x) for x in operands]
+    others = [x for x in operands if not _floats(x)]
+
+    def back(cotangents: list[Any], args: Leaves) -> list[Tensor]:
+        def of(f: Callable[[Leaves], Leaves]) -> Callable[[Leaves], Leaves]:
+            def pull(given: Leaves) -> Leaves:
+                inputs, gs = given[: len(mask)], given[len(mask) :]
+                outs = [x for x in (_array(record, x) for x in f(inputs)) if _floats(x)]
+                return pulled(outs, [*live, *_of(mask, inputs)], gs)
+
+            return pull
+
+        given = [*_merged(mask, args[len(live) :], others), *cotangents]
+        return choose(record, f"{name}_back", pred, [of(f) for f in branches], given)
+
+    return packed(record, name, emitted(record, name, choice, values, results), [*live, *_of(mask, operands)], back)
