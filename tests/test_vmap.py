@@ -446,3 +446,15 @@ def test_one_sample_kept_is_told_of() -> None:
     with pytest.raises(TypeError, match="a vmap call that is over"):
         kept[0] * 2
     assert repr(kept[0]) == "<one of 3 samples, float64[]>"
+
+
+def test_pytorch_calls_it_so_too() -> None:
+    import tinygrad_nn.pytorch as torch
+
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    found = torch.vmap(torch.func.grad(lambda x: (x**3).sum()))(x)
+    assert isinstance(found, Tensor)
+    close(found, 3 * x.data**2)
+    close(torch.func.vmap(lambda x: x.sum(), in_dims=1)(x), x.data.sum(axis=0))
+    with pytest.raises(ValueError, match="randomness"):
+        torch.vmap(torch.sin, randomness="same")

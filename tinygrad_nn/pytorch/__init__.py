@@ -18,7 +18,7 @@ from typing import Any as _Any
 
 import numpy as _np
 
-from .. import jacobians, nn, optim, transforms
+from .. import batching, jacobians, nn, optim, transforms
 from ..node import no_grad, recording
 from ..spelling import no_attribute
 from ..tensor import Tensor
@@ -28,7 +28,17 @@ from .saving import load, save
 
 pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
 utils = _SimpleNamespace(data=data)
+
+
+def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> _Any:
+    """Return a function of one sample as a function of all of them; see `tinygrad_nn.vmap`."""
+    if options.get("randomness", "different") != "different":
+        raise ValueError("vmap: layers draw other numbers for each sample; leave randomness= out, or 'different'.")
+    return batching.vmap(func, in_dims, out_dims)
+
+
 func = _SimpleNamespace(
+    vmap=vmap,
     grad=autograd.transform(transforms.grad),
     hessian=autograd.transform(jacobians.hessian),
     jacfwd=autograd.transform(jacobians.jacobian),
@@ -51,7 +61,7 @@ inference_mode = no_grad
 
 __all__ = [
     "Tensor", "autograd", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load", "nn",
-    "no_grad", "optim", "save", "set_grad_enabled", "utils",
+    "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
 ]  # fmt: skip
 
 
