@@ -24,6 +24,7 @@ from tinygrad_nn.profiling import Compiling, Operation, Profile
 from tinygrad_nn.profiling.advice import advice
 from tinygrad_nn.profiling.compiling import Graph
 from tinygrad_nn.profiling.machine import SIZES, bandwidth, floor, peak
+from tinygrad_nn.profiling.result import Measures
 from tinygrad_nn.viz.graph.colour import RISING
 
 ONCE: dict[str, Any] = {"repeats": 1, "compile": False}
@@ -336,6 +337,21 @@ def test_an_error_of_an_operation_and_of_a_rule_are_told() -> None:
         quick(writing, Tensor([1.0, 2.0]))
 
 
+def test_a_training_is_profiled_by_its_steps() -> None:
+    x, y = np.linspace(-1, 1, 24).reshape(12, 2), np.linspace(0, 1, 12)[:, None]
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Tanh(), nn.Linear(3, 1, rng=1))
+
+    def train(compile: Any = False) -> None:
+        tg.fit(model, x, y, solver=tg.Solver("mse", "adam", 0.01), compile=compile, progress=False,
+               settings=tg.Settings(epochs=1, batch_size=4))  # fmt: skip
+
+    found = quick(train)
+    assert sum(o.kind == "update" for o in found.operations) == 3
+    compiled = quick(train, "numpy")
+    assert [o.kind for o in compiled.operations].count("compiled") == 3
+    assert {one.name.partition(":")[0] for one in compiled.by("line")} == {"test_profile.py"}  # no generated code
+
+
 def test_what_cannot_be_profiled_is_told() -> None:
     def generator() -> Iterator[int]:
         yield 1
@@ -518,8 +534,9 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or pass "
         "compile=True to fit.")),
     "around": (a_profile(operation(seconds=0.3), operation("sin", seconds=0.3), around=0.4), (
-        "40 % of this call is in no operation on Tensors: making batches, clipping, NumPy of your own. Do that once "
-        "before the loop if it can be.")),
+        "40 % of this call is in no operation on Tensors, such as making batches, clipping, the search of an optimizer "
+        "or NumPy of your own: what is the same in each step belongs before the loop.")),
+    "compiled already": (a_profile(operation(kind="compiled", seconds=0.1)), ""),
     "two dtypes": (a_profile(*[operation(seconds=0.45, mixed=True, line=("a.py", n)) for n in (7, 9)]), (
         "2 operations meet floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
         "parameters one dtype.")),
@@ -570,14 +587,22 @@ def test_the_graph_is_coloured_by_the_time_forward_and_back() -> None:
     drawing = found.draw()
     shades = {item.title: item.shade for item in drawing.picture.items if item.shade}
     assert set(shades) == {"@", "tanh", "sum"}
-    assert drawing.picture.legend.title == "time, as a share of the whole"
-    assert drawing.picture.style.title.endswith("time forward and back of each operation")
-    times = found.times()
+    assert drawing.picture.legend.title == "time forward and back, as a share of all operations"
+    assert drawing.picture.style.title.startswith("<lambda>: ")
+    times = Measures(found, "time")
     assert sum(times.values()) == pytest.approx(sum(o.seconds for o in found.operations))
     slowest = max(times, key=lambda number: times[number])
     shade = next(i.shade for i in drawing.picture.items if i.key == f"n{slowest}")
     assert RISING.index(shade.fill) == max(RISING.index(one.fill) for one in shades.values())
     assert all(part.array.strides == () or not any(part.array.strides) for part in drawing.view if part.operation)
+    lines = shades["@"].lines
+    assert lines[0].startswith("forward ")
+    assert lines[2] == "800 kB moved, 240 kB in 2 new arrays"  # 160 + 160 + 80 forward, 80 + 160 + 160 back
+    assert all(len(item.lines) <= 1 for item in drawing.picture.items)
+    for by, words in (("bytes", "read and written"), ("new", "of new memory")):
+        assert words in found.draw(by=by).picture.legend.title
+    with pytest.raises(ValueError, match="coloured by 'time', 'bytes', 'new'"):
+        found.draw(by="calls")
     with pytest.raises(ValueError, match="made no graph"):
         quick(lambda: np.ones(3)).draw()
 

@@ -85,7 +85,7 @@ def walk(
     Returns:
         Node -> gradient, only for those that one arrived at.
     """
-    oldest = min((node.index for node in wanted or ()), default=0)
+    oldest = min((node.index for node in wanted), default=0) if wanted else 0
     pending: dict[Node, Any] = {root: conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
@@ -165,12 +165,14 @@ def walk(
         if again:
             spent.append(node)
         elif free:
-            _free(node)
+            node.arity, node.meta = 0, NO_METADATA
+            node.x = node.y = node.p = node.q = node.out = None
             if node.index < far and holders(node) == 2 and node.__weakref__ is notes is None and type(node) is Node:
                 node.primitive = None  # which may be a person's, with arrays of theirs
                 spare.append(node)
     for node in spent:
-        _free(node)
+        node.link(None, None)
+        node.out, node.meta = None, NO_METADATA
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
             g = pending[leaf] = _heed(leaf, g, differentiable)
@@ -179,19 +181,14 @@ def walk(
     return {**arrived, **pending} if arrived else pending
 
 
-def _free(node: Node) -> None:
-    node.arity = 0
-    node.x = node.p = node.y = node.q = node.out = None
-    node.meta = NO_METADATA
-
-
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph.
+    """Return a Node's arguments, result and metadata as Tensors: linked to the graph, or where nothing is recorded not.
 
     Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
     """
+    linked = thread.mode.grad
     args = [
-        wrap(arg, p) if p is not None or type(arg) is np.ndarray else arg
+        wrap(arg, p if linked else None) if p is not None or type(arg) is np.ndarray else arg
         for arg, p in zip(node.args, node.parents, strict=True)  # type: ignore[arg-type]
     ]
     primitive: Primitive = node.primitive  # type: ignore[assignment]
@@ -201,7 +198,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
         kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # in a trace
         again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
         meta = {**given, **kept, **again}
-    return args, wrap(node.out, node), meta
+    return args, wrap(node.out, node if linked else None), meta
 
 
 def conj(g: Any) -> Any:
@@ -277,7 +274,7 @@ def backward(
     keep = kept.__setitem__ if retain_grads else None
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
-        for node, g in _own({**kept, **arrived}, seed).items():
+        for node, g in _own({**kept, **arrived} if kept else arrived, seed).items():
             node.grad = g if node.grad is None or node in kept else summed(node, g)
 
 
@@ -323,15 +320,16 @@ def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
     """Return the cotangent to start from, in the dtype of the result."""
+    data = result.data
     if gradient is None:
-        if result.data.size != 1:
+        if data.size != 1:
             raise ValueError(
                 f"backward() of a Tensor of shape {result.shape} needs a gradient of that shape: which combination of "
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
-        return np.ones_like(result.data)
-    seed = np.asarray(raw(gradient), dtype=result.data.dtype)
-    if seed.shape != result.data.shape:
+        return np.array(1, data.dtype) if data.ndim == 0 else np.ones_like(data)  # which takes several times as long
+    seed = np.asarray(raw(gradient), dtype=data.dtype)
+    if seed.shape != data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
     return seed
 
@@ -341,9 +339,10 @@ def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
     lent = {id(seed)}
     owned = {}
     for node, g in gradients.items():
-        if type(g) is not np.ndarray or g.base is not None or id(g) in lent:
+        if type(g) is not np.ndarray or g.base is not None or (key := id(g)) in lent:
             g = np.array(g)
-        lent.add(id(g))
+            key = id(g)
+        lent.add(key)
         owned[node] = g
     return owned
 

@@ -86,11 +86,15 @@ class Level:
     def left(self) -> Iterator[None]:
         """Compute with all samples inside this block, as one does outside of this vmap."""
         mode = thread.mode
-        before, mode.level = mode.level, self.outer
+        before, mode.level = mode.level, self.beyond(mode.level)
         try:
             yield
         finally:
             mode.level = before
+
+    def beyond(self, now: Level | None) -> Level | None:
+        """Return the vmap that is running where this one is left: the one around it, or one farther out already."""
+        return now if now is None or now.depth < self.depth else self.outer
 
     def wrap(self, full: Any) -> Mapped:
         """Return the Tensor that stands for one sample of an array or Tensor, whose first axis are the samples."""
@@ -132,6 +136,14 @@ class Level:
         return [self.wrap(x) for x in found]
 
 
+    def one_by_one(self, f: Callable[..., Sequence[Any]], *values: Any) -> list[Any]:
+        """Run a function of arrays for each sample, outside of this vmap, and return what it returns, mapped."""
+        with self.left():
+            full = [self.full(x) for x in values]
+            found = [f(*(x[b] for x in full)) for b in range(self.n)]
+            return [self.wrap(np.stack(parts)) for parts in zip(*found, strict=True)]
+
+
 def level_of(*values: Any) -> Level | None:
     """Return the innermost vmap of whose samples one of these values is, or ``None``."""
     found = None
@@ -139,6 +151,12 @@ def level_of(*values: Any) -> Level | None:
         if isinstance(x, Mapped) and (found is None or x.level.depth > found.depth):
             found = x.level
     return found
+
+
+def drawn(draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...], x: Any) -> Any:
+    """Return random numbers of a shape; where x differs from sample to sample, others for each, as in a loop."""
+    level = level_of(x)
+    return draw(shape) if level is None else level.wrap(drawn(draw, (level.n, *shape), x.full))
 
 
 @lru_cache(maxsize=1024)
