@@ -182,12 +182,13 @@ def walk(
 
 
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph.
+    """Return a Node's arguments, result and metadata as Tensors: linked to the graph, or where nothing is recorded not.
 
     Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
     """
+    linked = thread.mode.grad
     args = [
-        wrap(arg, p) if p is not None or type(arg) is np.ndarray else arg
+        wrap(arg, p if linked else None) if p is not None or type(arg) is np.ndarray else arg
         for arg, p in zip(node.args, node.parents, strict=True)  # type: ignore[arg-type]
     ]
     primitive: Primitive = node.primitive  # type: ignore[assignment]
@@ -197,7 +198,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
         kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # in a trace
         again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
         meta = {**given, **kept, **again}
-    return args, wrap(node.out, node), meta
+    return args, wrap(node.out, node if linked else None), meta
 
 
 def conj(g: Any) -> Any:
