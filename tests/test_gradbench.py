@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.gradbench import __main__ as command
-from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours, peers
+from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours, peers, taped
 from tests.benchmarks.gradbench.adapter import answers
 from tests.benchmarks.gradbench.evaluations import EVALUATIONS
 from tests.benchmarks.gradbench.programs import numbers
@@ -139,6 +139,22 @@ def test_all_functions_equal_those_by_hand(name: str) -> None:
         given = inputs.SMALL[name]()
         want = numbers(by_hand.task(name, function, given).run())
         np.testing.assert_allclose(numbers(ours.task(name, function, given, "eager").run()), want, EXACT, EXACT)
+
+
+@pytest.mark.parametrize("library", taped.OPTIONS)
+@pytest.mark.parametrize("name", taped.SIZES)
+@pytest.mark.skipif(by_hand.compiler() is None, reason="needs a C++ compiler")
+def test_tapes_of_cpp_compute_the_same(name: str, library: str) -> None:
+    try:
+        by_hand.library("taped", *taped.OPTIONS[library])
+    except FileNotFoundError as error:
+        assert re.search("taped.cpp was not built: .*(adolc|cppad)", str(error)), error  # noqa: PT017
+        return  # the benchmark names it as not there
+    given = inputs.SMALL[name]()
+    for function, kind in EVALUATIONS[name].functions.items():
+        if kind == "gradient" or name != "ode":
+            want = numbers(ours.task(name, function, given, "eager").run())
+            np.testing.assert_allclose(numbers(taped.task(library, name, function, given).run()), want, EXACT, EXACT)
 
 
 @pytest.mark.parametrize("name", [name for name in EVALUATIONS if name not in ("particle", "saddle")])  # they branch

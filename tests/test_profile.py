@@ -22,6 +22,7 @@ from tinygrad_nn.ops.recurrent import gru_states, lstm_states, rnn_states
 from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.profiling import Compiling, Operation, Profile
 from tinygrad_nn.profiling.advice import advice
+from tinygrad_nn.profiling.compiling import Graph
 from tinygrad_nn.profiling.machine import SIZES, bandwidth, floor, peak
 from tinygrad_nn.viz.graph.colour import RISING
 
@@ -211,7 +212,7 @@ def test_sums_tell_the_whole_time() -> None:
     back = sum(o.seconds for o in found.operations if o.kind == "back")
     assert found.parts["operations, forward"] == pytest.approx(forward)
     assert found.parts["rules of gradients, back"] == pytest.approx(back)
-    assert found.python == pytest.approx(found.seconds - forward - back)
+    assert found.parts["Python between operations"] + found.parts["Python of the walk back"] == found.python
     for way in ("operation", "scope", "line"):
         sums = found.by(way)
         assert sum(one.seconds for one in sums) == pytest.approx(forward + back)
@@ -293,7 +294,11 @@ def test_a_step_moves_its_parameters_as_often_as_it_is_called() -> None:
         update = partial(optim.Minimizer(parameters, "adam", 0.01).step, step)
         if profiled:
             found = tg.profile(update, repeats=3, compile=False)
-            assert {o.name for o in found.operations} == {"affine", "tanh", "softmax_crossentropy"}
+            assert {o.name for o in found.operations} == {"affine", "tanh", "softmax_crossentropy", "update"}
+            (one,) = [o for o in found.operations if o.kind == "update"]
+            moved_bytes = sum(t.data.nbytes for t in parameters)
+            assert (one.read, one.written, one.arrays) == (2 * moved_bytes, moved_bytes, 4)
+            assert found.parts["update of parameters"] == one.seconds
         else:
             for _ in range(2 * 3 + 5):
                 update()
@@ -342,6 +347,8 @@ def test_what_cannot_be_profiled_is_told() -> None:
     ):  # fmt: skip
         with pytest.raises(TypeError, match=message):
             tg.profile(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'numpy' or 'numba'"):
+        tg.profile(lambda: x, compile="jax")
     for repeats in (0, 1.5, True):
         with pytest.raises(ValueError, match="at least 1"):
             tg.profile(lambda: x, repeats=repeats)  # type: ignore[arg-type]
@@ -387,15 +394,18 @@ def squares(w: Any, x: Any) -> Any:
     return tg.value_and_grad(lambda w: ((x @ w) ** 2).sum())(w)
 
 
-@pytest.mark.slow
-def test_what_compiling_saves_is_measured_by_compiling() -> None:
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_what_compiling_saves_is_measured_by_compiling(backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
     w, x = np.ones((3, 2)), np.ones((4, 3))
-    found = tg.profile(squares, w, x, repeats=3)
-    backends = [one.backend for one in found.compiling]
-    assert backends[0] == "numpy"
-    assert not any(one.estimated for one in found.compiling)
-    assert all(one.first is not None and one.first > one.seconds for one in found.compiling)
-    assert "first call" in str(found)
+    (one,) = tg.profile(squares, w, x, repeats=3, compile=backend).compiling
+    assert (one.backend, one.estimated, one.part, one.why) == (backend, False, "", "")
+    assert one.first is not None
+    assert one.first > one.seconds
+    assert one.share == one.seconds / one.before
+    (one,) = tg.profile(lambda w: ((x @ w) ** 2).sum(), Tensor(w), repeats=3, compile=backend).compiling
+    assert (one.estimated, one.part) == (False, "")  # a loss of its arguments, with its gradients
 
 
 def test_a_compiled_function_is_profiled_as_what_it_was_made_of() -> None:
@@ -410,22 +420,55 @@ def test_a_compiled_function_is_profiled_as_what_it_was_made_of() -> None:
     assert within.parts["compiled code"] == within.operations[0].seconds
 
 
-def test_compiling_is_estimated_where_it_cannot_be_done_with_the_reason() -> None:
-    step, _ = model_step()
-    found = tg.profile(step, repeats=1)
+def test_where_the_call_is_not_compiled_its_loss_and_gradients_are() -> None:
+    step, parameters = model_step()
+    found = tg.profile(optim.Minimizer(parameters, "sgd", 0.1).step, step, repeats=2, compile="numpy")
     (one,) = found.compiling
-    assert one.estimated
-    assert one.first is None
-    assert one.seconds == pytest.approx(sum(o.seconds for o in found.operations))
+    assert (one.backend, one.estimated, one.part) == ("numpy", False, "loss and gradients")
+    assert "not among the arguments" in one.why
+    assert one.before <= found.seconds
+    assert "numpy: loss and gradients" in str(found)
+    (one,) = tg.profile(step, repeats=1, compile="numpy").compiling
     assert "no arguments of it" in one.why
-    assert "estimated" in str(found)
 
     def branching(x: Any) -> Any:
         return x * 2 if x.sum() > 0 else x
 
-    (one,) = tg.profile(branching, Tensor([1.0]), repeats=1).compiling
-    assert one.estimated
+    (one,) = tg.profile(branching, Tensor([1.0]), repeats=1, compile="numpy").compiling
+    assert one.part
     assert "depends on a value" in one.why
+
+
+def test_the_graph_that_is_compiled_gives_the_same_loss_and_gradients() -> None:
+    step, parameters = model_step()
+    rng = np.random.default_rng(3)
+    keep = rng.integers(0, 2, (5, 3)) * 2.0
+
+    def loss() -> Any:
+        return (step() + (np.exp(parameters[1])[IDS] * 0.1).sum()) * keep
+
+    root = loss()
+    graph = Graph(root.node)
+    value, gradients = tg.value_and_grad(graph.run)(graph.learned, graph.data)
+    root.sum().backward()
+    assert value == pytest.approx(root.data.sum(), rel=1e-14)
+    assert len(gradients) == len(parameters) == 4
+    for g, t in zip(gradients, parameters, strict=True):
+        np.testing.assert_allclose(g, t.grad, rtol=1e-14)
+
+
+def test_what_cannot_be_compiled_is_estimated_with_the_reason() -> None:
+    x = Tensor([1.0, 2.0])
+
+    def branching() -> Any:  # without a walk back, so without a graph to compile
+        return (np.exp(x) if x.sum() > 0 else x).data
+
+    found = tg.profile(branching, repeats=1, compile="numpy")
+    (one,) = found.compiling
+    assert (one.estimated, one.first) == (True, None)
+    assert one.seconds == pytest.approx(sum(o.seconds for o in found.operations))
+    assert one.why
+    assert "estimated" in str(found)
 
 
 def test_what_takes_long_to_compile_is_not_compiled_unasked() -> None:
@@ -436,7 +479,7 @@ def test_what_takes_long_to_compile_is_not_compiled_unasked() -> None:
 
     (one,) = tg.profile(long, Tensor([1.0]), repeats=1).compiling
     assert one.estimated
-    assert one.why.startswith("2,002 operations")
+    assert one.why.startswith("its 2,002 operations")
 
 
 # -- What is printed and drawn
@@ -448,8 +491,11 @@ def operation(name: str = "exp", kind: str = "forward", **parts: Any) -> Operati
     return replace(plain, **parts)
 
 
-def a_profile(*operations: Operation, seconds: float = 1.0, compiling: tuple[Compiling, ...] = ()) -> Profile:
-    return Profile("step", operations, seconds, {}, (seconds, seconds), 5, 0, 0, compiling, None)
+def a_profile(*operations: Operation, seconds: float = 1.0, compiling: tuple[Compiling, ...] = (),
+              around: float = 0.0) -> Profile:  # fmt: skip
+    python = seconds - sum(one.seconds for one in operations) - around
+    parts = {"Python between operations": python, "before, after and around them": around}
+    return Profile("step", operations, seconds, parts, (seconds, seconds), 5, 0, 0, compiling, None)
 
 
 ADVICE: dict[str, tuple[Profile, str]] = {
@@ -463,9 +509,17 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "9.00 s.")),
     "compiled in vain": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.95, 1.0, 2.5),)), (
         "Python costs 71 % of this call, and compiling saves little of it.")),
-    "not compiled": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.29, 1.0, None, True, "no"),)), (
+    "not compiled": (a_profile(operation(seconds=0.29), compiling=(Compiling("numpy", 0.29, 1.0, None, True),)), (
         "Python costs 71 % of this call. Compiled it would take about the 290 ms of its operations: write the step as "
         "a function of its parameters and data and compile that, or pass compile=True to fit.")),
+    "a part": (a_profile(operation(seconds=0.29), compiling=(
+        Compiling("numpy", 0.3, 1.0, 2.5, part="loss and gradients", why="no"),)), (
+        "Python costs 71 % of this call: compiled with numpy, loss and gradients take 30 % of now (the first call "
+        "takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or pass "
+        "compile=True to fit.")),
+    "around": (a_profile(operation(seconds=0.3), operation("sin", seconds=0.3), around=0.4), (
+        "40 % of this call is in no operation on Tensors: making batches, clipping, NumPy of your own. Do that once "
+        "before the loop if it can be.")),
     "two dtypes": (a_profile(*[operation(seconds=0.45, mixed=True, line=("a.py", n)) for n in (7, 9)]), (
         "2 operations meet floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
         "parameters one dtype.")),

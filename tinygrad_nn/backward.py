@@ -85,7 +85,7 @@ def walk(
     Returns:
         Node -> gradient, only for those that one arrived at.
     """
-    oldest = min((node.index for node in wanted or ()), default=0)
+    oldest = min((node.index for node in wanted), default=0) if wanted else 0
     pending: dict[Node, Any] = {root: conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
@@ -165,24 +165,20 @@ def walk(
         if again:
             spent.append(node)
         elif free:
-            _free(node)
+            node.arity, node.meta = 0, NO_METADATA
+            node.x = node.y = node.p = node.q = node.out = None
             if node.index < far and holders(node) == 2 and node.__weakref__ is notes is None and type(node) is Node:
                 node.primitive = None  # which may be a person's, with arrays of theirs
                 spare.append(node)
     for node in spent:
-        _free(node)
+        node.link(None, None)
+        node.out, node.meta = None, NO_METADATA
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
             g = pending[leaf] = _heed(leaf, g, differentiable)
         if g.dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**arrived, **pending} if arrived else pending
-
-
-def _free(node: Node) -> None:
-    node.arity = 0
-    node.x = node.p = node.y = node.q = node.out = None
-    node.meta = NO_METADATA
 
 
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
@@ -277,7 +273,7 @@ def backward(
     keep = kept.__setitem__ if retain_grads else None
     arrived = walk(self.node, seed, free=not retain_graph, keep=keep)
     with _accumulating:
-        for node, g in _own({**kept, **arrived}, seed).items():
+        for node, g in _own({**kept, **arrived} if kept else arrived, seed).items():
             node.grad = g if node.grad is None or node in kept else summed(node, g)
 
 
@@ -329,7 +325,7 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
                 f"backward() of a Tensor of shape {result.shape} needs a gradient of that shape: which combination of "
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
-        return np.ones_like(result.data)
+        return np.array(1, result.dtype) if result.ndim == 0 else np.ones_like(result.data)  # one takes long
     seed = np.asarray(raw(gradient), dtype=result.data.dtype)
     if seed.shape != result.data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")

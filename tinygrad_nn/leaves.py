@@ -9,7 +9,7 @@ from weakref import ref
 
 import numpy as np
 
-from .node import Node, thread
+from .node import TRANSIENT, Node, thread
 
 Array = np.ndarray[Any, Any]
 LOST = (
@@ -66,8 +66,8 @@ def summed(node: Node, g: Any) -> Array:
 def cleared(node: Node, value: Array | None = None) -> None:
     """Put ``None``, or what a person assigns, in the place of a gradient, and forget what was remembered of it."""
     node.grad = value
-    if node.notes is not None:
-        for key in ("used", "summed", "read"):
+    if node.notes is not None and not TRANSIENT.isdisjoint(node.notes):
+        for key in TRANSIENT:
             node.notes.pop(key, None)
 
 
@@ -118,8 +118,9 @@ class Watch:
         if self.said:
             return
         for t in parameters:
-            last = t.node.notes.get("summed") if t.node is not None and t.node.notes is not None else None
-            if last is not None and last[1] and last[0]() is t.node.grad:
+            node: Node | None = t.node
+            last = node.notes.get("summed") if node is not None and node.notes is not None else None
+            if last is not None and last[1] and last[0]() is node.grad:  # type: ignore[union-attr]
                 self.said = True
                 name = repr(t.name) if t.name else f"a parameter of shape {t.shape}"
                 return say(PILED.format(call=call, name=name, edit=edit))

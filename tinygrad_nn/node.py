@@ -100,7 +100,8 @@ class Node:
 
     def link(self, args: Sequence[Any] | None, parents: Sequence[Node | None] | None) -> None:
         """Give it arguments, and the Node behind each."""
-        self.arity, self.x, self.p, self.y, self.q = 0, args, parents, None, None
+        self.arity, self.x, self.p = 0, args, parents
+        self.y = self.q = None
 
     def copied(self, made: Kind, **other: Any) -> Kind:
         """Return a Node that is made like this one, but has no gradient, and where something else is given, that."""
@@ -203,7 +204,9 @@ def source(data: Any, name: str | None = None, kind: type[Node] = Node) -> Node:
     """Make the Node of a leaf, of a class of Nodes."""
     node, mode = kind(), thread.mode
     node.primitive = node.grad = None
-    node.arity, node.x, node.p, node.y, node.q = 0, (), (), None, None
+    node.arity = 0
+    node.x = node.p = ()
+    node.y = node.q = None
     node.meta, node.out = NO_METADATA, data
     node.index, node.scope = born(), mode.scope
     node.notes = {"name": name} if name else None

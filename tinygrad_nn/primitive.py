@@ -157,6 +157,11 @@ class Primitive:
         return tuple(p.name for p in self._options)
 
     @cached_property
+    def options(self) -> frozenset[str]:
+        """The names of the metadata."""
+        return frozenset(self.metadata)
+
+    @cached_property
     def positional(self) -> int:
         """How many arguments may be given by position."""
         return self.arity + sum(p.kind is not p.KEYWORD_ONLY for p in self._options)
@@ -174,8 +179,11 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the forward; where an argument is a Tensor, through its funnel."""
-        arrays, metadata = self.bind(args, kwargs)
-        for name, value in metadata.items():
+        if not kwargs and len(args) == self.arity:
+            arrays, metadata = args, NO_METADATA
+        else:
+            arrays, metadata = self.bind(args, kwargs)
+        for name, value in metadata.items() if metadata else ():
             if type(value) not in _KNOWN and hasattr(type(value), "_funnel"):
                 if value.requires_grad and name in self.composed:
                     return self.composed[name](*arrays, **metadata)
@@ -192,8 +200,8 @@ class Primitive:
         """Split a call's arguments into the arrays, in order, and the metadata, by name."""
         if self.jointly:
             arrays, metadata = args, kwargs
-        elif not kwargs and len(args) == self.arity:
-            return args, NO_METADATA
+        elif len(args) == self.arity and self.options.issuperset(kwargs):
+            return args, kwargs or NO_METADATA
         else:
             arrays, metadata = self._bind_by_name(args, dict(kwargs))
         unknown = [name for name in metadata if name not in self.metadata]

@@ -42,8 +42,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
     p: Any = None
     y = q = names = None
-    if arity == 1 and type(t := args[0]) is Tensor:
-        x, p = t.data, t.node
+    if arity == 1 and type(x := args[0]) is Tensor:
+        x, p = x.data, x.node
     elif arity == 2:
         x, y = args
         if (kind := type(x)) is Tensor:
@@ -61,7 +61,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     else:
         arity = 0
     if arity == 0:
-        bare, parents, live, y, q, names = [], [], False, None, None, None
+        bare, parents, live = [], [], False
+        y = q = names = None
         for arg in args:
             if (kind := type(arg)) is Tensor:
                 bare.append(arg.data)
@@ -108,7 +109,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = mode.spare.pop() if mode.spare else Node()
         node.primitive, node.meta, node.out = primitive, meta, out
-        node.arity, node.x, node.y, node.p, node.q = arity, x, y, p, q
+        node.arity, node.x, node.y = arity, x, y  # more than three at once would make a tuple
+        node.p, node.q = p, q
         node.index = born()
         node.scope = mode.scope
         node.grad = None
@@ -468,9 +470,7 @@ class Tensor:
             return np.array(self.data, dtype=dtype, copy=copy)
         raise TypeError(NO_ARRAY)
 
-    @staticmethod
-    def _funnel(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
-        return apply(primitive, args, meta)
+    _funnel: Any = staticmethod(apply)  # what a primitive that is called with a Tensor hands on to
 
 
 def raw(value: Any) -> Any:
@@ -480,9 +480,9 @@ def raw(value: Any) -> Any:
 
 def raw_index(index: Any) -> Any:
     """Return an index with every Tensor in it replaced by its bare array."""
-    if isinstance(index, (tuple, list)):
-        return type(index)([raw_index(part) for part in index])
-    return index._index() if isinstance(index, Tensor) else index
+    if isinstance(index, Tensor):
+        return index._index()
+    return type(index)([raw_index(part) for part in index]) if isinstance(index, (tuple, list)) else index
 
 
 _slot: Any = Tensor.__dict__["data"]

@@ -151,9 +151,10 @@ class Minimizer:
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to ``None``."""
-        for t in self.parameters:
-            if t.node is not None:
-                cleared(t.node)
+        for group in self.groups:
+            for t in group.parameters:
+                if (node := t.node) is not None:
+                    cleared(node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, by the gradients that `backward` accumulated.
@@ -175,16 +176,17 @@ class Minimizer:
             if callable(gradients):
                 loss = self._evaluate(gradients)
                 gradients = None
+            parameters = self.parameters
             if gradients is None:
-                self._watch.before("step", self.parameters, "minimizer.zero_grad(), or step(lambda: loss).")
-                found = [None if t.node is None else t.node.grad for t in self.parameters]
+                self._watch.before("step", parameters, "minimizer.zero_grad(), or step(lambda: loss).")
+                found = [None if (node := t.node) is None else node.grad for t in parameters]
             else:
                 found = self._fitting(gradients)
             for group in self.groups:
                 mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
                 group.updater(mine, [self._rate(group)] * len(mine))  # type: ignore[misc]
             if gradients is None:
-                self._watch.after(self.parameters)
+                self._watch.after(parameters)
         self.steps += 1
         return loss
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .result import Operation, Profile, total
+from .result import AROUND, Operation, Profile, total
 from .table import amount, called, seconds, share
 
 MUCH, QUARTER, SOME = 0.5, 0.25, 0.1  # shares of a call that are worth a sentence
@@ -15,28 +15,40 @@ COPIES = frozenset({"copy", "reshape", "transpose", "swapaxes", "rearrange", "co
 
 def advice(found: Profile) -> tuple[str, ...]:
     """Return what the numbers say, as sentences that name the edit; nothing where they say nothing."""
-    said = [*_python(found), *_mixed(found), *_copies(found), *_parts_of_arrays(found), *_loops(found), *_slow(found),
-            *_at_the_floor(found)]  # fmt: skip
-    return tuple(said)
+    said = (_python, _around, _mixed, _copies, _parts_of_arrays, _loops, _slow, _at_the_floor)
+    return tuple(sentence for say in said for sentence in say(found))
 
 
 def _python(found: Profile) -> Iterator[str]:
     part = share(found.python, found.seconds)
     best = min((one for one in found.compiling if not one.estimated), key=lambda one: one.share, default=None)
+    pure = "write the step as a function of its parameters and data and compile that, or pass compile=True to fit."
     if best is not None and best.share < 1 - SOME:
-        first = "" if best.first is None else f"; the first call takes {seconds(best.first)}"
         why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
-        yield (
-            f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
-            f"{share(best.share, 1)} of now{first}."
-        )
+        first = f"the first call takes {seconds(best.first or 0)}"
+        if best.part:
+            yield (
+                f"{why}ompiled with {best.backend}, {best.part} take {share(best.share, 1)} of now ({first}). For that "
+                f"{pure}"
+            )
+        else:
+            yield (
+                f"{why}ompile it, tinygrad_nn.compile(step, backend={best.backend!r}), and a call takes "
+                f"{share(best.share, 1)} of now; {first}."
+            )
     elif best is not None and found.python >= MUCH * found.seconds:
         yield f"Python costs {part} of this call, and compiling saves little of it."
     elif best is None and found.python >= QUARTER * found.seconds:
+        left = seconds(sum(one.seconds for one in found.operations))
+        yield f"Python costs {part} of this call. Compiled it would take about the {left} of its operations: {pure}"
+
+
+def _around(found: Profile) -> Iterator[str]:
+    around = found.parts.get(AROUND, 0.0)
+    if around >= QUARTER * found.seconds:
         yield (
-            f"Python costs {part} of this call. Compiled it would take about the "
-            f"{seconds(found.seconds - found.python)} of its operations: write the step as a function of its "
-            "parameters and data and compile that, or pass compile=True to fit."
+            f"{share(around, found.seconds)} of this call is in no operation on Tensors: making batches, clipping, "
+            "NumPy of your own. Do that once before the loop if it can be."
         )
 
 

@@ -4,58 +4,123 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
+from ..backward import ancestors
 from ..compiled.function import Compiled, compile
 from ..graph.reachable import Kept
+from ..node import Node
 from ..printable import printable
-from ..tensor import Tensor
+from ..tensor import Tensor, apply
 from ..transforms import value_and_grad
 from ..tree import flatten
-from .result import SUMS, Compiling, Profile
+from .result import AROUND, GRADIENTS, SUMS, Compiling, Profile
 
 MOST = {"numpy": 2000, "numba": 200}  # operations that are compiled without being asked
 LONGEST = 400  # letters of a reason
 
 
 def compiled_times(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], found: Profile, wanted: bool | None,
-    run: Callable[[], Any], walks: bool,
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], found: Profile,
+    wanted: bool | str | None, run: Callable[[], Any], walks: bool, graph: Graph | None,
 ) -> tuple[Compiling, ...]:  # fmt: skip
     """Return what a call takes compiled, by each backend that there is.
 
     Args:
         function, args, kwargs: the step.
         found: its profile.
-        wanted: whether to compile it; ``None`` where that is quick.
+        wanted: whether to compile it, or with which backend; ``None`` where that is quick.
         run: calls it as it is.
         walks: whether the walk back from the result is part of the step.
+        graph: of the walk back, which is compiled where the function itself cannot be.
     """
     if wanted is False or not found.operations:
         return ()
+    backends = ["numpy", *(["numba"] if find_spec("numba") else [])]
+    if isinstance(wanted, str):
+        backends = [wanted]
+    elif wanted is None:
+        backends = [backend for backend in backends if len(found.operations) <= MOST[backend]]
+    if not backends:
+        why = f"its {len(found.operations):,} operations and rules take long to compile; compile=True does it"
+        return (_estimate(found, why),)
     step: Any = function.function if isinstance(function, Compiled) else function
-    if walks:
-        places: list[int | str] = [k for k, x in enumerate(args) if _learned(x)]
-        places += [k for k, x in kwargs.items() if _learned(x)]
-        if not places:
-            return (_estimate(found, "the Tensors that it differentiates by are no arguments of it"),)
-        step = value_and_grad(_summed(step), places)
-    times: list[Compiling] = []
-    for backend in ("numpy", *(["numba"] if find_spec("numba") else [])):
-        if wanted is None and len(found.operations) > MOST[backend]:
-            why = f"{len(found.operations):,} operations and rules take {backend} long to compile; compile=True does it"
-            return tuple(times) or (_estimate(found, why),)
+    places: list[int | str] = [k for k, x in enumerate(args) if _learned(x)]
+    places += [k for k, x in kwargs.items() if _learned(x)]
+    why = "the Tensors that it differentiates by are no arguments of it"
+    if places or not walks:
         kept = Kept(function, args, kwargs)
         try:
-            times.append(_measured(step, backend, _bare(list(args)), _bare(kwargs), run, found.runs))
+            pure = value_and_grad(_summed(step), places) if walks else step
+            return tuple(_measured(pure, one, _bare(list(args)), _bare(kwargs), run, found.runs) for one in backends)
         except Exception as error:  # whatever a function does in a trace that it does not do on arrays
-            why = " ".join(printable(str(error).removeprefix("there is no plan: ")).split())[:LONGEST]
-            return (*times, _estimate(found, why or type(error).__name__))
+            why = _reason(error)
         finally:
             kept.restore()
-    return tuple(times)
+    if graph is not None:
+        pure = value_and_grad(graph.run)
+        given = [graph.learned, graph.data]
+        try:
+            times = [_measured(pure, one, given, {}, partial(pure, *given), found.runs) for one in backends]
+            now = found.seconds - found.parts[AROUND]  # the operations here are called from a list, which takes longer
+            return tuple(replace(one, before=min(one.before, now), part=GRADIENTS, why=why) for one in times)
+        except Exception as error:
+            why = _reason(error) if walks and not places else why
+    return (_estimate(found, why),)
+
+
+def _reason(error: Exception) -> str:
+    """Return why something was not compiled, in short."""
+    text = printable(str(error).removeprefix("there is no plan: "))
+    return " ".join(text.split())[:LONGEST] or type(error).__name__
+
+
+class Graph:
+    """The operations behind a result, as a function of its leaves and of the arrays that they meet.
+
+    Attributes:
+        learned, data: the arrays of the leaves, and the others.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.learned: list[Any] = []
+        self.data: list[Any] = []
+        self._steps: list[tuple[Any, dict[str, Any], list[tuple[str, Any]]]] = []
+        places: dict[Node, tuple[str, Any]] = {}
+        known: dict[int, int] = {}
+        for node in reversed(ancestors((root,))):
+            if node.primitive is None:
+                places[node] = "learned", len(self.learned)
+                self.learned.append(node.out)
+                continue
+            given: list[tuple[str, Any]] = []
+            for arg, parent in zip(node.args or (), node.parents or (), strict=True):
+                if parent is not None:
+                    given.append(places[parent])
+                elif isinstance(arg, np.ndarray):
+                    place = known.setdefault(id(arg), len(self.data))
+                    self.data += [arg] if place == len(self.data) else []
+                    given.append(("data", place))
+                else:
+                    given.append(("number", arg))
+            places[node] = "made", len(self._steps)
+            meta = {key: value for key, value in node.meta.items() if key not in node.primitive.saves}
+            self._steps.append((node.primitive, meta, given))
+
+    def run(self, learned: Sequence[Any], data: Sequence[Any]) -> Any:
+        """Run the operations on other arrays, and return the sum of the result."""
+        made: list[Any] = []
+        of = {"learned": learned, "data": data, "made": made}
+        for primitive, meta, given in self._steps:
+            args = tuple(x if kind == "number" else of[kind][x] for kind, x in given)
+            made.append(apply(primitive, args, meta))
+        return made[-1] if made[-1].ndim == 0 else made[-1].sum()
 
 
 def _learned(argument: Any) -> bool:
@@ -111,4 +176,4 @@ def _measured(
 def _estimate(found: Profile, why: str) -> Compiling:
     """Return what the operations take without Python between them."""
     left = sum(one.seconds for one in found.operations) + found.parts.get(SUMS, 0.0)
-    return Compiling("numpy", left, found.seconds, None, True, why)
+    return Compiling("numpy", left, found.seconds, estimated=True, why=why)

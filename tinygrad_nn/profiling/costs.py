@@ -27,70 +27,62 @@ PICKING = frozenset({"getitem", "embedding"})  # they read of their first argume
 LOOKED_AT = {("mean", 0): [0], ("conv", 0): [0, 3], ("conv_transpose", 1): [0, 2], ("conv_weight", 1): [0, 2]}
 
 
-def read(name: str, args: Iterable[Any], meta: dict[str, Any], out: Any) -> int:
-    """Return how many bytes a forward reads."""
-    results = arrays([out])
-    given = [*args, *meta.values()]
-    if name in PICKING:
-        given = [*results, *given[1:]]
-    if results and not written(args, out):
+def made(args: Iterable[Any], out: Any) -> list[Any]:
+    """Return the arrays of a result, without those that are arguments or views of them."""
+    given = arrays(args)
+    return [a for a in _once(arrays([out])) if not any(_shares(a, b) for b in given)]
+
+
+def size(found: Iterable[Any]) -> int:
+    """Return the bytes of arrays."""
+    return sum(map(_memory, found))
+
+
+def read(name: str, args: Iterable[Any], meta: dict[str, Any], new: Arrays) -> int:
+    """Return how many bytes a forward reads that has made these arrays."""
+    if not new:
         return 0
-    return sum(_memory(a) for a in _once(arrays(given)))
+    given = [*args, *meta.values()]
+    return size(_once(arrays([*new, *given[1:]] if name in PICKING else given)))
 
 
-def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], out: Any) -> int:
+def read_back(rule: Any, name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
     """Return how many bytes the rule of an argument reads: of what it is given, that which its code looks at."""
-    if not written(given, out):
+    if not new:
         return 0
     looked_at = LOOKED_AT.get((name, slot)) or named_in(rule, len(given))
     if name == "einsum":  # the cotangent and the other factors
         looked_at = [0, *(k for k in range(2, len(given)) if k != slot + 2)]
     saved = [value for key, value in meta.items() if _heeds(rule, key)]
-    return sum(_memory(a) for a in _once(arrays([*(given[k] for k in looked_at), *saved])))
+    return size(_once(arrays([*(given[k] for k in looked_at), *saved])))
 
 
-def written(args: Iterable[Any], out: Any) -> int:
-    """Return the bytes of the results, but not of those that are arguments or views of them."""
-    given = arrays(args)
-    new = [a for a in _once(arrays([out])) if not any(_shares(a, b) for b in given)]
-    return sum(_memory(a) for a in new)
-
-
-def arrays_made(args: Iterable[Any], out: Any) -> int:
-    """Return how many arrays the results are, without those that are arguments or views of them."""
-    given = arrays(args)
-    return sum(not any(_shares(a, b) for b in given) for a in _once(arrays([out])))
-
-
-def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any) -> int:
+def flops(name: str, args: Arrays, meta: dict[str, Any], out: Any, new: Arrays) -> int:
     """Return the additions and multiplications of a forward; of complex numbers one counts as one."""
-    result = arrays([out])
-    if not result:
-        return 0
     count = COUNTED.get(name)
     if count is not None:
-        return int(count(args, meta, result[0]))
-    if name in MOVING or not written(args, out):
-        return 0
-    return int(max(_memory(a) // a.itemsize for a in (*arrays(args), *result)))
+        return int(count(args, meta, out))
+    return 0 if name in MOVING or not new else _most(args, new)
 
 
-def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], made: Any) -> int:
+def flops_back(name: str, slot: int, given: Arrays, meta: dict[str, Any], new: Arrays) -> int:
     """Return the same of a rule; ``slot`` is -1 for the rule of all arguments."""
-    _, out, *args = given
-    result = arrays([made])
-    if not result:
+    g, out, *args = given
+    if not new:
         return 0
     if name == "einsum" and slot >= 0:
         return _einsum_back(slot, args, meta)
     if name == "affine" and slot == 2:
-        return int(np.size(given[0]))
+        return int(np.size(g))
     count = COUNTED_BACK.get(name) or COUNTED.get(name)
     if count is not None:
         return int(count(args, meta, out))
-    if name in MOVING or not written(given, made):
-        return 0
-    return int(max(_memory(a) // a.itemsize for a in (np.asarray(given[0]), *result)))
+    return 0 if name in MOVING else _most([g], new)
+
+
+def _most(given: Iterable[Any], new: Arrays) -> int:
+    """Return the entries of the largest array."""
+    return int(max(_memory(a) // a.itemsize for a in (*arrays(given), *new)))
 
 
 # -- Products

@@ -18,7 +18,8 @@ from ..graph.view import GraphView
 from ..node import Node, thread
 from ..tensor import Tensor, wrap
 from . import costs
-from .watch import BACK, CALLED, FORWARD, SUMMED, Event, Watch
+from .compiling import Graph
+from .watch import BACK, CALLED, FORWARD, SUMMED, UPDATED, Event, Watch
 
 _OTHERS = tuple({
     dirname(dirname(__file__)) + sep, dirname(np.__file__) + sep, "<frozen",
@@ -27,6 +28,7 @@ _OTHERS = tuple({
 })  # fmt: skip
 
 
+MOST = 2000  # operations of a graph that is held to be compiled
 NOISE = 4096  # bytes, of the objects around arrays
 
 
@@ -42,7 +44,7 @@ class Seen:
     flops: int = 0
     dtype: str = ""
     shape: tuple[int, ...] = ()
-    given: tuple[str, ...] = ()
+    mixed: bool = False
     scope: str | None = None
     line: tuple[str, int] | None = None
     of: int | None = None
@@ -55,6 +57,7 @@ class Description(Watch):
         seen: one for each event.
         view: the graph of the first walk back, without its results.
         numbers: of its nodes, by the event that made each.
+        graph: the same as a function, if it has no more than 2,000 operations.
         sums: bytes that are read and written where gradients that arrive at one value are added up.
     """
 
@@ -63,17 +66,18 @@ class Description(Watch):
         self.seen: list[Seen] = []
         self.view: GraphView | None = None
         self.numbers: dict[int, int] = {}
+        self.graph: Graph | None = None
         self.sums = 0
         self._made: dict[int, tuple[Node, int]] = {}  # by the array of a result: its Node, and the event that made it
         self._arrived: set[Node] = set()
         self._before: Any = thread.mode.inspect
-        self._traces, self._held = not tracemalloc.is_tracing(), 0  # a person's own measurement is left alone
+        self._traces, self._open = not tracemalloc.is_tracing(), False  # a person's own measurement is left alone
 
     def begin(self) -> int:
-        """Return the time at which an event begins, and see how much memory is held."""
-        if self._traces:
-            tracemalloc.reset_peak()
-            self._held = tracemalloc.get_traced_memory()[0]
+        """Return the time at which an event begins, and look at its memory from now on."""
+        if self._traces and not self._open:
+            tracemalloc.start()
+            self._open = True
         return clock()
 
     @property
@@ -81,14 +85,11 @@ class Description(Watch):
         """Whether a walk back was seen."""
         return any(event.kind == BACK for event in self.events)
 
-    def __enter__(self) -> Description:
-        if self._traces:
-            tracemalloc.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._traces:
+    def close(self) -> None:
+        """Look at memory no more."""
+        if self._open:
             tracemalloc.stop()
+            self._open = False
 
     def inspect(self, node: Node, tensor: Tensor) -> Tensor:
         """See a new Node, which belongs to the event that ended just now."""
@@ -102,29 +103,34 @@ class Description(Watch):
 
     def saw(self, event: Event, function: Any, call: tuple[Any, ...], meta: dict[str, Any], out: Any) -> None:
         """Note an event and what it did."""
-        peak = tracemalloc.get_traced_memory()[1] - self._held if self._traces else 0
+        peak = tracemalloc.get_traced_memory()[1] if self._open else 0
+        self.close()
         super().saw(event, function, call, meta, out)
         found = Seen(event)
         self.seen.append(found)
         if event.kind == CALLED:
             found.line = _line()
+        elif event.kind == UPDATED:  # at the least, of parameters and gradients; what an optimizer remembers is its own
+            found.line, found.written = _line(), costs.size(t.data for t, *_ in call[0].entries)
+            found.read, found.arrays = 2 * found.written, len(call[0].entries)
         elif event.kind == SUMMED:
             self._summed(found, call, out)
         else:
             result = out[0] if event.kind == FORWARD and isinstance(out, tuple) else out
-            first = next((a for a in costs.arrays([result])), None)
+            args, new = call if event.kind == FORWARD else call[2:], costs.made(call, out)
+            first = next(iter(costs.arrays([result])), None)
             if first is not None:
                 found.dtype, found.shape = str(first.dtype), first.shape
-            args = call if event.kind == FORWARD else call[2:]
-            found.given = tuple(str(a.dtype) for a in args if isinstance(a, np.ndarray) and a.dtype.kind in "fc")
-            found.written, found.arrays = costs.written(call, out), costs.arrays_made(call, out)
+            floats = [a.dtype for a in args if isinstance(a, np.ndarray) and a.dtype.kind in "fc"]
+            found.mixed = any(dtype != floats[0] for dtype in floats)
+            found.written, found.arrays = costs.size(new), len(new)
             if event.kind == FORWARD:
-                found.read = costs.read(event.name, call, meta, out)
-                found.flops = costs.flops(event.name, call, meta, result)
+                found.read = costs.read(event.name, call, meta, new)
+                found.flops = costs.flops(event.name, call, meta, result, new)
                 found.line = _line()
             else:
-                found.read = costs.read_back(function, event.name, event.slot, call, meta, out)
-                found.flops = costs.flops_back(event.name, event.slot, call, meta, out)
+                found.read = costs.read_back(function, event.name, event.slot, call, meta, new)
+                found.flops = costs.flops_back(event.name, event.slot, call, meta, new)
                 self._belongs(found, call[1], out)
         if peak - found.written > NOISE:
             found.temporary = peak - found.written
@@ -140,6 +146,8 @@ class Description(Watch):
             self._arrived.clear()  # another walk begins, at this Node
         if self.view is None:
             self.look(wrap(node.out, node))
+            if len(self.numbers) <= MOST:
+                self.graph = Graph(node)
         parents = node.parents or ()
         together = parents if isinstance(gradients, (list, tuple)) else ()
         for parent in together if found.event.slot < 0 else (parents[found.event.slot],):
@@ -151,8 +159,9 @@ class Description(Watch):
     def _summed(self, found: Seen, call: tuple[Any, ...], out: Any) -> None:
         """Say of a sum over broadcast axes what it reads and writes, and that it belongs to the rule before it."""
         g, made = call[0], self.seen[-2] if len(self.seen) > 1 else None
-        found.read, found.written = costs.read("sum", [g], {}, out), costs.written([g], out)
-        found.arrays, found.flops = costs.arrays_made([g], out), int(np.size(g))
+        new = costs.made([g], out)
+        found.read, found.written, found.arrays = costs.read("sum", [g], {}, new), costs.size(new), len(new)
+        found.flops = int(np.size(g))
         found.dtype, found.shape = str(out.dtype), np.shape(out)
         if made is not None and made.event.kind == BACK:
             found.scope, found.line, found.of = made.scope, made.line, made.of

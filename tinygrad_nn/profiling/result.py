@@ -19,7 +19,8 @@ class Operation:
 
     Attributes:
         name: of the primitive.
-        kind: ``"forward"``, ``"back"`` for the rule of an argument, ``"compiled"`` for a call of compiled code.
+        kind: ``"forward"``, ``"back"`` for the rule of an argument, ``"compiled"`` for a call of compiled code,
+            ``"update"`` for that of the parameters by an optimizer.
         argument: of a rule, the argument whose gradient it makes; ``None`` for all at once.
         seconds: the median over the runs; of a rule with the sum over broadcast axes after it.
         floor: the seconds that it takes at least on this machine: bytes over bandwidth, or arithmetic over its peak;
@@ -97,8 +98,9 @@ class Compiling:
     Attributes:
         backend: ``"numpy"`` or ``"numba"``.
         seconds: of the fastest call; before: of the fastest that is not compiled, measured in turns with it.
-        estimated: whether these are estimates, `why` says then why they were not measured.
         first: seconds of the first call, which compiles; ``None`` for an estimate.
+        estimated: whether `seconds` is an estimate.
+        part: what was compiled, if it was not the whole call; why: why that, or an estimate, stands for the whole.
     """
 
     backend: str
@@ -106,6 +108,7 @@ class Compiling:
     before: float
     first: float | None = None
     estimated: bool = False
+    part: str = ""
     why: str = ""
 
     @property
@@ -144,8 +147,8 @@ class Profile:
 
     @property
     def python(self) -> float:
-        """Seconds of a call that are in no operation: Python, and what it does besides."""
-        return self.seconds - sum(one.seconds for one in self.operations) - self.parts.get(SUMS, 0.0)
+        """Seconds of Python between operations, forward and back."""
+        return self.parts.get(BETWEEN, 0.0) + self.parts.get(WALKING, 0.0)
 
     def by(self, way: str = "operation") -> list[Sum]:
         """Return the sums over operations of one ``"operation"``, ``"scope"`` or ``"line"``, the longest first.
@@ -193,6 +196,9 @@ class Profile:
     _repr_html_ = picture
 
 
+GRADIENTS = "loss and gradients"  # the part of a step that is compiled where the whole cannot be
+BETWEEN, WALKING = "Python between operations", "Python of the walk back"
+AROUND = "before, after and around them"
 SUMS = "sums of gradients, at their floor"
 
 

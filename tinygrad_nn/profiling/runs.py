@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from statistics import median
 from time import perf_counter_ns as clock
@@ -21,11 +22,14 @@ from .advice import advice
 from .compiling import compiled_times
 from .describe import Description, Seen
 from .machine import bandwidth, floor
-from .result import SUMS, Operation, Profile
-from .watch import BACK, CALLED, SUMMED, Event, Watch, watching
+from .result import AROUND, BETWEEN, SUMS, WALKING, Operation, Profile
+from .watch import BACK, CALLED, FORWARD, SUMMED, UPDATED, Event, Watch, watching
 
-BETWEEN, WALKING, AROUND = "Python between operations", "Python of the walk back", "before, after and around them"
-FORWARD_PART, BACK_PART, CALLED_PART = "operations, forward", "rules of gradients, back", "compiled code"
+OWN = {
+    FORWARD: "operations, forward", BACK: "rules of gradients, back", CALLED: "compiled code",
+    UPDATED: "update of parameters",
+}  # fmt: skip
+SELDOM = (OWN[CALLED], OWN[UPDATED])  # parts that are told where there are any
 SECONDS, FEWEST, MOST = 1.0, 5, 50  # that calls go on, and how many there are, where that is left to us
 NO_FUNCTION = (
     "profile: {what}. Pass the function that does one step, and what it takes: profile(step, x, y), or "
@@ -34,8 +38,9 @@ NO_FUNCTION = (
 
 
 def profile(
-    function: Callable[..., Any], *args: Any, repeats: int | None = None, compile: bool | None = None, **kwargs: Any
-) -> Profile:
+    function: Callable[..., Any], *args: Any, repeats: int | None = None, compile: bool | str | None = None,
+    **kwargs: Any,
+) -> Profile:  # fmt: skip
     """Run a function several times and say what each of its operations takes, forward and back, and takes at least.
 
     The function is called ``2 * repeats + 5`` times with all that it does: a training step moves its parameters, and a
@@ -47,15 +52,15 @@ def profile(
         *args, **kwargs: what it takes.
         repeats: how many calls are watched, and as many are timed without being watched; by default what takes about
             a second, 5 to 50.
-        compile: whether to compile the function to measure what that saves; by default if it has few operations. Where
-            it cannot be compiled, that is estimated.
+        compile: whether to compile it to measure what that saves, or with which backend, ``"numpy"`` or ``"numba"``; by
+            default with both if it has few operations. What cannot be compiled is estimated.
 
     Returns:
         A `Profile`: ``print`` shows its tables, ``draw()`` its graph.
 
     Raises:
         TypeError: something that cannot be called, or whose calls only make a generator.
-        ValueError: repeats is below 1.
+        ValueError: repeats is below 1, or an unknown backend.
         RuntimeError: a profile within a profile.
 
     Example:
@@ -65,12 +70,12 @@ def profile(
         [('matmul', 'forward', 48, 144, 64), ('sum', 'forward', 8, 64, 8), ('sum', 'back', 0, 0, 0), \
 ('matmul', 'back', 48, 104, 48)]
     """
-    _checked(function, repeats)
+    _checked(function, repeats, compile)
     step = function.function if isinstance(function, Compiled) else function
     run = _Run(step, args, kwargs)
     run()
     described = Description()
-    with described, watching(described), switched("inspect", described.inspect):
+    with closing(described), watching(described), switched("inspect", described.inspect):
         run(described)
     names = [(event.name, event.kind, event.slot) for event in described.events]
     count = _count(_timed(run, 1)[0]) if repeats is None else int(repeats)
@@ -86,7 +91,8 @@ def profile(
     called = printable(getattr(function, "__qualname__", None) or type(function).__name__).rpartition("<locals>.")[2]
     quartiles = (bare[0], bare[0]) if count == 1 else tuple(np.percentile(bare, (25, 75)).tolist())
     found = Profile(called, operations, seconds, parts, quartiles, count, other, described.sums, (), described.view)
-    found = replace(found, compiling=compiled_times(function, args, kwargs, found, compile, run, run.walks))
+    told = function, args, kwargs, found, compile, run, run.walks, described.graph
+    found = replace(found, compiling=compiled_times(*told))
     return replace(found, advice=advice(found))
 
 
@@ -116,7 +122,7 @@ def _watched(run: Callable[[], Any], count: int) -> list[tuple[list[Event], int]
     return found[1:]
 
 
-def _checked(function: Any, repeats: Any) -> None:
+def _checked(function: Any, repeats: Any, compile: Any) -> None:
     """Refuse what is no function that does a step.
 
     Raises:
@@ -128,9 +134,10 @@ def _checked(function: Any, repeats: Any) -> None:
         raise TypeError(NO_FUNCTION.format(what=what))
     if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
         raise TypeError(NO_FUNCTION.format(what="a call of a generator function runs nothing of it yet"))
-    if repeats is None:
-        return
-    if isinstance(repeats, bool) or not isinstance(repeats, (int, np.integer)) or repeats < 1:
+    if compile not in (None, False, True, "numpy", "numba"):
+        raise ValueError(f"profile: compile={compile!r:.40}; it is True, False, 'numpy' or 'numba'.")
+    whole = isinstance(repeats, (int, np.integer)) and not isinstance(repeats, bool)
+    if repeats is not None and not (whole and repeats >= 1):
         raise ValueError(f"profile: repeats={repeats!r:.40}; it is how many calls are watched, at least 1.")
 
 
@@ -189,10 +196,10 @@ def _operations(described: Description, events: Sequence[Event]) -> tuple[Operat
 def _operation(seen: Seen, event: Event, described: Description) -> Operation:
     dtype, taken = seen.dtype or "float64", event.taken / 1e9
     least = min(floor(seen.read + seen.written, seen.flops, dtype), taken)
-    kind = {CALLED: "compiled", SUMMED: BACK}.get(event.kind, event.kind)
+    kind = BACK if event.kind == SUMMED else event.kind
     return Operation(
         event.name, kind, event.slot if event.slot >= 0 else None, taken, least, seen.read, seen.written, seen.written,
-        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, len(set(seen.given)) > 1, seen.scope, seen.line,
+        seen.arrays, seen.temporary, seen.flops, seen.shape, dtype, seen.mixed, seen.scope, seen.line,
         None if seen.of is None else described.numbers.get(seen.of),
     )  # fmt: skip
 
@@ -215,16 +222,14 @@ def _parts(events: Sequence[Event], tail: float, seconds: float, sums: int) -> t
     events is in calls that are watched, where the watching makes each event longer by about the same. On a busy machine
     the median of a call is longer than the sum of the medians of all that is in it, which counts then.
     """
-    own = {FORWARD_PART: 0.0, BACK_PART: 0.0, CALLED_PART: 0.0}
+    own = dict.fromkeys(OWN.values(), 0.0)
     for event in events:
-        back = event.kind in (BACK, SUMMED)
-        own[BACK_PART if back else CALLED_PART if event.kind == CALLED else FORWARD_PART] += event.taken / 1e9
+        own[OWN[BACK if event.kind == SUMMED else event.kind]] += event.taken / 1e9
     gaps: list[tuple[str, float]] = []
     last = ""
     for event in events:
-        back, was = event.kind in (BACK, SUMMED), last in (BACK, SUMMED)
-        gaps.append((WALKING if back and last else AROUND if not last or (was and not back) else BETWEEN,
-                     event.before / 1e9))  # fmt: skip
+        back, forward = event.kind in (BACK, SUMMED), {last, event.kind} <= {FORWARD, CALLED}
+        gaps.append((WALKING if back and last else BETWEEN if forward else AROUND, event.before / 1e9))
         last = event.kind
     gaps.append((AROUND, tail / 1e9))
     whole = sum(own.values()) + sum(gap for _, gap in gaps)
@@ -240,4 +245,4 @@ def _parts(events: Sequence[Event], tail: float, seconds: float, sums: int) -> t
     parts[WALKING] -= adding
     if not events or not sum(weights.values()):
         parts[AROUND] = rest
-    return seconds, {name: part for name, part in {**own, SUMS: adding, **parts}.items() if part or name != CALLED_PART}
+    return seconds, {name: part for name, part in {**own, SUMS: adding, **parts}.items() if part or name not in SELDOM}

@@ -72,7 +72,8 @@ def _row(name: str, one: Sum, found: Profile) -> str:
         seconds(one.forward), seconds(one.back), share(one.seconds, found.seconds), seconds(one.floor),
         amount(one.bytes), amount(one.new),
     )  # fmt: skip
-    return f"{_cut(name, NAME):<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
+    short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _cut(name, NAME)
+    return f"{short:<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def _code(found: Profile) -> Callable[[str], str]:
@@ -82,16 +83,13 @@ def _code(found: Profile) -> Callable[[str], str]:
 
 
 def _compiling(found: Profile) -> list[str]:
-    rows = [f"{'compiled with':<20}{'a call':>10}{'of now':>9}{'first call':>12}"]
+    rows = [f"{'compiled with':<30}{'now':>10}{'compiled':>10}{'share':>8}{'first call':>12}"]
     for one in found.compiling:
-        first = "" if one.first is None else seconds(one.first)
-        mark = "  estimated" if one.estimated else ""
-        saved = share(one.share, 1)
-        rows.append(f"{one.backend:<20}{seconds(one.seconds):>10}{saved:>9}{first:>12}{mark}")
-    for one in found.compiling:
-        if one.why:
-            said = "It was not compiled: " if one.estimated else ""
-            rows += wrap(f"{said}{one.why.rstrip('.')}.", WIDTH)
+        first = "estimated" if one.first is None else seconds(one.first)
+        name = f"{one.backend}: {one.part}" if one.part else one.backend
+        rows.append(f"{name:<30}{seconds(one.before):>10}{seconds(one.seconds):>10}{share(one.share, 1):>8}{first:>12}")
+    for why in dict.fromkeys(one.why for one in found.compiling if one.why):
+        rows += wrap(f"The call itself was not compiled: {why.rstrip('.')}.", WIDTH)
     return rows
 
 

@@ -19,11 +19,12 @@ from .. import backward
 from ..compiled import function as compiled
 from ..forks import renewed
 from ..node import thread
+from ..optim.update import Updater
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor
 
 SUMMING = "sum_to"  # of `backward`, which sums a gradient over the axes along which its argument was broadcast
-FORWARD, BACK, SUMMED, CALLED = "forward", "back", "summed", "called"
+FORWARD, BACK, SUMMED, CALLED, UPDATED = "forward", "back", "summed", "compiled", "update"
 
 _one_at_a_time = renewed(Lock())
 
@@ -135,6 +136,7 @@ def watching(watch: Watch) -> Iterator[None]:
             swap_row(row)
         swap(Primitive, "__init__", made)
         swap(compiled.Compiled, "__call__", entered)
+        swap(Updater, "__call__", watch.timed(Updater.__call__, "update", UPDATED))
         swap(backward, SUMMING, watch.timed(summing, SUMMING, SUMMED))
         watch.end = clock()
         yield

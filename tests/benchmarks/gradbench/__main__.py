@@ -17,12 +17,12 @@ from ..runner import PATIENCE, PEERS, Found, in_turns
 from ..tables import over, short
 from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
-from .programs import OURS, functions
+from .programs import OURS, TAPED, functions
 
 HERE = "tests.benchmarks.gradbench"
 HAND = "C++ by hand"
 OTHERS = ("jax.jit", "torch", "HIPS autograd")
-ALL = (HAND, *OURS, *OTHERS)
+ALL = (HAND, *OURS, *OTHERS, *TAPED)
 NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba"}
 LONG = ("particle", "saddle")  # whose calls take many seconds
 SAME = 1e-9  # relative; what two ways to compute the same may differ by

@@ -18,7 +18,6 @@ import numpy as np
 from . import objectives
 from .evaluations import EVALUATIONS, Problem, Task
 
-SOURCE = Path(__file__).with_name("by_hand.cpp")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
@@ -28,25 +27,28 @@ def compiler() -> str | None:
 
 
 @cache
-def library() -> ctypes.CDLL:
-    """Build the file, unless it was built before, and load it."""
-    found = compiler()
+def library(name: str = "by_hand", *more: str) -> ctypes.CDLL:
+    """Build a file of this folder, unless it was built before, and load it; `more` are options of the compiler."""
+    found, source = compiler(), Path(__file__).with_name(f"{name}.cpp")
     if found is None:
-        raise FileNotFoundError("the gradients by hand need g++, or the compiler that CXX names.")
-    text = SOURCE.read_bytes()
-    digest = hashlib.sha256(text + " ".join((found, *FLAGS)).encode()).hexdigest()[:16]
+        raise FileNotFoundError("C++ needs g++, or the compiler that the variable CXX names.")
+    line = [found, *FLAGS, str(source), *more]
+    digest = hashlib.sha256(source.read_bytes() + " ".join(line).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinygrad_nn-gradbench"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     built = folder / f"{digest}.so"
     if not built.exists():
         with tempfile.TemporaryDirectory(dir=folder) as room:
             new = Path(room) / built.name
-            subprocess.run([found, *FLAGS, "-o", str(new), str(SOURCE)], check=True)
+            done = subprocess.run([*line, "-o", str(new)], capture_output=True, text=True)
+            if done.returncode:
+                errors = [said for said in done.stderr.splitlines() if "error" in said]
+                raise FileNotFoundError(f"{source.name} was not built: {(errors or ['no reason given'])[0]}")
             new.replace(built)
     return ctypes.CDLL(str(built))
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
     """Return an argument as C++ wants it: an array by its address, which the caller keeps alive."""
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
@@ -57,7 +59,7 @@ def _call(name: str, *arguments: Any, returns: Any = None) -> Callable[[], Any]:
     """Return the call of a function on these arguments, which does nothing else."""
     function = getattr(library(), name)
     function.restype = returns
-    ready = [_number(value) for value in arguments]
+    ready = [number(value) for value in arguments]
 
     def run(keep: Any = arguments) -> Any:
         return function(*ready)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +15,8 @@ from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
 
 OURS = ("eager", "replay", "numba")
+TAPED = ("CppAD", "ADOL-C")
+ROOM = tempfile.TemporaryDirectory(prefix="gradbench")  # goes when the process ends
 
 
 def checksum(result: Any) -> float:
@@ -59,6 +63,12 @@ def make(program: str, function: str, evaluation: str) -> Step | None:
         from . import by_hand
 
         return stepped(by_hand.task(evaluation, name, given).run) if evaluation in by_hand.CALLS else None
+    if program in TAPED:
+        from . import taped
+
+        os.chdir(ROOM.name)  # ADOL-C writes a long tape into files of this folder
+        shown = evaluation in taped.SIZES and (evaluation, function) != ("ode", "objective")  # which has many numbers
+        return stepped(taped.task(program, evaluation, name, given).run) if shown else None
     from . import ours
 
     return stepped(ours.task(evaluation, name, given, program).run)
@@ -67,7 +77,7 @@ def make(program: str, function: str, evaluation: str) -> Step | None:
 FUNCTIONS = ("objective", "gradient", "ff", "fr", "rf", "rr")
 PROGRAMS = {
     f"{program}: {function}": Program(partial(make, program, function), ("numba",) if program == "numba" else ())
-    for program in (*OURS, "C++ by hand")
+    for program in (*OURS, "C++ by hand", *TAPED)
     for function in FUNCTIONS
 }
 
