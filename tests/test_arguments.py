@@ -9,7 +9,7 @@ import pytest
 
 from tinygrad_nn import Tensor
 from tinygrad_nn.compiled.program import arguments as nest
-from tinygrad_nn.tree import flatten
+from tinygrad_nn.tree import containers, flatten
 
 
 class Pair(NamedTuple):
@@ -133,14 +133,14 @@ def test_a_result_is_put_together_as_it_was(tree: Any) -> None:
     assert type(made) is type(tree)
     again, _ = flatten(made)
     assert [id(x) for x in again] == [id(x) for x in leaves]
-    assert nest.containers(made) == nest.containers(tree)
+    assert containers(made) == containers(tree)
     assert list(made) == list(tree) if isinstance(tree, dict) else True
 
 
 def test_kinds_of_calls_are_told_apart() -> None:
     trees = [X, [X], (X,), [X, X], {"a": X}, {"b": X}, Pair(X, X), (X, X), Box(X), None, [None], Dict(a=X), {1: X},
              [[X]]]  # fmt: skip
-    kinds = [nest.containers(tree) for tree in trees]
+    kinds = [containers(tree) for tree in trees]
     assert [k for k, kind in enumerate(kinds) if kinds.index(kind) != k] == []
     leaves = [X, Y, Z, W, D, 1, 1.0, True, "a", "b", RNG, np.float32(1), np.sin, np.ones((3, 1)), None, (1,), object()]
     found = [nest.leaf(x) for x in leaves]

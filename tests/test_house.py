@@ -26,7 +26,7 @@ PACKAGE = ROOT / "tinygrad_nn"
 # room -> the rooms it may import; a room may always import itself.
 EVERYWHERE = {"printable", "spelling", "forks", "display"}  # any room may import them
 ENGINE = {"primitive", "node", "leaves", "tensor", "degenerate", "backward", "forward_mode", "batching", "tree",
-          "transforms", "custom", "symmetric", "gradcheck"}
+          "transforms", "jacobians", "custom", "symmetric", "gradcheck"}
 CLIENTS = {"distributed", "nn", "optim", "solver", "compare", "graph", "viz", "io", "compiled"}
 ALL = ENGINE | CLIENTS | {"__init__", "tracebacks", "ops", "special", "sparse", "implicit", "control_flow",
                          "manual", "data", "metrics", "files", "server", "profiling"}
@@ -50,17 +50,18 @@ ARROWS: dict[str, set[str]] = {
     "degenerate": {"primitive", "node", "tensor"},
     "backward":   {"primitive", "node", "leaves", "tensor", "degenerate"},
     "tree":       set(),
-    "forward_mode": {"primitive", "node", "tensor", "backward"},
+    "forward_mode": {"primitive", "node", "tensor", "backward", "batching"},
     "batching":   {"primitive", "node", "tensor", "tree", "ops"},
     "transforms": {"primitive", "node", "tensor", "backward", "forward_mode", "batching", "tree"},
+    "jacobians":  {"tensor", "backward", "batching", "transforms", "tree"},
     "custom":     {"primitive", "node", "tensor", "backward", "tree", "transforms", "ops"},
     "control_flow": {"node", "tensor", "tree"},
-    "implicit":   {"node", "tensor", "tree", "transforms", "custom"},
+    "implicit":   {"node", "tensor", "tree", "transforms", "jacobians", "custom"},
     "symmetric":  {"primitive", "node", "tensor", "ops", "transforms"},
     "gradcheck":  {"primitive", "node", "tensor", "backward", "tree", "transforms"},
     "graph":      {"primitive", "node", "tensor", "ops", "tree"},
-    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "custom", "ops", "optim",
-                   "special"},
+    "autograd":   {"primitive", "node", "tensor", "backward", "tree", "transforms", "jacobians", "custom", "ops",
+                   "optim", "special"},
     "compiled":   {"primitive", "ops", "node", "tensor", "backward", "tree", "transforms", "custom", "graph", "files",
                    "control_flow"},
     "server":     {"files"},
@@ -71,8 +72,8 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
-    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom", "gradcheck",
-                   "files"},
+    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "jacobians", "custom",
+                   "gradcheck", "files", "batching"},
     "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "optim",
                    "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},

@@ -24,6 +24,7 @@ from tinygrad_nn.profiling import Compiling, Operation, Profile
 from tinygrad_nn.profiling.advice import advice
 from tinygrad_nn.profiling.compiling import Graph
 from tinygrad_nn.profiling.machine import SIZES, bandwidth, floor, peak
+from tinygrad_nn.profiling.result import Measures
 from tinygrad_nn.viz.graph.colour import RISING
 
 ONCE: dict[str, Any] = {"repeats": 1, "compile": False}
@@ -570,14 +571,22 @@ def test_the_graph_is_coloured_by_the_time_forward_and_back() -> None:
     drawing = found.draw()
     shades = {item.title: item.shade for item in drawing.picture.items if item.shade}
     assert set(shades) == {"@", "tanh", "sum"}
-    assert drawing.picture.legend.title == "time, as a share of the whole"
-    assert drawing.picture.style.title.endswith("time forward and back of each operation")
-    times = found.times()
+    assert drawing.picture.legend.title == "time forward and back, as a share of all operations"
+    assert drawing.picture.style.title.startswith("<lambda>: ")
+    times = Measures(found, "time")
     assert sum(times.values()) == pytest.approx(sum(o.seconds for o in found.operations))
     slowest = max(times, key=lambda number: times[number])
     shade = next(i.shade for i in drawing.picture.items if i.key == f"n{slowest}")
     assert RISING.index(shade.fill) == max(RISING.index(one.fill) for one in shades.values())
     assert all(part.array.strides == () or not any(part.array.strides) for part in drawing.view if part.operation)
+    lines = shades["@"].lines
+    assert lines[0].startswith("forward ")
+    assert lines[2] == "800 kB moved, 240 kB in 2 new arrays"  # 160 + 160 + 80 forward, 80 + 160 + 160 back
+    assert all(len(item.lines) <= 1 for item in drawing.picture.items)
+    for by, words in (("bytes", "read and written"), ("new", "of new memory")):
+        assert words in found.draw(by=by).picture.legend.title
+    with pytest.raises(ValueError, match="coloured by 'time', 'bytes', 'new'"):
+        found.draw(by="calls")
     with pytest.raises(ValueError, match="made no graph"):
         quick(lambda: np.ones(3)).draw()
 

@@ -487,6 +487,11 @@ def test_the_value_beside_a_constant_gradient_is_differentiated() -> None:
     assert grad(grad(outer))(2.0) == 18.0
 
 
+def test_a_gradient_is_that_under_no_grad_too() -> None:
+    with tg.no_grad():
+        assert grad(lambda x: x * x)(Tensor(2.0)) == grad(lambda x: x * x)(2.0) == 4.0
+
+
 def test_a_function_of_no_arrays_has_no_derivatives() -> None:
     def constant(nothing: Any) -> Any:
         return Tensor(np.ones(2)) * 3.0

@@ -10,6 +10,7 @@ from cases import CASES
 from cases.case import Case
 from test_primitives import arguments, generator, moving
 
+import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp, vmap
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.tree import flatten
@@ -212,3 +213,61 @@ def test_a_jacobian_is_the_pull_of_all_cotangents() -> None:
     f = lambda x: np.tanh(params["W"] @ x) * x[0]
     _, pull = vjp(f, X[0])
     close(vmap(pull)(np.eye(5))[0], jacobian(f)(X[0]))
+
+
+# -- Jacobians take all directions in one walk
+
+
+def rotated(t: Any) -> Any:
+    """Something of a chain of matrices, with everything that forward mode does by itself and what it transposes."""
+    c, s = np.cos(t), np.sin(t)
+    turns = [np.stack([np.stack([c[k], -s[k]]), np.stack([s[k], c[k]])]) for k in range(3)]
+    whole = turns[0] @ turns[1] @ turns[2]
+    points = np.einsum("ij,pj->pi", whole, np.arange(10.0).reshape(5, 2)) + t[:2]
+    return {"points": points, "soft": tg.softmax(np.cumsum(t)), "norm": np.linalg.norm(points), "det": t[0] * 2}
+
+
+@pytest.mark.parametrize("f", [
+    rotated, lambda t: np.sort(t) * np.prod(t), lambda t: np.linalg.inv(np.outer(t, t) + np.eye(3)),
+    lambda t: np.linalg.eigh(np.outer(t, t) + np.diag(np.arange(3.0)))[1], lambda t: np.max(t * t[:, None], axis=0),
+    lambda t: tg.nn.functional.layer_norm(np.outer(t, t), (3,)), lambda t: np.convolve(t, t)[:2],
+    lambda t: t[[2, 0, 0]],
+    lambda t: np.concatenate([np.where(t > 0, t, t * t), [1.0]]), lambda t: np.ones(4), lambda t: t[:0],
+    lambda t: tg.custom_jvp(np.sin, lambda v, out, x: v * np.cos(x))(np.outer(t, t)),
+])  # fmt: skip
+@pytest.mark.parametrize("at_once", [2**26, 200, 1], ids=["all", "some", "one"])
+def test_a_jacobian_is_a_walk_a_direction(f: Any, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinygrad_nn import jacobians
+
+    monkeypatch.setattr(jacobians, "AT_ONCE", at_once)
+    t = np.array([0.4, -0.9, 1.3])
+    found = flatten(jacobian(f)(t))[0]
+    columns = [flatten(jvp(f, (t,), (unit,))[1])[0] for unit in np.eye(3)]
+    for leaf, *wanted in zip(found, *columns, strict=True):
+        close(leaf, np.stack(wanted, axis=-1))
+
+    def one_by_one(t: Any) -> Any:
+        columns = [flatten(jvp(f, (t,), (unit,))[1])[0] for unit in np.eye(3)]
+        return sum((np.sum(np.sin(x)) for column in columns for x in column), 0 * t.sum())
+
+    found = grad(lambda t: sum((np.sum(np.sin(x)) for x in flatten(jacobian(f)(t))[0]), 0 * t.sum()))(t)
+    np.testing.assert_allclose(found, grad(one_by_one)(t), rtol=1e-10, atol=1e-10)  # the same sums in another order
+    samples, first = np.stack([t, t[::-1], 2 * t]), lambda t: flatten(jacobian(f)(t))[0][0]
+    close(vmap(first)(samples), np.stack([first(t) for t in samples]))
+
+
+def test_directions_of_what_samples_share_run_the_function_once() -> None:
+    runs = []
+
+    def f(x: Any) -> Any:
+        runs.append(np.shape(x))
+        return np.tanh(np.outer(x, x)).sum(axis=0)
+
+    x, V = np.array([0.3, -0.4]), np.array([[1.0, 2.0], [0.5, 0.0], [-1.0, 3.0]])
+    found = vmap(lambda v: jvp(f, (x,), (v,))[1])(V)
+    assert runs == [(2,)]
+    close(found, np.stack([jvp(f, (x,), (v,))[1] for v in V]))
+    products = vmap(lambda v: jvp(grad(lambda x: f(x).sum()), (x,), (v,))[1])(V)
+    close(products, V @ hessian(lambda x: f(x).sum())(x))
+    scaled = vmap(lambda v: grad(lambda x: (f(x) * v).sum())(x))(V)  # which closes over what differs
+    close(scaled, V @ jacobian(f)(x))

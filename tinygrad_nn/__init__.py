@@ -11,6 +11,7 @@ from .custom import checkpoint, custom_jvp, custom_vjp, stop_gradient
 from .display import PICTURES as _PICTURES
 from .display import picture as _picture
 from .forks import building as _building
+from .jacobians import hessian, jacobian
 from .leaves import GradientWarning
 from .node import no_grad
 from .ops.activations import (
@@ -45,7 +46,7 @@ from .primitive import declare
 from .symmetric import symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from .tensor import Tensor
 from .tracebacks import install as _short_tracebacks
-from .transforms import elementwise_grad, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .transforms import elementwise_grad, grad, hvp, jvp, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
     from .compare import ComparisonReport, assert_gradients_match, compare_gradients, compare_steps

@@ -182,12 +182,13 @@ def walk(
 
 
 def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a Node's arguments, result and metadata as Tensors that are linked to the graph.
+    """Return a Node's arguments, result and metadata as Tensors: linked to the graph, or where nothing is recorded not.
 
     Constant arrays are Tensors too: a rule may write x.dot(g), and an ndarray's own method could not take the Tensor g.
     """
+    linked = thread.mode.grad
     args = [
-        wrap(arg, p) if p is not None or type(arg) is np.ndarray else arg
+        wrap(arg, p if linked else None) if p is not None or type(arg) is np.ndarray else arg
         for arg, p in zip(node.args, node.parents, strict=True)  # type: ignore[arg-type]
     ]
     primitive: Primitive = node.primitive  # type: ignore[assignment]
@@ -197,7 +198,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
         kept = {key: meta[key] for key in primitive.saves if isinstance(meta[key], Tensor)}  # in a trace
         again = {key: make(*args, **given) for key, make in primitive.saves.items() if key not in kept}
         meta = {**given, **kept, **again}
-    return args, wrap(node.out, node), meta
+    return args, wrap(node.out, node if linked else None), meta
 
 
 def conj(g: Any) -> Any:
@@ -319,15 +320,16 @@ def register_hook(self: Tensor, hook: Callable[[Any], Any]) -> Handle:
 
 def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
     """Return the cotangent to start from, in the dtype of the result."""
+    data = result.data
     if gradient is None:
-        if result.data.size != 1:
+        if data.size != 1:
             raise ValueError(
                 f"backward() of a Tensor of shape {result.shape} needs a gradient of that shape: which combination of "
                 "its entries is to be differentiated? For their sum write t.sum().backward()."
             )
-        return np.array(1, result.dtype) if result.ndim == 0 else np.ones_like(result.data)  # one takes long
-    seed = np.asarray(raw(gradient), dtype=result.data.dtype)
-    if seed.shape != result.data.shape:
+        return np.array(1, data.dtype) if data.ndim == 0 else np.ones_like(data)  # which takes several times as long
+    seed = np.asarray(raw(gradient), dtype=data.dtype)
+    if seed.shape != data.shape:
         raise ValueError(f"the gradient has shape {seed.shape}; the Tensor has shape {result.shape}.")
     return seed
 
@@ -337,9 +339,10 @@ def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
     lent = {id(seed)}
     owned = {}
     for node, g in gradients.items():
-        if type(g) is not np.ndarray or g.base is not None or id(g) in lent:
+        if type(g) is not np.ndarray or g.base is not None or (key := id(g)) in lent:
             g = np.array(g)
-        lent.add(id(g))
+            key = id(g)
+        lent.add(key)
         owned[node] = g
     return owned
 

@@ -12,11 +12,13 @@ No row has a second rule for it. The derivative of an operation along a tangent 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from .backward import ancestors, cast, conj, lift, walk
+from .batching import level_of
 from .node import Node, recording
 from .primitive import Primitive, sum_to
 from .tensor import Tensor, apply, held, leaf, wrap
@@ -115,15 +117,18 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
         meta = {key: wrap(x, None) if type(x) is np.ndarray and key in primitive.saves else x
                 for key, x in node.meta.items()}
     cotangent = leaf(any_numbers(held(out)))
+    level = level_of(*given.values())  # of directions: what a rule computes is the same for all of them
     with recording(True):
-        rules: Any = primitive.vjps
-        if primitive.jointly is not None:
-            rules = primitive.jointly(cotangent, out, *args, **meta)
+        with level.left() if level else nullcontext():
+            rules: Any = primitive.vjps
+            if primitive.jointly is not None:
+                rules = primitive.jointly(cotangent, out, *args, **meta)
         total = None
         for slot, v in given.items():
             row = rules[slot]
             if row is not None and primitive.jointly is None:
-                row = row(cotangent, out, *args, **meta)
+                with level.left() if level else nullcontext():
+                    row = row(cotangent, out, *args, **meta)
             if not isinstance(row, Tensor) or row.node is None:
                 continue
             arg = args[slot]
@@ -131,7 +136,9 @@ def _transposed(node: Node, given: dict[int, Any], live: bool) -> Any:
                 row = sum_to(row, arg.shape, primitive)
             row = cast(row, arg.dtype)
             end: Node = cotangent.node  # type: ignore[assignment]
-            part = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=live).get(end)
+            with recording(live):  # where v has a leading axis of directions, rules run on Tensors all the same
+                back = walk(row.node, conj(v), wanted=frozenset((end,)), differentiable=isinstance(v, Tensor))
+            part = back.get(end)
             if part is not None:
                 total = conj(part) if total is None else total + conj(part)
     return total

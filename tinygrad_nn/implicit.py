@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from .custom import custom_vjp
+from .jacobians import jacobian
 from .node import recording
 from .printable import printable
 from .tensor import Tensor, raw
-from .transforms import grad, jacobian, vjp
+from .transforms import grad, vjp
 from .tree import Tree, flatten
 
 DENSE = 200  # unknowns up to which the Jacobian is written down; beyond, only its products are asked for

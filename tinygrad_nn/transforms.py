@@ -8,6 +8,7 @@ the result is a Tensor with a graph, so that operators nest to any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -17,7 +18,7 @@ from .backward import ancestors, walk
 from .batching import level_of
 from .forward_mode import any_numbers, path, push
 from .node import Node, recording, thread
-from .primitive import declare
+from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
 from .tree import Tree, flatten, slot
@@ -31,7 +32,7 @@ def enter(value: Any, what: str = "the argument") -> Tensor:
     if (level := thread.mode.level) is not None:
         return level.outside(lambda xs: [enter(x, what) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
-        return apply(alias, (value,)) if value.node is not None else _leaf(value.data, what)
+        return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, what)
     return _leaf(np.asarray(value), what)
 
 
@@ -69,8 +70,15 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         return level.outside(lambda o, xs, c: pullback(o[0], xs, c[0]), [out], inputs, [cotangent])  # type: ignore[no-any-return]
     nodes = frozenset(t.node for t in inputs if t.node is not None)
     arrived: dict[Node, Any] = {}
-    live = isinstance(cotangent, Tensor) or _outside(out.node, nodes)
-    if out.node is not None and not live:
+    live = _alive(cotangent) or _outside(out.node, nodes)
+    directions = level_of(cotangent)
+    if directions is not None and out.node is not None and _tied(out.node, nodes):
+        return directions.one_by_one(lambda c: pullback(out, inputs, c), cotangent)
+    if out.node is not None and directions is not None:
+        with recording(live):
+            found = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, differentiable=True)
+        arrived = found if live else {node: _plain(g) for node, g in found.items()}
+    elif out.node is not None and not live:
         found = walk(out.node, np.asarray(cotangent, dtype=out.dtype), wanted=nodes)
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
@@ -84,7 +92,16 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
     return gradients
 
 
-def _result(f: Callable[..., Any], value: Any) -> Tensor:
+def _tied(root: Node, inputs: frozenset[Node]) -> bool:
+    """Tell whether a factorisation has equal values, of which the walk back decides by the cotangent."""
+    if not Ties.met or thread.mode.traces:
+        return False
+    oldest = min((node.index for node in inputs), default=0)
+    found = (node for node in ancestors((root,), oldest) if node.primitive is not None and node.primitive.ties)
+    return any(node.primitive.ties.found(node.out, node.args[0]).any() for node in found)  # type: ignore[union-attr, index]
+
+
+def result_of(f: Callable[..., Any], value: Any) -> Tensor:
     """Return what a function returned as a Tensor: numbers without a graph are constants, whose derivative is zero."""
     if isinstance(value, Tensor):
         return value
@@ -99,7 +116,7 @@ def _name(f: Callable[..., Any]) -> str:
     return printable(getattr(f, "__name__", type(f).__name__))
 
 
-class _Call:
+class Call:
     """One call of a function, with the arguments to be differentiated replaced by fresh inputs."""
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -110,11 +127,18 @@ class _Call:
         call: dict[int | str, Any] = dict(enumerate(args))
         call.update(kwargs)
         leaves, self.rebuild = flatten([call[slot] for slot in slots])
-        with recording(thread.mode.grad):
-            self.inputs = [enter(x, f"an argument of {_name(f)}") for x in leaves]
-        call.update(zip(slots, self.rebuild(self.inputs), strict=True))
-        with recording(True):
-            self.value = f(*(call[i] for i in range(len(args))), **{k: call[k] for k in kwargs})
+        level = thread.mode.level
+        given = flatten([list(args), kwargs])[0] if level is not None else []
+        # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.
+        shared = level is not None and not any(level.has(x) for x in given)
+        for entering in (level.left, nullcontext) if shared else (nullcontext,):
+            with entering(), recording(thread.mode.grad):
+                self.inputs = [enter(x, f"an argument of {_name(f)}") for x in leaves]
+            call.update(zip(slots, self.rebuild(self.inputs), strict=True))
+            with recording(True):
+                self.value = f(*(call[i] for i in range(len(args))), **{k: call[k] for k in kwargs})
+            if level is None or not any(level.has(x) for x in flatten(self.value)[0]):
+                break
 
     def arrange(self, gradients: list[Any]) -> Tree:
         """Return gradients of the inputs in the containers of the arguments."""
@@ -150,9 +174,9 @@ def value_and_grad(
     """
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        call = _Call(f, argnums, args, kwargs)
+        call = Call(f, argnums, args, kwargs)
         value, aux = call.value if has_aux else (call.value, None)
-        out = _result(f, value)
+        out = result_of(f, value)
         if out.data.size != 1:
             raise ValueError(
                 f"{_name(f)} returned an array of shape {out.shape}; a gradient needs one number. Take its sum or "
@@ -225,9 +249,9 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Tree]]:
         >>> print(value, *pull(np.array([1.0, 10.0])))
         [3. 8.] [ 3. 40.] [ 1. 20.]
     """
-    call = _Call(f, range(len(args)), args, {})
+    call = Call(f, range(len(args)), args, {})
     outs, rebuild = flatten(call.value)
-    outs = [_result(f, out) for out in outs]
+    outs = [result_of(f, out) for out in outs]
 
     def pull(cotangent: Tree) -> Tree:
         cotangents, _ = flatten(cotangent)
@@ -281,9 +305,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     shapes = [np.shape(raw(x)) for x in primals], [np.shape(raw(v)) for v in directions]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the tangents need the shapes of the arguments, {shapes[0]}; they have {shapes[1]}.")
-    call = _Call(f, range(len(args)), tuple(args), {})
+    call = Call(f, range(len(args)), tuple(args), {})
     outs, rebuild = flatten(call.value)
-    outs = [_result(f, out) for out in outs]
+    outs = [result_of(f, out) for out in outs]
     derivatives = pushforward(outs, call.inputs)(directions)
     shown = [_shown(out, call.inputs) for out in outs]
     return rebuild([x if isinstance(x, Tensor) else x.copy() for x in shown]), rebuild(derivatives)
@@ -302,7 +326,9 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     outside = any(_outside(root, nodes) for root in roots)
 
     def pushed(directions: Sequence[Any]) -> list[Any]:
-        live = outside or any(isinstance(v, Tensor) for v in directions)
+        if through is None and (many := level_of(*directions)) is not None:
+            return many.one_by_one(lambda *vs: pushed(vs), *directions)
+        live = outside or any(_alive(v) for v in directions)
         tangents = {}
         for t, v in zip(inputs, directions, strict=True):
             if t.node is None:
@@ -314,9 +340,22 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
         else:
             moved = push(through, tangents, differentiable=live)
             found = [_zeros(out, inputs) if (v := moved.get(out.node)) is None else v for out in outs]  # type: ignore[arg-type]
-        return [(v if isinstance(v, Tensor) else wrap(v, None)) if live else np.array(raw(v)) for v in found]
+        if live:
+            return [v if isinstance(v, Tensor) else wrap(v, None) for v in found]
+        return [_plain(v) for v in found]
 
     return pushed
+
+
+def _plain(v: Any) -> Any:
+    """Return a value without a graph: an array, or one sample of many over an array."""
+    level = level_of(v)
+    return np.array(raw(v)) if level is None else level.wrap(_plain(v.full))
+
+
+def _alive(v: Any) -> bool:
+    """Tell whether a direction asks for results with a graph: a Tensor does, but not a constant one sample of many."""
+    return isinstance(v, Tensor) and (v.node is not None or level_of(v) is None)
 
 
 def _zeros(out: Tensor, inputs: Sequence[Tensor]) -> Any:
@@ -333,106 +372,6 @@ def _by_two_walks(out: Tensor, inputs: Sequence[Tensor], directions: Sequence[An
         if isinstance(row, Tensor) and row.node is not None:
             derivative = derivative + pullback(row, [dummy], v)[0]
     return derivative
-
-
-def jacobian(
-    f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, stack: bool = False
-) -> Callable[..., Any]:
-    r"""Return the function that computes every derivative of every entry of f.
-
-    .. math:: J_{i \ldots j \ldots} = \partial f_{i \ldots} / \partial x_{j \ldots}
-
-    f runs once. Where the arguments have fewer entries than the results it costs a walk forward an entry of the
-    arguments, else a walk back an entry of the results.
-
-    Args:
-        f: a function returning an array, or containers of arrays.
-        argnums: the position or name of the argument to differentiate, or several.
-        stack: whether the derivatives with respect to several arguments, of one shape, stand along a last axis of one
-            array instead of in a tuple; so ``curve_fit(jac=)`` of SciPy wants those of the numbers of a model.
-
-    Returns:
-        A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
-        array of shape ``(*out, *in)``; with containers, those of the result and in each place those of the argument.
-        For complex numbers it is the complex derivative of a holomorphic f.
-
-    Raises:
-        TypeError, ValueError: as `vjp`.
-
-    Example:
-        >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
-        array([[2., 0.],
-               [0., 4.]])
-    """
-
-    def matrix(*args: Any, **kwargs: Any) -> Tree:
-        call = _Call(f, argnums, args, kwargs)
-        outs, rebuild = flatten(call.value)
-        outs = [_result(f, out) for out in outs]
-        found = [call.arrange(blocks) for blocks in _columns(outs, call.inputs) or _rows(outs, call.inputs)]
-        return rebuild([np.stack(blocks, axis=-1) for blocks in found] if stack and not call.single else found)
-
-    return wraps(f)(matrix)
-
-
-def _columns(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
-    """Return for each result and input their derivatives, one walk forward an entry of the inputs.
-
-    None where there are fewer results than inputs, so that walks back are fewer, or where a number is complex.
-    """
-    sizes = [t.data.size for t in inputs]
-    if not 0 < sum(sizes) < sum(out.data.size for out in outs):
-        return None
-    if any(t.dtype.kind == "c" for t in (*outs, *inputs)):
-        return None
-    push = pushforward(outs, inputs)
-    blocks: list[list[Any]] = [[] for out in outs]
-    for k, t in enumerate(inputs):
-        directions = [np.zeros(other.shape, other.dtype) for other in inputs]
-        moved = []
-        for i in range(sizes[k]):
-            directions[k] = np.eye(1, sizes[k], i, dtype=t.dtype).reshape(t.shape)
-            moved.append(push(directions))
-        for j, out in enumerate(outs):
-            columns = [found[j] for found in moved]
-            if not columns:
-                blocks[j].append(np.zeros((*out.shape, *t.shape), t.dtype))
-                continue
-            blocks[j].append(np.stack(columns, axis=-1).astype(t.dtype).reshape((*out.shape, *t.shape)))
-    return blocks
-
-
-def _rows(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
-    """Return for each result and input the derivatives, one walk back an entry of the results."""
-    blocks = []
-    for out in outs:
-        unit = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
-        rows = [pullback(out, inputs, one) for one in unit]
-        columns = [[row[k] for row in rows] for k in range(len(inputs))]
-        found = [np.stack(c) if c else np.zeros((0, *t.shape), t.dtype) for c, t in zip(columns, inputs, strict=True)]
-        found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
-        blocks.append([b.reshape((*out.shape, *t.shape)) for b, t in zip(found, inputs, strict=True)])
-    return blocks
-
-
-def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
-    r"""Return the function that computes the second derivatives of a function returning one number.
-
-    .. math:: H_{jk} = \partial^2 f / \partial x_j \partial x_k
-
-    Args:
-        f: returns one number.
-        argnums: the position or name of the argument to differentiate, or several.
-
-    Returns:
-        A function of the same arguments returning an array of shape ``(*in, *in)``; see `jacobian` for containers.
-
-    Example:
-        >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
-        array([[ 6.,  0.],
-               [ 0., 12.]])
-    """
-    return jacobian(grad(f, argnums), argnums)
 
 
 def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tree = None) -> Tree:
@@ -488,6 +427,6 @@ def elementwise_grad(f: Callable[..., Any], argnums: int | str = 0) -> Callable[
     """
 
     def total(*args: Any, **kwargs: Any) -> Any:
-        return _result(f, f(*args, **kwargs)).sum()
+        return result_of(f, f(*args, **kwargs)).sum()
 
     return grad(wraps(f)(total), argnums)

@@ -30,14 +30,9 @@ class Call:
     __slots__ = ("args", "level", "mapped", "meta", "n", "row")
 
     def __init__(
-        self, row: Primitive, args: Sequence[Any], mapped: list[bool], meta: dict[str, Any], n: int, level: Level
+        self, row: Primitive, args: list[Any], mapped: list[bool], meta: dict[str, Any], level: Level
     ) -> None:
-        self.row, self.args, self.mapped, self.meta, self.n, self.level = row, list(args), mapped, meta, n, level
-
-    def full(self) -> Call:
-        """Return the same call of the values of all samples."""
-        args = [x.full if m else x for x, m in zip(self.args, self.mapped, strict=True)]
-        return Call(self.row, args, self.mapped, self.meta, self.n, self.level)
+        self.row, self.args, self.mapped, self.meta, self.level, self.n = row, args, mapped, meta, level, level.n
 
     def shape(self, slot: int) -> tuple[int, ...]:
         """Return the shape that an argument has in one sample."""
@@ -55,14 +50,15 @@ class Call:
 
     def run(self, *args: Any, **more: Any) -> Any:
         """Run the row itself on these arguments."""
-        return run(self.row, args, {**self.meta, **more})
+        return run(self.row, args, {**self.meta, **more} if more else self.meta)
 
 
 def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None = None) -> Any:
     """Run a row, on Tensors through their funnel."""
     primitive = REGISTRY[row] if isinstance(row, str) else row
-    if any(isinstance(x, Tensor) for x in args):
-        return apply(primitive, tuple(args), meta or {})
+    for x in args:
+        if isinstance(x, Tensor):
+            return apply(primitive, tuple(args), meta or {})
     out = primitive.forward(*args, **(meta or {}))
     return np.asarray(out[0] if primitive.saves else out)
 
@@ -93,6 +89,8 @@ def padded(x: Any, rank: int) -> Any:
 
 def aligned(args: Sequence[Any], mapped: Sequence[bool], least: int = 0) -> list[Any]:
     """Return arguments such that the axes of one sample are broadcast against each other, and the samples too."""
+    if len(args) == 1 and not least:
+        return list(args)
     rank = max(least, *[np.ndim(x) - m for x, m in zip(args, mapped, strict=True)])
     return [padded(x, rank) if m else x for x, m in zip(args, mapped, strict=True)]
 
@@ -106,9 +104,10 @@ def _ranks(meta: dict[str, Any]) -> int:
 
 def entrywise(call: Call) -> Any:
     """Run a row that acts on entries: its arguments are broadcast, samples against samples."""
-    return call.run(*aligned(call.args, call.mapped, _ranks(call.meta)))
+    return call.run(*aligned(call.args, call.mapped, _ranks(call.meta) if call.meta else 0))
 
 
+entrywise.takes_options = False  # type: ignore[attr-defined]
 ENTRYWISE = (
     "power", "absolute_power", "erfc", "gammaln", "digamma", "polygamma", "i0", "bessel_i", "sinc", "logit", "prelu",
     "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "real", "imag", "within_one", "nan_to_num", "fraction",

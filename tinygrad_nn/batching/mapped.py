@@ -86,11 +86,15 @@ class Level:
     def left(self) -> Iterator[None]:
         """Compute with all samples inside this block, as one does outside of this vmap."""
         mode = thread.mode
-        before, mode.level = mode.level, self.outer
+        before, mode.level = mode.level, self.beyond(mode.level)
         try:
             yield
         finally:
             mode.level = before
+
+    def beyond(self, now: Level | None) -> Level | None:
+        """Return the vmap that is running where this one is left: the one around it, or one farther out already."""
+        return now if now is None or now.depth < self.depth else self.outer
 
     def wrap(self, full: Any) -> Mapped:
         """Return the Tensor that stands for one sample of an array or Tensor, whose first axis are the samples."""
@@ -130,6 +134,14 @@ class Level:
         with self.left():
             found = f(*([self.full(x) for x in tree] for tree in trees))
         return [self.wrap(x) for x in found]
+
+
+    def one_by_one(self, f: Callable[..., Sequence[Any]], *values: Any) -> list[Any]:
+        """Run a function of arrays for each sample, outside of this vmap, and return what it returns, mapped."""
+        with self.left():
+            full = [self.full(x) for x in values]
+            found = [f(*(x[b] for x in full)) for b in range(self.n)]
+            return [self.wrap(np.stack(parts)) for parts in zip(*found, strict=True)]
 
 
 def level_of(*values: Any) -> Level | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..node import thread
 from ..primitive import REGISTRY, Primitive, constant, say_shapes
 from ..tensor import Tensor, apply, held
 from ..tree import flatten
@@ -30,23 +31,34 @@ RAGGED = (
 
 def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]) -> Tensor:
     """Run a row on all samples of the innermost vmap that an argument or option is of."""
-    options = mapped_in(meta.values()) if meta else []
+    options: Sequence[Mapped] = mapped_in(meta.values()) if meta else ()
     level = _open(level_of(*args, *options))
-    args = [x if isinstance(x, (Tensor, np.ndarray)) or type(x) in PLAIN else constant(x, primitive) for x in args]
-    call = Call(primitive, args, [level.has(x) for x in args], meta, level.n, level)
+    full: list[Any] = []
+    mapped: list[bool] = []
+    for x in args:
+        if type(x) is Mapped and x.level is level:
+            full.append(x.full)
+            mapped.append(True)
+        else:
+            known = type(x) in PLAIN or isinstance(x, (Tensor, np.ndarray))
+            full.append(x if known else constant(x, primitive))
+            mapped.append(False)
     rule: Any = None
     if REGISTRY.get(primitive.name) is primitive:
         rule = RULES.get(primitive.name) or (entrywise if primitive.entrywise else None)
-    if any(x.level is level for x in options) and not getattr(rule, "takes_options", False):
+    if rule is not None and options and not rule.takes_options and any(x.level is level for x in options):
         rule = None
-    with level.left():
-        try:
-            out = NotImplemented if rule is None else rule(call.full())
-            if out is NotImplemented:
-                out = each(level, primitive.name, primitive, args, meta)
-        except ValueError as error:
-            _explain(error, primitive, args, meta)
-            raise
+    mode = thread.mode
+    before, mode.level = mode.level, level.beyond(mode.level)
+    try:
+        out = NotImplemented if rule is None else rule(Call(primitive, full, mapped, meta, level))
+        if out is NotImplemented:
+            out = each(level, primitive.name, primitive, args, meta)
+    except ValueError as error:
+        _explain(error, primitive, args, meta)
+        raise
+    finally:
+        mode.level = before
     return level.wrap(out)
 
 

@@ -184,7 +184,9 @@ class Minimizer:
                 found = self._fitting(gradients)
             for group in self.groups:
                 mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
-                group.updater(mine, [self._rate(group)] * len(mine))  # type: ignore[misc]
+                updater: Any = group.updater
+                fixed = self.schedule is None and group.learning_rate == updater.rates[0]
+                updater(mine, None if fixed else [self._rate(group)] * len(mine))
             if gradients is None:
                 self._watch.after(parameters)
         self.steps += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..display import picture
 from ..graph.view import GraphView
-from .table import called, table
+from .table import amount, called, seconds, table
 
 WAYS = ("operation", "scope", "line")
 
@@ -167,33 +167,69 @@ class Profile:
         sums = [total(called(key), found) for key, found in groups.items()]
         return sorted(sums, key=lambda one: -one.seconds)
 
-    def draw(self, path: Any = None, **options: Any) -> Any:
-        """Draw the graph, each operation coloured by the time that it and its rules take; see `viz.draw`.
+    def draw(self, path: Any = None, by: str = "time", **options: Any) -> Any:
+        """Draw the graph: each operation tells what it and its rules take, and at least, and has the colour of it.
+
+        Args:
+            path: also save it there.
+            by: what decides the colours: ``"time"`` forward and back, ``"bytes"`` read and written, or the bytes of
+                ``"new"`` memory.
+            **options: of `viz.draw`.
+
+        Returns:
+            A `viz.Drawing`.
 
         Raises:
-            ValueError: no graph was made.
+            ValueError: no graph was made, or another measure.
         """
         from ..viz import draw
 
+        if by not in COLOURS:
+            raise ValueError(f"draw(by={by!r}): a profile is coloured by {', '.join(map(repr, COLOURS))}.")
         if self.view is None:
             raise ValueError("this function made no graph, so there is nothing to draw; gradients need Tensor([...]).")
-        title = f"{self.name}: time forward and back of each operation"
-        plain = {"values": False, "gradients": False, "color": "time", "measures": self.times(), "title": title}
+        plain: dict[str, Any] = {"values": False, "gradients": False, "color": "time" if by == "time" else "bytes"}
+        plain |= {"measures": Measures(self, by), "title": f"{self.name}: {seconds(self.seconds)} a call"}
         return draw(self.view, path, **{**plain, **options})
-
-    def times(self) -> dict[int, float]:
-        """Return the seconds of each operation of the graph and its rules, by the number of its node in `view`."""
-        found: dict[int, float] = {}
-        for one in self.operations:
-            if one.node is not None:
-                found[one.node] = found.get(one.node, 0.0) + one.seconds
-        return found
 
     def __str__(self) -> str:
         return table(self)
 
     __repr__ = __str__
     _repr_html_ = picture
+
+
+class Measures(dict[int, float]):
+    """What the operations of a graph take, by the numbers of their nodes, for a drawing.
+
+    Attributes:
+        title: what is measured.
+    """
+
+    def __init__(self, found: Profile, by: str) -> None:
+        super().__init__()
+        self.title, of = COLOURS[by]
+        self._parts: dict[int, list[Operation]] = {}
+        for one in found.operations:
+            if one.node is not None:
+                self._parts.setdefault(one.node, []).append(one)
+        self.update((number, of(total("", parts))) for number, parts in self._parts.items())
+
+    def told(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        """Return lines about the operations of these nodes: times, the least of them, bytes, and new arrays."""
+        one = total("", (part for number in numbers for part in self._parts.get(number, ())))
+        made = f"{one.arrays} new array{'' if one.arrays == 1 else 's'}"
+        return (
+            f"forward {seconds(one.forward)}, back {seconds(one.back)}", f"at least {seconds(one.floor)}",
+            f"{amount(one.bytes)} moved, {amount(one.new)} in {made}" if one.new else f"{amount(one.bytes)} moved",
+        )  # fmt: skip
+
+
+COLOURS: dict[str, tuple[str, Callable[[Sum], float]]] = {
+    "time": ("time forward and back, as a share of all operations", lambda one: one.seconds),
+    "bytes": ("bytes read and written, forward and back", lambda one: one.bytes),
+    "new": ("bytes of new memory, forward and back", lambda one: one.new),
+}
 
 
 GRADIENTS = "loss and gradients"  # the part of a step that is compiled where the whole cannot be

@@ -17,7 +17,7 @@ WIDTH = 80
 ROWS = 10  # of one table
 NAME = 20
 BUSY = 1.5  # times the first quartile, where the third shows that a machine has other work
-HEADS = ("forward", "back", "share", "floor", "bytes", "new")
+HEADS = {"forward": 8, "back": 8, "share": 6, "floor": 8, "bytes": 8, "new": 8, "arrays": 7}  # and their widths
 
 
 def table(found: Profile) -> str:
@@ -54,7 +54,7 @@ def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], 
     if not sums:
         return [f"{what}: nothing ran that is one of the operations here."]
     shown, rest = sums[:ROWS], sums[ROWS:]
-    head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>9}" for name in HEADS)
+    head = f"{what:<{NAME}}{'calls':>6}" + "".join(f"{name:>{width}}" for name, width in HEADS.items())
     rows = [head]
     for one in shown:
         rows.append(_row(one.name, one, found))
@@ -70,10 +70,12 @@ def _sums(what: str, sums: Sequence[Sum], found: Profile, code: Callable[[str], 
 def _row(name: str, one: Sum, found: Profile) -> str:
     cells = (
         seconds(one.forward), seconds(one.back), share(one.seconds, found.seconds), seconds(one.floor),
-        amount(one.bytes), amount(one.new),
+        amount(one.bytes), amount(one.new), str(one.arrays),
     )  # fmt: skip
     short = name if len(name) <= NAME else f"…{name[1 - NAME:]}" if "." in name else _cut(name, NAME)
-    return f"{short:<{NAME}}{one.calls:>6}" + "".join(f"{cell:>9}" for cell in cells)
+    return f"{short:<{NAME}}{one.calls:>6}" + "".join(
+        f"{cell:>{width}}" for cell, width in zip(cells, HEADS.values(), strict=True)
+    )
 
 
 def _code(found: Profile) -> Callable[[str], str]:

@@ -18,7 +18,7 @@ from typing import Any as _Any
 
 import numpy as _np
 
-from .. import nn, optim, transforms
+from .. import jacobians, nn, optim, transforms
 from ..node import no_grad, recording
 from ..spelling import no_attribute
 from ..tensor import Tensor
@@ -30,9 +30,9 @@ pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
 utils = _SimpleNamespace(data=data)
 func = _SimpleNamespace(
     grad=autograd.transform(transforms.grad),
-    hessian=autograd.transform(transforms.hessian),
-    jacfwd=autograd.transform(transforms.jacobian),
-    jacrev=autograd.transform(transforms.jacobian),
+    hessian=autograd.transform(jacobians.hessian),
+    jacfwd=autograd.transform(jacobians.jacobian),
+    jacrev=autograd.transform(jacobians.jacobian),
 )
 cuda = _SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
 

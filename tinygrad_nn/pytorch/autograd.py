@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import transforms
+from .. import jacobians
 from ..backward import detect_anomaly
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
@@ -184,4 +184,4 @@ def _at(of: Callable[..., Any]) -> Callable[..., Any]:
     return lambda func, inputs, **options: transform(of)(func)(inputs)
 
 
-functional = SimpleNamespace(jacobian=_at(transforms.jacobian), hessian=_at(transforms.hessian))
+functional = SimpleNamespace(jacobian=_at(jacobians.jacobian), hessian=_at(jacobians.hessian))

@@ -21,11 +21,15 @@ NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """A fill and the ink that can be read on it, and what it stands for, in a node or in the legend."""
+    """A fill and the ink that can be read on it, and what it stands for, in a node or in the legend.
+
+    `lines` are further words about it in a node.
+    """
 
     fill: str
     ink: str
     text: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,9 @@ def colour(
         view: the graph.
         groups: the numbers of the nodes that each drawn thing stands for, by its key.
         by: one of `COLOURS`.
-        given: a mapping of names or numbers of nodes to seconds or relative errors, or a report with ``rows`` that
-            have a ``name`` and ``max_rel``; times are measured where none are given.
+        given: a mapping of names or numbers of nodes to seconds, bytes or relative errors, or a report with ``rows``
+            that have a ``name`` and ``max_rel``; times are measured where none are given. A mapping may have a
+            ``title`` for the legend, and ``told``, which returns lines about the nodes of some numbers.
         homes: the scope that each node is drawn in; ``"scope name"`` also names a node.
 
     Raises:
@@ -155,19 +160,19 @@ def colour(
     values = _values(view, by, given, homes)
     joined = {key: scale.join(found) for key, numbers in groups.items()
               if (found := [values[n] for n in numbers if n in values])}  # fmt: skip
-    if by != "time":
-        return {key: scale.shade(value) for key, value in joined.items()}, scale.legend
-    total = sum(values.values()) or 1.0
-    steps = {key: scale.shade(value / total).fill for key, value in joined.items()}
-    legend = scale.legend if given is None else replace(scale.legend, title=SHARE)
-    return {key: shade(steps[key], scale.show(value)) for key, value in joined.items()}, legend
+    legend = replace(scale.legend, title=getattr(given, "title", SHARE if by == "time" and given else scale.title))
+    told = getattr(given, "told", lambda numbers: ())
+    total = (sum(values.values()) or 1.0) if by == "time" else 1.0
+    shades = {key: replace(shade(scale.shade(value / total).fill, scale.show(value)), lines=told(groups[key]))
+              for key, value in joined.items()}  # fmt: skip
+    return shades, legend
 
 
 def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[int, float]:
     if by == "gradient":
         values = {node.number: _norm(node.grad) for node in view if node.grad is not None}
         missing = "no gradients are left in this graph; call loss.backward(retain_graph=True, retain_grads=True) first."
-    elif by == "bytes":
+    elif by == "bytes" and given is None:
         return {node.number: float(node.array.nbytes) for node in view}
     else:
         rows = getattr(given, "rows", None)
@@ -178,7 +183,7 @@ def _values(view: GraphView, by: str, given: Any, homes: Sequence[str]) -> dict[
                 if key in wanted:
                     values[node.number] = float(wanted[key])
                     break
-        unit = "seconds" if by == "time" else "its relative error"
+        unit = {"time": "seconds", "bytes": "bytes"}.get(by, "its relative error")
         missing = f"pass measures=, a dict of {unit} by the name or number of a node, {{'W': 1e-9}}; none of it fits."
         if by == "time" and given is None:
             values = times(view)

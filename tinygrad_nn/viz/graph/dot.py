@@ -170,6 +170,7 @@ def _body(item: Item, theme: Theme) -> str:
     cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, theme.muted)}</TD>" for line in item.lines]
     if item.shade and item.shade.text:
         cells.append(f"<TD{_width(item.shade.text, 10)}>{_font(_text(item.shade.text), 10, ink, bold=True)}</TD>")
+        cells += [f"<TD{_width(line, 9)}>{_font(_text(line), 9, ink)}</TD>" for line in item.shade.lines]
     table = rows(item)
     if table:
         cells.append(f"<TD>{TABLE.format(padding=1)}{''.join(_row(*row, theme) for row in table)}</TABLE></TD>")

@@ -160,7 +160,7 @@ def draw(
         repeats: whether to show each of several equal blocks; ``False`` draws the first, as ``block0 … block11 × 12``.
         color: colour the nodes by ``"gradient"``, its norm; ``"nan"``, where NaN and infinity were born and carried;
             ``"bytes"``; ``"time"``, measured by running each operation again; or ``"error"``, given as `measures`.
-        measures: seconds or relative errors by the name or number of a node, or a `ComparisonReport`.
+        measures: seconds, bytes or relative errors by the name or number of a node, or a `ComparisonReport`.
 
     Returns:
         A `Drawing`.

@@ -45,7 +45,7 @@ def to_mermaid(picture: Picture) -> str:
 
 def _node(item: Item) -> str:
     lines = [item.title, *([item.operation] if item.operation else []), *item.lines]
-    lines += [item.shade.text] if item.shade and item.shade.text else []
+    lines += [item.shade.text, *item.shade.lines] if item.shade and item.shade.text else []
     for label, columns in rows(item):
         if label:
             lines.append(f"{label} {columns[0]}" if len(columns) == 1 else f"{label} {' / '.join(columns)}")
