@@ -337,6 +337,21 @@ def test_an_error_of_an_operation_and_of_a_rule_are_told() -> None:
         quick(writing, Tensor([1.0, 2.0]))
 
 
+def test_a_training_is_profiled_by_its_steps() -> None:
+    x, y = np.linspace(-1, 1, 24).reshape(12, 2), np.linspace(0, 1, 12)[:, None]
+    model = nn.Sequential(nn.Linear(2, 3, rng=0), nn.Tanh(), nn.Linear(3, 1, rng=1))
+
+    def train(compile: Any = False) -> None:
+        tg.fit(model, x, y, solver=tg.Solver("mse", "adam", 0.01), compile=compile, progress=False,
+               settings=tg.Settings(epochs=1, batch_size=4))  # fmt: skip
+
+    found = quick(train)
+    assert sum(o.kind == "update" for o in found.operations) == 3
+    compiled = quick(train, "numpy")
+    assert [o.kind for o in compiled.operations].count("compiled") == 3
+    assert {one.name.partition(":")[0] for one in compiled.by("line")} == {"test_profile.py"}  # no generated code
+
+
 def test_what_cannot_be_profiled_is_told() -> None:
     def generator() -> Iterator[int]:
         yield 1
@@ -519,8 +534,9 @@ ADVICE: dict[str, tuple[Profile, str]] = {
         "takes 2.50 s). For that write the step as a function of its parameters and data and compile that, or pass "
         "compile=True to fit.")),
     "around": (a_profile(operation(seconds=0.3), operation("sin", seconds=0.3), around=0.4), (
-        "40 % of this call is in no operation on Tensors: making batches, clipping, NumPy of your own. Do that once "
-        "before the loop if it can be.")),
+        "40 % of this call is in no operation on Tensors, such as making batches, clipping, the search of an optimizer "
+        "or NumPy of your own: what is the same in each step belongs before the loop.")),
+    "compiled already": (a_profile(operation(kind="compiled", seconds=0.1)), ""),
     "two dtypes": (a_profile(*[operation(seconds=0.45, mixed=True, line=("a.py", n)) for n in (7, 9)]), (
         "2 operations meet floats of two dtypes and compute in the larger, the first at a.py:7: make data and "
         "parameters one dtype.")),

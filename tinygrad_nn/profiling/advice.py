@@ -23,6 +23,8 @@ def _python(found: Profile) -> Iterator[str]:
     part = share(found.python, found.seconds)
     best = min((one for one in found.compiling if not one.estimated), key=lambda one: one.share, default=None)
     pure = "write the step as a function of its parameters and data and compile that, or pass compile=True to fit."
+    if any(one.kind == "compiled" for one in found.operations):
+        return
     if best is not None and best.share < 1 - SOME:
         why = f"Python costs {part} of this call: c" if found.python >= SOME * found.seconds else "C"
         first = f"the first call takes {seconds(best.first or 0)}"
@@ -47,8 +49,9 @@ def _around(found: Profile) -> Iterator[str]:
     around = found.parts.get(AROUND, 0.0)
     if around >= QUARTER * found.seconds:
         yield (
-            f"{share(around, found.seconds)} of this call is in no operation on Tensors: making batches, clipping, "
-            "NumPy of your own. Do that once before the loop if it can be."
+            f"{share(around, found.seconds)} of this call is in no operation on Tensors, such as making batches, "
+            "clipping, the search of an optimizer or NumPy of your own: what is the same in each step belongs before "
+            "the loop."
         )
 
 

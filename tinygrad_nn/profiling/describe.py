@@ -187,9 +187,15 @@ def _outline(view: GraphView) -> GraphView:
     return outline
 
 
+def _is_ours(frame: Any) -> bool:
+    """Return whether a frame is of this package, of a library, or of code that was generated."""
+    file = frame.f_code.co_filename
+    return file.startswith(_OTHERS) or (file == "<string>" and "__name__" not in frame.f_globals)
+
+
 def _line() -> tuple[str, int] | None:
     """Return file and line of the innermost frame of a person's code."""
     frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(_OTHERS):
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
