@@ -67,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
     "server":     {"files"},
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
     "distributed": {"primitive", "tree"},
-    "nn":         {"ops", "node", "tensor", "backward", "distributed",
+    "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
                    "optim"},  # for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",

@@ -11,7 +11,8 @@ from cases.case import Case
 from test_primitives import arguments, generator, moving
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp, vmap
+from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, nn, value_and_grad, vjp, vmap
+from tinygrad_nn.nn import functional as F
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.tree import flatten
 
@@ -271,3 +272,177 @@ def test_directions_of_what_samples_share_run_the_function_once() -> None:
     close(products, V @ hessian(lambda x: f(x).sum())(x))
     scaled = vmap(lambda v: grad(lambda x: (f(x) * v).sum())(x))(V)  # which closes over what differs
     close(scaled, V @ jacobian(f)(x))
+
+
+# -- Layers, compiled functions
+
+
+def mlp(p: Any, x: Any, y: Any) -> Any:
+    hidden = tg.relu(tg.affine(x, p["W"], p["b"]))
+    return tg.softmax_crossentropy(tg.affine(hidden, p["V"], p["c"]), y)
+
+
+def cnn(p: Any, x: Any, y: Any) -> Any:
+    seen = F.max_pool2d(tg.relu(F.conv2d(x[None], p["K"], p["k"], padding=1)), 2)
+    return tg.softmax_crossentropy(tg.affine(seen.reshape(1, -1), p["V"], p["c"]), y[None])
+
+
+def attending(p: Any, x: Any, y: Any) -> Any:
+    qkv = tg.affine(F.layer_norm(x, (4,), p["g"], p["b"]), p["W"], p["w"])
+    seen = F.scaled_dot_product_attention(*np.split(qkv, 3, axis=-1))
+    return ((tg.affine(seen.mean(axis=0), p["V"], p["c"]) - y) ** 2).sum()
+
+
+def remembering(p: Any, x: Any, y: Any) -> Any:
+    h = c = np.zeros(3)
+    for t in range(x.shape[0]):
+        i, f, u, o = np.split(tg.affine(x[t], p["W"], p["b"]) + p["U"] @ h, 4)
+        c = tg.sigmoid(f) * c + tg.sigmoid(i) * np.tanh(u)
+        h = tg.sigmoid(o) * np.tanh(c)
+    return ((p["V"] @ h - y) ** 2).sum()
+
+
+NETWORKS = {
+    "mlp": (mlp, {"W": (6, 4), "b": (6,), "V": (3, 6), "c": (3,)}, (4,)),
+    "cnn": (cnn, {"K": (2, 1, 3, 3), "k": (2,), "V": (3, 8), "c": (3,)}, (1, 4, 4)),
+    "attention": (attending, {"g": (4,), "b": (4,), "W": (12, 4), "w": (12,), "V": (3, 4), "c": (3,)}, (5, 4)),
+    "lstm": (remembering, {"W": (12, 2), "b": (12,), "U": (12, 3), "V": (3, 3)}, (4, 2)),
+}
+
+
+def network(name: str, seed: int) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+    loss, shapes, shape = NETWORKS[name]
+    rng = np.random.default_rng(seed)
+    params = {key: 0.5 * rng.standard_normal(s) for key, s in shapes.items()}
+    return loss, params, rng.standard_normal((N, *shape)), np.eye(3)[rng.integers(0, 3, N)]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_of_each_sample_of_networks(name: str) -> None:
+    loss, params, X, Y = network(name, 0)
+    found = vmap(grad(loss), in_axes=(None, 0, 0))(params, X, Y)
+    for key in params:
+        close(found[key], np.stack([grad(loss)(params, x, y)[key] for x, y in zip(X, Y, strict=True)]))
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["mlp", "attention"])
+def test_compiled_gradients_of_each_sample(name: str, backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    eager = vmap(grad(NETWORKS[name][0]), in_axes=(None, 0, 0))
+    quick = tg.compile(eager, backend=backend)
+    for seed in range(3):
+        _, params, X, Y = network(name, seed)
+        found, wanted = quick(params, X, Y), eager(params, X, Y)
+        for key in params:
+            close(found[key], wanted[key])
+    assert quick.traces == 1
+
+
+def test_compiled_jacobians_and_maps_inside_compiled_functions() -> None:
+    def plain(x: Any) -> Any:
+        return jacobian(rotated)(x)["points"], vmap(hessian(lambda y: (y * y[0] * x).sum()))(x[:, None] * x)
+
+    step = tg.compile(plain)
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal(3)
+        for found, wanted in zip(step(x), plain(x), strict=True):
+            close(found, wanted)
+    inner = tg.compile(lambda x: np.sin(x).sum())
+    close(vmap(inner)(np.eye(3)), np.sin(np.eye(3)).sum(axis=1))
+
+
+@pytest.mark.parametrize("model", [
+    lambda: (nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), (3,)),
+    lambda: (nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()), (2, 1, 8, 8)),
+    lambda: (nn.LSTM(3, 4), (5, 2, 3)), lambda: (nn.GRU(3, 4), (5, 2, 3)), lambda: (nn.RNN(3, 4), (5, 2, 3)),
+    lambda: (nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), (2, 5, 4)), lambda: (nn.BatchNorm1d(3).eval(), (6, 3)),
+    lambda: (nn.GroupNorm(2, 4), (2, 4, 3)), lambda: (nn.RMSNorm(4), (2, 4)),
+])  # fmt: skip
+def test_layers_are_those_of_each_sample(model: Any) -> None:
+    layer, shape = model()
+    X = np.random.default_rng(1).standard_normal((N, *shape))
+    found = flatten(vmap(layer)(X))[0]
+    for leaf, *wanted in zip(found, *(flatten(layer(Tensor(x, False)))[0] for x in X), strict=True):
+        close(leaf, np.stack([raw(x) for x in wanted]))
+    assert all(leaf.requires_grad for leaf in found)  # the parameters are outside
+
+
+def test_layers_draw_for_each_sample_what_a_loop_draws() -> None:
+    X = np.random.default_rng(1).standard_normal((N, 2, 5, 4))
+    for make, count in ((lambda: nn.Dropout(0.5, rng=3), 1),
+                        (lambda: nn.LSTM(4, 4, num_layers=2, dropout=0.5, rng=3), 1),
+                        (lambda: nn.MultiheadAttention(4, 2, dropout=0.5, rng=3), 3)):  # fmt: skip
+        layer, again = make().train(), make().train()
+        wanted = [raw(flatten(layer(*[Tensor(x, False)] * count))[0][0]) for x in X]
+        found = vmap(lambda x, layer=again, count=count: flatten(layer(*[x] * count))[0][0])(X)
+        close(found, np.stack(wanted))
+        assert not np.allclose(wanted[0], wanted[1])
+
+
+# -- Arguments, and what is refused
+
+
+def test_axes_of_arguments_and_results() -> None:
+    A, b = np.arange(12.0).reshape(3, 4), np.arange(3.0)
+    close(vmap(lambda x: x * 2, in_axes=1, out_axes=1)(A), A * 2)
+    close(vmap(lambda x, y: x + y, in_axes=(-1, None))(A, b), A.T + b)
+    found = vmap(lambda d, *, scale: {"sum": d["x"].sum() * scale, "same": 1.0}, in_axes=({"x": 1, "y": None},))(
+        {"x": A, "y": b}, scale=np.arange(4.0))  # fmt: skip
+    close(found["sum"], A.sum(axis=0) * np.arange(4.0))
+    close(found["same"], np.ones(4))
+    close(vmap(lambda x: (x, b), out_axes=(0, None))(A)[1], b)
+    seen = []
+
+    def f(x: Any, flag: bool) -> Any:
+        seen.append((x.shape, x.ndim, len(x), x.size, np.shape(x), flag, x.dtype))
+        return x.astype(np.float32) if flag else x
+
+    assert vmap(f, in_axes=(0, None))(A, True).dtype == np.float32
+    assert seen == [((4,), 1, 4, 4, (4,), True, np.float64)]
+    same = vmap(lambda x: x)(A)
+    assert same is not A
+    assert not np.may_share_memory(same, A)
+    assert isinstance(vmap(lambda x: x)(Tensor(A)), Tensor)
+    ids = vmap(lambda i: A[:, 0] * 0 + i)(np.arange(2))
+    close(ids, np.array([[0.0] * 3, [1.0] * 3]))
+    table = Tensor(A, False)
+    close(vmap(lambda i: table[i], in_axes=0)(np.array([2, 0])), A[[2, 0]])
+    close(vmap(lambda i: np.take(table, i, axis=1))(np.array([[0, 1], [3, 3]])), A.T[[[0, 1], [3, 3]]].swapaxes(1, 2))
+    close(vmap(lambda x, i: x.at[i].add(1.0))(A, np.array([0, 3, 1])), A + np.eye(4)[[0, 3, 1]])
+    assert vmap(np.sin)(np.zeros((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: vmap(lambda x: x if x > 0 else -x)(np.ones(3)), TypeError, r"np.where\(x > 0, a, b\)"),
+    (lambda: vmap(lambda x: float(x))(np.ones(3)), TypeError, "float.* inside vmap asks for a value"),
+    (lambda: vmap(lambda x: x.item())(np.ones(3)), TypeError, "inside vmap asks for a value"),
+    (lambda: vmap(lambda x: x.tolist())(np.ones(3)), TypeError, "inside vmap asks for a value"),
+    (lambda: vmap(lambda x: x[x > 0])(np.ones((3, 2))), TypeError, r"np.where\(mask, x, 0\)"),
+    (lambda: vmap(lambda x: np.asarray(x))(np.ones(3)), TypeError, "no plain array"),
+    (lambda: vmap(lambda x: (x * x).backward())(Tensor(np.ones(3))), TypeError, r"vmap\(grad\(f\)\)"),
+    (lambda: vmap(lambda x: x.register_hook(print))(np.ones(3)), TypeError, "hook"),
+    (lambda: vmap(lambda x: "text")(np.ones(3)), TypeError, "returned a str"),
+    (lambda: vmap(lambda x, y: x)(np.ones(3), np.ones(4)), ValueError, "3 along axis 0 .* and 4 along axis 0"),
+    (lambda: vmap(lambda x: x, in_axes=None)(np.ones(3)), ValueError, "found none"),
+    (lambda: vmap(lambda x: x, in_axes=(0, 0))(np.ones(3)), ValueError, "2 entries"),
+    (lambda: vmap(lambda x, y: x * y)(np.ones(3), 2.0), ValueError, "2.0 is one number"),
+    (lambda: vmap(lambda x: x, in_axes=2)(np.ones(3)), ValueError, "axis 2 is out of bounds"),
+    (lambda: vmap(lambda d: d, in_axes=({"x": 0},))({"y": np.ones(3)}), ValueError, "a dict with x .* a dict with y"),
+    (lambda: vmap(lambda x: x, out_axes=None)(np.ones(3)), ValueError, "depends on what is mapped"),
+    (lambda: vmap(lambda x: x + np.ones(4))(np.ones((3, 5))), ValueError, r"\(5,\).*\(4,\)"),
+    (lambda: vmap(lambda x: x @ np.ones(4))(np.ones((3, 5))), ValueError, r"\(5,\).*\(4,\)"),
+    (lambda: vmap(lambda x: np.convolve(x, x))(np.ones((0, 5))), ValueError, "over no samples"),
+])  # fmt: skip
+def test_refused(call: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_one_sample_kept_is_told_of() -> None:
+    kept: list[Any] = []
+    vmap(lambda x: kept.append(x) or x)(np.ones(3))
+    with pytest.raises(TypeError, match="a vmap call that is over"):
+        kept[0] * 2
+    assert repr(kept[0]) == "<one of 3 samples, float64[]>"

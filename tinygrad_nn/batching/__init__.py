@@ -20,6 +20,6 @@ of the inner one runs in the outer one.
 
 from . import rules as _rules  # noqa: F401 - gives Mapped what it runs
 from .function import vmap
-from .mapped import Level, Mapped, level_of
+from .mapped import Level, Mapped, drawn, level_of
 
-__all__ = ["Level", "Mapped", "level_of", "vmap"]
+__all__ = ["Level", "Mapped", "drawn", "level_of", "vmap"]

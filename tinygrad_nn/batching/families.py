@@ -401,7 +401,7 @@ def _ahead(call: Call) -> Any:
     if not any(moving):
         return (slice(None), *place.parts)
     numbers = [i for i, p in enumerate(place.parts) if not isinstance(p, slice)]
-    if None in place.parts or numbers != list(range(len(numbers))) or any(_mask(p) for p in place.parts):
+    if any(p is None or _mask(p) for p in place.parts) or numbers != list(range(len(numbers))):
         return None
     rank = max(np.ndim(place.parts[i]) for i in numbers)
     found = [padded(p.full, rank) if m else p for p, m in zip(place.parts, moving, strict=True)]

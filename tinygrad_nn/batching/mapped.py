@@ -153,6 +153,12 @@ def level_of(*values: Any) -> Level | None:
     return found
 
 
+def drawn(draw: Callable[[tuple[int, ...]], Any], shape: tuple[int, ...], x: Any) -> Any:
+    """Return random numbers of a shape; where x differs from sample to sample, others for each, as in a loop."""
+    level = level_of(x)
+    return draw(shape) if level is None else level.wrap(drawn(draw, (level.n, *shape), x.full))
+
+
 @lru_cache(maxsize=1024)
 def standing(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return an array that has this shape without the memory; its entries are the worst: NaN, or no possible index."""

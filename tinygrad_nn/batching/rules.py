@@ -11,6 +11,7 @@ from ..node import thread
 from ..primitive import REGISTRY, Primitive, constant, say_shapes
 from ..tensor import Tensor, apply, held
 from ..tree import flatten
+from . import layers as _layers  # noqa: F401 - fills the table of rules
 from .families import PLAIN, RULES, Call, aligned, entrywise, shifted
 from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
 

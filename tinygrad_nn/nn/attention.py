@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..batching import drawn
 from ..ops.attention import attention, joined, parted, self_attention, weights
 from ..ops.neural import affine
 from ..tensor import Tensor, raw
@@ -119,7 +120,7 @@ class MultiHeadAttention(Module):
         mask = self._mask(key_padding_mask, attn_mask, causal, (batch, self.heads, queries, keys), query.dtype)
         keep: Any = 1.0
         if self.training and self.dropout:
-            kept = self.rng.random((batch, self.heads, queries, keys)) >= self.dropout
+            kept = drawn(self.rng.random, (batch, self.heads, queries, keys), query) >= self.dropout
             keep = (kept / (1 - self.dropout)).astype(query.dtype)
         looks = None
         if alone and not need_weights:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..batching import drawn
 from .keywords import pytorch_names
 from .module import Module
 
@@ -47,7 +48,7 @@ class Dropout(Module):
         """Return x, in training mode with entries dropped."""
         if not self.training or self.p == 0:
             return x
-        mask = (self.rng.random(self.mask_shape(x.shape)) >= self.p) / (1 - self.p)
+        mask = (drawn(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
         return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # whole numbers become floats
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..batching import drawn
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor
@@ -90,7 +91,7 @@ class Recurrent(Module):
         starts, ends = self._starts(state, x.shape[1], x.dtype), list[tuple[Any, ...]]()
         for layer in range(self.layers):
             if layer and self.training and self.dropout:
-                x = x * ((self.rng.random(x.shape) >= self.dropout) / (1 - self.dropout)).astype(x.dtype)
+                x = x * ((drawn(self.rng.random, x.shape, x) >= self.dropout) / (1 - self.dropout)).astype(x.dtype)
             outs = []
             for end in self._ends:
                 p = {kind: getattr(self, f"{kind}_l{layer}{end}", None)

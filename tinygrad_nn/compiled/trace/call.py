@@ -77,7 +77,10 @@ def trace(
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
         plain = refill([array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
-    read = [*(value for op in record.ops for value in op.values), *(x for x in outputs if isinstance(x, Value))]
+    read = {x for x in outputs if isinstance(x, Value)}
+    for op in reversed(record.ops):  # what nothing reads may be left of an attempt that was given up
+        if not op.pure or not read.isdisjoint(op.outs):
+            read.update(op.values)
     if any(value.kind != "constant" and value not in known for value in read):
         raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
     return Program(record.ops, inputs, outputs), plain
