@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn as nn
 from tests.benchmarks.gradbench import __main__ as command
-from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours, peers, taped
+from tests.benchmarks.gradbench import by_hand, checkout, inputs, objectives, ours, peers, programs, taped, variants
 from tests.benchmarks.gradbench.adapter import answers
 from tests.benchmarks.gradbench.evaluations import EVALUATIONS
 from tests.benchmarks.gradbench.programs import numbers
@@ -164,6 +165,16 @@ def test_what_is_replayed_is_what_is_eager(name: str) -> None:
         np.testing.assert_allclose(numbers(replayed), numbers(eager), EXACT, EXACT)
 
 
+@pytest.mark.parametrize("name", programs.SCANNED)
+def test_loops_by_scan_compute_the_same(name: str) -> None:
+    given = inputs.SMALL[name]()
+    problem = EVALUATIONS[name].read(given, variants.objectives_on(np, **variants.scanned(np, nn.scan)))
+    for function, kind in EVALUATIONS[name].functions.items():
+        want = numbers(ours.task(name, function, given, "eager").run())
+        found = ours.KINDS[kind](problem)(*problem.arguments)
+        np.testing.assert_allclose(numbers(found), want, EXACT, EXACT)
+
+
 @pytest.mark.parametrize("library", peers.LIBRARIES)
 def test_other_libraries_compute_the_same(library: str) -> None:
     if find_spec(peers.PACKAGES[library]) is None:
@@ -185,7 +196,7 @@ def test_objectives_can_be_given_another_numpy() -> None:
             calls.append(name)
             return getattr(np, name)
 
-    other = peers.objectives_on(Loud(), recurrent="other")
+    other = variants.objectives_on(Loud(), recurrent="other")
     assert other.logsumexp(np.zeros(2)) == pytest.approx(np.log(2))
     assert {"max", "log", "sum", "exp"} <= set(calls)
     assert other.recurrent == "other"

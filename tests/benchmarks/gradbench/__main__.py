@@ -17,13 +17,13 @@ from ..runner import PATIENCE, PEERS, Found, in_turns
 from ..tables import over, short
 from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
-from .programs import OURS, TAPED, functions
+from .programs import OURS, SCANNED, TAPED, functions
 
 HERE = "tests.benchmarks.gradbench"
 HAND = "C++ by hand"
 OTHERS = ("jax.jit", "torch", "HIPS autograd")
 ALL = (HAND, *OURS, *OTHERS, *TAPED)
-NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba"}
+NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba", "scan": "numba, scan"}
 LONG = ("particle", "saddle")  # whose calls take many seconds
 SAME = 1e-9  # relative; what two ways to compute the same may differ by
 
@@ -63,7 +63,9 @@ def table(evaluation: str, found: dict[str, Found], programs: list[str]) -> str:
         )  # fmt: skip
         text = "".join(f"{cell:>12}" for cell in cells) + f"{short(low) + '-' + short(high):>15}"
         text += "".join(f"{short(ratio):>8}" for ratio in ratios)
-        rows.append(row(program, [text], (objective, gradient)))
+        if gradient.sample is None:
+            text = f"{cells[0]:>12}  {gradient.problem}"
+        rows.append(row(program, [text], (objective, gradient))[:80].rstrip())
     return title + "\n".join(rows)
 
 
@@ -72,7 +74,7 @@ def row(program: str, cells: list[str], found: object) -> str:
     ones = [one for one in found if isinstance(one, Found)] if isinstance(found, (list, tuple)) else []
     if all(one.sample is None for one in ones):
         return f"{NAMES.get(program, program):16}  {ones[0].problem}"[:80]
-    return f"{NAMES.get(program, program):16}" + "".join(f"{cell:>12}" if len(cell) < 13 else cell for cell in cells)
+    return f"{NAMES.get(program, program):16}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 def differing(evaluation: str, found: dict[str, Found], programs: list[str]) -> list[str]:
@@ -111,9 +113,9 @@ def main(arguments: list[str] | None = None) -> None:
         from .checkout import check
 
         sys.exit(check(options.checkout.resolve(), chosen, options.mode))
-    programs = [program for program in ALL if program not in options.skip]
     before = load()
     for evaluation in chosen:
+        programs = [name for name in ALL if name not in options.skip and (name != "scan" or evaluation in SCANNED)]
         found = measured(evaluation, programs, options)
         print("\n" + table(evaluation, found, programs), flush=True)
         for said in differing(evaluation, found, programs):

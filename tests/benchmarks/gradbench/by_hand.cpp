@@ -142,7 +142,7 @@ void gmm_gradient(size_t N, size_t D, size_t K, int m, double gamma, const doubl
 }
 
 // Runge and Kutta of fourth order; the state before each step is kept if states is given.
-static void slope(size_t n, const double *x, const double *y, double *z) {
+static void slope(size_t n, const double *x, const double *y, double *__restrict__ z) {
   z[0] = x[0];
   for (size_t i = 1; i < n; ++i) z[i] = x[i] * y[i - 1];
 }
@@ -165,9 +165,11 @@ static void integrate(size_t n, size_t s, const double *x, double *y, double *st
 }
 
 // Back through slope: to g of x is added, g of y is set.
-static void slope_back(size_t n, const double *x, const double *y, const double *gz, double *gx, double *gy) {
+static void slope_back(size_t n, const double *x, const double *y, const double *gz, double *__restrict__ gx,
+                       double *__restrict__ gy) {
   gx[0] += gz[0];
-  for (size_t i = 1; i < n; ++i) gx[i] += gz[i] * y[i - 1], gy[i - 1] = gz[i] * x[i];
+  for (size_t i = 1; i < n; ++i) gx[i] += gz[i] * y[i - 1];
+  for (size_t i = 1; i < n; ++i) gy[i - 1] = gz[i] * x[i];
   gy[n - 1] = 0;
 }
 
@@ -425,6 +427,21 @@ void ba_gradient(size_t p, const size_t *cam_of, const size_t *point_of, const d
     }
     weights[i] = -2 * w[i];
   }
+}
+
+// Where each row of that Jacobian begins, and the columns of its entries: first the errors, then the weights.
+void ba_structure(size_t p, size_t n, size_t m, const size_t *cam_of, const size_t *point_of, int *rows, int *columns) {
+  const int points = int(11 * n), weights = int(11 * n + 3 * m);
+  rows[0] = 0;
+  for (size_t i = 0; i < p; ++i) {
+    for (int e = 0; e < 2; ++e) {
+      for (int c = 0; c < 11; ++c) *columns++ = int(11 * cam_of[i]) + c;
+      for (int c = 0; c < 3; ++c) *columns++ = points + int(3 * point_of[i]) + c;
+      *columns++ = weights + int(i);
+      rows[2 * i + e + 1] = 15 * int(2 * i + e + 1);
+    }
+  }
+  for (size_t i = 0; i < p; ++i) *columns++ = weights + int(i), rows[2 * p + i + 1] = int(30 * p + i + 1);
 }
 
 }  // extern "C"

@@ -123,11 +123,20 @@ def ode(given: Any, problem: Problem) -> Any:
 
 def ba(given: Any, problem: Problem) -> Any:
     cam_of, point_of = (np.ascontiguousarray(rows, dtype=np.uintp) for rows in problem.rows[:2])
-    p, finish = len(cam_of), problem.finish or (lambda found: found)
-    errors, blocks, weights, slopes = np.empty((p, 2)), np.empty((p, 2, 15)), np.empty(p), np.empty(p)
-    given = (p, cam_of, point_of, *problem.arguments)
-    derivative = _filled(_call("ba_gradient", *given, blocks, slopes), (blocks, slopes))
-    return _filled(_call("ba", *given, errors, weights), (errors, weights)), lambda: finish(derivative())
+    p = len(cam_of)
+    errors, weights = np.empty((p, 2)), np.empty(p)
+    rows, columns, values = np.empty(3 * p + 1, np.int32), np.empty(31 * p, np.int32), np.empty(31 * p)
+    seen = (p, cam_of, point_of, *problem.arguments)
+    derivative = _call("ba_gradient", *seen, values[: 30 * p], values[30 * p :])
+    structure = _call("ba_structure", p, int(given["n"]), int(given["m"]), cam_of, point_of, rows, columns)
+    found = {"rows": rows, "cols": columns, "vals": values}
+
+    def jacobian() -> Any:
+        derivative()
+        structure()
+        return found
+
+    return _filled(_call("ba", *seen, errors, weights), (errors, weights)), jacobian
 
 
 CALLS: dict[str, Callable[[Any, Problem], Any]] = {

@@ -141,11 +141,16 @@ def rows_of_blocks(n: int, m: int, cam_of: Any, point_of: Any, found: Any) -> di
     """
     blocks, weights = found
     p = len(weights)
-    own = 11 * n + 3 * m + np.arange(p)[:, None]
-    columns = [11 * cam_of[:, None] + np.arange(11), 11 * n + 3 * point_of[:, None] + np.arange(3), own]
+    columns = np.empty(31 * p, dtype=np.int32)
+    own = 11 * n + 3 * m + np.arange(p)
+    inside = columns[: 30 * p].reshape(p, 2, 15)
+    inside[:, :, :11] = (11 * cam_of[:, None] + np.arange(11))[:, None]
+    inside[:, :, 11:14] = (11 * n + 3 * point_of[:, None] + np.arange(3))[:, None]
+    inside[:, :, 14] = own[:, None]
+    columns[30 * p :] = own
     return {
         "rows": np.concatenate([15 * np.arange(2 * p + 1), 30 * p + 1 + np.arange(p)]),
-        "cols": np.concatenate([np.repeat(np.concatenate(columns, axis=1), 2, axis=0).ravel(), own.ravel()]),
+        "cols": columns,
         "vals": np.concatenate([np.ravel(blocks), weights]),
     }
 

@@ -13,11 +13,13 @@ import tinygrad_nn as nn
 from . import objectives
 from .evaluations import EVALUATIONS, Problem, Task
 from .objectives import Gradient
+from .variants import objectives_on, scanned
 
 MODES: dict[str, Callable[[Any], Any]] = {
     "eager": lambda f: f,
     "replay": partial(nn.compile, backend="numpy"),
     "numba": partial(nn.compile, backend="numba"),
+    "scan": partial(nn.compile, backend="numba"),  # with loops over time by tinygrad_nn.scan
 }
 
 
@@ -86,7 +88,7 @@ def task(evaluation: str, function: str, given: Any, mode: str) -> Task:
     """Return one function of an evaluation on the input of a message, in one of the `MODES`."""
     known = EVALUATIONS[evaluation]
     kind = known.functions[function]
-    problem = known.read(given, objectives)
+    problem = known.read(given, objectives_on(np, **scanned(np, nn.scan)) if mode == "scan" else objectives)
     call = MODES[mode](KINDS[kind](problem))
     if kind == "objective":
         return Task(lambda: call(*problem.arguments), problem.show)

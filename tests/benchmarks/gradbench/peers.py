@@ -7,32 +7,17 @@ those of NumPy.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..worker import Program, Step, serve
-from . import objectives
 from .evaluations import EVALUATIONS, Problem
 from .inputs import MIDDLE
 from .programs import FUNCTIONS, functions, stepped
-
-
-def objectives_on(numpy: Any, **instead: Any) -> ModuleType:
-    """Return a second copy of the objectives, in which `np` is another library and functions may have been replaced."""
-    spec = importlib.util.spec_from_file_location("objectives_on", objectives.__file__)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where the types of a named tuple are looked up
-    spec.loader.exec_module(module)
-    vars(module).update(np=numpy, **instead)
-    return module
+from .variants import objectives_on, scanned
 
 
 def whole(found: Any) -> Any:
@@ -48,49 +33,7 @@ class Jax:
         import jax.numpy as jnp
 
         jax.config.update("jax_enable_x64", True)
-        self.on = objectives_on(jnp, recurrent=self.recurrent, runge_kutta=self.runge_kutta)
-
-    def recurrent(self, main: Any, extra: Any, state: Any, sequence: Any) -> Any:
-        import jax.numpy as jnp
-        from jax import lax, nn
-
-        layers, b = len(main) // 2, extra.shape[1]
-        weights = main.reshape(layers, 2, 4, b)
-
-        def one(carry: Any, seen: Any) -> Any:
-            hidden, cell = carry
-            now, then = seen
-            x, new_hidden, new_cell = now * extra[0], [], []
-            for k in range(layers):
-                w, bias = weights[k]
-                forget, ingate = nn.sigmoid(x * w[0] + bias[0]), nn.sigmoid(hidden[k] * w[1] + bias[1])
-                outgate, change = nn.sigmoid(x * w[2] + bias[2]), jnp.tanh(hidden[k] * w[3] + bias[3])
-                new_cell.append(cell[k] * forget + ingate * change)
-                x = outgate * jnp.tanh(new_cell[k])
-                new_hidden.append(x)
-            y = x * extra[1] + extra[2]
-            loss = jnp.sum(then * (y - jnp.log(2 + jnp.sum(jnp.exp(y)))))
-            return (jnp.stack(new_hidden), jnp.stack(new_cell)), loss
-
-        _, losses = lax.scan(one, (state[0::2], state[1::2]), (sequence[:-1], sequence[1:]))
-        return -jnp.sum(losses) / ((len(sequence) - 1) * b)
-
-    def runge_kutta(self, x: Any, s: int) -> Any:
-        import jax.numpy as jnp
-        from jax import lax
-
-        def slope(y: Any) -> Any:
-            return x * jnp.concatenate([jnp.ones(1), y[:-1]])
-
-        def one(y: Any, _: Any) -> Any:
-            k1 = slope(y)
-            k2 = slope(y + h / 2 * k1)
-            k3 = slope(y + h / 2 * k2)
-            k4 = slope(y + h * k3)
-            return y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
-
-        h = 2 / s
-        return lax.scan(one, jnp.zeros(len(x)), None, s)[0]
+        self.on = objectives_on(jnp, **scanned(jnp, jax.lax.scan))
 
     def run(self, kind: str, problem: Problem) -> Callable[[], Any] | None:
         import jax

@@ -14,7 +14,8 @@ from ..worker import Program, Step, serve
 from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
 
-OURS = ("eager", "replay", "numba")
+OURS = ("eager", "replay", "numba", "scan")
+SCANNED = ("lstm", "ode")
 TAPED = ("CppAD", "ADOL-C")
 ROOM = tempfile.TemporaryDirectory(prefix="gradbench")  # goes when the process ends
 
@@ -71,12 +72,17 @@ def make(program: str, function: str, evaluation: str) -> Step | None:
         return stepped(taped.task(program, evaluation, name, given).run) if shown else None
     from . import ours
 
+    if program == "scan" and evaluation not in SCANNED:
+        return None
     return stepped(ours.task(evaluation, name, given, program).run)
 
 
 FUNCTIONS = ("objective", "gradient", "ff", "fr", "rf", "rr")
+PACKAGES = dict.fromkeys(("numba", "scan"), ("numba",))
 PROGRAMS = {
-    f"{program}: {function}": Program(partial(make, program, function), ("numba",) if program == "numba" else ())
+    f"{program}: {function}": Program(
+        partial(make, program, function), ("numba",) if program in ("numba", "scan") else ()
+    )
     for program in (*OURS, "C++ by hand", *TAPED)
     for function in FUNCTIONS
 }
