@@ -326,3 +326,20 @@ def test_what_is_refused_is_refused_in_the_same_words() -> None:
         compile(lambda x: cond(x > 0, np.sin, np.cos, x), backend="numpy")(np.ones(2))
     with pytest.raises(TypeError, match="what cond_fun returns must be one truth value"):
         compile(lambda x: while_loop(lambda c: c > 5, np.sin, x), backend="numpy")(np.ones(2))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_check_looks_at_the_first_steps_of_a_long_scan(reverse: bool) -> None:
+    steps: list[int] = []
+    f = value_and_grad(lambda w, xs: (scan(step, w, xs, reverse=reverse)[1] * np.arange(100)).sum(), (0, 1))
+
+    def step(c: Any, x: Any) -> Any:
+        steps.append(1)
+        return np.tanh(c * w + x) + c * x, c * x
+
+    w = np.array(0.3)
+    quick = compile(f, backend="numpy")
+    args = w, A(100)
+    quick(*args)
+    assert len(steps) < 100, "the function itself ran for some steps only"
+    same(quick, f, args)

@@ -638,6 +638,17 @@ def kernels(ops: list[Op]) -> str:
 def test_operations_become_kernels(text: str, given: str, wanted: str, small: None) -> None:
     assert kernels(fuse.fuse(program(text, given)).ops) == wanted
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("np.sin(a) * 2 + np.cos(b)", "over a; 0 bytes"), ("(np.sin(a) * 2 + b, a)", "output; 0 bytes")],
+)
+def test_a_kernel_writes_over_an_argument_that_is_given_away(text: str, wanted: str, small: None) -> None:
+    writer = Writer(fuse.fuse(program(text, "v v")), Names(), frozenset({0}))
+    (op,) = [op for op in writer.program.ops if op.kind == "kernel"]
+    (out,) = op.outs
+    assert f"{place(writer, op, out)}; {writer.memory.bytes} bytes" == wanted
+
+
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_kernels_compute_what_numpy_does(

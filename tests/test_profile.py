@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -286,6 +287,24 @@ def test_gradients_are_the_same_to_the_last_bit(name: str) -> None:
         assert all(np.array_equal(one, two) for one, two in zip(results[0], other, strict=True))
     assert {o.kind for o in found.operations} == {"forward", "back"}
     assert not found.other
+
+
+def test_what_a_step_lets_go_of_is_let_go_while_it_is_watched() -> None:
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most, last = [], []
+    x = Tensor([1.0, 2.0])
+
+    def step() -> Any:
+        y = tg.checkpoint(np.sin)(x)
+        alive.add(y.node.primitive)
+        most.append(len(alive))
+        last[:] = [y]
+        return y
+
+    tg.profile(step, repeats=5, compile=False)
+    assert max(most) <= 3
+    (y,) = last
+    assert not hasattr(y.node.primitive.forward, "__wrapped__")  # nor is it watched any longer
 
 
 def test_a_step_moves_its_parameters_as_often_as_it_is_called() -> None:

@@ -58,17 +58,25 @@ def scan(
     one = row([x[order[0]] if count else np.zeros(x.shape[1:], raw(x).dtype) for x in leaves])
     carry, kinds = typed(lambda carry: f(carry, one), init), None
     found: list[list[Any]] = []
-    for t in order:
+    short = order[: thread.mode.rows]
+    for t in short:
         new, y = pair(f(carry, row([part(t) for part in of])))
         carry = next_carry(carry, new, "scan: f")
         kinds = arrays(y) if kinds is None else next_y(kinds, y)
         found.append(flatten_or_none(kinds)[0])
     if count:
         rebuild = flatten_or_none(kinds)[1]
-        return carry, rebuild([np.stack(parts) for parts in zip(*(found[::-1] if reverse else found), strict=True)])
+        ys = [np.stack(parts) for parts in zip(*(found[::-1] if reverse else found), strict=True)]
+        return carry, rebuild(ys if len(short) == count else [_whole(y, count, reverse) for y in ys])
     with recording(False), np.errstate(all="ignore"):  # which tells the shapes, and is no part of the answer
         empty, rebuild = flatten_or_none(arrays(pair(f(carry, one))[1]))
     return carry, rebuild([np.zeros((0, *y.shape), raw(y).dtype) for y in empty])
+
+
+def _whole(y: Any, count: int, reverse: bool) -> Any:
+    """Return the y of some rows with zeros for the others."""
+    zeros = np.zeros((count - len(y), *y.shape[1:]), raw(y).dtype)
+    return np.concatenate([zeros, y] if reverse else [y, zeros])
 
 
 def typed(step: Callable[[Any], Any], init: Tree) -> Tree:

@@ -140,7 +140,8 @@ class Mode:
     `scope` is the path that Nodes are marked with; `module` is the object that is running, for the names of its parts.
     `inspect` sees each new Node with the Tensor over it, and returns the Tensor that the operation is to give; `born`
     sees the Node of each new leaf.
-    `steps` is how many further steps of while loops may run, where somebody limits them.
+    `steps` is how many further steps of while loops may run, and `rows` how many of each scan do, where a check of what
+    was compiled limits them; the y of other rows are then zeros.
     `spare` are Nodes that `backward` freed and nobody else held: they serve again.
     `traces` tells that values differ from call to call, so that nothing may be decided by them.
     `level` is the innermost vmap that is running, or ``None``.
@@ -152,7 +153,7 @@ class Mode:
     of ``Tensor(t)`` (`Tensor._again`).
     """
 
-    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "scope", "spare", "steps")
+    __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "rows", "scope", "spare", "steps")
     traces: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -165,6 +166,7 @@ class Mode:
         self.blocks: dict[str, list[_Block]] = {}
         self.spare: deque[Node] = deque(maxlen=SPARE)
         self.steps: int | None = None
+        self.rows: int | None = None
 
     def spend(self) -> None:
         """Count a step of a while loop; raise if there were enough."""

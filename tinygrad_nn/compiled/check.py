@@ -28,7 +28,7 @@ from .program.values import VIEWS, Op, Program, Value
 from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Untraceable
 
-STEPS = 10_000  # of while loops, after which other values are given up
+STEPS, ROWS = 10_000, 24  # of while loops, after which other values are given up; of scans, which are enough to see
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
 ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
@@ -282,13 +282,15 @@ class Trial:
         strange = _strange(traced)
         for attempt in range(SAME + 1):
             make = partial(others, leaves, fixed, self.plan.donated, attempt)
+            rows = ROWS if attempt < SAME else None
             try:
-                with switched("steps", STEPS if attempt < SAME else None):
+                with switched("steps", STEPS if attempt < SAME else None), switched("rows", rows):
                     wanted = self._eager(make())
             except Exception:  # it does not take such values, or only Tensors
                 continue
             if attempt == SAME or _strange(wanted) <= strange:
-                with suppress(AtEqualValues), switched("steps", 2 * STEPS if attempt < SAME else None):
+                steps = 2 * STEPS if attempt < SAME else None
+                with suppress(AtEqualValues), switched("steps", steps), switched("rows", rows):
                     return self.judge(self._replayed(make()), wanted, make())
 
     def judge(self, found: Any, wanted: Any, leaves: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Array, declare
-from .plain import bare, is_tensor, override
+from .plain import bare, held_to, is_tensor, override
 from .reduce import conj
 
 
@@ -39,9 +39,9 @@ def _weights(w: Any, name: str, n: int) -> Any:
     w = (w if is_tensor(w) else np.asarray(w)).astype(float)
     if w.ndim > 1 or w.shape[0] != n:
         raise RuntimeError(f"np.cov takes one weight per sample, {n} in all; {name} has shape {w.shape}.")
-    if np.any(np.less(w, 0)):
-        raise ValueError(f"np.cov takes weights that are not negative; {name} has {bare(w).min()}.")
-    return w
+    few = bare(w) < 0
+    told = "" if is_tensor(few) else f"; {name} has {bare(w).min(initial=0)}"
+    return held_to(w, np.logical_not(few), ValueError(f"np.cov takes weights that are not negative{told}."))
 
 
 @override("cov")
@@ -65,9 +65,9 @@ def _cov(
     n = X.shape[1]
     w: Any = None
     if fweights is not None:
-        w = bare(_weights(fweights, "fweights", n))
-        if not np.all(w == np.around(w)):
-            raise TypeError("np.cov takes whole numbers as fweights; aweights= takes others.")
+        counts = _weights(fweights, "fweights", n)
+        whole = TypeError("np.cov takes whole numbers as fweights; aweights= takes others.")
+        w = bare(held_to(counts, bare(counts) == np.around(bare(counts)), whole))
     if aweights is not None:
         aweights = _weights(aweights, "aweights", n)
         w = aweights if w is None else w * aweights
@@ -78,7 +78,8 @@ def _cov(
         total = w.sum()
         mean = (X * w).sum(axis=1) / total
         freedom = total if ddof == 0 else total - ddof * (1 if aweights is None else (w * aweights).sum() / total)
-    if freedom <= 0:
+    none_left = freedom <= 0
+    if not is_tensor(none_left) and none_left:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=4)
     d = X - mean[:, None]
     c = d @ conj(d if w is None else d * w).T * np.true_divide(1, np.maximum(freedom, 0.0))

@@ -37,6 +37,20 @@ QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all that takes a Tensor and 
 OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Leave out= away and use what it returns."
 
 
+def held_to(x: Any, holds: Any, error: Exception) -> Any:
+    """Return x; raise the error unless something holds everywhere.
+
+    While a function is compiled nobody knows. What is compiled then looks for an entry that is not there, unless it
+    holds; that fails, and the function itself is called and raises the error.
+    """
+    if not is_tensor(holds):
+        if not np.all(holds):
+            raise error
+        return x
+    n = x.size
+    return x.reshape(-1)[np.where(np.all(holds), np.arange(n), n)].reshape(x.shape)
+
+
 def bare(value: Any) -> Any:
     """Return a value with the Tensors in it, also inside lists and tuples, replaced by their arrays."""
     if isinstance(value, (list, tuple)):

@@ -120,7 +120,7 @@ logcumsumexp = declare(_logcumsumexp, r"y_i = \ln \sum_{j \le i} e^{x_j}",
 
 
 def _unsort(g: Array, out: Array, x: Array, *, places: Any, axis: int = -1, **options: Any) -> Array:
-    return rearrange(g, places=np.argsort(places, axis), axis=axis)
+    return rearrange(g, places=places, axis=axis, back=True)
 
 
 # -- Order
@@ -154,11 +154,16 @@ partitioned = declare(_partitioned, r"x_\pi",
         x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
 
 
-def _rearrange(x: Array, places: Any, axis: int) -> Array:
-    return np.take_along_axis(x, places, axis)
+def _rearrange(x: Array, places: Any, axis: int, back: bool = False) -> Array:
+    """Return the entries from these places, or `back` to them."""
+    if not back:
+        return np.take_along_axis(x, places, axis)
+    out = np.empty_like(x)
+    np.put_along_axis(out, places, x, axis)
+    return out
 
 rearrange = declare(_rearrange, r"x_\pi",
-    (lambda g, out, x, places, axis: REGISTRY["rearrange"](g, places=np.argsort(places, axis), axis=axis),
+    (lambda g, out, x, places, axis, back=False: REGISTRY["rearrange"](g, places=places, axis=axis, back=not back),
                          r"g_{\pi^{-1}}"))
 
 

@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import bare, checked, is_tensor, override, refuse_out
+from .plain import bare, checked, held_to, is_tensor, override, refuse_out
 from .sequence import sorted_along
 
 # -- Reductions that leave NaN out: NumPy's values and warnings, the rules of `reduce` under a mask
@@ -217,8 +217,7 @@ def _quantile_of(
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
     weak = isinstance(q, (int, float)) and x.dtype.kind == "f"  # a Python number takes the precision of the array
     q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
-    if not np.all((bare(q) >= 0) & (bare(q) <= 1)):
-        raise ValueError("Quantiles must be in the range [0, 1]")
+    q = held_to(q, (bare(q) >= 0) & (bare(q) <= 1), ValueError("Quantiles must be in the range [0, 1]"))
     entries = reduce.lines(x, axis)  # (rest, n)
     ordered = sorted_along(entries)
     missing = np.isnan(bare(ordered))

@@ -12,6 +12,7 @@ from functools import wraps
 from threading import Lock, get_ident
 from time import perf_counter_ns as clock
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
@@ -105,9 +106,11 @@ def watching(watch: Watch) -> Iterator[None]:
     if not _one_at_a_time.acquire(blocking=False):
         raise RuntimeError("profile: another one is running in this process. Wait for it, or leave the inner one out.")
     swapped: list[tuple[Any, str, Any]] = []
+    own: WeakSet[Primitive] = WeakSet()  # rows that a person's functions make, and let go of with all that they hold
 
     def swap(thing: Any, name: str, new: Any) -> None:
-        swapped.append((thing, name, getattr(thing, name)))
+        if thing not in own:
+            swapped.append((thing, name, getattr(thing, name)))
         setattr(thing, name, new)
 
     def swap_row(row: Primitive) -> None:
@@ -125,6 +128,7 @@ def watching(watch: Watch) -> Iterator[None]:
 
     def made(self: Primitive, *args: Any, **options: Any) -> None:
         make(self, *args, **options)
+        own.add(self)
         swap_row(self)
 
     def entered(self: Any, *args: Any, **options: Any) -> Any:
@@ -143,6 +147,9 @@ def watching(watch: Watch) -> Iterator[None]:
     finally:
         for thing, name, old in reversed(swapped):
             setattr(thing, name, old)
+        for row in own:
+            row.forward, row.jointly = row.forward.__wrapped__, row.jointly and row.jointly.__wrapped__  # type: ignore[attr-defined]
+            row.vjps = tuple(rule and rule.__wrapped__ for rule in row.vjps)  # type: ignore[attr-defined]
         _one_at_a_time.release()
 
 

@@ -128,7 +128,8 @@ class Loop(Control):
         carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # the tape outlives its memory
         rows = arrays(args[start + width :])
         tape: list[Any] = []
-        ys = [np.empty((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
+        make = np.empty if thread.mode.rows is None else np.zeros
+        ys = [make((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
         keep, run = self.tapes, self.step.run
         if self.test is not None:
             test, limit = self.test.run, thread.mode.steps
@@ -138,7 +139,7 @@ class Loop(Control):
                 if keep:
                     tape.append(carry)
                 carry = run(*of_step, *carry)
-        for t in self.order if self.test is None else ():
+        for t in self.order[: thread.mode.rows] if self.test is None else ():
             if keep:
                 tape.append(carry)
             found = run(*of_step, *carry, *[x[t, ...] for x in rows])
@@ -179,7 +180,7 @@ class Pull(Control):
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
         sums: Sequence[Any] = [np.zeros(shape, dtype) for shape, dtype in self.sums]
         width, run = len(gc), self.step.run
-        order = self.loop.order if self.loop.test is None else range(len(tape))
+        order = self.loop.order[: len(tape)] if self.loop.test is None else range(len(tape))
         for t, carry in zip(reversed(order), reversed(tape), strict=True):
             made = run(*closed, *carry, *[x[t, ...] for x in xs], *gc, *[g[t, ...] for g in gys], *sums)
             gc = made[:width]

@@ -87,7 +87,7 @@ class Memory:
     def _entrywise(self, op: Op, x: Value, out: Value) -> bool:
         """Tell whether an operation reads a value only entry by entry, at the entry that it writes."""
         if op.kind == "kernel":
-            return bool(op.function.over(out, x))
+            return bool(op.function.over(x, out))
         if op.function in APART:
             return False
         if op.kind == "native":

@@ -7,13 +7,14 @@ already (equal operations, identities), one pass backward drops what nothing use
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from .values import VIEWS, Arg, Op, Program, Value
 
-MANY = 2000  # more operations than this stay in the order in which they ran: the search takes too long
+MANY = 100_000  # more operations than this stay in the order in which they ran
 # The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
 _KEEPING = {np.multiply: 1.0, np.divide: 1.0, np.power: 1.0, np.subtract: 0.0, np.add: -0.0}
 
@@ -86,27 +87,42 @@ def early(ops: list[Op]) -> list[Op]:
     for op in ops:
         if op.kind == "reduce" and op not in last and op.args[0].kind == "made":
             sums.setdefault(op.args[0], []).append(op)
+    waiting = [op for op in ops if op in last]
+    left: list[int] = []  # how many operations each of them still waits for
+    wakes: dict[Op, list[int]] = {}
+    for place, late in enumerate(waiting):
+        needs = {arg.op for arg in late.values if arg.op is not None}
+        needs.update(user for arg in late.values for user in users[arg] if user not in last)
+        left.append(len(needs))
+        for op in needs:
+            wakes.setdefault(op, []).append(place)
+    ready = [place for place, count in enumerate(left) if not count]
     order: list[Op] = []
     done: set[Op] = set()
-    waiting = [op for op in ops if op in last]
+
+    def finish(op: Op, here: int, now: list[int], then: list[int]) -> None:
+        """Append an operation; what becomes ready goes into the list of what is still to come, or of the next round."""
+        order.append(op)
+        done.add(op)
+        for place in wakes.get(op, ()):
+            left[place] -= 1
+            if not left[place]:
+                heappush(now if place > here else then, place)
+
     for op in ops:
         if op in last or op in done:
             continue
         batch = [op]
         for one in batch:
             batch += [user for out in one.outs for user in sums.get(out, ())]
-        order += batch
-        done.update(batch)
-        left = []
-        for late in waiting:
-            made = all(arg.op is None or arg.op in done for arg in late.values)
-            if made and all(user in last or user in done for arg in late.values for user in users[arg]):
-                order.append(late)
-                done.add(late)
-            else:
-                left.append(late)
-        waiting = left
-    return _late([*order, *waiting], last, users)
+        for one in batch:
+            finish(one, -1, ready, ready)
+        later: list[int] = []
+        while ready:
+            place = heappop(ready)
+            finish(waiting[place], place, ready, later)
+        ready = later
+    return _late([*order, *(op for op in waiting if op not in done)], last, users)
 
 
 def _late(ops: list[Op], movable: set[Op], users: dict[Value, list[Op]]) -> list[Op]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Tenants:
         self.memory: Memory = writer.memory
         self.standing: dict[Value, Any] = writer.standing
         self.buffers: dict[int, Value] = {}  # the first byte of each value that lies in buffers
+        self.starts: list[int] = []  # these bytes in order; no two values lie over each other
         self.others: dict[Value, Value] = {}  # argument or output -> what lies there
         self.free: set[Value] = set()  # made in memory of their own
 
@@ -43,9 +45,13 @@ class Tenants:
         first, last = place
         if first == last:
             return
-        for start, other in list(self.buffers.items()):
-            if start < last and first < start + other.nbytes:
-                del self.buffers[start]
+        at = bisect_left(self.starts, first)
+        if at and self.starts[at - 1] + self.buffers[self.starts[at - 1]].nbytes > first:
+            at -= 1
+        end = bisect_left(self.starts, last)
+        for start in self.starts[at:end]:
+            del self.buffers[start]
+        self.starts[at:end] = [first]
         self.buffers[first] = value
 
     def holds(self, value: Value) -> bool:

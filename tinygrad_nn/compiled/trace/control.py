@@ -22,7 +22,7 @@ import numpy as np
 
 from ...backward import ancestors
 from ...control_flow import CONDITION, NUMBERS, arrays, described, entered, flatten_or_none, next_carry, one_value, pair
-from ...node import Node, recording, source
+from ...node import Node, recording, source, switched
 from ...ops.linalg import conj
 from ...primitive import Primitive
 from ...tensor import Tensor, apply, held, wrap
@@ -145,7 +145,7 @@ def packed(
         return [p.astype(x.dtype) for p, x in zip(parts, floats, strict=True)]
 
     def joint(g: Any, out: Any, *args: Any) -> list[Any]:
-        return [conj(r) for r in rule([conj(part) for part in cut(g)], args)]
+        return _sample_by_sample(lambda g, *args: [conj(r) for r in rule([conj(p) for p in cut(g)], args)], g, *args)
 
     def part(k: int, x: Tensor) -> Tensor:
         before, after = np.zeros(sum(sizes[:k]), dtype), np.zeros(sum(sizes[k + 1 :]), dtype)
@@ -158,6 +158,19 @@ def packed(
     whole = _with_rule(end_to_end, name, joint, args)
     parts = iter([part(k, x) for k, x in enumerate(floats)])
     return [next(parts) if _floats(x) else x for x in stills]
+
+
+def _sample_by_sample(rule: Callable[..., list[Any]], *args: Any) -> list[Any]:
+    """Run a rule outside of every vmap, for each sample of a cotangent that is mapped."""
+    levels = [x.level for x in args if hasattr(x, "level")]
+    if not levels:
+        with switched("level", None):
+            return rule(*args)
+    level = max(levels, key=lambda level: level.depth)
+    with level.left():
+        rows = [_sample_by_sample(rule, *(x.full[k] if level.has(x) else x for x in args)) for k in range(level.n)]
+        full = [np.stack(parts) for parts in zip(*rows, strict=True)]
+    return [level.wrap(x) for x in full]
 
 
 def _complex(x: Any) -> bool:

@@ -6,15 +6,15 @@ does not give the same numbers to the last bit, the primitive stays one operatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...primitive import Primitive
 from ...tensor import Tensor, held
-from ...tree import flatten
+from ...tree import children, flatten
 from ..program.values import Op, Value
 from .nodes import Saved, Untraceable, bases, recorder
 
@@ -278,12 +278,7 @@ def opaque(
         filled[place] = value
     nest = rebuild(filled)
 
-    def run(*arrays: Any) -> Any:
-        filled = list(leaves)
-        for place, array in zip(holes, arrays, strict=True):
-            filled[place] = array
-        plain, named = rebuild(filled)
-        return function(*plain, **named)
+    run = _direct(function, call, rebuild, leaves, holes)
 
     def copied(*arrays: Any) -> Any:
         made = run(*arrays)
@@ -298,6 +293,58 @@ def opaque(
     unique: Any = (id(identity), repr(_skeleton(call)), rest) if identity is not None and plain else len(record.values)
     runs = copied if lent else run
     return record.emit(Op("call", name, runs, args, ("call", unique), given=given, nest=nest), out, *more)
+
+
+def _direct(
+    function: Callable[..., Any], call: list[Any], rebuild: Callable[[Sequence[Any]], Any], leaves: Sequence[Any],
+    holes: Sequence[int],
+) -> Callable[..., Any]:  # fmt: skip
+    """Return what calls a function with arrays in some places of its arguments: straight code, for the usual nests."""
+    arrays = {place: f"a{k}" for k, place in enumerate(holes)}
+    names = [arrays.get(place, f"k{place}") for place in range(len(leaves))]
+    fixed = [place for place in range(len(leaves)) if place not in arrays]
+    if _usual(call):
+        parts = iter(names)
+        given = [_written(x, parts) for x in call[0]] + [f"{key}={_written(x, parts)}" for key, x in call[1].items()]
+        outer, inner = ", ".join(["f", *(names[p] for p in fixed)]), ", ".join(arrays.values())
+        made = _code(f"lambda {outer}: lambda {inner}: f({', '.join(given)})")
+        return made(function, *(leaves[p] for p in fixed))  # type: ignore[no-any-return]
+
+    def run(*given: Any) -> Any:
+        filled = list(leaves)
+        for place, array in zip(holes, given, strict=True):
+            filled[place] = array
+        plain, named = rebuild(filled)
+        return function(*plain, **named)
+
+    return run
+
+
+def _usual(tree: Any) -> bool:
+    """Tell whether a nest is made of lists, tuples and dicts with texts for keys."""
+    parts = children(tree)
+    if parts is None:
+        return True
+    plain = type(tree) in (list, tuple) or (type(tree) is dict and all(type(key) is str for key in tree))
+    return plain and all(part is None or _usual(part) for part in parts.values())
+
+
+def _written(tree: Any, leaves: Iterator[str]) -> str:
+    """Return an expression for a usual nest."""
+    if tree is None:
+        return "None"
+    if type(tree) is dict:
+        return "{" + ", ".join(f"{key!r}: {_written(x, leaves)}" for key, x in tree.items()) + "}"
+    if type(tree) is tuple:
+        return "(" + "".join(f"{_written(x, leaves)}, " for x in tree) + ")"
+    if type(tree) is list:
+        return "[" + ", ".join(_written(x, leaves) for x in tree) + "]"
+    return next(leaves)
+
+
+@cache
+def _code(text: str) -> Callable[..., Any]:
+    return eval(text)  # type: ignore[no-any-return]
 
 
 def _skeleton(call: Any) -> Any:

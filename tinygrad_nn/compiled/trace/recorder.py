@@ -113,7 +113,7 @@ class Recorder(Mode):
             return self.find(source)
         known = self.known(arg)
         if known is None:
-            for base in bases(arg):
+            for base in bases(arg) if arg.size else ():  # none of no entries differs
                 value = self.by_array.get(id(base))
                 if id(base) in self.owners or (value is not None and value.kind != "constant"):
                     raise Untraceable("it reads the memory of an array that differs from call to call.")

@@ -1,0 +1,167 @@
+"""Functions that pick, sort and interpolate, compiled: indices, places and quantiles are other ones in each call."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.test_control_flow import close
+from tinygrad_nn import compile, grad, value_and_grad
+
+RNG = np.random.default_rng(0)
+X, V = RNG.normal(size=(6, 5)), RNG.normal(size=7)
+XP, FP = np.array([-1.0, 0.0, 0.5, 2.0]), np.array([1.0, -1.0, 3.0, 0.5])
+FIXED = np.array([3, 0, 3])
+
+
+@pytest.fixture(autouse=True)
+def compiles_or_fails() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def squares(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args: (f(*args) ** 2).sum()
+
+
+# A function of floats first; its arguments, and others.
+FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]]] = {
+    "take rows": (lambda x, i: np.take(x, i, axis=0), (X, np.array([1, 1, 5])), (-X, np.array([0, -1, 4]))),
+    "take entries": (np.take, (X, np.array([[1, 29], [3, 3]])), (X, np.array([[0, -30], [7, 7]]))),
+    "take along the last axis": (
+        lambda x, i: np.take(x, i, axis=-1),
+        (X, np.array([[4], [4]])),
+        (X, np.array([[0], [-2]])),
+    ),
+    "take one": (lambda x, i: np.take(x, i, axis=0), (X, np.array(2)), (X, np.array(-1))),
+    "take with mode clip": (lambda x, i: np.take(x, i, mode="clip"), (X, np.array([-3, 99])), (X, np.array([5, 4]))),
+    "take with mode wrap": (
+        lambda x, i: np.take(x, i, axis=1, mode="wrap"),
+        (X, np.array([-3, 99])),
+        (X, np.array([5, 4])),
+    ),
+    "take at fixed places": (lambda x: np.take(x, FIXED, axis=0), (X,), (-X,)),
+    "take of none": (lambda x, i: np.take(x, i, axis=0), (X, np.array([], int)), (-X, np.array([], int))),
+    "take along": (
+        lambda x, i: np.take_along_axis(x, i, axis=1),
+        (X, RNG.integers(0, 5, (6, 3))),
+        (X, RNG.integers(-5, 5, (6, 3))),
+    ),
+    "take along axis 0": (
+        lambda x, i: np.take_along_axis(x, i, axis=0),
+        (X, RNG.integers(0, 6, (2, 5))),
+        (X, RNG.integers(-6, 6, (2, 5))),
+    ),
+    "take along the whole": (
+        lambda x, i: np.take_along_axis(x, i, axis=None),
+        (X, np.array([3, 3])),
+        (X, np.array([9, 0])),
+    ),
+    "take along what is sorted": (lambda x: np.take_along_axis(x, np.argsort(x, axis=1), axis=1), (X,), (-X,)),
+    "cov": (np.cov, (X,), (X**2,)),
+    "cov of two": (lambda x, y: np.cov(x, y, rowvar=False, bias=True), (X, X[::-1] ** 2), (-X, X)),
+    "cov with weights": (
+        lambda x, w, n: np.cov(x, aweights=w, fweights=n),
+        (X, np.arange(1.0, 6), np.array([1, 2, 1, 3, 1])),
+        (X, np.arange(6.0, 1, -1), np.array([2, 2, 1, 1, 4])),
+    ),
+    "corrcoef": (np.corrcoef, (X,), (X**2,)),
+    "median": (np.median, (X,), (-X,)),
+    "median of columns": (lambda x: np.median(x, axis=0, keepdims=True), (X,), (X[::-1] ** 3,)),
+    "percentile": (lambda x: np.percentile(x, [10, 50, 93], axis=1), (X,), (-X,)),
+    "percentile of an argument": (
+        lambda x, q: np.percentile(x, q, axis=0),
+        (X, np.array([10.0, 50])),
+        (X, np.array([0.0, 99])),
+    ),
+    "quantile of an argument": (lambda x, q: np.quantile(x, q, method="hazen"), (X, np.array(0.3)), (X, np.array(0.8))),
+    "nearest quantile": (lambda x, q: np.quantile(x, q, method="nearest"), (X, np.array(0.3)), (X, np.array(0.8))),
+    "interp": (lambda x, xp, fp: np.interp(x, xp, fp), (V, XP, FP), (V * 2, XP - 0.5, -FP)),
+    "interp of a constant table": (lambda x: np.interp(x, XP, FP), (V,), (V * 3,)),
+    "interp with ends and a period": (lambda x, fp: np.interp(x, XP, fp, period=4), (V, FP), (V * 3, -FP)),
+    "sort": (lambda x: np.sort(x, axis=0) * np.arange(5), (X,), (-X,)),
+}
+
+
+def floats(args: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(k for k, x in enumerate(args) if x.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_and_gradients_for_other_indices(name: str) -> None:
+    f, args, others = FUNCTIONS[name]
+    slopes = value_and_grad(squares(f), floats(args))
+    quick = compile(slopes, backend="numpy")
+    for given in (args, others, args):
+        close(quick(*given), slopes(*given))
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+@pytest.mark.parametrize("name", ["take rows", "take along", "median", "percentile of an argument", "interp"])
+def test_second_derivatives(name: str) -> None:
+    f, args, others = FUNCTIONS[name]
+    twice = grad(lambda x, *rest: (grad(squares(f))(x, *rest) ** 3).sum())
+    quick = compile(twice, backend="numpy")
+    for given in (args, others):
+        close(quick(*given), twice(*given))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["take along", "percentile of an argument", "interp", "cov with weights"])
+def test_numba_gives_the_same(name: str) -> None:
+    pytest.importorskip("numba")
+    f, args, others = FUNCTIONS[name]
+    slopes = value_and_grad(squares(f), floats(args))
+    quick = compile(slopes, backend="numba")
+    for given in (args, others):
+        close(quick(*given), slopes(*given))
+    assert quick.backend == "numba"
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+OUTSIDE = {
+    "take": (lambda x, i: np.take(x, i, axis=0), (X, np.array([1])), (X, np.array([9])), IndexError, "out of bounds"),
+    "take along": (
+        lambda x, i: np.take_along_axis(x, i, axis=1),
+        (X, np.zeros((6, 1), int)),
+        (X, np.full((6, 1), 5)),
+        IndexError,
+        "out of bounds",
+    ),
+    "percentile": (
+        lambda x, q: np.percentile(x, q),
+        (X, np.array(50.0)),
+        (X, np.array(150.0)),
+        ValueError,
+        "in the range",
+    ),
+    "quantile": (
+        lambda x, q: np.quantile(x, q, method="lower"),
+        (X, np.array(0.5)),
+        (X, np.array(-0.5)),
+        ValueError,
+        "in the range",
+    ),
+    "weights": (
+        lambda x, w: np.cov(x, aweights=w),
+        (X, np.ones(5)),
+        (X, np.array([1.0, 1, -1, 1, 1])),
+        ValueError,
+        "cannot be negative",
+    ),
+    "counts": (lambda x, n: np.cov(x, fweights=n), (X, np.ones(5)), (X, np.full(5, 1.5)), TypeError, "must be integer"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_what_is_outside_is_refused_in_the_same_words(name: str) -> None:
+    f, args, outside, error, message = OUTSIDE[name]
+    quick = compile(f, backend="numpy")
+    close(quick(*args), f(*args))
+    with pytest.raises(error, match=message), np.errstate(invalid="ignore"):
+        quick(*outside)
+    close(quick(*args), f(*args))
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
