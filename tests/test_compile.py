@@ -18,6 +18,7 @@ import pytest
 from test_primitives import ROWS, arguments, generator, moving, with_constants
 
 import tinygrad_nn as tg
+from tests.machine_code import EVERY
 from tinygrad_nn import compile, optim
 from tinygrad_nn.compiled.numba.loops import Loops
 from tinygrad_nn.compiled.program.memory import packed
@@ -25,7 +26,6 @@ from tinygrad_nn.tree import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
 EPS = np.finfo(np.float64).eps
-EVERY = int(os.environ.get("NUMBA_EVERY", "120"))  # every so many-th row is really compiled; 1 takes an hour
 
 try:
     import numba  # noqa: F401

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
+from tests.machine_code import kinds
 from tinygrad_nn import compile
 from tinygrad_nn.compiled.numba.native import TABLE, of_images, of_recurrent
 from tinygrad_nn.primitive import REGISTRY
@@ -114,19 +115,20 @@ def agrees(row: Row, arrays: list[np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "little"), [(np.float32, 0), (np.float64, 2**16)], ids=["float32, several parts", "float64, one part"]
-)
-@pytest.mark.parametrize(
-    ("row", "block"),
-    [*product(convolutions(), [2**17, 300, 1]), *product(pools(), [2**17])],  # rows of positions at a time: all or few
+    ("row", "block", "kind"),
+    [
+        (row, block, kind)
+        for row, block in [*product(convolutions(), [2**17, 300, 1]), *product(pools(), [2**17])]
+        for kind in kinds(row.name)
+    ],  # a block: rows of positions at a time, all or few
     ids=str,
 )
 def test_an_operation_on_images_is_the_primitive(
-    row: Row, block: int, little: int, dtype: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    row: Row, block: int, kind: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_images, "LITTLE", little)
+    monkeypatch.setattr(of_images, "LITTLE", 0 if "several" in kind else 2**16)
     monkeypatch.setattr(of_images, "BLOCK", block)
-    agrees(row, arguments(row, rng, dtype))
+    agrees(row, arguments(row, rng, np.dtype(kind[:7])))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -211,14 +213,13 @@ def walked(row: Row, *arrays: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "parts"), [(np.float32, "several parts"), (np.float64, "one part")],
-    ids=["float32, several parts", "float64, one part"],
+    ("row", "kind"), [(row, kind) for row in recurrences() for kind in kinds(row.name)], ids=str
 )
-@pytest.mark.parametrize("row", recurrences(), ids=str)
 def test_a_recurrent_layer_is_the_primitive(
-    row: Row, parts: str, dtype: Any, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    row: Row, kind: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_recurrent, "PARALLEL", 0 if parts == "several parts" else 2**60)
+    monkeypatch.setattr(of_recurrent, "PARALLEL", 0 if "several" in kind else 2**60)
+    dtype = np.dtype(kind[:7])
     primitive = REGISTRY[row.name]
     arrays = [rng.normal(size=shape).astype(dtype) / max(1, shape[-1]) ** 0.5 for shape in row.shapes]
     (found,) = run(lambda *a: primitive(*a, **row.given), *arrays)

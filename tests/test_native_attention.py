@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
+from tests.machine_code import KINDS, kinds
 from tinygrad_nn import compile, value_and_grad
 from tinygrad_nn.compiled.numba.native import TABLE, of_attention, of_norms, of_stacks
 from tinygrad_nn.ops.attention import attention, self_attention
@@ -136,14 +137,17 @@ def agrees(row: Row, args: list[Any], rng: np.random.Generator) -> list[str]:
     return [op.name for op in f.plan(*arrays).program.ops if op.kind == "native"]
 
 
-@pytest.fixture(params=["float32, several parts", "float64, one part"])
+@pytest.fixture(params=KINDS)
 def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     for module in (of_attention, of_norms, of_stacks) if "several" in request.param else ():
         monkeypatch.setattr(module, "PARALLEL", 0)
     return np.dtype(request.param[:7])
 
 
-@pytest.mark.parametrize("row", [*ATTENTION, *NORMS], ids=repr)
+@pytest.mark.parametrize(
+    ("row", "dtype"), [(row, kind) for row in (*ATTENTION, *NORMS) for kind in kinds(row.name)],
+    ids=repr, indirect=["dtype"],
+)  # fmt: skip
 def test_a_primitive_and_its_rule_are_the_eager_ones(row: Row, dtype: Any, rng: np.random.Generator) -> None:
     assert set(agrees(row, arguments(row, rng, dtype), rng)) == {row.name, f"{row.name}_back"}
 
