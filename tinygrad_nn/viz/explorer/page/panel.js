@@ -43,11 +43,11 @@ function symbol(number, { bar = false, whole = false } = {}) {
 
 // What stands for the letters of an operation's equations: the names of its operands, of its result and its gradient.
 function namesOf(number) {
-  const around = [number, ...graph.into[number].map(e => edges[e][0])];
+  const into = graph.into[number].slice(0, data.most), around = [number, ...into.map(e => edges[e][0])];
   const alike = n => !Array.isArray(nodes[n].letter) && around.some(m => m !== n && nodes[m].letter === nodes[n].letter);
   const name = (n, bar) => () => symbol(n, { bar, whole: alike(n) });
   const names = new Map([["out", name(number)], ["g", name(number, true)]]);
-  for (const e of graph.into[number]) {
+  for (const e of into) {
     const [source, , slot] = edges[e];
     if (nodes[number].symbols[slot]) names.set(nodes[number].symbols[slot], name(source));
   }
