@@ -99,9 +99,9 @@ function forwardEquation(number) {
   const tree = data.equations[node.equation], known = numbersOf(number), { names, of } = namesOf(number);
   const whole = tree[0] === "whole";
   if (!whole) known.delete("out");
-  const sources = graph.into[number].map(e => edges[e][0]);
+  const sources = graph.into[number].slice(0, data.most).map(e => edges[e][0]);
   return [formula(whole ? null : of(number)(), whole ? null : "=", equation(tree, names)), ...(uses(tree, known) && !whole ? worked(tree, names, known, node.value) : []),
-    ...letterWords([number, ...sources.slice(0, data.most)])];
+    ...letterWords([number, ...sources])];
 }
 
 const ruleOf = (number, slot) => nodes[number].rules[slot] ?? (nodes[number].rules.length === 1 && !nodes[number].symbols.length ? nodes[number].rules[0] : -1);

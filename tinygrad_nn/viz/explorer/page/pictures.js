@@ -42,7 +42,7 @@ function walker(count, name, go) {
 
 // Maps of the operands and the result; an entry of the result shows from which others it comes.
 function linkedMaps(number, words, from, explain) {
-  const sources = graph.into[number].map(e => edges[e][0]).slice(0, 3), out = namedMap(nodes[number].value, nodes[number].named);
+  const sources = graph.into[number].slice(0, 3).map(e => edges[e][0]), out = namedMap(nodes[number].value, nodes[number].named);
   const maps = sources.map(n => namedMap(nodes[n].value, nodes[n].named));
   const said = el("output", { class: "picture-said" });
   if (!out.canvas.exact || maps.some(({ canvas }) => !canvas.exact)) return pictureBox(`${words} The maps show means: these arrays are large.`, strip(...maps, out));
@@ -211,7 +211,7 @@ const PICTURES = {
   },
 
   maps(number) {
-    const sources = graph.into[number].map(e => edges[e][0]).slice(0, 3);
+    const sources = graph.into[number].slice(0, 3).map(e => edges[e][0]);
     return pictureBox("Before and after.", strip(...sources.map(n => namedMap(nodes[n].value, nodes[n].named)), namedMap(nodes[number].value, nodes[number].named)));
   },
 };
