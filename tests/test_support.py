@@ -78,6 +78,14 @@ def test_every_override_has_a_row() -> None:
     assert functions == {numpy_name(f) for f in OVERRIDES}  # np.clip is the name of a function and of a ufunc
 
 
+def test_rows_are_read_in_a_terminal() -> None:
+    assert str(supported("np.tanh")).splitlines()[:2] == ["np.tanh: tanh x", "  gradient: g (1 − out²)"]
+    for row in supported():
+        assert "\\" not in str(row), "TeX"
+        assert max(map(len, str(row).splitlines())) <= 80
+
+
+
 def test_rows_by_name() -> None:
     assert supported("np.linalg.norm")[0].kind == "composition"
     assert "vector_norm" in supported("linalg.norm")[0].primitives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cache
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..ops.plain import QUESTIONS
 from ..ops.scipy import load
 from ..primitive import OVERRIDES, REGISTRY, Primitive, no_rule, numpy_name
 from ..spelling import near_names
+from .equations import unicode_math
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class Support:
     rules: tuple[str | None, ...]
     forms: int
 
+    def __str__(self) -> str:
+        equation = unicode_math(self.tex) if self.tex else f"made of {', '.join(self.primitives)}"
+        lines = [f"{self.function}: {equation if self.kind != 'plain' else 'a plain array, without a graph'}"]
+        lines += [f"  gradient: {'none' if rule is None else unicode_math(rule)}" for rule in self.rules]
+        if self.kind != "plain":
+            lines.append(f"  orders: {self.orders}; {self.modes}; {self.dtypes}")
+        if self.conventions:
+            lines.append(f"  {self.conventions}")
+        return "\n".join(fill(line, 80, subsequent_indent="    ") for line in lines)
+
 
 class SupportTable(tuple[Support, ...]):
     """The rows of all functions; shown it tells how many there are."""
@@ -54,7 +66,7 @@ class SupportTable(tuple[Support, ...]):
 
     def __repr__(self) -> str:
         if len(self) <= 3:
-            return super().__repr__()
+            return "\n".join(map(str, self))
         first = ", ".join(row.function for row in self[:3])
         return f"<{len(self)} functions that take Tensors: {first}, ...; supported('np.sin') is one of them>"
 
@@ -76,12 +88,17 @@ def supported(name: str | None = None) -> tuple[Support, ...]:
         >>> row = supported("np.sin")[0]
         >>> row.kind, row.tex, row.rules, row.dtypes
         ('primitive', '\\sin x', ('g \\cos x',), 'float32 float64 complex64 complex128')
+        >>> print(row)
+        np.sin: sin x
+          gradient: g cos x
+          orders: any, checked to 4; reverse, forward, nested; float32 float64 complex64
+            complex128
     """
     table = _table()
     if name is None:
         return table
     names = {name, f"np.{name}", f"tinygrad_nn.{name}", f"scipy.special.{name}", f"Tensor.{name}", _resolve(name)}
-    found = tuple(row for row in table if row.function in names)
+    found = SupportTable(row for row in table if row.function in names)
     if not found:
         function = _numpy(name)
         if callable(function):
