@@ -28,6 +28,7 @@ _OTHERS = tuple({
 })  # fmt: skip
 
 
+PACKAGE = __name__.partition(".")[0]
 MOST = 2000  # operations of a graph that is held to be compiled
 NOISE = 4096  # bytes, of the objects around arrays
 
@@ -190,7 +191,8 @@ def _outline(view: GraphView) -> GraphView:
 def _is_ours(frame: Any) -> bool:
     """Return whether a frame is of this package, of a library, or of code that was generated."""
     file = frame.f_code.co_filename
-    return file.startswith(_OTHERS) or (file == "<string>" and "__name__" not in frame.f_globals)
+    owner = str(frame.f_globals.get("__name__", PACKAGE)).partition(".")[0]
+    return file.startswith(_OTHERS) or (file == "<string>" and owner == PACKAGE)
 
 
 def _line() -> tuple[str, int] | None:

@@ -160,8 +160,9 @@ def colour(
     values = _values(view, by, given, homes)
     joined = {key: scale.join(found) for key, numbers in groups.items()
               if (found := [values[n] for n in numbers if n in values])}  # fmt: skip
-    legend = replace(scale.legend, title=getattr(given, "title", SHARE if by == "time" and given else scale.title))
-    told = getattr(given, "told", lambda numbers: ())
+    own = given if isinstance(given, Mapping) else None  # a report has a title, too, which is another
+    legend = replace(scale.legend, title=getattr(own, "title", SHARE if by == "time" and own else scale.title))
+    told = getattr(own, "told", lambda numbers: ())
     total = (sum(values.values()) or 1.0) if by == "time" else 1.0
     shades = {key: replace(shade(scale.shade(value / total).fill, scale.show(value)), lines=told(groups[key]))
               for key, value in joined.items()}  # fmt: skip
