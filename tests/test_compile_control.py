@@ -11,6 +11,7 @@ import tinygrad_nn as tg
 from tests.test_control_flow import CASES, close, leaves_of, moving
 from tinygrad_nn import Tensor, compile, cond, grad, hessian, jacobian, jvp, scan, value_and_grad, vjp, while_loop
 from tinygrad_nn.compiled.check import others
+from tinygrad_nn.compiled.program import control
 from tinygrad_nn.tree import flatten
 
 RNG = np.random.default_rng(0)
@@ -343,3 +344,11 @@ def test_a_check_looks_at_the_first_steps_of_a_long_scan(reverse: bool) -> None:
     quick(*args)
     assert len(steps) < 100, "the function itself ran for some steps only"
     same(quick, f, args)
+
+
+def test_two_results_of_a_body_are_two_arrays() -> None:
+    x, given = np.ones(2), np.zeros(2)
+    first, second, third = control._own([x, x, given], [given])
+    assert first is x
+    assert not np.shares_memory(first, second)
+    assert not np.shares_memory(third, given)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import cond, grad, hessian, jacobian, jvp, scan, while_loop
+from tinygrad_nn import cond, control_flow, grad, hessian, jacobian, jvp, scan, while_loop
 from tinygrad_nn.gradcheck import check_gradients
 
 RNG = np.random.default_rng(0)
@@ -283,3 +283,10 @@ def test_what_cannot_be_is_told(name: str) -> None:
     call, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_rows_that_are_not_run_are_zeros() -> None:
+    y = np.arange(1.0, 7).reshape(2, 3)
+    zeros = np.zeros((3, 3))
+    assert np.array_equal(control_flow._whole(y, 5, False), np.concatenate([y, zeros]))
+    assert np.array_equal(control_flow._whole(y, 5, True), np.concatenate([zeros, y]))

@@ -17,7 +17,7 @@ import tinygrad_nn as tg
 from tinygrad_nn import Tensor, backward, nn, optim
 from tinygrad_nn.compiled.function import Compiled
 from tinygrad_nn.node import scope, thread
-from tinygrad_nn.ops.attention import attention
+from tinygrad_nn.ops.attention import attention, self_attention
 from tinygrad_nn.ops.convolution import conv, conv_transpose
 from tinygrad_nn.ops.recurrent import gru_states, lstm_states, rnn_states
 from tinygrad_nn.primitive import REGISTRY, Primitive
@@ -151,6 +151,7 @@ def test_bytes_and_arithmetic_are_those_counted_by_hand(name: str) -> None:
 
 @pytest.mark.parametrize(("function", "shapes", "forward", "back"), [
     (lambda q, k, v: attention(q, k, v, 0.0, 1.0, heads=2), [(2, 5, 8)] * 3, 50 * 2 * (8 + 8) + 50 * 2, 2),
+    (lambda x: self_attention(x, 0.0, 1.0, heads=2), [(2, 5, 24)], 50 * 2 * (8 + 8) + 50 * 2, 2),
     (rnn_states, [(6, 2, 3), (3, 3), (2, 3)], 6 * 2 * (2 * 3 * 3 + 3), 2),
     (lstm_states, [(6, 2, 12), (12, 3), (2, 3), (2, 3)], 6 * 2 * (2 * 12 * 3 + 12), 2),
     (gru_states, [(6, 2, 9), (9, 3), (9,), (2, 3)], 6 * 2 * (2 * 9 * 3 + 9), 2),
@@ -164,8 +165,8 @@ def test_bytes_and_arithmetic_are_those_counted_by_hand(name: str) -> None:
     (lambda x: np.einsum("ij->ji", x), [(4, 3)], 0, None),
     (lambda x: np.fft.rfft(x).real, [(4, 8)], int(5 * 32 * np.log2(5)), None),
     (lambda x, y: np.convolve(x, y), [(7,), (3,)], 42, None),
-], ids=["attention", "rnn", "lstm", "gru", "conv_transpose", "solve", "inv", "einsum", "einsum by a path",
-        "einsum of one", "transposed", "rfft", "convolve"])  # fmt: skip
+], ids=["attention", "self_attention", "rnn", "lstm", "gru", "conv_transpose", "solve", "inv", "einsum",
+        "einsum by a path", "einsum of one", "transposed", "rfft", "convolve"])  # fmt: skip
 def test_products_within_an_operation_are_counted(function: Any, shapes: Any, forward: int, back: int | None) -> None:
     args = of(*shapes)
     if len(shapes[0]) > 1 and shapes[0][-1] == shapes[0][-2]:

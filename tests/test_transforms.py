@@ -509,3 +509,14 @@ def test_a_result_without_entries_has_a_jacobian_without_rows(dtype: Any) -> Non
     found = jacobian(lambda x: x[:0] * 2)(np.ones(3, dtype))
     assert found.shape == (0, 3)
     assert found.dtype == dtype
+
+
+def test_derivatives_of_several_arguments_stand_along_a_last_axis() -> None:
+    def f(x: Any, a: Any, b: Any) -> Any:
+        return np.sin(a * x) + b * x
+
+    x = np.array([0.5, 1.0, 2.0])
+    rows = jacobian(f, (1, 2), stack=True)(x, 0.3, 0.7)
+    assert np.allclose(rows, np.stack([x * np.cos(0.3 * x), x], axis=-1), rtol=1e-14)
+    one = jacobian(f, 1, stack=True)(x, 0.3, 0.7)
+    assert np.array_equal(one, rows[:, 0])

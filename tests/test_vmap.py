@@ -458,3 +458,11 @@ def test_pytorch_calls_it_so_too() -> None:
     close(torch.func.vmap(lambda x: x.sum(), in_dims=1)(x), x.data.sum(axis=0))
     with pytest.raises(ValueError, match="randomness"):
         torch.vmap(torch.sin, randomness="same")
+
+
+def test_a_question_of_all_entries_is_asked_of_each_sample() -> None:
+    x = np.random.default_rng(2).normal(size=(4, 2, 3))
+    for question in (np.argmax, np.argmin, np.argsort):
+        axis = {"axis": None} if question is np.argsort else {}
+        asked = vmap(lambda x, q=question, a=axis: x.reshape(-1)[q(x, **a)])(x)
+        assert np.array_equal(asked, [one.reshape(-1)[question(one, **axis)] for one in x])

@@ -18,7 +18,8 @@ from types import CodeType
 from typing import NamedTuple
 
 ROOMS = {
-    "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "transforms.py", "tree.py"),
+    "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "transforms.py", "tree.py",
+               "forward_mode.py", "jacobians.py", "control_flow.py", "batching"),
     "ops": ("ops",),
     "manual": ("manual",),
     "optim": ("optim",),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..node import thread
+from ..ops.plain import answered_by
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Primitive, no_rule
 from ..tensor import Tensor, held, hold
 from ..tree import flatten
@@ -328,21 +329,6 @@ class Sample(np.ndarray[Any, Any]):
         return _known(self).detach()[index]
 
 
-def _ask(name: str) -> Any:
-    def ask(self: Sample, *args: Any, **kwargs: Any) -> Any:
-        return getattr(_known(self).detach(), name)(*args, **kwargs)
-
-    return ask
-
-
-for _name in (
-    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
-    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
-    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
-):  # fmt: skip
-    setattr(Sample, _name, _ask(_name))
-
-
 def seen(tree: Any) -> Any:
     """Return answers as the operations see them."""
     found, refill = flatten(tree)
@@ -382,3 +368,6 @@ for _name, _ufunc in (
 ):  # fmt: skip
     setattr(Mapped, f"__{_name}__", _compared(_ufunc))
 setattr(Mapped, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away
+
+
+answered_by(Sample, _known)

@@ -34,7 +34,24 @@ OF_CONSTANTS: tuple[Any, ...] = (
 WRITERS: tuple[Any, ...] = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all that takes a Tensor and has no gradient
 
+# Methods of an array that read its numbers.
+NUMBERS = (
+    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
+    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
+    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
+)  # fmt: skip
+
 OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Leave out= away and use what it returns."
+
+
+def answered_by(kind: type, source: Callable[[Any], Any]) -> None:
+    """Have the methods that read numbers answered by a Tensor, of arrays that only stand in for its shape."""
+
+    def of(name: str) -> Callable[..., Any]:
+        return lambda self, *args, **kwargs: getattr(source(self).detach(), name)(*args, **kwargs)
+
+    for name in NUMBERS:
+        setattr(kind, name, of(name))
 
 
 def held_to(x: Any, holds: Any, error: Exception) -> Any:

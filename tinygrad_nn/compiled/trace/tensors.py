@@ -242,21 +242,6 @@ def shaped(t: Tensor) -> Shape:
     return shape
 
 
-def _asked(name: str) -> Any:
-    def ask(self: Shape, *args: Any, **kwargs: Any) -> Any:
-        return getattr(_source(self).detach(), name)(*args, **kwargs)
-
-    return ask
-
-
-for _name in (
-    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
-    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
-    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
-):  # fmt: skip
-    setattr(Shape, _name, _asked(_name))
-
-
 def _source(x: Any) -> Any:
     """Return the Tensor that a view of it was made for."""
     if isinstance(x, Shape):
@@ -264,6 +249,9 @@ def _source(x: Any) -> Any:
             raise Untraceable("a part of its values decides what is computed.")
         return x.source
     return x
+
+
+plain.answered_by(Shape, _source)
 
 
 def _sources(x: Any) -> Any:
