@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import tracemalloc
 import weakref
@@ -597,6 +598,7 @@ def test_the_table_has_80_columns_whatever_the_names_are() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert text.isprintable() or all(line.isprintable() for line in text.splitlines())
     assert "20 more" in text
+    assert re.search(r": [\d.]+ \S+ a call \(\d+ calls?, half of them in ", str(found).splitlines()[0])
     assert "def " not in str(found)
     assert "np.exp(x + k)" in str(found)  # the line of code
 

@@ -466,3 +466,31 @@ def test_a_question_of_all_entries_is_asked_of_each_sample() -> None:
         axis = {"axis": None} if question is np.argsort else {}
         asked = vmap(lambda x, q=question, a=axis: x.reshape(-1)[q(x, **a)])(x)
         assert np.array_equal(asked, [one.reshape(-1)[question(one, **axis)] for one in x])
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x, i, j: x[:, i], lambda x, i, j: x[:, :, i], lambda x, i, j: x[:, i[:, None] * 0 + j],
+        lambda x, i, j: x[:, i, j], lambda x, i, j: x[i, :, j], lambda x, i, j: x[..., i[0]],
+        lambda x, i, j: x[:, i, None],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("shared", [False, True], ids=["own arrays", "one array"])
+def test_each_sample_looks_up_at_its_own_places(look: Any, shared: bool) -> None:
+    rng = np.random.default_rng(4)
+    x, (i, j) = rng.normal(size=(3, 3, 3) if shared else (4, 3, 3, 3)), rng.integers(0, 3, (2, 4, 2))
+    found = vmap(look, (None if shared else 0, 0, 0))(Tensor(x), i, j)
+    own = [x] * 4 if shared else list(x)
+    assert np.array_equal(raw(found), [look(*sample) for sample in zip(own, i, j, strict=True)])
+    slopes = vmap(grad(lambda x, i, j: (look(x, i, j) ** 2).sum()), (None if shared else 0, 0, 0))(x, i, j)
+    assert np.allclose(slopes, [grad(lambda x, i, j: (look(x, i, j) ** 2).sum())(*sample)
+                                for sample in zip(own, i, j, strict=True)], rtol=1e-15)  # fmt: skip
+
+
+def test_a_dot_product_of_all_entries_takes_what_all_samples_share() -> None:
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(4, 2, 3)), rng.normal(size=(2, 3))
+    wanted = np.tensordot(x, w, 2)
+    assert np.allclose(vmap(np.vdot, (0, None))(x, w), wanted, rtol=1e-14)
+    assert np.allclose(vmap(np.vdot, (None, 0))(w, x), wanted, rtol=1e-14)
