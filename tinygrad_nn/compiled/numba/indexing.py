@@ -69,7 +69,8 @@ class Opening:
         """Return an index, which may count from the end, as places on an axis."""
         key = index, n
         if key not in self.places and index.kind == "constant":
-            self.places[key] = Value(index.number, "constant", index.shape, np.dtype(np.int64), data=index.data.astype(np.int64) % n)
+            data = index.data.astype(np.int64) % n
+            self.places[key] = Value(index.number, "constant", index.shape, data.dtype, data=data)
         if key not in self.places:
             self.places[key] = self.add("call", partial(places, n, axis), [index], (), index.shape, np.int64)
             self.places[key].op.name = "places"  # type: ignore[union-attr]

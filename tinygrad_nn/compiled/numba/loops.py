@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,14 @@ class Part:
     after: list[str]
 
 
+class Known(NamedTuple):
+    """How an array is made: what is read, which entries are written, and whether besides the loop over rows."""
+
+    reads: list[tuple[Value, list[str]]]
+    entries: list[list[str]]
+    apart: bool
+
+
 class Loops:
     """The loops of a kernel, line by line."""
 
@@ -52,12 +60,16 @@ class Loops:
         self.reads: list[tuple[Value, list[str]]] = []
         self.sums: list[tuple[str, str, int]] | None = None  # in a loop that is parted, what each part adds up
         self.count = 0
+        self.known: dict[Value, Known] = {}
+        self.rows: dict[Value, str] = {}  # arrays of which only a row is there at a time, and names of single numbers
         self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # an index of several axes that is one loop
 
     def all(self, values: Sequence[Value]) -> list[str | Part]:
         """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
         result: list[str | Part] = []
-        for block in self._blocks(values):
+        blocks = self._blocks(values)
+        self.rows = self._passing(blocks)
+        for block in blocks:
             rows = self._rows(block)
             if rows:
                 result.append(self._part(block, rows))
@@ -76,10 +88,13 @@ class Loops:
     def _written(self, value: Value) -> list[str]:
         """Return the lines that make an array."""
         self.before, self.lines, self.after, self.reads, self.deep = [], [], [], [], ((), ())
+        self.value = value
+        self.entries: list[list[str]] = []
         op = self.made[value]
         getattr(self, f"_{op.kind}", self._elementwise)(op)
         if self.deep[0]:
             self.lines[1:1] = self._parts(self.lines[1:])
+        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 
     def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
@@ -101,6 +116,23 @@ class Loops:
             written[me] = not (self.after or self.before)
             crossed |= across
         return blocks
+
+    def _passing(self, blocks: list[list[Value]]) -> dict[Value, str]:
+        """Return the arrays of which only a row is there at a time, since the loop that makes it is all that reads it.
+
+        One of a single number a row is a name, given with it.
+        """
+        home = {value: number for number, block in enumerate(blocks) for value in block}
+        found: dict[Value, str] = {}
+        for value, number in home.items():
+            entries, made_in_passing = self.known[value].entries, not self.known[value].apart
+            if value in self.scratch and value.shape[:1] > (1,) and made_in_passing:
+                users = [(user, index) for user in home for x, index in self.known[user].reads if x is value]
+                if all(index[:1] == ["i0"] for index in entries) and all(
+                    home[user] == number and index[:1] == ["i0"] for user, index in users
+                ):
+                    found[value] = "" if value.size > value.shape[0] else f"y{len(found)}"
+        return found
 
     def _rows(self, block: list[Value]) -> int:
         """Return over how many rows the loop of a block goes if it is worth being parted, else 0."""
@@ -359,7 +391,12 @@ class Loops:
 
     def place(self, value: Value, index: Sequence[str]) -> str:
         """Return the entry of an array that stands for a value."""
+        if value is self.value:
+            self.entries.append(list(index))
         pool, start = self.scratch.get(value, (value, 0))
+        if value in self.rows:
+            shape, part = value.shape[1:], f"{prod(value.shape[1:])} * p + " if self.sums is not None else ""
+            return self.rows[value] or f"{self.names[pool]}[{part}{flat(shape, index[1:], start)}]"
         if pool is value and not flattened(value):
             return f"{self.names[value]}[{', '.join(index) or '()'}]"
         names, axes = self.deep
