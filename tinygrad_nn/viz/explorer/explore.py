@@ -8,6 +8,7 @@ import json
 import linecache
 import os
 import unicodedata
+from functools import lru_cache
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -212,6 +213,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@lru_cache(4096)  # titles come again and again
 def wide(text: str) -> float:
     """Return the width of a text in letters; those of the East are twice as wide."""
     return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
