@@ -191,20 +191,20 @@ def test_garbage_is_collected_after_an_answer_where_collecting_is_on(on: bool) -
         if phase == "stop" and info["generation"] == 2:
             passes.append(time.monotonic())
 
-    def work(request: Request) -> Any:
+    def fill(request: Request) -> Any:
         gc.collect(1) if request.body else [gc.collect(1) for _ in range(gc.get_threshold()[2])]
         done.append(time.monotonic())
         return {}
 
     done: list[float] = []
-    with serve({"POST /work": work}, open_browser=False) as running:
+    with serve({"POST /fill": fill}, open_browser=False) as running:
         gc.collect()
         gc.callbacks.append(watch)
         try:
             gc.enable() if on else gc.disable()
             for body in ({"little": True}, {}):
                 passes.clear()
-                ask(running, "POST", "/work?session=s", body, X_Token=running.token)
+                ask(running, "POST", "/fill?session=s", body, X_Token=running.token)
                 end = time.monotonic() + (5 if on and not body else 0.2)
                 while not passes and time.monotonic() < end:
                     time.sleep(0.01)
