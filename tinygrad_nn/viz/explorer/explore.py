@@ -23,13 +23,14 @@ from ...printable import printable
 from ...server import client
 from ...spelling import named_options
 from ...tensor import Tensor
+from ..graph.letters import letter
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
 from ..model.variables import viewed
 from ..notebook.frame import Page, Written
 from .arrays import Arrays
 from .columns import pack
-from .equations import Equations, letter, result_name
+from .equations import Equations, result_name
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .live import Live
 from .order import SWEEPS

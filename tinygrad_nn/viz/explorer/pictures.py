@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphNode, GraphView
+from ..graph.letters import ACTIVATIONS
 from .arrays import Arrays
-from .equations import ACTIVATIONS
 from .story import Array
 
 Shown = dict[str, Any] | None
