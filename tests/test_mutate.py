@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutate import __main__ as command
+from tests.mutate import lines
 from tests.mutate.faults import Fault, of_file, same
 from tests.mutate.lines import Map, TracedTest, batches
 
@@ -116,17 +117,39 @@ def test_files_of_tests_take_turns() -> None:
     assert {test.file for test in second} == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("now", "seen"),
+    [
+        ("a b c d e", {1, 3}),
+        ("x a b c d e", {1, 2, 4}),  # a new line beside one that was run may be run
+        ("a b x c d e", {1, 3, 4}),
+        ("a b c x y e", {1, 3, 4, 5}),  # what stands in the place of d, too
+        ("a b c d e x", {1, 3}),
+        ("a b d e", {1}),
+    ],
+)
+def test_lines_are_found_again_in_another_version(now: str, seen: set[int], tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("\n".join("abcde"))
+    new.write_text("\n".join(now.split()))
+    bits = lines._moved(1 << 1 | 1 << 3, lines._moves(old, new))
+    assert {k for k in range(9) if bits >> k & 1} == seen
+
+
 PROJECT = {
     "pyproject.toml": "[tool.pytest.ini_options]\n",
     "tinygrad_nn/__init__.py": "",
     "tinygrad_nn/manual/__init__.py": "",
     "tinygrad_nn/manual/sums.py": (
         "def count(n):\n    total = 0\n    while n > 0:\n        n -= 1\n        total += 2\n    return total\n\n\n"
-        "def unused(n):\n    return -n\n\n\ndef rare(n):\n    return n - 4\n"
+        "def unused(n):\n    return -n\n\n\ndef rare(n):\n    return n - 4\n\n\n"
+        "def elsewhere(n):\n    return -n\n"
     ),
     "tests/test_sums.py": (
         "import subprocess, sys\nimport pytest\nfrom tinygrad_nn.manual.sums import count, rare\n\n\n"
-        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\ndef test_count():\n"
+        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\n"
+        "def test_elsewhere():\n    line = 'from tinygrad_nn.manual.sums import elsewhere; print(elsewhere(3))'\n"
+        "    assert subprocess.check_output([sys.executable, '-c', line]).split() == [b'-3']\n\n\ndef test_count():\n"
         "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987)'], start_new_session=True)\n"
         "    assert count(3) == 6\n"
     ),
@@ -179,6 +202,7 @@ def test_a_run_kills_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert re.search(r"killed: .*:5 count: 2  ->  3 .*failed tests/test_sums.py::test_count", said), said
     assert re.search(r"survived: .*:10 unused: -n .*no test was seen to run this line", said), said
     assert re.search(r"killed: .*:14 rare: -  ->  \+ .*failed tests/test_sums.py::test_rare", said), said
+    assert re.search(r"killed: .*:18 elsewhere: .*failed tests/test_sums.py::test_elsewhere", said), "in a process"
     table = re.search(r"^manual +(\d+) +(\d+)", said, flags=re.MULTILINE)
     assert table is not None
     assert int(table[1]) + int(table[2]) == len(re.findall("^(?:killed|survived):", said, flags=re.MULTILINE)), said

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -72,11 +76,38 @@ class Tracer:
         return {self.paths[name]: hex(sum(1 << line for line in lines)) for name, lines in self.lines.items()}
 
 
+# What Python runs first in processes that a test begins: their lines are the test's, too.
+FIRST = """from __future__ import annotations
+import os, sys
+from importlib import machinery, util
+_next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
+if _next is not None:  # that of this Python, which this one hides
+    _next.loader.exec_module(util.module_from_spec(_next))
+if "TINYGRAD_NN_LINES" in os.environ:
+    import atexit, threading
+    CALLS = {calls}
+    {tracer}
+    def _write(tracer=Tracer({paths!r}), place=os.environ["TINYGRAD_NN_LINES"]):
+        import json
+        sys.settrace(None)
+        with open(os.path.join(place, str(os.getpid())), "w") as file:
+            json.dump(tracer.found(), file)
+    atexit.register(_write)
+    threading.settrace(_write.__defaults__[0])
+    sys.settrace(_write.__defaults__[0])
+"""
+
+
 class Traced:
     """Plugin of a run: traces each test that is not marked slow, or those that are; all where none is quick."""
 
-    def __init__(self, paths: dict[str, str], slow: bool) -> None:
+    def __init__(self, paths: dict[str, str], slow: bool, folder: Path) -> None:
         self.tracer, self.slow = Tracer(paths), slow
+        self.begun = folder / "begun"  # where processes write what they ran
+        self.begun.mkdir(exist_ok=True)
+        tracer = textwrap.indent(inspect.getsource(Tracer), "    ").strip()
+        text = FIRST.format(folder=str(folder), calls=CALLS, tracer=tracer, paths=paths)
+        (folder / "sitecustomize.py").write_text(text, "utf-8")
         self.tests: dict[str, Any] = {}
         self.bad: set[str] = set()
         self.failed: list[str] = []
@@ -84,6 +115,7 @@ class Traced:
 
     def pytest_configure(self) -> None:
         same_examples()
+        os.environ["TINYGRAD_NN_LINES"] = str(self.begun)
         self.start = time.process_time()
         self._on()
 
@@ -101,13 +133,24 @@ class Traced:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self.tracer.begin()
-        start = time.process_time()
+        start, others = time.process_time(), _of_children()
         self._on()
         try:
             return (yield)
         finally:
             self._off()
-            self.tests[item.nodeid] = round(time.process_time() - start, 4), self.tracer.found()
+            spent = time.process_time() - start + _of_children() - others
+            self.tests[item.nodeid] = round(spent, 4), self._with_processes(self.tracer.found())
+
+    def _with_processes(self, found: dict[str, str]) -> dict[str, str]:
+        for file in self.begun.iterdir():
+            try:
+                lines = json.loads(file.read_bytes())
+            except ValueError:  # it was ended while it wrote
+                lines = {}
+            file.unlink()
+            found |= {path: hex(int(bits, 16) | int(found.get(path, "0"), 16)) for path, bits in lines.items()}
+        return found
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -132,6 +175,12 @@ class Traced:
             "tests": {name: found for name, found in self.tests.items() if name not in self.bad},
             "import": self.first, "collected": self.collected, "failed": self.failed,
         }  # fmt: skip
+
+
+def _of_children() -> float:
+    """Return seconds of the processor that ended processes took."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 class Map:
@@ -229,7 +278,10 @@ def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: l
     paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
              for room in ROOMS for path in files(root, room)}  # fmt: skip
     began = time.monotonic()
-    how, said = run(folder, given, Traced(paths, slow), TRACING, kernels=kept / "kernels", writes=True)
+    plugin = Traced(paths, slow, folder)
+    how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
+    (folder / "sitecustomize.py").unlink()
+    shutil.rmtree(plugin.begun)
     if said is None:
         output = (folder / "run" / "output").read_text()[-3000:]
         print(f"  {name:28} could not be traced: {how}\n{output}", flush=True)
@@ -280,24 +332,29 @@ def _take(result: Map, said: Any, root: Path, kept: Path, first: str, slow: bool
     result.failed += said["failed"]
 
 
-_known: dict[tuple[Path, Path], list[tuple[int, int, int]] | None] = {}
+Block = tuple[str, int, int, int, int]  # what happened, first and end of the old lines, first and end of the new
+_known: dict[tuple[Path, Path], list[Block] | None] = {}
 
 
-def _moves(old: Path, new: Path) -> list[tuple[int, int, int]] | None:
-    """Return the blocks of lines that two versions of a file share, or None if they are equal."""
+def _moves(old: Path, new: Path) -> list[Block] | None:
+    """Return how the lines of two versions of a file correspond, or None if they are equal."""
     if (old, new) not in _known:
         a, b = old.read_bytes(), new.read_bytes() if new.exists() else b""
         matcher = difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False)
-        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]
+        _known[old, new] = None if a == b else matcher.get_opcodes()
     return _known[old, new]
 
 
-def _moved(bits: int, blocks: list[tuple[int, int, int]] | None) -> int:
+def _moved(bits: int, blocks: list[Block] | None) -> int:
+    """Return seen lines where they are now; new ones may be run by whoever ran what they replace or stand beside."""
     if blocks is None:
         return bits
     result = 0
-    for old, new, size in blocks:
-        result |= ((bits >> (old + 1)) & ((1 << size) - 1)) << (new + 1)
+    for kind, old, end, new, stop in blocks:
+        if kind == "equal":
+            result |= ((bits >> (old + 1)) & ((1 << (end - old)) - 1)) << (new + 1)
+        elif (bits >> old) & ((1 << (end - old + 2)) - 1):
+            result |= ((1 << (stop - new)) - 1) << (new + 1)
     return result
 
 
