@@ -99,16 +99,26 @@ def test_bytecode_that_stands_elsewhere_is_the_same() -> None:
     assert not same(compile("x = 1", "f", "exec"), compile("x = 1.0", "f", "exec"))
 
 
-def test_each_test_runs_once_the_closest_first_and_the_slow_ones_last() -> None:
-    tests = [TracedTest(f"{file}{k}", file, 0.5, {}, file == "b" and k > 9) for file in "abcdef" for k in range(20)]
+def test_each_test_runs_once_the_closest_first() -> None:
+    tests = [TracedTest(f"{file}{k}", file, 0.5, {}) for file in "abcdef" for k in range(20)]
     parts = list(batches(tests, 80, dict.fromkeys("abcdef", 1.0), most=50))
     names = [test.name for part in parts for test in part]
     assert len(names) == len(set(names))
-    assert [test.name for test in tests if test.slow] == [test.name for test in parts[-1]]
     assert {test.file for test in parts[0]} == set("abcd"), "of the closest files"
-    # a file of tests costs a second besides, so that 12, 10, 50, 10 and 50 are not exceeded
-    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 8.0, 8.0, 9.0, 8.0, 5.0]
+    # a file of tests costs a second besides, so that 12, 10, 50 and 10 are not exceeded
+    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 8.0, 8.0, 14.0, 8.0]
     assert {test.name for test in tests[:80]} <= set(names), "all that run the line"
+
+
+def test_slow_tests_of_a_line_are_by_themselves() -> None:
+    tests = Map()
+    fault = Fault("ops", "f.py", "f", 1, 3, 3, 3, "sign", 0, 1, "-", "+")
+    lines_of = {"quick": 1 << 3, "slow": 1 << 3, "slow elsewhere": 1 << 9, "slow that calls it": 1 << 1}
+    tests.tests = [TracedTest(name, "t", 1.0, {"f.py": bits}, "slow" in name) for name, bits in lines_of.items()]
+    tests.rank()
+    for slow, expected in ((False, ["quick"]), (True, ["slow", "slow that calls it"])):
+        found, seen = tests.of(fault, slow)
+        assert ([test.name for test in found], seen) == (expected, 1)
 
 
 def test_files_of_tests_take_turns() -> None:
@@ -200,7 +210,7 @@ def test_a_run_kills_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     said = done.stdout
     assert re.search(r"killed: .*:4 count: -  ->  \+  \[sign\]; time", said), said + done.stderr
     assert re.search(r"killed: .*:5 count: 2  ->  3 .*failed tests/test_sums.py::test_count", said), said
-    assert re.search(r"survived: .*:10 unused: -n .*no test was seen to run this line", said), said
+    assert re.search(r"survived: .*:10 unused: -n .*no slow tests were seen to run this line", said), said
     assert re.search(r"killed: .*:14 rare: -  ->  \+ .*failed tests/test_sums.py::test_rare", said), said
     assert re.search(r"killed: .*:18 elsewhere: .*failed tests/test_sums.py::test_elsewhere", said), "in a process"
     table = re.search(r"^manual +(\d+) +(\d+)", said, flags=re.MULTILINE)

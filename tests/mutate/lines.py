@@ -205,14 +205,15 @@ class Map:
             for path, bits in lines.items():
                 self.direct[file, path] = bits.bit_count() / total
 
-    def of(self, fault: Fault) -> tuple[list[TracedTest], int]:
-        """Return the tests to run for a fault, the closest first, and how many were seen to run its line."""
+    def of(self, fault: Fault, slow: bool) -> tuple[list[TracedTest], int]:
+        """Return the quick or slow tests to run for a fault, the closest first, and how many of them run its line."""
+        tests = [test for test in self.tests if test.slow == slow]
         exact = 1 << fault.line
         span = sum(1 << line for line in range(fault.first, fault.last + 1))
         chosen: dict[str, TracedTest] = {}
         seen = 0
         for bits in (exact, span, 1 << fault.entry):
-            found = [test for test in self.tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
+            found = [test for test in tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
             found.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
             seen += len(found) if bits != 1 << fault.entry else 0
             chosen |= {test.name: test for test in found}
@@ -220,8 +221,8 @@ class Map:
         near = {test.file for test in chosen.values()}
         if not chosen:
             folder = fault.path.rpartition("/")[0]
-            near = {t.file for t in self.tests if any(path.startswith(folder) for path in t.lines)} | at_import
-        rest = [t for t in self.tests if t.file in near and t.name not in chosen and not (chosen and t.slow)]
+            near = {t.file for t in tests if any(path.startswith(folder) for path in t.lines)} | at_import
+        rest = [t for t in tests if t.file in near and t.name not in chosen and not (chosen and slow)]
         rest.sort(key=lambda t: (-self.direct.get((t.file, fault.path), 0.0), t.seconds))
         return [*chosen.values(), *rest], seen or len(at_import)
 
@@ -361,33 +362,25 @@ def _moved(bits: int, blocks: list[Block] | None) -> int:
 def batches(
     tests: list[TracedTest], seen: int, collecting: dict[str, float], most: float, few: float = 3.0
 ) -> Iterator[list[TracedTest]]:
-    """Part the tests of a fault into runs that take ever longer, the slow tests last.
+    """Part the tests of a fault into runs that take ever longer.
 
     Args:
         tests: the closest first.
         seen: how many of them run the line of the fault: these get `most` seconds, the others a fifth of it.
         collecting: seconds that each file of tests takes besides.
-        most: seconds for those that are quick, and as many again for those that are slow.
+        most: seconds.
         few: seconds of each of the four closest files that are run first of all.
     """
     taken: set[str] = set()
     first: list[TracedTest] = []
     spent: dict[str, float] = {}
-    reach, others, slow = (
-        _spread(part)
-        for part in (
-            [test for test in tests[:seen] if not test.slow],
-            [test for test in tests[seen:] if not test.slow],
-            [test for test in tests if test.slow],
-        )
-    )
     for test in tests:  # of each of the four closest files a few that are quick
-        if not test.slow and (test.file in spent or len(spent) < 4) and spent.get(test.file, 0) + test.seconds < few:
+        if (test.file in spent or len(spent) < 4) and spent.get(test.file, 0) + test.seconds < few:
             spent[test.file] = spent.get(test.file, 0) + test.seconds
             first.append(test)
-    quick = [*reach, *others]
-    runs = (0, first), (4 * few, quick), (most / 5, quick), (most, reach), (most / 5, others), (most, slow)
-    for size, batch in runs:
+    reach, others = _spread(tests[:seen]), _spread(tests[seen:])
+    every = [*reach, *others]
+    for size, batch in ((0, first), (4 * few, every), (most / 5, every), (most, reach), (most / 5, others)):
         chosen: list[TracedTest] = []
         total, opened = 0.0, set[str]()
         for test in batch:
