@@ -92,7 +92,11 @@ if "TINYGRAD_NN_LINES" in os.environ:
         sys.settrace(None)
         with open(os.path.join(place, str(os.getpid())), "w") as file:
             json.dump(tracer.found(), file)
+    def _leave(code, end=os._exit):
+        _write()
+        end(code)
     atexit.register(_write)
+    os._exit = _leave
     threading.settrace(_write.__defaults__[0])
     sys.settrace(_write.__defaults__[0])
 """
@@ -366,7 +370,8 @@ def batches(
 
     Args:
         tests: the closest first.
-        seen: how many of them run the line of the fault: these get `most` seconds, the others a fifth of it.
+        seen: how many of them run the line of the fault: these get `most` seconds, the others a fifteenth of it, which
+            see what those prepare; a fifth if there are none.
         collecting: seconds that each file of tests takes besides.
         most: seconds.
         few: seconds of each of the four closest files that are run first of all.
@@ -379,8 +384,8 @@ def batches(
             spent[test.file] = spent.get(test.file, 0) + test.seconds
             first.append(test)
     reach, others = _spread(tests[:seen]), _spread(tests[seen:])
-    every = [*reach, *others]
-    for size, batch in ((0, first), (4 * few, every), (most / 5, every), (most, reach), (most / 5, others)):
+    rest = most / (15 if seen else 5)
+    for size, batch in ((0, first), (4 * few, [*reach, *others]), (most / 5, reach), (most, reach), (rest, others)):
         chosen: list[TracedTest] = []
         total, opened = 0.0, set[str]()
         for test in batch:
