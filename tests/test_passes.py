@@ -199,6 +199,16 @@ SMALLER: dict[str, dict[str, str]] = {
         "np.cumsum(a.swapaxes(0, 2), 0)": "t1 = transpose[2, 1, 0](a); t2 = cumsum(t1); t2",
         "np.cumsum(np.transpose(a), 0)": "t1 = transpose[2, 1, 0](a); t2 = cumsum(t1); t2",
     },
+    "n": {  # a number of Python's takes part in another dtype than the array that NumPy makes of it
+        "np.multiply(1.0, a)": "t1 = multiply(1.0, a); t1",
+        "np.multiply(a, 1.0)": "t1 = multiply(a, 1.0); t1",
+        "np.add(-0.0, a)": "t1 = add(-0.0, a); t1",
+        "np.subtract(a, 0.0)": "t1 = subtract(a, 0.0); t1",
+    },
+    "f n": {
+        "a * np.multiply(1.0, b)": "t1 = multiply(1.0, b); t2 = multiply(a, t1); t2",
+        "a * np.multiply(b, 1.0)": "t1 = multiply(b, 1.0); t2 = multiply(a, t1); t2",
+    },
     "v n": {
         "a * (b + 1.0) * (b * 2)":
             "t1 = add(b, 1.0); t2 = mul(b, 2); t3 = multiply(a, t1); t4 = multiply(t3, t2); t4",
