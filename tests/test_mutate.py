@@ -98,13 +98,22 @@ def test_bytecode_that_stands_elsewhere_is_the_same() -> None:
     assert not same(compile("x = 1", "f", "exec"), compile("x = 1.0", "f", "exec"))
 
 
-def test_each_test_runs_once_the_closest_first() -> None:
-    tests = [TracedTest(f"{file}{k}", file, 0.5, {}) for file in "abcdef" for k in range(20)]
-    parts = list(batches(tests, most=30))
+def test_each_test_runs_once_the_closest_first_and_the_slow_ones_last() -> None:
+    tests = [TracedTest(f"{file}{k}", file, 0.5, {}, file == "b" and k > 9) for file in "abcdef" for k in range(20)]
+    parts = list(batches(tests, 80, dict.fromkeys("abcdef", 1.0), most=50))
     names = [test.name for part in parts for test in part]
     assert len(names) == len(set(names))
-    assert {test.file for test in parts[0]} == set("abcd")
-    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 12.0, 30.0]
+    assert [test.name for test in tests if test.slow] == [test.name for test in parts[-1]]
+    assert {test.file for test in parts[0]} == set("abcd"), "of the closest files"
+    # a file of tests costs a second besides, so that 12, 10, 50, 10 and 50 are not exceeded
+    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 8.0, 8.0, 9.0, 8.0, 5.0]
+    assert {test.name for test in tests[:80]} <= set(names), "all that run the line"
+
+
+def test_files_of_tests_take_turns() -> None:
+    tests = [TracedTest(f"{file}{k}", file, 0.1, {}) for file in "ab" for k in range(30)]
+    _, second, *_ = batches(tests, 60, {}, most=300, few=1.0)
+    assert {test.file for test in second} == {"a", "b"}
 
 
 PROJECT = {
@@ -113,10 +122,11 @@ PROJECT = {
     "tinygrad_nn/manual/__init__.py": "",
     "tinygrad_nn/manual/sums.py": (
         "def count(n):\n    total = 0\n    while n > 0:\n        n -= 1\n        total += 2\n    return total\n\n\n"
-        "def unused(n):\n    return -n\n"
+        "def unused(n):\n    return -n\n\n\ndef rare(n):\n    return n - 4\n"
     ),
     "tests/test_sums.py": (
-        "import subprocess, sys\nfrom tinygrad_nn.manual.sums import count\n\n\ndef test_count():\n"
+        "import subprocess, sys\nimport pytest\nfrom tinygrad_nn.manual.sums import count, rare\n\n\n"
+        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\ndef test_count():\n"
         "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987)'], start_new_session=True)\n"
         "    assert count(3) == 6\n"
     ),
@@ -168,6 +178,7 @@ def test_a_run_kills_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert re.search(r"killed: .*:4 count: -  ->  \+  \[sign\]; time", said), said + done.stderr
     assert re.search(r"killed: .*:5 count: 2  ->  3 .*failed tests/test_sums.py::test_count", said), said
     assert re.search(r"survived: .*:10 unused: -n .*no test was seen to run this line", said), said
+    assert re.search(r"killed: .*:14 rare: -  ->  \+ .*failed tests/test_sums.py::test_rare", said), said
     table = re.search(r"^manual +(\d+) +(\d+)", said, flags=re.MULTILINE)
     assert table is not None
     assert int(table[1]) + int(table[2]) == len(re.findall("^(?:killed|survived):", said, flags=re.MULTILINE)), said

@@ -11,8 +11,8 @@ from tinygrad_nn import Layer, Tensor, nn, sigmoid
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.graph.equations import in_letters, line
 from tinygrad_nn.viz import Drawing, draw, explore
-from tinygrad_nn.viz.explorer.equations import spelled
 from tinygrad_nn.viz.explorer.story import tell
+from tinygrad_nn.viz.graph.letters import spelled
 
 X = np.linspace(-1, 1, 12).reshape(4, 3)
 

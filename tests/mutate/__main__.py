@@ -2,8 +2,9 @@
 
 Signs, constants, dropped terms, axes, swapped arguments, off by one: each fault is a piece of a function body, drawn at
 random, the same number in each room. It is planted in a copy of the project in a temporary folder, and the tests that
-run its line are run, the closest first. A fault is killed when one of them fails, or when they take many times longer
-than without it. The first run finds out which test runs which lines, which takes some minutes, and keeps that in --map.
+run its line are run, the closest first, those marked slow last. A fault is killed when one of them fails, or when they
+take many times longer than without it. The first run finds out which test runs which lines, which takes some minutes,
+and keeps that in --map.
 """
 
 from __future__ import annotations
@@ -67,22 +68,23 @@ def plant(fault: Fault, tests: Map, folder: Path, kept: Path, each: float, memor
         kernels, extra = folder / "kernels", COMPILING
         shutil.rmtree(kernels, ignore_errors=True)
         kernels.mkdir(mode=0o700)
-    spent, count = 0.0, 0
+    ran: set[str] = set()
     try:
         file.write_bytes(fault.planted(source))
-        for batch in batches(candidates, each):
+        for batch in batches(candidates, seen, tests.collecting, each):
             paths = list(dict.fromkeys(test.file for test in batch))
             seconds = sum(test.seconds for test in batch)
             limit = extra + LEAST + 4 * (seconds + sum(tests.collecting.get(path, 1.0) for path in paths))
             how, said = run(folder, ["-x", *paths], Chosen([t.name for t in batch]), limit, memory, kernels)
             if how != "passed":
                 return "killed", f"{how} {said[0] if said else ''}".strip()
-            spent, count = spent + seconds, count + len(batch)
+            ran |= {test.name for test in batch}
     finally:
         file.write_bytes(source)
         os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    left = f" of {len(candidates)}" if count < len(candidates) else ""
-    return "survived", f"{count}{left} tests passed" if seen else f"no test was seen to run this line ({count} passed)"
+    exact = len(ran & {test.name for test in candidates[:seen]})
+    told = f"{exact} of {seen} tests that run this line passed" if seen else "no test was seen to run this line"
+    return "survived", f"{told}, and {len(ran) - exact} others"
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -95,9 +97,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--keep-going", action="store_true",
                         help="leave out tests that fail without a fault, and files that end in the middle")  # fmt: skip
     parser.add_argument("--most-seconds", type=float, default=float("inf"), help="plant no more after so long")
-    parser.add_argument("--each", type=float, default=60.0, help="seconds of tests that a fault gets at most")
+    parser.add_argument("--each", type=float, default=300.0,
+                        help="seconds that a fault's quick tests get at most, and as many its slow ones")  # fmt: skip
     parser.add_argument("--memory", type=float, default=8.0, help="GiB that tests may use")
-    parser.add_argument("--slow", action="store_true", help="also run tests that are marked slow")
+    parser.add_argument("--quick", action="store_true", help="leave out tests that are marked slow")
     parser.add_argument("--units", help="only these files of tests, names with commas between them")
     parser.add_argument("--workers", type=int, default=1, help="how many faults at a time")
     parser.add_argument("--killed", action="store_true", help="also print what is killed, and by which test")
@@ -112,8 +115,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     with tempfile.TemporaryDirectory(prefix="tinygrad_nn-mutate-") as place:
         first = copy(root, Path(place) / "first")
         root = first  # what is changed in the checkout meanwhile does not matter
+        # all before the first fault is planted in one that others are copied from
+        folders = [first, *(copy(first, Path(place) / f"worker{k}") for k in range(1, options.workers))]
         only = set(options.units.split(",")) if options.units else None
-        tests = traced(root, first, options.map, options.slow, only, options.keep_going)
+        tests = traced(root, folders, options.map, not options.quick, only, options.keep_going)
         print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
         if tests.failed and not options.keep_going:
             print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
@@ -125,9 +130,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             found, again = drawn(root, room, count, options.seed, options.at)
             chosen, void = chosen + found, void + again
         random.Random(options.seed).shuffle(chosen)
-
-        # all before the first fault is planted in one that others are copied from
-        folders = [first, *(copy(first, Path(place) / f"worker{k}") for k in range(1, options.workers))]
 
         def work(k: int) -> None:
             prepare()
