@@ -5,12 +5,11 @@ from __future__ import annotations
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
+from .calls import PRODUCT, opened
 from .expressions import COSTLY, known
-from .indexing import opened
 from .native import choose
 from .native.row import available
 
-PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
 AXES = 10  # of an array that a kernel takes
@@ -18,8 +17,11 @@ LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
-def fuse(program: Program) -> Program:
-    """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+def fuse(program: Program, whole: bool = False) -> Program:
+    """Return the program with its operations gathered into kernels, in an order that lets these be long.
+
+    With `whole` an operation that is alone becomes a kernel as well.
+    """
     program = opened(program)
     if available():
         program = choose(program)
@@ -46,7 +48,7 @@ def fuse(program: Program) -> Program:
     order: list[Op] = []
     for place, group in enumerate(runs):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, [op for run in runs[place + 1 :] for op in run], program, order)
+            _append(group, [op for run in runs[place + 1 :] for op in run], program, order, whole)
         else:
             order += group
     return Program(order + waiting, program.inputs, program.outputs)
@@ -94,7 +96,7 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
             return left
 
 
-def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op]) -> None:
+def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op], whole: bool) -> None:
     """Append a group: its kernel, then the views that the rest needs."""
     work = [op for op in group if op.kind not in VIEWS]
     later = {arg for op in waiting for arg in op.values} | {x for x in program.outputs if isinstance(x, Value)}
@@ -102,7 +104,7 @@ def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op
     for view in views:
         later.update(view.values)
     outs = [op.out for op in work if op.out in later]
-    if len(work) == 1 and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
+    if len(work) == 1 and not whole and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
         made = set(work[0].outs)
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
@@ -112,8 +114,8 @@ def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op
         kernel = Kernel(group, outs)
         if len(work) > 1 and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], [*group[middle:], *waiting], program, order)
-            _append(group[middle:], waiting, program, order)
+            _append(group[:middle], [*group[middle:], *waiting], program, order, whole)
+            _append(group[middle:], waiting, program, order, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         order += views
