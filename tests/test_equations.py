@@ -72,8 +72,8 @@ def test_a_report_and_a_diagnosis_are_free_of_tex() -> None:
 def test_a_drawing_says_equations_in_unicode() -> None:
     x = Tensor([1.0, 2.0], name="x")
     about = {item.title: item.about for item in draw(np.tanh(x / 2)).picture.items}
-    assert "equation tanh x · gradient of operand 0: g (1 − out²)" in about["tanh"]
-    assert "equation x/y" in about["÷"]
+    assert "equation a₃ = tanh v₂ · ā₃ is the gradient of a₃ · gradient of v₂: ā₃ (1 − a₃²)" in about["tanh"]
+    assert "equation v₂ = x/2 · v̄₂ is the gradient of v₂ · gradient of x: v̄₂/2 · value" in about["÷"]
 
 
 def test_letters_give_way_to_names() -> None:

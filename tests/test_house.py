@@ -688,7 +688,8 @@ def test_xfail(): raise ValueError
 
 @pytest.mark.parametrize(("ci", "line"), [("true", "1 failed, 1 xfailed, 2 errors"), ("", "3 skipped, 1 xfailed")])
 def test_a_skip_fails_in_ci_only(ci: str, line: str, tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_bytes((ROOT / "tests" / "conftest.py").read_bytes())
+    for name in ("conftest.py", "seconds.txt"):
+        (tmp_path / name).write_bytes((ROOT / "tests" / name).read_bytes())
     (tmp_path / "test_one.py").write_text(SKIPS)
     (tmp_path / "test_two.py").write_text("import pytest\npytest.skip('never', allow_module_level=True)\n")
     command = [sys.executable, "-m", "pytest", "--continue-on-collection-errors", "--rootdir=.", "."]

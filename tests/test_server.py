@@ -1,5 +1,6 @@
 """The local server: who comes in and who does not, what comes and goes, sessions, and when it stops."""
 
+import gc
 import http.client
 import json
 import os
@@ -180,6 +181,38 @@ def test_errors_events_and_files(server: Server) -> None:
     status, headers, body = ask(server, "GET", "/file?session=s", **token)
     assert (status, body, "X" in headers) == (200, b"data", False)
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%22%5Cr%5Cn")
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_garbage_is_collected_after_an_answer_where_collecting_is_on(on: bool) -> None:
+    passes: list[float] = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop" and info["generation"] == 2:
+            passes.append(time.monotonic())
+
+    def fill(request: Request) -> Any:
+        gc.collect(1) if request.body else [gc.collect(1) for _ in range(gc.get_threshold()[2])]
+        done.append(time.monotonic())
+        return {}
+
+    done: list[float] = []
+    with serve({"POST /fill": fill}, open_browser=False) as running:
+        gc.collect()
+        gc.callbacks.append(watch)
+        try:
+            gc.enable() if on else gc.disable()
+            for body in ({"little": True}, {}):
+                passes.clear()
+                ask(running, "POST", "/fill?session=s", body, X_Token=running.token)
+                end = time.monotonic() + (5 if on and not body else 0.2)
+                while not passes and time.monotonic() < end:
+                    time.sleep(0.01)
+                assert bool(passes) == (on and not body)
+            assert all(moment > done[-1] for moment in passes)
+        finally:
+            gc.callbacks.remove(watch)
+            gc.enable()
 
 
 def test_it_listens_at_this_machine_alone_and_is_gone_when_it_is_closed() -> None:

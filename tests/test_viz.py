@@ -208,7 +208,8 @@ def test_svg_holds_every_node_and_edge_with_its_text(
 def test_svg_tells_values_gradients_and_equations() -> None:
     loss = two_layers()
     told = titles(draw(loss).svg)
-    assert any("x Wᵀ + b" in text and "gradient of operand 1: gᵀ x" in text for text in told.values())
+    first = next(text for text in told.values() if text.startswith("z1 = affine"))
+    assert "equation z1 = x W1ᵀ + b1 · z̄1 is the gradient of z1 · gradient of W1: z̄1ᵀ x · gradient of b1" in first
     shown = words(draw(loss).svg)
     assert "z1" in shown
     assert "affine" in shown

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -17,7 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .faults import ROOMS, Fault, files
-from .runs import run, same_examples
+from .runs import in_workers, prepare, run, same_examples
 
 # What these test is drawn, shown, timed or run in processes of its own, or is the text of the source.
 ASIDE = {
@@ -37,6 +41,7 @@ class TracedTest(NamedTuple):
     file: str
     seconds: float
     lines: dict[str, int]
+    slow: bool = False  # whether it is marked so, in a file that has others
 
 
 class Tracer:
@@ -71,11 +76,42 @@ class Tracer:
         return {self.paths[name]: hex(sum(1 << line for line in lines)) for name, lines in self.lines.items()}
 
 
-class Traced:
-    """Plugin of a run: traces each test."""
+# What Python runs first in processes that a test begins: their lines are the test's, too.
+FIRST = """from __future__ import annotations
+import os, sys
+from importlib import machinery, util
+_next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
+if _next is not None:  # that of this Python, which this one hides
+    _next.loader.exec_module(util.module_from_spec(_next))
+if "TINYGRAD_NN_LINES" in os.environ:
+    import atexit, threading
+    CALLS = {calls}
+    {tracer}
+    def _write(tracer=Tracer({paths!r}), place=os.environ["TINYGRAD_NN_LINES"]):
+        import json
+        sys.settrace(None)
+        with open(os.path.join(place, str(os.getpid())), "w") as file:
+            json.dump(tracer.found(), file)
+    def _leave(code, end=os._exit):
+        _write()
+        end(code)
+    atexit.register(_write)
+    os._exit = _leave
+    threading.settrace(_write.__defaults__[0])
+    sys.settrace(_write.__defaults__[0])
+"""
 
-    def __init__(self, paths: dict[str, str], slow: bool) -> None:
+
+class Traced:
+    """Plugin of a run: traces each test that is not marked slow, or those that are; all where none is quick."""
+
+    def __init__(self, paths: dict[str, str], slow: bool, folder: Path) -> None:
         self.tracer, self.slow = Tracer(paths), slow
+        self.begun = folder / "begun"  # where processes write what they ran
+        self.begun.mkdir(exist_ok=True)
+        tracer = textwrap.indent(inspect.getsource(Tracer), "    ").strip()
+        text = FIRST.format(folder=str(folder), calls=CALLS, tracer=tracer, paths=paths)
+        (folder / "sitecustomize.py").write_text(text, "utf-8")
         self.tests: dict[str, Any] = {}
         self.bad: set[str] = set()
         self.failed: list[str] = []
@@ -83,6 +119,7 @@ class Traced:
 
     def pytest_configure(self) -> None:
         same_examples()
+        os.environ["TINYGRAD_NN_LINES"] = str(self.begun)
         self.start = time.process_time()
         self._on()
 
@@ -91,20 +128,33 @@ class Traced:
         self._off()
         self.first = self.tracer.found()
         self.collected = time.process_time() - self.start
-        quick = [item for item in items if not item.get_closest_marker("slow")]
-        if quick and not self.slow:  # of a file that has no quick test all are traced
-            items[:] = quick
+        marked = [item for item in items if item.get_closest_marker("slow")]
+        if self.slow:
+            items[:] = marked if len(marked) < len(items) else []
+        elif len(marked) < len(items):
+            items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self.tracer.begin()
-        start = time.process_time()
+        start, others = time.process_time(), _of_children()
         self._on()
         try:
             return (yield)
         finally:
             self._off()
-            self.tests[item.nodeid] = round(time.process_time() - start, 4), self.tracer.found()
+            spent = time.process_time() - start + _of_children() - others
+            self.tests[item.nodeid] = round(spent, 4), self._with_processes(self.tracer.found())
+
+    def _with_processes(self, found: dict[str, str]) -> dict[str, str]:
+        for file in self.begun.iterdir():
+            try:
+                lines = json.loads(file.read_bytes())
+            except ValueError:  # it was ended while it wrote
+                lines = {}
+            file.unlink()
+            found |= {path: hex(int(bits, 16) | int(found.get(path, "0"), 16)) for path, bits in lines.items()}
+        return found
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -131,6 +181,12 @@ class Traced:
         }  # fmt: skip
 
 
+def _of_children() -> float:
+    """Return seconds of the processor that ended processes took."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class Map:
     """The tests by the lines that they run."""
 
@@ -153,25 +209,26 @@ class Map:
             for path, bits in lines.items():
                 self.direct[file, path] = bits.bit_count() / total
 
-    def of(self, fault: Fault) -> tuple[list[TracedTest], bool]:
-        """Return the tests to run for a fault, the closest first, and whether one was seen to run its line."""
+    def of(self, fault: Fault, slow: bool) -> tuple[list[TracedTest], int]:
+        """Return the quick or slow tests to run for a fault, the closest first, and how many of them run its line."""
+        tests = [test for test in self.tests if test.slow == slow]
         exact = 1 << fault.line
         span = sum(1 << line for line in range(fault.first, fault.last + 1))
         chosen: dict[str, TracedTest] = {}
-        seen = False
+        seen = 0
         for bits in (exact, span, 1 << fault.entry):
-            found = [test for test in self.tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
+            found = [test for test in tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
             found.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
-            seen |= bool(found) and bits != 1 << fault.entry
+            seen += len(found) if bits != 1 << fault.entry else 0
             chosen |= {test.name: test for test in found}
         at_import = {file for file, lines in self.imports.items() if lines.get(fault.path, 0) & (exact | span)}
         near = {test.file for test in chosen.values()}
         if not chosen:
             folder = fault.path.rpartition("/")[0]
-            near = {t.file for t in self.tests if any(path.startswith(folder) for path in t.lines)} | at_import
-        rest = [t for t in self.tests if t.file in near and t.name not in chosen]
+            near = {t.file for t in tests if any(path.startswith(folder) for path in t.lines)} | at_import
+        rest = [t for t in tests if t.file in near and t.name not in chosen and not (chosen and slow)]
         rest.sort(key=lambda t: (-self.direct.get((t.file, fault.path), 0.0), t.seconds))
-        return [*chosen.values(), *rest], seen or bool(at_import)
+        return [*chosen.values(), *rest], seen or len(at_import)
 
 
 def units(root: Path) -> dict[str, list[str]]:
@@ -182,46 +239,67 @@ def units(root: Path) -> dict[str, list[str]]:
 
 
 def traced(
-    root: Path, folder: Path, kept: Path, slow: bool, only: set[str] | None = None, keep_going: bool = False
+    root: Path, folders: list[Path], kept: Path, slow: bool, only: set[str] | None = None, keep_going: bool = False
 ) -> Map:
     """Return the map of the tests, from a folder where it is known, and by running them where it is not.
 
     Args:
         root: the project.
-        folder: a copy of it to run them in.
+        folders: copies of it to run them in, side by side.
         kept: the folder where the map is kept.
         slow: whether tests that are marked slow are in it.
         only: names of the units to look at, by default all.
         keep_going: whether a unit that ends its process is left out.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
-             for room in ROOMS for path in files(root, room)}  # fmt: skip
-    result = Map()
+    parts: dict[Path, tuple[str, list[str], bool]] = {}
     for name, given in units(root).items():
-        if only is not None and name not in only:
-            continue
-        file = kept / f"{name}-{_key(root, given, slow)}.json"
-        if not file.exists() or not _all_there(file, root):
-            began = time.monotonic()
-            plugin = Traced(paths, slow)
-            how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
-            if said is None and keep_going:
-                print(f"  {name:28} left out: {how}", flush=True)
-                continue
-            if said is None:
-                output = (folder / "run" / "output").read_text()[-3000:]
-                raise RuntimeError(f"{name} could not be traced: {how}\n{output}")
-            used = {path for _, lines in said["tests"].values() for path in lines} | set(said["import"])
-            said["sources"] = {path: _store(root / path, kept) for path in used}
-            file.write_text(json.dumps(said))
-            print(f"  {name:28} {len(said['tests']):5} tests in {time.monotonic() - began:.0f} s", flush=True)
-        _take(result, json.loads(file.read_bytes()), root, kept, given[0])
+        if only is None or name in only:
+            key = _key(root, given)
+            parts[kept / f"{name}-{key}.json"] = name, given, False
+            if slow and given[0].startswith("tests/"):
+                parts[kept / f"{name}.slow-{key}.json"] = name, given, True
+    unknown = [file for file in parts if not file.exists() or not _all_there(file, root)]
+
+    def work(k: int) -> None:
+        prepare()
+        for file in unknown[k :: len(folders)]:
+            _trace(root, folders[k], kept, file, *parts[file])
+
+    if unknown:
+        in_workers(work, len(folders))
+    result = Map()
+    for file, (name, given, marked) in parts.items():
+        if file.exists() and _all_there(file, root):
+            _take(result, json.loads(file.read_bytes()), root, kept, given[0], marked)
+        elif not keep_going:
+            raise RuntimeError(f"{name} could not be traced; --keep-going leaves it out")
     result.rank()
     return result
 
 
-def _key(root: Path, paths: list[str], slow: bool) -> str:
+def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: list[str], slow: bool) -> None:
+    """Run the quick or the slow tests of a unit, and write down which lines each of them runs."""
+    paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
+             for room in ROOMS for path in files(root, room)}  # fmt: skip
+    began = time.monotonic()
+    plugin = Traced(paths, slow, folder)
+    how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
+    (folder / "sitecustomize.py").unlink()
+    shutil.rmtree(plugin.begun)
+    if said is None:
+        output = (folder / "run" / "output").read_text()[-3000:]
+        print(f"  {name:28} could not be traced: {how}\n{output}", flush=True)
+        return
+    used = {path for _, lines in said["tests"].values() for path in lines} | set(said["import"])
+    said["sources"] = {path: _store(root / path, kept) for path in used}
+    file.write_text(json.dumps(said))
+    if said["tests"] or not slow:
+        count = f"{len(said['tests']):5}{' slow' if slow else ''}"
+        print(f"  {name:28} {count} tests in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _key(root: Path, paths: list[str]) -> str:
     """Return what the tests of a unit depend on besides the package, in short."""
     texts = [(root / path).read_bytes() for path in paths]
     if paths[0].startswith("tests/"):
@@ -229,7 +307,7 @@ def _key(root: Path, paths: list[str], slow: bool) -> str:
             place = root / "tests" / helper.decode()
             helpers = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
             texts += [path.read_bytes() for path in helpers]
-    return hashlib.sha256(b"\0".join([*texts, b"slow" if slow else b""])).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join([*texts, b""])).hexdigest()[:16]
 
 
 def _all_there(file: Path, root: Path) -> bool:
@@ -245,7 +323,7 @@ def _store(path: Path, kept: Path) -> str:
     return name
 
 
-def _take(result: Map, said: Any, root: Path, kept: Path, first: str) -> None:
+def _take(result: Map, said: Any, root: Path, kept: Path, first: str, slow: bool) -> None:
     """Add what is known of one unit to the map, its lines moved to where they are now."""
     moves = {path: _moves(kept / name, root / path) for path, name in said["sources"].items()}
 
@@ -253,48 +331,79 @@ def _take(result: Map, said: Any, root: Path, kept: Path, first: str) -> None:
         return {path: _moved(int(bits, 16), moves[path]) for path, bits in lines.items() if path in moves}
 
     for name, (seconds, lines) in said["tests"].items():
-        result.tests.append(TracedTest(name, name.partition("::")[0], seconds, moved(lines)))
-    result.imports[first] = moved(said["import"])
-    result.collecting[first] = said["collected"]
+        result.tests.append(TracedTest(name, name.partition("::")[0], seconds, moved(lines), slow))
+    result.imports.setdefault(first, moved(said["import"]))
+    result.collecting.setdefault(first, said["collected"])
     result.failed += said["failed"]
 
 
-_known: dict[tuple[Path, Path], list[tuple[int, int, int]] | None] = {}
+Block = tuple[str, int, int, int, int]  # what happened, first and end of the old lines, first and end of the new
+_known: dict[tuple[Path, Path], list[Block] | None] = {}
 
 
-def _moves(old: Path, new: Path) -> list[tuple[int, int, int]] | None:
-    """Return the blocks of lines that two versions of a file share, or None if they are equal."""
+def _moves(old: Path, new: Path) -> list[Block] | None:
+    """Return how the lines of two versions of a file correspond, or None if they are equal."""
     if (old, new) not in _known:
         a, b = old.read_bytes(), new.read_bytes() if new.exists() else b""
         matcher = difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False)
-        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]
+        _known[old, new] = None if a == b else matcher.get_opcodes()
     return _known[old, new]
 
 
-def _moved(bits: int, blocks: list[tuple[int, int, int]] | None) -> int:
+def _moved(bits: int, blocks: list[Block] | None) -> int:
+    """Return seen lines where they are now; new ones may be run by whoever ran what they replace or stand beside."""
     if blocks is None:
         return bits
     result = 0
-    for old, new, size in blocks:
-        result |= ((bits >> (old + 1)) & ((1 << size) - 1)) << (new + 1)
+    for kind, old, end, new, stop in blocks:
+        if kind == "equal":
+            result |= ((bits >> (old + 1)) & ((1 << (end - old)) - 1)) << (new + 1)
+        elif (bits >> old) & ((1 << (end - old + 2)) - 1):
+            result |= ((1 << (stop - new)) - 1) << (new + 1)
     return result
 
 
-def batches(tests: list[TracedTest], most: float, quick: float = 3.0) -> Iterator[list[TracedTest]]:
-    """Part the tests of a fault into runs that take ever longer, `most` seconds in all; the first has the closest."""
+def batches(
+    tests: list[TracedTest], seen: int, collecting: dict[str, float], most: float, few: float = 3.0
+) -> Iterator[list[TracedTest]]:
+    """Part the tests of a fault into runs that take ever longer.
+
+    Args:
+        tests: the closest first.
+        seen: how many of them run the line of the fault: these get `most` seconds, the others a fifteenth of it, which
+            see what those prepare; a fifth if there are none.
+        collecting: seconds that each file of tests takes besides.
+        most: seconds.
+        few: seconds of each of the four closest files that are run first of all.
+    """
     taken: set[str] = set()
     first: list[TracedTest] = []
     spent: dict[str, float] = {}
     for test in tests:  # of each of the four closest files a few that are quick
-        if (test.file in spent or len(spent) < 4) and spent.get(test.file, 0.0) + test.seconds < quick:
-            spent[test.file] = spent.get(test.file, 0.0) + test.seconds
+        if (test.file in spent or len(spent) < 4) and spent.get(test.file, 0) + test.seconds < few:
+            spent[test.file] = spent.get(test.file, 0) + test.seconds
             first.append(test)
-    for size, batch in ((0.0, first), (4 * quick, tests), (most, tests)):
-        chosen, total = [], 0.0
+    reach, others = _spread(tests[:seen]), _spread(tests[seen:])
+    rest = most / (15 if seen else 5)
+    for size, batch in ((0, first), (4 * few, [*reach, *others]), (most / 5, reach), (most, reach), (rest, others)):
+        chosen: list[TracedTest] = []
+        total, opened = 0.0, set[str]()
         for test in batch:
-            if test.name not in taken and (not size or total + test.seconds <= size or not chosen):
+            seconds = test.seconds + (0.0 if test.file in opened else collecting.get(test.file, 0.0))
+            if test.name not in taken and (not size or total + seconds <= size or not chosen):
                 chosen.append(test)
-                total += test.seconds
+                opened.add(test.file)
+                total += seconds
         taken |= {test.name for test in chosen}
         if chosen:
             yield chosen
+
+
+def _spread(tests: list[TracedTest], run: int = 10) -> list[TracedTest]:
+    """Return tests in an order in which each file has its turn, a few tests at a time."""
+    counts: dict[str, int] = {}
+    turns: list[int] = []
+    for test in tests:
+        counts[test.file] = counts.get(test.file, 0) + 1
+        turns.append((counts[test.file] - 1) // run)
+    return [tests[k] for k in sorted(range(len(tests)), key=turns.__getitem__)]

@@ -104,6 +104,8 @@ def short_number(number: Any) -> str:
         >>> short_number(2 / 3), short_number(-0.0), short_number(True), short_number(1e-7), short_number(1 - 2j)
         ('0.6667', '0', 'True', '1e-07', '1-2j')
     """
+    if type(number) is float:  # nearly all are
+        return f"{number + 0.0:.4g}"  # + 0.0 turns -0.0 into 0.0
     if isinstance(number, (bool, np.bool_)):
         return str(bool(number))
     if isinstance(number, complex):
@@ -111,7 +113,7 @@ def short_number(number: Any) -> str:
         return f"{short_number(number.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
     if isinstance(number, int) and abs(number) < 10_000:
         return str(number)
-    return f"{number + 0.0:.4g}"  # + 0.0 turns -0.0 into 0.0
+    return f"{number + 0.0:.4g}"
 
 
 def json_number(number: Any) -> float | str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST_BYTES = 16 * 2**20  # of what comes, and four times as much of what goes
+SENT = 0.02  # seconds in which the last of an answer leaves
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -152,11 +155,13 @@ async def _body(asked: WebRequest) -> dict[str, Any]:
 
 def _response(result: Any, ending: Callable[[], bool]) -> Response:
     """Return HTML for a text, a file for a `Download`, events for an iterator, JSON for the rest."""
+    from starlette.background import BackgroundTask
     from starlette.responses import HTMLResponse, StreamingResponse
     from starlette.responses import Response as Plain
 
     if isinstance(result, str):
-        return HTMLResponse(result, headers={**HEADERS, "Content-Security-Policy": OF_PAGES})
+        headers = {**HEADERS, "Content-Security-Policy": OF_PAGES}
+        return HTMLResponse(result, headers=headers, background=BackgroundTask(_collect))
     if isinstance(result, Download):
         name = quote(printable(result.name), safe="")
         headers = {**HEADERS, "Content-Security-Policy": OF_REST,
@@ -177,10 +182,18 @@ def _events(values: Iterator[Any], ending: Callable[[], bool]) -> Iterator[str]:
 
 
 def _json(value: Any, status: int = 200) -> Response:
+    from starlette.background import BackgroundTask
     from starlette.responses import Response
 
     text = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     if len(text) > 4 * MOST_BYTES:
         status, text = 500, b'{"error":"the answer is too large."}'
     headers = {**HEADERS, "Content-Security-Policy": OF_REST}
-    return Response(text, status, headers, media_type="application/json")
+    return Response(text, status, headers, "application/json", BackgroundTask(_collect))
+
+
+async def _collect() -> None:
+    """Collect garbage once an answer has been sent where Python soon would, so that no answer waits for it."""
+    if gc.isenabled() and 2 * gc.get_count()[2] > gc.get_threshold()[2]:
+        await asyncio.sleep(SENT)
+        gc.collect()

@@ -8,6 +8,7 @@ import json
 import linecache
 import os
 import unicodedata
+from functools import lru_cache
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -22,13 +23,14 @@ from ...printable import printable
 from ...server import client
 from ...spelling import named_options
 from ...tensor import Tensor
+from ..graph.letters import letter
 from ..graph.levels import Levels, find_levels
 from ..graph.picture import shorten
 from ..model.variables import viewed
 from ..notebook.frame import Page, Written
 from .arrays import Arrays
 from .columns import pack
-from .equations import Equations, letter, result_name
+from .equations import Equations, result_name
 from .layout import AHEAD, ASIDE, GIVES_WAY, HEAD, LINE, PAD, SHORTER, TRIES, TURN
 from .live import Live
 from .order import SWEEPS
@@ -212,6 +214,7 @@ def data(story: Story, found: Levels | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@lru_cache(4096)  # titles come again and again
 def wide(text: str) -> float:
     """Return the width of a text in letters; those of the East are twice as wide."""
     return float(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))

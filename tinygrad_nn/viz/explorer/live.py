@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -14,7 +14,7 @@ from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
-from ..model.variables import viewed
+from ..model.variables import spaces_of, viewed, viewed_in
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
@@ -59,7 +59,7 @@ class Live:
         data, html: what a page shows of a story, and the page of that.
         title: of the page.
         gradient: to walk back with.
-        names: as for `explore`; the function's own variables besides.
+        names: as for `explore`; the variables of the function and those that it knows besides, unless it is ``{}``.
     """
 
     def __init__(
@@ -69,16 +69,18 @@ class Live:
         self.rerun, self.data, self.html = rerun, data, html
         self.title, self.gradient, self.names = title, gradient, names
         self._forms: dict[Any, tuple[Levels, list[int]]] = {}  # how a graph lies, and how wide its nodes are
-        self._before: dict[Any, Any] = {}
+        self._places: dict[Place, int] = {}  # each place by a number, which costs less as a key
+        self._before: dict[Any, tuple[Any, Any]] = {}
         self._old: dict[Any, Any] = {}  # the same as the page shows it
-        before: dict[Any, Any] = {}
+        before = self._before
         for _ in range(2):  # the second run tells whether the function does the same again
             with rerun.running() as run:
-                before, self._before = self._before, self._look(run).numbers()
-        pairs = [(before.get(key, (0, [None, None]))[1], arrays) for key, (_, arrays) in self._before.items()]
+                before = self._before
+                self._before = {key: (_copy(a), _copy(b)) for key, _, a, b in self._look(run).numbers()}
+        pairs = [(before.get(key, (None, None)), arrays) for key, arrays in self._before.items()]
         self._steady = not any(_changed(*both) for old, new in pairs for both in zip(old, new, strict=True))
         if len(self._before) <= PREPARED:  # so that the first change takes no longer than the others
-            for key, (_, arrays) in self._before.items():
+            for key, arrays in self._before.items():
                 for part, array in enumerate(arrays):
                     if array is not None:
                         self._shown_before(key, part)
@@ -188,40 +190,41 @@ class Live:
             operations = [stand_ins(part) for part in found.view]
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
-            "was": {str(key[1]): pair for key, pair in was.items() if key[0] == "node"},
-            "carried": {str(key[1]): pair for key, pair in was.items() if key[0] == "edge"},
+            "was": was["node"], "carried": was["edge"],
             "said": [change.said for change in changes],
             "lost": len(run.lost), "note": "" if self._steady else UNSTEADY,
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
         }  # fmt: skip
         return Shown(version, found.view, found.places, found.values, operations, answer)
 
-    def _differences(self, found: _Found) -> dict[Any, list[Any]]:
+    def _differences(self, found: _Found) -> dict[str, dict[str, list[Any]]]:
         """Return what was there before where it is another now, as the page shows it, by the new number."""
-        differ = {}
-        for key, (number, arrays) in found.numbers().items():
+        differ: dict[str, dict[str, list[Any]]] = {"node": {}, "edge": {}}
+        for key, number, *arrays in found.numbers():
             if key in self._before:
-                old = self._before[key][1]
-                pair = [self._shown_before(key, part) if _changed(old[part], new) else None
+                was = self._before[key]
+                pair = [self._shown_before(key, part) if _changed(was[part], new) else None
                         for part, new in enumerate(arrays)]  # fmt: skip
                 if any(pair):
-                    differ[number] = pair
+                    differ["edge" if type(key) is tuple else "node"][str(number)] = pair
         return differ
 
     def _shown_before(self, key: Any, part: int) -> Any:
-        if (key, part) not in self._old:
-            self._old[key, part] = short(show(self._before[key][1][part]))
-        return self._old[key, part]
+        shown = self._old.get((key, part))
+        if shown is None:
+            shown = self._old[key, part] = short(show(self._before[key][part]))
+        return shown
 
     def _look(self, run: Run) -> _Found:
-        names = self.names
-        if names is None:
-            names = run.names if not hasattr(self.rerun.function, "named_parameters") else self.rerun.function
-        elif isinstance(names, Mapping):
-            names = {**run.names, **names}
-        named = viewed(run.result, names)
+        function, names = self.rerun.function, self.names
+        if names is None and hasattr(function, "named_parameters"):
+            names = function
+        if names is None or (isinstance(names, Mapping) and names):
+            named = viewed_in(run.result, [names or {}, run.names, *spaces_of(function)], given=True)
+        else:
+            named = viewed(run.result, names)
         view = named.view
-        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles))
+        return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles), self._places)
 
     def _read(self, shown: Shown, body: Mapping[str, Any]) -> Change:
         """Return the change that a page asks for."""
@@ -245,27 +248,32 @@ class Live:
 class _Found:
     """A run as it is looked at: its graph, its story, and the key by which each node is found in other runs."""
 
-    def __init__(self, view: GraphView, places: list[Place], story: Story) -> None:
+    def __init__(self, view: GraphView, places: list[Place], story: Story, known: dict[Place, int]) -> None:
         self.view, self.places, self.story = view, places, story
         self.values = [np.array(part.array) for part in view]
-        seen: dict[Place, int] = {}
+        seen: dict[int, int] = {}
         self.keys = []
         for place in places:
-            seen[place] = seen.get(place, -1) + 1
-            self.keys.append((place, seen[place]))
+            number = known.setdefault(place, len(known))
+            seen[number] = seen.get(number, -1) + 1
+            self.keys.append(f"{number} {seen[number]}")
 
-    def numbers(self) -> dict[Any, tuple[Any, list[Array | None]]]:
-        """Return value and gradient of each node, and what each edge carries, with its number, by keys that last."""
-        found: dict[Any, tuple[Any, list[Array | None]]] = {}
+    def numbers(self) -> Iterator[tuple[Any, int, Array | None, Array | None]]:
+        """Yield value and gradient of each node, and what each edge carries, with key and number; an edge's is a tuple.
+
+        The arrays are those of the run, which may change when it is over.
+        """
+        gradients, edges = self.story.walk.gradients, self.view.edges
         for number, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
-            gradient = self.story.walk.gradients.get(number)
-            found[key] = ("node", number), [value, None if gradient is None else np.array(gradient)]
+            yield key, number, value, gradients.get(number)
         for step in self.story.walk.steps:
             for c in step.contributions:
-                edge = self.view.edges[c.edge]
-                ends = self.keys[edge.source], self.keys[edge.target], edge.slot
-                found[ends] = ("edge", c.edge), [np.array(c.array), np.array(c.total)]
-        return found
+                edge = edges[c.edge]
+                yield (self.keys[edge.source], self.keys[edge.target], edge.slot), c.edge, c.array, c.total
+
+
+def _copy(array: Array | None) -> Array | None:
+    return None if array is None else np.array(array)
 
 
 def _changed(old: Array | None, new: Array | None) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphNode, GraphView
+from ..graph.letters import ACTIVATIONS
 from .arrays import Arrays
-from .equations import ACTIVATIONS
 from .story import Array
 
 Shown = dict[str, Any] | None
@@ -31,6 +31,8 @@ class Pictures:
         self.view, self.arrays = view, arrays
         self.shown: list[dict[str, Any]] = []
         self.known: dict[str, int] = {}
+        self.places: dict[int, int] = {}  # the same by the id of a picture that is shown
+        self.linked: dict[Any, dict[str, Any]] = {}  # by the shapes of the operands and the result
         self.curves: dict[str, tuple[dict[str, Any], Callable[[Array], Any], list[float]]] = {}
         self.operands: list[list[int]] = [[] for _ in view]
         for edge in view.edges:
@@ -61,11 +63,13 @@ class Pictures:
 
     def keep(self, picture: dict[str, Any]) -> int:
         """Return the number of a picture, which is new only if none is equal to it."""
+        if id(picture) in self.places:
+            return self.places[id(picture)]
         key = json.dumps(picture)
         if key not in self.known:
             if len(self.shown) >= MOST_ONCE and picture["kind"] != "curve":
                 return -1
-            self.known[key] = len(self.shown)
+            self.known[key] = self.places[id(picture)] = len(self.shown)
             self.shown.append(picture)
         return self.known[key]
 
@@ -131,15 +135,18 @@ def _elementwise(pictures: Pictures, part: GraphNode, operands: list[GraphNode])
         return {"kind": "weights", "array": pictures.arrays.add(part.array), "shares": True}
     primitive: Any = part.node.primitive  # type: ignore[union-attr]
     each = isinstance(primitive.forward, np.ufunc) or part.operation in EACH
-    if not each or any(np.broadcast_shapes(part.shape, operand.shape) != part.shape for operand in operands):
+    shapes = (part.shape, *[operand.shape for operand in operands])
+    if not each or np.broadcast_shapes(*set(shapes)) != part.shape:
         return _maps(pictures, part, operands)
     free = [k for k, operand in enumerate(operands) if operand.kind != "constant" or operand.array.size > 1]
     if len(free) == 1 and all(o.array.size == 1 for k, o in enumerate(operands) if k != free[0]):
         return _curve(pictures, part, operands, free[0]) or _maps(pictures, part, operands)
     if part.array.size == 1 or part.array.size * len(operands) > MOST_PLACES:
         return _maps(pictures, part, operands)
-    places = [np.broadcast_to(np.arange(o.array.size).reshape(o.shape), part.shape) for o in operands]
-    return {"kind": "linked", "at": [place.ravel().tolist() for place in places]}
+    if shapes not in pictures.linked:
+        places = [np.broadcast_to(np.arange(o.array.size).reshape(o.shape), part.shape) for o in operands]
+        pictures.linked[shapes] = {"kind": "linked", "at": [place.ravel().tolist() for place in places]}
+    return pictures.linked[shapes]
 
 
 def _maps(pictures: Pictures, part: GraphNode, operands: list[GraphNode]) -> Shown:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...graph import GraphNode, GraphView, Summary
-from ...graph.equations import unicode_math
+from ...graph.equations import line
 from ...printable import printable
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .folding import ARROWS, MOST, READ, Folded, fold
+from .letters import name_tree, told
 from .repeats import AGAIN, Repeats, called, find_repeats
 
 LONGEST = 36  # letters of a name that are shown
@@ -142,9 +143,9 @@ def whole(
         view, inputs = folded.view, frozenset(folded.number[number] for number in inputs)
         told = {folded.number[number]: word for number, word in told.items()}
     words = [told.get(node.number, node.kind) for node in view]
-    arity = [0] * len(view)
-    for edge in view.edges:
-        arity[edge.target] = max(arity[edge.target], edge.slot + 1)
+    operands: list[list[int]] = [[] for _ in view]
+    for edge in view.edges:  # in the order of their slots
+        operands[edge.target].append(edge.source)
     shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
     homes = _homes(view, inputs)
     repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
@@ -164,14 +165,16 @@ def whole(
         if path and key not in items:
             items[key] = _fold(key, path, folds[path], repeats.labels.get(path))
         elif not path and shown[node.number] and first[node.number] == node.number:
-            items[key] = _item(node, key, homes[node.number], arity[node.number], style, words[node.number])
+            about = _about(view, node, operands[node.number], words[node.number])
+            slots = len(operands[node.number])
+            items[key] = _item(node, key, homes[node.number], slots, style, words[node.number], about)
     arrows: dict[tuple[str, str, int, int], Arrow] = {}
     for edge in view.edges:
         source, target = keys[edge.source], keys[edge.target]
         if not shown[edge.source] or source == target or repeats.between(edge.source, edge.target):
             continue
         into_fold = bool(owner[edge.target])
-        slot = edge.slot if not into_fold and arity[edge.target] > 1 else None
+        slot = edge.slot if not into_fold and len(operands[edge.target]) > 1 else None
         about = f"{_call(view[edge.source], words[edge.source])} is operand {edge.slot} of {_call(view[edge.target])}"
         same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
         arrows.setdefault(same, Arrow(source, target, slot, about))
@@ -242,7 +245,7 @@ def _common(paths: Collection[str]) -> str:
     return ".".join(common)
 
 
-def _item(node: GraphNode, key: str, home: str, arity: int, style: Style, word: str) -> Item:
+def _item(node: GraphNode, key: str, home: str, slots: int, style: Style, word: str, about: str) -> Item:
     if node.kind == "fold":
         about = printable(f"{node.name}, folded · {node.operation or 'inputs and constants'}")
         return Item(key, node.kind, shorten(node.name or ""), node.operation or "", (), None, None, 0, home, about)
@@ -256,8 +259,7 @@ def _item(node: GraphNode, key: str, home: str, arity: int, style: Style, word: 
     title, operation = _title(node, word)
     value = node.value if style.values and not failed and title != node.value.text else None
     grad = node.grad if style.gradients else None
-    slots = arity if arity > 1 else 0
-    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots, home, _about(node, word))
+    return Item(key, node.kind, title, operation, tuple(lines), value, grad, slots if slots > 1 else 0, home, about)
 
 
 def _title(node: GraphNode, word: str) -> tuple[str, str]:
@@ -279,10 +281,17 @@ def _call(node: GraphNode, word: str = "") -> str:
     return " = ".join(part for part in (node.name, node.operation) if part) or f"{word or node.kind} {node.number}"
 
 
-def _about(node: GraphNode, word: str) -> str:
+def _about(view: GraphView, node: GraphNode, operands: list[int], word: str) -> str:
     parts = [_call(node, word), word, f"{_shape(node)} {node.dtype}"]
-    parts += [f"equation {unicode_math(node.tex)}"] if node.tex else []
-    parts += [f"gradient of operand {i}: {unicode_math(rule)}" for i, rule in enumerate(node.rules) if rule]
+    if node.tex:
+        equation, rules = told(view, node, operands)
+        back = []
+        for slot, (number, rule) in enumerate(zip(operands, rules, strict=True)):
+            name = line(name_tree(view[number]))
+            which = f"{name} as operand {slot}" if operands.count(number) > 1 else name
+            back += [f"gradient of {which}: {rule}"] if rule and view[number].kind != "constant" else []
+        bar = f"{line(name_tree(node, bar=True))} is the gradient of {line(name_tree(node))}"
+        parts += [f"equation {equation}", *([bar, *back] if back else [])]
     parts += [node.metadata] if node.metadata else []
     parts += [f"value {node.value.text}"]
     parts += [f"gradient {node.grad.text}"] if node.grad else []
