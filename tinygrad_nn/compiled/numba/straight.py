@@ -124,9 +124,8 @@ class Lines(Loops):
 
     def place(self, value: Value, index: Sequence[str]) -> str:
         """Return the entry of an array that stands for a value, by its place in memory."""
-        if value in self.scratch:
-            return super().place(value, index)
-        return f"{self.names[value]}[{flat(value.shape, index)}]"
+        pool, start = self.scratch.get(value, (value, 0))
+        return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
 
     def read(self, arg: Arg, index: list[str], depth: int, seen: dict[Value, str], want: str) -> str:
         """Return the expression of an argument, in a dtype."""
