@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 NATIVE = Path(__file__).parent / "native"
+VERSIONED = ("math", "numpy", "numba", "llvmlite")  # modules whose versions are in every key
 
 
 def sources() -> bytes:
@@ -85,7 +86,7 @@ class Description:
 
     def _other(self, thing: Any) -> bool:
         if isinstance(thing, ModuleType):
-            known = thing.__name__.partition(".")[0] in ("math", "numpy", "numba")  # whose versions are in every key
+            known = thing.__name__.partition(".")[0] in VERSIONED
             return known and self._write("module", thing.__name__)
         if isinstance(thing, (type, BuiltinFunctionType, np.ufunc)):
             return self._write("named", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing)))
