@@ -55,7 +55,12 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
-    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds})
+
+    def straight(code: str, arrays: Any) -> None:
+        flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}
+        exec(code, {**space, **kinds, **flat})
+
+    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
 

@@ -13,9 +13,13 @@ from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .loops import Part, flattened
 from .native.row import available
+from .straight import Straight
 
+EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
-OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract'}"
+OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
+
+PER_LINE = 50  # lines of straight code that take as long to compile as one of loops
 
 
 class Machine:
@@ -25,7 +29,7 @@ class Machine:
         self.functions: dict[str, str] = {}  # text -> name
         self.parallel = False  # whether one of them runs on several threads
 
-    def add(self, kernel: Kernel, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
+    def add(self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
         """Take a kernel in; return the name of its function, and the expressions to call it with.
 
         Args:
@@ -57,7 +61,8 @@ class Machine:
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
         body = "\n".join(f"    {line}" for line in lines)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
-        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {OPTIONS})\n'
+        options = EXACT if isinstance(kernel, Straight) else OPTIONS
+        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
         name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
         self.parallel |= bool(parts)
         return name, given
@@ -100,8 +105,9 @@ class Machine:
         return [*sums, f"{name}s({given})", *part.after]
 
     def size(self) -> tuple[int, int]:
-        """Return how many kernels there are, and lines of all of them."""
-        return len(self.functions), sum(text.count("\n") for text in self.functions)
+        """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
+        lines = sum(text.count("\n") + text.count("\\n") // PER_LINE for text in self.functions)
+        return len(self.functions), lines
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
@@ -120,6 +126,27 @@ def _type(value: Value) -> str:
 
 
 @cache
+def _straight() -> Any:
+    """Return what stands for straight code in the source of a kernel."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def straight(typing: Any, code: Any, arrays: Any) -> Any:
+        """Run lines on the arrays and numbers a0, a1, ..."""
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            from .assembly import emit
+
+            given = [builder.extract_value(values[1], k) for k in range(len(arrays))]
+            emit(context, builder, code.literal_value, arrays.types, given)
+            return context.get_dummy_value()
+
+        return types.none(code, arrays), generate
+
+    return intrinsic(prefer_literal=True)(straight)
+
+
+@cache
 def head() -> dict[str, Any]:
     """Return the names that a source of kernels may use; all share them."""
     from numba import prange
@@ -127,7 +154,7 @@ def head() -> dict[str, Any]:
     from .native.mathematics import exp8
 
     dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
-    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_}
+    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_, "straight": _straight()}
     return {"__name__": __name__, **dtypes, **given}
 
 
