@@ -5,6 +5,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -54,7 +55,12 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
-    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds})
+
+    def straight(code: str, arrays: Any) -> None:
+        flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}
+        exec(code, {**space, **kinds, **flat})
+
+    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
 
@@ -94,126 +100,36 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-# Sweeps that are only worth their time before a change lands; `pytest -m "not slow"` leaves them out.
-SWEEPS = {
-    "test_explore": (),  # all of it: its pages are opened in a browser
-    "test_live_browser": (),
-    "test_play_browser": (),
-    "test_recording_page": (),
-    "test_model_explorer": ("test_model_explorer_opens_it",),
-    "test_report": (),  # each test trains and draws
-    "test_messy_tables": (),
-    "test_onnx": (),  # each model runs in two programs
-    "test_polynomial": (),
-    "test_from_pytorch": (),  # scripts and calls, against records
-    "test_nn_as_in_pytorch": (),
-    "test_autograd_door": (),
-    "test_scipy_solvers": (),
-    "test_scipy_array_api": (),
-    "test_lines": (),  # each looks for a change of the source
-    "test_sklearn": (),
-    "test_frames": (),
-    "test_loops": (),
-    "test_images": (),
-    "test_cli_drawings": ("test_explore_writes_the_page_the_animation_or_both", "test_what_is_wrong_is_said_in_a_line"),
-    "test_backward": (
-        "test_a_long_chain_goes_forward_back_and_away_without_recursion_or_collector",
-        "test_training_leaves_nothing_behind_for_the_collector",
-    ),
-    "test_benchmarks": (),
-    "test_native": (),  # their functions are compiled first
-    "test_native_attention": (),
-    "test_compile": (
-        "test_every_primitive_compiles_to_the_same_numbers", "test_derivatives_of_higher_order",
-        "test_a_plan_prints_at_80_columns_and_is_a_graph", "test_a_donated_weight_is_read_before_it_is_written",
-        "test_backward_inside_a_step", "test_outer_products_of_rows_are_added_up_at_any_size",
-        "test_what_lives_after_the_first_call_are_buffers_constants_and_results",
-    ),
-    "test_compare": (
-        "test_a_mistake_is_named", "test_right_gradients_raise_no_alarm", "test_the_example_names_twelve_mistakes",
-        "test_the_page_forbids_scripts_and_a_browser_shows_all_of_it",
-    ),
-    "test_cli": (
-        "test_a_write_that_fails_leaves_the_run_before_it", "test_options_work_together",
-        "test_the_same_seed_gives_the_same_bits_and_another_seed_others", "test_train_refuses",
-        "test_train_is_main_jl", "test_many_classes_fit_80_columns", "test_a_table_of_classes_goes_there_and_back",
-    ),
-    "test_docs": ("test_python_blocks_print_what_the_page_shows",),
-    "test_fit_models": ("test_a_run_that_was_interrupted_ends_as_one_that_was_not",),
-    "test_graph": ("test_a_chain_of_100000_does_not_recurse",),
-    "test_house": (
-        "test_a_skip_fails_in_ci_only", "test_module_is_short_documented_and_free_of_forbidden_code",
-        "test_no_modules_import_each_other_in_a_circle", "test_no_room_uses_private_names_of_another",
-    ),
-    **dict.fromkeys((
-        "test_kinks", "test_trace", "test_compile_check", "test_compile_limits", "test_code_cache", "test_rewrites",
-        "test_compare_parts", "test_compare_record", "test_compile_sweep", "test_diagnosis", "test_hostile_names",
-        "test_conventions", "test_kinds", "test_source", "test_steps", "test_operations", "test_museum",
-        "test_students", "test_compare_function", "test_compare_numbers",
-    ), ()),
-    "test_io": ("test_what_would_be_refused_is_not_written", "test_every_changed_bit_is_refused"),
-    "test_layers": ("test_gradients_of_two_orders_are_the_numerical_ones",),
-    "test_metrics": ("test_losses_are_their_definitions",),
-    "test_manual": (
-        "test_cross_entropies_are_exact_for_any_z", "test_each_entry_of_the_gradient_is_the_numerical_one",
-        "test_gradient_along_a_random_direction_is_the_numerical_one",
-        "test_gradients_with_one_more_activation_are_the_numerical_ones",
-        "test_float32_stays_float32_and_is_close_to_float64",
-    ),
-    "test_manual_layers": ("test_an_equation_that_is_a_thousandth_off_is_rejected",),
-    "test_optim": ("test_it_minimises_a_bowl",),
-    "test_primitives": (
-        "test_gradients_with_respect_to_complex_arguments_are_the_numerical_ones",
-        "test_layout_in_memory_does_not_matter",
-        "test_float32_in_gives_float32_out_and_back",
-    ),
-    "test_random_graphs": (
-        "test_gradients_of_programs_of_hundreds_of_operations", "test_gradients_of_random_programs",
-        "test_second_derivatives_of_random_programs",
-    ),
-    "test_roads": ("test_right_gradients_of_the_iris_data_as_it_is_agree",),
-    "test_solver_fit": ("test_iris_is_learnt_on_average_over_twenty_seeds",),
-    "test_solver_gradients": ("test_three_roads_meet", "test_three_roads_meet_with_one_more_activation",
-                              "test_three_roads_meet_in_every_entry"),
-    "test_tasks": (),
-    "test_viz": (
-        "test_a_long_chain_and_deep_scopes_do_not_recurse", "test_figures_are_saved_whole_and_the_same_each_time",
-        "test_counts_fit_their_cells_and_names_their_columns",
-    ),
-    "test_viz_training": ("test_a_network_is_saved",),
-    "test_known": ("test_where_a_row_is_smooth_at_ties_and_zeros_the_rules_have_its_derivatives",),
-    "test_models_hard": (
-        "test_every_changed_bit_of_a_small_checkpoint_is_refused", "test_every_optimizer_goes_on_bit_for_bit",
-    ),
-    "test_degenerate": ("test_second_derivatives_of_functions_of_eigenvalues",),
-    "test_viz_models": ("test_names_come_from_a_model_or_from_the_models_among_the_variables",),
-}  # fmt: skip
+# The quick part (`pytest -m "not slow"`) has of each test at most CASES cases, drawn evenly, others in each test, and
+# no more than take SHARE seconds. What a case takes is in seconds.txt, which `python -m tests.seconds` writes.
+CASES, SHARE = 6, 0.15
+WHOLE = ("tests/test_closure.py::test_a_rule_is_closed",)  # each row of the table of primitives is in the quick part
+RECORD = Path(__file__).with_name("seconds.txt").read_text(encoding="utf-8")
+SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.splitlines())}
 
 
-# Of the longest tables only one row in so many stays in the quick part.
-SAMPLED = {
-    "test_value_shape_and_dtype_are_those_of_numpy": 12,
-    "test_methods_and_numpy_functions_make_the_same_node": 12,
-    "test_gradients_are_the_numerical_ones": 12,
-    "test_forward_and_objective_are_what_the_definitions_say": 8,
-    "test_what_a_line_advises_runs": 8,
-    "test_a_move_is_the_update_bit_for_bit": 8,
-    "test_no_other_training_goes_on_with_a_checkpoint": 4,
-    "test_values_and_gradients_are_those_of_the_graph": 3,
-    "test_float32_stays_float32_and_nothing_given_is_changed": 3,
-    "test_each_subset_of_the_arguments_has_the_derivatives_of_the_whole": 12,
-    "test_a_tensor_that_numpy_does_not_tell_us_of_raises_or_is_differentiated": 12,
-    "test_constants_may_be_lists_numbers_scalars_and_constant_tensors": 12,
-    "test_constants_may_be_integers": 12,
-}
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would begin with the files of most tests, whatever they take
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _test_of(item: pytest.Item) -> str:
+    """The test that an item is a case of."""
+    return item.nodeid.partition("[")[0]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tests: dict[str, list[pytest.Item]] = {}
+    files: dict[Path, float] = {}
     for item in items:
         if " at 0x" in item.name:  # processes that share the tests would not agree about its name
             raise pytest.UsageError(f"{item.nodeid}: give its parameters ids; an address is another in each process.")
-        name = getattr(item, "originalname", None)
-        names = SWEEPS.get(item.path.stem)
-        sampled = name in SAMPLED and zlib.crc32(item.name.encode()) % SAMPLED[name]
-        if sampled or (names is not None and (not names or name in names)):
-            item.add_marker(pytest.mark.slow)
+        tests.setdefault(test := _test_of(item), []).append(item)
+        files[item.path] = files.get(item.path, 0.0) + SECONDS.get(test, 0.0)
+    for test, cases in tests.items():
+        browser = "browser" in getattr(cases[0], "fixturenames", ())
+        kept = 0 if browser else int(min(CASES, SHARE / SECONDS.get(test, 0.01)))
+        if test not in WHOLE:
+            for case in sorted(cases, key=lambda case: zlib.crc32(case.name.encode()))[kept:]:
+                case.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):  # processes take whole files, and the last to start is the last to end
+        items.sort(key=lambda item: -files[item.path])

@@ -89,12 +89,23 @@ def test_of_equal_indices_set_keeps_the_last_and_its_gradient() -> None:
     np.testing.assert_array_equal(x.data, [1, 2, 3])
 
 
-@pytest.mark.parametrize(("factors", "slopes"), [((0.0, 3.0), (12.0, 0.0)), ((0.0, 0.0), (0.0, 0.0))])
-def test_a_product_with_zeros_has_the_right_slopes(factors: tuple[float, float], slopes: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("factors", "slopes"),
+    [
+        ((0.0, 3.0), (12.0, 0.0)),
+        ((0.0, 0.0), (0.0, 0.0)),
+        ((2.0, 3.0, 5.0), (60.0, 40.0, 24.0)),
+        ((2.0, 0.0, 5.0, 7.0), (0.0, 280.0, 0.0, 0.0)),
+        ((2.0, 3.0, 5.0, 7.0), (420.0, 280.0, 168.0, 120.0)),
+    ],
+)
+def test_each_factor_of_a_product_has_the_others_for_its_slope(
+    factors: tuple[float, ...], slopes: tuple[float, ...]
+) -> None:
     x, y = Tensor([4.0, 1.0]), Tensor(factors)
-    x.at[[0, 0]].multiply(y).sum().backward()
+    x.at[[0] * len(factors)].multiply(y).sum().backward()
     np.testing.assert_array_equal(y.grad, slopes)
-    np.testing.assert_array_equal(x.grad, [0, 1])
+    np.testing.assert_array_equal(x.grad, [np.prod(factors), 1])
 
 
 @pytest.mark.parametrize("update", ["min", "max"])

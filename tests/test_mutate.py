@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutate import __main__ as command
+from tests.mutate import lines
 from tests.mutate.faults import Fault, of_file, same
 from tests.mutate.lines import Map, TracedTest, batches
 
@@ -98,16 +99,26 @@ def test_bytecode_that_stands_elsewhere_is_the_same() -> None:
     assert not same(compile("x = 1", "f", "exec"), compile("x = 1.0", "f", "exec"))
 
 
-def test_each_test_runs_once_the_closest_first_and_the_slow_ones_last() -> None:
-    tests = [TracedTest(f"{file}{k}", file, 0.5, {}, file == "b" and k > 9) for file in "abcdef" for k in range(20)]
-    parts = list(batches(tests, 80, dict.fromkeys("abcdef", 1.0), most=50))
+def test_each_test_runs_once_the_closest_first() -> None:
+    tests = [TracedTest(f"{file}{k}", file, 0.5, {}) for file in "abcdef" for k in range(20)]
+    parts = list(batches(tests, 80, dict.fromkeys("abcdef", 1.0), most=90))
     names = [test.name for part in parts for test in part]
     assert len(names) == len(set(names))
-    assert [test.name for test in tests if test.slow] == [test.name for test in parts[-1]]
     assert {test.file for test in parts[0]} == set("abcd"), "of the closest files"
-    # a file of tests costs a second besides, so that 12, 10, 50, 10 and 50 are not exceeded
-    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 8.0, 8.0, 9.0, 8.0, 5.0]
+    # a file of tests costs a second besides, so that 12, 18, 90 and 6 are not exceeded
+    assert [sum(test.seconds for test in part) for part in parts] == [10.0, 8.0, 14.0, 8.0, 5.0]
     assert {test.name for test in tests[:80]} <= set(names), "all that run the line"
+
+
+def test_slow_tests_of_a_line_are_by_themselves() -> None:
+    tests = Map()
+    fault = Fault("ops", "f.py", "f", 1, 3, 3, 3, "sign", 0, 1, "-", "+")
+    lines_of = {"quick": 1 << 3, "slow": 1 << 3, "slow elsewhere": 1 << 9, "slow that calls it": 1 << 1}
+    tests.tests = [TracedTest(name, "t", 1.0, {"f.py": bits}, "slow" in name) for name, bits in lines_of.items()]
+    tests.rank()
+    for slow, expected in ((False, ["quick"]), (True, ["slow", "slow that calls it"])):
+        found, seen = tests.of(fault, slow)
+        assert ([test.name for test in found], seen) == (expected, 1)
 
 
 def test_files_of_tests_take_turns() -> None:
@@ -116,17 +127,41 @@ def test_files_of_tests_take_turns() -> None:
     assert {test.file for test in second} == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("now", "seen"),
+    [
+        ("a b c d e", {1, 3}),
+        ("x a b c d e", {1, 2, 4}),  # a new line beside one that was run may be run
+        ("a b x c d e", {1, 3, 4}),
+        ("a b c x y e", {1, 3, 4, 5}),  # what stands in the place of d, too
+        ("a b c d e x", {1, 3}),
+        ("a b d e", {1}),
+    ],
+)
+def test_lines_are_found_again_in_another_version(now: str, seen: set[int], tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("\n".join("abcde"))
+    new.write_text("\n".join(now.split()))
+    bits = lines._moved(1 << 1 | 1 << 3, lines._moves(old, new))
+    assert {k for k in range(9) if bits >> k & 1} == seen
+
+
 PROJECT = {
     "pyproject.toml": "[tool.pytest.ini_options]\n",
     "tinygrad_nn/__init__.py": "",
     "tinygrad_nn/manual/__init__.py": "",
     "tinygrad_nn/manual/sums.py": (
         "def count(n):\n    total = 0\n    while n > 0:\n        n -= 1\n        total += 2\n    return total\n\n\n"
-        "def unused(n):\n    return -n\n\n\ndef rare(n):\n    return n - 4\n"
+        "def unused(n):\n    return -n\n\n\ndef rare(n):\n    return n - 4\n\n\n"
+        "def elsewhere(n):\n    return -n\n"
     ),
     "tests/test_sums.py": (
         "import subprocess, sys\nimport pytest\nfrom tinygrad_nn.manual.sums import count, rare\n\n\n"
-        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\ndef test_count():\n"
+        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\n"
+        "def test_elsewhere():\n    line = 'from tinygrad_nn.manual.sums import elsewhere; import os; '\n"
+        "    end = 'print(elsewhere(3), flush=True); os._exit(0)'\n"
+        "    assert subprocess.check_output([sys.executable, '-c', line + end]).split() == [b'-3']\n\n\n"
+        "def test_count():\n"
         "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987)'], start_new_session=True)\n"
         "    assert count(3) == 6\n"
     ),
@@ -177,8 +212,9 @@ def test_a_run_kills_reports_and_leaves_nothing_behind(tmp_path: Path) -> None:
     said = done.stdout
     assert re.search(r"killed: .*:4 count: -  ->  \+  \[sign\]; time", said), said + done.stderr
     assert re.search(r"killed: .*:5 count: 2  ->  3 .*failed tests/test_sums.py::test_count", said), said
-    assert re.search(r"survived: .*:10 unused: -n .*no test was seen to run this line", said), said
+    assert re.search(r"survived: .*:10 unused: -n .*no slow tests were seen to run this line", said), said
     assert re.search(r"killed: .*:14 rare: -  ->  \+ .*failed tests/test_sums.py::test_rare", said), said
+    assert re.search(r"killed: .*:18 elsewhere: .*failed tests/test_sums.py::test_elsewhere", said), "in a process"
     table = re.search(r"^manual +(\d+) +(\d+)", said, flags=re.MULTILINE)
     assert table is not None
     assert int(table[1]) + int(table[2]) == len(re.findall("^(?:killed|survived):", said, flags=re.MULTILINE)), said

@@ -76,6 +76,11 @@ SMALLER: dict[str, dict[str, str]] = {
         "a - -0.0": "t1 = subtract(a, -0.0); t1",
         "a * 2.0": "t1 = multiply(a, 2.0); t1",
         "a * np.ones(4)": "a",
+        "a * np.ones(1)": "a",
+        "a * np.array(1.0)": "a",
+        "np.array(-0.0) + a": "a",
+        "a * np.array(2.0)": "t1 = multiply(a, 2.0); t1",
+        "a[:0] * np.ones(0)": "t1 = getitem(a); t2 = multiply(t1, c[0]); t2",
         "a * np.ones((3, 4))": "t1 = multiply(a, c[3, 4]); t1",
         "np.ones((3, 4)) * a": "t1 = multiply(c[3, 4], a); t1",
         "a - np.array([0.0, -0.0, 0.0, 0.0])": "t1 = subtract(a, c[4]); t1",
@@ -193,6 +198,16 @@ SMALLER: dict[str, dict[str, str]] = {
         "np.cumsum(a.transpose(1, 2, 0).transpose(1, 0, 2), 0)": "t1 = transpose[2, 1, 0](a); t2 = cumsum(t1); t2",
         "np.cumsum(a.swapaxes(0, 2), 0)": "t1 = transpose[2, 1, 0](a); t2 = cumsum(t1); t2",
         "np.cumsum(np.transpose(a), 0)": "t1 = transpose[2, 1, 0](a); t2 = cumsum(t1); t2",
+    },
+    "n": {  # a number of Python's takes part in another dtype than the array that NumPy makes of it
+        "np.multiply(1.0, a)": "t1 = multiply(1.0, a); t1",
+        "np.multiply(a, 1.0)": "t1 = multiply(a, 1.0); t1",
+        "np.add(-0.0, a)": "t1 = add(-0.0, a); t1",
+        "np.subtract(a, 0.0)": "t1 = subtract(a, 0.0); t1",
+    },
+    "f n": {
+        "a * np.multiply(1.0, b)": "t1 = multiply(1.0, b); t2 = multiply(a, t1); t2",
+        "a * np.multiply(b, 1.0)": "t1 = multiply(b, 1.0); t2 = multiply(a, t1); t2",
     },
     "v n": {
         "a * (b + 1.0) * (b * 2)":

@@ -127,11 +127,10 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
         ("surroundings", f"surroundings/{next(iter(surroundings()))}", 3, "surroundings"),
         *[(part, part, bad, part) for part in ("epoch", "updates") for bad in (-1, 2**62, 1.0, True, None, "2")],
         ("ended", "ended", "x", "ended"), ("ended", "ended", None, "ended"),
+        ("ended", "ended", [""], "ended"),
         ("run", "run", RUN[1:], "run"), ("run", "run", RUN + "0", "run"), ("run", "run", 3, "run"),
         ("run", "run", RUN.upper(), "run"),
-        *[("schedule", "schedule", bad, "schedule") for bad in
-          ("x", [1, 0, 0], [1, 0, 0, 0, 0], [math.inf, 0, 0, 0], ["x", 0, 0, 0], [1, -1, 0, 0], [1, 0, 0, 0.5],
-           [1, 0, 0, 0])],
+        ("schedule", "schedule", [1, 0, 0, 0], "schedule"),
         ("setup", "setup", [], "setup"), ("setup", "setup", {"schedule": "Plateau("}, "schedule"),
         ("history", "metrics", "r2", "metrics"), ("history", "metrics", [3], "metrics"),
         ("history", "metrics", [], "metrics"), ("history", "metrics", ["r2", "x"], "history of metrics/x"),
@@ -149,7 +148,7 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
         ("rngs", "rngs/0/state", 3, "rngs"), ("rngs", "rngs/0/has_uint32", "x", "rngs"),
         ("rngs", "rngs/0/has_uint32", 2.5, "rngs"), ("rngs", "rngs/0/state/state", -1, "rngs"),
         *[("stopping", "stopping", bad, "stopping") for bad in
-          ("x", [None, 0], [None, 0, 0, 0], ["x", 1, 0], ["nan", 1, 0], [0.25, 1, 0], [None, 1, 0], ["0.25", 0, 0],
+          ("x", 3, [None, 0], [None, 0, 0, 0], ["x", 1, 0], ["nan", 1, 0], [0.25, 1, 0], [None, 1, 0], ["0.25", 0, 0],
            ["0.25", 3, 0], ["0.25", 1, 3], ["0.25", -1, 0], ["0.25", 1, -1])],
         *[("optimizer", "optimizer", bad, "optimizer") for bad in ({}, [3], [["W"]], [["W", None, None]])],
         *[("optimizer", "optimizer/0/1", bad, "optimizer of W") for bad in
@@ -165,6 +164,18 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
 def test_a_part_that_no_training_leaves_is_named(part: str, path: str, value: Any, called: str) -> None:
     with pytest.raises(ValueError, match=rf"^state holds no state that a training leaves: {called} is "):
         read(part, changed(path, value))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["x", 3, None, dict.fromkeys("abcd", 1), [1, 0, 0], [1, 0, 0, 0, 0], [math.inf, 0, 0, 0], [math.nan, 0, 0, 0],
+     ["x", 0, 0, 0], [True, 0, 0, 0], [1, -1, 0, 0], [1, 0, -1, 0], [1, 0, 0, 0.5], [1, 0, 0, None]],
+)  # fmt: skip
+def test_what_no_plateau_remembers_is_named(bad: Any) -> None:
+    reader = changed("schedule", bad)
+    reader.text["setup"] = {"schedule": "Plateau(3)"}
+    with pytest.raises(ValueError, match=r"^state holds no state that a training leaves: schedule is "):
+        reader.progress()
 
 
 @pytest.mark.parametrize("name", RIGHT)

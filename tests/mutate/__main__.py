@@ -2,9 +2,9 @@
 
 Signs, constants, dropped terms, axes, swapped arguments, off by one: each fault is a piece of a function body, drawn at
 random, the same number in each room. It is planted in a copy of the project in a temporary folder, and the tests that
-run its line are run, the closest first, those marked slow last. A fault is killed when one of them fails, or when they
-take many times longer than without it. The first run finds out which test runs which lines, which takes some minutes,
-and keeps that in --map.
+run its line are run, the closest first; what they let pass meets those marked slow in the end. A fault is killed when a
+test fails, or when they take many times longer than without it. The first run finds out which test runs which lines,
+which takes some minutes, and keeps that in --map.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ def drawn(root: Path, room: str, count: int, seed: int, at: str | None) -> tuple
     return chosen, void
 
 
-def plant(fault: Fault, tests: Map, folder: Path, kept: Path, each: float, memory: float) -> tuple[str, str]:
-    """Plant a fault in a copy, run the tests, and take it out; return "killed" or "survived", and by what."""
+def plant(
+    fault: Fault, tests: Map, slow: bool, folder: Path, kept: Path, each: float, memory: float
+) -> tuple[str, str]:
+    """Plant a fault in a copy, run quick or slow tests, and take it out; return "killed" or "survived", and by what."""
     file = folder / fault.path
     source, stamp = file.read_bytes(), file.stat()
-    candidates, seen = tests.of(fault)
+    candidates, seen = tests.of(fault, slow)
     if not candidates:
-        return "survived", "no test was seen to run this file"
+        return "survived", f"no {'slow ' if slow else ''}test was seen to run this file"
     for cached in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
         cached.unlink()
     kernels, extra = kept / "kernels", 0.0
@@ -83,7 +85,8 @@ def plant(fault: Fault, tests: Map, folder: Path, kept: Path, each: float, memor
         file.write_bytes(source)
         os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     exact = len(ran & {test.name for test in candidates[:seen]})
-    told = f"{exact} of {seen} tests that run this line passed" if seen else "no test was seen to run this line"
+    which = "slow tests" if slow else "tests"
+    told = f"{exact} of {seen} {which} that run this line passed" if seen else f"no {which} were seen to run this line"
     return "survived", f"{told}, and {len(ran) - exact} others"
 
 
@@ -118,11 +121,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         # all before the first fault is planted in one that others are copied from
         folders = [first, *(copy(first, Path(place) / f"worker{k}") for k in range(1, options.workers))]
         only = set(options.units.split(",")) if options.units else None
-        tests = traced(root, folders, options.map, not options.quick, only, options.keep_going)
-        print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
-        if tests.failed and not options.keep_going:
-            print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
-            return 2
         left_out = sum(not_drawn(root, room) for room in rooms)
         chosen, void = [], 0
         for k, room in enumerate(rooms):
@@ -130,22 +128,42 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             found, again = drawn(root, room, count, options.seed, options.at)
             chosen, void = chosen + found, void + again
         random.Random(options.seed).shuffle(chosen)
+        left, ended = list(range(len(chosen))), {}
 
         def work(k: int) -> None:
             prepare()
-            for fault in chosen[k :: options.workers]:
-                if time.monotonic() - began > options.most_seconds:
+            for number in left[k :: options.workers]:
+                if not slow and time.monotonic() - began > options.most_seconds:
                     return
-                end, why = plant(fault, tests, folders[k], options.map, options.each, options.memory)
+                fault = chosen[number]
+                end, why = plant(fault, tests, slow, folders[k], options.map, options.each, options.memory)
                 if end == "survived" or options.killed:
-                    print(f"{end}: {fault}; {why}", flush=True)
+                    begun = f"{end} the quick tests" if (end, quick) == ("survived", True) else end
+                    print(f"{begun}: {fault}; {why}", flush=True)
                 with (Path(place) / f"results{k}").open("a") as results:
-                    results.write(f"{fault.room}\t{end}\t{why}\n")
+                    results.write(f"{number}\t{end}\t{why}\n")
 
-        in_workers(work, options.workers)
-        lines = [line for file in Path(place).glob("results*") for line in file.read_text().splitlines()]
-        doubtful = recheck({line.split("failed ")[1] for line in lines if "\tfailed tests" in line}, first, options.map)
-    code = report(lines, rooms, void, doubtful, time.monotonic() - began, len(chosen))
+        for slow in (False,) if options.quick else (False, True):
+            if not left:
+                break
+            quick = not slow and not options.quick
+            tests = traced(root, folders, options.map, slow, only, options.keep_going)
+            print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
+            if tests.failed and not options.keep_going:
+                print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
+                return 2
+            in_workers(work, options.workers)
+            for file in Path(place).glob("results*"):
+                for line in file.read_text().splitlines():
+                    number, end, why = line.split("\t")
+                    ended[int(number)] = chosen[int(number)].room, end, why
+                file.unlink()
+            left = [number for number, (_, end, _) in ended.items() if end == "survived"]
+            near = {test.file for number in left for test in tests.of(chosen[number], slow)[0]}
+            only = {Path(file).stem for file in near if only is None or Path(file).stem in only}
+        killers = {why.removeprefix("failed ") for _, _, why in ended.values() if why.startswith("failed tests")}
+        doubtful = recheck(killers, first, options.map)
+    code = report(list(ended.values()), rooms, void, doubtful, time.monotonic() - began, len(chosen))
     print(f"{left_out} faults of these rooms are never drawn: they cannot change a result (see tests.mutate.faults).")
     return code
 
@@ -159,9 +177,11 @@ def recheck(names: set[str], folder: Path, kept: Path) -> list[str]:
     return list(said or [])
 
 
-def report(lines: list[str], rooms: list[str], void: int, doubtful: list[str], seconds: float, wanted: int) -> int:
+def report(
+    ended: list[tuple[str, str, str]], rooms: list[str], void: int, doubtful: list[str], seconds: float, wanted: int
+) -> int:
     """Print killed and survived of each room."""
-    counts = Counter(tuple(line.split("\t")[:2]) for line in lines)
+    counts = Counter((room, end) for room, end, _ in ended)
     print(f"\n{'room':12}{'killed':>8}{'survived':>10}{'killed %':>10}")
     for room in [*rooms, "all"]:
         killed, survived = (
@@ -170,9 +190,9 @@ def report(lines: list[str], rooms: list[str], void: int, doubtful: list[str], s
         )
         share = f"{100 * killed / (killed + survived):.1f}" if killed + survived else ""
         print(f"{room:12}{killed:8}{survived:10}{share:>10}")
-    print(f"\n{len(lines)} of {wanted} planted in {seconds:.0f} s; {void} more were drawn that change no bytecode.")
-    if slow := sum("\ttime" in line for line in lines):
-        print(f"{slow} were killed since their tests took too long.")
+    print(f"\n{len(ended)} of {wanted} planted in {seconds:.0f} s; {void} more were drawn that change no bytecode.")
+    if long := sum(why.startswith("time") for _, _, why in ended):
+        print(f"{long} were killed since their tests took too long.")
     if doubtful:
         print("These fail without a fault too, so that what they killed is not known:", *doubtful, sep="\n  ")
     return 0

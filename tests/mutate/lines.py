@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -72,11 +76,42 @@ class Tracer:
         return {self.paths[name]: hex(sum(1 << line for line in lines)) for name, lines in self.lines.items()}
 
 
+# What Python runs first in processes that a test begins: their lines are the test's, too.
+FIRST = """from __future__ import annotations
+import os, sys
+from importlib import machinery, util
+_next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
+if _next is not None:  # that of this Python, which this one hides
+    _next.loader.exec_module(util.module_from_spec(_next))
+if "TINYGRAD_NN_LINES" in os.environ:
+    import atexit, threading
+    CALLS = {calls}
+    {tracer}
+    def _write(tracer=Tracer({paths!r}), place=os.environ["TINYGRAD_NN_LINES"]):
+        import json
+        sys.settrace(None)
+        with open(os.path.join(place, str(os.getpid())), "w") as file:
+            json.dump(tracer.found(), file)
+    def _leave(code, end=os._exit):
+        _write()
+        end(code)
+    atexit.register(_write)
+    os._exit = _leave
+    threading.settrace(_write.__defaults__[0])
+    sys.settrace(_write.__defaults__[0])
+"""
+
+
 class Traced:
     """Plugin of a run: traces each test that is not marked slow, or those that are; all where none is quick."""
 
-    def __init__(self, paths: dict[str, str], slow: bool) -> None:
+    def __init__(self, paths: dict[str, str], slow: bool, folder: Path) -> None:
         self.tracer, self.slow = Tracer(paths), slow
+        self.begun = folder / "begun"  # where processes write what they ran
+        self.begun.mkdir(exist_ok=True)
+        tracer = textwrap.indent(inspect.getsource(Tracer), "    ").strip()
+        text = FIRST.format(folder=str(folder), calls=CALLS, tracer=tracer, paths=paths)
+        (folder / "sitecustomize.py").write_text(text, "utf-8")
         self.tests: dict[str, Any] = {}
         self.bad: set[str] = set()
         self.failed: list[str] = []
@@ -84,6 +119,7 @@ class Traced:
 
     def pytest_configure(self) -> None:
         same_examples()
+        os.environ["TINYGRAD_NN_LINES"] = str(self.begun)
         self.start = time.process_time()
         self._on()
 
@@ -101,13 +137,24 @@ class Traced:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self.tracer.begin()
-        start = time.process_time()
+        start, others = time.process_time(), _of_children()
         self._on()
         try:
             return (yield)
         finally:
             self._off()
-            self.tests[item.nodeid] = round(time.process_time() - start, 4), self.tracer.found()
+            spent = time.process_time() - start + _of_children() - others
+            self.tests[item.nodeid] = round(spent, 4), self._with_processes(self.tracer.found())
+
+    def _with_processes(self, found: dict[str, str]) -> dict[str, str]:
+        for file in self.begun.iterdir():
+            try:
+                lines = json.loads(file.read_bytes())
+            except ValueError:  # it was ended while it wrote
+                lines = {}
+            file.unlink()
+            found |= {path: hex(int(bits, 16) | int(found.get(path, "0"), 16)) for path, bits in lines.items()}
+        return found
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -134,6 +181,12 @@ class Traced:
         }  # fmt: skip
 
 
+def _of_children() -> float:
+    """Return seconds of the processor that ended processes took."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class Map:
     """The tests by the lines that they run."""
 
@@ -156,14 +209,15 @@ class Map:
             for path, bits in lines.items():
                 self.direct[file, path] = bits.bit_count() / total
 
-    def of(self, fault: Fault) -> tuple[list[TracedTest], int]:
-        """Return the tests to run for a fault, the closest first, and how many were seen to run its line."""
+    def of(self, fault: Fault, slow: bool) -> tuple[list[TracedTest], int]:
+        """Return the quick or slow tests to run for a fault, the closest first, and how many of them run its line."""
+        tests = [test for test in self.tests if test.slow == slow]
         exact = 1 << fault.line
         span = sum(1 << line for line in range(fault.first, fault.last + 1))
         chosen: dict[str, TracedTest] = {}
         seen = 0
         for bits in (exact, span, 1 << fault.entry):
-            found = [test for test in self.tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
+            found = [test for test in tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
             found.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
             seen += len(found) if bits != 1 << fault.entry else 0
             chosen |= {test.name: test for test in found}
@@ -171,8 +225,8 @@ class Map:
         near = {test.file for test in chosen.values()}
         if not chosen:
             folder = fault.path.rpartition("/")[0]
-            near = {t.file for t in self.tests if any(path.startswith(folder) for path in t.lines)} | at_import
-        rest = [t for t in self.tests if t.file in near and t.name not in chosen and not (chosen and t.slow)]
+            near = {t.file for t in tests if any(path.startswith(folder) for path in t.lines)} | at_import
+        rest = [t for t in tests if t.file in near and t.name not in chosen and not (chosen and slow)]
         rest.sort(key=lambda t: (-self.direct.get((t.file, fault.path), 0.0), t.seconds))
         return [*chosen.values(), *rest], seen or len(at_import)
 
@@ -229,7 +283,10 @@ def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: l
     paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
              for room in ROOMS for path in files(root, room)}  # fmt: skip
     began = time.monotonic()
-    how, said = run(folder, given, Traced(paths, slow), TRACING, kernels=kept / "kernels", writes=True)
+    plugin = Traced(paths, slow, folder)
+    how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
+    (folder / "sitecustomize.py").unlink()
+    shutil.rmtree(plugin.begun)
     if said is None:
         output = (folder / "run" / "output").read_text()[-3000:]
         print(f"  {name:28} could not be traced: {how}\n{output}", flush=True)
@@ -280,57 +337,55 @@ def _take(result: Map, said: Any, root: Path, kept: Path, first: str, slow: bool
     result.failed += said["failed"]
 
 
-_known: dict[tuple[Path, Path], list[tuple[int, int, int]] | None] = {}
+Block = tuple[str, int, int, int, int]  # what happened, first and end of the old lines, first and end of the new
+_known: dict[tuple[Path, Path], list[Block] | None] = {}
 
 
-def _moves(old: Path, new: Path) -> list[tuple[int, int, int]] | None:
-    """Return the blocks of lines that two versions of a file share, or None if they are equal."""
+def _moves(old: Path, new: Path) -> list[Block] | None:
+    """Return how the lines of two versions of a file correspond, or None if they are equal."""
     if (old, new) not in _known:
         a, b = old.read_bytes(), new.read_bytes() if new.exists() else b""
         matcher = difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False)
-        _known[old, new] = None if a == b else [tuple(block) for block in matcher.get_matching_blocks()]
+        _known[old, new] = None if a == b else matcher.get_opcodes()
     return _known[old, new]
 
 
-def _moved(bits: int, blocks: list[tuple[int, int, int]] | None) -> int:
+def _moved(bits: int, blocks: list[Block] | None) -> int:
+    """Return seen lines where they are now; new ones may be run by whoever ran what they replace or stand beside."""
     if blocks is None:
         return bits
     result = 0
-    for old, new, size in blocks:
-        result |= ((bits >> (old + 1)) & ((1 << size) - 1)) << (new + 1)
+    for kind, old, end, new, stop in blocks:
+        if kind == "equal":
+            result |= ((bits >> (old + 1)) & ((1 << (end - old)) - 1)) << (new + 1)
+        elif (bits >> old) & ((1 << (end - old + 2)) - 1):
+            result |= ((1 << (stop - new)) - 1) << (new + 1)
     return result
 
 
 def batches(
     tests: list[TracedTest], seen: int, collecting: dict[str, float], most: float, few: float = 3.0
 ) -> Iterator[list[TracedTest]]:
-    """Part the tests of a fault into runs that take ever longer, the slow tests last.
+    """Part the tests of a fault into runs that take ever longer.
 
     Args:
         tests: the closest first.
-        seen: how many of them run the line of the fault: these get `most` seconds, the others a fifth of it.
+        seen: how many of them run the line of the fault: these get `most` seconds, the others a fifteenth of it, which
+            see what those prepare; a fifth if there are none.
         collecting: seconds that each file of tests takes besides.
-        most: seconds for those that are quick, and as many again for those that are slow.
+        most: seconds.
         few: seconds of each of the four closest files that are run first of all.
     """
     taken: set[str] = set()
     first: list[TracedTest] = []
     spent: dict[str, float] = {}
-    reach, others, slow = (
-        _spread(part)
-        for part in (
-            [test for test in tests[:seen] if not test.slow],
-            [test for test in tests[seen:] if not test.slow],
-            [test for test in tests if test.slow],
-        )
-    )
     for test in tests:  # of each of the four closest files a few that are quick
-        if not test.slow and (test.file in spent or len(spent) < 4) and spent.get(test.file, 0) + test.seconds < few:
+        if (test.file in spent or len(spent) < 4) and spent.get(test.file, 0) + test.seconds < few:
             spent[test.file] = spent.get(test.file, 0) + test.seconds
             first.append(test)
-    quick = [*reach, *others]
-    runs = (0, first), (4 * few, quick), (most / 5, quick), (most, reach), (most / 5, others), (most, slow)
-    for size, batch in runs:
+    reach, others = _spread(tests[:seen]), _spread(tests[seen:])
+    rest = most / (15 if seen else 5)
+    for size, batch in ((0, first), (4 * few, [*reach, *others]), (most / 5, reach), (most, reach), (rest, others)):
         chosen: list[TracedTest] = []
         total, opened = 0.0, set[str]()
         for test in batch:

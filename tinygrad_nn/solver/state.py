@@ -114,7 +114,7 @@ class StateReader:
         """Return how far the training had come."""
         epoch, updates = (self.count(name, self.get(name)) for name in ("epoch", "updates"))
         schedule, ended, run = self.get("schedule"), self.get("ended"), self.get("run")
-        self.need(isinstance(ended, str) and ended in _ENDS, "ended", ended)
+        self.need(ended in _ENDS, "ended", ended)
         self.need(isinstance(run, str) and re.fullmatch("[0-9a-f]{16}", run) is not None, "run", run)
         if schedule is not None:  # what a Plateau remembers
             self.need(isinstance(schedule, list) and len(schedule) == 4, "schedule", schedule)

@@ -11,11 +11,15 @@ from ..program.values import Value
 from .cache import kept_as
 from .expressions import NAMES, code_of
 from .kernels import Kernel
-from .loops import Part
+from .loops import Part, flattened
 from .native.row import available
+from .straight import Straight
 
+EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
-OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract'}"
+OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
+
+PER_LINE = 50  # lines of straight code that take as long to compile as one of loops
 
 
 class Machine:
@@ -25,7 +29,7 @@ class Machine:
         self.functions: dict[str, str] = {}  # text -> name
         self.parallel = False  # whether one of them runs on several threads
 
-    def add(self, kernel: Kernel, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
+    def add(self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
         """Take a kernel in; return the name of its function, and the expressions to call it with.
 
         Args:
@@ -41,21 +45,24 @@ class Machine:
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
         own = [name for name, _ in parameters.values()]
+        flat = dict.fromkeys(names[value] for value in values if flattened(value))
         lines, parts = [], ""
         for item in kernel.source(names, self.threads()):
             if isinstance(item, str):
                 lines.append(item)
             else:
                 name = f"{{name}}_{parts.count('prange')}"
-                kinds = [kind for _, kind in parameters.values()]
+                kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
                 parts += self._part(item, name, own, kinds)
                 lines += self._run(item, name, own, kinds)
+        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
         if checks:
             shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
         body = "\n".join(f"    {line}" for line in lines)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
-        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {OPTIONS})\n'
+        options = EXACT if isinstance(kernel, Straight) else OPTIONS
+        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
         name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
         self.parallel |= bool(parts)
         return name, given
@@ -98,8 +105,9 @@ class Machine:
         return [*sums, f"{name}s({given})", *part.after]
 
     def size(self) -> tuple[int, int]:
-        """Return how many kernels there are, and lines of all of them."""
-        return len(self.functions), sum(text.count("\n") for text in self.functions)
+        """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
+        lines = sum(text.count("\n") + text.count("\\n") // PER_LINE for text in self.functions)
+        return len(self.functions), lines
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
@@ -118,6 +126,27 @@ def _type(value: Value) -> str:
 
 
 @cache
+def _straight() -> Any:
+    """Return what stands for straight code in the source of a kernel."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def straight(typing: Any, code: Any, arrays: Any) -> Any:
+        """Run lines on the arrays and numbers a0, a1, ..."""
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            from .assembly import emit
+
+            given = [builder.extract_value(values[1], k) for k in range(len(arrays))]
+            emit(context, builder, code.literal_value, arrays.types, given)
+            return context.get_dummy_value()
+
+        return types.none(code, arrays), generate
+
+    return intrinsic(prefer_literal=True)(straight)
+
+
+@cache
 def head() -> dict[str, Any]:
     """Return the names that a source of kernels may use; all share them."""
     from numba import prange
@@ -125,7 +154,7 @@ def head() -> dict[str, Any]:
     from .native.mathematics import exp8
 
     dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
-    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_}
+    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_, "straight": _straight()}
     return {"__name__": __name__, **dtypes, **given}
 
 

@@ -14,7 +14,7 @@ from ...graph.rerun import Change, Place, Rerun, Run, stand_ins
 from ...printable import printable
 from ...server import Request, Server, Sessions, serve
 from ..graph.levels import Levels, find_levels
-from ..model.variables import viewed
+from ..model.variables import spaces_of, viewed, viewed_in
 from .arrays import MOST_COLUMNS, MOST_NUMBERS, show
 from .columns import pack, short
 from .story import Array, Story, called, heading_of, tell
@@ -59,7 +59,7 @@ class Live:
         data, html: what a page shows of a story, and the page of that.
         title: of the page.
         gradient: to walk back with.
-        names: as for `explore`; the function's own variables besides.
+        names: as for `explore`; the variables of the function and those that it knows besides, unless it is ``{}``.
     """
 
     def __init__(
@@ -216,12 +216,13 @@ class Live:
         return shown
 
     def _look(self, run: Run) -> _Found:
-        names = self.names
-        if names is None:
-            names = run.names if not hasattr(self.rerun.function, "named_parameters") else self.rerun.function
-        elif isinstance(names, Mapping):
-            names = {**run.names, **names}
-        named = viewed(run.result, names)
+        function, names = self.rerun.function, self.names
+        if names is None and hasattr(function, "named_parameters"):
+            names = function
+        if names is None or (isinstance(names, Mapping) and names):
+            named = viewed_in(run.result, [names or {}, run.names, *spaces_of(function)], given=True)
+        else:
+            named = viewed(run.result, names)
         view = named.view
         return _Found(view, self.rerun.places(run, view), tell(view, self.gradient, named.roles), self._places)
 
