@@ -152,6 +152,32 @@ def test_another_branch_is_another_graph_and_a_held_value_stops_the_gradient(tab
     assert gradient.split("→")[-1].strip() == "[[0, 0]]"
 
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
+
+
+@pytest.mark.parametrize("tab", [PHONE], indirect=True)
+def test_what_is_changed_stays_in_view_on_a_phone(tab: Any) -> None:
+    def cost(price: Any, weight: Any, offset: Any, goal: Any) -> Any:
+        score = np.tanh(price @ weight + offset)
+        return ((score - goal) ** 2).mean()
+
+    def inside() -> bool:
+        stage, node = (tab.locator(part).bounding_box() for part in ("#graph", "#nodes g[aria-label^='score,']"))
+        middle = node["y"] + node["height"] / 2
+        return bool(0 < node["x"] < 390 and stage["y"] < middle < stage["y"] + stage["height"])
+
+    given = np.ones((2, 3)), np.ones((3, 2)), np.zeros(2), np.ones((2, 2))
+    with explore(cost, *given, serve=True, open_browser=False) as running:
+        tab.goto(running.url)
+        choose(tab, "score")
+        assert inside()
+        for k, name in enumerate(("relu", "softplus")):
+            tab.locator("#operation").select_option(name)
+            settled(tab, k + 1)
+            tab.wait_for_timeout(50)
+            assert inside()
+
+
 def test_a_slider_moves_a_number_and_is_one_change(tab: Any, server: Any) -> None:
     tab.goto(server.url)
     tab.locator("#last").click()

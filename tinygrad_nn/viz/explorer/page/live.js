@@ -97,9 +97,14 @@ class Changes {
     show(answer);
     graph.take(data);
     this.live = data.live;
-    if (words() !== before) graph.build();
+    const moved = words() !== before;
+    if (moved) graph.build();
     this.renew();
     this.tell();
+    if (!moved) return;
+    const at = chosen ?? moments[step].node; // other words may leave it at another place
+    if (at >= 0) graph.reveal(graph.standIn(at));
+    else view();
   }
 
   renew() {
