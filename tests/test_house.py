@@ -301,6 +301,8 @@ def project_files() -> list[Path]:
 
 def without_types(source: str) -> str:
     """A source without the imports that are for type checking only."""
+    if "TYPE_CHECKING" not in source:
+        return source
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":

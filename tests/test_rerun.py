@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from tinygrad_nn.graph.rerun import Change, Place, Rerun, stand_ins
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.nn import BatchNorm, Conv2d, Dropout, Embedding, Linear, LSTMCell, Sequential
 from tinygrad_nn.server import Request
+from tinygrad_nn.tree import flatten
 from tinygrad_nn.viz.explorer.columns import pack
 from tinygrad_nn.viz.explorer.explore import data
 from tinygrad_nn.viz.explorer.live import Live
@@ -310,6 +311,28 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     undone = live._undo(request())
     assert undone["live"]["was"] == {}
     assert live._redo(request())["live"]["was"] == answer["live"]["was"]
+
+
+@each_case
+def test_each_result_can_be_held_on_the_page_and_let_go(case: Any) -> None:
+    live = Live(again(case), data, str)
+    request = lambda **body: Request("s", body)
+    session = live.sessions["s"]
+    for number, part in enumerate(live._shown(session).view):
+        if part.operation is not None and part.array.size and part.dtype.startswith("float"):
+            live._change(request(node=number, index=[0] * part.array.ndim, value="0.75", version=session.version))
+            assert live._shown(session).numbers[number].flat[0] == 0.75
+            assert live._undo(request())["live"]["was"] == {}
+
+
+def test_leaves_in_containers_go_by_their_keys() -> None:
+    class Pair(NamedTuple):
+        u: Any
+        v: Any
+
+    rerun = Rerun(lambda p, q: None, {"W": 1.0, "two words": [2.0, None, 3.0]}, Pair(np.ones(2), (np.ones(2),)))
+    leaves = flatten([rerun.arguments, rerun.keywords])[0]
+    assert [leaf.name for leaf in leaves] == ["p.W", "p['two words'][0]", "p['two words'][2]", "q.u", "q.v[0]"]
 
 
 def test_what_the_function_writes_is_put_back(rng: np.random.Generator) -> None:

@@ -22,7 +22,7 @@ from ..forks import renewed
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply, wrap
-from ..tree import flatten
+from ..tree import children, flatten
 from .reachable import Kept
 from .view import GraphNode, GraphView
 
@@ -315,7 +315,14 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
     holding.vjps = tuple(map(masked, primitive.vjps))
     holding.jointly = masked(primitive.jointly)
+    vars(holding)["unheld"] = unheld(primitive)
     node.primitive, node.out, tensor.data = holding, new, new
+
+
+def unheld(primitive: Primitive) -> Primitive:
+    """Return the operation itself, of whose result entries may be held: its rules take arrays of any shape."""
+    whole: Primitive = vars(primitive).get("unheld", primitive)
+    return whole
 
 
 def stand_ins(part: GraphNode) -> list[str]:
@@ -367,14 +374,26 @@ def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tupl
 def _leaf(value: Any, name: str) -> Any:
     leaves, rebuild = flatten(value)
     new: list[Any] = []
-    for i, part in enumerate(leaves):
-        label = name if len(leaves) == 1 else f"{name}[{i}]"
+    for path, part in zip(_paths(value, name), leaves, strict=True):
+        label = name if len(leaves) == 1 else path
         kind = part.dtype.kind if isinstance(part, (np.ndarray, np.generic)) else "f" if isinstance(part, float) else ""
         if kind in ("f", "c"):
             new.append(Tensor(np.array(part), name=label))
         else:
             new.append(part.copy() if isinstance(part, np.ndarray) else part)
     return rebuild(new)
+
+
+def _paths(value: Any, name: str) -> list[str]:
+    """Return what each leaf of nested containers is called: ``params.W``, ``params[0].b``, ``params['two words']``."""
+    parts = children(value)
+    if parts is None:
+        return [] if value is None else [name]
+    listed = isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
+    fields = getattr(value, "_fields", list(parts))
+    steps = [f".{step}" if isinstance(step, str) and step.isidentifier() and not listed else f"[{step!r}]"
+             for step in fields]  # fmt: skip
+    return [path for step, part in zip(steps, parts.values(), strict=True) for path in _paths(part, name + step)]
 
 
 def _address(array: Array) -> int:

@@ -6,14 +6,13 @@ from collections.abc import Container
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
+from .calls import PRODUCT, opened
 from .expressions import COSTLY, known
-from .indexing import opened
 from .kernels import Kernel
 from .native import choose
 from .native.row import available
 from .straight import Straight, stages
 
-PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
 AXES = 10  # of an array that a kernel takes
@@ -21,8 +20,11 @@ LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
-def fuse(program: Program) -> Program:
-    """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+def fuse(program: Program, whole: bool = False) -> Program:
+    """Return the program with its operations gathered into kernels, in an order that lets these be long.
+
+    With `whole` an operation that is alone becomes a kernel as well.
+    """
     program = opened(program)
     if available():
         program = choose(program)
@@ -60,7 +62,7 @@ def fuse(program: Program) -> Program:
         later.update(arg for op in group for arg in op.values)
     for group, later in zip(runs, reversed(after), strict=True):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, later, order, Straight if group[0] in straight else Kernel)
+            _append(group, later, order, Straight if group[0] in straight else Kernel, whole)
         else:
             order += group
     _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
@@ -118,13 +120,15 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
             return left
 
 
-def _append(group: list[Op], later: set[Value], order: list[Op], make: type[Kernel] | type[Straight]) -> None:
+def _append(
+    group: list[Op], later: set[Value], order: list[Op], make: type[Kernel] | type[Straight], whole: bool
+) -> None:  # fmt: skip
     """Append a group: its kernel, then the views that what reads the values in `later` needs."""
     work = [op for op in group if op.kind not in VIEWS]
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
     outs = [op.out for op in work if op.out in needed]
-    if len(work) == 1 and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
+    if len(work) == 1 and not whole and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
         made = set(work[0].outs)
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
@@ -132,8 +136,8 @@ def _append(group: list[Op], later: set[Value], order: list[Op], make: type[Kern
         kernel = make(group, outs)
         if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make)
-            _append(group[middle:], later, order, make)
+            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, whole)
+            _append(group[middle:], later, order, make, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         if isinstance(kernel, Straight):

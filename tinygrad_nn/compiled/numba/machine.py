@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -23,9 +24,14 @@ PER_LINE = 50  # lines of straight code that take as long to compile as one of l
 
 
 class Machine:
-    """The kernels of a plan, collected, and compiled in one go."""
+    """The kernels of a plan, collected, and compiled in one go.
 
-    def __init__(self) -> None:
+    Args:
+        rows: whether arrays of no axes come as rows of one entry.
+    """
+
+    def __init__(self, rows: bool = False) -> None:
+        self.rows = rows
         self.functions: dict[str, str] = {}  # text -> name
         self.parallel = False  # whether one of them runs on several threads
 
@@ -40,7 +46,7 @@ class Machine:
         values = [*kernel.args, *kernel.outs]
         parameters: dict[str, tuple[str, str]] = {}
         for value in values:
-            parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value)))
+            parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value, self.rows)))
         names = {value: parameters[codes[value]][0] for value in values}
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
@@ -60,6 +66,8 @@ class Machine:
             shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
         body = "\n".join(f"    {line}" for line in lines)
+        for value in values if self.rows else ():
+            body = body if value.shape else re.sub(rf"\b{names[value]}\[\(\)\]", f"{names[value]}[0]", body)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
         options = EXACT if isinstance(kernel, Straight) else OPTIONS
         whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
@@ -79,7 +87,7 @@ class Machine:
     def _part(self, part: Part, name: str, own: list[str], kinds: list[str]) -> str:
         """Return the function that runs one part of a loop."""
         threads = self.threads()
-        single = [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
+        single = own if self.rows else [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
         kinds = [f"{kind[6:8]}[::1]" if kind.startswith("Array") else kind for kind in kinds]
         types = ", ".join(["i8", *kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums]])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
@@ -87,7 +95,7 @@ class Machine:
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
         body = "\n".join(f"    {line}" for line in lines)
         for a in single:
-            body = body.replace(f"{a}[()]", f"{a}[0]")
+            body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
         names = ", ".join(["p", *own, *[q for q, _, _ in part.sums]])
         one = f'@kept_as("void({types})", {OPTIONS})\ndef {name}({names}):\n{body}\n\n'
         types, rest = types.removeprefix("i8, "), names.removeprefix("p, ")
@@ -118,10 +126,10 @@ class Machine:
         return {name: space[name] for name in self.functions.values()}
 
 
-def _type(value: Value) -> str:
+def _type(value: Value, rows: bool) -> str:
     if value.weak:
         return "i8" if value.dtype is int else "f8"
-    kind, ndim = code_of(value.dtype), len(value.shape)
+    kind, ndim = code_of(value.dtype), len(value.shape) or int(rows)
     return f"{kind}[{', '.join([':'] * (ndim - 1) + ['::1'])}]" if ndim else f"Array({kind}, 0, 'C')"
 
 

@@ -19,6 +19,7 @@ from .pieces import with_parts
 
 PACKAGE = __name__.partition(".")[0]
 MOST, DEEPEST = 5_000, 6  # things in a variable that are looked at, one within the other
+OBSERVERS = frozenset({"viz", "graph", "server", "play", "cli", "compare", "compiled"})  # of others' arrays
 DEEPEST_CALL = 60  # frames
 INTERPRETER = re.compile(r"_+|_i*\d*|_[iod]h|_exit_code|__\w+__|In|Out")  # variables of Python's and IPython's own
 STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython", "pandas", "scipy", "sklearn"}) - {
@@ -242,7 +243,10 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
             if _is_array(part):
                 yield path, part, module
                 continue
-            if not isinstance(part, np.ndarray) and type(part).__module__.partition(".")[0] in STRANGERS:
+            room = type(part).__module__.split(".")
+            if (not isinstance(part, np.ndarray) and room[0] in STRANGERS) or (
+                room[0] == PACKAGE and room[1:2] and room[1] in OBSERVERS
+            ):
                 continue
             owns = module or callable(getattr(type(part), "named_parameters", None))
             try:
