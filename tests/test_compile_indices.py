@@ -165,3 +165,80 @@ def test_what_is_outside_is_refused_in_the_same_words(name: str) -> None:
         quick(*outside)
     close(quick(*args), f(*args))
     assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+# -- As loops of kernels
+
+F4 = np.float32
+IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]]] = {
+    **{name: row for name, row in FUNCTIONS.items() if name.startswith("take") and "none" not in name},
+    "rows of float32": (lambda x, i: x[i] * 2, (X.astype(F4), FIXED), (-X.astype(F4), FIXED - 2)),
+    "small integers": (lambda x, i: x[i], (X, np.array([5, -6], np.int8)), (X, np.array([-1, 0], np.int8))),
+    "unsigned": (lambda x, i: x[i], (X, np.array([5, 1], np.uint8)), (X, np.array([0, 0], np.uint8))),
+    "many of few": (
+        lambda x, i: x[i],
+        (RNG.normal(size=(200, 2)), np.arange(200, dtype=np.uint8)),
+        (RNG.normal(size=(200, 2)), np.full(200, 199, np.uint8)),
+    ),
+    "arrays apart": (lambda x: x.reshape(5, 3, 2)[FIXED, :, [0, 1, -1]] * 2, (X,), (-X,)),
+    "arrays side by side": (lambda x: x.reshape(5, 3, 2)[..., [2, -3], [[0], [1]]], (X,), (-X,)),
+    "a number and an array": (lambda x: x.reshape(5, 3, 2)[-2, :, FIXED % 2], (X,), (-X,)),
+    "a new axis": (lambda x: x[FIXED, None, 1:3], (X,), (-X,)),
+    "a fixed mask": (lambda x: x[:, np.array([True, False, True, True, False])], (X,), (-X,)),
+    "slices": (lambda x: x[1:, ::-2] * x[:5, -3:] * x[-2, 1], (X,), (-X,)),
+    "what was joined": (lambda x, y: np.concatenate([x, x[:2] * y[:5], x[[0]]]) ** 2, (X, V), (-X, V[::-1])),
+    "side by side": (lambda x, y: np.hstack([x, y[:6, None], x * 2]), (X, V), (-X, V[::-1])),
+    "stacks": (lambda x: np.stack([np.stack([x, x * x], 1), x[:, None] * FIXED[:2, None]], -1), (X,), (-X,)),
+    "two dtypes": (lambda x, y: np.concatenate([x, y]) * 2, (X, X.astype(F4)), (-X, -X.astype(F4))),
+    "cross": (lambda x, y: np.cross(x[:, :3], y[:3]) + np.cross(x[0, 1:4], x[:, 2:]), (X, V), (-X, V[::-1])),
+    "seven axes": (
+        lambda x: np.sum(np.multiply.outer(x[:2, :2], x.reshape(1, 2, 3, 5, 1))[:, :, :, :, :, [4, 0, 0]], axis=(0, 4)),
+        (X,),
+        (-X,),
+    ),
+}
+
+
+def calls(quick: Any) -> list[str]:
+    (plan,) = quick.plans.values()
+    return [op.name for op in plan.program.ops if op.kind == "call"]
+
+
+@pytest.mark.parametrize("name", IN_KERNELS)
+def test_indexing_is_part_of_kernels(name: str, plain_kernels: None) -> None:
+    f, args, others = IN_KERNELS[name]
+    slopes = value_and_grad(squares(f), floats(args))
+    quick = compile(slopes, backend="numba")
+    strided = tuple(np.repeat(x, 2, axis=0)[::2] if np.ndim(x) else x for x in others)
+    rtol = 4096 * max(np.finfo(x.dtype).eps for x in args if x.dtype.kind == "f")  # sums are in another order
+    for given in (args, others, args, strided, others):
+        close(quick(*given), slopes(*given), rtol)
+    assert set(calls(quick)) <= {"places", "argsort", "clip", "remainder"}
+
+
+@pytest.mark.parametrize("wrong", [6, -7])
+def test_an_index_out_of_bounds_is_refused_as_numpy_does(wrong: int, plain_kernels: None) -> None:
+    f = lambda x, i: (x[:, i] * 2, np.take(x, i, axis=0).sum())
+    quick, right = compile(f, backend="numba"), np.array([1, -1, 4])
+    close(quick(X, right), f(X, right))
+    with pytest.raises(IndexError) as told:
+        quick(X, np.array([0, wrong, 1]))
+    with pytest.raises(IndexError) as wanted:
+        f(X, np.array([0, wrong, 1]))
+    assert str(told.value) == str(wanted.value)
+    close(quick(X, right), f(X, right))
+    assert calls(quick) == ["places", "places"], "it is as it was"
+
+
+@pytest.mark.slow
+def test_indexing_compiles_to_machine_code() -> None:
+    pytest.importorskip("numba")
+
+    def f(x: Any, i: Any) -> Any:
+        y = np.concatenate([x[i], np.cross(x[:, :3], x[:, 1:4])[:2].repeat(2, 1)[:, :5], x[::-1] * 2])
+        return (y[:, FIXED] * y[:, [1, 1, 0]]).sum() + (x.reshape(1, 2, 3, 1, 5)[..., FIXED] ** 2)[0, 1].sum()
+
+    slopes = value_and_grad(f)
+    quick = compile(slopes, backend="numba")
+    for i in (np.array([2, -1]), np.array([0, 0]), np.array([-6, 5])):
+        close(quick(X, i), slopes(X, i))

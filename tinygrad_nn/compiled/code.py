@@ -30,6 +30,9 @@ class Code:
 
             self.program = fuse(program)
         else:
+            for op in program.ops:  # which may have been tried with numba before
+                for out in op.outs:
+                    out.op = op
             self.program = replay.scalars(program)
         self.names = Names()
         self.writer = replay.Writer(self.program, self.names, donated)

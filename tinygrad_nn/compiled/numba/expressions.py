@@ -37,6 +37,7 @@ COSTLY = frozenset({
 })  # fmt: skip
 NUMERIC = frozenset({np.multiply, np.add, np.subtract, np.negative, np.absolute})  # of truth values they are others
 ELEMENTWISE = ("ufunc", "where", "cast")
+ENTRYWISE = (*ELEMENTWISE, "gather")  # what can be computed entry by entry, though it reads others
 
 
 def code_of(dtype: Any) -> str:

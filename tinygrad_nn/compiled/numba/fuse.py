@@ -6,17 +6,21 @@ from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
 from .expressions import COSTLY, known
+from .indexing import opened
 from .native import choose
 from .native.row import available
 
 PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
+KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
+AXES = 10  # of an array that a kernel takes
 LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
 def fuse(program: Program) -> Program:
     """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+    program = opened(program)
     if available():
         program = choose(program)
     waiting = list(program.ops)
@@ -129,7 +133,7 @@ def _needed(views: list[Op], later: set[Value]) -> list[Op]:
 
 def fusable(op: Op) -> bool:
     """Tell whether a kernel can do this operation, and is likely to do it better."""
-    if op.kind not in ("ufunc", "where", "cast", "reduce", "matmul", "vdot") or not known(op):
+    if op.kind not in KINDS or not known(op):
         return False
     shapes = [arg.shape for arg in op.values]
     if op.kind == "matmul":
@@ -137,6 +141,6 @@ def fusable(op: Op) -> bool:
         return len(a) == len(b) == 2 and 0 < a[0] * a[1] * b[1] <= PRODUCT
     if op.kind == "ufunc" and op.function in COSTLY:
         return op.out.size <= VECTOR
-    return all(len(s) <= 6 for s in shapes) and all(prod(s) > 0 for s in shapes) and op.out.size > 0
+    return all(len(s) <= AXES for s in shapes) and all(prod(s) > 0 for s in shapes) and op.out.size > 0
 
 

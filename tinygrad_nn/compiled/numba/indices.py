@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import Any
 
-from ..program.values import Op
 from ..trace.operations import thawed
 
 
@@ -25,9 +25,9 @@ def of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
     return ["0" if n == 1 else i for n, i in zip(shape, tail, strict=True)]
 
 
-def of_slice(op: Op, shape: Sequence[int], index: list[str]) -> list[str]:
+def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index of an entry in an array of which a part is taken."""
-    parts = list(thawed(op.attrs[0]))
+    parts = list(thawed(tuple(taken)))
     count = sum(p is not None and p is not Ellipsis for p in parts)
     if Ellipsis in parts:
         at = parts.index(Ellipsis)
@@ -47,6 +47,32 @@ def of_slice(op: Op, shape: Sequence[int], index: list[str]) -> list[str]:
         i = left.pop(0)
         far = i if step == 1 or i == "0" else f"{step} * {_in(i)}"
         found.append(far if start == 0 else str(start) if far == "0" else f"({start} + {far})")
+    return found
+
+
+def of_gather(
+    attrs: tuple[Any, ...], shape: Sequence[int], index: list[str], place: Callable[[int, list[str]], str]
+) -> list[str]:  # fmt: skip
+    """Return the index of an entry in an array that is read, or added to, at places.
+
+    Args:
+        attrs: of a gather or scatter.
+        shape: of the array.
+        index: of the entry in what is selected.
+        place: takes the number of an array of places, and an index in it, to the expression of a place.
+    """
+    parts, at, axes = attrs
+    ours, left, axis, found = index[at : at + axes], [*index[:at], *index[at + axes :]], 0, []
+    for part in parts:
+        if part is None:
+            left.pop(0)
+            continue
+        if isinstance(part, tuple) and part[0] == "array":
+            found.append(place(part[1], ours))
+        else:
+            mine = [] if isinstance(part, int) else [left.pop(0)]
+            found += of_slice((part,), shape[axis : axis + 1], mine)
+        axis += 1
     return found
 
 

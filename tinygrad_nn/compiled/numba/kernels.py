@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..program.values import VIEWS, Op, Value
-from .expressions import ELEMENTWISE, code_of
+from .expressions import ELEMENTWISE, ENTRYWISE, code_of
 from .loops import Loops, Part, space
 
 
@@ -119,15 +119,23 @@ def _stored(ops: list[Op], made: dict[Value, Op], outside: set[Value]) -> list[V
             continue
         value, users = op.out, uses.get(op.out, [])
         alone = (
-            op.kind in ELEMENTWISE
+            op.kind in ENTRYWISE
             and len({id(user) for user, _ in users}) == 1
             and all(direct for _, direct in users)
-            and users[0][0].kind in (*ELEMENTWISE, "reduce", "vdot")
-            and space(users[0][0]) == value.shape
+            and _passes(users[0][0], value)
         )
         if value in outside or not alone:
             stored.append(value)
     return stored
+
+
+def _passes(op: Op, x: Value) -> bool:
+    """Tell whether an operation reads each entry of an argument once, in the order in which it goes."""
+    if op.kind == "join":
+        return op.args.count(x) == 1
+    if op.kind == "scatter":
+        return op.args[0] is x and op.args.count(x) == 1
+    return op.kind in (*ELEMENTWISE, "reduce", "vdot") and space(op) == x.shape
 
 
 def _rows(op: Op) -> int:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
-from .indices import flat, of_broadcast, of_reshape, of_slice
+from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
 
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
 LARGE = 2**20  # operations on single numbers from which on several threads share a loop
+DEEP = 4  # loops inside of each other
 FEW = 8  # a product of so few columns keeps its sums in registers
 
 
@@ -35,6 +37,14 @@ class Part:
     after: list[str]
 
 
+class Known(NamedTuple):
+    """How an array is made: what is read, which entries are written, and whether besides the loop over rows."""
+
+    reads: list[tuple[Value, list[str]]]
+    entries: list[list[str]]
+    apart: bool
+
+
 class Loops:
     """The loops of a kernel, line by line."""
 
@@ -50,11 +60,16 @@ class Loops:
         self.reads: list[tuple[Value, list[str]]] = []
         self.sums: list[tuple[str, str, int]] | None = None  # in a loop that is parted, what each part adds up
         self.count = 0
+        self.known: dict[Value, Known] = {}
+        self.rows: dict[Value, str] = {}  # arrays of which only a row is there at a time, and names of single numbers
+        self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # an index of several axes that is one loop
 
     def all(self, values: Sequence[Value]) -> list[str | Part]:
         """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
         result: list[str | Part] = []
-        for block in self._blocks(values):
+        blocks = self._blocks(values)
+        self.rows = self._passing(blocks)
+        for block in blocks:
             rows = self._rows(block)
             if rows:
                 result.append(self._part(block, rows))
@@ -72,9 +87,14 @@ class Loops:
 
     def _written(self, value: Value) -> list[str]:
         """Return the lines that make an array."""
-        self.before, self.lines, self.after, self.reads = [], [], [], []
+        self.before, self.lines, self.after, self.reads, self.deep = [], [], [], [], ((), ())
+        self.value = value
+        self.entries: list[list[str]] = []
         op = self.made[value]
         getattr(self, f"_{op.kind}", self._elementwise)(op)
+        if self.deep[0]:
+            self.lines[1:1] = self._parts(self.lines[1:])
+        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 
     def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
@@ -96,6 +116,23 @@ class Loops:
             written[me] = not (self.after or self.before)
             crossed |= across
         return blocks
+
+    def _passing(self, blocks: list[list[Value]]) -> dict[Value, str]:
+        """Return the arrays of which only a row is there at a time, since the loop that makes it is all that reads it.
+
+        One of a single number a row is a name, given with it.
+        """
+        home = {value: number for number, block in enumerate(blocks) for value in block}
+        found: dict[Value, str] = {}
+        for value, number in home.items():
+            entries, made_in_passing = self.known[value].entries, not self.known[value].apart
+            if value in self.scratch and value.shape[:1] > (1,) and made_in_passing:
+                users = [(user, index) for user in home for x, index in self.known[user].reads if x is value]
+                if all(index[:1] == ["i0"] for index in entries) and all(
+                    home[user] == number and index[:1] == ["i0"] for user, index in users
+                ):
+                    found[value] = "" if value.size > value.shape[0] else f"y{len(found)}"
+        return found
 
     def _rows(self, block: list[Value]) -> int:
         """Return over how many rows the loop of a block goes if it is worth being parted, else 0."""
@@ -132,10 +169,14 @@ class Loops:
 
     # -- loops
 
-    def _open(self, shape: Sequence[int], letter: str = "i") -> tuple[list[str], int]:
-        """Append loops over a shape and return the index, and the depth inside."""
-        index, depth = [], 0
-        for axis, n in enumerate(shape):
+    def _open(
+        self, shape: Sequence[int], letter: str = "i", lead: Sequence[str] = (), depth: int = 0
+    ) -> tuple[list[str], int]:  # fmt: skip
+        """Append loops over a shape, or what is left of it, and return the index, and the depth inside."""
+        index = list(lead)
+        if not lead and letter == "i" and sum(n > 1 for n in shape) > DEEP:
+            index, depth = self._head(shape[: len(shape) - 2])
+        for axis, n in enumerate(shape[len(index) :], len(index)):
             if n == 1:
                 index.append("0")
                 continue
@@ -144,6 +185,36 @@ class Loops:
             depth += 1
         return index, depth
 
+    def _head(self, shape: Sequence[int]) -> tuple[list[str], int]:
+        """Append one loop over several axes, since compilers take long over deep nests; return index and depth."""
+        if len(shape) == 1:
+            self._line(0, f"for i0 in range({shape[0]}):")
+            return ["i0"], 1
+        self._line(0, f"for i0 in range({prod(shape)}):")
+        index = [f"k{axis}" if n > 1 else "0" for axis, n in enumerate(shape)]
+        self.deep = tuple(index), tuple(shape)
+        return index, 1
+
+    def _parts(self, lines: Sequence[str]) -> list[str]:
+        """Return the lines that take the index of several axes apart, as far as others need it."""
+        axes, text = self.deep[1], "\n".join(lines)
+        needed = set(re.findall(r"\b[kr]\d+\b", text))
+        found = []
+        for axis, n in enumerate(axes):
+            before = f"i0 // {prod(axes[axis + 1 :])}" if axis < len(axes) - 1 else "i0"
+            if f"k{axis}" in needed:
+                found.append(f"    k{axis} = {before} % {n}" if axis else f"    k{axis} = {before}")
+            if f"r{axis}" in needed:
+                found.append(f"    r{axis} = {before}")
+        return found
+
+    def _shared(self, out: Value, whole: Sequence[int]) -> tuple[list[str], int]:
+        """Append the loop over the first axes of a result, of which arguments have as many in common."""
+        lead = min(whole)
+        if sum(n > 1 for n in out.shape) <= DEEP:
+            lead = min(lead, 1)
+        return self._head(out.shape[:lead]) if lead and prod(out.shape[:lead]) > 1 else ([], 0)
+
     def _line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
 
@@ -151,6 +222,38 @@ class Loops:
         index, depth = self._open(op.out.shape)
         value = self._expression(op, index, depth, {})
         self._line(depth, f"{self.place(op.out, index)} = {value}")
+
+    def _join(self, op: Op) -> None:
+        """Write zeros into some boxes of an array, and the arguments into others."""
+        out, (boxes, zeros) = op.out, op.attrs
+        lead, start = self._shared(out, [whole(box) for box in boxes])
+        for box in zeros:
+            index, depth = self._open([b - a for a, b in box], "z", lead, start)
+            at = of_slice([slice(*ends) for ends in box], out.shape, index)
+            self._line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
+        for x, box in zip(op.args, boxes, strict=True):
+            index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
+            text = self.read(x, index, depth, {}, code_of(out.dtype))
+            self._line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
+
+    def _scatter(self, op: Op) -> None:
+        """Add the entries of an array up at places of zeros."""
+        x, out, code = op.args[0], op.out, code_of(op.out.dtype)
+        lead, start = self._shared(out, [min(whole(op.attrs[0]), op.attrs[1])])
+        zero, depth = self._open(out.shape, "z", lead, start)
+        self._line(depth, f"{self.place(out, zero)} = {literal(0, code)}")
+        index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
+        text = self.read(x, index, depth, {}, code)
+        self._line(depth, f"{self.place(out, self._picked(op, out.shape, index, depth))} += {text}")
+
+    def _picked(self, op: Op, shape: tuple[int, ...], index: list[str], depth: int) -> list[str]:
+        """Return where an entry of what a gather or scatter selects lies in an array."""
+
+        def place(number: int, index: list[str]) -> str:
+            where = op.args[number]
+            return self.read(where, of_broadcast(where.shape, index), depth, {}, code_of(where.dtype))
+
+        return of_gather(op.attrs, shape, index, place)
 
     def _reduce(self, op: Op) -> None:
         x, (axes, keep, _) = op.args[0], op.attrs
@@ -288,10 +391,22 @@ class Loops:
 
     def place(self, value: Value, index: Sequence[str]) -> str:
         """Return the entry of an array that stands for a value."""
-        if value not in self.scratch:
+        if value is self.value:
+            self.entries.append(list(index))
+        pool, start = self.scratch.get(value, (value, 0))
+        if value in self.rows:
+            shape, part = value.shape[1:], f"{prod(value.shape[1:])} * p + " if self.sums is not None else ""
+            return self.rows[value] or f"{self.names[pool]}[{part}{flat(shape, index[1:], start)}]"
+        if pool is value and not flattened(value):
             return f"{self.names[value]}[{', '.join(index) or '()'}]"
-        pool, start = self.scratch[value]
-        return f"{self.names[pool]}[{flat(value.shape, index, start)}]"
+        names, axes = self.deep
+        shape, same = value.shape, 0
+        while same < min(len(names), len(shape)) and (index[same], shape[same]) == (names[same], axes[same]):
+            same += 1
+        if same > 1:
+            first = "i0" if same == len(axes) else f"r{same - 1}"
+            index, shape = [first, *index[same:]], (prod(shape[:same]), *shape[same:])
+        return f"{self.names[pool]}[{flat(shape, index, start)}]"
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the array behind a view, and the index in it of an entry of the view."""
@@ -305,7 +420,7 @@ class Loops:
             elif op.kind == "broadcast":
                 index = of_broadcast(source.shape, index)
             elif op.kind == "slice":
-                index = of_slice(op, source.shape, index)
+                index = of_slice(op.attrs[0], source.shape, index)
             else:
                 index = of_reshape(value.shape, source.shape, index)
             value = source
@@ -332,6 +447,9 @@ class Loops:
         """Return the expression of an entry of an elementwise operation, after the lines of what it is made of."""
         kinds = [code_of(k) for k in loops(op.function, op.args)] if op.kind == "ufunc" else []
         result = code_of(op.out.dtype)
+        if op.kind == "gather":
+            x = op.args[0]
+            return self.read(x, self._picked(op, x.shape, index, depth), depth, {}, result)
         if op.kind == "where":
             kinds = ["b1", result, result, result]
         if op.kind == "cast":
@@ -360,6 +478,16 @@ class Loops:
         return name
 
 
+def whole(box: Sequence[Any]) -> int:
+    """Return how many of the first axes an index takes as they are."""
+    return next((k for k, part in enumerate(box) if part != ("slice", None, None, None)), len(box))
+
+
+def flattened(value: Value) -> bool:
+    """Tell whether a kernel takes an array as one of a single axis: each other axis costs it time to compile."""
+    return len(value.shape) > DEEP
+
+
 def space(op: Op) -> tuple[int, ...]:
     """Return the shape that an operation loops over."""
-    return op.args[0].shape if op.kind in ("reduce", "vdot") else op.out.shape
+    return op.args[0].shape if op.kind in ("reduce", "vdot", "scatter") else op.out.shape

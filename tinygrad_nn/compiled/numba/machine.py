@@ -11,7 +11,7 @@ from ..program.values import Value
 from .cache import kept_as
 from .expressions import NAMES, code_of
 from .kernels import Kernel
-from .loops import Part
+from .loops import Part, flattened
 from .native.row import available
 
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
@@ -41,15 +41,17 @@ class Machine:
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
         own = [name for name, _ in parameters.values()]
+        flat = dict.fromkeys(names[value] for value in values if flattened(value))
         lines, parts = [], ""
         for item in kernel.source(names, self.threads()):
             if isinstance(item, str):
                 lines.append(item)
             else:
                 name = f"{{name}}_{parts.count('prange')}"
-                kinds = [kind for _, kind in parameters.values()]
+                kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
                 parts += self._part(item, name, own, kinds)
                 lines += self._run(item, name, own, kinds)
+        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
         if checks:
             shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]

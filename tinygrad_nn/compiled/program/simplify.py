@@ -26,7 +26,7 @@ def simplify(program: Program) -> Program:
     ops: list[Op] = []
     for op in program.ops:
         args = [_latest(new, arg) for arg in op.args]
-        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given)
+        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.given, nest=op.nest)
         same = _identity(op)
         if same is None:
             op = _rewritten(op)

@@ -3,8 +3,8 @@
 An operation is of few kinds, each with one meaning in NumPy: ``ufunc``, ``where``, ``cast``, ``reduce``, ``matmul``,
 ``vdot``; ``reshape``, ``transpose``, ``broadcast`` and ``slice``, which only look at their argument in another way;
 ``number``, which is arithmetic of Python numbers; ``draw``, which asks a random generator; and ``call``, which is any
-other function, run as it is. A plan for numba adds ``kernel``, a group of operations, and ``native``, a function of
-the package `native`.
+other function, run as it is. A plan for numba adds ``kernel``, a group of operations, ``native``, a function of the
+package `native`, and in kernels ``gather``, ``scatter`` and ``join``: see the module `indexing`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,240 @@
+"""Indexing by arrays, pieces put together and cross products, which a trace has as calls, as operations of kernels.
+
+``gather`` reads its argument at places, ``scatter`` adds its argument up at places of zeros, ``join`` writes its
+arguments into boxes of an array, and zeros into others. Places that are the same in every call are looked at once;
+others, in each call, before a kernel reads at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...tree import flatten
+from ..program.values import Op, Program, Value
+from ..trace.operations import frozen, thawed
+from .expressions import NAMES, code_of
+
+Index = tuple[Any, ...]
+
+
+def opened(program: Program) -> Program:
+    """Return the program with what kernels can do of its calls."""
+    opening = Opening(program)
+    return Program([new for op in program.ops for new in opening.of(op)], program.inputs, program.outputs)
+
+
+class Opening:
+    """From calls to operations of kernels.
+
+    Attributes:
+        count: the numbers of values so far.
+        places: indices that were made fit for an axis of some length, by what they were.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.count = max((out.number for op in program.ops for out in op.outs), default=0)
+        self.places: dict[tuple[Value, int], Value] = {}
+        self.made: list[Op] = []
+
+    def of(self, op: Op) -> list[Op]:
+        """Return what an operation becomes: itself where nothing is known."""
+        way = WAYS.get(op.name) if op.kind == "call" else None
+        if way is None or op.nest is None or len(op.outs) != 1 or not all(map(_usual, [*op.values, op.out])):
+            return [op]
+        leaves, rebuild = flatten(op.nest)
+        values = iter(op.args)
+        (args, given) = rebuild([next(values) if isinstance(x, Value) else x for x in leaves])
+        self.made, known = [], dict(self.places)
+        last = way(self, op, args, given)
+        if last is None:
+            self.places = known
+            return [op]
+        last.name, last.outs, last.scope = op.name, op.outs, op.scope
+        op.out.op = last
+        return [*self.made, last]
+
+    def add(self, kind: str, function: Any, args: list[Any], attrs: Index, shape: tuple[int, ...], dtype: Any) -> Value:
+        """Append an operation with a result of its own."""
+        self.count += 1
+        out = Value(self.count, "made", shape, np.dtype(dtype))
+        out.op = Op(kind, getattr(function, "__name__", "getitem"), function, args, attrs, [out])
+        self.made.append(out.op)
+        return out
+
+    def placed(self, index: Value, n: int, axis: int) -> Value:
+        """Return an index, which may count from the end, as places on an axis."""
+        key = index, n
+        if key not in self.places and index.kind == "constant":
+            data = index.data.astype(np.int64) % n
+            self.places[key] = Value(index.number, "constant", index.shape, data.dtype, data=data)
+        if key not in self.places:
+            self.places[key] = self.add("call", partial(places, n, axis), [index], (), index.shape, np.int64)
+            self.places[key].op.name = "places"  # type: ignore[union-attr]
+        return self.places[key]
+
+    def parsed(self, index: Any, shape: tuple[int, ...]) -> tuple[Index, list[Any]] | None:
+        """Return an index with arrays, and the arrays.
+
+        Returns:
+            attributes of a gather or scatter: what stands for each axis (a slice, a number, ``("array", place among the
+            arguments)``, or None for an axis that is new), where the axes of the arrays stand in the result, and how
+            many these are.
+        """
+        parts: list[Any] = []
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, Value) and part.dtype == bool and part.kind == "constant":
+                parts += [_constant(rows) for rows in part.data.nonzero()]
+            elif isinstance(part, list):
+                array = np.array(part)
+                parts.append(_constant(array) if array.dtype.kind in "iu" else part)
+            else:
+                parts.append(int(part) if isinstance(part, (np.integer, int)) and type(part) is not bool else part)
+        parts = _whole(parts, len(shape))
+        axis, arrays = 0, []
+        found: list[Any] = []
+        for part in parts:
+            if part is None:
+                found.append(None)
+                continue
+            if isinstance(part, Value) and part.dtype.kind in "iu" and shape[axis]:
+                arrays.append(self.placed(part, shape[axis], axis))
+                found.append(("array", len(arrays)))
+            elif isinstance(part, (int, slice)):
+                found.append(part)
+            else:
+                return None
+            axis += 1
+        advanced = [k for k, part in enumerate(found) if part is not None and not isinstance(part, slice)]
+        apart = not advanced or advanced[-1] - advanced[0] >= len(advanced)
+        at = 0 if apart else advanced[0]
+        axes = len(np.broadcast_shapes(*(x.shape for x in arrays)))
+        return (frozen(tuple(found)), at, axes), arrays
+
+
+def places(n: int, axis: int, index: Any) -> Any:
+    """Return places on an axis of n entries, which may count from its end, counted from its start.
+
+    Raises:
+        IndexError: there is none.
+    """
+    index = np.asarray(index, np.int64)
+    if index.size and (index.min() < -n or index.max() >= n):
+        wrong = index[(index < -n) | (index >= n)].flat[0]
+        raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {n}")
+    return np.where(index < 0, index + n, index)
+
+
+def _usual(x: Value) -> bool:
+    return isinstance(x.dtype, np.dtype) and code_of(x.dtype) in (*NAMES, "u8", "u4", "i2", "u2", "i1") and x.size > 0
+
+
+def _constant(data: Any) -> Value:
+    return Value(0, "constant", data.shape, data.dtype, data=data)
+
+
+def _whole(parts: list[Any], ndim: int) -> list[Any]:
+    """Return an index with a part for each axis."""
+    count = sum(part is not None and part is not Ellipsis for part in parts)
+    rest = [slice(None)] * (ndim - count)
+    for k, part in enumerate(parts):
+        if part is Ellipsis:
+            return [*parts[:k], *rest, *parts[k + 1 :]]
+    return [*parts, *rest]
+
+
+def _picked(attrs: Index, arrays: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of what an index selects."""
+    like = iter(arrays)
+    index = [np.zeros(next(like).shape, int) if isinstance(part, tuple) and part[0] == "array" else part
+             for part in attrs[0]]  # fmt: skip
+    return np.shape(np.broadcast_to(np.False_, shape)[thawed(tuple(index))])
+
+
+# -- What each call becomes
+
+
+def _getitem(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    x, found = args[0], opening.parsed(given["index"], args[0].shape)
+    if found is None or code_of(x.dtype) not in NAMES:
+        return None
+    return Op("gather", "", None, [x, *found[1]], found[0])
+
+
+def _put(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    x, index, shape = args[0], given["index"], op.out.shape
+    found = opening.parsed(index, shape)
+    if found is None or code_of(x.dtype) not in NAMES or _picked(*found, shape) != x.shape:
+        return None
+    if found[1]:
+        return Op("scatter", "", None, [x, *found[1]], found[0]) if x.dtype.kind in "fi" else None
+    if x.size == op.out.size and all(part is None or part == ("slice", None, None, None) for part in found[0][0]):
+        return Op("reshape", "", None, [x], (shape,))
+    return Op("join", "", None, [x], ((found[0][0],), _rest(found[0][0], shape)))
+
+
+def _rest(parts: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
+    """Return boxes that hold all entries besides those of an index; more than those where it is of many parts."""
+    axes = [slice(part, part + 1) if isinstance(part, int) else part for part in thawed(parts) if part is not None]
+    axes = [slice(n - 1, n) if s == slice(-1, 0) else slice(*s.indices(n)) for s, n in zip(axes, shape, strict=True)]
+    cut = [k for k, (s, n) in enumerate(zip(axes, shape, strict=True)) if s != slice(0, n, 1)]
+    if len(cut) != 1 or axes[cut[0]].step not in (1, None):
+        return (tuple((0, n) for n in shape),)
+    (axis,) = cut
+    start, stop = axes[axis].start, axes[axis].stop
+    ends = [(0, start), (stop, shape[axis])]
+    whole = [(0, n) for n in shape]
+    return tuple((*whole[:axis], end, *whole[axis + 1 :]) for end in ends if end[1] > end[0])
+
+
+def _concatenate(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    axis = given.get("axis", 0)
+    if axis is None or not set(given) <= {"axis"}:
+        return None
+    axis, ends = axis % len(op.out.shape), np.cumsum([x.shape[axis] for x in args]).tolist()
+    before = (slice(None),) * axis
+    boxes = [(*before, slice(end - x.shape[axis], end)) for x, end in zip(args, ends, strict=True)]
+    return _joined(args, boxes, op.out)
+
+
+def _stack(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    if not set(given) <= {"axis"}:
+        return None
+    before = (slice(None),) * (given.get("axis", 0) % len(op.out.shape))
+    return _joined(args, [(*before, k) for k in range(len(args))], op.out)
+
+
+def _joined(args: Sequence[Any], boxes: Sequence[Any], out: Value) -> Op | None:
+    if not all(isinstance(x, Value) for x in args):
+        return None
+    return Op("join", "", None, list(args), (tuple(frozen(tuple(_whole(list(b), len(out.shape)))) for b in boxes), ()))
+
+
+def _cross(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    a, b = args
+    shape, dtype = op.out.shape[:-1], op.out.dtype
+    if given or dtype.kind != "f" or any(not isinstance(x, Value) or x.shape[-1:] != (3,) for x in args):
+        return None
+    if a.dtype != dtype or b.dtype != dtype:
+        return None
+    part = [
+        [opening.add("slice", None, [x], (frozen((..., k)),), x.shape[:-1], dtype) for k in range(3)] for x in (a, b)
+    ]
+
+    def times(j: int, k: int) -> Value:
+        return opening.add("ufunc", np.multiply, [part[0][j], part[1][k]], (), shape, dtype)
+
+    three = [
+        opening.add("ufunc", np.subtract, [times((k + 1) % 3, (k + 2) % 3), times((k + 2) % 3, (k + 1) % 3)], (), shape,
+                    dtype)
+        for k in range(3)
+    ]  # fmt: skip
+    return _joined(three, [(*(slice(None),) * len(shape), k) for k in range(3)], op.out)
+
+
+WAYS: dict[str, Callable[[Opening, Op, list[Any], dict[str, Any]], Op | None]] = {
+    "getitem": _getitem, "put": _put, "concatenate": _concatenate, "stack": _stack, "cross": _cross,
+}  # fmt: skip
