@@ -85,10 +85,9 @@ class Tracer:
 FIRST = """from __future__ import annotations
 import os, sys
 from importlib import machinery, util
-_next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
-if _next is not None:  # that of this Python, which this one hides
-    _next.loader.exec_module(util.module_from_spec(_next))
-if "TINYGRAD_NN_LINES" in os.environ:
+_again = hasattr(sys, "tinygrad_nn_lines")  # the other may run the next of its path, too
+sys.tinygrad_nn_lines = True
+if "TINYGRAD_NN_LINES" in os.environ and not _again:
     import atexit, threading
     CALLS = {calls}
     {tracer}
@@ -104,6 +103,10 @@ if "TINYGRAD_NN_LINES" in os.environ:
     os._exit = _leave
     threading.settrace(_write.__defaults__[0])
     sys.settrace(_write.__defaults__[0])
+if not _again:  # that of this Python, which this one hides
+    _next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
+    if _next is not None:
+        _next.loader.exec_module(util.module_from_spec(_next))
 """
 
 
