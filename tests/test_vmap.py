@@ -12,6 +12,7 @@ from test_primitives import arguments, generator, moving
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, nn, value_and_grad, vjp, vmap
+from tinygrad_nn.batching.mapped import level_of
 from tinygrad_nn.nn import functional as F
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.tree import flatten
@@ -494,3 +495,15 @@ def test_a_dot_product_of_all_entries_takes_what_all_samples_share() -> None:
     wanted = np.tensordot(x, w, 2)
     assert np.allclose(vmap(np.vdot, (0, None))(x, w), wanted, rtol=1e-14)
     assert np.allclose(vmap(np.vdot, (None, 0))(w, x), wanted, rtol=1e-14)
+
+
+def test_the_innermost_of_several_levels_is_found_in_any_order() -> None:
+    found: list[bool] = []
+
+    def inner(x: Any, y: Any) -> Any:
+        found.extend(level_of(*values) is y.level for values in itertools.permutations((x, y, 1.0)))
+        return x * y
+
+    vmap(lambda x: vmap(lambda y: inner(x, y))(np.ones(2)))(np.ones(3))
+    assert found == [True] * 6
+    assert level_of(1.0, np.ones(2)) is None
