@@ -55,7 +55,12 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
-    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds})
+
+    def straight(code: str, arrays: Any) -> None:
+        flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}
+        exec(code, {**space, **kinds, **flat})
+
+    monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
 
@@ -97,7 +102,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 # The quick part (`pytest -m "not slow"`) has of each test at most CASES cases, drawn evenly, others in each test, and
 # no more than take SHARE seconds. What a case takes is in seconds.txt, which `python -m tests.seconds` writes.
-CASES, SHARE = 8, 0.25
+CASES, SHARE = 6, 0.15
 WHOLE = ("tests/test_closure.py::test_a_rule_is_closed",)  # each row of the table of primitives is in the quick part
 RECORD = Path(__file__).with_name("seconds.txt").read_text(encoding="utf-8")
 SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.splitlines())}

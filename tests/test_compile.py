@@ -4,6 +4,7 @@ The NumPy replay is compared to the last bit, except where an array that does no
 machine code, sums may be in another order, and the slack is that of so many roundings.
 """
 
+import copy
 import os
 import subprocess
 import sys
@@ -595,6 +596,8 @@ def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
         moved = [rule.update(d, s, 0.1, w) for d, s, w in zip(g, state, W, strict=True)]
         return Net([w - m[0] for w, m in zip(W, moved, strict=True)], []), [m[1] for m in moved], value
 
+    if backend == "numba":  # what compiles kernels is slow where memory is traced; then they are found in the cache
+        compile(step, backend=backend, donate=donate)(*copy.deepcopy((weights, state)), x, y)
     f = compile(step, backend=backend, donate=donate)
     gc.collect()
     gc.disable()
@@ -736,10 +739,9 @@ def test_a_plan_prints_at_80_columns_and_is_a_graph(backend: str) -> None:
 
 
 SECOND = """
-    import time, numpy as np, tinygrad_nn as tg
-    start = time.perf_counter()
-    f = tg.compile(lambda w, x: w - 0.1 * tg.grad(lambda w: (np.tanh(x @ w) ** 2).sum())(w), backend="numba")
-    print(f(np.ones((3, 2)), np.ones((4, 3))).sum())
+    import numpy as np, tinygrad_nn as tg
+    f = tg.compile(lambda x: np.tanh(x) * x, backend="numba")
+    print(f(np.ones((3, 2))).sum())
 """
 
 

@@ -352,3 +352,90 @@ def test_two_results_of_a_body_are_two_arrays() -> None:
     assert first is x
     assert not np.shares_memory(first, second)
     assert not np.shares_memory(third, given)
+
+
+# -- All steps as one function
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernels_give_what_the_python_loop_gives(name: str, plain_kernels: None) -> None:
+    ours, python, args, other = CASES[name]
+    quick, wanted = compile(value_and_grad(ours, moving(args)), backend="numba"), value_and_grad(python, moving(args))
+    for given in (args, other, args):
+        close(quick(*given), wanted(*given))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_give_the_same_as_kernels(name: str, plain_kernels: None) -> None:
+    f, args = FUNCTIONS[name]
+    same(compile(f, backend="numba"), f, args)
+
+
+def swaps(w: Any, xs: Any) -> Any:
+    """A carry that is handed on as it is, twice, as a view, as a row, as what is closed over, and as a constant."""
+
+    def step(c: Any, x: Any) -> Any:
+        a, b, m, n, t = c
+        return (b, b, np.sin(m.T) * w, n + (x > 0).sum(), x[0] * t), (a, m[0], x, w, n, 1.0)
+
+    carry, ys = scan(step, (w, 2 * w, np.outer(w, w), np.array(3), w[0]), xs, reverse=True)
+    return sum((y * y).sum() for y in [*carry, *ys])
+
+
+def picked(w: Any, xs: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        y = np.concatenate([c[[1, 1, 0]], x[:1]]) @ np.stack([w, x, c, c * x])
+        return np.tanh(y), y[0]
+
+    carry, ys = scan(step, w, xs)
+    return (carry * carry).sum() + (ys * np.arange(len(ys))).sum()
+
+
+STEPPED: dict[str, Callable[..., Any]] = {
+    "all kinds of carries": swaps,
+    "indexing, joins and products": picked,
+    "an integral without rows": lambda w, xs: scan(lambda c, _: (c + 0.1 * np.sin(c) * w, None), w, length=len(xs))[
+        0
+    ].sum(),
+    "rows without a carry": lambda w, xs: scan(lambda c, x: (c, np.exp(w * x)), None, xs)[1].sum(),
+}
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 27])
+@pytest.mark.parametrize("name", STEPPED)
+def test_all_steps_are_one_function_forward_and_back(name: str, length: int, plain_kernels: None) -> None:
+    f = STEPPED[name]
+    slopes = (lambda w: value_and_grad(lambda w: f(w, A(length, 3)))(w)) if name[:2] == "an" else None
+    slopes = slopes or value_and_grad(f, (0, 1))
+    for dtype, rtol in ((np.float64, 1e-12), (np.float32, 4096 * np.finfo(np.float32).eps)):
+        arrays = [0.5 * A(3).astype(dtype), A(length, 3).astype(dtype)][: 1 if name[:2] == "an" else 2]
+        quick = compile(slopes, backend="numba")
+        for sign in (1, -1, 1):
+            given = [sign * x for x in arrays]
+            close(quick(*given), slopes(*given), rtol)
+        (plan,) = quick.plans.values()
+        assert [body.at_once for body in plan.code.bodies] == [True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["all kinds of carries", "indexing, joins and products"])
+def test_all_steps_compile_to_machine_code(name: str) -> None:
+    pytest.importorskip("numba")
+    slopes = value_and_grad(STEPPED[name], (0, 1))
+    quick = compile(slopes, backend="numba")
+    for given in ((0.5 * A(3), A(7, 3)), (A(3), A(7, 3))):
+        close(quick(*given), slopes(*given))
+    (plan,) = quick.plans.values()
+    assert [body.at_once for body in plan.code.bodies] == [True, True]
+
+
+def test_a_way_back_that_is_no_kernel_reads_the_steps_of_one_that_is(plain_kernels: None) -> None:
+    def f(w: Any, xs: Any) -> Any:
+        return scan(lambda c, x: (np.sort(c) * x + np.sin(c), np.cos(c)), w, xs)[0].sum()
+
+    def g(w: Any, xs: Any) -> Any:
+        return scan(lambda c, x: (np.sin(c) * x, (np.cumsum(x) * 2, None)[0]), w, xs)[1].sum()
+
+    for h in (f, g, lambda w, xs: scan(lambda c, x: (np.arctan2(c, x), c), w, xs)[1].sum()):
+        slopes = value_and_grad(h, (0, 1))
+        same(compile(slopes, backend="numba"), slopes, (A(3), A(5, 3)))

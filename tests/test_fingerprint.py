@@ -1,7 +1,9 @@
 """What a function is known by on disk: everything that it computes with, told apart by type and place."""
 
+import importlib
 import math
 import os
+import pkgutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,3 +124,18 @@ def test_types_of_numba_are_told_apart() -> None:
     found = [fingerprint(kind) for kind in (numba.float64, numba.float32, numba.int64, numba.float64[:])]
     assert None not in found
     assert len(set(found)) == 4
+
+
+def test_every_compiled_function_of_the_package_has_one_and_is_kept_on_disk() -> None:
+    pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    from tinygrad_nn.compiled.numba import native
+
+    without, count = [], 0
+    for module in pkgutil.iter_modules(native.__path__):
+        for name, thing in vars(importlib.import_module(f"{native.__name__}.{module.name}")).items():
+            function = getattr(thing, "body", thing)
+            if hasattr(function, "py_func"):
+                count += 1
+                without += [f"{module.name}.{name}"] if fingerprint(function) is None else []
+    assert count > 50
+    assert not without

@@ -183,10 +183,11 @@ def imports(source: str, module: str, is_package: bool = False) -> Iterator[Impo
 
 
 def deferred(module: str) -> bool:
-    """Whether a module is one of the functions that numba compiles, which others import where they use them."""
+    """Whether a module is of what numba compiles, or writes for it, which others import where they use it."""
     package, _, name = module.rpartition(".")
     native = package == "tinygrad_nn.compiled.numba.native"
-    return native and name not in ("matrix_products", "row") and not name.startswith("of_")
+    native = native and name not in ("matrix_products", "row") and not name.startswith("of_")
+    return native or module == "tinygrad_nn.compiled.numba.assembly"
 
 
 def wrong_arrows(source: str, module: str, is_package: bool = False) -> list[str]:
@@ -300,6 +301,8 @@ def project_files() -> list[Path]:
 
 def without_types(source: str) -> str:
     """A source without the imports that are for type checking only."""
+    if "TYPE_CHECKING" not in source:
+        return source
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":

@@ -13,6 +13,7 @@ from test_passes import name, program
 
 from tinygrad_nn.compiled.numba import fuse, loops
 from tinygrad_nn.compiled.numba.expressions import known
+from tinygrad_nn.compiled.numba.straight import Straight
 from tinygrad_nn.compiled.program.values import VIEWS, Op
 
 FILE = Path(__file__).with_name("kernels.txt")
@@ -40,7 +41,9 @@ def written(head: str) -> list[str]:
         kernel = op.function
         outs = {v: name(v) if v.number > 0 else f"p{k}" for k, v in enumerate(kernel.outs)}
         threads = given.partition(", ")[2].removesuffix(" threads")
-        for part in kernel.source({**{v: name(v) for v in kernel.args}, **outs}, int(threads or 1)):
+        names = {**{v: name(v) for v in kernel.args}, **outs}
+        straight = isinstance(kernel, Straight)
+        for part in kernel.code(names).split("\n") if straight else kernel.source(names, int(threads or 1)):
             if isinstance(part, str):
                 lines.append(f"    {part}")
                 continue

@@ -1,8 +1,9 @@
 """Drawings speak in a person's own words: variables, attributes, parameters and inputs, and rules in their letters."""
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from tinygrad_nn import Layer, Tensor, nn, sigmoid
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.graph.equations import in_letters, line
+from tinygrad_nn.graph.rerun import Rerun
 from tinygrad_nn.viz import Drawing, draw, explore
+from tinygrad_nn.viz.explorer.explore import data, page
+from tinygrad_nn.viz.explorer.live import Live
 from tinygrad_nn.viz.explorer.story import tell
 from tinygrad_nn.viz.graph.letters import spelled
 
@@ -65,6 +69,90 @@ def test_attributes_of_models_objects_and_containers_are_names() -> None:
     assert set(words(draw(X @ plain.W))) == {"plain.W", "X"}
     assert set(words(draw(layers[0](X)))) == {"layers[0].W", "layers[0].b", "X"}
     assert set(words(draw(X @ params["W"]))) == {"params.W", "X"}
+
+
+def test_what_a_loop_left_over_is_called_like_its_neighbours() -> None:
+    weights, params = [Tensor(np.ones((3, 3))) for _ in range(2)], [(Tensor(np.ones(3)), Tensor(2.0)) for _ in range(2)]
+    layers = [nn.Linear(3, 3, rng=k) for k in range(2)]
+    h, losses = X, []
+    for weight, (shift, gain), layer in zip(weights, params, layers, strict=True):
+        h = layer(np.tanh(h @ weight + shift) * gain)
+        losses.append(loss := (h**2).mean())
+    assert set(words(draw(loss))) == {
+        "X", "h", "loss", *(f"weights[{k}]" for k in range(2)),
+        *(f"params[{k}][{i}]" for k in range(2) for i in range(2)),
+        *(f"layers[{k}].{part}" for k in range(2) for part in ("weight", "bias")),
+    }  # fmt: skip
+    x, (first, second) = X, (both := [Tensor(1.0), Tensor(2.0)])
+    acts = [x, np.tanh(x * second)]
+    assert set(words(draw(acts[-1] * first))) == {"x", "acts[1]", "first", "second"}
+    del both
+
+
+def test_slots_fields_objects_and_private_variables_are_names() -> None:
+    class Slots:
+        __slots__ = ("gain", "unset")
+
+        def __init__(self) -> None:
+            self.gain = Tensor(2.0)
+
+    class Pair(NamedTuple):
+        w: Tensor
+        b: Tensor
+
+    slots, pair, _own = Slots(), Pair(Tensor(1.0), Tensor(2.0)), Tensor(3.0)
+    table = np.empty(2, object)
+    table[0] = Tensor(1.0)
+    out = slots.gain * pair.w + pair.b * _own * table[0]
+    assert set(words(draw(out))) == {"slots.gain", "pair.w", "pair.b", "_own", "table[0]", "out"}
+
+
+def test_functions_and_modules_tell_what_they_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make() -> Any:
+        slope = Tensor(2.0)
+        return lambda x: x * slope
+
+    class Model:
+        def __init__(self) -> None:
+            self.rate = Tensor(0.5)
+
+        def step(self, x: Any) -> Any:
+            return x * self.rate
+
+    f, step = make(), Model().step
+    assert set(words(draw(f(X).sum()))) == {"slope", "X"}
+    assert set(words(draw(step(X).sum()))) == {"self.rate", "X"}
+    text = "from tinygrad_nn import Tensor\nW = Tensor(2.0)\ndef f(x): return x * W\n"
+    (tmp_path / "of_a_person.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("of_a_person")
+    assert set(words(draw(mine.f(X)))) == {"of_a_person.W", "X"}
+
+
+def test_pieces_of_arrays_go_by_their_index() -> None:
+    batch, W = np.zeros((4, 5, 3)), Tensor(np.ones((3, 2)))
+    table = np.asfortranarray(np.zeros((6, 4)))
+    x, y = table[:, :3], table[:, 3]
+    pieces = lambda: [batch[:, 2] @ W, batch[1:3, 0] @ W, batch[3].T * W[0, 0], x[2:4] @ W, y[::2] * W[0, 0],
+                      batch.reshape(20, 3) @ W, batch[0, ::-1] @ W]  # fmt: skip
+    assert set(words(draw(pieces()))) == {
+        "W", "batch[:, 2]", "batch[1:3, 0]", "batch[3].T", "x[2:4]", "y[::2]", "batch.reshape(20, 3)", "batch[…]",
+    }  # fmt: skip
+    assert words(draw(batch[:, 2] @ W))["batch[:, 2]"] == "input"
+
+
+def test_names_of_a_function_that_is_run_come_before_those_around_it() -> None:
+    scale = [Tensor(2.0), Tensor(3.0)]
+    h = Tensor(5.0)
+
+    def loss(x: Any) -> Any:
+        h = x * scale[0]
+        return h * scale[1]
+
+    shown = Live(Rerun(loss, 0.5), data, page)
+    with shown.rerun.running() as run:
+        assert {part.name for part in shown._look(run).view if part.name} == {"x", "h", "scale[0]", "scale[1]"}
+    del h
 
 
 def test_variables_that_have_nothing_to_do_with_it_do_no_harm() -> None:

@@ -571,7 +571,7 @@ KERNELS: dict[str, dict[str, str]] = {
         "(lambda t: (t.reshape(2, 2), t.sum()))(a * b + b)": "(a b) -> t2 t3; t4 = reshape[2, 2](t2)",
         "np.where(a > b, a, b) + 1": "(a b) -> t3",
         "a.astype('f4')": "t1 = cast(a)",
-        "a @ b + 1": "t1 = matmul(a, b); t2 = add(t1, 1)",
+        "a @ b + 1": "(a b) -> *t1 t2",
         "np.vdot(a, b)": "t1 = vdot(a, b)",
         "np.vdot(a, b) * a": "(a b) -> *t1 t2",
         "np.arctan2(a, b) + a * b": "t1 = arctan2(a, b); (a b t1) -> t3",

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from tinygrad_nn.graph import GraphView
 from tinygrad_nn.graph.rerun import Change, Place, Rerun, stand_ins
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.nn import BatchNorm, Conv2d, Dropout, Embedding, Linear, LSTMCell, Sequential
+from tinygrad_nn.nn.functional import cross_entropy
 from tinygrad_nn.server import Request
+from tinygrad_nn.tree import flatten
 from tinygrad_nn.viz.explorer.columns import pack
 from tinygrad_nn.viz.explorer.explore import data
 from tinygrad_nn.viz.explorer.live import Live
@@ -310,6 +312,54 @@ def test_the_page_after_a_change_shows_the_fresh_run(case: Any) -> None:
     undone = live._undo(request())
     assert undone["live"]["was"] == {}
     assert live._redo(request())["live"]["was"] == answer["live"]["was"]
+
+
+@each_case
+def test_each_result_can_be_held_on_the_page_and_let_go(case: Any) -> None:
+    live = Live(again(case), data, str)
+    request = lambda **body: Request("s", body)
+    session = live.sessions["s"]
+    for number, part in enumerate(live._shown(session).view):
+        if part.operation is not None and part.array.size and part.dtype.startswith("float"):
+            live._change(request(node=number, index=[0] * part.array.ndim, value="0.75", version=session.version))
+            assert live._shown(session).numbers[number].flat[0] == 0.75
+            assert live._undo(request())["live"]["was"] == {}
+
+
+def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> None:
+    rng = np.random.default_rng(0)
+    model, x = Linear(3, 2, rng=0), rng.normal(size=(4, 3))
+    classes, order = np.array([0, 1, 1, 0]), np.array([3, 2, 1, 0])
+
+    def loss(x: Any, targets: Any) -> Any:
+        return cross_entropy(model(x)[order], targets["kinds"])
+
+    live = Live(Rerun(loss, x, {"kinds": classes}), data, str)
+    session = live.sessions["s"]
+    shown = live._shown(session)
+    assert shown.others == ["targets.kinds", "order"]
+    change = lambda k, index, value: live._change(Request("s", {
+        "node": len(shown.view) + k, "index": [index], "value": value, "version": session.version}))  # fmt: skip
+    result = lambda: live._shown(session).numbers[live._shown(session).view.outputs[0]]
+    assert change(0, 2, "0")["live"]["said"] == ["targets.kinds[2]: 1 → 0"]
+    assert result() == cross_entropy(model(x)[order], np.array([0, 1, 0, 0])).data
+    change(1, 0, "1")
+    assert result() == cross_entropy(model(x)[np.array([1, 2, 1, 0])], np.array([0, 1, 0, 0])).data
+    with pytest.raises(ValueError, match=r"target\[0\] is 7"):
+        change(0, 0, "7")
+    live._reset(Request("s", {}))
+    assert result() == loss(x, {"kinds": classes}).data
+    assert order.tolist() == [3, 2, 1, 0]
+
+
+def test_leaves_in_containers_go_by_their_keys() -> None:
+    class Pair(NamedTuple):
+        u: Any
+        v: Any
+
+    rerun = Rerun(lambda p, q: None, {"W": 1.0, "two words": [2.0, None, 3.0]}, Pair(np.ones(2), (np.ones(2),)))
+    leaves = flatten([rerun.arguments, rerun.keywords])[0]
+    assert [leaf.name for leaf in leaves] == ["p.W", "p['two words'][0]", "p['two words'][2]", "q.u", "q.v[0]"]
 
 
 def test_what_the_function_writes_is_put_back(rng: np.random.Generator) -> None:

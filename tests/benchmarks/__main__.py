@@ -158,6 +158,8 @@ def memory(run: Run) -> None:
         rows.setdefault("must hold, MB", {})[SHORT[name]] = room["must"]
         rows.setdefault("eager", {})[SHORT[name]] = room.get("peak", float("nan")) / room["must"]
         for program in ("NumPy by hand", "compiled, NumPy", "compiled, numba"):
+            if program in run.skip:
+                continue
             found = asked(name, program, "--bytes").get("bytes", float("nan"))
             rows.setdefault(program, {})[SHORT[name]] = found / 1e6 / room["must"]
     run.say(grid(rows, [SHORT[name] for name in list(steps.TASKS)[1:]]))

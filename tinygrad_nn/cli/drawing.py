@@ -101,8 +101,8 @@ def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict
         from .user_code import function_of
 
         refuse_unused(source)
-        function, arguments, keywords, around = function_of(source.function, source.inputs, source.options["loss"])
-        return function, arguments, keywords, around if source.named else {}, None
+        function, arguments, keywords = function_of(source.function, source.inputs, source.options["loss"])
+        return function, arguments, keywords, None if source.named else {}, None
     from ..solver import graph_loss
 
     _, _, title, plan = source_result(source)

@@ -147,7 +147,7 @@ def call(place: str, inputs: str | None = None) -> Own:
     """
     found = load(place)
     module = _module(parts(place)[0], place)
-    around = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    around = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     if not callable(found) or hasattr(found, "named_modules"):  # a module can be called, but is meant itself
         if inputs is not None:
             raise ValueError(f"inputs={inputs} are for a function, and {place} is {_a(found)}.")
@@ -178,8 +178,8 @@ def call(place: str, inputs: str | None = None) -> Own:
 
 def function_of(
     place: str, inputs: str | None, loss: str | None = None
-) -> tuple[Callable[..., Any], list[Any], dict[str, Any], dict[str, Any]]:
-    """Return a person's function, to be run again and again, with its arguments, and the names of its file.
+) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+    """Return a person's function, to be run again and again, with its arguments.
 
     It gives the Tensors whose graph is drawn, as `result_of` does.
 
@@ -188,7 +188,6 @@ def function_of(
     """
     found = load(place)
     module = _module(parts(place)[0], place)
-    around = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     if not callable(found) or hasattr(found, "named_modules"):
         raise ValueError(
             f"{place} is {_a(found)}, and a change needs the function that makes the graph, to run it again; write "
@@ -201,9 +200,9 @@ def function_of(
 
     @wraps(found)
     def again(*args: Any, **kwargs: Any) -> Any:
-        return result_of(Own(place, guarded(found, place)(*args, **kwargs), around), loss)
+        return result_of(Own(place, guarded(found, place)(*args, **kwargs), {}), loss)
 
-    return again, given, keywords, around
+    return again, given, keywords
 
 
 def _needed(f: Callable[..., Any]) -> list[str]:

@@ -77,4 +77,11 @@ class BodyCode(Code):
         return scope["make"](**self.names.objects)  # type: ignore[no-any-return]
 
 
-Body.coded = BodyCode
+def steps(program: Program, roles: Any) -> Any:
+    """Return the code of all steps of a loop, which says whether it fits."""
+    from .numba.steps import Steps
+
+    return Steps(program, roles)
+
+
+Body.coded, Body.stepped = BodyCode, steps

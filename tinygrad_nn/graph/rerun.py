@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import RLock
 from types import FrameType
@@ -22,7 +22,7 @@ from ..forks import renewed
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply, wrap
-from ..tree import flatten
+from ..tree import children, flatten
 from .reachable import Kept
 from .view import GraphNode, GraphView
 
@@ -98,7 +98,9 @@ class Rerun:
                 "function and its arguments: explore(f, x, W, serve=True)."
             )
         self.function = function
-        self.arguments, self.keywords = _leaves(function, arguments, keywords)
+        self.arguments, self.keywords, names = _leaves(function, arguments, keywords)
+        given = [*zip(names, self.arguments, strict=False), *self.keywords.items()]
+        self._whole = _whole_numbers([*given, *_known(function)])
         self._reached = (function, self.arguments, self.keywords)
         self._start = Kept(*self._reached)  # of its generators: each run draws the same
         self._lasting: dict[int, Array] = {}  # by the address of their memory; held, so that nothing else gets it
@@ -164,6 +166,12 @@ class Rerun:
             else:
                 found.append(self._origin(run, part.node, uses.get(part.number, [])))
         return found
+
+    def whole_numbers(self, places: Sequence[Place]) -> list[tuple[str, Place]]:
+        """Return arrays of whole numbers that the function reads, such as classes, where no place is theirs."""
+        taken = {place.key[0] for place in places if place.kind == "array"}
+        return [(name, Place("array", (_address(array), array.shape, array.strides), array))
+                for name, array in self._whole if _address(array) not in taken]  # fmt: skip
 
     def _origin(self, run: Run, node: Node | None, uses: list[tuple[Node, int]]) -> Place:
         raw = uses[0][0].args[uses[0][1]] if uses else node.out if node is not None else None  # type: ignore[index]
@@ -315,7 +323,14 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
     holding.vjps = tuple(map(masked, primitive.vjps))
     holding.jointly = masked(primitive.jointly)
+    vars(holding)["unheld"] = unheld(primitive)
     node.primitive, node.out, tensor.data = holding, new, new
+
+
+def unheld(primitive: Primitive) -> Primitive:
+    """Return the operation itself, of whose result entries may be held: its rules take arrays of any shape."""
+    whole: Primitive = vars(primitive).get("unheld", primitive)
+    return whole
 
 
 def stand_ins(part: GraphNode) -> list[str]:
@@ -342,8 +357,34 @@ def _like(leaf: Node, data: Any) -> Node:
     return leaf.copied(Node(), out=data)
 
 
-def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments with leaves for their floats, and copies of their other arrays."""
+def _known(function: Any) -> list[tuple[str, Any]]:
+    """Return what a function reads of the variables around it."""
+    own = inspect.unwrap(function)
+    code, worldwide = getattr(own, "__code__", None), getattr(own, "__globals__", {})
+    if code is None:
+        return []
+    found = []
+    for name, cell in zip(code.co_freevars, getattr(own, "__closure__", None) or (), strict=False):
+        with suppress(ValueError):  # its variable has no value yet
+            found.append((name, cell.cell_contents))
+    return found + [(name, worldwide[name]) for name in code.co_names if name in worldwide]
+
+
+def _whole_numbers(named: Sequence[tuple[str, Any]]) -> list[tuple[str, Array]]:
+    """Return the arrays of whole numbers in what has these names, each once."""
+    found: dict[int, tuple[str, Array]] = {}
+    for name, value in named:
+        for path, part in zip(_paths(value, name), flatten(value)[0], strict=True):
+            array = part.data if isinstance(part, Tensor) else part
+            if isinstance(array, np.ndarray) and array.dtype.kind in "iub" and _can_change(array):
+                found.setdefault(_address(array), (path, array))
+    return list(found.values())
+
+
+def _leaves(
+    function: Callable[..., Any], arguments: Any, keywords: Any
+) -> tuple[list[Any], dict[str, Any], list[str]]:
+    """Return the arguments with leaves for their floats and copies of their other arrays, and what they are called."""
     own = getattr(function, "forward", None)  # of a module
     names: list[str] = []
     try:
@@ -361,20 +402,32 @@ def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tupl
         raise TypeError(f"{name} does not take these arguments: {problem}.") from None
     labels = [*names, *[f"argument {i}" for i in range(len(names), len(arguments))]]
     given = [_leaf(value, label) for value, label in zip(arguments, labels, strict=False)]
-    return given, {name: _leaf(value, name) for name, value in keywords.items()}
+    return given, {name: _leaf(value, name) for name, value in keywords.items()}, labels
 
 
 def _leaf(value: Any, name: str) -> Any:
     leaves, rebuild = flatten(value)
     new: list[Any] = []
-    for i, part in enumerate(leaves):
-        label = name if len(leaves) == 1 else f"{name}[{i}]"
+    for path, part in zip(_paths(value, name), leaves, strict=True):
+        label = name if len(leaves) == 1 else path
         kind = part.dtype.kind if isinstance(part, (np.ndarray, np.generic)) else "f" if isinstance(part, float) else ""
         if kind in ("f", "c"):
             new.append(Tensor(np.array(part), name=label))
         else:
             new.append(part.copy() if isinstance(part, np.ndarray) else part)
     return rebuild(new)
+
+
+def _paths(value: Any, name: str) -> list[str]:
+    """Return what each leaf of nested containers is called: ``params.W``, ``params[0].b``, ``params['two words']``."""
+    parts = children(value)
+    if parts is None:
+        return [] if value is None else [name]
+    listed = isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
+    fields = getattr(value, "_fields", list(parts))
+    steps = [f".{step}" if isinstance(step, str) and step.isidentifier() and not listed else f"[{step!r}]"
+             for step in fields]  # fmt: skip
+    return [path for step, part in zip(steps, parts.values(), strict=True) for path in _paths(part, name + step)]
 
 
 def _address(array: Array) -> int:

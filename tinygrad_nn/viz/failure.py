@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
 from types import FrameType
 from typing import Any
 
@@ -18,9 +17,8 @@ from ..graph.view import GraphEdge, GraphNode, GraphView, Summary
 from ..printable import printable
 from ..tensor import Tensor
 from ..tracebacks import entries, is_of_a_person, is_operation, is_ours
-from .model.variables import viewed
+from .model.variables import variables, viewed
 
-MOST = 80  # values that are drawn: those nearest to what failed
 NOTHING = (
     "no error has happened here. Run the call that fails first, or pass the error itself: "
     "except ValueError as error: explain_error(error)."
@@ -114,10 +112,12 @@ def failure_of(error: BaseException) -> Failure:
             frame, number = persons[-1]
             file = frame.f_code.co_filename
             line = file, number, linecache.getline(file, number, frame.f_globals).strip()
-        found = _by_operation(frames) or _by_function(frames) or (persons and _by_line(persons[-1][0], line))
+        innermost = [frame for frame, _ in persons[::-1]]
+        found = _by_operation(frames) or _by_function(frames) or (persons and _by_line(innermost[0], line))
+        found = found or next(filter(None, (_by_results(frame, line) for frame in innermost)), None)
         if found and any(_has_shape(value) for _, value in found[1]):
-            known = {id(value): name for name, value in reversed(list(names.items())) if _has_shape(value)}
-            operands = tuple(Operand(_named(value) or known.get(id(value)) or name, value) for name, value in found[1])
+            known = {id(value): name for name, value in reversed(variables([names])[0].items())}
+            operands = tuple(Operand(_called(value, name, known.get(id(value), "")), value) for name, value in found[1])
             return Failure(one, found[0], operands, getattr(one, "module_path", None), line, names)
     raise ValueError(NO_OPERANDS.format(error=f"{type(error).__name__}: {printable(error)}"))
 
@@ -179,12 +179,22 @@ def _by_line(frame: FrameType, line: tuple[str, int, str] | None) -> Found | Non
     return (line[2], arrays) if line and arrays else None
 
 
+def _by_results(frame: FrameType, line: tuple[str, int, str] | None) -> Found | None:
+    """Return a line of the person's own that names no array, with what was computed last among the variables there."""
+    tensors = {name: value.node for name, value in frame.f_locals.items() if isinstance(value, Tensor)}
+    results = [(node.index, name) for name, node in tensors.items() if node is not None and node.primitive is not None]
+    name = max(results)[1] if results else ""
+    return (line[2], [(name, frame.f_locals[name])]) if line and name else None
+
+
 def _has_shape(value: Any) -> bool:
     return isinstance(value, (Tensor, np.ndarray))
 
 
-def _named(value: Any) -> str:
-    return (value.name or "") if isinstance(value, Tensor) else ""
+def _called(value: Any, name: str, path: str) -> str:
+    """Return what a person calls an operand: its own name, a variable, or the end of a path that names it."""
+    own = (value.name or "") if isinstance(value, Tensor) else ""
+    return own or (name if path.endswith(f".{name}") and name else path) or name
 
 
 def failed_view(failure: Failure) -> GraphView:
@@ -202,14 +212,10 @@ def failed_view(failure: Failure) -> GraphView:
         tensors = [Tensor(t.data, requires_grad=False, name=operand.name or None)
                    for t, operand in zip(tensors, failure.operands, strict=False)]  # fmt: skip
         view = viewed(tensors, names).view
-    kept = _nearest(view)
-    number = {old: new for new, old in enumerate(kept)}
-    nodes = [replace(view[old], number=new, kind="operation" if view[old].kind == "output" else view[old].kind)
-             for old, new in number.items()]  # fmt: skip
-    edges = [GraphEdge(number[e.source], number[e.target], e.slot) for e in view.edges
-             if e.source in number and e.target in number]  # fmt: skip
+    nodes = [replace(part, kind="operation") if part.kind == "output" else part for part in view]
+    edges = list(view.edges)
     last = len(nodes)
-    edges += [GraphEdge(number[source], last, slot) for slot, source in enumerate(view.outputs)]
+    edges += [GraphEdge(source, last, slot) for slot, source in enumerate(view.outputs)]
     empty = Summary("failed", (), None, None, None, 0.0, 0, 0)
     others = [f"{o.name}={o.shape}" if o.name else o.shape for o in failure.operands if not _has_shape(o.value)]
     nodes.append(GraphNode(
@@ -221,23 +227,3 @@ def failed_view(failure: Failure) -> GraphView:
     for part, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", (last,))):
         object.__setattr__(made, part, value)
     return made
-
-
-def _nearest(view: GraphView) -> list[int]:
-    """Return the numbers of the values from which the outputs were made, the youngest first taken, in order."""
-    sources: dict[int, list[int]] = {}
-    for edge in view.edges:
-        sources.setdefault(edge.target, []).append(edge.source)
-    heap: list[int] = []
-    seen = set(view.outputs)
-    for number in seen:
-        heappush(heap, -number)
-    kept: list[int] = []
-    while heap and len(kept) < max(MOST, len(view.outputs)):
-        number = -heappop(heap)
-        kept.append(number)
-        for source in sources.get(number, ()):
-            if source not in seen:
-                seen.add(source)
-                heappush(heap, -source)
-    return sorted({*kept, *view.outputs})

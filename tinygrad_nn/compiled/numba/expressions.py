@@ -61,7 +61,7 @@ def known(op: Op) -> bool:
         kinds = loops(op.function, op.args)
         if op.function in BITS:
             return all(k.kind == "b" for k in kinds)
-        if op.function in COSTLY:
+        if op.function in COSTLY or op.function is np.reciprocal:
             return all(k.kind == "f" for k in kinds)
         return op.function in SCALAR and (op.function not in NUMERIC or kinds[-1].kind != "b")
     if op.kind in ("matmul", "vdot"):

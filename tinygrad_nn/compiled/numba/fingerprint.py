@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-NATIVE = Path(__file__).parent / "native"
+HERE = Path(__file__).parent
+VERSIONED = ("math", "numpy", "numba", "llvmlite")  # modules whose versions are in every key
 
 
 def sources() -> bytes:
-    """Return the digest of what stands in the package `native`: a function may be replaced there by another."""
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(NATIVE.glob("*.py")))).digest()
+    """Return the digest of `assembly` and of the package `native`: a function may be replaced there by another."""
+    files = [HERE / "assembly.py", *sorted(HERE.glob("native/*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
 
 
 def fingerprint(thing: Any) -> str | None:
@@ -85,7 +87,7 @@ class Description:
 
     def _other(self, thing: Any) -> bool:
         if isinstance(thing, ModuleType):
-            known = thing.__name__.partition(".")[0] in ("math", "numpy", "numba")  # whose versions are in every key
+            known = thing.__name__.partition(".")[0] in VERSIONED
             return known and self._write("module", thing.__name__)
         if isinstance(thing, (type, BuiltinFunctionType, np.ufunc)):
             return self._write("named", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing)))

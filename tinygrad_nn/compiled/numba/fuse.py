@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
+from .calls import PRODUCT, opened
 from .expressions import COSTLY, known
-from .indexing import opened
+from .kernels import Kernel
 from .native import choose
 from .native.row import available
+from .straight import Straight, stages
 
-PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
 AXES = 10  # of an array that a kernel takes
@@ -18,22 +20,31 @@ LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
-def fuse(program: Program) -> Program:
-    """Return the program with its operations gathered into kernels, in an order that lets these be long."""
+def fuse(program: Program, whole: bool = False) -> Program:
+    """Return the program with its operations gathered into kernels, in an order that lets these be long.
+
+    With `whole` an operation that is alone becomes a kernel as well.
+    """
     program = opened(program)
     if available():
         program = choose(program)
     waiting = list(program.ops)
+    straight = stages(waiting, fusable)
     done: set[Value] = set()
     runs: list[list[Op]] = []  # what runs by itself is a list of one
     while waiting:
         alone: list[Op] = []
         waiting = _alone(waiting, done, alone)
         runs += [[op] for op in alone]
+        first = next((straight[op] for op in waiting if op in straight and _ready(op, done)), None)
         group: list[Op] = []
         left: list[Op] = []
         for op in waiting:
-            if len(group) < LONG and _ready(op, done) and (op.kind in VIEWS or fusable(op)):
+            if first is None:
+                taken = len(group) < LONG and op not in straight and (op.kind in VIEWS or fusable(op))
+            else:
+                taken = straight.get(op) == first
+            if taken and _ready(op, done):
                 group.append(op)
                 done.update(op.outs)
             else:
@@ -42,19 +53,34 @@ def fuse(program: Program) -> Program:
             break
         runs.append(group)
         waiting = left
-    _sink(runs, program)
+    _sink(runs, program, straight)
     order: list[Op] = []
-    for place, group in enumerate(runs):
+    later = {x for x in program.outputs if isinstance(x, Value)}
+    after: list[set[Value]] = []  # what is read after each run
+    for group in reversed(runs):
+        after.append(set(later))
+        later.update(arg for op in group for arg in op.values)
+    for group, later in zip(runs, reversed(after), strict=True):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, [op for run in runs[place + 1 :] for op in run], program, order)
+            _append(group, later, order, Straight if group[0] in straight else Kernel, whole)
         else:
             order += group
+    _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
     return Program(order + waiting, program.inputs, program.outputs)
 
 
-def _sink(runs: list[list[Op]], program: Program) -> None:
+def _number(values: list[Value]) -> None:
+    """Give a number to what has none yet."""
+    last = max((value.number for value in values), default=0)
+    for value in values:
+        if value.number < 0:
+            last += 1
+            value.number = last
+
+
+def _sink(runs: list[list[Op]], program: Program, apart: Container[Op]) -> None:
     """Move operations to where their results are first used, so that these need not be kept until then."""
-    kernel = [fusable(run[0]) or run[0].kind in VIEWS for run in runs]
+    kernel = [run[0] not in apart and (fusable(run[0]) or run[0].kind in VIEWS) for run in runs]
     returned = {x for x in program.outputs if isinstance(x, Value)}
     rank = {op: k for k, op in enumerate(program.ops)}
     first: dict[Value, int] = {}
@@ -94,28 +120,28 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
             return left
 
 
-def _append(group: list[Op], waiting: list[Op], program: Program, order: list[Op]) -> None:
-    """Append a group: its kernel, then the views that the rest needs."""
+def _append(
+    group: list[Op], later: set[Value], order: list[Op], make: type[Kernel] | type[Straight], whole: bool
+) -> None:  # fmt: skip
+    """Append a group: its kernel, then the views that what reads the values in `later` needs."""
     work = [op for op in group if op.kind not in VIEWS]
-    later = {arg for op in waiting for arg in op.values} | {x for x in program.outputs if isinstance(x, Value)}
     views = _needed([op for op in group if op.kind in VIEWS], later)
-    for view in views:
-        later.update(view.values)
-    outs = [op.out for op in work if op.out in later]
-    if len(work) == 1 and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
+    needed = later.union(*(view.values for view in views))
+    outs = [op.out for op in work if op.out in needed]
+    if len(work) == 1 and not whole and work[0].kind in ("ufunc", "where", "cast", "matmul", "vdot"):
         made = set(work[0].outs)
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
-        from .kernels import Kernel
-
-        kernel = Kernel(group, outs)
-        if len(work) > 1 and kernel.length() > LINES:
+        kernel = make(group, outs)
+        if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], [*group[middle:], *waiting], program, order)
-            _append(group[middle:], waiting, program, order)
+            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, whole)
+            _append(group[middle:], later, order, make, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
+        if isinstance(kernel, Straight):
+            order[-1:] = [*kernel.before, order[-1], *kernel.after]
         order += views
     else:
         order += views

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -13,19 +14,28 @@ from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .loops import Part, flattened
 from .native.row import available
+from .straight import Straight
 
+EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
-OPTIONS = "nogil=True, error_model='numpy', fastmath={'reassoc', 'contract'}"
+OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
+
+PER_LINE = 50  # lines of straight code that take as long to compile as one of loops
 
 
 class Machine:
-    """The kernels of a plan, collected, and compiled in one go."""
+    """The kernels of a plan, collected, and compiled in one go.
 
-    def __init__(self) -> None:
+    Args:
+        rows: whether arrays of no axes come as rows of one entry.
+    """
+
+    def __init__(self, rows: bool = False) -> None:
+        self.rows = rows
         self.functions: dict[str, str] = {}  # text -> name
         self.parallel = False  # whether one of them runs on several threads
 
-    def add(self, kernel: Kernel, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
+    def add(self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
         """Take a kernel in; return the name of its function, and the expressions to call it with.
 
         Args:
@@ -36,7 +46,7 @@ class Machine:
         values = [*kernel.args, *kernel.outs]
         parameters: dict[str, tuple[str, str]] = {}
         for value in values:
-            parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value)))
+            parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value, self.rows)))
         names = {value: parameters[codes[value]][0] for value in values}
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
@@ -56,8 +66,11 @@ class Machine:
             shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
         body = "\n".join(f"    {line}" for line in lines)
+        for value in values if self.rows else ():
+            body = body if value.shape else re.sub(rf"\b{names[value]}\[\(\)\]", f"{names[value]}[0]", body)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
-        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {OPTIONS})\n'
+        options = EXACT if isinstance(kernel, Straight) else OPTIONS
+        whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
         name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
         self.parallel |= bool(parts)
         return name, given
@@ -74,7 +87,7 @@ class Machine:
     def _part(self, part: Part, name: str, own: list[str], kinds: list[str]) -> str:
         """Return the function that runs one part of a loop."""
         threads = self.threads()
-        single = [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
+        single = own if self.rows else [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
         kinds = [f"{kind[6:8]}[::1]" if kind.startswith("Array") else kind for kind in kinds]
         types = ", ".join(["i8", *kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums]])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
@@ -82,7 +95,7 @@ class Machine:
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
         body = "\n".join(f"    {line}" for line in lines)
         for a in single:
-            body = body.replace(f"{a}[()]", f"{a}[0]")
+            body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
         names = ", ".join(["p", *own, *[q for q, _, _ in part.sums]])
         one = f'@kept_as("void({types})", {OPTIONS})\ndef {name}({names}):\n{body}\n\n'
         types, rest = types.removeprefix("i8, "), names.removeprefix("p, ")
@@ -100,8 +113,9 @@ class Machine:
         return [*sums, f"{name}s({given})", *part.after]
 
     def size(self) -> tuple[int, int]:
-        """Return how many kernels there are, and lines of all of them."""
-        return len(self.functions), sum(text.count("\n") for text in self.functions)
+        """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
+        lines = sum(text.count("\n") + text.count("\\n") // PER_LINE for text in self.functions)
+        return len(self.functions), lines
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
@@ -112,11 +126,32 @@ class Machine:
         return {name: space[name] for name in self.functions.values()}
 
 
-def _type(value: Value) -> str:
+def _type(value: Value, rows: bool) -> str:
     if value.weak:
         return "i8" if value.dtype is int else "f8"
-    kind, ndim = code_of(value.dtype), len(value.shape)
+    kind, ndim = code_of(value.dtype), len(value.shape) or int(rows)
     return f"{kind}[{', '.join([':'] * (ndim - 1) + ['::1'])}]" if ndim else f"Array({kind}, 0, 'C')"
+
+
+@cache
+def _straight() -> Any:
+    """Return what stands for straight code in the source of a kernel."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    def straight(typing: Any, code: Any, arrays: Any) -> Any:
+        """Run lines on the arrays and numbers a0, a1, ..."""
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            from .assembly import emit
+
+            given = [builder.extract_value(values[1], k) for k in range(len(arrays))]
+            emit(context, builder, code.literal_value, arrays.types, given)
+            return context.get_dummy_value()
+
+        return types.none(code, arrays), generate
+
+    return intrinsic(prefer_literal=True)(straight)
 
 
 @cache
@@ -127,7 +162,7 @@ def head() -> dict[str, Any]:
     from .native.mathematics import exp8
 
     dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
-    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_}
+    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_, "straight": _straight()}
     return {"__name__": __name__, **dtypes, **given}
 
 

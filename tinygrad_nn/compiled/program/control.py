@@ -29,24 +29,38 @@ class Body:
 
     Attributes:
         run: takes the values of its inputs and returns a tuple of arrays.
-        code: a `Code`, which a plan makes of it.
+        steps: runs all steps of a loop at once, in place of `run`; None where that is not possible.
+        roles: what its inputs and outputs are in a loop.
+        code: a `Code`, or `Steps`, which a plan makes of it.
     """
 
     run: Callable[..., tuple[Any, ...]]
     coded: ClassVar[Callable[[Program, str, int], Any]]  # given by `code`, which stands on this
+    stepped: ClassVar[Callable[[Program, tuple[Sequence[str], Sequence[str]]], Any]]  # and this
 
     def __init__(self, program: Program, closed: int) -> None:
         self.program, self.closed = simplify(program), closed
+        self.roles: tuple[Sequence[str], Sequence[str]] | None = None
+        self.steps: Callable[..., None] | None = None
         self.write("numpy")
         self.finish()
 
     def write(self, backend: str) -> None:
         """Write its code for a backend, and that of all bodies inside it."""
-        self.code = Body.coded(_copied(self.program), backend, self.closed)
+        self.at_once = False
+        if backend == "numba" and self.roles is not None:
+            self.code = Body.stepped(_copied(self.program), self.roles)
+            self.at_once = self.code.fits
+        if not self.at_once:
+            self.code = Body.coded(_copied(self.program), backend, self.closed)
 
     def finish(self) -> None:
         """Make a function of its code."""
-        self.run = self.code.compiled()
+        self.steps = None
+        if self.at_once:
+            self.steps = self.code.compiled()
+        else:
+            self.run = self.code.compiled()
 
 
 def _copied(program: Program) -> Program:
@@ -119,12 +133,18 @@ class Loop(Control):
         self.tapes = True  # whether somebody reads the tape
         self.step, self.test, self.counts, self.kinds = step, test, counts, kinds
         self.order = range(length - 1, -1, -1) if reverse else range(length)
+        if test is None:
+            width, inputs = counts[2], len(step.program.inputs)
+            given = ["fixed"] * counts[0] + ["carry"] * width + ["row"] * (inputs - counts[0] - width)
+            step.roles = given, ["carry"] * width + ["row"] * len(kinds)
 
     def results(self, *args: Any) -> tuple[Any, ...]:
         """Return the last carry, the y of all steps, and the tape."""
         closed, more, width = self.counts
         of_step, of_test = [ordered(x) for x in args[:closed]], [ordered(x) for x in args[closed : closed + more]]
         start = closed + more
+        if self.step.steps is not None:
+            return self._at_once(of_step, args[start : start + width], arrays(args[start + width :]))
         carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # the tape outlives its memory
         rows = arrays(args[start + width :])
         tape: list[Any] = []
@@ -150,6 +170,27 @@ class Loop(Control):
         kept[()] = tape
         return (*_own(carry, args), *ys, kept)
 
+    def _at_once(self, closed: Sequence[Any], init: Sequence[Any], rows: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the same by one call."""
+        n, make = len(self.order[: thread.mode.rows]), np.empty if thread.mode.rows is None else np.zeros
+        carries = [np.empty((n + 1 if self.tapes else 2, *x.shape), x.dtype) for x in map(np.asarray, init)]
+        for all_of_it, x in zip(carries, init, strict=True):
+            all_of_it[0] = x
+        ys = [make((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
+        first, stride = (self.order[0], self.order.step) if n else (0, 1)
+        arrays_of_all = [_row_of_one(x) for x in closed], carries, rows, ys
+        self.step.steps(n, first, stride, self.tapes, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
+        kept: Array = np.empty((), object)
+        kept[()] = Tape([x[:n] for x in carries], n)
+        return (*[np.array(x[n if self.tapes else n % 2]) for x in carries], *ys, kept)
+
+
+class Tape:
+    """The carries of so many steps, each in one array."""
+
+    def __init__(self, arrays: list[Array], steps: int) -> None:
+        self.arrays, self.steps = arrays, steps
+
 
 class Pull(Control):
     """The way back through a loop: it takes the tape, rows and cotangents.
@@ -169,6 +210,12 @@ class Pull(Control):
     ) -> None:  # fmt: skip
         super().__init__([step])
         self.step, self.loop, self.counts, self.rows, self.sums = step, loop, counts, rows, sums
+        if loop.test is None:
+            closed, xs, carried, ys = counts
+            given = [("fixed", closed), ("tape", loop.counts[2]), ("row", xs), ("carry", carried), ("row", ys),
+                     ("carry", len(sums))]  # fmt: skip
+            made = ["carry"] * carried + ["row"] * len(rows) + ["carry"] * len(sums)
+            step.roles = [role for role, count in given for _ in range(count)], made
 
     def results(self, *args: Any) -> tuple[Any, ...]:
         """Return the sums, the cotangents of the first carry, and those of all rows."""
@@ -176,7 +223,11 @@ class Pull(Control):
         parts = [args[a:b] for a, b in zip([0, *ends], ends, strict=False)]
         closed, (xs, cotangents, gys) = [ordered(x) for x in parts[0]], map(arrays, parts[1:])
         gc: Sequence[Any] = cotangents
-        tape: list[Any] = args[-1][()]
+        tape = args[-1][()]
+        if self.step.steps is not None:
+            return self._at_once(closed, tape, xs, gc, gys)
+        if isinstance(tape, Tape):
+            tape = [tuple([x[k, ...] for x in tape.arrays]) for k in range(tape.steps)]
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
         sums: Sequence[Any] = [np.zeros(shape, dtype) for shape, dtype in self.sums]
         width, run = len(gc), self.step.run
@@ -188,6 +239,30 @@ class Pull(Control):
                 g[t] = made[k]
             sums = made[width + len(found) :]
         return (*_own([*sums, *gc], args), *found)
+
+    def _at_once(
+        self, closed: Sequence[Any], tape: Any, xs: Sequence[Any], gc: Sequence[Any], gys: Sequence[Any]
+    ) -> tuple[Any, ...]:
+        """Return the same by one call."""
+        n = tape.steps if isinstance(tape, Tape) else len(tape)
+        if not isinstance(tape, Tape):
+            likes = self.step.program.inputs[self.counts[0] :][: self.loop.counts[2]]
+            tape = Tape([np.array([c[k] for c in tape], x.dtype).reshape(n, *x.shape) for k, x in enumerate(likes)], n)
+        found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
+        totals = [np.zeros((2, *shape), dtype) for shape, dtype in self.sums]
+        moved = [np.empty((2, *x.shape), x.dtype) for x in gc]
+        for both, x in zip(moved, gc, strict=True):
+            both[0] = x
+        order = self.loop.order[:n][::-1]
+        first, stride = (order[0], order.step) if n else (0, 1)
+        arrays_of_all = [_row_of_one(x) for x in closed], tape.arrays, xs, moved, gys, totals, found
+        self.step.steps(n, first, stride, False, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
+        return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *found)
+
+
+def _row_of_one(x: Any) -> Any:
+    """Return an array of no axes as a row of one entry."""
+    return np.reshape(x, 1) if np.ndim(x) == 0 else x
 
 
 class Choice(Control):

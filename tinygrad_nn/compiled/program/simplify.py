@@ -88,14 +88,19 @@ def early(ops: list[Op]) -> list[Op]:
         if op.kind == "reduce" and op not in last and op.args[0].kind == "made":
             sums.setdefault(op.args[0], []).append(op)
     waiting = [op for op in ops if op in last]
-    left: list[int] = []  # how many operations each of them still waits for
+    left: list[int] = []  # how many values each of them still waits for: to be made, or to be read by all others
     wakes: dict[Op, list[int]] = {}
+    readers = {arg: sum(user not in last for user in set(some)) for arg, some in users.items()}
+    read: dict[Value, list[int]] = {}
     for place, late in enumerate(waiting):
-        needs = {arg.op for arg in late.values if arg.op is not None}
-        needs.update(user for arg in late.values for user in users[arg] if user not in last)
-        left.append(len(needs))
-        for op in needs:
+        args = set(late.values)
+        makers = {arg.op for arg in args if arg.op is not None}
+        for op in makers:
             wakes.setdefault(op, []).append(place)
+        for arg in args:
+            if readers[arg]:
+                read.setdefault(arg, []).append(place)
+        left.append(len(makers) + sum(readers[arg] > 0 for arg in args))
     ready = [place for place, count in enumerate(left) if not count]
     order: list[Op] = []
     done: set[Op] = set()
@@ -104,7 +109,12 @@ def early(ops: list[Op]) -> list[Op]:
         """Append an operation; what becomes ready goes into the list of what is still to come, or of the next round."""
         order.append(op)
         done.add(op)
-        for place in wakes.get(op, ()):
+        woken = list(wakes.get(op, ()))
+        for arg in set(op.values) if op not in last else ():
+            readers[arg] -= 1
+            if not readers[arg]:
+                woken += read.get(arg, ())
+        for place in woken:
             left[place] -= 1
             if not left[place]:
                 heappush(now if place > here else then, place)

@@ -4,7 +4,7 @@ An operation is of few kinds, each with one meaning in NumPy: ``ufunc``, ``where
 ``vdot``; ``reshape``, ``transpose``, ``broadcast`` and ``slice``, which only look at their argument in another way;
 ``number``, which is arithmetic of Python numbers; ``draw``, which asks a random generator; and ``call``, which is any
 other function, run as it is. A plan for numba adds ``kernel``, a group of operations, ``native``, a function of the
-package `native`, and in kernels ``gather``, ``scatter`` and ``join``: see the module `indexing`.
+package `native`, and in kernels ``gather``, ``scatter`` and ``join``: see the module `calls`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import GraphNode, GraphView
+from ...graph.rerun import unheld
 from ..graph.letters import ACTIVATIONS
 from .arrays import Arrays
 from .story import Array
@@ -107,10 +108,11 @@ def _forward(part: GraphNode, *arrays: Any) -> Array:
 
 def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot: int = 0) -> Shown:
     """The graph of a function of one number, on which the numbers of this step lie; and its slope."""
-    primitive: Any = part.node.primitive  # type: ignore[union-attr]
+    primitive = unheld(part.node.primitive)  # type: ignore[union-attr, arg-type]
     others = [operand.array.item() for k, operand in enumerate(operands) if k != slot]
     values = operands[slot].array[np.isfinite(operands[slot].array)].astype(float)
-    if not values.size or primitive.vjps[slot] is None or primitive.saves:
+    rule = primitive.vjps[slot]
+    if not values.size or rule is None or primitive.saves:
         return None
     key = repr((part.operation, slot, part.metadata, others))
     if key not in pictures.curves:
@@ -119,7 +121,7 @@ def _curve(pictures: Pictures, part: GraphNode, operands: list[GraphNode], slot:
             at: list[Any] = [float(v) for v in others]
             at.insert(slot, x)
             y = _forward(part, *at)
-            return y, primitive.vjps[slot](np.ones_like(x), y, *at, **_meta(part))
+            return y, rule(np.ones_like(x), y, *at, **_meta(part))
 
         curve = {"kind": "curve", "of": key, "slot": slot}
         pictures.shown[pictures.keep(curve)] = curve  # to which its points are added at the end

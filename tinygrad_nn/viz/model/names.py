@@ -39,7 +39,7 @@ def arrays(model: Any) -> dict[str, Any]:
         if isinstance(value, ENDS) or value is None or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, (Tensor, np.ndarray)):
+        if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object):
             found[path] = value
         else:
             stack += reversed(list(prefixed(path, dict(parts_of(value)))))
@@ -61,12 +61,24 @@ def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping):
         yield from ((key if isinstance(key, str) and key.isidentifier() else f"[{key!r}]", part)
                     for key, part in value.items())  # fmt: skip
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{i}]", part) for i, part in enumerate(value))
+    elif isinstance(value, np.ndarray):  # of objects
+        yield from ((f"[{', '.join(map(str, index))}]", value[index]) for index in np.ndindex(value.shape))
     else:
-        for name, part in getattr(value, "__dict__", {}).items():
+        slots = [name for kind in reversed(type(value).__mro__) for name in _slots(kind) if hasattr(value, name)]
+        own = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+        for name, part in own.items():
             public = name.lstrip("_")
             yield (public if isinstance(getattr(type(value), public, None), property) else name), part
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
 def inputs_of(view: GraphView, names: Mapping[str, Tensor]) -> frozenset[int]:

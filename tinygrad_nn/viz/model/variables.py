@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,13 @@ import numpy as np
 from ...graph.view import GraphNode, GraphView
 from ...tensor import Tensor
 from .names import ENDS, inputs_of, parameters, parts_of, prefixed, rename, with_names
+from .pieces import with_parts
 
 PACKAGE = __name__.partition(".")[0]
 MOST, DEEPEST = 5_000, 6  # things in a variable that are looked at, one within the other
+OBSERVERS = frozenset({"viz", "graph", "server", "play", "cli", "compare", "compiled"})  # of others' arrays
 DEEPEST_CALL = 60  # frames
+INTERPRETER = re.compile(r"_+|_i*\d*|_[iod]h|_exit_code|__\w+__|In|Out")  # variables of Python's and IPython's own
 STRANGERS = frozenset({*sys.stdlib_module_names, "numpy", "matplotlib", "IPython", "pandas", "scipy", "sklearn"}) - {
     "__main__", "builtins", "collections", "types",
 }  # fmt: skip
@@ -44,25 +49,28 @@ def viewed(result: Any, names: Any = None) -> Named:
         result: Tensors, or a `GraphView` already.
         names: a dict of names, such as ``locals()``, in which the parameters of models are found too; or a model.
     """
-    owned: dict[str, Tensor] = {}
     if names is None:
-        given, owned = variables()
-        view = _filled(result, given) if isinstance(result, GraphView) else GraphView(result, names=given)
-        view = rename(view, {path: part for path, part in owned.items() if _vague(part.name, path)})
-        return Named(view, frozenset(), roles(view, owned))
+        return viewed_in(result, spaces())
     if isinstance(names, Mapping):
-        found: dict[str, Any] = {}
-        for name, value in names.items():
-            parts = value if isinstance(value, (list, tuple)) else [value]
-            models = any(hasattr(part, "named_parameters") for part in parts)
-            inside = dict(prefixed(name, parameters(value) if models else {}))
-            owned |= inside
-            found |= inside or {name: value}
-        view = result if isinstance(result, GraphView) else GraphView(result, names=found)
-        return Named(view, frozenset(), roles(view, owned))
+        return viewed_in(result, [names], given=True)
     view = result if isinstance(result, GraphView) else GraphView(result)
     owned = parameters(names)
     return Named(rename(view, owned), inputs_of(view, owned), roles(view, owned))
+
+
+def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = False) -> Named:
+    """Return the graph of a result with the names that Tensors and arrays have in spaces of variables.
+
+    Args:
+        result: Tensors, or a `GraphView` already.
+        spaces: the first comes first.
+        given: whether each name was given as one, also one that no variable of a person has.
+    """
+    found, owned = variables(spaces, given)
+    view = _filled(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
+    view = rename(view, {path: part for path, part in owned.items() if _vague(part.name, path)})
+    view = with_parts(view, found)
+    return Named(view, frozenset(), roles(view, owned))
 
 
 def _vague(name: str | None, path: str) -> bool:
@@ -106,46 +114,122 @@ def roles(view: GraphView, owned: Mapping[str, Tensor]) -> dict[int, str]:
     return found | dict.fromkeys(data, "input")
 
 
-def variables() -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the Tensors and arrays in the variables of the caller, by what leads to them, and those that modules own.
+def variables(spaces: Sequence[Mapping[str, Any]], given: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the Tensors and arrays in spaces of variables, by what leads to them, and those that modules own.
 
-    The caller is the first frame outside of this package; after its own variables come those of the functions that
-    called it, and the global ones. What a variable holds comes before what is within it: ``W`` before ``params[0]``.
+    What a variable holds comes before what is within it: ``W`` before ``params[0]``. Only what a loop left over, as the
+    W of ``for W in weights``, comes last, so that each of the weights is called alike.
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    for space in _spaces():
-        named = [(name, value) for name, value in list(space.items()) if _told(name, value)]
-        for name, value in named:
-            if isinstance(value, (Tensor, np.ndarray)):
-                found.setdefault(name, value)
-        for name, value in named:
-            for path, part, module in _within(name, value):
-                if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
-                    owned.setdefault(path, part)
+    for space in spaces:
+        named = {name: value for name, value in list(space.items()) if (given and isinstance(name, str)) or _told(name)}
+        named = {name: value for name, value in named.items() if value is not None and not isinstance(value, ENDS)}
+        paths = {name: list(_within(name, value)) for name, value in named.items()}
+        left = _left_over(named)
+        for names in ([name for name in named if name not in left], [name for name in named if name in left]):
+            for name in names:
+                if _is_array(named[name]):
+                    found.setdefault(name, named[name])
+            for name in names:
+                for path, part, module in paths[name]:
+                    if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
+                        owned.setdefault(path, part)
     return found, owned
 
 
-def _spaces() -> list[Mapping[str, Any]]:
-    """Return the variables of the frames that are a person's own, the innermost first, then the global ones of it."""
-    spaces: list[Mapping[str, Any]] = []
+def spaces() -> list[Mapping[str, Any]]:
+    """Return the variables of the frames that are a person's own, and what functions in them hold, the innermost first.
+
+    The caller is the first frame outside of this package; after its own variables come those of the functions that
+    called it, the global ones, and those that functions and modules among all these know.
+    """
+    found: list[Mapping[str, Any]] = []
     worldwide: list[Mapping[str, Any]] = []
     frame: FrameType | None = sys._getframe(1)
     for _ in range(DEEPEST_CALL):
         if frame is None:
             break
-        room = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if room != PACKAGE and room not in STRANGERS and "site-packages" not in frame.f_code.co_filename:
-            spaces.append(frame.f_locals)
+        if _is_own(frame.f_globals.get("__name__"), frame.f_code.co_filename):
+            found.append(frame.f_locals)
             worldwide = worldwide or [frame.f_globals]
         frame = frame.f_back
-    return spaces + worldwide
+    found += worldwide
+    return found + [known for space in found for value in list(space.values()) for known in _known_to(value)]
 
 
-def _told(name: str, value: Any) -> bool:
-    """Whether a variable is a person's own: none of an interpreter's, no function, module or class."""
-    own = name.isidentifier() and name[:1] != "_" and name not in ("In", "Out")
-    return own and value is not None and not isinstance(value, ENDS)
+def spaces_of(function: Any) -> list[Mapping[str, Any]]:
+    """Return the variables that a function knows besides its own: those around it, and the global ones."""
+    own = inspect.unwrap(function) if callable(function) else function
+    return [*_known_to(own), told(getattr(getattr(own, "__func__", own), "__globals__", {}))]
+
+
+def told(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables in a space that are a person's own, and none of an interpreter's."""
+    return {name: value for name, value in list(space.items()) if _told(name)}
+
+
+def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the variables that a function of a person took along, the object of a method, and those of a module."""
+    if isinstance(value, MethodType):
+        yield {"self": value.__self__}
+        value = value.__func__
+    if isinstance(value, FunctionType) and value.__closure__ and _is_own(value.__module__, value.__code__.co_filename):
+        cells = dict(zip(value.__code__.co_freevars, value.__closure__, strict=True))
+        yield {name: cell.cell_contents for name, cell in cells.items() if _filled_cell(cell)}
+    if isinstance(value, ModuleType) and _is_own(value.__name__, getattr(value, "__file__", None) or "site-packages"):
+        short = value.__name__.rpartition(".")[2]
+        yield {f"{short}.{name}": part for name, part in vars(value).items() if _told(name)}
+
+
+def _filled_cell(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # its variable has no value yet
+        return False
+
+
+def _is_own(module: Any, file: str) -> bool:
+    room = str(module or "").partition(".")[0]
+    return room != PACKAGE and room not in STRANGERS and "site-packages" not in file
+
+
+def _told(name: str) -> bool:
+    """Whether a variable is a person's own: none of an interpreter's."""
+    return not INTERPRETER.fullmatch(name) and all(part.isidentifier() for part in name.split("."))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
+
+
+def _left_over(named: Mapping[str, Any]) -> set[str]:
+    """Return the variables that a loop over a list, a tuple or a dict left behind: its last entries, and no others.
+
+    Results do not count: the last of ``losses`` is ``loss`` to everybody.
+    """
+    bare = {id(value): name for name, value in named.items()}
+    left: set[str] = set()
+    for holder in named.values():
+        if not isinstance(holder, (list, tuple, Mapping)) or not 1 < len(holder) <= MOST:
+            continue
+        for members in (_members(holder, 1), _members(holder, 2)):
+            known = [id(part) in bare for part in members]
+            first = known.index(True) if True in known else 0
+            if first and all(known[first:]):
+                left |= {bare[id(part)] for part in members[first:]}
+    return left
+
+
+def _members(holder: Any, depth: int) -> list[Any]:
+    """Return what is this deep within lists, tuples and dicts, without results of operations."""
+    members = list(holder.values() if isinstance(holder, Mapping) else holder)
+    for _ in range(depth - 1):
+        inner = [part.values() if isinstance(part, Mapping) else part for part in members
+                 if isinstance(part, (list, tuple, Mapping))]  # fmt: skip
+        members = [part for group in inner for part in list(group)[:MOST]]
+    return [part for part in members if not isinstance(part, ENDS) and part is not None and not (
+        isinstance(part, Tensor) and part.node is not None and part.node.primitive is not None)]  # fmt: skip
 
 
 def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
@@ -160,10 +244,13 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
             if isinstance(part, ENDS) or part is None or id(part) in seen:
                 continue
             seen.add(id(part))
-            if isinstance(part, (Tensor, np.ndarray)):
+            if _is_array(part):
                 yield path, part, module
                 continue
-            if type(part).__module__.partition(".")[0] in STRANGERS:
+            room = type(part).__module__.split(".")
+            if (not isinstance(part, np.ndarray) and room[0] in STRANGERS) or (
+                room[0] == PACKAGE and room[1:2] and room[1] in OBSERVERS
+            ):
                 continue
             owns = module or callable(getattr(type(part), "named_parameters", None))
             try:

@@ -1,4 +1,4 @@
-"""Indexing by arrays, pieces put together and cross products, which a trace has as calls, as operations of kernels.
+"""Calls of a trace as operations of kernels: indexing by arrays, joined arrays, cross products, products of vectors.
 
 ``gather`` reads its argument at places, ``scatter`` adds its argument up at places of zeros, ``join`` writes its
 arguments into boxes of an array, and zeros into others. Places that are the same in every call are looked at once;
@@ -19,6 +19,7 @@ from ..trace.operations import frozen, thawed
 from .expressions import NAMES, code_of
 
 Index = tuple[Any, ...]
+PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 
 
 def opened(program: Program) -> Program:
@@ -235,6 +236,23 @@ def _cross(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> 
     return _joined(three, [(*(slice(None),) * len(shape), k) for k in range(3)], op.out)
 
 
+def _matmul(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:
+    """Return the product of a matrix and a vector as one of two matrices, if it is small."""
+    if given or not all(isinstance(x, Value) and x.dtype == op.out.dtype and x.dtype.kind == "f" for x in args):
+        return None
+    a, b = args
+    if len(a.shape) == len(b.shape) == 1:
+        return Op("vdot", "", np.vdot, [a, b])
+    if sorted((len(a.shape), len(b.shape))) != [1, 2] or op.out.size * a.shape[-1] > PRODUCT:
+        return None
+    left = a if len(a.shape) == 2 else opening.add("reshape", None, [a], ((1, a.size),), (1, a.size), a.dtype)
+    right = b if len(b.shape) == 2 else opening.add("reshape", None, [b], ((b.size, 1),), (b.size, 1), b.dtype)
+    shape = left.shape[0], right.shape[1]
+    made = opening.add("matmul", np.matmul, [left, right], (), shape, op.out.dtype)
+    return Op("reshape", "", None, [made], (op.out.shape,))
+
+
 WAYS: dict[str, Callable[[Opening, Op, list[Any], dict[str, Any]], Op | None]] = {
     "getitem": _getitem, "put": _put, "concatenate": _concatenate, "stack": _stack, "cross": _cross,
+    "matmul": _matmul, "dot": _matmul,
 }  # fmt: skip

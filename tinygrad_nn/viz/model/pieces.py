@@ -1,0 +1,108 @@
+"""Names for pieces of a person's arrays: what was cut out of ``batch`` is ``batch[:, 3]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from ...graph.view import GraphNode, GraphView
+from ...tensor import Tensor
+from .names import with_names
+
+Array = np.ndarray[Any, Any]
+HARDER = "[…]"
+
+
+def with_parts(view: GraphView, names: Mapping[str, Any]) -> GraphView:
+    """Return the view with names for constants that share the memory of an array with a name.
+
+    Example:
+        >>> X = np.zeros((4, 5, 3))
+        >>> [part.name for part in with_parts(GraphView(Tensor(2.0) * X[:, 2]), {"X": X})]
+        [None, 'X[:, 2]', None]
+    """
+    owners: dict[int, list[tuple[str, Array]]] = {}
+    for name, value in names.items():
+        array = value.data if isinstance(value, Tensor) else value
+        if isinstance(array, np.ndarray) and array.size:
+            owners.setdefault(id(_owner(array)), []).append((name, array))
+
+    def named(part: GraphNode) -> str | None:
+        if part.name or part.kind != "constant" or not part.array.size:
+            return part.name
+        found = [(name, cut(part.array, whole)) for name, whole in owners.get(id(_owner(part.array)), ())]
+        return min((name + index for name, index in found if index is not None), key=_length, default=None)
+
+    return with_names(view, named) if owners else view
+
+
+def _length(name: str) -> tuple[bool, int]:
+    return name.endswith(HARDER), len(name)
+
+
+def _owner(array: Array) -> Any:
+    """Return what holds the memory of an array."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    return base
+
+
+def cut(piece: Array, whole: Array) -> str | None:
+    """Return what cuts a piece out of an array, ``[…]`` where that is harder to say, and ``None`` where it is no piece.
+
+    Example:
+        >>> X = np.zeros((4, 5, 3))
+        >>> cut(X[1:3, :, 0], X), cut(X[2, ::2].T, X), cut(X.reshape(20, 3), X), cut(X[::-1], X), cut(X, X[1])
+        ('[1:3, :, 0]', '[2, ::2].T', '.reshape(20, 3)', '[…]', None)
+    """
+    (first, last), (start, stop) = byte_bounds(piece), byte_bounds(whole)
+    if first < start or last > stop:
+        return None
+    if piece.size == whole.size and _place(piece) == _place(whole):
+        if (piece.shape, piece.strides) == (whole.shape, whole.strides):
+            return ""
+        if (piece.shape, piece.strides) == (whole.shape[::-1], whole.strides[::-1]):
+            return ".T"
+        if piece.flags.c_contiguous and whole.flags.c_contiguous:
+            return f".reshape({', '.join(map(str, piece.shape))})"
+    straight = _index(piece, whole)
+    turned = None if straight or piece.ndim < 2 else _index(piece.T, whole)
+    return straight or (f"{turned}.T" if turned else HARDER)
+
+
+def _index(piece: Array, whole: Array) -> str | None:
+    """Return whole numbers and slices for the axes of an array, if these cut the piece out."""
+    rest, starts = _place(piece) - _place(whole), dict[int, int]()
+    for axis in sorted(range(whole.ndim), key=lambda axis: -whole.strides[axis]):
+        if whole.strides[axis] <= 0:
+            return None
+        starts[axis], rest = divmod(rest, whole.strides[axis])
+    axes = list(zip(piece.shape, piece.strides, strict=True))
+    words: list[str] = []
+    for axis, (size, stride) in enumerate(zip(whole.shape, whole.strides, strict=True)):
+        step, odd = divmod(axes[0][1], stride) if axes else (0, 1)
+        if step > 0 and not odd and starts[axis] + (axes[0][0] - 1) * step < size:
+            words.append(_slice(starts[axis], axes.pop(0)[0], step, size))
+        elif 0 <= starts[axis] < size:
+            words.append(str(starts[axis]))
+        else:
+            return None
+    if axes or rest or not words:
+        return None
+    while len(words) > 1 and words[-1] == ":":
+        words.pop()
+    return f"[{', '.join(words)}]"
+
+
+def _place(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _slice(start: int, count: int, step: int, size: int) -> str:
+    stop = start + (count - 1) * step + 1
+    ends = f"{start or ''}:{stop if stop + step - 1 < size else ''}"
+    return ends if step == 1 else f"{ends}:{step}"
