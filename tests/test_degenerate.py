@@ -172,6 +172,52 @@ def test_forward_and_second_derivatives_are_nan_too_where_they_are_not_known() -
     assert np.isnan(hessian(lambda x: of(np.exp)(x)[0, 1])(np.eye(2))).all()
 
 
+@pytest.mark.parametrize("x", [np.zeros((3, 2)), np.eye(3)[:, :1] @ np.ones((1, 2)), np.ones((2, 3))])
+def test_second_derivatives_of_functions_of_singular_values_that_are_0(x: np.ndarray) -> None:
+    for f, same in (
+        (lambda x: (L.svdvals(x) ** 2).sum(), lambda x: (x * x).sum()),
+        (lambda x: (L.svdvals(x) ** 4).sum(), lambda x: ((x @ x.T) ** 2).sum()),
+    ):
+        np.testing.assert_allclose(hessian(f)(x), hessian(same)(x), rtol=0, atol=1e-12)
+
+
+def _second(f: Callable[[Any], Any], x: np.ndarray, directions: tuple[np.ndarray, np.ndarray], order: str) -> Any:
+    """The second derivative along two directions, each taken forward (f) or in reverse (r), the inner one first."""
+    for way, v in zip(order, directions, strict=True):
+        f = (lambda f, v: lambda x: jvp(f, (x,), (v,))[1] if way == "f" else (grad(f)(x) * v).sum())(f, v)  # noqa: B023
+    return f(x)
+
+
+@pytest.mark.parametrize("order", ["rr", "rf", "fr", "ff"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: of(np.exp)(x)[0, 0],
+        lambda x: np.trace(of(np.square)(x)),
+        lambda x: np.real((lambda w, V: (V * w**2) @ L.inv(V))(*L.eig(x))[0, 0]),
+        lambda x: (lambda U, s, Vh: (U * s) @ Vh)(*L.svd(x))[0, 0] ** 2,
+        lambda x: L.cond(x),
+    ],
+    ids=["exp", "trace", "eig", "svd", "condition"],
+)
+def test_no_second_derivative_is_zero_because_it_is_not_known(f: Callable[[Any], Any], order: str) -> None:
+    assert np.isnan(_second(f, np.eye(3), (S, S @ S), order))
+
+
+@each_equal
+def test_what_else_a_result_depends_on_has_its_mixed_derivative(x: np.ndarray) -> None:
+    x = (x + x.T) / 2
+    f = lambda x, y: (C * of(lambda w: np.exp(y * w))(x)).sum()
+    at, step = 0.7, 1e-5
+    slope = lambda y: y * slope_of_exp(y * x, S)
+    wanted = (slope(at + step) - slope(at - step)) / (2 * step)  # errors of step**2 and of epsilon / step
+    found = grad(lambda y: (grad(f)(x, y) * C).sum())(at)
+    np.testing.assert_allclose(jacobian(lambda y: grad(f)(x, y))(at), wanted, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(jvp(lambda y: grad(f)(x, y), (at,), (1.0,))[1], wanted, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(grad(lambda x: grad(f, 1)(x, at))(x), wanted, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(found, (wanted * C).sum(), rtol=1e-7, atol=1e-7)
+
+
 def test_a_defective_matrix_has_no_basis_of_eigenvectors() -> None:
     for x in (np.array([[1.0, 1], [0, 1]]), np.array([[0.0, 1], [0, 0]]), np.diag([1.0, 1, 2]) + np.eye(3, k=1)):
         for f in (lambda x: (L.eigvals(x) ** 2).sum().real, lambda x: L.eig(x).eigenvectors[0, 0].real):
@@ -304,3 +350,14 @@ def test_compiled_it_is_what_it_is_uncompiled(f: Any) -> None:
     apart = np.diag([1.0, 2, 4]) + 0.1 * S
     for x in (apart, np.eye(3), apart, EQUAL["pair"]):
         np.testing.assert_allclose(made(x), grad(f)(x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"),
+    [
+        (np.zeros((2, 2)), np.zeros((2, 2))), (np.zeros((2, 3)), np.zeros((2, 3))), (np.zeros((1, 1)), [[0.0]]),
+        (np.diag([1.0, 0.0]), np.diag([1.0, 0.0])), (np.eye(2), np.eye(2)), (-2 * np.eye(2), -np.eye(2)),
+    ],
+)  # fmt: skip
+def test_the_sum_of_singular_values_has_the_least_slope_where_they_are_0(x: Any, wanted: Any) -> None:
+    np.testing.assert_allclose(grad(lambda t: np.linalg.svd(t, full_matrices=False)[1].sum())(x), wanted, atol=1e-12)

@@ -16,6 +16,7 @@ from tinygrad_nn import History, Layer, Tensor, load_digits, load_iris, viz
 from tinygrad_nn.display import PICTURES, picture
 from tinygrad_nn.solver import progress_bar
 from tinygrad_nn.viz.notebook import heat
+from tinygrad_nn.viz.notebook.magic import explore_cell
 from tinygrad_nn.viz.training import inline
 
 EVIL = "</script></pre><img src=x onerror=alert(1)>\"'&"
@@ -224,3 +225,16 @@ def test_pages_without_a_file_are_saved_as_pages(tmp_path: Path) -> None:
     assert (path.parent)._repr_html_() is None
     with pytest.raises(ValueError, match=r"should end in \.html"):
         page.save(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("cell", "title"),
+    [("y = x * 2\n(\n y.sum()\n + 1\n)", "y.sum() + 1"), ("a, b = x.sum(), x.mean()", "(a, b)"), ("x = x * 2", "x"),
+     ("_own = x * 3", "_own"), ("x.sum();", "x.sum()")],
+)  # fmt: skip
+def test_the_magic_shows_what_a_cell_ends_with(cell: str, title: str) -> None:
+    space: dict[str, Any] = {"x": Tensor([1.0, 2.0]), "Out": {3: Tensor(1.0)}, "_3": Tensor(1.0)}
+    cache = types.SimpleNamespace(cache=lambda code, number: "<cell>")
+    shell = types.SimpleNamespace(user_ns=space, transform_cell=lambda text: text, compile=cache)
+    text = str(explore_cell(shell, "", cell))
+    assert f"<page '{title}';" in text

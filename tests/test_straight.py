@@ -274,3 +274,33 @@ def test_constants_stand_in_the_lines() -> None:
     with np.errstate(all="ignore"):
         for x in (2.0, -0.0):
             assert [bits(y) for y in f(np.asarray(x))] == [bits(F8(x) * table[k] + k) for k in range(4)]
+
+
+def test_many_numbers_come_and_leave_in_one_array_of_each_dtype() -> None:
+    def f(given: dict[str, Any]) -> Any:
+        y = given["f8"][0] * 0.5
+        for a, b, c, d, e in zip(*given.values(), strict=True):
+            y = np.where(e, a * b + c, y * a) + d * 0.25
+        halves = [c * np.float32(0.5) + y for c in given["f4"]]
+        wholes, flags = [d * 2 + 1 for d in given["i8"]], [~e for e in given["b1"]]
+        return y, halves, [b * b + 1.0 for b in given["f8"]], wholes, flags
+
+    def given(seed: int) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        n = straight.FEW + 3
+        x, a, c, d, e = (rng.normal(size=n), rng.normal(size=n), rng.normal(size=n).astype(F4),
+                         rng.integers(-9, 9, n), rng.random(n) < 0.5)  # fmt: skip
+        return {"weak": x.tolist(), "f8": [*map(F8, a)], "f4": [*map(np.asarray, c)], "i8": list(d), "b1": list(e)}
+
+    quick = compile(f, backend="numba")
+    for seed in range(3):
+        args = given(seed)
+        for found, wanted in zip(tg.tree.flatten(quick(args))[0], tg.tree.flatten(f(args))[0], strict=True):
+            assert bits(found) == bits(wanted)
+    (made,) = groups(quick, args)
+    assert {x.dtype.name: x.size // len(args["b1"]) for x in made.args} == {
+        "float64": 2, "float32": 1, "int64": 1, "bool": 1,
+    }  # fmt: skip
+    assert len(made.args) == 4
+    both = [compile(tg.grad(lambda p: sum(f({**args, "f8": p})[1])), backend=b) for b in ("numba", "numpy")]
+    assert [bits(x) for x in both[0](args["f8"])] == [bits(x) for x in both[1](args["f8"])]

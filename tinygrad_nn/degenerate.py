@@ -18,17 +18,27 @@ from typing import Any
 import numpy as np
 
 from .node import Node, recording, thread
-from .primitive import Primitive, Ties
+from .primitive import Primitive, Ties, undetermined
 from .tensor import Tensor, apply, leaf, raw, wrap
 
 Walk = Callable[..., dict[Node, Any]]
 Path = Callable[..., Sequence[Node]]
 
-# A gradient that is right as it is, but for those that are wrong; its own derivative with respect to x is not known.
+def _of_settled(c: Any, out: Any, r: Any, g: Any, x: Any, wrong: Any) -> Any:
+    return settled(c, g, x, wrong=wrong)
+
+
+def _of_settled_in_x(c: Any, out: Any, r: Any, g: Any, x: Any, wrong: Any) -> Any:
+    lost = undetermined(c).sum(axis=(-2, -1), keepdims=True) * np.ones_like(x)
+    return settled(undetermined(lost), g, x, wrong=wrong)
+
+
+# A gradient that is right as it is, but for those that are wrong. Its own derivative with respect to x is not known,
+# which forward mode must find too, by the derivative of this rule in c: hence `undetermined` in place of a constant.
 settled = Primitive("settled", lambda r, g, x, wrong: np.where(wrong, np.nan, r), [
-    (lambda c, out, r, g, x, wrong: c, "c"),
+    (_of_settled, "c"),
     (lambda c, out, r, g, x, wrong: np.where(np.any(wrong), np.nan, 0) * (g + np.any(c)), r"0, \text{ or NaN}"),
-    (lambda c, out, r, g, x, wrong: np.where(np.any(c != 0), np.nan, 0) * np.ones_like(x), r"\text{NaN}"),
+    (_of_settled_in_x, r"\text{NaN}"),
 ], "r")  # fmt: skip
 
 
@@ -110,10 +120,10 @@ def _largest(x: Any) -> Any:
 def _cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, values: Any) -> tuple[Any, Any]:
     """Return the cotangent of a factorisation with these results, and its derivative as its values part."""
     parted = node.primitive.ties.parted(values, node.args[0])  # type: ignore[union-attr, index]
-    start = leaf(values)
+    start, live = leaf(values), isinstance(seed, Tensor)
     seed = seed if isinstance(seed, Tensor) else wrap(seed, None)
     with recording(True):
-        g = _arrived(walk, _again(path, node, root, start), seed, start)
+        g = _arrived(walk, _again(path, node, root, start, live), seed, start)
         unit = leaf(np.ones_like(values))
         slope = _arrived(walk, _arrived(walk, g, unit, start), wrap(parted, None), unit)
     return np.conj(g), np.conj(slope)
@@ -137,13 +147,13 @@ def _path(later: Sequence[Node], node: Node) -> list[Node]:
     return list(depend)[1:]
 
 
-def _again(path: Sequence[Node], node: Node, root: Node, start: Tensor) -> Tensor:
-    """Run again what led from a Node to a result, with another value of that Node."""
+def _again(path: Sequence[Node], node: Node, root: Node, start: Tensor, live: bool) -> Tensor:
+    """Run again what led from a Node to a result, with another value of that Node; what else went in may vary too."""
     made: dict[Node, Tensor] = {node: start}
     for other in path:
         primitive: Any = other.primitive
         args = [
-            made.get(parent, arg) if parent is not None else arg
+            arg if parent is None else made[parent] if parent in made else wrap(arg, parent) if live else arg
             for arg, parent in zip(other.args or (), other.parents or (), strict=True)
         ]
         again = apply(primitive, tuple(args), {k: v for k, v in other.meta.items() if k not in primitive.saves})

@@ -243,6 +243,11 @@ def registered(name: str) -> Primitive:
     return REGISTRY[name]
 
 
+# Zeros that stand for numbers which are not known: what is not 0, and each derivative of it, is NaN.
+NOT_KNOWN = (lambda g, out, x: undetermined(g), r"\text{NaN}")
+undetermined: Primitive = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
+
+
 def declare(
     forward: Callable[..., Any],
     tex: str,

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare
+from ..primitive import NOT_KNOWN, OVERRIDES, Array, AtEqualValues, Primitive, Ties, declare, undetermined
 from .linalg import H, T, conj, diagonal, named, real
 from .plain import bare, is_tensor
 
@@ -64,11 +64,6 @@ def _cholesky_vjp(g: Array, out: Array, x: Array) -> Array:
 cholesky = declare(lambda a: np.linalg.cholesky(a), r"L : L L^H = X",
     (_cholesky_vjp, r"\operatorname{sym}(L^{-H} \Phi(L^H g) L^{-1}), \; \Phi: \text{lower part, half the diagonal}"),
     name="cholesky", kinks="the gradient is symmetric, though the lower triangle is read")
-
-# Zeros that stand for numbers which are not known: what is not 0, and the derivative, are NaN.
-NOT_KNOWN = (lambda g, out, x: np.where(g == 0, 0 * g, np.nan), r"\text{NaN}")
-undetermined = Primitive("undetermined", lambda x: np.where(x == 0, x, np.nan), [NOT_KNOWN], "x")
-
 
 def _fixed(x: Array) -> Array:
     """Return the same numbers as constants."""
@@ -300,7 +295,8 @@ def _beyond(U: Array, g: Array, along: Any, zero: Array, unknown: Any, whole: Ar
     """Return the part of a cotangent outside the columns of U; for a value that is 0 its derivative as that grows."""
     rest, at_zero = g - U @ (H(U) @ g), zero[..., None, :]
     if along is None:
-        return np.where(at_zero, unknown(np.where(at_zero, rest, 0)), rest)
+        fixed = _fixed(U)
+        return np.where(at_zero, unknown(np.where(at_zero, g - fixed @ (H(fixed) @ g), 0)), rest)
     return np.where(at_zero, _limit(rest, along - U @ (H(U) @ along), whole), rest)
 
 

@@ -65,7 +65,17 @@ def fuse(program: Program, whole: bool = False) -> Program:
             _append(group, later, order, Straight if group[0] in straight else Kernel, whole)
         else:
             order += group
+    _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
     return Program(order + waiting, program.inputs, program.outputs)
+
+
+def _number(values: list[Value]) -> None:
+    """Give a number to what has none yet."""
+    last = max((value.number for value in values), default=0)
+    for value in values:
+        if value.number < 0:
+            last += 1
+            value.number = last
 
 
 def _sink(runs: list[list[Op]], program: Program, apart: Container[Op]) -> None:
@@ -130,6 +140,8 @@ def _append(
             _append(group[middle:], later, order, make, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
+        if isinstance(kernel, Straight):
+            order[-1:] = [*kernel.before, order[-1], *kernel.after]
         order += views
     else:
         order += views

@@ -69,8 +69,9 @@ class Drawing:
         """A page of its own: the picture, and all nodes as a table; without a program that draws, Mermaid text."""
         if self._missing:
             return to_page(self.view, self.picture, None, self._missing, self.mermaid)
-        untitled = replace(self.picture, style=replace(self.picture.style, title=None))  # the page has it above
-        svg = self.svg if self.picture.style.title is None else self._drawn(to_dot(untitled))
+        picture = self.picture
+        bare = replace(picture, note="", style=replace(picture.style, title=None))  # the page has both above
+        svg = self.svg if picture.style.title is None and not picture.note else self._drawn(to_dot(bare))
         return to_page(self.view, self.picture, svg)
 
     @property

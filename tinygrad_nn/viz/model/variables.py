@@ -161,8 +161,12 @@ def spaces() -> list[Mapping[str, Any]]:
 def spaces_of(function: Any) -> list[Mapping[str, Any]]:
     """Return the variables that a function knows besides its own: those around it, and the global ones."""
     own = inspect.unwrap(function) if callable(function) else function
-    worldwide = getattr(getattr(own, "__func__", own), "__globals__", {})
-    return [*_known_to(own), {name: value for name, value in list(worldwide.items()) if _told(name)}]
+    return [*_known_to(own), told(getattr(getattr(own, "__func__", own), "__globals__", {}))]
+
+
+def told(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables in a space that are a person's own, and none of an interpreter's."""
+    return {name: value for name, value in list(space.items()) if _told(name)}
 
 
 def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:

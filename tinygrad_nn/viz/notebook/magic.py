@@ -10,6 +10,7 @@ from ...printable import printable
 from ...tracebacks import install
 from ..explanation import explain_error
 from ..explorer.explore import explore
+from ..model.variables import told
 
 USAGE = (
     "%%explore stands in the first line of a cell and shows the computation of its last expression; after it may stand "
@@ -49,17 +50,18 @@ def explore_cell(shell: Any, line: str, cell: str | None) -> Any:
     space = shell.user_ns
     exec(compile(ast.Module(body, []), name, "exec"), space)
     result = eval(compile(ast.Expression(value), name, "eval"), space)
-    names = {key: part for key, part in space.items() if not key.startswith("_")}
-    return explore(result, title=words[0] if words else f"{printable(ast.unparse(value))}", names=names)
+    title = words[0] if words else f"{printable(ast.unparse(value))}"
+    return explore(result, title=title, names=told(space))
 
 
 def _last(body: list[ast.stmt]) -> ast.expr | None:
-    """Return the last expression of a cell, or the name that its last line binds."""
+    """Return the last expression of a cell, or the names that its last line binds."""
     last = body[-1] if body else None
     if isinstance(last, ast.Expr):
         return last.value
     if isinstance(last, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         target = last.targets[-1] if isinstance(last, ast.Assign) else last.target
-        if isinstance(target, ast.Name):
-            return ast.copy_location(ast.Name(target.id, ast.Load()), target)
+        names = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+        if all(isinstance(name, ast.Name) for name in names):
+            return ast.parse(ast.unparse(target), mode="eval").body
     return None
