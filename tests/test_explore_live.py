@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error
 
-from tinygrad_nn import Tensor, relu
+from tinygrad_nn import Tensor, nn, relu
 from tinygrad_nn.graph import short_number
 from tinygrad_nn.viz import explore
 
@@ -150,6 +150,61 @@ def test_another_branch_is_another_graph_and_a_held_value_stops_the_gradient(tab
     assert result(tab) == short_number((3 * 2 - 0.2) ** 2)
     gradient = tab.locator("#nodes g[aria-label^='x,'] .gradient").text_content()
     assert gradient.split("→")[-1].strip() == "[[0, 0]]"
+
+
+def test_classes_that_are_no_node_have_a_button(tab: Any) -> None:
+    def loss(x: Any, labels: Any) -> Any:
+        return nn.functional.cross_entropy(np.tanh(x), labels)
+
+    x = np.array([[0.5, -0.2], [0.1, 0.9]])
+    said = lambda *labels: short_number(float(nn.functional.cross_entropy(np.tanh(Tensor(x)), np.array(labels)).data))
+    with explore(loss, x, np.array([0, 1]), serve=True, open_browser=False) as running:
+        tab.goto(running.url)
+        tab.locator("#last").click()
+        assert result(tab) == said(0, 1)
+        button = tab.get_by_role("button", name="labels")
+        button.focus()
+        tab.keyboard.press("Enter")
+        field = tab.get_by_role("textbox", name="labels[1]")
+        field.fill("0")
+        field.press("Enter")
+        settled(tab, 1)
+        assert result(tab) == said(0, 0)
+        field.fill("2")
+        field.press("Enter")
+        tab.get_by_text("Not changed: ").wait_for()
+        choose(tab, "x")
+        assert tab.get_by_role("button", name="labels").count() == 0
+        tab.locator("#follow").click()
+        tab.get_by_role("button", name="labels").wait_for()
+        violations = Axe().run(tab).response["violations"]
+        assert not [one["id"] for one in violations if one["impact"] in ("serious", "critical")]
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
+
+
+@pytest.mark.parametrize("tab", [PHONE], indirect=True)
+def test_what_is_changed_stays_in_view_on_a_phone(tab: Any) -> None:
+    def cost(price: Any, weight: Any, offset: Any, goal: Any) -> Any:
+        score = np.tanh(price @ weight + offset)
+        return ((score - goal) ** 2).mean()
+
+    def inside() -> bool:
+        stage, node = (tab.locator(part).bounding_box() for part in ("#graph", "#nodes g[aria-label^='score,']"))
+        middle = node["y"] + node["height"] / 2
+        return bool(0 < node["x"] < 390 and stage["y"] < middle < stage["y"] + stage["height"])
+
+    given = np.ones((2, 3)), np.ones((3, 2)), np.zeros(2), np.ones((2, 2))
+    with explore(cost, *given, serve=True, open_browser=False) as running:
+        tab.goto(running.url)
+        choose(tab, "score")
+        assert inside()
+        for k, name in enumerate(("relu", "softplus")):
+            tab.locator("#operation").select_option(name)
+            settled(tab, k + 1)
+            tab.wait_for_timeout(50)
+            assert inside()
 
 
 def test_a_slider_moves_a_number_and_is_one_change(tab: Any, server: Any) -> None:

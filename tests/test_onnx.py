@@ -24,6 +24,12 @@ onnxruntime.set_default_logger_severity(3)
 DRAW = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test draws does not hang on which tests ran before it."""
+    monkeypatch.setattr(sys.modules[__name__], "DRAW", np.random.default_rng(0))
+
+
 def numbers(*shape: int) -> np.ndarray:
     return DRAW.normal(size=shape)
 

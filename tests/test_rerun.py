@@ -12,6 +12,7 @@ from tinygrad_nn.graph import GraphView
 from tinygrad_nn.graph.rerun import Change, Place, Rerun, stand_ins
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.nn import BatchNorm, Conv2d, Dropout, Embedding, Linear, LSTMCell, Sequential
+from tinygrad_nn.nn.functional import cross_entropy
 from tinygrad_nn.server import Request
 from tinygrad_nn.tree import flatten
 from tinygrad_nn.viz.explorer.columns import pack
@@ -323,6 +324,32 @@ def test_each_result_can_be_held_on_the_page_and_let_go(case: Any) -> None:
             live._change(request(node=number, index=[0] * part.array.ndim, value="0.75", version=session.version))
             assert live._shown(session).numbers[number].flat[0] == 0.75
             assert live._undo(request())["live"]["was"] == {}
+
+
+def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> None:
+    rng = np.random.default_rng(0)
+    model, x = Linear(3, 2, rng=0), rng.normal(size=(4, 3))
+    classes, order = np.array([0, 1, 1, 0]), np.array([3, 2, 1, 0])
+
+    def loss(x: Any, targets: Any) -> Any:
+        return cross_entropy(model(x)[order], targets["kinds"])
+
+    live = Live(Rerun(loss, x, {"kinds": classes}), data, str)
+    session = live.sessions["s"]
+    shown = live._shown(session)
+    assert shown.others == ["targets.kinds", "order"]
+    change = lambda k, index, value: live._change(Request("s", {
+        "node": len(shown.view) + k, "index": [index], "value": value, "version": session.version}))  # fmt: skip
+    result = lambda: live._shown(session).numbers[live._shown(session).view.outputs[0]]
+    assert change(0, 2, "0")["live"]["said"] == ["targets.kinds[2]: 1 → 0"]
+    assert result() == cross_entropy(model(x)[order], np.array([0, 1, 0, 0])).data
+    change(1, 0, "1")
+    assert result() == cross_entropy(model(x)[np.array([1, 2, 1, 0])], np.array([0, 1, 0, 0])).data
+    with pytest.raises(ValueError, match=r"target\[0\] is 7"):
+        change(0, 0, "7")
+    live._reset(Request("s", {}))
+    assert result() == loss(x, {"kinds": classes}).data
+    assert order.tolist() == [3, 2, 1, 0]
 
 
 def test_leaves_in_containers_go_by_their_keys() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import RLock
 from types import FrameType
@@ -98,7 +98,9 @@ class Rerun:
                 "function and its arguments: explore(f, x, W, serve=True)."
             )
         self.function = function
-        self.arguments, self.keywords = _leaves(function, arguments, keywords)
+        self.arguments, self.keywords, names = _leaves(function, arguments, keywords)
+        given = [*zip(names, self.arguments, strict=False), *self.keywords.items()]
+        self._whole = _whole_numbers([*given, *_known(function)])
         self._reached = (function, self.arguments, self.keywords)
         self._start = Kept(*self._reached)  # of its generators: each run draws the same
         self._lasting: dict[int, Array] = {}  # by the address of their memory; held, so that nothing else gets it
@@ -164,6 +166,12 @@ class Rerun:
             else:
                 found.append(self._origin(run, part.node, uses.get(part.number, [])))
         return found
+
+    def whole_numbers(self, places: Sequence[Place]) -> list[tuple[str, Place]]:
+        """Return arrays of whole numbers that the function reads, such as classes, where no place is theirs."""
+        taken = {place.key[0] for place in places if place.kind == "array"}
+        return [(name, Place("array", (_address(array), array.shape, array.strides), array))
+                for name, array in self._whole if _address(array) not in taken]  # fmt: skip
 
     def _origin(self, run: Run, node: Node | None, uses: list[tuple[Node, int]]) -> Place:
         raw = uses[0][0].args[uses[0][1]] if uses else node.out if node is not None else None  # type: ignore[index]
@@ -349,8 +357,34 @@ def _like(leaf: Node, data: Any) -> Node:
     return leaf.copied(Node(), out=data)
 
 
-def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments with leaves for their floats, and copies of their other arrays."""
+def _known(function: Any) -> list[tuple[str, Any]]:
+    """Return what a function reads of the variables around it."""
+    own = inspect.unwrap(function)
+    code, worldwide = getattr(own, "__code__", None), getattr(own, "__globals__", {})
+    if code is None:
+        return []
+    found = []
+    for name, cell in zip(code.co_freevars, getattr(own, "__closure__", None) or (), strict=False):
+        with suppress(ValueError):  # its variable has no value yet
+            found.append((name, cell.cell_contents))
+    return found + [(name, worldwide[name]) for name in code.co_names if name in worldwide]
+
+
+def _whole_numbers(named: Sequence[tuple[str, Any]]) -> list[tuple[str, Array]]:
+    """Return the arrays of whole numbers in what has these names, each once."""
+    found: dict[int, tuple[str, Array]] = {}
+    for name, value in named:
+        for path, part in zip(_paths(value, name), flatten(value)[0], strict=True):
+            array = part.data if isinstance(part, Tensor) else part
+            if isinstance(array, np.ndarray) and array.dtype.kind in "iub" and _can_change(array):
+                found.setdefault(_address(array), (path, array))
+    return list(found.values())
+
+
+def _leaves(
+    function: Callable[..., Any], arguments: Any, keywords: Any
+) -> tuple[list[Any], dict[str, Any], list[str]]:
+    """Return the arguments with leaves for their floats and copies of their other arrays, and what they are called."""
     own = getattr(function, "forward", None)  # of a module
     names: list[str] = []
     try:
@@ -368,7 +402,7 @@ def _leaves(function: Callable[..., Any], arguments: Any, keywords: Any) -> tupl
         raise TypeError(f"{name} does not take these arguments: {problem}.") from None
     labels = [*names, *[f"argument {i}" for i in range(len(names), len(arguments))]]
     given = [_leaf(value, label) for value, label in zip(arguments, labels, strict=False)]
-    return given, {name: _leaf(value, name) for name, value in keywords.items()}
+    return given, {name: _leaf(value, name) for name, value in keywords.items()}, labels
 
 
 def _leaf(value: Any, name: str) -> Any:

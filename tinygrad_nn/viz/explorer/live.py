@@ -30,7 +30,10 @@ OLD = "another tab of this session has made a change"
 
 @dataclass
 class Shown:
-    """What a page of one session shows: how to run there, where its numbers come from, and the numbers themselves."""
+    """What a page of one session shows: how to run there, where its numbers come from, and the numbers themselves.
+
+    After those of the nodes come those of arrays that are none, such as class numbers, with the names `others`.
+    """
 
     version: int
     view: GraphView
@@ -38,6 +41,11 @@ class Shown:
     numbers: list[Array]
     operations: list[list[str]]
     answer: dict[str, Any]
+    others: list[str]
+
+    def named(self, number: int) -> str:
+        """What a node is called, or an array after them."""
+        return called(self.view[number]) if number < len(self.view) else self.others[number - len(self.view)]
 
 
 @dataclass
@@ -150,8 +158,9 @@ class Live:
             few = array.size <= MOST_NUMBERS and (array.ndim == 0 or array.shape[-1] <= MOST_COLUMNS)
             found: dict[str, Any] = {
                 "version": shown.version, "node": number, "shape": list(array.shape), "kind": array.dtype.kind,
-                "operations": shown.operations[number], "operation": shown.view[number].operation,
-                "few": few, "name": called(shown.view[number]),
+                "operations": shown.operations[number] if number < len(shown.view) else [],
+                "operation": shown.view[number].operation if number < len(shown.view) else None,
+                "few": few, "name": shown.named(number),
             }  # fmt: skip
             if few:
                 found["numbers"] = [_text(x) for x in array.ravel().tolist()]
@@ -188,14 +197,19 @@ class Live:
             answer = pack(shown)
             was = self._differences(found)
             operations = [stand_ins(part) for part in found.view]
+            others = self.rerun.whole_numbers(found.places)
+            places = [*found.places, *(place for _, place in others)]
+            values = [*found.values, *(np.array(place.array) for _, place in others)]
+            names = [printable(name) for name, _ in others]
         answer["live"] = {
             "version": version, "form": form, "undo": len(changes), "redo": len(undone),
             "was": was["node"], "carried": was["edge"],
             "said": [change.said for change in changes],
             "lost": len(run.lost), "note": "" if self._steady else UNSTEADY,
             "changed": [number for number, place in enumerate(found.places) if any(c.place == place for c in changes)],
+            "others": names,
         }  # fmt: skip
-        return Shown(version, found.view, found.places, found.values, operations, answer)
+        return Shown(version, found.view, places, values, operations, answer, names)
 
     def _differences(self, found: _Found) -> dict[str, dict[str, list[Any]]]:
         """Return what was there before where it is another now, as the page shows it, by the new number."""
@@ -230,8 +244,8 @@ class Live:
         """Return the change that a page asks for."""
         number = _node(shown, body)
         place, array = shown.places[number], shown.numbers[number]
-        said = called(shown.view[number])
-        if "operation" in body:
+        said = shown.named(number)
+        if "operation" in body and number < len(shown.view):
             name = body["operation"]
             if name not in shown.operations[number]:
                 known = ", ".join(shown.operations[number]) or "none"
@@ -289,7 +303,7 @@ def _target(change: Change) -> Any:
 
 def _node(shown: Shown, body: Mapping[str, Any]) -> int:
     number = body.get("node")
-    if type(number) is not int or not 0 <= number < len(shown.view):
+    if type(number) is not int or not 0 <= number < len(shown.numbers):
         raise ValueError(f"there is no node {printable(number)}; this graph has nodes 0 to {len(shown.view) - 1}.")
     return number
 

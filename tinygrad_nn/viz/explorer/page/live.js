@@ -9,6 +9,7 @@ class Changes {
     this.waiting = null; // the latest change that is not yet sent
     this.busy = false;
     this.shown = null; // the node that the editor shows, and at which version
+    this.other = null; // the array that is no node, such as class numbers, while no node is chosen
     const group = el("div", { class: "changes", role: "group", "aria-label": "Changes" });
     const button = (id, words, title, act) => {
       const part = el("button", { id, type: "button", title }, words);
@@ -97,9 +98,14 @@ class Changes {
     show(answer);
     graph.take(data);
     this.live = data.live;
-    if (words() !== before) graph.build();
+    const moved = words() !== before;
+    if (moved) graph.build();
     this.renew();
     this.tell();
+    if (!moved) return;
+    const at = chosen ?? moments[step].node; // other words may leave it at another place
+    if (at >= 0) graph.reveal(graph.standIn(at));
+    else view();
   }
 
   renew() {
@@ -156,26 +162,44 @@ class Changes {
 
   // -- The editor
 
+  get node() {
+    return chosen ?? this.other;
+  }
+
   follow() {
     this.keep();
-    const key = chosen === null ? "" : `${chosen} ${this.live.version}`;
-    if (chosen === null) this.settled = this.live.version;
+    if (chosen !== null) this.other = null;
+    const key = this.node === null ? "" : `${this.node} ${this.live.version}`;
+    if (this.node === null) this.settled = this.live.version;
     if (key === this.shown) return;
-    const same = this.shown !== null && this.shown.split(" ")[0] === String(chosen);
+    const same = Boolean(this.shown) && this.shown.split(" ")[0] === String(this.node);
     this.shown = key;
-    if (chosen === null) $("touch").replaceChildren();
+    if (this.node === null) $("touch").replaceChildren(...this.others());
     else this.load(same ? this.index : undefined, same);
   }
 
+  // Buttons for the arrays of whole numbers that the function reads and that are no nodes.
+  others() {
+    const buttons = this.live.others.map((name, k) => {
+      const number = nodes.length + k, button = el("button", { type: "button", "aria-pressed": String(this.other === number) }, name);
+      button.addEventListener("click", () => {
+        this.other = this.other === number ? null : number;
+        this.follow();
+      });
+      return button;
+    });
+    return buttons.length ? [el("div", { class: "row" }, el("span", { class: "muted" }, "Change what is no node: "), ...buttons)] : [];
+  }
+
   async load(index, same) {
-    const node = chosen;
+    const node = this.node;
     let found;
     try {
       found = await server.ask("/numbers", { node, ...(index ? { index } : {}) });
     } catch (error) {
       return this.tell(error.message);
     }
-    if (node !== chosen || found.version !== this.live.version || this.busy) return; // newer numbers are on their way
+    if (node !== this.node || found.version !== this.live.version || this.busy) return; // newer numbers are on their way
     if (!(same && this.fields && this.fill(found))) this.build(found);
     this.settled = found.version;
   }
@@ -200,7 +224,7 @@ class Changes {
     this.index = found.index;
     this.fields = [];
     this.menu = this.range = null;
-    const parts = [el("h3", null, "Change ", found.name)];
+    const parts = [...(chosen === null ? this.others() : []), el("h3", null, "Change ", found.name)];
     if (found.operations.length) {
       const menu = this.menu = el("select", { id: "operation" }, ...found.operations.map(name => el("option", { value: name }, name === "alias" ? "nothing (identity)" : name)));
       menu.value = found.operation;
