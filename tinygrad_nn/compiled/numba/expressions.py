@@ -81,4 +81,6 @@ def literal(x: Any, want: str) -> str:
     text = "np.nan" if x != x else "np.inf" if x == float("inf") else "-np.inf" if x == -float("inf") else repr(x)
     if want == "b1":
         return repr(bool(x))
-    return text if want == "f8" and isinstance(x, float) else f"{want}({text})"
+    if want != "f8" or not isinstance(x, float):
+        return f"{want}({text})"
+    return f"({text})" if text[0] == "-" else text  # a power binds closer than a sign
