@@ -4,7 +4,7 @@ What cannot change a result is not drawn, and counted: `commutes`, the arguments
 order, such as `max` or `x.swapaxes`, exchanged, or the two sides of a difference of which only the size is looked at,
 as in `abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a
 division or a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<`
-in place of `<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding could tell.
+in place of `<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding tells.
 """
 
 from __future__ import annotations
