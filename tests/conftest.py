@@ -54,7 +54,8 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy."""
     from tinygrad_nn.compiled.numba import fuse, machine
 
-    space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
+    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": lambda *_, **__: lambda f: f}
+    space: dict[str, Any] = {"np": np, "prange": range, **functions}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
 
     def straight(code: str, arrays: Any) -> None:

@@ -25,7 +25,7 @@ def run(make: Any, comm: Any, steps: int) -> list[float]:
     minimizer = optim.averaged(make(model.parameters()), comm)
     losses = []
     for step in range(steps):
-        batch = np.arange(40) if step % 2 else rng.permutation(40)[:11]
+        batch = np.arange(2) if step == steps - 1 else np.arange(40) if step % 2 else rng.permutation(40)[:11]
         mine = batch[minimizer.rows(len(batch))]
         losses.append(minimizer.step(lambda mine=mine: ((model(x[mine]) - y[mine]) ** 2).mean(), rows=mine))
     return losses

@@ -163,13 +163,28 @@ def test_a_file_that_is_no_use_is_made_again(spoil: Callable[..., None], place: 
     spoil(file, next(x for x in place.iterdir() if x != file))
     again, texts = told(adding, 1.0)
     assert (again(1.0), hits(again)) == (2, 0)
+    assert len(texts) == 1
     assert "is of no use" in texts[0]
-    assert len(texts) == 1 + (spoil is in_the_way)  # which cannot be written over either
-    if spoil is not in_the_way:
+    if spoil is in_the_way:  # which cannot be written over either
+        assert texts[0].startswith("machine code is not kept")
+        assert "and could not be written" in texts[0]
+    else:
+        assert "and was made again" in texts[0]
+        assert "not kept" not in texts[0]
         found, texts = told(adding, 1.0)
         assert (hits(found), texts) == (1, [])
         assert not file.is_symlink()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_many_files_that_are_no_use_for_one_cause_are_told_once(place: Path) -> None:
+    for number in (1.0, 2.0, 3.0):
+        adding(number)
+    for file in place.iterdir():
+        file.write_bytes(b"")
+    found, texts = told(lambda: [adding(number)(1.0) for number in (1.0, 2.0, 3.0)])
+    assert found == [2, 3, 4]
+    assert len(texts) == 1
 
 
 def test_on_a_full_disk_nothing_is_kept(place: Path) -> None:

@@ -15,6 +15,7 @@ from tinygrad_nn.compare.layers.explain import Finding, State, _with_twins, expl
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.suspects import _slope_from
 from tinygrad_nn.compare.layers.used_delta import recover
+from tinygrad_nn.compare.numerical import activations_again, referee
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.pattern import describe, fraction
 
@@ -378,3 +379,15 @@ def test_a_derivative_written_in_terms_of_the_output_with_another_value_in_it(na
 
 def test_a_fraction_has_a_small_denominator() -> None:
     assert [fraction(1 / n) for n in (63, 64, 65)] == ["1/63", "1/64", "0.0153846"]
+
+
+@pytest.mark.parametrize("name", [
+    "relu", "leaky_relu", "leaky_relu(0.2)", "selu", "elu", "elu(1.0)", "elu(2.0)", "elu(0.5)", "celu", "celu(0.5)",
+    "softplus", "softplus(2.0)", "hard_tanh", "hard_tanh(-0.5,2.0)", "hard_sigmoid", "hard_swish", "gelu", "gelu(tanh)",
+    "silu", "mish", "softsign", "sigmoid", "tanh", "linear",
+])  # fmt: skip
+def test_kinks_of_an_activation_are_where_its_slopes_of_both_sides_differ(name: str) -> None:
+    z, h = np.arange(-8.0, 9.0) / 2, 1e-6
+    low, here, high = (referee.activate(name, at) for at in (z - h, z, z + h))
+    jumps = np.abs((high - here) - (here - low)) > 1e-3 * h  # a bend makes a millionth of it
+    assert z[jumps].tolist() == activations_again.kinks(name)

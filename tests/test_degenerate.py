@@ -350,3 +350,14 @@ def test_compiled_it_is_what_it_is_uncompiled(f: Any) -> None:
     apart = np.diag([1.0, 2, 4]) + 0.1 * S
     for x in (apart, np.eye(3), apart, EQUAL["pair"]):
         np.testing.assert_allclose(made(x), grad(f)(x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"),
+    [
+        (np.zeros((2, 2)), np.zeros((2, 2))), (np.zeros((2, 3)), np.zeros((2, 3))), (np.zeros((1, 1)), [[0.0]]),
+        (np.diag([1.0, 0.0]), np.diag([1.0, 0.0])), (np.eye(2), np.eye(2)), (-2 * np.eye(2), -np.eye(2)),
+    ],
+)  # fmt: skip
+def test_the_sum_of_singular_values_has_the_least_slope_where_they_are_0(x: Any, wanted: Any) -> None:
+    np.testing.assert_allclose(grad(lambda t: np.linalg.svd(t, full_matrices=False)[1].sum())(x), wanted, atol=1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.compare_parts import SETTINGS, experiment
+from tinygrad_nn.compare import experiment as experiment_module
 from tinygrad_nn.compare.experiment import (
     Experiment,
     _random,
@@ -56,6 +57,20 @@ def test_experiments_of_the_same_sizes_and_of_others(name: str) -> None:
         assert np.isfinite(case.right.loss)
     same = more(start, np.random.default_rng(0), start.solver)
     assert all(case.solver is start.solver for case in same)
+
+
+@pytest.mark.parametrize(
+    ("rows", "times", "large"),
+    [(9, 1, False), (64, 1, False), (65, 1, True), (128, 2, False), (129, 2, True), (9, 0.999, True)],
+)
+def test_a_model_is_large_by_its_weights_and_from_64_rows_on_by_those_too(
+    rows: int, times: float, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = experiment(SETTINGS["deep"])
+    case = Experiment(start.model, start.x[np.zeros(rows, int)], start.y[np.zeros(rows, int)], [None] * len(start.W),
+                      start.solver, given=True)  # fmt: skip
+    monkeypatch.setattr(experiment_module, "LARGE", times * sum(W.size for W in start.W))
+    assert case.large is large
 
 
 def test_of_a_large_model_small_ones_are_made() -> None:

@@ -181,6 +181,8 @@ def test_a_list_of_layers_and_modules_trains_like_the_same_as_a_module(rng: np.r
     assert np.allclose(Predict(mixed, x).sum(axis=1), 1)
     cache = FeedForward(mixed, x)
     assert [z is None for z in cache.z] == [False, True, True, False]
+    assert (cache.x is x or (cache.x == x).all(), cache.masks) == (True, [None] * 4)
+    assert [np.shape(a) for a in cache.a] == [(len(x), n) for n in (8, 8, 8, 3)]
     assert (cache.a[-1] == Predict(mixed, x)).all()
     assert (FeedForward(mixed, x, solver=solver).a[-1] == cache.a[-1]).all()
     with pytest.raises(ValueError, match=r"FeedForward: Regularization\(dropout=...\) is for lists of Layer"):

@@ -181,6 +181,9 @@ def test_what_needs_no_operation_is_told_first(name: str) -> None:
     (found,) = report.diagnoses
     assert (found.kind, found.where) == (kind, where), str(report)
     assert text in found.text
+    equations = {"transposed square": r"\bar W = g^T x", "transposed": r"\bar x", "the sign": r"\bar x = J^T g",
+                 "not summed": r"\bar b = \sum_n g_n"}  # fmt: skip
+    assert (found.equation, found.number) == (equations.get(name, ""), "")
 
 
 def test_the_conjugate_is_a_convention() -> None:

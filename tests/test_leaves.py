@@ -220,6 +220,17 @@ def test_in_place_operators_move_a_leaf_where_nothing_is_recorded(operator: str)
     assert not names["w"].is_leaf
 
 
+@pytest.mark.parametrize("name", ["w", None])
+def test_a_leaf_keeps_its_name_as_it_becomes_a_constant_and_a_leaf_again(name: str | None) -> None:
+    w = Tensor(np.ones(2), name=name)
+    w.requires_grad = False
+    assert (w.node, w.name or None) == (None, name)
+    w.requires_grad = False
+    assert w.name == (name or "")
+    w.requires_grad = True
+    assert (w.requires_grad, w.name or None) == (True, name)
+
+
 def test_a_parameter_made_a_constant_is_named_where_nothing_is_left_to_walk() -> None:
     w = Tensor(np.ones(2))
     with no_grad():

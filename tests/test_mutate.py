@@ -114,7 +114,8 @@ def test_slow_tests_of_a_line_are_by_themselves() -> None:
     tests = Map()
     fault = Fault("ops", "f.py", "f", 1, 3, 3, 3, "sign", 0, 1, "-", "+")
     lines_of = {"quick": 1 << 3, "slow": 1 << 3, "slow elsewhere": 1 << 9, "slow that calls it": 1 << 1}
-    tests.tests = [TracedTest(name, "t", 1.0, {"f.py": bits}, "slow" in name) for name, bits in lines_of.items()]
+    seconds = {name: 9.0 if "slow" in name else 1.0 for name in lines_of}
+    tests.tests = [TracedTest(name, "t", seconds[name], {"f.py": bits}) for name, bits in lines_of.items()]
     tests.rank()
     for slow, expected in ((False, ["quick"]), (True, ["slow", "slow that calls it"])):
         found, seen = tests.of(fault, slow)
@@ -156,8 +157,8 @@ PROJECT = {
         "def elsewhere(n):\n    return -n\n"
     ),
     "tests/test_sums.py": (
-        "import subprocess, sys\nimport pytest\nfrom tinygrad_nn.manual.sums import count, rare\n\n\n"
-        "@pytest.mark.slow\ndef test_rare():\n    assert rare(5) == 1\n\n\n"
+        "import subprocess, sys\nfrom tinygrad_nn.manual.sums import count, rare\n\n\n"
+        "def test_rare():\n    for k in range(10**6): k += 1\n    assert rare(5) == 1\n\n\n"
         "def test_elsewhere():\n    line = 'from tinygrad_nn.manual.sums import elsewhere; import os; '\n"
         "    end = 'print(elsewhere(3), flush=True); os._exit(0)'\n"
         "    assert subprocess.check_output([sys.executable, '-c', line + end]).split() == [b'-3']\n\n\n"
@@ -191,8 +192,8 @@ PROGRAM = """
 import sys
 import tempfile
 from pathlib import Path
-from tests.mutate import __main__ as command, runs
-runs.KEPT, command.LEAST = (), 0.5
+from tests.mutate import __main__ as command, lines, runs
+runs.KEPT, command.LEAST, lines.SLOW = (), 0.5, 0.03
 sys.exit(command.main(sys.argv[1:], Path.cwd()))
 """
 

@@ -92,6 +92,25 @@ def test_the_defaults_of_lbfgs_are_those_of_pytorch() -> None:
     assert RECORDED["wolfe"] == [quasi_newton.SUFFICIENT, quasi_newton.FLAT]
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "lowest"),
+    [
+        ((0.0, 1.0, -2.0), (2.0, 1.0, 2.0), 1.0),  # t^2 - 2t + 1
+        ((2.0, 1.0, 2.0), (0.0, 1.0, -2.0), 1.0),  # the same, given the other way round
+        ((0.0, 0.0, -1.0), (1.0, 0.0, 2.0), 1 / math.sqrt(3)),  # t^3 - t
+        ((1.0, 0.0, 2.0), (0.0, 0.0, -1.0), 1 / math.sqrt(3)),
+        ((0.0, 0.0, 1.0), (1.0, 1.0, 4.0), 1 / 3),  # flat at one place, and rising on both sides of it
+        ((0.0, 0.0, 1.0), (1.0, 1.0, 1.0), 0.5),  # a straight line: the middle
+        ((0.0, 0.0, 1.0), (1.0, 0.6, 1.0), 0.5),  # no place is flat: the middle
+        ((0.0, 0.0, -9.0), (1.0, -8.0, -1.0), 1.0),  # beyond the end
+    ],
+)
+def test_where_the_cubic_through_two_points_is_lowest(a: Any, b: Any, lowest: float) -> None:
+    (t, loss, slope), (u, other, steep) = a, b
+    points = quasi_newton._Point(t, loss, np.zeros(1), slope), quasi_newton._Point(u, other, np.zeros(1), steep)
+    assert quasi_newton._lowest(*points, min(t, u), max(t, u)) == pytest.approx(lowest, rel=1e-12)
+
+
 def test_every_hyper_parameter_is_compared() -> None:
     seen = {name: {key for row in ROWS if row["name"] == name for key in row["hyper"]} for name in OPTIMIZERS}
     for name, make in OPTIMIZERS.items():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compile
+from tinygrad_nn.compiled.code import Code
 from tinygrad_nn.compiled.numba import fuse, loops, machine
 from tinygrad_nn.compiled.numpy.replay import Writer
 from tinygrad_nn.compiled.program import show, simplify
@@ -665,6 +666,26 @@ def test_a_kernel_writes_over_an_argument_that_is_given_away(text: str, wanted: 
 
 
 
+@pytest.mark.parametrize(
+    ("text", "work"),
+    [
+        ("np.sqrt(a) * b", 2 * 120), ("a * b * b", 2 * 120),
+        ("(lambda f: f(f(f(f(a * b)))))(lambda t: t * t)", 5 * 120),
+        ("(lambda t: (t + 1) * (t - b))(a * b)", 4 * 120), ("(a * b).sum(1)", 120 + 120),
+    ],
+)  # fmt: skip
+def test_work_that_is_read_often_is_counted_once(
+    text: str, work: int, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (op,) = [op for op in fuse.fuse(program(text, "w w")).ops if op.kind == "kernel"]
+    names = {value: name(value) for value in (*op.args, *op.outs)}
+    for limit, parted in ((work, 0), (work - 1, 10)):
+        monkeypatch.setattr(loops, "LARGE", limit)
+        (*_, last) = op.function.source(names, 10)
+        assert getattr(last, "rows", 0) == parted
+        assert not any(isinstance(one, loops.Part) for one in op.function.source(names, 11))
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_kernels_compute_what_numpy_does(
     threads: int, plain_kernels: None, small: None, monkeypatch: pytest.MonkeyPatch
@@ -759,6 +780,17 @@ def test_a_plan_is_a_table(backend: str, plain_kernels: None) -> None:
     if backend == "numba":
         pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
     assert str(plan(backend, (0,) if backend == "numpy" else ())) + "\n" == TABLES[backend]
+
+
+@pytest.mark.parametrize("text", ["np.tanh(a) * b", "np.cumsum(np.tanh(a) * b) * 2.0 + np.sin(b)"])
+def test_code_is_large_that_has_more_kernels_or_lines_than_so_many(text: str) -> None:
+    pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
+    code = Code(program(text, "v v"), "numba")
+    kernels, lines = code.writer.machine.size()
+    assert kernels > 0
+    assert lines > 0
+    sizes = [(kernels, lines), (kernels - 1, lines), (kernels, lines - 1), (kernels + 1, lines + 1), (0, 0)]
+    assert [code.large(*size) for size in sizes] == [False, True, True, False, True]
 
 
 def test_what_is_long_is_cut() -> None:

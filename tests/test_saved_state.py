@@ -116,6 +116,9 @@ def test_numbers_come_back_as_they_were(kind: str) -> None:
     assert (type(first), first, second is W) == (type(number), number, True)
     assert reader.together("W", None) is None
     assert reader.together("W", [{"number": "False", "kind": "bool"}]) == (False,)
+    assert reader.together("W", [{"number": "0.25".ljust(39, "0"), "kind": "float"}]) == (0.25,)
+    with pytest.raises(ValueError, match="optimizer of W is "):
+        reader.together("W", [{"number": "0.25".ljust(40, "0"), "kind": "float"}])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from test_primitives import arguments, generator, moving
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad, hessian, hvp, jacobian, jvp, nn, value_and_grad, vjp, vmap
+from tinygrad_nn.batching.mapped import level_of
+from tinygrad_nn.batching.rules import ALONG
 from tinygrad_nn.nn import functional as F
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.tree import flatten
@@ -468,6 +470,20 @@ def test_a_question_of_all_entries_is_asked_of_each_sample() -> None:
         assert np.array_equal(asked, [one.reshape(-1)[question(one, **axis)] for one in x])
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4)])
+@pytest.mark.parametrize("question", [*ALONG], ids=lambda f: f.__name__)
+def test_a_question_along_an_axis_is_asked_of_each_sample(question: Any, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(3).integers(-1, 2, size=(4, *shape)).astype(float)
+    counts = question in (np.any, np.all, np.count_nonzero)
+    axes = [*range(-len(shape), len(shape)), *((0, 1),) * (counts and len(shape) > 1)]
+    options: list[dict[str, Any]] = [{}, *({"axis": axis} for axis in axes)]
+    if question is not np.argsort:
+        options += [{"axis": axis, "keepdims": True} for axis in (None, *axes)]
+    for given in options if shape else options[:1]:
+        asked = vmap(lambda x, given=given: 1 * question(x, **given))(x)
+        assert np.array_equal(asked, np.stack([1 * question(one, **given) for one in x])), given
+
+
 @pytest.mark.parametrize(
     "look",
     [
@@ -494,3 +510,15 @@ def test_a_dot_product_of_all_entries_takes_what_all_samples_share() -> None:
     wanted = np.tensordot(x, w, 2)
     assert np.allclose(vmap(np.vdot, (0, None))(x, w), wanted, rtol=1e-14)
     assert np.allclose(vmap(np.vdot, (None, 0))(w, x), wanted, rtol=1e-14)
+
+
+def test_the_innermost_of_several_levels_is_found_in_any_order() -> None:
+    found: list[bool] = []
+
+    def inner(x: Any, y: Any) -> Any:
+        found.extend(level_of(*values) is y.level for values in itertools.permutations((x, y, 1.0)))
+        return x * y
+
+    vmap(lambda x: vmap(lambda y: inner(x, y))(np.ones(2)))(np.ones(3))
+    assert found == [True] * 6
+    assert level_of(1.0, np.ones(2)) is None

@@ -2,7 +2,7 @@
 
 Signs, constants, dropped terms, axes, swapped arguments, off by one: each fault is a piece of a function body, drawn at
 random, the same number in each room. It is planted in a copy of the project in a temporary folder, and the tests that
-run its line are run, the closest first; what they let pass meets those marked slow in the end. A fault is killed when a
+run its line are run, the closest first; what they let pass meets the slow tests in the end. A fault is killed when a
 test fails, or when they take many times longer than without it. The first run finds out which test runs which lines,
 which takes some minutes, and keeps that in --map.
 """
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--each", type=float, default=300.0,
                         help="seconds that a fault's quick tests get at most, and as many its slow ones")  # fmt: skip
     parser.add_argument("--memory", type=float, default=8.0, help="GiB that tests may use")
-    parser.add_argument("--quick", action="store_true", help="leave out tests that are marked slow")
+    parser.add_argument("--quick", action="store_true", help="leave out tests that take more than three seconds")
     parser.add_argument("--units", help="only these files of tests, names with commas between them")
     parser.add_argument("--workers", type=int, default=1, help="how many faults at a time")
     parser.add_argument("--killed", action="store_true", help="also print what is killed, and by which test")
@@ -143,15 +143,15 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                 with (Path(place) / f"results{k}").open("a") as results:
                     results.write(f"{number}\t{end}\t{why}\n")
 
+        tests = traced(root, folders, options.map, only, options.keep_going)
+        print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
+        if tests.failed and not options.keep_going:
+            print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
+            return 2
         for slow in (False,) if options.quick else (False, True):
             if not left:
                 break
             quick = not slow and not options.quick
-            tests = traced(root, folders, options.map, slow, only, options.keep_going)
-            print(f"{len(tests.tests)} tests are known, {time.monotonic() - began:.0f} s", flush=True)
-            if tests.failed and not options.keep_going:
-                print("These fail without a fault (--keep-going leaves them out):", *tests.failed, sep="\n  ")
-                return 2
             in_workers(work, options.workers)
             for file in Path(place).glob("results*"):
                 for line in file.read_text().splitlines():
@@ -159,8 +159,6 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                     ended[int(number)] = chosen[int(number)].room, end, why
                 file.unlink()
             left = [number for number, (_, end, _) in ended.items() if end == "survived"]
-            near = {test.file for number in left for test in tests.of(chosen[number], slow)[0]}
-            only = {Path(file).stem for file in near if only is None or Path(file).stem in only}
         killers = {why.removeprefix("failed ") for _, _, why in ended.values() if why.startswith("failed tests")}
         doubtful = recheck(killers, first, options.map)
     code = report(list(ended.values()), rooms, void, doubtful, time.monotonic() - began, len(chosen))

@@ -31,6 +31,7 @@ ASIDE = {
     "test_play_browser",
 }  # fmt: skip
 TRACING = 900  # seconds of the processor that a file of tests may take while it is traced
+SLOW = 3.0  # seconds of a test
 CALLS = 20  # of each function and test, lines are looked at in so many calls
 
 
@@ -41,7 +42,11 @@ class TracedTest(NamedTuple):
     file: str
     seconds: float
     lines: dict[str, int]
-    slow: bool = False  # whether it is marked so, in a file that has others
+
+    @property
+    def slow(self) -> bool:
+        """Whether it waits for what the others let pass."""
+        return self.seconds > SLOW
 
 
 class Tracer:
@@ -80,10 +85,9 @@ class Tracer:
 FIRST = """from __future__ import annotations
 import os, sys
 from importlib import machinery, util
-_next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
-if _next is not None:  # that of this Python, which this one hides
-    _next.loader.exec_module(util.module_from_spec(_next))
-if "TINYGRAD_NN_LINES" in os.environ:
+_again = hasattr(sys, "tinygrad_nn_lines")  # the other may run the next of its path, too
+sys.tinygrad_nn_lines = True
+if "TINYGRAD_NN_LINES" in os.environ and not _again:
     import atexit, threading
     CALLS = {calls}
     {tracer}
@@ -99,14 +103,18 @@ if "TINYGRAD_NN_LINES" in os.environ:
     os._exit = _leave
     threading.settrace(_write.__defaults__[0])
     sys.settrace(_write.__defaults__[0])
+if not _again:  # that of this Python, which this one hides
+    _next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
+    if _next is not None:
+        _next.loader.exec_module(util.module_from_spec(_next))
 """
 
 
 class Traced:
-    """Plugin of a run: traces each test that is not marked slow, or those that are; all where none is quick."""
+    """Plugin of a run: traces each test."""
 
-    def __init__(self, paths: dict[str, str], slow: bool, folder: Path) -> None:
-        self.tracer, self.slow = Tracer(paths), slow
+    def __init__(self, paths: dict[str, str], folder: Path) -> None:
+        self.tracer = Tracer(paths)
         self.begun = folder / "begun"  # where processes write what they ran
         self.begun.mkdir(exist_ok=True)
         tracer = textwrap.indent(inspect.getsource(Tracer), "    ").strip()
@@ -123,16 +131,10 @@ class Traced:
         self.start = time.process_time()
         self._on()
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_finish(self) -> None:
         self._off()
         self.first = self.tracer.found()
         self.collected = time.process_time() - self.start
-        marked = [item for item in items if item.get_closest_marker("slow")]
-        if self.slow:
-            items[:] = marked if len(marked) < len(items) else []
-        elif len(marked) < len(items):
-            items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -239,7 +241,7 @@ def units(root: Path) -> dict[str, list[str]]:
 
 
 def traced(
-    root: Path, folders: list[Path], kept: Path, slow: bool, only: set[str] | None = None, keep_going: bool = False
+    root: Path, folders: list[Path], kept: Path, only: set[str] | None = None, keep_going: bool = False
 ) -> Map:
     """Return the map of the tests, from a folder where it is known, and by running them where it is not.
 
@@ -247,18 +249,12 @@ def traced(
         root: the project.
         folders: copies of it to run them in, side by side.
         kept: the folder where the map is kept.
-        slow: whether tests that are marked slow are in it.
         only: names of the units to look at, by default all.
         keep_going: whether a unit that ends its process is left out.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    parts: dict[Path, tuple[str, list[str], bool]] = {}
-    for name, given in units(root).items():
-        if only is None or name in only:
-            key = _key(root, given)
-            parts[kept / f"{name}-{key}.json"] = name, given, False
-            if slow and given[0].startswith("tests/"):
-                parts[kept / f"{name}.slow-{key}.json"] = name, given, True
+    parts = {kept / f"{name}-{_key(root, given)}.json": (name, given) for name, given in units(root).items()
+             if only is None or name in only}  # fmt: skip
     unknown = [file for file in parts if not file.exists() or not _all_there(file, root)]
 
     def work(k: int) -> None:
@@ -269,21 +265,21 @@ def traced(
     if unknown:
         in_workers(work, len(folders))
     result = Map()
-    for file, (name, given, marked) in parts.items():
+    for file, (name, given) in parts.items():
         if file.exists() and _all_there(file, root):
-            _take(result, json.loads(file.read_bytes()), root, kept, given[0], marked)
+            _take(result, json.loads(file.read_bytes()), root, kept, given[0])
         elif not keep_going:
             raise RuntimeError(f"{name} could not be traced; --keep-going leaves it out")
     result.rank()
     return result
 
 
-def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: list[str], slow: bool) -> None:
-    """Run the quick or the slow tests of a unit, and write down which lines each of them runs."""
+def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: list[str]) -> None:
+    """Run the tests of a unit, and write down which lines each of them runs."""
     paths = {str(folder / path.relative_to(root)): path.relative_to(root).as_posix()
              for room in ROOMS for path in files(root, room)}  # fmt: skip
     began = time.monotonic()
-    plugin = Traced(paths, slow, folder)
+    plugin = Traced(paths, folder)
     how, said = run(folder, given, plugin, TRACING, kernels=kept / "kernels", writes=True)
     (folder / "sitecustomize.py").unlink()
     shutil.rmtree(plugin.begun)
@@ -294,9 +290,7 @@ def _trace(root: Path, folder: Path, kept: Path, file: Path, name: str, given: l
     used = {path for _, lines in said["tests"].values() for path in lines} | set(said["import"])
     said["sources"] = {path: _store(root / path, kept) for path in used}
     file.write_text(json.dumps(said))
-    if said["tests"] or not slow:
-        count = f"{len(said['tests']):5}{' slow' if slow else ''}"
-        print(f"  {name:28} {count} tests in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"  {name:28} {len(said['tests']):5} tests in {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _key(root: Path, paths: list[str]) -> str:
@@ -323,7 +317,7 @@ def _store(path: Path, kept: Path) -> str:
     return name
 
 
-def _take(result: Map, said: Any, root: Path, kept: Path, first: str, slow: bool) -> None:
+def _take(result: Map, said: Any, root: Path, kept: Path, first: str) -> None:
     """Add what is known of one unit to the map, its lines moved to where they are now."""
     moves = {path: _moves(kept / name, root / path) for path, name in said["sources"].items()}
 
@@ -331,9 +325,9 @@ def _take(result: Map, said: Any, root: Path, kept: Path, first: str, slow: bool
         return {path: _moved(int(bits, 16), moves[path]) for path, bits in lines.items() if path in moves}
 
     for name, (seconds, lines) in said["tests"].items():
-        result.tests.append(TracedTest(name, name.partition("::")[0], seconds, moved(lines), slow))
-    result.imports.setdefault(first, moved(said["import"]))
-    result.collecting.setdefault(first, said["collected"])
+        result.tests.append(TracedTest(name, name.partition("::")[0], seconds, moved(lines)))
+    result.imports[first] = moved(said["import"])
+    result.collecting[first] = said["collected"]
     result.failed += said["failed"]
 
 

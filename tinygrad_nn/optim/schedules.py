@@ -290,11 +290,9 @@ class OneCycle(Schedule):
         if self.three_phase:
             corners.insert(2, (2 * up, low))
         t = min(t, last)
-        for (start, a), (stop, b) in pairwise(corners):
-            if t <= stop:
-                part = (t - start) / (stop - start)
-                return _cosine(a, b, part) if self.anneal_strategy == "cos" else (b - a) * part + a
-        return corners[-1][1]
+        (start, a), (stop, b) = next(pair for pair in pairwise(corners) if t <= pair[1][0])
+        part = (t - start) / (stop - start)
+        return _cosine(a, b, part) if self.anneal_strategy == "cos" else (b - a) * part + a
 
 
 def _cosine(high: float, low: float, part: float) -> float:

@@ -73,12 +73,20 @@ def distrust(place: Path) -> str:
 _told: set[str] = set()
 
 
-def tell(why: str) -> None:
-    """Warn, once for each reason."""
-    if why not in _told:
-        _told.add(why)
-        text = f"machine code is not kept for the next process, which compiles it again: {why}"
+def tell(why: str, cause: str | None = None) -> None:
+    """Warn that nothing is kept, once for each cause, which is the reason unless that names one file of many."""
+    warn(f"machine code is not kept for the next process, which compiles it again: {why}", cause or why)
+
+
+def warn(text: str, cause: str) -> None:
+    """Warn, once for each cause."""
+    if cause not in _told:
+        _told.add(cause)
         warnings.warn_explicit(printable(text), RuntimeWarning, *caller())
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 @cache
@@ -129,6 +137,7 @@ class Kept:
 
     def __init__(self, dispatcher: Any) -> None:
         self.dispatcher = dispatcher
+        self.useless: dict[Path, str] = {}  # files that were no use, and why: whether they are made again shows later
 
     @cached_property
     def about(self) -> str | None:
@@ -163,7 +172,7 @@ class Kept:
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a file of other bytes, or another numba, may lead to
-            tell(f"{file} is of no use ({error}); it is made again.")
+            self.useless[file] = _words(error)
             return None
         return made
 
@@ -172,6 +181,7 @@ class Kept:
         from numba.core.serialize import dumps
 
         file = self._file(signature, made.target_context)
+        useless = self.useless.pop(file, None) if file else None
         if file is None or made.library.has_dynamic_globals or not all(x.can_cache for x in made.lifted):
             return
         try:
@@ -179,7 +189,12 @@ class Kept:
             write_whole(file, content + digest(file, content)).chmod(0o600)
             prune(file.parent)
         except Exception as error:
-            tell(f"{file} could not be written ({error}).")
+            before = f"is of no use ({useless}) and " if useless else ""
+            tell(f"{file} {before}could not be written ({_words(error)}).", _words(error))
+            return
+        if useless:
+            text = f"machine code kept by an earlier process is of no use ({useless}), and was made again: {file}"
+            warn(text, useless)
 
     cache_path = property(lambda self: str(folder() or ""))
 

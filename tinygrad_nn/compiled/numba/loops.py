@@ -139,16 +139,12 @@ class Loops:
         first = self._written(block[0])[0]
         if self.threads < 2 or not first.startswith("for i0") or any(self.made[v].kind == "matmul" for v in block):
             return 0
-        work = 0
-        seen: set[Value] = set()
-        todo = list(block)
+        work, todo = 0, list(block)
         while todo:
             value = todo.pop()
             op = self.made[value]
             work += prod(space(op)) * (16 if op.function in COSTLY else 1)
-            inner = [x for x in op.values if x in self.inline and x not in seen]
-            seen.update(inner)
-            todo += inner
+            todo += {x for x in op.values if x in self.inline}  # each has one user, which may read it twice
         rows = int(first[len("for i0 in range(") : -2])
         return rows if work > LARGE and rows >= self.threads else 0
 

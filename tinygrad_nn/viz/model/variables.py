@@ -122,17 +122,18 @@ def variables(spaces: Sequence[Mapping[str, Any]], given: bool = False) -> tuple
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    for space in spaces:
-        named = {name: value for name, value in list(space.items()) if (given and isinstance(name, str)) or _told(name)}
-        named = {name: value for name, value in named.items() if value is not None and not isinstance(value, ENDS)}
-        paths = {name: list(_within(name, value)) for name, value in named.items()}
-        left = _left_over(named)
-        for names in ([name for name in named if name not in left], [name for name in named if name in left]):
-            for name in names:
-                if _is_array(named[name]):
-                    found.setdefault(name, named[name])
-            for name in names:
-                for path, part, module in paths[name]:
+    own = [{name: value for name, value in list(space.items())
+            if ((given and isinstance(name, str)) or _told(name)) and value is not None and not isinstance(value, ENDS)}
+           for space in spaces]  # fmt: skip
+    left = _left_over(own)
+    for last in (False, True):
+        for space in own:
+            named = {name: value for name, value in space.items() if (id(value) in left) is last}
+            for name, value in named.items():
+                if _is_array(value):
+                    found.setdefault(name, value)
+            for name, value in named.items():
+                for path, part, module in _within(name, value):
                     if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
                         owned.setdefault(path, part)
     return found, owned
@@ -170,13 +171,15 @@ def told(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the variables that a function of a person took along, the object of a method, and those of a module."""
+    """Yield the variables that a person's function took along, a method's object, and those of a class or module."""
     if isinstance(value, MethodType):
         yield {"self": value.__self__}
         value = value.__func__
     if isinstance(value, FunctionType) and value.__closure__ and _is_own(value.__module__, value.__code__.co_filename):
         cells = dict(zip(value.__code__.co_freevars, value.__closure__, strict=True))
         yield {name: cell.cell_contents for name, cell in cells.items() if _filled_cell(cell)}
+    if isinstance(value, type) and _is_own(value.__module__, ""):
+        yield {f"{value.__name__}.{name}": part for name, part in vars(value).items() if _told(name)}
     if isinstance(value, ModuleType) and _is_own(value.__name__, getattr(value, "__file__", None) or "site-packages"):
         short = value.__name__.rpartition(".")[2]
         yield {f"{short}.{name}": part for name, part in vars(value).items() if _told(name)}
@@ -203,22 +206,39 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
 
 
-def _left_over(named: Mapping[str, Any]) -> set[str]:
-    """Return the variables that a loop over a list, a tuple or a dict left behind: its last entries, and no others.
+def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return what a loop over a list, a tuple or a dict left in variables: its last entries, and no others.
 
     Results do not count: the last of ``losses`` is ``loss`` to everybody.
     """
-    bare = {id(value): name for name, value in named.items()}
-    left: set[str] = set()
-    for holder in named.values():
-        if not isinstance(holder, (list, tuple, Mapping)) or not 1 < len(holder) <= MOST:
-            continue
+    bare = {id(value) for space in spaces for value in space.values()}
+    left: set[int] = set()
+    for holder in _holders([value for space in spaces for value in space.values()]):
         for members in (_members(holder, 1), _members(holder, 2)):
             known = [id(part) in bare for part in members]
             first = known.index(True) if True in known else 0
             if first and all(known[first:]):
-                left |= {bare[id(part)] for part in members[first:]}
+                left.update(map(id, members[first:]))
     return left
+
+
+def _holders(values: list[Any]) -> Iterator[Any]:
+    """Yield the lists, tuples and dicts in values, and in the attributes of a person's objects."""
+    seen: set[int] = set()
+    for _ in range(3):
+        inner: list[Any] = []
+        for value in values:
+            if isinstance(value, ENDS) or value is None or _is_array(value) or id(value) in seen or len(seen) > MOST:
+                continue
+            seen.add(id(value))
+            if isinstance(value, (list, tuple, dict)):
+                if 1 < len(value) <= MOST:
+                    yield value
+                inner += list(value.values() if isinstance(value, dict) else value)[:MOST]
+            elif type(value).__module__.partition(".")[0] not in STRANGERS:
+                own = list(getattr(value, "__dict__", {}).values())
+                inner += [part for part in own if isinstance(part, (list, tuple, dict))]
+        values = inner
 
 
 def _members(holder: Any, depth: int) -> list[Any]:
