@@ -1,5 +1,6 @@
 """What every test gets: a generator of its own, fixed examples in CI, no window, and no way to skip in CI."""
 
+import gc
 import os
 import shutil
 import sys
@@ -111,6 +112,17 @@ SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.split
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, whatever they take
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Python's collector does not look through the tests themselves, tens of thousands, again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _test_of(item: pytest.Item) -> str:

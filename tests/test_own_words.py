@@ -108,6 +108,26 @@ def test_loops_over_what_is_global_or_an_attribute_leave_no_names_either() -> No
     assert set(words(Model().look(X))) == {"X", "x", *own, "LAYERS[0].W", "LAYERS[1].W"}
 
 
+def test_what_a_module_keeps_of_a_run_is_a_name() -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            self.query, self.mask, self.states = Tensor(np.ones((3, 3))), np.tril(np.ones((4, 3))), []
+
+        def forward(self, x: Any) -> Any:
+            self.states = [np.sin(x), np.cos(x)]
+            self.weights = nn.functional.softmax(self.states[0] @ self.query * self.mask, axis=-1)
+            return self.weights * self.states[1]
+
+    net = nn.Sequential(nn.Linear(3, 3, rng=0), head := Head())
+    assert words(draw(net(X).sum())) == {
+        "X": "input", "net.0.weight": "parameter", "net.0.bias": "parameter", "net.1.query": "parameter",
+        "net.1.mask": "constant", "net.1.states[0]": "operation", "net.1.states[1]": "operation",
+        "net.1.weights": "operation",
+    }  # fmt: skip
+    del net
+    assert {"head.query", "head.mask", "head.states[0]", "head.weights"} <= set(words(draw(head(X).sum())))
+
+
 def test_what_a_class_holds_is_a_name() -> None:
     class Rates:
         slow = Tensor(0.1)
