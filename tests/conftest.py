@@ -1,5 +1,6 @@
 """What every test gets: a generator of its own, fixed examples in CI, no window, and no way to skip in CI."""
 
+import gc
 import os
 import shutil
 import sys
@@ -53,7 +54,8 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy."""
     from tinygrad_nn.compiled.numba import fuse, machine
 
-    space: dict[str, Any] = {"np": np, "prange": range, "exp8": np.exp, "kept_as": lambda *_, **__: lambda f: f}
+    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": lambda *_, **__: lambda f: f}
+    space: dict[str, Any] = {"np": np, "prange": range, **functions}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
 
     def straight(code: str, arrays: Any) -> None:
@@ -110,6 +112,17 @@ SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.split
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # xdist would begin with the files of most tests, whatever they take
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Python's collector does not look through the tests themselves, tens of thousands, again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _test_of(item: pytest.Item) -> str:

@@ -190,6 +190,9 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
     "side by side": (lambda x, y: np.hstack([x, y[:6, None], x * 2]), (X, V), (-X, V[::-1])),
     "stacks": (lambda x: np.stack([np.stack([x, x * x], 1), x[:, None] * FIXED[:2, None]], -1), (X,), (-X,)),
     "two dtypes": (lambda x, y: np.concatenate([x, y]) * 2, (X, X.astype(F4)), (-X, -X.astype(F4))),
+    "columns one by one": (lambda x: x[:, 0] * x[:, 1] * x[:, 4] + x[:, 1:3].sum(1) * x[:, -1], (X,), (-X,)),
+    "rows one by one": (lambda x: x[0] * x[1] * x[2] * x[3] * x[4] + x[5], (X,), (-X,)),
+    "planes in planes": (lambda x: x.reshape(2, 3, 5)[0][1] * x.reshape(2, 3, 5)[1][2] * x[:1, ::2].sum(), (X,), (-X,)),
     "cross": (lambda x, y: np.cross(x[:, :3], y[:3]) + np.cross(x[0, 1:4], x[:, 2:]), (X, V), (-X, V[::-1])),
     "seven axes": (
         lambda x: np.sum(np.multiply.outer(x[:2, :2], x.reshape(1, 2, 3, 5, 1))[:, :, :, :, :, [4, 0, 0]], axis=(0, 4)),
@@ -214,6 +217,19 @@ def test_indexing_is_part_of_kernels(name: str, plain_kernels: None) -> None:
     for given in (args, others, args, strided, others):
         close(quick(*given), slopes(*given), rtol)
     assert set(calls(quick)) <= {"places", "argsort", "clip", "remainder"}
+
+
+def test_gradients_of_parts_are_written_beside_each_other(plain_kernels: None) -> None:
+    f = grad(lambda x: (x[:, 0] * x[:, 1:3].T * x[:, 3:].sum()).sum())
+    quick = compile(f, backend="numba")
+    signed = np.where(X > 0, 0.0, -0.0)  # of which the signs are told apart
+    for x in (X, signed, -signed):
+        found, wanted = quick(x), f(x)
+        close(found, wanted)
+        assert (np.signbit(found) == np.signbit(wanted)).all()
+    (plan,) = quick.plans.values()
+    (kernel,) = [op.function for op in plan.program.ops if op.kind == "kernel"]
+    assert [len(op.args) for op in kernel.ops if op.kind == "join"] == [3]
 
 
 @pytest.mark.parametrize("wrong", [6, -7])

@@ -89,6 +89,60 @@ def test_what_a_loop_left_over_is_called_like_its_neighbours() -> None:
     del both
 
 
+LAYERS = [{"W": Tensor(np.ones((3, 3)))} for _ in range(2)]
+
+
+def test_loops_over_what_is_global_or_an_attribute_leave_no_names_either() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.parts = {"W": [Tensor(np.ones((3, 3))) for _ in range(2)], "b": [Tensor(np.ones(3)) for _ in range(2)]}
+
+        def look(self, x: Any) -> Drawing:
+            for W, b in zip(self.parts["W"], self.parts["b"], strict=True):
+                x = np.tanh(x @ W + b)
+            for layer in LAYERS:
+                x = x @ layer["W"]
+            return draw(x.sum())
+
+    own = {f"self.parts.{part}[{k}]" for part in "Wb" for k in range(2)}
+    assert set(words(Model().look(X))) == {"X", "x", *own, "LAYERS[0].W", "LAYERS[1].W"}
+
+
+def test_what_a_module_keeps_of_a_run_is_a_name() -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            self.query, self.mask, self.states = Tensor(np.ones((3, 3))), np.tril(np.ones((4, 3))), []
+
+        def forward(self, x: Any) -> Any:
+            self.states = [np.sin(x), np.cos(x)]
+            self.weights = nn.functional.softmax(self.states[0] @ self.query * self.mask, axis=-1)
+            return self.weights * self.states[1]
+
+    net = nn.Sequential(nn.Linear(3, 3, rng=0), head := Head())
+    assert words(draw(net(X).sum())) == {
+        "X": "input", "net.0.weight": "parameter", "net.0.bias": "parameter", "net.1.query": "parameter",
+        "net.1.mask": "constant", "net.1.states[0]": "operation", "net.1.states[1]": "operation",
+        "net.1.weights": "operation",
+    }  # fmt: skip
+    del net
+    assert {"head.query", "head.mask", "head.states[0]", "head.weights"} <= set(words(draw(head(X).sum())))
+
+
+def test_what_a_class_holds_is_a_name() -> None:
+    class Rates:
+        slow = Tensor(0.1)
+
+        @classmethod
+        def look(cls, x: Any) -> Drawing:
+            return draw((x * cls.slow).sum())
+
+    rates = Rates()
+    assert set(words(draw((X * rates.slow).sum()))) == {"X", "rates.slow"}
+    del rates
+    assert set(words(draw((X * Rates.slow).sum()))) == {"X", "Rates.slow"}
+    assert set(words(Rates.look(X))) == {"x", "Rates.slow"}
+
+
 def test_slots_fields_objects_and_private_variables_are_names() -> None:
     class Slots:
         __slots__ = ("gain", "unset")

@@ -353,3 +353,11 @@ def test_a_file_of_something_else_is_refused(about: str, tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ValueError, match="cut off"):
         Record.load(path)
+
+
+def test_a_loaded_recording_keeps_the_order_of_the_layers(tmp_path: Path) -> None:
+    record = Record(1)
+    record.add({f"{part}{k + 1}": np.ones(2) for k in range(11) for part in "Wb"})
+    names = list(record[0].weights)
+    assert list(Record.load(record.save(tmp_path / "run.safetensors"))[0].weights) == names
+    assert names[-2:] == ["W11", "b11"]

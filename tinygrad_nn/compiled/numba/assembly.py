@@ -188,7 +188,7 @@ class Piece:
             return args[0], code  # whole numbers are what they are rounded to
         if name in ROUNDED:
             return self.builder.call(self._intrinsic(ROUNDED[name], code), args), code
-        return self._ufunc(np.exp if name == "exp8" else getattr(np, name), args, code)
+        return self._ufunc(getattr(np, name.removesuffix("8")), args, code)
 
     def _absolute(self, x: Any, code: str) -> Any:
         if code[0] == "f":

@@ -7,6 +7,7 @@ others, in each call, before a kernel reads at them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -25,7 +26,8 @@ PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the 
 def opened(program: Program) -> Program:
     """Return the program with what kernels can do of its calls."""
     opening = Opening(program)
-    return Program([new for op in program.ops for new in opening.of(op)], program.inputs, program.outputs)
+    ops = [new for op in program.ops for new in (opening.sum(op) or opening.of(op))]
+    return Program([op for op in ops if op not in opening.gone], program.inputs, program.outputs)
 
 
 class Opening:
@@ -34,12 +36,48 @@ class Opening:
     Attributes:
         count: the numbers of values so far.
         places: indices that were made fit for an axis of some length, by what they were.
+        users: how often each value is read, or returned.
+        gone: operations that nothing reads any more.
     """
 
     def __init__(self, program: Program) -> None:
         self.count = max((out.number for op in program.ops for out in op.outs), default=0)
         self.places: dict[tuple[Value, int], Value] = {}
         self.made: list[Op] = []
+        read = [*(x for op in program.ops for x in op.values), *program.outputs]
+        self.users = Counter(x for x in read if isinstance(x, Value))
+        self.gone: set[Op] = set()
+        self.summed: set[Value] = set()  # in which no zero is negative
+
+    def sum(self, op: Op) -> list[Op]:
+        """Return what a sum of two arrays of zeros with something in them becomes: one array with both in it.
+
+        Beside a zero x becomes x + 0.0, so that also the sign of a zero is what it was.
+        """
+        if op.function is not np.add or op.kind != "ufunc" or op.out.dtype.kind != "f":
+            return []
+        pair = [x.op for x in op.args if isinstance(x, Value) and x.op and x.op.kind == "join" and self.users[x] == 1]
+        if len(pair) < 2 or any(one.out.shape != op.out.shape or one.out.dtype != op.out.dtype for one in pair):
+            return []
+        left, right = pair
+        if any(x.dtype != op.out.dtype for x in [*left.args, *right.args]):
+            return []
+        self.made = []
+        if left.attrs == right.attrs and len(left.args) == 1:
+            args, attrs = [self._plus(left.args[0], right.args[0])], left.attrs
+        elif all(_disjoint(a, b, op.out.shape) for a in left.attrs[0] for b in right.attrs[0]):
+            args = [x if x in self.summed else self._plus(x, 0.0) for x in [*left.args, *right.args]]
+            full = sum(x.size for x in args) == op.out.size
+            attrs = (*left.attrs[0], *right.attrs[0]), () if full else (tuple((0, n) for n in op.out.shape),)
+            self.summed.update(args)
+        else:
+            return []
+        self.gone.update(pair)
+        op.out.op = Op("join", pair[0].name, None, args, attrs, op.outs, scope=op.scope)
+        return [*self.made, op.out.op]
+
+    def _plus(self, x: Value, y: Any) -> Value:
+        return self.add("ufunc", np.add, [x, y], (), x.shape, x.dtype)
 
     def of(self, op: Op) -> list[Op]:
         """Return what an operation becomes: itself where nothing is known."""
@@ -189,6 +227,19 @@ def _rest(parts: Index, shape: tuple[int, ...]) -> tuple[Index, ...]:
     ends = [(0, start), (stop, shape[axis])]
     whole = [(0, n) for n in shape]
     return tuple((*whole[:axis], end, *whole[axis + 1 :]) for end in ends if end[1] > end[0])
+
+
+def _disjoint(a: Index, b: Index, shape: tuple[int, ...]) -> bool:
+    """Tell whether two indices of slices and numbers select no entry in common."""
+
+    def ends(index: Index) -> list[tuple[int, int]]:
+        found = []
+        for part, n in zip([part for part in thawed(index) if part is not None], shape, strict=True):
+            first, last, step = (part % n, part % n + 1, 1) if isinstance(part, int) else part.indices(n)
+            found.append((first, last) if step == 1 else (0, n))
+        return found
+
+    return any(p[1] <= q[0] or q[1] <= p[0] for p, q in zip(ends(a), ends(b), strict=True))
 
 
 def _concatenate(opening: Opening, op: Op, args: list[Any], given: dict[str, Any]) -> Op | None:

@@ -26,7 +26,7 @@ SCALAR: dict[Any, str] = {
     np.floor: "np.floor({0})", np.ceil: "np.ceil({0})", np.trunc: "np.trunc({0})", np.rint: "np.rint({0})",
     np.copysign: "np.copysign({0}, {1})",
     np.exp: "exp8({0})", np.log: "np.log({0})", np.log1p: "np.log1p({0})", np.expm1: "np.expm1({0})",
-    np.tanh: "np.tanh({0})", np.sin: "np.sin({0})", np.cos: "np.cos({0})", np.exp2: "np.exp2({0})",
+    np.tanh: "tanh8({0})", np.sin: "np.sin({0})", np.cos: "np.cos({0})", np.exp2: "np.exp2({0})",
     np.log2: "np.log2({0})", np.log10: "np.log10({0})", np.power: "{0} ** {1}", np.arctan: "np.arctan({0})",
     np.sinh: "np.sinh({0})", np.cosh: "np.cosh({0})",
 }  # fmt: skip
@@ -81,4 +81,6 @@ def literal(x: Any, want: str) -> str:
     text = "np.nan" if x != x else "np.inf" if x == float("inf") else "-np.inf" if x == -float("inf") else repr(x)
     if want == "b1":
         return repr(bool(x))
-    return text if want == "f8" and isinstance(x, float) else f"{want}({text})"
+    if want != "f8" or not isinstance(x, float):
+        return f"{want}({text})"
+    return f"({text})" if text[0] == "-" else text  # a power binds closer than a sign

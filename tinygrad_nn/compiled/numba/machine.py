@@ -20,7 +20,7 @@ EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
 
-PER_LINE = 50  # lines of straight code that take as long to compile as one of loops
+PER_LINE = 100  # lines of straight code that take as long to compile as one of loops
 
 
 class Machine:
@@ -159,11 +159,11 @@ def head() -> dict[str, Any]:
     """Return the names that a source of kernels may use; all share them."""
     from numba import prange
 
-    from .native.mathematics import exp8
+    from .native.mathematics import exp8, tanh8
 
     dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
-    given = {"np": np, "prange": prange, "kept_as": kept_as, "exp8": exp8, "b1": np.bool_, "straight": _straight()}
-    return {"__name__": __name__, **dtypes, **given}
+    functions = {"prange": prange, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
+    return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 
 
 def load(text: str) -> dict[str, Any]:

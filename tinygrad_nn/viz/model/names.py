@@ -69,7 +69,9 @@ def parts_of(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{', '.join(map(str, index))}]", value[index]) for index in np.ndindex(value.shape))
     else:
         slots = [name for kind in reversed(type(value).__mro__) for name in _slots(kind) if hasattr(value, name)]
-        own = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
+        shared = {name: part for kind in reversed(type(value).__mro__) for name, part in vars(kind).items()
+                  if isinstance(part, (Tensor, np.ndarray))}  # fmt: skip
+        own = shared | {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
         for name, part in own.items():
             public = name.lstrip("_")
             yield (public if isinstance(getattr(type(value), public, None), property) else name), part
@@ -97,8 +99,10 @@ def rename(view: GraphView, names: Mapping[str, Tensor]) -> GraphView:
 
 def with_names(view: GraphView, name: Callable[[GraphNode], str | None]) -> GraphView:
     """Return the view with the name that is given for each node."""
-    renamed = object.__new__(GraphView)  # a view has no other way in than a result
     nodes = tuple(part if (new := name(part)) == part.name else replace(part, name=new) for part in view)
+    if all(new is old for new, old in zip(nodes, view, strict=True)):
+        return view
+    renamed = object.__new__(GraphView)  # a view has no other way in than a result
     for part, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
         object.__setattr__(renamed, part, value)
     return renamed

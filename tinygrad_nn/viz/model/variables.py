@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -66,11 +66,11 @@ def viewed_in(result: Any, spaces: Sequence[Mapping[str, Any]], given: bool = Fa
         spaces: the first comes first.
         given: whether each name was given as one, also one that no variable of a person has.
     """
-    found, owned = variables(spaces, given)
+    found, owned, kept = variables(spaces, given)
     view = _filled(result, found) if isinstance(result, GraphView) else GraphView(result, names=found)
     view = rename(view, {path: part for path, part in owned.items() if _vague(part.name, path)})
     view = with_parts(view, found)
-    return Named(view, frozenset(), roles(view, owned))
+    return Named(view, frozenset(), roles(view, owned, kept))
 
 
 def _vague(name: str | None, path: str) -> bool:
@@ -99,43 +99,53 @@ def _memory(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     return array.__array_interface__["data"][0], array.shape, array.strides
 
 
-def roles(view: GraphView, owned: Mapping[str, Tensor]) -> dict[int, str]:
+def roles(view: GraphView, owned: Mapping[str, Tensor], kept: Collection[str] = ()) -> dict[int, str]:
     """Return what each leaf is to the person, and each constant that is data.
 
     What a module owns is a parameter, and then the other leaves are inputs. Without a module a leaf is a parameter
-    beside data that takes no gradient, such as the rows of a table; where there is none either, it is an input.
+    beside data that takes no gradient, such as the rows of a table; where there is none either, it is an input. What a
+    module keeps, such as a mask, is no data.
     """
     known = {tensor.node for tensor in owned.values() if tensor.node is not None}
     leaves = [part for part in view if part.kind == "leaf"]
-    data = [part.number for part in view if part.kind == "constant" and part.name and part.array.size > 1]
+    data = [part.number for part in view if part.kind == "constant" and part.name and part.array.size > 1
+            and not part.name.startswith(tuple(kept))]  # fmt: skip
     mine = {part.number for part in leaves if part.node in known}
     rest = "input" if mine or not data else "parameter"
     found = {part.number: "parameter" if part.number in mine else rest for part in leaves}
     return found | dict.fromkeys(data, "input")
 
 
-def variables(spaces: Sequence[Mapping[str, Any]], given: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def variables(
+    spaces: Sequence[Mapping[str, Any]], given: bool = False
+) -> tuple[dict[str, Any], dict[str, Tensor], set[str]]:
     """Return the Tensors and arrays in spaces of variables, by what leads to them, and those that modules own.
+
+    The third is what leads to arrays that modules keep besides, such as a mask.
 
     What a variable holds comes before what is within it: ``W`` before ``params[0]``. Only what a loop left over, as the
     W of ``for W in weights``, comes last, so that each of the weights is called alike.
     """
     found: dict[str, Any] = {}
     owned: dict[str, Tensor] = {}
-    for space in spaces:
-        named = {name: value for name, value in list(space.items()) if (given and isinstance(name, str)) or _told(name)}
-        named = {name: value for name, value in named.items() if value is not None and not isinstance(value, ENDS)}
-        paths = {name: list(_within(name, value)) for name, value in named.items()}
-        left = _left_over(named)
-        for names in ([name for name in named if name not in left], [name for name in named if name in left]):
-            for name in names:
-                if _is_array(named[name]):
-                    found.setdefault(name, named[name])
-            for name in names:
-                for path, part, module in paths[name]:
+    kept: set[str] = set()
+    own = [{name: value for name, value in list(space.items())
+            if ((given and isinstance(name, str)) or _told(name)) and value is not None and not isinstance(value, ENDS)}
+           for space in spaces]  # fmt: skip
+    left = _left_over(own)
+    for last in (False, True):
+        for space in own:
+            named = {name: value for name, value in space.items() if (id(value) in left) is last}
+            for name, value in named.items():
+                if _is_array(value):
+                    found.setdefault(name, value)
+            for name, value in named.items():
+                for path, part, module in _within(name, value):
                     if found.setdefault(path, part) is part and module and isinstance(part, Tensor):
                         owned.setdefault(path, part)
-    return found, owned
+                    if module is None and found[path] is part:
+                        kept.add(path)
+    return found, owned, kept
 
 
 def spaces() -> list[Mapping[str, Any]]:
@@ -170,13 +180,15 @@ def told(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the variables that a function of a person took along, the object of a method, and those of a module."""
+    """Yield the variables that a person's function took along, a method's object, and those of a class or module."""
     if isinstance(value, MethodType):
         yield {"self": value.__self__}
         value = value.__func__
     if isinstance(value, FunctionType) and value.__closure__ and _is_own(value.__module__, value.__code__.co_filename):
         cells = dict(zip(value.__code__.co_freevars, value.__closure__, strict=True))
         yield {name: cell.cell_contents for name, cell in cells.items() if _filled_cell(cell)}
+    if isinstance(value, type) and _is_own(value.__module__, ""):
+        yield {f"{value.__name__}.{name}": part for name, part in vars(value).items() if _told(name)}
     if isinstance(value, ModuleType) and _is_own(value.__name__, getattr(value, "__file__", None) or "site-packages"):
         short = value.__name__.rpartition(".")[2]
         yield {f"{short}.{name}": part for name, part in vars(value).items() if _told(name)}
@@ -203,22 +215,39 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
 
 
-def _left_over(named: Mapping[str, Any]) -> set[str]:
-    """Return the variables that a loop over a list, a tuple or a dict left behind: its last entries, and no others.
+def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Return what a loop over a list, a tuple or a dict left in variables: its last entries, and no others.
 
     Results do not count: the last of ``losses`` is ``loss`` to everybody.
     """
-    bare = {id(value): name for name, value in named.items()}
-    left: set[str] = set()
-    for holder in named.values():
-        if not isinstance(holder, (list, tuple, Mapping)) or not 1 < len(holder) <= MOST:
-            continue
+    bare = {id(value) for space in spaces for value in space.values()}
+    left: set[int] = set()
+    for holder in _holders([value for space in spaces for value in space.values()]):
         for members in (_members(holder, 1), _members(holder, 2)):
             known = [id(part) in bare for part in members]
             first = known.index(True) if True in known else 0
             if first and all(known[first:]):
-                left |= {bare[id(part)] for part in members[first:]}
+                left.update(map(id, members[first:]))
     return left
+
+
+def _holders(values: list[Any]) -> Iterator[Any]:
+    """Yield the lists, tuples and dicts in values, and in the attributes of a person's objects."""
+    seen: set[int] = set()
+    for _ in range(3):
+        inner: list[Any] = []
+        for value in values:
+            if isinstance(value, ENDS) or value is None or _is_array(value) or id(value) in seen or len(seen) > MOST:
+                continue
+            seen.add(id(value))
+            if isinstance(value, (list, tuple, dict)):
+                if 1 < len(value) <= MOST:
+                    yield value
+                inner += list(value.values() if isinstance(value, dict) else value)[:MOST]
+            elif type(value).__module__.partition(".")[0] not in STRANGERS:
+                own = list(getattr(value, "__dict__", {}).values())
+                inner += [part for part in own if isinstance(part, (list, tuple, dict))]
+        values = inner
 
 
 def _members(holder: Any, depth: int) -> list[Any]:
@@ -232,12 +261,15 @@ def _members(holder: Any, depth: int) -> list[Any]:
         isinstance(part, Tensor) and part.node is not None and part.node.primitive is not None)]  # fmt: skip
 
 
-def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Yield the Tensors and arrays in a value by their paths, the outer ones first, and whether a module owns them."""
-    level: list[tuple[str, Any, bool]] = [(name, value, False)]
+def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool | None]]:
+    """Yield the Tensors and arrays in a value by their paths, the outer ones first, and whether a module owns them.
+
+    What it keeps without owning it is marked by ``None``.
+    """
+    level: list[tuple[str, Any, bool | None]] = [(name, value, False)]
     seen: set[int] = set()
     for _ in range(DEEPEST):
-        inner: list[tuple[str, Any, bool]] = []
+        inner: list[tuple[str, Any, bool | None]] = []
         for path, part, module in level:
             if len(seen) > MOST:
                 return
@@ -252,10 +284,21 @@ def _within(name: str, value: Any) -> Iterator[tuple[str, Any, bool]]:
                 room[0] == PACKAGE and room[1:2] and room[1] in OBSERVERS
             ):
                 continue
-            owns = module or callable(getattr(type(part), "named_parameters", None))
+            owns = None if module is None else module or callable(getattr(type(part), "named_parameters", None))
             try:
                 if not hasattr(part, "__len__") or len(part) <= MOST:
                     inner += [(step, child, owns) for step, child in prefixed(path, dict(parts_of(part)))]
+                if owns:
+                    inner += [(step, child, None) for step, child in prefixed(path, dict(_kept(part)))]
             except Exception:  # a variable that has nothing to do with the graph may be anything
                 continue
         level = inner
+
+
+def _kept(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays, and lists of such, that a module and its parts keep beside their parameters, by their paths."""
+    inside = getattr(module, "named_modules", None)
+    for path, part in inside() if callable(inside) else [("", module)]:
+        for name, value in list(getattr(part, "__dict__", {}).items()):
+            if _is_array(value) or (isinstance(value, (list, tuple)) and any(map(_is_array, value[:MOST]))):
+                yield f"{path}.{name}".lstrip("."), value

@@ -288,7 +288,7 @@ class Record:
             about["probe"] = {"rows": list(self.probe.rows), "columns": self.probe.columns}
             arrays |= {f"probe/{name}": array for name in _PROBE
                        if isinstance(array := getattr(self.probe, name), np.ndarray)}  # fmt: skip
-        return write_whole(path, seal("recording", arrays, json.dumps(about, sort_keys=True)).content)
+        return write_whole(path, seal("recording", arrays, json.dumps(about)).content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Record:

@@ -119,6 +119,13 @@ def _tanh8(x: Any) -> Any:
 
 
 @_exact
+def tanh8(x: Any) -> Any:
+    """Return tanh x of a float64 in kernels, where a zero keeps its sign."""
+    y = _tanh8(x)
+    return y if x != 0.0 else x
+
+
+@_exact
 def _sigmoid4(x: Any) -> Any:
     """Return 1 / (1 + e^-x), or the same times e^x / e^x, so that no digits are lost far below 0."""
     e = _exp4(-abs(x))
