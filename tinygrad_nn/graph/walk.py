@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..node import FREED, Node
-from ..primitive import sum_to
+from ..primitive import REGISTRY, sum_to
 from .view import GraphNode, GraphView
 
 Array = np.ndarray[Any, Any]
@@ -128,7 +128,7 @@ def symbols(part: GraphNode) -> tuple[str, ...]:
         >>> symbols(GraphView(z)[3])
         ('x', 'W', 'b')
     """
-    primitive = part.node.primitive if part.node else None
+    primitive = part.node.primitive if part.node else REGISTRY.get(part.operation or "")  # where the graph is gone
     if primitive is None or primitive.jointly is not None:
         return ()
     text = " ".join([part.tex or "", *(rule or "" for rule in part.rules)])
