@@ -92,6 +92,26 @@ def test_the_state_is_that_of_torch_in_its_words() -> None:
     assert twin.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
 
 
+def test_the_state_of_muon_is_named_by_what_each_parameter_needs() -> None:
+    V, b = Tensor(np.ones((3, 2))), Tensor(np.ones(3))
+    optimizer = optim.Muon([V, b])
+    (V.sum() + b.sum()).backward()
+    optimizer.step()
+    words = [list(one) for one in optimizer.state_dict()["state"].values()]
+    assert words == [["momentum_buffer"], ["exp_avg", "exp_avg_sq", "step"]]
+
+
+@pytest.mark.parametrize("rate", [np.array(0.5), np.float32(0.5), 0.5, np.float64(0.5)])
+def test_a_rate_that_was_saved_as_an_array_is_a_number_again(rate: Any) -> None:
+    t = Tensor(np.ones(3))
+    optimizer = optim.SGD([t], lr=0.1)
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["lr"] = rate
+    optimizer.load_state_dict(saved)
+    (found,) = optimizer.param_groups
+    assert (type(found["lr"]), found["lr"]) == (float, 0.5)
+
+
 def test_a_state_that_does_not_fit_changes_nothing() -> None:
     library = Library()
     optimizer = optim.SGD(library.parameters, lr=0.1, momentum=0.9)

@@ -37,6 +37,8 @@ def found(folder: Path, source: str) -> list[Fault]:
         ("return f(a, b)", ["f(b, a)"]),
         ("return max(a, b)", []),  # the same in either order
         ("return math.isclose(a, b)", []),
+        ("return a.swapaxes(b, λ)", []),
+        ("return np.swapaxes(a, b, λ)", ["np.swapaxes(b, a, λ)", "np.swapaxes(a, λ, b)"]),
         ("return a < 1e-6 * b", ["a < (1e-6)", "a < (b)", "a < 2e-06 * b"]),  # only rounding could tell < from <=
         ("return a >= 1e-9", ["a >= 2e-09"]),
         ("return a < 0.5", ["a <= 0.5", "a < 1.0"]),

@@ -111,6 +111,26 @@ def test_where_the_cubic_through_two_points_is_lowest(a: Any, b: Any, lowest: fl
     assert quasi_newton._lowest(*points, min(t, u), max(t, u)) == pytest.approx(lowest, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("options", "evaluations"),
+    [
+        ({}, 20), ({"tolerance_change": 0.5}, 2), ({"tolerance_change": 0.499}, 3), ({"tolerance_grad": 2.0}, 2),
+        ({"tolerance_grad": 1.99}, 3), ({"max_eval": 2}, 2), ({"max_eval": 3}, 3),
+    ],
+)  # fmt: skip
+def test_lbfgs_stops_where_it_is_as_good_as_was_asked(options: dict[str, float], evaluations: int) -> None:
+    seen: list[float] = []
+
+    def f(w: Any) -> tuple[float, Any]:
+        seen.append(float(w[0]))
+        return float(2 * w[0] ** 2), 4 * w
+
+    rule = optim.lbfgs(line_search=None, **{"tolerance_change": 0.0, **options})
+    rule.minimize(f, np.ones(1), rule.init(np.ones(1)), 0.5)
+    assert seen[:2] == [1.0, 0.5]
+    assert len(seen) == evaluations
+
+
 def test_every_hyper_parameter_is_compared() -> None:
     seen = {name: {key for row in ROWS if row["name"] == name for key in row["hyper"]} for name in OPTIMIZERS}
     for name, make in OPTIMIZERS.items():

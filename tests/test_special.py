@@ -4,6 +4,7 @@ The numbers were computed once with mpmath 1.4.1 at 50 digits (erf, erfc, loggam
 besseli, diff of sincpi, and log, log1p and exp for the rest) at exactly the arguments below, and rounded to float64.
 """
 
+import math
 import re
 from collections.abc import Callable
 
@@ -214,3 +215,11 @@ def test_numbers_and_integers_are_taken_as_float64() -> None:
         tg.erf(1j)
     with pytest.raises(ValueError, match="order"):
         tg.polygamma(1.0, order=-1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-6, -0.46875), (-0.46875, 0.46875), (0.46875, 4), (4, 26.5)])
+def test_erf_and_erfc_are_exact_on_each_piece(low: float, high: float) -> None:
+    x = np.linspace(low, high, 2001)
+    eps = np.finfo(float).eps  # of the result; a few roundings of the polynomials, and of exp(-x^2)
+    np.testing.assert_allclose(tg.erfc(x), [math.erfc(one) for one in x], rtol=8 * eps)
+    np.testing.assert_allclose(tg.erf(x), [math.erf(one) for one in x], rtol=8 * eps)

@@ -433,6 +433,8 @@ def test_axes_of_arguments_and_results() -> None:
     (lambda: vmap(lambda x: x, in_axes=2)(np.ones(3)), ValueError, "axis 2 is out of bounds"),
     (lambda: vmap(lambda d: d, in_axes=({"x": 0},))({"y": np.ones(3)}), ValueError, "a dict with x .* a dict with y"),
     (lambda: vmap(lambda x: x, out_axes=None)(np.ones(3)), ValueError, "depends on what is mapped"),
+    (lambda: vmap(np.sin, out_axes=(0, 0))(np.ones(3)), ValueError, r"^out_axes of vmap\(sin\) has a tuple with"),
+    (lambda: vmap(np.sin, in_axes=({"x": 0},))(np.ones(3)), ValueError, r"^in_axes of vmap\(sin\) has a dict with"),
     (lambda: vmap(lambda x: x + np.ones(4))(np.ones((3, 5))), ValueError, r"\(5,\).*\(4,\)"),
     (lambda: vmap(lambda x: x @ np.ones(4))(np.ones((3, 5))), ValueError, r"\(5,\).*\(4,\)"),
     (lambda: vmap(lambda x: np.convolve(x, x))(np.ones((0, 5))), ValueError, "over no samples"),
@@ -468,6 +470,17 @@ def test_a_question_of_all_entries_is_asked_of_each_sample() -> None:
         axis = {"axis": None} if question is np.argsort else {}
         asked = vmap(lambda x, q=question, a=axis: x.reshape(-1)[q(x, **a)])(x)
         assert np.array_equal(asked, [one.reshape(-1)[question(one, **axis)] for one in x])
+
+
+@pytest.mark.parametrize("reduce", [np.sum, np.prod, np.max, np.min, np.nansum])
+def test_a_number_is_reduced_along_no_axis_or_the_one_that_numpy_grants_it(reduce: Any) -> None:
+    x = np.array([1.0, -2.0, 3.0])
+    for axis in (None, 0, -1, ()):
+        found = vmap(lambda x, axis=axis: reduce(x, axis=axis))(Tensor(x))
+        assert np.array_equal(found.data, [reduce(one, axis=axis) for one in x]), axis
+    for axis in (1, -2):
+        with pytest.raises(ValueError, match="out of bounds"):
+            vmap(lambda x, axis=axis: reduce(x, axis=axis))(Tensor(x))
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4)])

@@ -1,10 +1,10 @@
 """Which small faults there are: each is a piece of a source file and the piece that takes its place.
 
 What cannot change a result is not drawn, and counted: `commutes`, the arguments of a function that takes them in any
-order, such as `max`, exchanged, or the two sides of a difference of which only the size is looked at, as in
-`abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a division or
-a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<` in place of
-`<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding could tell.
+order, such as `max` or `x.swapaxes`, exchanged, or the two sides of a difference of which only the size is looked at,
+as in `abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a
+division or a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<`
+in place of `<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding tells.
 """
 
 from __future__ import annotations
@@ -256,6 +256,8 @@ def _commutes(node: ast.Call) -> bool:
     """Whether a function takes its arguments in any order."""
     library = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id
     name = _called(node)
+    if name == "swapaxes" and len(node.args) == 2:  # x.swapaxes(a, b)
+        return True
     return name in COMMUTATIVE or (
         (library in ("np", "math") and name in OF_LIBRARIES) or (library == "math" and name == "isclose")
     )

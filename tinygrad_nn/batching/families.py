@@ -138,7 +138,8 @@ def reduction(call: Call) -> Any:
     if x.ndim == 1:  # numbers: as arrays of one entry
         if meta.get("where") is not None:
             return NotImplemented
-        shifted(0 if meta.get("axis") in (0, -1) else meta.get("axis"), meta.get("axis") in (0, -1))
+        axis = meta.get("axis")
+        shifted(axis, axis in (0, -1))  # which NumPy grants a number
         return call.run(x.reshape(call.n, 1), axis=1, keepdims=False)
     axes = shifted(meta.get("axis"), x.ndim - 1)
     return call.run(x, axis=axes[0] if len(axes) == 1 else axes)

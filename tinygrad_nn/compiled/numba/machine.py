@@ -20,7 +20,7 @@ EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
 
-PER_LINE = 50  # lines of straight code that take as long to compile as one of loops
+PER_LINE = 100  # lines of straight code that take as long to compile as one of loops
 
 
 class Machine:
