@@ -218,7 +218,7 @@ def _is_array(value: Any) -> bool:
 def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     """Return what a loop over a list, a tuple or a dict left in variables: its last entries, and no others.
 
-    Results do not count: the last of ``losses`` is ``loss`` to everybody. Nor do variables in a dict by their own names.
+    Results do not count: the last of ``losses`` is ``loss`` to everybody; nor do variables in a dict by their names.
     """
     bare: dict[int, set[str]] = {}
     for space in spaces:
