@@ -1,5 +1,6 @@
 """Indexing, updates, joins and shapes beyond what the table of cases shows: duplicates, kinks, errors, odd layouts."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -322,3 +323,23 @@ def test_every_array_method_that_reads_is_a_tensor_method() -> None:
         np.testing.assert_array_equal(getattr(found, "data", found), getattr(t.data, name)(*args))
     for name in ("T", "mT"):
         np.testing.assert_array_equal(getattr(t, name).data, getattr(t.data, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("divide", "t.at[index].multiply(1 / value)"), ("subtract", "t.at[index].add(-value)"), ("get", "t[index]"),
+        ("apply", "t.at[index].set(f(t[index]))"), ("maximum", "t.at[index].max(value)"), ("fill", "and no 'fill'."),
+    ],
+)  # fmt: skip
+def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(instead)):
+        getattr(Tensor(np.ones(2)).at[0], name)
+
+
+@pytest.mark.parametrize("name", ["set", "add", "multiply", "min", "max"])
+def test_a_value_that_does_not_fit_its_place_is_told_with_both_shapes(name: str) -> None:
+    for index, place in ((0, "(3,)"), ((0, 1), "()"), (slice(None), "(2, 3)")):
+        said = re.escape(f"names entries of shape {place}, and the value has shape (4,)")
+        with pytest.raises(ValueError, match=said):
+            getattr(Tensor(np.ones((2, 3))).at[index], name)(np.ones(4))

@@ -14,6 +14,7 @@ from tinygrad_nn.compare.layers.verdict import (
     _arrays,
     _as_numbers_say,
     _conventions,
+    _evidence,
     _first_wrong,
     _kept_axes,
     _layer_of,
@@ -153,6 +154,24 @@ def test_a_wrong_array_that_no_finding_speaks_of_is_told_by_itself(monkeypatch: 
     assert told(Finding(2, "delta", "scale", "")) == []
     rows[0].note = "1 of 4 not finite"
     assert told(Finding(2, "delta", "scale", "")) == ["layer 1 W"]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ((), "this explains dW and db of the layer to rounding in the batch of 7 rows; the right equation does not"),
+        ((Finding(1, "W", "unknown", ""),), "this explains db of the layer to rounding in the batch of 7 rows"),
+        ((Finding(0, "W", "unknown", ""),), "this explains dW and db of the layer"),
+    ],
+)
+def test_a_finding_explains_no_array_of_its_layer_that_is_left_unexplained(others: Any, said: str) -> None:
+    one = Finding(1, "b", "overwritten_not_accumulated", "")
+    witness = SimpleNamespace(case=SimpleNamespace(rows=7, large=False))
+    state = SimpleNamespace(found=(one, *others))
+    verdict: Any = SimpleNamespace(seen=[witness], given=witness, hidden=False, state=state)
+    assert _evidence(verdict, one)[0].startswith(said)
+    both = SimpleNamespace(found=(one, Finding(1, "W", "unknown", ""), Finding(1, "b", "unknown", "")))
+    assert _evidence(SimpleNamespace(**{**vars(verdict), "state": both}), one) == ()  # type: ignore[arg-type]
 
 
 def test_a_row_has_the_columns_that_are_read_here() -> None:

@@ -185,6 +185,15 @@ at_max = declare(_at_max, r"x_{[i]} := \max(x_{[i]}, y)",
 # fmt: on
 
 
+_INSTEAD = {
+    "subtract": "t.at[index].add(-value)", "sub": "t.at[index].add(-value)", "mul": "t.at[index].multiply(value)",
+    "divide": "t.at[index].multiply(1 / value)", "div": "t.at[index].multiply(1 / value)",
+    "power": "t.at[index].set(t[index] ** value)", "pow": "t.at[index].set(t[index] ** value)",
+    "maximum": "t.at[index].max(value)", "minimum": "t.at[index].min(value)",
+    "apply": "t.at[index].set(f(t[index]))", "get": "t[index]",
+}  # fmt: skip
+
+
 class At:
     """The pending update ``t.at[index]``: each method returns a new Tensor and leaves the old one as it is.
 
@@ -207,28 +216,45 @@ class At:
         extra = max(0, min(len(shape) - np.ndim(place), next((i for i, n in enumerate(shape) if n != 1), len(shape))))
         return np.reshape(value, shape[extra:]) if extra else value
 
+    def _updated(self, update: Primitive, value: Any) -> Array:
+        try:
+            return update(self.tensor, self._fitting(value), index=self.index)
+        except ValueError as error:
+            place = np.shape(np.broadcast_to(np.False_, self.tensor.shape)[self.index])
+            pairs = zip(np.shape(value)[::-1], place[::-1], strict=False)
+            if np.ndim(value) > len(place) or any(n not in (1, m) for n, m in pairs):
+                raise ValueError(
+                    f"t.at[...] of a Tensor of shape {self.tensor.shape} names entries of shape {place}, and the value "
+                    f"has shape {np.shape(value)}. Give one number, or an array that broadcasts to {place}."
+                ) from error
+            raise
+
     def __getitem__(self, index: Any) -> At:
         return At(self.tensor, index)
 
+    def __getattr__(self, name: str) -> Any:
+        hint = f" Write {_INSTEAD[name]}." if name in _INSTEAD else ""
+        raise AttributeError(f"t.at[index] has set, add, multiply, min and max, and no {name!r}.{hint}")
+
     def set(self, value: Array) -> Array:
         """Return the Tensor with the value in place of the entries at the index."""
-        return at_set(self.tensor, self._fitting(value), index=self.index)
+        return self._updated(at_set, value)
 
     def add(self, value: Array) -> Array:
         """Return the Tensor with the value added to the entries at the index; equal indices add up."""
-        return at_add(self.tensor, self._fitting(value), index=self.index)
+        return self._updated(at_add, value)
 
     def multiply(self, value: Array) -> Array:
         """Return the Tensor with the entries at the index multiplied by the value, or by several for equal indices."""
-        return at_multiply(self.tensor, self._fitting(value), index=self.index)
+        return self._updated(at_multiply, value)
 
     def min(self, value: Array) -> Array:
         """Return the Tensor with the smaller of entry and value at the index; a tie shares its gradient evenly."""
-        return at_min(self.tensor, self._fitting(value), index=self.index)
+        return self._updated(at_min, value)
 
     def max(self, value: Array) -> Array:
         """Return the Tensor with the larger of entry and value at the index; a tie shares its gradient evenly."""
-        return at_max(self.tensor, self._fitting(value), index=self.index)
+        return self._updated(at_max, value)
 
 
 METHODS["at"] = At

@@ -324,8 +324,10 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
     sizes = ", ".join(str(w.case.rows) for w in seen)
     count = f"{len(seen)} batches with {sizes} rows" if len(seen) > 1 else f"the batch of {sizes} rows"
     evidence = list(f.evidence)
-    if f.kind != "unknown":
-        evidence.append(f"this explains dW and db of the layer to rounding in {count}; the right equation does not")
+    open_ = {g.part for g in verdict.state.found if g.layer == f.layer and g.kind == "unknown"}
+    told = " and ".join(f"d{part}" for part in ("W", "b") if part not in open_)
+    if f.kind != "unknown" and told:
+        evidence.append(f"this explains {told} of the layer to rounding in {count}; the right equation does not")
     if f.factor is not None and not f.factor.is_sign and f.factor.name != "0":
         evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
     if verdict.hidden:
