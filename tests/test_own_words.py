@@ -1,5 +1,6 @@
 """Drawings speak in a person's own words: variables, attributes, parameters and inputs, and rules in their letters."""
 
+import builtins
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_what_a_loop_left_over_is_called_like_its_neighbours() -> None:
     acts = [x, np.tanh(x * second)]
     assert set(words(draw(acts[-1] * first))) == {"x", "acts[1]", "first", "second"}
     del both
+
+
+def test_code_that_is_executed_in_a_dict_has_its_own_names() -> None:
+    space: dict[str, Any] = {"__builtins__": vars(builtins), "Tensor": Tensor, "layers": [Layer(3, 2, rng=0)]}
+    space["view"] = lambda out: set(words(draw(out)))
+    exec("x = Tensor([[1.0, 2.0, 3.0]])\nout = layers[0](x)\nfound = view(out)", space)
+    assert space["found"] == {"layers[0].W", "layers[0].b", "x", "out"}
 
 
 LAYERS = [{"W": Tensor(np.ones((3, 3)))} for _ in range(2)]

@@ -218,11 +218,16 @@ def _is_array(value: Any) -> bool:
 def _left_over(spaces: Sequence[Mapping[str, Any]]) -> set[int]:
     """Return what a loop over a list, a tuple or a dict left in variables: its last entries, and no others.
 
-    Results do not count: the last of ``losses`` is ``loss`` to everybody.
+    Results do not count: the last of ``losses`` is ``loss`` to everybody; nor do variables in a dict by their names.
     """
-    bare = {id(value) for space in spaces for value in space.values()}
+    bare: dict[int, set[str]] = {}
+    for space in spaces:
+        for name, value in space.items():
+            bare.setdefault(id(value), set()).add(name)
     left: set[int] = set()
     for holder in _holders([value for space in spaces for value in space.values()]):
+        if isinstance(holder, dict) and any(key in bare.get(id(value), ()) for key, value in holder.items()):
+            continue
         for members in (_members(holder, 1), _members(holder, 2)):
             known = [id(part) in bare for part in members]
             first = known.index(True) if True in known else 0
