@@ -221,6 +221,31 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(open_tab: Any, url: str, tmp_
     until(tab, f"document.getElementById('updates').textContent === '{before + 1}'")
 
 
+def test_an_answer_leaves_alone_what_somebody_is_writing(open_tab: Any, url: str) -> None:
+    tab = open_tab(url)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if held:
+            route.continue_()
+        held.append(route)
+
+    tab.route("**/choose*", hold)
+    tab.select_option("#optimizer", "sgd")
+    tab.fill("#learning-rate", "0.25")
+    while not held:
+        tab.wait_for_timeout(10)
+    with tab.expect_response("**/choose*"):
+        held[0].continue_()
+    tab.wait_for_timeout(200)  # until it is shown
+    assert tab.input_value("#learning-rate") == "0.25"
+    tab.press("#learning-rate", "Tab")
+    end = time.monotonic() + 30
+    while settled(tab)["choices"]["learning_rate"] != 0.25:
+        assert time.monotonic() < end
+    assert settled(tab)["choices"]["optimizer"] == "sgd"
+
+
 def test_a_table_is_learnt_from_and_the_network_saved(open_tab: Any, url: str, tmp_path: Path) -> None:
     tab = open_tab(url)
     tab.set_input_files("#file", {"name": f"{EVIL}.csv", "mimeType": "text/csv", "buffer": HOUSES.encode()})

@@ -14,9 +14,10 @@ const controls = (() => {
     select.value = value;
   }
   const same = names => names.map(name => [name, name]);
-  const put = (input, value) => { if (document.activeElement !== input || !input.matches(":focus")) input.value = value; };
+  const typed = new Set(); // inputs in which somebody is writing: an answer to something else leaves them alone
+  const put = (id, value) => { if (!typed.has(id)) get(id).value = value; };
 
-  function set(next, all = true) {
+  function set(next) {
     state = next;
     const { choices, known, data, table } = state;
     fill(get("dataset"), Object.entries(known.datasets).filter(([key]) => key !== "table" || table), choices.dataset);
@@ -25,8 +26,8 @@ const controls = (() => {
     fill(get("kind"), same(known.kinds), choices.kind);
     fill(get("missing"), known.missing.map(name => [name, { refuse: "are refused", drop: "drop the row" }[name] || `the ${name}`]), choices.missing);
     fill(get("pace"), Object.entries(known.paces), state.pace);
-    for (const [id, name] of Object.entries(NUMBERS)) if (all) get(id).value = choices[name]; else put(get(id), choices[name]);
-    get("train-size").value = Math.round(1000 * choices.train_size) / 10;
+    for (const [id, name] of Object.entries(NUMBERS)) put(id, choices[name]);
+    put("train-size", Math.round(1000 * choices.train_size) / 10);
     get("lam").disabled = choices.regularization === "none";
     for (const part of document.querySelectorAll(".generated")) part.hidden = !["moons", "spirals", "three spirals"].includes(choices.dataset);
     const own = document.querySelector(".table");
@@ -115,6 +116,8 @@ const controls = (() => {
   get("add").onclick = () => page.choose({ hidden: [...state.choices.hidden, state.choices.hidden[state.choices.hidden.length - 1] || [8, "tanh"]] });
   get("across").onchange = () => look("across");
   get("up").onchange = () => look("up");
+  get("settings").addEventListener("input", event => typed.add(event.target.id));
+  for (const over of ["change", "focusout"]) get("settings").addEventListener(over, event => typed.delete(event.target.id), true);
   get("settings").onsubmit = event => event.preventDefault();
   get("file").onchange = async event => {
     const [file] = event.target.files;
