@@ -16,6 +16,7 @@ import pytest
 from tests.failing_ranks import FAULTS
 from tests.killed_ranks import kill_and_resume, worst
 from tests.ranks import NETWORKS, train
+from tinygrad_nn.distributed import communicator
 
 pytest.importorskip("mpi4py")
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,6 +96,25 @@ def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
         assert float(seconds) < 30
     assert len(set(said.values())) == 1, said
     assert re.search(FAULTS[fault][1], said[0], re.DOTALL), said[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
+def test_the_witness_says_when_it_watches_and_names_all_that_are_gone() -> None:
+    program = Path(communicator.__file__).with_name("witness.py")
+    ranks = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(3)]
+    who = [f"{rank.pid} rank {k}" for k, rank in enumerate(ranks)]
+    for living, wanted in ((who, "rank 2 is gone"), (who[::-1], "rank 2 is gone")):
+        command = [sys.executable, "-S", "-E", str(program), *living]
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert watching.stdout is not None
+        assert watching.stdout.read(1) == b"."
+        ranks[2].kill()
+        ranks[2].wait()
+        assert watching.communicate()[1].decode().startswith(wanted)
+    for rank in ranks[:2]:
+        rank.communicate()
+    late = subprocess.run([sys.executable, str(program), *who], stdin=subprocess.PIPE, capture_output=True)
+    assert late.stderr.decode().startswith("one of rank 0, rank 1, rank 2 is gone")
 
 
 def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:

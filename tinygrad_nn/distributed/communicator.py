@@ -194,7 +194,8 @@ class Ranks:
             return
         who = [f"{everyone[r][1]} rank {r} of {self.size} (process {everyone[r][1]} on {host})" for r in here]
         command = [sys.executable, "-S", "-E", str(Path(__file__).with_name("witness.py")), *who]
-        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        watching.stdout.read(1)  # type: ignore[union-attr]  # it watches; who died before would not be told apart
         _watched.append(watching)
         atexit.register(_unwatched, watching)
 

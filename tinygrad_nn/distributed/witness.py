@@ -1,7 +1,7 @@
 """A process that watches the ranks of a host and says which one died: mpiexec then kills all others, which cannot.
 
 It is started as ``python -S -E witness.py WHO...``, one text a rank, each beginning with the number of its process. It
-ends without a word when it reads a byte from its standard input.
+writes a byte once it watches all, and ends without a word when it reads a byte from its standard input.
 """
 
 import os
@@ -16,24 +16,26 @@ AFTER = (
 
 def watch(ranks: list[str]) -> str:
     """Return what is to be said when one of these processes ends; nothing where they end as they should."""
-    poll, names = select.poll(), {}
+    poll, names, dead = select.poll(), {}, []
     poll.register(0, select.POLLIN)
     for who in ranks:
         number, _, name = who.partition(" ")
         try:
-            names[os.pidfd_open(int(number))] = name
+            place = os.pidfd_open(int(number))
         except ProcessLookupError:
-            return f"{name} {AFTER}"
-        poll.register(max(names), select.POLLIN)
-    while True:
+            dead.append(name)
+        else:
+            names[place] = name
+            poll.register(place, select.POLLIN)
+    os.write(1, b".")
+    while not dead:
         ready = [place for place, _ in poll.poll()]
         if 0 in ready:
             if os.read(0, 1):
                 return ""
             poll.unregister(0)  # the rank that started this one is gone, without a word
         dead = [names[place] for place in ready if place in names]
-        if dead:
-            return f"{dead[0] if len(dead) == 1 else 'one of ' + ', '.join(dead)} {AFTER}"
+    return f"{dead[0] if len(dead) == 1 else 'one of ' + ', '.join(dead)} {AFTER}"
 
 
 if __name__ == "__main__":
