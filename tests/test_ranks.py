@@ -101,7 +101,8 @@ def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
 def test_the_witness_says_when_it_watches_and_names_all_that_are_gone() -> None:
     program = Path(communicator.__file__).with_name("witness.py")
-    ranks = [subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) for _ in range(3)]
+    waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    ranks = [subprocess.Popen(waits, stdin=subprocess.PIPE) for _ in range(3)]
     who = [f"{rank.pid} rank {k}" for k, rank in enumerate(ranks)]
     for living in (who, who[::-1]):
         command = [sys.executable, "-S", "-E", str(program), *living]
