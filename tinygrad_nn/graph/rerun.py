@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from types import FrameType
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..closures import closed_over
 from ..forks import renewed
 from ..node import Node, switched
 from ..primitive import REGISTRY, Primitive
@@ -363,11 +364,7 @@ def _known(function: Any) -> list[tuple[str, Any]]:
     code, worldwide = getattr(own, "__code__", None), getattr(own, "__globals__", {})
     if code is None:
         return []
-    found = []
-    for name, cell in zip(code.co_freevars, getattr(own, "__closure__", None) or (), strict=False):
-        with suppress(ValueError):  # its variable has no value yet
-            found.append((name, cell.cell_contents))
-    return found + [(name, worldwide[name]) for name in code.co_names if name in worldwide]
+    return [*closed_over(own).items(), *((name, worldwide[name]) for name in code.co_names if name in worldwide)]
 
 
 def _whole_numbers(named: Sequence[tuple[str, Any]]) -> list[tuple[str, Array]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..closures import closed_over
 from ..data import DataLoader
 from ..nn.module import Module
 from ..tensor import Tensor
@@ -142,11 +143,7 @@ def _code(function: types.FunctionType, depth: int) -> str:
         names |= set(code.co_names)
         stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
     read: dict[str, Any] = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            read[f"closure {name}"] = cell.cell_contents
-        except ValueError:  # not yet given
-            continue
+    read |= {f"closure {name}": value for name, value in closed_over(function).items()}
     told = {
         key: words(part, depth // 2) for key, part in read.items()
         if part is not function and (isinstance(part, np.ndarray) or _is_plain(part)) and not isinstance(part, list)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
+from ...closures import closed_over
 from .running import MARK, copied
 
 TICK = "__tick__"
@@ -181,14 +182,11 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
 
 def referenced(tree: ast.AST, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Yield the names of a function that come from outside, from its closure or its module, and their values."""
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    around = closed_over(function)
     for name in dict.fromkeys(n.id for n in ast.walk(tree) if isinstance(n, ast.Name)):
-        if name in cells:
-            try:
-                yield name, cells[name].cell_contents
-            except ValueError:  # not bound yet
-                continue
-        elif name in function.__globals__:
+        if name in around:
+            yield name, around[name]
+        elif name in function.__globals__ and name not in function.__code__.co_freevars:
             yield name, function.__globals__[name]
 
 

@@ -55,7 +55,7 @@ class Straight:
     """A group of operations on single numbers as one function.
 
     Many numbers from outside come in one array of each dtype, and many results leave in one, since each array that a
-    function takes costs numba more than hundred lines.
+    function takes costs numba more than a hundred lines.
 
     Attributes:
         ops: the operations, in order.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...closures import closed_over
 from .nodes import Untraceable
 
 MANY = 20_000  # objects are looked at, nearest first
@@ -85,11 +86,7 @@ def _parts(thing: Any) -> list[Any]:
     parts: list[Any] = []
     code = getattr(thing, "__code__", None)
     if code is not None:
-        for cell in getattr(thing, "__closure__", None) or ():
-            try:
-                parts.append(cell.cell_contents)
-            except ValueError:
-                continue
+        parts += closed_over(thing).values()
         spaces = getattr(thing, "__globals__", {})
         parts += [spaces[name] for name in code.co_names if name in spaces]
         parts += getattr(thing, "__defaults__", None) or ()

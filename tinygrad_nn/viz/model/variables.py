@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...closures import closed_over
 from ...graph.view import GraphNode, GraphView
 from ...tensor import Tensor
 from .names import ENDS, inputs_of, parameters, parts_of, prefixed, rename, with_names
@@ -185,20 +186,12 @@ def _known_to(value: Any) -> Iterator[Mapping[str, Any]]:
         yield {"self": value.__self__}
         value = value.__func__
     if isinstance(value, FunctionType) and value.__closure__ and _is_own(value.__module__, value.__code__.co_filename):
-        cells = dict(zip(value.__code__.co_freevars, value.__closure__, strict=True))
-        yield {name: cell.cell_contents for name, cell in cells.items() if _filled_cell(cell)}
+        yield closed_over(value)
     if isinstance(value, type) and _is_own(value.__module__, ""):
         yield {f"{value.__name__}.{name}": part for name, part in vars(value).items() if _told(name)}
     if isinstance(value, ModuleType) and _is_own(value.__name__, getattr(value, "__file__", None) or "site-packages"):
         short = value.__name__.rpartition(".")[2]
         yield {f"{short}.{name}": part for name, part in vars(value).items() if _told(name)}
-
-
-def _filled_cell(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:  # its variable has no value yet
-        return False
 
 
 def _is_own(module: Any, file: str) -> bool:
