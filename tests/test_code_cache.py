@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
 from tinygrad_nn.compiled.numba import cache
+from tinygrad_nn.compiled.numba import fingerprint as fingerprint_of_code
 from tinygrad_nn.compiled.numba.fingerprint import fingerprint
 
 SIGNATURE = "f8(f8)"
@@ -99,6 +100,19 @@ def test_two_functions_of_one_line_are_two(place: Path) -> None:
     assert list(map(hits, again)) == [1, 1]
     assert (again[0](1.0), again[1](1.0)) == (2, 3)
     assert len(list(place.iterdir())) == 2
+
+
+def test_what_stands_in_place_of_functions_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["assembly.py", "native/one.py", "native/two.py"]
+    (tmp_path / "native").mkdir()
+    monkeypatch.setattr(fingerprint_of_code, "HERE", tmp_path)
+    for file in files:
+        (tmp_path / file).write_text("1")
+    found = {fingerprint_of_code.sources()}
+    for file in files:
+        (tmp_path / file).write_text("2")
+        found.add(fingerprint_of_code.sources())
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize(
@@ -192,11 +206,11 @@ def test_on_a_full_disk_nothing_is_kept(place: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        found, texts = told(lambda: (adding(1.0)(1.0), adding(1.0)(1.0)))
+        found, texts = told(lambda: (adding(1.0)(1.0), adding(1.0)(1.0), adding(2.0)(1.0)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert found == (2, 2)
-    assert len(texts) == 1
+    assert found == (2, 2, 3)
+    assert len(texts) == 1, "one cause, though the files are two"
     assert "could not be written" in texts[0]
     assert not list(place.iterdir())
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.test_control_flow import close
 from tinygrad_nn import compile, grad, value_and_grad
+from tinygrad_nn.compiled.numba import calls as calls_of_kernels
+from tinygrad_nn.compiled.trace.operations import frozen
 
 RNG = np.random.default_rng(0)
 X, V = RNG.normal(size=(6, 5)), RNG.normal(size=7)
@@ -183,6 +185,8 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
     "arrays apart": (lambda x: x.reshape(5, 3, 2)[FIXED, :, [0, 1, -1]] * 2, (X,), (-X,)),
     "arrays side by side": (lambda x: x.reshape(5, 3, 2)[..., [2, -3], [[0], [1]]], (X,), (-X,)),
     "a number and an array": (lambda x: x.reshape(5, 3, 2)[-2, :, FIXED % 2], (X,), (-X,)),
+    "arrays apart on later axes": (lambda x: x.reshape(5, 3, 2, 1)[:, [2, 0], :, [0, 0]] * 2, (X,), (-X,)),
+    "a slice and an array": (lambda x: x[1:4, FIXED] * 2, (X,), (-X,)),
     "a new axis": (lambda x: x[FIXED, None, 1:3], (X,), (-X,)),
     "a fixed mask": (lambda x: x[:, np.array([True, False, True, True, False])], (X,), (-X,)),
     "slices": (lambda x: x[1:, ::-2] * x[:5, -3:] * x[-2, 1], (X,), (-X,)),
@@ -232,7 +236,14 @@ def test_gradients_of_parts_are_written_beside_each_other(plain_kernels: None) -
     assert [len(op.args) for op in kernel.ops if op.kind == "join"] == [3]
 
 
-@pytest.mark.parametrize("wrong", [6, -7])
+@pytest.mark.parametrize("wrong", [5, 6, -6, -7])
+def test_places_are_counted_from_the_start_and_are_none_beyond_the_ends(wrong: int) -> None:
+    assert calls_of_kernels.places(5, 1, np.array([[-5, 4], [0, -1]], np.int8)).tolist() == [[0, 4], [0, 4]]
+    with pytest.raises(IndexError, match=f"index {wrong} is out of bounds for axis 1 with size 5"):
+        calls_of_kernels.places(5, 1, np.array([0, wrong]))
+
+
+@pytest.mark.parametrize("wrong", [5, 6, -6, -7])  # of the five columns, or of the six rows too
 def test_an_index_out_of_bounds_is_refused_as_numpy_does(wrong: int, plain_kernels: None) -> None:
     f = lambda x, i: (x[:, i] * 2, np.take(x, i, axis=0).sum())
     quick, right = compile(f, backend="numba"), np.array([1, -1, 4])
@@ -244,6 +255,40 @@ def test_an_index_out_of_bounds_is_refused_as_numpy_does(wrong: int, plain_kerne
     assert str(told.value) == str(wanted.value)
     close(quick(X, right), f(X, right))
     assert calls(quick) == ["places", "places"], "it is as it was"
+
+
+@pytest.mark.parametrize(
+    ("index", "shape", "zeros"),
+    [
+        ((slice(1, 4), slice(None)), (6, 5), [((0, 1), (0, 5)), ((4, 6), (0, 5))]),
+        ((slice(None), slice(3, None)), (6, 5), [((0, 6), (0, 3))]),
+        ((slice(0, 6), -1), (6, 5), [((0, 6), (0, 4))]),
+        ((None, 2, slice(None)), (6, 5), [((0, 2), (0, 5)), ((3, 6), (0, 5))]),
+        ((slice(None, None, 2), slice(None)), (6, 5), [((0, 6), (0, 5))]),  # with others between them: all
+        ((slice(None, None, -1), slice(None)), (6, 5), [((0, 6), (0, 5))]),
+        ((slice(1, 4), 0), (6, 5), [((0, 6), (0, 5))]),  # parts of both axes: all
+    ],
+)
+def test_zeros_are_written_where_nothing_else_is(index: Any, shape: tuple[int, ...], zeros: list[Any]) -> None:
+    assert list(calls_of_kernels._rest(frozen(index), shape)) == zeros
+
+
+@pytest.mark.parametrize(("columns", "zeros"), [(4, True), (5, False)])
+def test_of_joined_gradients_what_none_writes_is_zero(columns: int, zeros: bool, plain_kernels: None) -> None:
+    f = grad(lambda x: (x[:2] ** 2).sum() + (np.sin(x[2:columns]) * 3).sum())
+    quick = compile(f, backend="numba")
+    close(quick(V[:5]), f(V[:5]))
+    (kernel,) = [op.function for op in next(iter(quick.plans.values())).program.ops if op.kind == "kernel"]
+    assert [bool(op.attrs[1]) for op in kernel.ops if op.kind == "join"] == [zeros]
+
+
+def test_places_of_an_index_that_stays_a_call_are_made_by_the_next(plain_kernels: None) -> None:
+    f = lambda x, k, i: k[i] * x[i]
+    quick, i = compile(f, backend="numba"), np.array([1, -1, 4])
+    for k in (1, -3):
+        short = np.arange(30, dtype=np.int16).reshape(6, 5) * np.int16(k)  # of a dtype that no kernel has
+        close(quick(X, short, i), f(X, short, i))
+    assert sorted(calls(quick)) == ["getitem", "places"]
 
 
 @pytest.mark.slow

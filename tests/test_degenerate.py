@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import grad, hessian, jacobian, jvp, symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
+from tinygrad_nn.degenerate import settled
 
 L = np.linalg
 C = np.array([[0.3, -1.2, 0.7], [0.5, 0.9, -0.4], [1.1, 0.2, -0.8]])
@@ -202,6 +203,20 @@ def _second(f: Callable[[Any], Any], x: np.ndarray, directions: tuple[np.ndarray
 )
 def test_no_second_derivative_is_zero_because_it_is_not_known(f: Callable[[Any], Any], order: str) -> None:
     assert np.isnan(_second(f, np.eye(3), (S, S @ S), order))
+
+
+def test_of_a_gradient_that_is_settled_the_derivative_is_known_in_itself_alone() -> None:
+    r, g, x = np.stack([C, S]), np.stack([S, C]), np.stack([S, S])
+    wrong = np.zeros(r.shape, bool)
+    wrong[1, 0, 2] = True
+    c = np.zeros(r.shape)
+    c[0, 0, :2] = 1, -1  # whose sum is 0
+    of_r = lambda r, x, wrong: grad(lambda r: (settled(r, g, x, wrong=wrong) * c).sum())(r)
+    np.testing.assert_array_equal(of_r(r, x, wrong), np.where(wrong, np.nan, c))
+    right = np.zeros(r.shape, bool)
+    unknown = np.stack([np.full((3, 3), np.nan), np.zeros((3, 3))])
+    np.testing.assert_array_equal(grad(lambda x: (settled(r, g, x, wrong=right) * c).sum())(x), unknown)
+    np.testing.assert_array_equal(grad(lambda x: (of_r(r, x, right) * c).sum())(x), unknown)
 
 
 @each_equal

@@ -76,6 +76,12 @@ def test_a_drawing_says_equations_in_unicode() -> None:
     assert "equation v₂ = x/2 · v̄₂ is the gradient of v₂ · gradient of x: v̄₂/2 · value" in about["÷"]
 
 
+def test_an_operand_that_is_there_twice_has_a_gradient_for_each_place() -> None:
+    x = Tensor([1.0, 2.0], name="x")
+    (about,) = [item.about for item in draw(x * x).picture.items if item.title == "×"]
+    assert "gradient of x as operand 0: v̄₁ x · gradient of x as operand 1: v̄₁ x · value" in about
+
+
 def test_letters_give_way_to_names() -> None:
     names = {letter: ["mi", {}, name] for letter, name in {"x": "h", "W": "W1", "b": "bias"}.items()}
     assert line(in_letters(tree(r"x \, W^T + b"), names)) == "h W1ᵀ + bias"

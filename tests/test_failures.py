@@ -96,6 +96,17 @@ def no_array_in_the_line() -> Any:
     return {}["key"], z
 
 
+def no_name_in_the_line() -> Any:
+    def inside(y: Any) -> Any:
+        z = y * 2
+        key = {}["key"]
+        return key, z
+
+    x = Tensor(np.ones((2, 3)))
+    y = np.exp(x)
+    return inside(y)
+
+
 def hostile() -> Any:
     return Tensor(np.ones((2, 3)), name=EVIL) @ np.ones((2, 2))
 
@@ -117,6 +128,7 @@ FAILS: dict[Callable[[], Any], tuple[str, list[tuple[str, str]], set[str]]] = {
     in_a_dict: ("matmul", [("hidden", "2 × 4"), ("weights['second layer']", "5 × 2")],
                 {"x", "weights.first", "hidden"}),
     no_array_in_the_line: ('return {}["key"], z', [("z", "2 × 3")], {"x", "y", "z"}),
+    no_name_in_the_line: ('key = {}["key"]', [("z", "2 × 3")], {"x", "y", "z"}),
     hostile:  ("matmul", [(EVIL, "2 × 3"), ("", "2 × 2")], {EVIL}),
 }  # fmt: skip
 

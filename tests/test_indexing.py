@@ -11,8 +11,11 @@ from hypothesis.extra import numpy as hnp
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS
+from tinygrad_nn.batching.mapped import Sample
+from tinygrad_nn.compiled.trace.tensors import Shape
+from tinygrad_nn.ops.plain import OF_CONSTANTS, WRITERS, answered_by
 from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.tensor import held
 
 # -- The adjoint of indexing, on any index
 
@@ -325,6 +328,33 @@ def test_every_array_method_that_reads_is_a_tensor_method() -> None:
         np.testing.assert_array_equal(getattr(t, name).data, getattr(t.data, name))
 
 
+SQUARE, COUNT = np.array([[3.0, 1.0], [2.0, 4.0]]), np.array(3)
+READ: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "argmax": (SQUARE, ()), "argmin": (SQUARE, ()), "argsort": (SQUARE, ()), "argpartition": (SQUARE, (1,)),
+    "searchsorted": (SQUARE[1], (3.0,)), "take": (SQUARE, ([1, 2],)), "compress": (SQUARE, ([False, True],)),
+    "dot": (SQUARE, (SQUARE,)), "astype": (SQUARE, (int,)), "trace": (SQUARE, ()), "cumsum": (SQUARE, ()),
+    "cumprod": (SQUARE, ()), "round": (SQUARE / 3, (1,)), "copy": (SQUARE, ()), "diagonal": (SQUARE, ()),
+    "repeat": (SQUARE, (2,)), "choose": (np.array([1, 0]), ([5.0, 6.0],)), "nonzero": (SQUARE, ()),
+    "tolist": (SQUARE, ()), "item": (COUNT, ()), "__bool__": (COUNT, ()), "__float__": (COUNT, ()),
+    "__int__": (COUNT, ()), "__index__": (COUNT, ()), "__complex__": (COUNT, ()), "__array__": (SQUARE, ()),
+    "__iter__": (SQUARE[0], ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_stands_in_for_a_tensor_is_read_as_the_tensor(name: str) -> None:
+    class StandsIn(np.ndarray):
+        """An array of zeros."""
+
+    array, args = READ[name]
+    answered_by(StandsIn, lambda _: Tensor(array))
+    wanted, found = (getattr(x, name)(*args) for x in (array, np.zeros_like(array).view(StandsIn)))
+    wanted, found = (list(x) if name == "__iter__" else x for x in (wanted, found))
+    np.testing.assert_array_equal(held(found), wanted)
+    assert name in vars(Shape)
+    assert name in vars(Sample)
+
+
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
@@ -339,7 +369,7 @@ def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str)
 
 @pytest.mark.parametrize("name", ["set", "add", "multiply", "min", "max"])
 def test_a_value_that_does_not_fit_its_place_is_told_with_both_shapes(name: str) -> None:
-    for index, place in ((0, "(3,)"), ((0, 1), "()"), (slice(None), "(2, 3)")):
-        said = re.escape(f"names entries of shape {place}, and the value has shape (4,)")
+    for index, place, n in ((0, "(3,)", 4), ((0, 1), "()", 4), (slice(None), "(2, 3)", 4), (slice(None), "(2, 3)", 2)):
+        said = re.escape(f"names entries of shape {place}, and the value has shape ({n},)")
         with pytest.raises(ValueError, match=said):
-            getattr(Tensor(np.ones((2, 3))).at[index], name)(np.ones(4))
+            getattr(Tensor(np.ones((2, 3))).at[index], name)(np.ones(n))

@@ -5,6 +5,7 @@ tests/test_kernels.py` writes them anew; look at the difference before keeping i
 is tested by running them: see test_passes and test_native.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,10 @@ CHAIN = "np.abs(np.abs(np.abs(np.abs(np.abs(np.abs(a * 2) + 1) + 2) + 3) + 4) + 
 )
 def test_long_kernels_are_cut(lines: int, wanted: list[int], plain: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuse, "LINES", lines)
-    assert count(kernels(CHAIN, "v")) == wanted  # of a line each, and the head of the loop
+    ops = kernels(CHAIN, "v")
+    assert count(ops) == wanted  # of a line each, and the head of the loop
+    for op, later in pairwise(ops):
+        assert set(later.args) & set(op.outs), "what the next one reads is written"
 
 
 @pytest.mark.parametrize(("long", "wanted"), [(6, [5]), (5, [5]), (4, [4, 1]), (2, [2, 2, 1])])

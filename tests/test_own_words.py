@@ -18,6 +18,7 @@ from tinygrad_nn.viz.explorer.explore import data, page
 from tinygrad_nn.viz.explorer.live import Live
 from tinygrad_nn.viz.explorer.story import tell
 from tinygrad_nn.viz.graph.letters import spelled
+from tinygrad_nn.viz.model.pieces import cut, with_parts
 
 X = np.linspace(-1, 1, 12).reshape(4, 3)
 
@@ -38,6 +39,12 @@ def test_values_go_by_the_variables_of_the_caller() -> None:
     assert told == {"W1", "b1", "X", "hidden", "loss"}
     assert {part.name for part in draw(GraphView(loss)).view if part.name} == told
     assert {part.name for part in draw(loss, names={}).view if part.name} == set()
+
+
+def test_a_matrix_and_its_transpose_in_one_memory_are_two_names() -> None:
+    square, w = np.ones((2, 2)), Tensor(2.0)
+    turned = square.T
+    assert set(words(draw(GraphView(w * square + w * turned)))) == {"square", "turned", "w"}
 
 
 def test_a_name_that_was_given_stays() -> None:
@@ -203,6 +210,33 @@ def test_pieces_of_arrays_go_by_their_index() -> None:
     assert words(draw(batch[:, 2] @ W))["batch[:, 2]"] == "input"
 
 
+ROWS, COLUMNS = np.zeros((5, 3)), np.asfortranarray(np.zeros((6, 4)))
+
+
+@pytest.mark.parametrize(
+    ("piece", "whole", "said"),
+    [
+        (COLUMNS[1:3, 2:], COLUMNS, "[1:3, 2:]"),
+        (COLUMNS[4, 1:], COLUMNS, "[4, 1:]"),
+        (ROWS[::2], ROWS, "[::2]"),  # a step further there is no row
+        (ROWS[1::2, 2], ROWS, "[1::2, 2]"),
+        (ROWS[:3:2], ROWS, "[:3:2]"),
+        (ROWS[:4:2], ROWS, "[:3:2]"),
+        (ROWS[2], ROWS[:2], None),
+        (ROWS[0], ROWS[1:], None),
+        (ROWS[1:3], ROWS[:2], None),
+    ],
+)
+def test_what_cuts_a_piece_out(piece: Any, whole: Any, said: str | None) -> None:
+    assert cut(piece, whole) == said
+
+
+def test_of_several_names_for_a_piece_one_that_says_where_it_is_comes_first() -> None:
+    names = {"up": ROWS[::-1], "of_a_person": ROWS}
+    (part,) = [part for part in with_parts(GraphView(Tensor(2.0) * ROWS[1:3]), names) if part.name]
+    assert part.name == "of_a_person[1:3]"
+
+
 def test_names_of_a_function_that_is_run_come_before_those_around_it() -> None:
     scale = [Tensor(2.0), Tensor(3.0)]
     h = Tensor(5.0)
@@ -237,7 +271,10 @@ def test_leaves_are_parameters_or_inputs() -> None:
     owned = {"layer.weight": "parameter", "layer.bias": "parameter"}
     assert words(draw((x * x).sum())) == {"x": "input"}
     assert words(draw((X @ W).sum())) == {"W": "parameter", "X": "input"}
+    scale = np.array(0.5)
+    assert words(draw((x * scale).sum())) == {"x": "input", "scale": "constant"}, "one number is no data"
     assert words(draw((layer(x) * (x @ W)).sum())) == owned | {"x": "input", "W": "input"}
+    assert words(draw((layer(X) * (X @ W)).sum())) == owned | {"X": "input", "W": "input"}
     assert words(draw(layer(x), names=layer)) == {"weight": "parameter", "bias": "parameter"}
     assert words(draw(layer(x), names={"layer": layer, "x": x})) == owned | {"x": "input"}
 
@@ -279,6 +316,7 @@ A, B = Tensor(np.ones((2, 2))), Tensor(np.ones((2, 2)))
         (nn.functional.softmax(A, axis=-1), 0, "h", "r ⊙ (q − Σⱼ qⱼ rⱼ)"),
         (np.concatenate([A, B]), -1, "h W", "[h, W]"),
         (np.concatenate([A, B]), 1, "h W", "q[2]"),
+        (np.concatenate([A] * 8), 7, "a b c d e f g h", "q[8]"),  # of more it is said once for all
         (np.einsum("ij,jk->ik", A, B), 1, "h W", "Σ q h"),
         (nn.functional.layer_norm(A, (2,), Tensor(np.ones(2)), Tensor(np.ones(2))), 2, "h s t", "Σ q"),
     ],

@@ -241,6 +241,8 @@ SMALLER: dict[str, dict[str, str]] = {
         "(lambda d: (np.cumsum(b), d.sum(), np.cumsum(b * 2, 0) * d))(a * a)":
             "t1 = multiply(a, a); t2 = sum[0, 1](t1); t3 = cumsum(b); t4 = multiply(b, 2); t5 = cumsum(t4); "
             "t6 = multiply(t5, t1); t3, t2, t6",
+        "(a * 0.9, np.cumsum(a @ a), np.cumsum(b))":
+            "t1 = matmul(a, a); t2 = multiply(a, 0.9); t3 = cumsum(t1); t4 = cumsum(b); t2, t3, t4",
         "(np.cumsum(a), a.max(0), a + 1)": "t1 = cumsum(a); t2 = max[0](a); t3 = add(a, 1); t1, t2, t3",
         "(a.astype('f4'), np.cumsum(a), np.where(a > b, a, b))":
             "t1 = cumsum(a); t2 = cast(a); t3 = greater(a, b); t4 = where(t3, a, b); t2, t1, t4",

@@ -39,7 +39,8 @@ KINDS = [
     (softmax_crossentropy(A, Tensor(np.eye(4)[:3], requires_grad=False)), "targets"),
     (nn.functional.conv2d(IMAGE, KERNEL), "window"), (nn.functional.max_pool2d(IMAGE, 2), "window"),
     (nn.functional.layer_norm(A, (4,), Tensor(np.ones(4)), Tensor(np.zeros(4))), "moments"),
-    (nn.functional.embedding(np.array([2, 0]), A), "linked"), (np.linalg.inv(A[:, :3]), "maps"),
+    (nn.functional.embedding(np.array([2, 0]), A), "linked"), (nn.functional.glu(A[:, :2]), "maps"),
+    (np.linalg.inv(A[:, :3]), "maps"),
 ]  # fmt: skip
 
 

@@ -111,10 +111,10 @@ def test_the_witness_says_when_it_watches_and_names_all_that_are_gone() -> None:
         assert watching.stdout.read(1) == b"."
         ranks[2].kill()
         ranks[2].wait()
-        assert watching.communicate()[1].decode().startswith("rank 2 is gone")
+        assert watching.communicate(timeout=60)[1].decode().startswith("rank 2 is gone")
     for rank in ranks:
         rank.communicate()
-    late = subprocess.run([sys.executable, str(program), *who], stdin=subprocess.PIPE, capture_output=True)
+    late = subprocess.run([sys.executable, str(program), *who], stdin=subprocess.PIPE, capture_output=True, timeout=60)
     assert late.stderr.decode().startswith("one of rank 0, rank 1, rank 2 is gone")
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -350,6 +351,50 @@ def test_class_numbers_that_no_operation_takes_are_changed_and_put_back() -> Non
     live._reset(Request("s", {}))
     assert result() == loss(x, {"kinds": classes}).data
     assert order.tolist() == [3, 2, 1, 0]
+
+
+def test_a_change_is_told_of_the_changed_node_itself_and_of_what_comes_after_it() -> None:
+    live = Live(Rerun(lambda x: np.sin(x) * 2.0, 1.0), data, str)
+    answer = live._change(Request("s", {"node": 0, "index": [], "value": "2", "version": live.sessions["s"].version}))
+    assert answer["live"]["was"] == {"0": ["1", "1.081"], "1": ["0.8415", None], "3": ["1.683", None]}
+    assert answer["live"]["carried"] == {"0": ["1.081", "1.081"]}
+
+
+def test_a_gradient_that_is_an_array_of_a_person_is_told_as_it_was() -> None:
+    slope = np.array([1.0, 2.0])
+    f = custom_vjp(lambda x, w: np.sum(x * w), lambda g, out, x, w: (slope, None))
+    live = Live(Rerun(lambda x: f(x, slope), np.ones(2)), data, str)
+    session = live.sessions["s"]
+    assert live._shown(session).view[1].name == "slope"
+    answer = live._change(Request("s", {"node": 1, "index": [1], "value": "5", "version": session.version}))
+    assert answer["live"]["was"]["0"][1]["brief"] == "[1, 2]"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"node": 4, "value": "1"}, "there is no node 4; this graph has nodes 0 to 2"),
+        ({"node": -1, "value": "1"}, "there is no node -1"),
+        ({"node": 3, "operation": "relu"}, "does not fit here"),  # an array that is no node has none
+    ],
+)
+def test_what_is_no_node_is_refused_beside_arrays_that_are_none(body: Any, said: str) -> None:
+    order = np.array([1, 0])
+    live = Live(Rerun(lambda x: np.sin(x[order]), np.ones(2)), data, str)
+    session = live.sessions["s"]
+    assert (len(live._shown(session).view), live._shown(session).others) == (3, ["order"])
+    with pytest.raises(ValueError, match=said):
+        live._change(Request("s", {"index": [0], "version": session.version, **body}))
+
+
+def test_whole_numbers_and_truth_values_are_found_in_arguments_and_around_a_function_that_is_wrapped() -> None:
+    keep, order, words = np.array([True, False]), np.array([1, 0], np.uint8), np.array(["a", "b"])
+
+    def f(x: Any, k: Any) -> Any:
+        return (x[order] * keep)[k].sum() + len(words)
+
+    rerun = Rerun(wraps(f)(lambda *args: f(*args)), np.ones(2), np.array([0]))
+    assert [name for name, _ in rerun.whole_numbers([])] == ["k", "keep", "order"]
 
 
 def test_leaves_in_containers_go_by_their_keys() -> None:

@@ -63,6 +63,7 @@ def every(x: Any, y: Any, m: Any, n: Any, u: Any, v: Any) -> dict[str, Any]:
     for to in ("f4", "f8", "b1"):
         found[f"x to {to}"], found[f"m to {to}"], found[f"u to {to}"] = x.astype(to), m.astype(to), u.astype(to)
     found["m to i4"], found["u to i8"], found["m to u1"] = m.astype("i4"), u.astype("i8"), m.astype("u1")
+    found["negative to i8"], found["negative to u1"] = (m - 100).astype("i8"), (m - 100).astype("u1")
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -226,6 +227,7 @@ V = np.arange(4.0)
         (lambda x: x * chain((x * x).sum(), straight.MANY), (V,), "kernel straight ufunc"),
         (lambda x, y: (chain(y, straight.MANY), np.sin(x) * 2), (V, F8(1.0)), "straight kernel"),
         (lambda x: chain(chain(chain(x.sum(), 40) * x, 1).sum(), 40), (V,), "kernel straight kernel straight"),
+        (lambda x, y: x * chain(y, 20) * chain(x.sum(), 20), (V, F8(1.0)), "kernel"),  # two stages, each too short
         (lambda x: chain(np.linalg.det(x.reshape(2, 2)), 40), (V,), "call straight"),
     ],
 )

@@ -21,7 +21,8 @@ from .story import Array
 Shown = dict[str, Any] | None
 MOST_PLACES, MOST_ONCE = 2_048, 200  # links between entries in a picture; different pictures
 MANY = 1_500  # nodes; of more, only curves are drawn, and what needs no numbers of its own
-EACH = ACTIVATIONS | {"where", "power", "clip", "cast", "xlogy", "erf"}  # functions of each entry that are no ufuncs
+# Functions of each entry that are no ufuncs; glu makes one entry of two.
+EACH = (ACTIVATIONS - {"glu"}) | {"where", "power", "clip", "cast", "xlogy", "erf"}
 SAMPLES, MOST_GROUPS, MOST_IN_GROUP = 61, 16, 64  # of a curve; of a normalisation
 
 
