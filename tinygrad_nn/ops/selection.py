@@ -251,6 +251,8 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:
     """Return the piecewise linear function through (xp, fp); at a knot its slope is that on the right."""
     x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # NumPy too computes it in float64
+    if "c" in (x.dtype.kind, xp.dtype.kind):
+        raise TypeError(f"np.interp needs real numbers as x and xp; they have the dtypes {x.dtype} and {xp.dtype}.")
     if period is not None:
         if period == 0:
             raise ValueError("np.interp needs a period other than 0.")
