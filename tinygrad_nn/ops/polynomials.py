@@ -110,7 +110,7 @@ def _polyder(p: Any, m: int = 1) -> Any:
     """Return np.polyder of a Tensor."""
     if (m := int(m)) < 0:
         raise ValueError(f"np.polyder needs an order of 0 or more; it got {m}. np.polyint integrates.")
-    out = _vector(p, "np.polyder")
+    out = _vector(p, "np.polyder") if m else _line(p)
     for _ in range(m):
         out = out[:-1] * np.arange(len(out) - 1, 0, -1)
     return _like_given(p)(out)
@@ -126,7 +126,7 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
         constants = np.repeat(constants, m)
     if len(constants) < m:
         raise ValueError(f"np.polyint of order {m} needs one constant k, or {m}; it got {len(constants)}.")
-    out = _vector(p, "np.polyint")
+    out = _vector(p, "np.polyint") if m else _line(p)
     for i in range(m):
         out = np.concatenate([out / np.arange(len(out), 0, -1), constants[i : i + 1]])
     return _like_given(p)(out)
