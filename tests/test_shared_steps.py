@@ -22,7 +22,11 @@ STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps 
 
 @pytest.fixture(autouse=True)
 def threads_are_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ranks, "of", classmethod(lambda cls, call, comm, own=False: comm))
+    def of(cls: Any, call: str, comm: Any, own: bool = False) -> Any:
+        comm.asked = call, own
+        return comm
+
+    monkeypatch.setattr(Ranks, "of", classmethod(of))
 
 
 # -- A loop of one's own
@@ -162,13 +166,36 @@ def test_zeros_and_ranks_without_rows_are_not_equal_by_mistake() -> None:
     def work(comm: ThreadRanks) -> Any:
         w = Tensor(np.ones(1))
         minimizer = optim.averaged(optim.Minimizer([w], "sgd", 0.5), comm)
+        other = optim.averaged(optim.Minimizer([w], "sgd", 0.5), comm)
         for _ in range(3):
             minimizer.step([np.zeros(1)], rows=1)
-            minimizer.step([np.ones(1)], rows=int(comm.rank == 1))
-            minimizer.step([None], rows=1)
+            other.step([np.ones(1)], rows=int(comm.rank == 1))
+        optim.averaged(optim.Minimizer([w], "sgd", 0.5), comm).step([None], rows=1)
         return float(w.data[0])
 
     assert on_ranks(3, work) == [1 - 3 * 0.5] * 3
+
+
+def test_a_loss_of_zero_is_told_as_it_is() -> None:
+    def work(comm: ThreadRanks) -> Any:
+        w = Tensor(np.zeros(2))
+        minimizer = optim.averaged(optim.Minimizer([w], "sgd", 0.5), comm)
+        return minimizer.step(lambda: (w * w).sum(), rows=1)
+
+    assert on_ranks(2, work) == [0.0, 0.0]
+
+
+def test_a_communicator_of_its_own_is_closed_with_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Any] = []
+    monkeypatch.setattr("atexit.register", closed.append)
+
+    def work(comm: ThreadRanks) -> Any:
+        optim.averaged(optim.Minimizer([Tensor(np.ones(1))]), comm)
+        return comm.asked, comm.close
+
+    ((asked, close),) = on_ranks(1, work)
+    assert asked == ("averaged", True)
+    assert closed == [close]
 
 
 def test_numbers_of_rows_may_be_compared_instead() -> None:

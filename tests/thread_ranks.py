@@ -49,14 +49,14 @@ class ThreadRanks(Ranks):
 
     def __init__(self, rank: int, meeting: Meeting) -> None:
         self.rank, self.size, self.meeting = rank, meeting.size, meeting
-        self.rounds, self.sums = 0, 0
+        self.rounds = 0
+        self.asked: tuple[str, bool] | None = None  # by whom, and whether for itself alone
 
     def _gather(self, what: str, value: Any) -> list[Any]:
         self.rounds += 1
         return self.meeting.gather(self.rank, self.rounds, what, value)
 
     def add_up(self, buffer: Array, what: str = "the gradients") -> None:
-        self.sums += 1
         with np.errstate(all="ignore"):  # MPI warns of nothing
             buffer[...] = sum(self._gather(what, buffer.copy()))
 
