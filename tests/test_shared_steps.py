@@ -23,7 +23,7 @@ STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps 
 @pytest.fixture(autouse=True)
 def threads_are_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(cls: Any, call: str, comm: Any, own: bool = False) -> Any:
-        comm.asked = call, own
+        comm.asked.append(("of", call, own))
         return comm
 
     monkeypatch.setattr(Ranks, "of", classmethod(of))
@@ -185,7 +185,7 @@ def test_a_loss_of_zero_is_told_as_it_is() -> None:
     assert on_ranks(2, work) == [0.0, 0.0]
 
 
-def test_a_communicator_of_its_own_is_closed_with_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_communicator_of_its_own_is_opened_and_closed_with_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[Any] = []
     monkeypatch.setattr("atexit.register", closed.append)
 
@@ -194,7 +194,7 @@ def test_a_communicator_of_its_own_is_closed_with_the_program(monkeypatch: pytes
         return comm.asked, comm.close
 
     ((asked, close),) = on_ranks(1, work)
-    assert asked == ("averaged", True)
+    assert asked == [("of", "averaged", True), ("open", "averaged")]
     assert closed == [close]
 
 
@@ -219,7 +219,19 @@ def test_a_step_needs_rows() -> None:
         on_ranks(2, lambda comm: work(comm, 0))
     with pytest.raises(ValueError, match=re.escape(MEANS)):
         on_ranks(2, lambda comm: work(comm, None))
+    with pytest.raises(ValueError, match="step: no rank has rows"):
+        on_ranks(1, lambda comm: work(comm, 0))
     on_ranks(2, lambda comm: work(comm, comm.rank))
+
+
+def test_of_two_ranks_too_the_same_gradients_are_named() -> None:
+    def work(comm: ThreadRanks) -> None:
+        minimizer = optim.averaged(optim.Minimizer([Tensor(np.ones(1))], "sgd", 0.5), comm)
+        for _ in range(2):
+            minimizer.step([np.ones(1)], rows=1)
+
+    with pytest.raises(ValueError, match=ALIKE.replace("of 3", "of 2")):
+        on_ranks(2, work)
 
 
 def test_ranks_that_drift_apart_are_named() -> None:

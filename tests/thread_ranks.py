@@ -50,7 +50,7 @@ class ThreadRanks(Ranks):
     def __init__(self, rank: int, meeting: Meeting) -> None:
         self.rank, self.size, self.meeting = rank, meeting.size, meeting
         self.rounds = 0
-        self.asked: tuple[str, bool] | None = None  # by whom, and whether for itself alone
+        self.asked: list[tuple[Any, ...]] = []  # what was asked of it, and by whom
 
     def _gather(self, what: str, value: Any) -> list[Any]:
         self.rounds += 1
@@ -78,7 +78,7 @@ class ThreadRanks(Ranks):
         return told[0], {name: a.copy() for name, a in told[1].items()}
 
     def open(self, call: str) -> None:
-        pass
+        self.asked.append(("open", call))
 
     def close(self) -> None:
         pass
