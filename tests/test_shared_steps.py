@@ -1,7 +1,6 @@
 """Steps that several ranks take together, with threads in the place of processes: they are those of one."""
 
 import re
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.failing_ranks import FAULTS
+from tests.failing_ranks import AT_ONCE, FAULTS
 from tests.own_loop import LOOPS, run, without_a_function
 from tests.ranks import NETWORKS, arrays_of
 from tests.thread_ranks import ThreadRanks, on_ranks
 from tinygrad_nn import Settings, Tensor, fit, optim
 from tinygrad_nn.distributed import Ranks
-from tinygrad_nn.optim.averaged import MEANS, _script
+from tinygrad_nn.optim.averaged import MEANS
 
 STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps make of it
 
@@ -290,25 +289,6 @@ def test_a_schedule_that_is_a_function_is_told_by_its_name() -> None:
     on_ranks(2, work)
 
 
-def test_the_script_is_told_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Main:
-        pass
-
-    paths = [tmp_path / "a.py", tmp_path / "b.py", tmp_path / "c.py"]
-    for path, text in zip(paths, ("x = 1", "x = 2", "x = 1"), strict=True):
-        path.write_text(text)
-    found = []
-    for path in [*map(str, paths), str(tmp_path / "none.py"), None]:
-        main: Any = Main()
-        if path is not None:
-            main.__file__ = path
-        monkeypatch.setitem(sys.modules, "__main__", main)
-        found.append(_script())
-    assert found[0] == found[2] != found[1]
-    assert re.fullmatch("[0-9a-f]{12}", found[0])
-    assert found[3:] == ["none", "none"]
-
-
 def test_what_is_no_minimizer_is_named() -> None:
     message = r"averaged: 'adam' is no minimizer; write averaged\(optim.Minimizer\(parameters, 'adam', 0.01\), comm\)"
     with pytest.raises(TypeError, match=message):
@@ -346,14 +326,11 @@ def test_a_training_is_that_of_one_rank(name: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(history.metrics[key], values, rtol=to)
 
 
-IN_ONE_PROCESS = [
-    name for name in FAULTS
-    if name not in ("another_version", "a_rank_that_does_not_come", "a_rank_that_hangs", "an_error_on_one_rank",
-                    "a_program_that_ends_early", "a_batch_less_on_one_rank", "a_shape_on_one_rank")
-]  # fmt: skip
+OF_PROCESSES = "another_version", "another_file"  # they change what threads share
+OF_LOOPS = "a_mean_of_means_in_a_loop", "a_shard_used_twice", "a_row_used_twice", "another_learning_rate"
 
 
-@pytest.mark.parametrize("name", IN_ONE_PROCESS)
+@pytest.mark.parametrize("name", sorted({*AT_ONCE, *OF_LOOPS} - {*OF_PROCESSES}))
 def test_a_fault_is_named(name: str, tmp_path: Path) -> None:
     run_it, message = FAULTS[name]
     with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
