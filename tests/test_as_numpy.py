@@ -20,7 +20,7 @@ AXES = ["None", "0", "-1", "1", "(0, -1)", "()"]
 # Where NumPy raises, ours may answer: these take no axis to be reduced as no sum, and numbers as vectors of one entry.
 ANSWERED = (
     "np.median(x, ()", "np.quantile(x", "np.percentile(x", "np.average(x", "np.polyder(x", "np.polyint(x",
-    "np.interp(x", "np.nanquantile(x", "np.cov(x", "np.histogram", "np.linalg.tensorinv(", "np.piecewise(",
+    "np.interp(x", "np.nanquantile(x", "np.cov(x", "np.histogram", "np.linalg.tensorinv(",
 )  # fmt: skip
 # And these refuse what NumPy gives no meaning: coefficients of several axes or of none, products of stacks.
 STRICTER = ("np.poly", "np.linalg.multi_dot(", "np.interp(x")
