@@ -32,7 +32,7 @@ class Code:
 
             self.program = fuse(program)
         else:
-            for number, (op, out) in enumerate([(op, out) for op in program.ops for out in op.outs], 1):
+            for number, (out, op) in enumerate([(x, one) for one in program.ops for x in one.outs], 1):
                 out.op, out.number = op, number  # it may have been tried with numba before
             self.program = replay.scalars(program)
         self.names = Names()

@@ -63,7 +63,7 @@ class Rolling:
         last: where each is read last; what is returned, behind all.
     """
 
-    def __init__(self, ops: list[Op], outputs: Sequence[Any]) -> None:
+    def __init__(self, ops: list[Op], outputs: list[Any]) -> None:
         self.ops, self.outputs = ops, outputs
         self.place = {out: i for i, op in enumerate(ops) for out in op.outs}
         self.last = {x: i for i, op in enumerate(ops) for x in op.values}
@@ -156,7 +156,7 @@ class Rolled:
     # -- where arguments are from
 
     def fits(self) -> bool:
-        """Find out where all arguments are from, and leave out steps at the ends that differ; tell if a loop is left."""
+        """Find out where arguments are from, and leave out steps at the ends that differ; tell if a loop is left."""
         try:
             while self.steps >= STEPS:
                 middle, first, last = self.steps // 2, 0, self.steps
@@ -219,7 +219,7 @@ class Rolled:
         return Source(rows), rows.wrong
 
     def _begins(self) -> bool:
-        """Tell whether what the first steps read of steps before is there, and Python numbers are reckoned with only."""
+        """Tell whether what the first steps read is there, and whether Python numbers are only reckoned with."""
         for (offset, q), source in self.sources.items():
             readers = self.of(0, offset).kind
             if source.at is None:
@@ -314,7 +314,10 @@ class Rolled:
     def _loop(self) -> list[Op]:
         """Return the loop, after what it takes and before what is read of it."""
         after: list[Op] = []
-        init, carried, new, ends = [], [], [], []
+        init: list[Value] = []
+        carried: list[Value] = []
+        new: list[Value] = []
+        ends: list[Value] = []
         for (at, _), (before, inside) in self.carries.items():
             first = self.known[at]
             init, carried, new = [*init, *before], [*carried, *inside], [*new, first, *inside[:-1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
@@ -19,9 +20,11 @@ Array = np.ndarray[Any, Any]
 Index = tuple[Any, ...]
 
 
-def make(ops: list[Op], kind: str, function: Any, args: list[Any], attrs: Index, like: Array, name: str) -> Value:
+def make(
+    ops: list[Op], kind: str, function: Any, args: list[Any], attrs: Index, like: Array, name: str, nest: Any = None
+) -> Value:  # fmt: skip
     """Append an operation, and return its result, of the shape and dtype of an array."""
-    op = Op(kind, name, function, args, attrs)
+    op = Op(kind, name, function, args, attrs, nest=nest, given=None if nest is None else {**nest[1], "numbers": {}})
     op.outs.append(Value(0, "made", like.shape, like.dtype, op))
     ops.append(op)
     return op.out
@@ -82,13 +85,15 @@ class Rows:
         base = bases[m]
         if bases[m - 1] is not base or bases[m + 1] is not base:
             return None
-        full = [_full(i, base.shape) if b is base else None for b, i in zip(bases, indices, strict=True)]
+        full = [_full(i, base.shape) if b is base else () for b, i in zip(bases, indices, strict=True)]
         index, others = full[m], (full[m - 1], full[m + 1])
+        if {len(other) for other in others} != {len(index)}:
+            return None
         places = {k for other in others for k, (a, b) in enumerate(zip(index, other, strict=True)) if a != b}
         if len(places) != 1:
             return None
         at = places.pop()
-        data = [_number(x, index, at) if x is not None else None for x in full]
+        data = [_number(x, index, at) if x else None for x in full]
         if data[m] is None:
             return None
         return Rows([r for r, x in enumerate(data) if x is None], base, [x or 0 for x in data], index, at)
@@ -167,57 +172,63 @@ def spread(ops: Sequence[Op], outputs: Sequence[Any]) -> list[Op]:
 
     The sum of many arrays that are zero but for one row each has these rows, and 0.0 is added to each.
     """
-    users: dict[Value, int] = {}
-    for x in [*(x for op in ops for x in op.values), *(x for x in outputs if isinstance(x, Value))]:
-        users[x] = users.get(x, 0) + 1
-    gone: set[Op] = set()
-    gone_by: set[Op] = set()  # additions that were looked at
+    users = Counter([*(x for op in ops for x in op.values), *(x for x in outputs if isinstance(x, Value))])
     rank = {op: i for i, op in enumerate(ops)}
+    seen: set[Op] = set()
     instead: dict[Op, list[Op]] = {}
     for op in reversed(ops):
-        if op in gone_by or not _sum(op):
+        if op in seen or not _sum(op):
             continue
-        chain, puts, x = [], [], op
-        while True:  # the last addition comes first
-            left = [y for y in x.values if _put(y) is not None and users[y] == 1 and y.shape == op.out.shape]
-            rest = [y for y in x.values if y not in left]
-            chain.append(x)
-            puts += left
-            if len(left) == 2 or len(rest) != 1 or not _sum(rest[0].op) or users[rest[0]] > 1:
-                break
-            x = rest[0].op
-        gone_by.update(chain)
-        places = [_put(y) for y in puts]
-        axes = {axis for axis, _ in places}
-        if len(left) < 2 or len(puts) < MANY or len(axes) > 1:
+        chain, puts = _chain(op, users)
+        seen.update(chain)
+        axes = {axis for _, (axis, _) in puts}
+        if len(puts) < MANY or len(axes) > 1:
             continue
-        axis, found = axes.pop(), {}
-        again: dict[Op, list[Op]] = {}
-        for (_, number), y in sorted(zip(places, puts, strict=True), key=lambda pair: rank[pair[1].op]):
-            row = y.op.args[0]
-            if number in found:
-                row = make(again.setdefault(y.op, []), "ufunc", np.add, [found[number], row], (), like_of(row), "add")
-            found[number] = row
-        rows = sorted(found.items())
-        low, n = rows[0][0], op.out.shape[axis]
-        if rows[-1][0] + 1 - low != len(rows):
-            continue
-        new: list[Op] = []
-        parts = [row for _, row in rows]
-        like = np.broadcast_to(like_of(parts[0]), (len(rows), *parts[0].shape))
-        stack = make(new, "call", _stacked, parts, ("call", ("stacked",)), like, "stack")
-        stack.op.nest, stack.op.given = [parts, {"axis": 0}], {"axis": 0, "numbers": {}}
-        whole = make(new, "ufunc", np.add, [stack, 0.0], (), like, "add")
-        if len(rows) < n:
-            fill, like = partial(_filled, n=n, low=low), np.broadcast_to(like[:1], (n, *parts[0].shape))
-            whole = make(new, "call", fill, [whole], ("call", ("filled", n, low)), like, "fill")
-        if axis:
-            whole = view(new, "transpose", whole, _moved(len(whole.shape), axis))
-        new[-1].outs = op.outs
-        op.out.op = new[-1]
-        instead |= {**again, op: new}
-        gone.update(chain, (y.op for y in puts))
-    return [new for op in ops for new in instead.get(op, () if op in gone else (op,))]
+        rows: dict[int, tuple[Value, Op]] = {}
+        again: dict[Op, list[Op]] = {put: [] for put, _ in puts}  # where a row is taken twice, a sum after the second
+        for put, (_, number) in reversed(puts):
+            row, at = put.args[0], put
+            if number in rows:
+                other, before = rows[number]
+                at = max(put, before, key=rank.__getitem__)
+                row = make(again[at], "ufunc", np.add, [other, row], (), like_of(row), "add")
+            rows[number] = row, at
+        if max(rows) + 1 - min(rows) == len(rows):
+            new = _whole([rows[number][0] for number in sorted(rows)], min(rows), op.out.shape, axes.pop())
+            new[-1].outs = op.outs
+            op.out.op = new[-1]
+            instead.update({**again, **{one: [] for one in chain}, op: new})
+    return [new for op in ops for new in instead.get(op, (op,))]
+
+
+def _chain(op: Op, users: Counter[Value]) -> tuple[list[Op], list[tuple[Op, tuple[int, int]]]]:
+    """Return the additions that a sum of arrays of zeros with a row each consists of, and where each row lies."""
+    chain, puts = [op], []
+    while True:
+        x = chain[-1]
+        left = [y.op for y in x.values if y.op is not None and users[y] == 1 and _put(y) is not None]
+        puts += [(put, place) for put in left if (place := _put(put.out)) is not None]
+        rest = [y.op for y in x.values if y.op not in left]
+        if not left or not rest:
+            return chain, puts if len(left) == 2 else []
+        if rest[0] is None or not _sum(rest[0]) or users[rest[0].out] > 1:
+            return chain, []
+        chain.append(rest[0])
+
+
+def _whole(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> list[Op]:
+    """Return the operations that put rows next to each other on an axis, zeros before and after them."""
+    new: list[Op] = []
+    one = like_of(rows[0])
+    like, n = np.broadcast_to(one, (len(rows), *one.shape)), shape[axis]
+    whole = make(new, "call", _stacked, rows, ("call", ("stacked",)), like, "stack", [rows, {"axis": 0}])
+    whole = make(new, "ufunc", np.add, [whole, 0.0], (), like, "add")
+    if len(rows) < n:
+        fill, like = partial(_filled, n=n, low=low), np.broadcast_to(one, (n, *one.shape))
+        whole = make(new, "call", fill, [whole], ("call", ("filled", n, low)), like, "fill")
+    if axis:
+        view(new, "transpose", whole, _moved(len(shape), axis))
+    return new
 
 
 def like_of(x: Value) -> Array:
@@ -273,18 +284,18 @@ def stacks(ops: Sequence[Op]) -> list[Op]:
     for op in ops:
         axis = (op.given or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
         parts = _parts(op.args) if type(axis) is int and len(op.args) >= MANY else op.args
-        if len(parts) * 2 > len(op.args):
+        if type(axis) is not int or len(parts) * 2 > len(op.args):
             made.append(op)
             continue
         taken = [_taken(made, *x) if isinstance(x, tuple) else view(made, "slice", x, (None,)) for x in parts]
         if len(taken) == 1:
             whole = view(made, "slice", taken[0], (ALL,))
         else:
-            like = np.broadcast_to(np.empty((), op.out.dtype), (sum(x.shape[0] for x in taken), *taken[0].shape[1:]))
-            whole = make(made, "call", _joined, taken, ("call", ("joined", len(made))), like, "concatenate")
-            whole.op.nest, whole.op.given = [taken, {"axis": 0}], {"axis": 0, "numbers": {}}
+            like = np.broadcast_to(like_of(taken[0])[:1], (len(op.args), *taken[0].shape[1:]))
+            nest = [taken, {"axis": 0}]
+            whole = make(made, "call", _joined, taken, ("call", ("joined", len(made))), like, "concatenate", nest)
         if axis % len(whole.shape):
-            whole = view(made, "transpose", whole, _moved(len(whole.shape), axis % len(whole.shape)))
+            view(made, "transpose", whole, _moved(len(whole.shape), axis % len(whole.shape)))
         made[-1].outs = op.outs
         op.out.op = made[-1]
     return made
