@@ -20,7 +20,7 @@ from tinygrad_nn.compiled.program.values import Op, Program
 from tinygrad_nn.compiled.trace.call import canonical, trace
 from tinygrad_nn.tree import flatten
 
-T = 24
+T = 36
 
 
 def numbers(*shape: int) -> Any:
@@ -380,16 +380,16 @@ def close(found: Any, wanted: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
-def test_numba_compiles_a_loop_of_a_thousand_steps_once(dtype: str) -> None:
+def test_numba_compiles_a_step_once(dtype: str) -> None:
     pytest.importorskip("numba")
-    f, args, _ = case("rnn", 1000)
+    f, args, _ = case("rnn", 300)
     args = typed(args, dtype)
     quick = compile(f, backend="numba")
     close(quick(*args), f(*args))
     plan = quick.plan(*args)
     short = compile(f, backend="numba").plan(*typed(case("rnn", 50)[1], dtype))
     assert quick.backend == "numba"
-    assert len(plan.source.splitlines()) == len(short.source.splitlines())
+    assert len(plan.program.ops) == len(short.program.ops)
     assert [writer.machine.size() for writer in plan.code.every()] == [w.machine.size() for w in short.code.every()]
 
 

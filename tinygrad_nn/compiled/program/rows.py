@@ -12,7 +12,7 @@ import numpy as np
 
 from ..trace.operations import frozen
 from .memory import view_of
-from .values import Op, Value
+from .values import VIEWS, Op, Value
 
 MANY = 8  # rows that are worth being taken together
 ALL = ("slice", None, None, None)
@@ -227,7 +227,7 @@ def _whole(rows: list[Value], low: int, shape: tuple[int, ...], axis: int) -> li
         fill, like = partial(_filled, n=n, low=low), np.broadcast_to(one, (n, *one.shape))
         whole = make(new, "call", fill, [whole], ("call", ("filled", n, low)), like, "fill")
     if axis:
-        view(new, "transpose", whole, _moved(len(shape), axis))
+        _in_order(new, whole, axis)
     return new
 
 
@@ -268,11 +268,22 @@ def _put(x: Value) -> tuple[int, int] | None:
     return (axes[0], full[axes[0]]) if len(axes) == 1 and isinstance(full[axes[0]], int) else None
 
 
-def _moved(ndim: int, axis: int) -> tuple[int, ...]:
-    """Return the order of axes in which the first has become that axis."""
-    axes = list(range(1, ndim))
+def _in_order(ops: list[Op], x: Value, axis: int) -> None:
+    """Append what moves the first axis there; the entries lie in order then, so that sums run over them as ever."""
+    axes = list(range(1, len(x.shape)))
     axes.insert(axis, 0)
-    return tuple(axes)
+    cut = x.op is not None and x.op.kind == "slice"
+    source = x.op.args[0] if cut and x.op is not None else x
+    steps = [part[3] for part in x.op.attrs[0] if part != ALL] if cut and x.op is not None else []
+    if axis == 0 and set(steps) <= {None, 1} and (source.op is None or source.op.kind not in VIEWS):
+        view(ops, "slice", x, (ALL,))
+    else:
+        like = like_of(x).transpose(axes)
+        make(ops, "call", partial(_turned, axes=axes), [x], ("call", ("turned", *axes)), like, "in_order")
+
+
+def _turned(x: Any, axes: list[int]) -> Any:
+    return np.array(x.transpose(axes), order="C")
 
 
 # -- Stacks of rows that lie in one array already
@@ -288,14 +299,14 @@ def stacks(ops: Sequence[Op]) -> list[Op]:
             made.append(op)
             continue
         taken = [_taken(made, *x) if isinstance(x, tuple) else view(made, "slice", x, (None,)) for x in parts]
-        if len(taken) == 1:
-            whole = view(made, "slice", taken[0], (ALL,))
+        if len(taken) == 1 and axis % len(op.out.shape) == 0:
+            _in_order(made, taken[0], 0)
         else:
             like = np.broadcast_to(like_of(taken[0])[:1], (len(op.args), *taken[0].shape[1:]))
             nest = [taken, {"axis": 0}]
             whole = make(made, "call", _joined, taken, ("call", ("joined", len(made))), like, "concatenate", nest)
-        if axis % len(whole.shape):
-            view(made, "transpose", whole, _moved(len(whole.shape), axis % len(whole.shape)))
+            if axis % len(whole.shape):
+                _in_order(made, whole, axis % len(whole.shape))
         made[-1].outs = op.outs
         op.out.op = made[-1]
     return made
