@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 import pytest
@@ -56,29 +56,63 @@ class Tracer:
         self.paths = paths
         self.begin()
 
-    def begin(self) -> None:
-        self.calls: dict[int, int] = {}
-        self.lines: dict[str, set[int]] = {}
-
-    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        code = frame.f_code
-        if code.co_filename not in self.paths:
-            return None
-        count = self.calls[id(code)] = self.calls.get(id(code), 0) + 1
-        if count > CALLS:
-            return None
-        seen = self.lines.setdefault(code.co_filename, set())
-        seen.add(code.co_firstlineno)
-
-        def line(frame: FrameType, event: str, _: Any) -> Any:
-            if event == "line":
-                seen.add(frame.f_lineno)
-            return line
-
-        return line
-
     def found(self) -> dict[str, str]:
         return {self.paths[name]: hex(sum(1 << line for line in lines)) for name, lines in self.lines.items()}
+
+    if sys.version_info >= (3, 12):  # which tells each line once, so that the tests are as fast as without it
+
+        def begin(self) -> None:
+            self.lines: dict[str, set[int]] = {}
+            sys.monitoring.restart_events()
+
+        def on(self) -> None:
+            monitoring, events = sys.monitoring, sys.monitoring.events
+            if monitoring.get_tool(monitoring.COVERAGE_ID) is None:
+                monitoring.use_tool_id(monitoring.COVERAGE_ID, "lines")
+                monitoring.register_callback(monitoring.COVERAGE_ID, events.LINE, self.run)
+                monitoring.register_callback(
+                    monitoring.COVERAGE_ID, events.PY_START, lambda code, _: self.run(code, code.co_firstlineno)
+                )
+            monitoring.set_events(monitoring.COVERAGE_ID, events.PY_START | events.LINE)
+
+        def off(self) -> None:
+            sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, 0)
+
+        def run(self, code: CodeType, line: int) -> object:
+            if code.co_filename in self.paths:
+                self.lines.setdefault(code.co_filename, set()).add(line)
+            return sys.monitoring.DISABLE
+
+    else:
+
+        def begin(self) -> None:
+            self.calls: dict[int, int] = {}
+            self.lines: dict[str, set[int]] = {}
+
+        def on(self) -> None:
+            threading.settrace(self.call)
+            sys.settrace(self.call)
+
+        def off(self) -> None:
+            sys.settrace(None)
+            threading.settrace(None)
+
+        def call(self, frame: FrameType, event: str, _: Any) -> Any:
+            code = frame.f_code
+            if code.co_filename not in self.paths:
+                return None
+            count = self.calls[id(code)] = self.calls.get(id(code), 0) + 1
+            if count > CALLS:
+                return None
+            seen = self.lines.setdefault(code.co_filename, set())
+            seen.add(code.co_firstlineno)
+
+            def line(frame: FrameType, event: str, _: Any) -> Any:
+                if event == "line":
+                    seen.add(frame.f_lineno)
+                return line
+
+            return line
 
 
 # What Python runs first in processes that a test begins: their lines are the test's, too.
@@ -93,7 +127,7 @@ if "TINYGRAD_NN_LINES" in os.environ and not _again:
     {tracer}
     def _write(tracer=Tracer({paths!r}), place=os.environ["TINYGRAD_NN_LINES"]):
         import json
-        sys.settrace(None)
+        tracer.off()
         with open(os.path.join(place, str(os.getpid())), "w") as file:
             json.dump(tracer.found(), file)
     def _leave(code, end=os._exit):
@@ -101,8 +135,7 @@ if "TINYGRAD_NN_LINES" in os.environ and not _again:
         end(code)
     atexit.register(_write)
     os._exit = _leave
-    threading.settrace(_write.__defaults__[0])
-    sys.settrace(_write.__defaults__[0])
+    _write.__defaults__[0].on()
 if not _again:  # that of this Python, which this one hides
     _next = machinery.PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != {folder!r}])
     if _next is not None:
@@ -129,10 +162,10 @@ class Traced:
         same_examples()
         os.environ["TINYGRAD_NN_LINES"] = str(self.begun)
         self.start = time.process_time()
-        self._on()
+        self.tracer.on()
 
     def pytest_collection_finish(self) -> None:
-        self._off()
+        self.tracer.off()
         self.first = self.tracer.found()
         self.collected = time.process_time() - self.start
 
@@ -140,11 +173,11 @@ class Traced:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self.tracer.begin()
         start, others = time.process_time(), _of_children()
-        self._on()
+        self.tracer.on()
         try:
             return (yield)
         finally:
-            self._off()
+            self.tracer.off()
             spent = time.process_time() - start + _of_children() - others
             self.tests[item.nodeid] = round(spent, 4), self._with_processes(self.tracer.found())
 
@@ -167,14 +200,6 @@ class Traced:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.failed.append(report.nodeid)
-
-    def _on(self) -> None:
-        threading.settrace(self.tracer)
-        sys.settrace(self.tracer)
-
-    def _off(self) -> None:
-        sys.settrace(None)
-        threading.settrace(None)
 
     def said(self) -> Any:
         return {
