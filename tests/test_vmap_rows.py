@@ -194,6 +194,10 @@ def test_a_row_whatever_differs_from_sample_to_sample(name: str) -> None:
                 for i, shape in enumerate(shapes)
             ]
 
+            if name in ("max_spread", "max_collect"):  # the largest of each window is one of its two pixels
+                full[1:] = map(np.sign, full[1:])
+                full[1][..., 1::2] = -full[1][..., ::2]
+
             def f(*moved: Any, full: Any = full, slots: Any = slots, options: Any = options) -> Any:
                 given = dict(enumerate(full)) | dict(zip(slots, moved, strict=True))
                 return row(*given.values(), **options)
