@@ -23,7 +23,7 @@ ANSWERED = (
     "np.interp(x", "np.nanquantile(x", "np.cov(x", "np.histogram", "np.linalg.tensorinv(",
 )  # fmt: skip
 # And these refuse what NumPy gives no meaning: coefficients of several axes or of none, products of stacks.
-STRICTER = ("np.poly", "np.linalg.multi_dot(", "np.interp(x")
+STRICTER = ("np.poly", "np.linalg.multi_dot(", "np.interp(x", "np.piecewise(x, x")
 PAIRS = [
     ((), ()), ((3,), ()), ((3,), (3,)), ((2,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 2)),
     ((1, 3), (3, 1)), ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 3), (2, 3, 1)), ((0,), (0,)), ((2, 0), (0, 3)),
