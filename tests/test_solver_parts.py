@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import BackProp, FeedForward, Layer, Predict, Regularization, Solver, Tensor, TrainNN, nn
+from tinygrad_nn import (
+    BackProp,
+    FeedForward,
+    Layer,
+    Predict,
+    Regularization,
+    Settings,
+    Solver,
+    Tensor,
+    TrainNN,
+    nn,
+    optim,
+)
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import EarlyStopping, graph_loss
 from tinygrad_nn.solver.arguments import accuracy, label_accuracy
 from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
 from tinygrad_nn.solver.callbacks import Listeners, Step
+from tinygrad_nn.solver.checks import check_model, check_targets
 from tinygrad_nn.solver.divergence import check_growth, watch_growth
 from tinygrad_nn.solver.epochs import Epoch
 from tinygrad_nn.solver.prediction import as_dtype, by_chunks, evaluating
@@ -30,6 +43,13 @@ def layers() -> list[Layer]:
 
 def mixed() -> nn.Sequential:
     return nn.Sequential(Layer(3, 4, "tanh", rng=0), nn.Dropout(0.5), Layer(4, 2, rng=1))
+
+
+class Silent:
+    """A class that is no loss."""
+
+    def __call__(self, prediction: Any, y: Any) -> Any:
+        return ((prediction - y) ** 2).mean()
 
 
 def says(kind: Any, message: str) -> Any:
@@ -467,3 +487,168 @@ def test_listeners_are_told_of_the_first_the_due_and_the_last_update() -> None:
     assert late.heard == all_of.heard[2:]
     listeners.end(3, "rows")  # all know it
     assert len(all_of.heard) == 4
+
+
+# -- Settings, and the checks of model and data
+
+
+SOLVER: list[tuple[dict[str, Any], Any, str]] = [
+    *[
+        (
+            {"learning_rate": bad},
+            ValueError,
+            (f"Solver: learning_rate={float(bad)}; a step needs a positive finite size, e.g. 0.03."),
+        )
+        for bad in (0, -1e-9, math.inf, math.nan)
+    ],
+    *[
+        ({key: bad}, ValueError, f"Solver: {key}={float(bad)}; a limit needs a positive finite size, e.g. {example}.")
+        for key, example in (("clip_norm", 1.0), ("clip_value", 0.5))
+        for bad in (0, -2, math.inf, math.nan)
+    ],
+    *[
+        (
+            {key: bad},
+            TypeError,
+            f"Solver: {key}={bad!r} is of type {type(bad).__name__}; it needs a number, e.g. {key}=0.1.",
+        )
+        for key in ("learning_rate", "clip_norm", "clip_value")
+        for bad in (True, "1", [1.0])
+    ],
+    (
+        {"learning_rate": None},
+        TypeError,
+        "Solver: learning_rate=None is of type NoneType; it needs a number, e.g. learning_rate=0.1.",
+    ),
+    ({"schedule": 0.5}, TypeError, "Solver: schedule=0.5 cannot be called; pass e.g. optim.Cosine(100)."),
+    *[
+        ({"schedule_by": bad}, ValueError, f"Solver: schedule_by={bad!r}; known are 'epoch' and 'step'.")
+        for bad in ("epochs", None)
+    ],
+    ({"groups": {"a": 3}}, TypeError, "Solver: groups['a']=3; it is a dict, e.g. {'learning_rate': 0.001}."),
+    (
+        {"groups": {"a": {"learning_rate": "x"}}},
+        TypeError,
+        (
+            "Solver: groups['a']['learning_rate']='x' is of type str; it "
+            "needs a number, e.g. groups['a']['learning_rate']=0.1."
+        ),
+    ),
+    (
+        {"groups": {"a": {"optimizer": "lbfgs"}}},
+        TypeError,
+        ("Solver: lbfgs moves all parameters together; leave groups out."),
+    ),
+    *[
+        (
+            {"optimizer": "lbfgs", key: 1.0},
+            ValueError,
+            ("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out."),
+        )
+        for key in ("clip_norm", "clip_value")
+    ],
+    ({"loss": Silent}, TypeError, "Solver: loss=Silent is a class; make one of it, Silent()."),
+    (
+        {"optimizer": optim.SGD},
+        TypeError,
+        (
+            "Solver: optimizer=SGD holds the parameters of a loop of your own; for fit "
+            "write its name, 'sgd', or its rule, optim.sgd()."
+        ),
+    ),
+    (
+        {"optimizer": optim.Adam([Tensor(X)])},
+        TypeError,
+        (
+            "Solver: optimizer=Adam holds the parameters of a loop of your "
+            "own; for fit write its name, 'adam', or its rule, optim.adam()."
+        ),
+    ),
+    (
+        {"regularization": 3},
+        TypeError,
+        ("Solver: regularization=3 is of type int; write Regularization('l2', lam=0.001), or leave it out."),
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "message"), SOLVER)
+def test_options_of_a_solver_out_of_range(given: dict[str, Any], kind: Any, message: str) -> None:
+    with says(kind, message):
+        Solver(**{"loss": "mse", **given})
+
+
+def test_options_of_a_solver_at_their_bounds() -> None:
+    given = {"schedule": optim.Cosine(3), "schedule_by": "step", "clip_norm": 1e-12, "clip_value": np.float32(3)}
+    solver = Solver(" MSE ", " Adam", np.int64(1), **given)
+    assert (solver.loss, solver.optimizer, solver.learning_rate) == ("mse", "adam", 1.0)
+    assert [type(value) for value in (solver.learning_rate, solver.clip_value)] == [float, float]
+    assert (solver.clip_norm, solver.clip_value, solver.schedule_by) == (1e-12, 3.0, "step")
+    rule, rate = Solver("mse", "adam", 0.5).group("a", {"beta1": 0.25, "learning_rate": 2})
+    assert (rule, rate) == (optim.adam(beta1=0.25), 2.0)
+    assert Solver("mse", "adam", 0.5).group("a", {"optimizer": "sgd"}) == (optim.sgd(), 0.5)
+    assert Solver("mse", "LBFGS").rule == optim.lbfgs()
+    for key in ("lam", "r", "dropout"):
+        assert getattr(Regularization("elasticnet", **{key: 0}), key) == 0.0
+        assert getattr(Regularization("elasticnet", **{key: 0.999}), key) == 0.999
+        for bad in (-1e-9, math.nan, math.inf):
+            with pytest.raises(ValueError, match=f"^Regularization: {key}={bad}; "):
+                Regularization("l2", **{key: bad})
+    assert Regularization("l1", 1.0).lam == 1.0
+    for key in ("epochs", "batch_size", "accumulate"):
+        assert getattr(Settings(**{"epochs": 1, key: 1}), key) == 1
+        with says(ValueError, f"Settings: {key}=0; it must be at least 1, e.g. {key}=16."):
+            Settings(**{"epochs": 1, key: 0})
+        with says(TypeError, f"Settings: {key}=1.0 is of type float; it needs a whole number, e.g. {key}=16."):
+            Settings(**{"epochs": 1, key: 1.0})
+
+
+def test_targets_are_probabilities_with_rounding() -> None:
+    model = [Layer(3, 2, "softmax", rng=0)]
+    for y in (np.eye(2), np.array([[1.0, 9e-6], [0.5, 0.5 - 9e-6]]), np.eye(2, dtype=int), np.eye(2, dtype=bool)):
+        found = check_targets("f", model, y, 2, "crossentropy")
+        np.testing.assert_array_equal(found, y)
+        assert found.dtype == float
+    encode = "Encode labels with tinygrad_nn.data.one_hot(labels); for several labels a row use 'binarycrossentropy'."
+    with says(ValueError, "f: crossentropy needs one-hot targets, or rows of probabilities that sum to 1; row 1 of "
+              f"data_out is [0.5, 0.49998], which sums to 0.99998. {encode}"):  # fmt: skip
+        check_targets("f", model, np.array([[1.0, 0.0], [0.5, 0.49998]]), 2, "crossentropy")
+    for bad, text in ((-1e-9, "-1e-09"), (1.001, "1.001")):
+        with says(ValueError, "f: binarycrossentropy needs targets that are probabilities, and data_out[1, 0] is "
+                  f"{text}, which is outside [0, 1]. Encode labels with tinygrad_nn.data.one_hot(labels); for a "
+                  "regression use 'mse'."):  # fmt: skip
+            check_targets("f", model, np.array([[1.0, 0.0], [bad, 0.0]]), 2, "binarycrossentropy")
+        assert check_targets("f", model, np.array([[1.0, 0.0], [bad, 0.0]]), 2, "mse")[1, 0] == bad
+    assert check_targets("f", [Layer(3, 1, rng=0)], [1, 2], 2, "mse").tolist() == [[1.0], [2.0]]
+
+
+def test_the_first_layer_that_does_not_fit_is_named() -> None:
+    a, b, c = Layer(3, 4, "tanh"), Layer(4, 2), Layer(2, 2, dtype=np.float32)
+    assert check_model("f", a) == [a]
+    assert check_model("f", (a, b)) == [a, b]
+    twice = Layer(2, 2)
+    for model, message in (
+        (
+            [a, twice],
+            (
+                f"layer 2 of 2 ({twice!r}) takes 2 columns, but layer 1 of 2 ({a!r}) gives 4. Write Layer(4, 2, "
+                f"{twice.activation!r})."
+            ),
+        ),
+        (
+            [a, b, c],
+            (
+                f"layer 3 of 3 ({c!r}) has dtype float32 and layer 2 of 3 ({b!r}) float64. Make all layers with the "
+                "same dtype=."
+            ),
+        ),
+        (
+            [a, b, twice, twice],
+            (f"layer 4 of 4 ({twice!r}) stands in the model twice; it would be updated twice. Make another Layer."),
+        ),
+    ):
+        with says(ValueError, f"f: {message}"):
+            check_model("f", model)
+    with says(TypeError, "f: a model is a list of layers; this has 3 of type int. Write [Layer(4, 40, 'relu'), "
+              "Layer(40, 3, 'softmax')]."):  # fmt: skip
+        check_model("f", [a, 3])
