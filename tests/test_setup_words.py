@@ -44,7 +44,8 @@ class Silent:
     [
         (True, "True"), (3, "3"), (0.1, "0.1"), (1 + 2j, "(1+2j)"), ("a b", "a b"), (b"x", "b'x'"), (None, "None"),
         (np.float32(0.5), "0.5"), (np.int64(3), "3"), (np.bool_(True), "True"), (np.str_("a"), "a"),
-        ((1, [2.5, "a"]), "(1, (2.5, a))"), ({"a": 1, 2: (3,)}, "{'a': 1, 2: (3)}"), (slice(1, None, 2), "(1, None, 2)"),
+        ((1, [2.5, "a"]), "(1, (2.5, a))"), ({"a": 1, 2: (3,)}, "{'a': 1, 2: (3)}"),
+        (slice(1, None, 2), "(1, None, 2)"),
         ([], "()"), ({}, "{}"), ([[[[1]]]], "((((1))))"), ([[[[[1]]]]], "((((list))))"),
         ({1: {2: {3: {4: {5: 6}}}}}, "{1: {2: {3: {4: dict}}}}"), ([[[[np.sin]]]], "((((ufunc))))"),
         (Tensor(X), "Tensor"), (nn.Linear(3, 2), "Linear"), (np.sin, "sin"), (nn.losses.huber, "huber"),
@@ -143,7 +144,8 @@ def test_options_are_plain_attributes_in_order() -> None:
     ("value", "plain"),
     [
         (1, True), (None, True), ("a", True), (b"a", True), (1j, True), (np.float64(1), True), (np.sin, True),
-        ([], True), ((1, [2, ("a", np.sin)]), True), ((1, [X]), False), (X, False), (Tensor(X), False), (nn.Tanh(), False),
+        ([], True), ((1, [2, ("a", np.sin)]), True), ((1, [X]), False), (X, False), (Tensor(X), False),
+        (nn.Tanh(), False),
         (float, False), ({}, False), ([nn.Tanh()], False),
     ],
 )  # fmt: skip
