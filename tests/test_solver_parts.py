@@ -1,5 +1,6 @@
 """The solver part by part: its bounds from both sides, what it counts, and what it says, word for word."""
 
+import json
 import math
 import re
 from types import SimpleNamespace
@@ -18,19 +19,24 @@ from tinygrad_nn import (
     Solver,
     Tensor,
     TrainNN,
+    fit,
     nn,
     optim,
 )
 from tinygrad_nn.optim.update import Memory
-from tinygrad_nn.solver import EarlyStopping, graph_loss
-from tinygrad_nn.solver.arguments import accuracy, label_accuracy
+from tinygrad_nn.solver import EarlyStopping, History, graph_loss, progress_bar
+from tinygrad_nn.solver.arguments import accuracy, choose, label_accuracy
 from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
 from tinygrad_nn.solver.callbacks import Listeners, Step
 from tinygrad_nn.solver.checks import check_model, check_targets
 from tinygrad_nn.solver.divergence import check_growth, watch_growth
-from tinygrad_nn.solver.epochs import Epoch
+from tinygrad_nn.solver.epochs import Epoch, _joined, _losses, check_finite
+from tinygrad_nn.solver.history import cell
 from tinygrad_nn.solver.prediction import as_dtype, by_chunks, evaluating
 from tinygrad_nn.solver.stopping import Watch, monitored
+from tinygrad_nn.solver.tasks.function import FunctionTask
+from tinygrad_nn.solver.tasks.module import ModuleTask
+from tinygrad_nn.solver.training_step import _foreseen, _mean, backend_of
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
 MSE = Solver("mse", "sgd", 0.1)
@@ -50,6 +56,10 @@ class Silent:
 
     def __call__(self, prediction: Any, y: Any) -> Any:
         return ((prediction - y) ** 2).mean()
+
+
+def fit_me(params: Any, x: Any, y: Any) -> Any:
+    return ((x @ params["W"] - y) ** 2).mean()
 
 
 def says(kind: Any, message: str) -> Any:
@@ -652,3 +662,243 @@ def test_the_first_layer_that_does_not_fit_is_named() -> None:
     with says(TypeError, "f: a model is a list of layers; this has 3 of type int. Write [Layer(4, 40, 'relu'), "
               "Layer(40, 3, 'softmax')]."):  # fmt: skip
         check_model("f", [a, 3])
+
+
+# -- The step of a training
+
+
+def test_gathered_gradients_count_by_their_rows() -> None:
+    one, two = [np.array([1.0]), None, np.ones(2, np.float32)], [np.array([4.0]), np.array([6.0]), None]
+    assert _mean([(one, 5)]) is one
+    a, b, c = _mean([(one, 1), (two, 3)])
+    assert (a.tolist(), b.tolist(), c.tolist(), c.dtype) == ([3.25], [4.5], [0.25, 0.25], np.float32)
+    assert _mean([(one, 1), (two, 0)])[0].tolist() == [1.0]  # a rank without rows of a batch
+    assert _mean([(one, 0), (two, 0)])[0].tolist() == [1.0]
+    assert _mean([([None], 2), ([None], 3)]) == [None]
+    assert _mean([([np.array([3.0])], 1), ([np.array([6.0])], 1), ([np.array([9.0])], 1)])[0] == pytest.approx(6)
+
+
+@pytest.mark.parametrize(
+    ("compile", "backend"),
+    [(False, None), (None, None), (True, "auto"), ("auto", "auto"), ("numpy", "numpy"), ("numba", "numba")],
+)
+def test_the_backend_that_is_meant(compile: Any, backend: str | None) -> None:
+    lbfgs = Solver("mse", "lbfgs")
+    assert backend_of("fit", compile, "graph", MSE) == backend
+    if backend is None:
+        assert backend_of("fit", compile, "manual", lbfgs) is None
+        return
+    with says(ValueError, "fit: compile= is for the gradients of the graph; leave gradients='manual' out."):
+        backend_of("fit", compile, "manual", MSE)
+    with says(ValueError, "fit: lbfgs evaluates the loss as often as it likes; leave compile= out."):
+        backend_of("fit", compile, "graph", lbfgs)
+
+
+def test_a_backend_that_is_not_there_is_named() -> None:
+    for bad in ("jit", 1.5, "Numpy"):
+        with says(ValueError, f"fit: compile={bad!r}; it is True, False, 'numpy' or 'numba'."):
+            backend_of("fit", bad, "graph", MSE)
+
+
+def test_gradients_that_are_foreseen_leave_no_trace() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 2, rng=1))
+    task = ModuleTask("fit", model, MSE)
+    rng = np.random.default_rng(3)
+    before = {name: np.array(value) for name, value in model.state_dict().items()}
+    with task.training(rng):
+        foreseen = _foreseen(task, X, Y, rng)
+        assert rng.bit_generator.state == np.random.default_rng(3).bit_generator.state
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, before[name])
+        for g, right in zip(foreseen, task.gradients(X, Y, rng)[1], strict=True):
+            np.testing.assert_array_equal(g, right)
+    assert rng.bit_generator.state != np.random.default_rng(3).bit_generator.state
+
+
+# -- What a training tells
+
+
+def test_a_history_in_one_line_and_in_many() -> None:
+    assert repr(History()) == "History(0 epochs)"
+    assert repr(History([0.5])) == "History(1 epoch: loss 0.5000 to 0.5000)"
+    two = History([0.5, 0.25], [2.0, 1.0], {"r2": [0.0, -1.0], "none": []})
+    assert repr(two) == "History(2 epochs: loss 0.5000 to 0.2500, val_loss 2.0000 to 1.0000, r2 0.0000 to -1.0000)"
+    assert (two.epochs, len(two)) == (2, 2)
+    text = str(History([1.0] * 2, [], {"accuracy_of_all": [0.5, 0.75]}))
+    assert text.split("\n") == [
+        "epoch      loss  accuracy_of_all", "    1    1.0000           0.5000", "    2    1.0000           0.7500",
+    ]  # fmt: skip
+    for epochs in (19, 20, 21, 30):
+        lines = str(History([float(k) for k in range(epochs)])).split("\n")[1:]
+        numbers = [line.split()[0] for line in lines]
+        every = [str(k + 1) for k in range(epochs)]
+        assert numbers == (every if epochs <= 20 else [*every[:10], "...", *every[-10:]])
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [
+        (0.12345, 9, "0.1235"), (1234.5678, 9, "1234.5678"), (12345.678, 9, "1.235e+04"), (-1234.5, 9, "-1.23e+03"),
+        (-1234.5, 10, "-1234.5000"), (-5.55e120, 9, "-5.5e+120"), (-5.55e120, 10, "-5.55e+120"), (1e9, 9, "1.000e+09"),
+        (math.inf, 9, "inf"), (math.nan, 9, "nan"),
+    ],
+)  # fmt: skip
+def test_a_number_fits_its_column(value: float, width: int, text: str) -> None:
+    assert cell(value, width) == text
+
+
+def test_a_history_goes_to_text_and_back() -> None:
+    one = History([0.1, math.inf], [math.nan, -math.inf], {"r2": [1 / 3, 0.0]})
+    text = json.loads(one.to_json())
+    assert text == {"loss": [0.1, "inf"], "val_loss": ["nan", "-inf"], "metrics": {"r2": [1 / 3, 0.0]}}
+    assert "\n  " in one.to_json()
+    again = History.from_json(one.to_json())
+    assert (again.loss, again.metrics, again.val_loss[1]) == (one.loss, one.metrics, -math.inf)
+    assert math.isnan(again.val_loss[0])
+    copied = one.to_dict()
+    copied["loss"].append(3.0)
+    copied["metrics"]["r2"].append(3.0)
+    assert (len(one.loss), len(one.metrics["r2"])) == (2, 2)
+    for data, message in (
+        (3, "History: this is of type int; a history has loss, val_loss, metrics."),
+        ({"loss": [], "metrics": {}}, "History: 'val_loss' is missing; a history has loss, val_loss, metrics."),
+        ({}, "History: 'loss' is missing; a history has loss, val_loss, metrics."),
+    ):
+        with says(ValueError, message):
+            History.from_dict(data)
+    for data in ({"loss": ["x"]}, {"val_loss": 3}, {"metrics": []}, {"metrics": {"a": 1}}, {"loss": [None]}):
+        with pytest.raises(ValueError, match=r"^History: loss, val_loss and each of the metrics are lists of numb"):
+            History.from_dict({"loss": [], "val_loss": [], "metrics": {}, **data})
+    with says(AttributeError, "a History has no attribute 'r2'. Write history.metrics['r2']."):
+        one.r2  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'history'\. It is the history: history\.loss, "):
+        one.history  # noqa: B018
+
+
+class Cell:
+    """The output of a notebook's cell, with a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.shown = 100.0, []
+        self.display_pub = SimpleNamespace(publish=self.publish)
+        monkeypatch.setattr(progress_bar.time, "monotonic", lambda: self.now)
+
+    def publish(self, data: Any, metadata: Any, transient: Any, update: bool) -> None:
+        self.shown.append((data["text/plain"], update, data["text/html"]))
+
+
+def test_a_bar_in_a_notebook_counts_epochs_and_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Cell(monkeypatch)
+    monkeypatch.setattr(progress_bar, "notebook", lambda: shell)
+    with progress_bar.bar(1200, 2) as shown:
+        assert [text for text, *_ in shell.shown] == ["epoch 2 of 1,200"]
+        shell.now += 0.0625
+        shown.epoch(epoch(0.5))
+        assert len(shell.shown) == 1  # too soon
+        shell.now += 0.125
+        shown.epoch(epoch(0.25, 4.0))
+        shell.now += 1.8125
+        list(shown.batches(iter("ab"), 2))
+        assert len(shell.shown) == 2  # an epoch of less than two seconds
+        batches = shown.batches(iter("abcd"), 4)
+        next(batches)
+        shell.now += 2.5
+        next(batches)
+        unknown = shown.batches(iter("ab"), None)
+        next(unknown)
+        shell.now += 2.5
+        next(unknown)
+    seconds = [int(took * (1200 - done) / (done - 2)) for done, took in ((4, 0.1875), (4.25, 4.5), (4, 7.0), (4, 7.0))]
+    left = [f"{k // 60}:{k % 60:02d} left" for k in seconds]
+    assert [text for text, *_ in shell.shown[1:]] == [
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  {left[0]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1 of 4  {left[1]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1  {left[2]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1  {left[3]}",
+    ]
+    assert [update for _, update, _ in shell.shown] == [False, True, True, True, True]
+    assert '<progress max="1200" value="4.25" aria-label="epochs done">' in shell.shown[2][2]
+
+
+def test_no_bar_is_shown_of_no_epochs() -> None:
+    with progress_bar.bar(0, 0) as shown:
+        assert shown.epoch(epoch(1.0)) is None
+        assert list(shown.batches(iter("abc"), 3)) == ["a", "b", "c"]
+
+
+# -- Epochs
+
+
+def test_losses_of_parts_count_by_their_rows_and_roots_under_the_root() -> None:
+    parts = [(X[:1], Y[:1]), (X, Y)]
+    task: Any = SimpleNamespace(evaluate=lambda x, y: (float(len(x)), x[:, 0]))
+    for loss, mean in (("mse", (1 * 1 + 2 * 2) / 3), ("rmse", ((1 * 1 + 4 * 2) / 3) ** 0.5)):
+        found, pairs = _losses(task, Batches("fit", parts), Solver(loss), True, None)
+        assert found == pytest.approx(mean, rel=1e-15)
+        assert [(y.tolist(), z.tolist()) for y, z in pairs] == [
+            (Y[:1].tolist(), [0.0]), (Y.tolist(), [0.0, 3.0]),
+        ]  # fmt: skip
+        assert _losses(task, Batches("fit", parts), Solver(loss), False, None) == (found, [(None, None)] * 2)
+        assert _losses(task, Rows(X, Y, 1), Solver(loss), False, None)[0] == 2.0
+    assert _joined([X[:1], X]).tolist() == [*X[:1].tolist(), *X.tolist()]
+    assert _joined([X]) is X
+    assert _joined([{"a": X}]) == {"a": X}
+    assert _joined([{"a": X}, {"a": X}]) is None
+
+
+def test_a_parameter_that_is_not_finite_is_named() -> None:
+    good, bad = SimpleNamespace(data=np.ones(2)), SimpleNamespace(data=np.array([1.0, np.nan]))
+    check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, good]), 3)  # type: ignore[arg-type]
+    message = (
+        "fit: b became infinite or NaN in epoch 3, by a gradient that was. With tinygrad_nn.detect_anomaly() around "
+        "fit you see which operation made it; clip_norm=1.0 or a lower learning_rate may help."
+    )
+    with says(FloatingPointError, message):
+        check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, bad]), 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": 3}, "fit: settings=3; write settings=Settings(epochs=20, batch_size=16)."),
+        ({"early_stopping": 3}, "fit: early_stopping=3; write early_stopping=EarlyStopping(patience=5)."),
+        ({"metrics": ["r2"]}, "fit: metrics=['r2']; write a dict, metrics={'mae': f(y, prediction)}."),
+        ({"callbacks": print}, "fit: callbacks=<built-in function print>; write a list, callbacks=[your_function]."),
+        ({"solver": Solver("mse", "lbfgs"), "settings": Settings(1, 2, 2)},
+         "fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger."),
+        ({"compile": True, "settings": Settings(1, 2, 2)},
+         "fit: a compiled step updates after each batch; leave compile or accumulate out."),
+        ({"params": {"W": X}}, "fit: params= belongs to a function f(params, x, y); the model is a list."),
+        ({"model": fit_me}, "fit: fit_me is a function; pass its parameters, params={'W': W, 'b': b}."),
+        ({"model": fit_me, "params": {}, "gradients": "manual"},
+         "fit: fit_me has no equations written by hand; leave gradients='manual' out."),
+        ({"model": fit_me, "params": {}, "class_weight": "balanced"},
+         "fit: fit_me computes its loss itself; weigh the classes there, without class_weight."),
+        ({"x": [(X, Y)], "y": None, "class_weight": "balanced"},
+         "fit: class_weight needs arrays x and y; of batches weigh rows in the loss."),
+        ({"x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),
+        ({"y_val": Y}, "fit: x_val is missing; pass both x_val and y_val, or neither."),
+        ({"model": mixed(), "x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),
+        ({"model": mixed(), "y_val": Y}, "fit: x_val is missing; pass both x_val and y_val, or neither."),
+    ],
+)  # fmt: skip
+def test_arguments_of_fit_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
+    arguments = {"model": layers(), "x": X, "y": Y, "solver": MSE, "settings": Settings(1, 2), **given}
+    with says((TypeError, ValueError), message):
+        fit(**arguments)
+
+
+def test_the_metric_that_fits_the_targets() -> None:
+    def chosen(y: Any, z: Any, loss: Any = "mse", kind: Any = SimpleNamespace) -> list[str]:
+        task = object.__new__(kind) if kind is not SimpleNamespace else SimpleNamespace()
+        vars(task)["solver"] = SimpleNamespace(loss=loss)
+        return list(choose(task, y, z))
+
+    labels, two = np.array([0, 1]), np.zeros((2, 3))
+    assert chosen(Y, Y) == ["r2"]
+    assert chosen(Y, two) == chosen(Y[:, 0], Y[:, 0]) == chosen([1], [1]) == chosen(Y, [1]) == []
+    assert chosen(Y, Y, "crossentropy") == chosen(Y, Y, "binarycrossentropy") == ["accuracy"]
+    assert chosen(labels, two, "crossentropy") == []
+    assert chosen(labels, two, np.sum) == chosen(labels, two, None, FunctionTask) == ["accuracy"]
+    assert chosen(labels, two, "mse", FunctionTask) == ["accuracy"]
+    assert chosen(labels * 1.0, two, np.sum) == chosen(labels, labels, np.sum) == chosen(Y, Y, np.sum) == []
