@@ -28,9 +28,9 @@ def test_other_experiments_have_the_given_sizes_and_others() -> None:
     found = [(case.rows, *(layer.n_out for layer in case.model)) for case in more(start, np.random.default_rng(0))]
     assert found == [(64, 9, 1), (2, 9, 1), (3, 9, 1), (5, 7, 2), (1, 9, 1)]
     start = Experiment(model, np.tile(x, (300, 1)), np.tile(y, (300, 1)), [None, None], solver, given=True)
-    found = [(case.rows, case.model[0].n_in, *(layer.n_out for layer in case.model))
+    small = [(case.rows, case.model[0].n_in, *(layer.n_out for layer in case.model))
              for case in more(start, np.random.default_rng(0))]  # fmt: skip
-    assert found == [(9, 5, 6, 1), (2, 5, 6, 1), (3, 5, 6, 1), (5, 5, 7, 2), (1, 5, 6, 1)]
+    assert small == [(9, 5, 6, 1), (2, 5, 6, 1), (3, 5, 6, 1), (5, 5, 7, 2), (1, 5, 6, 1)]
 
 
 @pytest.mark.parametrize(
