@@ -212,15 +212,22 @@ class At:
         shape = np.shape(value)
         if len(shape) == 0 or shape[0] != 1:
             return value
-        place = np.broadcast_to(np.False_, self.tensor.shape)[self.index]
-        extra = max(0, min(len(shape) - np.ndim(place), next((i for i, n in enumerate(shape) if n != 1), len(shape))))
+        ones = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+        extra = max(0, min(len(shape) - len(self._place()), ones))
         return np.reshape(value, shape[extra:]) if extra else value
+
+    def _place(self) -> tuple[int, ...]:
+        """Return the shape of the entries that the index names; those of one sample where samples differ in it."""
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        whole = [isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in parts]
+        known = tuple(np.zeros(np.shape(p), int) if w else p for p, w in zip(parts, whole, strict=True))
+        return np.shape(np.broadcast_to(np.False_, self.tensor.shape)[known])
 
     def _updated(self, update: Primitive, value: Any) -> Array:
         try:
             return update(self.tensor, self._fitting(value), index=self.index)
         except ValueError as error:
-            place = np.shape(np.broadcast_to(np.False_, self.tensor.shape)[self.index])
+            place = self._place()
             pairs = zip(np.shape(value)[::-1], place[::-1], strict=False)
             if np.ndim(value) > len(place) or any(n not in (1, m) for n, m in pairs):
                 raise ValueError(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +41,7 @@ class Averaged:
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
             self.ranks.open("averaged")
-            mine = {"the script": _script(), "the parameters": _told(minimizer)}
-            self.ranks.compare("averaged", {**surroundings(), **mine})
+            self.ranks.compare("averaged", {**surroundings(), "the parameters": _told(minimizer)})
             self._from_first()
         atexit.register(self.ranks.close)
 
@@ -206,12 +203,3 @@ def _told(minimizer: Any) -> str:
                   for g in minimizer.groups]  # fmt: skip
         return f"{groups} {minimizer.schedule!r:.80}".split(" at 0x")[0]
     return f"{minimizer!r} {[t.shape for g in minimizer.param_groups for t in g['params']]}"
-
-
-def _script() -> str:
-    """Return a checksum of the program that runs."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    try:
-        return "none" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-    except OSError:
-        return "none"
