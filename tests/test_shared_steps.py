@@ -3,6 +3,7 @@
 import re
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,14 @@ from tests.failing_ranks import AT_ONCE, FAULTS
 from tests.own_loop import LOOPS, run, without_a_function
 from tests.ranks import NETWORKS, arrays_of
 from tests.thread_ranks import ThreadRanks, on_ranks
-from tinygrad_nn import Settings, Tensor, fit, optim
+from tinygrad_nn import Settings, Solver, Tensor, fit, nn, optim
 from tinygrad_nn.distributed import Ranks
 from tinygrad_nn.optim.averaged import MEANS
+from tinygrad_nn.solver.batches import Batches, Rows
+from tinygrad_nn.solver.ranks import SharedTraining
+from tinygrad_nn.solver.tasks.function import FunctionTask
+from tinygrad_nn.solver.tasks.layers import LayerTask
+from tinygrad_nn.solver.tasks.module import ModuleTask
 
 STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps make of it
 
@@ -293,6 +299,184 @@ def test_what_is_no_minimizer_is_named() -> None:
     message = r"averaged: 'adam' is no minimizer; write averaged\(optim.Minimizer\(parameters, 'adam', 0.01\), comm\)"
     with pytest.raises(TypeError, match=message):
         optim.averaged("adam", object())
+
+
+# -- What a training on ranks is made of
+
+
+def shared(comm: ThreadRanks, loss: Any = None, total: int = 4, arrays: Any = None) -> SharedTraining:
+    """That of a function of one parameter, in the midst of a batch."""
+    w = SimpleNamespace(data=np.ones(2), dtype=np.dtype(float))
+    task: Any = object.__new__(FunctionTask)
+    vars(task).update(solver=SimpleNamespace(loss=None), parameters=[w])
+    task.shares = lambda outputs: None
+    task.evaluate = lambda x, y: (float(loss(x, y)), None)
+    task.arrays = lambda: arrays
+    made = SharedTraining(comm, task, {}, np.random.default_rng(0), [])
+    made._begin(comm.shard(total), 7)
+    return made
+
+
+def test_losses_and_gradients_are_those_of_all_rows() -> None:
+    """Of 3 rows 5 ranks have 0, 1, 0, 1, 1, and what ranks without rows say does not count."""
+
+    def work(comm: ThreadRanks) -> Any:
+        one = shared(comm, total=3)
+        loss = 6.0 if one.shard.weight else np.nan
+        g = np.full(2, 3.0 * comm.rank)
+        mean, gradients = one.mean([g], one.shard.weight, loss)
+        search, (vector,) = one.mean_of_search(loss, [g])
+        rows = one._first_has({"a": np.full((one.shard.length, 2), comm.rank)}, one.shard)["a"]
+        return one.loss(loss), mean, gradients[0].tolist(), search, vector.tolist(), rows.tolist(), one.steps
+
+    found = on_ranks(5, work)
+    for rank, (loss, mean, gradient, search, vector, rows, steps) in enumerate(found):
+        assert (loss, mean, search, steps) == (pytest.approx(6), pytest.approx(6), pytest.approx(6), 2)
+        assert gradient == vector == pytest.approx([1 + 3 + 4] * 2)
+        assert rows == ([[1, 1], [3, 3], [4, 4]] if rank == 0 else [])
+
+
+def test_a_prediction_has_a_row_for_each_row() -> None:
+    message = "fit: a prediction of 4 rows has shape (3, 2); with comm= it has a row for each row of x, along its"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)} first axis\\.$"):
+        on_ranks(1, lambda comm: shared(comm)._first_has(np.zeros((3, 2)), comm.shard(4)))
+
+
+def test_of_two_ranks_the_one_that_is_ahead_or_on_other_rows_is_seen() -> None:
+    def work(comm: ThreadRanks, ahead: int, identity: int) -> None:
+        one = shared(comm)
+        one.steps += ahead * comm.rank
+        one.identity += identity * comm.rank
+        one.mean([np.ones(2)], 0.5)
+
+    on_ranks(2, lambda comm: work(comm, 0, 0))
+    with pytest.raises(ValueError, match=r"not run the same training\. the step: rank 0 has 1, rank 1 has 3"):
+        on_ranks(2, lambda comm: work(comm, 2, 0))
+    with pytest.raises(ValueError, match=r"the rows of the batch, by checksum: rank 0 has 0+7, rank 1 has 0+8"):
+        on_ranks(2, lambda comm: work(comm, 0, 1))
+
+
+def test_of_two_ranks_an_array_that_differs_is_named() -> None:
+    def work(comm: ThreadRanks, differ: bool) -> None:
+        w = np.ones(3)
+        w[2] += 1e-9 * comm.rank * differ
+        shared(comm, arrays={"b": np.zeros(2), "w": w}).compare_arrays("fit: now")
+
+    on_ranks(2, lambda comm: work(comm, False))
+    with pytest.raises(ValueError, match=r"^fit: now w differs between .* \(rank 0 has \w{12}, rank 1 has \w{12}\)"):
+        on_ranks(2, lambda comm: work(comm, True))
+
+
+def test_what_is_true_on_one_rank_is_true_anywhere() -> None:
+    for true in (None, 0, 2):
+        assert on_ranks(3, lambda comm, true=true: shared(comm).anywhere(comm.rank == true)) == [true is not None] * 3
+
+
+def test_a_loss_that_is_a_mean_over_rows_is_told_from_others() -> None:
+    def check(loss: Any, x: Any) -> None:
+        on_ranks(1, lambda comm: shared(comm, loss)._check_additive(x, np.zeros(len(x))))
+
+    check(lambda x, y: (x**2).mean(), np.arange(5.0))
+    check(lambda x, y: x.mean(), np.array([1e9, -1e9 + 0.1, 0.3, -0.4 / 3]))  # its rounding is that of large numbers
+    check(lambda x, y: (x**2).mean() ** 0.5, np.arange(1.0))  # one row tells nothing
+    message = (
+        "the loss is no mean over rows: of 2 rows it is 5, and the mean of the losses of the first and of the 1 "
+        "others, counted by rows, 4. With comm= each rank computes it of its own rows"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check(lambda x, y: (x**2).mean() ** 0.5, np.array([1.0, 7.0]))
+    with pytest.raises(ValueError, match=r"of 3 rows it is 6, and .* of the 2 others, counted by rows, 3.66667"):
+        check(lambda x, y: x.sum(), np.array([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "alike"),
+    [(FunctionTask, None, True), (ModuleTask, "mse", True), (ModuleTask, "rmse", False), (ModuleTask, np.sum, False),
+     (LayerTask, "crossentropy", True), (LayerTask, "rmse", False)],
+)  # fmt: skip
+def test_losses_that_are_means_over_rows_are_added_up_and_others_made_of_all_outputs(
+    kind: Any, loss: Any, alike: bool
+) -> None:
+    shares: list[bool] = []
+    task: Any = object.__new__(kind)
+    vars(task).update(solver=SimpleNamespace(loss=loss))
+    task.shares = shares.append
+    ranks: Any = SimpleNamespace(rank=0, size=2)
+    made = SharedTraining(ranks, task, {}, np.random.default_rng(0), [])
+    assert (made.additive, shares, made.probed) == (alike, [not alike], kind is not ModuleTask)
+    assert (made.steps, made.shard) == (0, None)
+
+
+def test_data_that_is_still_is_parted_in_pieces_that_one_rank_predicts_too(tmp_path: Path) -> None:
+    """Of 600 rows in memory 3 ranks have 256, 256 and 88; of those in files the third part of each 256 rows."""
+    mapped = np.memmap(tmp_path / "x", float, "w+", shape=(600, 1))
+    mapped[:, 0] = range(600)
+
+    def found(x: Any) -> list[list[tuple[int, int, int, int]]]:
+        def work(comm: ThreadRanks) -> Any:
+            return [(shard.total, len(part), int(part[0, 0]), int(labels[-1]))
+                    for shard, part, labels in shared(comm).still(Rows(x, np.arange(600), 7))]  # fmt: skip
+
+        return on_ranks(3, work)
+
+    assert found(np.array(mapped)) == [[(600, 256, 0, 255)], [(600, 256, 256, 511)], [(600, 88, 512, 599)]]
+    assert found(mapped) == [
+        [(256, 85, 0, 84), (256, 85, 256, 340), (88, 29, 512, 540)],
+        [(256, 85, 85, 169), (256, 85, 341, 425), (88, 29, 541, 569)],
+        [(256, 86, 170, 255), (256, 86, 426, 511), (88, 30, 570, 599)],
+    ]
+    batches = Batches("fit", [(np.arange(3), np.arange(3) + 5)])
+    pairs = on_ranks(2, lambda comm: [(shard.total, x.tolist(), y.tolist()) for shard, x, y in
+                                      shared(comm).still(batches)])  # fmt: skip
+    assert pairs == [[(3, [0], [5])], [(3, [1, 2], [6, 7])]]
+
+
+class Gives(nn.Module):
+    """A linear layer, and what becomes of its output."""
+
+    def __init__(self, change: Any) -> None:
+        self.layer, self.change = nn.Linear(5, 1, rng=1), change
+
+    def forward(self, x: Any) -> Any:
+        return self.change(self.layer(x))
+
+
+def fits(comm: Any, model: Any, size: int = 6, **more: Any) -> Any:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 5)), rng.normal(size=(12, 1))
+    solver = Solver(lambda z, y: ((z - y) ** 2).mean(), "sgd", 0.01)
+    given = {"solver": solver, "settings": Settings(1, size or 12), **more}
+    data = ([(x, y)], None) if size == 0 else (x, y)
+    return fit(model, *data, rng=0, comm=comm, metrics={}, **given).loss
+
+
+def test_an_output_without_a_row_for_each_row_is_refused_by_its_shapes() -> None:
+    for change, shapes in (
+        (lambda z: z[:2] * 1.0, r"\(2, 1\) for 2 rows and \(2, 1\) for 3"),
+        (lambda z: np.stack([z[0]] * 3), r"\(3, 1\) for 2 rows and \(3, 1\) for 3"),
+        (lambda z: z.mean(), r"\(\) for 2 rows and \(\) for 3"),
+    ):
+        with pytest.raises(ValueError, match=rf"^fit: the model gives an output of shape {shapes}; with comm= "):
+            on_ranks(2, lambda comm, change=change: fits(comm, Gives(change), 0))
+
+
+def test_what_is_tried_on_ranks_does_not_stop_what_is_right() -> None:
+    """A rank alone, batches of one row, and a batch norm that knows no other statistics than those of the batch."""
+
+    def root(params: Any, x: Any, y: Any) -> Any:
+        return ((x @ params["W"] - y) ** 2).mean() ** 0.5
+
+    def alone(comm: Any) -> Any:
+        return fits(comm, root, params={"W": np.ones((5, 1))}, solver=Solver(optimizer="sgd", learning_rate=0.01))
+
+    assert on_ranks(1, alone)[0] == pytest.approx(alone(None))
+
+    def normed() -> Any:
+        return nn.Sequential(nn.Linear(5, 3, rng=1), nn.BatchNorm(3, track_running_stats=False), nn.Linear(3, 1, rng=2))
+
+    for size, make in ((1, lambda: Gives(np.tanh)), (6, lambda: Gives(np.tanh)), (6, normed)):
+        found = on_ranks(2, lambda comm, make=make, size=size: fits(comm, make(), size))
+        assert found[0] == found[1] == pytest.approx(fits(None, make(), size), rel=STEPS)
 
 
 # -- fit

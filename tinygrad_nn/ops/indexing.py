@@ -276,6 +276,11 @@ def along(x: Array, axis: Any, part: Any) -> Array:
     return x[(slice(None),) * np.lib.array_utils.normalize_axis_index(axis, x.ndim) + (part,)]
 
 
+def _lined(x: Array) -> Array:
+    """Return a number as an array of one entry, which has an axis."""
+    return x if x.ndim else x.reshape(1)
+
+
 def _length(x: Array, axis: Any) -> int:
     return int(x.size if axis is None else x.shape[axis])
 
@@ -284,6 +289,7 @@ def _length(x: Array, axis: Any) -> int:
 def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
+    a = _lined(a)
     picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
     if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
@@ -323,6 +329,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
 def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Array:
     """Return the entries, or slices along an axis, for which the condition holds."""
     refuse_out("compress", out)
+    a = _lined(a)
     return along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
 
 

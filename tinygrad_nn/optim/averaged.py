@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed import Ranks, Shard, Sum, sharing, surroundings
+from ..distributed import Ranks, RowDraws, Shard, Sum, sharing, surroundings
+from .clipping import clip_by_norm, clip_by_value
 from .group_optimizer import GroupOptimizer
 from .minimizer import Minimizer
 from .quasi_newton import LBFGSRule
@@ -38,6 +39,7 @@ class Averaged:
     def __init__(self, minimizer: Any, comm: Any) -> None:
         self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
         self._sum, self._taken = Sum(self.ranks), 0
+        self._draws: list[RowDraws] = []
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
             self.ranks.open("averaged")
@@ -59,13 +61,29 @@ class Averaged:
         """Return which rows of a batch of so many are this rank's."""
         return slice(*self.ranks.rows(total, self.ranks.rank))
 
-    def step(self, gradients: Any = None, *, rows: Any = None) -> float | None:
+    def draws(self, rng: Any, axis: int = 0) -> np.random.Generator:
+        """Return a generator whose numbers, in a function that `step` is given, are those of one process.
+
+        Each rank draws for the whole batch and keeps those of its rows: ``model.seed(minimizer.draws(0))``.
+
+        Args:
+            rng: a Generator or a seed, the same on all ranks; axis: that of the rows, in what is drawn.
+        """
+        made = RowDraws.of(np.random.default_rng(rng), axis)
+        self._draws.append(made)
+        return made
+
+    def step(
+        self, gradients: Any = None, *, rows: Any = None, clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> float | None:  # fmt: skip
         """Update the parameters once, on all ranks alike.
 
         Args:
             gradients: as of `Minimizer.step`: of the mean loss over the rows of this rank. Where it is a function, what
                 it computes sees the whole batch: batch norm takes the statistics of all rows.
             rows: how many rows this rank has, 0 too; or their numbers, an array, which must not be those of another.
+            clip_norm, clip_value: the most that norm and entries may be, of the gradient of the whole batch.
 
         Returns:
             The loss of the whole batch, if a function was given.
@@ -78,9 +96,9 @@ class Averaged:
         with self._failing("step"):
             if rows is None:
                 raise ValueError(MEANS)
-            return self._step(gradients, rows)
+            return self._step(gradients, rows, clip_norm, clip_value)
 
-    def _step(self, gradients: Any, rows: Any) -> float | None:
+    def _step(self, gradients: Any, rows: Any, norm: float | None, value: float | None) -> float | None:
         count = int(rows) if np.ndim(rows) == 0 else len(rows)
         counts = [int(text) for text in self.ranks.everyones(str(count))]
         if not sum(counts):
@@ -89,7 +107,11 @@ class Averaged:
         shard = Shard(self.ranks, sum(counts), start, start + count)
         compared = self._taken % EVERY < 2
         self._taken += 1
+        for draws in self._draws:
+            draws.begin()
         if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
+            if norm is not None or value is not None:
+                raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
             self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
             with sharing(shard):
                 return self.minimizer.step(gradients)
@@ -97,6 +119,10 @@ class Averaged:
         if compared:
             self._compare(found, rows, count)
         loss, found = self._total(loss or 0.0, found, [t.data for t in self.tensors], shard)
+        if value is not None:
+            found = clip_by_value(found, value)
+        if norm is not None:
+            found, _ = clip_by_norm(found, norm)
         if isinstance(self.minimizer, Minimizer):
             self.minimizer.step(found)
         else:
