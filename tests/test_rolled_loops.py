@@ -12,15 +12,22 @@ from hypothesis import given, settings
 import tinygrad_nn as tg
 from tinygrad_nn import compile, grad, value_and_grad
 from tinygrad_nn.compiled.check import Kept
+from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.compiled.program.control import Loop
 from tinygrad_nn.compiled.program.periods import Run, runs
 from tinygrad_nn.compiled.program.rolled import rolled
 from tinygrad_nn.compiled.program.simplify import simplify
-from tinygrad_nn.compiled.program.values import Op, Program
+from tinygrad_nn.compiled.program.values import VIEWS, Op, Program
 from tinygrad_nn.compiled.trace.call import canonical, trace
 from tinygrad_nn.tree import flatten
 
 T = 36
+
+
+@pytest.fixture(autouse=True)
+def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops of few operations are rolled too, which keeps the tests quick."""
+    monkeypatch.setattr(rolling, "LEAST", 96)
 
 
 def numbers(*shape: int) -> Any:
@@ -277,6 +284,16 @@ def test_random_draws_stay_where_they_are() -> None:
 def test_few_operations_stay_as_they_are() -> None:
     short = program(of_all(rnn, 2), [numbers(3, 3), numbers(3, 2), numbers(4, 2)])
     assert rolled(short) is short
+
+
+def test_a_loop_is_rolled_where_it_saves_so_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = program(of_all(rnn, 2), [numbers(3, 3), numbers(3, 2), numbers(20, 2)])
+    before, after = (sum(op.kind not in VIEWS for op in some.ops) for some in (whole, rolled(whole)))
+    saved = before - after
+    monkeypatch.setattr(rolling, "LEAST", saved)
+    assert rolled(whole) is not whole
+    monkeypatch.setattr(rolling, "LEAST", saved + 1)
+    assert rolled(whole) is whole
 
 
 def test_single_numbers_stay_straight_code_up_to_some_thousand() -> None:

@@ -29,7 +29,7 @@ from .simplify import alive
 from .values import VIEWS, Op, Program, Value
 
 STEPS = 8  # a loop of fewer is not worth it
-LEAST = 96  # operations that all loops together save
+LEAST = 256  # operations that all loops together save
 SCALARS = 4096  # of single numbers, which straight code does in less time than a loop
 LAG = 4  # a carry may be read so many steps later
 NUMBERS: dict[Any, Any] = {
