@@ -346,6 +346,17 @@ def test_a_check_looks_at_the_first_steps_of_a_long_scan(reverse: bool) -> None:
     same(quick, f, args)
 
 
+def test_numbers_are_drawn_after_loops_and_branches() -> None:
+    def noisy(x: Any, rng: Any) -> Any:
+        nested = scan(lambda c, _: (scan(lambda d, _: (d * x, None), c, length=2)[0], None), x, length=2)[0]
+        return nested * cond(x > 0, np.sin, np.cos, x) + rng.random()
+
+    quick = compile(noisy, backend="numpy")
+    ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
+    for x in (ONE, -ONE):
+        close(quick(x, ours), noisy(x, theirs))
+
+
 def test_two_results_of_a_body_are_two_arrays() -> None:
     x, given = np.ones(2), np.zeros(2)
     first, second, third = control._own([x, x, given], [given])

@@ -273,6 +273,24 @@ def test_zeros_are_written_where_nothing_else_is(index: Any, shape: tuple[int, .
     assert list(calls_of_kernels._rest(frozen(index), shape)) == zeros
 
 
+def test_boxes_are_apart_that_have_no_entry_in_common() -> None:
+    """Of slices with a step only the axis is looked at, which may find too much in common and never too little."""
+    parts = [slice(a, b, step) for a in (None, 0, 1, -1) for b in (None, 0, 2, -1) for step in (None, 2, -1)]
+    shape = 3, 4
+    boxes = [(part, *rest) for part in [*parts, 0, 2, -1] for rest in ((slice(None),), (1,), (None, slice(-2, None)))]
+    for box in boxes:
+        for other in boxes:
+            seen = np.zeros(shape, int)
+            seen[tuple(p for p in box if p is not None)] += 1
+            seen[tuple(p for p in other if p is not None)] += 1
+            apart = calls_of_kernels._disjoint(frozen(box), frozen(other), shape)
+            plain = all(isinstance(p, slice) <= (getattr(p, "step", None) is None) for p in (*box, *other))
+            full = all(np.zeros(shape)[tuple(p for p in one if p is not None)].size for one in (box, other))
+            assert not (apart and (seen > 1).any()), (box, other)
+            if plain and full:
+                assert apart == (seen < 2).all(), (box, other)
+
+
 @pytest.mark.parametrize(("columns", "zeros"), [(4, True), (5, False)])
 def test_of_joined_gradients_what_none_writes_is_zero(columns: int, zeros: bool, plain_kernels: None) -> None:
     f = grad(lambda x: (x[:2] ** 2).sum() + (np.sin(x[2:columns]) * 3).sum())
