@@ -189,6 +189,15 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         ),
         (A(3),),
     ),
+    "a carry that lies by columns": (
+        value_and_grad(
+            lambda x, w: (
+                while_loop(lambda c: c[1] < 3, lambda c: (np.sin(c[0]) * w + c[0], c[1] + 1), (x.T, 0))[0]
+            ).sum(),
+            (0, 1),
+        ),
+        (A(3, 2), A(2, 3)),
+    ),
     "no step": (grad(lambda x: while_loop(lambda c: c > 1, lambda c: c * 0.7 * x, x)), (np.array(0.5),)),
     "relu": (
         grad(
