@@ -206,9 +206,13 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
 }
 
 
-def calls(quick: Any) -> list[str]:
+def plan_of(quick: Any) -> Any:
     (plan,) = quick.plans.values()
-    return [op.name for op in plan.program.ops if op.kind == "call"]
+    return plan
+
+
+def calls(quick: Any) -> list[str]:
+    return [op.name for op in plan_of(quick).program.ops if op.kind == "call"]
 
 
 @pytest.mark.parametrize("name", IN_KERNELS)
@@ -221,6 +225,8 @@ def test_indexing_is_part_of_kernels(name: str, plain_kernels: None) -> None:
     for given in (args, others, args, strided, others):
         close(quick(*given), slopes(*given), rtol)
     assert set(calls(quick)) <= {"places", "argsort", "clip", "remainder"}
+    inside = [op for kernel in plan_of(quick).program.ops if kernel.kind == "kernel" for op in kernel.function.ops]
+    assert all(op.function is None for op in inside if op.kind in ("gather", "scatter", "join")), "which call nothing"
 
 
 def test_gradients_of_parts_are_written_beside_each_other(plain_kernels: None) -> None:
