@@ -1,8 +1,9 @@
 """Trainings on several ranks of which one is not as the others, by the fault that it has.
 
-``mpiexec -n 3 python -m tests.failing_ranks FOLDER FAULT`` writes what each rank raised, and after how many seconds.
+``mpiexec -n 3 python -m tests.failing_ranks FOLDER FAULT...`` writes what each rank raised, and after how many seconds.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -18,13 +19,15 @@ from tinygrad_nn.distributed import communicator, heartbeat
 from tinygrad_nn.solver import ranks as shared
 
 FAULTS: dict[str, tuple[Callable[[Any, Path], Any], str]] = {}  # name -> what goes wrong, and what all say
+AT_ONCE: list[str] = []  # those that all ranks find by themselves, after which a program can go on
 
 
-def fault(message: str) -> Callable[[Any], Any]:
+def fault(message: str, at_once: bool = False) -> Callable[[Any], Any]:
     """Enter a fault into the table with the pattern of its message."""
 
     def enter(run: Any) -> Any:
         FAULTS[run.__name__] = run, message
+        AT_ONCE.extend([run.__name__] * at_once)
         return run
 
     return enter
@@ -43,50 +46,123 @@ def train(comm: Any, model: Any = None, x: Any = None, **options: Any) -> Any:
     return fit(model, x, y if isinstance(x, np.ndarray) else None, **given, comm=comm)
 
 
-@fault(r"seed: ranks 0, 1 have 0, rank 2 has 7")
+@fault(r"seed: ranks 0, 1 have 0, rank 2 has 7", at_once=True)
 def another_seed(comm: Any, _: Path) -> None:
     train(comm, rng=7 if comm.rank == 2 else 0)
 
 
-@fault(r"random numbers: ranks 0, 1 have .*, rank 2 has")
+@fault(r"random numbers: ranks 0, 1 have .*, rank 2 has", at_once=True)
 def another_place_in_the_random_numbers(comm: Any, _: Path) -> None:
     rng = np.random.default_rng(0)
     rng.random(comm.rank // 2)
     train(comm, rng=rng)
 
 
-@fault(r"data: ranks 0, 2 have .*, rank 1 has")
+@fault(r"data: ranks 0, 2 have .*, rank 1 has", at_once=True)
 def other_data(comm: Any, _: Path) -> None:
     x, _y = data()
     x[3, 1] += comm.rank == 1
     train(comm, x=x)
 
 
-@fault(r"loss: ranks 0, 1 have .*code .*, rank 2 has")
+@fault(r"loss: ranks 0, 1 have .*code .*, rank 2 has", at_once=True)
 def other_code(comm: Any, _: Path) -> None:
     losses = (lambda z, y: ((z - y) ** 2).mean()), (lambda z, y: ((z - y) ** 2).mean() * 2)
     train(comm, solver=Solver(losses[comm.rank == 2], "sgd", 0.01))
 
 
-@fault(r"architecture: ranks 0, 1 have .*, rank 2 has")
+class Calls(nn.Module):
+    """A layer whose forward calls something."""
+
+    def __init__(self, call: Any) -> None:
+        self.layer = nn.Linear(5, 1, rng=1)
+        self.call = call
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x)
+
+    def inner(self, x: Any) -> Any:
+        return self.layer(self.call(self, x))
+
+
+@fault(r"architecture: ranks 0, 1 have .* \[code \w+.*, rank 2 has .*code of a function counts with", at_once=True)
+def other_code_of_a_method(comm: Any, _: Path) -> None:
+    class Other(Calls):
+        inner = [lambda self, x: self.layer(x), lambda self, x: self.layer(x) + 1][comm.rank // 2]
+
+    train(comm, Other(None))
+
+
+@fault(r"the file of layers_of_mine: ranks 0, 2 have \w+, rank 1 has", at_once=True)
+def another_file(comm: Any, folder: Path) -> None:
+    place = folder / f"of-{comm.rank}"
+    place.mkdir()
+    (place / "layers_of_mine.py").write_text(f"def double(x):\n    return x * {3 - (comm.rank == 1)}\n")
+    sys.path.insert(0, str(place))
+    own = importlib.import_module("layers_of_mine")
+    try:
+        train(comm, Calls(lambda self, x: own.double(x)))
+    finally:
+        del sys.path[0], sys.modules["layers_of_mine"]
+
+
+@fault(r"metrics: ranks 0, 1 have \(mae\), rank 2 has \(\)", at_once=True)
+def other_metrics(comm: Any, _: Path) -> None:
+    train(comm, metrics={"mae": lambda y, z: float(np.abs(y - z).mean())} if comm.rank < 2 else {})
+
+
+@fault(r"fit: the prediction of a row is another with the 5 rows after it than alone", at_once=True)
+def a_model_that_mixes_rows(comm: Any, _: Path) -> None:
+    train(comm, Calls(lambda self, x: x - x.mean(axis=0)))
+
+
+@fault(r"fit: the output of the model is another when it is computed again: it draws random numbers", at_once=True)
+def random_numbers_of_its_own(comm: Any, _: Path) -> None:
+    rng = np.random.default_rng(0)
+    train(comm, Calls(lambda self, x: x * (rng.random(x.shape) < 0.5)))
+
+
+@fault(r"fit: the loss is another when it is computed again: it draws random numbers", at_once=True)
+def a_function_with_random_numbers(comm: Any, _: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        return ((x * (rng.random(x.shape) < 0.5) @ params["W"] - y) ** 2).mean()
+
+    train(comm, loss, params={"W": np.ones((5, 1))}, solver=Solver(optimizer="sgd", learning_rate=0.01))
+
+
+@fault(r"the loss is no mean over rows: of 3 rows", at_once=True)
+def a_mean_of_means_of_one_row_each(comm: Any, _: Path) -> None:
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        return ((x @ params["W"] - y) ** 2).mean() ** 0.5
+
+    more = {"params": {"W": np.zeros((5, 1))}, "settings": Settings(2, 3)}
+    train(comm, loss, solver=Solver(optimizer="sgd", learning_rate=0.01), **more)
+
+
+@fault(r"architecture: ranks 0, 1 have .*, rank 2 has", at_once=True)
 def another_model(comm: Any, _: Path) -> None:
     train(comm, nn.Sequential(nn.Linear(5, 4), nn.Tanh() if comm.rank < 2 else nn.ReLU(), nn.Linear(4, 1)))
 
 
-@fault(r"tinygrad_nn: ranks 0, 2 have .*, rank 1 has 0\.0\.1")
+@fault(r"tinygrad_nn: ranks 0, 2 have .*, rank 1 has 0\.0\.1", at_once=True)
 def another_version(comm: Any, _: Path) -> None:
     if comm.rank == 1:
         shared.surroundings = lambda: {**surroundings(), "tinygrad_nn": "0.0.1"}
-    train(comm)
+    try:
+        train(comm)
+    finally:
+        shared.surroundings = surroundings
 
 
-@fault(r"the rows of the batch, by checksum: rank")
+@fault(r"the rows of the batch, by checksum: rank", at_once=True)
 def a_generator_drawn_from_on_one_rank(comm: Any, _: Path) -> None:
     rng = np.random.default_rng(0)
     train(comm, rng=rng, callbacks=[lambda epoch: rng.random() if comm.rank == 1 else None])
 
 
-@fault(r"the rows of the batch, by checksum: rank 0 has .*, rank 1 has .*, rank 2 has")
+@fault(r"the rows of the batch, by checksum: rank 0 has .*, rank 1 has .*, rank 2 has", at_once=True)
 def batches_of_each_rank_alone(comm: Any, _: Path) -> None:
     class Loader:
         def __iter__(self) -> Any:
@@ -118,12 +194,12 @@ class Counts(nn.Module):
         return x
 
 
-@fault(r"0\.seen differs between the ranks")
+@fault(r"0\.seen differs between the ranks", at_once=True)
 def buffers_that_differ(comm: Any, _: Path) -> None:
     train(comm, nn.Sequential(Counts(), nn.Linear(5, 1, rng=1)))
 
 
-@fault(r"1\.weight differs between the ranks \(ranks 0, 1 have .*, rank 2 has")
+@fault(r"1\.weight differs between the ranks \(ranks 0, 1 have .*, rank 2 has", at_once=True)
 def parameters_that_differ(comm: Any, _: Path) -> None:
     model = nn.Sequential(nn.Tanh(), nn.Linear(5, 1, rng=1))
 
@@ -134,7 +210,7 @@ def parameters_that_differ(comm: Any, _: Path) -> None:
     train(comm, model, callbacks=[change])
 
 
-@fault(r"the loss is no mean over rows")
+@fault(r"the loss is no mean over rows", at_once=True)
 def a_mean_of_means(comm: Any, _: Path) -> None:
     def loss(params: Any, x: Any, y: Any) -> Any:
         return ((x @ params["W"] - y) ** 2).mean() ** 0.5
@@ -212,23 +288,23 @@ def a_program_that_ends_early(comm: Any, _: Path) -> None:
 surroundings = shared.surroundings
 
 
-def main(folder: Path, name: str) -> None:
+def main(folder: Path, names: list[str]) -> None:
     from mpi4py import MPI
 
-    if name in ("a_rank_that_does_not_come", "a_rank_that_hangs"):
+    if {"a_rank_that_does_not_come", "a_rank_that_hangs"} & set(names):
         heartbeat.PATIENCE = communicator.PATIENCE = 10.0  # a test need not take as long
-    comm, start = MPI.COMM_WORLD, time.monotonic()
-    try:
-        if name == "a_rank_that_is_killed":
-            a_rank_that_is_killed(comm, folder)
-        FAULTS[name][0](comm, folder)
-        text = "nothing was raised"
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        (folder / f"{comm.rank}.txt").write_text(f"{time.monotonic() - start:.1f}\n{text}")
-        raise
-    (folder / f"{comm.rank}.txt").write_text(f"{time.monotonic() - start:.1f}\n{text}")
+    comm = MPI.COMM_WORLD
+    for name in names:
+        start, text = time.monotonic(), "nothing was raised"
+        try:
+            (a_rank_that_is_killed if name == "a_rank_that_is_killed" else FAULTS[name][0])(comm, folder)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if name == names[-1]:
+                raise
+        finally:
+            (folder / f"{name}-{comm.rank}.txt").write_text(f"{time.monotonic() - start:.1f}\n{text}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2:])

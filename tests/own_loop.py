@@ -31,6 +31,22 @@ def run(make: Any, comm: Any, steps: int) -> list[float]:
     return losses
 
 
+def dropout_and_clipping(comm: Any) -> list[float]:
+    """Return the losses of a loop whose masks are those of one process, and whose gradients are clipped as a whole."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(13, 5)), rng.normal(size=(13, 1))
+    model = nn.Sequential(nn.Dropout(0.3), nn.Linear(5, 6, rng=1), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 1, rng=2))
+    minimizer = optim.averaged(optim.Minimizer(model.parameters(), "momentum", 0.1), comm)
+    model.seed(minimizer.draws(3))
+    losses = []
+    for step in range(30):
+        batch = rng.permutation(13)[: 1 + step % 13]  # of one row two ranks have none
+        mine = batch[minimizer.rows(len(batch))]
+        losses.append(minimizer.step(lambda mine=mine: ((model(x[mine]) - y[mine]) ** 2).sum() / max(len(mine), 1),
+                                     rows=mine, clip_norm=0.2, clip_value=0.1))  # fmt: skip
+    return losses
+
+
 def without_a_function(comm: Any) -> list[float]:
     """Return the parameter of a loop that walks back itself, where some ranks have no rows."""
     w = Tensor(np.array([3.0 + comm.rank, -2.0]))
@@ -49,6 +65,7 @@ if __name__ == "__main__":
 
     world = MPI.COMM_WORLD
     found = {name: run(make, world, 2 if name == "lbfgs" else 30) for name, make in LOOPS.items()}
+    found["dropout and clipping"] = dropout_and_clipping(world)
     found["backward"] = without_a_function(world)
     if world.rank == 0:
         Path(sys.argv[1], f"{world.size}.json").write_text(json.dumps(found))

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
+import tinygrad_nn as nn
 from tinygrad_nn.compiled.numba import cache
 from tinygrad_nn.compiled.numba import fingerprint as fingerprint_of_code
 from tinygrad_nn.compiled.numba.fingerprint import fingerprint
@@ -286,3 +287,45 @@ def test_an_empty_name_keeps_nothing(place: Path, monkeypatch: pytest.MonkeyPatc
     found, texts = told(adding, 1.0)
     assert (found(1.0), texts) == (2, [])
     assert not place.exists()
+
+
+# -- Arrays that share no memory
+
+
+def doubling(apart: bool) -> Any:
+    """Return a compiled function of many arrays, each of which it writes into; it and its like come from one line."""
+    text = ", ".join(f"a{k}" for k in range(20))
+    lines = [f"        a{k}[i] = a{k - 1}[i] * 2.0" for k in range(1, 20)]
+    space: dict[str, Any] = {"__name__": __name__}
+    exec(f"def f({text}):\n    for i in range(64):\n" + "\n".join(lines), space)
+    signature = f"void({', '.join(['f8[::1]'] * 20)})"
+    return cache.kept_as(signature, apart, nogil=True, error_model="numpy")(space["f"])
+
+
+def test_arrays_that_share_no_memory_are_worked_on_several_entries_at_once(place: Path) -> None:
+    together, apart = doubling(False), doubling(True)
+    assert fingerprint(together) != fingerprint(apart)
+    (code,), (quick,) = together.inspect_llvm().values(), apart.inspect_llvm().values()
+    assert "x double>" not in code  # there are too many arrays to compare
+    assert "x double>" in quick
+    rows = np.zeros((20, 64))
+    rows[0] = np.arange(64.0)
+    apart(*rows)
+    assert (rows == rows[0] * 2.0 ** np.arange(20)[:, None]).all()
+
+
+def test_what_is_found_on_disk_also_knows_which_arrays_share_no_memory(place: Path) -> None:
+    assert not hits(doubling(True))
+    assert not hits(doubling(False))
+    assert hits(doubling(True))
+
+
+def test_only_a_kernel_that_writes_over_an_argument_may_be_given_memory_twice() -> None:
+    def step(w: Any, x: Any) -> Any:
+        return w - 0.1 * np.sin(x) * np.cos(w), np.sum(np.exp(x) * x)
+
+    w, x = np.ones(8), np.linspace(0.0, 1.0, 8)
+    for donate, wanted in (((), ["True"]), ((0,), ["False"])):
+        plan = nn.compile(step, backend="numba", donate=donate).plan(w, x)
+        texts = plan.writer.machine.functions
+        assert [part.partition(")")[0] for text in texts for part in text.split("apart=")[1:]] == wanted, donate

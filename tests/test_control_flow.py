@@ -293,3 +293,27 @@ def test_rows_that_are_not_run_are_zeros() -> None:
     zeros = np.zeros((3, 3))
     assert np.array_equal(control_flow._whole(y, 5, False), np.concatenate([y, zeros]))
     assert np.array_equal(control_flow._whole(y, 5, True), np.concatenate([zeros, y]))
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (None, "None"), (2, "a Python int"), (np.float32(2), "float32[]"),
+        (tg.Tensor(np.ones((2, 3))), "float64[2, 3]"),
+        ([1.0, None], "[a Python float, None]"), ((), "()"), ((True,), "(a Python bool)"), ({}, "{}"),
+        ({"a": np.ones(2), 3: [1]}, "{'a': float64[2], 3: [a Python int]}"),
+        (State(1, np.ones(1)), "(a Python int, float64[1])"),
+        ([1] * 6, f"[{', '.join(['a Python int'] * 6)}]"), ([1] * 7, f"[{', '.join(['a Python int'] * 6)}, ...]"),
+    ],
+)  # fmt: skip
+def test_a_nest_in_a_few_words(tree: Any, said: str) -> None:
+    assert control_flow.described(tree) == said
+
+
+def test_a_choice_by_a_constant_is_made_once_in_a_compiled_function() -> None:
+    def f(x: Any) -> Any:
+        return cond(True, np.sin, lambda x: x[:1], x) + cond(np.array(0.0), lambda x: x[:1], np.cos, x)
+
+    fast = tg.compile(f, backend="numpy")
+    for x in (np.array([1.0, 2.0]), np.array([-1.0, 0.5])):
+        close(fast(x), np.sin(x) + np.cos(x))

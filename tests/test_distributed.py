@@ -51,6 +51,7 @@ def test_a_rank_reads_only_its_rows_of_mapped_files(tmp_path: Path) -> None:
     for rank in range(3):
         shared: Any = object.__new__(SharedTraining)
         shared.ranks, shared.draws = Alone(rank, 3), RowDraws.of(np.random.default_rng(0))
+        shared.task, shared.probed = None, True
         Counting.read = []
         given = sum(len(x) for x, _, _ in shared.batches(Rows(x, np.zeros((50, 1)), 8), np.random.default_rng(0)))
         assert len(Counting.read) == given < 20

@@ -193,7 +193,7 @@ def test_a_list_of_layers_and_modules_trains_like_the_same_as_a_module(rng: np.r
         more = {"settings": Settings(1, 2)} if call is fit else {}
         with pytest.raises(ValueError, match=r"part 2 of 4, Linear\(8, 8\), has no equations written by hand"):
             call(mixed, x, y, solver=solver, gradients="manual", **more)
-    with pytest.raises(ValueError, match=r"part 1 of 1, Sequential\(, has no equations"):
+    with pytest.raises(ValueError, match=r"part 1 of 1, Sequential, has no equations"):
         TrainNN(whole, x, y, solver=solver, gradients="manual")
     with pytest.raises(ValueError, match=r"part 1 of 1, Layer\(3, 3, tanh\), is frozen"):
         TrainNN([Layer(3, 3, "tanh", rng=0).freeze()], x, y, solver=Solver("mse"), gradients="manual")

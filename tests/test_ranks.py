@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.failing_ranks import FAULTS
+from tests.failing_ranks import AT_ONCE, FAULTS
 from tests.killed_ranks import kill_and_resume, worst
 from tests.ranks import NETWORKS, train
 from tinygrad_nn.distributed import communicator
@@ -86,16 +86,35 @@ def test_killed_at_random_it_goes_on_to_the_same_weights(seed: int, alone: dict[
     assert worst(done["weights"], alone["cnn"]["weights"]) < 100 * TO["float64"]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_by_all_ranks(fault: str, tmp_path: Path) -> None:
-    mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
-    absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
+@pytest.fixture(scope="module")
+def found_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all ranks said of the faults after which a program can go on, in one program."""
+    folder = tmp_path_factory.mktemp("at_once")
+    mpiexec(3, "-m", "tests.failing_ranks", folder, *AT_ONCE)
+    return folder
+
+
+def check_said(folder: Path, fault: str, ranks: set[int]) -> None:
     said = {}
-    for rank in {0, 1, 2} - absent.get(fault, set()):
-        seconds, _, said[rank] = (tmp_path / f"{rank}.txt").read_text().partition("\n")
+    for rank in ranks:
+        seconds, _, said[rank] = (folder / f"{fault}-{rank}.txt").read_text().partition("\n")
         assert float(seconds) < 30
     assert len(set(said.values())) == 1, said
-    assert re.search(FAULTS[fault][1], said[0], re.DOTALL), said[0]
+    text = next(iter(said.values()))
+    assert re.search(FAULTS[fault][1], text, re.DOTALL), text
+
+
+@pytest.mark.parametrize("fault", AT_ONCE)
+def test_a_fault_is_named_by_all_ranks(fault: str, found_at_once: Path) -> None:
+    check_said(found_at_once, fault, {0, 1, 2})
+
+
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - set(AT_ONCE)))
+def test_a_fault_of_one_rank_is_named_by_all(fault: str, tmp_path: Path) -> None:
+    done = mpiexec(3, "-m", "tests.failing_ranks", tmp_path, fault)
+    absent = {"a_rank_that_does_not_come": {1}, "a_rank_that_hangs": {1}, "a_program_that_ends_early": {1}}
+    check_said(tmp_path, fault, {0, 1, 2} - absent.get(fault, set()))
+    assert done.returncode
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux: no other system tells when a process ends")
@@ -134,6 +153,19 @@ def test_the_command_trains_on_ranks_and_writes_once(tmp_path: Path) -> None:
     assert len(several.stdout.splitlines()) == len(one.stdout.splitlines())
     histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("several", "one")]
     np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-12)
+
+
+def test_the_command_fails_where_one_of_its_ranks_does(tmp_path: Path) -> None:
+    """One rank has no such table: all say so, and mpiexec hears of it."""
+    (tmp_path / "iris.csv").write_text("a,b\n" + "".join(f"{k},{k % 3}\n" for k in range(30)))
+    other = f"test $PMI_RANK = 1 && set -- {tmp_path}/irs.csv || set -- {tmp_path}/iris.csv; "
+    train = f"exec {sys.executable} -m tinygrad_nn train --target b --out {tmp_path}/run --data $1"
+    done = subprocess.run([MPIEXEC, "-n", "3", "sh", "-c", other + train], cwd=ROOT, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    assert done.returncode
+    said = "error: train: rank 1 of 3 stopped by FileNotFoundError: .*irs.csv: no such file"
+    assert len(re.findall(said, done.stderr)) == 3, done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loop_of_ones_own_takes_the_same_steps(tmp_path: Path) -> None:

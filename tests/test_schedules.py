@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> Non
         (lambda: optim.StepDecay(0), "StepDecay: step_size=0; it must be a whole number of at least 1"),
         (lambda: optim.StepDecay(2.5), "StepDecay: step_size=2.5; it must be a whole number"),
         (lambda: optim.StepDecay(True), "StepDecay: step_size=True"),
-        (lambda: optim.StepDecay(3, 0.0), "StepDecay: gamma=0.0; it must be finite, above 0"),
+        (lambda: optim.StepDecay(3, 0.0), "StepDecay: gamma=0.0; it must be finite and above 0"),
         (lambda: optim.Exponential("fast"), "Exponential: gamma='fast' is of type str; it needs a number"),
         (lambda: optim.Exponential(math.nan), "Exponential: gamma=nan"),
         (lambda: optim.MultiStep((8, 3)), r"MultiStep: milestones=\(8, 3\); it must be steps in order"),
@@ -156,3 +157,118 @@ def test_names_of_earlier_versions():
     assert optim.State is optim.OptimizerState
     with pytest.raises(AttributeError, match="'Sequentual'"):
         optim.Sequentual  # noqa: B018
+
+
+LEAST = {  # whole numbers of each schedule, and the least that is taken
+    "constant": {"total_iters": 0}, "warmup": {"total_iters": 1}, "step": {"step_size": 1},
+    "polynomial": {"total_iters": 1}, "cosine": {"T_max": 1}, "cosine_restarts": {"T_0": 1, "T_mult": 1},
+    "one_cycle": {"total_steps": 2}, "plateau": {"patience": 0, "cooldown": 0},
+}  # fmt: skip
+ABOVE = {  # other numbers, and what they must be above: all are finite
+    "constant": {"factor": 0}, "step": {"gamma": 0}, "multistep": {"gamma": 0}, "exponential": {"gamma": 0},
+    "polynomial": {"power": 0}, "cosine": {"eta_min": None}, "cosine_restarts": {"eta_min": None},
+    "one_cycle": {"max_lr": 0, "pct_start": 0, "div_factor": 0, "final_div_factor": 0},
+    "plateau": {"threshold": None, "min_lr": None, "eps": None}, "warmup": {},
+}  # fmt: skip
+NEEDED = {
+    "step": {"step_size": 30}, "multistep": {"milestones": (3,)}, "exponential": {"gamma": 0.5}, "cosine": {"T_max": 9},
+    "cosine_restarts": {"T_0": 9}, "one_cycle": {"total_steps": 30, "pct_start": 0.9},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in LEAST.items() for key in keys])
+def test_a_count_is_a_whole_number_and_large_enough(name: str, key: str) -> None:
+    least, kind = LEAST[name][key], SCHEDULES[name].__name__
+    for good in (least, least + 1):
+        assert getattr(schedule(name, **{**NEEDED.get(name, {}), key: good}), key) == good
+    for bad in (least - 1, True, False, float(least + 1), "3", None):
+        message = f"{kind}: {key}={bad!r}; it must be a whole number of at least {least}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            schedule(name, **{**NEEDED.get(name, {}), key: bad})
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in ABOVE.items() for key in keys])
+def test_a_number_is_finite_and_in_its_range(name: str, key: str) -> None:
+    above, kind = ABOVE[name][key], SCHEDULES[name].__name__
+    for good in (0.5, 1, *([] if above == 0 else [0, -2.5])):
+        assert getattr(schedule(name, **{**NEEDED.get(name, {}), key: good}), key) == good
+    for bad in (math.inf, -math.inf, math.nan, *([] if above is None else [0, 0.0, -0.5])):
+        message = f"{kind}: {key}={bad!r}; it must be finite{'' if above is None else ' and above 0'}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            schedule(name, **{**NEEDED.get(name, {}), key: bad})
+    for bad in (True, "0.5", [0.5]):
+        message = f"{kind}: {key}={bad!r} is of type {type(bad).__name__}; it needs a number."
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            schedule(name, **{**NEEDED.get(name, {}), key: bad})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "good", "bad", "need"),
+    [
+        ("warmup", "start_factor", (1e-9, 1, 1.0), (0, -0.1, 1.001), "above 0 and at most 1"),
+        ("warmup", "end_factor", (0, 0.5, 1), (-0.001, 1.001), "at least 0 and at most 1"),
+        ("plateau", "factor", (1e-9, 0.999), (0, 1, 1.5, -0.5), "above 0 and below 1"),
+        ("plateau", "mode", ("min", "max"), ("least", ""), "'min' or 'max'"),
+        ("plateau", "threshold_mode", ("rel", "abs"), ("relative", ""), "'rel' or 'abs'"),
+        ("one_cycle", "anneal_strategy", ("cos", "linear"), ("sine", ""), "'cos' or 'linear'"),
+        ("one_cycle", "pct_start", (1 / 29.9, 1), (1 / 30, 1.01), "more than one step, 1 / 30, and at most 1"),
+        ("multistep", "milestones", ((), (0,), (0, 3), (3, 3)), ((4, 3), (-1,)), "steps in order, e.g. (30, 80)"),
+    ],
+)
+def test_a_range_of_its_own(name: str, key: str, good: Any, bad: Any, need: str) -> None:
+    for value in good:
+        assert getattr(schedule(name, **{**NEEDED.get(name, {}), key: value}), key) == value
+    for value in bad:
+        message = f"{SCHEDULES[name].__name__}: {key}={value!r}; it must be {need}."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            schedule(name, **{**NEEDED.get(name, {}), key: value})
+
+
+def test_a_cycle_of_three_phases_goes_up_at_most_half_of_the_way() -> None:
+    assert optim.OneCycle(30, pct_start=0.5, three_phase=True).pct_start == 0.5
+    message = "OneCycle: pct_start=0.51; it must be more than one step, 1 / 30, and at most 0.5."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        optim.OneCycle(30, pct_start=0.51, three_phase=True)
+
+
+def test_the_corners_of_a_cycle() -> None:
+    """Up to step 8 of 30, in three phases down to step 16, then on to the last step."""
+    for kind in ("cos", "linear"):
+        two = optim.OneCycle(30, pct_start=0.3, anneal_strategy=kind, max_lr=2.0, div_factor=4.0, final_div_factor=10.0)
+        three = dataclasses.replace(two, three_phase=True)
+        assert [two(t) for t in (0, 8, 29, 40)] == pytest.approx([0.5, 2.0, 0.05, 0.05], rel=1e-12)
+        assert [three(t) for t in (0, 8, 16, 29, 40)] == pytest.approx([0.5, 2.0, 0.5, 0.05, 0.05], rel=1e-12)
+        assert two(4) == pytest.approx(1.25, rel=1e-12)  # half of the way, on both curves
+        assert three(12) == pytest.approx(1.25, rel=1e-12)
+        assert two(4, 99.0) == two(4)  # max_lr takes the place of the base
+
+
+def test_a_metric_that_is_as_good_as_the_threshold_asks_is_no_better() -> None:
+    for mode, sign in (("min", -1), ("max", 1)):
+        for how, step in (("rel", 0.5 * 8), ("abs", 0.5)):
+            plateau = Plateau(mode, threshold=0.5, threshold_mode=how, patience=5)
+            state = plateau.update(plateau.init(), 8.0)
+            assert plateau.update(state, 8.0 + sign * step) == PlateauState(8.0, 1, 0, 0)
+            better = 8.0 + sign * (step + 0.25)
+            assert plateau.update(state, better) == PlateauState(better, 0, 0, 0)
+        worst = Plateau(mode)
+        assert worst.update(worst.init(), -sign * math.inf) == PlateauState(None, 1, 0, 0)
+        assert worst.update(worst.init(), sign * math.inf).best == sign * math.inf
+
+
+def test_a_cooldown_counts_no_bad_epoch() -> None:
+    plateau = Plateau(patience=1, cooldown=2)
+    states = [PlateauState(1.0, 0, 0, 0)]
+    for _ in range(7):
+        states.append(plateau.update(states[-1], 1.0))
+    assert states[1:] == [
+        PlateauState(1.0, 1, 0, 0), PlateauState(1.0, 0, 2, 1), PlateauState(1.0, 0, 1, 1), PlateauState(1.0, 0, 0, 1),
+        PlateauState(1.0, 1, 0, 1), PlateauState(1.0, 0, 2, 2), PlateauState(1.0, 0, 1, 2),
+    ]  # fmt: skip
+
+
+def test_reductions_end_at_the_least_rate_and_where_they_would_be_too_small() -> None:
+    plateau = Plateau(factor=0.5, min_lr=0.2, eps=0.05)
+    rates = [plateau(PlateauState(reductions=n), 1.0) for n in range(5)]
+    assert rates == [1.0, 0.5, 0.25, 0.25, 0.25]  # 0.25 - 0.2 is no more than eps
+    assert dataclasses.replace(plateau, eps=0.049)(PlateauState(reductions=4), 1.0) == 0.2

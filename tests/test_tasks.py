@@ -3,8 +3,9 @@
 import importlib.util
 import math
 import re
+import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,31 @@ def test_thirty_lines_are_thirty_lines_and_tell_the_moons_apart() -> None:
     assert len(source.splitlines()) == 30
     assert re.findall(r"^from tinygrad_nn.*", source, flags=re.MULTILINE) == ["from tinygrad_nn import Tensor"]
     assert run("thirty_lines", 300) > 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["joblib", "dask", "ray"])
+def test_a_sweep_finds_the_same_on_each_pool(pool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = example("sweep")
+    monkeypatch.setattr(sweep, "RATES", (0.01, 0.1))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    if pool == "ray":  # too large to install for a test: what the example calls of it, in this process
+        there: list[str] = []
+        ray: Any = ModuleType("ray")
+        ray.init = lambda **options: there.append("started")
+        ray.remote = lambda function: SimpleNamespace(remote=function)
+        ray.get, ray.shutdown = list, lambda: there.append("stopped")
+        monkeypatch.setitem(sys.modules, "ray", ray)
+    losses = sweep.main(pool, None, 2)
+    np.testing.assert_allclose(losses, [sweep.score(rate, width, 2) for rate in sweep.RATES for width in sweep.WIDTHS])
+    assert pool != "ray" or there == ["started", "stopped"]
+
+
+@pytest.mark.parametrize(("pool", "module"), [("joblib", "joblib"), ("dask", "dask.distributed"), ("ray", "ray")])
+def test_a_sweep_says_what_its_pool_needs(pool: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit, match=rf"This pool needs: pip install '?{pool}"):
+        run("sweep", pool)
 
 
 def test_newton_finds_where_the_slope_of_the_evidence_is_zero() -> None:

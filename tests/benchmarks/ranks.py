@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_nn import Settings, Solver, fit, nn
-from tinygrad_nn.distributed import Ranks
+from tinygrad_nn.distributed import Ranks, launched
 from tinygrad_nn.solver.training_step import TrainingStep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--network", default="CNN of digits", help=argparse.SUPPRESS)
     given = parser.parse_args()
     comm = None
-    if given.part and "PMI_RANK" in os.environ:
+    if given.part and launched():
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD

@@ -8,6 +8,7 @@ from typing import Any
 from .numpy import replay
 from .program.arguments import Names
 from .program.control import Body, written
+from .program.rolled import rolled
 from .program.values import Program
 
 
@@ -24,15 +25,15 @@ class Code:
     """
 
     def __init__(self, program: Program, backend: str, donated: frozenset[int] = frozenset()) -> None:
+        program = rolled(program) if backend == "numba" else program
         self.bodies = written(program, backend)
         if backend == "numba":
             from .numba.fuse import fuse
 
             self.program = fuse(program)
         else:
-            for op in program.ops:  # which may have been tried with numba before
-                for out in op.outs:
-                    out.op = op
+            for number, (out, op) in enumerate([(x, one) for one in program.ops for x in one.outs], 1):
+                out.op, out.number = op, number  # it may have been tried with numba before
             self.program = replay.scalars(program)
         self.names = Names()
         self.writer = replay.Writer(self.program, self.names, donated)
@@ -81,7 +82,7 @@ def steps(program: Program, roles: Any) -> Any:
     """Return the code of all steps of a loop, which says whether it fits."""
     from .numba.steps import Steps
 
-    return Steps(program, roles)
+    return Steps(rolled(program), roles)
 
 
 Body.coded, Body.stepped = BodyCode, steps

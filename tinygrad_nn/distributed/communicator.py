@@ -22,9 +22,12 @@ from .shard import Shard
 
 Array = np.ndarray[Any, Any]
 INSTALL = "training on several ranks needs mpi4py and an MPI; pip install 'tinygrad-nn[mpi]' brings both."
+LONG, BEFORE = 90, 45  # characters of a value that are shown, and of those before the first that differs
+CODE = " (the code of a function counts with the numbers that it reads from around it)"
 MEETING = 27182  # the tag of the only messages on a person's own communicator
 _KEY: list[int] = []  # under which a communicator keeps its Ranks
 _watched: list[subprocess.Popen[bytes]] = []  # the process that watches this host, if this one started it
+_failed: list[bool] = []  # whether the last training that began ended on one rank alone
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 
 
@@ -113,6 +116,7 @@ class Ranks:
                 self.heartbeat.start(call)
             yield
             self._wait(self.talk.Ibarrier(), "the end")
+            _failed[:] = [False] * len(_failed)
         except BaseException as error:
             self.fail(call, error)
         finally:
@@ -155,7 +159,9 @@ class Ranks:
         """Leave without the end of MPI, which would wait for ranks that do not come."""
         if not self.broken:
             self.broken = True
-            atexit.register(_leave)
+            if not _failed:
+                atexit.register(_leave)
+            _failed[:] = [True]
 
     def _meet(self, call: str) -> None:
         """Wait until all ranks are here, and say who is not."""
@@ -318,16 +324,16 @@ class Ranks:
     # -- What must be the same
 
     def compare(self, call: str, told: Mapping[str, str]) -> None:
-        """Raise if the ranks do not say the same of themselves; all say what differs.
+        """Raise if the ranks do not say the same of themselves; all say what differs of what several speak of.
 
         Raises:
             ValueError: naming ranks, and what each has.
         """
         everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(told)))]
         wrong = []
-        for key in told:
-            values = [one.get(key) for one in everyone]
-            if len(set(values)) > 1:
+        for key in dict.fromkeys(key for one in everyone for key in one):
+            values = {rank: one[key] for rank, one in enumerate(everyone) if key in one}
+            if len(set(values.values())) > 1:
                 wrong.append(f"{key}: " + _by_value(values))
         if wrong:
             raise ValueError(
@@ -348,34 +354,35 @@ class Ranks:
             return
         everyone = [json.loads(text) for text in self.everyones(json.dumps(dict(checksums())))]
         for name in everyone[0]:
-            values = [one.get(name) for one in everyone]
-            if len(set(values)) > 1:
+            values = {rank: one.get(name) for rank, one in enumerate(everyone)}
+            if len(set(values.values())) > 1:
                 raise ValueError(
                     f"{when} {name} differs between the ranks ({_by_value(values)}): something changes it by what one "
                     "rank alone sees. Change parameters and buffers by numbers of the whole batch only."
                 )
-        raise ValueError(f"{when} the ranks hold arrays of other names: {_by_value([str(list(e)) for e in everyone])}.")
+        names = _by_value({rank: list(one) for rank, one in enumerate(everyone)})
+        raise ValueError(f"{when} the ranks hold arrays of other names: {names}.")
 
 
 class _Verdict(Exception):
     """A wait ends because of what another rank did."""
 
 
-def _by_value(values: Sequence[Any]) -> str:
-    """Return which ranks have which value."""
-    found: dict[Any, list[int]] = {}
-    for rank, value in enumerate(values):
-        found.setdefault(value, []).append(rank)
+def _by_value(values: Mapping[int, Any]) -> str:
+    """Return which ranks have which value; of long ones what is around the first difference."""
+    found: dict[str, list[int]] = {}
+    for rank, value in values.items():
+        found.setdefault(str(value), []).append(rank)
+    alike = next((k for k, letters in enumerate(zip(*found, strict=False)) if len(set(letters)) > 1), 0)
+    start = max(0, alike - BEFORE)
     parts = []
     for value, ranks in found.items():
         who = ", ".join(map(str, ranks[:8])) + (", ..." if len(ranks) > 8 else "")
-        parts.append(f"rank{'s' if len(ranks) > 1 else ''} {who} {'have' if len(ranks) > 1 else 'has'} {_short(value)}")
-    return ", ".join(parts)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 90 else f"{text[:60]}...{text[-24:]}"
+        short = value if len(value) <= LONG else "..." * (start > 0) + value[start : start + LONG]
+        cut = "..." if len(value) > max(LONG, start + LONG) else ""
+        several = len(ranks) > 1
+        parts.append(f"rank{'s' if several else ''} {who} {'have' if several else 'has'} {short}{cut}")
+    return ", ".join(parts) + CODE * ("[code" in str(found))
 
 
 def _unwatched(watching: subprocess.Popen[bytes]) -> None:
@@ -385,10 +392,13 @@ def _unwatched(watching: subprocess.Popen[bytes]) -> None:
 
 
 def _leave() -> None:
-    """End the process where MPI cannot end: with what was printed, and as a failure if there was an error."""
+    """End the process where MPI cannot end: with what was printed, and as a failure.
+
+    Nothing tells here whether the program caught the error, or how it called `sys.exit`.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     for watching in _watched:
         _unwatched(watching)
     time.sleep(1.0)  # the first to leave may take the others along; let them print
-    os._exit(1 if getattr(sys, "last_value", None) is not None else 0)
+    os._exit(int(_failed[0] or getattr(sys, "last_value", None) is not None))

@@ -23,19 +23,21 @@ class RowDraws(np.random.Generator):
     """The generator of a model whose batches are shared, over the bits of that of the training.
 
     Attributes:
-        axes: for each draw of a step the axis of the rows, ``None`` where all rows share what is drawn.
+        axes: for each draw of a step the axis of the rows, ``None`` where all rows share what is drawn; axis: that of
+            draws of which it was not found out.
         seen: while it is found out, the shapes that were asked for.
     """
 
     axes: list[int | None]
+    axis = 0
     seen: list[Shape] | None
     count: int
 
     @classmethod
-    def of(cls, generator: np.random.Generator) -> RowDraws:
+    def of(cls, generator: np.random.Generator, axis: int = 0) -> RowDraws:
         """Return it for a generator."""
         made = cls(generator.bit_generator)
-        made.axes, made.seen, made.count = [], None, 0
+        made.axes, made.axis, made.seen, made.count = [], axis, None, 0
         return made
 
     def begin(self) -> None:
@@ -44,11 +46,11 @@ class RowDraws(np.random.Generator):
 
     def _of_batch(self, shape: Shape, shard: Shard) -> tuple[Shape, int | None]:
         """Return the shape for the whole batch, and the axis of the rows."""
-        axis = self.axes[self.count] if self.count < len(self.axes) else 0
+        axis = self.axes[self.count] if self.count < len(self.axes) else self.axis
         self.count += 1
         if axis is None:
             return shape, None
-        each, rest = divmod(shape[axis], shard.length)
+        each, rest = divmod(shape[axis], shard.length) if shape[axis] else (1, 0)  # without rows, in one's own loop
         if rest or not each:
             raise ValueError(
                 f"random numbers of shape {shape} do not fall into the {shard.length} rows of this rank; with comm= a "
@@ -68,7 +70,7 @@ def _row_draw(name: str, place: int) -> Callable[..., Any]:
         shape = (int(size),) if isinstance(size, int | np.integer) else tuple(int(n) for n in size)
         if self.seen is not None:
             self.seen.append(shape)
-        if shard.alone or shard.length == shard.total:
+        if shard.alone or (shard.length == shard.total and 0 not in shape):
             return plain(self, *args, **kwargs)
         whole, axis = self._of_batch(shape, shard)
         if "size" in kwargs:
@@ -79,7 +81,7 @@ def _row_draw(name: str, place: int) -> Callable[..., Any]:
         if axis is None:
             return drawn
         each = shape[axis] // shard.length
-        rows = slice(shard.rows.start * each, shard.rows.stop * each)
+        rows = slice(shard.rows.start * each, shard.rows.stop * each if each else 0)
         return np.ascontiguousarray(drawn[(*(slice(None),) * axis, rows)])
 
     draw.__name__, draw.__doc__ = name, f"Draw as `numpy.random.Generator.{name}` does, for the whole batch."

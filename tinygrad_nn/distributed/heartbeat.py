@@ -172,8 +172,10 @@ class Heartbeat:
         told = []
         for kind, (r, *others) in alike.items():
             also = f" (as rank{'s' if len(others) > 1 else ''} {', '.join(map(str, others))})" if others else ""
-            told.append(f"rank {r} of {self.size}{also} stopped by {kind}: {failed[r][1].rstrip('.')}")
-        return f"{'; '.join(told)}. All ranks stop."
+            why = failed[r][1].rstrip(".")
+            told.append(f"rank {r} of {self.size}{also} stopped by {kind}" + f": {why}" * bool(why))
+        text = "; ".join(told)
+        return f"{text}{'' if text.endswith(('?', '!')) else '.'} All ranks stop."
 
     def _silence(self, silent: list[int]) -> str:
         who = ", ".join(f"rank {r} of {self.size}" + (f" on {self._places[r][2]}" if r in self._places else "")

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
+import sysconfig
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def surroundings() -> dict[str, str]:
     """Return what must be the same of the programs of all ranks."""
     return {
         "tinygrad_nn": _version(), "the code of tinygrad_nn": _code(), "NumPy": np.__version__,
-        "Python": platform.python_version(),
+        "Python": platform.python_version(), **_own_files(),
     }  # fmt: skip
+
+
+def _own_files() -> dict[str, str]:
+    """Return checksums of the script and of the files it imported that belong to no installed package."""
+    others = (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), str(ROOT))
+    found = {}
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if not path.endswith(".py") or path.startswith(others) or "-packages" in path:
+            continue
+        try:
+            checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        except OSError:  # it was moved since
+            continue
+        found["the script" if name == "__main__" else f"the file of {name}"] = checksum
+    return found
 
 
 def _version() -> str:
@@ -30,7 +50,6 @@ def _version() -> str:
 def _code() -> str:
     """Return a checksum of the files of this package."""
     digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    for path in sorted(ROOT.rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]

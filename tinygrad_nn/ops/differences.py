@@ -138,10 +138,10 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
     """Return np.trapezoid of a Tensor, over places that may be one too."""
     y = _as_array(y)
-    (axis,) = normalize_axis_tuple(axis, y.ndim)
+    (place,) = normalize_axis_tuple(axis, y.ndim)
     step = dx
     if x is not None:
         x = _as_array(x)
-        step = diff(x, axis=axis) if x.ndim > 1 else diff(x).reshape((-1,) + (1,) * (y.ndim - 1 - axis))
-    ends = y[along(axis, slice(1, None))] + y[along(axis, slice(None, -1))]
+        step = diff(x, axis=axis) if x.ndim > 1 else diff(x).reshape((-1,) + (1,) * (y.ndim - 1 - place))
+    ends = y[along(place, slice(1, None))] + y[along(place, slice(None, -1))]
     return (step * ends / 2.0).sum(axis=axis)

@@ -212,15 +212,22 @@ class At:
         shape = np.shape(value)
         if len(shape) == 0 or shape[0] != 1:
             return value
-        place = np.broadcast_to(np.False_, self.tensor.shape)[self.index]
-        extra = max(0, min(len(shape) - np.ndim(place), next((i for i, n in enumerate(shape) if n != 1), len(shape))))
+        ones = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+        extra = max(0, min(len(shape) - len(self._place()), ones))
         return np.reshape(value, shape[extra:]) if extra else value
+
+    def _place(self) -> tuple[int, ...]:
+        """Return the shape of the entries that the index names; those of one sample where samples differ in it."""
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        whole = [isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in parts]
+        known = tuple(np.zeros(np.shape(p), int) if w else p for p, w in zip(parts, whole, strict=True))
+        return np.shape(np.broadcast_to(np.False_, self.tensor.shape)[known])
 
     def _updated(self, update: Primitive, value: Any) -> Array:
         try:
             return update(self.tensor, self._fitting(value), index=self.index)
         except ValueError as error:
-            place = np.shape(np.broadcast_to(np.False_, self.tensor.shape)[self.index])
+            place = self._place()
             pairs = zip(np.shape(value)[::-1], place[::-1], strict=False)
             if np.ndim(value) > len(place) or any(n not in (1, m) for n, m in pairs):
                 raise ValueError(
@@ -269,6 +276,11 @@ def along(x: Array, axis: Any, part: Any) -> Array:
     return x[(slice(None),) * np.lib.array_utils.normalize_axis_index(axis, x.ndim) + (part,)]
 
 
+def _lined(x: Array) -> Array:
+    """Return a number as an array of one entry, which has an axis."""
+    return x if x.ndim else x.reshape(1)
+
+
 def _length(x: Array, axis: Any) -> int:
     return int(x.size if axis is None else x.shape[axis])
 
@@ -277,6 +289,7 @@ def _length(x: Array, axis: Any) -> int:
 def take(a: Array, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Array:
     """Return the entries, or slices along an axis, at the indices."""
     refuse_out("take", out)
+    a = _lined(a)
     picks = bare(indices) if is_tensor(indices) else np.asarray(bare(indices))
     picks = picks.astype(np.intp) if isinstance(indices, (list, tuple)) and not picks.size else picks  # []
     if mode in ("clip", "wrap") and is_tensor(indices) and picks.dtype.kind in "iu":
@@ -316,6 +329,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
 def compress(condition: Any, a: Array, axis: Any = None, out: Any = None) -> Array:
     """Return the entries, or slices along an axis, for which the condition holds."""
     refuse_out("compress", out)
+    a = _lined(a)
     return along(a, axis, np.compress(bare(condition), np.arange(_length(a, axis))))
 
 

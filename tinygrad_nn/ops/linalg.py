@@ -177,10 +177,14 @@ def _to_the_end(x: Array, axes: Any) -> Array:
 
 
 def _matvec(x1: Any, x2: Any) -> Any:
+    if np.ndim(x1) < 2:
+        raise ValueError(f"np.matvec needs matrices as its first argument; it has shape {np.shape(x1)}.")
     return matmul(x1, array(x2)[..., None])[..., 0]
 
 
 def _vecmat(x1: Any, x2: Any) -> Any:
+    if np.ndim(x2) < 2:
+        raise ValueError(f"np.vecmat needs matrices as its second argument; it has shape {np.shape(x2)}.")
     return matmul(conj(array(x1))[..., None, :], x2)[..., 0, :]
 
 

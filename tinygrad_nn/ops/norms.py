@@ -36,6 +36,8 @@ def _matrix_norm(x: Array, ord: Any, axes: tuple[Any, Any], keepdims: bool) -> A
     row, column = normalize_axis_tuple(axes, x.ndim)
     if ord in (None, "f", "fro"):
         return vector_norm(x, axis=(row, column), keepdims=keepdims)
+    if x.shape[row] * x.shape[column] == 0 and ord in (1, 2, np.inf, "nuc"):  # of a matrix of nothing it is 0
+        return np.sum(np.abs(x), axis=(row, column), keepdims=keepdims)
     if ord in (1, -1, np.inf, -np.inf):
         sums = np.sum(np.abs(x), axis=row if abs(ord) == 1 else column, keepdims=True)
         extreme = np.max if ord > 0 else np.min

@@ -41,6 +41,14 @@ def _line(p: Any) -> Array:
     return np.atleast_1d(p if is_tensor(p) else np.asarray(p))
 
 
+def _vector(p: Any, name: str) -> Array:
+    """Return coefficients as an array of one axis."""
+    line = _line(p)
+    if line.ndim != 1:
+        raise ValueError(f"{name} of a Tensor needs coefficients of one axis; they have shape {line.shape}.")
+    return line
+
+
 def _like_given(*given: Any) -> Any:
     """Return what makes the result of the kind of the arguments: a poly1d if one of them is."""
     return np.poly1d if any(isinstance(p, np.poly1d) for p in given) else lambda p: p
@@ -80,7 +88,7 @@ def _polymul(a1: Any, a2: Any) -> Any:
 @override("polydiv")
 def _polydiv(u: Any, v: Any) -> Any:
     """Return quotient and remainder by long division; of the remainder, leading entries that vanish are left out."""
-    rest, by = _line(u) + 0.0, _line(v) + 0.0
+    rest, by = (_vector(p, "np.polydiv") + 0.0 for p in (u, v))
     m, n = len(rest), len(by)
     zero = (rest[0] + by[0]) * 0  # of the common dtype
     quotient, done = [], []
@@ -102,7 +110,7 @@ def _polyder(p: Any, m: int = 1) -> Any:
     """Return np.polyder of a Tensor."""
     if (m := int(m)) < 0:
         raise ValueError(f"np.polyder needs an order of 0 or more; it got {m}. np.polyint integrates.")
-    out = _line(p)
+    out = _vector(p, "np.polyder") if m else _line(p)
     for _ in range(m):
         out = out[:-1] * np.arange(len(out) - 1, 0, -1)
     return _like_given(p)(out)
@@ -118,7 +126,7 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
         constants = np.repeat(constants, m)
     if len(constants) < m:
         raise ValueError(f"np.polyint of order {m} needs one constant k, or {m}; it got {len(constants)}.")
-    out = _line(p)
+    out = _vector(p, "np.polyint") if m else _line(p)
     for i in range(m):
         out = np.concatenate([out / np.arange(len(out), 0, -1), constants[i : i + 1]])
     return _like_given(p)(out)

@@ -296,7 +296,12 @@ def _variance(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
 @override("std")
 def _deviation(x: Array, *args: Any, mean: Any = None, **options: Any) -> Array:
     """Return np.std of a Tensor."""
-    return std(x, *args, **options) if mean is None else np.sqrt(var_about(x, mean, *args, **options))
+    return std(x, *args, **options) if mean is None else root(var_about(x, mean, *args, **options))
+
+
+def root(x: Array) -> Array:
+    """Return the square root of a variance; where it is 0 the slope is 0, as that of `std`."""
+    return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
 
 
 @override("ptp")

@@ -225,13 +225,21 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
     return out
 
 
+def _mask(condition: Any, shape: tuple[int, ...]) -> Any:
+    """Return a condition as a mask of all entries; one of fewer axes selects along the first, as an index does."""
+    n = condition.ndim
+    if condition.shape != shape[:n]:
+        raise IndexError(f"np.piecewise needs conditions of the shape of x, {shape}; one has {condition.shape}.")
+    return np.broadcast_to(condition.reshape(condition.shape + (1,) * (len(shape) - n)), shape)
+
+
 def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **kwargs: Any) -> Array:
     """Return for each entry what the function of the last condition that holds makes of it; each sees its own only."""
     x = x if hasattr(x, "dtype") else np.asarray(x)
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [np.broadcast_to(c.astype(bool) if hasattr(c, "dtype") else bool(c), x.shape) for c in conditions]
+    conditions = [_mask(np.asarray(c, dtype=bool), x.shape) for c in conditions]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):
@@ -251,6 +259,8 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:
     """Return the piecewise linear function through (xp, fp); at a knot its slope is that on the right."""
     x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # NumPy too computes it in float64
+    if "c" in (x.dtype.kind, xp.dtype.kind):
+        raise TypeError(f"np.interp needs real numbers as x and xp; they have the dtypes {x.dtype} and {xp.dtype}.")
     if period is not None:
         if period == 0:
             raise ValueError("np.interp needs a period other than 0.")

@@ -96,7 +96,7 @@ def _trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     if not set(trim.lower()) <= {"f", "b"} or not trim:
         raise ValueError(f"np.trim_zeros takes trim='f', 'b' or 'fb'; it got {trim!r}.")
     axes = range(filt.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, filt.ndim)
-    where = np.nonzero(bare(filt))
+    where = np.nonzero(bare(filt)) if filt.ndim else ()
     index: list[Any] = [slice(None)] * filt.ndim
     for a in axes:
         if where[a].size == 0:

@@ -220,7 +220,7 @@ def tile(A: Array, reps: Any) -> Array:
 def repeat(a: Array, repeats: Any, axis: Any = None) -> Array:
     """Return x with each entry, or slice along the axis, repeated."""
     x = a.reshape(-1) if axis is None or a.ndim == 0 else a
-    axis = np.lib.array_utils.normalize_axis_index(axis or 0, x.ndim)
+    axis = np.lib.array_utils.normalize_axis_index(0 if axis is None else axis, x.ndim)
     counts = bare(repeats)
     source = np.repeat(np.arange(x.shape[axis]), counts.tolist() if hasattr(counts, "tolist") else counts)
     if np.size(repeats) > 1 or len(source) == 0:

@@ -100,7 +100,7 @@ def _nandeviation(x: Array, *args: Any, mean: Any = None, where: Any = None, **o
     """Return np.nanstd of a Tensor."""
     if mean is None:
         return nanstd(x, *args, **options, **reduce.given(where=where))
-    return np.sqrt(reduce.var_about(x, mean, *args, where=_numbers(x, where), **options))
+    return reduce.root(reduce.var_about(x, mean, *args, where=_numbers(x, where), **options))
 
 
 # -- Quantiles
@@ -218,6 +218,8 @@ def _quantile_of(
     weak = isinstance(q, (int, float)) and x.dtype.kind == "f"  # a Python number takes the precision of the array
     q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
     q = held_to(q, (bare(q) >= 0) & (bare(q) <= 1), ValueError("Quantiles must be in the range [0, 1]"))
+    if skip and x.size == 0:
+        return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN for all q together, with NumPy's warning
     entries = reduce.lines(x, axis)  # (rest, n)
     ordered = sorted_along(entries)
     missing = np.isnan(bare(ordered))

@@ -31,13 +31,21 @@ def _reduction(primitive: Primitive) -> Callable[..., Array]:
 
 
 def _running(primitive: Primitive) -> Callable[..., Array]:
-    return lambda x, axis=0, dtype=None: primitive(x, axis=axis, dtype=dtype)
+    return lambda x, axis=0, dtype=None: primitive(x, axis=_one_axis(x, axis), dtype=dtype)
+
+
+def _one_axis(x: Array, axis: Any) -> int:
+    """Return the axis that `accumulate` and `reduceat` go along: None is the only one there is."""
+    if axis is None and x.ndim > 1:
+        raise ValueError(f"accumulate and reduceat go along one axis; this array has {x.ndim}. Pass axis=.")
+    return normalize_axis_index(0 if axis is None else axis, x.ndim)
 
 
 def _logaddexp_reduce(
     x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Array:
     """Return np.logaddexp.reduce of a Tensor."""
+    np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # complains of axes that are not there, of dtypes
     x = x if where is True else np.where(where, x, -np.inf)
     x = x if dtype is None else x.astype(checked(dtype, bare(x)))
     nothing = reduce.count(x, axis) == 0  # and the logarithm of nothing is -inf
@@ -78,7 +86,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
 
 def _accumulate_by_steps(ufunc: Any) -> Callable[..., Array]:
     def accumulate_by_steps(x: Array, axis: int = 0, dtype: Any = None) -> Array:
-        axis = normalize_axis_index(axis, x.ndim)
+        axis = _one_axis(x, axis)
         x = x if dtype is None else x.astype(checked(dtype, bare(x)))
         entries = [x[along(axis, i)] for i in range(x.shape[axis])]
         return np.stack(_steps(ufunc, entries), axis=axis) if entries else x
@@ -122,7 +130,7 @@ def _spans(indices: Any, n: int) -> list[tuple[int, int]]:
 
 def _reduceat(ufunc: Any) -> Callable[..., Array]:
     def reduce_parts(x: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Array:
-        axis = normalize_axis_index(axis, x.ndim)
+        axis = _one_axis(x, axis)
         indices = np.asarray(bare(indices))
         ufunc.reduceat(np.ones(x.shape[axis]), indices)  # complains of indices
         x = x if dtype is None else x.astype(checked(dtype, bare(x)))

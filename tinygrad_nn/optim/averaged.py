@@ -5,15 +5,14 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..distributed import Ranks, Shard, Sum, sharing, surroundings
+from ..distributed import Ranks, RowDraws, Shard, Sum, sharing, surroundings
+from .clipping import clip_by_norm, clip_by_value
 from .group_optimizer import GroupOptimizer
 from .minimizer import Minimizer
 from .quasi_newton import LBFGSRule
@@ -40,11 +39,11 @@ class Averaged:
     def __init__(self, minimizer: Any, comm: Any) -> None:
         self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
         self._sum, self._taken = Sum(self.ranks), 0
+        self._draws: list[RowDraws] = []
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
             self.ranks.open("averaged")
-            mine = {"the script": _script(), "the parameters": _told(minimizer)}
-            self.ranks.compare("averaged", {**surroundings(), **mine})
+            self.ranks.compare("averaged", {**surroundings(), "the parameters": _told(minimizer)})
             self._from_first()
         atexit.register(self.ranks.close)
 
@@ -62,13 +61,29 @@ class Averaged:
         """Return which rows of a batch of so many are this rank's."""
         return slice(*self.ranks.rows(total, self.ranks.rank))
 
-    def step(self, gradients: Any = None, *, rows: Any = None) -> float | None:
+    def draws(self, rng: Any, axis: int = 0) -> np.random.Generator:
+        """Return a generator whose numbers, in a function that `step` is given, are those of one process.
+
+        Each rank draws for the whole batch and keeps those of its rows: ``model.seed(minimizer.draws(0))``.
+
+        Args:
+            rng: a Generator or a seed, the same on all ranks; axis: that of the rows, in what is drawn.
+        """
+        made = RowDraws.of(np.random.default_rng(rng), axis)
+        self._draws.append(made)
+        return made
+
+    def step(
+        self, gradients: Any = None, *, rows: Any = None, clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> float | None:  # fmt: skip
         """Update the parameters once, on all ranks alike.
 
         Args:
             gradients: as of `Minimizer.step`: of the mean loss over the rows of this rank. Where it is a function, what
                 it computes sees the whole batch: batch norm takes the statistics of all rows.
             rows: how many rows this rank has, 0 too; or their numbers, an array, which must not be those of another.
+            clip_norm, clip_value: the most that norm and entries may be, of the gradient of the whole batch.
 
         Returns:
             The loss of the whole batch, if a function was given.
@@ -81,9 +96,9 @@ class Averaged:
         with self._failing("step"):
             if rows is None:
                 raise ValueError(MEANS)
-            return self._step(gradients, rows)
+            return self._step(gradients, rows, clip_norm, clip_value)
 
-    def _step(self, gradients: Any, rows: Any) -> float | None:
+    def _step(self, gradients: Any, rows: Any, norm: float | None, value: float | None) -> float | None:
         count = int(rows) if np.ndim(rows) == 0 else len(rows)
         counts = [int(text) for text in self.ranks.everyones(str(count))]
         if not sum(counts):
@@ -92,7 +107,11 @@ class Averaged:
         shard = Shard(self.ranks, sum(counts), start, start + count)
         compared = self._taken % EVERY < 2
         self._taken += 1
+        for draws in self._draws:
+            draws.begin()
         if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
+            if norm is not None or value is not None:
+                raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
             self.minimizer.across = lambda loss, found: self._total(loss, found, found, shard)
             with sharing(shard):
                 return self.minimizer.step(gradients)
@@ -100,6 +119,10 @@ class Averaged:
         if compared:
             self._compare(found, rows, count)
         loss, found = self._total(loss or 0.0, found, [t.data for t in self.tensors], shard)
+        if value is not None:
+            found = clip_by_value(found, value)
+        if norm is not None:
+            found, _ = clip_by_norm(found, norm)
         if isinstance(self.minimizer, Minimizer):
             self.minimizer.step(found)
         else:
@@ -206,12 +229,3 @@ def _told(minimizer: Any) -> str:
                   for g in minimizer.groups]  # fmt: skip
         return f"{groups} {minimizer.schedule!r:.80}".split(" at 0x")[0]
     return f"{minimizer!r} {[t.shape for g in minimizer.param_groups for t in g['params']]}"
-
-
-def _script() -> str:
-    """Return a checksum of the program that runs."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    try:
-        return "none" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-    except OSError:
-        return "none"

@@ -267,7 +267,7 @@ class Minimizer:
 
 def flat(arrays: Sequence[Array]) -> Array:
     """Return all entries as one vector."""
-    return np.concatenate([x.reshape(-1) for x in arrays])
+    return np.concatenate([np.ravel(x) for x in arrays])
 
 
 def _spread(parameters: Sequence[Tensor], w: Array) -> None:

@@ -49,14 +49,13 @@ class Schedule:
             whole = isinstance(value, int) and not isinstance(value, bool)
             self._need(key, whole and value >= least, f"a whole number of at least {least}")
 
-    def _number(self, *keys: str, above: float = -math.inf, most: float = math.inf) -> None:
+    def _number(self, *keys: str, above: float = -math.inf) -> None:
         for key in keys:
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 kind = type(value).__name__
                 raise TypeError(f"{type(self).__name__}: {key}={value!r:.60} is of type {kind}; it needs a number.")
-            need = f"finite, above {above:g} and at most {most:g}" if above > -math.inf else "finite"
-            self._need(key, math.isfinite(value) and above < value <= most, need)
+            self._need(key, above < value < math.inf, "finite" if above == -math.inf else f"finite and above {above:g}")
 
 
 @dataclass(frozen=True)

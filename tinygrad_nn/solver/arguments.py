@@ -145,7 +145,9 @@ def as_architecture(call: str, model: Any, road: str = "graph") -> Module:
 def no_equations(call: str, parts: list[Any]) -> None:
     """Raise an error that names the first part that has no equations written by hand."""
     for k, part in enumerate(parts, 1):
-        text = printable(repr(part).split("\n")[0])
+        text = printable(repr(part))
+        if "\n" in repr(part):  # a container shows its parts line by line
+            text = type(part).__name__
         if not unchanged(part):
             raise ValueError(
                 f"{call}: part {k} of {len(parts)}, {text}, has no equations written by hand; only Layer has. Use "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import os
@@ -135,13 +136,11 @@ def _known(value: Any) -> bool:
 def _code(function: types.FunctionType, depth: int) -> str:
     """Return a checksum of what a function computes: its code, defaults, and what it reads from around it."""
     digest = hashlib.sha256()
-    stack, names = [function.__code__], set()
-    while stack:
-        code = stack.pop()
+    names = set()
+    for code in _codes(function):
         constants = [c for c in code.co_consts if not isinstance(c, types.CodeType) and c != function.__doc__]
         digest.update(code.co_code + repr((constants, code.co_names)).encode())
-        names |= set(code.co_names)
-        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+        names |= {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     read: dict[str, Any] = {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
     read |= {f"closure {name}": value for name, value in closed_over(function).items()}
     told = {
@@ -187,8 +186,27 @@ def architecture(task: Task) -> Iterator[str]:
         return
     for path, part in task.module.named_modules():
         kind = type(part)
-        code = "" if _known(kind) else words(kind.forward)
+        code = "" if _known(kind) else ", ".join(map(words, _called(kind)))
         yield f"{path or 'model'}: {kind.__qualname__}({part.about()}) {words(_plain(part))} {code}".rstrip()
+
+
+def _called(kind: type) -> list[Any]:
+    """Return the forward of a class and its own methods that this calls."""
+    found = [kind.forward]  # type: ignore[attr-defined]
+    for method in found:
+        names = [name for code in _codes(method) for name in code.co_names]
+        others = [getattr(kind, name, None) for name in names]
+        own = [other for other in others if isinstance(other, types.FunctionType) and not _known(other)]
+        found += dict.fromkeys(other for other in own if other not in found)
+    return found
+
+
+def _codes(function: Any) -> list[types.CodeType]:
+    """Return the code of a function and of those that are written inside it."""
+    found = [function.__code__] if isinstance(function, types.FunctionType) else []
+    for code in found:
+        found += [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return found
 
 
 def _data(source: Rows | Batches, sample: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..distributed import Ranks, RowDraws, Shard, Sum, probed, sharing, surroundings
 from ..node import no_grad
+from ..tensor import raw
 from ..tree import flatten
 from .batches import Batch, Batches, Rows
 from .checkpoint import resumed
@@ -29,7 +30,16 @@ from .tasks.task import Gradients, Task
 Array = np.ndarray[Any, Any]
 EVERY = 100  # updates between two comparisons of parameters and buffers
 SAMPLE = 64  # rows of mapped data that all ranks read, to see that it is the same
+FEW = 8  # rows on which a model is tried
+OWN_NUMBERS = (
+    "it draws random numbers that are not those of fit, and each rank would draw its own. Draw them in a Module from "
+    "self.rng, which fit gives it: each row then has the numbers that it has on one rank."
+)
 ADDITIVE = ("mae", "mse", "binarycrossentropy", "crossentropy")  # means over rows: those of the ranks add up
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
 class SharedTraining:
@@ -50,6 +60,7 @@ class SharedTraining:
         self.shard: Shard | None = None
         self.identity, self.steps = 0, 0
         self.probed = isinstance(task, FunctionTask | LayerTask)
+        self.few: Any = None  # some rows of the batch, on which the model is tried
         self.additive = isinstance(task, FunctionTask) or task.solver.loss in ADDITIVE
         task.shares(not self.additive)
 
@@ -59,8 +70,11 @@ class SharedTraining:
         """Yield this rank's rows of each batch, and how many rows that has on all ranks."""
         if isinstance(data, Rows):
             for where in data.order(rng):
-                self._begin(self.ranks.shard(len(where)), zlib.crc32(where.tobytes()))
-                x, y, _ = data.read(where[self.shard.rows])  # type: ignore[union-attr]
+                shard = self._begin(self.ranks.shard(len(where)), zlib.crc32(where.tobytes()))
+                x, y, _ = data.read(where[shard.rows])
+                self.few = x, y
+                if self._tries() and (shard.length == 1 or not data.mapped):  # the same on all ranks
+                    self.few = data.read(where[:FEW])[:2]
                 yield x, y, len(where)
             return
         for x, y, rows in data.batches(rng):
@@ -68,8 +82,9 @@ class SharedTraining:
             code = 0
             for leaf in leaves:
                 code = zlib.crc32(np.asarray(leaf).tobytes(), code)
-            self._begin(self.ranks.shard(rows), code)
-            yield *rebuild([leaf[self.shard.rows] for leaf in leaves]), rows  # type: ignore[union-attr]
+            shard = self._begin(self.ranks.shard(rows), code)
+            self.few = x, y
+            yield *rebuild([leaf[shard.rows] for leaf in leaves]), rows
 
     def still(self, data: Rows | Batches) -> Iterator[tuple[Shard, Any, Any]]:
         """Yield this rank's rows of all the data in order, part by part as one rank takes them; of what lies in memory
@@ -110,9 +125,10 @@ class SharedTraining:
         weights = {"weights": (both["weights"], ""), "best": (both["best"] or None, "")}
         return resumed(state, weights, self.task, self.drawn, watch)  # type: ignore[arg-type]
 
-    def _begin(self, shard: Shard, identity: int) -> None:
+    def _begin(self, shard: Shard, identity: int) -> Shard:
         self.shard, self.identity = shard, identity
         self.draws.begin()
+        return shard
 
     def evaluated(self, data: Rows | Batches, keep: bool) -> Iterator[tuple[float, Any, Any, int]]:
         """Yield losses, predictions, targets and numbers of rows, of parts of the data; rank 0 has those of all."""
@@ -153,48 +169,76 @@ class SharedTraining:
 
     # -- Steps
 
+    def _tries(self) -> bool:
+        """Whether the model is tried on some rows before this step."""
+        now = self.steps % EVERY == 0 if isinstance(self.task, FunctionTask) else not self.probed
+        return now and self.ranks.size > 1
+
     def computing(self, x: Any, y: Any) -> AbstractContextManager[Any]:
         """Return the block in which the gradients of the batch are computed, whose rows here are x and y."""
-        if isinstance(self.task, FunctionTask) and self.steps % EVERY == 0:
-            self._check_additive(x, y)
-        if not self.probed:
+        if self._tries():
             self.probed = True
-            self._probe(x)
+            leaves, rebuild = flatten(self.few)
+            few = rebuild([leaf[:FEW] for leaf in leaves])
+            self._check_additive(*few) if isinstance(self.task, FunctionTask) else self._probe(few[0])
         return sharing(self.shard)
 
     def _probe(self, x: Any) -> None:
-        """Find out which axes of random numbers are those of the rows, and that the output has a row for each row."""
+        """Find out which axes of random numbers are those of the rows, and that each row has an output of its own."""
         task: ModuleTask = self.task  # type: ignore[assignment]
-        if self.ranks.size == 1:
-            return
         places = [(owner, name) for owner, name in task.places() if name != "rng"]
         kept = [getattr(owner, name) for owner, name in places]
         leaves, rebuild = flatten(x)
+        outputs = []
 
         def forward(rows: int) -> list[Any]:
             few = rebuild([np.repeat(np.asarray(leaf[:1]), rows, axis=0) for leaf in leaves])
-            with no_grad():
-                return [np.shape(part) for part in flatten(task.forward(task.cast(few)))[0]]
+            try:
+                with no_grad():
+                    outputs.append([np.asarray(raw(part)) for part in flatten(task.forward(task.cast(few)))[0]])
+            finally:
+                for (owner, name), value in zip(places, kept, strict=True):
+                    setattr(owner, name, value)
+            return [part.shape for part in outputs[-1]]
 
-        try:
-            few, more = probed(self.draws, self.shard, forward)  # type: ignore[arg-type]
-        finally:
-            for (owner, name), value in zip(places, kept, strict=True):
-                setattr(owner, name, value)
-        for a, b in zip(few, more, strict=True):
+        for _ in range(2):
+            shapes = probed(self.draws, self.shard, forward)  # type: ignore[arg-type]
+        for a, b in zip(*shapes, strict=True):
             if not self.additive and (a[:1] != (2,) or b[:1] != (3,)):
                 raise ValueError(
                     f"fit: the model gives an output of shape {a} for 2 rows and {b} for 3; with comm= the loss is "
                     "computed from the outputs of all ranks, so each has a row for each row of x, along its first axis."
                 )
+        if not all(map(_equal, outputs[0], outputs[2])):
+            raise ValueError(f"fit: the output of the model is another when it is computed again: {OWN_NUMBERS}")
+        self._check_rows(x)
+
+    def _check_rows(self, x: Any) -> None:
+        """Raise if the prediction of a row depends on which rows are predicted with it."""
+        leaves, rebuild = flatten(x)
+        n, module = len(leaves[0]), self.task.module  # type: ignore[attr-defined]
+        if n < 2 or any(vars(part).get("running_mean", 0) is None for part in module.modules()):
+            return  # a batch norm without running statistics takes those of what is predicted
+        parts = [flatten(self.task.outputs(rebuild([leaf[rows] for leaf in leaves]))[0])[0]
+                 for rows in (slice(n), slice(1), slice(1, n))]  # fmt: skip
+        for whole, first, rest in zip(*(map(np.asarray, map(raw, part)) for part in parts), strict=True):
+            if [part.shape[:1] for part in (whole, first, rest)] != [(n,), (1,), (n - 1,)]:
+                continue
+            off, size = (float(np.max(np.abs(part), initial=0))
+                         for part in (whole - np.concatenate([first, rest]), whole))  # fmt: skip
+            if off > float(np.finfo(self.task.parameters[0].dtype).eps) ** 0.5 * size:
+                raise ValueError(
+                    f"fit: the prediction of a row is another with the {n - 1} rows after it than alone, so the model "
+                    "mixes rows, as a mean over axis 0 does. With comm= a rank has some of the rows of a batch. Use "
+                    "nn.BatchNorm, which knows all, or prepare the rows before fit."
+                )
 
     def _check_additive(self, x: Any, y: Any) -> None:
         """Raise if the loss that a function returns is no mean over rows: the ranks' losses would not add up to it."""
-        shard: Shard = self.shard  # type: ignore[assignment]
-        if self.ranks.size == 1 or shard.stop - shard.start < 2:
-            return
         leaves, rebuild = flatten((x, y))
-        n = shard.stop - shard.start
+        n = len(leaves[0])
+        if n < 2:
+            return
 
         def loss(rows: slice) -> float:
             return self.task.evaluate(*rebuild([leaf[rows] for leaf in leaves]))[0]
@@ -202,13 +246,16 @@ class SharedTraining:
         whole, first, rest = loss(slice(n)), loss(slice(1)), loss(slice(1, n))
         mean = (first + (n - 1) * rest) / n
         eps = float(np.finfo(self.task.parameters[0].dtype).eps)
-        if abs(whole - mean) > eps**0.5 * (abs(whole) + abs(first) + abs(rest)) and whole == loss(slice(n)):
-            raise ValueError(
-                f"the loss is no mean over rows: of {n} rows it is {whole:.6g}, and the mean of the losses of the "
-                f"first and of the {n - 1} others, counted by rows, {mean:.6g}. With comm= each rank computes it of "
-                "its own rows, and the mean of the ranks' would be another number. Return the mean over rows, or pass "
-                "a model and Solver(your_loss): that is computed from the outputs of all ranks."
-            )
+        if not abs(whole - mean) > eps**0.5 * (abs(whole) + abs(first) + abs(rest)):
+            return
+        if whole != loss(slice(n)):
+            raise ValueError(f"fit: the loss is another when it is computed again: {OWN_NUMBERS}")
+        raise ValueError(
+            f"the loss is no mean over rows: of {n} rows it is {whole:.6g}, and the mean of the losses of the "
+            f"first and of the {n - 1} others, counted by rows, {mean:.6g}. With comm= each rank computes it of "
+            "its own rows, and the mean of the ranks' would be another number. Return the mean over rows, or pass "
+            "a model and Solver(your_loss): that is computed from the outputs of all ranks."
+        )
 
     def mean(self, found: Gradients, weight: float, loss: float = 0.0) -> tuple[float, Gradients]:
         """Return loss and gradients of the whole batch from those of this rank's rows, which have that share."""

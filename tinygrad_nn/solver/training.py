@@ -148,7 +148,7 @@ def _fit(
         bits = "drawn by the system" if rng is None else f"checksum {crc32(state):08x}"
         shared.agree({
             **same, "epochs": str(settings.epochs), "checkpoint": str(checkpoint is not None), "resume": str(resume),
-            "random numbers": bits,
+            "random numbers": bits, "metrics": words(None if metrics is None else list(metrics)),
         })  # fmt: skip
     step = training_step(task, solver, backend, settings.accumulate, shared=shared)
     training = Training(

@@ -21,7 +21,7 @@ from .programs import OURS, SCANNED, TAPED, functions
 
 HERE = "tests.benchmarks.gradbench"
 HAND = "C++ by hand"
-OTHERS = ("jax.jit", "torch", "HIPS autograd")
+OTHERS = ("jax.jit", "torch", "HIPS autograd", "CasADi")
 ALL = (HAND, *OURS, *OTHERS, *TAPED)
 NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba", "scan": "numba, scan"}
 LONG = ("particle", "saddle")  # whose calls take many seconds

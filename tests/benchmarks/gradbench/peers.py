@@ -1,8 +1,8 @@
-"""The same objectives in other libraries: jax, torch and HIPS autograd.
+"""The same objectives in other libraries: jax, torch and HIPS autograd, and CasADi with those of `symbolic`.
 
 `python -m tests.benchmarks.gradbench.peers EVAL 'jax.jit: gradient'`. A peer needs its library, and nothing of this
-project besides the objectives and the inputs. They take the objectives as they are, in which their names stand for
-those of NumPy.
+project besides the objectives and the inputs. The first three take the objectives as they are, in which their names
+stand for those of NumPy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..worker import Program, Step, serve
 from .evaluations import EVALUATIONS, Problem
 from .inputs import MIDDLE
 from .programs import FUNCTIONS, functions, stepped
+from .symbolic import CasADi
 from .variants import objectives_on, scanned
 
 
@@ -209,7 +210,7 @@ class Torch:
         return blocks
 
 
-LIBRARIES = {"jax.jit": Jax, "torch": Torch, "HIPS autograd": Autograd}
+LIBRARIES = {"jax.jit": Jax, "torch": Torch, "HIPS autograd": Autograd, "CasADi": CasADi}
 
 
 def make(library: str, function: str, evaluation: str) -> Step | None:
@@ -222,7 +223,7 @@ def make(library: str, function: str, evaluation: str) -> Step | None:
     return None if run is None else stepped(run)
 
 
-PACKAGES = {"jax.jit": "jax", "torch": "torch", "HIPS autograd": "autograd"}
+PACKAGES = {"jax.jit": "jax", "torch": "torch", "HIPS autograd": "autograd", "CasADi": "casadi"}
 PROGRAMS = {
     f"{library}: {function}": Program(partial(make, library, function), (package,))
     for library, package in PACKAGES.items()

@@ -115,18 +115,29 @@ def kept(dispatcher: Any) -> Any:
     return dispatcher
 
 
-def kept_as(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that has numba compile a function for arguments of these types and no others."""
+def kept_as(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that has numba compile a function for arguments of these types and no others.
+
+    With `apart` none of the arrays that it writes shares memory with another that it takes. LLVM, which otherwise
+    compares all of them in each call, and does not where they are many, then works on several entries at once.
+    """
 
     def compiled(function: Callable[..., Any]) -> Any:
         from numba import njit
 
         made = kept(njit(**options)(function))
+        if apart:
+            made.apart, made._compiler._customize_flags = True, _without_aliases
         made.compile(signature)
         made.disable_compile()
         return made
 
     return compiled
+
+
+def _without_aliases(flags: Any) -> Any:
+    flags.noalias = True
+    return flags
 
 
 class Kept:

@@ -93,7 +93,7 @@ class Description:
             return self._write("named", getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing)))
         kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
         if hasattr(thing, "py_func"):  # what numba made of a function
-            options = sorted(thing.targetoptions.items())
+            options = [*sorted(thing.targetoptions.items()), getattr(thing, "apart", False)]
             return self._write(kind) and self.add(options) and self.add(thing.py_func)
         if hasattr(thing, "_defn"):  # what writes machine code itself
             return self._write(kind) and self.add(thing._defn)

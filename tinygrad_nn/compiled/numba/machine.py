@@ -35,13 +35,16 @@ class Machine:
         self.functions: dict[str, str] = {}  # text -> name
         self.parallel = False  # whether one of them runs on several threads
 
-    def add(self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool) -> tuple[str, list[str]]:
+    def add(
+        self, kernel: Kernel | Straight, codes: dict[Value, str], checks: bool, apart: bool
+    ) -> tuple[str, list[str]]:  # fmt: skip
         """Take a kernel in; return the name of its function, and the expressions to call it with.
 
         Args:
             kernel: the kernel.
             codes: the expression of each of its arguments and results where it is called.
             checks: whether it looks at the shapes of its arguments first, and returns False if they are others.
+            apart: whether no array that it writes shares memory with another, unless their expressions are equal.
         """
         values = [*kernel.args, *kernel.outs]
         parameters: dict[str, tuple[str, str]] = {}
@@ -59,7 +62,7 @@ class Machine:
             else:
                 name = f"{{name}}_{parts.count('prange')}"
                 kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
-                parts += self._part(item, name, own, kinds)
+                parts += self._part(item, name, own, kinds, f"{OPTIONS}, {apart=}")
                 lines += self._run(item, name, own, kinds)
         lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
         if checks:
@@ -69,7 +72,7 @@ class Machine:
         for value in values if self.rows else ():
             body = body if value.shape else re.sub(rf"\b{names[value]}\[\(\)\]", f"{names[value]}[0]", body)
         text = f"({', '.join(name for name, _ in parameters.values())}):\n{body}\n"
-        options = EXACT if isinstance(kernel, Straight) else OPTIONS
+        options = EXACT if isinstance(kernel, Straight) else f"{OPTIONS}, {apart=}"
         whole = f'{parts}@kept_as("{"b1" if checks else "void"}({types})", {options})\n'
         name = self.functions.setdefault(f"{whole}def {{name}}{text}", f"j{len(self.functions)}")
         self.parallel |= bool(parts)
@@ -84,7 +87,7 @@ class Machine:
 
         return THREADS
 
-    def _part(self, part: Part, name: str, own: list[str], kinds: list[str]) -> str:
+    def _part(self, part: Part, name: str, own: list[str], kinds: list[str], options: str) -> str:
         """Return the function that runs one part of a loop."""
         threads = self.threads()
         single = own if self.rows else [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
@@ -97,7 +100,7 @@ class Machine:
         for a in single:
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
         names = ", ".join(["p", *own, *[q for q, _, _ in part.sums]])
-        one = f'@kept_as("void({types})", {OPTIONS})\ndef {name}({names}):\n{body}\n\n'
+        one = f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
         types, rest = types.removeprefix("i8, "), names.removeprefix("p, ")
         # By itself, since all of a function with a parallel loop takes numba several times as long.
         every = f"    for p in prange({threads}): {name}({names})"

@@ -159,7 +159,9 @@ class Writer:
         for out in op.outs:
             self.code[out] = self.buffer(out)
         codes = {v: self.of(v) for v in [*op.values, *op.outs]}
-        name, given = self.machine.add(op.function, codes, self.checked)
+        # The memory of arguments is not ours: one that is written over may be another's as well.
+        apart = not any(self.memory.target.get(out, out) in self.memory.onto for out in op.outs)
+        name, given = self.machine.add(op.function, codes, self.checked, apart)
         self.parallel |= self.machine.parallel
         call = f"{name}({', '.join(given)})"
         self.lines.append(f"if not {call}: return miss" if self.checked else call)

@@ -123,13 +123,15 @@ class Loop(Control):
         length: of a scan.
         reverse: whether the last row comes first.
         kinds: shape and dtype of each y.
+        entire: whether all steps are done also where a check looks at the first ones of each scan.
     """
 
     def __init__(
         self, step: Body, test: Body | None, counts: tuple[int, int, int], length: int, reverse: bool,
-        kinds: Sequence[tuple[tuple[int, ...], Any]],
+        kinds: Sequence[tuple[tuple[int, ...], Any]], entire: bool = False,
     ) -> None:  # fmt: skip
         super().__init__([step] if test is None else [step, test])
+        self.entire = entire
         self.tapes = True  # whether somebody reads the tape
         self.step, self.test, self.counts, self.kinds = step, test, counts, kinds
         self.order = range(length - 1, -1, -1) if reverse else range(length)
@@ -148,7 +150,7 @@ class Loop(Control):
         carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # the tape outlives its memory
         rows = arrays(args[start + width :])
         tape: list[Any] = []
-        make = np.empty if thread.mode.rows is None else np.zeros
+        make, order = self._now()
         ys = [make((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
         keep, run = self.tapes, self.step.run
         if self.test is not None:
@@ -159,7 +161,7 @@ class Loop(Control):
                 if keep:
                     tape.append(carry)
                 carry = run(*of_step, *carry)
-        for t in self.order[: thread.mode.rows] if self.test is None else ():
+        for t in order if self.test is None else ():
             if keep:
                 tape.append(carry)
             found = run(*of_step, *carry, *[x[t, ...] for x in rows])
@@ -170,9 +172,16 @@ class Loop(Control):
         kept[()] = tape
         return (*_own(carry, args), *ys, kept)
 
+    def _now(self) -> tuple[Any, range]:
+        """Return what makes the arrays of y, and the rows of the steps that are done now."""
+        if self.entire or thread.mode.rows is None:
+            return np.empty, self.order
+        return np.zeros, self.order[: thread.mode.rows]
+
     def _at_once(self, closed: Sequence[Any], init: Sequence[Any], rows: Sequence[Any]) -> tuple[Any, ...]:
         """Return the same by one call."""
-        n, make = len(self.order[: thread.mode.rows]), np.empty if thread.mode.rows is None else np.zeros
+        make, order = self._now()
+        n = len(order)
         carries = [np.empty((n + 1 if self.tapes else 2, *x.shape), x.dtype) for x in map(np.asarray, init)]
         for all_of_it, x in zip(carries, init, strict=True):
             all_of_it[0] = x

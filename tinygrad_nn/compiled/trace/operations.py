@@ -259,7 +259,6 @@ def opaque(
     by position that are plain numbers.
     """
     leaves, rebuild = flatten(call)
-    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis), Value)) for x in leaves)
     args: list[Any] = []
     holes: list[int] = []
     for place, x in enumerate(leaves):
@@ -272,6 +271,7 @@ def opaque(
             holes.append(place)
             args.append(known)
             leaves[place] = None  # what runs later holds no array of the trace
+    plain = all(isinstance(x, (int, float, str, bool, type(None), slice, type(Ellipsis))) for x in leaves)
 
     filled = list(leaves)
     for place, value in zip(holes, args, strict=True):

@@ -1,0 +1,393 @@
+"""Loops of Python, found again in a program: the same operations over and over become one operation that is a loop.
+
+A trace writes down every step of ``for t in range(T)``. Steps that are alike have one period, in what is done and in
+where its arguments are from:
+
+- made in the same step, they are inside the body; made some steps before, a carry;
+- from outside and one in all steps, they are closed over; numbers and constants that differ, and rows of one array that
+  do, are what the loop goes along;
+- what is read after the loop is the last carry, or a row of what the loop stacks.
+
+The way back is such a run of operations as well, whose rows are what the way forward has stacked. Every operation stays
+in its order, so that each result keeps its bits. What does not fit the period stays outside, as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..numba.expressions import loops
+from .control import Body, Loop, kind
+from .periods import Run, runs
+from .rows import Rows, spread, stacks, view
+from .simplify import alive
+from .values import VIEWS, Op, Program, Value
+
+STEPS = 8  # a loop of fewer is not worth it
+LEAST = 96  # operations that all loops together save
+SCALARS = 4096  # of single numbers, which straight code does in less time than a loop
+LAG = 4  # a carry may be read so many steps later
+NUMBERS: dict[Any, Any] = {
+    operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
+    operator.neg: np.negative,
+}  # fmt: skip
+
+
+def rolled(program: Program) -> Program:
+    """Return the program with loops for what repeats, or the program itself where that saves little."""
+    before = [op for op in program.ops if op.kind not in VIEWS]
+    sizes = [x.size for op in before for x in op.outs if isinstance(x.dtype, np.dtype)]
+    least = SCALARS if max(sizes, default=1) == 1 else LEAST
+    if len(before) > least:
+        ops = Rolling(spread(program.ops, program.outputs), program.outputs).all()
+        if len(before) - sum(op.kind not in VIEWS for op in ops) >= least:
+            for number, value in enumerate((out for op in ops for out in op.outs), 1):
+                value.number = number
+            return Program(ops, program.inputs, program.outputs)
+    for op in program.ops:
+        for out in op.outs:
+            out.op = op
+    return program
+
+
+class Rolling:
+    """The search for loops.
+
+    Attributes:
+        place: where each value is made.
+        last: where each is read last; what is returned, behind all.
+    """
+
+    def __init__(self, ops: list[Op], outputs: list[Any]) -> None:
+        self.ops, self.outputs = ops, outputs
+        self.place = {out: i for i, op in enumerate(ops) for out in op.outs}
+        self.last = {x: i for i, op in enumerate(ops) for x in op.values}
+        self.last.update({x: len(ops) for x in outputs if isinstance(x, Value)})
+
+    def all(self) -> list[Op]:
+        """Return the operations with all loops rolled."""
+        made: list[Op] = []
+        done = 0
+        for choices in _apart(runs(self.ops, STEPS)):
+            for run in choices:
+                loop = Rolled(self, run) if run.start >= done else None
+                if loop is not None and loop.fits():
+                    made += [*self.ops[done : loop.start], *loop.written()]
+                    done = loop.stop
+        return alive(stacks([*made, *self.ops[done:]]), self.outputs)
+
+
+def _apart(found: Sequence[Run]) -> list[list[Run]]:
+    """Return runs that save most and do not overlap, in order, each with others that may do where it does not."""
+    chosen: list[list[Run]] = []
+    for run in found:
+        over = [some for some in chosen if run.start < some[0].stop and some[0].start < run.stop]
+        if not over:
+            chosen.append([run])
+        elif len(over) == 1:
+            over[0].append(run)
+    return sorted(chosen, key=lambda some: some[0].start)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where an argument is from.
+
+    Attributes:
+        rows: of what differs from step to step.
+        at: of what is made inside, the operation of a step, and the place among its results.
+        lag: how many steps before.
+    """
+
+    rows: Rows | None = None
+    at: tuple[int, int] | None = None
+    lag: int = 0
+
+
+class Misfit(Exception):
+    """Raised where operations have no place in a loop."""
+
+
+class Rolled:
+    """A loop that takes the place of operations.
+
+    Attributes:
+        start, period, steps: its first operation, how many a step has, and how many steps there are.
+        sources: by operation of a step and place among its arguments.
+        taken: operations of a step that only take a row.
+    """
+
+    def __init__(self, rolling: Rolling, run: Run) -> None:
+        self.ops, self.place, self.last = rolling.ops, rolling.place, rolling.last
+        self.period = run.period
+        self.start = run.start + self._turn(run)
+        self.steps = (run.stop - self.start) // run.period
+
+    @property
+    def stop(self) -> int:
+        """The place of the operation that follows."""
+        return self.start + self.period * self.steps
+
+    def of(self, step: int, offset: int) -> Op:
+        """Return an operation of a step."""
+        return self.ops[self.start + step * self.period + offset]
+
+    def _turn(self, run: Run) -> int:
+        """Return after how many operations a step begins, so that least is carried from one to the next."""
+        p, middle = run.period, run.start + (run.stop - run.start) // run.period // 2 * run.period
+        reach: dict[Value, int] = {}
+        for i in range(middle, middle + p):
+            for x in self.ops[i].values:
+                if self.place.get(x, -1) >= run.start:
+                    reach[x] = max(reach.get(x, 0), i - self.place[x])
+        bytes_of = np.zeros(2 * p + 1)
+        for x, distance in reach.items():
+            offset, size = (self.place[x] - run.start) % p, 64 + x.nbytes
+            bytes_of[offset + 1] += size
+            bytes_of[offset + 1 + distance % p] -= size
+        alive_at = np.cumsum(bytes_of)
+        return int(np.argmin(alive_at[:p] + alive_at[p : 2 * p]))
+
+    # -- where arguments are from
+
+    def fits(self) -> bool:
+        """Find out where arguments are from, and leave out steps at the ends that differ; tell if a loop is left."""
+        try:
+            while self.steps >= STEPS:
+                middle, first, last = self.steps // 2, 0, self.steps
+                for wrong, lag in self._sorted(middle):
+                    early, late = [r for r in wrong if r <= middle], [r for r in wrong if r > middle]
+                    first, last = max([first, *(r - lag + 1 for r in early)]), min([last, *late])
+                if (first, last) == (0, self.steps):
+                    return any(o not in self.taken for o in range(self.period)) and self._begins()
+                self.start, self.steps = self.start + first * self.period, max(last - first, 0)
+        except Misfit:
+            pass
+        return False
+
+    def _sorted(self, middle: int) -> list[tuple[list[int], int]]:
+        """Return for each argument which steps do not fit, and from how many steps before it is."""
+        self.sources: dict[tuple[int, int], Source] = {}
+        self.taken: dict[int, Rows] = {}
+        found = []
+        for offset in range(self.period):
+            ops = self.ops[self.start + offset : self.stop : self.period]
+            op = ops[middle]
+            if op.kind == "slice":
+                same = [x.attrs == op.attrs for x in ops]
+                if not (same[middle - 1] and same[middle + 1]):
+                    rows = Rows.of([x.args[0] for x in ops], [x.attrs[0] for x in ops], middle)
+                    if rows is None or self.start <= self.place.get(op.args[0], -1):
+                        raise Misfit
+                    self.taken[offset] = rows
+                    found.append((rows.wrong, 0))
+                    continue
+                found.append(([r for r, alike in enumerate(same) if not alike], 0))
+            for q in range(len(op.args)):
+                source, wrong = self._source(op, offset, [x.args[q] for x in ops], middle, q)
+                self.sources[offset, q] = source
+                found.append((wrong, source.lag))
+        return found
+
+    def _source(self, op: Op, offset: int, given: list[Any], middle: int, q: int) -> tuple[Source, list[int]]:
+        """Return where an argument is from, and which steps do not fit."""
+        arg = given[middle]
+        if not isinstance(arg, Value):
+            if all(type(x) is type(arg) and repr(x) == repr(arg) for x in given):
+                return Source(), []
+            if op.kind not in ("ufunc", "number") or type(arg) not in (int, float):
+                raise Misfit
+            return Source(Rows.numbers(given, _wanted(op)[q])), []
+        place = self.place.get(arg, -1) - self.start
+        if place >= 0:
+            lag, inner = middle - place // self.period, place % self.period
+            if lag > LAG:
+                raise Misfit
+            out = self.of(middle - lag, inner).outs.index(arg)
+            wrong = [r for r in range(lag, self.steps) if self.of(r - lag, inner).outs[out] is not given[r]]
+            return Source(None, (inner, out), lag), wrong
+        if given[middle - 1] is arg or given[middle + 1] is arg:
+            return Source(), [r for r, x in enumerate(given) if x is not arg]
+        rows = Rows.over(given, middle)
+        if rows is None:
+            raise Misfit
+        return Source(rows), rows.wrong
+
+    def _begins(self) -> bool:
+        """Tell whether what the first steps read is there, and whether Python numbers are only reckoned with."""
+        for (offset, q), source in self.sources.items():
+            readers = self.of(0, offset).kind
+            if source.at is None:
+                continue
+            made = self.of(0, source.at[0]).outs[source.at[1]]
+            if made.weak and readers not in ("ufunc", "number"):
+                return False
+            for x in self._first(offset, q, source):
+                if not isinstance(x, Value) or self.place.get(x, -1) >= self.start or kind(x) != kind(made):
+                    return False
+        numbers = [op for op in self.ops[self.start : self.start + self.period] if op.kind == "number"]
+        return all(_floats(op) for op in numbers)
+
+    def _first(self, offset: int, q: int, source: Source) -> list[Any]:
+        """Return what an argument is before there are steps, the latest first."""
+        return [self.of(r, offset).args[q] for r in range(source.lag)][::-1]
+
+    # -- the loop
+
+    def written(self) -> list[Op]:
+        """Return the operations that take the place of these."""
+        every = [*self.taken.values(), *(source.rows for source in self.sources.values() if source.rows)]
+        self.back = sum(rows.order for rows in every) < 0
+        self.before: list[Op] = []  # that make what the loop takes
+        self.inside: list[Op] = []
+        self.known: dict[Any, Value] = {}  # results of a step
+        self.closed: dict[Value, Value] = {}  # what is outside, and what stands for it inside
+        self.views: dict[Value, Value] = {}
+        self.rows: dict[Value, Value] = {}
+        self.arrays: dict[Any, Value] = {}
+        self.casts: dict[Any, Value] = {}
+        self.carries: dict[Any, tuple[list[Value], list[Value]]] = {}  # first values, and what stands for them
+        for offset in range(self.period):
+            if offset in self.taken:
+                self.known[offset, 0] = self._along(self.taken[offset])
+                used = [self.of(r, offset) for r in range(self.steps)]
+                self.before += [op for op in used if self.last.get(op.out, -1) >= self.stop]
+            else:
+                self._copy(offset)
+        return self._loop()
+
+    def _copy(self, offset: int) -> None:
+        """Append an operation to the body."""
+        op = self.of(0, offset)
+        number, wanted = op.kind == "number", _wanted(op)
+        args = [self._stand_in(offset, q, arg, wanted[q]) for q, arg in enumerate(op.args)]
+        function = NUMBERS[op.function] if number else op.function
+        new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.given,
+                 op.extra, op.nest)  # fmt: skip
+        for place, out in enumerate(op.outs):
+            dtype = np.dtype(np.float64) if number else out.dtype
+            new.outs.append(Value(0, "made", out.shape, dtype, new))
+            self.known[offset, place] = new.outs[-1]
+        self.inside.append(new)
+
+    def _stand_in(self, offset: int, q: int, arg: Any, wanted: Any) -> Any:
+        """Return what an argument is inside the body."""
+        source = self.sources[offset, q]
+        if source.rows is not None:
+            return self._along(source.rows)
+        if not isinstance(arg, Value) or (source.at is None and arg.kind == "constant"):
+            return arg
+        if source.at is None:
+            return self._closed(_cast(arg, wanted, self.before, self.casts) if arg.weak and wanted is not None else arg)
+        if source.lag == 0:
+            x = self.known[source.at]
+        else:
+            before = self._first(offset, q, source)
+            key = source.at, tuple(before)
+            if key not in self.carries:
+                if arg.weak:
+                    before = [_cast(x, np.dtype(np.float64), self.before, self.casts) for x in before]
+                self.carries[key] = before, [Value(0, "input", x.shape, x.dtype) for x in before]
+            x = self.carries[key][1][source.lag - 1]
+        return _cast(x, wanted, self.inside, self.casts) if arg.weak and wanted != x.dtype else x
+
+    def _closed(self, x: Value) -> Value:
+        """Return what stands for a value that is closed over; one looked at in another way is so inside as well."""
+        if x.kind == "constant":
+            return x
+        if x not in self.closed and x.op is not None and x.op.kind in VIEWS:
+            self.views[x] = self.views.get(x) or view(self.inside, x.op.kind, self._closed(x.op.args[0]), x.op.attrs[0])
+            return self.views[x]
+        return self.closed.setdefault(x, Value(0, "input", x.shape, x.dtype))
+
+    def _along(self, rows: Rows) -> Value:
+        """Return a row, inside the body."""
+        x = self.arrays.get(rows.key) or rows.array(self.before, self.back)
+        self.arrays[rows.key] = x
+        return self.rows.setdefault(x, Value(0, "input", x.shape[1:], x.dtype))
+
+    def _loop(self) -> list[Op]:
+        """Return the loop, after what it takes and before what is read of it."""
+        after: list[Op] = []
+        init: list[Value] = []
+        carried: list[Value] = []
+        new: list[Value] = []
+        ends: list[Value] = []
+        for (at, _), (before, inside) in self.carries.items():
+            first = self.known[at]
+            init, carried, new = [*init, *before], [*carried, *inside], [*new, first, *inside[:-1]]
+            ends += [Value(0, "made", x.shape, x.dtype) for x in inside]
+        stacked, ys = [], []
+        for (offset, place), x in self.known.items():
+            if offset in self.taken:
+                continue
+            outs = [self.of(r, offset).outs[place] for r in range(self.steps)]
+            read = [r for r, out in enumerate(outs) if self.last.get(out, -1) >= self.stop]
+            if read == [self.steps - 1] and x not in new:
+                zeros = np.zeros(x.shape, x.dtype)
+                init.append(Value(0, "constant", x.shape, x.dtype, data=zeros))
+                carried.append(Value(0, "input", x.shape, x.dtype))
+                new.append(x)
+                ends.append(Value(0, "made", x.shape, x.dtype))
+            if read == [self.steps - 1]:
+                self._as_made(ends[new.index(x)], outs[-1], after)
+            elif read:
+                stacked.append(x)
+                ys.append(Value(0, "made", (self.steps, *x.shape), x.dtype))
+                for r in read:
+                    row = self.steps - 1 - r if self.back else r
+                    if outs[r].weak:
+                        self._as_made(view(after, "slice", ys[-1], (row,)), outs[r], after)
+                    else:
+                        view(after, "slice", ys[-1], (row,), outs[r])
+        inputs = [*self.closed.values(), *carried, *self.rows.values()]
+        for slot, x in enumerate(inputs):
+            x.number, x.slot = slot, slot
+        for number, x in enumerate((x for op in self.inside for x in op.outs), len(inputs)):
+            x.number = number
+        body = Body(Program(self.inside, inputs, [*new, *stacked]), len(self.closed))
+        counts = len(self.closed), 0, len(carried)
+        loop = Loop(body, None, counts, self.steps, self.back, [kind(x) for x in stacked], entire=True)
+        op = Op("call", "loop", loop, [*self.closed, *init, *self.rows], ("call", ("loop", id(loop))))
+        op.scope = self.of(0, 0).scope
+        op.outs = [*ends, *ys, Value(0, "made", (), np.dtype(object))]
+        for x in op.outs:
+            x.op = op
+        return [*self.before, op, *after]
+
+    def _as_made(self, x: Value, out: Value, after: list[Op]) -> None:
+        """Let what was made before be this: under another name, or as a Python number."""
+        out.op = Op("number", "float", float, [x], (), [out]) if out.weak else Op(
+            "slice", "getitem", None, [x], ((Ellipsis,),), [out]
+        )  # fmt: skip
+        after.append(out.op)
+
+
+def _wanted(op: Op) -> list[Any]:
+    """Return the dtypes in which an operation takes Python numbers, or None where it takes them as they are."""
+    if op.kind == "ufunc":
+        return list(loops(op.function, op.args)[:-1])
+    if op.kind == "where":
+        return [None, op.out.dtype, op.out.dtype]
+    return [np.dtype(np.float64) if op.kind == "number" else None] * len(op.args)
+
+
+def _floats(op: Op) -> bool:
+    """Tell whether arithmetic of Python numbers is that of float64."""
+    kinds = [x.dtype if isinstance(x, Value) else type(x) for x in op.args]
+    return op.function in NUMBERS and op.out.dtype is float and float in kinds and set(kinds) <= {int, float}
+
+
+def _cast(x: Value, dtype: Any, ops: list[Op], known: dict[Any, Value]) -> Value:
+    """Return a value in another dtype, by an operation that is appended where there is none yet."""
+    if (x, dtype) not in known:
+        op = Op("cast", "cast", None, [x], (dtype.str,))
+        op.outs.append(Value(0, "made", x.shape, dtype, op))
+        ops.append(op)
+        known[x, dtype] = op.out
+    return known[x, dtype]
