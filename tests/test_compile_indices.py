@@ -195,6 +195,7 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
     "stacks": (lambda x: np.stack([np.stack([x, x * x], 1), x[:, None] * FIXED[:2, None]], -1), (X,), (-X,)),
     "two dtypes": (lambda x, y: np.concatenate([x, y]) * 2, (X, X.astype(F4)), (-X, -X.astype(F4))),
     "columns one by one": (lambda x: x[:, 0] * x[:, 1] * x[:, 4] + x[:, 1:3].sum(1) * x[:, -1], (X,), (-X,)),
+    "the same part twice": (lambda x: x[1:3].sum(1) * np.sin(x[1:3]).sum(1) * x[-5:-3, 0], (X,), (-X,)),
     "rows one by one": (lambda x: x[0] * x[1] * x[2] * x[3] * x[4] + x[5], (X,), (-X,)),
     "planes in planes": (lambda x: x.reshape(2, 3, 5)[0][1] * x.reshape(2, 3, 5)[1][2] * x[:1, ::2].sum(), (X,), (-X,)),
     "cross": (lambda x, y: np.cross(x[:, :3], y[:3]) + np.cross(x[0, 1:4], x[:, 2:]), (X, V), (-X, V[::-1])),
