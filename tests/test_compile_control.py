@@ -452,7 +452,7 @@ def test_all_steps_compile_to_machine_code(name: str) -> None:
 sorted_back = tg.custom_vjp(lambda x: np.sin(x), lambda g, out, x: np.sort(g) * np.cos(x))
 ONE_WAY: dict[str, tuple[Callable[..., Any], list[bool]]] = {  # whether all steps are one function, forward and back
     "forward": (
-        lambda w, c, x: ((sorted_back(c[0] * w) + x, c[1] + c[2] * x[0], c[2] + 1), c[0] * c[1]),
+        lambda w, u, c, x: ((sorted_back(c[0] * w) + x, c[1] + c[2] * x[0], c[2] + 1), c[0] * c[1]),
         [True, False],
     ),
     "back": (
