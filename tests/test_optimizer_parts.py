@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, optim
+from tinygrad_nn import Tensor, nn, optim
 from tinygrad_nn.optim import quasi_newton
 
 S = optim.lr_scheduler
@@ -426,3 +426,251 @@ def test_a_chain_comes_back_from_its_state() -> None:
     one.step()
     two.step()
     assert two.get_last_lr() == one.get_last_lr() == [0.0625]
+
+
+# -- Rules and clipping
+
+
+POSITIVE = "positive and finite, e.g. 1e-8"
+STRENGTH = "at least 0 and finite, e.g. 0.01"
+SHARE = "at least 0 and below 1, e.g. 0.9"
+NEEDS = {"eps": POSITIVE, **dict.fromkeys(("weight_decay", "lr_decay", "initial", "momentum_decay"), STRENGTH)}
+OUT = {POSITIVE: (0.0, -1e-9, math.inf, math.nan), STRENGTH: (-1e-9, math.inf, math.nan),
+       SHARE: (-1e-9, 1.0, 1.5, math.inf, math.nan)}  # fmt: skip
+WITHIN = {POSITIVE: (1e-300, 5), STRENGTH: (0, 0.0, 7.5), SHARE: (0, 0.0, 0.999)}
+HYPER = [(name, key) for name, make in optim.OPTIMIZERS.items() for key in inspect.signature(make).parameters]
+
+
+@pytest.mark.parametrize(("name", "key"), HYPER)
+def test_a_hyper_parameter_is_in_its_range(name: str, key: str) -> None:
+    make = optim.OPTIMIZERS[name]
+    if key in ("nesterov", "amsgrad", "centered", "decoupled"):
+        for bad in (1, "yes", None):
+            with pytest.raises(TypeError, match=rf"^\w+: {key}={bad!r} is of type {type(bad).__name__}; it is True or"):
+                make(**{key: bad})
+        assert type(dict(make(**{"mu": 0.5} if name == "sgd" else {}, **{key: np.True_}).hyper)[key]) is bool
+        return
+    if key == "adjust":
+        with pytest.raises(ValueError, match=r"^muon: unknown adjust 'x'; known are original, match_rms_adamw\.$"):
+            make(adjust="x")
+        return
+    need = NEEDS.get(key, SHARE)
+    for good in WITHIN[need]:
+        found = dict(make(**{key: good}).hyper)[key]
+        assert (found, type(found)) == (good, float)
+    for bad in OUT[need]:
+        with pytest.raises(ValueError, match=rf"^\w+: {key}={re.escape(repr(bad))}; it must be {re.escape(need)}\.$"):
+            make(**{key: bad})
+    for bad in (True, "x", None, [0.5]):
+        kind = type(bad).__name__
+        message = rf"^\w+: {key}={re.escape(repr(bad))} is of type {kind}; it must be a number {re.escape(need)}\.$"
+        with pytest.raises(TypeError, match=message):
+            make(**{key: bad})
+
+
+def test_norms_of_all_gradients() -> None:
+    g = [np.array([[3.0, -1.0]]), None, np.array([-2.0]), np.zeros(0)]
+    for order, norm in ((1, 6.0), (2, 14**0.5), (3, 36 ** (1 / 3)), (math.inf, 3.0), (0.5, (3**0.5 + 1 + 2**0.5) ** 2)):
+        assert optim.total_norm(g, order) == pytest.approx(norm, rel=1e-14)
+    assert optim.total_norm(g) == pytest.approx(14**0.5, rel=1e-14)
+    assert optim.total_norm([None]) == optim.total_norm([]) == optim.total_norm([np.zeros(0)], math.inf) == 0.0
+    assert optim.total_norm([np.full(2, 1e30, np.float32)]) == pytest.approx(2**0.5 * 1e30, rel=1e-6)
+
+
+def test_gradients_are_scaled_to_a_limit_and_not_up_to_it() -> None:
+    g = [np.array([3.0, 0.0]), None, np.array([4.0], np.float32)]
+    for limit, eps in ((1.0, 1e-6), (5.0, 1e-6), (5.0, 0.5), (7.0, 1e-6), (7.0, 3.0)):
+        clipped, norm = optim.clip_by_norm(g, limit, *([] if eps == 1e-6 else [eps]))
+        factor = min(1.0, limit / (5.0 + eps))
+        assert norm == 5.0
+        np.testing.assert_array_equal(clipped[0], g[0] * factor)
+        assert clipped[1] is None
+        np.testing.assert_array_equal(clipped[2], g[2] * np.float32(factor))
+        assert clipped[2].dtype == np.float32
+    assert [None if x is None else x.tolist() for x in optim.clip_by_value(g, 3.5)] == [[3.0, 0.0], None, [3.5]]
+    assert optim.clip_by_value([np.array([-9.0, 2.0])], 2)[0].tolist() == [-2.0, 2.0]
+
+
+def test_gradients_of_parameters_are_clipped_in_their_place() -> None:
+    a, b, c = leaves(1.0, 2.0, 3.0)
+    a.grad, b.grad = np.array([3.0, 0.0]), np.array([0.0, 4.0])
+    clip = nn.utils.clip_grad_norm_
+    assert clip([a, b, c], math.inf) == 5.0
+    assert a.grad.tolist() == [3.0, 0.0]
+    assert clip([a, b, c], 1.0, norm_type=math.inf) == 4.0
+    np.testing.assert_array_equal(b.grad, [0.0, 4.0 * (1 / (4.0 + 1e-6))])
+    assert c.grad is None
+    a.grad = np.array([np.inf, 1.0])
+    message = "clip_grad_norm_: the norm of the gradients is inf; with error_if_nonfinite=False they are scaled anyway."
+    with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+        clip(a, 1.0, error_if_nonfinite=True)
+    a.grad = np.array([3.0, -3.0])
+    assert nn.utils.clip_grad_value_(a, 2) is None
+    assert a.grad.tolist() == [2.0, -2.0]
+    for bad in (0, -1.0):
+        message = f"clip_grad_norm_: norm_type={bad!r}; it must be positive, e.g. 2.0 or float('inf')."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            clip(a, 1.0, bad)
+    for call, name, bad in (
+        *((lambda x: clip(a, x), "clip_grad_norm_: max_norm", bad) for bad in (0, -1.0, True, "1")),
+        *((lambda x: nn.utils.clip_grad_value_(a, x), "clip_grad_value_: clip_value", bad) for bad in (0, math.inf)),
+        *((lambda x: optim.clip_by_norm([], x), "clip_by_norm: limit", bad) for bad in (0.0, math.inf, math.nan, None)),
+        *((lambda x: optim.clip_by_value([], x), "clip_by_value: limit", bad) for bad in (-0.5, False)),
+    ):
+        message = f"{name}={bad!r}; it must be a positive finite number, e.g. 1.0."
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            call(bad)
+    for call in (lambda x: clip(x, 1.0), lambda x: nn.utils.clip_grad_value_(x, 1.0)):
+        with pytest.raises(TypeError, match=r"^clip_grad_\w+_: this is a model; pass model\.parameters\(\)\.$"):
+            call(nn.Linear(2, 1))
+        with pytest.raises(TypeError, match=r"^clip_grad_\w+_: 3 is of type int; pass parameters, such as model"):
+            call([a, 3])
+
+
+# -- The state of a Minimizer
+
+
+def trained(**more: Any) -> optim.Minimizer:
+    w, b = Tensor(np.ones(2), name="w"), Tensor(np.ones(3, np.float32))
+    made = optim.Minimizer([{"parameters": [w, b]}], "adam", 0.5, **{"schedule": optim.Cosine(9), **more})
+    made.step([np.array([1.0, -2.0]), np.ones(3)])
+    return made
+
+
+NEEDS_RULE = "it needs a name, e.g. 'adam', or an optimizer, e.g. optim.adam(beta1=0.8)."
+HERE = "Make the Minimizer as it was when it was saved; nothing was changed."
+SAVED_IN = f"saved state. {HERE}"
+COSINE = "{'name': 'cosine', 'T_max': 9, 'eta_min': 0.0}"
+SAVED: list[tuple[str, Any, str]] = [
+    *[(key, ..., f"no {key!r} in what was given; pass what Minimizer.state_dict returned.")
+      for key in ("steps", "schedule", "plateau", "groups")],
+    *[(f"groups/0/{key}", ..., f"no {key!r} in group 1; pass what Minimizer.state_dict returned.")
+      for key in ("optimizer", "hyper", "parameters", "learning_rate", "states")],
+    ("groups/0", 3, "no 'optimizer' in group 1; pass what Minimizer.state_dict returned."),
+    ("schedule", None, f"the schedule is {COSINE} here and None in the saved state. {HERE}"),
+    ("groups", [], f"the number of groups is 1 here and 0 in the saved state. {HERE}"),
+    ("groups/0/optimizer", "sgd", f"the optimizer of group 1 is adam here and sgd in the saved state. {HERE}"),
+    ("groups/0/hyper/beta1", 0.5, f"beta1 of the adam of group 1 is 0.9 here and 0.5 in the saved state. {HERE}"),
+    ("groups/0/hyper/eps", ..., f"eps of the adam of group 1 is 1e-08 here and None in the saved state. {HERE}"),
+    ("groups/0/parameters/1", ..., f"the number of parameters of group 1 is 2 here and 1 in the saved state. {HERE}"),
+    ("groups/0/parameters/0/shape", [3], f"the shape of w in group 1 is [2] here and [3] in the saved state. {HERE}"),
+    ("groups/0/parameters/1/dtype", "float64",
+     f"the dtype of parameter 2 in group 1 is float32 here and float64 in the saved state. {HERE}"),
+    ("groups/0/states/1", ..., f"the number of states of group 1 is 2 here and 1 in the saved state. {HERE}"),
+    ("groups/0/states/0/2", ..., f"the length of the state of w in group 1 is 3 here and 2 in the saved state. {HERE}"),
+    ("groups/0/states/0/2", np.ones(1),
+     f"the kind of a number in the state of w in group 1 is True here and False in the saved state. {HERE}"),
+    ("groups/0/states/1/0", np.ones(2, np.float32),
+     f"the shape of an array in the state of parameter 2 in group 1 is (3,) here and (2,) in the saved state. {HERE}"),
+    ("groups/0/states/1/1", np.ones(3),
+     f"the dtype of an array in the state of parameter 2 in group 1 is float32 here and float64 in the {SAVED_IN}"),
+    ("plateau", [1.0, 0, 0, 0], f"whether there is a plateau is False here and True in the saved state. {HERE}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "message"), SAVED)
+def test_a_saved_state_that_does_not_fit_is_named(path: str, value: Any, message: str) -> None:
+    minimizer = trained()
+    before, saved = minimizer.state_dict(), minimizer.state_dict()
+    *way, last = [int(key) if key.isdigit() else key for key in path.split("/")]
+    place: Any = saved
+    for key in way:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    with pytest.raises(ValueError, match=f"^{re.escape(f'load_state_dict: {message}')}$"):
+        minimizer.load_state_dict(saved)
+    np.testing.assert_equal(minimizer.state_dict(), before)
+
+
+def test_a_saved_state_has_the_types_of_the_one_that_is_here() -> None:
+    plateau = {"schedule": optim.Plateau(patience=1)}
+    one, two = trained(**plateau), trained(**plateau)
+    one.observe(3.0)
+    one.observe(4.0)
+    saved = one.state_dict()
+    assert (saved["steps"], saved["plateau"], saved["groups"][0]["learning_rate"]) == (1, [3.0, 1, 0, 0], 0.5)
+    saved["groups"][0]["states"][0][2] = np.array(4.0)  # as a file may hold a number
+    saved["groups"][0]["learning_rate"], saved["steps"] = np.float32(0.25), np.int64(7)
+    two.load_state_dict(saved)
+    m, v, count = two.groups[0].states[0]
+    assert (count, type(count), two.steps, type(two.steps)) == (4, int, 7, int)
+    assert (two.groups[0].learning_rate, type(two.groups[0].learning_rate)) == (0.25, float)
+    np.testing.assert_allclose([m, v], [[0.1, -0.2], [0.001, 0.004]], rtol=1e-12)
+    assert two.plateau == one.plateau
+    assert type(two.plateau) is type(one.plateau)
+    with pytest.raises(ValueError, match=r"^load_state_dict: no 'steps' in what was given"):
+        two.load_state_dict(3)  # type: ignore[arg-type]
+    search = optim.Minimizer([Tensor(np.ones(2), name="w")], "lbfgs", 0.1)
+    w = search.parameters[0]
+    for _ in range(2):
+        search.step(lambda: (w**4).sum())
+    other = optim.Minimizer([Tensor(w.data.copy())], "lbfgs", 0.1)
+    other.load_state_dict(search.state_dict())
+    assert len(other.groups[0].states[0]) == len(search.groups[0].states[0]) > 5
+    v = other.parameters[0]
+    assert other.step(lambda: (v**4).sum()) == search.step(lambda: (w**4).sum())
+    np.testing.assert_array_equal(v.data, w.data)
+    short = search.state_dict()
+    short["groups"][0]["states"][0] = short["groups"][0]["states"][0][:4]
+    with pytest.raises(ValueError, match=r"^load_state_dict: the length of the state of lbfgs in group 1 is 5 here"):
+        other.load_state_dict(short)
+
+
+# -- Groups of a Minimizer
+
+
+def test_groups_have_their_own_rules_and_rates() -> None:
+    a, b, c = leaves(1.0, 2.0, 3.0)
+    groups = [{"parameters": a}, {"parameters": (b,), "learning_rate": 2, "optimizer": "adam", "beta1": 0.5}]
+    minimizer = optim.Minimizer([*groups, {"parameters": [c], "mu": 0.25, "optimizer": optim.momentum()}], "sgd")
+    rules = [group.rule for group in minimizer.groups]
+    assert rules == [optim.sgd(), optim.adam(beta1=0.5), optim.momentum(0.25)]
+    assert minimizer.learning_rates == [optim.sgd().learning_rate, 2.0, optim.momentum().learning_rate]
+    assert [len(group.parameters) for group in minimizer.groups] == [1, 1, 1]
+    assert list(groups[1]) == ["parameters", "learning_rate", "optimizer", "beta1"]  # a person's dict stays
+    minimizer.step([np.ones(2), None, np.full(2, 4.0)])
+    np.testing.assert_allclose(a.data, 1 - minimizer.learning_rates[0], rtol=1e-15)
+    assert b.data.tolist() == [2.0, 2.0]
+    np.testing.assert_allclose(c.data, 3 - 4 * minimizer.learning_rates[2], rtol=1e-15)
+    minimizer.groups[0].learning_rate = 0.0
+    before = a.data
+    minimizer.step([np.ones(2), None, None])
+    np.testing.assert_array_equal(a.data, before)
+    assert minimizer.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *[(lambda lr=lr: optim.Minimizer(leaves(1.0), "sgd", lr),
+           f"Minimizer: learning_rate={lr!r}; it must be a finite number of at least 0, e.g. 0.01.")
+          for lr in (-1e-9, math.inf, math.nan, True, "1", [1.0])],
+        (lambda: optim.Minimizer([{"parameters": leaves(1.0), "learning_rate": -1.0}]),
+         "Minimizer: learning_rate=-1.0; it must be a finite number of at least 0, e.g. 0.01."),
+        (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(2)] * 2),
+         "step: 2 gradients for 1 parameters; pass one for each, or None where there is none."),
+        (lambda: optim.Minimizer(leaves(1.0)).step([np.ones(3)]),
+         "step: the gradient of parameter 1 has shape (3,); it has (2,)."),
+        (lambda: optim.Minimizer(leaves(1.0)).observe(1.0),
+         "observe: only a Plateau follows a metric; pass schedule=optim.Plateau() to Minimizer."),
+        (lambda: optim.Minimizer(leaves(1.0), optim.Adam),
+         "Minimizer: Adam is an optimizer itself, Adam(parameters, lr=0.01).step(); here write 'adam'."),
+        (lambda: optim.Minimizer(leaves(1.0), 3), f"Minimizer: optimizer=3 is of type int; {NEEDS_RULE}"),
+        (lambda: optim.Minimizer([{"parameters": leaves(1.0), "max_iter": 3}], "lbfgs"),
+         "Minimizer: write lbfgs(max_iter=...) instead of a group with it."),
+        (lambda: optim.Minimizer([{"parameters": []}]), "Minimizer: a group has no parameters; leave it out."),
+        (lambda: optim.Minimizer([]), "Minimizer: there are no parameters; pass a list of Tensors."),
+        (lambda: optim.Minimizer([{"parameters": leaves(1.0)}] * 2, "lbfgs"),
+         "Minimizer: lbfgs takes all parameters as one group; there are 2."),
+        (lambda: optim.Minimizer(leaves(1.0), "lbfgs").step(),
+         "step: lbfgs evaluates the loss at several places; pass a function, step(lambda: loss(x))."),
+    ],
+)  # fmt: skip
+def test_what_a_minimizer_says(call: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        call()
+    assert optim.Minimizer(leaves(1.0), "sgd", 0).learning_rates == [0.0]
+    assert optim.Minimizer(leaves(1.0), "sgd", np.float32(0.5)).learning_rates == [0.5]

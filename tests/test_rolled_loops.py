@@ -371,6 +371,55 @@ def test_kernels_give_what_the_function_gives(name: str, plain_kernels: None) ->
     assert [body.at_once for body in plan.code.bodies] == [True] * count
 
 
+def test_a_donated_argument_that_a_loop_starts_from(plain_kernels: None) -> None:
+    pytest.importorskip("numba")
+
+    def descent(w: Any, x: Any) -> Any:
+        for t in range(T):
+            w = w - 0.1 * grad(lambda w, t=t: ((x[t] @ w) ** 2).sum())(w)
+        return w
+
+    quick, w, x = compile(descent, backend="numba", donate=(0,)), numbers(3), numbers(T, 5, 3)
+    for _ in range(3):
+        wanted = descent(w, x)
+        w = quick(w.copy(), x)
+        close(w, wanted)
+    assert [op.name for op in quick.plan(w, x).program.ops].count("loop") == 1
+
+
+def test_forward_mode_and_second_derivatives() -> None:
+    along = lambda y, k: tg.jvp(lambda y: runge_kutta(y, k, 0.1), (y,), (k,))
+    assert len(loops_of(same(along, numbers(3), numbers(3)))) == 2
+    curved = lambda y, k: tg.hessian(lambda y: runge_kutta(y, k, 0.1))(y)
+    assert len(loops_of(same(curved, numbers(2), numbers(2)))) == 4
+
+
+def test_numbers_that_grow_with_the_steps_and_leave_the_loop() -> None:
+    def f(y: Any, dt: float) -> Any:
+        t, times = 0.0, []
+        for _ in range(T):
+            y, t = y + dt * np.sin(y + t), t + dt
+            times.append(t)
+        return y, t, times[5], y * t
+
+    assert loops_of(same(f, numbers(3).astype("f4"), 0.1))
+
+
+@pytest.mark.parametrize("kind", ["i8", "?", "c16"])
+def test_loops_of_other_numbers(kind: str) -> None:
+    def f(x: Any) -> Any:
+        for t in range(40):
+            if kind == "i8":
+                x = np.maximum((x * 3 + t) % 17, 2)
+            elif kind == "?":
+                x = np.logical_xor(x, np.sin(1.0 * x + t) > 0) | (x > t)
+            else:
+                x = x * x * 0.5 + 0.1j * np.exp(1j * x)
+        return x
+
+    assert loops_of(same(f, (numbers(4) * 5).astype(kind)))
+
+
 def close(found: Any, wanted: Any) -> None:
     for a, b in zip(flatten(found)[0], flatten(wanted)[0], strict=True):
         b = np.asarray(b.data if isinstance(b, tg.Tensor) else b)

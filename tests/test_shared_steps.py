@@ -13,11 +13,14 @@ from tests.failing_ranks import AT_ONCE, FAULTS
 from tests.own_loop import LOOPS, run, without_a_function
 from tests.ranks import NETWORKS, arrays_of
 from tests.thread_ranks import ThreadRanks, on_ranks
-from tinygrad_nn import Settings, Tensor, fit, optim
+from tinygrad_nn import Settings, Solver, Tensor, fit, nn, optim
 from tinygrad_nn.distributed import Ranks
 from tinygrad_nn.optim.averaged import MEANS
+from tinygrad_nn.solver.batches import Batches, Rows
 from tinygrad_nn.solver.ranks import SharedTraining
 from tinygrad_nn.solver.tasks.function import FunctionTask
+from tinygrad_nn.solver.tasks.layers import LayerTask
+from tinygrad_nn.solver.tasks.module import ModuleTask
 
 STEPS = 1e-10  # few steps: rounding of 53 bits, with six digits for what steps make of it
 
@@ -384,6 +387,96 @@ def test_a_loss_that_is_a_mean_over_rows_is_told_from_others() -> None:
         check(lambda x, y: (x**2).mean() ** 0.5, np.array([1.0, 7.0]))
     with pytest.raises(ValueError, match=r"of 3 rows it is 6, and .* of the 2 others, counted by rows, 3.66667"):
         check(lambda x, y: x.sum(), np.array([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "alike"),
+    [(FunctionTask, None, True), (ModuleTask, "mse", True), (ModuleTask, "rmse", False), (ModuleTask, np.sum, False),
+     (LayerTask, "crossentropy", True), (LayerTask, "rmse", False)],
+)  # fmt: skip
+def test_losses_that_are_means_over_rows_are_added_up_and_others_made_of_all_outputs(
+    kind: Any, loss: Any, alike: bool
+) -> None:
+    shares: list[bool] = []
+    task: Any = object.__new__(kind)
+    vars(task).update(solver=SimpleNamespace(loss=loss))
+    task.shares = shares.append
+    ranks: Any = SimpleNamespace(rank=0, size=2)
+    made = SharedTraining(ranks, task, {}, np.random.default_rng(0), [])
+    assert (made.additive, shares, made.probed) == (alike, [not alike], kind is not ModuleTask)
+    assert (made.steps, made.shard) == (0, None)
+
+
+def test_data_that_is_still_is_parted_in_pieces_that_one_rank_predicts_too(tmp_path: Path) -> None:
+    """Of 600 rows in memory 3 ranks have 256, 256 and 88; of those in files the third part of each 256 rows."""
+    mapped = np.memmap(tmp_path / "x", float, "w+", shape=(600, 1))
+    mapped[:, 0] = range(600)
+
+    def found(x: Any) -> list[list[tuple[int, int, int, int]]]:
+        def work(comm: ThreadRanks) -> Any:
+            return [(shard.total, len(part), int(part[0, 0]), int(labels[-1]))
+                    for shard, part, labels in shared(comm).still(Rows(x, np.arange(600), 7))]  # fmt: skip
+
+        return on_ranks(3, work)
+
+    assert found(np.array(mapped)) == [[(600, 256, 0, 255)], [(600, 256, 256, 511)], [(600, 88, 512, 599)]]
+    assert found(mapped) == [
+        [(256, 85, 0, 84), (256, 85, 256, 340), (88, 29, 512, 540)],
+        [(256, 85, 85, 169), (256, 85, 341, 425), (88, 29, 541, 569)],
+        [(256, 86, 170, 255), (256, 86, 426, 511), (88, 30, 570, 599)],
+    ]
+    batches = Batches("fit", [(np.arange(3), np.arange(3) + 5)])
+    pairs = on_ranks(2, lambda comm: [(shard.total, x.tolist(), y.tolist()) for shard, x, y in
+                                      shared(comm).still(batches)])  # fmt: skip
+    assert pairs == [[(3, [0], [5])], [(3, [1, 2], [6, 7])]]
+
+
+class Gives(nn.Module):
+    """A linear layer, and what becomes of its output."""
+
+    def __init__(self, change: Any) -> None:
+        self.layer, self.change = nn.Linear(5, 1, rng=1), change
+
+    def forward(self, x: Any) -> Any:
+        return self.change(self.layer(x))
+
+
+def fits(comm: Any, model: Any, size: int = 6, **more: Any) -> Any:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 5)), rng.normal(size=(12, 1))
+    solver = Solver(lambda z, y: ((z - y) ** 2).mean(), "sgd", 0.01)
+    given = {"solver": solver, "settings": Settings(1, size or 12), **more}
+    data = ([(x, y)], None) if size == 0 else (x, y)
+    return fit(model, *data, rng=0, comm=comm, metrics={}, **given).loss
+
+
+def test_an_output_without_a_row_for_each_row_is_refused_by_its_shapes() -> None:
+    for change, shapes in (
+        (lambda z: z[:2] * 1.0, r"\(2, 1\) for 2 rows and \(2, 1\) for 3"),
+        (lambda z: np.stack([z[0]] * 3), r"\(3, 1\) for 2 rows and \(3, 1\) for 3"),
+        (lambda z: z.mean(), r"\(\) for 2 rows and \(\) for 3"),
+    ):
+        with pytest.raises(ValueError, match=rf"^fit: the model gives an output of shape {shapes}; with comm= "):
+            on_ranks(2, lambda comm, change=change: fits(comm, Gives(change), 0))
+
+
+def test_what_is_tried_on_ranks_does_not_stop_what_is_right() -> None:
+    """A rank alone, batches of one row, and a batch norm that knows no other statistics than those of the batch."""
+
+    def root(params: Any, x: Any, y: Any) -> Any:
+        return ((x @ params["W"] - y) ** 2).mean() ** 0.5
+
+    def alone(comm: Any) -> Any:
+        return fits(comm, root, params={"W": np.ones((5, 1))}, solver=Solver(optimizer="sgd", learning_rate=0.01))
+
+    assert on_ranks(1, alone)[0] == pytest.approx(alone(None))
+
+    def normed() -> Any:
+        return nn.Sequential(nn.Linear(5, 3, rng=1), nn.BatchNorm(3, track_running_stats=False), nn.Linear(3, 1, rng=2))
+
+    for size, make in ((1, lambda: Gives(np.tanh)), (6, lambda: Gives(np.tanh)), (6, normed)):
+        found = on_ranks(2, lambda comm, make=make, size=size: fits(comm, make(), size))
+        assert found[0] == found[1] == pytest.approx(fits(None, make(), size), rel=STEPS)
 
 
 # -- fit

@@ -1,5 +1,6 @@
 """The solver part by part: its bounds from both sides, what it counts, and what it says, word for word."""
 
+import json
 import math
 import re
 from types import SimpleNamespace
@@ -8,16 +9,34 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import BackProp, FeedForward, Layer, Predict, Regularization, Solver, Tensor, TrainNN, nn
+from tinygrad_nn import (
+    BackProp,
+    FeedForward,
+    Layer,
+    Predict,
+    Regularization,
+    Settings,
+    Solver,
+    Tensor,
+    TrainNN,
+    fit,
+    nn,
+    optim,
+)
 from tinygrad_nn.optim.update import Memory
-from tinygrad_nn.solver import EarlyStopping, graph_loss
-from tinygrad_nn.solver.arguments import accuracy, label_accuracy
+from tinygrad_nn.solver import EarlyStopping, History, graph_loss, progress_bar
+from tinygrad_nn.solver.arguments import accuracy, choose, label_accuracy
 from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
 from tinygrad_nn.solver.callbacks import Listeners, Step
+from tinygrad_nn.solver.checks import check_model, check_targets
 from tinygrad_nn.solver.divergence import check_growth, watch_growth
-from tinygrad_nn.solver.epochs import Epoch
+from tinygrad_nn.solver.epochs import Epoch, _joined, _losses, check_finite
+from tinygrad_nn.solver.history import cell
 from tinygrad_nn.solver.prediction import as_dtype, by_chunks, evaluating
 from tinygrad_nn.solver.stopping import Watch, monitored
+from tinygrad_nn.solver.tasks.function import FunctionTask
+from tinygrad_nn.solver.tasks.module import ModuleTask
+from tinygrad_nn.solver.training_step import _foreseen, _mean, backend_of
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
 MSE = Solver("mse", "sgd", 0.1)
@@ -30,6 +49,17 @@ def layers() -> list[Layer]:
 
 def mixed() -> nn.Sequential:
     return nn.Sequential(Layer(3, 4, "tanh", rng=0), nn.Dropout(0.5), Layer(4, 2, rng=1))
+
+
+class Silent:
+    """A class that is no loss."""
+
+    def __call__(self, prediction: Any, y: Any) -> Any:
+        return ((prediction - y) ** 2).mean()
+
+
+def fit_me(params: Any, x: Any, y: Any) -> Any:
+    return ((x @ params["W"] - y) ** 2).mean()
 
 
 def says(kind: Any, message: str) -> Any:
@@ -467,3 +497,408 @@ def test_listeners_are_told_of_the_first_the_due_and_the_last_update() -> None:
     assert late.heard == all_of.heard[2:]
     listeners.end(3, "rows")  # all know it
     assert len(all_of.heard) == 4
+
+
+# -- Settings, and the checks of model and data
+
+
+SOLVER: list[tuple[dict[str, Any], Any, str]] = [
+    *[
+        (
+            {"learning_rate": bad},
+            ValueError,
+            (f"Solver: learning_rate={float(bad)}; a step needs a positive finite size, e.g. 0.03."),
+        )
+        for bad in (0, -1e-9, math.inf, math.nan)
+    ],
+    *[
+        ({key: bad}, ValueError, f"Solver: {key}={float(bad)}; a limit needs a positive finite size, e.g. {example}.")
+        for key, example in (("clip_norm", 1.0), ("clip_value", 0.5))
+        for bad in (0, -2, math.inf, math.nan)
+    ],
+    *[
+        (
+            {key: bad},
+            TypeError,
+            f"Solver: {key}={bad!r} is of type {type(bad).__name__}; it needs a number, e.g. {key}=0.1.",
+        )
+        for key in ("learning_rate", "clip_norm", "clip_value")
+        for bad in (True, "1", [1.0])
+    ],
+    (
+        {"learning_rate": None},
+        TypeError,
+        "Solver: learning_rate=None is of type NoneType; it needs a number, e.g. learning_rate=0.1.",
+    ),
+    ({"schedule": 0.5}, TypeError, "Solver: schedule=0.5 cannot be called; pass e.g. optim.Cosine(100)."),
+    *[
+        ({"schedule_by": bad}, ValueError, f"Solver: schedule_by={bad!r}; known are 'epoch' and 'step'.")
+        for bad in ("epochs", None)
+    ],
+    ({"groups": {"a": 3}}, TypeError, "Solver: groups['a']=3; it is a dict, e.g. {'learning_rate': 0.001}."),
+    (
+        {"groups": {"a": {"learning_rate": "x"}}},
+        TypeError,
+        (
+            "Solver: groups['a']['learning_rate']='x' is of type str; it "
+            "needs a number, e.g. groups['a']['learning_rate']=0.1."
+        ),
+    ),
+    (
+        {"groups": {"a": {"optimizer": "lbfgs"}}},
+        TypeError,
+        ("Solver: lbfgs moves all parameters together; leave groups out."),
+    ),
+    *[
+        (
+            {"optimizer": "lbfgs", key: 1.0},
+            ValueError,
+            ("Solver: lbfgs looks for the length of a step itself; leave clip_norm and clip_value out."),
+        )
+        for key in ("clip_norm", "clip_value")
+    ],
+    ({"loss": Silent}, TypeError, "Solver: loss=Silent is a class; make one of it, Silent()."),
+    (
+        {"optimizer": optim.SGD},
+        TypeError,
+        (
+            "Solver: optimizer=SGD holds the parameters of a loop of your own; for fit "
+            "write its name, 'sgd', or its rule, optim.sgd()."
+        ),
+    ),
+    (
+        {"optimizer": optim.Adam([Tensor(X)])},
+        TypeError,
+        (
+            "Solver: optimizer=Adam holds the parameters of a loop of your "
+            "own; for fit write its name, 'adam', or its rule, optim.adam()."
+        ),
+    ),
+    (
+        {"regularization": 3},
+        TypeError,
+        ("Solver: regularization=3 is of type int; write Regularization('l2', lam=0.001), or leave it out."),
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "message"), SOLVER)
+def test_options_of_a_solver_out_of_range(given: dict[str, Any], kind: Any, message: str) -> None:
+    with says(kind, message):
+        Solver(**{"loss": "mse", **given})
+
+
+def test_options_of_a_solver_at_their_bounds() -> None:
+    given = {"schedule": optim.Cosine(3), "schedule_by": "step", "clip_norm": 1e-12, "clip_value": np.float32(3)}
+    solver = Solver(" MSE ", " Adam", np.int64(1), **given)
+    assert (solver.loss, solver.optimizer, solver.learning_rate) == ("mse", "adam", 1.0)
+    assert [type(value) for value in (solver.learning_rate, solver.clip_value)] == [float, float]
+    assert (solver.clip_norm, solver.clip_value, solver.schedule_by) == (1e-12, 3.0, "step")
+    rule, rate = Solver("mse", "adam", 0.5).group("a", {"beta1": 0.25, "learning_rate": 2})
+    assert (rule, rate) == (optim.adam(beta1=0.25), 2.0)
+    assert Solver("mse", "adam", 0.5).group("a", {"optimizer": "sgd"}) == (optim.sgd(), 0.5)
+    assert Solver("mse", "LBFGS").rule == optim.lbfgs()
+    for key in ("lam", "r", "dropout"):
+        assert getattr(Regularization("elasticnet", **{key: 0}), key) == 0.0
+        assert getattr(Regularization("elasticnet", **{key: 0.999}), key) == 0.999
+        for bad in (-1e-9, math.nan, math.inf):
+            with pytest.raises(ValueError, match=f"^Regularization: {key}={bad}; "):
+                Regularization("l2", **{key: bad})
+    assert Regularization("l1", 1.0).lam == 1.0
+    for key in ("epochs", "batch_size", "accumulate"):
+        assert getattr(Settings(**{"epochs": 1, key: 1}), key) == 1
+        with says(ValueError, f"Settings: {key}=0; it must be at least 1, e.g. {key}=16."):
+            Settings(**{"epochs": 1, key: 0})
+        with says(TypeError, f"Settings: {key}=1.0 is of type float; it needs a whole number, e.g. {key}=16."):
+            Settings(**{"epochs": 1, key: 1.0})
+
+
+def test_targets_are_probabilities_with_rounding() -> None:
+    model = [Layer(3, 2, "softmax", rng=0)]
+    for y in (np.eye(2), np.array([[1.0, 9e-6], [0.5, 0.5 - 9e-6]]), np.eye(2, dtype=int), np.eye(2, dtype=bool)):
+        found = check_targets("f", model, y, 2, "crossentropy")
+        np.testing.assert_array_equal(found, y)
+        assert found.dtype == float
+    encode = "Encode labels with tinygrad_nn.data.one_hot(labels); for several labels a row use 'binarycrossentropy'."
+    with says(ValueError, "f: crossentropy needs one-hot targets, or rows of probabilities that sum to 1; row 1 of "
+              f"data_out is [0.5, 0.49998], which sums to 0.99998. {encode}"):  # fmt: skip
+        check_targets("f", model, np.array([[1.0, 0.0], [0.5, 0.49998]]), 2, "crossentropy")
+    for bad, text in ((-1e-9, "-1e-09"), (1.001, "1.001")):
+        with says(ValueError, "f: binarycrossentropy needs targets that are probabilities, and data_out[1, 0] is "
+                  f"{text}, which is outside [0, 1]. Encode labels with tinygrad_nn.data.one_hot(labels); for a "
+                  "regression use 'mse'."):  # fmt: skip
+            check_targets("f", model, np.array([[1.0, 0.0], [bad, 0.0]]), 2, "binarycrossentropy")
+        assert check_targets("f", model, np.array([[1.0, 0.0], [bad, 0.0]]), 2, "mse")[1, 0] == bad
+    assert check_targets("f", [Layer(3, 1, rng=0)], [1, 2], 2, "mse").tolist() == [[1.0], [2.0]]
+
+
+def test_the_first_layer_that_does_not_fit_is_named() -> None:
+    a, b, c = Layer(3, 4, "tanh"), Layer(4, 2), Layer(2, 2, dtype=np.float32)
+    assert check_model("f", a) == [a]
+    assert check_model("f", (a, b)) == [a, b]
+    twice = Layer(2, 2)
+    for model, message in (
+        (
+            [a, twice],
+            (
+                f"layer 2 of 2 ({twice!r}) takes 2 columns, but layer 1 of 2 ({a!r}) gives 4. Write Layer(4, 2, "
+                f"{twice.activation!r})."
+            ),
+        ),
+        (
+            [a, b, c],
+            (
+                f"layer 3 of 3 ({c!r}) has dtype float32 and layer 2 of 3 ({b!r}) float64. Make all layers with the "
+                "same dtype=."
+            ),
+        ),
+        (
+            [a, b, twice, twice],
+            (f"layer 4 of 4 ({twice!r}) stands in the model twice; it would be updated twice. Make another Layer."),
+        ),
+    ):
+        with says(ValueError, f"f: {message}"):
+            check_model("f", model)
+    with says(TypeError, "f: a model is a list of layers; this has 3 of type int. Write [Layer(4, 40, 'relu'), "
+              "Layer(40, 3, 'softmax')]."):  # fmt: skip
+        check_model("f", [a, 3])
+
+
+# -- The step of a training
+
+
+def test_gathered_gradients_count_by_their_rows() -> None:
+    one, two = [np.array([1.0]), None, np.ones(2, np.float32)], [np.array([4.0]), np.array([6.0]), None]
+    assert _mean([(one, 5)]) is one
+    a, b, c = _mean([(one, 1), (two, 3)])
+    assert (a.tolist(), b.tolist(), c.tolist(), c.dtype) == ([3.25], [4.5], [0.25, 0.25], np.float32)
+    assert _mean([(one, 1), (two, 0)])[0].tolist() == [1.0]  # a rank without rows of a batch
+    assert _mean([(one, 0), (two, 0)])[0].tolist() == [1.0]
+    assert _mean([([None], 2), ([None], 3)]) == [None]
+    assert _mean([([np.array([3.0])], 1), ([np.array([6.0])], 1), ([np.array([9.0])], 1)])[0] == pytest.approx(6)
+
+
+@pytest.mark.parametrize(
+    ("compile", "backend"),
+    [(False, None), (None, None), (True, "auto"), ("auto", "auto"), ("numpy", "numpy"), ("numba", "numba")],
+)
+def test_the_backend_that_is_meant(compile: Any, backend: str | None) -> None:
+    lbfgs = Solver("mse", "lbfgs")
+    assert backend_of("fit", compile, "graph", MSE) == backend
+    if backend is None:
+        assert backend_of("fit", compile, "manual", lbfgs) is None
+        return
+    with says(ValueError, "fit: compile= is for the gradients of the graph; leave gradients='manual' out."):
+        backend_of("fit", compile, "manual", MSE)
+    with says(ValueError, "fit: lbfgs evaluates the loss as often as it likes; leave compile= out."):
+        backend_of("fit", compile, "graph", lbfgs)
+
+
+def test_a_backend_that_is_not_there_is_named() -> None:
+    for bad in ("jit", 1.5, "Numpy"):
+        with says(ValueError, f"fit: compile={bad!r}; it is True, False, 'numpy' or 'numba'."):
+            backend_of("fit", bad, "graph", MSE)
+
+
+def test_gradients_that_are_foreseen_leave_no_trace() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 2, rng=1))
+    task = ModuleTask("fit", model, MSE)
+    rng = np.random.default_rng(3)
+    before = {name: np.array(value) for name, value in model.state_dict().items()}
+    with task.training(rng):
+        foreseen = _foreseen(task, X, Y, rng)
+        assert rng.bit_generator.state == np.random.default_rng(3).bit_generator.state
+        for name, value in model.state_dict().items():
+            np.testing.assert_array_equal(value, before[name])
+        for g, right in zip(foreseen, task.gradients(X, Y, rng)[1], strict=True):
+            np.testing.assert_array_equal(g, right)
+    assert rng.bit_generator.state != np.random.default_rng(3).bit_generator.state
+
+
+# -- What a training tells
+
+
+def test_a_history_in_one_line_and_in_many() -> None:
+    assert repr(History()) == "History(0 epochs)"
+    assert repr(History([0.5])) == "History(1 epoch: loss 0.5000 to 0.5000)"
+    two = History([0.5, 0.25], [2.0, 1.0], {"r2": [0.0, -1.0], "none": []})
+    assert repr(two) == "History(2 epochs: loss 0.5000 to 0.2500, val_loss 2.0000 to 1.0000, r2 0.0000 to -1.0000)"
+    assert (two.epochs, len(two)) == (2, 2)
+    text = str(History([1.0] * 2, [], {"accuracy_of_all": [0.5, 0.75]}))
+    assert text.split("\n") == [
+        "epoch      loss  accuracy_of_all", "    1    1.0000           0.5000", "    2    1.0000           0.7500",
+    ]  # fmt: skip
+    for epochs in (19, 20, 21, 30):
+        lines = str(History([float(k) for k in range(epochs)])).split("\n")[1:]
+        numbers = [line.split()[0] for line in lines]
+        every = [str(k + 1) for k in range(epochs)]
+        assert numbers == (every if epochs <= 20 else [*every[:10], "...", *every[-10:]])
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "text"),
+    [
+        (0.12345, 9, "0.1235"), (1234.5678, 9, "1234.5678"), (12345.678, 9, "1.235e+04"), (-1234.5, 9, "-1.23e+03"),
+        (-1234.5, 10, "-1234.5000"), (-5.55e120, 9, "-5.5e+120"), (-5.55e120, 10, "-5.55e+120"), (1e9, 9, "1.000e+09"),
+        (math.inf, 9, "inf"), (math.nan, 9, "nan"),
+    ],
+)  # fmt: skip
+def test_a_number_fits_its_column(value: float, width: int, text: str) -> None:
+    assert cell(value, width) == text
+
+
+def test_a_history_goes_to_text_and_back() -> None:
+    one = History([0.1, math.inf], [math.nan, -math.inf], {"r2": [1 / 3, 0.0]})
+    text = json.loads(one.to_json())
+    assert text == {"loss": [0.1, "inf"], "val_loss": ["nan", "-inf"], "metrics": {"r2": [1 / 3, 0.0]}}
+    assert "\n  " in one.to_json()
+    again = History.from_json(one.to_json())
+    assert (again.loss, again.metrics, again.val_loss[1]) == (one.loss, one.metrics, -math.inf)
+    assert math.isnan(again.val_loss[0])
+    copied = one.to_dict()
+    copied["loss"].append(3.0)
+    copied["metrics"]["r2"].append(3.0)
+    assert (len(one.loss), len(one.metrics["r2"])) == (2, 2)
+    for data, message in (
+        (3, "History: this is of type int; a history has loss, val_loss, metrics."),
+        ({"loss": [], "metrics": {}}, "History: 'val_loss' is missing; a history has loss, val_loss, metrics."),
+        ({}, "History: 'loss' is missing; a history has loss, val_loss, metrics."),
+    ):
+        with says(ValueError, message):
+            History.from_dict(data)
+    for data in ({"loss": ["x"]}, {"val_loss": 3}, {"metrics": []}, {"metrics": {"a": 1}}, {"loss": [None]}):
+        with pytest.raises(ValueError, match=r"^History: loss, val_loss and each of the metrics are lists of numb"):
+            History.from_dict({"loss": [], "val_loss": [], "metrics": {}, **data})
+    with says(AttributeError, "a History has no attribute 'r2'. Write history.metrics['r2']."):
+        one.r2  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'history'\. It is the history: history\.loss, "):
+        one.history  # noqa: B018
+
+
+class Cell:
+    """The output of a notebook's cell, with a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.shown = 100.0, []
+        self.display_pub = SimpleNamespace(publish=self.publish)
+        monkeypatch.setattr(progress_bar.time, "monotonic", lambda: self.now)
+
+    def publish(self, data: Any, metadata: Any, transient: Any, update: bool) -> None:
+        self.shown.append((data["text/plain"], update, data["text/html"]))
+
+
+def test_a_bar_in_a_notebook_counts_epochs_and_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Cell(monkeypatch)
+    monkeypatch.setattr(progress_bar, "notebook", lambda: shell)
+    with progress_bar.bar(1200, 2) as shown:
+        assert [text for text, *_ in shell.shown] == ["epoch 2 of 1,200"]
+        shell.now += 0.0625
+        shown.epoch(epoch(0.5))
+        assert len(shell.shown) == 1  # too soon
+        shell.now += 0.125
+        shown.epoch(epoch(0.25, 4.0))
+        shell.now += 1.8125
+        list(shown.batches(iter("ab"), 2))
+        assert len(shell.shown) == 2  # an epoch of less than two seconds
+        batches = shown.batches(iter("abcd"), 4)
+        next(batches)
+        shell.now += 2.5
+        next(batches)
+        unknown = shown.batches(iter("ab"), None)
+        next(unknown)
+        shell.now += 2.5
+        next(unknown)
+    seconds = [int(took * (1200 - done) / (done - 2)) for done, took in ((4, 0.1875), (4.25, 4.5), (4, 7.0), (4, 7.0))]
+    left = [f"{k // 60}:{k % 60:02d} left" for k in seconds]
+    assert [text for text, *_ in shell.shown[1:]] == [
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  {left[0]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1 of 4  {left[1]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1  {left[2]}",
+        f"epoch 4 of 1,200  loss 0.2500  val_loss 4.0000  batch 1  {left[3]}",
+    ]
+    assert [update for _, update, _ in shell.shown] == [False, True, True, True, True]
+    assert '<progress max="1200" value="4.25" aria-label="epochs done">' in shell.shown[2][2]
+
+
+def test_no_bar_is_shown_of_no_epochs() -> None:
+    with progress_bar.bar(0, 0) as shown:
+        assert shown.epoch(epoch(1.0)) is None
+        assert list(shown.batches(iter("abc"), 3)) == ["a", "b", "c"]
+
+
+# -- Epochs
+
+
+def test_losses_of_parts_count_by_their_rows_and_roots_under_the_root() -> None:
+    parts = [(X[:1], Y[:1]), (X, Y)]
+    task: Any = SimpleNamespace(evaluate=lambda x, y: (float(len(x)), x[:, 0]))
+    for loss, mean in (("mse", (1 * 1 + 2 * 2) / 3), ("rmse", ((1 * 1 + 4 * 2) / 3) ** 0.5)):
+        found, pairs = _losses(task, Batches("fit", parts), Solver(loss), True, None)
+        assert found == pytest.approx(mean, rel=1e-15)
+        assert [(y.tolist(), z.tolist()) for y, z in pairs] == [
+            (Y[:1].tolist(), [0.0]), (Y.tolist(), [0.0, 3.0]),
+        ]  # fmt: skip
+        assert _losses(task, Batches("fit", parts), Solver(loss), False, None) == (found, [(None, None)] * 2)
+        assert _losses(task, Rows(X, Y, 1), Solver(loss), False, None)[0] == 2.0
+    assert _joined([X[:1], X]).tolist() == [*X[:1].tolist(), *X.tolist()]
+    assert _joined([X]) is X
+    assert _joined([{"a": X}]) == {"a": X}
+    assert _joined([{"a": X}, {"a": X}]) is None
+
+
+def test_a_parameter_that_is_not_finite_is_named() -> None:
+    good, bad = SimpleNamespace(data=np.ones(2)), SimpleNamespace(data=np.array([1.0, np.nan]))
+    check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, good]), 3)  # type: ignore[arg-type]
+    message = (
+        "fit: b became infinite or NaN in epoch 3, by a gradient that was. With tinygrad_nn.detect_anomaly() around "
+        "fit you see which operation made it; clip_norm=1.0 or a lower learning_rate may help."
+    )
+    with says(FloatingPointError, message):
+        check_finite(SimpleNamespace(names=["a", "b"], parameters=[good, bad]), 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"settings": 3}, "fit: settings=3; write settings=Settings(epochs=20, batch_size=16)."),
+        ({"early_stopping": 3}, "fit: early_stopping=3; write early_stopping=EarlyStopping(patience=5)."),
+        ({"metrics": ["r2"]}, "fit: metrics=['r2']; write a dict, metrics={'mae': f(y, prediction)}."),
+        ({"callbacks": print}, "fit: callbacks=<built-in function print>; write a list, callbacks=[your_function]."),
+        ({"solver": Solver("mse", "lbfgs"), "settings": Settings(1, 2, 2)},
+         "fit: lbfgs takes each batch for itself; leave accumulate out, and make batch_size larger."),
+        ({"compile": True, "settings": Settings(1, 2, 2)},
+         "fit: a compiled step updates after each batch; leave compile or accumulate out."),
+        ({"params": {"W": X}}, "fit: params= belongs to a function f(params, x, y); the model is a list."),
+        ({"model": fit_me}, "fit: fit_me is a function; pass its parameters, params={'W': W, 'b': b}."),
+        ({"model": fit_me, "params": {}, "gradients": "manual"},
+         "fit: fit_me has no equations written by hand; leave gradients='manual' out."),
+        ({"model": fit_me, "params": {}, "class_weight": "balanced"},
+         "fit: fit_me computes its loss itself; weigh the classes there, without class_weight."),
+        ({"x": [(X, Y)], "y": None, "class_weight": "balanced"},
+         "fit: class_weight needs arrays x and y; of batches weigh rows in the loss."),
+        ({"x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),
+        ({"y_val": Y}, "fit: x_val is missing; pass both x_val and y_val, or neither."),
+        ({"model": mixed(), "x_val": X}, "fit: y_val is missing; pass both x_val and y_val, or neither."),
+        ({"model": mixed(), "y_val": Y}, "fit: x_val is missing; pass both x_val and y_val, or neither."),
+    ],
+)  # fmt: skip
+def test_arguments_of_fit_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
+    arguments = {"model": layers(), "x": X, "y": Y, "solver": MSE, "settings": Settings(1, 2), **given}
+    with says((TypeError, ValueError), message):
+        fit(**arguments)
+
+
+def test_the_metric_that_fits_the_targets() -> None:
+    def chosen(y: Any, z: Any, loss: Any = "mse", kind: Any = SimpleNamespace) -> list[str]:
+        task = object.__new__(kind) if kind is not SimpleNamespace else SimpleNamespace()
+        vars(task)["solver"] = SimpleNamespace(loss=loss)
+        return list(choose(task, y, z))
+
+    labels, two = np.array([0, 1]), np.zeros((2, 3))
+    assert chosen(Y, Y) == ["r2"]
+    assert chosen(Y, two) == chosen(Y[:, 0], Y[:, 0]) == chosen([1], [1]) == chosen(Y, [1]) == []
+    assert chosen(Y, Y, "crossentropy") == chosen(Y, Y, "binarycrossentropy") == ["accuracy"]
+    assert chosen(labels, two, "crossentropy") == []
+    assert chosen(labels, two, np.sum) == chosen(labels, two, None, FunctionTask) == ["accuracy"]
+    assert chosen(labels, two, "mse", FunctionTask) == ["accuracy"]
+    assert chosen(labels * 1.0, two, np.sum) == chosen(labels, labels, np.sum) == chosen(Y, Y, np.sum) == []

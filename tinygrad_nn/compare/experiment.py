@@ -179,9 +179,7 @@ def copied(model: Sequence[Layer]) -> list[Layer]:
 
 def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
     """Return the experiment with the batch that was given."""
-    masks: list[Array | None] = [None] * len(model)
-    if solver.regularization.dropout:
-        masks = draw_masks(LayerLoss(model, solver), len(x), rng) or masks
+    masks = draw_masks(LayerLoss(model, solver), len(x), rng) or [None] * len(model)
     return Experiment(model, x, y, masks, solver, given=True)
 
 
@@ -200,7 +198,6 @@ def more(start: Experiment, rng: np.random.Generator, solver: Solver | None = No
     widths = [start.model[0].n_in, *(layer.n_out for layer in start.model)]
     small = [min(n, 5 + k) for k, n in enumerate(widths)]
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
-    wider[-1] = max(2, wider[-1])
     same = small if start.large else widths
     plan = [(same, 9 if start.large else start.rows), (same, 2), (same, 3), (wider, 5), (same, 1)]
     found = []
@@ -232,9 +229,7 @@ def _random(
             model[-1].b = np.full(widths[-1], 0.4)
         x = rng.normal(0, 1, (rows, widths[0]))
         y = _targets(start, rows, widths[-1], rng)
-        masks: list[Array | None] = [None] * len(model)
-        if reg.dropout:
-            masks = draw_masks(LayerLoss(model, solver), rows, rng) or masks
+        masks = draw_masks(LayerLoss(model, solver), rows, rng) or [None] * len(model)
         with np.errstate(all="ignore"):
             made = Experiment(model, x, y, masks, solver)
         numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]

@@ -224,9 +224,10 @@ class Minimizer:
                 f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None where "
                 "there is none."
             )
-        for t, g in zip(parameters, gradients, strict=True):
+        for k, (t, g) in enumerate(zip(parameters, gradients, strict=True), 1):
             if g is not None and np.shape(g) != t.shape:
-                raise ValueError(f"step: the gradient of {_called(t)} has shape {np.shape(g)}; it has {t.shape}.")
+                called = repr(t.name) if t.name else f"parameter {k}"
+                raise ValueError(f"step: the gradient of {called} has shape {np.shape(g)}; it has {t.shape}.")
         return [None if g is None else np.asarray(g, t.dtype) for t, g in zip(parameters, gradients, strict=True)]
 
     def _evaluate(self, closure: Callable[[], Any]) -> float:

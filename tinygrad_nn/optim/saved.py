@@ -56,10 +56,11 @@ def read(
         for name, one, two in zip(names, here["parameters"], other["parameters"], strict=True):
             for key, value in one.items():
                 _same(f"the {key} of {name} in group {k}", value, two[key])
-        names = names if len(group.states) == len(names) else ["lbfgs"]
+        searched = isinstance(group.rule, LBFGSRule)  # it has one state for all parameters
+        names = ["lbfgs"] if searched else names
         _same(f"the number of states of group {k}", len(names), len(other["states"]))
         states.append([
-            _fitting(f"{name} in group {k}", state, new, isinstance(group.rule, LBFGSRule))
+            _fitting(f"{name} in group {k}", state, new, searched)
             for name, state, new in zip(names, group.states, other["states"], strict=True)
         ])  # fmt: skip
     _same("whether there is a plateau", minimizer.plateau is not None, saved["plateau"] is not None)

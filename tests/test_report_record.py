@@ -1,0 +1,18 @@
+"""Reports on wrong work say, and searches find, what is on record; see `report_record`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.compare_record import close
+from tests.report_record import CASES, FILE, record
+
+RECORD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", RECORD)
+def test_a_report_is_as_it_is_on_record(name: str) -> None:
+    found = record(CASES[name])
+    for k, (value, right) in enumerate(zip(found, RECORD[name], strict=True)):
+        assert close(value, right), (k, value, right)
