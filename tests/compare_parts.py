@@ -253,7 +253,13 @@ LINES = (
     "dx = np.outer(b, b) - np.diag(b) + abs(g)", "for i in rows: dx[i, y[i]] += 1.0", "dx = g.T.reshape(x.shape)",
     "dx = np.clip(g, -1, 1) ** 3", "b = gs[t] * len(hs)", "dx = g * ~mask", "self.grads['W'] *= self.n", "g.sort()",
     "dx = g[:2:2] - x[1::2]", "dx = g[::2, 1:3:2] * 2.0", "dq = q[..., 1:] - q[:, None, 0]",
-    "b = np.zeros((N, 2 * N, t))",
+    "b = np.zeros((N, 2 * N, t))", "dx = g.swapaxes(0, 1).T", "dx = np.hstack([g, x])[:, N:]", "dx = g * s ** -2",
+    "for i in range(1, N, t): dx[i] += g[i]", "dx = np.sqrt(x + eps) / np.sqrt(b)", "dx = (g - x) - (x - b)",
+    "dx = np.sum(g * x, axis=0, keepdims=True) / N", "dx = -np.exp(-x) % s", "dx = g[::-1, -1:]", "dx = g - g.mean()",
+    "dq = q.transpose(0, 2, 1).sum(axis=(1, 2))", "dx = np.matmul(g, W) + np.einsum('ijk,ik->ij', q, g)[:, :2]",
+    "dx = g if t >= N or t != 1 else x", "dx, dW = g * 2, np.full((N, 4), 0.5)", "dx = hs[-1] + cache['h'] * cache[3]",
+    "dx = np.concatenate((g[:t], g[t:]), axis=0)", "dx = np.abs(g).max(axis=1, keepdims=True) - 1 / x",
+    "dx = g * (x > 0) * s", "dx = g @ (W @ W.T)", "db = g.sum(0) * x.T.sum(1)[0]", "dx = np.array([g[i] for i in y])",
 )  # fmt: skip
 
 

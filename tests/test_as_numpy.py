@@ -159,7 +159,7 @@ np.interp(x, [0.0, 1.0], [2.0, -1.0], left=y[0]); np.interp(x, [0.0, 1.0], [2.0,
 np.interp(x, [0.0, 0.5, 0.75], [2.0, -1.0, 4.0], period=1.25); np.interp(x, [0.0, 1.0], [2.0, -1.0], period=-0.75)
 np.interp(x, [0.5], [2.0]); np.interp(x, [], []); np.interp(x, [0.0, 1.0], [2.0, -1.0], period=0)
 np.interp(x, [0.0, 1.0], y); np.interp(x, y, [0.0, 1.0]); np.linalg.pinv(x, 0.3)
-np.linalg.pinv(x @ x.T, hermitian=True); np.linalg.lstsq(x, y, 0.5)[0]; np.linalg.lstsq(x.T, y)[1]
+np.linalg.pinv(x @ x.T, hermitian=True); np.linalg.lstsq(x, y, 0.6)[0]; np.linalg.lstsq(x.T, y)[1]
 np.linalg.solve(x.T, y); np.linalg.svd(x)[1]; np.linalg.svd(x, False)[1]; np.linalg.svd(x @ x.T, hermitian=True)[1]
 np.abs(np.linalg.qr(x)[1]); np.abs(np.linalg.qr(x, "r")); np.abs(np.linalg.qr(x.T, "complete")[1])
 np.linalg.cholesky(x @ x.T, upper=True); np.linalg.cond(x, 1); np.linalg.cond(x, "fro"); np.linalg.cond(x, -2)
@@ -180,25 +180,47 @@ np.logspace(0.0, x, 3, base=np.abs(y) + 1); np.logspace(x, 1.0, 3, False, dtype=
 np.full((2,), x[0], like=x); np.pad(x, [[1, 2]], constant_values=[[3.0, 4.0]])
 np.pad(x, [[1, 2], [0, 1]], "mean", stat_length=[[1, 2], [2, 1]]); np.pad(x, {-1: (1, 2)}, "edge")
 np.pad(x, [[1, 2], [2, 0]], "linear_ramp", end_values=[[1.0, 2.0], [3.0, 4.0]])
-np.pad(x, 7, "reflect", reflect_type="odd"); np.pad(x, 8, "symmetric", reflect_type="odd")
-np.pad(x, 1, "mean", stat_length=0); np.pad(x, 1, "maximum", stat_length=0); np.unwrap(4 * x, 5.0)
-np.unwrap(4 * x, 1.0, period=3.0); np.trim_zeros(np.round(x)); np.trim_zeros(np.trunc(x), "f")
-np.trim_zeros(np.trunc(x), "b", -1); np.trim_zeros(x, "x"); np.roots(np.append(x, 0.0)); np.polyint(x, 2, [1.0, 2.0])
-np.polyint(x, 2, [1.0]); np.polyint(x, 3, [1.0, 2.0]); np.polyint(x, 1, y[0]); np.polyder(x, 0); np.polyder(x, 7)
-np.polyder(x, -1); np.polyint(x, -1); np.vander(x, 4, increasing=True); np.diff(x, prepend=y)
-np.diff(x, append=y, axis=0); np.diff(x, 2, prepend=0.0, append=[1.0]); np.ediff1d(x, y, 1.0)
-np.gradient(x, [0.0, 1.0, 3.0]); np.gradient(x, [0.0, 1.0, 3.0], axis=0, edge_order=2)
-np.gradient(x, 2.0, [0.0, 0.5, 2.0]); np.gradient(x, y, edge_order=2); np.trapezoid(x, [0.0, 1.0, 3.0])
-np.trapezoid(x, [0.0, 1.0], axis=0); np.trapezoid(x, dx=[1.0, 2.0]); np.resize(x, (2, 5))
-np.unique(np.round(x), return_counts=True); np.unique(np.round(x), return_inverse=True)
-np.unique(np.round(x), True)[0]; np.sort(np.unique_values(x)); np.unique_counts(np.round(x))[0]; np.unique_inverse(x)
-np.unique_all(x)[0]; np.setdiff1d(x, x[:1], True); np.intersect1d(x, x[::-1], True)
-np.intersect1d(x, x[:2], return_indices=True); np.setxor1d(x, x[1:], True); np.clip(x, min=0.5); np.clip(x, max=y)
-np.clip(x, 1.0, 0.0); np.select([x > 1, x > 0], [2 * x, y], y); np.piecewise(x, x > 0, [np.square, 1.5])
-np.where(x > 0, 1.0, x); x.clip(-1, y); x.round(1); x.swapaxes(0, -1); x.repeat([2, 0, 1], -1); x.take([[0, 1]], -1)
-x.trace(); x.reshape(3, -1); x.reshape((-1,)); x.transpose(); x.transpose((-1, 0)); x.squeeze()
-x.compress([False, True], 0); x.var(ddof=1); x.ptp(); x.std(0, mean=np.mean(x, 0, keepdims=True))
-x.astype(np.float32); x.astype(complex); x.copy("F"); x.diagonal(1); x.flatten()
+np.pad(x, 7, "reflect", reflect_type="odd"); np.pad(x, (2, 0), "symmetric", reflect_type="odd")
+np.pad(x, (0, 3), "reflect", reflect_type="odd"); np.pad(x, (0, 1), "symmetric", reflect_type="odd")
+np.pad(x, 8, "symmetric", reflect_type="odd"); np.pad(x, 1, "mean", stat_length=0)
+np.pad(x, 1, "maximum", stat_length=0); np.unwrap(4 * x, 5.0); np.unwrap(4 * x, 1.0, period=3.0)
+np.trim_zeros(np.round(x)); np.trim_zeros(np.trunc(x), "f"); np.trim_zeros(np.trunc(x), "b", -1)
+np.trim_zeros(x, "x"); np.roots(np.append(x, 0.0)); np.polyint(x, 2, [1.0, 2.0]); np.polyint(x, 2, [1.0])
+np.polyint(x, 3, [1.0, 2.0]); np.polyint(x, 1, y[0]); np.polyder(x, 0); np.polyder(x, 7); np.polyder(x, -1)
+np.polyint(x, -1); np.vander(x, 4, increasing=True); np.diff(x, prepend=y); np.diff(x, append=y, axis=0)
+np.diff(x, 2, prepend=0.0, append=[1.0]); np.ediff1d(x, y, 1.0); np.gradient(x, [0.0, 1.0, 3.0])
+np.gradient(x, [0.0, 1.0, 3.0], axis=0, edge_order=2); np.gradient(x, 2.0, [0.0, 0.5, 2.0])
+np.gradient(x, y, edge_order=2); np.trapezoid(x, [0.0, 1.0, 3.0]); np.trapezoid(x, [0.0, 1.0], axis=0)
+np.trapezoid(x, dx=[1.0, 2.0]); np.resize(x, (2, 5)); np.unique(np.round(x), return_counts=True)
+np.unique(np.round(x), return_inverse=True); np.unique(np.round(x), True)[0]; np.sort(np.unique_values(x))
+np.unique_counts(np.round(x))[0]; np.unique_inverse(x); np.unique_all(x)[0]; np.setdiff1d(x, x[:1], True)
+np.intersect1d(x, x[::-1], True); np.intersect1d(x, x[:2], return_indices=True); np.setxor1d(x, x[1:], True)
+np.clip(x, min=0.5); np.clip(x, max=y); np.clip(x, 1.0, 0.0); np.select([x > 1, x > 0], [2 * x, y], y)
+np.piecewise(x, x > 0, [np.square, 1.5]); np.where(x > 0, 1.0, x); x.clip(-1, y); x.round(1); x.swapaxes(0, -1)
+x.repeat([2, 0, 1], -1); x.take([[0, 1]], -1); x.trace(); x.reshape(3, -1); x.reshape((-1,)); x.transpose()
+x.transpose((-1, 0)); x.squeeze(); x.compress([False, True], 0); x.var(ddof=1); x.ptp()
+x.std(0, mean=np.mean(x, 0, keepdims=True)); x.astype(np.float32); x.astype(complex); x.copy("F"); x.diagonal(1)
+x.flatten()
+"""
+HOLED = """
+np.nansum(x, {axis}); np.nansum(x, {axis}, keepdims=True, initial=2.0); np.nanprod(x, {axis}, where=x != y)
+np.nanprod(x, {axis}, keepdims=True); np.nanmean(x, {axis}); np.nanmean(x, {axis}, where=y > 0, keepdims=True)
+np.nanvar(x, {axis}); np.nanvar(x, {axis}, ddof=1, keepdims=True); np.nanvar(x, {axis}, where=y > -1)
+np.nanvar(x, {axis}, mean=np.nanmean(x, {axis}, keepdims=True)); np.nanstd(x, {axis}, ddof=1); np.nanstd(x, {axis})
+np.nanstd(x, {axis}, mean=np.nanmean(x, {axis}, keepdims=True)); np.nanmax(x, {axis})
+np.nanmin(x, {axis}, keepdims=True); np.nanmax(x, {axis}, initial=0.25, where=y > 0)
+np.nanmin(x, {axis}, initial=-0.25); np.nanmedian(x, {axis}); np.nanmedian(x, {axis}, keepdims=True)
+np.nanquantile(x, 0.3, {axis}); np.nanquantile(x, [0.0, 0.6, 1.0], {axis})
+np.nanquantile(x, 0.4, {axis}, method="hazen"); np.nanquantile(x, 0.4, {axis}, method="lower", keepdims=True)
+np.nanquantile(x, 0.4, {axis}, method="averaged_inverted_cdf"); np.nanpercentile(x, [20, 75], {axis})
+np.nanquantile(x, 0.6, {axis}, method="inverted_cdf", weights=np.abs(y)); np.nancumsum(x, {axis})
+np.nancumprod(x, {axis}); np.max(x, {axis}); np.min(x, {axis}); np.median(x, {axis}); np.quantile(x, 0.3, {axis})
+np.sort(x, {axis}); np.ptp(x, {axis}); np.fmax.reduce(x, {axis}); np.fmin.reduce(x, {axis}, keepdims=True)
+np.maximum.accumulate(x, {axis}); np.fmax(x, y); np.fmin(y, x); np.maximum(x, y); np.nan_to_num(x, nan=2.5)
+np.nan_to_num(x, copy=False); np.unique(x); np.nanargmax(x, {axis}); np.where(np.isnan(x), y, x)
+np.clip(x, -0.5, 0.5); np.sum(x, {axis}, where=~np.isnan(x)); np.mean(x, {axis}, where=x == x)
+np.max(x, {axis}, where=x == x, initial=-5.0); np.var(x, {axis}, where=x == x); np.argmax(x, {axis})
+np.prod(x, {axis})
 """
 
 
@@ -298,4 +320,18 @@ def test_of_one_array(text: str) -> None:
 @pytest.mark.parametrize("text", calls(TWO + OPTIONS))
 def test_of_two_arrays(text: str) -> None:
     wrong = compared(text, PAIRS, [float]) + compared(text, [((3,), (3,)), ((2, 3), (3, 2))], [np.float32, complex])
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("text", calls(HOLED))
+def test_of_arrays_with_holes(text: str) -> None:
+    wrong = []
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for axis, shape in itertools.product(AXES, [(1,), (5,), (4, 2, 3)]):
+            for holes in (slice(1), slice(1, None, 2), slice(None)):
+                given = arrays((shape, shape), float)
+                given[0].reshape(-1)[holes] = np.nan
+                whole = text.replace("{axis}", axis)
+                wrong += [f"{whole} of {shape}, {holes}: {line}" for line in differences(whole, given)]
     assert not wrong, "\n".join(wrong)

@@ -351,6 +351,17 @@ def test_products_and_moves_of_a_weight_are_the_eager_ones(
 # -- Loops of kernels
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_long_extremum_is_that_of_numpy_wherever_nan_is(dtype: Any, rng: np.random.Generator) -> None:
+    f = compile(lambda x: (np.max(x * 2, axis=1), np.min(x * 2), np.max(-x[0, :1024])), backend="numba")
+    for place in (None, 0, 63, 64, 1023, 1024, 1029, 1030, 2059):
+        x = rng.normal(size=(2, 1030)).astype(dtype)
+        if place is not None:
+            x.reshape(-1)[place] = np.nan
+        for found, wanted in zip(f(x), (np.max(x * 2, axis=1), np.min(x * 2), np.max(-x[0, :1024])), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_inner_products_are_added_up_over_the_parts(rng: np.random.Generator, monkeypatch: Any) -> None:
     from tinygrad_nn.compiled.numba import loops
 

@@ -674,3 +674,77 @@ def test_what_a_minimizer_says(call: Any, message: str) -> None:
         call()
     assert optim.Minimizer(leaves(1.0), "sgd", 0).learning_rates == [0.0]
     assert optim.Minimizer(leaves(1.0), "sgd", np.float32(0.5)).learning_rates == [0.5]
+
+
+# -- What each hyper-parameter does
+
+
+GIVEN = np.random.default_rng(0)
+WEIGHT, SLOPES = GIVEN.normal(size=(3, 2)), GIVEN.normal(size=(9, 3, 2))
+SLOPES[3:5] *= 1e-3  # so that a mean of squares falls
+
+
+def steps(rule: Any, w: Any = WEIGHT, decay: float = 0.0) -> list[Any]:
+    """The steps of nine gradients, each from the weight that the one before led to."""
+    state, found = rule.init(w), []
+    for g in SLOPES:
+        step, state = rule.update(g + decay * w, state, 0.1, w)
+        found.append(step)
+        w = w - step
+    return found
+
+
+@pytest.mark.parametrize(("name", "key"), HYPER)
+def test_each_hyper_parameter_counts(name: str, key: str) -> None:
+    make = optim.OPTIMIZERS[name]
+    other = {"nesterov": True, "amsgrad": True, "centered": True, "decoupled": True, "adjust": "match_rms_adamw"}
+    base: dict[str, Any] = {
+        "nesterov": {"mu": 0.5}, "dampening": {"mu": 0.5}, "decoupled": {"weight_decay": 0.5},
+    }.get(key, {}) if name != "muon" else {}  # fmt: skip
+    default = inspect.signature(make).parameters[key].default
+    value = (not default) if isinstance(default, bool) else other.get(key, 0.25)
+    moved = np.abs(np.array(steps(make(**base, **{key: value}))) - np.array(steps(make(**base))))
+    assert moved.max() > (1e-9 if key == "eps" else 1e-6)
+    assert dict(make(**base, **{key: value}).hyper)[key] == value
+
+
+ALIASES = [
+    (optim.momentum(0.5, 0.25), optim.sgd(0.5, weight_decay=0.25)),
+    (optim.nesterov(0.5, 0.25), optim.sgd(0.5, nesterov=True, weight_decay=0.25)),
+    (optim.OPTIMIZERS["amsgrad"](0.5, 0.75, 0.01, 0.25), optim.adam(0.5, 0.75, 0.01, 0.25, amsgrad=True)),
+]
+
+
+@pytest.mark.parametrize(("alias", "rule"), ALIASES, ids=lambda rule: rule.name)
+def test_an_alias_takes_the_steps_of_the_rule_that_it_stands_for(alias: Any, rule: Any) -> None:
+    np.testing.assert_array_equal(steps(alias), steps(rule))
+
+
+DECOUPLED = {"adamw": {}, "lion": {}, "muon": {}, "nadam": {"decoupled": True}, "radam": {"decoupled": True}}
+
+
+@pytest.mark.parametrize("name", [n for n in optim.OPTIMIZERS if "weight_decay" in inspect.signature(
+    optim.OPTIMIZERS[n]).parameters])  # fmt: skip
+def test_weight_decay_is_in_the_gradient_or_apart_from_it(name: str) -> None:
+    make = optim.OPTIMIZERS[name]
+    if name not in ("adamw", "lion", "muon"):
+        found = steps(make(weight_decay=0.3))
+        np.testing.assert_allclose(found, steps(make(weight_decay=0.0), decay=0.3), rtol=1e-12)
+    if name in DECOUPLED:
+        with_decay, plain = (make(weight_decay=k, **DECOUPLED[name]) for k in (0.3, 0.0))
+        first, other = steps(with_decay)[0], steps(plain)[0]
+        np.testing.assert_allclose(first, other + 0.1 * 0.3 * WEIGHT, rtol=1e-12)
+
+
+def test_each_scheduler_of_a_sequence_begins_at_its_own_step_0() -> None:
+    optimizer = optim.SGD(leaves(1.0), lr=2.0)
+    parts = [S.ConstantLR(optimizer, 0.25, 9), *(S.ExponentialLR(optimizer, k) for k in (0.5, 0.25, 0.75))]
+    scheduler = S.SequentialLR(optimizer, parts, [2, 5, 7])
+    found = []
+    for _ in range(10):
+        found += scheduler.get_last_lr()
+        scheduler.step()
+    schedules = [optim.Constant(0.25, 9), *(optim.Exponential(k) for k in (0.5, 0.25, 0.75))]
+    whole = optim.SequentialSchedule(schedules, [2, 5, 7])
+    assert found == pytest.approx([whole(t, 2.0) for t in range(10)], rel=1e-12)
+    assert found == pytest.approx([0.5, 0.5, 2, 1, 0.5, 2, 0.5, 2, 1.5, 1.125], rel=1e-12)

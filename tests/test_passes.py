@@ -26,8 +26,8 @@ GIVEN: dict[str, Any] = {
     "v": np.arange(4.0) + 1, "x": np.arange(12.0).reshape(3, 4) + 1, "i": np.arange(4), "z": np.arange(4) + 1j,
     "f": np.arange(4, dtype="f4"), "one": np.arange(1.0, 4)[:, None], "b": np.array([[True], [False], [True]]),
     "cube": np.ones((2, 3, 4)), "s": np.arange(9.0).reshape(3, 3) / 8, "n": 2.5, "k": 3, "r": np.random.default_rng(0),
-    "row": np.ones((1, 4)), "long": np.ones((3, 70), "f4"), "w": np.ones((10, 12)), "u": np.ones((12, 10)),
-    "zero": np.ones(()),
+    "row": np.ones((1, 4)), "long": np.ones((3, 70), "f4"), "far": np.ones((2, 1030)),
+    "w": np.ones((10, 12)), "u": np.ones((12, 10)), "zero": np.ones(()),
 }  # fmt: skip
 
 

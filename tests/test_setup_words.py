@@ -282,3 +282,46 @@ def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
     message = f"{tmp_path} was written by another version of tinygrad_nn. Go on with that one, or name another folder."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         train(tmp_path, 2, resume=True)
+
+
+def mae(y: Any, z: Any) -> float:
+    return float(abs(y - z).mean())
+
+
+def twice(y: Any, z: Any) -> float:
+    return float(2 * abs(y - z).mean())
+
+
+VAL = {"x_val": X, "y_val": Y}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"early_stopping": EarlyStopping(3, monitor="loss")}, {"early_stopping": EarlyStopping(4, monitor="loss")},
+         r"its early_stopping was EarlyStopping\(patience=3, .* and is EarlyStopping\(patience=4, "),
+        ({}, {"early_stopping": EarlyStopping(4, monitor="loss")}, "its early_stopping was None, and is EarlyStopping"),
+        ({"early_stopping": EarlyStopping(9, monitor="mae"), "metrics": {"mae": mae}},
+         {"early_stopping": EarlyStopping(9, monitor="mae"), "metrics": {"mae": twice}},
+         r"its monitored metric was mae \[code \w{12}\], and is twice \[code \w{12}\] now"),
+        ({"early_stopping": EarlyStopping(9, monitor="val_mae"), "metrics": {"mae": mae}, **VAL},
+         {"early_stopping": EarlyStopping(9, monitor="val_mae"), "metrics": {"mae": twice}, **VAL},
+         r"its monitored metric was mae \[code \w{12}\], and is twice"),
+        ({"solver": Solver("mse", clip_value=1.0)}, {"solver": Solver("mse", clip_value=2.0)},
+         r"its clip_value was 1\.0, and is 2\.0 now"),
+        ({}, {"compile": "numpy"}, "its compile was None, and is 'numpy' now"),
+    ],
+)  # fmt: skip
+def test_what_else_decides_the_numbers_of_a_training(
+    first: dict[str, Any], second: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    train(tmp_path, 1, **first)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, 2, resume=True, **second)
+
+
+def test_what_decides_no_number_may_change(tmp_path: Path) -> None:
+    stopping = {"early_stopping": EarlyStopping(9, monitor="loss")}
+    train(tmp_path, 1, metrics={"mae": mae}, **stopping)
+    train(tmp_path, 2, metrics={"mae": twice}, resume=True, callbacks=[lambda epoch: None], **stopping)
+    assert (tmp_path / "weights-2.safetensors").exists()

@@ -249,7 +249,7 @@ def test_ranks_that_drift_apart_are_named() -> None:
                 minimizer._taken += extra
             minimizer.step([np.ones(2) * (1 + comm.rank), None], rows=1)
 
-    with pytest.raises(ValueError, match=r"^step: before step 1 parameter 0 differs between the ranks \(rank 0 has "):
+    with pytest.raises(ValueError, match=r"^step: before step 1 parameter 0 .*rank 0 has \w{12}, rank 1 has \w{12}\)"):
         on_ranks(2, lambda comm: work(comm, None, 0))
     with pytest.raises(ValueError, match=r"^step: before step 2 kernel differs between the ranks"):
         on_ranks(2, lambda comm: work(comm, "kernel", 1))

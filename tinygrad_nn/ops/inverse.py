@@ -88,12 +88,31 @@ def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any =
         rcond = 1e-15 if rtol is NOT_GIVEN else rtol
     if rcond is None:
         rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    if _cuts(a, bare(rcond)):
+        return _truncated((a + H(a)) / 2 if hermitian else a, bare(rcond))
     return pinv(a, rcond=bare(rcond), hermitian=hermitian)
+
+
+def _cuts(a: Array, rcond: Any) -> bool:
+    """Tell whether a cutoff leaves out singular values that rounding tells from 0: the rules of `pinv` have none."""
+    least = max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps
+    if np.all(np.asarray(rcond) <= least) or 0 in a.shape:
+        return False
+    s = np.linalg.svd(bare(a), compute_uv=False)
+    top = s.max(axis=-1, keepdims=True)
+    return bool(np.any((s <= np.asarray(rcond)[..., None] * top) & (s > least * top)))
+
+
+def _truncated(a: Array, rcond: Any) -> Array:
+    """Return the pseudoinverse of the part of a matrix whose singular values are above a cutoff."""
+    U, s, Vh = np.linalg.svd(a, full_matrices=False)
+    left = bare(s) > np.asarray(rcond)[..., None] * bare(s).max(axis=-1, keepdims=True)
+    return H(Vh) * np.where(left, 1 / np.where(left, s, 1), 0)[..., None, :] @ H(U)
 
 
 def _run_lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, Any, int, Any]:
     a, b = array(a), array(b)
-    x = lstsq(a, b, rcond=rcond)
+    x = lstsq(a, b, rcond=rcond) if rcond is None or not _cuts(a, rcond) else _truncated(a, rcond) @ b
     s = np.linalg.svdvals(a)
     m, n = a.shape
     cutoff = max(m, n) * np.finfo(s.dtype).eps if rcond is None else rcond

@@ -235,7 +235,8 @@ def _quantile_of(
     else:
         order = np.argsort(bare(entries), axis=-1, kind="stable")
         lines = _weights_like(x, weights, axis)
-        lines = np.where(np.isnan(bare(entries)), 0, lines) if skip else lines
+        if skip:  # of nothing but NaN the result is NaN, whatever the weights
+            lines = np.where(missing.all(axis=-1, keepdims=True), 1, np.where(np.isnan(bare(entries)), 0, lines))
         found = _take(ordered, _weighted_places(order, lines, bare(flat)))
     found = _mark_missing(found, missing, skip)
     return _arranged(found, x, axis, keepdims, q.shape)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
+from .extrema import LONG, further, side_by_side
 from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
 
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
@@ -262,19 +263,27 @@ class Loops:
         index = [names[order.index(a)] for a in range(len(x.shape))]
         # The accumulator is set where the loops over the kept axes end.
         inner = sum(x.shape[a] > 1 for a in axes)
-        wide = "f8" if total == "f4" and prod(x.shape[a] for a in axes) > WIDE and op.function is np.add else total
+        many = prod(x.shape[a] for a in axes)
+        wide = "f8" if total == "f4" and many > WIDE and op.function is np.add else total
         start = {np.add: f"{wide}(0)", np.maximum: f"{wide}(-np.inf)", np.minimum: f"{wide}(np.inf)"}[op.function]
         head = self.lines[len(self.lines) - inner :] if inner else []
         del self.lines[len(self.lines) - inner :]
-        self._line(depth - inner, f"s = {start}")
-        self.lines += head
-        text = self.read(x, index, depth, {}, total)
-        if op.function is np.add:
-            self._line(depth, f"s += {cast(text, total, wide)}")
+
+        def entry(place: str, depth: int) -> str:
+            where = [place if a in axes and n > 1 else index[a] for a, n in enumerate(x.shape)]
+            return self.read(x, where, depth, {}, total)
+
+        if op.function is not np.add and inner == 1 and many >= LONG:
+            side_by_side(op.function, total, start, many, depth - inner, self._line, entry)
         else:
-            self._line(depth, f"v = {text}")
-            sign = ">" if op.function is np.maximum else "<"
-            self._line(depth, f"s = v if v {sign} s or v != v else s")
+            self._line(depth - inner, f"s = {start}")
+            self.lines += head
+            text = self.read(x, index, depth, {}, total)
+            if op.function is np.add:
+                self._line(depth, f"s += {cast(text, total, wide)}")
+            else:
+                self._line(depth, f"v = {text}")
+                self._line(depth, f"s = {further(op.function, 's')}")
         out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
         self._line(depth - inner, f"{self.place(op.out, out)} = {cast('s', wide, total)}")
         return None
