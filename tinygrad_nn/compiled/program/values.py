@@ -119,3 +119,8 @@ class Program:
     ops: list[Op]
     inputs: list[Value]
     outputs: list[Any]
+
+
+def elements(arg: Arg) -> tuple[int, ...]:
+    """Return the shape of an argument."""
+    return arg.shape if isinstance(arg, Value) else np.shape(arg)
