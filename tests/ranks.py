@@ -82,6 +82,27 @@ class Sequence(nn.Module):
         return self.head(self.lstm(x)[0][:, -1])
 
 
+class AsInFunctional(nn.Module):
+    """Batch norm as a function, whose running statistics are buffers of the model."""
+
+    buffer_names = ("mean", "var")
+
+    def __init__(self) -> None:
+        self.first, self.last = nn.Linear(5, 6, bias=False, rng=1), nn.Linear(6, 2, rng=2)
+        self.mean: Any = np.zeros(6)
+        self.var: Any = np.ones(6)
+
+    def forward(self, x: Any) -> Any:
+        h = nn.functional.batch_norm(self.first(x), self.mean, self.var, training=self.training)
+        return self.last(np.tanh(h))
+
+
+@network
+def batch_norm_as_a_function(_: Path) -> Any:
+    more = {"solver": Solver("mse", "adam", 0.01), "settings": Settings(10, 6)}
+    return AsInFunctional(), rows(21, 5), rows(21, 2), more
+
+
 @network
 def lstm(_: Path) -> Any:
     solver = Solver("mse", "adam", 0.01, clip_norm=0.1, schedule=optim.Cosine(100))

@@ -67,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
                    "control_flow"},
     "server":     {"files"},
     "viz":        {"graph", "tensor", "files", "tracebacks", "server"},
-    "distributed": {"primitive", "tree"},
+    "distributed": {"primitive", "tree", "ops"},
     "nn":         {"ops", "node", "tensor", "backward", "batching", "distributed",
                    "optim"},  # for nn.utils, which PyTorch people look in
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},

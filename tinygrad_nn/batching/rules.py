@@ -130,10 +130,14 @@ def attempt(
     except Exception as error:
         args, options = _sources(list(args)), _sources(options)
         level = _open(level_of(*mapped_in((args, options))))
-        with level.left():
-            found = _each_of_many(level, function, args, options)
-        if not any(level.has(x.full) for x in mapped_in((found,))):
-            return found
+        try:
+            with level.left():
+                found = _each_of_many(level, function, args, options)
+            if not any(level.has(x.full) for x in mapped_in((found,))):
+                return found
+        except TypeError:
+            if function is not np.piecewise:
+                raise
         if function is np.piecewise:
             return _piecewise(*args, **options)
         raise error  # a function among the arguments uses what differs from sample to sample

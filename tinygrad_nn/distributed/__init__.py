@@ -5,6 +5,7 @@ sum of weighted gradients over the ranks gives the gradient of the whole batch. 
 communicator is passed to `fit`, and mpi4py only by the person who makes one, or by `world`.
 """
 
+from .batch_norm import moments_of_ranks, standardize_of_ranks
 from .collectives import in_all_ranks, total
 from .communicator import Ranks, launched, world
 from .draws import RowDraws, probed
@@ -20,8 +21,10 @@ __all__ = [
     "current",
     "in_all_ranks",
     "launched",
+    "moments_of_ranks",
     "probed",
     "sharing",
+    "standardize_of_ranks",
     "surroundings",
     "total",
     "world",

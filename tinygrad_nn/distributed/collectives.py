@@ -60,9 +60,9 @@ def _own_rows(g: Any, out: Any, x: Any) -> Any:
     return g[shard.rows] * g.dtype.type(scale)
 
 
-_adjoint = Primitive("sum_of_cotangents", _weighted, [None], r"\frac{1}{w} \sum_q w_q g_q")
+weighted = Primitive("sum_of_cotangents", _weighted, [None], r"\frac{1}{w} \sum_q w_q g_q")
 total = Primitive(
-    "sum_over_ranks", _total, [(lambda g, out, x: _adjoint(g), r"\frac{1}{w} \sum_q w_q g_q")], r"\sum_r x_r"
+    "sum_over_ranks", _total, [(lambda g, out, x: weighted(g), r"\frac{1}{w} \sum_q w_q g_q")], r"\sum_r x_r"
 )
 gathered = Primitive("rows_of_all_ranks", _gathered, [(_own_rows, r"\frac{1}{w} g_r")], r"(x_1, \dots, x_R)")
 

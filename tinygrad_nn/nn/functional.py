@@ -26,8 +26,8 @@ from ..ops.neural import leaky_relu as leaky
 from ..ops.neural import log_softmax as log_softmax_
 from ..ops.neural import relu as rectified
 from ..ops.neural import softmax as softmax_
-from ..ops.normalisation import moments, standardize
 from ..ops.normalisation import rms_norm as scaled
+from ..ops.normalisation import standardize
 from ..ops.special import log_sigmoid
 from ..ops.special import softplus as softplus_
 from ..spelling import no_attribute
@@ -38,6 +38,7 @@ from .activation_layers import softmin as softmin_
 from .keywords import translated
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
+from .norm import over_batch
 
 Size = int | tuple[int, ...]
 Rng = np.random.Generator | int | None
@@ -240,11 +241,11 @@ def batch_norm(
         scale = w / np.sqrt(np.reshape(raw(running_var), column) + eps)
         return input * scale + (b - np.reshape(raw(running_mean), column) * scale)
     axis = (0, *range(2, input.ndim))
-    known, n = moments(raw(input), axis), input.size // input.shape[1]
-    for running, new in ((running_mean, known[0]), (running_var, known[1] * (n / max(n - 1, 1)))):
+    out, mean, var, n = over_batch(input, w, b, axis, eps)
+    for running, new in ((running_mean, mean), (running_var, var * (n / np.maximum(n - 1, 1)))):
         if running is not None:
             raw(running)[...] = (1 - momentum) * raw(running) + momentum * new.reshape(-1)
-    return standardize(input, w, b, axis=axis, eps=eps, moments=known)
+    return out
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:

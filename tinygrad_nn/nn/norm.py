@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed import current, total
+from ..distributed import current, moments_of_ranks, standardize_of_ranks
 from ..ops.normalisation import moments, rms_norm, standardize
+from ..ops.reduce import count
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
 from .linear import as_input, parameter, width
@@ -79,33 +80,17 @@ class BatchNorm(Module):
             scale = weight / np.sqrt(self.running_var.reshape(column) + self.eps)
             return x * scale + (bias - self.running_mean.reshape(column) * scale)
         axis = (0, *range(2, x.ndim))
-        n = x.size // self.features
         shard = current() if self.training else None
-        if shard is not None and shard.ranks.size > 1:
-            n = n // shard.length * shard.total  # those of all ranks
+        n = count(x, axis) if shard is None else count(x, axis) // shard.length * shard.total  # of all ranks
         if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, else all become 0; x has shape "
                 f"{x.shape}. Use a larger batch, or eval()."
             )
-        if shard is not None and shard.ranks.size > 1:
-            return self._of_all_ranks(x, weight, bias, axis)
-        known = moments(raw(x), axis)
+        out, *known = over_batch(x, weight, bias, axis, self.eps, self.training)
         if self.running_mean is not None and self.training:
-            self._learn(*known, n)
-        return standardize(x, weight, bias, axis=axis, eps=self.eps, moments=known)
-
-    def _of_all_ranks(self, x: Any, weight: Any, bias: Any, axis: Any) -> Any:
-        """Normalise rows of a batch that several ranks share, by the statistics of all of its rows."""
-        shape = tuple(1 if k in axis else n for k, n in enumerate(x.shape))
-        count = np.full(1, x.size // self.features, x.dtype)
-        sums = total(np.concatenate([x.sum(axis=axis), count]))
-        n = sums[-1:]
-        centred = x - (sums[:-1] / n).reshape(shape)
-        var = (total(np.square(centred).sum(axis=axis)) / n).reshape(shape)
-        if self.running_mean is not None:
-            self._learn(raw(sums[:-1] / n), raw(var), raw(n))
-        return centred * (weight / np.sqrt(var + self.eps)) + bias
+            self._learn(*known)
+        return out
 
     def _learn(self, mean: Any, var: Any, n: int) -> None:
         """Move the running statistics towards those of a batch of n values for each feature."""
@@ -126,6 +111,24 @@ class BatchNorm(Module):
         """Return the number of features, and what is not the default."""
         options = f", momentum={self.momentum}" * (self.momentum != 0.1) + ", affine=False" * (self.weight is None)
         return f"{self.features}{options}" + ", track_running_stats=False" * (self.running_mean is None)
+
+
+def over_batch(
+    x: Any, weight: Any, bias: Any, axis: Any, eps: float, training: bool = True
+) -> tuple[Any, Any, Any, Any]:  # fmt: skip
+    """Return x standardized over the axes, with mean, variance and number of values.
+
+    In training they are those of the rows of all ranks, where several share the batch.
+    """
+    shard, plain = current() if training else None, raw(x)
+    if shard is None or shard.ranks.size == 1:
+        mean, var = moments(plain, axis)
+        return standardize(x, weight, bias, axis=axis, eps=eps, moments=(mean, var)), mean, var, count(x, axis)
+    if isinstance(plain, np.ndarray):
+        known = moments_of_ranks(plain, axis)
+        return standardize_of_ranks(x, weight, bias, axis=axis, eps=eps, moments=known), *known
+    mean, var, n = moments_of_ranks(x, axis)  # in a trace, where what is known would be frozen
+    return (x - mean) * (weight / np.sqrt(var + eps)) + bias, raw(mean), raw(var), raw(n)
 
 
 @pytorch_names(normalized_shape="shape", elementwise_affine="affine")

@@ -16,7 +16,7 @@ from .reduce import axes_of, count
 Axes = tuple[int, ...]
 
 
-def _products(a: Array, b: Array, axis: Axes) -> Array:
+def products(a: Array, b: Array, axis: Axes) -> Array:
     """Return the sum of a b over the axes, kept with length 1, without an array for the products themselves."""
     axes = axes_of(axis, a.ndim)
     shape = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
@@ -44,7 +44,7 @@ def moments(x: Array, axis: Axes) -> tuple[Array, Array]:
     """Return mean and variance over the axes, which are kept with length 1."""
     mean = x.mean(axis=axis, keepdims=True)
     centred = x - mean
-    return mean, _products(centred, centred, axis) / count(x, axis)
+    return mean, products(centred, centred, axis) / count(x, axis)
 
 
 _moments = moments  # under a name that the argument of the same name does not hide
@@ -85,7 +85,7 @@ def _standardize_vjp(
     n = max(count(x, axis), 1)
     scale = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * scale
-    d_weight = _products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    d_weight = products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
     over = axes_of(axis, x.ndim)
     if all(i in over for i in _shared(np.shape(weight), x.ndim)) and np.size(weight) == np.size(scale):
         # Batch norm: the weight is the same all along the axes, and its gradient is the slope that is asked for.
@@ -93,7 +93,7 @@ def _standardize_vjp(
         d_bias = g.sum(axis=over, keepdims=True)
         return (g - d_bias / n - x_hat * slope) * (scale * weight), d_weight, d_bias
     h = g * weight
-    slope = _products(h, x_hat, axis) / n
+    slope = products(h, x_hat, axis) / n
     d_bias = g
     if np.ndim(bias):
         d_bias = g.sum(axis=_shared(np.shape(bias), x.ndim), keepdims=True).reshape(np.shape(bias))
@@ -123,13 +123,13 @@ def _rms_norm(x: Array, weight: Array, axis: Axes, eps: float) -> Array:
 
 
 def _root(x: Array, axis: Axes, eps: float) -> Array:
-    return 1 / np.sqrt(_products(x, x, axis) / max(count(x, axis), 1) + eps)
+    return 1 / np.sqrt(products(x, x, axis) / max(count(x, axis), 1) + eps)
 
 
 def _rms_vjp(g: Array, out: Array, x: Array, weight: Array, scale: Array, axis: Axes, eps: float) -> Any:
     h, x_hat = g * weight, x * scale
-    d_weight = _products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
-    return (h - x_hat * (_products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
+    d_weight = products(g, x_hat, _shared(np.shape(weight), x.ndim)).reshape(np.shape(weight))
+    return (h - x_hat * (products(h, x_hat, axis) / max(count(x, axis), 1))) * scale, d_weight
 
 rms_norm = declare(_rms_norm, r"y \odot \frac{x}{\sqrt{\overline{x^2} + \epsilon}}",
     jointly=(_rms_vjp,

@@ -239,7 +239,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [_mask(np.asarray(c, dtype=bool), x.shape) for c in conditions]
+    conditions = [_mask(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # np.asarray would lose samples
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):

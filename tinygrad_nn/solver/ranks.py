@@ -42,6 +42,10 @@ def _equal(a: Array, b: Array) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
+def _copy(buffer: Any) -> Any:
+    return buffer.copy() if isinstance(buffer, np.ndarray) else buffer
+
+
 class SharedTraining:
     """What a training on several ranks does besides that of one.
 
@@ -187,7 +191,7 @@ class SharedTraining:
         """Find out which axes of random numbers are those of the rows, and that each row has an output of its own."""
         task: ModuleTask = self.task  # type: ignore[assignment]
         places = [(owner, name) for owner, name in task.places() if name != "rng"]
-        kept = [getattr(owner, name) for owner, name in places]
+        kept = [_copy(getattr(owner, name)) for owner, name in places]  # a buffer may be moved in place
         leaves, rebuild = flatten(x)
         outputs = []
 
@@ -198,7 +202,7 @@ class SharedTraining:
                     outputs.append([np.asarray(raw(part)) for part in flatten(task.forward(task.cast(few)))[0]])
             finally:
                 for (owner, name), value in zip(places, kept, strict=True):
-                    setattr(owner, name, value)
+                    setattr(owner, name, _copy(value))
             return [part.shape for part in outputs[-1]]
 
         for _ in range(2):
