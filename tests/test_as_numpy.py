@@ -200,7 +200,26 @@ np.piecewise(x, x > 0, [np.square, 1.5]); np.where(x > 0, 1.0, x); x.clip(-1, y)
 x.repeat([2, 0, 1], -1); x.take([[0, 1]], -1); x.trace(); x.reshape(3, -1); x.reshape((-1,)); x.transpose()
 x.transpose((-1, 0)); x.squeeze(); x.compress([False, True], 0); x.var(ddof=1); x.ptp()
 x.std(0, mean=np.mean(x, 0, keepdims=True)); x.astype(np.float32); x.astype(complex); x.copy("F"); x.diagonal(1)
-x.flatten()
+x.flatten(); np.histogram(constant(x), 3)[0]; np.histogram(constant(x), 2, (-1.0, 1.0), True)[0]
+np.histogram(constant(x), 2, None, False, np.abs(plain(y)))[0]
+np.histogram(constant(x), [-3.0, 0.0, 3.0], density=True)[0]; np.histogramdd(constant(x), 2)[0]
+np.histogramdd(constant(x), 2, [[-1, 1]] * 2, True)[0]
+np.histogramdd(constant(x), 3, None, False, np.abs(plain(y[..., 0])))[0]
+np.histogram2d(constant(x), constant(y), [2, 3])[0]
+np.histogram2d(constant(x), constant(y), 2, [[-1, 1], [-2, 2]], True)[0]
+np.histogram2d(constant(x), constant(y), 2, None, False, np.abs(plain(y)))[0]; np.full((2,), 1.5, like=x)
+np.full((2, 3), 1.5, np.float32, "F", like=x); np.full_like(x, 2.5, np.float32, "F", shape=(3,))
+np.full_like(x, y[..., 0], shape=(2, 2)); np.subtract.reduce(x, (0, -1)); np.hypot.reduce(x, (0, -1))
+np.hypot.reduce(x, 0, where=x > 0, initial=0.5); np.hypot.reduce(x, -1, where=y > 0)
+np.sum(x, -1, initial=y.ravel()[0]); np.prod(x, 0, initial=y.ravel()[0], where=x > 0)
+np.max(x, initial=y.ravel()[0], keepdims=True); np.min(x, 0, initial=y.ravel()[0], where=x > 0)
+np.delete(x, slice(None, None, 2), -1); np.insert(x, [0, -1], y[0], 0); np.insert(x, 1, 2.5, 0)
+np.append(x, y[:1], 0); np.roll(x, [1, -2], [0, -1]); np.rot90(x, -1, (-1, 0)); np.tril(x, 5); np.triu(x, -7)
+np.apply_along_axis(np.cumsum, -1, x); np.apply_along_axis(np.sum, 0, x); np.apply_over_axes(np.sum, x, [0, -1])
+np.apply_over_axes(np.max, x, -1); np.block([[x, 1.0 + x], [y, y]]); np.atleast_3d(x, y)
+np.broadcast_arrays(x, y, 2.0)[1]; np.array_split(x, 4)[1]; np.array_split(x, [1, 1, 5], -1)[1]
+np.tensordot(x, y, ((0, -1), (-1, 0))); np.fft.fftn(x, (3, 2), (0, -1)); np.fft.irfftn(x, (3, 4), (0, -1), "ortho")
+np.fft.rfftn(x, (2, 3)); np.fft.ifft2(x, norm="forward"); np.fft.hfft(x, 1); np.fft.ihfft(x, 5, 0)
 """
 HOLED = """
 np.nansum(x, {axis}); np.nansum(x, {axis}, keepdims=True, initial=2.0); np.nanprod(x, {axis}, where=x != y)
@@ -240,8 +259,14 @@ def plain(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
+def constant(x: Any) -> Any:
+    return x.detach() if isinstance(x, Tensor) else x
+
+
 def result(text: str, given: list[Any]) -> Any:
-    made = eval(text, {"np": np, "windows": windows, "plain": plain}, dict(zip("xy", given, strict=False)))
+    made = eval(
+        text, {"np": np, "windows": windows, "plain": plain, "constant": constant}, dict(zip("xy", given, strict=False))
+    )
     return made[-1] if isinstance(made, (list, tuple)) else made
 
 

@@ -499,7 +499,7 @@ def test_a_file_that_is_no_history_is_named(text: str, tmp_path: Path) -> None:
     ("length", "at", "start", "end"),
     [
         (200, 150, 0, 200), (201, 60, 0, 180), (201, 61, 1, 181), (400, 150, 90, 270), (300, 180, 120, 300),
-        (300, 179, 119, 299), (300, 299, 239, 300),
+        (300, 179, 119, 299), (300, 299, 239, 300), (301, 180, 120, 300),
     ],
 )  # fmt: skip
 def test_of_a_long_setting_what_differs_is_shown_with_60_characters_before_it(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_vmap import close
 
-from tinygrad_nn import Tensor, grad, vmap
+from tinygrad_nn import Tensor, grad, vjp, vmap
 from tinygrad_nn.backward import ancestors
 from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import raw
@@ -291,11 +291,14 @@ def test_an_index_that_all_samples_share(shared: bool) -> None:
             found = vmap(lambda x, i=index: x[i])(Tensor(x))
             close(found, np.stack(parts))
             assert length(found) <= 3 or index is True or getattr(index, "shape", None) == (), index
+        _, pull = vjp(lambda x, i=index: x[i], x if shared else x[0])
+        back = vmap(lambda w: pull(w)[0])(w)  # noqa: B023 - from what lies outside
         slopes = vmap(grad(lambda x, w, i=index: (x[i] * w).sum()), (None if shared else 0, 0))(x, w)
         wanted = np.zeros((N, 3, 4, 2))
         for b in range(N):
             np.add.at(wanted[b], index, w[b])
         close(slopes, wanted)
+        close(back, wanted)
 
 
 UPDATES = ("set", "add", "multiply", "min", "max")
@@ -355,6 +358,8 @@ def test_an_index_of_each_sample(place: int) -> None:
     for b, (_, *index) in enumerate(each):
         np.add.at(wanted[b], where(*index), y[b])
     close(vmap(slope)(x, y, i, j, m), wanted)
+    put_back = lambda y, i, j, m: REGISTRY["put"](y, index=where(i, j, m), shape=(3, 4, 2))
+    close(vmap(put_back)(Tensor(y), i, j, m), wanted)
     for update in UPDATES:
         put = lambda x, y, i, j, m, update=update: getattr(x.at[where(i, j, m)], update)(y)
         for y in (found.data + 1, rng.normal(size=N), rng.normal(size=(N, *found.shape[2:]))):

@@ -331,10 +331,8 @@ class _Place:
         if any(p is Ellipsis for p in parts):
             dots = next(i for i, p in enumerate(parts) if p is Ellipsis)
             parts[dots : dots + 1] = fill
-        else:
-            parts += fill
         # A number is one of the arrays, once there are arrays.
-        arrays = [i for i, p in enumerate(parts) if hasattr(p, "dtype") and np.ndim(p)]
+        arrays = [i for i, p in enumerate(parts) if np.ndim(p)]
         self.arrays = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)] if arrays else []
         self.apart = bool(self.arrays) and self.arrays != list(range(self.arrays[0], self.arrays[-1] + 1))
         self.plain = all(isinstance(p, (int, np.integer, slice, type(None))) or _numbers(p) for p in parts)

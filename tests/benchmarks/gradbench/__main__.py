@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..__main__ import load, machine
-from ..runner import PATIENCE, PEERS, Found, in_turns
+from ..runner import PEERS, Found, in_turns
 from ..tables import over, short
 from .evaluations import EVALUATIONS
 from .inputs import MIDDLE
@@ -25,6 +25,7 @@ OTHERS = ("jax.jit", "torch", "HIPS autograd", "CasADi")
 ALL = (HAND, *OURS, *OTHERS, *TAPED)
 NAMES = {"replay": "compiled, NumPy", "numba": "compiled, numba", "scan": "numba, scan"}
 LONG = ("particle", "saddle")  # whose calls take many seconds
+PATIENCE = 60.0  # seconds until a program's first answer
 SAME = 1e-9  # relative; what two ways to compute the same may differ by
 
 
@@ -94,8 +95,9 @@ def differing(evaluation: str, found: dict[str, Found], programs: list[str]) -> 
 def main(arguments: list[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog=f"python -m {HERE}", description=__doc__)
-    parser.add_argument("evaluations", nargs="*", metavar="EVAL", help=f"of {', '.join(EVALUATIONS)}; by default all")
-    parser.add_argument("--turns", type=int, default=11, help="how often each program has its turn, at least 2")
+    which = f"of {', '.join(EVALUATIONS)}; by default all but {' and '.join(LONG)}, which take many minutes"
+    parser.add_argument("evaluations", nargs="*", metavar="EVAL", help=which)
+    parser.add_argument("--turns", type=int, default=5, help="how often each program has its turn, at least 2")
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes, at least one call")
     parser.add_argument("--threads", type=int, default=1, help="of every program")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds until a program's first answer")
@@ -104,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkout", type=Path, metavar="PATH", help=which)
     parser.add_argument("--mode", choices=OURS, default="eager", help="of the adapter, with --checkout")
     options = parser.parse_args(arguments)
-    chosen = options.evaluations or list(EVALUATIONS)
+    chosen = options.evaluations or [name for name in EVALUATIONS if options.checkout or name not in LONG]
     if unknown := [name for name in chosen if name not in EVALUATIONS]:
         parser.error(f"unknown evaluation {unknown[0]}; known are {', '.join(EVALUATIONS)}")
     if unknown := [name for name in options.skip if name not in ALL]:
