@@ -2,10 +2,11 @@
 
 import gc
 import os
+import re
 import shutil
 import sys
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def searches_take_time() -> Generator[None]:
     with patience(5.0):
         yield
 
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
@@ -51,10 +53,31 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture
 def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy."""
+    """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy.
+
+    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing.
+    """
     from tinygrad_nn.compiled.numba import fuse, machine
 
-    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": lambda *_, **__: lambda f: f}
+    def kept_as(signature: str, **_: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        given = signature[signature.index("(") + 1 : -1]
+        kinds_of = re.findall(r"(?:Array\()?([fibu]\d)(\[.*?\]|, (0), 'C'\)|)", given)
+        axes = [0 if zero else text.count(",") + 1 if text else None for _, text, zero in kinds_of]
+
+        def typed(f: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*arrays: Any) -> Any:
+                for x, (code, *_), ndim in zip(arrays, kinds_of, axes, strict=True):
+                    is_array = isinstance(x, np.ndarray)
+                    right = is_array and (x.dtype.str[1:], x.ndim) == (code, ndim) and x.flags.carray
+                    if is_array if ndim is None else not right:
+                        raise TypeError(f"No matching definition for {signature}: {x!r}")
+                return f(*arrays)
+
+            return run
+
+        return typed
+
+    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": kept_as}
     space: dict[str, Any] = {"np": np, "prange": range, **functions}
     kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
 

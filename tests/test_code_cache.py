@@ -329,3 +329,29 @@ def test_only_a_kernel_that_writes_over_an_argument_may_be_given_memory_twice() 
         plan = nn.compile(step, backend="numba", donate=donate).plan(w, x)
         texts = plan.writer.machine.functions
         assert [part.partition(")")[0] for text in texts for part in text.split("apart=")[1:]] == wanted, donate
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "below"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "own"}, "own/tinygrad_nn"),
+        ("linux", {"XDG_CACHE_HOME": ""}, ".cache/tinygrad_nn"),
+        ("linux", {}, ".cache/tinygrad_nn"), ("darwin", {"XDG_CACHE_HOME": "own"}, "Library/Caches/tinygrad_nn"),
+        ("win32", {"LOCALAPPDATA": "local"}, "local/tinygrad_nn/cache"),
+        ("win32", {}, "AppData/Local/tinygrad_nn/cache"), ("linux", {"TINYGRAD_NN_CACHE": "named"}, "named"),
+        ("linux", {"TINYGRAD_NN_CACHE": "", "XDG_CACHE_HOME": "own"}, None),
+    ],
+)  # fmt: skip
+def test_machine_code_is_kept_where_a_system_keeps_such_things(
+    platform: str, given: dict[str, str], below: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TINYGRAD_NN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, place in given.items():
+        monkeypatch.setenv(name, place and str(tmp_path / place))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(sys, "platform", platform)
+    found = cache.folder()
+    assert found == (None if below is None else (tmp_path / below).resolve())
+    if found:
+        assert stat.S_IMODE(found.stat().st_mode) == 0o700

@@ -189,6 +189,15 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         ),
         (A(3),),
     ),
+    "a carry that lies by columns": (
+        value_and_grad(
+            lambda x, w: (
+                while_loop(lambda c: c[1] < 3, lambda c: (np.sin(c[0]) * w + c[0], c[1] + 1), (x.T, 0))[0]
+            ).sum(),
+            (0, 1),
+        ),
+        (A(3, 2), A(2, 3)),
+    ),
     "no step": (grad(lambda x: while_loop(lambda c: c > 1, lambda c: c * 0.7 * x, x)), (np.array(0.5),)),
     "relu": (
         grad(
@@ -346,6 +355,17 @@ def test_a_check_looks_at_the_first_steps_of_a_long_scan(reverse: bool) -> None:
     same(quick, f, args)
 
 
+def test_numbers_are_drawn_after_loops_and_branches() -> None:
+    def noisy(x: Any, rng: Any) -> Any:
+        nested = scan(lambda c, _: (scan(lambda d, _: (d * x, None), c, length=2)[0], None), x, length=2)[0]
+        return nested * cond(x > 0, np.sin, np.cos, x) + rng.random()
+
+    quick = compile(noisy, backend="numpy")
+    ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
+    for x in (ONE, -ONE):
+        close(quick(x, ours), noisy(x, theirs))
+
+
 def test_two_results_of_a_body_are_two_arrays() -> None:
     x, given = np.ones(2), np.zeros(2)
     first, second, third = control._own([x, x, given], [given])
@@ -429,13 +449,36 @@ def test_all_steps_compile_to_machine_code(name: str) -> None:
     assert [body.at_once for body in plan.code.bodies] == [True, True]
 
 
-def test_a_way_back_that_is_no_kernel_reads_the_steps_of_one_that_is(plain_kernels: None) -> None:
+sorted_back = tg.custom_vjp(lambda x: np.sin(x), lambda g, out, x: np.sort(g) * np.cos(x))
+ONE_WAY: dict[str, tuple[Callable[..., Any], list[bool]]] = {  # whether all steps are one function, forward and back
+    "forward": (
+        lambda w, u, c, x: ((sorted_back(c[0] * w) + x, c[1] + c[2] * x[0], c[2] + 1), c[0] * c[1]),
+        [True, False],
+    ),
+    "back": (
+        lambda w, u, c, x: ((np.arcsin(np.sin(c[0] * w) * u) + x, c[1] + c[2] * x[0], c[2] + 1), c[0] * c[1]),
+        [False, True],
+    ),
+    "neither": (
+        lambda w, u, c, x: ((np.sort(c[0] * w) + x, c[1] + c[2] * x[0], c[2] + 1), c[0] * c[1]),
+        [False, False],
+    ),
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("way", ONE_WAY)
+def test_a_way_back_reads_the_steps_however_they_were_kept(way: str, reverse: bool, plain_kernels: None) -> None:
+    step, at_once = ONE_WAY[way]
+
     def f(w: Any, xs: Any) -> Any:
-        return scan(lambda c, x: (np.sort(c) * x + np.sin(c), np.cos(c)), w, xs)[0].sum()
+        u = np.cos(w) / 2
+        (a, b, n), ys = scan(lambda c, x: step(w, u, c, x), (2 * w, w[0], 0), xs, reverse=reverse)
+        return (a * w).sum() + b * n + (ys * np.arange(1.0, 4)).sum()
 
-    def g(w: Any, xs: Any) -> Any:
-        return scan(lambda c, x: (np.sin(c) * x, (np.cumsum(x) * 2, None)[0]), w, xs)[1].sum()
-
-    for h in (f, g, lambda w, xs: scan(lambda c, x: (np.arctan2(c, x), c), w, xs)[1].sum()):
-        slopes = value_and_grad(h, (0, 1))
-        same(compile(slopes, backend="numba"), slopes, (A(3), A(5, 3)))
+    slopes = value_and_grad(f, (0, 1))
+    for length in (0, 1, 5):
+        quick = compile(slopes, backend="numba")
+        same(quick, slopes, (A(3), A(length, 3)))
+        (plan,) = quick.plans.values()
+        assert [body.at_once for body in plan.code.bodies] == at_once

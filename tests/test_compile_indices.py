@@ -195,6 +195,7 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
     "stacks": (lambda x: np.stack([np.stack([x, x * x], 1), x[:, None] * FIXED[:2, None]], -1), (X,), (-X,)),
     "two dtypes": (lambda x, y: np.concatenate([x, y]) * 2, (X, X.astype(F4)), (-X, -X.astype(F4))),
     "columns one by one": (lambda x: x[:, 0] * x[:, 1] * x[:, 4] + x[:, 1:3].sum(1) * x[:, -1], (X,), (-X,)),
+    "the same part twice": (lambda x: x[1:3].sum(1) * np.sin(x[1:3]).sum(1) * x[-5:-3, 0], (X,), (-X,)),
     "rows one by one": (lambda x: x[0] * x[1] * x[2] * x[3] * x[4] + x[5], (X,), (-X,)),
     "planes in planes": (lambda x: x.reshape(2, 3, 5)[0][1] * x.reshape(2, 3, 5)[1][2] * x[:1, ::2].sum(), (X,), (-X,)),
     "cross": (lambda x, y: np.cross(x[:, :3], y[:3]) + np.cross(x[0, 1:4], x[:, 2:]), (X, V), (-X, V[::-1])),
@@ -206,9 +207,13 @@ IN_KERNELS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], tuple[Any, ...]
 }
 
 
-def calls(quick: Any) -> list[str]:
+def plan_of(quick: Any) -> Any:
     (plan,) = quick.plans.values()
-    return [op.name for op in plan.program.ops if op.kind == "call"]
+    return plan
+
+
+def calls(quick: Any) -> list[str]:
+    return [op.name for op in plan_of(quick).program.ops if op.kind == "call"]
 
 
 @pytest.mark.parametrize("name", IN_KERNELS)
@@ -221,6 +226,8 @@ def test_indexing_is_part_of_kernels(name: str, plain_kernels: None) -> None:
     for given in (args, others, args, strided, others):
         close(quick(*given), slopes(*given), rtol)
     assert set(calls(quick)) <= {"places", "argsort", "clip", "remainder"}
+    inside = [op for kernel in plan_of(quick).program.ops if kernel.kind == "kernel" for op in kernel.function.ops]
+    assert all(op.function is None for op in inside if op.kind in ("gather", "scatter", "join")), "which call nothing"
 
 
 def test_gradients_of_parts_are_written_beside_each_other(plain_kernels: None) -> None:
@@ -271,6 +278,24 @@ def test_an_index_out_of_bounds_is_refused_as_numpy_does(wrong: int, plain_kerne
 )
 def test_zeros_are_written_where_nothing_else_is(index: Any, shape: tuple[int, ...], zeros: list[Any]) -> None:
     assert list(calls_of_kernels._rest(frozen(index), shape)) == zeros
+
+
+def test_boxes_are_apart_that_have_no_entry_in_common() -> None:
+    """Of slices with a step only the axis is looked at, which may find too much in common and never too little."""
+    parts = [slice(a, b, step) for a in (None, 0, 1, -1) for b in (None, 0, 2, -1) for step in (None, 2, -1)]
+    shape = 3, 4
+    boxes = [(part, *rest) for part in [*parts, 0, 2, -1] for rest in ((slice(None),), (1,), (None, slice(-2, None)))]
+    for box in boxes:
+        for other in boxes:
+            seen = np.zeros(shape, int)
+            seen[tuple(p for p in box if p is not None)] += 1
+            seen[tuple(p for p in other if p is not None)] += 1
+            apart = calls_of_kernels._disjoint(frozen(box), frozen(other), shape)
+            plain = all(isinstance(p, slice) <= (getattr(p, "step", None) is None) for p in (*box, *other))
+            full = all(np.zeros(shape)[tuple(p for p in one if p is not None)].size for one in (box, other))
+            assert not (apart and (seen > 1).any()), (box, other)
+            if plain and full:
+                assert apart == (seen < 2).all(), (box, other)
 
 
 @pytest.mark.parametrize(("columns", "zeros"), [(4, True), (5, False)])

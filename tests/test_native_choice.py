@@ -6,6 +6,7 @@ the primitives do is tested in test_native and test_native_attention.
 """
 
 from pathlib import Path
+from threading import RLock, Thread
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import test_native_attention
 from test_passes import name
 
 from tinygrad_nn import grad
+from tinygrad_nn.compiled.numba.forked import Forked
 from tinygrad_nn.compiled.numba.native import (
     build,
     choose,
@@ -28,6 +30,7 @@ from tinygrad_nn.compiled.numba.native import (
     of_recurrent,
     of_stacks,
 )
+from tinygrad_nn.compiled.numba.native.row import contiguous
 from tinygrad_nn.compiled.program.simplify import simplify
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
@@ -148,6 +151,100 @@ def test_an_operation_gets_what_its_function_needs(monkeypatch: pytest.MonkeyPat
     found, wanted = written().split("\n\n"), FILE.read_text(encoding="utf-8").split("\n\n")
     assert [part for part in found if part not in wanted] == []
     assert len(found) == len(wanted)
+
+
+def of(*shape: int, dtype: Any = "f8") -> Value:
+    return Value(1, "input", shape, dtype if isinstance(dtype, type) else np.dtype(dtype))
+
+
+STATE, GATES = of(2, 3), of(3, 3)
+RNN, LSTM = [of(5, 2, 3), GATES, STATE], [of(5, 2, 12), of(12, 3), STATE, STATE]
+GRU, OUT = [of(5, 2, 9), of(9, 3), of(9), STATE], of(5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "results", "fits"),
+    [
+        ("rnn_states", RNN, 1, True), ("lstm_states", LSTM, 1, True), ("gru_states", GRU, 1, True),
+        ("rnn_states", [*RNN[:2], 0.5], 1, False), ("rnn_states", [*RNN[:2], of(dtype=float)], 1, False),
+        ("rnn_states", [*RNN[:2], of(2, 3, dtype="f4")], 1, False), ("rnn_states", [*RNN[:2], of(3)], 1, False),
+        ("rnn_states", [of(5, 3), GATES, STATE], 1, False), ("rnn_states", [RNN[0], of(3), STATE], 1, False),
+        ("rnn_states", [RNN[0], of(1, 3, 3), STATE], 1, False),
+        ("rnn_states", [of(1, 5, 2, 3), GATES, STATE], 1, False),
+        ("rnn_states", [of(5, 2, 6), of(6, 3), STATE], 1, False),
+        ("rnn_states", [of(5, 2, 3), of(6, 3), STATE], 1, False),
+        ("lstm_states", LSTM[:3], 1, False), ("lstm_states", [*LSTM[:3], of(1, 3)], 1, False),
+        ("lstm_states", GRU, 1, False), ("gru_states", [*GRU[:2], of(3), STATE], 1, False),
+        ("gru_states", LSTM, 1, False), ("rnn_states_back", [OUT, OUT, *RNN], 3, True),
+        ("rnn_states_back", [OUT, OUT, *RNN], 2, False), ("lstm_states_back", [OUT, OUT, *LSTM, of(5, 2, 18)], 4, True),
+        ("lstm_states_back", [OUT, OUT, *LSTM, of(5, 2, 18)], 3, False),
+        ("gru_states_back", [OUT, OUT, *GRU, of(5, 2, 12)], 4, True),
+        ("gru_states_back", [OUT, OUT, *GRU, of(5, 2, 12)], 1, False),
+    ],
+)  # fmt: skip
+def test_a_recurrent_layer_has_the_shapes_that_its_primitive_names(
+    name: str, args: list[Any], results: int, fits: bool
+) -> None:
+    assert of_recurrent.fits(Op("call", name, None, args, outs=[OUT] * results)) == fits
+
+
+def test_entries_lie_in_their_order_in_what_is_made_and_what_is_reshaped() -> None:
+    def seen(kind: str, x: Any) -> Value:
+        out = of(3)
+        out.op = Op(kind, kind, None, [x], outs=[out])
+        return out
+
+    x = of(3)
+    assert [contiguous(a) for a in (x, 2.0, None)] == [True, False, False]
+    kinds = ["ufunc", "call", "reshape", "transpose", "broadcast", "slice"]
+    assert [contiguous(seen(kind, x)) for kind in kinds] == [True, True, True, False, False, False]
+    assert contiguous(seen("reshape", seen("reshape", x)))
+    assert not contiguous(seen("reshape", seen("slice", x)))
+
+
+class Library:
+    """A BLAS that several threads work for."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def get_num_threads(self) -> int:
+        return self.threads
+
+    def set_num_threads(self, threads: int) -> None:
+        self.threads = threads
+
+
+def test_the_cores_are_handed_to_one_call_at_a_time_and_not_to_a_fork() -> None:
+    cores, libraries = build.Cores.__new__(build.Cores), [Library(4), Library(2)]
+    cores.lock, cores.depth, cores.forked, cores.libraries, cores.before = RLock(), 0, False, libraries, []
+    seen = lambda: [library.threads for library in libraries]
+
+    def free() -> bool:
+        """Whether another thread could take them."""
+        found: list[bool] = []
+        other = Thread(target=lambda: found.append(cores.lock.acquire(blocking=False) and not cores.lock.release()))
+        other.start()
+        other.join()
+        return found[0]
+
+    cores.take()
+    cores.take()
+    assert (seen(), free()) == ([1, 1], False)
+    cores.give()
+    assert (seen(), free()) == ([1, 1], False)
+    cores.give()
+    assert (seen(), free()) == ([4, 2], True)
+    libraries[0].threads = 3
+    cores._forked()
+    assert seen() == [3, 2], "nobody had them"
+    with pytest.raises(Forked, match=r"cannot run in a forked process; .*get_context\('spawn'\)"):
+        cores.take()
+    assert free()
+    cores.forked = False
+    cores.take()
+    cores._forked()
+    assert (seen(), cores.depth, cores.forked) == ([3, 2], 0, True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ from tinygrad_nn.compiled.numba import fuse, loops, machine
 from tinygrad_nn.compiled.numpy.replay import Writer
 from tinygrad_nn.compiled.program import show, simplify
 from tinygrad_nn.compiled.program.arguments import Names
+from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.call import trace
+from tinygrad_nn.primitive import Primitive
+from tinygrad_nn.tensor import apply, held
 from tinygrad_nn.tree import flatten
 
 GIVEN: dict[str, Any] = {
@@ -260,6 +263,16 @@ SMALLER: dict[str, dict[str, str]] = {
 def test_a_program_is_made_smaller(text: str, given: str, wanted: str) -> None:
     found = program(text, given)
     assert "; ".join([*map(line, found.ops), ", ".join(map(name, found.outputs))]) == wanted
+
+
+def test_arrays_in_metadata_that_differ_from_call_to_call_are_seen_inside_a_primitive() -> None:
+    forward = lambda x, parts, scale: x * (parts[1] / parts[1].sum()) * scale
+    weighted = Primitive("weighted", forward, (), "f(x)")
+    f = lambda x, w: apply(weighted, (x,), {"parts": [np.ones(4), held(w)], "scale": 2.0})
+    leaves, rebuild = flatten([[GIVEN["v"], GIVEN["v"] + 1], {}])
+    found = simplify.simplify(trace(f, leaves, rebuild, frozenset())[0])
+    wanted = "t1 = sum[0](b); t2 = divide(b, t1); t3 = multiply(a, t2); t4 = multiply(t3, 2.0)"
+    assert "; ".join(map(line, found.ops)) == wanted
 
 
 def test_long_programs_stay_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,6 +561,81 @@ def test_every_value_has_a_place(text: str, given: str, wanted: str) -> None:
     assert "; ".join([*found, f"{writer.memory.bytes} bytes"]) == wanted
 
 
+VIEWED = {
+    "in order": [
+        "a[1:]",
+        "a[:1]",
+        "a[1]",
+        "a[-1]",
+        "a[None]",
+        "a[...]",
+        "a[1:3, ...]",
+        "a[1:, :]",
+        "a[1:, None]",
+        "a[1::1]",
+        "a[1][1]",
+        "a.T.T",
+        "a.reshape(6, 10)",
+        "a.reshape(60)[2:]",
+        "a[1:].reshape(45)",
+        "a[1:].reshape(9, 5)[1]",
+    ],
+    "strided": [
+        "a[::2]",
+        "a[::-1]",
+        "a[..., 1:]",
+        "a[:, 1]",
+        "a[None, 1:]",
+        "a[1, :2]",
+        "a[:1, :1]",
+        "a[1:, ::2]",
+        "a[1:, :, 0]",
+        "a[1][:, 1]",
+        "a[:, 1][1]",
+        "a[::2][1:]",
+        "a.T",
+        "a.T[1]",
+        "a[1].T",
+        "a[:, 1].T",
+        "a.transpose(0, 2, 1)",
+        "a[:1].transpose(1, 0, 2)",
+        "a[1].reshape(5, 3).T",
+        "a[0, 0][::2]",
+        "a[:, :, 0][0]",
+        "a[0, 0]",
+        "a[1, ..., 0]",
+        "a[0, 0][2:]",
+        "a[:1, 0, 0].T",
+        "np.broadcast_to(a[0], (2, 3, 5))",
+        "np.broadcast_to(a, (2, 4, 3, 5))[1:]",
+        "np.broadcast_to(a[0, 0, :1], 5)",
+    ],
+    "a copy": ["a.T.reshape(60)", "a[:, 1].reshape(20)", "np.broadcast_to(a[0], (2, 3, 5)).reshape(30)"],
+}
+
+
+@pytest.mark.parametrize(("how", "text"), [(how, text) for how in VIEWED for text in VIEWED[how]])
+def test_where_a_view_looks_and_whether_its_entries_lie_in_order(how: str, text: str) -> None:
+    """What is said to lie in order does; not all that does is said to, which costs a copy at most."""
+    a = np.arange(60.0).reshape(4, 3, 5)
+    leaves, rebuild = flatten([[a], {}])
+    made = simplify.simplify(
+        trace(eval(f"lambda a: np.cumsum({text}, 0)", {"np": np}), leaves, rebuild, frozenset())[0]
+    )
+    memory, lie = Writer(made, Names(), frozenset()).memory, {made.inputs[0]: a}
+    for op in made.ops[:-1]:
+        out = op.out
+        lie[out] = view_of(op, lie[op.args[0]])
+        assert out in memory.strided or lie[out].flags.c_contiguous
+        if memory.root(out) is not out:
+            assert np.shares_memory(lie[out], lie[memory.root(out)])
+    last = made.ops[-1].args[0]
+    assert how == (
+        "strided" if last in memory.strided else "a copy" if last.op and last not in memory.owner else "in order"
+    )
+    np.testing.assert_array_equal(lie[last], eval(text, {"a": a, "np": np}))
+
+
 # -- What becomes one kernel: its arguments, and what it stores; * is memory of its own
 
 
@@ -656,6 +744,7 @@ def kernels(ops: list[Op]) -> str:
 def test_operations_become_kernels(text: str, given: str, wanted: str, small: None) -> None:
     assert kernels(fuse.fuse(program(text, given)).ops) == wanted
 
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [("np.sin(a) * 2 + np.cos(b)", "over a; 0 bytes"), ("(np.sin(a) * 2 + b, a)", "output; 0 bytes")],
@@ -665,7 +754,6 @@ def test_a_kernel_writes_over_an_argument_that_is_given_away(text: str, wanted: 
     (op,) = [op for op in writer.program.ops if op.kind == "kernel"]
     (out,) = op.outs
     assert f"{place(writer, op, out)}; {writer.memory.bytes} bytes" == wanted
-
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,15 @@ def test_a_namespace() -> None:
     assert dw is not None
 
 
+def test_a_gradient_that_a_tensor_has_is_a_step_where_no_name_holds_it() -> None:
+    x, w = Tensor(np.linspace(-1, 1, 12).reshape(4, 3)), Tensor(np.linspace(0, 1, 6).reshape(3, 2))
+    loss = np.tanh(x @ w).sum()
+    loss.backward(retain_graph=True)
+    dx = x.grad * 2
+    report = compare_steps({"x": x, "w": w, "loss": loss, "dx": dx})
+    assert {s.name: (s.belongs_to, s.verdict) for s in report.steps} == {"dx": ("x", "WRONG"), "w.grad": ("w", "ok")}
+
+
 def test_a_line_of_a_namespace_is_mended() -> None:
     rng = np.random.default_rng(0)
     x, w, b = (Tensor(rng.normal(size=shape)) for shape in ((6, 4), (4, 3), 3))

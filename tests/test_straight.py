@@ -98,6 +98,17 @@ def test_each_operation_gives_what_numpy_gives(dtypes: tuple[Any, Any]) -> None:
     assert groups(f, *args)
 
 
+def test_fractions_become_whole_numbers_and_bytes() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return (x * y).astype("u1"), (x + y).astype("u1"), (x - y).astype("i4"), (x * y).astype("f4").astype("u1")
+
+    quick = compile(f, backend="numba")
+    for x, y in [(20.5, 10.2), (0.7, 0.2), (100.0, 2.559), (254.9, 1.0)]:
+        args = np.asarray(x), np.asarray(y)
+        assert [(a.dtype, int(a)) for a in quick(*args)] == [(b.dtype, int(b)) for b in f(*args)]
+    assert groups(quick, *args)
+
+
 # -- Random programs, cut into pieces
 
 STEPS: list[Callable[..., Any]] = [

@@ -202,8 +202,9 @@ def test_gradients_add_up_until_they_are_cleared() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [(lambda W: W.detach().backward(), "constant"), (lambda W: (W * W).backward(), "needs a gradient of that shape")],
-)
+    [(lambda W: W.detach().backward(), "constant"), (lambda W: (W * W).backward(), "needs a gradient of that shape"),
+     (lambda W: (W.detach() * 2).sum().backward(), "constant")],
+)  # fmt: skip
 def test_what_backward_refuses_it_refuses_in_a_trace(wrong: Any, message: str) -> None:
     with pytest.raises((RuntimeError, ValueError), match=message):
         compile(lambda w: wrong(tg.Tensor(w)), backend="numpy")(np.ones(2))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import VIEWS, Arg, Op, Program, Value
+from .values import Arg, Op, Program, Value
 
 MANY = 100_000  # more operations than this stay in the order in which they ran
 # The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
@@ -255,8 +255,3 @@ def _uniform(array: Any) -> bool:
     first = array.flat[0]
     parts = [array] if array.dtype.kind != "c" else [array.real, array.imag]
     return bool((array == first).all()) and all(_everywhere(part, part.flat[0]) for part in parts)
-
-
-def viewed(op: Op) -> bool:
-    """Tell whether an operation only looks at its argument in another way."""
-    return op.kind in VIEWS

@@ -121,16 +121,6 @@ class Program:
     outputs: list[Any]
 
 
-def root(value: Value) -> Value:
-    """Return the value whose memory a view looks at; of anything else, itself."""
-    while value.op is not None and value.op.kind in VIEWS:
-        source = value.op.args[0]
-        if not value.op.attrs or value.op.attrs[-1] != "view":
-            return value
-        value = source
-    return value
-
-
 def elements(arg: Arg) -> tuple[int, ...]:
     """Return the shape of an argument."""
     return arg.shape if isinstance(arg, Value) else np.shape(arg)
