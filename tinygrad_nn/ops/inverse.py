@@ -95,7 +95,7 @@ def _run_pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any =
 
 def _cuts(a: Array, rcond: Any) -> bool:
     """Tell whether a cutoff leaves out singular values that rounding tells from 0: the rules of `pinv` have none."""
-    least = max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps
+    least = max(1e-15, max(a.shape[-2:]) * np.finfo(a.dtype if a.dtype.kind in "fc" else np.float64).eps)
     if np.all(np.asarray(rcond) <= least) or 0 in a.shape:
         return False
     s = np.linalg.svd(bare(a), compute_uv=False)
