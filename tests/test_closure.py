@@ -16,6 +16,7 @@ False unless ``type(a) is np.ndarray``; and one on a Python number, behind ``typ
 import ast
 import builtins
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ from tinygrad_nn.ops import plain
 from tinygrad_nn.primitive import METHODS, OVERRIDES, REGISTRY, Primitive
 
 STATIC, PLAIN, ARRAY = 0, 1, 2
-PACKAGE = str(Path(tinygrad_nn.__file__).parent)
+PACKAGE = f"{Path(tinygrad_nn.__file__).parent}{os.sep}"
 ASKS_STATIC = {"shape", "ndim", "size", "dtype", "flags", "strides", "itemsize"}
 STATIC_FUNCTIONS = {
     len, type, isinstance, hasattr, np.ndim, np.shape, np.size, np.iscomplexobj, np.isrealobj, np.result_type,
@@ -560,7 +561,7 @@ def _examined(rule: Any) -> list[str]:
 def _helpers_here_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers of this file are walked like those of the package."""
     if PACKAGE not in __file__:
-        monkeypatch.setattr(f"{__name__}.PACKAGE", str(Path(__file__).parents[1]))
+        monkeypatch.setattr(f"{__name__}.PACKAGE", f"{Path(__file__).parents[1]}{os.sep}")
 
 
 @pytest.mark.parametrize(("rule", "message"), BAD, ids=lambda part: part if isinstance(part, str) else "")
