@@ -16,6 +16,7 @@ from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.compiled.program.control import Loop
 from tinygrad_nn.compiled.program.periods import Run, runs
 from tinygrad_nn.compiled.program.rolled import rolled
+from tinygrad_nn.compiled.program.rows import spread
 from tinygrad_nn.compiled.program.simplify import simplify
 from tinygrad_nn.compiled.program.values import VIEWS, Op, Program
 from tinygrad_nn.compiled.trace.call import canonical, trace
@@ -233,6 +234,29 @@ def test_a_loop_is_found_and_gives_the_same_bits(name: str, dtype: str) -> None:
     short = rolled(made)
     assert len(loops_of(short)) == count
     assert run(short, args) == wanted
+
+
+ROWS_OF = {
+    "every second row": lambda x: sum(np.tanh(x[2 * t]).sum() for t in range(T)),
+    "all but the ends": lambda x: sum(np.tanh(x[t]).sum() for t in range(1, T - 1)),
+    "before two terms of the whole": lambda x: sum(np.tanh(x[t]).sum() for t in range(T)) + (
+        (x * x).sum() + np.sin(x).sum()
+    ),
+    "after two terms of the whole": lambda x: (x * x).sum() + np.sin(x).sum() + sum(
+        np.tanh(x[t]).sum() for t in range(T)
+    ),
+    "rows of -0.0": lambda x: sum((np.exp(x[t]) * -0.0).sum() for t in range(T)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("f", ROWS_OF.values(), ids=ROWS_OF.keys())
+def test_rows_of_a_gradient_lie_where_they_were_taken(f: Any) -> None:
+    args = [numbers(2 * T, 3)]
+    made = program(grad(f), args)
+    wanted = run(made, args)
+    spread_out = Program(spread(made.ops, made.outputs), made.inputs, made.outputs)
+    assert run(spread_out, args) == wanted
+    assert run(rolled(program(grad(f), args)), args) == wanted
 
 
 @pytest.mark.parametrize(

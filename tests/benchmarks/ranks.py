@@ -87,12 +87,12 @@ def timed(name: str, batch: int, comm: Any = None, steps: int = 12) -> dict[str,
         wait(self, *args)
         inside.append(time.perf_counter() - begin)
 
-    TrainingStep.__call__, Ranks._wait = told, waited  # type: ignore[method-assign]
+    TrainingStep.__call__, Ranks._wait = told, waited  # type: ignore[method-assign] - until this is measured
     try:
         fit(make(), x, y, solver=Solver(nn.losses.cross_entropy, "sgd", 0.01), settings=Settings(1, batch), rng=0,
             metrics={}, comm=comm)  # fmt: skip
     finally:
-        TrainingStep.__call__, Ranks._wait = step, wait  # type: ignore[method-assign]
+        TrainingStep.__call__, Ranks._wait = step, wait  # type: ignore[method-assign] - as they were
     rest = whole[2:]
     steps_, waits = zip(*rest, strict=True)
     return {"step": statistics.median(steps_), "least": min(steps_), "communication": statistics.median(waits),
@@ -141,7 +141,7 @@ def child(ranks: int, threads: int, *what: str) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return] - what JSON holds is what was sent
 
 
 def model(step: float, batch: int, size: float, collectives: int, ranks: int, latency: float, seconds: float) -> float:

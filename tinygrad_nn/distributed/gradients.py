@@ -34,16 +34,15 @@ class Sum:
             gradients: of this rank, ``None`` where the loss does not depend on a parameter; like: the parameters.
             weight: that of this rank; told: numbers; check: any whole number.
         """
-        self._lay_out(like)
+        check %= BITS
+        tail = [check, check * check, *told, *(0.0 if g is None else 1.0 for g in gradients)]
+        self._lay_out(like, len(tail))
         for g, (dtype, place) in zip(gradients, self._layout, strict=True):
             part = self._buffers[dtype][place]
             if g is None or not weight:
                 part[...] = 0
             else:
                 np.multiply(g, dtype.type(weight), out=part.reshape(np.shape(g)))
-        there = [0.0 if g is None else 1.0 for g in gradients]
-        check %= BITS
-        tail = [check, check * check, *told, *there]
         self._buffers[np.dtype(float)][-len(tail) :] = tail
         for buffer in self._buffers.values():
             self.ranks.add_up(buffer)
@@ -56,13 +55,13 @@ class Sum:
         ]
         return found, tail[2 : 2 + here], alike
 
-    def _lay_out(self, like: Sequence[Array]) -> None:
-        """Give each parameter its place in a buffer, anew in each step: gradients may be kept."""
+    def _lay_out(self, like: Sequence[Array], numbers: int) -> None:
+        """Give each parameter and the numbers at the end a place in a buffer, anew in each step: gradients may be kept."""
         ends: dict[Any, int] = {np.dtype(float): 0}
         self._layout = []
         for w in like:
             start = ends.setdefault(w.dtype, 0)
             ends[w.dtype] = start + w.size
             self._layout.append((w.dtype, slice(start, start + w.size)))
-        ends[np.dtype(float)] += len(like) + 8  # the numbers at the end
+        ends[np.dtype(float)] += numbers
         self._buffers = {dtype: np.empty(size, dtype) for dtype, size in ends.items()}

@@ -86,7 +86,7 @@ def gmm(given: Mapping[str, Any], on: Any) -> Problem:
     names = ("alpha", "mu", "q", "l")
     objective = partial(on.mixture, m=int(given["m"]), gamma=float(given["gamma"]))
     k, d = int(given["k"]), int(given["d"])
-    alpha, mu, q, l, x = floats(given, *names, "x")  # noqa: E741
+    alpha, mu, q, l, x = floats(given, *names, "x")  # noqa: E741 - as GradBench names it
     arguments = (alpha, mu.reshape(k, d), q.reshape(k, d), l.reshape(k, d * (d - 1) // 2), x.reshape(-1, d))
     return Problem(objective, arguments, 4, flat, lambda found: dict(zip(names, map(flat, found), strict=True)))
 

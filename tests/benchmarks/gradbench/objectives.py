@@ -41,7 +41,7 @@ def least_squares(x: Any, n: int) -> Any:
     return 0.5 * np.sum((np.sign(t) - powers @ x) ** 2)
 
 
-def mixture(alpha: Any, mu: Any, q: Any, l: Any, x: Any, m: int, gamma: float) -> Any:  # noqa: E741
+def mixture(alpha: Any, mu: Any, q: Any, l: Any, x: Any, m: int, gamma: float) -> Any:  # noqa: E741 - as GradBench names it
     r"""The log posterior of a mixture of Gaussians with a Wishart prior on their precisions QᵀQ.
 
     Args:

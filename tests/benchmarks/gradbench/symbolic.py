@@ -28,7 +28,7 @@ def objectives(ca: Any) -> SimpleNamespace:
         powers = ca.DM(np.vander(t, x.shape[0], increasing=True))
         return 0.5 * ca.sumsqr(ca.DM(np.sign(t)) - powers @ x)
 
-    def mixture(alpha: Any, mu: Any, q: Any, l: Any, x: Any, m: int, gamma: float) -> Any:  # noqa: E741
+    def mixture(alpha: Any, mu: Any, q: Any, l: Any, x: Any, m: int, gamma: float) -> Any:  # noqa: E741 - as GradBench names it
         (N, D), K = x.shape, alpha.shape[0]
         df, place = D + m + 1, np.cumsum([0, *range(D - 1, 0, -1)]).tolist()
         betas, squares = [], ca.sumsqr(l)
@@ -178,7 +178,7 @@ class CasADi:
             for x, own, into in zip(problem.arguments, rows, taken, strict=True):
                 into[:] = np.reshape(x if own is None else x[own], into.shape)
             step()
-            return tuple(outs) if kind == "objective" else problem.finish(tuple(outs))  # type: ignore[misc]
+            return tuple(outs) if kind == "objective" else problem.finish(tuple(outs))  # type: ignore[misc] - all have one
 
         return run
 
