@@ -56,7 +56,7 @@ class Sum:
         return found, tail[2 : 2 + here], alike
 
     def _lay_out(self, like: Sequence[Array], numbers: int) -> None:
-        """Give each parameter and the numbers at the end a place in a buffer, anew in each step: gradients may be kept."""
+        """Give parameters and the numbers at the end a place in a buffer, anew in each step: gradients may be kept."""
         ends: dict[Any, int] = {np.dtype(float): 0}
         self._layout = []
         for w in like:
