@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .numba.lengths import NONE, Batch
 from .numpy import replay
 from .program.arguments import Names
 from .program.control import Body, written
@@ -24,13 +25,15 @@ class Code:
         parallel: whether it uses all cores.
     """
 
-    def __init__(self, program: Program, backend: str, donated: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, program: Program, backend: str, donated: frozenset[int] = frozenset(), batch: Batch = NONE
+    ) -> None:  # fmt: skip
         program = rolled(program) if backend == "numba" else program
         self.bodies = written(program, backend)
         if backend == "numba":
             from .numba.fuse import fuse
 
-            self.program = fuse(program)
+            self.program = fuse(program, batch=batch)
         else:
             for number, (out, op) in enumerate([(x, one) for one in program.ops for x in one.outs], 1):
                 out.op, out.number = op, number  # it may have been tried with numba before

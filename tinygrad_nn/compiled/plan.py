@@ -12,6 +12,7 @@ import numpy as np
 from ..graph.view import GraphView
 from ..tree import flatten
 from .code import Code
+from .numba.lengths import NONE, batch_of
 from .numpy import replay
 from .program import arguments as nest
 from .program import show
@@ -43,7 +44,10 @@ class Plan:
     ) -> None:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
-        code = Code(program, self.backend, self.donated)
+        batch = NONE
+        if self.backend == "numba":
+            batch = batch_of([[] if part is None else flatten(part)[0] for part in [*call[0], *call[1].values()]])
+        code = Code(program, self.backend, self.donated, batch)
         if options.automatic and self.backend == "numba" and code.large(KERNELS, LINES):
             self.backend = "numpy"
             code = Code(program, self.backend, self.donated)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .lengths import Length
+
 LANES = 64  # of a long extremum: so many are kept side by side
 LONG = 1024  # entries from which on that is quicker
 
@@ -34,7 +36,7 @@ def side_by_side(
     lanes, each = f"lanes_{kind}", f"for lane in range({LANES}):"
     line(depth, f"{lanes} = np.empty({LANES}, {kind})")
     line(depth, f"{each} {lanes}[lane] = {start}")
-    line(depth, f"for row in range({n // LANES}):")
+    line(depth, f"for row in range({n} // {LANES}):")
     line(depth + 1, each)
     line(depth + 2, f"v = {read(f'({LANES} * row + lane)', depth + 2)}")
     line(depth + 2, f"{lanes}[lane] = {further(function, f'{lanes}[lane]')}")
@@ -42,7 +44,7 @@ def side_by_side(
     line(depth, each)
     line(depth + 1, f"v = {lanes}[lane]")
     line(depth + 1, f"s = {further(function, 's')}")
-    if rest := n % LANES:
-        line(depth, f"for lane in range({rest}):")
-        line(depth + 1, f"v = {read(f'({n - rest} + lane)', depth + 1)}")
+    if n % LANES or isinstance(n, Length):
+        line(depth, f"for lane in range({n} % {LANES}):")
+        line(depth + 1, f"v = {read(f'({n} // {LANES} * {LANES} + lane)', depth + 1)}")
         line(depth + 1, f"s = {further(function, 's')}")

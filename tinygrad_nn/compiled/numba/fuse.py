@@ -9,6 +9,7 @@ from ..program.values import VIEWS, Op, Program, Value
 from .calls import PRODUCT, opened
 from .expressions import COSTLY, known
 from .kernels import Kernel
+from .lengths import NONE, Batch, Lengths
 from .native import choose
 from .native.row import available
 from .straight import Straight, stages
@@ -20,12 +21,14 @@ LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 
 
-def fuse(program: Program, whole: bool = False) -> Program:
+def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
     """Return the program with its operations gathered into kernels, in an order that lets these be long.
 
-    With `whole` an operation that is alone becomes a kernel as well.
+    With `whole` an operation that is alone becomes a kernel as well. `batch` is the length of the batch, with the slots
+    of inputs that have it.
     """
     program = opened(program)
+    known = Lengths(program, batch)
     if available():
         program = choose(program)
     waiting = list(program.ops)
@@ -62,7 +65,7 @@ def fuse(program: Program, whole: bool = False) -> Program:
         later.update(arg for op in group for arg in op.values)
     for group, later in zip(runs, reversed(after), strict=True):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, later, order, Straight if group[0] in straight else Kernel, whole)
+            _append(group, later, order, None if group[0] in straight else known, whole)
         else:
             order += group
     _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
@@ -121,9 +124,12 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
 
 
 def _append(
-    group: list[Op], later: set[Value], order: list[Op], make: type[Kernel] | type[Straight], whole: bool
+    group: list[Op], later: set[Value], order: list[Op], known: Lengths | None, whole: bool
 ) -> None:  # fmt: skip
-    """Append a group: its kernel, then the views that what reads the values in `later` needs."""
+    """Append a group: its kernel, then the views that what reads the values in `later` needs.
+
+    It is straight code where nothing is known of the batch.
+    """
     work = [op for op in group if op.kind not in VIEWS]
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
@@ -133,11 +139,11 @@ def _append(
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
-        kernel = make(group, outs)
+        kernel = Straight(group, outs) if known is None else Kernel(group, outs, known)
         if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, whole)
-            _append(group[middle:], later, order, make, whole)
+            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, known, whole)
+            _append(group[middle:], later, order, known, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         if isinstance(kernel, Straight):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..program.values import VIEWS, Op, Value
 from .expressions import ELEMENTWISE, ENTRYWISE, code_of
+from .lengths import NOTHING, Length, Lengths, named
 from .loops import Loops, Part, space
 
 
@@ -20,21 +21,29 @@ class Kernel:
     Attributes:
         args: the arrays and numbers it reads.
         outs: the arrays it writes; after those that are needed outside, one of each dtype for all others.
+        batch: the length of the batch if it takes that as a number.
+        lengths: shapes of values that have it.
     """
 
     __name__ = "kernel"
 
-    def __init__(self, group: Sequence[Op], outside: Sequence[Value]) -> None:
+    def __init__(self, group: Sequence[Op], outside: Sequence[Value], known: Lengths) -> None:
         self.ops = list(group)
+        self.lengths = {value: known.shapes[value] for value in _all(group) if value in known.shapes}
+        self.known = known if self.lengths else NOTHING
+        self.batch = next((n.batch for shape in self.lengths.values() for n in shape if isinstance(n, Length)), None)
         self.made = {out: op for op in group for out in op.outs}
         self.stored = _stored(self.ops, self.made, set(outside))
         self.scratch: dict[Value, tuple[Value, int]] = {}  # what is not needed outside -> its array and place in it
         pools: dict[str, Value] = {}
-        for value in self.stored:
-            if value not in outside:
-                pool = pools.setdefault(code_of(value.dtype), Value(-1, "made", (0,), value.dtype))
-                self.scratch[value] = pool, pool.shape[0]
-                pool.shape = (pool.shape[0] + value.size,)
+        ends: dict[Value, int] = {}
+        with named(self.lengths):
+            for value in self.stored:
+                if value not in outside:
+                    pool = pools.setdefault(code_of(value.dtype), Value(-1, "made", (0,), value.dtype))
+                    self.scratch[value] = pool, ends.get(pool, 0)
+                    ends[pool] = ends.get(pool, 0) + value.size
+                    pool.shape = (int(ends[pool]),)
         self.outs = [*outside, *pools.values()]
         reads = [root(self.made, arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
         self.args = list(dict.fromkeys(x for x in reads if x not in self.made))
@@ -56,7 +65,8 @@ class Kernel:
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
         """Return the body, where each array goes by the name given; equal names are the same array."""
-        return Loops(self.made, self.stored, self.scratch, names, threads).all(self._order(names))
+        with named(self.lengths):
+            return Loops(self.made, self.stored, self.scratch, names, threads, self.known).all(self._order(names))
 
     def length(self) -> int:
         """Return how many lines its body has."""
@@ -97,6 +107,18 @@ class Kernel:
             made.add(value)
             order.append(value)
         return order
+
+
+def _all(group: Sequence[Op]) -> set[Value]:
+    """Return all values of a group, and what its views, or those from outside, look at."""
+    found: set[Value] = set()
+    left = [x for op in group for x in (*op.values, *op.outs)]
+    while left:
+        value = left.pop()
+        if value not in found:
+            found.add(value)
+            left += value.op.values if value.op is not None and value.op.kind in VIEWS else []
+    return found
 
 
 def root(made: dict[Value, Op], value: Value) -> Value:

@@ -14,11 +14,12 @@ from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
 from .extrema import LONG, further, side_by_side
 from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
+from .lengths import NOTHING, Lengths
+from .small_products import product
 
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
 LARGE = 2**20  # operations on single numbers from which on several threads share a loop
 DEEP = 4  # loops inside of each other
-FEW = 8  # a product of so few columns keeps its sums in registers
 
 
 @dataclass
@@ -51,9 +52,10 @@ class Loops:
 
     def __init__(
         self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
-        names: dict[Value, str], threads: int = 1,
+        names: dict[Value, str], threads: int = 1, known: Lengths = NOTHING,
     ) -> None:  # fmt: skip
-        self.made, self.names, self.scratch, self.threads = made, names, scratch, threads
+        self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, known
+        self.bounds: dict[str, int] = {}  # line of a loop -> over how many
         self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
         self.lines: list[str] = []
         self.before: list[str] = []  # what must be done before the loop over rows, and after it
@@ -146,7 +148,7 @@ class Loops:
             op = self.made[value]
             work += prod(space(op)) * (16 if op.function in COSTLY else 1)
             todo += {x for x in op.values if x in self.inline}  # each has one user, which may read it twice
-        rows = int(first[len("for i0 in range(") : -2])
+        rows = self.bounds[first]
         return rows if work > LARGE and rows >= self.threads else 0
 
     def _part(self, block: list[Value], rows: int) -> Part:
@@ -177,7 +179,7 @@ class Loops:
             if n == 1:
                 index.append("0")
                 continue
-            self._line(depth, f"for {letter}{axis} in range({n}):")
+            self._over(depth, f"{letter}{axis}", n)
             index.append(f"{letter}{axis}")
             depth += 1
         return index, depth
@@ -185,9 +187,9 @@ class Loops:
     def _head(self, shape: Sequence[int]) -> tuple[list[str], int]:
         """Append one loop over several axes, since compilers take long over deep nests; return index and depth."""
         if len(shape) == 1:
-            self._line(0, f"for i0 in range({shape[0]}):")
+            self._over(0, "i0", shape[0])
             return ["i0"], 1
-        self._line(0, f"for i0 in range({prod(shape)}):")
+        self._over(0, "i0", prod(shape))
         index = [f"k{axis}" if n > 1 else "0" for axis, n in enumerate(shape)]
         self.deep = tuple(index), tuple(shape)
         return index, 1
@@ -212,36 +214,44 @@ class Loops:
             lead = min(lead, 1)
         return self._head(out.shape[:lead]) if lead and prod(out.shape[:lead]) > 1 else ([], 0)
 
-    def _line(self, depth: int, text: str) -> None:
+    def _over(self, depth: int, name: str, n: int) -> None:
+        """Append the line of a loop."""
+        text = f"for {name} in range({n}):"
+        self.bounds[text] = n
+        self.line(depth, text)
+
+    def line(self, depth: int, text: str) -> None:
+        """Append a line at a depth."""
         self.lines.append("    " * depth + text)
 
     def _elementwise(self, op: Op) -> None:
         index, depth = self._open(op.out.shape)
         value = self._expression(op, index, depth, {})
-        self._line(depth, f"{self.place(op.out, index)} = {value}")
+        self.line(depth, f"{self.place(op.out, index)} = {value}")
 
     def _join(self, op: Op) -> None:
         """Write zeros into some boxes of an array, and the arguments into others."""
         out, (boxes, zeros) = op.out, op.attrs
         lead, start = self._shared(out, [whole(box) for box in boxes])
         for box in zeros:
-            index, depth = self._open([b - a for a, b in box], "z", lead, start)
+            shape = [n if (a, b) == (0, n) else b - a for (a, b), n in zip(box, out.shape, strict=True)]
+            index, depth = self._open(shape, "z", lead, start)
             at = of_slice([slice(*ends) for ends in box], out.shape, index)
-            self._line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
+            self.line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
         for x, box in zip(op.args, boxes, strict=True):
             index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
             text = self.read(x, index, depth, {}, code_of(out.dtype))
-            self._line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
+            self.line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
 
     def _scatter(self, op: Op) -> None:
         """Add the entries of an array up at places of zeros."""
         x, out, code = op.args[0], op.out, code_of(op.out.dtype)
         lead, start = self._shared(out, [min(whole(op.attrs[0]), op.attrs[1])])
         zero, depth = self._open(out.shape, "z", lead, start)
-        self._line(depth, f"{self.place(out, zero)} = {literal(0, code)}")
+        self.line(depth, f"{self.place(out, zero)} = {literal(0, code)}")
         index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
         text = self.read(x, index, depth, {}, code)
-        self._line(depth, f"{self.place(out, self._picked(op, out.shape, index, depth))} += {text}")
+        self.line(depth, f"{self.place(out, self._picked(op, out.shape, index, depth))} += {text}")
 
     def _picked(self, op: Op, shape: tuple[int, ...], index: list[str], depth: int) -> list[str]:
         """Return where an entry of what a gather or scatter selects lies in an array."""
@@ -274,18 +284,18 @@ class Loops:
             return self.read(x, where, depth, {}, total)
 
         if op.function is not np.add and inner == 1 and many >= LONG:
-            side_by_side(op.function, total, start, many, depth - inner, self._line, entry)
+            side_by_side(op.function, total, start, many, depth - inner, self.line, entry)
         else:
-            self._line(depth - inner, f"s = {start}")
+            self.line(depth - inner, f"s = {start}")
             self.lines += head
             text = self.read(x, index, depth, {}, total)
             if op.function is np.add:
-                self._line(depth, f"s += {cast(text, total, wide)}")
+                self.line(depth, f"s += {cast(text, total, wide)}")
             else:
-                self._line(depth, f"v = {text}")
-                self._line(depth, f"s = {further(op.function, 's')}")
+                self.line(depth, f"v = {text}")
+                self.line(depth, f"s = {further(op.function, 's')}")
         out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
-        self._line(depth - inner, f"{self.place(op.out, out)} = {cast('s', wide, total)}")
+        self.line(depth - inner, f"{self.place(op.out, out)} = {cast('s', wide, total)}")
         return None
 
     def _running(self, op: Op, axes: tuple[int, ...], keep: bool) -> None:
@@ -297,17 +307,17 @@ class Loops:
             name = f"q{len(self.sums)}"
             self.sums.append((name, total, op.out.size))
             start = " + ".join(f"{name}[{p}, {flat(op.out.shape, zero)}]" for p in range(self.threads))
-        self._line(depth, f"{self.place(op.out, zero)} = {start}")
+        self.line(depth, f"{self.place(op.out, zero)} = {start}")
         lines, self.lines = self.lines, []
         index, depth = self._open(x.shape)
         out = ["0" if a in axes else i for a, i in enumerate(index) if keep or a not in axes]
         text = self.read(x, index, depth, {}, total)
         if self.sums is None:
             self.before = lines
-            self._line(depth, f"{self.place(op.out, out)} += {text}")
+            self.line(depth, f"{self.place(op.out, out)} += {text}")
         else:
             self.after = lines
-            self._line(depth, f"s{name}[{flat(op.out.shape, out)}] += {text}")
+            self.line(depth, f"s{name}[{flat(op.out.shape, out)}] += {text}")
 
     def _vdot(self, op: Op) -> None:
         x, y = op.args
@@ -324,73 +334,11 @@ class Loops:
         index, depth = self._open(x.shape)
         seen: dict[Value, str] = {}
         product = " * ".join(cast(self.read(a, index, depth, seen, total), total, wide) for a in (x, y))
-        self._line(depth, f"{s} += {product}")
+        self.line(depth, f"{s} += {product}")
         self.after.append(f"{self.place(op.out, [])} = {cast(s, wide, total)}")
 
     def _matmul(self, op: Op) -> None:
-        a, b = op.args
-        (n, k), m, kind = a.shape, b.shape[1], code_of(op.out.dtype)
-        if k > 1 and self.index(a, ["i", "i0"])[1][0] == self.index(b, ["i0", "j"])[1][0] == "i0":
-            return self._outer(op, n, k, m, kind)
-        i, p, j = ("0" if size == 1 else name for size, name in ((n, "i0"), (k, "p"), (m, "j")))
-        left, right = self.read(a, [i, p], 0, {}, kind), self.read(b, [p, j], 0, {}, kind)
-        d = int(n > 1)
-        if n > 1:
-            self._line(0, f"for i0 in range({n}):")
-        if m <= FEW:
-            columns = [self.read(b, [p, str(c)], 0, {}, kind) for c in range(m)]
-            self._line(d, "; ".join(f"s{c} = {kind}(0)" for c in range(m)))
-            self._line(d, f"for p in range({k}):" if k > 1 else "if True:")
-            self._line(d + 1, f"l = {left}")
-            for c, column in enumerate(columns):
-                self._line(d + 1, f"s{c} += l * {column}")
-            for c in range(m):
-                self._line(d, f"{self.place(op.out, [i, str(c)])} = s{c}")
-            return None
-        out = self.place(op.out, [i, j])
-        if k <= FEW:
-            parts = [(self.read(a, [i, str(c)], 0, {}, kind), self.read(b, [str(c), j], 0, {}, kind)) for c in range(k)]
-            for c, (factor, _) in enumerate(parts):
-                self._line(d, f"l{c} = {factor}")
-            total = " + ".join(f"l{c} * {x}" for c, (_, x) in enumerate(parts))
-            self._line(d, f"for j in range({m}): {out} = {total}")
-            return None
-        if self.index(b, ["p", "j"])[1][-1] == "j":  # rows of b lie along memory
-            self._line(d, f"for j in range({m}): {out} = {kind}(0)")
-            self._line(d, f"for p in range({k}):")
-            self._line(d + 1, f"l = {left}")
-            self._line(d + 1, f"for j in range({m}): {out} += l * {right}")
-            return None
-        self._line(d, f"for j in range({m}):")
-        self._line(d + 1, f"s = {kind}(0)")
-        self._line(d + 1, f"for p in range({k}): s += {left} * {right}")
-        self._line(d + 1, f"{out} = s")
-        return None
-
-    def _outer(self, op: Op, n: int, k: int, m: int, kind: str) -> None:
-        """Add up the outer products of rows, which may be rows that the same loop has just made."""
-        a, b = op.args
-        i, j = "0" if n == 1 else "i", "0" if m == 1 else "j"
-        out = self.place(op.out, [i, j])
-        loop = [f"for i in range({n}):" if n > 1 else "if True:", f"for j in range({m}):" if m > 1 else "if True:"]
-        self.before += [loop[0], f"    {loop[1]}", f"        {out} = {kind}(0)"]
-        self._line(0, f"for i0 in range({k}):")
-        left, right = self.read(a, [i, "i0"], 0, {}, kind), self.read(b, ["i0", j], 0, {}, kind)
-        if m <= FEW or n <= FEW:  # the short side in registers, the long one in the loop
-            short = m if m <= FEW else n
-            for c in range(short):
-                place = ["i0", str(c)] if m <= FEW else [str(c), "i0"]
-                self._line(1, f"l{c} = {self.read(b if m <= FEW else a, place, 0, {}, kind)}")
-            self._line(1, loop[0] if m <= FEW else loop[1])
-            self._line(2, f"l = {left if m <= FEW else right}")
-            for c in range(short):
-                out = self.place(op.out, [i, str(c)] if m <= FEW else [str(c), j])
-                self._line(2, f"{out} += l * l{c}")
-            return
-        self._line(1, loop[0])
-        self._line(2, f"l = {left}")
-        self._line(2, loop[1])
-        self._line(3, f"{out} += l * {right}")
+        product(self, op)
 
     # -- values
 
@@ -442,7 +390,7 @@ class Loops:
                 text = self._expression(self.made[arg], index, depth, seen)
                 seen[arg] = f"x{self.count}"
                 self.count += 1
-                self._line(depth, f"{seen[arg]} = {text}")
+                self.line(depth, f"{seen[arg]} = {text}")
             return cast(seen[arg], code_of(arg.dtype), want)
         value, inner = self.index(arg, index)
         self.reads.append((value, inner))
@@ -462,7 +410,8 @@ class Loops:
         texts = []
         for arg, kind in zip(op.args, kinds, strict=False):
             shape = arg.shape if isinstance(arg, Value) else ()
-            texts.append(self.read(arg, of_broadcast(shape, index), depth, seen, kind))
+            count = self._count(op, arg)
+            texts.append(f"{kind}({count})" if count else self.read(arg, of_broadcast(shape, index), depth, seen, kind))
         if op.kind == "where":
             return f"{texts[1]} if {texts[0]} else {texts[2]}"
         if op.kind == "cast":
@@ -473,13 +422,18 @@ class Loops:
         text = pattern.format(*texts, one=literal(1, kinds[0]))
         return cast(f"({text})", kinds[-1] if kinds[-1] == result else None, result)
 
+    def _count(self, op: Op, arg: Arg) -> str | None:
+        """Return how a number that makes a mean over the batch is written."""
+        by = op.function in (np.multiply, np.divide, np.subtract) and type(arg) in (int, float)
+        return self.lengths.number(arg) if by else None
+
     def _named(self, text: str, depth: int) -> str:
         """Return a name for an expression that is used more than once."""
         if text.isidentifier() or text.replace(".", "").isdigit():
             return text
         name = f"x{self.count}"
         self.count += 1
-        self._line(depth, f"{name} = {text}")
+        self.line(depth, f"{name} = {text}")
         return name
 
 

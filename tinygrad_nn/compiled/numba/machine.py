@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..program.values import Value
 from .cache import kept_as
 from .expressions import NAMES, code_of
 from .kernels import Kernel
+from .lengths import NAME
 from .loops import Part, flattened
 from .native.row import available
 from .straight import Straight
@@ -20,6 +21,7 @@ EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
 
+KNOWN = 1024  # kernels that stay at hand, used or not
 PER_LINE = 100  # lines of straight code that take as long to compile as one of loops
 
 
@@ -51,6 +53,8 @@ class Machine:
         for value in values:
             parameters.setdefault(codes[value], (f"a{len(parameters)}", _type(value, self.rows)))
         names = {value: parameters[codes[value]][0] for value in values}
+        if isinstance(kernel, Kernel) and kernel.batch is not None:
+            parameters[repr(int(kernel.batch))] = NAME, "i8"
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
         own = [name for name, _ in parameters.values()]
@@ -66,7 +70,8 @@ class Machine:
                 lines += self._run(item, name, own, kinds)
         lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
         if checks:
-            shapes = " or ".join(f"{names[v]}.shape != {v.shape}" for v in kernel.args if not v.weak and v.shape)
+            arrays = [v for v in kernel.args if not v.weak and v.shape]
+            shapes = " or ".join(f"{names[v]}.shape != {_shape(kernel, v)}" for v in arrays)
             lines = [f"if {shapes}: return False" if shapes else "pass", *lines, "return True"]
         body = "\n".join(f"    {line}" for line in lines)
         for value in values if self.rows else ():
@@ -122,11 +127,12 @@ class Machine:
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
-        if not self.functions:
-            return {}
-        text = "".join("\n" + whole.replace("{name}", name) for whole, name in self.functions.items())
-        space = load(text)
-        return {name: space[name] for name in self.functions.values()}
+        return {name: _made(whole) for whole, name in self.functions.items()}
+
+
+def _shape(kernel: Kernel | Straight, value: Value) -> str:
+    shape = kernel.lengths.get(value, value.shape) if isinstance(kernel, Kernel) else value.shape
+    return f"({''.join(f'{n}, ' for n in shape)})"
 
 
 def _type(value: Value, rows: bool) -> str:
@@ -167,6 +173,12 @@ def head() -> dict[str, Any]:
     dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
     functions = {"prange": prange, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
+
+
+@lru_cache(maxsize=KNOWN)
+def _made(whole: str) -> Any:
+    """Return the function of a kernel, one for all plans that have it."""
+    return load(whole.replace("{name}", "kernel"))["kernel"]
 
 
 def load(text: str) -> dict[str, Any]:

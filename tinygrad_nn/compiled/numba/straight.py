@@ -166,7 +166,7 @@ class Lines(Loops):
         zeros = ["0"] * len(op.out.shape)
         name = self._kept_as(op.out, self._expression(op, zeros, 0, {}))
         if op.out in self.stored:
-            self._line(0, f"{self.place(op.out, zeros)} = {name}")
+            self.line(0, f"{self.place(op.out, zeros)} = {name}")
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return what a view looks at, and the index in it; what is made here may be a view for those outside."""
@@ -196,5 +196,5 @@ class Lines(Loops):
     def _kept_as(self, key: Any, text: str) -> str:
         name = self.local[key] = f"x{self.count}"
         self.count += 1
-        self._line(0, f"{name} = {text}")
+        self.line(0, f"{name} = {text}")
         return name

@@ -1,0 +1,226 @@
+"""The length of the batch in kernels: a number that they take, where all other lengths are written out.
+
+Compilers make the most of lengths that they know, and those of weights stay what they are. The batch is often another:
+shorter at the end of the data, longer in use. So the text of a kernel says ``rows`` for it, and the kernel of one batch
+serves all. Which axes are the batch's is followed from the arguments through the program. Where that goes wrong nothing
+is lost but time: the text for another batch is another text then, which is compiled in its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+from ..program.values import Op, Program, Value
+from ..trace.operations import thawed
+
+NAME = "rows"
+Shape = tuple[int, ...]
+Batch = tuple[int, Sequence[int]]
+NONE: Batch = (0, ())
+
+
+class Length(int):
+    """A number that is so many times the length of the batch, and some more, and is written like that."""
+
+    times: int
+    more: int
+
+    def __new__(cls, value: int, times: int = 1, more: int = 0) -> Length:
+        """Make a number of its value and of what that is made of."""
+        made = super().__new__(cls, value)
+        made.times, made.more = times, more
+        return made
+
+    def __str__(self) -> str:
+        text = NAME if self.times == 1 else f"{self.times} * {NAME}"
+        text += f" + {self.more}" if self.more else ""
+        return text if text == NAME else f"({text})"
+
+    def __format__(self, how: str) -> str:
+        return str(self)
+
+    def __mul__(self, other: int) -> int:
+        if isinstance(other, Length):
+            return int(self) * int(other)
+        return Length(int(self) * other, self.times * other, self.more * other) if other else 0
+
+    def __add__(self, other: int) -> int:
+        times, more = (other.times, other.more) if isinstance(other, Length) else (0, other)
+        return Length(int(self) + int(other), self.times + times, self.more + more)
+
+    __rmul__, __radd__ = __mul__, __add__
+
+    @property
+    def batch(self) -> Length:
+        """The length of the batch."""
+        return Length((int(self) - self.more) // self.times)
+
+
+@contextmanager
+def named(shapes: Mapping[Value, Shape]) -> Iterator[None]:
+    """Let values have shapes in which the length of the batch goes by its name."""
+    before = {value: value.shape for value in shapes}
+    try:
+        for value, shape in shapes.items():
+            value.shape = shape
+        yield
+    finally:
+        for value, shape in before.items():
+            value.shape = shape
+
+
+class Lengths:
+    """What a program has of the length of the batch.
+
+    Args:
+        program: its operations in order.
+        batch: its length, and slots of the inputs that have such an axis.
+
+    Attributes:
+        shapes: of the values that have an axis of the batch, with its length by name.
+        counts: of how many entries sums over the batch are, by name: what a mean divides by.
+    """
+
+    def __init__(self, program: Program, batch: Batch) -> None:
+        self.shapes: dict[Value, Shape] = {}
+        self.counts: dict[int, Length] = {}
+        rows, slots = batch
+        if rows < 2:
+            return
+        self.counts[rows] = Length(rows)
+        for value in program.inputs:
+            if value.slot in slots:
+                self._take(value, _alike(value.shape, rows))
+        for op in program.ops:
+            for arg in op.values:
+                if arg.kind == "constant" and arg not in self.shapes:
+                    self._take(arg, _alike(arg.shape, rows))
+            shapes = [self.shapes.get(arg, arg.shape) for arg in op.values]
+            way = WAYS.get(op.kind, _unknown) if len(op.outs) == 1 else _unknown
+            for out in op.outs:
+                self._take(out, way(op, shapes, rows) if way is not _unknown else _alike(out.shape, rows))
+            if op.kind == "reduce" and isinstance(count := prod(shapes[0][a] for a in op.attrs[0]), Length):
+                self.counts[int(count)] = count
+
+    def _take(self, value: Value, shape: Sequence[int]) -> None:
+        if any(isinstance(n, Length) for n in shape) and tuple(shape) == value.shape:
+            self.shapes[value] = tuple(shape)
+
+    def number(self, x: float) -> str | None:
+        """Return how a plain number is written that is such a count, or one or two over it; None if it is not."""
+        for over in (0, 1, 2):
+            value = over / abs(x) if over and x else abs(x)
+            count = self.counts.get(round(value)) if value < 2**53 else None
+            if count is not None and abs(x) == (over / int(count) if over else int(count)):
+                return ("-" if x < 0 else "") + (f"{over}.0 / {count}" if over else str(count))
+        return None
+
+
+NOTHING = Lengths(Program([], [], []), NONE)
+
+
+def _alike(shape: Shape, rows: int) -> Shape:
+    """Return the shape of what is not known: the first axis of the length of the batch is the batch's."""
+    axis = shape.index(rows) if rows in shape else len(shape)
+    return (*shape[:axis], Length(rows), *shape[axis + 1 :]) if axis < len(shape) else shape
+
+
+def _unknown(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    return _alike(op.out.shape, rows)
+
+
+def _entrywise(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    """Return the shape of arrays that were broadcast: an axis is the batch's if one of theirs is."""
+    result = list(op.out.shape)
+    for shape in shapes:
+        for axis, n in enumerate(reversed(shape), 1):
+            if isinstance(n, Length) and n == result[-axis]:
+                result[-axis] = n
+    return tuple(result)
+
+
+def _reduce(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    axes, keep, _ = op.attrs
+    return tuple(1 if a in axes else n for a, n in enumerate(shapes[0]) if keep or a not in axes)
+
+
+def _matmul(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    if len(shapes) < 2 or min(map(len, shapes)) < 2:
+        return _unknown(op, shapes, rows)
+    a, b = shapes
+    before = _entrywise(Op("", "", None, [], outs=[Value(0, "", op.out.shape[:-2], None)]), [a[:-2], b[:-2]], rows)
+    return (*before, a[-2], b[-1])
+
+
+def _broadcast(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    shape = _entrywise(op, shapes, rows)
+    new = len(shape) - len(shapes[0])
+    return shape if any(isinstance(n, Length) for n in shape) or not (new or shapes[0][0] == 1) else _alike(shape, rows)
+
+
+def _reshape(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    """Return the shape of a reshaped array: of axes that hold the entries of the batch's, one that can be is it."""
+    ours, result = shapes[0], list(op.out.shape)
+    first = next((axis for axis, n in enumerate(ours) if isinstance(n, Length)), None)
+    if first is not None:
+        begin = int(prod(ours[:first]))
+        end, fit, step = begin * int(ours[first]), [], 1
+        for axis, n in enumerate(result):
+            fit += [axis] if step < end and begin < step * n and n % rows == 0 else []
+            step *= n
+        axis = next((axis for axis in fit if result[axis] == rows), fit[0] if fit else len(result))
+        result[axis : axis + 1] = [Length(n, n // rows) for n in result[axis : axis + 1]]
+    return tuple(result)
+
+
+def _slice(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    """Return the shape of a part: an axis that is taken whole is what it was."""
+    shape, axis, result = shapes[0], 0, []
+    parts = thawed(op.attrs[0])
+    if Ellipsis in parts or sum(part is not None for part in parts) > len(shape):
+        return _alike(op.out.shape, rows)
+    parts = (*parts, *[slice(None)] * (len(shape) - sum(part is not None for part in parts)))
+    for part in parts:
+        if part is None:
+            result.append(1)
+            continue
+        n, axis = shape[axis], axis + 1
+        if isinstance(part, slice):
+            taken = len(range(*part.indices(int(n))))
+            result.append(n if taken == n else taken)
+    return tuple(result)
+
+
+WAYS: dict[str, Callable[[Op, Sequence[Shape], int], Shape]] = {
+    "ufunc": _entrywise, "where": _entrywise, "cast": _entrywise, "reduce": _reduce, "matmul": _matmul,
+    "vdot": lambda *_: (), "broadcast": _broadcast, "reshape": _reshape, "slice": _slice,
+    "transpose": lambda op, shapes, rows: tuple(shapes[0][axis] for axis in op.attrs[0]),
+}  # fmt: skip
+
+
+def batch_of(parts: Sequence[Sequence[Any]]) -> Batch:
+    """Return the length of the batch, and the slots of the arguments that are one.
+
+    It is the length of all arrays of the last argument whose arrays have one length. Other arguments that are an array
+    with such an axis are of the batch: of ``step(weights, x, y)`` x and y, also where times come first in x.
+
+    Args:
+        parts: the leaves of each argument, in order.
+    """
+    shapes = [[tuple(getattr(x, "shape", ())) for x in leaves] for leaves in parts]
+    rows = next((n for n in map(_common, reversed(shapes)) if n), 0)
+    slots, start = [], 0
+    for part in shapes if rows else ():
+        if _common(part) == rows or (len(part) == 1 and rows in part[0]):
+            slots += [start + k for k, shape in enumerate(part) if shape]
+        start += len(part)
+    return rows, slots
+
+
+def _common(shapes: Sequence[Shape]) -> int:
+    """Return the length that the first axes of all arrays have, 0 if there is none."""
+    found = {shape[0] for shape in shapes if shape}
+    return found.pop() if len(found) == 1 else 0
