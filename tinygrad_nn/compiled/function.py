@@ -108,6 +108,7 @@ class Compiled:
     Attributes:
         function: the one it was made of.
         backend: ``"numpy"`` or ``"numba"``.
+        varies: whether batches of other lengths are to be expected.
         plans: what it knows: a `Plan`, or the reason why there is none, for each kind of call; the last used last.
     """
 
@@ -116,7 +117,7 @@ class Compiled:
         maxsize: int | None = PLANS,
     ) -> None:  # fmt: skip
         self.function, self.backend, self.donate, self.automatic = function, backend, donate, automatic
-        self.maxsize = maxsize
+        self.maxsize, self.varies = maxsize, False
         self.plans: dict[Any, Plan | str] = {}
         self.traces = 0
         self._fixed: dict[Any, frozenset[int]] = {}

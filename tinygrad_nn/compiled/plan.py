@@ -21,6 +21,7 @@ from .trace.call import canonical
 
 MISS = object()
 KERNELS = 24  # of so many different kernels each runs too little to be worth its compilation
+SMALL = 4096  # a program of fewer entries runs a twentieth quicker where all lengths are written out
 LINES = 1000  # so many of all kernels take numba some ten seconds
 
 
@@ -44,8 +45,8 @@ class Plan:
     ) -> None:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
-        batch = NONE
-        if self.backend == "numba":
+        batch, sizes = NONE, [out.size for op in program.ops for out in op.outs]
+        if self.backend == "numba" and (options.varies or options.plans or max(sizes, default=0) > SMALL):
             batch = batch_of([[] if part is None else flatten(part)[0] for part in [*call[0], *call[1].values()]])
         code = Code(program, self.backend, self.donated, batch)
         if options.automatic and self.backend == "numba" and code.large(KERNELS, LINES):

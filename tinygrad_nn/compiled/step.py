@@ -137,4 +137,6 @@ def training_step(loss: Callable[..., Any], update: Callable[..., Any], *, backe
         moved = [update(g, s, eta, w) for g, s, w in zip(flatten(gradients)[0], states, leaves, strict=True)]
         return rebuild([w - d for w, (d, _) in zip(leaves, moved, strict=True)]), [s for _, s in moved], kept, value
 
-    return compile(step, backend=backend, donate=(0, 1))
+    compiled = compile(step, backend=backend, donate=(0, 1))
+    compiled.varies = True  # the last batch of the data is often shorter
+    return compiled

@@ -141,6 +141,7 @@ class CompiledStep(TrainingStep):
         self.places = task.places()
         self.loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
         self.step = compile(self._step, backend=backend)
+        self.step.varies = True  # the last batch of the data is often shorter
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
         """Take a step on a batch, and return the loss before it.
@@ -197,6 +198,7 @@ class CompiledGradients:
         if shard.total not in self.compiled:
             # It is traced and tried out by this rank alone: others may have known the shape of their rows before.
             self.compiled[shard.total] = step = compile(self.loss, backend=self.backend)
+            step.varies = True
             bits = rng.bit_generator.state
             with sharing(replace(shard, alone=True)):
                 step(params, kept, *self.task.batch(x, y, rng))

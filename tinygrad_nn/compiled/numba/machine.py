@@ -170,7 +170,7 @@ def head() -> dict[str, Any]:
 
     from .native.mathematics import exp8, tanh8
 
-    dtypes = {name: np.dtype(name).type for name in NAMES if name != "b1"}
+    dtypes = {name: np.dtype(name).type for name in (*NAMES, "u8") if name != "b1"}
     functions = {"prange": prange, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 
