@@ -349,9 +349,9 @@ class Loops:
         pool, start = self.scratch.get(value, (value, 0))
         if value in self.rows:
             shape, part = value.shape[1:], f"{prod(value.shape[1:])} * p + " if self.sums is not None else ""
-            return self.rows[value] or f"{self.names[pool]}[u8({part}{flat(shape, index[1:], start)})]"
+            return self.rows[value] or f"{self.names[pool]}[{unsigned(part + flat(shape, index[1:], start))}]"
         if pool is value and not flattened(value):
-            return f"{self.names[value]}[{', '.join(f'u8({i})' for i in index) or '()'}]"
+            return f"{self.names[value]}[{', '.join(map(unsigned, index)) or '()'}]"
         names, axes = self.deep
         shape, same = value.shape, 0
         while same < min(len(names), len(shape)) and (index[same], shape[same]) == (names[same], axes[same]):
@@ -359,7 +359,7 @@ class Loops:
         if same > 1:
             first = "i0" if same == len(axes) else f"r{same - 1}"
             index, shape = [first, *index[same:]], (prod(shape[:same]), *shape[same:])
-        return f"{self.names[pool]}[u8({flat(shape, index, start)})]"
+        return f"{self.names[pool]}[{unsigned(flat(shape, index, start))}]"
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the array behind a view, and the index in it of an entry of the view."""
@@ -435,6 +435,11 @@ class Loops:
         self.count += 1
         self.line(depth, f"{name} = {text}")
         return name
+
+
+def unsigned(place: str) -> str:
+    """Return a place as a number that is never negative, which compilers else look at in every step of a loop."""
+    return place if place.isdigit() else f"u8({place})"
 
 
 def whole(box: Sequence[Any]) -> int:
