@@ -1,5 +1,6 @@
 """The numbers of a comparison: each column of a row by its definition, and how tight the bounds of rounding are."""
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +66,13 @@ def test_each_column_of_a_row_is_its_definition(seed: int) -> None:
     text, page = str(report), report.to_html()
     assert f"{report.rows[0].ratio:.4g}" in text
     assert f"<td>{report.rows[0].cosine:.6g}</td>" in page
+
+
+def test_errors_are_shown_as_they_are_where_the_gradient_is_zero() -> None:
+    wrong = np.array([[0.5, 0.0], [-3.0, 1e-3]])
+    (row,) = compare_gradients(lambda W: (0.0 * W).sum(), np.ones((2, 2)), manual=wrong).rows
+    assert row.error is not None
+    np.testing.assert_array_equal(row.error, np.abs(wrong))
 
 
 def test_the_cosine_of_gradients_that_are_zero() -> None:
@@ -231,6 +239,13 @@ def test_a_name_of_a_factor_fits_relative_to_its_size(scale: float) -> None:
     assert found.name == "lambda"
     for far in (1e-3, 1e-5):
         assert name_factor([2 * scale * (1 + far), 5 * scale], facts) is None
+
+
+def test_what_is_not_there_names_no_factor() -> None:
+    for p, lam in ((0, 0), (0, 0.17), (0.3, 0)):
+        facts = [{"N": n, "n_out": 3, "p": p, "lambda": lam, "L": 0.0} for n in (5, 11)]
+        assert name_factor([0.0, 0.0], facts) is None
+        assert name_factor([math.nan, math.nan], facts) is None
 
 
 @pytest.mark.parametrize("far", [1e-3, 1e-7, 1e-10, 1e-12])

@@ -49,6 +49,10 @@ def test_runs_are_all_that_repeats_with_their_periods(least: int) -> None:
         assert saved == sorted(saved, reverse=True), "what saves most comes first"
 
 
+def test_nothing_repeats_where_there_is_little() -> None:
+    assert runs([], 4) == runs(named("a"), 4) == runs(named("ab"), 4) == []
+
+
 def test_what_is_alike_is_told_from_what_is_not() -> None:
     x, y = Value(0, "input", (3,), np.dtype(float)), Value(1, "input", (4,), np.dtype(float))
 

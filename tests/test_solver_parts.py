@@ -25,7 +25,7 @@ from tinygrad_nn import (
 )
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import EarlyStopping, History, graph_loss, progress_bar
-from tinygrad_nn.solver.arguments import accuracy, choose, label_accuracy
+from tinygrad_nn.solver.arguments import accuracy, choose, is_layer_list, label_accuracy
 from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
 from tinygrad_nn.solver.callbacks import Listeners, Step
 from tinygrad_nn.solver.checks import check_model, check_targets
@@ -49,6 +49,15 @@ def layers() -> list[Layer]:
 
 def mixed() -> nn.Sequential:
     return nn.Sequential(Layer(3, 4, "tanh", rng=0), nn.Dropout(0.5), Layer(4, 2, rng=1))
+
+
+@pytest.mark.parametrize(("model", "is_list"), [
+    (layers(), True), (layers()[0], True), (tuple(layers()), True), ([], True), (3, True), (None, True),
+    (mixed(), False), ([*layers(), nn.Dropout(0.5)], False), ([*layers(), nn.Linear(2, 2, rng=0)], False),
+    ([layers()[0], np.tanh], False), ([*layers(), lambda z: z], False), ([*layers(), 3], True),
+], ids=lambda x: "" if isinstance(x, bool) else None)  # fmt: skip
+def test_what_is_a_list_of_layers(model: Any, is_list: bool) -> None:
+    assert is_layer_list(model) is is_list
 
 
 class Silent:

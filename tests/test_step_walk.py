@@ -164,6 +164,19 @@ def test_the_referee_differentiates_from_a_value_on() -> None:
     assert silent((0,))[1:] == (0.0, True)
 
 
+def test_the_direction_of_the_referee_weighs_each_entry_differently() -> None:
+    """So that errors do not cancel that add up to nothing in one direction that all could guess."""
+    x = Tensor(np.ones(4))
+    y = (x * np.arange(1.0, 5.0)).sum()
+    right = np.arange(1.0, 5.0)
+    for wrong in ([1, -1, 0, 0], [0, 0, -2, 2], [1, 1, -1, -1], [1, -3, 3, -1]):
+        _, along = Referee(Tape([(y.node, 1.0)]), 1).of(
+            x.node, right + np.array(wrong), np.full(4, 1e-9), np.random.default_rng(0)
+        )
+        ((mine, numerical, allowed),) = along
+        assert abs(mine - numerical) > 1e3 * allowed
+
+
 def test_the_referee_sees_a_kink() -> None:
     x = Tensor([0.0, 1.0])
     y = np.abs(x)

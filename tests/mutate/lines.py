@@ -254,7 +254,8 @@ class Map:
             folder = fault.path.rpartition("/")[0]
             near = {t.file for t in tests if any(path.startswith(folder) for path in t.lines)} | at_import
         rest = [t for t in tests if t.file in near and t.name not in chosen and not (chosen and slow)]
-        rest.sort(key=lambda t: (-self.direct.get((t.file, fault.path), 0.0), t.seconds))
+        # What runs while code is traced is seen by nobody: tests that run other lines of the file come first.
+        rest.sort(key=lambda t: (fault.path not in t.lines, -self.direct.get((t.file, fault.path), 0.0), t.seconds))
         return [*chosen.values(), *rest], seen or len(at_import)
 
 

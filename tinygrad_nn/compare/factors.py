@@ -43,7 +43,7 @@ PLAIN: dict[str, Callable[[Facts], float]] = {
     "1/sqrt(N)": lambda c: 1 / math.sqrt(c["N"]),
     "width": lambda c: c.get("width", math.nan),
     "1/width": lambda c: 1 / c["width"] if "width" in c else math.nan,
-    "L": lambda c: c.get("L", math.nan),
+    "L": lambda c: c.get("L") or math.nan,
     "1/L": lambda c: 1 / c["L"] if c.get("L") else math.nan,
 }
 

@@ -83,8 +83,6 @@ class Rows:
     def of(bases: Sequence[Any], indices: Sequence[Any], m: int) -> Rows | None:
         """Return what indices that differ in one number take of one array; at least those around step `m`."""
         base = bases[m]
-        if bases[m - 1] is not base or bases[m + 1] is not base:
-            return None
         full = [_full(i, base.shape) if b is base else () for b, i in zip(bases, indices, strict=True)]
         index, others = full[m], (full[m - 1], full[m + 1])
         if {len(other) for other in others} != {len(index)}:
