@@ -52,10 +52,11 @@ def pytest_runtest_teardown() -> None:
 
 
 @pytest.fixture
-def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy.
 
-    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing.
+    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing. A place in an array
+    is not counted from its end.
     """
     from tinygrad_nn.compiled.numba import fuse, machine
 
@@ -79,7 +80,13 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": kept_as}
     space: dict[str, Any] = {"np": np, "prange": range, **functions}
-    kinds = {"f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
+
+    def u8(place: int) -> int:
+        if place < 0:
+            raise IndexError(f"a place of {place}")
+        return place
+
+    kinds = {"u8": u8, "f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
 
     def straight(code: str, arrays: Any) -> None:
         flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}
@@ -88,6 +95,9 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
+    machine._made.cache_clear()
+    yield
+    machine._made.cache_clear()
 
 
 @pytest.fixture(scope="session")
