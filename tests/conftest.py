@@ -55,8 +55,8 @@ def pytest_runtest_teardown() -> None:
 def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy.
 
-    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing. A place in an array
-    is not counted from its end.
+    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing. No place is counted
+    from the end of an array.
     """
     from tinygrad_nn.compiled.numba import fuse, machine
 
@@ -86,7 +86,9 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
             raise IndexError(f"a place of {place}")
         return place
 
-    kinds = {"u8": u8, "f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8}
+    kinds = {
+        "u8": u8, "f4": np.float32, "f8": np.float64, "i4": np.int32, "i8": np.int64, "b1": np.bool_, "u1": np.uint8,
+    }  # fmt: skip
 
     def straight(code: str, arrays: Any) -> None:
         flat = {f"a{k}": x.reshape(-1) if isinstance(x, np.ndarray) else x for k, x in enumerate(arrays)}

@@ -21,7 +21,7 @@ from test_primitives import ROWS, arguments, generator, moving, with_constants
 import tinygrad_nn as tg
 from tests.machine_code import EVERY
 from tinygrad_nn import compile, optim
-from tinygrad_nn.compiled.numba.loops import Loops
+from tinygrad_nn.compiled.numba import small_products
 from tinygrad_nn.compiled.program.memory import packed
 from tinygrad_nn.tree import flatten
 
@@ -624,13 +624,13 @@ def test_what_lives_after_the_first_call_are_buffers_constants_and_results(
 
 
 def test_outer_products_of_rows_are_added_up_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, outer = [], Loops._outer
+    seen, outer = [], small_products._outer
 
-    def spy(self: Loops, op: Any, n: int, k: int, m: int, kind: str) -> None:
+    def spy(loops: Any, op: Any, n: int, k: int, m: int, kind: str) -> None:
         seen.append((n, m))
-        outer(self, op, n, k, m, kind)
+        outer(loops, op, n, k, m, kind)
 
-    monkeypatch.setattr(Loops, "_outer", spy)
+    monkeypatch.setattr(small_products, "_outer", spy)
     sizes = [(1, 9), (2, 3), (10, 2), (9, 10)]
     rng = np.random.default_rng(0)
     a, b = ([rng.normal(size=(7, n)) for n in part] for part in zip(*sizes, strict=True))
