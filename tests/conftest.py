@@ -55,8 +55,8 @@ def pytest_runtest_teardown() -> None:
 def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """Kernels run as the Python that they are written in, without numba; what is done by `native` is left to NumPy.
 
-    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing. No place is counted
-    from the end of an array.
+    As in numba, arrays are of the dtypes that a kernel is compiled for, in order, and open to writing. No place is
+    counted from the end of an array.
     """
     from tinygrad_nn.compiled.numba import fuse, machine
 
