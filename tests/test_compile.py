@@ -642,6 +642,18 @@ def test_outer_products_of_rows_are_added_up_at_any_size(monkeypatch: pytest.Mon
     assert set(seen) >= set(sizes)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_choice_by_a_constant_is_no_call(backend: str) -> None:
+    mask = np.array([True, False, True])
+    g = compile(lambda a, b: np.where(mask, a * 2, b) + 1, backend=backend)
+    a, b = np.arange(3.0), np.arange(3.0) + 10
+    for _ in range(2):
+        np.testing.assert_array_equal(g(a, b), [1.0, 12.0, 5.0])
+    kinds = {inner.kind for op in g.plan(a, b).program.ops for inner in getattr(op.function, "ops", [op])}
+    assert "where" in kinds
+    assert "call" not in kinds
+
+
 def test_buffers_that_are_needed_at_once_share_no_memory() -> None:
     rng = np.random.default_rng(0)
     for count in (0, 1, 5, 60):

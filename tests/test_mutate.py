@@ -124,6 +124,25 @@ def test_slow_tests_of_a_line_are_by_themselves() -> None:
         assert ([test.name for test in found], seen) == (expected, 1)
 
 
+def test_all_that_call_a_lambda_run_its_line() -> None:
+    tests = Map()
+    fault = Fault("ops", "f.py", "lambda", 3, 3, 3, 3, "sign", 0, 1, "-", "+")
+    tests.tests = [TracedTest(name, "t", 1.0, {"f.py": 1 << 3}) for name in "abc"]
+    tests.rank()
+    found, seen = tests.of(fault, False)
+    assert (len(found), seen) == (3, 3)
+
+
+def test_of_a_line_that_nobody_saw_those_come_first_that_run_others_of_its_file() -> None:
+    tests = Map()
+    fault = Fault("ops", "g/f.py", "f", 7, 8, 8, 8, "sign", 0, 1, "-", "+")
+    lines = {"far": {"g/e.py": 2}, "near": {"g/f.py": 2, "g/e.py": 4}, "away": {"h/f.py": 2}}
+    tests.tests = [TracedTest(name, f"of {name}", 1.0, bits) for name, bits in lines.items()]
+    tests.rank()
+    found, seen = tests.of(fault, False)
+    assert ([test.name for test in found], seen) == (["near", "far"], 0)
+
+
 def test_files_of_tests_take_turns() -> None:
     tests = [TracedTest(f"{file}{k}", file, 0.1, {}) for file in "ab" for k in range(30)]
     _, second, *_ = batches(tests, 60, {}, most=300, few=1.0)

@@ -254,6 +254,7 @@ def test_the_value_of_which_only_the_gradient_is_wrong() -> None:
     assert _ways(look(trace, [X, W]), 1).text.startswith("w goes into ")
     none = begun_at(look(trace, [X, W], [X[:1], W]), [0])
     assert [b.text for b in none] == [_ways(look(trace, [X, W]), 0).text]
+    assert begun_at(look(trace, [X, W], [X.T, W]), [0]) == none
     nan = begun_at(look(trace, [X, W], [X * np.nan, W]), [0])
     assert nan == none
 

@@ -134,3 +134,10 @@ def test_steps_that_take_something_else_are_told() -> None:
     found = of([base] * 5, [slice(0, t + 1) for t in range(5)])
     assert found is not None
     assert found.wrong == [0, 1, 3, 4], "and windows have one length"
+
+
+def test_a_view_goes_by_the_name_of_what_it_does() -> None:
+    x, ops = Value(0, "input", (4, 5), np.dtype(float)), []
+    for kind, attr in (("slice", (1,)), ("reshape", (20,)), ("transpose", (1, 0))):
+        rows.view(ops, kind, x, attr)
+    assert [(op.name, op.function) for op in ops] == [("getitem", None), ("reshape", None), ("transpose", None)]

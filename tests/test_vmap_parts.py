@@ -9,7 +9,7 @@ import pytest
 from test_vmap import close
 
 from tinygrad_nn import Tensor, grad, vmap
-from tinygrad_nn.batching import drawn
+from tinygrad_nn.batching import drawn, rules
 from tinygrad_nn.batching.mapped import Level, standing
 from tinygrad_nn.tensor import raw
 
@@ -82,6 +82,14 @@ def test_what_is_asked_of_shapes_that_do_not_meet_says_so() -> None:
     x = np.ones((N, 2, 3))
     with pytest.raises(ValueError, match=r"^np\.greater of arrays of shapes \[\(2, 3\), \(4,\)\]$"):
         vmap(lambda x: x > np.ones(4))(x)
+
+
+def test_results_of_another_number_in_each_sample_cannot_be_stacked() -> None:
+    def asked(x: Any) -> Any:
+        return rules._each_of_many(rules.level_of(x), lambda t: [t] * (1 + int(t > 0)), (x,), {})
+
+    with pytest.raises(ValueError, match=r"inside vmap gives arrays of different shapes in different samples, and of dif"):
+        vmap(asked)(np.array([-1.0, 1.0]))
 
 
 PIECES: dict[str, Callable[[Any, Any], Any]] = {

@@ -243,10 +243,10 @@ class Map:
         span = sum(1 << line for line in range(fault.first, fault.last + 1))
         chosen: dict[str, TracedTest] = {}
         seen = 0
-        for bits in (exact, span, 1 << fault.entry):
+        for runs, bits in ((True, exact), (True, span), (False, 1 << fault.entry)):  # of a lambda all may be one line
             found = [test for test in tests if test.lines.get(fault.path, 0) & bits and test.name not in chosen]
             found.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
-            seen += len(found) if bits != 1 << fault.entry else 0
+            seen += len(found) if runs else 0
             chosen |= {test.name: test for test in found}
         at_import = {file for file, lines in self.imports.items() if lines.get(fault.path, 0) & (exact | span)}
         near = {test.file for test in chosen.values()}
