@@ -643,15 +643,21 @@ def test_outer_products_of_rows_are_added_up_at_any_size(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_choice_by_a_constant_is_no_call(backend: str) -> None:
-    mask = np.array([True, False, True])
-    g = compile(lambda a, b: np.where(mask, a * 2, b) + 1, backend=backend)
+@pytest.mark.parametrize("given", [
+    True, 0, 1.5, np.nan, np.array(2.0), [True, False, True], [0.0, 2.0, np.nan], [0, 1, 2],
+], ids=str)  # fmt: skip
+def test_a_choice_by_any_condition_is_one_operation(given: Any, backend: str) -> None:
+    condition = np.array(given) if isinstance(given, list) else given
     a, b = np.arange(3.0), np.arange(3.0) + 10
+    closed = compile(lambda a, b: np.where(condition, a * 2, b) + 1, backend=backend)
+    passed = compile(lambda c, a, b: np.where(c, a * 2, b) + np.where(c * 1, a, 3.0), backend=backend)
     for _ in range(2):
-        np.testing.assert_array_equal(g(a, b), [1.0, 12.0, 5.0])
-    kinds = {inner.kind for op in g.plan(a, b).program.ops for inner in getattr(op.function, "ops", [op])}
-    assert "where" in kinds
-    assert "call" not in kinds
+        np.testing.assert_array_equal(closed(a, b), np.where(condition, a * 2, b) + 1)
+        np.testing.assert_array_equal(passed(condition, a, b), np.where(condition, 3 * a, b + 3))
+    for plan in (closed.plan(a, b), passed.plan(condition, a, b)):
+        kinds = {inner.kind for op in plan.program.ops for inner in getattr(op.function, "ops", [op])}
+        assert "where" in kinds
+        assert "call" not in kinds
 
 
 def test_buffers_that_are_needed_at_once_share_no_memory() -> None:

@@ -217,8 +217,11 @@ class Writer:
 
     def write_where(self, op: Op, args: list[str], out: str) -> str:
         """Write a choice: all of the one, then the other where the condition holds."""
+        condition = op.args[0]
+        known = not isinstance(condition, Value) or condition.dtype == bool
+        holds = args[0] if known else f"{args[0]} != 0"  # of a number; copyto takes no other than truth values
         first = "" if args[2] == out or self._same(op.args[2], op.out) else f"copyto({out}, {args[2]}); "
-        return f"{first}copyto({out}, {args[1]}, 'same_kind', {args[0]})"
+        return f"{first}copyto({out}, {args[1]}, 'same_kind', {holds})"
 
     def _same(self, a: Arg, b: Value) -> bool:
         place = self.memory.place
