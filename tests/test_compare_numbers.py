@@ -192,6 +192,17 @@ def test_a_mistake_is_named_whatever_the_sizes_of_the_arrays(size: float) -> Non
     assert (d.where, d.factor) == ("w", "5")
 
 
+def test_of_several_mistakes_that_nearest_the_loss_is_told_first() -> None:
+    rng = np.random.default_rng(0)
+    model = [Layer(3, 4, "tanh", rng=0), Layer(4, 4, "tanh", rng=1), Layer(4, 2, rng=2)]
+    x, y, solver = rng.normal(size=(5, 3)), rng.normal(size=(5, 2)), Solver("mse")
+    right = BackProp(model, FeedForward(model, x), y, solver=solver)
+    for wrong in ({0: 2.0, 2: 3.0}, {0: -1.0, 1: 2.0}, {0: 0.5, 1: 3.0, 2: -1.0}):
+        dW = [g * wrong.get(k, 1.0) for k, g in enumerate(right.dW)]
+        report = compare_gradients(model, x, y, solver=solver, manual=lambda *_, dW=dW, **__: (right.loss, dW, right.db))
+        assert [d.where for d in report.diagnoses] == [f"layer {k + 1} W" for k in sorted(wrong, reverse=True)]
+
+
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
 def test_a_mistake_of_a_network_is_named_whatever_the_sizes_of_its_layers(size: float) -> None:
     rng = np.random.default_rng(0)
