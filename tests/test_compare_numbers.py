@@ -199,7 +199,8 @@ def test_of_several_mistakes_that_nearest_the_loss_is_told_first() -> None:
     right = BackProp(model, FeedForward(model, x), y, solver=solver)
     for wrong in ({0: 2.0, 2: 3.0}, {0: -1.0, 1: 2.0}, {0: 0.5, 1: 3.0, 2: -1.0}):
         dW = [g * wrong.get(k, 1.0) for k, g in enumerate(right.dW)]
-        report = compare_gradients(model, x, y, solver=solver, manual=lambda *_, dW=dW, **__: (right.loss, dW, right.db))
+        given = lambda *_, dW=dW, **__: (right.loss, dW, right.db)
+        report = compare_gradients(model, x, y, solver=solver, manual=given)
         assert [d.where for d in report.diagnoses] == [f"layer {k + 1} W" for k in sorted(wrong, reverse=True)]
 
 

@@ -16,7 +16,14 @@ import numpy as np
 from .evaluations import Problem
 
 
-def objectives(ca: Any) -> SimpleNamespace:
+class Objectives(SimpleNamespace):
+    """The objectives that are written for CasADi."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotImplementedError("it has no such step")
+
+
+def objectives(ca: Any) -> Objectives:
     """Return the objectives as expressions, by the names that they have in NumPy."""
 
     def logsumexp(x: Any) -> Any:
@@ -117,7 +124,7 @@ def objectives(ca: Any) -> SimpleNamespace:
         r2 = ca.sumsqr(flat)
         return w * (flat * (1 + cam[9] * r2 + cam[10] * r2**2) * cam[6] + cam[7:9] - feat)
 
-    return SimpleNamespace(
+    return Objectives(
         square=lambda x: x * x, logsumexp=logsumexp, least_squares=least_squares, mixture=mixture, recurrent=recurrent,
         runge_kutta=runge_kutta, determinant=determinant, clustering=clustering, reprojection=reprojection,
         weight_error=lambda w: 1 - w**2,
