@@ -47,8 +47,9 @@ def blocks(problem: Problem) -> Callable[..., Any]:
         rest = arguments[problem.wanted :]
         value, pull = nn.vjp(lambda *wanted: number(*wanted, *rest), *wanted)
         walks = [pull(np.broadcast_to(unit, value.shape)) for unit in np.eye(value.shape[1])]
-        rows = [np.concatenate([np.reshape(x, (len(value), -1)) for x in walk], axis=1) for walk in walks]
-        return np.stack(rows, axis=1), nn.elementwise_grad(alone)(wanted[-1])
+        parts = [np.reshape(x, (len(value), -1)) for walk in walks for x in walk]
+        together = np.concatenate(parts, axis=1).reshape(*value.shape, -1)
+        return together, nn.elementwise_grad(alone)(wanted[-1])
 
     return jacobian
 
