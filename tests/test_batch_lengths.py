@@ -16,7 +16,7 @@ from tinygrad_nn.compiled.program.values import Op, Program, Value
 pytest.importorskip("numba", reason="these are kernels of numba")
 
 from tinygrad_nn.compiled.numba import lengths, machine
-from tinygrad_nn.compiled.numba.lengths import Length, Lengths, batch_of, named
+from tinygrad_nn.compiled.numba.lengths import Length, Lengths, batch_of, named, near
 
 Array = Any
 RNG = np.random.default_rng(0)
@@ -65,7 +65,14 @@ def largest(p: Any, x: Array, y: Array) -> Any:
     return ((x @ p["w"] + p["b"]) @ p["v"]).max(axis=0).sum() + (y * y).max()
 
 
-LOSSES = [dense, softmax, normed, times_first, largest]
+def neighbours(p: Any, x: Array, y: Array) -> Any:
+    z = np.tanh(x @ p["w"] + p["b"]) @ p["v"]
+    apart = z[1:] - z[:-1]
+    around = np.concatenate([z[-1:], z[::-1][2:], z[:1]])
+    return (apart**2).mean() + (around * around).sum() + (z[-1] * z[-2]).sum() + (y * z[::-1]).mean()
+
+
+LOSSES = [dense, softmax, normed, times_first, largest, neighbours]
 
 
 def weights(features: int, hidden: int, outputs: int) -> Any:
@@ -207,6 +214,9 @@ def test_what_is_written_of_a_length() -> None:
     assert [str(x) for x in (n, 3 * n, n * 3, 3 * n + 2, 2 + n, 0 * n, n * n, math.prod((2, n, 5)), n // 2, n % 7)] == [
         "rows", "(3 * rows)", "(3 * rows)", "(3 * rows + 2)", "(rows + 2)", "0", "1600", "(10 * rows)", "20", "5",
     ]  # fmt: skip
+    assert [str(x) for x in (n - 1, n - n, 3 * n - 2)] == ["(rows + -1)", "0", "(3 * rows + -2)"]
+    ends = [near(38, n), near(31, n), near(40, n), near(41, n), near(3, 4)]
+    assert [str(x) for x in ends] == ["(rows + -2)", "31", "rows", "41", "3"]
     assert [(n + 2) * 3, n, hash(n)] == [126, 40, hash(40)]
     assert [str((n + 2) * 3), str(n + n), f"{(n, 2)}"] == ["(3 * rows + 6)", "(2 * rows)", "(40, 2)"]
 
@@ -256,7 +266,8 @@ def test_the_axis_of_the_batch_is_followed() -> None:
         (made("reshape", [times], ((10, 2, 3),), (10, 2, 3)), "10 2 3"),
         (made("slice", [x], ((0,),), (3,)), "3"),
         (made("slice", [x], ((("slice", None, None, None), 1),), (4,)), "rows"),
-        (made("slice", [x], ((("slice", 1, None, None),),), (3, 3)), "3 3"),
+        (made("slice", [x], ((("slice", 1, None, None),),), (3, 3)), "(rows + -1) 3"),
+        (made("slice", [x], ((("slice", None, -2, None),),), (2, 3)), "(rows + -2) 3"),
         (made("slice", [x], ((None, ("slice", None, None, -1)),), (1, 4, 3)), "1 rows 3"),
         (made("slice", [times], ((("slice", 2, 4, None),),), (2, 4, 3)), "2 rows 3"),
         (made("call", [x], (), (4, 7)), "rows 7"),
