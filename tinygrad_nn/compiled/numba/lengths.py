@@ -66,7 +66,7 @@ class Length(int):
 def near(value: int, n: int) -> int:
     """Return a number as the length of an axis and some less, where the length is the batch's and the rest is small."""
     less = int(n) - int(value)
-    return n - less if isinstance(n, Length) and 0 <= less <= LESS < value else value
+    return n - less if isinstance(n, Length) and (not less or 0 < less <= LESS < value) else value
 
 
 @contextmanager
