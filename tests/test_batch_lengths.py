@@ -280,7 +280,8 @@ def test_the_axis_of_the_batch_is_followed() -> None:
 
 @pytest.mark.parametrize(("part", "left", "text"), [
     ((1, None, None), 39, "(rows + -1)"), ((None, -2, None), 38, "(rows + -2)"), ((2, -2, None), 36, "(rows + -4)"),
-    ((None, None, -1), 40, "rows"), ((5, None, None), 35, "35"), ((None, None, 2), 20, "20"), ((39, None, -1), 40, "rows"),
+    ((None, None, -1), 40, "rows"), ((5, None, None), 35, "35"), ((None, None, 2), 20, "20"),
+    ((39, None, -1), 40, "rows"),
 ])  # fmt: skip
 def test_a_part_without_some_rows_at_the_ends(part: Any, left: int, text: str) -> None:
     x = value(40, 3, slot=0)
