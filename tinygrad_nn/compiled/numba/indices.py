@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from ..trace.operations import thawed
+from .lengths import near
 
 
 def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
@@ -41,9 +42,10 @@ def of_slice(taken: Sequence[Any], shape: Sequence[int], index: Sequence[str]) -
         n = shape[axis]
         axis += 1
         if isinstance(part, int):
-            found.append(str(part % n))
+            found.append(str(near(part % n, n)))
             continue
         start, _, step = part.indices(n)
+        start = near(start, n)
         i = left.pop(0)
         far = i if step == 1 or i == "0" else f"{step} * {_in(i)}"
         found.append(far if start == 0 else str(start) if far == "0" else f"({start} + {far})")

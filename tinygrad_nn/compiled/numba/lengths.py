@@ -17,6 +17,7 @@ from ..program.values import Op, Program, Value
 from ..trace.operations import thawed
 
 NAME = "rows"
+LESS = 4  # so many rows are left out at the ends, such as in differences of neighbours
 Shape = tuple[int, ...]
 Batch = tuple[int, Sequence[int]]
 NONE: Batch = (0, ())
@@ -51,12 +52,21 @@ class Length(int):
         times, more = (other.times, other.more) if isinstance(other, Length) else (0, other)
         return Length(int(self) + int(other), self.times + times, self.more + more)
 
+    def __sub__(self, other: int) -> int:
+        return self + -int(other) if not isinstance(other, Length) else int(self) - int(other)
+
     __rmul__, __radd__ = __mul__, __add__
 
     @property
     def batch(self) -> Length:
         """The length of the batch."""
         return Length((int(self) - self.more) // self.times)
+
+
+def near(value: int, n: int) -> int:
+    """Return a number as the length of an axis and some less, where the length is the batch's and the rest is small."""
+    less = int(n) - int(value)
+    return n - less if isinstance(n, Length) and (not less or 0 < less <= LESS < value) else value
 
 
 @contextmanager
@@ -189,8 +199,7 @@ def _slice(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
             continue
         n, axis = shape[axis], axis + 1
         if isinstance(part, slice):
-            taken = len(range(*part.indices(int(n))))
-            result.append(n if taken == n else taken)
+            result.append(near(len(range(*part.indices(int(n)))), n))
     return tuple(result)
 
 

@@ -14,7 +14,7 @@ from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
 from .extrema import LONG, further, side_by_side
 from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
-from .lengths import NOTHING, Lengths
+from .lengths import NOTHING, Lengths, near
 from .small_products import product
 
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
@@ -234,7 +234,7 @@ class Loops:
         out, (boxes, zeros) = op.out, op.attrs
         lead, start = self._shared(out, [whole(box) for box in boxes])
         for box in zeros:
-            shape = [n if (a, b) == (0, n) else b - a for (a, b), n in zip(box, out.shape, strict=True)]
+            shape = [near(b - a, n) for (a, b), n in zip(box, out.shape, strict=True)]
             index, depth = self._open(shape, "z", lead, start)
             at = of_slice([slice(*ends) for ends in box], out.shape, index)
             self.line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
