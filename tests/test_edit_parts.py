@@ -4,6 +4,7 @@ import ast
 import itertools
 import linecache
 import math
+import sys
 from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinygrad_nn.compare.edits import running
 from tinygrad_nn.compare.edits.influence import _names, influencing
 from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, stored
 from tinygrad_nn.compare.edits.reading import read, with_ticks
@@ -411,3 +413,19 @@ def test_a_name_holds_the_right_value_after_a_statement(text: str, right: Array,
     ast.fix_missing_locations(stmt)
     for _ in range(2):  # what it writes into is a copy
         assert _holds(stmt, env, code, right, Ticker()) is holds
+
+
+def test_the_names_before_each_line_ran_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def f(n):\n    total = 0\n    for k in range(n):\n        total += k\n    return total\n"
+    space: dict[str, Any] = {}
+    exec(compile(text, f"{running.MARK}here>", "exec"), space)
+    traced = sys.gettrace()
+    seen = {line: names for (_, line), names in running.names_by_line(lambda: space["f"](4)).items()}
+    assert sys.gettrace() is traced
+    assert seen == {
+        2: {"n": 4}, 3: {"n": 4, "total": 6, "k": 3}, 4: {"n": 4, "total": 3, "k": 3}, 5: {"n": 4, "total": 6, "k": 3},
+    }  # fmt: skip
+    monkeypatch.setattr(running, "EVENTS", 3)
+    assert running.names_by_line(lambda: space["f"](4))[f"{running.MARK}here>", 4] == {"n": 4, "total": 0, "k": 0}
+    exec(compile(text, "another's", "exec"), space)
+    assert running.names_by_line(lambda: space["f"](4)) == {}

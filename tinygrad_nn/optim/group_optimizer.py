@@ -71,7 +71,7 @@ class GroupOptimizer:
             raise TypeError(f"{name}: {param_group!r:.60} is no group; each is a dict, e.g. {{'params': [w, b]}}.")
         for key in param_group:
             near = near_names(key, ["params", *self.defaults])
-            if near and key != near[0] and key not in self.defaults:  # another name is a person's own remark
+            if near and key != near[0]:  # another name is a person's own remark
                 raise no_option(f"a group of {name}", key, ("params", *self.defaults), {})
         given = {**param_group, "params": tensors(param_group["params"])}
         given |= {key: value for key, value in self.defaults.items() if key not in given}
