@@ -36,7 +36,7 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 
 @pytest.fixture(autouse=True)
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuse, "fuse", choose)
+    monkeypatch.setattr(fuse, "fuse", lambda program, **_: choose(program))
     monkeypatch.setattr(row.Native, "compiled", lambda self: plain(self.module, self.function))
 
 
