@@ -124,6 +124,16 @@ def test_large_arrays_compile_once(compiled: list[str]) -> None:
     assert counts[0] > 0
 
 
+def test_large_arguments_of_a_small_result_compile_once(compiled: list[str]) -> None:
+    run = tg.compile(lambda x: x.sum(), backend="numba")
+    counts = []
+    for rows in (5000, 5100):
+        x = RNG.normal(size=rows)
+        np.testing.assert_allclose(run(x), x.sum(), rtol=1e-12, atol=1e-10)
+        counts.append(len(compiled))
+    assert counts == [counts[0]] * 2
+
+
 @pytest.mark.parametrize("rows", [3, 8, 24])
 def test_a_batch_as_long_as_a_layer_is_wide(rows: int) -> None:
     p, step = weights(4, 8, 3), step_of(normed)
@@ -240,7 +250,7 @@ def known(inputs: list[Value], *outs: Value, rows: int = 4) -> list[str]:
 
 def test_the_axis_of_the_batch_is_followed() -> None:
     x, w, times = value(4, 3, slot=0), value(3, 4), value(5, 4, 3, slot=1)
-    square = value(4, 4, slot=2)
+    square, several = value(4, 4, slot=2), value(4, 3, 2, slot=3)
     cases: list[tuple[Value, str]] = [
         (made("ufunc", [x, value(3)], (), (4, 3)), "rows 3"),
         (made("ufunc", [x, value(2, 1, 1)], (), (2, 4, 3)), "2 rows 3"),
@@ -248,6 +258,7 @@ def test_the_axis_of_the_batch_is_followed() -> None:
         (made("matmul", [x, w], (), (4, 4)), "rows 4"),
         (made("matmul", [w, x], (), (3, 3)), "3 3"),
         (made("matmul", [times, value(3, 4)], (), (5, 4, 4)), "5 rows 4"),
+        (made("matmul", [value(5, 3), several], (), (4, 5, 2)), "rows 5 2"),
         (made("vdot", [x, x], (), ()), ""),
         (made("transpose", [x], ((1, 0),), (3, 4)), "3 rows"),
         (made("transpose", [square], ((1, 0),), (4, 4)), "4 rows"),
@@ -275,7 +286,7 @@ def test_the_axis_of_the_batch_is_followed() -> None:
         (made("cast", [w], (), (3, 4)), "3 4"),
     ]
     for out, text in cases:
-        assert known([x, w, times, square], out) == [text], out.op
+        assert known([x, w, times, square, several], out) == [text], out.op
 
 
 @pytest.mark.parametrize(("part", "left", "text"), [

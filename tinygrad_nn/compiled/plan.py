@@ -45,7 +45,7 @@ class Plan:
     ) -> None:
         self.backend = options.backend
         self.donated = donated(options.function, call, options.donate)
-        batch, sizes = NONE, [out.size for op in program.ops for out in op.outs]
+        batch, sizes = NONE, [x.size for x in [*program.inputs, *(out for op in program.ops for out in op.outs)]]
         if self.backend == "numba" and (options.varies or options.plans or max(sizes, default=0) > SMALL):
             batch = batch_of([[] if part is None else flatten(part)[0] for part in [*call[0], *call[1].values()]])
         code = Code(program, self.backend, self.donated, batch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from functools import partial
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
@@ -28,7 +29,7 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
     of inputs that have it.
     """
     program = opened(program)
-    known = Lengths(program, batch)
+    lengths = Lengths(program, batch)
     if available():
         program = choose(program)
     waiting = list(program.ops)
@@ -65,7 +66,7 @@ def fuse(program: Program, whole: bool = False, batch: Batch = NONE) -> Program:
         later.update(arg for op in group for arg in op.values)
     for group, later in zip(runs, reversed(after), strict=True):
         if fusable(group[0]) or group[0].kind in VIEWS:
-            _append(group, later, order, None if group[0] in straight else known, whole)
+            _append(group, later, order, Straight if group[0] in straight else partial(Kernel, lengths=lengths), whole)
         else:
             order += group
     _number([out for op in order + waiting if op.kind != "kernel" for out in op.outs])
@@ -124,12 +125,9 @@ def _alone(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
 
 
 def _append(
-    group: list[Op], later: set[Value], order: list[Op], known: Lengths | None, whole: bool
+    group: list[Op], later: set[Value], order: list[Op], make: Callable[..., Kernel | Straight], whole: bool
 ) -> None:  # fmt: skip
-    """Append a group: its kernel, then the views that what reads the values in `later` needs.
-
-    It is straight code where nothing is known of the batch.
-    """
+    """Append a group: its kernel, then the views that what reads the values in `later` needs."""
     work = [op for op in group if op.kind not in VIEWS]
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
@@ -139,11 +137,11 @@ def _append(
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
-        kernel = Straight(group, outs) if known is None else Kernel(group, outs, known)
+        kernel = make(group, outs)
         if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
             middle = len(group) // 2
-            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, known, whole)
-            _append(group[middle:], later, order, known, whole)
+            _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, whole)
+            _append(group[middle:], later, order, make, whole)
             return
         order.append(Op("kernel", "kernel", kernel, kernel.args, (), kernel.outs))
         if isinstance(kernel, Straight):

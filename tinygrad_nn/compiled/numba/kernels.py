@@ -22,22 +22,22 @@ class Kernel:
         args: the arrays and numbers it reads.
         outs: the arrays it writes; after those that are needed outside, one of each dtype for all others.
         batch: the length of the batch if it takes that as a number.
-        lengths: shapes of values that have it.
+        shapes: of values that have it.
     """
 
     __name__ = "kernel"
 
-    def __init__(self, group: Sequence[Op], outside: Sequence[Value], known: Lengths) -> None:
+    def __init__(self, group: Sequence[Op], outside: Sequence[Value], lengths: Lengths) -> None:
         self.ops = list(group)
-        self.lengths = {value: known.shapes[value] for value in _all(group) if value in known.shapes}
-        self.known = known if self.lengths else NOTHING
-        self.batch = next((n.batch for shape in self.lengths.values() for n in shape if isinstance(n, Length)), None)
+        self.shapes = {value: lengths.shapes[value] for value in _all(group) if value in lengths.shapes}
+        self.lengths = lengths if self.shapes else NOTHING
+        self.batch = next((n.batch for shape in self.shapes.values() for n in shape if isinstance(n, Length)), None)
         self.made = {out: op for op in group for out in op.outs}
         self.stored = _stored(self.ops, self.made, set(outside))
         self.scratch: dict[Value, tuple[Value, int]] = {}  # what is not needed outside -> its array and place in it
         pools: dict[str, Value] = {}
         ends: dict[Value, int] = {}
-        with named(self.lengths):
+        with named(self.shapes):
             for value in self.stored:
                 if value not in outside:
                     pool = pools.setdefault(code_of(value.dtype), Value(-1, "made", (0,), value.dtype))
@@ -65,8 +65,8 @@ class Kernel:
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
         """Return the body, where each array goes by the name given; equal names are the same array."""
-        with named(self.lengths):
-            return Loops(self.made, self.stored, self.scratch, names, threads, self.known).all(self._order(names))
+        with named(self.shapes):
+            return Loops(self.made, self.stored, self.scratch, names, threads, self.lengths).all(self._order(names))
 
     def length(self) -> int:
         """Return how many lines its body has."""

@@ -109,9 +109,9 @@ class Lengths:
                 if arg.kind == "constant" and arg not in self.shapes:
                     self._take(arg, _alike(arg.shape, rows))
             shapes = [self.shapes.get(arg, arg.shape) for arg in op.values]
-            way = WAYS.get(op.kind, _unknown) if len(op.outs) == 1 else _unknown
+            way = WAYS.get(op.kind) if len(op.outs) == 1 else None
             for out in op.outs:
-                self._take(out, way(op, shapes, rows) if way is not _unknown else _alike(out.shape, rows))
+                self._take(out, way(op, shapes, rows) if way else _alike(out.shape, rows))
             if op.kind == "reduce" and isinstance(count := prod(shapes[0][a] for a in op.attrs[0]), Length):
                 self.counts[int(count)] = count
 
@@ -138,15 +138,15 @@ def _alike(shape: Shape, rows: int) -> Shape:
     return (*shape[:axis], Length(rows), *shape[axis + 1 :]) if axis < len(shape) else shape
 
 
-def _unknown(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    return _alike(op.out.shape, rows)
-
-
 def _entrywise(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
+    return _met(op.out.shape, shapes)
+
+
+def _met(shape: Shape, shapes: Sequence[Shape]) -> Shape:
     """Return the shape of arrays that were broadcast: an axis is the batch's if one of theirs is."""
-    result = list(op.out.shape)
-    for shape in shapes:
-        for axis, n in enumerate(reversed(shape), 1):
+    result = list(shape)
+    for other in shapes:
+        for axis, n in enumerate(reversed(other), 1):
             if isinstance(n, Length) and n == result[-axis]:
                 result[-axis] = n
     return tuple(result)
@@ -159,14 +159,13 @@ def _reduce(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
 
 def _matmul(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
     if len(shapes) < 2 or min(map(len, shapes)) < 2:
-        return _unknown(op, shapes, rows)
+        return _alike(op.out.shape, rows)
     a, b = shapes
-    before = _entrywise(Op("", "", None, [], outs=[Value(0, "", op.out.shape[:-2], None)]), [a[:-2], b[:-2]], rows)
-    return (*before, a[-2], b[-1])
+    return (*_met(op.out.shape[:-2], [a[:-2], b[:-2]]), a[-2], b[-1])
 
 
 def _broadcast(op: Op, shapes: Sequence[Shape], rows: int) -> Shape:
-    shape = _entrywise(op, shapes, rows)
+    shape = _met(op.out.shape, shapes)
     new = len(shape) - len(shapes[0])
     return shape if any(isinstance(n, Length) for n in shape) or not (new or shapes[0][0] == 1) else _alike(shape, rows)
 

@@ -52,9 +52,9 @@ class Loops:
 
     def __init__(
         self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
-        names: dict[Value, str], threads: int = 1, known: Lengths = NOTHING,
+        names: dict[Value, str], threads: int = 1, lengths: Lengths = NOTHING,
     ) -> None:  # fmt: skip
-        self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, known
+        self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, lengths
         self.bounds: dict[str, int] = {}  # line of a loop -> over how many
         self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
         self.lines: list[str] = []

@@ -131,7 +131,7 @@ class Machine:
 
 
 def _shape(kernel: Kernel | Straight, value: Value) -> str:
-    shape = kernel.lengths.get(value, value.shape) if isinstance(kernel, Kernel) else value.shape
+    shape = kernel.shapes.get(value, value.shape) if isinstance(kernel, Kernel) else value.shape
     return f"({''.join(f'{n}, ' for n in shape)})"
 
 

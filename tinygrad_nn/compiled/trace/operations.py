@@ -78,7 +78,6 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
     if name == "power":
         return power(values, raw, out)
     if name == "where":
-        values[0] = values[0] if isinstance(values[0], Value) else bool(values[0])
         return Op("where", "where", np.where, values)
     plain = isinstance(raw[0], np.ndarray) and given.get("initial") is None and given.get("where") is None
     if name in REDUCE and plain:
