@@ -167,8 +167,8 @@ def test_single_rows_of_a_product() -> None:
     assert texts(one.found, "Of the rows") == []
     vector = at(lambda x, y: x @ y, values(2), values(2, 4), name="matmul")
     assert texts(vector.found, "Of the rows") == []
-    assert [m.slot for m in at(lambda x, y: x @ y, values(3, 2), values(2), name="matmul").found
-            if "factor" in m.text and "place" in m.text] == []  # fmt: skip
+    into = at(lambda x, y: x @ y, values(3, 2), values(2), name="matmul")
+    assert {m.slot for m in into.found if "stands in the place of another factor" in m.text} == {1}
 
 
 def test_factors_of_a_product() -> None:
@@ -180,8 +180,8 @@ def test_factors_of_a_product() -> None:
         ("dropout_mask_missing", "The mask of the product is missing on the way back.", 1.0),
         ("wrong_value", "The gradient is divided by the other factor of a product; it belongs multiplied.", RARE),
         ("wrong_value", "The other factor of a product is squared on the way back.", RARE),
-        ("wrong_value", "A factor of a product is multiplied by itself on the way back; it belongs multiplied by the "
-         "other.", 1.0),
+        ("wrong_value", ("A factor of a product is multiplied by itself on the way back; it belongs multiplied by the "
+         "other."), 1.0),
         ("wrong_value", "The product itself stands in place of its other factor on the way back.", RARE),
         ("dropout_scale_missing", "The mask is applied without its scale on the way back.", 1.0),
     ]  # fmt: skip
@@ -219,13 +219,13 @@ def test_a_broadcast_is_summed_back_otherwise() -> None:
     g = p.site.g
     said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
     assert said == [
-        ("broadcast_not_summed", "A value that was broadcast acts in many places, so its gradient is the sum over them."
-         " That sum is missing.", True),
+        ("broadcast_not_summed", ("A value that was broadcast acts in many places, so its gradient is the sum over them."
+         " That sum is missing."), True),
         *(("wrong_axis_sum", f"A broadcast was summed back over axis {k} only, the wrong one.", False)
           for k in range(3)),
         ("wrong_axis_sum", "A broadcast was summed back over all axes.", False),
-        *(("overwritten_not_accumulated", f"Of the rows that a value was broadcast to the {which} one only gave its "
-           "gradient; they belong added.", False) for which in ("last", "first")),
+        *(("overwritten_not_accumulated", (f"Of the rows that a value was broadcast to the {which} one only gave its "
+           "gradient; they belong added."), False) for which in ("last", "first")),
         ("scale", "A broadcast was averaged on the way back; it belongs summed.", False),
     ]  # fmt: skip
     np.testing.assert_allclose(p.made("A broadcast was averaged", 1), g.mean(axis=(0, 2))[:, None])
@@ -243,8 +243,8 @@ def test_a_broadcast_is_summed_back_otherwise() -> None:
 
 @pytest.mark.parametrize(
     ("shapes", "slots"),
-    [(((2, 3), (3,)), [1]), (((2, 3), (2, 3)), []), (((2, 3), ()), [1]), (((3,), (2, 3)), [0]), (((2, 1), (1, 3)), [0, 1]),
-     (((1, 3), (3,)), [])],
+    [(((2, 3), (3,)), [1]), (((2, 3), (2, 3)), []), (((2, 3), ()), [1]), (((3,), (2, 3)), [0]),
+     (((2, 1), (1, 3)), [0, 1]), (((1, 3), (3,)), [])],
 )  # fmt: skip
 def test_which_arguments_were_broadcast(shapes: Any, slots: list[int]) -> None:
     p = at(lambda x, y: x + y, *(values(*shape) for shape in shapes), name="add")
@@ -463,12 +463,13 @@ def test_uses_of_a_value_that_are_forgotten_together() -> None:
     w = trace.inputs[1]
     assert uses[w] == [(0, 1), (1, 1), (2, 1), (3, 1)]
     found = list(kept_alone(trace, uses))
-    last = "last_step_only", "y is used 4 times, and its gradient is that of the last use only; all of them belong added."
+    last = "last_step_only", ("y is used 4 times, and its gradient is that of the last use only; all of them belong "
+                              "added.")  # fmt: skip
     first = (last[0], last[1].replace("last use", "first use"))
-    one = ("overwritten_not_accumulated", "One of the 4 contributions to the gradient of y is kept and the others are "
-           "overwritten; they belong added.")  # fmt: skip
-    without = [("overwritten_not_accumulated", f"The {which} of the 4 uses of y gives no gradient; all of them belong "
-                "added.") for which in ("first", "last")]  # fmt: skip
+    one = ("overwritten_not_accumulated", ("One of the 4 contributions to the gradient of y is kept and the others are "
+           "overwritten; they belong added."))  # fmt: skip
+    without = [("overwritten_not_accumulated", (f"The {which} of the 4 uses of y gives no gradient; all of them belong "
+                "added.")) for which in ("first", "last")]  # fmt: skip
     places = [(k, 1) for k in range(4)]
     assert found == [
         (*last, places[1:], 1.0), (*one, [places[0], *places[2:]], 1.0), (*one, [*places[:2], places[3]], 1.0),

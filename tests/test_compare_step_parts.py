@@ -196,7 +196,7 @@ def test_the_steps_as_text() -> None:
         "dx[1, 2]                                        5              6",
         "db[0]                                   0.1234568           1e-9",
     ]  # fmt: skip
-    assert listing.as_text([step()])[2:] == ["ok       4  dx = g                                                 2          3"]
+    assert listing.as_text([step()])[2:] == [f"ok       4  {'dx = g':<45}          2          3"]
     many = [step(f"d{k}", "WRONG", k, f"d{k} = 1") for k in range(1, 14)]
     assert [text[:5] for text in listing.as_text(many)[-12:]] == [f"d{k}[1, 2]"[:5] for k in range(1, 13)]
     assert len(listing.as_text(many)) == 2 + 13 + 2 + 12
