@@ -253,8 +253,8 @@ def test_two_methods_of_an_object_that_are_named_by_the_person() -> None:
     np.testing.assert_allclose(found["W"], x.T @ g)
     code = objects.read_object(Updated(), x)
     (note,) = code.notes
-    assert note == ("Taken as an object with forward and backward. Its parameters: W; their gradients: what the backward "
-                    "subtracts, over the learning rate.")  # fmt: skip
+    assert note == ("Taken as an object with forward and backward. Its parameters: W; their gradients: what the "
+                    "backward subtracts, over the learning rate.")  # fmt: skip
     found = code.back(code.inputs, [x, 2 * M], g)
     np.testing.assert_allclose(found["W"], x.T @ g, rtol=1e-12)
     np.testing.assert_allclose(found["x"], g @ (2 * M).T, rtol=1e-12)
@@ -275,8 +275,9 @@ def test_an_object_that_returns_gradients_beside_its_loss() -> None:
     x = RNG.normal(size=(3, 2))
     code = objects.read_object(Lossy(), x)
     (note,) = code.notes
-    assert note == ("Taken as an object with loss, which returns gradients beside its value. Its parameters: params['W']; "
-                    "their gradients: returned as W. No gradient of params['b'] was found after the backward.")  # fmt: skip
+    assert note == ("Taken as an object with loss, which returns gradients beside its value. Its parameters: "
+                    "params['W']; their gradients: returned as W. No gradient of params['b'] was found after the "
+                    "backward.")  # fmt: skip
     assert code.inputs.names == ["x", "params['W']"]
     assert not code.takes
     np.testing.assert_allclose(code.forward([x, M]), ((x @ M) ** 2).sum())
