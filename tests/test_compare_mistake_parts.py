@@ -219,8 +219,8 @@ def test_a_broadcast_is_summed_back_otherwise() -> None:
     g = p.site.g
     said = [(m.kind, m.text, m.wide) for m in p.found if m.kind != "wrong_derivative"]
     assert said == [
-        ("broadcast_not_summed", ("A value that was broadcast acts in many places, so its gradient is the sum over them."
-         " That sum is missing."), True),
+        ("broadcast_not_summed", ("A value that was broadcast acts in many places, so its gradient is the sum over "
+         "them. That sum is missing."), True),
         *(("wrong_axis_sum", f"A broadcast was summed back over axis {k} only, the wrong one.", False)
           for k in range(3)),
         ("wrong_axis_sum", "A broadcast was summed back over all axes.", False),
