@@ -307,7 +307,7 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     if f.kind == "kink" and f.evidence:
         return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
-    text = _said(verdict, f) if f.kind == "unknown" and "no known mistake" in f.text else f.text
+    text = _said(verdict, f) if "no known mistake" in f.text else f.text
     twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
     other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
     other = f.alternatives or other
