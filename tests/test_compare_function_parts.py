@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.compare_parts import graph_of
 from tests.test_array_run import look_of
 from tests.test_origin_parts import look, node_of, traced_of
 from tinygrad_nn.compare.conventions import objects, reasons
 from tinygrad_nn.compare.conventions.code import same_draws
+from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import calling
+from tinygrad_nn.compare.function import search as searching
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
+from tinygrad_nn.compare.function.mutants import Mutant, singles
 from tinygrad_nn.compare.function.origin import _part, spread
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
-from tinygrad_nn.compare.mistakes import uses_of
+from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
+from tinygrad_nn.compare.mistakes import cut, uses_of
 from tinygrad_nn.compare.paths import twin
 
 Array = np.ndarray[Any, Any]
@@ -468,3 +473,232 @@ def test_the_constant_that_fits_a_gradient() -> None:
     assert fitted(0.05, mine=[m[:2] for m in seen.right]) is None
     assert fitted(0.05, mine=[m * np.nan for m in seen.right]) is None
     assert fitted(0.05, mine=[np.sin(m) + 40 for m in seen.right]) is None
+
+
+# -- The search for a mistake
+
+
+def layer(x: Any, w: Any) -> Any:
+    return np.tanh(x @ w + w[0]).sum()
+
+
+def look_again(f: Any, mine: Any = None, *leaves: Array, **more: Any) -> Any:
+    given = leaves or (X, W)
+    made = look_of(f, *given, mine=None if mine is None else (lambda right: mine), **more)
+    return made._replace(again=lambda moved: graph_of(f, *given)(moved).trace)
+
+
+def grads_of(match: Match, trace: Any, right: list[Array]) -> list[Array]:
+    """What a match says a person's gradients are."""
+    made, s = match.mutant.walk(trace), match.factor.value
+    assert made is not None
+    if match.mutant.linear:
+        return [r + (s - 1) * (r - m) for r, m in zip(right, made, strict=True)]
+    return [s * m for m in made]
+
+
+def test_what_a_mistake_adds_is_seen_without_a_walk() -> None:
+    seen = look_again(layer)
+    search = Search(seen)
+    mutants, sums, sizes = search._each()
+    every = [m for m in singles(seen.trace) if not m.wide]
+    assert len(mutants) > 80
+    assert len(every) - len(mutants) <= 1
+    assert sums is not None
+    assert sizes is not None
+    assert sums.shape == sizes.shape == (len(mutants), 3, 2)
+    for mutant, total, size in zip(mutants, sums, sizes, strict=True):
+        made = mutant.walk(seen.trace)
+        assert made is not None
+        apart = [m - r for m, r in zip(made, seen.right, strict=True)]
+        right = [[np.vdot(v, a) for v, a in zip(u, apart, strict=True)] for u in search.directions]
+        assert (np.abs(total - right) <= 1e-8 * size).all()
+        assert (np.abs(total) <= size * (1 + 1e-12)).all()
+    assert search._seen(seen.right)[1, 0] == np.vdot(search.directions[1][0], seen.right[0])
+    assert np.isnan(search._seen([X.T, W])).tolist() == [[True, False]] * 3
+    assert [v.shape for v in search.directions[0]] == [(5, 2), (2, 3)]
+    assert Search(seen._replace(again=None))._each()[1:] == (None, None)
+
+
+def test_what_one_mistake_adds_and_the_size_of_its_terms() -> None:
+    trace = traced_of(lambda x, w: x * w, A, C)[0]
+    g, slots = np.array([1.0, -1.0, 2.0]), [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])]
+    tangents = [np.array([[1.0, 0.0, -1.0], [0.0, 2.0, 1.0]]), np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])]
+    both = searching._added(trace, 0, cut(0, None), g, slots, tangents)
+    assert both is not None
+    assert [part.tolist() for part in both] == [[-1 + 3 - 5, -4 - 3 + 4], [1 + 3 + 5, 4 + 3 + 4]]
+    one = searching._added(trace, 0, cut(0, 1), g, slots, tangents)
+    assert one is not None
+    assert [part.tolist() for part in one] == [[-5, 4], [5, 4]]
+    assert searching._added(trace, 0, cut(0, 1), g, slots, [tangents[0], None]) is None
+    assert searching._added(trace, 0, cut(0, None), g, [None, None], tangents) is None
+    assert searching._added(trace, 0, cut(0, 1), g, [slots[0], slots[1] * np.inf], tangents) is None
+
+
+def test_how_arguments_move_with_the_inputs() -> None:
+    seen = look_again(layer)
+    search = Search(seen)
+    moves = search._moves()
+    assert moves is not None
+    place = seen.trace.operations.index(node_of(seen.trace, "matmul"))
+    for row, (u, i) in enumerate((u, i) for u in search.directions for i in (0, 1)):
+        for slot in (0, 1):
+            right = u[i].ravel() if slot == i else np.zeros((X, W)[slot].size)
+            np.testing.assert_allclose(moves[place][slot][row], right, atol=1e-9)
+        tanh = moves[seen.trace.operations.index(node_of(seen.trace, "tanh"))][0][row]
+        np.testing.assert_allclose(tanh.reshape(5, 3), u[0] @ W if i == 0 else X @ u[1] + u[1][0], atol=1e-8)
+    assert Search(seen._replace(again=None))._moves() is None
+    assert Search(seen._replace(leaves=[X, W + 0j]))._moves() is None
+    other = graph_of(lambda x, w: (x @ w).sum(), X, W)
+    assert Search(seen._replace(again=lambda moved: other(moved).trace))._moves() is None
+
+    def stops(moved: Any) -> Any:
+        raise ValueError
+
+    assert Search(seen._replace(again=stops))._moves() is None
+
+
+def test_the_numbers_held_beside_the_point_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = look_again(lambda x, w: np.sin(x).sum() + w.sum())
+    held = 3 * 2 * sum(np.size(a) for n in seen.trace.operations for a in n.args or ())
+    monkeypatch.setattr(searching, "HELD", held)
+    assert Search(seen)._moves() is not None
+    monkeypatch.setattr(searching, "HELD", held - 1)
+    assert Search(seen)._moves() is None
+
+
+def test_mistakes_that_give_the_numbers_of_a_person() -> None:
+    seen = look_again(layer)
+    trace, right = seen.trace, seen.right
+    for k, mutant in enumerate(singles(trace)):
+        made = mutant.walk(trace)
+        if k % 4 or mutant.wide or mutant.kind == "scale" or made is None or not all(np.abs(m).any() for m in made):
+            continue
+        if all(np.allclose(m, r) for m, r in zip(made, right, strict=True)):
+            continue
+        for by in (1.0, 3.0):
+            mine = [by * m for m in made]
+            found = Search(seen._replace(mine=mine)).matches([0, 1])
+            assert (mutant.kind, mutant.parts[0][0], mutant.text) in [
+                (m.mutant.kind, m.mutant.parts[0][0], m.mutant.text) for m in found]  # fmt: skip
+            assert Factor("3", 3.0).name in {m.factor.name for m in found} if by == 3 else True
+            for match in found:
+                for one, two in zip(grads_of(match, trace, right), mine, strict=True):
+                    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+            alone = [m for m in found if m.mutant.times == 1 and isinstance(m.mutant, Mutant)]
+            costs = [(m.mutant.linear, m.mutant.cost) for m in alone if len(m.mutant.parts) == 1]
+            first = [c for c in costs if not c[0]]
+            assert first[: len(first)] == sorted(first) or not first
+
+
+def test_a_part_of_a_gradient_that_counts_otherwise_than_once() -> None:
+    slope = 1 - np.tanh(X @ W + W[0]) ** 2
+    right = [WEIGHT * slope @ W.T, WEIGHT * X.T @ slope]
+    right[1][0] += WEIGHT * slope.sum(axis=0)
+    seen = look_again(layer, [right[0], right[1] + 4 * WEIGHT * X.T @ slope])
+    for g, r in zip(seen.right, right, strict=True):
+        np.testing.assert_allclose(g, r)
+    found = Search(seen, together=False).matches([0, 1])
+    place = seen.trace.operations.index(node_of(seen.trace, "matmul"))
+    assert [(m.mutant.kind, m.mutant.place, m.mutant.slot, m.factor.name) for m in found] == [("scale", place, 1, "5")]
+    assert Search(seen, together=False).matches([0, 1], linear=False) == []
+    other = seen._replace(mine=[right[0].T, seen.mine[1]])
+    alone = [(m.mutant.place, m.factor.name) for m in Search(other, together=False).matches([0, 1])]
+    assert (place, "5") in alone  # of the other input nothing is asked, so there is more that gives these numbers
+    assert Search(seen._replace(mine=[m.T for m in right])).matches([0, 1]) == []
+
+
+def test_a_search_walks_so_many_mistakes_of_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = look_again(layer, [np.zeros((5, 2)), np.zeros((2, 3))])
+    for most in (1, 3):
+        monkeypatch.setattr(searching, "WALKED", most)
+        found = Search(seen, together=False).matches([0, 1])
+        kinds = [m.mutant.kind for m in found]
+        assert max(map(kinds.count, kinds)) == most
+    seen = look_again(lambda x, w: np.tanh(np.sin(x @ w) * 2.0).sum())
+    monkeypatch.setattr(searching, "WALKS", 0)
+    assert list(Search(seen)._walks()) == []
+    cost = sum(np.size(n.out) for n in seen.trace.operations) + searching.SLOW * len(seen.trace.operations)
+    for walks in (1, 4):
+        monkeypatch.setattr(searching, "WALKS", walks * cost)
+        assert len(list(Search(seen)._walks())) == walks
+        monkeypatch.setattr(searching, "WALKS", walks * cost - 1)
+        assert len(list(Search(seen)._walks())) == walks - 1
+
+
+def steps(x: Any, w: Any) -> Any:
+    h = x[0] * 0.5
+    for row in range(1, 5):
+        h = np.tanh(h * x[row] * w[0, :2])
+    return h.sum()
+
+
+def test_mistakes_at_several_operations() -> None:
+    seen = look_again(steps)
+    search = Search(seen)
+    walks = list(search._walks())
+    assert {type(m).__name__ for m, _ in walks} == {"Mutant", "Recomputed"}
+    assert [m.cost for m, _ in walks] == sorted(m.cost for m, _ in walks)
+    tried = [(m.kind, tuple((p, part.text, part.slot, part.key) for p, part in m.parts)) for m, _ in walks]
+    assert len(set(tried)) == len(tried)
+    for mutant, along in walks:
+        made = mutant.walk(seen.trace)
+        assert made is not None
+        np.testing.assert_array_equal(along, search._seen(made))
+    kind = "missing_activation_derivative"
+    mutant = next(m for m, _ in walks if isinstance(m, Mutant) and m.times == 4 and m.kind == kind)
+    made = mutant.walk(seen.trace)
+    assert made is not None
+    for by in (1.0, -3.0):
+        found = Search(seen._replace(mine=[by * m for m in made])).matches([0, 1])
+        assert (kind, 4, "1" if by == 1 else "-3") in [
+            (m.mutant.kind, m.mutant.times, m.factor.name) for m in found]  # fmt: skip
+        for match in found:
+            for one, two in zip(grads_of(match, seen.trace, seen.right), made, strict=True):
+                np.testing.assert_allclose(one, by * two, rtol=1e-5, atol=1e-8)
+    assert Search(seen._replace(mine=made), together=False).matches([0, 1]) == []
+
+
+def test_sums_over_broadcasts_that_are_missing() -> None:
+    one = traced_of(layer, X, W)[0]
+    two = traced_of(lambda x, w: x @ w + w[0] * w[1] + w[1], X, W)[0]
+    three = traced_of(lambda x, w: x @ w + w[0] + w[1] + np.sin(w[0]), X, W)[0]
+    assert [[len(m.parts) for m in _wide(t)] for t in (one, two, three)] == [[1], [1, 1, 2], [1, 1, 1, 2, 2, 2, 3]]
+    every = list(_wide(three))
+    assert [m.cost for m in every[3:]] == [1.05] * 4
+    a, b, c = (m.parts for m in every[:3])
+    assert [m.parts for m in every[3:]] == [a + b, a + c, b + c, a + b + c]
+    text = "What was broadcast acts in many places, so its gradient is the sum over them. These sums are missing."
+    assert {m.text for m in every[3:]} == {text}
+    assert all(m.wide and m.kind == "broadcast_not_summed" for m in every)
+    many = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 22)), X, W)[0]
+    fewer = traced_of(lambda x, w: sum(x @ w + w[0] * k for k in range(2, 21)), X, W)[0]
+    assert len(list(_wide(many))) == 20
+    assert len(list(_wide(fewer))) == 19 + 19 * 18 // 2 + 1
+
+
+def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
+    seen = look_again(layer)
+    trace, right = seen.trace, seen.right
+    place = trace.operations.index(node_of(trace, "matmul"))
+    linear = Mutant("scale", "", ((place, cut(place, 1)),), linear=True)
+    plain = linear._replace(linear=False)
+    made = plain.walk(trace)
+    assert made is not None
+
+    def name(mutant: Any, mine: list[Array], over: tuple[int, ...] = (0, 1)) -> str | None:
+        found = _fits(seen._replace(mine=mine), mutant, list(over))
+        return found and found.name
+
+    assert name(plain, made) == "1"
+    assert name(plain, [2 * m for m in made]) == "2"
+    assert name(plain, made, (1,)) == "1"
+    assert name(plain, made, (0,)) is None  # it does nothing to that input
+    assert name(plain, right) is None
+    assert name(linear, made) == "0"
+    assert name(linear, right) is None
+    assert name(linear, [r + 6 * (r - m) for r, m in zip(right, made, strict=True)]) == "7"
+    assert name(linear, [r + 1e-3 * np.sin(r) for r in right]) is None
+    probes = [(made, trace, right)]
+    assert (_fits(seen._replace(mine=made, probes=probes), plain, [0, 1]) or Factor("", 0)).name == "1"
+    assert _fits(seen._replace(mine=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]) is None
