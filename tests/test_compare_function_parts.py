@@ -16,11 +16,22 @@ from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import calling
 from tinygrad_nn.compare.function import search as searching
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
-from tinygrad_nn.compare.function.mutants import Mutant, singles
+from tinygrad_nn.compare.function.mutants import (
+    Mutant,
+    _alike,
+    _exchanges,
+    _lost,
+    arriving,
+    groups,
+    local,
+    singles,
+)
+from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
+from tinygrad_nn.compare.function.operations import _told
 from tinygrad_nn.compare.function.origin import _part, spread
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
 from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
-from tinygrad_nn.compare.mistakes import cut, uses_of
+from tinygrad_nn.compare.mistakes import Mistake, cut, uses_of, why_lost
 from tinygrad_nn.compare.paths import twin
 
 Array = np.ndarray[Any, Any]
@@ -702,3 +713,176 @@ def test_a_factor_by_which_a_mistake_explains_some_inputs() -> None:
     probes = [(made, trace, right)]
     assert (_fits(seen._replace(mine=made, probes=probes), plain, [0, 1]) or Factor("", 0)).name == "1"
     assert _fits(seen._replace(mine=made, probes=[([2 * m for m in made], trace, right)]), plain, [0, 1]) is None
+
+
+# -- Mistakes at one operation, and at several
+
+
+def places_of(trace: Any, name: str) -> list[int]:
+    return [p for p, n in enumerate(trace.operations) if n.primitive is not None and n.primitive.name == name]
+
+
+def four(x: Any, y: Any, z: Any, u: Any) -> Any:
+    return x * y + z * u
+
+
+def test_two_factors_of_a_sum_of_products_have_the_gradient_of_each_other() -> None:
+    leaves = [np.array([1.0, 2.0]), np.array([3.0, 5.0]), np.array([7.0, -1.0]), np.array([0.5, 4.0])]
+    trace, right = traced_of(four, *leaves)
+    g = arriving(trace)[0]
+    np.testing.assert_allclose(right, [g * leaves[k] for k in (1, 0, 3, 2)])
+    found = list(_exchanges(trace, {}))
+    assert {m.kind for m in found} == {"wrong_gate"}
+    made = [m.walk(trace) for m in found]
+    x, y, z, u = (g * leaf for leaf in leaves)  # as gradients: that of x is y, and so on
+    expected = [[u, x, y, z], [z, x, u, y], [y, u, x, z], [y, z, u, x]]
+    for one, two in zip(made, expected, strict=True):
+        assert one is not None
+        np.testing.assert_allclose(one, two)
+    assert [m.times for m in found] == [1] * 4
+    other = traced_of(lambda x, y, z, u: (x * y[:1])[:1] + z * u, *leaves)[0]
+    assert list(_exchanges(other, {})) == []  # a slice is no product
+    same = traced_of(lambda x, y: (lambda p: p + p)(x * y), *leaves[:2])[0]
+    assert list(_exchanges(same, {})) == []
+    minus = traced_of(lambda x, y, z, u: x * y - z * u, *leaves)[0]
+    assert list(_exchanges(minus, {})) == []
+    wide = traced_of(lambda x, y, z, u: x * y[0] + z * u, *leaves)[0]
+    at = {n.primitive.name: p for p, n in enumerate(wide.operations) if n.primitive is not None}
+    assert at["add"] == 0
+    assert len(list(_exchanges(wide, {}))) == 2  # the other factors are of one shape
+
+
+def test_exchanges_of_one_line_are_made_together() -> None:
+    def gates(x: Any, y: Any, z: Any, u: Any) -> Any:
+        for _ in range(3):
+            x = x * y + z * u
+        return x
+
+    leaves = [RNG.normal(size=2) for _ in range(4)]
+    trace = traced_of(gates, *leaves)[0]
+    one = dict.fromkeys(range(len(trace.operations)), (("a line",), ("a line", "its caller")))
+    every = {p: ((f"line {p}",),) for p in range(len(trace.operations))}
+    assert sorted(m.times for m in _exchanges(trace, one)) == [3, 3, 3, 3]
+    assert sorted(m.times for m in _exchanges(trace, every)) == [1] * 12
+    for m in _exchanges(trace, one):
+        assert [p for p, _ in m.parts] == sorted(p for p, _ in m.parts)
+        assert len(m.parts) == 6
+
+
+def test_what_a_mistake_adds_at_the_arguments_of_an_operation() -> None:
+    trace = traced_of(lambda x, w: x * w, A, C)[0]
+    g, slots = np.array([1.0, -1.0, 2.0]), [np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])]
+    twice = Mistake("scale", "", lambda s: 3 * s.slots[1] + s.g, 1)
+    found = local(trace, 0, twice, g, slots)
+    assert found is not None
+    assert found[0] is None
+    assert np.asarray(found[1]).tolist() == [2 * 4 + 1, 2 * 5 - 1, 2 * 6 + 2]
+    lost = local(trace, 0, cut(0, 0), g, slots)
+    assert lost is not None
+    assert (np.asarray(lost[0]).tolist(), lost[1]) == ([-1, -2, -3], None)
+
+    def stops(s: Any) -> Any:
+        raise ValueError
+
+    assert local(trace, 0, Mistake("scale", "", stops, 1), g, slots) is None
+    row = traced_of(lambda x, w: x * w[:1], A, C)[0]
+    (summed,) = [d for d in local(row, 0, Mistake("scale", "", lambda s: np.ones(3), 1), g, [g, np.array([7.0])]) or []
+                 if d is not None]  # fmt: skip
+    assert summed.tolist() == [3 - 7.0]  # what is wider is summed
+
+
+def test_places_that_one_line_made_or_that_take_one_input() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return np.sin(x) * np.sin(w) + np.sin(np.sin(x)) * x * w
+
+    trace = traced_of(f, A, C)[0]
+    sines, products = places_of(trace, "sin"), places_of(trace, "multiply")
+    without = [sorted(p) for p in _alike(trace, {})]
+    of_x = [p for p in sines if (trace.operations[p].parents or ())[0] is trace.inputs[0]]
+    assert len(of_x) == 2
+    assert of_x in without
+    assert sorted(set(sines) - set(of_x)) not in without  # of w, and of a sine
+    assert all(len(p) > 1 for p in without)
+    sites = dict.fromkeys(sines, (("a",), ("a", "b")))
+    sites[sines[0]] = (("a",), ("a", "c"))
+    named = [sorted(p) for p in _alike(trace, sites)]
+    assert sorted(sines) in named
+    assert sorted(sines[1:]) in named
+    assert len(named) == len({tuple(p) for p in named})
+    assert not any(set(p) & set(sines) and set(p) & set(products) for p in named)
+
+
+def test_what_is_lost_at_each_of_several_times() -> None:
+    trace = traced_of(steps, X, W)[0]
+    uses, place = uses_of(trace), places_of(trace, "tanh")[0]
+    kind, text = _lost(trace, place, None, uses, 3)
+    assert (kind, text) == ("not_carried_back", (
+        "The gradient is not carried back through this operation, at none of the 3 times that it ran: what each step "
+        "gives to the one before is forgotten."))  # fmt: skip
+    assert _lost(trace, place, None, uses, 2) == why_lost(trace, place, None, uses)
+    square = traced_of(lambda x, w: (x * x + w * w).sum(), A, C)[0]
+    half = places_of(square, "multiply")[0]
+    assert _lost(square, half, 0, uses_of(square), 3)[0] == "product_rule_half"
+
+
+def test_mistakes_at_all_operations_of_a_line() -> None:
+    trace = traced_of(steps, X, W)[0]
+    tanhs = places_of(trace, "tanh")
+    found = [m for m in groups(trace, dict.fromkeys(tanhs, (("line",),))) if {p for p, _ in m.parts} <= set(tanhs)]
+    lost = [m for m in found if m.kind == "not_carried_back"]
+    assert [(m.times, m.linear, m.cost) for m in lost] == [(4, False, 1.02)]
+    assert [p for p, _ in lost[0].parts] == sorted(tanhs)
+    assert all(m.times > 2 for m in found)  # of four at least three
+    assert {m.kind for m in found} >= {"missing_activation_derivative", "activation_derivative_at_wrong_value"}
+    singly = {(m.kind, m.text): m.cost for m in singles(trace) if m.place in tanhs and m.cost < 1.3}
+    for m in found:
+        if m not in lost:
+            assert m.cost == pytest.approx(singly[m.kind, m.text] + 0.02)
+
+
+# -- What is told of a match
+
+
+def told(f: Any, mutant: Any, factor: Factor, *leaves: Array, **more: Any) -> tuple[float, Any]:
+    seen = look_of(f, *(leaves or (X, W)))
+    return _told(seen._replace(**more), Match(mutant(seen.trace) if callable(mutant) else mutant, factor))
+
+
+def test_a_match_in_words_and_what_it_costs() -> None:
+    def at(name: str, slot: int | None = None, **more: Any) -> Any:
+        given = {"linear": True, **more}
+        return lambda t: Mutant("wrong_value", "Text.", ((places_of(t, name)[0], cut(0, slot)),), **given)
+
+    one, zero, two, minus, five = (Factor(name, float(name)) for name in ("1", "0", "2", "-1", "5"))
+    cost, d = told(layer, at("tanh", linear=False, cost=1.25), one)
+    assert (cost, d.kind, d.text, d.number, d.equation) == (1.25, "wrong_value", "Text.", "tanh", r"g \, (1 - out^2)")
+    assert d.where == "tanh, operation 4 of 5"
+    cost, d = told(layer, at("tanh", linear=False, cost=1.25), two)
+    assert (cost, d.text) == (1.75, "Text. It is also multiplied by 2.")
+    cost, d = told(layer, at("tanh", linear=False), Factor("N", 5.0))
+    assert d.text == "Text. It is also multiplied by N (the number of rows of x)."
+    assert d.evidence == ("with this mistake the graph gives the gradients of the backward to rounding",)
+    for factor, price, kind in ((minus, 1.15, "sign"), (two, 1.3, "scale"), (Factor("1/N", 0.2), 1.3, "scale"),
+                                (five, 1.6, "scale")):  # fmt: skip
+        cost, d = told(layer, at("matmul", 1), factor)
+        assert (cost, d.kind, d.number) == (price, kind, "matmul")
+    texts = [told(layer, at("matmul", k), two)[1].equation for k in (0, 1, None)]
+    assert texts[0] == texts[2] != texts[1]
+    cost, d = told(layer, at("matmul", 1), zero)
+    assert (cost, d.kind) == (1.02, "overwritten_not_accumulated")
+    cost, d = told(lambda x, w: (x * x).sum() + 0.5 * (w * w).sum(), at("multiply"), zero)
+    assert cost in (0.95, 1.02)
+
+
+def test_a_penalty_that_is_lost() -> None:
+    def lost(f: Any, name: str, slot: int | None = None, which: int = 0) -> tuple[str, str]:
+        seen = look_of(f, X, W)
+        mutant = Mutant("scale", "", ((places_of(seen.trace, name)[which], cut(0, slot)),), linear=True)
+        found = _lost_penalty(seen, mutant, "place", "eq")
+        return found.kind, found.where
+
+    assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w).sum() * 0.5, "multiply") == ("missing_penalty", "w")
+    assert lost(lambda x, w: np.tanh(x @ w).sum() + np.abs(x).sum() * 0.5, "multiply") == ("missing_penalty", "x")
+    assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w).sum() * 0.5, "multiply", 0)[0] != "missing_penalty"
+    assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w * w).sum() * 0.5, "multiply")[0] != "missing_penalty"
+    assert lost(lambda x, w: (x @ w).sum() * 0.5 + w.sum(), "multiply")[0] != "missing_penalty"  # of two
