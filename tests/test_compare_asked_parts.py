@@ -1,16 +1,31 @@
 """What is asked of a person's function, how its backward behaves, what is said of it, and the line that is wrong."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.read import read
 from tinygrad_nn.compare.conventions.reasons import left
 from tinygrad_nn.compare.diagnosis import Diagnosis
+from tinygrad_nn.compare.function import comparison
 from tinygrad_nn.compare.function.calling import lay_out
-from tinygrad_nn.compare.function.comparison import _around, _blind, _graph, _no_value, _probes
+from tinygrad_nn.compare.function.comparison import (
+    _around,
+    _blind,
+    _by_graph_alone,
+    _by_numbers,
+    _graph,
+    _no_value,
+    _probes,
+    _rows,
+    _with_graph,
+    by_graph,
+)
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
 from tinygrad_nn.compare.function.lines import _told as _told_edit
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
@@ -245,3 +260,143 @@ def test_other_inputs_for_the_search_of_a_line() -> None:
         assert [i.all() for i in b.ignored] == [False, True]
         assert not b.ignored[0].any()
     assert _others(asked, lambda code, leaves, gs: 1 / 0) == []  # type: ignore[arg-type,return-value]
+
+
+# -- The rows of a report
+
+
+class Clock:
+    """A budget that was spent and left in numbers that are known."""
+
+    def __init__(self, left: float, spent: float) -> None:
+        self.left, self.spent = left, spent
+
+    def __call__(self, seconds: float) -> Clock:
+        assert seconds == comparison.SECONDS
+        return self
+
+    def __enter__(self) -> Clock:
+        return self
+
+    def __exit__(self, *unused: object) -> None: ...
+
+
+def rows_of(asked: Question, monkeypatch: pytest.MonkeyPatch, clock: Clock, parted: Any = None) -> list[Any]:
+    """Return what each row is made of: the array, the referee, how many entries it is asked for, the directions."""
+    made: list[Any] = []
+
+    def row(what: Any, judge: Any, rng: Any, entries: int, along: Any) -> Any:
+        made.append(SimpleNamespace(what=what, judge=judge, rng=rng, entries=entries, along=along))
+        if asked.mine[0].size:
+            made[-1].first = judge((0,) * asked.mine[0].ndim)
+        return len(made), "bad"
+
+    monkeypatch.setattr(comparison, "Budget", clock)
+    monkeypatch.setattr(comparison, "compare_row", row)
+    here = by_graph(asked.code, asked.leaves, asked.cotangents)
+    parts = [np.zeros(x.shape, bool) for x in asked.leaves] if parted is None else parted
+    sides: Any = SimpleNamespace(here=here, parted=lambda rounding: parts)
+    rounding = [np.full(x.shape, 0.25 + k) for k, x in enumerate(asked.leaves)]
+    rows, bads, kinks = _rows(asked, sides, rounding)
+    assert (rows, bads) == (list(range(1, len(asked.leaves) + 1)), ["bad"] * len(asked.leaves))
+    for made_row, kink in zip(made, kinks, strict=True):
+        made_row.kinks = kink
+    return made
+
+
+@pytest.mark.parametrize(
+    ("left", "spent", "entries"),
+    [(1.0, 0.05, 7), (1.0, 0.1, 3), (1.0, 0.001, 24), (-1.0, 2.0, 3), (1.0, 0.0, 24), (1.4, 1.4 / 54, 24),
+     (1.4, 1.4 / 52, 23)],
+)  # fmt: skip
+def test_so_many_entries_are_asked_for_as_time_allows(
+    left: float, spent: float, entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows_of(asked_of(scaled, scaled_back, A, C), monkeypatch, Clock(left * (1 + 1e-9), spent))
+    assert [row.entries for row in made] == [entries] * 2
+
+
+def cubed(x: Any, w: Any) -> Any:
+    return x**3 * w
+
+
+def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = np.array([0.5, -20.0, 3.0]), np.array([2.0, 0.25, -4.0])
+    asked = asked_of(cubed, lambda x, w, g: (3 * x**2 * w * g, x**3 * g), x, w)
+    parted = [np.array([False, True, False]), np.zeros(3, bool)]
+    rows = rows_of(asked, monkeypatch, Clock(1.0, 0.1), parted)
+    (c,) = asked.cotangents
+    rights = [3 * x**2 * w * c, x**3 * c]
+    rng = np.random.default_rng(4)
+    for i, (row, right, leaf) in enumerate(zip(rows, rights, (x, w), strict=True)):
+        assert (row.what.name, row.what.role, row.kinks) == ("xw"[i], "input", 0)
+        assert row.what.manual is asked.mine[i]
+        assert row.rng is asked.rng
+        np.testing.assert_allclose(row.what.graph, right)
+        np.testing.assert_array_equal(row.what.rounding, np.full(3, 0.25 + i))
+        for k in range(3):
+            v, size = np.zeros(3), max(1.0, abs(leaf[k]))
+            v[k] = size
+            found = asked.line.along({i: v}, asked.cotangents, None)
+            value, bound, kink = row.judge((k,))
+            assert value == found.value / size == pytest.approx(right[k], rel=1e-9)
+            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * abs(row.what.graph[k]), rel=1e-12)
+            assert not kink
+        assert len(row.along) == 3
+        for graph, numerical, allowed in row.along:
+            v = np.where(parted[i], 0, rng.normal(size=3) * np.maximum(1.0, np.abs(leaf)))
+            found = asked.line.along({i: v}, asked.cotangents, None)
+            assert graph == pytest.approx((right * v).sum())
+            assert numerical == found.value == pytest.approx(graph, rel=1e-8)
+            size = ((0.25 + i) * np.abs(v)).sum() + 1e-10 * np.abs(row.what.graph * v).sum()
+            assert allowed == pytest.approx(10 * found.error + size, rel=1e-12)
+
+
+def test_at_kinks_and_of_complex_numbers_the_referee_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.array([0.0, 1.0, -2.0])
+    asked = asked_of(lambda x, w: np.abs(x) + w, lambda x, w, g: (np.sign(x) * g, g), x, C)
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert (one.kinks, two.kinks) == (1, 0)
+    assert [one.judge((k,)).kink for k in range(3)] == [True, False, False]
+    assert two.judge((0,)).kink is False
+    assert one.along == []  # each of these goes through the kink
+    assert len(two.along) == 3
+    z = np.array([0.5 + 1j, -1.0, 2j])
+    asked = asked_of(lambda z, w: np.abs(z) ** 2 + w, lambda z, w, g: (2 * z * g, g), z, C, names=("z", "w"))
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert [one.judge((k,)).kink for k in range(3)] == [True] * 3
+    assert not two.judge((0,)).kink
+    rng = np.random.default_rng(4)
+    for graph, numerical, _ in one.along:
+        v = rng.normal(size=3) * np.maximum(1.0, np.abs(z)) * np.exp(2j * rng.normal(size=3))
+        assert graph == pytest.approx(float(np.real(np.vdot(2 * z * asked.cotangents[0], v))))
+        assert numerical == pytest.approx(graph)
+    draws = np.random.default_rng(9)
+    asked = asked_of(lambda x, w: x * w * (1 + draws.random()), scaled_back, A, C)
+    assert not asked.line.steady
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert one.along == two.along == []
+    assert one.judge((0,)).kink
+
+
+def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def sides(run: Any, leaves: Any, here: Any, eps: float) -> Any:
+        seen.append(eps)
+        raise StopIteration
+
+    monkeypatch.setattr(comparison, "Sides", sides)
+    asked = asked_of(scaled, scaled_back, A, C)
+    for kind in ("f4", "f8", "c8", "c16"):
+        with pytest.raises(StopIteration):
+            _with_graph(asked._replace(own=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
+    single, double = float(np.finfo("f4").eps), float(np.finfo("f8").eps)
+    assert seen == [single, double, single, double]
+    numbers = _by_numbers(asked.code, [A, C], asked.cotangents)
+    alone = _by_graph_alone(asked.code, [A, C], asked.cotangents)
+    for found in (numbers, alone):
+        for g, right in zip(found[0], (C * asked.cotangents[0], A * asked.cotangents[0]), strict=True):
+            np.testing.assert_allclose(g, right, rtol=1e-9)
+    assert [e.tolist() for e in alone[1]] == [[0, 0, 0]] * 2
+    assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])
