@@ -33,12 +33,13 @@ LAM = 0.4
 
 
 def seen_of(
-    method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True, **more: Any
+    method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True,
+    widths: tuple[int, ...] = (3, 4, 5), **more: Any
 ) -> list[Witness]:
     """Experiments with a network 3 - 4 - 5, the right answers in arrays of their own; the first is the one given."""
     found = []
     for k, n in enumerate(rows):
-        setting = Setting((3, 4, 5), ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
+        setting = Setting(widths, ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
         model, x, y, solver = setting.build(k)
         masks: Any = [None, None]
         if solver.regularization.dropout:
@@ -274,6 +275,16 @@ def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, k
         other = _array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
         (g,) = other.found
         assert (other.cost, g.layer, g.part, g.kind, g.text, g.got, g.wanted) == (4.0, 0, part, kind, text, None, None)
+
+
+def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
+    for turn in (False, True):
+        seen = seen_of(widths=(4, 4, 5))
+        for w in seen:
+            penalty = w.case.penalty(0)
+            w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0] + (penalty.T if turn else penalty)
+        found = _array(seen, 0, "W", deltas_of(seen, 0), False)
+        assert (found.cost, found.found[0].kind, found.found[0].text) == (1.0, "transpose", TURNED)
 
 
 def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
