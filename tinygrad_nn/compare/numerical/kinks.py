@@ -258,12 +258,9 @@ def _diagonal(node: Node) -> bool:
     if mask.size < 2:
         return all(r is None or np.shape(r) == shape for r in rule_results(node, np.ones(shape)))
     q = np.cos(np.arange(mask.size) + 1.0).reshape(shape)
-    plain, powers = rule_results(node, q), 2.0 ** (np.arange(mask.size) % 61 - 30).reshape(shape)
-    for part in (mask, powers):  # a mask alone is the same after some permutations
-        for a, b in zip(plain, rule_results(node, q * part), strict=True):
-            if a is not None and (np.shape(a) != shape or not np.array_equal(
-                    np.where(part, a * part, 0), b, equal_nan=True)):  # fmt: skip
-                return False
+    for a, b in zip(rule_results(node, q), rule_results(node, q * mask), strict=True):
+        if a is not None and (np.shape(a) != shape or not np.array_equal(np.where(mask, a, 0), b, equal_nan=True)):
+            return False
     return True
 
 
