@@ -340,7 +340,8 @@ def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pyt
             found = asked.line.along({i: v}, asked.cotangents, None)
             value, bound, kink = row.judge((k,))
             assert value == found.value / size == pytest.approx(right[k], rel=1e-9)
-            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * abs(row.what.graph[k]), rel=1e-12)
+            slope = abs(row.what.graph[k])
+            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * slope, rel=1e-12)
             assert not kink
         assert len(row.along) == 3
         for graph, numerical, allowed in row.along:
