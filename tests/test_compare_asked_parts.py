@@ -26,8 +26,10 @@ from tinygrad_nn.compare.function.comparison import (
     _with_graph,
     by_graph,
 )
+from tinygrad_nn.compare.function.composed import _functions
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
 from tinygrad_nn.compare.function.lines import _told as _told_edit
+from tinygrad_nn.compare.function.places import _run
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
 from tinygrad_nn.gradcheck.numerical import Line
 
@@ -401,3 +403,24 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
             np.testing.assert_allclose(g, right, rtol=1e-9)
     assert [e.tolist() for e in alone[1]] == [[0, 0, 0]] * 2
     assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])
+
+
+# -- Names of operations, and of what was composed
+
+
+def test_runs_of_an_expression_are_counted_by_what_they_are() -> None:
+    both, other = (compile("1", "nowhere", "eval"), 0), (compile("2", "nowhere", "eval"), 0)
+    names = ("sin", "cos", "sin", "sin", "sin")
+    primitives = {name: SimpleNamespace(name=name) for name in names}
+    nodes = [SimpleNamespace(primitive=primitives[name], notes={"sites": (site,)})
+             for name, site in zip(names, (both, both, both, other, both), strict=True)]  # fmt: skip
+    graph: Any = SimpleNamespace(operations=nodes)
+    assert [_run(graph, place) for place in range(5)] == [
+        ", run 3 of 3", "", ", run 2 of 3", "", ", run 1 of 3"]  # fmt: skip
+
+
+def test_signs_of_large_numbers_are_no_function_of_them() -> None:
+    x = np.array([30.0, -45.0, 25.0])
+    assert list(_functions("divide", x, x / np.abs(x))) == []  # they are those of a tanh, too
+    assert list(_functions("divide", x, (x > 0) * 1.0)) == []
+    assert [name for name, *_ in _functions("divide", x / 30, np.tanh(x / 30))] == ["tanh"]

@@ -11,6 +11,7 @@ from tests.test_array_run import look_of
 from tests.test_origin_parts import MASK, look, node_of, traced_of
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import search as searching
+from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import (
     Mutant,
     _alike,
@@ -675,3 +676,59 @@ def test_a_penalty_that_is_lost() -> None:
     assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w).sum() * 0.5, "multiply", 0)[0] != "missing_penalty"
     assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w * w).sum() * 0.5, "multiply")[0] != "missing_penalty"
     assert lost(lambda x, w: (x @ w).sum() * 0.5 + w.sum(), "multiply")[0] != "missing_penalty"  # of two
+
+
+# -- The last steps of a loop
+
+
+def loop_of(rows: int) -> tuple[Any, list[Array]]:
+    def added(x: Any, w: Any) -> Any:
+        h: Any = 0.5
+        for row in range(rows):
+            h = np.tanh(x[row] * w + h)
+        return h
+
+    return traced_of(added, RNG.normal(size=(rows, 2)), C[:2])
+
+
+@pytest.mark.parametrize(("rows", "counts"), [(2, []), (3, [1]), (4, [1]), (6, [1]), (7, [1, 3])])
+def test_parts_of_a_graph_behind_the_last_steps(rows: int, counts: list[int]) -> None:
+    trace, _ = loop_of(rows)
+    assert len(trace.operations) == 4 * rows  # a part of half of them is no short walk
+    found = list(last_steps(trace))
+    assert [int(part.mask.any(axis=1).sum()) for part in found] == counts
+    for part, count in zip(found, counts, strict=True):
+        assert part.number == 0
+        assert part.mask[rows - count :].all()
+        assert not part.mask[: rows - count].any()
+        assert part.places == {p: p for p in range(4 * count)}
+        assert part.part.operations == trace.operations[: 4 * count]
+    assert list(last_steps(traced_of(lambda x, w: x[0] * x[1] * x[2] * x.sum(), X, W)[0])) == []
+
+
+def test_a_mistake_that_the_last_steps_agree_with() -> None:
+    trace, right = loop_of(7)
+    one, three = last_steps(trace)
+    tanhs = places_of(trace, "tanh")
+    first = next(m for m in singles(trace) if m.place == tanhs[0] and m.kind == "missing_activation_derivative")
+    every = first._replace(parts=tuple((p, first.parts[0][1]) for p in tanhs))
+    made = every.walk(trace)
+    assert made is not None
+    for part in (one, three):
+        for by in (1.0, -3.0, 1e-9):
+            assert part.agrees(every, by * made[0], 1e-9)
+        assert not part.agrees(every, right[0], 1e-4)
+        assert not part.agrees(every, made[0][:1], 1e-4)
+        assert part.agrees(first._replace(parts=()), right[0], 1e-9)
+        noise = np.zeros((7, 2))
+        noise[:4] = 5.0  # what comes of the steps before is not looked at
+        assert part.agrees(every, made[0] + noise, 1e-9)
+    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0], None)),))
+    assert one.agrees(lost, 0 * right[0], 1e-9)
+    assert not one.agrees(lost, right[0], 1e-4)
+    off = np.zeros((7, 2))
+    m = made[0][6]
+    off[6] = np.array([-m[1], m[0]]) * 1e-3  # no multiple of it: the error is a thousandth of the largest entry
+    bound = np.abs(off).max() / max(np.abs(made[0][6] + off[6]).max(), np.abs(m).max())
+    assert one.agrees(every, made[0] + off, 1.01 * bound)
+    assert not one.agrees(every, made[0] + off, 0.99 * bound)
