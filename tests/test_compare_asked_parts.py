@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.test_what_is_told import look as seen_of
+from tests.test_what_is_told import row as _row
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.read import read
 from tinygrad_nn.compare.conventions.reasons import left
 from tinygrad_nn.compare.diagnosis import Diagnosis
-from tinygrad_nn.compare.function import comparison
+from tinygrad_nn.compare.factors import Factor
+from tinygrad_nn.compare.function import comparison, operations
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
     _around,
@@ -29,8 +32,13 @@ from tinygrad_nn.compare.function.comparison import (
 from tinygrad_nn.compare.function.composed import _functions
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
 from tinygrad_nn.compare.function.lines import _told as _told_edit
+from tinygrad_nn.compare.function.mutants import Mutant
+from tinygrad_nn.compare.function.operations import _joint, explain_graph
+from tinygrad_nn.compare.function.origin import Begun
 from tinygrad_nn.compare.function.places import _run
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
+from tinygrad_nn.compare.function.search import Match
+from tinygrad_nn.compare.mistakes import cut
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = np.ndarray[Any, Any]
@@ -424,3 +432,119 @@ def test_signs_of_large_numbers_are_no_function_of_them() -> None:
     assert list(_functions("divide", x, x / np.abs(x))) == []  # they are those of a tanh, too
     assert list(_functions("divide", x, (x > 0) * 1.0)) == []
     assert [name for name, *_ in _functions("divide", x / 30, np.tanh(x / 30))] == ["tanh"]
+
+
+# -- Of explanations of the same numbers the cheapest is told
+
+OF_ONE = Factor("1", 1.0)
+
+
+class Searched:
+    """A search that finds matches of some costs."""
+
+    def __init__(self, seen: Any, *costs: float, kinds: tuple[str, ...] = (), factor: Factor = OF_ONE) -> None:
+        self.look, self.asked, names = seen, list[Any](), kinds or ("wrong_value",) * len(costs)
+        part = ((1, cut(1, None)),)
+        self.found = [Match(Mutant(kind, "Text.", part, cost), factor) for kind, cost in zip(names, costs, strict=True)]
+
+    def matches(self, over: list[int], *, linear: bool = True) -> list[Match]:
+        self.asked.append((list(over), linear))
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong", "cost", "kind"),
+    [
+        (lambda x, w, b: (-x, -w, -b), [0, 1, 2], 1.05, "sign"),
+        (lambda x, w, b: (2 * x, 2 * w, 2 * b), [0, 1, 2], 1.05, "scale"),
+        (lambda x, w, b: (x / 2, w / 2, b / 2), [0, 1, 2], 1.05, "scale"),
+        (lambda x, w, b: (7 * x, 7 * w, 7 * b), [0, 1, 2], 1.35, "scale"),
+        (lambda x, w, b: (0 * x, 0 * w, 0 * b), [0, 1, 2], 0.85, "scale"),
+        (lambda x, w, b: (-x, -w, b), [0, 1], 1.55, "sign"),
+        (lambda x, w, b: (7 * x, 7 * w, b), [0, 1], 1.85, "scale"), (lambda x, w, b: (x, w, 0 * b), [2], 0.85, "scale"),
+        (lambda x, w, b: (x, -w, b), [1], 1.05, "sign"),
+    ],
+)  # fmt: skip
+def test_what_a_factor_of_all_costs_beside_a_mistake(change: Any, wrong: list[int], cost: float, kind: str) -> None:
+    seen = seen_of(change)
+    for apart, told in ((-0.01, "wrong_value"), (0.01, kind)):
+        found = _joint(seen, wrong, [Searched(seen, cost + apart)])  # type: ignore[list-item]
+        assert found is not None
+        assert found.kind == told
+        assert found.alternatives == (kind if told != kind else "wrong_value",)
+
+
+def test_searches_are_asked_until_one_has_found_it() -> None:
+    seen = seen_of(lambda x, w, b: (np.sin(x), w, b))
+    one, two = Searched(seen, 1.0), Searched(seen, 1.2, 1.1, kinds=("scale", "wrong_index"))
+
+    def joint(*searches: Any, given: Any = seen, wrong: Any = (0,)) -> Any:
+        for search in searches:
+            search.asked.clear()
+        return _joint(given, list(wrong), list(searches))
+
+    assert joint(one, two).kind == "wrong_value"
+    assert (one.asked, two.asked) == ([([0, 1, 2], True)], [])
+    dear = Searched(seen, 1.01)
+    assert joint(dear, two).alternatives == ("wrong_index", "scale")
+    assert (dear.asked, two.asked) == ([([0, 1, 2], True)], [([0, 1, 2], False)])
+    twice = Searched(seen, 0.5, factor=Factor("2", 2.0))
+    assert joint(twice, two).text == "Text. It is also multiplied by 2."
+    assert two.asked == [([0, 1, 2], False)]
+    both = seen_of(lambda x, w, b: (np.sin(x), np.cos(w), b))
+    assert joint(one, given=both).kind == "wrong_value"
+    assert one.asked == [([0, 2], True)]  # of the other wrong one nothing is asked
+    nothing = Searched(seen)
+    assert joint(nothing) is None
+    assert nothing.asked == [([0, 1, 2], True), ([0], False)]
+    assert joint(nothing, given=seen_of(lambda *all: tuple(map(np.sin, all))), wrong=(0, 1, 2)) is None
+    assert nothing.asked == [([0, 1, 2], True)]  # none is right, so there is none to leave out
+
+    class Narrow(Searched):
+        def matches(self, over: list[int], *, linear: bool = True) -> list[Match]:
+            super().matches(over, linear=linear)
+            return self.found if over == [0] else []
+
+    assert joint(Narrow(seen, 1.3)).text == "Text. It is so in the gradient of x only."
+
+
+def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_of(lambda x, w, b: (np.sin(x), np.cos(w), b * np.nan))
+    rows = [_row(ok=False), _row(ok=False), _row(ok=False)]
+    of: dict[tuple[int, ...], Any] = {}
+    begun: list[Any] = []
+    monkeypatch.setattr(operations, "_joint", lambda look, wrong, searches: of.get(tuple(wrong)))
+
+    def begins(look: Any, lost: list[int], others: list[int]) -> list[Begun]:
+        begun.append((lost, others))
+        return of.get("begun", [Begun("There.")])  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(operations, "begun_at", begins)
+
+    def told() -> list[tuple[str, str]]:
+        begun.clear()
+        return [(d.kind, d.where) for d in explain_graph(seen, rows, [False] * 3)]
+
+    assert told() == [("unknown", "b"), ("unknown", "x"), ("unknown", "w")]
+    assert begun == [([0, 1], [2])]
+    of[0, 1] = Diagnosis("scale", "x, w", "Both.")
+    assert told() == [("scale", "x, w"), ("unknown", "b")]
+    assert begun == []
+    del of[0, 1]
+    of[1,] = Diagnosis("scale", "w", "One.")
+    assert told() == [("unknown", "b"), ("unknown", "x"), ("scale", "w")]
+    assert begun == [([0], [1, 2])]
+    of[0,] = Diagnosis("sign", "x", "Other.")
+    assert told() == [("unknown", "b"), ("sign", "x"), ("scale", "w")]
+    assert begun == []
+    of.clear()
+    of["begun"] = [Begun("Here.", "dropout_mask_stale", 1)]  # type: ignore[index]
+    assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
+    rows[1] = _row(ok=True)
+    assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
+    assert begun == [([0], [2])]
+    of["begun"] = [Begun("Here.", "unknown", -1)]  # type: ignore[index]
+    found = explain_graph(seen, rows, [False] * 3)
+    assert [d.text.endswith(" Here.") for d in found] == [False, True]
+    kink = explain_graph(seen, rows, [True, True, True])
+    assert [(d.kind, d.where) for d in kink] == [("kink", "x"), ("kink", "b")]
