@@ -12,7 +12,7 @@ from tests.test_what_is_told import look as seen_of
 from tests.test_what_is_told import row as _row
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.read import read
-from tinygrad_nn.compare.conventions.reasons import left
+from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import comparison, operations
@@ -29,7 +29,9 @@ from tinygrad_nn.compare.function.comparison import (
     _with_graph,
     by_graph,
 )
+from tinygrad_nn.compare.function.black_box import _elsewhere, without_graph
 from tinygrad_nn.compare.function.composed import _functions
+from tinygrad_nn.compare.function.cotangents import other_cotangent
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
 from tinygrad_nn.compare.function.lines import _told as _told_edit
 from tinygrad_nn.compare.function.mutants import Mutant
@@ -548,3 +550,106 @@ def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyP
     assert [d.text.endswith(" Here.") for d in found] == [False, True]
     kink = explain_graph(seen, rows, [True, True, True])
     assert [(d.kind, d.where) for d in kink] == [("kink", "x"), ("kink", "b")]
+
+
+# -- Where there are numbers alone
+
+
+def test_which_other_cotangent_a_backward_uses() -> None:
+    def found(manual: Any, i: int = 0, known: Any = None, right: Any = None, f: Any = scaled) -> Any:
+        asked = asked_of(f, manual, A, C)
+        rights = [asked.g * C, asked.g * A] if right is None else right
+        return other_cotangent(asked, i, rights[i], np.ones(3, bool) if known is None else np.array(known))
+
+    order = found(lambda x, w, g: (g[::-1] * w, g * x))
+    assert (order.kind, order.where, order.text) == (
+        "wrong_order", "x", "The gradient that arrives is read in reverse order along axis 0.")  # fmt: skip
+    assert order.evidence == (
+        "with this mistake the numbers become those of the backward at 3 entries, and elsewhere",)
+    squared = found(lambda x, w, g: (g * w, g * g * x), 1)
+    assert (squared.where, squared.text) == ("w", "The gradient that arrives is squared.")
+    last = found(lambda x, w, g: (g * w * np.array([0, 0, 1]), g * x))
+    assert last.kind == "overwritten_not_accumulated"
+    assert last.text.startswith("Of all positions along axis 0 of the result the last one only gave its gradient")
+    some = found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, True])
+    assert some.evidence[0].endswith(" at 2 entries, and elsewhere")
+    assert found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, False]) is None  # one tells too little
+    assert found(lambda x, w, g: (np.sin(g) * w, g * x)) is None
+    assert found(lambda x, w: (w, x), right=[C[::-1], A]) is None  # it takes none
+    assert found(lambda x, w, g: (g[::-1] * w * np.array([1, np.nan, 1]), g * x)) is None
+    assert found(lambda x, w, g: (g[::-1][:2] * w[:2], g * x), right=[C, A]) is None
+    here = [True]
+
+    def once(x: Any, w: Any, g: Any) -> Any:
+        return g[::-1] * w if np.array_equal(x, A) or not here[0] else g * w, g * x
+
+    assert found(once) is None  # at another point it is another mistake
+
+    def stops(x: Any, w: Any, g: Any) -> Any:
+        if not np.array_equal(x, A):
+            raise ValueError
+        return g[::-1] * w, g * x
+
+    assert found(stops) is None
+    without = lambda x, w, g: (np.abs(g) * w.sum(), g * x * np.ones(3))
+    number = asked_of(lambda x, w: x * w.sum(), without, np.array(2.0), C)
+    told = other_cotangent(number, 0, number.g * C.sum(), np.array(True))
+    assert told is not None
+    assert told.text == "The gradient that arrives is used without its sign."
+
+
+def test_entries_at_another_point() -> None:
+    asked = asked_of(scaled, lambda x, w, g: (3 * g * w, g * x), A, C)
+    found = _elsewhere(asked, [0])
+    assert len(found) == 2
+    rng = np.random.default_rng(4)
+    moved = [x * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3) for x in (A, C)]
+    g = rng.uniform(0.5, 1.5, 3) * rng.choice([-1.0, 1.0], 3)
+    mine, graph, right = found[0]
+    for one, two in zip(mine, (3 * g * moved[1], g * moved[0]), strict=True):
+        np.testing.assert_allclose(one, two)
+    for one, two in zip(right, (g * moved[1], g * moved[0]), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9)
+    assert [node.out.tolist() for node in graph.inputs] == [x.tolist() for x in moved]
+    other = asked_of(scaled, lambda x, w, g: ((g * w)[:2], g * x), A, C)
+    assert _elsewhere(other, [0]) == []
+    (first, _) = _elsewhere(other, [1])
+    assert [len(part) for part in (*first[0], *first[2])] == [0, 3, 0, 3]
+    assert _elsewhere(asked_of(scaled, lambda x, w, g: (g * w * np.inf, g * x), A, C), [0]) == []
+    draws = np.random.default_rng(0)
+    noisy = asked_of(lambda x, w: x * w * (1 + draws.random()), scaled_back, A, C)
+    assert _elsewhere(noisy, [0]) == []
+
+    def stops(x: Any, w: Any, g: Any) -> Any:
+        if not np.array_equal(x, A):
+            raise ValueError
+        return g * w, g * x
+
+    assert _elsewhere(asked_of(scaled, stops, A, C), [0]) == []
+
+
+def numbers_of(manual: Any, f: Any = scaled, *leaves: Array) -> Any:
+    return without_graph(asked_of(f, manual, *(leaves or (A, C))), Reason("it is so", "Edit."))
+
+
+def test_a_comparison_with_numbers_alone() -> None:
+    found = numbers_of(scaled_back)
+    assert [(row.name, row.ok, row.checked) for row in found.rows] == [("x", True, 3), ("w", True, 3)]
+    assert (found.diagnoses, found.notes, found.blind) == ([], ["Edit."], [False, False])
+    assert found.method == (
+        "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; derivatives "
+        "by complex step, or extrapolated differences where it takes no complex numbers, in float64, at every entry.")
+    assert [i.any() for i in found.ignored] == [False, False]
+    assert all((e >= 0).all() and (e < 1e-8).all() for e in found.error)
+    wrong = numbers_of(lambda x, w, g: (3 * g * w, g * x))
+    assert [(d.kind, d.where, d.factor) for d in wrong.diagnoses] == [("scale", "x", "3")]
+    assert [row.ok for row in wrong.rows] == [False, True]
+    kink = numbers_of(lambda x, w, g: (g * np.sign(x), g), lambda x, w: np.abs(x) + w, np.array([0.0, 1.0]), C[:2])
+    assert kink.notes[1:] == ["x: 1 entries stand at a kink, where any slope between those on both sides is right."]
+    assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
+    assert [row.ok for row in kink.rows] == [True, True]
+    still = numbers_of(lambda x, w, g: (2 * g, 0 * w), lambda x, w: 2 * x)
+    assert still.blind == [False, True]
+    draws = np.random.default_rng(0)
+    noisy = numbers_of(lambda x, w, g: (5 * g, g * x), lambda x, w: x * w * (1 + draws.random()))
+    assert [(row.ok, row.odd) for row in noisy.rows] == [(True, ""), (True, "")]

@@ -484,6 +484,19 @@ def test_classes_with_a_context_or_a_node() -> None:
     assert (a.tolist(), b.tolist()) == ((3 * V * V).tolist(), (V * V).tolist())
     assert code.forward([np.array(2.0), np.array(3.0)]) == 6.0
 
+    class Picked:
+        def compute(self, a: Any, index: Any, n: int) -> Any:
+            return n * a[index]
+
+        def gradient(self, g: Any, node: Any) -> Any:
+            a, index, n = node.inputs
+            found = np.zeros(a.realize_cached_data().shape)
+            np.add.at(found, index.realize_cached_data(), n * g.numpy())
+            return found
+
+    code = read_operation(Picked(), (V, np.array([0, 2, 0]), 3))
+    assert code.back(code.inputs, [V], V).tolist() == [3 * (1 + 3), 0, 3 * 2]
+
 
 def test_so_many_gradients_as_arguments_or_as_inputs_of_floats() -> None:
     inputs = lay_out(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
