@@ -16,6 +16,7 @@ from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import comparison, operations
+from tinygrad_nn.compare.function.black_box import _elsewhere, without_graph
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
     _around,
@@ -29,7 +30,6 @@ from tinygrad_nn.compare.function.comparison import (
     _with_graph,
     by_graph,
 )
-from tinygrad_nn.compare.function.black_box import _elsewhere, without_graph
 from tinygrad_nn.compare.function.composed import _functions
 from tinygrad_nn.compare.function.cotangents import other_cotangent
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
@@ -637,15 +637,17 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert [(row.name, row.ok, row.checked) for row in found.rows] == [("x", True, 3), ("w", True, 3)]
     assert (found.diagnoses, found.notes, found.blind) == ([], ["Edit."], [False, False])
     assert found.method == (
-        "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; derivatives "
-        "by complex step, or extrapolated differences where it takes no complex numbers, in float64, at every entry.")
+        "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; "
+        "derivatives by complex step, or extrapolated differences where it takes no complex numbers, in float64, at every "
+        "entry.")
     assert [i.any() for i in found.ignored] == [False, False]
     assert all((e >= 0).all() and (e < 1e-8).all() for e in found.error)
     wrong = numbers_of(lambda x, w, g: (3 * g * w, g * x))
     assert [(d.kind, d.where, d.factor) for d in wrong.diagnoses] == [("scale", "x", "3")]
     assert [row.ok for row in wrong.rows] == [False, True]
     kink = numbers_of(lambda x, w, g: (g * np.sign(x), g), lambda x, w: np.abs(x) + w, np.array([0.0, 1.0]), C[:2])
-    assert kink.notes[1:] == ["x: 1 entries stand at a kink, where any slope between those on both sides is right."]
+    kinks = "x: 1 entries stand at a kink, where any slope between those on both sides is right."
+    assert kink.notes == ["Edit.", kinks]
     assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
     assert [row.ok for row in kink.rows] == [True, True]
     still = numbers_of(lambda x, w, g: (2 * g, 0 * w), lambda x, w: 2 * x)
