@@ -638,8 +638,8 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert (found.diagnoses, found.notes, found.blind) == ([], ["Edit."], [False, False])
     assert found.method == (
         "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; "
-        "derivatives by complex step, or extrapolated differences where it takes no complex numbers, in float64, at every "
-        "entry.")
+        "derivatives by complex step, or extrapolated differences where it takes no complex numbers, in float64, at "
+        "every entry.")
     assert [i.any() for i in found.ignored] == [False, False]
     assert all((e >= 0).all() and (e < 1e-8).all() for e in found.error)
     wrong = numbers_of(lambda x, w, g: (3 * g * w, g * x))
