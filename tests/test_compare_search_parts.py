@@ -24,7 +24,7 @@ from tinygrad_nn.compare.function.mutants import (
 )
 from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
 from tinygrad_nn.compare.function.operations import _told
-from tinygrad_nn.compare.function.origin import _part, begun_at, spread
+from tinygrad_nn.compare.function.origin import _part, _ways, begun_at, spread
 from tinygrad_nn.compare.function.places import noting_places
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
 from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
@@ -137,8 +137,8 @@ def test_the_gradient_of_a_value_is_wrong_each_time() -> None:
 def test_errors_that_begin_apart_and_another_mask() -> None:
     trace, right = traced_of(lambda x, w: (np.sin(x) * x).sum() + (np.cos(w) * w).sum(), X5, W3)
     wrong = look(trace, right, [np.sin(3 * g) for g in right])
-    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what it "
-             "gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
+    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what one "
+             "of these gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
     assert [b.text for b in begun_at(wrong, [0, 1])] == texts
     assert [b.text for b in begun_at(wrong, [1], [0])] == texts[1:]
     trace, right = traced_of(lambda x, w: np.tanh(np.tanh(x @ w) * MASK).sum(), X5, W3)
@@ -150,6 +150,22 @@ def test_errors_that_begin_apart_and_another_mask() -> None:
     assert found.text == (
         "The gradient is multiplied by another mask than the forward pass drew: of 15 entries that can be told 2 "
         "differ. The mask belongs kept from the forward pass. So x and w are wrong.")  # fmt: skip
+
+
+def test_one_operation_or_several_that_an_input_goes_into() -> None:
+    def said(f: Any) -> str:
+        with noting_places():
+            trace, right = traced_of(f, X5, W3)
+        return _ways(look(trace, right), 0).text.partition(": ")[2]
+
+    def loop(x: Any, w: Any) -> Any:
+        total: Any = 0.0
+        for row in range(3):
+            total = total + np.sin(x[row]).sum()
+        return total
+
+    assert said(lambda x, w: (np.sin(x) * x).sum()) == "the error is in what one of these gives back."
+    assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in what it gives back."
 
 
 # -- Values that a backward computed anew
