@@ -60,5 +60,7 @@ def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
     inner.ret_void()
     # As for a ufunc: the number of a part goes by as the address of one byte of an array.
     given = [share, *(cgutils.alloca_once_value(builder, x) for x in (BYTES(None), count, WORD(1))), block]
+    threads = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads")
     start = cgutils.get_or_insert_function(builder.module, START, "numba_parallel_for")
-    builder.call(start, [*[builder.bitcast(x, BYTES) for x in given], WORD(0), WORD(1), count])
+    numbers = WORD(0), WORD(1), builder.call(threads, [])  # axes besides the first, arrays, threads
+    builder.call(start, [*[builder.bitcast(x, BYTES) for x in given], *numbers])
