@@ -50,7 +50,8 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
         return "product_rule_half", "Of a value that is multiplied by itself one half of the product rule is missing."
     if slot is not None and name == "add":
         other, own = parents[1 - slot], parents[slot]
-        if other is not None and own is not None and _above(other, own) and _with_others(graph, other, own):
+        if other is not own and other is not None and own is not None and _above(other, own) and _with_others(
+                graph, other, own):  # fmt: skip
             return ("residual_forgotten", ("What goes around, the residual branch, is forgotten: a sum gives its "
                     "gradient to both of its terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
@@ -171,8 +172,3 @@ def _alike(graph: Traced, edges: list[Edge]) -> bool:
     """Whether all uses are of one kind, as of a weight that each step of time uses."""
     names = {(graph.operations[p].primitive.name, s) for p, s in edges if graph.operations[p].primitive}  # type: ignore[union-attr]
     return len(names) == 1
-
-
-def size(graph: Traced) -> int:
-    """Return how many numbers the results of a graph hold."""
-    return int(sum(np.size(node.out) for node in graph.operations))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ...node import Node
 from ..paths import Array, Slots, Traced
 
@@ -133,8 +131,3 @@ def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
 def nothing(site: Site) -> Any:
     """Return no gradient, of any argument."""
     return [None] * len(site.slots)
-
-
-def column(x: Any) -> Any:
-    """Return an array as it is, and what is none as one."""
-    return x if isinstance(x, np.ndarray) else np.asarray(x)

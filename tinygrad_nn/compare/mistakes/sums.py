@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
     out, name = np.shape(node.out), node.primitive.name  # type: ignore[union-attr]
     for slot in moving(node):
         shape = np.shape((node.args or ())[slot])
-        small = np.prod(shape, dtype=int) < np.prod(out, dtype=int)
+        small = prod(shape) < prod(out)
         if shape == out or not small or (name == "affine" and slot != 2):
             continue
 
@@ -32,7 +33,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
                 if np.shape(r) != np.shape(s.out):
                     r = np.broadcast_to(s.g, np.shape(s.out))
                 value = np.asarray(how(np.asarray(r)))
-                if value.size == np.prod(shape, dtype=int):
+                if value.size == prod(shape):
                     value = value.reshape(shape)
                 return value if value.shape == shape else np.full(shape, np.nan)
 
@@ -41,7 +42,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
         axes = [i for i in range(len(out)) if i < len(out) - len(shape) or shape[i - len(out) + len(shape)] != out[i]]
         yield Mistake("broadcast_not_summed", "A value that was broadcast acts in many places, so its gradient is the "
                       "sum over them. That sum is missing.", lambda s, i=slot: s.slots[i], slot, wide=True)  # fmt: skip
-        if np.prod(shape, dtype=int) == 1 or len(out) < 2:
+        if prod(shape) == 1 or len(out) < 2:
             yield from _rows(out, slot, reduced)
             continue
         for axis in range(len(out)):

@@ -1,0 +1,542 @@
+"""How other people's functions are called, why one has no graph, and how objects are taken."""
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn.compare.conventions import context, objects, reasons
+from tinygrad_nn.compare.conventions.beside import read_beside
+from tinygrad_nn.compare.conventions.cached import read_cached
+from tinygrad_nn.compare.conventions.code import same_draws
+from tinygrad_nn.compare.conventions.context import read_function_class, read_operation
+from tinygrad_nn.compare.conventions.read import is_code, read
+from tinygrad_nn.compare.function import calling
+from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
+
+Array = np.ndarray[Any, Any]
+RNG = np.random.default_rng(8)
+V, M = np.array([1.0, 2.0, 3.0]), np.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+# -- Inputs of a function
+
+
+def two(a: Any, b: Any) -> Any:
+    return a, b
+
+
+def told_of(f: Any, inputs: Any) -> tuple[list[str], bool, list[str], list[int], list[int]]:
+    found = arrange(f, inputs)
+    return found.names, found.by_name, found.labels, found.moving, found.owner
+
+
+def test_inputs_have_the_names_of_parameters_or_of_keys() -> None:
+    assert told_of(two, (V, M)) == (["a", "b"], False, ["a", "b"], [0, 1], [0, 1])
+    assert told_of(two, {"b": V, "a": 3}) == (["b", "a"], True, ["b", "a"], [0], [0, 1])
+    assert told_of(lambda p: p, {"W": V, "k": [M, 2]}) == (
+        ["p"], False, ["p['W']", "p['k'][0]", "p['k'][1]"], [0, 1], [0, 0, 0])  # fmt: skip
+    assert told_of(two, [[V, None, M], M]) == (["a", "b"], False, ["a[0]", "a[2]", "b"], [0, 1, 2], [0, 0, 1])
+    assert told_of(lambda *parts: parts, (V, M)) == (["input 0", "input 1"], False, ["input 0", "input 1"], [0, 1],
+                                                     [0, 1])  # fmt: skip
+    assert told_of(lambda first, *rest: 0, (V, M))[0] == ["input 0", "input 1"]
+    assert told_of(lambda a, b=3, *, c=4: 0, (V,))[0] == ["a"]
+    assert told_of(lambda a: 0, (V,))[:3] == (["a"], False, ["a"])
+    assert told_of(max, (V, M))[0] == ["input 0", "input 1"]  # no signature is known
+    assert told_of(max, {"a": V})[:2] == (["input 0"], False)
+
+
+@pytest.mark.parametrize(
+    ("f", "inputs", "came"),
+    [(two, (V,), r"two\(a: Any, b: Any\) -> Any does not take 1 inputs"), (two, V, "does not take one input"),
+     (two, {"a": V, "c": V}, "does not take a, c"), (two, [V, V, V], "does not take 3 inputs")],
+)  # fmt: skip
+def test_inputs_that_a_function_does_not_take(f: Any, inputs: Any, came: str) -> None:
+    with pytest.raises(TypeError, match=came):
+        arrange(f, inputs)
+
+
+def test_other_leaves_are_put_into_the_containers_of_the_inputs() -> None:
+    found = lay_out(["p", "n", "x"], [{"W": M, "k": 2}, 5, [V, np.arange(2)]])
+    assert found.labels == ["p['W']", "p['k']", "n", "x[0]", "x[1]"]
+    assert (found.moving, found.owner) == ([0, 3], [0, 0, 1, 2, 2])
+    p, n, x = found.with_leaves([2 * M, 3 * V])
+    assert (p["W"].tolist(), p["k"], n, x[0].tolist(), x[1].tolist()) == ((2 * M).tolist(), 2, 5, [3, 6, 9], [0, 1])
+    x[1][0] = 7
+    assert found.with_leaves([M, V])[2][1].tolist() == [0, 1]  # each call has arrays of its own
+    assert found.leaves[0] is not M
+    assert call_function(lambda p, n, x: n * x[0], found, [M, V]).tolist() == [5, 10, 15]
+    by_name = lay_out(["b", "a"], [V, 2.0], by_name=True)
+    assert call_function(lambda a, b: a - b, by_name, [V, np.array(10.0)]).tolist() == [9, 8, 7]
+
+
+def test_inputs_in_the_order_of_parameters() -> None:
+    def forward(ctx: Any, a: Any, b: Any = 3, *rest: Any) -> None: ...
+
+    def told(inputs: Any, skip: int = 1) -> tuple[list[str], list[Any]]:
+        found = in_order(forward, inputs, skip)
+        return found.names, found.values
+
+    assert told((1.0, 2)) == (["a", "b"], [1.0, 2])
+    assert told([1.0]) == (["a"], [1.0])
+    assert told(1.0) == (["a"], [1.0])
+    assert told({"b": 2.0, "a": 1.0}) == (["a", "b"], [1.0, 2.0])
+    assert told({"q": 2.0}) == (["a"], [{"q": 2.0}])
+    assert told((1.0, 2, 3, 4)) == (["a", "b", "input 2", "input 3"], [1.0, 2, 3, 4])
+    assert told((1.0, 2), 0) == (["ctx", "a"], [1.0, 2])
+    with pytest.raises(TypeError, match=r"the inputs do not fit forward\(a, b, rest\): missing a required argument"):
+        told(())
+
+
+def test_which_parameters_of_a_backward_are_none_of_the_inputs() -> None:
+    inputs = lay_out(["x", "g"], [V, V])
+    assert not calling.takes_cotangent(lambda x, g: 0, inputs)
+    assert calling.takes_cotangent(lambda x, g, dout: 0, inputs)
+    assert not calling.takes_cotangent(V, inputs)
+    assert not calling.takes_cotangent(max, inputs)
+    assert calling.parameter_named_out(lambda out: 0, inputs)
+    assert not calling.parameter_named_out(lambda x: 0, inputs)
+    assert not calling.parameter_named_out(lambda out: 0, lay_out(["out"], [V]))
+    assert not calling.parameter_named_out(max, inputs)
+
+
+def called(manual: Any, names: tuple[str, ...] = ("a", "b"), by_name: bool = False) -> Any:
+    inputs = lay_out(list(names), [float(k + 1) for k in range(len(names))], by_name)
+    return call_manual(manual, inputs, [10.0 * (k + 1) for k in range(len(names))], "OUT", "G")
+
+
+def test_a_backward_is_called_by_the_names_of_its_parameters() -> None:
+    assert called(V) is V
+    assert called(lambda a, b, g: (a, b, g)) == (10.0, 20.0, "G")
+    assert called(lambda g, q, r: (g, q, r)) == ("G", 10.0, 20.0)
+    assert called(lambda b, a: (b, a)) == (10.0, 20.0)  # in their order
+    assert called(lambda b, a: (b, a), by_name=True) == (20.0, 10.0)
+    assert called(lambda b, out, v, a: (b, out, v, a), by_name=True) == (20.0, "OUT", "G", 10.0)
+    assert called(lambda *all: all) == (10.0, 20.0)
+    assert called(lambda a, b, c=7: c) == 7
+    assert called(lambda a, out="own", b=3: (a, out, b)) == (10.0, 20.0, 3)
+    assert called(lambda a, b, /, g: (a, b, g)) == (10.0, 20.0, "G")
+    assert called(lambda a, b, **more: more) == {}
+    assert called(lambda g, b: (g, b), ("g", "b")) == (10.0, 20.0)
+    assert called(lambda out, b: (out, b), ("out", "b")) == (10.0, 20.0)
+    with pytest.raises(TypeError, match=r"a parameter 'c' and there is no input for it. It is called with a, b in"):
+        called(lambda a, b, c: 0)
+
+
+# -- Why there is no graph
+
+
+def raised(f: Any, *args: Any) -> Any:
+    with pytest.raises(Exception) as told:  # noqa: PT011
+        f(*args)
+    return told.value
+
+
+def several_lines(x: Any) -> Any:
+    y = 1
+    return (
+        y
+        + x["a"]
+        / "b"
+    )  # fmt: skip
+
+
+def one_line(x: Any) -> Any:
+    y = 1
+    return y + (x["a"] / "b")
+
+
+def test_the_expression_that_raised() -> None:
+    first = several_lines.__code__.co_firstlineno
+    error = raised(several_lines, {"a": 1})
+    assert reasons._expression(error.__traceback__.tb_next) == (first + 4, "")
+    assert reasons._own_frame(error.__traceback__) == (several_lines.__code__, first + 4, "")
+    first = one_line.__code__.co_firstlineno
+    error = raised(one_line, {"a": 1})
+    assert reasons._expression(error.__traceback__.tb_next) == (first + 2, 'x["a"] / "b"')
+    error = raised(one_line, {})
+    assert reasons._own_frame(error.__traceback__) == (one_line.__code__, first + 2, 'x["a"]')
+    unknown: Any = SimpleNamespace(tb_frame=SimpleNamespace(f_code=one_line.__code__), tb_lasti=10**6, tb_lineno=77)
+    assert reasons._expression(unknown) == (77, "")
+    assert reasons._own_frame(None) is None
+
+
+def by_numpy(x: Any) -> Any:
+    return np.linalg.inv(x)
+
+
+def nested(x: Any) -> Any:
+    for part in x:
+        if part:
+            part / "b"
+    return sorted(x, key=lambda v: v / "c")
+
+
+def test_a_reason_names_the_line_and_what_it_does() -> None:
+    first = by_numpy.__code__.co_firstlineno
+    found = reasons.why(raised(by_numpy, np.zeros((2, 2))), by_numpy)
+    what = "raises LinAlgError (Singular matrix) there: return np.linalg.inv(x)"
+    assert found == reasons.Reason(f"line {first + 1} {what}")
+    assert found.sentence == f"numerical only: the forward cannot run on Tensors, since {found.text}"
+    first = nested.__code__.co_firstlineno
+    assert reasons.why(raised(nested, [1]), nested).text == (
+        f"line {first + 3} raises TypeError (unsupported operand type(s) for /: 'int' and 'str') there: part / 'b'")
+    text = reasons.why(raised(nested, [0]), nested).text
+    assert text.startswith(f"line {first + 4} raises TypeError (")
+    assert text.endswith("there: return sorted(x, key=lambda v: v / 'c')")
+    assert reasons.why(ValueError("a. b\nc"), by_numpy).text == "by_numpy raised ValueError: a"
+    assert reasons.why(ValueError(), 3).text == "it raised ValueError: ValueError"
+
+
+def test_a_statement_without_what_is_nested_in_it() -> None:
+    code, first = nested.__code__, nested.__code__.co_firstlineno
+    assert [reasons._statement(code, first + k) for k in range(5)] == [
+        "def nested(x: Any) -> Any:", "for part in x:", "if part:", "part / 'b'",
+        "return sorted(x, key=lambda v: v / 'c')"]  # fmt: skip
+    lines = several_lines.__code__
+    assert [reasons._statement(lines, lines.co_firstlineno + k) for k in (2, 4, 6)] == ["return y + x['a'] / 'b'"] * 3
+    assert reasons._statement(lines, lines.co_firstlineno + 8) == ""
+    assert reasons._statement(compile("1", "nowhere", "exec"), 1) == ""
+
+
+def test_a_statement_in_short() -> None:
+    assert reasons._short("out[i] = x = y") == "out[i] = ..."
+    assert reasons._short("out = x[i]") == "out = x[i]"
+    assert reasons._short("a " * 29 + "ab") == "a " * 29 + "ab"  # 60 characters
+    assert reasons._short("a " * 29 + "abc") == "a " * 27 + "a ..."
+    assert reasons.left("x, w").text == (
+        "it runs on them and leaves the graph: the result depends on x, w, and the graph has no way from there (.data, "
+        ".item(), or an array made of the numbers)")  # fmt: skip
+
+
+# -- Objects
+
+
+class Doubled:
+    """Its two methods have names of their own."""
+
+    def __init__(self) -> None:
+        self.W = M.copy()
+
+    def run(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.W
+
+    def walk(self, dout: Any) -> Any:
+        self.dW = self.x.T @ dout
+        return dout @ self.W.T
+
+    def rate(self, dout: Any, lr: float) -> Any:
+        dx = dout @ self.W.T
+        self.W = self.W - lr * (self.x.T @ dout)
+        return dx
+
+
+class Updated(Doubled):
+    forward = Doubled.run
+    backward = Doubled.rate
+
+
+def test_two_methods_of_an_object_that_are_named_by_the_person() -> None:
+    x, g = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 2))
+    obj = Doubled()
+    code = objects.read_object(obj.run, x, "walk")
+    assert code.notes == ("Taken as an object with run and walk. Its parameters: W; their gradients: dW.",)
+    assert (code.name, code.inputs.names, code.takes, code.some) == ("Doubled", ["x", "W"], True, True)
+    np.testing.assert_allclose(code.forward([x, 2 * M]), x @ (2 * M))
+    found = code.back(code.inputs, [x, 2 * M], g)
+    np.testing.assert_allclose(found["x"], g @ (2 * M).T)
+    np.testing.assert_allclose(found["W"], x.T @ g)
+    code = objects.read_object(Updated(), x)
+    (note,) = code.notes
+    assert note == ("Taken as an object with forward and backward. Its parameters: W; their gradients: what the "
+                    "backward subtracts, over the learning rate.")  # fmt: skip
+    found = code.back(code.inputs, [x, 2 * M], g)
+    np.testing.assert_allclose(found["W"], x.T @ g, rtol=1e-12)
+    np.testing.assert_allclose(found["x"], g @ (2 * M).T, rtol=1e-12)
+
+
+class Lossy:
+    """A loss, and gradients of its parameters beside it."""
+
+    def __init__(self) -> None:
+        self.params, self.other = {"W": M.copy(), "b": V.copy()}, 3
+
+    def loss(self, x: Any) -> Any:
+        z = x @ self.params["W"]
+        return (z * z).sum(), {"W": 2 * x.T @ z}
+
+
+def test_an_object_that_returns_gradients_beside_its_loss() -> None:
+    x = RNG.normal(size=(3, 2))
+    code = objects.read_object(Lossy(), x)
+    (note,) = code.notes
+    assert note == ("Taken as an object with loss, which returns gradients beside its value. Its parameters: "
+                    "params['W']; their gradients: returned as W. No gradient of params['b'] was found after the "
+                    "backward.")  # fmt: skip
+    assert code.inputs.names == ["x", "params['W']"]
+    assert not code.takes
+    np.testing.assert_allclose(code.forward([x, M]), ((x @ M) ** 2).sum())
+    np.testing.assert_allclose(code.back(code.inputs, [x, 2 * M], None)["params['W']"], 4 * x.T @ x @ M)
+    assert objects.has_parameters(Lossy().loss, x)
+    assert not objects.has_parameters(Doubled().run, x)  # it returns no gradients
+    assert not objects.has_parameters(Lossy().loss, (x, x))
+
+
+class Kept:
+    """What it returns is left in an attribute."""
+
+    def forward(self, x: Any) -> None:
+        self.out = 2 * x
+
+    def backward(self, scale: float = 1.0) -> Any:
+        return 2 * np.ones(3) * scale
+
+
+def test_a_result_that_is_left_in_an_attribute() -> None:
+    code = objects.read_object(Kept, V)
+    assert code.forward([V]).tolist() == [2, 4, 6]
+    (note,) = code.notes
+    assert note == "Taken as an object with forward and backward. No array of its own has a gradient afterwards."
+    assert code.takes  # its result is an array, so the default is a cotangent
+
+
+def test_the_same_draws_are_made_each_time_and_those_outside_go_on() -> None:
+    random.seed(3)
+    first = random.random()
+    random.seed(3)
+    with same_draws():
+        inside = random.random()
+    assert random.random() == first != inside
+    with same_draws():
+        assert random.random() == inside
+
+
+# -- Conventions
+
+
+def kept(x: Any, w: Any) -> Any:
+    out, cache = x * w, (x, w)
+    return out, cache
+
+
+def two_kept(x: Any, w: Any) -> Any:
+    return x * w, float(x.sum()), x, w
+
+
+def note_of(code: Any) -> str:
+    (note,) = code.notes
+    return str(note)
+
+
+def test_a_forward_with_a_cache_and_its_backward() -> None:
+    inputs = lay_out(["x", "w"], [V, 2 * V])
+    back = lambda dout, cache: (dout * cache[1], dout * cache[0])
+    code = read_cached(kept, inputs, back)
+    assert code is not None
+    assert note_of(code) == "Taken as a forward that returns its result and a cache, and a backward(dout, cache)."
+    assert (code.name, code.takes, code.source, code.backward) == ("kept", True, kept, back)
+    assert code.forward([V, 3 * V]).tolist() == (3 * V * V).tolist()
+    np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], V), [3 * V * V, V * V])
+    two = lambda d_out, dsum, cache, w, eps=1: [d_out * w + dsum * isinstance(dsum, float), cache[0] * d_out]
+    code = read_cached(two_kept, inputs, two)
+    assert code is not None
+    assert note_of(code) == (
+        "Taken as a forward that returns its results and a cache, and a backward(d_out, dsum, cache, w).")
+    assert [np.asarray(out).tolist() for out in code.forward([V, 3 * V])] == [(3 * V * V).tolist(), 6.0]
+    np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], [V, np.array(7.0)]), [3 * V * V + 7, V * V])
+    loss = lambda x, w: ((x * w).sum(), x * w, (x, w))
+    only = lambda caches: (caches[1], caches[0])
+    code = read_cached(loss, inputs, only)
+    assert code is not None
+    assert (code.takes, note_of(code)) == (
+        False, "Taken as a forward that returns its result and a cache, and a backward(caches).")
+    assert read_cached(kept, inputs, V) is None
+    assert read_cached(lambda x, w: x * w, inputs, lambda x, w, g: 0) is None
+    assert read_cached(lambda x, w: x * w, inputs, lambda dout, kept: 0) is None  # it returns nothing to keep
+    assert read_cached(kept, inputs, lambda dout, kept: 0) is not None
+    assert read_cached(kept, inputs, lambda x, w, g: 0) is None
+    assert read_cached(kept, lay_out(["x", "cache"], [V, V]), lambda x, cache: 0) is None
+    with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), and the function returned an array of shape"):
+        read_cached(lambda x, w: x * w, inputs, lambda dout, cache: 0)
+    with pytest.raises(TypeError, match=r"and the function returned a tuple of 1. Let it return"):
+        read_cached(lambda x, w: (x * w,), inputs, lambda dout, cache: 0)
+
+
+def test_a_forward_that_draws_gives_its_backward_the_same_numbers() -> None:
+    drawn: list[float] = []
+
+    def dropped(x: Any, w: Any) -> Any:
+        drawn.append(np.random.random())  # noqa: NPY002
+        return x * w * drawn[-1], (x, w)
+
+    inputs = lay_out(["x", "w"], [V, V])
+    code = read_cached(dropped, inputs, lambda dout, cache: cache)
+    assert code is not None
+    code.forward([V, V])
+    code.back(inputs, [V, V], V)
+    assert drawn == [drawn[0]] * 3
+    drawn.clear()
+    beside = read_beside(lambda x, w: (dropped(x, w)[0].sum(), w, x), inputs)
+    beside.forward([V, V])
+    beside.back(inputs, [V, V], None)
+    assert drawn == [drawn[0]] * 3
+
+
+def loss_first(x: Any, w: Any) -> Any:
+    loss, dx, dw = (x * w).sum(), w, x
+    return loss, dx, dw
+
+
+def loss_last(x: Any, w: Any) -> Any:
+    return {"x": w, "w": x}, (x * w).sum()
+
+
+def test_a_value_beside_its_gradients_is_told() -> None:
+    inputs = lay_out(["x", "w"], [V, 2 * V])
+    first, last = read_beside(loss_first, inputs), read_beside(loss_last, inputs)
+    assert note_of(first) == "Taken as a function that returns its gradients (dx, dw) beside its value."
+    assert note_of(last) == "Taken as a function that returns its gradients (?) beside its value."
+    assert (first.names, last.names) == (("dx", "dw"), ("",))
+    assert (first.name, first.takes, first.some, first.source) == ("loss_first", False, True, loss_first)
+    for code in (first, last):
+        assert code.forward([V, V]) == 14.0
+    np.testing.assert_array_equal(first.back(inputs, [V, 3 * V], None), [3 * V, V])
+    assert last.back(inputs, [V, 3 * V], None)["x"].tolist() == (3 * V).tolist()
+
+
+class Product:
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        ctx.needs = ctx.needs_input_grad
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        a, b = ctx.saved_tensors
+        Product.needed = ctx.needs
+        return d * b, d * a
+
+    needed: Any = None
+
+
+class Apart:
+    @staticmethod
+    def forward(a: Any, b: Any) -> Any:
+        return a * b, a
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.kept = (*inputs, *output)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any, e: Any) -> Any:
+        _, b, _, same = ctx.kept
+        return d * b + e, d * same
+
+
+class Bare(Product):
+    @staticmethod
+    def forward(ctx: Any, a: Any) -> Any:
+        ctx.save_for_backward(a)
+        return a * a
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return 2.0 * np.asarray(ctx.saved_values) * np.ones(3)[: np.size(ctx.saved_values)] * d if isinstance(
+            ctx.saved_values, np.ndarray) else "no"  # fmt: skip
+
+
+class Times:
+    def compute(self, a: Any, b: Any) -> Any:
+        return a * b
+
+    def gradient(self, g: Any, node: Any) -> Any:
+        a, b = node.inputs
+        return g * b, g * a
+
+
+def test_classes_with_a_context_or_a_node() -> None:
+    code = read_function_class(Product, (V, 2.0))
+    assert note_of(code) == "Taken as a class with forward(ctx, a, b) and backward(ctx, ...)."
+    assert (code.name, code.inputs.names, code.takes, code.some) == ("Product", ["a", "b"], True, True)
+    a, b = code.back(code.inputs, [V, np.array(3.0)], V)
+    assert (a.tolist(), b.tolist(), Product.needed) == ((3 * V).tolist(), (V * V).tolist(), (True, True))
+    code = read_function_class(Product(), (V, 2))
+    code.back(code.inputs, [V], V)
+    assert Product.needed == (True, False)
+    code = read_function_class(Apart, (V, 2 * V))
+    assert code.inputs.names == ["a", "b"]
+    a, b = code.back(code.inputs, [V, 3 * V], [V, M[0, 0] * V])
+    assert (a.tolist(), b.tolist()) == ((3 * V * V + V).tolist(), (V * V).tolist())
+    assert [out.tolist() for out in code.forward([V, V])] == [(V * V).tolist(), V.tolist()]
+    code = read_function_class(Bare, V)
+    assert note_of(code) == ("Taken as a class with forward(ctx, a) and backward(ctx, ...). One saved value is given "
+                             "back without a tuple around it.")  # fmt: skip
+    assert code.back(code.inputs, [V], np.ones(3)).tolist() == (2 * V).tolist()
+    code = read_operation(Times, (V, 2 * V))
+    assert note_of(code) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert (code.name, code.takes, code.some) == ("Times", True, True)
+    a, b = code.back(code.inputs, [V, 3 * V], V)
+    assert (a.tolist(), b.tolist()) == ((3 * V * V).tolist(), (V * V).tolist())
+    assert code.forward([np.array(2.0), np.array(3.0)]) == 6.0
+
+    class Picked:
+        def compute(self, a: Any, index: Any, n: int) -> Any:
+            return n * a[index]
+
+        def gradient(self, g: Any, node: Any) -> Any:
+            a, index, n = node.inputs
+            found = np.zeros(a.realize_cached_data().shape)
+            np.add.at(found, index.realize_cached_data(), n * g.numpy())
+            return found
+
+    code = read_operation(Picked(), (V, np.array([0, 2, 0]), 3))
+    assert code.back(code.inputs, [V], V).tolist() == [3 * (1 + 3), 0, 3 * 2]
+
+
+def test_so_many_gradients_as_arguments_or_as_inputs_of_floats() -> None:
+    inputs = lay_out(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
+    assert context._counted((1, 2, 3), inputs, "backward") == (1, 2, 3)
+    assert context._counted([1, 2], inputs, "backward") == [1, 2]
+    for found, what in (((1,), "a tuple of 1"), ((1,) * 4, "a tuple of 4"), (V, "an array of"), (None, "nothing")):
+        with pytest.raises(TypeError, match=f"backward returned {what}.*gradient for each of a, n, b, in one tuple"):
+            context._counted(found, inputs, "backward")
+    one = lay_out(["a"], [V])
+    assert context._counted(V, one, "backward") is V
+    assert [type(x) for x in context._numbers([np.array(2.0), V, 3, np.ones((1,))])] == [
+        np.float64, np.ndarray, int, np.ndarray]  # fmt: skip
+
+
+def test_which_convention_is_taken() -> None:
+    def note(f: Any, given: Any, manual: Any = None) -> str:
+        return " ".join(read(f, given, manual).notes)
+
+    obj = Doubled()
+    x = RNG.normal(size=(3, 2))
+    assert note(obj.run, x, obj.walk).startswith("Taken as an object with run and walk.")
+    assert note(Updated(), x).startswith("Taken as an object with forward and backward.")
+    updated = Updated()
+    assert note(updated, x, updated.backward).startswith("Taken as an object with forward and backward.")
+    assert note(Lossy().loss, x).startswith("Taken as an object with loss, which returns")
+    assert note(Lossy(), x).startswith("Taken as an object with loss, which returns")
+    assert note(Times, (V, V)) == "Taken as an operation with compute and gradient(out_grad, node)."
+    times = Times()
+    assert note(times, (V, V), times.gradient) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert note(Product, (V, V)).startswith("Taken as a class with forward(ctx, a, b)")
+    assert note(Product, (V, V), Product.backward).startswith("Taken as a class with forward(ctx, a, b)")
+    assert note(loss_first, (V, V)).startswith("Taken as a function that returns its gradients (dx, dw)")
+    assert note(kept, (V, V), lambda dout, cache: 0).startswith("Taken as a forward that returns its result and a")
+    assert note(lambda x: x, V, lambda x, g: g) == ""
+    assert [is_code(f) for f in (Times, obj, Updated, obj.run, len, Product)] == [True, False, True, False, False, True]
+    other = read(updated, x, lambda x, g: 2 * g)  # another backward, of the forward alone
+    assert other.notes == ()
+    assert other.forward([x]).tolist() == (x @ updated.W).tolist()
+    plain = read(lambda x, w: x * w, (V, M[0, 0] * V), lambda x, w, out, g: (out, g))
+    assert [np.asarray(p).tolist() for p in plain.back(plain.inputs, [V, 3 * V], "g")[:1]] == [(3 * V * V).tolist()]
+    several = read(lambda x: (x, 2 * x), V, lambda x, out: out)
+    assert [p.tolist() for p in several.back(several.inputs, [V], None)] == [V.tolist(), (2 * V).tolist()]
+    assert read(lambda x: x * 2, V, lambda x: 2.0).takes is False

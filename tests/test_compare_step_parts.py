@@ -1,0 +1,335 @@
+"""The parts of the comparison of steps: the numerical road, how a step is shown, what a line of a cell is run as."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import Tensor
+from tinygrad_nn.compare.diagnosis import Diagnosis, Row
+from tinygrad_nn.compare.edits import Edit
+from tinygrad_nn.compare.rows import Checked
+from tinygrad_nn.compare.steps import cells, comparison, listing, referee
+from tinygrad_nn.compare.steps.mending import mended
+from tinygrad_nn.compare.steps.referee import Referee, silent
+from tinygrad_nn.compare.steps.statements import Statement
+from tinygrad_nn.compare.steps.step import Step
+from tinygrad_nn.gradcheck.numerical import AT_POINT, Estimate
+
+Array = Any
+
+
+# ---- The numerical road
+
+
+class Slopes:
+    """Takes the place of the numerical derivative: one estimate after another, each direction is kept."""
+
+    def __init__(self, *found: Estimate) -> None:
+        self.found, self.directions, self.cotangents = list(found), list[Array](), list[Any]()
+
+    def __call__(self, f: Any, leaves: Any) -> Any:
+        self.leaves = leaves
+        return self
+
+    def along(self, direction: dict[int, Array], cotangents: Any, complex_step: Any) -> Estimate:
+        assert direction.keys() == {0}
+        assert complex_step is None
+        self.directions.append(direction[0])
+        self.cotangents.append(cotangents)
+        return self.found.pop(0)
+
+
+AT, RIGHT, BOUND = np.array([0.25, -4.0, 0.0]), np.array([1e9, -3e9, 0.0]), np.array([0.125, 0.25, 0.5])
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *found: Estimate) -> tuple[Slopes, Referee, Any, Any]:
+    slopes = Slopes(*found)
+    monkeypatch.setattr(referee, "Line", slopes)
+    judge = Referee(SimpleNamespace(outs=[("a", 2.0), ("b", 3.0)]), 1)  # type: ignore[arg-type]
+    return slopes, judge, *judge.of(SimpleNamespace(out=AT), RIGHT, BOUND, np.random.default_rng(3))  # type: ignore[arg-type]
+
+
+def test_an_entry_moves_by_its_own_size_and_may_be_off_by_three_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times that of the derivative, what rounding does to the graph, and 1e-10 of the gradient."""
+    plain = Estimate(6.0, 0.5)
+    slopes, judge, ask, _ = asked(monkeypatch, plain, plain, plain, plain, Estimate(6.0, 0.5, AT_POINT))
+    assert ask((0,)) == Checked(6.0, 5.0 + 0.125 + 0.1, False)
+    assert ask((1,)) == Checked(1.5, 1.25 + 0.25 + 0.3, False)
+    assert ask((2,)) == Checked(6.0, 5.0 + 0.5, False)
+    assert ask((2,)) == Checked(6.0, 5.0 + 0.5, True)
+    assert [d.tolist() for d in slopes.directions[1:]] == [[1, 0, 0], [0, 4, 0], [0, 0, 1], [0, 0, 1]]
+    assert slopes.cotangents == [[2.0, 3.0]] * 5
+    assert judge.asked == 4
+    assert slopes.leaves[0] is AT
+
+
+def test_a_direction_moves_each_entry_by_its_size_and_may_be_off_by_the_errors_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slopes, _, _, along = asked(monkeypatch, Estimate(7.0, 0.5))
+    (v,) = slopes.directions
+    expected = np.random.default_rng(3).normal(size=3) * np.array([0.25, 4.0, 1e-3])
+    np.testing.assert_allclose(v, expected, rtol=1e-15)
+    ((mine, numerical, allowed),) = along
+    assert mine == pytest.approx(1e9 * v[0] - 3e9 * v[1], rel=1e-12)
+    assert numerical == 7.0
+    sizes = np.abs(v)
+    assert allowed == pytest.approx(5.0 + sizes @ BOUND + 0.1 * sizes[0] + 0.3 * sizes[1], rel=1e-12)
+    assert asked(monkeypatch, Estimate(7.0, 0.5, AT_POINT))[3] == []
+    assert asked(monkeypatch, Estimate(math.nan, 0.5))[3] == []
+    assert asked(monkeypatch, Estimate(math.inf, 0.5))[3] == []
+    assert len(asked(monkeypatch, Estimate(7.0, 0.5, "a kink at a distance"))[3]) == 1
+
+
+def test_what_answers_nothing() -> None:
+    value, bound, kink = silent((0,))
+    assert math.isnan(value)
+    assert (bound, kink) == (0.0, True)
+
+
+# ---- A step
+
+
+def row(manual: float = 2.0, graph: float = 3.0, **more: Any) -> Row:
+    plain: dict[str, Any] = {
+        "name": "dx", "shape": (2, 3), "role": "intermediate", "ok": True, "max_abs": 0.0, "max_rel": 0.0,
+        "cosine": 1.0, "ratio": 1.0, "wrong": 0.0, "worst": (1, 2), "manual": manual, "graph": graph,
+        "numerical": math.nan, "odd": "", "checked": 0, "bound": 0.0,
+    }  # fmt: skip
+    return Row(**{**plain, **more})
+
+
+def step(name: str = "dx", verdict: str = "ok", line: int = 4, source: str = "dx = g", **more: Any) -> Step:
+    ok = {"ok": (True, True), "follows": (False, True), "WRONG": (False, False), "lucky": (True, False)}[verdict]
+    plain: dict[str, Any] = {
+        "name": name, "belongs_to": "x", "line": line, "source": source, "function": "backward", "round": 1,
+        "rounds": 1, "value_ok": ok[0], "rule_ok": ok[1], "row": row(), "own": row(5.0, 6.0), "arrived": 4.0,
+    }  # fmt: skip
+    return Step(**{**plain, **more})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ok", "said"),
+    [("ok", True, "ok"), ("follows", False, "follows"), ("WRONG", False, "WRONG"), ("lucky", False, "WRONG")],
+)
+def test_a_step_is_right_by_its_value_and_by_its_rule(verdict: str, ok: bool, said: str) -> None:
+    assert (step(verdict=verdict).ok, step(verdict=verdict).verdict) == (ok, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "source", "place"),
+    [
+        ("dx", 4, "dx = g", "line 4: dx = g"), ("dx", 4, "return g", "line 4: return g (dx)"),
+        ("dx", 4, "", "line 4 (dx)"), ("dx", 0, "dx = g", "dx"), ("dx", 1, "dx = g", "line 1: dx = g"),
+    ],
+)  # fmt: skip
+def test_a_step_is_named_by_its_line(name: str, line: int, source: str, place: str) -> None:
+    assert step(name, line=line, source=source).place == place
+
+
+def test_a_step_as_plain_values() -> None:
+    why = Diagnosis("sign", "dx", "The sign.")
+    found = step(verdict="WRONG", row=row(numerical=3.5), diagnosis=why).as_dict()
+    assert found == {
+        "name": "dx", "belongs_to": "x", "line": 4, "source": "dx = g", "function": "backward", "round": 1,
+        "rounds": 1, "value_ok": False, "rule_ok": False, "arrived": 4.0, "verdict": "WRONG", "yours": 2.0,
+        "right": 3.0, "by_its_rule": 4.0,
+        "diagnosis": {"kind": "sign", "where": "dx", "text": "The sign.", "evidence": (), "equation": "", "number": "",
+                      "factor": "", "alternatives": ()},
+    }  # fmt: skip
+    assert step().as_dict()["diagnosis"] is None
+
+
+# ---- The listing
+
+
+def test_rounds_of_a_line_are_one_and_the_worst_of_them_is_shown() -> None:
+    first, follows, wrong, again = (step("dh[1]", v) for v in ("ok", "follows", "WRONG", "WRONG"))
+    other, elsewhere = step("dh", line=5), step("dh", function="helper")
+    found = listing.lines([first, follows, other, wrong, again, elsewhere])
+    assert [(line.rounds, line.wrong) for line in found] == [(4, 2), (1, 0), (1, 0)]
+    assert [line.step for line in found] == [wrong, other, elsewhere]
+    assert found[0].step is wrong
+    assert listing.lines([first, follows])[0] == (follows, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "rounds", "wrong", "text"),
+    [
+        (step(), 1, 0, "dx = g"), (step(source="dx, dw = f(g)"), 1, 0, "dx: dx, dw = f(g)"),
+        (step(source="return g"), 1, 0, "dx: return g"), (step(source=""), 1, 0, "dx"),
+        (step("dhs[2]", source="dhs[t] = g"), 1, 0, "dhs[t] = g"), (step(), 2, 0, "dx = g  (2 times)"),
+        (step(), 3, 1, "dx = g  (1 of 3)"), (step(), 3, 3, "dx = g  (3 of 3)"), (step(), 1, 1, "dx = g"),
+        (step(source="dx = f(a, b)"), 1, 0, "dx = f(a, b)"),
+    ],
+)  # fmt: skip
+def test_a_line_of_code_with_its_rounds(one: Step, rounds: int, wrong: int, text: str) -> None:
+    assert listing._code(listing.Line(one, rounds, wrong)) == text
+
+
+def test_the_steps_as_text() -> None:
+    long = "dx = " + " + ".join(["abc"] * 12)
+    shape = row(math.nan, math.nan, note="has shape (4, 1), and the graph's has (2, 3)")
+    number = row(math.nan, math.nan, note="has shape (), and the graph's has (3,)", shape=(3,))
+    to_number = row(math.nan, math.nan, note="has shape (3,), and the graph's has ()", shape=())
+    none = row(math.nan, 1.0, note="is not known")
+    steps = [
+        step(verdict="lucky", row=row(1.23456, 1 / 3)), step("dy", "follows", 12, "dy = h"), step("dz", line=0,
+        source="", row=shape), step("da", line=7, source=long), step("db", "WRONG", 8, long, row=number,
+        own=row(0.123456789, 1e-9, worst=(0,))), step("db", "WRONG", 8, long, own=row(math.nan, 1.0)),
+        step("dc", line=9, source="c", row=to_number), step("dd", line=10, source="dd = 1", row=none),
+    ]  # fmt: skip
+    assert listing.as_text(steps) == [
+        "      line  your line                                          yours      right", "-" * 80,
+        "WRONG    4  dx = g                                             1.235     0.3333",
+        "(ok)    12  dy = h                                                 2          3",
+        "ok          dz                                                   4x1        2x3",
+        f"ok       7  {'da: ' + long[:40]}…          2          3",
+        f"WRONG    8  {'db: ' + long[:30]}…  (2 of 2)     number          3",
+        "ok       9  dc: c                                                  3     number",
+        "ok      10  dd = 1                                               nan          1",
+        "", "(ok): the line is right, and the gradient that came into it is wrong.", "",
+        "worst entry of each wrong line              yours    by its rule",
+        "dx[1, 2]                                        5              6",
+        "db[0]                                   0.1234568           1e-9",
+    ]  # fmt: skip
+    assert listing.as_text([step()])[2:] == [f"ok       4  {'dx = g':<45}          2          3"]
+    many = [step(f"d{k}", "WRONG", k, f"d{k} = 1") for k in range(1, 14)]
+    assert [text[:5] for text in listing.as_text(many)[-12:]] == [f"d{k}[1, 2]"[:5] for k in range(1, 13)]
+    assert len(listing.as_text(many)) == 2 + 13 + 2 + 12
+
+
+@pytest.mark.parametrize(("length", "shown"), [(44, 44), (45, 45), (46, 45)])
+def test_a_line_of_code_is_cut_where_it_is_longer_than_its_column(length: int, shown: int) -> None:
+    source = "dx = " + "a" * (length - 5)
+    line = listing.as_text([step(source=source)])[2]
+    assert line[12 : 12 + 45].rstrip() == (source if length <= 45 else source[:44] + "…")
+    assert len(line[12 : 12 + 45].rstrip()) == shown
+    assert len(line) == 79
+
+
+def test_the_steps_as_a_table() -> None:
+    why = Diagnosis("sign", "dx", "The <sign>.")
+    steps = [
+        step(verdict="WRONG", row=row(numerical=1.234567), diagnosis=why), step("dy", "follows", 0, "dy = a < b",
+        arrived=math.nan, diagnosis=why), step("dz", line=6, source="dz = 1", arrived=7.654321),
+    ]  # fmt: skip
+    heads = "".join(f"<th>{text}</th>" for text in
+                    ("", "line", "your line", "yours", "right", "numerical", "by its own rule"))  # fmt: skip
+    both = "<div class='both'>yours 2, right 3</div>"
+    rows = (
+        f"<tr class='bad'><td>WRONG</td><td>4</td><td>dx = g{both}<div class='why'>The &lt;sign&gt;. "
+        "<code class='soft'>sign</code></div></td><td>2</td><td>3</td><td>1.2346</td><td>4</td></tr>"
+        f"<tr class='soft'><td>(ok)</td><td></td><td>dy = a &lt; b{both}</td><td>2</td><td>3</td><td>–</td>"
+        "<td>–</td></tr>"
+        f"<tr class='good'><td>ok</td><td>6</td><td>dz = 1{both}</td><td>2</td><td>3</td><td>–</td><td>7.6543</td></tr>"
+    )
+    legend = f"<p class='soft'>{listing.LEGEND}</p>"
+    assert listing.as_html(steps) == (
+        f"<div class='wide' tabindex='0'><table class='steps'><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
+        f"</table></div>{legend}"
+    )
+    assert legend not in listing.as_html(steps[::2])
+
+
+# ---- What a diagnosis becomes with the change that mends it
+
+
+def edit(**more: Any) -> Edit:
+    return Edit(**{"lineno": 2, "before": "dx = g", "after": "dx = -g", "sentence": "Line 2: so.", **more})
+
+
+def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind() -> None:
+    known, unknown = (Diagnosis(kind, "dx", "Text.", ("first",)) for kind in ("transpose", "unknown"))
+    found = mended(known, edit(), set())
+    assert (found.kind, found.text, found.evidence) == ("transpose", "Text.", ("first", "Line 2: so."))
+    found = mended(known, edit(alternatives=("a", "b", "c")), set())
+    assert found.evidence == ("first", "Line 2: so.", "the same would come of a or of b")
+    found = mended(unknown, edit(alternatives=("a",)), set())
+    assert (found.kind, found.text) == (
+        "sign", "Line 2: so. With that it is what its own rule gives, here and at other inputs.")  # fmt: skip
+    assert found.evidence == ("Text.", "first", "the same would come of a")
+    found = mended(unknown, edit(before="d = 1", after="d = dh"), {"h"})
+    assert found.kind == "cotangent_ignored"
+    assert mended(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
+
+
+# ---- The report
+
+
+def reported(steps: list[Step], notes: list[str] | None = None, **more: Any) -> Any:
+    written = SimpleNamespace(**{"helpers": [], "stopped": None, **more})
+    outs = [SimpleNamespace(size=1, data=np.array([[2.5]]))]
+    passes: Any = SimpleNamespace(graph=SimpleNamespace(outs=outs), written=written)
+    return comparison._report("f(x)", passes, steps, notes or [], "How.")
+
+
+def test_a_report_names_each_wrong_line_once() -> None:
+    why = Diagnosis("sign", "dh", "The sign from here on.", ("one",))
+    steps = [step("dy"), *(step("dh", "WRONG", diagnosis=why, rounds=3) for _ in range(2)),
+             step("dh", "WRONG", line=9, source="dh = 1", diagnosis=why), step("dq", "WRONG", line=3)]  # fmt: skip
+    report = reported(steps, ["A note."], helpers=["dq", "dr"])
+    assert [(d.where, d.text, d.evidence) for d in report.diagnoses] == [
+        ("line 4: dx = g (dh)", "The sign.", ("one", "in 2 of 3 rounds")), ("line 9: dh = 1", "The sign.", ("one",)),
+    ]  # fmt: skip
+    assert report.first_wrong == "line 4: dx = g (dh)"
+    assert report.notes == ("A note.", "Not judged, since no value of the forward has such a name: dq, dr.")
+    assert (report.title, report.losses, report.method) == ("f(x)", {"forward": 2.5}, "How.")
+    assert report.steps == tuple(steps)
+    assert report.rows == tuple(s.row for s in steps)
+
+
+def test_a_report_of_a_backward_that_stopped() -> None:
+    stopped = ValueError("no"), Statement(7, 7, "raise ValueError('no')")
+    report = reported([step("dy"), step("dz", line=5)], stopped=stopped)
+    (found,) = report.diagnoses
+    assert (found.kind, found.where) == ("unknown", "line 7: raise ValueError('no')")
+    assert found.text == ("The backward stopped here with ValueError: no. The 2 gradients that it had made before were "
+                          "judged.")  # fmt: skip
+    assert report.first_wrong == found.where
+    assert reported([step("dy", "WRONG")], stopped=stopped).first_wrong == "line 4: dx = g (dy)"
+    assert reported([step()]).first_wrong is None
+    assert reported([step()]).notes == ()
+
+
+# ---- Lines of cells
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "read"),
+    [
+        ("dx = g * x", "dx", {"g", "x"}), ("dx = np.sum(g, axis=k)", "dx", {"np", "g", "k"}), ("dx += g", "dx", None),
+        ("dy = g", "dx", None), ("dx = dy = g", "dx", None), ("dx = g; dy = g", "dx", None), ("dx = (", "dx", None),
+        ("  dx = 1", "dx", set()), ("h['x'] = g", "h['x']", {"g"}), ("", "dx", None), ("a, b = g", "a", None),
+    ],
+)  # fmt: skip
+def test_the_names_that_an_assignment_of_one_name_reads(text: str, label: str, read: set[str] | None) -> None:
+    assert cells._reads(text, label) == read
+
+
+def test_a_line_alone_is_a_function_of_arrays() -> None:
+    f = cells._function("dx = a * (\n   b) + k", "dx", {"a": 0, "b": 0}, {"k": 5})
+    assert f(2, 3) == f(b=3, a=2) == 11
+    assert f.__code__.co_varnames[:2] == ("a", "b")
+    assert f.__code__.co_firstlineno == 1
+    found = cells._at(edit(sentence="Line 2: Line 2: a", alternatives=("line 2: b", "line 2: line 2: c")), 31)
+    assert (found.lineno, found.sentence) == (31, "Line 31: Line 2: a")
+    assert found.alternatives == ("line 31: b", "line 31: line 2: c")
+
+
+def test_an_array_becomes_what_the_other_one_was() -> None:
+    x = np.ones(2)
+    like = cells._like(x, Tensor(np.zeros(2)))
+    assert isinstance(like, Tensor)
+    assert not like.requires_grad
+    like.data[0] = 5
+    plain = cells._like(x, np.zeros(2))
+    assert type(plain) is np.ndarray
+    plain[0] = 6
+    assert x.tolist() == [1, 1]
+    assert cells.Cells._held("text") == "text"
+    assert type(cells.Cells._held(x)) is np.ndarray
+    assert cells.Cells._held(x) is not x
