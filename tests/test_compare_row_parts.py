@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import tinygrad_nn.compare.experiment as experiment_module
+from tests.small_steps import functions
 from tests.test_compare_layer_parts import seen_of
-from tinygrad_nn import BackProp
+from tinygrad_nn import BackProp, compare_steps
 from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.diagnosis import NO_GRAPH, Row
 from tinygrad_nn.compare.experiment import _random, answer_of
@@ -402,6 +403,14 @@ def test_where_no_finite_loss_is_found_outputs_are_made_positive(monkeypatch: py
     assert outputs == [(False, False)] * 2 + [(True, True)] * 2
 
 
+def test_biases_of_further_experiments_are_drawn_with_a_deviation_of_four_tenths() -> None:
+    (w,) = seen_of(rows=(4,))
+    made = _random(w.case, [3, 900, 5], 6, np.random.default_rng(0))
+    assert made is not None
+    assert made.b[0].std() == pytest.approx(0.4, rel=0.1)
+    assert abs(made.b[0].mean()) < 0.05
+
+
 def test_a_number_is_a_fraction_within_a_thousandth_of_the_tolerance() -> None:
     facts = [{"N": 4, "n_out": 5, "p": 0, "lambda": 0}, {"N": 7, "n_out": 5, "p": 0, "lambda": 0}]
     for value, name in ((1 / 3, "1/3"), ((1 + 0.9e-9) / 3, "1/3"), ((1 + 1.2e-9) / 3, "0.333333"),
@@ -412,6 +421,19 @@ def test_a_number_is_a_fraction_within_a_thousandth_of_the_tolerance() -> None:
 
 
 # -- Rows in a report
+
+
+def test_a_page_of_steps_has_the_lines_from_the_loss_backwards() -> None:
+    forward, backward = functions("by names")
+    inputs = {"x": np.array([0.5, -1.0, 2.0]), "w": np.array([1.5, 0.25, -0.75])}
+    report = compare_steps(forward, backward, inputs)
+    assert report.ok
+    page = report.to_html()
+    assert "<h2>Your lines, from the loss backwards</h2>" in page
+    assert "The three roads, array by array" not in page
+    plain = ComparisonReport("t", report.rows).to_html()
+    assert "Your lines" not in plain
+    assert "<h2>The three roads, array by array</h2>" in plain
 
 
 def test_a_row_that_is_wrong_and_has_no_numbers_has_a_verdict_and_no_worst_entry() -> None:
