@@ -15,7 +15,7 @@ from tinygrad_nn.compare.conventions.read import read
 from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
-from tinygrad_nn.compare.function import comparison, operations
+from tinygrad_nn.compare.function import black_box, comparison, operations
 from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, without_graph
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
@@ -677,3 +677,53 @@ def test_a_transpose_is_told_where_nothing_that_was_looked_at_is_wrong() -> None
     assert told(right.T) == [("transpose", "The gradient is transposed.")]
     shaped = told(right[None])
     assert shaped[0][0] == "convention"
+
+
+def test_along_directions_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asked_of(scaled, lambda x, w, g: (g * w + 0.4, g * x), A, C)
+    directions = [np.array([1.0, -1.0, 1.0]), np.array([1.0, 1.0, 1.0])]
+
+    def wholes(line: Any, cotangents: Any, rng: Any, seconds: float) -> list[Whole]:
+        known, found = np.array([False] * 3), []
+        for right in (asked.g * C, asked.g * A):
+            value = np.where(known, right, np.nan)
+            slopes = [(v, float(v @ right), 1e-9) for v in directions]
+            found.append(Whole(value, value.copy(), value.copy(), value.copy(), 0, slopes))
+        return found
+
+    monkeypatch.setattr(black_box, "whole_gradients", wholes)
+    monkeypatch.setattr(black_box, "measured_rounding", lambda run, mine: [np.full(3, 0.1), np.zeros(3)])
+    monkeypatch.setattr(black_box, "_explain", lambda *given: [])
+    for size, ok in ((0.31, True), (0.29, False)):  # and a tenth of the other rounding
+        monkeypatch.setattr(black_box, "rounding_of", lambda *given, size=size: [np.full(3, size), np.zeros(3)])
+        rows = without_graph(asked, Reason("it is so")).rows
+        assert [(row.ok, row.odd) for row in rows] == [(ok, "" if ok else "manual"), (True, "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "near"),
+    [([0.0, 0.0], [1e-3, 2e-3], 2e-3), ([0.5, -4.0], [1e-3, 2e-3], 5e-4), ([1.0, 2.0], [1e-9, 0.0], 1e-7),
+     ([np.nan, 2.0], [np.nan, 1e-3], 5e-4)],
+)  # fmt: skip
+def test_gradients_are_as_near_as_numbers_can_tell(
+    value: list[float], error: list[float], near: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def told(*given: Any) -> list[Any]:
+        seen.append(given)
+        return []
+
+    monkeypatch.setattr(black_box, "_elsewhere", lambda asked, left: [])
+    monkeypatch.setattr(black_box, "explain_graph", told)
+    whole = Whole(*(np.array(x) for x in (value, error, value, value)))
+    right = np.nan_to_num(whole.value)
+    rows = [_row(ok=False)]
+    asked: Any = SimpleNamespace(mine=[right + 5], leaves=[right], label=lambda i: "x", labels=["x"], cotangents=[],
+                                 rng=RNG, code=SimpleNamespace(takes=False, inputs="inputs"))  # fmt: skip
+    bad = whole.known.copy()
+    assert _explain(asked, [whole], rows, [bad], [right], [whole.error]) == []
+    ((look, given, hull),) = seen
+    assert look.close == pytest.approx(near)
+    np.testing.assert_array_equal(look.mine[0], np.where(whole.known, right + 5, 0))
+    assert (given, hull, look.inputs) == (rows, [False], "inputs")

@@ -1,6 +1,7 @@
 """How other people's functions are called, why one has no graph, and how objects are taken."""
 
 import random
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -673,7 +674,9 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     cell = Cell(3.0)
     code = read(cell, V, None)
     batch = batch_of(code, [V.copy()])
+    tracing = sys.gettrace()
     found = list(roads(code, cell, V, None, batch))
+    assert sys.gettrace() is tracing
     assert [road.target for road in found] == [Cell.backward, Cell.slope, Cell.twice]
     assert [road.whole for road in found] == [True] * 3
     before = {name: vars(Cell)[name] for name in ("backward", "slope", "twice")}
