@@ -183,9 +183,8 @@ class Writer:
             yield 1.2, times(*node.args)
         if text == "range" and node.args:
             yield 1.2, call(name("reversed"), node)
-            last = node.args[-1 if len(node.args) < 3 else 1]
             if len(node.args) == 1:
-                yield 1.2, call(name("range"), number(1), last)
+                yield 1.2, call(name("range"), number(1), node.args[0])
 
     def _axes(self, node: ast.Call, about: ast.expr) -> Iterator[tuple[float, ast.AST]]:
         """Yield a reduction over other axes, and with its axes kept or not."""

@@ -194,6 +194,8 @@ class _Search:
                 good.append((cost, source, change, fixes))
                 if fixes == wrong and ready is None:
                     ready = cost
+            elif failed:
+                self.program.forget()
         return good
 
     def _fixed(self, k: int | None, change: Change, own: list[bool], wrong: set[int]) -> frozenset[int]:
