@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from tinygrad_nn.compare.edits import influence, search
+from tinygrad_nn.compare.edits.candidates import Writer
 from tinygrad_nn.compare.edits.kinds import _about, _called, _is_size, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read
+from tinygrad_nn.compare.edits.running import Ticker
+from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.search import arguments_of, described, nearest_edits, numpy_name, slices_of
+from tinygrad_nn.compare.edits.step import _holds, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
 from tinygrad_nn.compare.edits.trees import Change, spots, statements
 
@@ -402,6 +406,7 @@ def test_the_parts_of_what_is_returned() -> None:
     assert parts("    return db, dW, 1\n", both) == [(4, "dW"), (4, "db")]
     assert parts("    return {'b': db, 'W': dW * 2}\n", both) == [(4, "dW * 2"), (4, "db")]
     assert parts("    return {'dW': dW}\n", both) == [(4, "dW"), None]
+    assert parts("    return {'W': db, 'b': dW}\n", both) == [(4, "db"), (4, "dW")]
     assert parts("    return {'q': dW}\n", both) is None
     assert parts("    g = {'b': db}\n    g['W'] = dW\n    return g\n", ["layers['W']", "b"]) == [(5, "dW"), (4, "db")]
     assert parts("    g = {}\n    g['W'] = 1\n    g['W'] += dW\n    return 1, g\n", ["W"]) == [(6, "dW")]
@@ -423,3 +428,231 @@ def test_the_line_from_which_all_of_some_results_come() -> None:
     assert influence.line_of_result(len, 0, names) is None
     direct = written("def backward(x):\n    return x * 2, x\n")
     assert influence.line_of_result(direct, 0, ["a", "x"]) == (2, "return x * 2, x")
+
+
+# ---- What is tried in the place of an expression
+
+
+def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any) -> Writer:
+    scope = Scope({"np": np}, local, {})
+    scope.find_atoms(set(local), {name: {"0"} for name in local})
+    made = [ast.parse(f"q[{text}]", mode="eval").body.slice for text in slices]  # type: ignore[attr-defined]
+    return Writer(ast.parse("pass").body[0], scope, numpy, made)
+
+
+def said(found: Any) -> list[tuple[float, str]]:
+    return [(round(cost, 3), ast.unparse(node)) for cost, node in found if node is not None]
+
+
+G = expression("g")
+
+
+def test_an_array_is_turned_and_summed() -> None:
+    w = writer()
+    assert said(w._turned(G, 1)) == []
+    assert said(w._turned(G, 2)) == [(1.05, "g.T"), (1.5, "g[::-1, ::-1]")]
+    assert said(w._turned(G, 3)) == [(1.1, "g.swapaxes(-1, -2)"), (1.5, "g[..., ::-1, ::-1]")]
+    assert said(w._summed(G, 1)) == [(1.05, "g.sum(axis=0)"), (1.15, "g.sum(axis=0, keepdims=True)"), (1.1, "g.sum()")]
+    assert [text for cost, text in said(w._summed(G, 3)) if cost == 1.05] == [
+        "g.sum(axis=0)", "g.sum(axis=1)", "g.sum(axis=2)", "g.sum(axis=(1, 2))", "g.sum(axis=(0, 2))",
+        "g.sum(axis=(0, 1))"]  # fmt: skip
+    assert [text for cost, text in said(w._summed(G, 4)) if cost == 1.15][4:] == [
+        f"g.sum(axis={axis}, keepdims=True)" for axis in
+        ("(1, 2, 3)", "(0, 2, 3)", "(0, 1, 3)", "(0, 1, 2)", "(0, 1)", "(2, 3)")]  # fmt: skip
+    more = expression("g + h")
+    assert ast.unparse(w.sum(more, axis=0)) == "np.sum(g + h, axis=0)"
+    assert ast.unparse(writer(None).sum(more, axis=-1, keepdims=True)) == "(g + h).sum(axis=-1, keepdims=True)"
+    assert ast.unparse(w.sum(expression("f(g)"), keepdims=True)) == "f(g).sum(keepdims=True)"
+    assert w.np("exp", G) is not None
+    assert writer(None).np("exp", G) is None
+
+
+def test_an_array_is_multiplied_by_something_in_scope() -> None:
+    w, h = writer(), expression("h")
+    assert said(w._by(G, h, np.ones(2, bool))) == [(1.2, "g * h"), (1.3, "g * ~h")]
+    assert said(w._by(G, h, np.ones(2, int))) == [(1.2, "g * h"), (1.25, "g / h")]
+    rest = [(1.2, "g * h"), (1.25, "g / h"), (1.3, "g * (h > 0)"), (1.3, "g * (1 - h ** 2)"), (1.3, "g * h * (1 - h)"),
+            (1.35, "g * (1 - h)"), (1.35, "g * h ** 2"), (1.35, "g / h ** 2"), (1.4, "2 * g * h")]  # fmt: skip
+    assert said(writer(None)._by(G, h, np.ones(2))) == rest
+    assert said(w._by(G, h, np.ones(2))) == [
+        *rest, *((1.4, f"g * np.{f}(h)") for f in ("cos", "exp", "sign", "sqrt")), (1.4, "g * (1 - np.tanh(h) ** 2)")]
+
+
+def test_sizes_in_scope() -> None:
+    w = writer(N=3, one=1, x=np.ones((3, 4)), y=np.ones((4, 5, 1)), z=np.ones(7))
+    assert [ast.unparse(size) for size in w._sizes()] == ["N", "x.shape[1]", "y.shape[1]", "len(z)"]
+    assert said(writer(N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N"), (1.3, "g / np.sqrt(N)")]
+    assert said(writer(None, N=3)._by_sizes(G)) == [(1.1, "g / N"), (1.15, "g * N")]
+
+
+@pytest.mark.parametrize(
+    ("value", "changes"),
+    [
+        (3, "4 2 -3 6 1.5"), (2, "3 1 -2 4"), (1, "2 0 -1 0.5"), (0, "1 -1"), (-1, "0 -2 1 -0.5"),
+        (2.0, "3.0 1.0 -2.0 4.0 0.5"), (0.5, "1.5 -0.5 1.0 0.25 2.0"), (1e-3, ""), (-1e-3, ""), (0.0, "1.0 -1.0"),
+        (1e-2, "1.01 -0.99 -0.01 0.02 0.005 100.0"), (1.0, "2.0 0.0 -1.0 0.5"),
+    ],
+)  # fmt: skip
+def test_a_number_becomes_one_more_or_less_its_double_its_half(value: Any, changes: str) -> None:
+    found = said(Writer._number(writer(), value))
+    assert [float(text) for _, text in found] == pytest.approx([float(text) for text in changes.split()])
+    assert all(("." in text) == ("." in change) for (_, text), change in zip(found, changes.split(), strict=True))
+    last = [1.1] if changes and isinstance(value, float) and value not in (0.0, 1.0) and value != 2.0 else []
+    costs = [cost for cost, _ in found]
+    assert costs == [1.05] * (len(found) - len(last)) + last or value == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("1:", [(1.1, ":"), (1.1, ":1")]), (":2", [(1.1, ":"), (1.1, "2:")]), (":", [(1.4, "::-1")]),
+        ("1:2", [(1.1, ":2"), (1.1, "1:")]), ("::2", [(1.1, ":")]),
+        ("1::2", [(1.1, "::2"), (1.1, ":1:2"), (1.1, "1:")]),
+        (":2:3", [(1.1, "::3"), (1.1, "2::3"), (1.1, ":2")]),
+    ],
+)  # fmt: skip
+def test_a_slice_loses_an_end_or_turns(text: str, changes: Any) -> None:
+    node = ast.parse(f"q[{text}]", mode="eval").body.slice  # type: ignore[attr-defined]
+    assert said(writer()._slice(node, None)) == changes  # type: ignore[arg-type]
+    more = said(writer(slices=(text, "5:", "6:", "5:"))._slice(node, None))  # type: ignore[arg-type]
+    assert more == [*changes, (1.2, "5:"), (1.2, "6:")]
+
+
+@pytest.mark.parametrize(("text", "moved"), [("1:2", "k + 1:k + 2"), (":2", "k:k + 2"), ("1:", "k + 1:"), (":", ":"),
+                                             ("1:2:3", "k + 1:k + 2:3")])  # fmt: skip
+def test_a_slice_is_moved_by_a_name(text: str, moved: str) -> None:
+    node = ast.parse(f"q[{text}]", mode="eval").body.slice  # type: ignore[attr-defined]
+    assert ast.unparse(Writer._moved(node, expression("k"))) == moved
+    assert Writer._moved(G, expression("k")) is G
+
+
+def test_subscripts_of_einsum_are_exchanged() -> None:
+    found = said(Writer._einsum("ij, j->i"))
+    assert found == [
+        (1.0, "'ji,j->i'"), (1.2, "'ij,j->i'"), (1.2, "'jj,j->i'"), (1.2, "'ii,j->i'"), (1.2, "'ij,j->i'"),
+        (1.2, "'ij,i->i'"), (1.2, "'ij,j->i'"), (1.2, "'ij,j->i'"), (1.2, "'ij,j->j'"), (1.1, "'j,ij->i'"),
+    ]  # fmt: skip
+    assert said(Writer._einsum("ij,j")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("a + b", ["1.0 a", "1.0 b", "1.1 a - b", "1.1 a * b"]),
+        ("a - b", ["1.0 a", "1.0 b", "1.4 a + b", "1.1 a * b", "1.05 b - a"]),
+        ("a ** b", ["1.0 a"]), ("a @ b", ["1.0 a", "1.0 b", "1.1 a * b", "1.05 b @ a"]),
+        ("a / b", ["1.0 a", "1.0 b", "1.1 a * b", "1.05 b / a", "1.2 a / b ** 2", "1.3 a / b ** 3",
+                   "1.2 a / np.sqrt(b)"]),
+        ("a // b", ["1.0 a", "1.0 b", "1.1 a / b", "1.1 a % b"]), ("a % b", ["1.0 a", "1.0 b", "1.1 a // b"]),
+        ("a * b", ["1.0 a", "1.0 b", "1.1 a / b", "1.1 a @ b", "1.4 a + b"]),
+        ("a * b * (1 - b)", ["1.0 a * b", "1.0 1 - b", "1.1 a * b / (1 - b)", "1.1 a * b @ (1 - b)",
+                             "1.4 a * b + (1 - b)", "1.2 a * b * 1 - b",
+                             "1.5 b * (a - np.sum(a * b, axis=-1, keepdims=True))"]),
+    ],
+)  # fmt: skip
+def test_operands_and_operators_are_exchanged(text: str, changes: list[str]) -> None:
+    assert [f"{cost} {new}" for cost, new in said(writer()._binop(expression(text), None))] == changes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("a + b + c", []), ("a - b - c", ["a - (b - c)"]), ("a - b + c", ["a - (b + c)"]),
+        ("a * b + c", ["a * (b + c)"]),
+        ("a * (b + c)", ["a * b + c"]), ("a - (b - c)", ["a - b - c"]), ("a / b / c", ["a / (b / c)"]),
+        ("np.sum(a) * b", ["np.sum(a * b)"]), ("b * np.sum(a, axis=0)", ["np.sum(b * a, axis=0)"]),
+        ("g.sum(axis=0) / b", ["(g / b).sum(axis=0)"]), ("np.sqrt(a) + b", ["np.sqrt(a + b)"]), ("np.exp(a) + b", []),
+        ("b - np.mean(a)", ["np.mean(b - a)"]), ("a / (b * c)", ["a / b * c"]), ("a * b * c", []),
+    ],
+)  # fmt: skip
+def test_parentheses_at_another_place(text: str, changes: list[str]) -> None:
+    found = said(writer(g=np.ones((2, 2)))._regrouped(expression(text)))
+    assert [new for _, new in found] == changes
+    assert {cost for cost, _ in found} <= ({1.3} if "(" in text and "sum" in text + str(changes) else {1.2, 1.3})
+
+
+def called(text: str, **local: Any) -> list[tuple[float, str]]:
+    return said(writer(**local)._call(expression(text), None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("np.sin(x)", ["1.1 np.cos(x)", "1.1 x"]), ("np.exp(x)", ["1.1 np.log(x)", "1.1 x", "1.4 1 - np.exp(x) ** 2"]),
+        ("np.tanh(x)", ["1.1 np.cosh(x)", "1.1 x", "1.4 1 - np.tanh(x) ** 2"]),
+        ("np.sqrt(x + e)", ["1.1 np.square(x + e)", "1.1 x + e", "1.2 np.sqrt(x) + e"]),
+        ("np.maximum(x, 0)", ["1.1 np.minimum(x, 0)", "1.1 x", "1.1 np.maximum(0, x)"]),
+        ("np.where(c, x, 0)", ["1.1 c", "1.1 np.where(x, c, 0)", "1.1 np.where(c, 0, x)"]),
+        ("np.dot(x, x2)", ["1.1 np.outer(x, x2)", "1.1 np.dot(x2, x)", "1.2 x * x2"]),
+        ("np.matmul(x, x2)", ["1.1 np.matmul(x2, x)", "1.2 x * x2"]), ("f(x)", []), ("x.copy()", ["1.1 x"]),
+        ("np.zeros(n, m)", ["1.1 np.ones(n, m)"]), ("range(n)", ["1.2 reversed(range(n))", "1.2 range(1, n)"]),
+        ("range(1, n)", ["1.1 range(n, 1)", "1.2 reversed(range(1, n))"]), ("range()", []),
+        ("x.T.reshape(2)", ["1.1 x.T"]),
+    ],
+)  # fmt: skip
+def test_a_call_becomes_another(text: str, changes: list[str]) -> None:
+    found = called(text, x=np.ones(3))
+    assert [f"{cost} {new}" for cost, new in found] == changes
+
+
+def test_a_reduction_over_other_axes() -> None:
+    x = np.ones((2, 3))
+    plain = [(1.1, "x.mean(axis=0)"), (1.1, "x.max(axis=0)"), (1.0, "x")]
+    assert called("x.sum(axis=0)", x=x) == [
+        *plain, (1.0, "x.sum()"), (1.1, "x.sum(keepdims=True)"), (1.1, "x.sum(axis=0, keepdims=True)"),
+        *(both for axis in ("1", "-1", "(1,)", "(0,)") for both in
+          ((1.0, f"x.sum(axis={axis})"), (1.1, f"x.sum(axis={axis}, keepdims=True)"))),
+    ]  # fmt: skip
+    kept = called("np.max(x, 1, keepdims=True)", x=x)
+    assert [text for _, text in kept[:6]] == [
+        "np.sum(x, 1, keepdims=True)", "np.mean(x, 1, keepdims=True)", "x", "np.max(x, keepdims=True)", "np.max(x)",
+        "np.max(x, axis=0, keepdims=True)"]  # fmt: skip
+    assert (1.1, "np.max(x, axis=1)") in kept
+    assert (1.0, "np.max(x, axis=1, keepdims=True)") not in kept
+    deep = [text for _, text in called("y.sum()", y=np.ones((2, 2, 2)))]
+    assert {f"y.sum(axis={a})" for a in ("(1, 2)", "(0, 2)", "(0, 1)", "(0, 1, 2)", "(-2, -1)", 2, -1)} < {*deep}
+    assert len(deep) == len({*deep})
+    inner = called("np.sum(a * b, axis=0)")
+    assert inner[-2:] == [(1.3, "np.sum(a, axis=0) * b"), (1.3, "a * np.sum(b, axis=0)")]
+
+
+def test_the_value_after_a_statement_of_nothing() -> None:
+    code = compile("d", "<label>", "eval")
+    stmt = ast.parse("d = x[:0]").body[0]
+    assert _holds(stmt, {"x": np.arange(3.0)}, code, np.zeros(0), Ticker())
+    assert not _holds(stmt, {"x": np.arange(3.0)}, code, np.zeros(1), Ticker())
+
+
+STEP = """def helper(h):
+    u = h * 3
+    return u
+
+
+def backward(x, n):
+    d = x * 3
+    for k in range(n):
+        e = d + k
+        d = d * 2
+    return helper(d) + e
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "wanted", "visit", "after"),
+    [
+        ("d", 7, lambda x: 2 * x, -1, "d = x * 2"), ("e", 9, lambda x: 12 * x - 2, -1, "e = d - k"),
+        ("e", 9, lambda x: 6 * x - 1, 1, "e = d - k"), ("d", 10, lambda x: 48 * x, -1, "d = d * 4"),
+        ("d", 10, lambda x: 12 * x, 0, "d = d * 4"), ("u", 2, lambda x: 48 * x, -1, "u = h * 2"),
+        ("d", 7, lambda x: np.exp(7 * x), -1, None), ("d", 8, lambda x: x, -1, None), ("d", 99, lambda x: x, -1, None),
+    ],
+)  # fmt: skip
+def test_a_line_alone_is_mended_where_it_runs(name: str, line: int, wanted: Any, visit: int, after: str | None) -> None:
+    x = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])]
+    found = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(a) for a in x],
+                         visit=visit)  # fmt: skip
+    assert (found and found.after) == after
+    if found is not None:
+        assert (found.lineno, found.function) == (line, "helper" if line < 5 else "backward")
+        some = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(x[0]), None],
+                            visit=visit)  # fmt: skip
+        assert some is not None
