@@ -1,4 +1,4 @@
-"""How other people's functions are called, why one has no graph, and which values a backward may have computed anew."""
+"""How other people's functions are called, why one has no graph, and how objects are taken."""
 
 import random
 from types import SimpleNamespace
@@ -7,16 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_array_run import look_of
-from tests.test_origin_parts import look, node_of, traced_of
 from tinygrad_nn.compare.conventions import objects, reasons
 from tinygrad_nn.compare.conventions.code import same_draws
 from tinygrad_nn.compare.function import calling
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
-from tinygrad_nn.compare.function.origin import _part, spread
-from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
-from tinygrad_nn.compare.mistakes import uses_of
-from tinygrad_nn.compare.paths import twin
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(8)
@@ -314,157 +308,3 @@ def test_the_same_draws_are_made_each_time_and_those_outside_go_on() -> None:
     assert random.random() == first != inside
     with same_draws():
         assert random.random() == inside
-
-
-# -- Where an error begins
-
-X, W = RNG.normal(size=(5, 2)), RNG.normal(size=(2, 3))
-WEIGHT = 0.5 + np.cos(0.0) ** 2  # of a result that is one number
-
-
-def part(f: Any, mine: Any) -> str | None:
-    trace, right = traced_of(f, X, W)
-    seen = look(trace, right, mine(*right))
-    known = spread(seen, [0, 1])
-    assert known is not None
-    found = _part(seen, known, uses_of(trace), "NAMES")
-    return found and found.text
-
-
-def used_twice(x: Any, w: Any) -> Any:
-    return np.tanh(x @ w).sum() + np.sin(w).sum()
-
-
-def test_of_a_value_that_is_used_once_no_places_are_counted() -> None:
-    assert part(lambda x, w: np.sin(w).sum() + x.sum() * 0.0, lambda dx, dw: [dx, 3 * dw]) is None
-    trace = traced_of(used_twice, X, W)[0]
-    count = len(trace.operations)
-    number = count - trace.operations.index(node_of(trace, "sin"))
-    for by, said in ((2.0, "counts 3 times"), (-1.0, "is missing"), (-0.5, "counts 1/2 times")):
-        text = part(used_twice, lambda dx, dw, by=by: [dx, dw + by * WEIGHT * np.cos(W)])
-        where = f"number 2 (sin, operation {number} of {count})"
-        assert text == f"Of the 2 places where y is used all is right but that {where} {said}."
-
-
-# -- Values that a backward computed anew
-
-A, C = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5])
-AFTER = " So this value, computed anew in the backward, and all behind it are not those of the forward pass."
-
-
-def norm(x: Any, w: Any) -> Any:
-    return (x * w / np.sqrt((x * x).sum() + 0.01)).sum()
-
-
-def by_root(root: float, slope: float = 0.0, made: Array = A * C, dx: Array = C, dw: Array = A) -> list[Array]:
-    """The gradients of a norm whose root, its slope, the product or its gradients are others in the backward."""
-    return [WEIGHT * (dx / root - made.sum() / root**2 * (slope or 1 / root) * A), WEIGHT * dw / root]
-
-
-def test_values_computed_otherwise_than_in_the_forward_pass() -> None:
-    seen = look_of(norm, A, C)
-    trace, s = seen.trace, float((A * A).sum())
-    for g, right in zip(by_root(np.sqrt(s + 0.01)), seen.right, strict=True):
-        np.testing.assert_allclose(g, right, rtol=1e-12)
-    mine = by_root(np.sqrt(s + 0.05))
-    found = {(r.place, r.parts[0][1].key): r for r in recomputed(trace, mine)}
-    assert [(place, key, r.kind, round(r.cost, 6)) for (place, key), r in found.items()] == [
-        (1, (0, "skipped"), "wrong_value", 1.45), (1, (0, "replaced"), "wrong_value", 1.3),
-        (2, (0, "skipped"), "wrong_value", 1.2), (2, (0, "replaced"), "wrong_value", 1.3),
-        (2, (True, 0.0), "wrong_epsilon", 1.1), (2, (True, 0.01), "wrong_epsilon", 1.1),
-        (3, (0, "skipped"), "wrong_value", 1.2), (3, (0, "replaced"), "wrong_value", 1.3),
-        (3, (False, 0.0), "wrong_epsilon", 1.1), (3, (False, 0.05), "wrong_epsilon", 1.1),
-        *((place, (slot, how), "wrong_value", cost) for place in (5, 6) for slot in (0, 1)
-          for how, cost in (("skipped", 1.2), ("replaced", 1.3))),
-    ]  # fmt: skip
-    for r in found.values():
-        assert r.text.endswith(AFTER)
-        assert (r.linear, r.times, r.slot, r.wide) == (False, 1, None, False)
-    texts = {key: r.text.removesuffix(AFTER) for key, r in found.items()}
-    assert texts[3, (False, 0.05)] == "Epsilon is another: 0.05 is added, where 0.01 belongs."
-    assert texts[3, (False, 0.0)] == texts[2, (True, 0.0)] == "Epsilon is forgotten."
-    assert texts[2, (True, 0.01)] == "Epsilon is added behind the root; it belongs inside."
-    for key, text in {
-        (2, (0, "skipped")): "sqrt is left out: the result of add stands",
-        (6, (1, "replaced")): "multiply is left out: y stands", (6, (0, "skipped")): "multiply is left out: x stands",
-    }.items():  # fmt: skip
-        assert texts[key] == f"On the way back {text} in place of its result."
-    root, whole = np.sqrt(s + 0.01), s + 0.01
-    expected = {
-        (3, (False, 0.05)): mine, (3, (False, 0.0)): by_root(np.sqrt(s)), (2, (True, 0.0)): by_root(np.sqrt(s)),
-        (2, (True, 0.01)): by_root(np.sqrt(s) + 0.01), (3, (0, "skipped")): by_root(np.sqrt(s)),
-        (3, (0, "replaced")): by_root(np.sqrt(s)),
-        (2, (0, "skipped")): by_root(whole, 2.0), (2, (0, "replaced")): by_root(whole),
-        (6, (0, "replaced")): by_root(root, made=A), (6, (1, "replaced")): by_root(root, made=C),
-        (6, (0, "skipped")): by_root(root, made=A, dx=np.ones(3), dw=np.zeros(3)),
-        (6, (1, "skipped")): by_root(root, made=C, dx=np.zeros(3), dw=np.ones(3)),
-    }  # fmt: skip
-    for which, grads in expected.items():
-        made = found[which].walk(trace)
-        assert made is not None
-        for one, two in zip(made, grads, strict=True):
-            np.testing.assert_allclose(one, two, rtol=1e-9, err_msg=str(which))
-    short = traced_of(lambda x, w: (x * w).sum(), A, C)[0]
-    assert found[2, (True, 0.0)].walk(short) is None
-    assert found[1, (0, "skipped")].walk(short) is not None
-    column = traced_of(lambda x, w: (x.reshape(3, 1) @ np.ones((1, 2))).sum(), A, C)[0]
-    assert found[2, (0, "skipped")].walk(column) is None
-    behind = [r for r in recomputed(trace, by_root(np.sqrt(s) + 0.05)) if r.kind == "wrong_epsilon"]
-    assert [r.text.removesuffix(AFTER) for r in behind] == [
-        "Epsilon is forgotten.", "Epsilon is added behind the root; it belongs inside.",
-        "Epsilon is another: 0.05 is added behind the root, where 0.01 belongs.", "Epsilon is forgotten."]  # fmt: skip
-
-
-def test_an_operation_that_is_left_out_has_a_kind_by_what_it_is() -> None:
-    mask, other = np.array([0.0, 2.0, 2.0]), np.array([1.0, 2.0, 2.0])
-
-    def kinds(f: Any) -> list[tuple[str, str, float]]:
-        trace = traced_of(f, A, C)[0]
-        return [(r.parts[0][1].key[1], r.kind, round(r.cost, 6)) for place, node in enumerate(trace.operations)
-                for r in _left_out(trace, place, node)]  # fmt: skip
-
-    def both(kind: str, cost: float = 1.2) -> list[tuple[str, str, float]]:
-        return [("skipped", kind, cost), ("replaced", kind, 1.3)]
-
-    assert kinds(lambda x, w: x * mask) == both("dropout_mask_missing")
-    assert kinds(lambda x, w: x * other) == kinds(lambda x, w: x * (mask + 1)) == both("wrong_value")  # none is zero
-    assert kinds(lambda x, w: x * np.array([0.0, 1.0, 2.0])) == both("wrong_value")
-    assert kinds(lambda x, w: x * 2.0) == kinds(lambda x, w: x / 2.0) == both("wrong_value", 1.45)
-    assert kinds(lambda x, w: x / mask[1:2]) == both("wrong_value", 1.45)
-    assert kinds(lambda x, w: x + 2.0) == kinds(lambda x, w: np.sin(x)) == both("wrong_value")
-    assert kinds(lambda x, w: np.maximum(x, 0.25)) == both("mask_missing")
-    assert kinds(lambda x, w: x * np.array([0.0])) == both("wrong_value", 1.45)
-    assert kinds(lambda x, w: x * 1.0) == kinds(lambda x, w: x.sum()) == []  # it changes nothing, or the shape
-
-
-def test_a_small_number_that_is_added() -> None:
-    def added(f: Any) -> float:
-        return _added(traced_of(f, A, C)[0].operations[0])
-
-    assert added(lambda x, w: x + 0.1) == 0.1
-    assert added(lambda x, w: np.array([0.02]) + x) == 0.02
-    assert added(lambda x, w: x + 0.11) == added(lambda x, w: x + 0.0) == added(lambda x, w: x - 0.1) == 0
-    assert added(lambda x, w: x + np.array([0.1, 0.1, 0.1])) == added(lambda x, w: x + w) == 0
-    assert added(lambda x, w: x * 0.1) == _added(None) == _added(traced_of(norm, A, C)[0].inputs[0]) == 0
-
-
-def test_the_constant_that_fits_a_gradient() -> None:
-    seen = look_of(norm, A, C)
-    s = float((A * A).sum())
-
-    def fitted(value: float, c: float = 0.01, mine: Any = None) -> float | None:
-        def make(graph: Any, place: int, value: float) -> Any:
-            node = graph.operations[place]
-            return twin(node, out=np.asarray(s + value))
-
-        return _fitted(seen.trace, 3, by_root(np.sqrt(s + value)) if mine is None else mine, make, c)
-
-    assert [fitted(v) for v in (0.05, 1e-3, 0.123456, 9.5)] == [0.05, 1e-3, 0.123456, 9.5]
-    assert fitted(0.1234567) is None  # of more digits than a person writes
-    assert fitted(-0.01) is None
-    assert fitted(10.5) is None
-    assert fitted(0.01) is None  # the same
-    assert fitted(0.01 + 2e-6) == 0.010002
-    assert fitted(0.05, mine=[m[:2] for m in seen.right]) is None
-    assert fitted(0.05, mine=[m * np.nan for m in seen.right]) is None
-    assert fitted(0.05, mine=[np.sin(m) + 40 for m in seen.right]) is None

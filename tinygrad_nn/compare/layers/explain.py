@@ -43,6 +43,11 @@ class Finding:
     got: Array | None = field(default=None, repr=False, compare=False)
     wanted: Array | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def times(self) -> str:
+        """The name of the factor, empty where there is none; of equal ones the values are apart by rounding."""
+        return "" if self.factor is None else self.factor.name
+
 
 class State(NamedTuple):
     """An explanation of the layers looked at so far, and the delta that the code must have had in each experiment."""
@@ -296,7 +301,7 @@ def _parts(
     best_W = Option(0.0, ()) if exact_W else _array(seen, k, "W", delta, loss_doubled, only)
     best_b = Option(0.0, ()) if exact_b else _array(seen, k, "b", delta, loss_doubled, only)
     cost, found = best_W.cost + best_b.cost, (*best_W.found, *best_b.found)
-    if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].factor == found[1].factor:
+    if len(found) == 2 and found[0].kind == found[1].kind != "unknown" and found[0].times == found[1].times:
         cost = max(best_W.cost, best_b.cost) + 0.2
     return Option(cost, found)
 

@@ -293,7 +293,7 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
     """Join what is said of W and of b of one layer in the same words."""
     merged: list[Finding] = []
     for f in found:
-        twin = next((g for g in merged if (g.layer, g.kind, g.factor) == (f.layer, f.kind, f.factor)
+        twin = next((g for g in merged if (g.layer, g.kind, g.times) == (f.layer, f.kind, f.times)
                      and "delta" not in (f.part, g.part) and f.kind != "unknown"), None)  # fmt: skip
         if twin is not None:
             both = twin.text.replace("dW is", "dW and db are").replace("right one", "right ones")
@@ -313,7 +313,7 @@ def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     other = f.alternatives or other
     part = f.part if f.part in ("delta", "b") else "W"
     number, equation = right_equation(verdict.given.case, f.layer, part, f.kind)
-    name = "" if f.factor is None or f.kind == "sign" else f.factor.name
+    name = "" if f.kind == "sign" else f.times
     where, evidence = f"layer {f.layer + 1} {f.part}", _evidence(verdict, f)
     return Diagnosis(f.kind, where, text, evidence, equation, number, name, other)
 

@@ -1,0 +1,402 @@
+"""What is asked of a person's function, how its backward behaves, what is said of it, and the line that is wrong."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn.compare.conventions.code import Code
+from tinygrad_nn.compare.conventions.read import read
+from tinygrad_nn.compare.conventions.reasons import left
+from tinygrad_nn.compare.diagnosis import Diagnosis
+from tinygrad_nn.compare.function import comparison
+from tinygrad_nn.compare.function.calling import lay_out
+from tinygrad_nn.compare.function.comparison import (
+    _around,
+    _blind,
+    _by_graph_alone,
+    _by_numbers,
+    _graph,
+    _no_value,
+    _probes,
+    _rows,
+    _with_graph,
+    by_graph,
+)
+from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
+from tinygrad_nn.compare.function.lines import _told as _told_edit
+from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
+from tinygrad_nn.gradcheck.numerical import Line
+
+Array = np.ndarray[Any, Any]
+A, C, V = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5]), np.ones(3)
+
+
+# -- What is asked, and how a backward behaves
+
+
+def asked_of(f: Any, manual: Any, *leaves: Array, names: tuple[str, ...] = ("x", "w")) -> Any:
+    """A question on a function and its backward at some inputs."""
+    given = dict(zip(names, leaves, strict=False))
+    code = read(f, given, manual)
+    outs = code.arrays([x.copy() for x in leaves])
+    cotangents, g, _ = draw_cotangents(code, list(leaves), outs, np.random.default_rng(3))
+    returned = code.back(code.inputs, [x.copy() for x in leaves], g)
+    code = code.paired(returned)
+    line = Line(lambda *xs: code.arrays(xs), list(leaves))
+    return Question(code, list(leaves), list(leaves), outs, cotangents, g, code.taken(returned), line,
+                    np.random.default_rng(4))  # fmt: skip
+
+
+def scaled(x: Any, w: Any) -> Any:
+    return x * w
+
+
+def scaled_back(x: Any, w: Any, g: Any) -> Any:
+    return g * w, g * x
+
+
+def test_cotangents_are_drawn_where_the_backward_takes_them() -> None:
+    inputs = {"x": A, "w": C}
+    code = read(scaled, inputs, scaled_back)
+    outs = [A * C]
+    cotangents, g, note = draw_cotangents(code, [A, C], outs, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(cotangents[0], rng.uniform(0.5, 1.5, 3) * rng.choice([-1.0, 1.0], 3))
+    assert g is cotangents[0]
+    assert note == ""
+    code = read(scaled, inputs, lambda x, w: (w, x))
+    cotangents, g, note = draw_cotangents(code, [A, C], outs, np.random.default_rng(0))
+    assert cotangents[0].tolist() == [1, 1, 1]
+    assert note == (
+        "The function returns an array, and the backward has no parameter g for a cotangent, so the gradient of the "
+        "sum of all its entries was compared. Errors that cancel in that sum cannot be seen: give the backward a "
+        "parameter g.")  # fmt: skip
+    for out in (np.array(2.0), np.array([2.0])):
+        assert draw_cotangents(code, [A, C], [out], np.random.default_rng(0))[2] == ""
+    assert draw_cotangents(code, [A, C], [np.ones(1), np.ones(1)], np.random.default_rng(0))[2] == note
+    two = read(lambda x, w: {"a": x * w, "b": [x, 3]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x))
+    cotangents, g, _ = draw_cotangents(two, [A, C], [A * C, A], np.random.default_rng(0))
+    assert g is cotangents[0]  # the 3 has no cotangent, so the parts cannot be put together
+    both = read(lambda x, w: {"a": x * w, "b": [x]}, inputs, lambda x, w, g: (g["a"] * w + g["b"][0], g["a"] * x))
+    cotangents, g, _ = draw_cotangents(both, [A, C], [A * C, A], np.random.default_rng(0))
+    assert g["a"] is cotangents[0]
+    assert g["b"][0] is cotangents[1]
+    asked = asked_of(scaled, scaled_back, A, C)
+    assert (asked.labels, asked.label(1)) == (["x", "w"], "w")
+
+
+def around(manual: Any, right: Any = None, again: Any = None, changed: Any = (), f: Any = scaled) -> list[Any]:
+    asked = asked_of(f, manual, A, C)
+    given = [asked.g * C, asked.g * A] if right is None else right
+    found = _around(asked, [asked.mine] * 2 if again is None else again, list(changed), given)
+    return [(d.kind, d.where, d.text, d.evidence) for d in found]
+
+
+def test_how_a_backward_behaves() -> None:
+    assert around(scaled_back) == []
+    (ignored,) = around(lambda x, w, g: (w, g * x))
+    assert ignored == (
+        "cotangent_ignored", "x", ("The gradient is the same whatever g is. g is the gradient that arrives from what "
+        "is computed with the result, and every gradient must be multiplied by it, by the chain rule."),
+        ("with g, and with -1.75 g, the backward returns the same numbers",))  # fmt: skip
+    assert [d[1] for d in around(lambda x, w, g: (w, x))] == ["x, w"]
+    assert around(lambda x, w, g: (0 * w, g * x)) == []
+    assert around(lambda x, w, g: (w, g * x), right=[np.zeros(3), A]) == []  # there it is right to be the same
+    assert around(lambda x, w, g: (w, g * x), right=[np.array([np.nan, 0, 0]), A]) == []
+    assert around(lambda x, w, g: (w, g * x), right=[np.zeros(3), np.zeros(3)]) == []
+    assert [d[1] for d in around(lambda x, w, g: (w, g * x), right=[A, np.zeros(3)])] == ["x"]
+    assert around(lambda x, w, g: (w * (1 + 1e-15 * g), g * x)) == []
+    assert around(lambda x, w: (w, x)) == []  # it takes none
+    (wrote,) = around(scaled_back, changed=["x", "w"])
+    assert wrote == (
+        "inplace_overwrite", "x", ("The backward wrote into its inputs: x, w. Make a new array: `x = x * m` instead "
+        "of `x *= m`."), ("x has other numbers after the call", "w has other numbers after the call"))  # fmt: skip
+    (moving,) = around(scaled_back, again=[[A, C], [C, A]])
+    assert moving[0] == "nondeterministic"
+    assert "Pass the random numbers in, or fix their seed." in moving[2]
+
+
+def test_what_cannot_be_seen_is_said() -> None:
+    asked = asked_of(scaled, scaled_back, A, C)
+    rows: Any = [SimpleNamespace(name="x"), SimpleNamespace(name="w")]
+
+    def blind(which: list[bool], right: list[Array]) -> tuple[Any, list[str]]:
+        notes = ["a note"]
+        found = Found(rows, [], right, [], "", which, [], [])
+        return _blind(asked, found, notes), notes[1:]
+
+    ((d,), notes) = blind([True, True], [np.array([np.nan, -2e-17, 1e-17]), np.zeros(0)])
+    assert (d.kind, d.where, notes) == ("blind_test", "x, w", [])
+    assert d.evidence == ("the largest entry of the right gradient is 2.0e-17",)
+    assert blind([False, True], [A, C]) == ([], [
+        ("The result does not depend on w here: its gradient is 0 in every entry, and an error that multiplies 0 "
+         "cannot be seen.")])  # fmt: skip
+    assert blind([False, False], [A, C]) == ([], [])
+    report = _no_value("f", [])
+    assert "The function returns nothing that is made of floats, so there is no gradient" in report.diagnoses[0].text
+    assert (report.rows, report.title, report.first_wrong, report.kinds) == ((), "f", "f", ("blind_test",))
+    assert "The function is not finite (NaN or infinity) at" in _no_value("f", [A]).diagnoses[0].text
+
+
+def test_answers_at_other_inputs() -> None:
+    asked = asked_of(scaled, scaled_back, A, C)
+    rng = np.random.default_rng(4)
+    found = _probes(asked)
+    assert len(found) == 2
+    for mine, trace, right in found:
+        moved = [x * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3) for x in (A, C)]
+        g = rng.uniform(0.5, 1.5, 3) * rng.choice([-1.0, 1.0], 3)
+        for one, two, three in zip(mine, right, (g * moved[1], g * moved[0]), strict=True):
+            np.testing.assert_allclose(one, three, rtol=1e-14)
+            np.testing.assert_allclose(two, three, rtol=1e-14)
+        np.testing.assert_array_equal(trace.inputs[0].out, moved[0])
+    calls: list[int] = []
+
+    def stops(x: Any, w: Any, g: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise ValueError
+        return g * w, g * x * (np.nan if len(calls) == 3 else 1)
+
+    assert _probes(asked_of(scaled, stops, A, C)) == []
+    calls[:] = [1] * 5
+    assert len(_probes(asked_of(scaled, stops, A, C))) == 2
+
+
+def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
+    def lost(x: Any, w: Any) -> Any:
+        return x * (w.data if hasattr(w, "data") and not isinstance(w, np.ndarray) else w)
+
+    graph, reason = _graph(asked_of(lost, scaled_back, A, C))
+    assert graph is None
+    assert reason == left("w")
+    graph, reason = _graph(asked_of(scaled, scaled_back, A, C))
+    assert (graph is None, reason.text) == (False, "")
+    graph, reason = _graph(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
+    assert graph is not None  # the result does not depend on it
+    graph, reason = _graph(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
+    assert graph is None
+    assert "makes a plain number of a Tensor, float" in reason.text
+
+
+# -- The line that is wrong
+
+
+def edit_of(fixes: tuple[int, ...], *, names: tuple[str, ...] = ("back",), others: tuple[str, ...] = ()) -> Any:
+    return SimpleNamespace(kind="sign", fixes=fixes, lineno=7, names=names, alternatives=others, kinds=("scale",),
+                           sentence="In line 7 a would be right.")  # fmt: skip
+
+
+def test_an_edit_is_told_in_the_diagnoses_of_what_it_mends() -> None:
+    known = Diagnosis("scale", "sum, operation 3 of 5", "Half.", ("e",))
+    open_ = [Diagnosis("unknown", "x", "A.", ("of x",)), Diagnosis("unknown", "w", "B.", ("of w",))]
+    harmless = Diagnosis("convention", "x", "C.")
+    text = "In line 7 a would be right. With that the gradient of x, w is right, here and at other random inputs."
+    (one,) = _told_edit(open_, edit_of((0, 1)), ["x", "w"], set())
+    assert (one.kind, one.where, one.text) == ("sign", "x, w, line 7 (back)", text)
+    assert (one.evidence, one.alternatives) == (("of x",), ("scale",))
+    also = "the same would come of 1 or of 2"
+    one, two, three = _told_edit([known, *open_], edit_of((0,), others=("1", "2", "3")), ["x"], set())
+    assert (one, three) == (known, open_[1])
+    assert (two.where, two.evidence) == ("x, line 7 (back)", ("of x", also))
+    (one,) = _told_edit([known], edit_of((0,), names=("a", "b")), ["x"], {known.where})
+    assert (one.where, one.text, one.evidence) == ("sum, line 7", "Half.", ("e", "In line 7 a would be right."))
+    (one,) = _told_edit([known], edit_of((0,), names=("a b",), others=("1",)), ["x"], {known.where})
+    assert (one.where, one.evidence[1:]) == ("sum, line 7", ("In line 7 a would be right.", "the same would come of 1"))
+    assert _told_edit([harmless, known], edit_of((0,)), ["x"], set()) == [harmless, known]
+
+
+def test_gradients_that_agree_to_rounding() -> None:
+    right, nan = np.array([1.0, 100.0, np.nan]), np.array([False, False, True])
+
+    def agree(apart: list[float], error: float = 0.0, ignored: Any = nan) -> bool:
+        return _agree(right + np.array(apart), right, error, ignored)
+
+    assert agree([9e-7, -9e-7, 0])
+    assert not agree([0, 1.1e-6, 0])
+    assert not agree([-1.1e-6, 0, 0])
+    assert agree([1.1e-6, 0, 0], 2e-7)
+    assert not agree([1.3e-6, 0, 0], 2e-7)
+    assert not agree([0, 0, 0], ignored=False)
+    assert not _agree(right[:1], right, 0.0, nan)
+    two = np.array([False, True, True])
+    assert agree([0, 50, 0], ignored=two)
+    assert not agree([2e-8, 50, 0], ignored=two)  # the largest of those that count
+    assert _agree(np.zeros(0), np.zeros(0), 0.0, False)
+
+
+def test_inputs_with_one_row_less() -> None:
+    def shapes(**given: Any) -> Any:
+        inputs = lay_out(list(given), list(given.values()))
+        fewer = _with_fewer_rows(Code("f", inputs, None, None, False, None))  # type: ignore[arg-type]
+        return fewer and [np.shape(x) for x in fewer.inputs.leaves]
+
+    assert shapes(x=np.ones((4, 2)), y=np.arange(4), n=4, v=V, z=np.ones((4, 3)), s=2.0) == [
+        (3, 2), (3,), (), (3,), (3, 3), ()]  # fmt: skip
+    assert shapes(v=np.ones(4), x=np.ones((5, 2)), w=np.ones((4, 2))) == [(4,), (4, 2), (4, 2)]
+    assert shapes(x=np.ones((3, 2))) == [(2, 2)]
+    assert shapes(x=np.ones((2, 2))) is None
+    assert shapes(v=np.ones(5)) is None
+
+
+def test_other_inputs_for_the_search_of_a_line() -> None:
+    asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
+    found = _others(asked, lambda code, leaves, gs: ([gs[0] * leaves[1], gs[0] * np.inf], [0 * leaves[0]] * 2))
+    assert [b.leaves[0].shape for b in found] == [(4, 2), (4, 2), (3, 2)]
+    assert [b.code is asked.code for b in found] == [True, True, False]
+    rng = np.random.default_rng(0)
+    for b in found:
+        shape = b.leaves[0].shape
+        for x, size in zip(b.leaves, (1.0, 3.0), strict=True):
+            np.testing.assert_allclose(x, size * rng.uniform(0.8, 1.2, shape) + 0.05 * rng.normal(size=shape))
+        g = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+        np.testing.assert_array_equal(b.g, g)
+        np.testing.assert_array_equal(b.right[0], g * b.leaves[1])
+        np.testing.assert_array_equal(b.outs[0], b.leaves[0] * b.leaves[1])
+        assert [i.all() for i in b.ignored] == [False, True]
+        assert not b.ignored[0].any()
+    assert _others(asked, lambda code, leaves, gs: 1 / 0) == []  # type: ignore[arg-type,return-value]
+
+
+# -- The rows of a report
+
+
+class Clock:
+    """A budget that was spent and left in numbers that are known."""
+
+    def __init__(self, left: float, spent: float) -> None:
+        self.left, self.spent = left, spent
+
+    def __call__(self, seconds: float) -> Clock:
+        assert seconds == comparison.SECONDS
+        return self
+
+    def __enter__(self) -> Clock:
+        return self
+
+    def __exit__(self, *unused: object) -> None: ...
+
+
+def rows_of(asked: Question, monkeypatch: pytest.MonkeyPatch, clock: Clock, parted: Any = None) -> list[Any]:
+    """Return what each row is made of: the array, the referee, how many entries it is asked for, the directions."""
+    made: list[Any] = []
+
+    def row(what: Any, judge: Any, rng: Any, entries: int, along: Any) -> Any:
+        made.append(SimpleNamespace(what=what, judge=judge, rng=rng, entries=entries, along=along))
+        if asked.mine[0].size:
+            made[-1].first = judge((0,) * asked.mine[0].ndim)
+        return len(made), "bad"
+
+    monkeypatch.setattr(comparison, "Budget", clock)
+    monkeypatch.setattr(comparison, "compare_row", row)
+    here = by_graph(asked.code, asked.leaves, asked.cotangents)
+    parts = [np.zeros(x.shape, bool) for x in asked.leaves] if parted is None else parted
+    sides: Any = SimpleNamespace(here=here, parted=lambda rounding: parts)
+    rounding = [np.full(x.shape, 0.25 + k) for k, x in enumerate(asked.leaves)]
+    rows, bads, kinks = _rows(asked, sides, rounding)
+    assert (rows, bads) == (list(range(1, len(asked.leaves) + 1)), ["bad"] * len(asked.leaves))
+    for made_row, kink in zip(made, kinks, strict=True):
+        made_row.kinks = kink
+    return made
+
+
+@pytest.mark.parametrize(
+    ("left", "spent", "entries"),
+    [(1.0, 0.05, 7), (1.0, 0.1, 3), (1.0, 0.001, 24), (-1.0, 2.0, 3), (1.0, 0.0, 24), (1.4, 1.4 / 54, 24),
+     (1.4, 1.4 / 52, 23)],
+)  # fmt: skip
+def test_so_many_entries_are_asked_for_as_time_allows(
+    left: float, spent: float, entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows_of(asked_of(scaled, scaled_back, A, C), monkeypatch, Clock(left * (1 + 1e-9), spent))
+    assert [row.entries for row in made] == [entries] * 2
+
+
+def cubed(x: Any, w: Any) -> Any:
+    return x**3 * w
+
+
+def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w = np.array([0.5, -20.0, 3.0]), np.array([2.0, 0.25, -4.0])
+    asked = asked_of(cubed, lambda x, w, g: (3 * x**2 * w * g, x**3 * g), x, w)
+    parted = [np.array([False, True, False]), np.zeros(3, bool)]
+    rows = rows_of(asked, monkeypatch, Clock(1.0, 0.1), parted)
+    (c,) = asked.cotangents
+    rights = [3 * x**2 * w * c, x**3 * c]
+    rng = np.random.default_rng(4)
+    for i, (row, right, leaf) in enumerate(zip(rows, rights, (x, w), strict=True)):
+        assert (row.what.name, row.what.role, row.kinks) == ("xw"[i], "input", 0)
+        assert row.what.manual is asked.mine[i]
+        assert row.rng is asked.rng
+        np.testing.assert_allclose(row.what.graph, right)
+        np.testing.assert_array_equal(row.what.rounding, np.full(3, 0.25 + i))
+        for k in range(3):
+            v, size = np.zeros(3), max(1.0, abs(leaf[k]))
+            v[k] = size
+            found = asked.line.along({i: v}, asked.cotangents, None)
+            value, bound, kink = row.judge((k,))
+            assert value == found.value / size == pytest.approx(right[k], rel=1e-9)
+            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * abs(row.what.graph[k]), rel=1e-12)
+            assert not kink
+        assert len(row.along) == 3
+        for graph, numerical, allowed in row.along:
+            v = np.where(parted[i], 0, rng.normal(size=3) * np.maximum(1.0, np.abs(leaf)))
+            found = asked.line.along({i: v}, asked.cotangents, None)
+            assert graph == pytest.approx((right * v).sum())
+            assert numerical == found.value == pytest.approx(graph, rel=1e-8)
+            size = ((0.25 + i) * np.abs(v)).sum() + 1e-10 * np.abs(row.what.graph * v).sum()
+            assert allowed == pytest.approx(10 * found.error + size, rel=1e-12)
+
+
+def test_at_kinks_and_of_complex_numbers_the_referee_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.array([0.0, 1.0, -2.0])
+    asked = asked_of(lambda x, w: np.abs(x) + w, lambda x, w, g: (np.sign(x) * g, g), x, C)
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert (one.kinks, two.kinks) == (1, 0)
+    assert [one.judge((k,)).kink for k in range(3)] == [True, False, False]
+    assert two.judge((0,)).kink is False
+    assert one.along == []  # each of these goes through the kink
+    assert len(two.along) == 3
+    z = np.array([0.5 + 1j, -1.0, 2j])
+    asked = asked_of(lambda z, w: np.abs(z) ** 2 + w, lambda z, w, g: (2 * z * g, g), z, C, names=("z", "w"))
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert [one.judge((k,)).kink for k in range(3)] == [True] * 3
+    assert not two.judge((0,)).kink
+    rng = np.random.default_rng(4)
+    for graph, numerical, _ in one.along:
+        v = rng.normal(size=3) * np.maximum(1.0, np.abs(z)) * np.exp(2j * rng.normal(size=3))
+        assert graph == pytest.approx(float(np.real(np.vdot(2 * z * asked.cotangents[0], v))))
+        assert numerical == pytest.approx(graph)
+    draws = np.random.default_rng(9)
+    asked = asked_of(lambda x, w: x * w * (1 + draws.random()), scaled_back, A, C)
+    assert not asked.line.steady
+    one, two = rows_of(asked, monkeypatch, Clock(1.0, 0.1))
+    assert one.along == two.along == []
+    assert one.judge((0,)).kink
+
+
+def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def sides(run: Any, leaves: Any, here: Any, eps: float) -> Any:
+        seen.append(eps)
+        raise StopIteration
+
+    monkeypatch.setattr(comparison, "Sides", sides)
+    asked = asked_of(scaled, scaled_back, A, C)
+    for kind in ("f4", "f8", "c8", "c16"):
+        with pytest.raises(StopIteration):
+            _with_graph(asked._replace(own=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
+    single, double = float(np.finfo("f4").eps), float(np.finfo("f8").eps)
+    assert seen == [single, double, single, double]
+    numbers = _by_numbers(asked.code, [A, C], asked.cotangents)
+    alone = _by_graph_alone(asked.code, [A, C], asked.cotangents)
+    for found in (numbers, alone):
+        for g, right in zip(found[0], (C * asked.cotangents[0], A * asked.cotangents[0]), strict=True):
+            np.testing.assert_allclose(g, right, rtol=1e-9)
+    assert [e.tolist() for e in alone[1]] == [[0, 0, 0]] * 2
+    assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])

@@ -1,0 +1,403 @@
+"""The search for mistakes in layers, step by step: what each option costs, what is said of it, which one is taken."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrong_backward import Setting
+from tinygrad_nn.compare.experiment import Answer, Experiment
+from tinygrad_nn.compare.layers.explain import (
+    Finding,
+    Option,
+    State,
+    _array,
+    _compute,
+    _deltas,
+    _from_answers,
+    _layer,
+    _parts,
+    explain,
+)
+from tinygrad_nn.compare.layers.fit import Witness
+
+Array = np.ndarray[Any, Any]
+RNG = np.random.default_rng(8)
+LAM = 0.4
+
+
+def seen_of(
+    method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True, **more: Any
+) -> list[Witness]:
+    """Experiments with a network 3 - 4 - 5, the right answers in arrays of their own; the first is the one given."""
+    found = []
+    for k, n in enumerate(rows):
+        setting = Setting((3, 4, 5), ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
+        model, x, y, solver = setting.build(k)
+        masks: Any = [None, None]
+        if solver.regularization.dropout:
+            p = solver.regularization.dropout
+            masks = [(np.random.default_rng(k).random((n, 4)) > p) / (1 - p), None]
+        case = Experiment(model, x, y, masks, solver, given=given and k == 0)
+        right = case.right
+        delta = [d.copy() for d in right.delta] if told else None
+        case.answer = Answer(float(right.loss), [g.copy() for g in right.dW], [g.copy() for g in right.db], delta)
+        found.append(Witness(case, None))
+    return found
+
+
+def deltas_of(seen: list[Witness], k: int) -> list[Array]:
+    return [w.case.right.delta[k] for w in seen]
+
+
+def data_of(w: Witness, k: int) -> Array:
+    made: Array = w.case.right.dW[k] - w.case.penalty(k)
+    return made
+
+
+# -- Factors of a delta
+
+
+def test_a_delta_is_tried_as_it_is_and_with_the_factors_of_db_and_of_dW_without_its_penalty() -> None:
+    for k in (0, 1):
+        seen = seen_of()
+        base = deltas_of(seen, k)
+
+        def tried(seen: list[Witness] = seen, k: int = k, base: list[Array] = base) -> list[str]:
+            names = []
+            for factor, deltas in _deltas(seen, k, base):
+                names.append(factor.name)
+                times = [{"1": 1.0, "N": w.case.rows, "3": 3.0, "-1": -1.0, "0": 0.0}[factor.name] for w in seen]
+                for s, b, d in zip(times, base, deltas, strict=True):
+                    np.testing.assert_allclose(d, s * b, rtol=1e-9, atol=1e-15)
+            return names
+
+        assert tried() == ["1"]
+        for w in seen:
+            w.case.answer.db[k] = w.case.rows * w.case.right.db[k]
+        assert tried() == ["1", "N"]
+        for w in seen:
+            w.case.answer.dW[k] = 3 * data_of(w, k) + w.case.penalty(k)
+        assert tried() == ["1", "N", "3"]
+        for w in seen:
+            w.case.answer.db[k] = 3 * w.case.right.db[k]
+        assert tried() == ["1", "3"]  # once each
+        for w in seen:
+            w.case.answer.db[k], w.case.answer.dW[k] = w.case.right.db[k][::-1], w.case.penalty(k)
+        assert tried() == ["1", "0"]
+        for w in seen:
+            w.case.answer.dW[k] = w.case.penalty(k) - data_of(w, k)
+        assert tried() == ["1", "-1"]
+        for w in seen:
+            w.case.answer.dW[k] = -w.case.right.dW[k]
+        assert tried() == ["1"]  # the penalty does not have the sign of delta
+
+
+def test_a_delta_that_was_told_has_the_factor_that_it_was_told_with() -> None:
+    seen = seen_of(told=True)
+    for w in seen:
+        assert w.case.answer.delta is not None
+        w.case.answer.delta[0] = -2 * w.case.right.delta[0]
+        w.case.answer.db[0] = 5 * w.case.right.db[0]  # is not asked
+    found = list(_deltas(seen, 0, deltas_of(seen, 0)))
+    assert [factor.name for factor, _ in found] == ["1", "-2"]
+    for d, w in zip(found[1][1], seen, strict=True):
+        np.testing.assert_allclose(d, -2 * w.case.right.delta[0], rtol=1e-12)
+    assert [factor.name for factor, _ in _deltas(seen, 1, deltas_of(seen, 1))] == ["1"]
+
+
+def test_what_a_suspect_computes_and_where_it_cannot_be() -> None:
+    seen = seen_of()
+
+    def of(compute: Any) -> Any:
+        return _compute(SimpleNamespace(compute=compute), seen, [np.ones(2), 2 * np.ones(2)])  # type: ignore[arg-type]
+
+    found = of(lambda case, d: d * case.rows)
+    assert [v.tolist() for v in found] == [[4.0, 4.0], [12.0, 12.0]]
+    assert of(lambda case, d: None) is None
+    assert of(lambda case, d: d if case.rows == 4 else None) is None
+    assert of(lambda case, d: d if case.rows == 4 else d * np.nan) is None
+    assert of(lambda case, d: np.ones(3) + d) is None
+    assert of(lambda case, d: d[7]) is None
+    assert of(lambda case, d: d * np.array([1.0, np.inf])) is None
+
+
+# -- dW and db by the delta
+
+
+def parts_of(seen: list[Witness], k: int, spoil: Any = None, **more: Any) -> Any:
+    """The option for layer 1 of a right delta, after the answers were spoiled."""
+    for w in seen:
+        if spoil is not None:
+            spoil(w.case, w.case.answer)
+    found = _parts(seen, k, deltas_of(seen, k), False, **more)
+    return found if found is None else (round(found.cost, 6), [(f.part, f.kind) for f in found.found])
+
+
+def times(part: str, k: int, factor: float) -> Any:
+    def spoil(case: Experiment, answer: Answer) -> None:
+        arrays = {"W": answer.dW, "b": answer.db, "delta": answer.delta or []}[part]
+        arrays[k] = factor * arrays[k]
+
+    return spoil
+
+
+def both(*spoils: Any) -> Any:
+    return lambda case, answer: [spoil(case, answer) for spoil in spoils]
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_what_dW_and_db_cost_after_a_delta(k: int) -> None:
+    assert parts_of(seen_of(), k) == (0.0, [])
+    assert parts_of(seen_of(), k, times("b", k, 3.0)) == (1.1, [("b", "scale")])
+    assert parts_of(seen_of(), k, times("W", k, 3.0)) == (1.1, [("W", "scale")])
+    assert parts_of(seen_of(), 1 - k, times("W", k, 3.0)) == (0.0, [])
+    three = both(times("W", k, 3.0), times("b", k, 3.0))
+    assert parts_of(seen_of(), k, three) is None  # that is a mistake in delta
+    assert parts_of(seen_of(), k, three, free=True) == (1.3, [("W", "scale"), ("b", "scale")])
+    other = both(times("W", k, 3.0), times("b", k, 2.0))
+    assert parts_of(seen_of(), k, other, free=True) == (2.2, [("W", "scale"), ("b", "scale")])
+    turned = both(times("W", k, -1.0), times("b", k, 2.0))
+    assert parts_of(seen_of(), k, turned, free=True) == (2.2, [("W", "sign"), ("b", "scale")])
+
+    def random(case: Experiment, answer: Answer) -> None:
+        answer.dW[k], answer.db[k] = RNG.normal(size=answer.dW[k].shape), RNG.normal(size=answer.db[k].shape)
+
+    assert parts_of(seen_of(), k, random, free=True) == (8.0, [("W", "unknown"), ("b", "unknown")])
+
+
+def test_a_delta_that_was_told_is_taken_at_its_word() -> None:
+    seen = seen_of(told=True)
+    assert parts_of(seen, 0) == (0.0, [])
+    assert parts_of(seen, 0, times("delta", 0, 1 + 0.9e-8)) == (0.0, [])
+    assert parts_of(seen_of(told=True), 0, times("delta", 0, 1 + 1.1e-8)) is None
+    assert parts_of(seen_of(told=True), 0, times("delta", 0, 2.0), free=True) is None
+    assert parts_of(seen_of(told=True), 1, times("delta", 0, 2.0)) == (0.0, [])
+    one = seen_of(told=True)
+    one[1].case.answer.delta[0] *= 2.0  # type: ignore[index]
+    assert parts_of(one, 0) is None
+
+
+FORGOTTEN = "The gradient of the penalty is not added."
+ALONE = "dW is the gradient of the penalty alone: the gradient of the loss is not in it, and the two belong added."
+TURNED = "dW is transposed: it is (batch)ᵀ delta instead of deltaᵀ (batch)."
+BATCH = "dW has an axis for the samples that was not summed."
+ROWS = "db still has a row for each sample: the bias was added to every row, so its gradient is the sum over the rows."
+UNITS = "db is summed over the units; it belongs summed over the samples."
+INPUT = "dW multiplies delta by {}; it belongs to the input x."
+TWICE = "The penalty is added twice, or differentiated without its 1/2."
+ADDED = " The penalty is added as it belongs."
+
+
+@pytest.mark.parametrize(
+    ("part", "of", "cost", "kind", "text"),
+    [
+        ("W", lambda d, x, p: d.T @ x, 1.0, "missing_penalty", FORGOTTEN),
+        ("W", lambda d, x, p: d.T @ x + 2 * p, 1.0, "extra_penalty", TWICE),
+        ("W", lambda d, x, p: 3 * d.T @ x + p, 1.1, "scale",
+         f"The gradient of the loss in dW is 3 times the right one.{ADDED}"),
+        ("W", lambda d, x, p: 3 * (d.T @ x + p), 1.1, "scale", "dW is 3 times the right one."),
+        ("W", lambda d, x, p: -(d.T @ x + p), 1.1, "sign", "dW has the wrong sign: it is minus the right one."),
+        ("W", lambda d, x, p: p - d.T @ x, 1.1, "sign",
+         f"The gradient of the loss in dW has the wrong sign: it is minus the right one.{ADDED}"),
+        ("W", lambda d, x, p: p, 1.1, "overwritten_not_accumulated", ALONE),
+        ("W", lambda d, x, p: 0 * p, 1.1, "scale", "dW is zero, and should not be."),
+        ("W", lambda d, x, p: x.T @ d + p.T, 1.0, "transpose", TURNED),
+        ("W", lambda d, x, p: 2 * x.T @ d + p.T, 1.5, "transpose",
+         f"{TURNED} It is also multiplied by 2. The penalty is not."),
+        ("W", lambda d, x, p: 2 * (x.T @ d + p.T), 1.5, "transpose", f"{TURNED} It is also multiplied by 2."),
+        ("W", lambda d, x, p: x.T @ d, 1.5, "transpose", f"{TURNED} And the gradient of the penalty is not added."),
+        ("W", lambda d, x, p: 2 * x.T @ d, 1.5, "transpose",
+         f"{TURNED} It is also multiplied by 2. And the gradient of the penalty is not added."),
+        ("W", lambda d, x, p: d[:, :, None] * x[:, None] + p, 1.0, "broadcast_not_summed",
+         f"{BATCH} The penalty is added to each sample."),
+        ("W", lambda d, x, p: d[:, :, None] * x[:, None], 1.5, "broadcast_not_summed",
+         f"{BATCH} And the gradient of the penalty is not added."),
+        ("W", lambda d, x, p: np.outer(d[-1], x[-1]) + p, 1.0, "overwritten_not_accumulated",
+         "dW holds the contribution of the last sample only: the others were overwritten, and belong added."),
+        ("W", lambda d, x, p: d[1:].T @ x[1:] + p, 1.1, "overwritten_not_accumulated",
+         "dW holds the contribution of all samples but the first only; all of them belong added."),
+        ("W", lambda d, x, p: np.outer(d.sum(0), x.sum(0)) + p, 1.0, "wrong_axis_sum",
+         "delta and the input were each summed over the batch before they were multiplied; the product comes first."),
+        ("W", lambda d, x, p: np.cos(p), 4.0, "unknown", "dW is wrong, and no known mistake explains how."),
+        ("b", lambda d, x, p: d, 1.0, "broadcast_not_summed", ROWS),
+        ("b", lambda d, x, p: 2 * d, 1.5, "broadcast_not_summed", f"{ROWS} It is also multiplied by 2."),
+        ("b", lambda d, x, p: d.sum(axis=1), 1.0, "wrong_axis_sum", UNITS),
+        ("b", lambda d, x, p: d.mean(axis=0), 1.1, "scale",
+         "db is 1/N (1 over the number of samples) times the right one."),
+        ("b", lambda d, x, p: -d.sum(axis=0), 1.1, "sign", "db has the wrong sign: it is minus the right one."),
+        ("b", lambda d, x, p: d[0], 1.0, "overwritten_not_accumulated",
+         "db holds the delta of the first sample only: the others were overwritten, and belong added."),
+        ("b", lambda d, x, p: d[::2].sum(axis=0), 1.1, "overwritten_not_accumulated",
+         "db holds the contribution of every second sample only; all of them belong added."),
+        ("b", lambda d, x, p: np.cos(d.sum(axis=0)), 4.0, "unknown",
+         "db is wrong, and no known mistake explains how."),
+    ],
+)  # fmt: skip
+def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, kind: str, text: str) -> None:
+    seen = seen_of()
+    for w in seen:
+        made = of(w.case.right.delta[0], w.case.x, w.case.penalty(0))
+        (w.case.answer.dW if part == "W" else w.case.answer.db)[0] = made
+    found = _array(seen, 0, part, deltas_of(seen, 0), False)
+    (f,) = found.found
+    assert (found.cost, f.layer, f.part, f.kind, f.text) == (pytest.approx(cost), 0, part, kind, text)
+    if kind == "unknown":
+        case = seen[0].case
+        np.testing.assert_array_equal(f.got, (case.answer.dW if part == "W" else case.answer.db)[0])  # type: ignore[arg-type]
+        np.testing.assert_allclose(f.wanted, (case.right.dW if part == "W" else case.right.db)[0])  # type: ignore[arg-type]
+        other = _array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
+        assert (other.cost, other.found[0].text, other.found[0].got, other.found[0].wanted) == (4.0, text, None, None)
+
+
+def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
+    seen = seen_of()
+    for w in seen:
+        w.case.answer.dW[0] = 2 * w.case.x.T @ w.case.right.delta[0] + w.case.penalty(0).T
+    (f,) = _array(seen, 0, "W", deltas_of(seen, 0), False).found
+    assert f.factor is not None
+    assert f.factor.name == "2"
+    for w in seen:
+        w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0]
+    (f,) = _array(seen, 0, "W", deltas_of(seen, 0), False).found
+    assert f.factor is None
+
+
+def test_a_loss_with_the_penalty_twice_makes_twice_its_gradient_that_of_another_lambda() -> None:
+    seen = seen_of()
+    for w in seen:
+        w.case.answer.dW[0] = w.case.right.dW[0] + w.case.penalty(0)
+    found = _array(seen, 0, "W", deltas_of(seen, 0), True)
+    assert (found.cost, found.found[0].kind) == (1.0, "wrong_penalty")
+
+
+# -- A layer after those above it
+
+
+def layer_of(seen: list[Witness], k: int, above: Any = None) -> list[tuple[float, list[tuple[str, str]]]]:
+    """The cost and the findings of each way to explain a layer, the cheapest first."""
+    state = State(tuple(None if above is None else w.case.right.delta[k + 1] for w in seen), (), 0.5)
+    states = sorted(_layer(seen, k, state, False), key=lambda s: s.cost)
+    return [(round(s.cost - 0.5, 6), [(f.part, f.kind) for f in s.found]) for s in states]
+
+
+def spoiled(of: Any, k: int = 0, rows: tuple[int, ...] = (4, 6), **more: Any) -> list[Witness]:
+    """Experiments in which dW and db of a layer follow from another delta."""
+    seen = seen_of(rows=rows, **more)
+    for w in seen:
+        d = of(w.case, w.case.right.delta[k])
+        w.case.answer.dW[k], w.case.answer.db[k] = d.T @ w.case.into(k) + w.case.penalty(k), d.sum(axis=0)
+    return seen
+
+
+def test_the_price_of_a_mistake_in_delta() -> None:
+    arriving = lambda c: c.right.delta[1] @ c.W[1]
+    assert layer_of(spoiled(lambda c, d: d), 0, "known") == [(0.0, [])]
+    assert layer_of(spoiled(lambda c, d: 3 * d), 0, "known")[0] == (1.0, [("delta", "scale")])
+    missing = ("delta", "missing_activation_derivative")
+    assert layer_of(spoiled(lambda c, d: arriving(c)), 0, "known")[0] == (1.0, [missing])
+    assert layer_of(spoiled(lambda c, d: 3 * arriving(c)), 0, "known")[0] == (1.5, [missing])
+    sigmoid = lambda c, d: arriving(c) / (2 + 2 * np.cosh(c.z[0]))
+    assert layer_of(spoiled(sigmoid), 0, "known")[0] == (2.0, [("delta", "unknown")])
+    assert layer_of(spoiled(lambda c, d: 3 * sigmoid(c, d)), 0, "known")[0] == (2.5, [("delta", "unknown")])
+    also = spoiled(lambda c, d: arriving(c))
+    for w in also:
+        w.case.answer.db[0] = -w.case.answer.db[0]
+    assert layer_of(also, 0, "known")[0] == (2.1, [missing, ("b", "sign")])
+    alone = spoiled(lambda c, d: d)
+    for w in alone:
+        w.case.answer.dW[0] = 3 * data_of(w, 0) + w.case.penalty(0)
+    found = layer_of(alone, 0, "known")
+    assert found[0] == (1.1, [("W", "scale")])
+    assert (2.1, [("delta", "scale"), ("b", "scale")]) in found  # the same numbers, of a delta that is wrong
+
+
+def test_below_a_delta_that_is_not_known_nothing_is_explained() -> None:
+    seen = seen_of()
+    above = State((None, None), (), 0.5, ((None, None),))
+    assert _layer(seen, 0, above, False) == [State((None, None), (), 0.5, ((None, None), (None, None)))]
+
+
+def test_an_experiment_whose_delta_is_not_known_is_left_out() -> None:
+    seen = spoiled(lambda c, d: 3 * d)
+    seen[1].case.answer.dW[0] = np.cos(seen[1].case.answer.dW[0])
+    state = State((seen[0].case.right.delta[1], None), (), 0.5)
+    best = min(_layer(seen, 0, state, False), key=lambda s: s.cost)
+    assert (best.cost, [f.kind for f in best.found]) == (1.5, ["scale"])
+    np.testing.assert_allclose(best.delta[0], 3 * seen[0].case.right.delta[0], rtol=1e-9)  # type: ignore[arg-type]
+    assert best.delta[1] is None
+
+
+@pytest.mark.parametrize(("rows", "known", "given"), [((4, 3), 2, True), ((4, 6), 1, True), ((1, 6), 1, False),
+                                                      ((3, 6), 1, False), ((3, 2), 2, False)])  # fmt: skip
+def test_a_delta_that_nothing_explains_is_read_from_the_answers(rows: Any, known: int, given: bool) -> None:
+    strange = [np.random.default_rng(9).normal(size=(n, 4)) for n in rows]
+    seen = seen_of(rows=rows, given=given)
+    for w, d in zip(seen, strange, strict=True):
+        w.case.answer.dW[0], w.case.answer.db[0] = d.T @ w.case.x + w.case.penalty(0), d.sum(axis=0)
+    above = [w.case.right.delta[1] for w in seen]
+    before = State(tuple(above), (Finding(1, "W", "sign", ""),), 0.25)
+    (state,) = _from_answers(seen, 0, above, before, [0, 1], False)
+    assert state.cost == 5.25
+    _, f = state.found
+    where = "" if given else f"In a random batch of {rows[0]} row{'s' if rows[0] > 1 else ''}: "
+    assert (f.layer, f.part, f.kind) == (0, "delta", "unknown")
+    assert f.text == where + "delta is wrong, and no known mistake explains how."
+    assert f.evidence == (f"read from dW and db in {known} of 2 experiments",)
+    np.testing.assert_allclose(f.got, strange[0], rtol=1e-7, atol=1e-9)  # type: ignore[arg-type]
+    np.testing.assert_allclose(f.wanted, seen[0].case.right.delta[0], rtol=1e-12)  # type: ignore[arg-type]
+    for k, d in enumerate(state.delta):
+        assert (d is None) == (rows[k] > 4)
+        if d is not None:
+            np.testing.assert_allclose(d, strange[k], rtol=1e-7, atol=1e-9)
+
+
+def test_what_is_wrong_in_the_last_layer_is_held_against_the_loss() -> None:
+    seen = spoiled(lambda c, d: np.cos(np.arange(d.size)).reshape(d.shape), 1, (4, 5))
+    (state,) = _from_answers(seen, 1, [None, None], State((None, None), (), 0.0), [0, 1], False)
+    np.testing.assert_allclose(state.found[0].wanted, seen[0].case.right.delta[1])  # type: ignore[arg-type]
+
+
+def test_a_delta_read_from_the_answers_explains_both_arrays_or_is_none() -> None:
+    seen = spoiled(lambda c, d: np.cos(np.arange(d.size)).reshape(d.shape), 0, (2, 3))
+    for w in seen:
+        w.case.answer.db[0] = w.case.answer.db[0] + 1.0
+    above = [w.case.right.delta[1] for w in seen]
+    found = list(_from_answers(seen, 0, above, State(tuple(above), (), 0.0), [0, 1], False))
+    assert all(state.found[0].kind == "unknown" and len(state.found) == 1 for state in found)
+
+
+def test_another_mask_is_told_before_a_delta_that_nothing_explains() -> None:
+    stale = lambda c, d: (np.random.default_rng(5).random(d.shape) > 0.5) / 0.5 * (
+        c.right.delta[1] @ c.W[1] * (1 - c.f[0] ** 2))  # fmt: skip
+    seen = spoiled(stale, 0, (3, 4), dropout=0.5)
+    above = [w.case.right.delta[1] for w in seen]
+    one, two = _from_answers(seen, 0, above, State(tuple(above), (), 0.25), [0, 1], False)
+    assert (one.cost, two.cost) == (1.75, 5.25)
+    assert [f.kind for f in (*one.found, *two.found)] == ["dropout_mask_stale", "unknown"]
+    assert one.found[0].evidence == ("read from dW and db in 2 of 2 experiments",)
+    assert one.found[0].text == (
+        "The backward pass uses another dropout mask than the one that the forward pass drew."
+    )
+    for s in (one, two):
+        for w, d in zip(seen, s.delta, strict=True):
+            np.testing.assert_allclose(d, stale(w.case, w.case.right.delta[0]), rtol=1e-6, atol=1e-9)  # type: ignore[arg-type]
+
+
+def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
+    seen = seen_of()
+    for w in seen:
+        w.case.answer.dW[1] = 3 * data_of(w, 1) + w.case.penalty(1)
+        w.case.answer.db[0] = -w.case.right.db[0]
+    state = explain(seen)
+    assert state.cost == pytest.approx(2.2)
+    assert [(f.layer, f.part, f.kind) for f in state.found] == [(1, "W", "scale"), (0, "b", "sign")]
+    assert not state.unknown
+    assert len(state.deltas) == 2
+    only = explain(seen, False, [f for f in state.found if f.layer == 1])
+    assert [(f.layer, f.part, f.kind) for f in only.found] == [(1, "W", "scale"), (0, "b", "sign")]  # of the right one
+    for w in seen:
+        w.case.answer.db[0] = np.cos(w.case.right.db[0])
+    assert explain(seen).unknown
+    assert isinstance(_parts(seen, 0, deltas_of(seen, 0), False), Option)
