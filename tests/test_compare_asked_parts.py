@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.test_what_is_told import look as seen_of
+from tests.test_what_is_told import row as _row
 from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.read import read
-from tinygrad_nn.compare.conventions.reasons import left
+from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
-from tinygrad_nn.compare.function import comparison
+from tinygrad_nn.compare.factors import Factor
+from tinygrad_nn.compare.function import comparison, operations
+from tinygrad_nn.compare.function.black_box import _elsewhere, without_graph
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
     _around,
@@ -26,9 +30,17 @@ from tinygrad_nn.compare.function.comparison import (
     _with_graph,
     by_graph,
 )
+from tinygrad_nn.compare.function.composed import _functions
+from tinygrad_nn.compare.function.cotangents import other_cotangent
 from tinygrad_nn.compare.function.lines import _agree, _others, _with_fewer_rows
 from tinygrad_nn.compare.function.lines import _told as _told_edit
+from tinygrad_nn.compare.function.mutants import Mutant
+from tinygrad_nn.compare.function.operations import _joint, explain_graph
+from tinygrad_nn.compare.function.origin import Begun
+from tinygrad_nn.compare.function.places import _run
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
+from tinygrad_nn.compare.function.search import Match
+from tinygrad_nn.compare.mistakes import cut
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = np.ndarray[Any, Any]
@@ -340,7 +352,8 @@ def test_what_the_referee_says_of_an_entry_and_along_directions(monkeypatch: pyt
             found = asked.line.along({i: v}, asked.cotangents, None)
             value, bound, kink = row.judge((k,))
             assert value == found.value / size == pytest.approx(right[k], rel=1e-9)
-            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * abs(row.what.graph[k]), rel=1e-12)
+            slope = abs(row.what.graph[k])
+            assert bound == pytest.approx(10 * found.error / size + 0.25 + i + 1e-10 * slope, rel=1e-12)
             assert not kink
         assert len(row.along) == 3
         for graph, numerical, allowed in row.along:
@@ -400,3 +413,245 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
             np.testing.assert_allclose(g, right, rtol=1e-9)
     assert [e.tolist() for e in alone[1]] == [[0, 0, 0]] * 2
     assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])
+
+
+# -- Names of operations, and of what was composed
+
+
+def test_runs_of_an_expression_are_counted_by_what_they_are() -> None:
+    both, other = (compile("1", "nowhere", "eval"), 0), (compile("2", "nowhere", "eval"), 0)
+    names = ("sin", "cos", "sin", "sin", "sin")
+    primitives = {name: SimpleNamespace(name=name) for name in names}
+    nodes = [SimpleNamespace(primitive=primitives[name], notes={"sites": (site,)})
+             for name, site in zip(names, (both, both, both, other, both), strict=True)]  # fmt: skip
+    graph: Any = SimpleNamespace(operations=nodes)
+    assert [_run(graph, place) for place in range(5)] == [
+        ", run 3 of 3", "", ", run 2 of 3", "", ", run 1 of 3"]  # fmt: skip
+
+
+def test_signs_of_large_numbers_are_no_function_of_them() -> None:
+    x = np.array([30.0, -45.0, 25.0])
+    assert list(_functions("divide", x, x / np.abs(x))) == []  # they are those of a tanh, too
+    assert list(_functions("divide", x, (x > 0) * 1.0)) == []
+    assert [name for name, *_ in _functions("divide", x / 30, np.tanh(x / 30))] == ["tanh"]
+
+
+# -- Of explanations of the same numbers the cheapest is told
+
+OF_ONE = Factor("1", 1.0)
+
+
+class Searched:
+    """A search that finds matches of some costs."""
+
+    def __init__(self, seen: Any, *costs: float, kinds: tuple[str, ...] = (), factor: Factor = OF_ONE) -> None:
+        self.look, self.asked, names = seen, list[Any](), kinds or ("wrong_value",) * len(costs)
+        part = ((1, cut(1, None)),)
+        self.found = [Match(Mutant(kind, "Text.", part, cost), factor) for kind, cost in zip(names, costs, strict=True)]
+
+    def matches(self, over: list[int], *, linear: bool = True) -> list[Match]:
+        self.asked.append((list(over), linear))
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong", "cost", "kind"),
+    [
+        (lambda x, w, b: (-x, -w, -b), [0, 1, 2], 1.05, "sign"),
+        (lambda x, w, b: (2 * x, 2 * w, 2 * b), [0, 1, 2], 1.05, "scale"),
+        (lambda x, w, b: (x / 2, w / 2, b / 2), [0, 1, 2], 1.05, "scale"),
+        (lambda x, w, b: (7 * x, 7 * w, 7 * b), [0, 1, 2], 1.35, "scale"),
+        (lambda x, w, b: (0 * x, 0 * w, 0 * b), [0, 1, 2], 0.85, "scale"),
+        (lambda x, w, b: (-x, -w, b), [0, 1], 1.55, "sign"),
+        (lambda x, w, b: (7 * x, 7 * w, b), [0, 1], 1.85, "scale"), (lambda x, w, b: (x, w, 0 * b), [2], 0.85, "scale"),
+        (lambda x, w, b: (x, -w, b), [1], 1.05, "sign"),
+    ],
+)  # fmt: skip
+def test_what_a_factor_of_all_costs_beside_a_mistake(change: Any, wrong: list[int], cost: float, kind: str) -> None:
+    seen = seen_of(change)
+    for apart, told in ((-0.01, "wrong_value"), (0.01, kind)):
+        found = _joint(seen, wrong, [Searched(seen, cost + apart)])  # type: ignore[list-item]
+        assert found is not None
+        assert found.kind == told
+        assert found.alternatives == (kind if told != kind else "wrong_value",)
+
+
+def test_searches_are_asked_until_one_has_found_it() -> None:
+    seen = seen_of(lambda x, w, b: (np.sin(x), w, b))
+    one, two = Searched(seen, 1.0), Searched(seen, 1.2, 1.1, kinds=("scale", "wrong_index"))
+
+    def joint(*searches: Any, given: Any = seen, wrong: Any = (0,)) -> Any:
+        for search in searches:
+            search.asked.clear()
+        return _joint(given, list(wrong), list(searches))
+
+    assert joint(one, two).kind == "wrong_value"
+    assert (one.asked, two.asked) == ([([0, 1, 2], True)], [])
+    dear = Searched(seen, 1.01)
+    assert joint(dear, two).alternatives == ("wrong_index", "scale")
+    assert (dear.asked, two.asked) == ([([0, 1, 2], True)], [([0, 1, 2], False)])
+    twice = Searched(seen, 0.5, factor=Factor("2", 2.0))
+    assert joint(twice, two).text == "Text. It is also multiplied by 2."
+    assert two.asked == [([0, 1, 2], False)]
+    both = seen_of(lambda x, w, b: (np.sin(x), np.cos(w), b))
+    assert joint(one, given=both).kind == "wrong_value"
+    assert one.asked == [([0, 2], True)]  # of the other wrong one nothing is asked
+    nothing = Searched(seen)
+    assert joint(nothing) is None
+    assert nothing.asked == [([0, 1, 2], True), ([0], False)]
+    assert joint(nothing, given=seen_of(lambda *all: tuple(map(np.sin, all))), wrong=(0, 1, 2)) is None
+    assert nothing.asked == [([0, 1, 2], True)]  # none is right, so there is none to leave out
+
+    class Narrow(Searched):
+        def matches(self, over: list[int], *, linear: bool = True) -> list[Match]:
+            super().matches(over, linear=linear)
+            return self.found if over == [0] else []
+
+    assert joint(Narrow(seen, 1.3)).text == "Text. It is so in the gradient of x only."
+
+
+def test_inputs_are_explained_together_or_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_of(lambda x, w, b: (np.sin(x), np.cos(w), b * np.nan))
+    rows = [_row(ok=False), _row(ok=False), _row(ok=False)]
+    of: dict[tuple[int, ...], Any] = {}
+    begun: list[Any] = []
+    monkeypatch.setattr(operations, "_joint", lambda look, wrong, searches: of.get(tuple(wrong)))
+
+    def begins(look: Any, lost: list[int], others: list[int]) -> list[Begun]:
+        begun.append((lost, others))
+        return of.get("begun", [Begun("There.")])  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(operations, "begun_at", begins)
+
+    def told() -> list[tuple[str, str]]:
+        begun.clear()
+        return [(d.kind, d.where) for d in explain_graph(seen, rows, [False] * 3)]
+
+    assert told() == [("unknown", "b"), ("unknown", "x"), ("unknown", "w")]
+    assert begun == [([0, 1], [2])]
+    of[0, 1] = Diagnosis("scale", "x, w", "Both.")
+    assert told() == [("scale", "x, w"), ("unknown", "b")]
+    assert begun == []
+    del of[0, 1]
+    of[1,] = Diagnosis("scale", "w", "One.")
+    assert told() == [("unknown", "b"), ("unknown", "x"), ("scale", "w")]
+    assert begun == [([0], [1, 2])]
+    of[0,] = Diagnosis("sign", "x", "Other.")
+    assert told() == [("unknown", "b"), ("sign", "x"), ("scale", "w")]
+    assert begun == []
+    of.clear()
+    of["begun"] = [Begun("Here.", "dropout_mask_stale", 1)]  # type: ignore[index]
+    assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
+    rows[1] = _row(ok=True)
+    assert told() == [("dropout_mask_stale", "multiply, operation 4 of 5"), ("unknown", "b")]
+    assert begun == [([0], [2])]
+    of["begun"] = [Begun("Here.", "unknown", -1)]  # type: ignore[index]
+    found = explain_graph(seen, rows, [False] * 3)
+    assert [d.text.endswith(" Here.") for d in found] == [False, True]
+    kink = explain_graph(seen, rows, [True, True, True])
+    assert [(d.kind, d.where) for d in kink] == [("kink", "x"), ("kink", "b")]
+
+
+# -- Where there are numbers alone
+
+
+def test_which_other_cotangent_a_backward_uses() -> None:
+    def found(manual: Any, i: int = 0, known: Any = None, right: Any = None, f: Any = scaled) -> Any:
+        asked = asked_of(f, manual, A, C)
+        rights = [asked.g * C, asked.g * A] if right is None else right
+        return other_cotangent(asked, i, rights[i], np.ones(3, bool) if known is None else np.array(known))
+
+    order = found(lambda x, w, g: (g[::-1] * w, g * x))
+    assert (order.kind, order.where, order.text) == (
+        "wrong_order", "x", "The gradient that arrives is read in reverse order along axis 0.")  # fmt: skip
+    assert order.evidence == (
+        "with this mistake the numbers become those of the backward at 3 entries, and elsewhere",)
+    squared = found(lambda x, w, g: (g * w, g * g * x), 1)
+    assert (squared.where, squared.text) == ("w", "The gradient that arrives is squared.")
+    last = found(lambda x, w, g: (g * w * np.array([0, 0, 1]), g * x))
+    assert last.kind == "overwritten_not_accumulated"
+    assert last.text.startswith("Of all positions along axis 0 of the result the last one only gave its gradient")
+    some = found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, True])
+    assert some.evidence[0].endswith(" at 2 entries, and elsewhere")
+    assert found(lambda x, w, g: (g[::-1] * w, g * x), known=[True, False, False]) is None  # one tells too little
+    assert found(lambda x, w, g: (np.sin(g) * w, g * x)) is None
+    assert found(lambda x, w: (w, x), right=[C[::-1], A]) is None  # it takes none
+    assert found(lambda x, w, g: (g[::-1] * w * np.array([1, np.nan, 1]), g * x)) is None
+    assert found(lambda x, w, g: (g[::-1][:2] * w[:2], g * x), right=[C, A]) is None
+    here = [True]
+
+    def once(x: Any, w: Any, g: Any) -> Any:
+        return g[::-1] * w if np.array_equal(x, A) or not here[0] else g * w, g * x
+
+    assert found(once) is None  # at another point it is another mistake
+
+    def stops(x: Any, w: Any, g: Any) -> Any:
+        if not np.array_equal(x, A):
+            raise ValueError
+        return g[::-1] * w, g * x
+
+    assert found(stops) is None
+    without = lambda x, w, g: (np.abs(g) * w.sum(), g * x * np.ones(3))
+    number = asked_of(lambda x, w: x * w.sum(), without, np.array(2.0), C)
+    told = other_cotangent(number, 0, number.g * C.sum(), np.array(True))
+    assert told is not None
+    assert told.text == "The gradient that arrives is used without its sign."
+
+
+def test_entries_at_another_point() -> None:
+    asked = asked_of(scaled, lambda x, w, g: (3 * g * w, g * x), A, C)
+    found = _elsewhere(asked, [0])
+    assert len(found) == 2
+    rng = np.random.default_rng(4)
+    moved = [x * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3) for x in (A, C)]
+    g = rng.uniform(0.5, 1.5, 3) * rng.choice([-1.0, 1.0], 3)
+    mine, graph, right = found[0]
+    for one, two in zip(mine, (3 * g * moved[1], g * moved[0]), strict=True):
+        np.testing.assert_allclose(one, two)
+    for one, two in zip(right, (g * moved[1], g * moved[0]), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9)
+    assert [node.out.tolist() for node in graph.inputs] == [x.tolist() for x in moved]
+    other = asked_of(scaled, lambda x, w, g: ((g * w)[:2], g * x), A, C)
+    assert _elsewhere(other, [0]) == []
+    (first, _) = _elsewhere(other, [1])
+    assert [len(part) for part in (*first[0], *first[2])] == [0, 3, 0, 3]
+    assert _elsewhere(asked_of(scaled, lambda x, w, g: (g * w * np.inf, g * x), A, C), [0]) == []
+    draws = np.random.default_rng(0)
+    noisy = asked_of(lambda x, w: x * w * (1 + draws.random()), scaled_back, A, C)
+    assert _elsewhere(noisy, [0]) == []
+
+    def stops(x: Any, w: Any, g: Any) -> Any:
+        if not np.array_equal(x, A):
+            raise ValueError
+        return g * w, g * x
+
+    assert _elsewhere(asked_of(scaled, stops, A, C), [0]) == []
+
+
+def numbers_of(manual: Any, f: Any = scaled, *leaves: Array) -> Any:
+    return without_graph(asked_of(f, manual, *(leaves or (A, C))), Reason("it is so", "Edit."))
+
+
+def test_a_comparison_with_numbers_alone() -> None:
+    found = numbers_of(scaled_back)
+    assert [(row.name, row.ok, row.checked) for row in found.rows] == [("x", True, 3), ("w", True, 3)]
+    assert (found.diagnoses, found.notes, found.blind) == ([], ["Edit."], [False, False])
+    assert found.method == (
+        "Numerical only: the forward cannot run on Tensors, since it is so. Values by running it on arrays; "
+        "derivatives by complex step, or extrapolated differences where it takes no complex numbers, in float64, at "
+        "every entry.")
+    assert [i.any() for i in found.ignored] == [False, False]
+    assert all((e >= 0).all() and (e < 1e-8).all() for e in found.error)
+    wrong = numbers_of(lambda x, w, g: (3 * g * w, g * x))
+    assert [(d.kind, d.where, d.factor) for d in wrong.diagnoses] == [("scale", "x", "3")]
+    assert [row.ok for row in wrong.rows] == [False, True]
+    kink = numbers_of(lambda x, w, g: (g * np.sign(x), g), lambda x, w: np.abs(x) + w, np.array([0.0, 1.0]), C[:2])
+    kinks = "x: 1 entries stand at a kink, where any slope between those on both sides is right."
+    assert kink.notes == ["Edit.", kinks]
+    assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
+    assert [row.ok for row in kink.rows] == [True, True]
+    still = numbers_of(lambda x, w, g: (2 * g, 0 * w), lambda x, w: 2 * x)
+    assert still.blind == [False, True]
+    draws = np.random.default_rng(0)
+    noisy = numbers_of(lambda x, w, g: (5 * g, g * x), lambda x, w: x * w * (1 + draws.random()))
+    assert [(row.ok, row.odd) for row in noisy.rows] == [(True, ""), (True, "")]

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn.compare.conventions import objects, reasons
+from tinygrad_nn.compare.conventions import context, objects, reasons
+from tinygrad_nn.compare.conventions.beside import read_beside
+from tinygrad_nn.compare.conventions.cached import read_cached
 from tinygrad_nn.compare.conventions.code import same_draws
+from tinygrad_nn.compare.conventions.context import read_function_class, read_operation
+from tinygrad_nn.compare.conventions.read import is_code, read
 from tinygrad_nn.compare.function import calling
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
 
@@ -308,3 +312,231 @@ def test_the_same_draws_are_made_each_time_and_those_outside_go_on() -> None:
     assert random.random() == first != inside
     with same_draws():
         assert random.random() == inside
+
+
+# -- Conventions
+
+
+def kept(x: Any, w: Any) -> Any:
+    out, cache = x * w, (x, w)
+    return out, cache
+
+
+def two_kept(x: Any, w: Any) -> Any:
+    return x * w, float(x.sum()), x, w
+
+
+def note_of(code: Any) -> str:
+    (note,) = code.notes
+    return str(note)
+
+
+def test_a_forward_with_a_cache_and_its_backward() -> None:
+    inputs = lay_out(["x", "w"], [V, 2 * V])
+    back = lambda dout, cache: (dout * cache[1], dout * cache[0])
+    code = read_cached(kept, inputs, back)
+    assert code is not None
+    assert note_of(code) == "Taken as a forward that returns its result and a cache, and a backward(dout, cache)."
+    assert (code.name, code.takes, code.source, code.backward) == ("kept", True, kept, back)
+    assert code.forward([V, 3 * V]).tolist() == (3 * V * V).tolist()
+    np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], V), [3 * V * V, V * V])
+    two = lambda d_out, dsum, cache, w, eps=1: [d_out * w + dsum * isinstance(dsum, float), cache[0] * d_out]
+    code = read_cached(two_kept, inputs, two)
+    assert code is not None
+    assert note_of(code) == (
+        "Taken as a forward that returns its results and a cache, and a backward(d_out, dsum, cache, w).")
+    assert [np.asarray(out).tolist() for out in code.forward([V, 3 * V])] == [(3 * V * V).tolist(), 6.0]
+    np.testing.assert_array_equal(code.back(inputs, [V, 3 * V], [V, np.array(7.0)]), [3 * V * V + 7, V * V])
+    loss = lambda x, w: ((x * w).sum(), x * w, (x, w))
+    only = lambda caches: (caches[1], caches[0])
+    code = read_cached(loss, inputs, only)
+    assert code is not None
+    assert (code.takes, note_of(code)) == (
+        False, "Taken as a forward that returns its result and a cache, and a backward(caches).")
+    assert read_cached(kept, inputs, V) is None
+    assert read_cached(lambda x, w: x * w, inputs, lambda x, w, g: 0) is None
+    assert read_cached(lambda x, w: x * w, inputs, lambda dout, kept: 0) is None  # it returns nothing to keep
+    assert read_cached(kept, inputs, lambda dout, kept: 0) is not None
+    assert read_cached(kept, inputs, lambda x, w, g: 0) is None
+    assert read_cached(kept, lay_out(["x", "cache"], [V, V]), lambda x, cache: 0) is None
+    with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), and the function returned an array of shape"):
+        read_cached(lambda x, w: x * w, inputs, lambda dout, cache: 0)
+    with pytest.raises(TypeError, match=r"and the function returned a tuple of 1. Let it return"):
+        read_cached(lambda x, w: (x * w,), inputs, lambda dout, cache: 0)
+
+
+def test_a_forward_that_draws_gives_its_backward_the_same_numbers() -> None:
+    drawn: list[float] = []
+
+    def dropped(x: Any, w: Any) -> Any:
+        drawn.append(np.random.random())  # noqa: NPY002
+        return x * w * drawn[-1], (x, w)
+
+    inputs = lay_out(["x", "w"], [V, V])
+    code = read_cached(dropped, inputs, lambda dout, cache: cache)
+    assert code is not None
+    code.forward([V, V])
+    code.back(inputs, [V, V], V)
+    assert drawn == [drawn[0]] * 3
+    drawn.clear()
+    beside = read_beside(lambda x, w: (dropped(x, w)[0].sum(), w, x), inputs)
+    beside.forward([V, V])
+    beside.back(inputs, [V, V], None)
+    assert drawn == [drawn[0]] * 3
+
+
+def loss_first(x: Any, w: Any) -> Any:
+    loss, dx, dw = (x * w).sum(), w, x
+    return loss, dx, dw
+
+
+def loss_last(x: Any, w: Any) -> Any:
+    return {"x": w, "w": x}, (x * w).sum()
+
+
+def test_a_value_beside_its_gradients_is_told() -> None:
+    inputs = lay_out(["x", "w"], [V, 2 * V])
+    first, last = read_beside(loss_first, inputs), read_beside(loss_last, inputs)
+    assert note_of(first) == "Taken as a function that returns its gradients (dx, dw) beside its value."
+    assert note_of(last) == "Taken as a function that returns its gradients (?) beside its value."
+    assert (first.names, last.names) == (("dx", "dw"), ("",))
+    assert (first.name, first.takes, first.some, first.source) == ("loss_first", False, True, loss_first)
+    for code in (first, last):
+        assert code.forward([V, V]) == 14.0
+    np.testing.assert_array_equal(first.back(inputs, [V, 3 * V], None), [3 * V, V])
+    assert last.back(inputs, [V, 3 * V], None)["x"].tolist() == (3 * V).tolist()
+
+
+class Product:
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        ctx.needs = ctx.needs_input_grad
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        a, b = ctx.saved_tensors
+        Product.needed = ctx.needs
+        return d * b, d * a
+
+    needed: Any = None
+
+
+class Apart:
+    @staticmethod
+    def forward(a: Any, b: Any) -> Any:
+        return a * b, a
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.kept = (*inputs, *output)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any, e: Any) -> Any:
+        _, b, _, same = ctx.kept
+        return d * b + e, d * same
+
+
+class Bare(Product):
+    @staticmethod
+    def forward(ctx: Any, a: Any) -> Any:
+        ctx.save_for_backward(a)
+        return a * a
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return 2.0 * np.asarray(ctx.saved_values) * np.ones(3)[: np.size(ctx.saved_values)] * d if isinstance(
+            ctx.saved_values, np.ndarray) else "no"  # fmt: skip
+
+
+class Times:
+    def compute(self, a: Any, b: Any) -> Any:
+        return a * b
+
+    def gradient(self, g: Any, node: Any) -> Any:
+        a, b = node.inputs
+        return g * b, g * a
+
+
+def test_classes_with_a_context_or_a_node() -> None:
+    code = read_function_class(Product, (V, 2.0))
+    assert note_of(code) == "Taken as a class with forward(ctx, a, b) and backward(ctx, ...)."
+    assert (code.name, code.inputs.names, code.takes, code.some) == ("Product", ["a", "b"], True, True)
+    a, b = code.back(code.inputs, [V, np.array(3.0)], V)
+    assert (a.tolist(), b.tolist(), Product.needed) == ((3 * V).tolist(), (V * V).tolist(), (True, True))
+    code = read_function_class(Product(), (V, 2))
+    code.back(code.inputs, [V], V)
+    assert Product.needed == (True, False)
+    code = read_function_class(Apart, (V, 2 * V))
+    assert code.inputs.names == ["a", "b"]
+    a, b = code.back(code.inputs, [V, 3 * V], [V, M[0, 0] * V])
+    assert (a.tolist(), b.tolist()) == ((3 * V * V + V).tolist(), (V * V).tolist())
+    assert [out.tolist() for out in code.forward([V, V])] == [(V * V).tolist(), V.tolist()]
+    code = read_function_class(Bare, V)
+    assert note_of(code) == ("Taken as a class with forward(ctx, a) and backward(ctx, ...). One saved value is given "
+                             "back without a tuple around it.")  # fmt: skip
+    assert code.back(code.inputs, [V], np.ones(3)).tolist() == (2 * V).tolist()
+    code = read_operation(Times, (V, 2 * V))
+    assert note_of(code) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert (code.name, code.takes, code.some) == ("Times", True, True)
+    a, b = code.back(code.inputs, [V, 3 * V], V)
+    assert (a.tolist(), b.tolist()) == ((3 * V * V).tolist(), (V * V).tolist())
+    assert code.forward([np.array(2.0), np.array(3.0)]) == 6.0
+
+    class Picked:
+        def compute(self, a: Any, index: Any, n: int) -> Any:
+            return n * a[index]
+
+        def gradient(self, g: Any, node: Any) -> Any:
+            a, index, n = node.inputs
+            found = np.zeros(a.realize_cached_data().shape)
+            np.add.at(found, index.realize_cached_data(), n * g.numpy())
+            return found
+
+    code = read_operation(Picked(), (V, np.array([0, 2, 0]), 3))
+    assert code.back(code.inputs, [V], V).tolist() == [3 * (1 + 3), 0, 3 * 2]
+
+
+def test_so_many_gradients_as_arguments_or_as_inputs_of_floats() -> None:
+    inputs = lay_out(["a", "n", "b"], [V, 3, {"W": M, "c": V}])
+    assert context._counted((1, 2, 3), inputs, "backward") == (1, 2, 3)
+    assert context._counted([1, 2], inputs, "backward") == [1, 2]
+    for found, what in (((1,), "a tuple of 1"), ((1,) * 4, "a tuple of 4"), (V, "an array of"), (None, "nothing")):
+        with pytest.raises(TypeError, match=f"backward returned {what}.*gradient for each of a, n, b, in one tuple"):
+            context._counted(found, inputs, "backward")
+    one = lay_out(["a"], [V])
+    assert context._counted(V, one, "backward") is V
+    assert [type(x) for x in context._numbers([np.array(2.0), V, 3, np.ones((1,))])] == [
+        np.float64, np.ndarray, int, np.ndarray]  # fmt: skip
+
+
+def test_which_convention_is_taken() -> None:
+    def note(f: Any, given: Any, manual: Any = None) -> str:
+        return " ".join(read(f, given, manual).notes)
+
+    obj = Doubled()
+    x = RNG.normal(size=(3, 2))
+    assert note(obj.run, x, obj.walk).startswith("Taken as an object with run and walk.")
+    assert note(Updated(), x).startswith("Taken as an object with forward and backward.")
+    updated = Updated()
+    assert note(updated, x, updated.backward).startswith("Taken as an object with forward and backward.")
+    assert note(Lossy().loss, x).startswith("Taken as an object with loss, which returns")
+    assert note(Lossy(), x).startswith("Taken as an object with loss, which returns")
+    assert note(Times, (V, V)) == "Taken as an operation with compute and gradient(out_grad, node)."
+    times = Times()
+    assert note(times, (V, V), times.gradient) == "Taken as an operation with compute and gradient(out_grad, node)."
+    assert note(Product, (V, V)).startswith("Taken as a class with forward(ctx, a, b)")
+    assert note(Product, (V, V), Product.backward).startswith("Taken as a class with forward(ctx, a, b)")
+    assert note(loss_first, (V, V)).startswith("Taken as a function that returns its gradients (dx, dw)")
+    assert note(kept, (V, V), lambda dout, cache: 0).startswith("Taken as a forward that returns its result and a")
+    assert note(lambda x: x, V, lambda x, g: g) == ""
+    assert [is_code(f) for f in (Times, obj, Updated, obj.run, len, Product)] == [True, False, True, False, False, True]
+    other = read(updated, x, lambda x, g: 2 * g)  # another backward, of the forward alone
+    assert other.notes == ()
+    assert other.forward([x]).tolist() == (x @ updated.W).tolist()
+    plain = read(lambda x, w: x * w, (V, M[0, 0] * V), lambda x, w, out, g: (out, g))
+    assert [np.asarray(p).tolist() for p in plain.back(plain.inputs, [V, 3 * V], "g")[:1]] == [(3 * V * V).tolist()]
+    several = read(lambda x: (x, 2 * x), V, lambda x, out: out)
+    assert [p.tolist() for p in several.back(several.inputs, [V], None)] == [V.tolist(), (2 * V).tolist()]
+    assert read(lambda x: x * 2, V, lambda x: 2.0).takes is False

@@ -8,9 +8,10 @@ import pytest
 
 from tests.compare_parts import graph_of
 from tests.test_array_run import look_of
-from tests.test_origin_parts import look, node_of, traced_of
+from tests.test_origin_parts import MASK, look, node_of, traced_of
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import search as searching
+from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import (
     Mutant,
     _alike,
@@ -23,7 +24,8 @@ from tinygrad_nn.compare.function.mutants import (
 )
 from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
 from tinygrad_nn.compare.function.operations import _told
-from tinygrad_nn.compare.function.origin import _part, spread
+from tinygrad_nn.compare.function.origin import _part, begun_at, spread
+from tinygrad_nn.compare.function.places import noting_places
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
 from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
 from tinygrad_nn.compare.mistakes import Mistake, cut, uses_of, why_lost
@@ -61,6 +63,93 @@ def test_of_a_value_that_is_used_once_no_places_are_counted() -> None:
         text = part(used_twice, lambda dx, dw, by=by: [dx, dw + by * WEIGHT * np.cos(W)])
         where = f"number 2 (sin, operation {number} of {count})"
         assert text == f"Of the 2 places where y is used all is right but that {where} {said}."
+
+
+X5, W3, C5 = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 3)), np.arange(1.0, 16.0).reshape(5, 3)
+ROWS = np.arange(5)[:, None]
+
+
+def square(x: Any, w: Any) -> Any:
+    return (np.tanh(x @ w) * C5).sum()
+
+
+def begun(spoil: Any, f: Any = square, wrong: tuple[int, ...] = (0, 1)) -> list[tuple[Any, ...]]:
+    """Spoil the gradient of a product, and return what is said of where the errors of the inputs begin."""
+    trace, right = traced_of(f, X5, W3)
+    dz = spoil(np.asarray(arriving(trace)[places_of(trace, "matmul")[0]]))
+    mine = [dz @ W3.T if 0 in wrong else right[0], X5.T @ dz if 1 in wrong else right[1]]
+    return [tuple(found) for found in begun_at(look(trace, right, mine), list(wrong))]
+
+
+def test_the_gradient_of_one_value_is_as_wrong_as_those_of_the_inputs() -> None:
+    head = ("x and w are as wrong as if only the gradient of the result of multiply, operation 3 of 4 were: the "
+            "mistake is in what one of sum, operation 4 of 4, multiply, operation 3 of 4, tanh, operation 2 of 4 gives "
+            "back. ")  # fmt: skip
+    whole, row = "Every entry of the gradient of the result of multiply, operation 3 of 4 is wrong.", (
+        "Row 1 of the gradient of the result of multiply, operation 3 of 4 is wrong, the other 4 are right.")
+    assert begun(lambda dz: 2 * dz) == [(f"{head}{whole} Each entry is 2 times the right one.", "unknown", -1)]
+    thrice = lambda dz: np.where(ROWS == 1, 3 * dz, dz)
+    assert begun(thrice) == [(f"{head}{row} Each wrong entry is 3 times the right one.", "unknown", -1)]
+    ((text, _, _),) = begun(lambda dz: np.sin(dz) + 1)
+    assert text.startswith(f"{head}{whole} The largest difference is at [")
+    ((text, _, _),) = begun(lambda dz: np.where(ROWS == 1, np.sin(dz) + 1, dz))
+    assert text.startswith(f"{head}{row} The largest difference is at [1, ")
+    of_w = "w: in what the rows of the result of matmul, operation 1 of 4 give back to y all is right but "
+    assert begun(thrice, wrong=(1,)) == [(f"{of_w}that row 1 counts 3 times.", "unknown", -1)]
+    alone = begun(lambda dz: np.where(ROWS == 4, np.sin(dz) + 1, dz), wrong=(1,))
+    assert alone == [(f"{of_w}row 4, the last.", "unknown", -1)]
+    for k, name in ((0, "x"), (1, "w")):
+        text = f"{name} goes into matmul, operation 1 of 4: the error is in what it gives back."
+        assert begun(lambda dz: np.sin(dz) + 1, wrong=(k,)) == [(text, "unknown", -1)]
+
+
+def test_the_gradient_of_a_value_is_wrong_each_time() -> None:
+    def loop(x: Any, w: Any) -> Any:
+        total: Any = 0.0
+        for row in range(5):
+            total = total + (np.sin(x[row] @ w) * C5[row]).sum()
+        return total
+
+    with noting_places():
+        trace, right = traced_of(loop, X5, W3)
+    line = loop.__code__.co_firstlineno + 3
+    dz = WEIGHT * np.cos(X5 @ W3) * C5
+
+    def said(wrong: Array) -> str:
+        (found,) = begun_at(look(trace, right, [wrong @ W3.T, X5.T @ wrong]), [0, 1])
+        assert (found.kind, found.place) == ("unknown", -1)
+        return found.text
+
+    product = f"multiply in `np.sin(x[row] @ w) * C5[row]`, line {line}"
+    value = f"x and w are as wrong as if only the gradient of the result of {product} were"
+    mistake = (f": the mistake is in what one of sum in `(np.sin(x[row] @ w) * C5[row]).sum()`, line {line}, "
+               f"{product}, sin in `np.sin(x[row] @ w)`, line {line} gives back.")  # fmt: skip
+    assert said(1.3 * dz + 0.2) == f"{value}, each of 5 times{mistake}"
+    assert said(np.where(ROWS >= 3, 1.3 * dz + 0.2, dz)) == f"{value}, each of 5 times{mistake}"
+    one = said(np.where(ROWS == 2, 1.3 * dz + 0.2, dz))
+    wrong = f"{value}{mistake} Every entry of the gradient of the result of {product} is wrong. The largest difference"
+    assert one.startswith(wrong)
+    twice = said(np.where(ROWS == 2, 2 * dz, dz))  # one number that is twice as large tells as much
+    assert twice.startswith("x and w are as wrong as if only the gradient of the result of sum in ")
+    assert twice.endswith(" (2 times).")
+
+
+def test_errors_that_begin_apart_and_another_mask() -> None:
+    trace, right = traced_of(lambda x, w: (np.sin(x) * x).sum() + (np.cos(w) * w).sum(), X5, W3)
+    wrong = look(trace, right, [np.sin(3 * g) for g in right])
+    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what it "
+             "gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
+    assert [b.text for b in begun_at(wrong, [0, 1])] == texts
+    assert [b.text for b in begun_at(wrong, [1], [0])] == texts[1:]
+    trace, right = traced_of(lambda x, w: np.tanh(np.tanh(x @ w) * MASK).sum(), X5, W3)
+    other = np.where((ROWS == 0) & (np.arange(3) != 1), 2 - MASK, MASK)
+    place = places_of(trace, "multiply")[0]
+    dz = arriving(trace)[place] * other * (1 - np.tanh(X5 @ W3) ** 2)
+    (found,) = begun_at(look(trace, right, [dz @ W3.T, X5.T @ dz]), [0, 1])
+    assert (found.kind, found.place) == ("dropout_mask_stale", place)
+    assert found.text == (
+        "The gradient is multiplied by another mask than the forward pass drew: of 15 entries that can be told 2 "
+        "differ. The mask belongs kept from the forward pass. So x and w are wrong.")  # fmt: skip
 
 
 # -- Values that a backward computed anew
@@ -587,3 +676,59 @@ def test_a_penalty_that_is_lost() -> None:
     assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w).sum() * 0.5, "multiply", 0)[0] != "missing_penalty"
     assert lost(lambda x, w: np.tanh(x @ w).sum() + (w * w * w).sum() * 0.5, "multiply")[0] != "missing_penalty"
     assert lost(lambda x, w: (x @ w).sum() * 0.5 + w.sum(), "multiply")[0] != "missing_penalty"  # of two
+
+
+# -- The last steps of a loop
+
+
+def loop_of(rows: int) -> tuple[Any, list[Array]]:
+    def added(x: Any, w: Any) -> Any:
+        h: Any = 0.5
+        for row in range(rows):
+            h = np.tanh(x[row] * w + h)
+        return h
+
+    return traced_of(added, RNG.normal(size=(rows, 2)), C[:2])
+
+
+@pytest.mark.parametrize(("rows", "counts"), [(2, []), (3, [1]), (4, [1]), (6, [1]), (7, [1, 3])])
+def test_parts_of_a_graph_behind_the_last_steps(rows: int, counts: list[int]) -> None:
+    trace, _ = loop_of(rows)
+    assert len(trace.operations) == 4 * rows  # a part of half of them is no short walk
+    found = list(last_steps(trace))
+    assert [int(part.mask.any(axis=1).sum()) for part in found] == counts
+    for part, count in zip(found, counts, strict=True):
+        assert part.number == 0
+        assert part.mask[rows - count :].all()
+        assert not part.mask[: rows - count].any()
+        assert part.places == {p: p for p in range(4 * count)}
+        assert part.part.operations == trace.operations[: 4 * count]
+    assert list(last_steps(traced_of(lambda x, w: x[0] * x[1] * x[2] * x.sum(), X, W)[0])) == []
+
+
+def test_a_mistake_that_the_last_steps_agree_with() -> None:
+    trace, right = loop_of(7)
+    one, three = last_steps(trace)
+    tanhs = places_of(trace, "tanh")
+    first = next(m for m in singles(trace) if m.place == tanhs[0] and m.kind == "missing_activation_derivative")
+    every = first._replace(parts=tuple((p, first.parts[0][1]) for p in tanhs))
+    made = every.walk(trace)
+    assert made is not None
+    for part in (one, three):
+        for by in (1.0, -3.0, 1e-9):
+            assert part.agrees(every, by * made[0], 1e-9)
+        assert not part.agrees(every, right[0], 1e-4)
+        assert not part.agrees(every, made[0][:1], 1e-4)
+        assert part.agrees(first._replace(parts=()), right[0], 1e-9)
+        noise = np.zeros((7, 2))
+        noise[:4] = 5.0  # what comes of the steps before is not looked at
+        assert part.agrees(every, made[0] + noise, 1e-9)
+    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0], None)),))
+    assert one.agrees(lost, 0 * right[0], 1e-9)
+    assert not one.agrees(lost, right[0], 1e-4)
+    off = np.zeros((7, 2))
+    m = made[0][6]
+    off[6] = np.array([-m[1], m[0]]) * 1e-3  # no multiple of it: the error is a thousandth of the largest entry
+    bound = np.abs(off).max() / max(np.abs(made[0][6] + off[6]).max(), np.abs(m).max())
+    assert one.agrees(every, made[0] + off, 1.01 * bound)
+    assert not one.agrees(every, made[0] + off, 0.99 * bound)

@@ -130,6 +130,13 @@ def test_an_update_that_would_round_is_refused() -> None:
     assert counts.at[0].set(7).data.tolist() == [7, 2]
 
 
+def test_an_update_by_what_is_no_number_says_so() -> None:
+    message = r"got array\('abc', dtype='<U3'\), of dtype <U3\. A Tensor holds numbers: give a number"
+    for update in ("set", "add", "max"):
+        with pytest.raises(TypeError, match=message):
+            getattr(Tensor(np.zeros(3)).at[0], update)("abc")
+
+
 def test_updates_keep_float32() -> None:
     x = Tensor(np.ones(3, np.float32))
     for name in ("set", "add", "multiply", "min", "max"):

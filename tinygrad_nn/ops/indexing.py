@@ -62,6 +62,10 @@ put: Primitive = declare(_put, r"\sum_{[i]} x",
 def _copy_for(x: Array, y: Array) -> Array:
     """Return a copy of x to write y into, if it can hold the likes of y."""
     kind = np.result_type(y)
+    if kind.kind not in "biufc":
+        raise TypeError(
+            f"t.at[...] got {y!r:.60}, of dtype {kind}. A Tensor holds numbers: give a number or an array of numbers."
+        )
     if not np.can_cast(kind, x.dtype, "same_kind"):
         raise TypeError(
             f"t.at[...] cannot put a value of dtype {kind} into a Tensor of dtype {x.dtype} without changing it. "

@@ -36,7 +36,7 @@ class LastSteps(NamedTuple):
         size = float(np.abs(m).max(initial=0))
         if not size:
             return not g.any()
-        s = float(m / size @ g) / (float(m / size @ m) or 1.0)
+        s = float(m / size @ g) / float(m / size @ m)
         return bool(np.abs(g - s * m).max(initial=0) <= tolerance * max(np.abs(g).max(initial=0), abs(s) * size))
 
 

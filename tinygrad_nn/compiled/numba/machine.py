@@ -64,10 +64,10 @@ class Machine:
             if isinstance(item, str):
                 lines.append(item)
             else:
-                name = f"{{name}}_{parts.count('prange')}"
+                name = f"{{name}}_{parts.count('kept_as')}"
                 kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
                 parts += self._part(item, name, own, kinds, f"{OPTIONS}, {apart=}")
-                lines += self._run(item, name, own, kinds)
+                lines += self._run(item, name, own)
         lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
         if checks:
             arrays = [v for v in kernel.args if not v.weak and v.shape]
@@ -94,31 +94,22 @@ class Machine:
 
     def _part(self, part: Part, name: str, own: list[str], kinds: list[str], options: str) -> str:
         """Return the function that runs one part of a loop."""
-        threads = self.threads()
-        single = own if self.rows else [a for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")]
-        kinds = [f"{kind[6:8]}[::1]" if kind.startswith("Array") else kind for kind in kinds]
-        types = ", ".join(["i8", *kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums]])
+        types = ", ".join([*kinds, *[f"{kind}[:, ::1]" for _, kind, _ in part.sums], "i8", "i8"])
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
-        lines.append(f"for i0 in range(p * {part.rows} // {threads}, (p + 1) * {part.rows} // {threads}):")
+        lines.append(f"for i0 in range(p * {part.rows} // parts, (p + 1) * {part.rows} // parts):")
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
         body = "\n".join(f"    {line}" for line in lines)
-        for a in single:
+        for a in own if self.rows else ():
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
-        names = ", ".join(["p", *own, *[q for q, _, _ in part.sums]])
-        one = f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
-        types, rest = types.removeprefix("i8, "), names.removeprefix("p, ")
-        # By itself, since all of a function with a parallel loop takes numba several times as long.
-        every = f"    for p in prange({threads}): {name}({names})"
-        return f'{one}@kept_as("void({types})", {OPTIONS}, parallel=True)\ndef {name}s({rest}):\n{every}\n\n'
+        names = ", ".join([*own, *[q for q, _, _ in part.sums], "p", "parts"])
+        return f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
 
-    def _run(self, part: Part, name: str, own: list[str], kinds: list[str]) -> list[str]:
+    def _run(self, part: Part, name: str, own: list[str]) -> list[str]:
         """Return the lines that have every thread run its part."""
         threads = self.threads()
-        # In such a loop numba takes an array of no axes for a number.
-        single = {a: f"{a}.reshape(1)" for a, kind in zip(own, kinds, strict=True) if kind.startswith("Array")}
         sums = [f"{q} = np.zeros(({threads}, {max(size, 8)}), {kind})" for q, kind, size in part.sums]
-        given = ", ".join([*[single.get(a, a) for a in own], *[q for q, _, _ in part.sums]])
-        return [*sums, f"{name}s({given})", *part.after]
+        given = ", ".join([*own, *[q for q, _, _ in part.sums]])
+        return [*sums, f"spread({name}, ({given},), {threads})", *part.after]
 
     def size(self) -> tuple[int, int]:
         """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
@@ -166,12 +157,11 @@ def _straight() -> Any:
 @cache
 def head() -> dict[str, Any]:
     """Return the names that a source of kernels may use; all share them."""
-    from numba import prange
-
     from .native.mathematics import exp8, tanh8
+    from .native.spread import spread
 
     dtypes = {name: np.dtype(name).type for name in (*NAMES, "u8") if name != "b1"}
-    functions = {"prange": prange, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
+    functions = {"spread": spread, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 
 

@@ -17,11 +17,11 @@ import numba
 import numpy as np
 import threadpoolctl
 from llvmlite.binding import get_host_cpu_name
-from numba.extending import intrinsic
 
 from ....forks import renewed
 from ..cache import kept
 from ..forked import Forked
+from .spread import spread
 
 SPIN = "1000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some 20 µs, the gap between two calls
 HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
@@ -104,26 +104,9 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _jump(typing: Any, address: Any, args: Any, p: Any, parts: Any) -> Any:
-    """Call the function at an address."""
-    types = (*args.types, p, parts)
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, packed, *rest = values
-        kind = context.call_conv.get_function_type(numba.types.none, types)
-        given = [builder.extract_value(packed, i) for i in range(len(args.types))]
-        function = builder.inttoptr(place, kind.as_pointer())
-        context.call_conv.call_function(builder, function, numba.types.none, types, [*given, *rest])
-        return context.get_dummy_value()
-
-    return numba.types.none(address, args, p, parts), generate
-
-
-@kernel(parallel=True)
+@kernel()
 def _start(address: Any, parts: Any, *args: Any) -> None:
-    for p in numba.prange(parts):
-        _jump(address, args, p, parts)
+    spread(address, args, parts)
 
 
 class Parted:

@@ -1,0 +1,64 @@
+"""The threads run each part of a loop once, whatever the number of parts, with the very values that it was given."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+pytest.importorskip("scipy")
+
+import numba
+
+from tinygrad_nn.compiled.numba.native import build  # noqa: F401 - which starts the threads
+from tinygrad_nn.compiled.numba.native.spread import spread
+
+KINDS = "void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8, i8)"
+
+
+@numba.njit(KINDS, nogil=True)
+def _part(out: Any, one: Any, number: Any, small: Any, ran: Any, p: Any, parts: Any) -> None:
+    out[p, 0] = one[()] + number
+    out[p, 1] = small
+    out[p, 2] = parts
+    ran[p] += 1
+
+
+@numba.njit("void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8)", nogil=True)
+def _by_name(out: Any, one: Any, number: Any, small: Any, ran: Any, parts: Any) -> None:
+    spread(_part, (out, one, number, small, ran), parts)
+
+
+@numba.njit("void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8, i8)", nogil=True)
+def _by_address(out: Any, one: Any, number: Any, small: Any, ran: Any, parts: Any, address: Any) -> None:
+    spread(address, (out, one, number, small, ran), parts)
+
+
+def _address() -> int:
+    (made,) = _part.overloads.values()
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_func_name))
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("parts", [0, 1, 2, 3, 7, 64])
+def test_each_part_runs_once(parts: int, named: bool) -> None:
+    out, ran = np.full((65, 3), -1.0), np.zeros(65, np.int64)
+    given = out, np.array(0.25), np.int32(7), np.float32(0.1), ran, parts
+    _by_name(*given) if named else _by_address(*given, _address())
+    assert ran.tolist() == [1] * parts + [0] * (65 - parts)
+    assert out[:parts].tolist() == [[7.25, float(np.float32(0.1)), parts]] * parts
+    assert (out[parts:] == -1).all()
+
+
+def test_a_number_is_given_as_the_type_that_the_function_takes() -> None:
+    @numba.njit("void(f8[::1], f8, i8, i8)", nogil=True)
+    def part(out: Any, number: Any, p: Any, parts: Any) -> None:
+        out[p] = number
+
+    @numba.njit("void(f8[::1], i8)", nogil=True)
+    def run(out: Any, number: Any) -> None:
+        spread(part, (out, number), 2)
+
+    out = np.zeros(2)
+    run(out, 3)
+    assert out.tolist() == [3, 3]
