@@ -388,6 +388,8 @@ def test_what_is_right_in_one_batch_only_is_no_change() -> None:
     (found,) = sought(text, lambda x: x * x.size, probes=3)
     assert found.after == "return [x * len(x)]"
     assert sought(text, lambda x: x * (3 if x.size == 3 else 7), probes=2) == ()
+    (found,) = sought(text, lambda x: x * x.size, probes=3, may_fail=[1, 2])
+    assert (found.after, found.alternatives) == ("return [x * len(x)]", ("line 2: return [x * 3]",))
     (partly,) = sought(text, lambda x: x * (3 if x.size > 1 else 7), probes=3, may_fail=[2])
     assert partly.after == "return [x * 3]"
 

@@ -17,8 +17,9 @@ from tinygrad_nn.compare.numerical.whole import Whole
 from tinygrad_nn.compare.steps import by_numbers, matching, probes
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, Changes, _explained
 from tinygrad_nn.compare.steps.explain import _summed
+from tinygrad_nn.compare.steps.names import Names
 from tinygrad_nn.compare.steps.probes import Called, Probes
-from tinygrad_nn.compare.steps.running import Forward, arguments, run_forward, takes_cotangent
+from tinygrad_nn.compare.steps.running import Forward, arguments, run_backward, run_forward, takes_cotangent
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import State, Trace
 from tinygrad_nn.primitive import REGISTRY
@@ -80,6 +81,28 @@ def test_a_parameter_with_the_name_of_a_value_is_no_cotangent() -> None:
     assert kwargs["v"].keys() == {"x", "z"}
     _, kwargs = arguments(lambda v: v * 2, inputs, forward, C, {})
     assert kwargs["v"] is C
+
+
+def test_a_name_of_both_passes_is_a_gradient_where_the_backward_binds_it_anew() -> None:
+    def forward(x: Any) -> Any:
+        dx = x * 2
+        return (dx * x).sum()
+
+    def given(x: Any, dx: Any) -> Any:
+        dq = dx + x
+        return dq
+
+    def anew(x: Any, dx: Any) -> Any:
+        dx = x * 4
+        return dx
+
+    inputs, run = forward_of(forward)
+    names = Names([*run.versions])
+    found = run_backward(anew, inputs, run, np.array(1.0), names)
+    assert [(g.name, g.belongs_to, len(g.states)) for g in found.found] == [("dx", "x", 1)]
+    found = run_backward(given, inputs, run, np.array(1.0), names)
+    assert [(g.name, g.belongs_to) for g in found.found] == [("gradient of x", "x")]
+    assert found.helpers == ["dq"]
 
 
 # ---- States
