@@ -21,7 +21,7 @@ from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.search import arguments_of, described, nearest_edits, numpy_name, slices_of
 from tinygrad_nn.compare.edits.step import _holds, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
-from tinygrad_nn.compare.edits.trees import Change, spots, statements
+from tinygrad_nn.compare.edits.trees import Change, Spot, spots, statements
 
 Array = Any
 _counter = itertools.count()
@@ -618,6 +618,10 @@ def test_a_reduction_over_other_axes() -> None:
     assert inner[-2:] == [(1.3, "np.sum(a, axis=0) * b"), (1.3, "a * np.sum(b, axis=0)")]
 
 
+def test_a_loop_of_the_persons_own_may_have_many_rounds() -> None:
+    assert (Ticker().count, Ticker().limit) == (0, 10_000_000)
+
+
 def test_the_value_after_a_statement_of_nothing() -> None:
     code = compile("d", "<label>", "eval")
     stmt = ast.parse("d = x[:0]").body[0]
@@ -658,3 +662,67 @@ def test_a_line_alone_is_mended_where_it_runs(name: str, line: int, wanted: Any,
         some = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(x[0]), None],
                             visit=visit)  # fmt: skip
         assert some is not None
+
+
+def wrapped(text: str, holder: Any, field: str = "value", far: Any = None, **local: Any) -> list[str]:
+    w = writer(**local)
+    if far is not None:
+        w.scope = Scope({"np": np}, local, {"far": far})
+        w.scope.find_atoms(set(), {})
+    node = expression(text)
+    found = said(w._wrapped(node, np.asarray(w.scope.value(node)), Spot(node, holder, field, None)))
+    return [f"{cost} {new}" for cost, new in found]
+
+
+SUMMED = ["1.05 g.sum(axis=0)", "1.15 g.sum(axis=0, keepdims=True)", "1.1 g.sum()"]
+SLOPES = ["1.15 {} ** 2", "1.25 np.sqrt({})", "1.3 1 - {}", "1.3 1 - {} ** 2", "1.35 1 / {}", "1.35 {} * (1 - {})",
+          "1.35 np.sign({})", "1.37 np.abs({})", "1.39 np.cos({})", "1.41 np.sin({})", "1.43 np.exp({})",
+          "1.45 np.log({})", "1.47 np.tanh({})"]  # fmt: skip
+FACTORS = ["1.0 -{}", "1.1 2 * {}", "1.12 {} / 2"]
+TERMS = ["1.4 g + g", "1.45 g - g", "1.6 g - g", "1.5 g - g.mean(axis=0, keepdims=True)"]
+
+
+def of(rows: list[str], text: str = "g") -> list[str]:
+    return [row.replace("{}", text) for row in rows]
+
+
+def by(other: str, cost: float = 0.0) -> list[str]:
+    found = said(writer()._by(G, expression(other), np.ones(1)))
+    return [f"{round(c + cost, 3)} {text}" for c, text in found]
+
+
+def test_an_expression_is_put_into_something_more() -> None:
+    plain, g = ast.parse("d = g").body[0], np.ones(2)
+    sizes = ["1.1 g / len(g)", "1.15 g * len(g)", "1.3 g / np.sqrt(len(g))"]
+    assert wrapped("g", plain, g=g) == [*SUMMED, *of(SLOPES), *of(FACTORS), *sizes, *by("g"), *TERMS]
+    assert wrapped("g", expression("g * h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]
+    assert wrapped("g", expression("g / h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]
+    for text in ("g + h", "g - h"):
+        assert wrapped("g", expression(text), "left", g=g) == [
+            *SUMMED, *of(SLOPES), *of(FACTORS), *sizes, *by("g")]  # fmt: skip
+    of_s = [row.replace("g", "s").replace("sisn", "sign") for row in by("s")]
+    assert wrapped("s", plain, s=2.5) == [*of(SLOPES, "s"), *of(FACTORS, "s"), *of_s]
+    assert wrapped("m", plain, m=g > 0) == ["1.2 ~m"]
+    assert wrapped("m", expression("g[m]"), "slice", m=g > 0) == ["1.2 ~m"]
+    assert wrapped("i", expression("g[i]"), "slice", i=np.ones(2, int)) == []
+    assert wrapped("v", expression("g[v]"), "slice", v=np.ones((2, 2))) == []
+    assert wrapped("v", expression("v[g]"), "value", v=g) != []
+    turned = wrapped("g", expression("g * h"), "left", g=np.ones((2, 3)))
+    assert turned[:2] == ["1.05 g.T", "1.5 g[::-1, ::-1]"]
+    assert turned[-2:] == [f"1.5 g - g.mean(axis={k}, keepdims=True)" for k in (0, 1)]
+
+
+def test_values_of_other_shapes_and_from_elsewhere_cost_more() -> None:
+    plain, g = ast.parse("d = g").body[0], np.ones(2)
+    large = [row for row in wrapped("g", plain, g=g, y=np.ones((3, 2))) if "y" in row and "len" not in row]
+    assert large == ["1.4 g * y"]
+    assert [row for row in wrapped("g", plain, g=g, y=np.ones(3)) if "y" in row and "len" not in row] == []
+    small = wrapped("g", plain, g=g, y=np.ones(1))
+    assert "1.2 g * y" in small
+    terms = [row for row in small if row.endswith(("g + y", "g - y", "y - g"))]
+    assert terms == ["1.5 g + y", "1.55 g - y", "1.7 y - g"]
+    far = wrapped("g", plain, far=np.ones(2), g=g)
+    assert [row for row in by("far", 0.3) if row not in far] == []
+    assert "1.4 g + far" in far
+    inner = wrapped("g * h", expression("g * h + 1"), "left", g=g, h=g)
+    assert inner[-2:] == [f"1.7 {a} * ({b} - np.sum(g * h, axis=-1, keepdims=True))" for a, b in ("gh", "hg")]

@@ -81,6 +81,18 @@ def test_a_parameter_with_the_name_of_a_value_is_no_cotangent() -> None:
     assert kwargs["v"].keys() == {"x", "z"}
     _, kwargs = arguments(lambda v: v * 2, inputs, forward, C, {})
     assert kwargs["v"] is C
+    _, kwargs = arguments(lambda x, dz=7: 0, inputs, forward, C, {})
+    assert kwargs.keys() == {"x"}
+
+    def called(x: Any) -> Any:
+        z = np.sin(x)
+        out = z * x
+        return out
+
+    inputs, forward = forward_of(called)
+    _, kwargs = arguments(lambda x, dout, dz=7: 0, inputs, forward, C, {})
+    assert kwargs.keys() == {"x", "dout"}
+    assert kwargs["dout"] is C
 
 
 def test_a_name_of_both_passes_is_a_gradient_where_the_backward_binds_it_anew() -> None:

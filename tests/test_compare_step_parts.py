@@ -497,7 +497,7 @@ def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
     assert of(one + two, one) == 1
     assert of(0.3 * one + 0.1, one + two) == 0
     assert of(0 * one, 3 * one, two) == 1  # zeros to begin with
-    assert of(one / 2, 2 * two, one / 2, lines=(4, 5, 4)) == 5  # a loop of two lines
+    assert of(one / 4, 2 * two, 3 * one / 4, lines=(4, 5, 4)) == 5  # a loop of two lines
     m = g.match(g.y, one, 7 * two)
     assert blamed(g.tape, m, m.states[0], {}) is m.states[0]
     m = g.match(g.y, one[:2], one + two, added=(1,))
@@ -659,6 +659,49 @@ def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
     np.testing.assert_allclose(right, C * np.sin(y) + values["ds"] * np.cos(y), rtol=1e-13)
     values, right = made._elsewhere(0)
     np.testing.assert_allclose(right, C * values["y"], rtol=1e-13)
+
+
+def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(cells, "edit_of_step", lambda *args, **named: asked.append((args, named)) or answer)
+    answer: Any = edit(sentence="Line 2: so.")
+    made, g = cell_of()
+    ds = np.array([3.0, -1.0, 0.5])
+    made.names = {"ds": ds, "y": g.kept[2], "np": np, "k": 2.0, "flag": None, "f": lambda x: x}
+    line = "dy = ds * np.cos(y) * k"
+    held = ds * np.cos(X * W) * 2
+    made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], arrived={g.y: C})
+
+    def ask(text: str, number: int = 7) -> Diagnosis:
+        return made.mended(found, 1, State(Statement(number, number, text), held))
+
+    found = Diagnosis("transpose", "dy", "Text.")
+    for text, number in (("dy += ds", 7), (line, 0), (line + " * other", 7), ("dy = ds.nothing", 7), ("dy = ds * k", 7),
+                         ("dq = ds", 7)):  # fmt: skip
+        assert ask(text, number) is found
+    assert asked == []
+    assert ask(line).evidence == ("Line 7: so.",)
+    ((args, named),) = asked
+    f, call, label, lineno, wanted = args
+    assert (label, lineno) == ("dy", 2)
+    np.testing.assert_array_equal(wanted[0], C)
+    for probe in range(3):
+        scope = call(lambda **scope: scope, probe)
+        assert scope.keys() == {"ds", "y", "k"}
+        assert isinstance(scope["y"], Tensor)
+        assert scope["k"] == 2.0
+        values = named["values"](probe)
+        assert values.keys() == {"x", "w", "s", "z"}
+        np.testing.assert_array_equal(values["w"], W)
+        if probe:
+            y = scope["y"].data
+            np.testing.assert_allclose(wanted[probe], C * np.sin(y) + scope["ds"] * np.cos(y), rtol=1e-13)
+            assert (scope["ds"] != ds).all()
+        else:
+            np.testing.assert_array_equal(scope["ds"], ds)
+        np.testing.assert_allclose(call(f, probe), scope["ds"] * np.cos(scope["y"].data) * 2, rtol=1e-14)
+    answer = None
+    assert ask(line) is found
 
 
 def test_a_forward_that_fails_on_arrays_too_raises_its_own_error() -> None:
