@@ -16,7 +16,7 @@ from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import comparison, operations
-from tinygrad_nn.compare.function.black_box import _elsewhere, without_graph
+from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, without_graph
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
     _around,
@@ -41,9 +41,11 @@ from tinygrad_nn.compare.function.places import _run
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
 from tinygrad_nn.compare.function.search import Match
 from tinygrad_nn.compare.mistakes import cut
+from tinygrad_nn.compare.numerical.whole import Whole
 from tinygrad_nn.gradcheck.numerical import Line
 
 Array = np.ndarray[Any, Any]
+RNG = np.random.default_rng(6)
 A, C, V = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5]), np.ones(3)
 
 
@@ -655,3 +657,23 @@ def test_a_comparison_with_numbers_alone() -> None:
     draws = np.random.default_rng(0)
     noisy = numbers_of(lambda x, w, g: (5 * g, g * x), lambda x, w: x * w * (1 + draws.random()))
     assert [(row.ok, row.odd) for row in noisy.rows] == [(True, ""), (True, "")]
+
+
+def test_a_transpose_is_told_where_nothing_that_was_looked_at_is_wrong() -> None:
+    right = np.array([[1.0, 2.0], [3.0, 4.0]])
+    known = np.eye(2) > 0
+    error = np.where(known, 1e-9, np.nan)
+    value = np.where(known, right, np.nan)
+    whole = Whole(value, error, value.copy(), value.copy())
+    row: Any = SimpleNamespace(ok=False, note="", checked=2)
+
+    def told(mine: Array) -> list[tuple[str, str]]:
+        asked: Any = SimpleNamespace(mine=[mine], leaves=[right], label=lambda i: "w", cotangents=[], rng=RNG,
+                                     code=SimpleNamespace(takes=False))  # fmt: skip
+        found = _explain(asked, [whole], [row], [np.zeros((2, 2), bool)], [right], [error])
+        assert [d.where for d in found] == ["w"]
+        return [(d.kind, d.text) for d in found]
+
+    assert told(right.T) == [("transpose", "The gradient is transposed.")]
+    shaped = told(right[None])
+    assert shaped[0][0] == "convention"

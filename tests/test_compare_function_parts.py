@@ -15,6 +15,7 @@ from tinygrad_nn.compare.conventions.context import read_function_class, read_op
 from tinygrad_nn.compare.conventions.read import is_code, read
 from tinygrad_nn.compare.function import calling
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
+from tinygrad_nn.compare.function.other_backwards import Batch, roads
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(8)
@@ -357,6 +358,8 @@ def test_a_forward_with_a_cache_and_its_backward() -> None:
     assert read_cached(lambda x, w: x * w, inputs, lambda x, w, g: 0) is None
     assert read_cached(lambda x, w: x * w, inputs, lambda dout, kept: 0) is None  # it returns nothing to keep
     assert read_cached(kept, inputs, lambda dout, kept: 0) is not None
+    assert read_cached(kept, inputs, lambda dz, kept: 0) is not None
+    assert read_cached(kept, inputs, lambda q, kept: 0) is None
     assert read_cached(kept, inputs, lambda x, w, g: 0) is None
     assert read_cached(kept, lay_out(["x", "cache"], [V, V]), lambda x, cache: 0) is None
     with pytest.raises(TypeError, match=r"takes a cache \(dout, cache\), and the function returned an array of shape"):
@@ -540,3 +543,169 @@ def test_which_convention_is_taken() -> None:
     several = read(lambda x: (x, 2 * x), V, lambda x, out: out)
     assert [p.tolist() for p in several.back(several.inputs, [V], None)] == [V.tolist(), (2 * V).tolist()]
     assert read(lambda x: x * 2, V, lambda x: 2.0).takes is False
+
+
+# -- How an object is run
+
+
+def object_of(backward: Any, forward: Any = lambda self, x, t=None: x * 2, **held: Any) -> Any:
+    cls = type("Own", (), {"forward": forward, **({"backward": backward} if backward else {})})
+    made: Any = cls()
+    vars(made).update(held)
+    return made
+
+
+def taken(backward: Any, forward: Any = lambda self, x, t=None: x * 2, name: str = "backward") -> bool:
+    obj = object_of(backward, forward)
+    return objects._takes(obj, objects.Way("forward", name, {}, {}), in_order(obj.forward, (V,)))
+
+
+def test_whether_a_backward_is_given_a_cotangent() -> None:
+    loss = lambda self, x: (x * x).sum()
+    assert taken(lambda self, dout: 0)
+    assert taken(lambda self, dout: 0, loss)
+    assert taken(lambda self, dout=1: 0)
+    assert not taken(lambda self, dout=1: 0, loss)
+    assert not taken(lambda self: 0)
+    assert not taken(lambda self, x: 0)
+    assert not taken(lambda self, lr, eta=0.1: 0)
+    assert taken(lambda self, lr, dout, eta=0.1: 0)
+    assert not taken(None, name="")
+
+
+def run_back(backward: Any, takes: bool = True, g: Any = "G") -> Any:
+    obj = object_of(backward)
+    return objects._backward(obj, objects.Way("forward", "backward", {}, {}), {"x": 1, "g": 2}, g, takes)
+
+
+def test_what_the_parameters_of_a_method_are_given() -> None:
+    assert run_back(lambda self, dout, x: (dout, x)) == ("G", 1)
+    assert run_back(lambda self, g: g) == "G"  # a cotangent, not the input of that name
+    assert run_back(lambda self, lr, dout, step_size=3: (lr, dout, step_size)) == (2.0**20, "G", 2.0**20)
+    assert run_back(lambda self, dout, more=5: (dout, more)) == ("G", 5)
+    assert run_back(lambda self, dout="own": dout, takes=False) == "own"
+    assert run_back(lambda self, dout="own": dout, g=None) == "own"
+    with pytest.raises(TypeError, match=r"Own.backward has a parameter 'more', .* of forward by .* \(x, g\). Give"):
+        run_back(lambda self, dout, more: 0)
+    with pytest.raises(TypeError, match="has a parameter 'dout'"):
+        run_back(lambda self, dout: 0, takes=False)
+
+
+def way_of(obj: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    candidates = dict(objects._arrays(obj, (), set()))
+    found = objects._way(obj, objects.Way("forward", "backward", {}, {}), in_order(obj.forward, (V,)), candidates)
+    return found.parameters, found.gradients
+
+
+def test_which_arrays_of_an_object_have_a_gradient() -> None:
+    def kept(self: Any, x: Any) -> Any:
+        self.x, self.still = x, self.still
+        return x * self.w
+
+    def sets(self: Any, dout: Any) -> None:
+        self.dw = dout * self.x
+
+    def steps(self: Any, dout: Any, lr: float) -> None:
+        self.w = self.w - lr * dout * self.x
+        self.m *= 2
+
+    def adds(self: Any, dout: Any, lr: float) -> None:
+        self.dw = dout * self.x
+        self.w -= lr * self.dw
+
+    given = {"w": V.copy(), "x": M.copy(), "m": M.copy(), "still": V.copy(), "dm": 0 * M}
+    assert way_of(object_of(sets, kept, **given)) == (
+        {"w": (".w",), "m": (".m",)}, {"w": (".dw",), "m": (".dm",)})  # x is another array after the forward
+    assert way_of(object_of(steps, kept, **given)) == (
+        {"w": (".w",), "m": (".m",)}, {"w": (), "m": (".dm",)})  # fmt: skip
+    del given["dm"]
+    assert way_of(object_of(steps, kept, **given)) == ({"w": (".w",), "m": (".m",)}, {"w": (), "m": ()})
+    assert way_of(object_of(adds, kept, **given)) == ({"w": (".w",)}, {"w": (".dw",)})
+    assert way_of(object_of(lambda self, dout: {"dw": V, "dm": M}, kept, **given))[1] == {
+        "w": ("returned", "dw"), "m": ("returned", "dm")}  # fmt: skip
+
+
+def test_a_copy_of_an_object_with_other_parameters() -> None:
+    shared = V.copy()
+    obj = object_of(None, w=shared, again=[shared], other=M)
+    candidates = dict(objects._arrays(obj, (), set()))
+    twin = objects._twin(obj, candidates, objects.Way("forward", "", {"w": (".w",)}, {}), [7 * V])
+    assert twin.w.tolist() == twin.again[0].tolist() == (7 * V).tolist()
+    assert obj.w is shared
+    assert twin.other is not M
+    arrays = {(".params", "a"): V, (".params", "b"): M, (".w",): 2 * V, (".theta", 0): V}
+    way = objects.Way("", "", {"params['a']": (".params", "a")}, {})
+    assert objects._without_gradient(arrays, way) == ["params['b']"]
+    with pytest.raises(TypeError, match=r"Own.forward returned nothing, and set none of output, out, outputs, loss"):
+        objects._forward(object_of(None, lambda self, x: None), objects.Way("forward", "backward", {}, {}), ["x"], [V])
+
+
+# -- Other functions in the place of a backward
+
+
+class Cell:
+    def __init__(self, k: float) -> None:
+        self.k = k
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return self.k * x * x
+
+    def backward(self, dout: Any) -> Any:
+        return self.slope(dout) * Cell.twice(self.x)
+
+    def slope(self, dout: Any) -> Any:
+        return self.k * dout
+
+    @staticmethod
+    def twice(x: Any) -> Any:
+        return 2 * x
+
+
+def batch_of(code: Any, leaves: list[Array]) -> Batch:
+    outs = code.arrays(leaves)
+    return Batch(code, leaves, np.ones(outs[0].shape), outs, [], [], [])
+
+
+def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
+    cell = Cell(3.0)
+    code = read(cell, V, None)
+    batch = batch_of(code, [V.copy()])
+    found = list(roads(code, cell, V, None, batch))
+    assert [road.target for road in found] == [Cell.backward, Cell.slope, Cell.twice]
+    assert [road.whole for road in found] == [True] * 3
+    before = {name: vars(Cell)[name] for name in ("backward", "slope", "twice")}
+    for road, new, grads in zip(found, (lambda self, dout: 5 * dout, lambda self, dout: dout, lambda x: x),
+                                ([5, 5, 5], 2 * V, 3 * V), strict=True):  # fmt: skip
+        outs, returned = road.finish(road.call(new, batch))
+        assert [out.tolist() for out in outs or []] == [(3 * V * V).tolist()]
+        assert np.asarray(code.paired(returned).taken(returned)[0]).tolist() == list(grads)
+    assert {name: vars(Cell)[name] for name in before} == before
+
+    def f(x: Any, w: Any) -> Any:
+        return x * w
+
+    back = lambda x, w, g: (g * w, g * x)
+    code = read(f, (V, 2 * V), back)
+    batch = batch_of(code, [V.copy(), 2 * V])
+    (road,) = roads(code, f, (V, 2 * V), back, batch)
+    assert (road.target, road.whole, road.finish("value")) == (back, False, (None, "value"))
+    np.testing.assert_array_equal(road.call(lambda x, w, g: (7 * g * w, x), batch), [14 * V, V])
+    assert [road.target for road in roads(code, f, (V, V), lambda x, w, g: 0, batch)] == []
+    code = read(loss_last, (V, 2 * V), None)
+    batch = batch_of(code, [V.copy(), 2 * V])
+    (road,) = roads(code, loss_last, (V, 2 * V), None, batch)
+    outs, grads = road.finish(road.call(lambda x, w: ({"x": 9 * w}, x.sum()), batch))
+    assert ([float(out) for out in outs or []], road.target, road.whole) == ([6.0], loss_last, False)
+    assert grads["x"].tolist() == (18 * V).tolist()
+
+
+def test_a_changed_backward_may_write_into_what_it_is_given() -> None:
+    code = read(lambda x, n, g: x, (V, [1, M], V), lambda x, n, g: 0)
+    batch = Batch(code, [V, M, V], {"a": V}, [], [], [], [])
+    inputs, leaves, g = batch.fresh()
+    for one, two in zip((*leaves, g["a"]), (V, M, V, V), strict=True):
+        assert one is not two
+        np.testing.assert_array_equal(one, two)
+    assert all(a is not b for a, b in zip(inputs.leaves, code.inputs.leaves, strict=True) if isinstance(a, np.ndarray))
+    assert inputs.labels == code.inputs.labels

@@ -1,6 +1,7 @@
 """The search for a mistake in a graph: at one operation, at several, and in values that were computed anew."""
 
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.test_array_run import look_of
 from tests.test_origin_parts import MASK, look, node_of, traced_of
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import search as searching
+from tinygrad_nn.compare.function.composed import _functions, _norms, _sources, recognised
 from tinygrad_nn.compare.function.last_steps import last_steps
 from tinygrad_nn.compare.function.mutants import (
     Mutant,
@@ -24,7 +26,7 @@ from tinygrad_nn.compare.function.mutants import (
 )
 from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
 from tinygrad_nn.compare.function.operations import _told
-from tinygrad_nn.compare.function.origin import _part, begun_at, spread
+from tinygrad_nn.compare.function.origin import _part, _ways, begun_at, spread
 from tinygrad_nn.compare.function.places import noting_places
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
 from tinygrad_nn.compare.function.search import Match, Search, _fits, _wide
@@ -137,8 +139,8 @@ def test_the_gradient_of_a_value_is_wrong_each_time() -> None:
 def test_errors_that_begin_apart_and_another_mask() -> None:
     trace, right = traced_of(lambda x, w: (np.sin(x) * x).sum() + (np.cos(w) * w).sum(), X5, W3)
     wrong = look(trace, right, [np.sin(3 * g) for g in right])
-    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what it "
-             "gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
+    texts = [f"{name} goes into multiply, operation {k + 1} of 7 and {f}, operation {k} of 7: the error is in what one "
+             "of these gives back." for name, f, k in (("x", "sin", 1), ("w", "cos", 4))]  # fmt: skip
     assert [b.text for b in begun_at(wrong, [0, 1])] == texts
     assert [b.text for b in begun_at(wrong, [1], [0])] == texts[1:]
     trace, right = traced_of(lambda x, w: np.tanh(np.tanh(x @ w) * MASK).sum(), X5, W3)
@@ -150,6 +152,22 @@ def test_errors_that_begin_apart_and_another_mask() -> None:
     assert found.text == (
         "The gradient is multiplied by another mask than the forward pass drew: of 15 entries that can be told 2 "
         "differ. The mask belongs kept from the forward pass. So x and w are wrong.")  # fmt: skip
+
+
+def test_one_operation_or_several_that_an_input_goes_into() -> None:
+    def said(f: Any) -> str:
+        with noting_places():
+            trace, right = traced_of(f, X5, W3)
+        return _ways(look(trace, right), 0).text.partition(": ")[2]
+
+    def loop(x: Any, w: Any) -> Any:
+        total: Any = 0.0
+        for row in range(3):
+            total = total + np.sin(x[row]).sum()
+        return total
+
+    assert said(lambda x, w: (np.sin(x) * x).sum()) == "the error is in what one of these gives back."
+    assert said(lambda x, w: np.sin(x).sum()) == said(loop) == "the error is in what it gives back."
 
 
 # -- Values that a backward computed anew
@@ -732,3 +750,60 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
     bound = np.abs(off).max() / max(np.abs(made[0][6] + off[6]).max(), np.abs(m).max())
     assert one.agrees(every, made[0] + off, 1.01 * bound)
     assert not one.agrees(every, made[0] + off, 0.99 * bound)
+
+
+# -- Functions that a person composed
+
+
+def test_how_near_a_composed_function_needs_to_be() -> None:
+    x = RNG.normal(size=(3, 4))
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    outs = {"tanh": ("divide", np.tanh(x)), "sigmoid": ("divide", 1 / (1 + np.exp(-x))),
+            "relu": ("multiply", np.maximum(x, 0)), "softmax": ("divide", e / e.sum(axis=1, keepdims=True)),
+            "softplus": ("log", np.log1p(np.exp(x)))}  # fmt: skip
+    for name, (end, out) in outs.items():
+        place = np.unravel_index(np.argmin(np.abs(out)), out.shape)
+        for by, found in ((0.9e-9, [name]), (1.1e-9, []), (-1.1e-9, [])):
+            off = out.copy()
+            off[place] += by * np.abs(out).max()
+            if name != "relu" or by > 0:
+                assert [n for n, *_ in _functions(end, x, off)] == found, (name, by)
+
+
+def test_how_near_a_norm_needs_to_be() -> None:
+    x = np.array([[1.0, 2.0, 4.0], [3.0, -1.0, 0.0]])
+    mean, var = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
+
+    def found(eps: Any, off: float = 0.0) -> list[tuple[Any, float]]:
+        out = (x - mean) / np.sqrt(var + eps)
+        out[0, 1] += off * np.abs(out).max()
+        return [(options["axis"], options["eps"]) for _, options, _ in _norms(x, out)]
+
+    assert found(0.125) == [((1,), 0.125)]
+    assert found(0.125, 0.9e-9) == [((1,), 0.125)]
+    assert found(0.125, 1.2e-9) == found(0.125, -1.2e-9) == []
+    assert found(0.12345) == [((1,), 0.123)]
+    largest = float((var + 0.125).max())
+    assert found(0.125 + np.array([[0.0], [1.9e-9 * largest]])) == [((1,), 0.125)]  # the median is between them
+    assert found(0.125 + np.array([[0.0], [2.1e-9 * largest]])) == []
+    assert found(0.5e-9 * float(var.max())) == [((1,), 0.0)]
+    assert found(2e-9 * float(var.max())) == [((1,), float(f"{2e-9 * float(var.max()):.3g}"))]
+    assert found(-0.5e-9 * float(var.max())) == [((1,), 0.0)]
+    assert found(-2e-9 * float(var.max())) == []
+
+
+def test_the_values_that_all_paths_lead_to_are_near() -> None:
+    def chain(count: int) -> Any:
+        return traced_of(lambda x, w: functools.reduce(lambda v, _: np.sin(v), range(count), x), A, C)[0]
+
+    for count, most in ((10, 10), (15, 15), (16, 15), (60, 15)):
+        trace = chain(count)
+        found = list(_sources(trace.operations[0]))
+        assert found == [*trace.operations[1:], trace.inputs[0]][:most]
+    assert [k.name for k in recognised(chain(4))] == []
+    trace = traced_of(lambda x, w: 1 / (1 + np.exp(-np.sin(x))) + w, A, C)[0]
+    (known,) = recognised(trace)
+    assert (known.name, trace.operations[known.place].primitive.name) == ("sigmoid", "divide")  # type: ignore[union-attr]
+    assert known.source == trace.operations.index(node_of(trace, "sin"))
+    trace = traced_of(lambda x, w: 1 / (1 + np.exp(-w)) + x, A, C)[0]
+    assert [k.source for k in recognised(trace)] == [-2]

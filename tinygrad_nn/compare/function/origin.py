@@ -155,9 +155,8 @@ def _ways(look: Look, i: int) -> Begun:
     places = list(dict.fromkeys(place for place, _ in edges))
     if not places:
         return Begun("")
-    texts = _listed(graph, places)
-    one = "one of these gives" if " in `" in texts.partition("`, line ")[2] else "it gives"
-    return Begun(f"{look.label(i)} goes into {texts}: the error is in what {one} back.")
+    one = "it gives" if len({where(graph, place, run=False) for place in places}) == 1 else "one of these gives"
+    return Begun(f"{look.label(i)} goes into {_listed(graph, places)}: the error is in what {one} back.")
 
 
 def _listed(graph: Traced, places: Sequence[int]) -> str:

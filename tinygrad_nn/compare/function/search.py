@@ -152,7 +152,7 @@ class Search:
                          for u in self.directions])  # fmt: skip
         seen, noise = sums[:, :, over].sum(axis=2), sizes[:, :, over].sum(axis=2)
         allowed = (10 * SIGN if look.single else SIGN) * noise
-        linear = np.array([m.linear for m in mutants], dtype=bool)
+        linear = np.array([m.linear for m in mutants])
         with np.errstate(all="ignore"):
             fits = (np.abs(goal - seen) <= allowed).all(axis=1) | _are_multiples(whole, right + seen, allowed)
             fits = np.where(linear, _are_multiples(goal, seen, allowed), fits) & noise.any(axis=1)
