@@ -15,12 +15,17 @@ from tinygrad_nn.compare.layers.explain import (
     _array,
     _compute,
     _deltas,
+    _follows,
     _from_answers,
+    _kink_of_penalty,
     _layer,
     _parts,
     explain,
+    needed,
 )
-from tinygrad_nn.compare.layers.fit import Witness
+from tinygrad_nn.compare.layers.fit import Witness, _multiples, penalty_alone, penalty_found, scaled
+from tinygrad_nn.compare.layers.used_delta import recover
+from tinygrad_nn.compare.numerical.noise import Noise, bounds
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(8)
@@ -28,12 +33,13 @@ LAM = 0.4
 
 
 def seen_of(
-    method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True, **more: Any
+    method: str = "l2", rows: tuple[int, ...] = (4, 6), told: bool = False, given: bool = True,
+    widths: tuple[int, ...] = (3, 4, 5), **more: Any
 ) -> list[Witness]:
     """Experiments with a network 3 - 4 - 5, the right answers in arrays of their own; the first is the one given."""
     found = []
     for k, n in enumerate(rows):
-        setting = Setting((3, 4, 5), ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
+        setting = Setting(widths, ("tanh", "linear"), "mse", n, method, LAM if method != "none" else 0.0, **more)
         model, x, y, solver = setting.build(k)
         masks: Any = [None, None]
         if solver.regularization.dropout:
@@ -121,6 +127,25 @@ def test_what_a_suspect_computes_and_where_it_cannot_be() -> None:
     assert of(lambda case, d: np.ones(3) + d) is None
     assert of(lambda case, d: d[7]) is None
     assert of(lambda case, d: d * np.array([1.0, np.inf])) is None
+
+
+@pytest.mark.parametrize(("given", "dtype", "loose"), [
+    (True, np.float32, True), (False, np.float32, False), (True, np.float64, False), (False, np.float64, False),
+])  # fmt: skip
+def test_a_factor_is_looser_in_a_batch_of_float32_that_was_given(given: bool, dtype: Any, loose: bool) -> None:
+    def name(factor: float, seen: list[Witness]) -> str | None:
+        base = [w.case.right.dW[0] for w in seen]
+        fit = scaled(seen, [factor * p for p in base], base, [0.0] * len(seen), 0)
+        return fit and fit.factor.name
+
+    seen = seen_of("none", given=given, dtype=dtype)
+    assert name(2.004, seen) == ("2" if loose else "2.004")
+    assert name(2.008, seen) == "2.008"
+    assert name(0.9e-3, seen) == ("0" if loose else "0.0009")
+    assert name(1.1e-3, seen) == "0.0011"
+    assert name(0.9e-7, seen) == "0"
+    assert name(1.1e-7, seen) == ("0" if loose else "1.1e-07")
+    assert name(2.004, seen[1:]) == "2.004"
 
 
 # -- dW and db by the delta
@@ -248,7 +273,18 @@ def test_the_cheapest_explanation_of_an_array(part: str, of: Any, cost: float, k
         np.testing.assert_array_equal(f.got, (case.answer.dW if part == "W" else case.answer.db)[0])  # type: ignore[arg-type]
         np.testing.assert_allclose(f.wanted, (case.right.dW if part == "W" else case.right.db)[0])  # type: ignore[arg-type]
         other = _array(seen[1:], 0, part, deltas_of(seen[1:], 0), False)
-        assert (other.cost, other.found[0].text, other.found[0].got, other.found[0].wanted) == (4.0, text, None, None)
+        (g,) = other.found
+        assert (other.cost, g.layer, g.part, g.kind, g.text, g.got, g.wanted) == (4.0, 0, part, kind, text, None, None)
+
+
+def test_of_a_square_matrix_the_penalty_may_be_transposed_or_not() -> None:
+    for turn in (False, True):
+        seen = seen_of(widths=(4, 4, 5))
+        for w in seen:
+            penalty = w.case.penalty(0)
+            w.case.answer.dW[0] = w.case.x.T @ w.case.right.delta[0] + (penalty.T if turn else penalty)
+        found = _array(seen, 0, "W", deltas_of(seen, 0), False)
+        assert (found.cost, found.found[0].kind, found.found[0].text) == (1.0, "transpose", TURNED)
 
 
 def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
@@ -264,12 +300,138 @@ def test_a_factor_of_a_mistake_is_told_only_where_it_is_one() -> None:
     assert f.factor is None
 
 
+def test_where_no_penalty_is_asked_for_and_none_is_added_nothing_is_said_of_one() -> None:
+    seen = seen_of("none")
+    right = [w.case.right.dW[0] for w in seen]
+    assert penalty_found(seen, right, right, 0, "W", False) is None
+    right = [w.case.right.db[0] for w in seen]
+    assert penalty_found(seen, right, right, 0, "b", False) is None
+
+
 def test_a_loss_with_the_penalty_twice_makes_twice_its_gradient_that_of_another_lambda() -> None:
     seen = seen_of()
     for w in seen:
         w.case.answer.dW[0] = w.case.right.dW[0] + w.case.penalty(0)
     found = _array(seen, 0, "W", deltas_of(seen, 0), True)
     assert (found.cost, found.found[0].kind) == (1.0, "wrong_penalty")
+
+
+# -- How far an equation may be off
+
+NEAR, OFF = 0.9e-8, 1.15e-8  # of the largest entry: an equation explains up to 1e-8
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
+    (w,) = seen_of(rows=(4,))
+    right = list(w.case.right.delta)
+    d = right[k]
+    huge = Noise(*([np.full_like(x, 1e-3 / 8 / 2.0**-52) for x in part] for part in bounds(w.case)))
+    for part, arrays in (("W", w.case.answer.dW), ("b", w.case.answer.db)):
+        before = arrays[k]
+        for far, follows in ((NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False), (np.nan, False)):
+            arrays[k] = before * (1 + far)
+            assert _follows([w], k, part, [d]) is follows
+            assert needed(w, right, Finding(k, part, "scale", "")) is not follows
+            assert needed(w, right, Finding(k, "W and b", "scale", "")) is not follows
+            assert _follows([w, w], k, part, [d, d]) is follows
+        size = float(np.abs(before).max())
+        for far, follows in ((0.98e-3, True), (1.03e-3 + 1e-8 * size, False)):
+            arrays[k] = before + far
+            mine = {"W": "dW", "b": "db"}[part]
+            only = bounds(w.case)._replace(**{mine: getattr(huge, mine)})
+            assert _follows([Witness(w.case, only)], k, part, [d]) is follows
+            assert not _follows([Witness(w.case, huge._replace(**{mine: getattr(bounds(w.case), mine)}))], k, part, [d])
+        arrays[k] = before
+    for far, fits in ((NEAR, True), (OFF, False)):
+        mine = [*right[:k], d * (1 + far), *right[k + 1 :]]
+        assert needed(w, mine, Finding(k, "delta", "scale", "")) is not fits  # type: ignore[arg-type]
+    moved = [*right[:k], d + 0.9e-3, *right[k + 1 :]]
+    assert needed(w, moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+    assert not needed(Witness(w.case, huge), moved, Finding(k, "delta", "scale", ""))  # type: ignore[arg-type]
+
+
+def across(x: Array, *others: Array) -> Array:
+    """What is left of x at right angles to others, its largest entry 1."""
+    basis = np.linalg.qr(np.stack([o.ravel() for o in others], axis=1))[0]
+    left = x.ravel() - basis @ (basis.T @ x.ravel())
+    made: Array = (left / np.abs(left).max()).reshape(x.shape)
+    return made
+
+
+@pytest.mark.parametrize(("far", "fits"), [(NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False)])
+def test_how_far_what_stands_in_the_place_of_a_penalty_may_be_off(far: float, fits: bool) -> None:
+    for method in ("l2", "l1"):
+        (w,) = seen_of(method, rows=(4,))
+        W, base = w.case.W[0], data_of(w, 0)
+        got = base + 0.2 * np.sign(W) + 0.3 * W
+        size = float(np.abs(got).max())
+        off = far * size * across(RNG.normal(size=W.shape), np.sign(W), W, base)
+        assert (_multiples((0, 1), [w], [got + off], [base], 0, "W") is not None) is fits
+        alone = 0.3 * W
+        off = off / size * float(np.abs(alone).max())
+        assert (penalty_alone([w], [alone + off], 0) is not None) is fits
+    (w,) = seen_of("l1", rows=(4,))
+    got = data_of(w, 0) + LAM * np.abs(w.case.W[0])
+    off = far * float(np.abs(got).max()) * across(RNG.normal(size=got.shape), np.sign(w.case.W[0]), w.case.W[0])
+    found = penalty_found([w], [got + off], [data_of(w, 0)], 0, "W", False)
+    assert (found is not None) is fits
+    w.case.W[0][0, 0] = 0.0
+    right = w.case.right.delta[0].T @ w.case.x + w.case.penalty(0)
+    got = right + LAM * (w.case.W[0] == 0)
+    got = got + far * float(np.abs(got).max()) * np.eye(*got.shape, k=1)
+    assert len(list(_kink_of_penalty([w], 0, "W", [got], [w.case.right.delta[0]]))) == fits
+
+
+@pytest.mark.parametrize(("far", "fits"), [(NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False)])
+def test_how_far_a_multiple_of_an_equation_may_be_off(far: float, fits: bool) -> None:
+    (w,) = seen_of(rows=(4,))
+    p = RNG.normal(size=(3, 4))
+    extra = 0.5 * across(RNG.normal(size=p.shape), p)
+    got = 3 * p + extra
+    size = float(np.abs(got).max())
+    off = size * across(RNG.normal(size=p.shape), p)
+    assert (scaled([w], [got + far * off], [p], [extra], 0) is not None) is fits
+    assert (scaled([w], [got + 7 * far * off], [p], [extra], 0, [7 * size]) is not None) is fits
+    zero = 0 * p  # what is zero has any factor, and still needs what is added
+    size = float(np.abs(extra).max())
+    assert (scaled([w], [extra + far * size * across(p, extra)], [zero], [extra], 0) is not None) is fits
+    got = extra + 7 * far * size * across(p, extra)
+    assert (scaled([w], [got], [zero], [extra], 0, [7 * size]) is not None) is fits
+
+
+def test_an_equation_is_zero_where_it_is_less_than_rounding_of_what_else_there_is() -> None:
+    (w,) = seen_of(rows=(4,))
+    p = np.array([1.0, -2.0])
+    for low, name in ((1.9e8, "2"), (2.1e8, "1")):
+        fit = scaled([w], [2 * p], [p], [0.0], 0, [low])
+        assert fit is not None
+        assert fit.factor.name == name
+
+
+@pytest.mark.parametrize(("far", "fits"), [(NEAR, True), (OFF, False)])
+def test_a_delta_is_read_where_dW_and_db_follow_from_it_and_nowhere_else(far: float, fits: bool) -> None:
+    (w,) = seen_of(rows=(2,))
+    case = w.case
+    rows = np.hstack([case.x, np.ones((2, 1))])
+    off = across(np.array([1.0, -0.3, 0.7, 0.2]), *rows)  # no delta makes any of this
+    off = far * float(np.abs(case.answer.dW[0]).max()) * off / np.abs(off[:3]).max()
+    case.answer.dW[0] = case.answer.dW[0] + off[:3]
+    case.answer.db[0] = case.answer.db[0] + off[3]
+    read = recover(w, 0)
+    assert (read is not None) is fits
+    if read is not None:
+        np.testing.assert_allclose(read, case.right.delta[0], rtol=1e-6, atol=1e-9)
+
+
+def test_a_delta_that_hardly_shows_in_dW_and_db_is_not_read() -> None:
+    for apart, known in ((3e-5, True), (1e-7, False)):
+        (w,) = seen_of(rows=(2,))
+        case = w.case
+        case.x[1] = case.x[0] + apart * np.array([1.0, -1.0, 0.5])
+        d = case.right.delta[0]
+        case.answer.dW[0], case.answer.db[0] = d.T @ case.x + case.penalty(0), d.sum(axis=0)
+        assert (recover(w, 0) is not None) is known
 
 
 # -- A layer after those above it
@@ -301,6 +463,10 @@ def test_the_price_of_a_mistake_in_delta() -> None:
     sigmoid = lambda c, d: arriving(c) / (2 + 2 * np.cosh(c.z[0]))
     assert layer_of(spoiled(sigmoid), 0, "known")[0] == (2.0, [("delta", "unknown")])
     assert layer_of(spoiled(lambda c, d: 3 * sigmoid(c, d)), 0, "known")[0] == (2.5, [("delta", "unknown")])
+    zero = layer_of(spoiled(lambda c, d: 0 * d), 0, "known")
+    assert zero[0] == (1.0, [("delta", "scale")])
+    assert zero[1][0] > 1.0
+    assert not any(kind == "missing_activation_derivative" for _, found in zero for _, kind in found)
     also = spoiled(lambda c, d: arriving(c))
     for w in also:
         w.case.answer.db[0] = -w.case.answer.db[0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn.compare.experiment as experiment_module
 import tinygrad_nn.compare.layers.verdict as verdict_module
 from tests.test_compare_layer_parts import TWICE, data_of, seen_of, spoiled
 from tinygrad_nn.compare.diagnosis import Diagnosis
@@ -450,6 +451,21 @@ def test_what_is_explained_and_the_deltas_behind_it() -> None:
     found = diagnose(told[0], told[1:], [], [], again=[])
     for d, mine in zip(found.delta, told[0].case.answer.delta or [], strict=True):
         assert d is mine
+
+
+def test_what_small_networks_show_of_a_large_one_is_looked_for_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = spoiled(lambda c, d: 3 * d)
+    monkeypatch.setattr(experiment_module, "LARGE", 0)
+    found = diagnose(seen[0], seen[1:], [], [], again=[])
+    assert [(f.layer, f.part, f.times) for f in found.state.found] == [(0, "delta", "3")]
+    assert found.seen == seen
+    for d, s, right in zip(found.delta, (3.0, 1.0), seen[0].case.right.delta, strict=True):
+        np.testing.assert_allclose(d, s * right, rtol=1e-12)  # type: ignore[arg-type]
+    right_ = seen_of()
+    found = diagnose(right_[0], right_[1:], [], [], again=[])
+    assert (found.state.found, found.seen, found.hidden) == ((), right_[1:], False)
+    for d, right in zip(found.delta, right_[0].case.right.delta, strict=True):
+        np.testing.assert_array_equal(d, right)  # type: ignore[arg-type]
 
 
 def test_findings_that_rows_show() -> None:

@@ -194,7 +194,7 @@ def _heat(error: Array, graph: Array) -> Array | None:
     """Return the errors, over the largest entry of the graph's, as a matrix that is small enough to be drawn."""
     if error.ndim == 0 or not error.size:
         return None
-    largest = float(np.nan_to_num(np.abs(graph)).max()) or 1.0
+    largest = float(np.nan_to_num(np.abs(graph), posinf=0).max()) or 1.0
     matrix = np.where(np.isfinite(error), error / largest, np.nan)
     matrix = matrix.reshape(-1, matrix.shape[-1]) if matrix.ndim > 1 else matrix[None, :]
     for axis in (0, 1):

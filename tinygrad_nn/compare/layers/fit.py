@@ -166,8 +166,8 @@ def _penalty_of(
     seen = _multiples(used, witnesses, got, base, k, part)
     if not seen:
         return None
-    size = max(m.lam for m in seen) or max(max(m.found) for m in seen)
-    none = all(abs(a) < 1e-6 * size for m in seen for a in m.found)
+    size = max(m.lam for m in seen)
+    none = all(abs(a) <= 1e-6 * size for m in seen for a in m.found)
     asked = any(any(m.right) for m in seen)
     if part == "b":
         text = "A penalty is put on the biases; it belongs on the weights only."

@@ -70,13 +70,11 @@ def diagnose(
     hidden = False
     if right and state.found:
         state, seen, hidden = _behind_a_right_answer(given, near, state, seen, doubled)
-    deltas: list[Array | None] = [None] * len(given.case.W)
-    if given in seen:
+    deltas: list[Array | None] = list(given.case.right.delta)
+    if given in seen:  # else the answer is right
         deltas = _own(given, seen, state)
         if not hidden:
             state = state._replace(found=_blamed(given, seen, state))
-    elif right:
-        deltas = list(given.case.right.delta)
     told = given.case.answer.delta
     deltas = list(told) if told is not None else _as_far_as_explained(deltas, state)
     return Verdict(given, seen, others, state, hidden, again, deltas)
@@ -307,7 +305,7 @@ def _merged(found: Sequence[Finding]) -> list[Finding]:
 def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     if f.kind == "kink" and f.evidence:
         return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
-    text = _said(verdict, f) if f.kind == "unknown" and "no known mistake" in f.text else f.text
+    text = _said(verdict, f) if "no known mistake" in f.text else f.text
     twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
     other: tuple[str, ...] = ("wrong_penalty",) if twice else ()
     other = f.alternatives or other
@@ -359,8 +357,6 @@ def _said(verdict: Verdict, f: Finding) -> str:
     if noise is not None:
         allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * getattr(noise, bound)[f.layer]
     bad = np.abs(got - wanted) > allowed
-    if not bad.any():
-        bad = np.abs(got - wanted) == np.abs(got - wanted).max()
     after = "" if misfit(verdict.given, wanted, right) <= 1 else (
         " (What belongs there is what the delta of this layer gives, with the mistakes above in it.)"
         if f.part != "delta" else " (What belongs there is what the delta above gives, with the mistakes in it.)")

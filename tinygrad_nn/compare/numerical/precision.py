@@ -42,7 +42,7 @@ def measured_rounding(
 def _apart(other: Array, g: Array, safety: float) -> Array:
     off = np.abs(other - g).astype(np.float64)
     off = np.where(np.isfinite(off), off, 0.0)
-    found: Array = safety * np.minimum(off, MOST * float(np.nan_to_num(np.abs(g)).max(initial=0)))
+    found: Array = safety * np.minimum(off, MOST * float(np.nan_to_num(np.abs(g), posinf=0).max(initial=0)))
     return found
 
 

@@ -130,7 +130,9 @@ class Referee:
             yhat = activate(name, z)
             kink |= bool(((np.abs((yhat - case.y).real) <= TINY * np.abs(case.y)) & (yhat.imag != 0)).any())
         value = loss_of(case.solver.loss, name, z, case.y)
-        return value, kink or (case.solver.loss == "rmse" and abs(value) == 0)
+        if case.solver.loss == "rmse":  # the root of 0 has no derivative
+            kink |= bool(value.real <= TINY * math.sqrt(float((case.y * case.y).sum()) / len(case.y)))
+        return value, kink
 
     def along(self, k: int, dz: Array) -> Slope:
         """Return the derivative of the loss, without penalties, along a direction of the z of layer k."""

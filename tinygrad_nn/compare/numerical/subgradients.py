@@ -115,7 +115,8 @@ class Hull:
             if (met @ met.T).all():
                 weights = [np.eye(len(kink.slopes))[v] for kink, v in zip(graph.kinks, choice, strict=True)]
                 grads, _ = graph.walk(weights)
-                points.append(_flat([grads[i] for i in which], like))
+                point = _flat([grads[i] for i in which], like)
+                points += [point] if np.isfinite(point).all() else []  # 0/0 has no slope
         return bool(points) and _among(points, wanted, allowed) is None
 
     def _away(
