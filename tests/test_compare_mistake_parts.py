@@ -432,6 +432,8 @@ def constant(what: str, of: str) -> tuple[str, str]:
         (lambda x: np.sin(x) - np.sin(x).mean(), [(3,)], "mean", 0, constant("mean", "x")),
         (lambda x: (lambda e: e / e.sum())(np.exp(x)), [(3,)], "sum", 0, constant("sum", "the result of exp")),
         (lambda x: x - np.abs(x).min(), [(3,)], "min", 0, constant("minimum", "x")),
+        (lambda x: x - np.sin(x.mean()), [(3,)], "sin", 0, OVERWRITTEN),
+        (lambda x, y: x - (x.mean() + y.sum()), [(3,), (2,)], "add", None, STOPPED),
         (lambda x: x.mean() * 2, [(3,)], "mean", 0, STOPPED), (lambda x: x.mean() + x, [(1,)], "mean", 0, OVERWRITTEN),
         (lambda x: x * x, [(3,)], "multiply", 0, HALF), (lambda x: x * x, [(3,)], "multiply", 1, HALF),
         (lambda x: x * x, [(3,)], "multiply", None, OVERWRITTEN), (lambda x: x @ x, [(3, 3)], "matmul", 0, HALF),

@@ -10,12 +10,22 @@ import pytest
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.diagnosis import Diagnosis, Row
 from tinygrad_nn.compare.edits import Edit
+from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.numerical.whole import Whole
+from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.compare.rows import Checked
-from tinygrad_nn.compare.steps import cells, comparison, listing, referee
+from tinygrad_nn.compare.steps import cells, comparison, listing, probes, referee, walked
+from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
+from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _same, blamed, by_shape
 from tinygrad_nn.compare.steps.mending import mended
+from tinygrad_nn.compare.steps.namespace import read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, silent
+from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.step import Step
+from tinygrad_nn.compare.steps.tape import Tape
+from tinygrad_nn.compare.steps.tracing import State
+from tinygrad_nn.compare.steps.walked import as_floats, bounds_of, decided, injected
 from tinygrad_nn.gradcheck.numerical import AT_POINT, Estimate
 
 Array = Any
@@ -333,3 +343,380 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
     assert cells.Cells._held("text") == "text"
     assert type(cells.Cells._held(x)) is np.ndarray
     assert cells.Cells._held(x) is not x
+
+
+# ---- The walk back with a person's gradients
+
+X, W, C = np.array([0.5, -1.0, 2.0]), np.array([1.5, 0.25, -0.75]), np.array([1.0, 2.0, -1.0])
+
+
+class Graph:
+    """y = x w, s = sin y, z = s y: y is used twice."""
+
+    def __init__(self) -> None:
+        x, w = Tensor(X), Tensor(W)
+        y = x * w
+        s = np.sin(y)
+        z = s * y
+        self.kept = x, w, y, s, z
+        self.x, self.w, self.y, self.s, self.z = (t.node for t in self.kept)
+        self.tape = Tape([(self.z, C)])
+        self.ds = C * X * W
+        self.dy = C * np.sin(X * W) + self.ds * np.cos(X * W)
+
+    def match(self, node: Any, *arrays: Array, added: tuple[int, ...] = (), lines: tuple[int, ...] = ()) -> Any:
+        states = [State(Statement(lines[k] if lines else k, 0, ""), np.asarray(a), k in added, k)
+                  for k, a in enumerate(arrays)]  # fmt: skip
+        return SimpleNamespace(version=SimpleNamespace(node=node), states=states)
+
+
+@pytest.mark.parametrize(("off", "first"), [(0.9e-9, True), (1.1e-9, False)])
+def test_a_state_is_right_to_a_part_of_its_entry_and_of_the_largest_one(off: float, first: bool) -> None:
+    g = Graph()
+    for k in range(3):
+        allowed = np.abs(g.dy) + np.abs(g.dy).max()
+        wrong = g.dy + off * allowed * (np.arange(3) == k)
+        found = injected(g.tape, [g.match(g.y, wrong, -g.dy)])
+        assert found.states[0].time == 0
+        assert found.open.keys() == {0}
+        last = injected(g.tape, [g.match(g.y, -g.dy, wrong)])
+        assert last.states[0].time == 1
+        assert (last.open == {}) is first  # what is right in the end leaves nothing open
+        assert (injected(g.tape, [g.match(g.y, -g.dy, 2 * g.dy, wrong)]).open == {}) is first
+
+
+def test_the_persons_gradient_goes_on_unless_it_cannot() -> None:
+    g = Graph()
+    for mine, given, marked in ((3 * g.ds, 3 * g.ds, False), (3 * g.ds[:, None], 3 * g.ds, False),
+                                (g.ds[:2], None, True), (g.ds * np.nan, None, True)):  # fmt: skip
+        found = injected(g.tape, [g.match(g.s, mine), g.match(g.y, g.dy)])
+        went = g.ds if given is None else given
+        np.testing.assert_allclose(found.arrived[g.y], C * np.sin(X * W) + went * np.cos(X * W), rtol=1e-14)
+        assert (g.s in found.given) is (given is not None)
+        assert found.marked == ({g.y} if marked else set())
+    whole = injected(g.tape, [g.match(g.s, np.array([1, 2, 3]))])
+    assert whole.given[g.s].dtype == np.float64
+    assert as_floats(np.array([1, 2])).dtype == np.float64
+    single = np.ones(2, np.float32)
+    assert as_floats(single) is single
+    forced = g.match(g.s, g.ds, 2 * g.ds)
+    assert injected(g.tape, [forced], None, {0: forced.states[1]}).given[g.s].tolist() == (2 * g.ds).tolist()
+    bounds = [np.full(3, 0.1)]
+    assert injected(g.tape, [g.match(g.s, g.ds + 0.09, g.ds + 0.2)], bounds).states[0].time == 0
+    assert injected(g.tape, [g.match(g.s, g.ds, g.ds + 0.09)], bounds).states[0].time == 1
+
+
+def test_of_wrong_states_that_one_is_meant_with_which_the_lines_that_follow_are_right() -> None:
+    g = Graph()
+    bounds = [np.full(3, 1e-8)] * 2
+    for which in (0, 1):
+        states = [2 * g.ds + 0.3, 5 * g.ds - 0.1]
+        of_y = C * np.sin(X * W) + states[which] * np.cos(X * W)
+        found = decided(g.tape, [g.match(g.s, *states), g.match(g.y, of_y)], bounds)
+        assert [s.time for s in found.states] == [which, 0]
+        np.testing.assert_allclose(found.arrived[g.y], of_y, rtol=1e-12)
+    right = decided(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
+    assert [s.time for s in right.states] == [0, 0]
+    three = [2 * g.ds + 0.3, 7 * g.ds + 0.2, 5 * g.ds - 0.1]
+    of_y = C * np.sin(X * W) + three[1] * np.cos(X * W)
+    found = decided(g.tape, [g.match(g.s, *three), g.match(g.y, of_y)], bounds)
+    assert [s.time for s in found.states] == [1, 0]
+
+
+def test_how_far_rounding_may_take_a_gradient() -> None:
+    g = Graph()
+    matches = [g.match(g.y, g.dy), g.match(g.x, g.dy * W)]
+    for eps, least, most in ((2.0**-52, 1e-17, 1e-12), (2.0**-23, 1e-8, 1e-3)):
+        values, own = bounds_of(g.tape, [g.x, g.w], matches, {g.y: g.dy}, eps, np.random.default_rng(0))
+        for bounds in (values, own):
+            assert [b.shape for b in bounds] == [(3,), (3,)]
+            assert all((b > least).all() and (b < most).all() for b in bounds)
+    huge = {g.y: 1e6 * g.dy}
+    values, own = bounds_of(g.tape, [g.x, g.w], matches, huge, 2.0**-52, np.random.default_rng(0))
+    assert (values[1] < 1e-12).all()
+    assert (own[1] > 1e-12).all()  # of the person's gradients, that are large
+
+
+def test_rounding_is_twice_the_most_that_shaken_steps_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = SimpleNamespace(look_around=lambda rng, count: seen.append(count), rounding=lambda: [np.zeros(3)] * 2)
+    seen: list[Any] = []
+    monkeypatch.setattr(walked, "Sides", lambda *args: still)
+    x, w = Tensor(X), Tensor(W)
+    y = x * w
+    tape = Tape([(y.node, C)])  # type: ignore[list-item]
+    match = SimpleNamespace(version=SimpleNamespace(node=x.node))
+    values, own = bounds_of(tape, [x.node, w.node], [match], {}, 1e-4, np.random.default_rng(5))  # type: ignore[list-item]
+    draws = np.random.default_rng(5).uniform(-1, 1, (6, 3))
+    off = 2 * np.abs(C * W) * 64 * 1e-4 * np.abs(draws)
+    np.testing.assert_allclose(values[0], off[:3].max(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(own[0], off[3:].max(axis=0), rtol=1e-9)
+    assert seen == [3]
+
+
+# ---- Why a step is wrong
+
+
+def test_what_each_use_of_a_value_adds_to_its_gradient() -> None:
+    g = Graph()
+    found = _contributions(g.tape.segment(g.y, {}))
+    assert len(found) == 2
+    np.testing.assert_allclose(found[0], C * np.sin(X * W), rtol=1e-14)
+    np.testing.assert_allclose(found[1], g.ds * np.cos(X * W), rtol=1e-14)
+    (of_s,) = _contributions(g.tape.segment(g.s, {}))
+    np.testing.assert_allclose(of_s, g.ds, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "same"),
+    [
+        ([1.0, 100.0], [1.0 + 0.9e-7, 100.0], True), ([1.0, 100.0], [1.0 + 1.1e-7, 100.0], False),
+        ([1e-12, 2e-12], [1e-12, 2.1e-12], False), ([0.0, 0.0], [0.0, 0.0], True), ([1.0], [1.0, 1.0], False),
+        ([0.0], [1e-12], False), ([1e-12], [0.0], False), ([1.0, 0.0], [1.0, 1e-3], False),
+    ],
+)  # fmt: skip
+def test_two_parts_of_a_gradient_are_one_to_rounding(part: Any, other: Any, same: bool) -> None:
+    assert _same(np.array(part), np.array(other)) is same
+    close = np.array(part) + 0.9e-4 * np.abs(part).max()
+    assert _same(np.array(part, np.float32), close) is True
+    assert _same(np.array(part, np.float32), close + 0.3e-4 * np.abs(part).max()) is not np.any(part)
+
+
+def test_of_statements_that_add_up_a_gradient_the_wrong_one_is_blamed() -> None:
+    g = Graph()
+    one, two = C * np.sin(X * W), g.ds * np.cos(X * W)
+
+    def of(*parts: Array, lines: tuple[int, ...] = ()) -> int:
+        sums = np.cumsum(parts, axis=0)
+        m = g.match(g.y, *sums, added=tuple(range(1, len(parts))), lines=lines)
+        return blamed(g.tape, m, m.states[-1], {}).statement.line
+
+    assert of(one, 2 * two) == 1
+    assert of(2 * one, two) == 0
+    assert of(one, two) == 1
+    assert of(2 * one, 3 * two) == 1  # not one, but both
+    assert of(one + two, one) == 1
+    assert of(0.3 * one + 0.1, one + two) == 0
+    assert of(0 * one, 3 * one, two) == 1  # zeros to begin with
+    assert of(one / 4, 2 * two, 3 * one / 4, lines=(4, 5, 4)) == 5  # a loop of two lines
+    m = g.match(g.y, one, 7 * two)
+    assert blamed(g.tape, m, m.states[0], {}) is m.states[0]
+    m = g.match(g.y, one[:2], one + two, added=(1,))
+    assert blamed(g.tape, m, m.states[1], {}) is m.states[1]
+    many = [np.ones(3), *(0.1 * one for _ in range(6))]
+    assert of(*many) == 6  # of too many nothing is said
+
+
+def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:
+    g = Graph()
+    nothing = Traced([], [g.x], [])
+    assert _in_hull(nothing, X, X, False, np.random.default_rng(0)) is False
+    assert _in_hull(g.tape.segment(g.y, {}), X[:2], X, False, np.random.default_rng(0)) is False
+    found = by_shape(nothing, "dx", "x", np.ones((3, 2)), np.arange(6.0).reshape(2, 3))
+    assert found is not None
+    assert (found.kind, found.text) == ("transpose", ("dx is (3, 2), x is (2, 3): a gradient has the shape of its value"
+                                                      ", and this one is transposed: dx.T."))  # fmt: skip
+    assert by_shape(nothing, "dx", "x", X, X) is None
+    assert by_shape(nothing, "dx", "x", X[None], X) is None
+    assert by_shape(nothing, "dx", "x", np.ones(5), X) is None
+
+
+# ---- By numbers
+
+
+def of_helper(x: Array) -> Any:
+    v = x * 2
+    return (helper(x) * v).sum()
+
+
+def helper(u: Array) -> Array:
+    w = u * 3
+    return w
+
+
+def test_the_parameter_of_a_function_that_is_called_has_a_value_of_its_own() -> None:
+    run = ArrayRun(of_helper, arrange(of_helper, {"x": X}), [X])
+    versions = run.forward.versions
+    assert list(versions) == ["x", "v", "u", "w"]
+    assert [len(v) for v in versions.values()] == [1, 1, 1, 1]
+    of_u = versions["u"][0]
+    assert of_u.node is not versions["x"][0].node
+    assert of_u.rooms == {"helper"}
+    (out,) = run.again([X], {of_u.node: X + 1})
+    assert float(out) == pytest.approx(float((3 * (X + 1) * 2 * X).sum()))
+    (out,) = run.again([X + 1], {})
+    assert float(out) == pytest.approx(float((6 * (X + 1) ** 2).sum()))
+
+
+def test_rounding_may_move_an_entry_as_far_as_the_largest_one_allows() -> None:
+    right = np.array([1.0, 1e3, 0.0])
+    whole = Whole(right, np.full(3, 1e-20), right.copy(), right.copy())
+    unit = 64 * 2.0**-52
+    for off, ok in ((240 * unit, True), (262 * unit, False)):
+        row, bad = _judged("dz", right + np.array([off, 0, 0]), whole, 2.0**-52)
+        assert (row.ok, bad.tolist()) == (ok, [not ok, False, False])
+
+
+def test_a_wrong_shape_by_numbers_is_named_with_its_value() -> None:
+    match: Any = SimpleNamespace(version=SimpleNamespace(value=SimpleNamespace(data=np.ones((2, 3)))),
+                                 given=SimpleNamespace(belongs_to="x"))  # fmt: skip
+    whole = Whole(np.ones((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3)))
+    mine = np.arange(6.0).reshape(3, 2)
+    found = _explained("dx", match, mine, whole, row(), np.ones((2, 3), bool), np.ones((2, 3)), np.zeros((2, 3)))
+    assert found.where == "dx"
+    assert found.text.startswith("dx is (3, 2), x is (2, 3): a gradient has the shape of its value")
+
+
+# ---- At other inputs
+
+
+def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def match(name: str, *times: int) -> Any:
+        states = [State(Statement(1, 1, ""), X, False, time) for time in times]
+        return SimpleNamespace(given=SimpleNamespace(name=name), states=states)
+
+    mine = [match("a", 1, 2), match("b", 3, 4), match("c", 5, 6), match("d", 7, 8)]
+    there = [match("a", 11, 12), match("b", 13, 14), match("c", 15), match("d", 17, 18)]
+    meant = SimpleNamespace(states=[mine[0].states[0], mine[1].states[1], mine[2].states[1],
+                                     State(Statement(1, 1, ""), X, False, 99)])  # fmt: skip
+    asked: list[Any] = []
+    called: Any = SimpleNamespace(
+        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], at=asked.append)
+    found = iter([("tape", {}, there, []), ("tape", {}, there[:2], [])])
+    monkeypatch.setattr(probes, "matched", lambda run: next(found))
+    monkeypatch.setattr(probes, "injected", lambda *args: args)
+    several = probes.Probes(called, mine, meant)  # type: ignore[arg-type]
+    others = several._run()
+    assert others is several._run()
+    assert others[1:] == [None]
+    matches, (tape, same, bounds, forced) = others[0]  # type: ignore[misc]
+    assert matches is same is there
+    assert (tape, bounds) == ("tape", None)
+    assert {k: s.time for k, s in forced.items()} == {0: 11, 1: 14}
+    assert len(asked) == 2
+    rng = np.random.default_rng(0)
+    for (moved,) in asked:
+        np.testing.assert_array_equal(moved, X * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))
+
+
+def test_inputs_that_a_backward_was_not_made_for_are_left_out() -> None:
+    def fails(leaves: Any) -> Any:
+        called.runs += [1, 2]
+        raise ValueError
+
+    called: Any = SimpleNamespace(
+        rng=np.random.default_rng(0), inputs=SimpleNamespace(leaves=[X], moving=[0]), runs=[0], at=fails)
+    assert probes.Probes(called, [], SimpleNamespace(states=[]))._run() == []  # type: ignore[arg-type]
+    assert called.runs == [0]
+
+
+# ---- Namespaces and cells
+
+
+def test_the_gradients_of_a_namespace() -> None:
+    x, w = Tensor(X, name="x"), Tensor(W)
+    y = x * w
+    loss = (y * C).sum()
+    loss.backward(retain_graph=True)
+    space = {"x": x, "w": w, "y": y, "loss": loss, "dx": W, "_dw": X, "dq": X, "d": 3.0, "dy": [C, C], "dt": "text"}
+    found = read_namespace(space, None, None)
+    assert [(g.name, g.belongs_to) for g in found.written.found] == [("dx", "x"), ("w.grad", "w")]
+    assert found.written.helpers == ["dq"]
+    assert [*found.graph.versions] == ["x", "w", "y", "loss"]
+    assert (found.graph.out_names, found.single) == (["loss"], False)
+    (version,) = found.graph.versions["w"]
+    assert (version.node, version.value, version.statement) == (w.node, w, Statement(0, 0, ""))
+    assert [c.tolist() for c in found.cotangents] == [1.0]
+    named = read_namespace({**space, "delta": C}, {"delta": "y"}, None)
+    assert [(g.name, g.belongs_to) for g in named.written.found] == [("dx", "x"), ("delta", "y"), ("w.grad", "w")]
+    single = read_namespace({**space, "dx": W.astype(np.float32)}, None, None)
+    assert single.single
+
+
+def cell_of(k: int = 0) -> tuple[Any, Graph]:
+    g = Graph()
+    version = lambda t: [SimpleNamespace(node=t.node, value=t)]
+    versions = dict(zip("xwysz", map(version, g.kept), strict=True)) | {"h['a']": version(g.kept[3])}
+    graph = SimpleNamespace(versions=versions, tensors=list(g.kept[:2]))
+    matches = [SimpleNamespace(version=SimpleNamespace(node=n), given=SimpleNamespace(name=name))
+               for n, name in ((g.s, "ds"), (g.y, "dy"))]  # fmt: skip
+    made: Any = cells.Cells({"x": 1, "a b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
+                            np.random.default_rng(0))  # fmt: skip
+    return made, g
+
+
+def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
+    made, _ = cell_of()
+    assert made.names == {"x": 1}
+    assert made._values({"x": 0, "s": 0}).keys() == {"w", "y", "z"}
+    values, right = made._elsewhere(1)
+    assert values.keys() == {"x", "w", "y", "s", "z", "h['a']", "ds"}
+    rng = np.random.default_rng(0)
+    for name, plain in (("x", X), ("w", W)):
+        np.testing.assert_array_equal(values[name], plain * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))
+    np.testing.assert_array_equal(values["ds"], rng.normal(size=3))
+    y = values["x"] * values["w"]
+    np.testing.assert_allclose(values["s"], np.sin(y), rtol=1e-14)
+    np.testing.assert_allclose(right, C * np.sin(y) + values["ds"] * np.cos(y), rtol=1e-13)
+    values, right = made._elsewhere(0)
+    np.testing.assert_allclose(right, C * values["y"], rtol=1e-13)
+
+
+def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(cells, "edit_of_step", lambda *args, **named: asked.append((args, named)) or answer)
+    answer: Any = edit(sentence="Line 2: so.")
+    made, g = cell_of()
+    ds = np.array([3.0, -1.0, 0.5])
+    made.names = {"ds": ds, "y": g.kept[2], "np": np, "k": 2.0, "flag": None, "f": lambda x: x}
+    line = "dy = ds * np.cos(y) * k"
+    held = ds * np.cos(X * W) * 2
+    made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], arrived={g.y: C})
+
+    def ask(text: str, number: int = 7) -> Diagnosis:
+        return made.mended(found, 1, State(Statement(number, number, text), held))
+
+    found = Diagnosis("transpose", "dy", "Text.")
+    for text, number in (("dy += ds", 7), (line, 0), (line + " * other", 7), ("dy = ds.nothing", 7), ("dy = ds * k", 7),
+                         ("dq = ds", 7)):  # fmt: skip
+        assert ask(text, number) is found
+    assert asked == []
+    assert ask(line).evidence == ("Line 7: so.",)
+    ((args, named),) = asked
+    f, call, label, lineno, wanted = args
+    assert (label, lineno) == ("dy", 2)
+    np.testing.assert_array_equal(wanted[0], C)
+    for probe in range(3):
+        scope = call(lambda **scope: scope, probe)
+        assert scope.keys() == {"ds", "y", "k"}
+        assert isinstance(scope["y"], Tensor)
+        assert scope["k"] == 2.0
+        values = named["values"](probe)
+        assert values.keys() == {"x", "w", "s", "z"}
+        np.testing.assert_array_equal(values["w"], W)
+        if probe:
+            y = scope["y"].data
+            np.testing.assert_allclose(wanted[probe], C * np.sin(y) + scope["ds"] * np.cos(y), rtol=1e-13)
+            assert (scope["ds"] != ds).all()
+        else:
+            np.testing.assert_array_equal(scope["ds"], ds)
+        np.testing.assert_allclose(call(f, probe), scope["ds"] * np.cos(scope["y"].data) * 2, rtol=1e-14)
+    answer = None
+    assert ask(line) is found
+
+
+def test_a_forward_that_fails_on_arrays_too_raises_its_own_error() -> None:
+    def fails(x: Any) -> Any:
+        raise KeyError("mine")
+
+    def only_arrays(x: Any) -> Any:
+        y = np.zeros(3)
+        y[...] = x
+        return y.sum()
+
+    inputs = arrange(fails, {"x": X})
+    with pytest.raises(KeyError, match="mine"):
+        run_forward(fails, inputs, [X])
+    with pytest.raises(NoGraphError):
+        run_forward(only_arrays, arrange(only_arrays, {"x": X}), [X])
+    with pytest.raises(ValueError, match="does not depend on its inputs by operations"):
+        run_forward(lambda x: x.data.sum() + 0 * x.detach(), arrange(lambda x: x, {"x": X}), [X])

@@ -30,6 +30,21 @@ class Traced(NamedTuple):
         return [node.primitive.name for node in self.operations if node.primitive]
 
 
+def args_of(node: Node) -> Any:
+    """Return the arguments of an operation."""
+    return node.args
+
+
+def parents_of(node: Node) -> Any:
+    """Return the nodes behind the arguments of an operation, None for a constant."""
+    return node.parents
+
+
+def name_of(node: Node) -> str:
+    """Return the name of an operation; "" of an input."""
+    return node.primitive.name if node.primitive else ""
+
+
 def traced(outs: Sequence[tuple[Node, Array]], inputs: Sequence[Node]) -> Traced:
     """Return the graph of some results."""
     nodes = ancestors([node for node, _ in outs]) if outs else []

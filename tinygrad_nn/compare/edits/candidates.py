@@ -183,9 +183,8 @@ class Writer:
             yield 1.2, times(*node.args)
         if text == "range" and node.args:
             yield 1.2, call(name("reversed"), node)
-            last = node.args[-1 if len(node.args) < 3 else 1]
             if len(node.args) == 1:
-                yield 1.2, call(name("range"), number(1), last)
+                yield 1.2, call(name("range"), number(1), node.args[0])
 
     def _axes(self, node: ast.Call, about: ast.expr) -> Iterator[tuple[float, ast.AST]]:
         """Yield a reduction over other axes, and with its axes kept or not."""
@@ -355,23 +354,20 @@ class Writer:
         ndim, shape = value.ndim, value.shape
         index = isinstance(spot.holder, (ast.Subscript, ast.Slice)) and spot.field != "value"
         if index or value.dtype.kind == "b":
-            if ndim == 1 and value.dtype.kind in "iu":
-                return
             if value.dtype.kind == "b":
                 yield 1.2, ast.UnaryOp(ast.Invert(), node)
             return
         yield from self._turned(node, ndim)
         if ndim:
             yield from self._summed(node, ndim)
-        if isinstance(spot.holder, ast.BinOp) or factor:
-            yield 1.15, power(node, 2)
-            yield 1.25, self.np("sqrt", node)
-            yield 1.3, minus(number(1), node)
-            yield 1.3, minus(number(1), power(node, 2))
-            yield 1.35, over(number(1), node)
-            yield 1.35, times(node, minus(number(1), node))
-            for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
-                yield 1.35 + 0.02 * k, self.np(function, node)
+        yield 1.15, power(node, 2)
+        yield 1.25, self.np("sqrt", node)
+        yield 1.3, minus(number(1), node)
+        yield 1.3, minus(number(1), power(node, 2))
+        yield 1.35, over(number(1), node)
+        yield 1.35, times(node, minus(number(1), node))
+        for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
+            yield 1.35 + 0.02 * k, self.np(function, node)
         if factor:
             yield 1.0, ast.UnaryOp(ast.USub(), node)
             yield 1.1, times(number(2), node)

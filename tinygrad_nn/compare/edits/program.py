@@ -35,6 +35,7 @@ class Program:
         self.writes = any(_writes(stmt) for stmt in (*source.statements, *(t.tree for t in source.helpers.values())))
         self.rests: dict[int, tuple[types.CodeType, list[str]]] = {}
         self.seen: dict[int, set[Any]] = {}
+        self.newest: tuple[int, Any] | None = None
         self.scopes: dict[tuple[str, int], Scope] = {}
         self.used, self.fields = fields_used(source.tree)
         self.before: list[dict[str, Any]] = []
@@ -117,7 +118,16 @@ class Program:
         if key is None:
             return True
         seen = self.seen.setdefault(k, set())
-        return not (key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        if key in seen:
+            return False
+        seen.add(key)
+        self.newest = k, key
+        return True
+
+    def forget(self) -> None:
+        """Forget what the newest change did, so that another one with the same numbers here is tried as well."""
+        if self.newest is not None:
+            self.seen[self.newest[0]].discard(self.newest[1])
 
     def _compiled(self, k: int, env: Mapping[str, Any]) -> tuple[types.CodeType, list[str]]:
         """Compile what is left from statement k on; names that it assigns and that are known become parameters."""

@@ -189,6 +189,8 @@ class _Search:
             fixes = self._fixed(k, change, own, wrong)
             worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good)
             failed = self._failed(change, fixes) if fixes and not worse else None
+            if failed:
+                self.program.forget()
             if failed is not None and failed <= self.may_fail:
                 cost += 0.5 * bool(failed)
                 good.append((cost, source, change, fixes))

@@ -63,17 +63,17 @@ def _header(node: ast.stmt) -> str:
 
 def _spliced(source: Source, change: Change, old: Any) -> list[str]:
     """Return the person's text with the new expression in the place of the old, bare and in parentheses."""
-    if not isinstance(old, ast.expr) or not hasattr(change.place, "end_lineno"):
+    place: Any = change.place
+    if not isinstance(old, ast.expr) or not hasattr(place, "end_lineno"):
         return []
     rows = [row.encode() for row in source.lines]
 
-    def offset(line: int, column: int) -> int:
-        return sum(len(row) for row in rows[: line - 1]) + column
+    def span(node: Any) -> tuple[int, int]:
+        lines = [sum(len(row) for row in rows[: line - 1]) for line in (node.lineno, node.end_lineno)]
+        return lines[0] + node.col_offset, lines[1] + node.end_col_offset
 
     whole = b"".join(rows)
-    start, stop = (offset(change.place.lineno, change.place.col_offset),
-                   offset(change.place.end_lineno or 0, change.place.end_col_offset or 0))  # fmt: skip
-    left, right = offset(old.lineno, old.col_offset), offset(old.end_lineno or 0, old.end_col_offset or 0)
+    (start, stop), (left, right) = span(place), span(old)
     if not start <= left <= right <= stop:
         return []
     new = ast.unparse(change.new)

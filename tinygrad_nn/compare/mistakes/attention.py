@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...ops.attention import joined, parted
-from ..paths import Traced
+from ..paths import Traced, args_of
 from .mistake import Mistake, Site, finds
 
 
@@ -78,7 +78,7 @@ def attentions(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     for kind, text, way in WAYS:
         yield Mistake(kind, text, lambda s, w=way: _back(s, w))
-    if len(node.args or ()) == 3:
+    if len(args_of(node)) == 3:
         for i, j, text in ((0, 1, "queries and keys"), (0, 2, "queries and values"), (1, 2, "keys and values")):
             yield Mistake("wrong_order", f"The gradients of {text} are exchanged.",
                           lambda s, i=i, j=j: _exchanged(s.slots[0], i, j), 0)  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...node import Node
-from ..paths import Edge, Traced
+from ..paths import Edge, Traced, name_of, parents_of
 from .mistake import RARE, USUAL, Mistake, begun, called, moving, nothing
 
 STATISTICS = {
@@ -23,7 +23,7 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
     """Return where each value is used: by which operations, as which argument."""
     uses: dict[Node, list[Edge]] = {}
     for place, node in enumerate(graph.operations):
-        for slot, parent in enumerate(node.parents or ()):
+        for slot, parent in enumerate(parents_of(node)):
             if parent is not None:
                 uses.setdefault(parent, []).append((place, slot))
     return uses
@@ -39,13 +39,13 @@ def cut(place: int, slot: int | None, kind: str = "", text: str = "") -> Mistake
 def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, str]:
     """Return the kind and the sentence of a gradient that does not come through an operation."""
     node = graph.operations[place]
-    name = node.primitive.name if node.primitive else ""
+    name = name_of(node)
     statistic = _statistic(graph, place, slot, uses)
     if statistic is not None:
         what, source = statistic
         return ("statistic_as_constant", (f"The gradient does not go back through the {what}: its own dependency on "
                 f"{called(source)} is forgotten, as if it were a constant."))  # fmt: skip
-    parents = node.parents or ()
+    parents = parents_of(node)
     if slot is not None and name in ("multiply", "matmul") and len(parents) == 2 and parents[0] is parents[1]:
         return "product_rule_half", "Of a value that is multiplied by itself one half of the product rule is missing."
     if slot is not None and name == "add":
@@ -55,13 +55,12 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
             return ("residual_forgotten", ("What goes around, the residual branch, is forgotten: a sum gives its "
                     "gradient to both of its terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
-    several = len(arrives) == 1 and len(uses.get(arrives[0], ())) > 1
-    if several or any(len(uses.get(p, ())) > 1 for p in arrives):
+    if any(len(uses.get(p, ())) > 1 for p in arrives):
         return "overwritten_not_accumulated", (f"What comes back through this operation does not arrive: it was "
                                                f"overwritten, or forgotten. {ADDED}")  # fmt: skip
     below = node if slot is None else parents[slot]
     while below is not None:  # a chain of values that are used once leads to one that is used twice
-        ps = [p for p in below.parents or () if p is not None]
+        ps = [p for p in parents_of(below) if p is not None]
         if len(ps) != 1:
             break
         if len(uses.get(ps[0], ())) > 1:
@@ -74,12 +73,12 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
     """Return the statistic that was taken as a constant, and of what, if the cut is at or just above one."""
     node = graph.operations[place]
-    start = node if slot is None or len(moving(node)) == 1 else (node.parents or ())[slot]
+    start = node if slot is None or len(moving(node)) == 1 else parents_of(node)[slot]
     seen: Node | None = start
     for _ in range(6):
         if seen is None or seen.primitive is None:
             return None
-        parents = [p for p in seen.parents or () if p is not None]
+        parents = [p for p in parents_of(seen) if p is not None]
         if not parents:
             return None
         if seen.primitive.name in STATISTICS:
@@ -96,10 +95,8 @@ def _used_again(node: Node, uses: dict[Node, list[Edge]]) -> Node | None:
     """Return the value that a statistic was taken of, if it is also used otherwise, behind one operation at most."""
     if len(uses.get(node, ())) > 1:
         return node
-    for parent in node.parents or ():
-        if parent is not None and len(uses.get(parent, ())) > 1:
-            return parent
-    return None
+    above: list[Node] = [parent for parent in parents_of(node) if len(uses.get(parent, ())) > 1]
+    return above[0] if above else None
 
 
 def _spread(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) -> bool:
@@ -120,7 +117,7 @@ def _with_others(graph: Traced, node: Node, leaf: Node) -> bool:
         n = stack.pop()
         if n in graph.inputs:
             return True
-        for p in n.parents or ():
+        for p in parents_of(n):
             if p is not None and p not in seen:
                 seen.add(p)
                 stack.append(p)
@@ -134,7 +131,7 @@ def _above(node: Node, leaf: Node) -> bool:
         n = stack.pop()
         if n is leaf:
             return True
-        for p in n.parents or ():
+        for p in parents_of(n):
             if p is not None and p not in seen and p.index >= leaf.index:
                 seen.add(p)
                 stack.append(p)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..paths import Traced
+from ..paths import Traced, args_of
 from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, called, finds, moving
 
 LINEAR = frozenset({
@@ -45,7 +45,7 @@ def values_like(graph: Traced, place: int, shape: tuple[int, ...], near: int = N
 def slopes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield what is written in place of the derivative of a function of single entries."""
     node = graph.operations[place]
-    primitive, args = node.primitive, node.args or ()
+    primitive, args = node.primitive, args_of(node)
     if primitive is None or primitive.jointly or len(primitive.vjps) != 1 or primitive.name in LINEAR:
         return
     x, out = np.asarray(args[0]), np.asarray(node.out)
@@ -174,7 +174,7 @@ def chosen(graph: Traced, place: int) -> Iterator[Mistake]:
     slots = moving(node)
     for slot in slots:
         other = 1 - slot
-        relu = len(slots) == 1 and not np.any(np.asarray((node.args or ())[other]))
+        relu = len(slots) == 1 and not np.any(np.asarray(args_of(node)[other]))
         kind = "missing_activation_derivative" if relu else "mask_missing"
         text = f"The gradient passes {name} everywhere; it belongs only where this argument was chosen."
         yield Mistake(kind, text, lambda s: s.g, slot)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...primitive import REGISTRY
-from ..paths import Array, Traced
+from ..paths import Array, Traced, args_of, name_of
 from .mistake import RARE, Mistake, Site, finds, moving
 
 
@@ -38,7 +38,7 @@ def _fitted(x: Array, shape: tuple[int, ...]) -> Array:
 def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a convolution with another kernel, stride, padding, or window."""
     node = graph.operations[place]
-    args, slots, meta = node.args or (), moving(node), node.meta
+    args, slots, meta = args_of(node), moving(node), node.meta
     axes = np.ndim(args[0]) - 2
     for slot in slots:
         what = "the image" if slot == 0 else "the kernel"
@@ -125,7 +125,7 @@ def pools(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     if 0 not in moving(node):
         return
-    if node.primitive is not None and node.primitive.name == "max_pool":
+    if name_of(node) == "max_pool":
         rows: list[tuple[str, str, Any]] = [
             ("mask_missing", "The gradient goes to all pixels of a window; it belongs to the largest.",
              lambda x, best, i: np.ones(x.shape)),

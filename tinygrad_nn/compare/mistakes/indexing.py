@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.walk import rule_results
-from ..paths import Array, Traced
+from ..paths import Array, Traced, args_of, name_of, parents_of
 from .mistake import RARE, Mistake, Site, called, finds, moving
 
 REPEATED = ("overwritten_not_accumulated",
@@ -27,7 +27,7 @@ def _index(s: Site) -> Any:
 def picked(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of picked entries that are overwritten, averaged, or put elsewhere."""
     node = graph.operations[place]
-    args = node.args or ()
+    args = args_of(node)
     if 0 not in moving(node):
         return
     x = np.asarray(args[0])
@@ -61,10 +61,10 @@ def of_the_picked(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     if len(graph.operations) > FEW:
         return
-    users = [user for user in graph.operations[:place] if node in (user.parents or ())]
-    choices = [user for user in users if user.primitive and user.primitive.name == "getitem"]
+    users = [user for user in graph.operations[:place] if node in parents_of(user)]
+    choices = [user for user in users if name_of(user) == "getitem"]
     for user in choices if len(users) > 1 else ():
-        index = (user.args or ())[1] if len(user.args or ()) > 1 else user.meta.get("index")
+        index = args_of(user)[1] if len(args_of(user)) > 1 else user.meta.get("index")
         if not any(isinstance(i, np.ndarray) for i in (index if isinstance(index, tuple) else (index,))):
             continue
 
@@ -111,7 +111,7 @@ def _repeated() -> Iterator[Mistake]:
 def joined(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield parts of what was joined that are cut off in another order."""
     node = graph.operations[place]
-    args, slots = node.args or (), moving(node)
+    args, slots = args_of(node), moving(node)
     shapes = [np.shape(a) for a in args]
     text = "The parts of what was joined are taken in another order on the way back."
     pairs = [(i, j) for i, j in itertools.combinations(slots, 2) if shapes[i] == shapes[j]]
@@ -119,7 +119,7 @@ def joined(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_order", text, lambda s, i=i, j=j: _exchanged(s.slots, i, j))
     if len(args) > 2 and len({*shapes}) == 1:
         yield Mistake("wrong_order", text, lambda s: list(s.slots)[::-1])
-    if node.primitive and node.primitive.name == "concatenate" and len({*shapes}) > 1:
+    if name_of(node) == "concatenate" and len({*shapes}) > 1:
         yield Mistake("wrong_order", text, _cut_in_reverse)
     for slot in slots:
         for other in range(len(args)):
@@ -172,10 +172,10 @@ def running(graph: Traced, place: int) -> Iterator[Mistake]:
 def placed(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of what was put somewhere that are taken from elsewhere."""
     node = graph.operations[place]
-    if node.primitive is not None and node.primitive.name == "roll" and 0 in moving(node):
+    if name_of(node) == "roll":
         yield Mistake("wrong_index", "The gradient of a roll is rolled in the same direction; it belongs rolled back.",
                       lambda s: np.roll(s.g, s.meta["shift"], s.meta.get("axis")), 0)  # fmt: skip
         yield Mistake("wrong_index", "The gradient of a roll is not rolled back.", lambda s: s.g, 0)
-    if node.primitive is not None and node.primitive.name == "at_set" and 0 in moving(node):
+    if name_of(node) == "at_set" and 0 in moving(node):
         yield Mistake("mask_missing", "The gradient also goes to entries that were overwritten; there it is 0.",
                       lambda s: s.g, 0)  # fmt: skip

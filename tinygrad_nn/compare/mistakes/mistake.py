@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ...node import Node
-from ..paths import Array, Slots, Traced
+from ..paths import Array, Slots, Traced, args_of, name_of, parents_of
 
 USUAL, RARE, FAR, FURTHER = 1.0, 1.1, 1.2, 1.3  # of mistakes with the same numbers the cheapest is told
 
@@ -32,7 +32,7 @@ class Site(NamedTuple):
     @property
     def args(self) -> Any:
         """Its arguments."""
-        return self.node.args or ()
+        return args_of(self.node)
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def finds(*names: str) -> Callable[[Finder], Finder]:
 
 def moving(node: Node) -> list[int]:
     """Return the arguments that a gradient goes to."""
-    return [i for i, parent in enumerate(node.parents or ()) if parent is not None]
+    return [i for i, parent in enumerate(parents_of(node)) if parent is not None]
 
 
 def called(node: Node) -> str:
@@ -124,7 +124,7 @@ def begun(text: str) -> str:
 def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the mistakes that can be made at an operation."""
     node = graph.operations[place]
-    for finder in (*BY_NAME.get(node.primitive.name if node.primitive else "", ()), *FINDERS):
+    for finder in (*BY_NAME.get(name_of(node), ()), *FINDERS):
         yield from finder(graph, place)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ops.reduce import axes_of, count
 from ...primitive import sum_to
-from ..paths import Traced
+from ..paths import Traced, args_of
 from .mistake import RARE, Mistake, Site, finds, moving
 
 
@@ -109,14 +109,14 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
     if 0 in slots:
         for kind, text, dx in DX:
             yield Mistake(kind, text, lambda s, dx=dx: dx(_parts(s), s), 0)
-        x = np.asarray((node.args or ())[0])
+        x = np.asarray(args_of(node)[0])
         for axes in _other_axes(x.ndim, axes_of(node.meta["axis"], x.ndim)):
             text = f"The sums in the gradient run over axes {axes}; they belong over those that are normalised."
             yield Mistake("wrong_axis", text, lambda s, a=axes: _parts(s).dx(axes=a), 0)
             text = f"The norm on the way back is taken over axes {axes}; it belongs over those of the forward pass."
             yield Mistake("wrong_axis", text, lambda s, a=axes: _over(s, a), 0)
     if 1 in slots:
-        shape = np.shape((node.args or ())[1])
+        shape = np.shape(args_of(node)[1])
         for kind, text, value in (
             ("wrong_value", "In the gradient of gamma x stands in place of its normalised form.", lambda s: s.args[0]),
             ("wrong_value", "In the gradient of gamma x - mean stands in place of the normalised form of x.",
@@ -133,7 +133,7 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
         ):  # fmt: skip
             yield Mistake(kind, text, lambda s, v=value, shape=shape: sum_to(s.g * v(s), shape), 1)
     for slot in [i for i in slots if i in (1, 2)]:
-        yield from _row(slot, np.shape((node.args or ())[slot]))
+        yield from _row(slot, np.shape(args_of(node)[slot]))
 
 
 def _row(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:

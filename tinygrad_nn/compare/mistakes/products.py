@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..paths import Traced
+from ..paths import Traced, args_of, parents_of
 from .elementwise import Value, values_like
 from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begun, called, finds, moving
 
@@ -16,10 +16,10 @@ from .mistake import FAR, FURTHER, RARE, Mistake, Site, Wrong, begun, called, fi
 def factors(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield products whose other factor is missing or another."""
     node = graph.operations[place]
-    args, slots = node.args or (), moving(node)
+    args, slots = args_of(node), moving(node)
     for slot in slots:
         other = 1 - slot
-        fixed = (node.parents or ())[other] is None
+        fixed = parents_of(node)[other] is None
         mask = fixed and _is_mask(args[other])
         kind = "dropout_mask_missing" if mask else "missing_factor"
         text = ("The mask of the product is missing on the way back." if mask else
@@ -74,12 +74,12 @@ QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
 def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the gradients of a quotient that are written otherwise."""
     node = graph.operations[place]
-    number = np.size((node.args or ())[1]) == 1 and (node.parents or ())[1] is None  # told as a factor
+    number = np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None  # told as a factor
     for slot in moving(node) if not number else ():
         for text, wrong in QUOTIENTS[slot]:
             missing = slot == 0 and "not divided" in text
             yield Mistake("missing_factor" if missing else "wrong_derivative", f"Of a quotient {text}.", wrong, slot)
-        shape = np.shape((node.args or ())[1])
+        shape = np.shape(args_of(node)[1])
         for what, value, key in values_like(graph, place, shape, 6):
             text = begun(f"{what} stands in the place of the denominator.")
             yield Mistake("wrong_value", text, lambda s, v=value, i=slot: (s.g / v(s) if i == 0 else
@@ -105,8 +105,8 @@ POWERS: list[tuple[str, Wrong]] = [
 def powers(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield the derivatives of a power that are written otherwise."""
     node = graph.operations[place]
-    if 0 in moving(node) and np.size((node.args or ())[1]) == 1:
-        root = float(np.asarray((node.args or ())[1]).reshape(-1)[0])
+    if 0 in moving(node) and np.size(args_of(node)[1]) == 1:
+        root = float(np.asarray(args_of(node)[1]).reshape(-1)[0])
         for text, wrong in POWERS:
             yield Mistake("wrong_derivative", f"The derivative of a power with exponent {root:g} is wrong: {text}.",
                           wrong, 0)  # fmt: skip
@@ -116,7 +116,7 @@ def powers(graph: Traced, place: int) -> Iterator[Mistake]:
 def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield other factors of a product of matrices, transposed ones, and single rows."""
     node = graph.operations[place]
-    args, name = node.args or (), node.primitive.name  # type: ignore[union-attr]
+    args, name = args_of(node), node.primitive.name  # type: ignore[union-attr]
     for slot in [i for i in moving(node) if i < 2]:
         other = 1 - slot
         if np.ndim(args[other]) < 2:
@@ -152,7 +152,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
 def once_more(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients that are multiplied, or divided, by a value nearby where they belong as they are."""
     node = graph.operations[place]
-    args = node.args or ()
+    args = args_of(node)
     for slot in moving(node):
         own = np.shape(args[slot])
         for what, value, key in _nearby(graph, place, own):

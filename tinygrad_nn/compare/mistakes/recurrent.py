@@ -82,12 +82,11 @@ def _weighted(s: Site) -> Any:
 
 def _lstm_slopes(s: Site) -> Slopes:
     """Return the factors that lead from dc, and from dh, to the inputs of the gates."""
-    n = s.args[1].shape[1]
     i, f, u, o, c, tanh_c = np.split(s.meta["cells"], 6, axis=-1)
     before = np.concatenate([s.args[3][None], c[:-1]])
     return {
         "i": u * i * (1 - i), "f": before * f * (1 - f), "u": i * (1 - u * u), "o": tanh_c * o * (1 - o),
-        "through": o * (1 - tanh_c * tanh_c), "keep": f, "n": n, "gates": (i, f, u, o, c, tanh_c, before),
+        "through": o * (1 - tanh_c * tanh_c), "keep": f, "gates": (i, f, u, o, c, tanh_c, before),
     }  # fmt: skip
 
 

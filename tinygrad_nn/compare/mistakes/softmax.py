@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ops.reduce import spread
-from ..paths import Array, Traced
+from ..paths import Array, Traced, args_of, name_of
 from .mistake import Mistake, Site, finds, moving
 
 LOSS = "wrong_loss_gradient"
@@ -54,7 +54,7 @@ def _labels(direct: Any, rest: Any) -> Iterator[Mistake]:
 def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield Jacobians of softmax that are written otherwise."""
     node = graph.operations[place]
-    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis", -1)
+    x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis", -1)
     text = "Softmax was differentiated as if each output depended on its own input only: the diagonal p(1 - p)."
     yield Mistake("softmax_diagonal_only", text, lambda s: s.g * s.out * (1 - s.out), 0)
     yield Mistake("softmax_diagonal_only", "Of the gradient of softmax only p g is there; the sum of p g over the "
@@ -94,7 +94,7 @@ def _word(axis: Any, x: Array) -> Any:
 def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of log softmax that are written otherwise."""
     node = graph.operations[place]
-    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis", -1)
+    x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis", -1)
 
     def total(s: Site, a: Any) -> Any:
         return s.g.sum(axis=a, keepdims=True)
@@ -129,7 +129,7 @@ def log_softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
 def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of the logarithm of a sum of exponentials that are written otherwise."""
     node = graph.operations[place]
-    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis")
+    x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     for other in _axes(x, axis):
         yield Mistake("wrong_axis", f"The softmax on the way back is taken over axis {other}, the wrong one.",
                       lambda s, a=other: spread(s.g, s.args[0], axis) * _softmax(s.args[0], a), 0)  # fmt: skip
@@ -144,7 +144,7 @@ def logsumexps(graph: Traced, place: int) -> Iterator[Mistake]:
 def crossentropies(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a cross-entropy of logits that are written otherwise."""
     node = graph.operations[place]
-    args, soft = node.args or (), node.primitive is not None and node.primitive.name.startswith("softmax")
+    args, soft = args_of(node), name_of(node).startswith("softmax")
     z = np.asarray(args[0])
     n = z.size / z.shape[-1] if z.ndim > 1 else 1.0
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ops.reduce import axes_of, count, kept, spread
-from ..paths import Array, Traced
+from ..paths import Array, Traced, args_of
 from .mistake import RARE, USUAL, Mistake, Site, Wrong, finds, moving
 
 PLAIN = 1.45  # what is a factor is rather told as one
@@ -22,7 +22,7 @@ def broadcasts(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     out, name = np.shape(node.out), node.primitive.name  # type: ignore[union-attr]
     for slot in moving(node):
-        shape = np.shape((node.args or ())[slot])
+        shape = np.shape(args_of(node)[slot])
         small = prod(shape) < prod(out)
         if shape == out or not small or (name == "affine" and slot != 2):
             continue
@@ -79,9 +79,9 @@ def sums(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield means that are divided by another number, and sums that are not spread."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
-    if 0 not in moving(node) or node.meta.get("where") is not None:
+    if node.meta.get("where") is not None:
         return
-    x, axis = np.asarray((node.args or ())[0]), node.meta.get("axis")
+    x, axis = np.asarray(args_of(node)[0]), node.meta.get("axis")
     if name == "mean":
         yield Mistake("scale", "The gradient of a mean is not divided by the number of its entries.",
                       lambda s: spread(s.g, s.args[0], _options(s)[0]), 0, cost=PLAIN)  # fmt: skip
@@ -146,7 +146,7 @@ def variances(graph: Traced, place: int) -> Iterator[Mistake]:
         yield Mistake("wrong_ddof", text, lambda s, d=ddof: s.slots[0] * n(s) / max(_options(s)[1] - d, 1), 0)
     yield Mistake("scale", f"The gradient of the {what} is not divided by the number of entries.",
                   lambda s: s.slots[0] * n(s), 0, cost=RARE)  # fmt: skip
-    across = _across(np.asarray((node.args or ())[0]), node.meta.get("axis"))
+    across = _across(np.asarray(args_of(node)[0]), node.meta.get("axis"))
     if across:
         yield Mistake("wrong_axis", f"The gradient of the {what} is divided by the length of another axis.",
                       lambda s: s.slots[0] * n(s) / count(s.args[0], _across(s.args[0], s.meta.get("axis"))), 0,
@@ -165,7 +165,7 @@ def extremes(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield ways to give the gradient of an extreme to other entries than the one that was chosen."""
     node = graph.operations[place]
     name: str = node.primitive.name  # type: ignore[union-attr]
-    if 0 not in moving(node) or name.startswith("cum") or node.meta.get("where") is not None:
+    if name.startswith("cum") or node.meta.get("where") is not None:
         return
 
     def won(s: Site) -> Any:

@@ -17,7 +17,7 @@ from ..function.look import Look
 from ..function.operations import explain_graph
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
-from ..paths import Traced, gradients
+from ..paths import Traced, args_of, gradients, parents_of
 from .matching import Match
 from .tape import Tape
 from .tracing import State
@@ -88,12 +88,12 @@ def _contributions(part: Traced) -> list[Array]:
     kept: list[Array] = []
 
     def keep(node: Node, g: Array, slots: list[Any]) -> list[Any]:
-        for parent, arg, r in zip(node.parents or (), node.args or (), slots, strict=True):
+        for parent, arg, r in zip(parents_of(node), args_of(node), slots, strict=True):
             if parent is start and r is not None:
                 kept.append(as_argument(np.asarray(r), np.asarray(arg)))
         return slots
 
-    gradients(part, {k: keep for k, node in enumerate(part.operations) if start in (node.parents or ())})
+    gradients(part, {k: keep for k, node in enumerate(part.operations) if start in parents_of(node)})
     return kept
 
 
@@ -125,7 +125,7 @@ def by_shape(part: Traced, name: str, whole: str, mine: Array, right: Array) -> 
     if mine.shape == right.shape:
         return None
     shapes = f"{name} is {mine.shape}, {whole} is {right.shape}"
-    for out in dict.fromkeys(np.shape(node.out) for node in part.operations if part.inputs[0] in (node.parents or ())):
+    for out in dict.fromkeys(np.shape(node.out) for node in part.operations if part.inputs[0] in parents_of(node)):
         axes = _summed(right.shape, out)
         if not axes or _left(out, axes, right.shape) != right.shape:
             continue

@@ -87,14 +87,14 @@ def as_text(steps: Sequence[Step]) -> list[str]:
 
 def _yours(step: Step) -> str:
     row = step.row
-    if math.isnan(row.manual) and row.note.startswith("has shape"):
+    if row.note.startswith("has shape"):
         return "x".join(row.note.partition("(")[2].partition(")")[0].replace(",", " ").split()) or "number"
     return number(row.manual, 4)
 
 
 def _right(step: Step) -> str:
     row = step.row
-    if math.isnan(row.manual) and row.note.startswith("has shape"):
+    if row.note.startswith("has shape"):
         return "x".join(map(str, row.shape)) or "number"
     return number(row.graph, 4)
 

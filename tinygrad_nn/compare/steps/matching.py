@@ -63,7 +63,7 @@ def _same(one: Match, other: Match) -> bool:
 
 def _begun(given: list[Given], values: Sequence[Version], right: Mapping[Node, Array]) -> list[Given]:
     """Leave out the zeros that a gradient begins with, unless it is zero."""
-    if all(np.any(g.states[-1].array) for g in given) or not any(np.any(right[v.node]) for v in values):
+    if not any(np.any(right[v.node]) for v in values):
         return given
     return [g for g in given if np.any(g.states[-1].array)] or given
 

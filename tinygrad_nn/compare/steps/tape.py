@@ -10,7 +10,7 @@ import numpy as np
 from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate, rule_results
 from ...node import Node
-from ..paths import Traced, again, run_again, twin
+from ..paths import Traced, again, args_of, parents_of, run_again, twin
 
 Array = np.ndarray[Any, Any]
 Instead = Callable[[Node, Array, bool], Array | None]  # (node, what arrived, marked) -> what goes on, None for the same
@@ -26,7 +26,7 @@ class Tape:
         self.operations = [node for node in self.nodes if node.primitive is not None]
         self.uses: dict[Node, list[Node]] = {}
         for node in self.operations:
-            for parent in node.parents or ():
+            for parent in parents_of(node):
                 if parent is not None:
                     self.uses.setdefault(parent, []).append(node)
 
@@ -61,7 +61,7 @@ class Tape:
                 mark = other is LOST or (mark and other is None)
                 g = g if other is None or other is LOST else conjugate(other)
             g = np.asarray(g if shake is None else shake(np.asarray(g)))
-            for parent, arg, r in zip(node.parents or (), node.args or (), rule_results(node, g), strict=True):
+            for parent, arg, r in zip(parents_of(node), args_of(node), rule_results(node, g), strict=True):
                 if parent is None or r is None:
                     continue
                 r = as_argument(np.asarray(r), np.asarray(arg))
@@ -78,10 +78,10 @@ class Tape:
         """Return the results where some nodes have other values."""
         new: dict[Node, Any] = dict(changed)
         for node in reversed(self.operations):
-            parents = node.parents or ()
+            parents = parents_of(node)
             if node in new or not any(parent in new for parent in parents):
                 continue
-            new[node] = again(node, [new.get(p, arg) for p, arg in zip(parents, node.args or (), strict=True)])[0]  # type: ignore[arg-type]
+            new[node] = again(node, [new.get(p, arg) for p, arg in zip(parents, args_of(node), strict=True)])[0]
         return [new.get(node, node.out) for node, _ in self.outs]
 
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
@@ -96,7 +96,7 @@ class Tape:
         ends = dict(self.outs)
         outs = [(start, ends[node])] if node in ends else []
         for user in reversed(self.operations):
-            parents = user.parents or ()
+            parents = parents_of(user)
             inside = [twins.get(p) if p is not None and (p is node or p not in given) else None for p in parents]
             if not any(inside) or user is node:
                 continue
