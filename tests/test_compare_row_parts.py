@@ -11,11 +11,12 @@ import pytest
 import tinygrad_nn.compare.experiment as experiment_module
 from tests.small_steps import functions
 from tests.test_compare_layer_parts import seen_of
-from tinygrad_nn import BackProp, compare_steps
+from tinygrad_nn import BackProp, compare_gradients, compare_steps
 from tinygrad_nn.compare import ComparisonReport
 from tinygrad_nn.compare.diagnosis import NO_GRAPH, Row
 from tinygrad_nn.compare.experiment import _random, answer_of
 from tinygrad_nn.compare.factors import name_factor
+from tinygrad_nn.compare.layers import comparison
 from tinygrad_nn.compare.layers.comparison import ThreeRoads
 from tinygrad_nn.compare.numerical.noise import bounds
 from tinygrad_nn.compare.numerical.whole import Whole
@@ -386,6 +387,26 @@ def test_derivatives_along_random_directions_are_held_against_the_bounds_of_all_
     kink.case.W[1][0, 0] = 0.0
     roads = ThreeRoads(kink.case, BackProp)
     assert roads._along(1, "W", w.case.right.dW[1], roads.noise.dW[1], np.random.default_rng(3), 4) == []
+
+
+def test_a_line_is_looked_for_where_a_gradient_is_wrong_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def with_lines(diagnoses: Any, manual: Any, cases: Any) -> Any:
+        asked.append((manual, [(case.given, case.rows) for case in cases]))
+        return list(diagnoses)
+
+    monkeypatch.setattr(comparison, "with_lines", with_lines)
+    case = seen_of(rows=(4,))[0].case
+
+    def twice(model: Any, cache: Any, y: Any, *, solver: Any) -> Any:
+        loss, dW, db = BackProp(model, cache, y, solver=solver)
+        return loss, [2 * dW[0], dW[1]], db
+
+    assert compare_gradients(case.model, case.x, case.y, solver=case.solver).ok
+    assert asked == []
+    assert not compare_gradients(case.model, case.x, case.y, solver=case.solver, manual=twice).ok
+    assert asked == [(twice, [(True, 4), (False, 4), (False, 4)])]
 
 
 def test_where_no_finite_loss_is_found_outputs_are_made_positive(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,18 @@ def test_rounding_is_in_more_than_three_entries_and_in_more_than_three_of_ten(
                                                                                               and share * size > 3)
 
 
+def test_rounding_is_looked_for_in_the_layer_that_a_row_names() -> None:
+    one, two = single(1.5, 1.5, 1.0, (2, 3), (4,)).given, single(1.5, 9.0, 1.0, (2, 3), (4,)).given
+    answer, right = (SimpleNamespace(dW=[*a.dW, *b.dW], db=[*a.db, *b.db]) for a, b in (
+        (one.case.answer, two.case.answer), (one.case.right, two.case.right)))  # fmt: skip
+    noise: Any = SimpleNamespace(dW=one.noise.dW * 2, db=one.noise.db * 2)
+    case: Any = SimpleNamespace(answer=answer, right=right)
+    verdict: Any = SimpleNamespace(given=Witness(case, noise))
+    for part in "Wb":
+        assert _rounded([row(f"layer 1 {part}")], verdict)
+        assert not _rounded([row(f"layer 2 {part}")], verdict)
+
+
 def mean_of(factor: Any, loss: Any = None, method: str = "l2") -> list[Witness]:
     """Answers for another mean: the gradient, without its penalty, and the loss times a factor."""
     seen = [Witness(w.case, bounds(w.case)) for w in seen_of(method)]
