@@ -17,7 +17,7 @@ from tinygrad_nn.compare.rows import Checked
 from tinygrad_nn.compare.steps import cells, comparison, listing, probes, referee, walked
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _same, blamed, by_shape
-from tinygrad_nn.compare.steps.mending import mended
+from tinygrad_nn.compare.steps.mending import kind_of, mended
 from tinygrad_nn.compare.steps.namespace import read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, silent
 from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
@@ -265,6 +265,22 @@ def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind()
     found = mended(unknown, edit(before="d = 1", after="d = dh"), {"h"})
     assert found.kind == "cotangent_ignored"
     assert mended(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("d = h[:2]", "d = h[1:2]", "wrong_index"), ("d = h[1:2]", "d = h[:2]", "wrong_index"),
+        ("d = h[1:2]", "d = h[1:3]", "wrong_index"), ("d = h[0]", "d = h[i]", "edit"),
+        ("d = -a * b", "d = a * b", "sign"), ("d = f(a)[0]", "d = f(b)[0]", "wrong_value"),
+        ("d = a.sum(axis=0) * b", "d = a.sum(axis=1) * b", "wrong_axis_sum"),
+        ("d = a.sum(axis=0) * b", "d = c.sum(axis=0) * b", "wrong_value"), ("d = (a, b)", "d = (b, a)", "wrong_index"),
+        ("d = a * (b + c)", "d = a * (b - c)", "sign"), ("return a * b", "return a * c", "wrong_value"),
+        ("d = g * 2 * a", "d = g * a", "scale"), ("d = g * n * 2", "d = g * n", "scale"),
+    ],
+)  # fmt: skip
+def test_the_smallest_parts_that_differ_tell_the_kind(before: str, after: str, kind: str) -> None:
+    assert kind_of(before, after, set()) == kind
 
 
 # ---- The report
@@ -515,6 +531,11 @@ def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:
     assert found is not None
     assert (found.kind, found.text) == ("transpose", ("dx is (3, 2), x is (2, 3): a gradient has the shape of its value"
                                                       ", and this one is transposed: dx.T."))  # fmt: skip
+    for off, kind in ((5e-7, "edit"), (5e-6, "transpose")):
+        near = np.arange(1.0, 7).reshape(3, 2) * (1 + off)
+        found = by_shape(nothing, "dx", "x", near, np.arange(1.0, 7).reshape(2, 3))
+        assert found is not None
+        assert found.kind == kind
     assert by_shape(nothing, "dx", "x", X, X) is None
     assert by_shape(nothing, "dx", "x", X[None], X) is None
     assert by_shape(nothing, "dx", "x", np.ones(5), X) is None
