@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -657,10 +658,11 @@ def backward(x, n):
     ],
 )  # fmt: skip
 def test_a_line_alone_is_mended_where_it_runs(name: str, line: int, wanted: Any, visit: int, after: str | None) -> None:
-    x = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])]
+    x, traced = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])], sys.gettrace()
     found = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(a) for a in x],
                          visit=visit)  # fmt: skip
     assert (found and found.after) == after
+    assert sys.gettrace() is traced
     if found is not None:
         assert (found.lineno, found.function) == (line, "helper" if line < 5 else "backward")
         some = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(x[0]), None],
@@ -779,3 +781,5 @@ def test_names_of_the_module_that_a_function_does_not_use_are_not_offered() -> N
         f = written(f"def backward(x):\n    d = x\n{more}    return d\n", far=far)
         found = edit_of_step(f, lambda f, probe: f(np.array([0.3, 1.7, -2.0])), "d", 2, [far])
         assert (found and found.after) == after
+    text = "def helper(h):\n    u = h\n    return u\n\n\ndef backward(x):\n    return helper(x)\n"
+    assert edit_of_step(written(text, far=far), lambda f, probe: f(np.array([0.3, 1.7, -2.0])), "u", 2, [far]) is None

@@ -186,6 +186,7 @@ def test_a_binding_has_a_state_for_each_change_of_what_it_holds() -> None:
     assert [s.array[0] for s in b.states] == [1.0, 5.0, 6.0]
     assert [s.added for s in b.states] == [False, False, True]
     assert [s.time for s in b.states] == sorted({s.time for s in b.states})
+    assert sorted(s.time for b in trace.bindings for s in b.states) == [1, 2, 3, 4, 5, 6]
     assert trace.returned is not None
     assert trace.returned.text == "return c + b"
     assert trace.left.keys() == {"x", "a", "b", "c"}

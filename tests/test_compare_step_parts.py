@@ -433,6 +433,9 @@ def test_of_wrong_states_that_one_is_meant_with_which_the_lines_that_follow_are_
         np.testing.assert_allclose(found.arrived[g.y], of_y, rtol=1e-12)
     right = decided(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
     assert [s.time for s in right.states] == [0, 0]
+    for states in ([2 * g.ds + 0.3, 5 * g.ds - 0.1], [5 * g.ds - 0.1, 2 * g.ds + 0.3]):
+        both = [g.match(g.s, *states), g.match(g.y, 9 * X)]  # whichever is meant, both lines are wrong
+        assert decided(g.tape, both, bounds).states[0] is injected(g.tape, both, bounds).states[0]
     three = [2 * g.ds + 0.3, 7 * g.ds + 0.2, 5 * g.ds - 0.1]
     of_y = C * np.sin(X * W) + three[1] * np.cos(X * W)
     found = decided(g.tape, [g.match(g.s, *three), g.match(g.y, of_y)], bounds)
