@@ -15,7 +15,7 @@ from tinygrad_nn.compare.conventions.read import read
 from tinygrad_nn.compare.conventions.reasons import Reason, left
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.factors import Factor
-from tinygrad_nn.compare.function import comparison, operations
+from tinygrad_nn.compare.function import black_box, comparison, lines, operations
 from tinygrad_nn.compare.function.black_box import _elsewhere, _explain, without_graph
 from tinygrad_nn.compare.function.calling import lay_out
 from tinygrad_nn.compare.function.comparison import (
@@ -37,6 +37,7 @@ from tinygrad_nn.compare.function.lines import _told as _told_edit
 from tinygrad_nn.compare.function.mutants import Mutant
 from tinygrad_nn.compare.function.operations import _joint, explain_graph
 from tinygrad_nn.compare.function.origin import Begun
+from tinygrad_nn.compare.function.other_backwards import Road
 from tinygrad_nn.compare.function.places import _run
 from tinygrad_nn.compare.function.question import Found, Question, draw_cotangents
 from tinygrad_nn.compare.function.search import Match
@@ -417,6 +418,70 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert all((e > 0).all() and (e < 1e-6).all() for e in numbers[1])
 
 
+def test_the_search_for_a_line_is_asked_with_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
+    grads = [asked.g * asked.leaves[1], asked.g * asked.leaves[0]]
+    found: Any = SimpleNamespace(right=grads, error=[np.full((4, 2), 1e-3), np.zeros((4, 2))],
+                                 ignored=[np.zeros((4, 2), bool)] * 2)  # fmt: skip
+    calls: list[Any] = []
+    made: list[Any] = []
+    ways = [Road("target", lambda new, batch: (new, batch), lambda value: value, False)]
+    first: list[Any] = []
+
+    def roads(code: Any, f: Any, given: Any, manual: Any, batch: Any) -> list[Road]:
+        first[:] = [code, f, given, manual, batch]
+        return ways
+
+    def edits(target: Any, call: Any, right: Any, **more: Any) -> list[Any]:
+        calls.append(SimpleNamespace(target=target, call=call, right=right, **more))
+        return made
+
+    monkeypatch.setattr(lines, "roads", roads)
+    monkeypatch.setattr(lines, "nearest_edits", edits)
+    monkeypatch.setattr(lines, "line_of_result", lambda target, i, labels: (7 + i, f"of {target}, {labels[i]}"))
+    monkeypatch.setattr(lines, "line_of_all", lambda target, which, labels: (9, f"of {which}"))
+
+    def told(*diagnoses: Diagnosis) -> list[Diagnosis]:
+        calls.clear()
+        return lines.with_lines(asked, found, _by_graph_alone, list(diagnoses), ("f", "given", "manual"))
+
+    harmless, blind = Diagnosis("convention", "x", ""), Diagnosis("blind_test", "x", "")
+    assert told(harmless, blind) == [harmless, blind]
+    assert (calls, first) == ([], [])
+    x, w = Diagnosis("unknown", "x", "A.", ("e",)), Diagnosis("scale", "w", "B.")
+    one, two = told(x, w)
+    assert first[:4] == [asked.code, "f", "given", "manual"]
+    batch = first[4]
+    assert (batch.code, batch.leaves, batch.outs, batch.right) == (asked.code, asked.leaves, asked.outs, grads)
+    assert batch.g is asked.g
+    assert (batch.error, batch.ignored) == (found.error, found.ignored)
+    shared = "x, w all come from line 9, and nothing that is right does: of [0, 1]"
+    assert one.evidence == ("e", "it is assigned in line 7: of target, x", shared)
+    assert two.evidence == ("it is assigned in line 8: of target, w",)
+    (call,) = calls
+    assert (call.target, call.probes, call.may_fail, call.whole, call.names) == ("target", 4, [3], False, ["x", "w"])
+    assert 1.4 < call.seconds <= 1.5
+    new, batch = call.call("new", 3)
+    assert (new, batch.leaves[0].shape) == ("new", (3, 2))
+    assert call.right((None, grads), 0) == [True, True]
+    assert call.right((None, [grads[0] + 9e-4, grads[1]]), 0) == [True, True]
+    assert call.right((None, [grads[0] + 2e-3, grads[1] + 2e-3]), 0) == [False, False]
+    assert call.right((asked.outs, [grads[0], 2 * grads[1]]), 0) == [True, False]
+    assert call.right(([asked.outs[0] + 1e-3], grads), 0) == [False, False]
+    told(Diagnosis("wrong_index", "x", "A."))
+    assert 0.5 < calls[0].seconds <= 0.6
+    ways.append(ways[0]._replace(target="other", whole=True))
+    told(Diagnosis("wrong_index", "x", "A."))
+    assert [(c.target, c.whole) for c in calls] == [("target", False), ("other", True)]
+    assert 0.65 < calls[0].seconds <= 0.75 < 1.3 < calls[1].seconds <= 1.5
+    made.append(edit_of((0,)))
+    one, two = told(x, w)
+    assert (one.kind, one.where, one.evidence) == ("sign", "x, line 7 (back)", ("e",))
+    assert two.evidence == ("it is assigned in line 8: of target, w",)  # by the other road the same edit adds nothing
+    ways.clear()
+    assert told(x, w) == [x, w]
+
+
 # -- Names of operations, and of what was composed
 
 
@@ -677,3 +742,53 @@ def test_a_transpose_is_told_where_nothing_that_was_looked_at_is_wrong() -> None
     assert told(right.T) == [("transpose", "The gradient is transposed.")]
     shaped = told(right[None])
     assert shaped[0][0] == "convention"
+
+
+def test_along_directions_rounding_is_allowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asked_of(scaled, lambda x, w, g: (g * w + 0.4, g * x), A, C)
+    directions = [np.array([1.0, -1.0, 1.0]), np.array([1.0, 1.0, 1.0])]
+
+    def wholes(line: Any, cotangents: Any, rng: Any, seconds: float) -> list[Whole]:
+        known, found = np.array([False] * 3), []
+        for right in (asked.g * C, asked.g * A):
+            value = np.where(known, right, np.nan)
+            slopes = [(v, float(v @ right), 1e-9) for v in directions]
+            found.append(Whole(value, value.copy(), value.copy(), value.copy(), 0, slopes))
+        return found
+
+    monkeypatch.setattr(black_box, "whole_gradients", wholes)
+    monkeypatch.setattr(black_box, "measured_rounding", lambda run, mine: [np.full(3, 0.1), np.zeros(3)])
+    monkeypatch.setattr(black_box, "_explain", lambda *given: [])
+    for size, ok in ((0.31, True), (0.29, False)):  # and a tenth of the other rounding
+        monkeypatch.setattr(black_box, "rounding_of", lambda *given, size=size: [np.full(3, size), np.zeros(3)])
+        rows = without_graph(asked, Reason("it is so")).rows
+        assert [(row.ok, row.odd) for row in rows] == [(ok, "" if ok else "manual"), (True, "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "near"),
+    [([0.0, 0.0], [1e-3, 2e-3], 2e-3), ([0.5, -4.0], [1e-3, 2e-3], 5e-4), ([1.0, 2.0], [1e-9, 0.0], 1e-7),
+     ([np.nan, 2.0], [np.nan, 1e-3], 5e-4)],
+)  # fmt: skip
+def test_gradients_are_as_near_as_numbers_can_tell(
+    value: list[float], error: list[float], near: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def told(*given: Any) -> list[Any]:
+        seen.append(given)
+        return []
+
+    monkeypatch.setattr(black_box, "_elsewhere", lambda asked, left: [])
+    monkeypatch.setattr(black_box, "explain_graph", told)
+    whole = Whole(*(np.array(x) for x in (value, error, value, value)))
+    right = np.nan_to_num(whole.value)
+    rows = [_row(ok=False)]
+    asked: Any = SimpleNamespace(mine=[right + 5], leaves=[right], label=lambda i: "x", labels=["x"], cotangents=[],
+                                 rng=RNG, code=SimpleNamespace(takes=False, inputs="inputs"))  # fmt: skip
+    bad = whole.known.copy()
+    assert _explain(asked, [whole], rows, [bad], [right], [whole.error]) == []
+    ((look, given, hull),) = seen
+    assert look.close == pytest.approx(near)
+    np.testing.assert_array_equal(look.mine[0], np.where(whole.known, right + 5, 0))
+    assert (given, hull, look.inputs) == (rows, [False], "inputs")

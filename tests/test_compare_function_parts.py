@@ -1,6 +1,7 @@
 """How other people's functions are called, why one has no graph, and how objects are taken."""
 
 import random
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from tinygrad_nn.compare.conventions.cached import read_cached
 from tinygrad_nn.compare.conventions.code import same_draws
 from tinygrad_nn.compare.conventions.context import read_function_class, read_operation
 from tinygrad_nn.compare.conventions.read import is_code, read
+from tinygrad_nn.compare.conventions.samples import layout, with_samples
+from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.function import calling
 from tinygrad_nn.compare.function.calling import arrange, call_function, call_manual, in_order, lay_out
 from tinygrad_nn.compare.function.other_backwards import Batch, roads
@@ -671,7 +674,9 @@ def test_roads_to_the_functions_in_which_a_mistake_may_be() -> None:
     cell = Cell(3.0)
     code = read(cell, V, None)
     batch = batch_of(code, [V.copy()])
+    tracing = sys.gettrace()
     found = list(roads(code, cell, V, None, batch))
+    assert sys.gettrace() is tracing
     assert [road.target for road in found] == [Cell.backward, Cell.slope, Cell.twice]
     assert [road.whole for road in found] == [True] * 3
     before = {name: vars(Cell)[name] for name in ("backward", "slope", "twice")}
@@ -709,3 +714,32 @@ def test_a_changed_backward_may_write_into_what_it_is_given() -> None:
         np.testing.assert_array_equal(one, two)
     assert all(a is not b for a, b in zip(inputs.leaves, code.inputs.leaves, strict=True) if isinstance(a, np.ndarray))
     assert inputs.labels == code.inputs.labels
+
+
+# -- Rows and columns
+
+
+def test_what_shapes_tell_of_samples_at_their_bounds() -> None:
+    def told(**shapes: tuple[int, ...]) -> tuple[int, int, tuple[str, ...]] | None:
+        found = layout(list(shapes), [np.ones(shape) for shape in shapes.values()])
+        return found and (found.axis, found.number, found.biases)
+
+    assert told(W1=(3, 4), b1=(3, 1), W2=(5, 3), b2=(5, 1)) is None  # neither are samples
+    assert told(batch=(6, 4), W=(4, 3), b=(3,)) == (0, 6, ("b",))
+    assert told(x=(1, 4), W=(4, 3), b=(3,)) == (0, 1, ())
+    assert told(x=(2, 4), W=(4, 3), b=(3,)) == (0, 2, ("b",))
+    assert told(x=(6, 4), W=(4, 1), b=(1, 1)) == (0, 6, ())
+    assert told(x=(6, 4), W=(4, 1), b=(1,)) == (0, 6, ("b",))
+    assert told(x=(6, 4), W=(4, 2), b=(1, 2)) == (0, 6, ("b",))
+    assert told(A=(4, 6), W=(1, 4), b=(1, 1)) == (1, 6, ("b",))
+    assert told(x=(6, 4), W=(4, 3), b=(3,), b2=(2, 2, 2), beta=(1, 5), b0=(), c=(3,)) == (0, 6, ("b", "beta"))
+    assert told(x=(4, 4), W=(4, 4), b=(4, 1)) == (1, 4, ("b",))
+    assert told(x=(4, 4), W=(4, 4), b=(1, 4)) == (0, 4, ("b",))
+    assert told(x=(6, 4, 1), W=(4, 3), b=(3,)) is None
+
+    def said(number: int, factor: str) -> int:
+        scaled = Diagnosis("scale", "W", "", factor=factor)
+        (found,) = with_samples([scaled], layout(["x", "W", "b"], [np.ones((number, 4)), np.ones((4, 3)), V]))
+        return len(found.evidence)
+
+    assert [said(3, "3"), said(3, "1/3"), said(3, "4"), said(2, "2"), said(2, "1/2")] == [1, 1, 0, 0, 0]

@@ -427,6 +427,44 @@ def test_a_part_of_a_gradient_that_counts_otherwise_than_once() -> None:
     assert Search(seen._replace(mine=[m.T for m in right])).matches([0, 1]) == []
 
 
+def test_signs_that_agree_to_the_error_of_the_differences() -> None:
+    seen = look_again(layer)
+    search = Search(seen, together=False)
+    mutant = Mutant("wrong_index", "", ((0, cut(0, None)),))
+    u = np.stack([np.ravel(v[0]) for v in search.directions])
+    right = search._seen(seen.right)[:, 0]
+
+    def signed(
+        whole: list[float], made: list[float], *, linear: bool = False, size: float = 1e3, single: bool = False
+    ) -> bool:
+        """Whether a mistake that makes this of an input's slopes is walked for a gradient of these slopes."""
+        goal = np.linalg.pinv(u) @ np.array(whole)
+        kind = np.float32 if single else np.float64
+        mine = [goal.reshape(5, 2), seen.right[1].astype(kind)]
+        looked = Search(seen._replace(mine=mine), together=False)
+        sums = np.zeros((1, 3, 2))
+        sums[0, :, 0] = np.array(made) - right
+        looked.added = ([mutant._replace(linear=linear)], sums, np.full((1, 3, 2), size))
+        return len(list(looked._signed([0]))) == 1
+
+    assert signed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], size=1e-3)
+    assert signed([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], size=1e-3)  # by a factor
+    assert signed([-2.0, -4.0, -6.0], [1.0, 2.0, 3.0], size=1e-3)
+    assert not signed([1.0, 2.0, 3.5], [1.0, 2.0, 3.0])
+    assert signed([1.0, 2.0, 3.0], [1.0, 2.09, 3.0])
+    assert not signed([1.0, 2.0, 3.0], [1.0, 2.11, 3.0])
+    assert not signed([0.01, 0.02, 0.03], [0.01, 2.0, 0.03], size=1.0)
+    assert signed([1.0, 2.0, 3.0], [1.0, 2.9, 3.0], single=True)
+    assert not signed([1.0, 2.0, 3.0], [1.0, 3.1, 3.0], single=True)
+    assert signed([9e-4, 9e-4, 9e-4], [0.09, -0.09, 0.09])  # what nearly cancels is no multiple, and near
+    assert not signed([9e-4, 9e-4, 9e-4], [0.11, -0.11, 0.11])
+    assert not signed([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], size=0.0)  # it does nothing
+    beside = [float(r + 5 * (m - r)) for r, m in zip(right, (1.0, 2.0, 3.0), strict=True)]
+    assert signed(beside, [1.0, 2.0, 3.0], linear=True, size=1e-3)
+    assert not signed(beside, [1.0, 2.0, 3.0], size=1e-3)
+    assert not signed([2.0, 4.0, 6.0], [1.0, 2.0, 3.0], linear=True, size=1e-3)
+
+
 def test_a_search_walks_so_many_mistakes_of_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = look_again(layer, [np.zeros((5, 2)), np.zeros((2, 3))])
     for most in (1, 3):

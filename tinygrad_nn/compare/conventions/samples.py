@@ -40,16 +40,17 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
     """
     shapes = {label: np.shape(x) for label, x in zip(labels, leaves, strict=True)}
     named = [n for n in shapes if len(shapes[n]) == 2 and _last(n).lower().rstrip("0123456789").strip("_") in WEIGHTS]
-    pairs = [(w, x) for w in named for x in shapes if len(shapes[x]) == 2 and x not in named]
+    called_b = [n for n in shapes if _last(n).lower().startswith("b")]
+    matrices = [n for n in shapes if len(shapes[n]) == 2 and n not in named and not (n in called_b and 1 in shapes[n])]
+    pairs = [(w, x) for w in named for x in matrices]
     for axis in (1, 0):
         for w, x in pairs:
             n, k = shapes[w] if axis else shapes[w][::-1]
             inner, count = shapes[x] if axis else shapes[x][::-1]
             kept = (n, 1) if axis else (1, n)
-            biases = [b for b, s in shapes.items() if _last(b).lower().startswith("b") and (
-                s == kept or (not axis and s == (n,)))]  # fmt: skip
+            biases = [b for b in called_b if shapes[b] == kept or (not axis and shapes[b] == (n,))]
             if inner == k and count > 1 and biases and (n > 1 or axis or shapes[biases[0]] != (1, 1)):
-                every = tuple(b for b, s in shapes.items() if _last(b).lower().startswith("b") and len(s) in (1, 2))
+                every = tuple(b for b in called_b if b != x and len(shapes[b]) in (1, 2))
                 shown = ", ".join(f"{name} {shapes[name]}" for name in (w, x, biases[0]))
                 return Samples(axis, count, shown, every)
     for w, x in pairs:
