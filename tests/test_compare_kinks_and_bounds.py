@@ -371,7 +371,8 @@ def test_a_backward_is_tried_with_inputs_that_are_half_to_one_unit_away() -> Non
 
     def backward(arrays: Any) -> list[Array]:
         moved.append(arrays[0])
-        return [np.full(400, np.inf) if len(moved) == 1 else np.cos(arrays[0])]
+        found = np.cos(arrays[0])
+        return [np.where(np.arange(400) == 7, np.inf, found + 1e-5) if len(moved) == 1 else found]
 
     (found,) = rounding_of(backward, [x], [np.cos(x)], np.random.default_rng(0), 1e4)
     for other in moved:
@@ -591,3 +592,21 @@ def test_a_bound_is_no_less_than_what_the_largest_leaves_of_it() -> None:
     largest = max(float(part.max()) for arrays in (found.dW, found.db, found.delta) for part in arrays)
     assert found.dW[0][1, 1] == pytest.approx(EPS * largest, rel=1e-9)
     assert found.delta[0][0, 1] == pytest.approx(EPS * largest, rel=1e-9)
+
+
+@pytest.mark.parametrize(("slope", "ok"), [(0.0, True), (0.5, True), (1.0, True), (1.5, False), (-0.5, False),
+                                           (np.nan, False)])  # fmt: skip
+def test_a_slope_of_relu_at_zero_is_a_convention_in_layers_too(slope: float, ok: bool) -> None:
+    model = [Layer(2, 3, "relu", rng=0), Layer(3, 2, "linear", rng=1)]
+    x, y = np.array([[0.0, 0.0], [0.3, -1.0], [1.0, 2.0]]), np.ones((3, 2))
+
+    def backward(model: Any, cache: Any, y: Any, *, solver: Solver) -> Any:
+        z, a = cache.z[0], cache.a
+        last = 2 * (a[1] - y) / len(y)
+        first = last @ model[1].W.data * np.where(z == 0, slope, 1.0 * (z > 0))
+        loss = ((a[1] - y) ** 2).sum() / len(y)
+        return loss, [first.T @ cache.x, last.T @ a[0]], [first.sum(axis=0), last.sum(axis=0)]
+
+    report = compare_gradients(model, x, y, solver=Solver("mse"), manual=backward)
+    assert report.ok is ok
+    assert report.kinds == (("kink",) if ok and slope else () if ok else report.kinds)
