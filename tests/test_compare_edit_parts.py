@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tinygrad_nn.compare.edits.reading import Source, read
 from tinygrad_nn.compare.edits.running import Ticker
 from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.search import arguments_of, described, nearest_edits, numpy_name, slices_of
+from tinygrad_nn.compare.edits.statement import _everywhere
 from tinygrad_nn.compare.edits.step import _holds, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
 from tinygrad_nn.compare.edits.trees import Change, Spot, spots, statements
@@ -47,7 +49,7 @@ def expression(text: str) -> Any:
     return ast.parse(text, mode="eval").body
 
 
-def change_in(source: Source, old: str, new: str, line: int = 0, which: int = 0) -> tuple[Change, Any]:
+def change_in(source: Any, old: str, new: str, line: int = 0, which: int = 0) -> tuple[Change, Any]:
     """Return the change of an expression, or of a whole statement, in a source, and what stands there."""
     for stmt, holder, field, at in statements(source.statements):
         if line and stmt.lineno != line:
@@ -137,6 +139,7 @@ def shown(node: Any) -> str:
         # signs
         ("d = g", "g", "-g", "sign"), ("d = -g", "-g", "g", "sign"), ("d = a + b", "a + b", "a - b", "sign"),
         ("d = a - b", "a - b", "a + b", "sign"), ("d = a - b", "a - b", "b - a", "sign"),
+        ("d = a + b", "a + b", "b - a", "edit"), ("d = a - b", "a - b", "b + a", "edit"),
         ("d = a / b", "a / b", "b / a", "edit"), ("d = a + b", "a + b", "c - b", "edit"),
         # turns
         ("d = g", "g", "g.T", "transpose"), ("d = g.T", "g.T", "g", "transpose"),
@@ -303,7 +306,7 @@ def test_the_smallest_change_is_told_and_others_beside_it() -> None:
         return cost, source, change_in(source, old, new, line)[0], frozenset(fixes)
 
     found = described([one(1.2, "g * x", "g", 2), one(1.1, "g", "-g", 2, (2, 1)), one(1.3, "d", "2 * d", 3),
-                       one(1.31, "d", "d.T", 3), one(1.1, "g", "-g", 2), one(1.4, "d", "3 * d", 3),
+                       one(1.31, "d", "d.T", 3), one(1.1, "g", "-g", 2), one(1.4, "d", "np.sum(d)", 3),
                        one(1.5, "d", "4 * d", 3)], source)  # fmt: skip
     assert (found.lineno, found.before, found.after) == (2, "d = g * x", "d = -g * x")
     assert found.sentence == "Line 2: d = -g * x would be right; it says d = g * x."
@@ -649,14 +652,17 @@ def backward(x, n):
         ("d", 7, lambda x: 2 * x, -1, "d = x * 2"), ("e", 9, lambda x: 12 * x - 2, -1, "e = d - k"),
         ("e", 9, lambda x: 6 * x - 1, 1, "e = d - k"), ("d", 10, lambda x: 48 * x, -1, "d = d * 4"),
         ("d", 10, lambda x: 12 * x, 0, "d = d * 4"), ("u", 2, lambda x: 48 * x, -1, "u = h * 2"),
-        ("d", 7, lambda x: np.exp(7 * x), -1, None), ("d", 8, lambda x: x, -1, None), ("d", 99, lambda x: x, -1, None),
+        ("e", 9, lambda x: 12 * x - 2, 7, "e = d - k"),
+        ("d", 7, lambda x: np.exp(7 * x), -1, None), ("d", 8, lambda x: x, -1, None),
+        ("d", 99, lambda x: x, -1, None),
     ],
 )  # fmt: skip
 def test_a_line_alone_is_mended_where_it_runs(name: str, line: int, wanted: Any, visit: int, after: str | None) -> None:
-    x = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])]
+    x, traced = [np.array([1.5, -2.0, 0.3]), np.array([0.7, 2.2])], sys.gettrace()
     found = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(a) for a in x],
                          visit=visit)  # fmt: skip
     assert (found and found.after) == after
+    assert sys.gettrace() is traced
     if found is not None:
         assert (found.lineno, found.function) == (line, "helper" if line < 5 else "backward")
         some = edit_of_step(written(STEP), lambda f, probe: f(x[probe], 3), name, line, [wanted(x[0]), None],
@@ -726,3 +732,54 @@ def test_values_of_other_shapes_and_from_elsewhere_cost_more() -> None:
     assert "1.4 g + far" in far
     inner = wrapped("g * h", expression("g * h + 1"), "left", g=g, h=g)
     assert inner[-2:] == [f"1.7 {a} * ({b} - np.sum(g * h, axis=-1, keepdims=True))" for a, b in ("gh", "hg")]
+
+
+def test_a_name_in_all_its_places_becomes_another() -> None:
+    def renamed(line: str, **local: Any) -> list[tuple[float, str]]:
+        w = writer(**local)
+        w.place = ast.parse(line).body[0]
+        return said((c.cost, c.new) for c in _everywhere(w, lambda cost, new: Change(cost, None, "", 0, new, w.place)))
+
+    g = np.ones((2, 2))
+    assert renamed("d = g * g + h", g=g, h=g, k=np.ones(2), n=3) == [(1.15, "d = h * h + h")]
+    assert renamed("d = g * g - h * h", g=g, h=g, x=g) == [
+        (1.15, "d = h * h - h * h"), (1.15, "d = x * x - h * h"), (1.15, "d = g * g - g * g"),
+        (1.15, "d = g * g - x * x")]  # fmt: skip
+    assert renamed("d = g * h", g=g, h=g) == []
+    assert renamed("g[g] = g", g=g, h=g) == [(1.15, "h[h] = h")]
+    assert renamed("d = n * n", n=3, k=4) == []
+    assert renamed("if g.any(): d = g", g=g, h=g) == []
+    assert renamed("d += d + d", d=g, h=g) == [(1.15, "d += h + h")]
+
+
+def test_tuples_are_reordered_moved_and_multiplied() -> None:
+    def tuples(text: str, holder: Any = None, **local: Any) -> list[str]:
+        node = ast.parse(f"q[{text}]", mode="eval").body.slice  # type: ignore[attr-defined]
+        found = writer(**local)._tuple(node, Spot(node, holder, "value", None))
+        return [f"{cost} {shown(new).strip('()')}" for cost, new in found]
+
+    assert tuples("2, 4", k=3) == ["1.4 2 * k, 4 * k", "1.1 4, 2"]
+    assert tuples("2, 4") == ["1.1 4, 2"]
+    assert tuples("2,", k=3) == []
+    assert tuples("x, 4", k=3, x=np.ones(2)) == ["1.1 4, x"]
+    assert tuples("1:, 2", k=3) == ["1.1 2, 1:"]
+    assert tuples("1:, :2", k=3) == ["1.4 k + 1:, :k + 2".replace(":k + 2", "k:k + 2"), "1.1 :2, 1:"]
+    assert tuples("a, b, c") == ["1.1 b, a, c", "1.1 c, b, a", "1.1 a, c, b", "1.2 c, b, a"]
+    assert tuples("a, b, c", ast.Return())[3:] == []
+    assert len(tuples(", ".join("abcdefgh"))) == 29
+    assert tuples(", ".join("abcdefghi")) == []
+
+
+def test_what_a_function_does_without_its_docstring() -> None:
+    for first, count in (("'Says.'", 1), ("x.sort()", 2), ("...", 1), ("x = 'text'", 2)):
+        assert len(source_of(f"def backward(x):\n    {first}\n    return x\n").statements) == count
+
+
+def test_names_of_the_module_that_a_function_does_not_use_are_not_offered() -> None:
+    far = np.array([5.0, 7.0, 11.0])
+    for more, after in (("", None), ("    e = far\n", "d = far")):
+        f = written(f"def backward(x):\n    d = x\n{more}    return d\n", far=far)
+        found = edit_of_step(f, lambda f, probe: f(np.array([0.3, 1.7, -2.0])), "d", 2, [far])
+        assert (found and found.after) == after
+    text = "def helper(h):\n    u = h\n    return u\n\n\ndef backward(x):\n    return helper(x)\n"
+    assert edit_of_step(written(text, far=far), lambda f, probe: f(np.array([0.3, 1.7, -2.0])), "u", 2, [far]) is None

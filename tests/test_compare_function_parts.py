@@ -743,3 +743,13 @@ def test_what_shapes_tell_of_samples_at_their_bounds() -> None:
         return len(found.evidence)
 
     assert [said(3, "3"), said(3, "1/3"), said(3, "4"), said(2, "2"), said(2, "1/2")] == [1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("names", "operation"),
+    [(("compute", "gradient"), True), (("compute",), False), (("gradient",), False), (("forward", "gradient"), False)],
+)
+def test_an_operation_has_both_of_its_methods(names: tuple[str, ...], operation: bool) -> None:
+    made = type("Own", (), dict.fromkeys(names, lambda self, x: x))
+    assert context.is_operation(made) is context.is_operation(made()) is operation
+    assert not context.is_operation(type("Own", (), {"compute": 1, "gradient": 2}))

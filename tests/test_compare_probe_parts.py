@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.test_compare_mistake_parts import Place, at
-from tinygrad_nn import Tensor
+from tinygrad_nn import Tensor, compare_steps
 from tinygrad_nn.compare.budget import Budget
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.edits import Edit
@@ -151,6 +151,18 @@ def test_a_value_with_more_axes_than_the_result_was_not_broadcast(shape: Any, ou
     assert _summed(shape, out) == axes
 
 
+def test_one_gradient_that_is_right_counts_more_than_two_of_the_right_shape() -> None:
+    values: Any = [SimpleNamespace(node=alias(enter(X)).node, echo=False) for _ in range(3)]
+    right = {v.node: array for v, array in zip(values, (X, C, 2 * C), strict=True)}
+    for arrays, wanted in (((X, 7 * X), [(0, 0)]), ((7 * X, 5 * X), [(2, 0), (1, 1)]), ((2 * C, X), [(2, 0), (0, 1)]),
+                           ((2 * C, C), [(2, 0), (1, 1)]), ((C, 7 * X), [(1, 0), (0, 1)])):  # fmt: skip
+        given: Any = [SimpleNamespace(states=[state(x, k)], echo=False) for k, x in enumerate(arrays)]
+        found = matching._paired(values, given, right)
+        places = [([v is m.version for v in values].index(True), [g is m.given for g in given].index(True))
+                  for m in found]  # fmt: skip
+        assert places == wanted
+
+
 # ---- Watching a run
 
 
@@ -174,6 +186,7 @@ def test_a_binding_has_a_state_for_each_change_of_what_it_holds() -> None:
     assert [s.array[0] for s in b.states] == [1.0, 5.0, 6.0]
     assert [s.added for s in b.states] == [False, False, True]
     assert [s.time for s in b.states] == sorted({s.time for s in b.states})
+    assert sorted(s.time for b in trace.bindings for s in b.states) == [1, 2, 3, 4, 5, 6]
     assert trace.returned is not None
     assert trace.returned.text == "return c + b"
     assert trace.left.keys() == {"x", "a", "b", "c"}
@@ -531,3 +544,37 @@ def test_other_ways_back_through_a_plain_recurrence() -> None:
     ):
         np.testing.assert_allclose(p.made(text, None)[0], dz, rtol=1e-12)
     assert np.allclose(np.tanh(inner), out)
+
+
+# ---- A loop
+
+LOOP = """
+def forward(x, w):
+    h = x
+    for k in range(3):
+        h = np.tanh(h * w)
+    loss = (h * h).sum()
+    return loss
+
+
+def backward(x, w, h):
+    dh = 2 * h
+    hs = [x]
+    for k in range(3):
+        hs.append(np.tanh(hs[k] * w))
+    for k in range(2, -1, -1):
+        dz = dh * (1 - hs[k + 1] ** 2)
+        dh = 2 * dz * w
+    return dh
+"""
+
+
+def test_rounds_of_a_wrong_line_have_one_diagnosis_in_common() -> None:
+    space: dict[str, Any] = {"np": np}
+    exec(LOOP, space)
+    report = compare_steps(space["forward"], space["backward"], {"x": X, "w": C})
+    wrong = [s for s in report.steps if not s.rule_ok]
+    assert len(wrong) >= 2
+    assert len({id(s.diagnosis) for s in wrong}) == 1
+    assert len(report.diagnoses) == 1
+    assert report.diagnoses[0].kind == "scale"

@@ -24,8 +24,8 @@ from tinygrad_nn.compare.function.mutants import (
     local,
     singles,
 )
+from tinygrad_nn.compare.function.operations import _joint, _told
 from tinygrad_nn.compare.function.operations import _lost as _lost_penalty
-from tinygrad_nn.compare.function.operations import _told
 from tinygrad_nn.compare.function.origin import _part, _ways, begun_at, spread
 from tinygrad_nn.compare.function.places import noting_places
 from tinygrad_nn.compare.function.recomputed import _added, _fitted, _left_out, recomputed
@@ -845,3 +845,14 @@ def test_the_values_that_all_paths_lead_to_are_near() -> None:
     assert known.source == trace.operations.index(node_of(trace, "sin"))
     trace = traced_of(lambda x, w: 1 / (1 + np.exp(-w)) + x, A, C)[0]
     assert [k.source for k in recognised(trace)] == [-2]
+
+
+def test_a_factor_of_all_inputs_is_one_of_the_last_operation() -> None:
+    def told(f: Any, *leaves: Array) -> tuple[str, str]:
+        seen = look_of(f, *leaves, mine=lambda right: [-g for g in right])
+        found = _joint(seen, list(range(len(leaves))), [])
+        assert found is not None
+        return found.where, found.text
+
+    assert told(layer, X, W) == ("sum, operation 5 of 5", "The gradient has the wrong sign from here on.")
+    assert told(lambda x: np.sin(x).sum(), X) == ("x", "The gradient has the wrong sign.")

@@ -17,7 +17,7 @@ from tinygrad_nn.compare.rows import Checked
 from tinygrad_nn.compare.steps import cells, comparison, listing, probes, referee, walked
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explained, _judged
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _same, blamed, by_shape
-from tinygrad_nn.compare.steps.mending import mended
+from tinygrad_nn.compare.steps.mending import kind_of, mended
 from tinygrad_nn.compare.steps.namespace import read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, silent
 from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
@@ -267,6 +267,22 @@ def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind()
     assert mended(unknown, edit(before="d = 1", after="d = dh"), {"q"}).kind == "edit"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ("d = h[:2]", "d = h[1:2]", "wrong_index"), ("d = h[1:2]", "d = h[:2]", "wrong_index"),
+        ("d = h[1:2]", "d = h[1:3]", "wrong_index"), ("d = h[0]", "d = h[i]", "edit"),
+        ("d = -a * b", "d = a * b", "sign"), ("d = f(a)[0]", "d = f(b)[0]", "wrong_value"),
+        ("d = a.sum(axis=0) * b", "d = a.sum(axis=1) * b", "wrong_axis_sum"),
+        ("d = a.sum(axis=0) * b", "d = c.sum(axis=0) * b", "wrong_value"), ("d = (a, b)", "d = (b, a)", "wrong_index"),
+        ("d = a * (b + c)", "d = a * (b - c)", "sign"), ("return a * b", "return a * c", "wrong_value"),
+        ("d = g * 2 * a", "d = g * a", "scale"), ("d = g * n * 2", "d = g * n", "scale"),
+    ],
+)  # fmt: skip
+def test_the_smallest_parts_that_differ_tell_the_kind(before: str, after: str, kind: str) -> None:
+    assert kind_of(before, after, set()) == kind
+
+
 # ---- The report
 
 
@@ -417,6 +433,9 @@ def test_of_wrong_states_that_one_is_meant_with_which_the_lines_that_follow_are_
         np.testing.assert_allclose(found.arrived[g.y], of_y, rtol=1e-12)
     right = decided(g.tape, [g.match(g.s, g.ds, 2 * g.ds), g.match(g.y, g.dy)], bounds)
     assert [s.time for s in right.states] == [0, 0]
+    for states in ([2 * g.ds + 0.3, 5 * g.ds - 0.1], [5 * g.ds - 0.1, 2 * g.ds + 0.3]):
+        both = [g.match(g.s, *states), g.match(g.y, 9 * X)]  # whichever is meant, both lines are wrong
+        assert decided(g.tape, both, bounds).states[0] is injected(g.tape, both, bounds).states[0]
     three = [2 * g.ds + 0.3, 7 * g.ds + 0.2, 5 * g.ds - 0.1]
     of_y = C * np.sin(X * W) + three[1] * np.cos(X * W)
     found = decided(g.tape, [g.match(g.s, *three), g.match(g.y, of_y)], bounds)
@@ -515,6 +534,11 @@ def test_where_nothing_follows_there_is_no_kink_and_no_broadcast() -> None:
     assert found is not None
     assert (found.kind, found.text) == ("transpose", ("dx is (3, 2), x is (2, 3): a gradient has the shape of its value"
                                                       ", and this one is transposed: dx.T."))  # fmt: skip
+    for off, kind in ((5e-7, "edit"), (5e-6, "transpose")):
+        near = np.arange(1.0, 7).reshape(3, 2) * (1 + off)
+        found = by_shape(nothing, "dx", "x", near, np.arange(1.0, 7).reshape(2, 3))
+        assert found is not None
+        assert found.kind == kind
     assert by_shape(nothing, "dx", "x", X, X) is None
     assert by_shape(nothing, "dx", "x", X[None], X) is None
     assert by_shape(nothing, "dx", "x", np.ones(5), X) is None

@@ -135,7 +135,7 @@ def _exchanged(slots: Any, i: int, j: int) -> list[Any]:
 
 
 def _cut_in_reverse(s: Site) -> list[Any]:
-    axis = s.meta.get("axis", 0) or 0
+    axis = s.meta["axis"] or 0
     ends = np.cumsum([np.shape(a)[axis] for a in s.args[::-1]])[:-1]
     return np.split(s.g, ends, axis)[::-1]
 
