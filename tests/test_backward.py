@@ -77,6 +77,15 @@ def test_a_cotangent_may_be_given_as_list_array_or_tensor(gradient: Any) -> None
     np.testing.assert_array_equal(x.grad, 2 * X * [1, 10, 100])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_a_cotangent_has_the_dtype_of_the_result_from_the_start(dtype: Any) -> None:
+    x, seen = Tensor(X.astype(dtype), requires_grad=True), []
+    y = x * x
+    y.register_hook(lambda g: seen.append(g.dtype))
+    y.backward([1, 10, 100])
+    assert seen == [np.dtype(dtype)]
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_one_number_of_any_shape_needs_no_cotangent(shape: tuple[int, ...]) -> None:
     x = Tensor(np.full(shape, 3.0))

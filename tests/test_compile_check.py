@@ -55,6 +55,7 @@ SAME: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
         lambda x: (len(x) * x, x * np.count_nonzero(x > 0), np.array_equal(x, LINE) * x, np.argsort(x), round(x[0], 1)),
         [(LINE,), (LINE[::-1],), (-LINE,)]),
     "a number": (lambda c: np.isscalar(c) * c, [(0.5,), (1.5,)]),
+    "real if close, of real numbers": (lambda x: np.real_if_close(x * x) - x, [(LINE,), (LINE[::-1],)]),
     "data": (lambda x: (tg.Tensor(x) * 2).data * x, [(LINE,), (LINE[::-1],)]),
     "rank": (np.linalg.matrix_rank, [(np.ones((2, 2)),), (np.eye(2),), (np.zeros((2, 2)),)]),
 }  # fmt: skip

@@ -376,3 +376,17 @@ def test_compiled_it_is_what_it_is_uncompiled(f: Any) -> None:
 )  # fmt: skip
 def test_the_sum_of_singular_values_has_the_least_slope_where_they_are_0(x: Any, wanted: Any) -> None:
     np.testing.assert_allclose(grad(lambda t: np.linalg.svd(t, full_matrices=False)[1].sum())(x), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-70, 2.0**70])
+def test_what_a_pseudoinverse_leaves_out_does_not_hang_on_the_scale(scale: float) -> None:
+    x = TURN @ np.diag([1.0, 0.5, 1e-3]) @ C
+
+    def f(x: Any) -> Any:
+        return (np.linalg.pinv(x, rcond=0.01) * C).sum()  # leaves out one singular value that is no rounding
+
+    step = 1e-6 * S
+    along = (f(x + step) - f(x - step)) / 2e-6
+    found = grad(f)(scale * x) * scale**2
+    np.testing.assert_array_equal(found, grad(f)(x))
+    assert (found * S).sum() == pytest.approx(along, rel=1e-7)

@@ -49,6 +49,8 @@ def found(folder: Path, source: str) -> list[Fault]:
         ("return (a - b - λ) ** 2",
             ["((a - b)) ** 2", "(((b) - (a)) - λ) ** 2", "((-(b)) - λ) ** 2", "((-(λ))) ** 2", "((2) ** (a - b - λ))",
             "((a) - λ) ** 2", "(a + b - λ) ** 2", "(a - b + λ) ** 2", "(a - b - λ) ** 1", "(a - b - λ) ** 3"]),
+        ("return a.reshape(-1, b)", ["a.reshape((1), b)", "a.reshape(b, -1)"]),  # -2 is taken like -1
+        ("return np.reshape(a, (b, -1))", ["np.reshape((b, -1), a)", "np.reshape(a, (b, (1)))"]),
         ("with np.errstate(all='ignore'): ...", []),  # says only whether NumPy warns
         ("return f(a, 1e-300)", ["f(1e-300, a)"]),  # keeps a division from zero, as another number would
         ("return f(a, axis=0)", ["f(a, axis=-1)", "f(a, axis=1)"]),

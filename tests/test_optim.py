@@ -131,6 +131,18 @@ def test_lbfgs_stops_where_it_is_as_good_as_was_asked(options: dict[str, float],
     assert len(seen) == evaluations
 
 
+def test_lbfgs_of_no_numbers_has_nothing_to_do() -> None:
+    seen: list[Any] = []
+
+    def f(w: Any) -> tuple[float, Any]:
+        seen.append(w)
+        return 1.0, np.zeros(0)
+
+    rule = optim.lbfgs()
+    assert rule.minimize(f, np.zeros(0), rule.init(np.zeros(0)), 0.5)[0].shape == (0,)
+    assert len(seen) == 1
+
+
 def test_every_hyper_parameter_is_compared() -> None:
     seen = {name: {key for row in ROWS if row["name"] == name for key in row["hyper"]} for name in OPTIMIZERS}
     for name, make in OPTIMIZERS.items():

@@ -266,3 +266,12 @@ def test_an_in_built_name_of_python_is_itself_inside_the_module():
     names = vars(torch)
     assert "max" not in names  # they are given when asked for, and hide nothing here
     assert torch.max(torch.tensor([1.0, 3.0])).item() == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"), [(3, [3, 3, 1]), ([2, 4, 1], [2, 4, 1]), ([7], [7]), ((1, 0, 6), [1, 0, 6])]
+)
+def test_a_tensor_is_split_into_parts_of_one_size_or_of_the_sizes_given(size, lengths):
+    parts = torch.tensor(np.arange(7.0)).split(size)
+    assert [len(part) for part in parts] == lengths
+    assert np.concatenate(parts).data.tolist() == list(range(7))

@@ -4,7 +4,8 @@ What cannot change a result is not drawn, and counted: `commutes`, the arguments
 order, such as `max` or `x.swapaxes`, exchanged, or the two sides of a difference of which only the size is looked at,
 as in `abs(a - b)` and `(a - b)**2`; `guard`, another number in the place of one below 1e-200, which only keeps a
 division or a logarithm from zero; `quiet`, what `np.errstate` is told, which is only whether NumPy warns; `edge`, `<`
-in place of `<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding tells.
+in place of `<=` where a bound is a number below 1e-3, or times one, as in `abs(a) < 1e-6 * b`: only rounding tells;
+`free`, -2 in place of the -1 of `reshape(-1, n)`, since NumPy finds the length for any negative number.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ OF_LIBRARIES = {"add", "multiply", "hypot", "equal", "not_equal", "logical_and",
 SIZES = {"abs", "absolute", "fabs", "square"}  # of a difference, whichever is taken from the other
 GUARD = 1e-200
 SMALL = 1e-3
-NOT_DRAWN = {"commutes", "guard", "quiet", "edge"}
+NOT_DRAWN = {"commutes", "guard", "quiet", "edge", "free"}
 AXES = {"axis", "axes", "dim"}
 TOLD = {"strict", "stacklevel", "doc", "name", "kinds", "tex"}  # keywords that only say or check something
 SIGNS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+")}
@@ -113,6 +114,9 @@ class _Finder:
         self.sizes = {id(part) for node in nodes for part in _only_sizes(node)}
         self.quiet = {id(part) for node in nodes if isinstance(node, ast.Call) and _called(node) == "errstate"
                       for part in node.keywords}  # fmt: skip
+        self.free = {id(part.operand) for node in nodes if isinstance(node, ast.Call) and _called(node) == "reshape"
+                     for arg in node.args for part in (arg.elts if isinstance(arg, ast.Tuple) else [arg])
+                     if isinstance(part, ast.UnaryOp) and _integer(part) == -1}  # fmt: skip
 
     def faults(self) -> Iterator[Fault]:
         yield from self._visit(self.tree, "", 0, (0, 0))
@@ -240,7 +244,7 @@ class _Finder:
         if isinstance(value, bool):
             yield "constant", *place, str(not value)
         elif isinstance(value, int):
-            yield "off by one", *place, str(value + 1)
+            yield "free" if id(node) in self.free else "off by one", *place, str(value + 1)
             if value > 1:
                 yield "off by one", *place, str(value - 1)
         elif isinstance(value, float):
