@@ -13,10 +13,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-WORD, BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
-SHARE = ir.FunctionType(ir.VoidType(), [BYTES.as_pointer(), WORD.as_pointer(), WORD.as_pointer(), BYTES])
-START = ir.FunctionType(ir.VoidType(), [*[BYTES] * 5, *[WORD] * 3])
-
 
 @intrinsic  # type: ignore[untyped-decorator]
 def spread(typing: Any, function: Any, args: Any, parts: Any) -> Any:
@@ -48,19 +44,22 @@ def spread(typing: Any, function: Any, args: Any, parts: Any) -> Any:
 
 def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
     """Have the threads run ``call(builder, values, p)``: each takes some numbers p below a count."""
+    word, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
     block = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, values))
-    share = ir.Function(builder.module, SHARE, builder.module.get_unique_name("share"))
+    kind = ir.FunctionType(ir.VoidType(), [pointer.as_pointer(), word.as_pointer(), word.as_pointer(), pointer])
+    share = ir.Function(builder.module, kind, builder.module.get_unique_name("share"))
     share.linkage = "internal"
     inner = ir.IRBuilder(share.append_basic_block())
     first, counts, _, data = share.args
     held = inner.load(inner.bitcast(data, block.type))
     with cgutils.for_range(inner, inner.load(counts)) as loop:
-        p = inner.add(inner.ptrtoint(inner.load(first), WORD), loop.index)
+        p = inner.add(inner.ptrtoint(inner.load(first), word), loop.index)
         call(inner, [inner.extract_value(held, k) for k in range(len(values))], p)
     inner.ret_void()
     # As for a ufunc: the number of a part goes by as the address of one byte of an array.
-    given = [share, *(cgutils.alloca_once_value(builder, x) for x in (BYTES(None), count, WORD(1))), block]
-    threads = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, []), "get_num_threads")
-    start = cgutils.get_or_insert_function(builder.module, START, "numba_parallel_for")
-    numbers = WORD(0), WORD(1), builder.call(threads, [])  # axes besides the first, arrays, threads
-    builder.call(start, [*[builder.bitcast(x, BYTES) for x in given], *numbers])
+    given = [share, *(cgutils.alloca_once_value(builder, x) for x in (pointer(None), count, word(1))), block]
+    threads = cgutils.get_or_insert_function(builder.module, ir.FunctionType(word, []), "get_num_threads")
+    kind = ir.FunctionType(ir.VoidType(), [*[pointer] * 5, *[word] * 3])
+    start = cgutils.get_or_insert_function(builder.module, kind, "numba_parallel_for")
+    numbers = word(0), word(1), builder.call(threads, [])  # axes besides the first, arrays, threads
+    builder.call(start, [*[builder.bitcast(x, pointer) for x in given], *numbers])
