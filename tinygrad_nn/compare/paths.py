@@ -76,7 +76,7 @@ def gradients(
         slots = rule_results(node, np.asarray(g)) if np.shape(g) == np.shape(node.out) else _wide(node, np.asarray(g))
         if changes and place in changes:
             slots = changes[place](node, g, slots)
-        for slot, (parent, arg, r) in enumerate(zip(node.parents or (), node.args or (), slots, strict=True)):
+        for slot, (parent, arg, r) in enumerate(zip(parents_of(node), args_of(node), slots, strict=True)):
             if parent is None or r is None:
                 continue
             r = np.asarray(r)
@@ -93,7 +93,7 @@ def _wide(node: Node, g: Array) -> Slots:
     """
     ones = rule_results(node, np.ones_like(node.out))
     return [None if r is None else g * as_argument(np.asarray(r), np.asarray(arg))
-            for r, arg in zip(ones, node.args or (), strict=True)]  # fmt: skip
+            for r, arg in zip(ones, args_of(node), strict=True)]  # fmt: skip
 
 
 def again(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
@@ -111,10 +111,10 @@ def run_again(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[
     """Run the operations behind some nodes again, with others in their place; return which node became which."""
     twins = dict(changed)
     for node in reversed(operations):
-        parents = node.parents or ()
+        parents = parents_of(node)
         if node in twins or not any(parent in twins for parent in parents):
             continue
-        args = [twins[p].out if p in twins else arg for p, arg in zip(parents, node.args or (), strict=True)]
+        args = [twins[p].out if p in twins else arg for p, arg in zip(parents, args_of(node), strict=True)]
         out, meta = again(node, args)
         twins[node] = twin(node, out=np.asarray(out), args=args, meta=meta,
                            parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip

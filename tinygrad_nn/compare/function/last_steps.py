@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..mistakes import uses_of
-from ..paths import Array, Edge, Traced
+from ..paths import Array, Edge, Traced, args_of, parents_of
 from .mutants import Mutant
 
 SHARE = 0.5  # of the operations, that a part of the graph may have to be worth a walk of its own
@@ -52,7 +52,7 @@ def last_steps(graph: Traced) -> Iterator[LastSteps]:
             mask = np.zeros(np.size(leaf.out), dtype=bool)
             node = graph.operations[place]
             slots = np.arange(np.size(leaf.out)).reshape(np.shape(leaf.out))
-            mask[slots[node.meta["index"] if "index" in node.meta else (node.args or ())[1]]] = True
+            mask[slots[node.meta["index"] if "index" in node.meta else args_of(node)[1]]] = True
             read.append(mask.reshape(np.shape(leaf.out)))
         for count in (1, 3):
             if len(edges) > count:
@@ -72,6 +72,6 @@ def _behind(graph: Traced, places: list[int]) -> list[int]:
     """Return the operations that what some operations make goes into, and these themselves."""
     reached = {graph.operations[place] for place in places}
     for node in reversed(graph.operations):
-        if any(p in reached for p in node.parents or ()):
+        if any(p in reached for p in parents_of(node)):
             reached.add(node)
     return [place for place, node in enumerate(graph.operations) if node in reached]

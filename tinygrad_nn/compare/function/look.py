@@ -9,7 +9,7 @@ import numpy as np
 
 from ...graph.walk import conjugate
 from ..factors import Factor, name_factor
-from ..paths import Array, Traced, gradients
+from ..paths import Array, Traced, gradients, parents_of
 from .calling import Inputs
 
 Probe = tuple[list[Array], Traced, list[Array]]
@@ -97,7 +97,7 @@ def unsummed(look: Look, i: int) -> Iterator[Array]:
 
     changes = {}
     for place, n in enumerate(look.trace.operations):
-        for slot, parent in enumerate(n.parents or ()):
+        for slot, parent in enumerate(parents_of(n)):
             if parent is node:
                 changes[place] = note(slot)
     gradients(look.trace, changes)

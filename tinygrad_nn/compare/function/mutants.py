@@ -10,7 +10,7 @@ import numpy as np
 from ...graph.walk import as_argument
 from ...node import Node
 from ..mistakes import FURTHER, Mistake, Site, cut, kept_alone, mistakes_at, moving, uses_of, why_lost
-from ..paths import Array, Change, Edge, Slots, Traced, gradients
+from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, parents_of
 
 MANY = 4000  # operations that are suspected, from the loss backwards
 OFTEN = 400  # groups of operations that are tried together
@@ -76,7 +76,7 @@ def local(graph: Traced, place: int, mistake: Mistake, g: Array, slots: Slots) -
     try:
         made = mistake.at(Site(graph, place, g, slots))
         found: list[Array | None] = []
-        for parent, arg, old, new in zip(node.parents or (), node.args or (), slots, made, strict=True):
+        for parent, arg, old, new in zip(parents_of(node), args_of(node), slots, made, strict=True):
             if parent is None or old is None or new is old:
                 found.append(None)
                 continue
@@ -126,12 +126,12 @@ def _exchanges(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
     number = {node: place for place, node in enumerate(graph.operations)}
     table: dict[Any, list[tuple[int, Mistake]]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
-        terms = [p for p in node.parents or () if p is not None and p.primitive and p.primitive.name == "multiply"]
+        terms = [p for p in parents_of(node) if p is not None and p.primitive and p.primitive.name == "multiply"]
         if node.primitive is None or node.primitive.name != "add" or len(terms) != 2 or terms[0] is terms[1]:
             continue
         p, q = (number[term] for term in terms)
         for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            others = [np.shape((term.args or ())[1 - k]) for term, k in zip(terms, (i, j), strict=True)]
+            others = [np.shape(args_of(term)[1 - k]) for term, k in zip(terms, (i, j), strict=True)]
             if others[0] == others[1]:
                 key = (sites.get(place, ((),))[:1], p - place, q - place, i, j)
                 table.setdefault(key, []).extend([(p, _other(i, q - p, j)), (q, _other(j, p - q, i))])
@@ -175,8 +175,8 @@ def _alike(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
         name = node.primitive.name if node.primitive else ""
         for depth, key in enumerate(sites.get(place, ())):
             names.setdefault((name, depth, key), []).append(place)
-        shared = next((i for i, p in enumerate(node.parents or ()) if p is not None and p in graph.inputs), None)
-        leaf = None if shared is None else graph.inputs.index((node.parents or ())[shared])  # type: ignore[arg-type]
+        shared = next((i for i, p in enumerate(parents_of(node)) if p is not None and p in graph.inputs), None)
+        leaf = None if shared is None else graph.inputs.index(parents_of(node)[shared])
         names.setdefault((name, np.shape(node.out), leaf), []).append(place)
     for places in names.values():
         if len(places) > 1 and tuple(places) not in seen:

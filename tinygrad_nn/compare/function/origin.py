@@ -16,7 +16,7 @@ import numpy as np
 from ...graph.walk import as_argument, rule_results
 from ...node import Node
 from ..mistakes import called, uses_of
-from ..paths import Array, Edge, Traced
+from ..paths import Array, Edge, Traced, args_of, parents_of
 from ..pattern import describe, fraction, listed
 from .look import Look
 from .mutants import arriving
@@ -95,7 +95,7 @@ def spread(look: Look, over: Sequence[int]) -> Spread | None:
         total = np.zeros((rows if mix is None else EQUATIONS, np.size(node.out)))
         there = np.zeros(rows, dtype=bool)
         for slot, block in _local(node).items():
-            parent: Any = (node.parents or ())[slot]
+            parent: Any = parents_of(node)[slot]
             if parent in of:
                 slots[place, slot] = of[parent] @ block
                 total = total + slots[place, slot]
@@ -116,7 +116,7 @@ def _local(node: Node) -> dict[int, Array]:
             g = np.zeros(size)
             g[k] = 1.0
             results = rule_results(node, g.reshape(shape))
-            for slot, (parent, arg, r) in enumerate(zip(node.parents or (), node.args or (), results, strict=True)):
+            for slot, (parent, arg, r) in enumerate(zip(parents_of(node), args_of(node), results, strict=True)):
                 if parent is not None and r is not None:
                     column = as_argument(np.asarray(r), np.asarray(arg)).reshape(-1)
                     blocks.setdefault(slot, np.zeros((len(column), size)))[:, k] = column
@@ -234,7 +234,7 @@ def _value(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) 
 def _stale(graph: Traced, places: list[int], got: Array, known: Array) -> str:
     """Return that a gradient was multiplied by another mask of zeros and a scale than the forward pass was."""
     node = graph.operations[places[0]]
-    masks = [np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is None]
+    masks = [np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is None]
     g = arriving(graph).get(places[0])
     if len(places) > 1 or g is None or not node.primitive or node.primitive.name != "multiply" or not masks:
         return ""
@@ -256,7 +256,7 @@ def _part(look: Look, known: Spread, uses: dict[Node, list[Edge]], names: str) -
     graph = look.trace
     arrived = arriving(graph)
     for (place, slot), matrix in known.slots.items():
-        parent: Any = (graph.operations[place].parents or ())[slot]
+        parent: Any = parents_of(graph.operations[place])[slot]
         if place in arrived and parent in graph.inputs:
             g = np.asarray(arrived[place])
 

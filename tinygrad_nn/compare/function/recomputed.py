@@ -14,7 +14,7 @@ import numpy as np
 from ...node import Node
 from ...transforms import alias
 from ..mistakes import FAR, RARE, Mistake, called, moving
-from ..paths import Array, Traced, gradients, run_again, twin
+from ..paths import Array, Traced, args_of, gradients, parents_of, run_again, twin
 from ..pattern import fraction
 
 NEWTON = 8  # steps in which a constant is found that the backward may have used
@@ -70,7 +70,7 @@ def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float =
 def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
     """Yield an operation that is left out: its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
-    args = node.args or ()
+    args = args_of(node)
     for slot in moving(node):
         arg = np.asarray(args[slot])
         if name == "alias" or arg.shape != np.shape(node.out) or np.array_equal(arg, node.out):
@@ -78,17 +78,17 @@ def _left_out(graph: Traced, place: int, node: Node) -> Iterator[Recomputed]:
         others = [np.asarray(a) for i, a in enumerate(args) if i != slot]
         dropped = name == "multiply" and others[0].size > 1 and len(np.unique(others[0])) == 2 and not others[0].all()
         kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
-        parent: Any = (node.parents or ())[slot]
+        parent: Any = parents_of(node)[slot]
         text = f"On the way back {name} is left out: {called(parent)} stands in place of its result."
 
         def skipped(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
-            arg = np.asarray((node.args or ())[slot])
-            return twin(node, out=arg, primitive=alias, args=(arg,), parents=((node.parents or ())[slot],), meta={})
+            arg = np.asarray(args_of(node)[slot])
+            return twin(node, out=arg, primitive=alias, args=(arg,), parents=(parents_of(node)[slot],), meta={})
 
         def replaced(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
-            return twin(node, out=np.asarray((node.args or ())[slot]))
+            return twin(node, out=np.asarray(args_of(node)[slot]))
 
         factor = name in ("multiply", "divide") and others[0].size == 1  # where all is linear, a factor says it better
         yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
@@ -105,7 +105,7 @@ def _constants(graph: Traced, place: int, node: Node, mine: Sequence[Array]) -> 
 
         def make(graph: Traced, place: int, value: float, behind: bool = behind) -> Node:
             node = graph.operations[place]
-            inner = (node.parents or ())[0] if behind else node
+            inner = parents_of(node)[0] if behind else node
             x = _moving_part(inner)
             return twin(node, out=np.sqrt(x) + value if behind else x + value)
 
@@ -125,13 +125,13 @@ def _added(node: Any) -> float:
     """Return the small number that an operation adds to a value, or 0."""
     if node is None or node.primitive is None or node.primitive.name != "add":
         return 0.0
-    free = [np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is None]
+    free = [np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is None]
     return float(free[0].reshape(())) if len(free) == 1 and free[0].size == 1 and 0 < float(
         free[0].reshape(())) <= 0.1 else 0.0  # fmt: skip
 
 
 def _moving_part(node: Any) -> Array:
-    return next(np.asarray(a) for a, p in zip(node.args or (), node.parents or (), strict=True) if p is not None)
+    return next(np.asarray(a) for a, p in zip(args_of(node), parents_of(node), strict=True) if p is not None)
 
 
 def _fitted(graph: Traced, place: int, mine: Sequence[Array], make: Any, c: float) -> float | None:

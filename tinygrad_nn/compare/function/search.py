@@ -15,7 +15,7 @@ import numpy as np
 from ...graph.walk import rule_results
 from ..factors import Factor
 from ..mistakes import FAR, Mistake
-from ..paths import Array, Traced
+from ..paths import Array, Traced, args_of, parents_of
 from .composed import collapsed, recognised
 from .last_steps import last_steps
 from .look import Look, close, fit_factor
@@ -190,12 +190,12 @@ class Search:
         """Return how the arguments of each operation move along each direction of each input: (those, entries)."""
         look, graph = self.look, self.look.trace
         count = DIRECTIONS * len(look.leaves)
-        held = sum(np.size(a) for node in graph.operations for a in node.args or ()) * count
+        held = sum(np.size(a) for node in graph.operations for a in args_of(node)) * count
         if look.again is None or held > HELD or not self.real:
             return None
         found: list[list[Any]] = [
             [None if parent is None else np.zeros((count, np.size(arg)))
-             for parent, arg in zip(node.parents or (), node.args or (), strict=True)]
+             for parent, arg in zip(parents_of(node), args_of(node), strict=True)]
             for node in graph.operations
         ]  # fmt: skip
         for row, (u, i) in enumerate((u, i) for u in self.directions for i in range(len(look.leaves))):
@@ -210,7 +210,7 @@ class Search:
                     return None
                 sides.append(beside.operations)
             for held_at, one, two in zip(found, *sides, strict=True):
-                for rows, a, b in zip(held_at, one.args or (), two.args or (), strict=True):
+                for rows, a, b in zip(held_at, args_of(one), args_of(two), strict=True):
                     if rows is not None:
                         rows[row] = (np.asarray(a) - np.asarray(b)).reshape(-1) / (2 * STEP)
         return found

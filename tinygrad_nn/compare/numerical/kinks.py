@@ -13,7 +13,7 @@ import numpy as np
 
 from ...graph.walk import as_argument, conjugate, rule_results
 from ...node import Node
-from ..paths import Traced, gradients
+from ..paths import Traced, args_of, gradients, parents_of
 from .sides import Side, jumps
 
 Array = np.ndarray[Any, Any]
@@ -189,7 +189,7 @@ class Folded:
     def _below(self, node: Node, slots: list[Any], changes: Any) -> list[Array]:
         """Return what arrives at the inputs of what is handed to the arguments of an operation."""
         outs = []
-        for parent, arg, r in zip(node.parents or (), node.args or (), slots, strict=True):
+        for parent, arg, r in zip(parents_of(node), args_of(node), slots, strict=True):
             if parent is not None and r is not None:
                 outs.append((parent, conjugate(as_argument(r, np.asarray(arg)))))
         return gradients(self.base._replace(outs=outs), changes)
@@ -200,7 +200,7 @@ class Folded:
         for node in self.base.operations[place:]:
             if node not in reached:
                 continue
-            parents = [p for p in node.parents or () if p is not None]
+            parents = [p for p in parents_of(node) if p is not None]
             if any(np.size(p.out) != size for p in parents) or not _diagonal(node):
                 return False
             reached.update(parents)
@@ -304,7 +304,7 @@ def _entries(node: Node, near: Node, far: Node, still: Array, coarse: float) -> 
 def _moves(near: Node, far: Node) -> Array:
     """Return by how much more the second step moves the argument of each entry, or the difference of two."""
     shape = np.shape(near.out)
-    both = zip(near.args or (), far.args or (), near.parents or (), strict=True)
+    both = zip(args_of(near), args_of(far), parents_of(near), strict=True)
     parts = [np.broadcast_to(np.asarray(b) - a, shape) for a, b, p in both
              if p is not None and np.asarray(a).dtype.kind == "f"]  # fmt: skip
     if len(parts) not in (1, 2):
