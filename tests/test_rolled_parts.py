@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_rolled_loops import program, run
+from test_rolled_loops import program
+from test_rolled_loops import run as bits_of
 
 from tinygrad_nn import grad
 from tinygrad_nn.compiled.program import rows
@@ -219,11 +220,11 @@ STACKED: dict[str, tuple[Any, list[str]]] = {
 def test_a_stack_of_rows_is_made_of_parts_of_their_array(name: str) -> None:
     f, wanted = STACKED[name]
     made = program(f, [A, B])
-    before, bits = list(made.ops), run(made, [A, B])
+    before, bits = list(made.ops), bits_of(made, [A, B])
     after = rows.stacks(made.ops)
     assert new(before, after) == wanted
     assert len(after) == len(before) + len(wanted) - bool(wanted)
-    assert run(Program(after, made.inputs, made.outputs), [A, B]) == bits
+    assert bits_of(Program(after, made.inputs, made.outputs), [A, B]) == bits
     np.testing.assert_array_equal(np.frombuffer(bits[0][:-3]), f(A, B).ravel())
 
 
@@ -274,9 +275,9 @@ SPREAD: dict[str, tuple[Any, list[str]]] = {
 def test_a_sum_of_rows_in_zeros_is_a_stack(name: str) -> None:
     f, wanted = SPREAD[name]
     made = program(f, [A])
-    before, bits = list(made.ops), run(made, [A])
+    before, bits = list(made.ops), bits_of(made, [A])
     after = rows.spread(made.ops, made.outputs)
     found = [f"stack of {len(op.args)}" if op.name == "stack" else shown(op) for op in after if op not in before]
     assert found == wanted
-    assert run(Program(after, made.inputs, made.outputs), [A]) == bits
+    assert bits_of(Program(after, made.inputs, made.outputs), [A]) == bits
     np.testing.assert_array_equal(np.frombuffer(bits[0][:-3]), np.asarray(f(A)).ravel())
