@@ -11,6 +11,7 @@ from tinygrad_nn import grad
 from tinygrad_nn.compiled.program import rows
 from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.periods import Run, runs
+from tinygrad_nn.compiled.program.rolled import Rolled, Rolling
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen
 
@@ -50,6 +51,35 @@ def test_runs_are_all_that_repeats_with_their_periods(least: int) -> None:
         assert shortest in {run.period for run in found}, text
         saved = [(run.stop - run.start - run.period, -run.period) for run in found]
         assert saved == sorted(saved, reverse=True), "what saves most comes first"
+
+
+@pytest.mark.parametrize("pattern", ["aabaababab", "bbbabbbab", "bbabababba", "aaaaaabaaaaaaabaa"])
+def test_a_pattern_whose_parts_repeat_in_it_is_found_by_its_whole_length(pattern: str) -> None:
+    assert Run(0, 8 * len(pattern), len(pattern)) in runs(named(pattern * 8), 8)
+
+
+def test_a_step_begins_where_least_is_carried_to_the_next() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        p, start, steps = int(rng.integers(1, 7)), int(rng.integers(0, 9)), int(rng.integers(9, 13))
+        sizes = rng.integers(0, 40, p)
+        reads: list[list[int]] = [[] for _ in range(p)]
+        for made in range(p):
+            later = int(rng.integers(made == p - 1, 4))  # so many steps later it is read, by one operation or two
+            for reader in rng.integers(0 if later else made + 1, p, 2):
+                reads[reader].append(int(later * p + reader - made))
+        ops: list[Op] = []
+        for i in range(start + p * steps):
+            args = [ops[i - back].out for back in reads[(i - start) % p] if back <= i]  # before it, other numbers
+            ops.append(Op("ufunc", "f", "f", args))
+            ops[-1].outs.append(Value(i, "made", (int(sizes[(i - start) % p]),), np.dtype(float), ops[-1]))
+        carried = []
+        for cut in range(start + p * (steps // 2), start + p * (steps // 2 + 1)):
+            crossing = {x for op in ops[cut:] for x in op.values if start <= x.number < cut}
+            carried.append(sum(64 + 8 * x.size for x in crossing))
+        found = Rolled(Rolling(ops, []), Run(start, len(ops), p))
+        assert found.start == start + carried.index(min(carried))
+        assert found.steps == (len(ops) - found.start) // p
 
 
 def test_nothing_repeats_where_there_is_little() -> None:
