@@ -13,7 +13,8 @@ from test_rolled_loops import program
 from tinygrad_nn import compile
 from tinygrad_nn.compiled.numba import calls, fuse, indices, straight
 from tinygrad_nn.compiled.numba.lengths import Length
-from tinygrad_nn.compiled.trace.operations import frozen
+from tinygrad_nn.compiled.program.values import Program, Value
+from tinygrad_nn.compiled.trace.operations import frozen, thawed
 
 X = np.arange(120).reshape(4, 5, 6)
 ALL = slice(None)
@@ -238,6 +239,14 @@ OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
 def test_a_call_becomes_what_kernels_can_do(name: str) -> None:
     f, args, wanted = OPENED[name]
     assert kinds(f, *args) == wanted
+    made = program(f, list(args))
+    called = [(op.name, op.out) for op in made.ops if op.kind == "call"]
+    calls.opened(made)
+    for call, out in called:
+        op = out.op
+        assert op is not None
+        assert (op.name, op.outs) == (call, [out]), "it keeps its name and its result"
+        assert op.kind == "call" or op.function is (np.vdot if op.kind == "vdot" else None)
 
 
 def test_cross_products_in_kernels(plain_kernels: None, rng: np.random.Generator) -> None:
@@ -268,3 +277,75 @@ def test_what_crosses_pieces_of_straight_code_lies_side_by_side(monkeypatch: pyt
     assert pool.shape == (len(crossing),)
     assert sorted(place for _, place in kernel.scratch.values()) == list(range(len(crossing)))
     assert kernel.outs == [made.outputs[0], pool]
+
+
+def single(number: int, kind: str) -> Value:
+    return Value(number, "made", (), np.dtype(kind))
+
+
+def test_more_than_a_few_numbers_of_one_dtype_come_in_one_array() -> None:
+    few = [single(k, "f8") for k in range(straight.FEW)]
+    assert straight._gathered(few) == ([], {}, [])
+    many, flags = [*few, single(99, "f8")], [single(k, "b1") for k in range(straight.FEW + 3)]
+    (pool, other), places, (first, second) = straight._gathered([*many, *flags, single(5, "f4")])
+    assert [(x.kind, x.shape, x.dtype.str, x.op) for x in (pool, other)] == [
+        ("made", (len(many),), "<f8", first), ("made", (len(flags),), "|b1", second)
+    ]  # fmt: skip
+    assert places == {**{x: (pool, k) for k, x in enumerate(many)}, **{x: (other, k) for k, x in enumerate(flags)}}
+    assert [(op.kind, op.name, op.args, op.attrs, op.outs) for op in (first, second)] == [
+        ("call", "gather", many, (), [pool]), ("call", "gather", flags, (), [other])
+    ]  # fmt: skip
+    packed = first.function(*range(len(many)))
+    assert (packed.dtype, packed.tolist()) == (np.dtype(float), list(range(len(many))))
+
+
+def test_many_results_are_parts_of_one_array() -> None:
+    n = straight.FEW + 1
+    made = fuse.fuse(program(lambda x: [x * k + 1.0 for k in range(2, n + 2)], [np.array(0.5)]))
+    (kernel,) = [op.function for op in made.ops if isinstance(op.function, straight.Straight)]
+    (pool,) = kernel.outs
+    assert [kernel.scratch[x] for x in made.outputs] == [(pool, k) for k in range(n)]
+    assert [(op.kind, op.name, op.function, op.args, op.attrs, op.outs) for op in kernel.after] == [
+        ("slice", "getitem", None, [pool], ((k,),), [x]) for k, x in enumerate(made.outputs)
+    ]  # fmt: skip
+    assert all(x.op is op for op, x in zip(kernel.after, made.outputs, strict=True))
+    assert kernel.length() == 2 * n
+
+
+@pytest.mark.parametrize("count", range(2, 10))
+def test_every_operation_lies_in_a_piece(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight, "PIECE", 4)
+
+    def f(x: Any) -> Any:
+        for k in range(count):
+            x = x * 0.5 if k % 2 else x + 1.0
+        return x
+
+    made = program(f, [np.array(0.5)])
+    work = list(made.ops)
+    kernel = straight.Straight(work, [made.outputs[0]])
+    assert [op for piece in kernel.pieces for op in piece] == work
+    assert [len(piece) for piece in kernel.pieces] == [*[4] * (count // 4), *[count % 4] * (count % 4 > 0)]
+    assert kernel.length() == count
+
+
+P = np.array([0, 2, 1, -1, 3, 0, 2])  # of a length that nothing else has
+INDICES: list[Any] = [
+    (P,), (None, P), (P, None, P), (ALL, P, 2), (2, ALL, P), (1, P), (ALL, P, P), (..., P), (None, ALL, P),
+    (P, slice(1, 3), None), (ALL, P, None, 1), (None, None, P, P, 1), (P[:, None], ALL, P[:1]), (0, ..., None, P),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", INDICES, ids=lambda index: " ".join("P" if x is P else str(x) for x in index))
+def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
+    given = tuple(calls._constant(part) if isinstance(part, np.ndarray) else part for part in index)
+    found = calls.Opening(Program([], [], [])).parsed(given, X.shape)
+    assert found is not None
+    (parts, at, axes), arrays = found
+    selected = X[index].shape
+    assert selected.index(7) == at
+    assert axes == max(part.ndim for part in index if isinstance(part, np.ndarray))
+    filled = [arrays[part[1] - 1].data if isinstance(part, tuple) and part[0] == "array" else part for part in parts]
+    np.testing.assert_array_equal(X[thawed(tuple(filled))], X[index])
+    assert all((array.data >= 0).all() for array in arrays)
+    assert calls._picked((parts, at, axes), arrays, X.shape) == selected
