@@ -144,7 +144,7 @@ class Rolled:
         for i in range(middle, middle + p):
             for x in self.ops[i].values:
                 if self.place.get(x, -1) >= run.start:
-                    reach[x] = max(reach.get(x, 0), i - self.place[x])
+                    reach[x] = i - self.place[x]  # where it is read last
         bytes_of = np.zeros(2 * p + 1)
         for x, distance in reach.items():
             offset, size = (self.place[x] - run.start) % p, 64 + x.nbytes
