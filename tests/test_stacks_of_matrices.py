@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 WIDE = RNG.normal(size=(2, 5, 4, 3))
 SQUARE = RNG.normal(size=(2, 5, 3, 3))
 DEFINITE = SQUARE @ SQUARE.mT + 3 * np.eye(3)
-EVEN = lambda x: (x + x.mT) / 2  # noqa: E731 - a matrix and its transpose
+EVEN = lambda x: (x + x.mT) / 2
 
 OF_SQUARE: dict[str, Callable[[Any], Any]] = {
     **{f"to the power {n}": lambda x, n=n: L.matrix_power(x, n) for n in (-3, -1, 0, 1, 2, 5)},
@@ -51,7 +51,8 @@ def test_a_stack_of_stacks(f: Callable[[Any], Any], stack: np.ndarray) -> None:
         assert alone.shape == out.shape[2:]
         np.testing.assert_allclose(out.data[place], alone.data, rtol=1e-9, atol=1e-9)
         (alone * weights[place]).sum().backward()
-        assert x.grad is not None and one.grad is not None
+        assert x.grad is not None
+        assert one.grad is not None
         np.testing.assert_allclose(x.grad[place], one.grad, rtol=1e-7, atol=1e-9)
 
 
@@ -61,3 +62,37 @@ def test_matrices_that_are_not_square(f: Callable[[Any], Any], shape: tuple[int,
     for given in (np.ones(shape), Tensor(np.ones(shape))):
         with pytest.raises(L.LinAlgError):
             f(given)
+
+
+@pytest.mark.parametrize("hermitian", [False, True])
+@pytest.mark.parametrize("cut", [0.3, 0.5, 0.7, "of each"])
+def test_a_pseudoinverse_leaves_out_values_up_to_its_cutoff(cut: Any, hermitian: bool) -> None:
+    """The singular values of each matrix are 4, 2 and 1 times a number, which the cutoff is relative to."""
+    turn = L.qr(SQUARE)[0]
+    values = np.array([4.0, 2.0, 1.0]) * np.arange(1, 11).reshape(2, 5, 1)
+    stack = turn * values[..., None, :] @ (turn.mT if hermitian else np.eye(3))
+    rcond = np.array([[0.1, 0.3, 0.4, 0.6, 0.9], [0.6, 0.4, 0.3, 0.9, 0.1]]) if cut == "of each" else cut - 1e-12
+    left = np.array([1, 0.5, 0.25]) > np.asarray(rcond)[..., None]
+    inverse = np.where(left, 1 / values, 0)
+    wanted = (turn * inverse[..., None, :] if hermitian else inverse[..., :, None] * np.eye(3)) @ turn.mT
+    x = Tensor(stack, requires_grad=True)
+    out = L.pinv(x, rcond, hermitian=hermitian)
+    np.testing.assert_allclose(out.data, wanted, atol=1e-12)
+    np.testing.assert_allclose(L.pinv(stack, rcond, hermitian=hermitian), wanted, atol=1e-12)
+    (out * stack.mT).sum().backward()
+    # The slope along the matrix itself is that of 1 / k at k = 1, times the number of values that are left.
+    assert x.grad is not None
+    along = (x.grad * stack).sum((-2, -1))
+    np.testing.assert_allclose(along, -np.broadcast_to(left, values.shape).sum(-1), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("rcond", "left"), [(0.25, [1, 1, 0]), (0.2499, [1, 1, 1]), (0.5, [1, 0, 0]), (0.4999, [1, 1, 0])]
+)
+def test_a_singular_value_at_the_cutoff_is_left_out(rcond: float, left: list[int]) -> None:
+    x = Tensor(np.diag([4.0, 2.0, 1.0]), requires_grad=True)
+    out = L.pinv(x, rcond)
+    np.testing.assert_array_equal(out.data, np.diag(np.array(left) / [4, 2, 1]))
+    out.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(np.diag(x.grad), -np.array(left) / [16, 4, 1], atol=1e-12)
