@@ -56,6 +56,7 @@ SAME: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
         [(LINE,), (LINE[::-1],), (-LINE,)]),
     "a number": (lambda c: np.isscalar(c) * c, [(0.5,), (1.5,)]),
     "real if close, of real numbers": (lambda x: np.real_if_close(x * x) - x, [(LINE,), (LINE[::-1],)]),
+    "real if close, with a tolerance": (lambda x: np.real_if_close(x, 50) - np.sin(x), [(LINE,), (LINE[::-1],)]),
     "data": (lambda x: (tg.Tensor(x) * 2).data * x, [(LINE,), (LINE[::-1],)]),
     "rank": (np.linalg.matrix_rank, [(np.ones((2, 2)),), (np.eye(2),), (np.zeros((2, 2)),)]),
 }  # fmt: skip
@@ -77,6 +78,7 @@ def test_no_value_and_no_memory_of_the_first_call_stays(name: str, backend: str)
     [
         (np.linalg.eigvals, [np.eye(2), np.array([[0.0, 1.0], [-1.0, 0.0]])], "real or complex"),
         (np.real_if_close, [np.ones(2) + 0j, np.ones(2) + 1j], "real or complex"),
+        (lambda x: np.real_if_close(a=x, tol=50), [np.ones(2) + 1j, np.ones(2) + 0j], "real or complex"),
         (lambda i: np.repeat(LINE[:2], i) * 1.0, [np.array([1, 2]), np.array([3, 1])], "turned into a plain array"),
         (lambda i: np.take(TABLE, i) * 1.0, list(ROWS), "turned into a plain array"),
         (lambda x: np.where(x > 0)[0], [LINE, -LINE], "no fixed shape"),

@@ -282,11 +282,24 @@ ROWS = ". One number for each row of the {} is {}[:, None]"
         ("add", [(3, 2), (3,)], ROWS.format("first", "y")), ("multiply", [(3,), (3, 2)], ROWS.format("second", "x")),
         ("add", [(3, 2), (4,)], ""), ("add", [(4,), (3, 2)], ""), ("add", [(3,), (4,)], ""), ("add", [(3, 2),
         (3, 4)], ""),
+        ("add", [(3,), (3,)], ""), ("add", [(3, 4), (4,)], ""), ("add", [(4,), (3, 4)], ""), ("add", [(), (3,)], ""),
+        ("add", [(3, 4, 2), (3,)], ". One number for each row of the first is y[:, None, None]"),
+        ("add", [(3,), (3, 4, 2, 5)], ". One number for each row of the second is x[:, None, None, None]"),
+        ("matmul", [(5, 3, 2), (5, 3, 4)], FIRST.format("mT")), ("matmul", [(3,), (5, 4, 3)], SECOND.format("mT")),
+        ("matmul", [(3, 2), (3,)], FIRST.format("T")), ("matmul", [(1, 2, 3), (5, 4, 3)], SECOND.format("mT")),
+        ("matmul", [(5, 2, 3), (1, 4, 3)], SECOND.format("mT")), ("matmul", [(6, 1, 2, 3), (5, 4, 3)],
+        SECOND.format("mT")), ("matmul", [(5, 2, 3), (7, 4, 3)], ""), ("matmul", [(5, 3, 2), (7, 3, 4)], ""),
+        ("matmul", [(5, 1, 2, 3), (7, 6, 4, 3)], ""), ("matmul", [(5, 2, 3), (7, 3, 4)], ""),
+        ("matmul", [(3, 3), (4, 3)], SECOND.format("T")), ("matmul", [(3, 2), (3, 3)], FIRST.format("T")),
         ("concatenate", [(3, 2), (3,)], ""), ("concatenate", [(3,), (3, 2)], ""), ("add", [(3, 2), (3,), (3,)], ""),
     ],
 )  # fmt: skip
 def test_what_would_fit_in_another_form(name: str, shapes: list[tuple[int, ...]], edit: str) -> None:
     assert _mended(name, shapes) == edit
+    if edit:  # what it tells to write is taken
+        x, w = map(np.ones, shapes)
+        written = eval(edit.replace(" is ", ": ").split(": ", 1)[1], {"x": x, "w": w, "y": w})
+        assert "@" in edit or np.broadcast_shapes(written.shape, max(shapes, key=len)) == max(shapes, key=len)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from tinygrad_nn import Tensor, nn, optim
 from tinygrad_nn.optim import quasi_newton
+from tinygrad_nn.optim.update import SMALL, Updater
 
 S = optim.lr_scheduler
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}
@@ -748,3 +749,16 @@ def test_each_scheduler_of_a_sequence_begins_at_its_own_step_0() -> None:
     whole = optim.SequentialSchedule(schedules, [2, 5, 7])
     assert found == pytest.approx([whole(t, 2.0) for t in range(10)], rel=1e-12)
     assert found == pytest.approx([0.5, 0.5, 2, 1, 0.5, 2, 0.5, 2, 1.5, 1.125], rel=1e-12)
+
+
+@pytest.mark.parametrize("spend", [True, False])
+def test_a_gradient_of_more_than_a_page_or_so_is_given_up(spend: bool) -> None:
+    """The new parameter takes its memory; one that is small, or of a parameter that stays, is left in the list."""
+    n = SMALL // 8
+    weights = [Tensor(np.full(size, 2.0)) for size in (n, n + 1, n + 1, n + 1)]
+    gradients: list[Any] = [np.full(n, 4.0), np.full(n + 1, 4.0), None, np.full(n + 1, 4.0)]
+    update = Updater(weights, [optim.sgd()] * 4, [0.25] * 4)
+    weights[3].requires_grad = False
+    update(gradients, spend=spend)
+    assert [g is None for g in gradients] == [False, spend, True, False]
+    assert [set(w.data.tolist()) for w in weights] == [{1.0}, {1.0}, {2.0}, {2.0}]

@@ -4,11 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_rolled_loops import program
+from test_rolled_loops import run as bits_of
 
+from tinygrad_nn import grad
 from tinygrad_nn.compiled.program import rows
 from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.periods import Run, runs
-from tinygrad_nn.compiled.program.values import Op, Value
+from tinygrad_nn.compiled.program.rolled import Rolled, Rolling
+from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen
 
 ALL = slice(None)
@@ -47,6 +51,35 @@ def test_runs_are_all_that_repeats_with_their_periods(least: int) -> None:
         assert shortest in {run.period for run in found}, text
         saved = [(run.stop - run.start - run.period, -run.period) for run in found]
         assert saved == sorted(saved, reverse=True), "what saves most comes first"
+
+
+@pytest.mark.parametrize("pattern", ["aabaababab", "bbbabbbab", "bbabababba", "aaaaaabaaaaaaabaa"])
+def test_a_pattern_whose_parts_repeat_in_it_is_found_by_its_whole_length(pattern: str) -> None:
+    assert Run(0, 8 * len(pattern), len(pattern)) in runs(named(pattern * 8), 8)
+
+
+def test_a_step_begins_where_least_is_carried_to_the_next() -> None:
+    rng = np.random.default_rng(5)
+    for turn in range(600):
+        p, start, steps = int(rng.integers(1, 7)), int(rng.integers(0, 9)), int(rng.integers(9, 13))
+        sizes = rng.integers(0, 3, p) * 8 if turn % 2 else rng.integers(0, 40, p)  # 8 entries weigh as much as a value
+        reads: list[list[int]] = [[] for _ in range(p)]
+        for made in range(p):
+            later = int(rng.integers(made == p - 1, 4))  # so many steps later it is read, by one operation or two
+            for reader in rng.integers(0 if later else made + 1, p, 2):
+                reads[reader].append(int(later * p + reader - made))
+        ops: list[Op] = []
+        for i in range(start + p * steps):
+            args = [ops[i - back].out for back in reads[(i - start) % p] if back <= i]  # before it, other numbers
+            ops.append(Op("ufunc", "f", "f", args))
+            ops[-1].outs.append(Value(i, "made", (int(sizes[(i - start) % p]),), np.dtype(float), ops[-1]))
+        carried = []
+        for cut in range(start + p * (steps // 2), start + p * (steps // 2 + 1)):
+            crossing = {x for op in ops[cut:] for x in op.values if start <= x.number < cut}
+            carried.append(sum(64 + 8 * x.size for x in crossing))
+        found = Rolled(Rolling(ops, []), Run(start, len(ops), p))
+        assert found.start == start + carried.index(min(carried))
+        assert found.steps == (len(ops) - found.start) // p
 
 
 def test_nothing_repeats_where_there_is_little() -> None:
@@ -141,3 +174,140 @@ def test_a_view_goes_by_the_name_of_what_it_does() -> None:
     for kind, attr in (("slice", (1,)), ("reshape", (20,)), ("transpose", (1, 0))):
         rows.view(ops, kind, x, attr)
     assert [(op.name, op.function) for op in ops] == [("getitem", None), ("reshape", None), ("transpose", None)]
+
+
+# -- Stacks of rows, and sums of rows in zeros: what they become, and the same bits
+
+A, B = np.random.default_rng(2).normal(size=(2, 20, 3))
+
+
+def shown(op: Op) -> str:
+    """Return what an operation takes of what shape, and the shape that it gives."""
+    colons = lambda part: ":".join("" if x is None else str(x) for x in part[1:]) if isinstance(part, tuple) else part
+    how = f"[{', '.join(str(colons(part)) for part in op.attrs[0])}]" if op.kind == "slice" else f" {op.name}"
+    given = " ".join(str(list(x.shape)) if isinstance(x, Value) else str(x) for x in op.args)
+    return f"{given}{how} -> {list(op.out.shape)}"
+
+
+def new(before: list[Op], after: list[Op]) -> list[str]:
+    return [shown(op) for op in after if op not in before]
+
+
+A_TO_8 = "[20, 3][0:8:1] -> [8, 3]"
+STACKED: dict[str, tuple[Any, list[str]]] = {
+    "eight rows": (lambda a, b: np.stack([a[t] for t in range(8)]), [A_TO_8, "[8, 3][::] -> [8, 3]"]),
+    "seven rows": (lambda a, b: np.stack([a[t] for t in range(7)]), []),
+    "all rows": (lambda a, b: np.stack([a[t] for t in range(20)]), ["[20, 3][::] -> [20, 3]"]),
+    "the first axis, from the end": (
+        lambda a, b: np.stack([a[t] for t in range(8)], -2), [A_TO_8, "[8, 3][::] -> [8, 3]"]
+    ),
+    "another axis": (
+        lambda a, b: np.stack([a[t] for t in range(8)], 1),
+        [A_TO_8, "[8, 3] concatenate -> [8, 3]", "[8, 3] in_order -> [3, 8]"],
+    ),
+    "every other row": (
+        lambda a, b: np.stack([a[2 * t + 1] for t in range(8)]),
+        ["[20, 3][1:16:2] -> [8, 3]", "[8, 3] in_order -> [8, 3]"],
+    ),
+    "back": (
+        lambda a, b: np.stack([a[9 - t] for t in range(8)]), ["[20, 3][9:1:-1] -> [8, 3]", "[8, 3] in_order -> [8, 3]"]
+    ),
+    "here and there": (
+        lambda a, b: np.stack([a[t * t % 9] for t in range(8)]), ["[20, 3] rows -> [8, 3]", "[8, 3][::] -> [8, 3]"]
+    ),
+    "of what was computed": (
+        lambda a, b: np.stack([np.sin(a)[t] for t in range(8)]), [A_TO_8, "[8, 3][::] -> [8, 3]"]
+    ),
+    "of another view": (
+        lambda a, b: np.stack([a.T.reshape(12, 5)[t] for t in range(8)]),
+        ["[12, 5][0:8:1] -> [8, 5]", "[8, 5] in_order -> [8, 5]"],
+    ),
+    "all of another view": (
+        lambda a, b: np.stack([a.reshape(12, 5)[t] for t in range(12)]), ["[12, 5] in_order -> [12, 5]"]
+    ),
+    "single numbers": (
+        lambda a, b: np.stack([np.exp(a[0].sum() * b.reshape(60))[t] for t in range(8)]),
+        ["[60][0:8:1] -> [8]", "[8][::] -> [8]"],
+    ),
+    "six others": (
+        lambda a, b: np.stack([a[t] for t in range(8)] + [b[t] for t in range(6)]),
+        [A_TO_8, *["[3][None] -> [1, 3]"] * 6, f"[8, 3] {' '.join(['[1, 3]'] * 6)} concatenate -> [14, 3]"],
+    ),
+    "seven others": (lambda a, b: np.stack([a[t] for t in range(8)] + [b[t] for t in range(7)]), []),
+    "rows of two": (
+        lambda a, b: np.stack([*(a[t] for t in range(8)), *(b[t] for t in range(1, 10))], -1),
+        [A_TO_8, "[20, 3][1:10:1] -> [9, 3]", "[8, 3] [9, 3] concatenate -> [17, 3]", "[17, 3] in_order -> [3, 17]"],
+    ),
+    "parts of rows": (lambda a, b: np.stack([a[t, :2] for t in range(8)]), []),
+    "columns": (lambda a, b: np.stack([a.reshape(3, 20)[:, t] for t in range(8)]), []),
+    "windows": (lambda a, b: np.stack([a[t : t + 1] for t in range(8)]), []),
+    "whole arrays": (lambda a, b: np.stack([a, b] * 4), []),
+    "no stack": (lambda a, b: np.concatenate([a[t] for t in range(8)]), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_a_stack_of_rows_is_made_of_parts_of_their_array(name: str) -> None:
+    f, wanted = STACKED[name]
+    made = program(f, [A, B])
+    before, bits = list(made.ops), bits_of(made, [A, B])
+    after = rows.stacks(made.ops)
+    assert new(before, after) == wanted
+    assert len(after) == len(before) + len(wanted) - bool(wanted)
+    assert bits_of(Program(after, made.inputs, made.outputs), [A, B]) == bits
+    np.testing.assert_array_equal(np.frombuffer(bits[0][:-3]), f(A, B).ravel())
+
+
+def terms(places: Any, f: Any = np.sin, index: Any = lambda t: t) -> Any:
+    """Return the gradient of a sum of a function of some rows."""
+    return grad(lambda a: sum((f(a[index(t)]) * (k + 1)).sum() for k, t in enumerate(places)))
+
+
+SPREAD: dict[str, tuple[Any, list[str]]] = {
+    "all rows": (terms(range(20)), ["stack of 20", "[20, 3] 0.0 add -> [20, 3]"]),
+    "eight rows": (terms(range(8)), ["stack of 8", "[8, 3] 0.0 add -> [8, 3]", "[8, 3] fill -> [20, 3]"]),
+    "seven rows": (terms(range(7)), []),
+    "the last rows": (terms(range(11, 20)), ["stack of 9", "[9, 3] 0.0 add -> [9, 3]", "[9, 3] fill -> [20, 3]"]),
+    "rows from the end": (
+        terms(range(-8, 0)), ["stack of 8", "[8, 3] 0.0 add -> [8, 3]", "[8, 3] fill -> [20, 3]"]
+    ),
+    "every other row": (terms(range(0, 20, 2)), []),
+    "one row twice": (
+        terms([*range(9), 4]),
+        ["[3] [3] add -> [3]", "stack of 9", "[9, 3] 0.0 add -> [9, 3]", "[9, 3] fill -> [20, 3]"],
+    ),
+    "one row thrice": (
+        terms([5, *range(9), 5]),
+        [*["[3] [3] add -> [3]"] * 2, "stack of 9", "[9, 3] 0.0 add -> [9, 3]", "[9, 3] fill -> [20, 3]"],
+    ),
+    "columns": (
+        grad(lambda a: (lambda b: sum((np.sin(b[:, t]) * (t + 1)).sum() for t in range(12)))(a.reshape(5, 12))),
+        ["stack of 12", "[12, 5] 0.0 add -> [12, 5]", "[12, 5] in_order -> [5, 12]"],
+    ),
+    "some columns": (
+        grad(lambda a: (lambda b: sum((np.sin(b[:, t]) * (t + 1)).sum() for t in range(3, 12)))(a.reshape(5, 12))),
+        ["stack of 9", "[9, 5] 0.0 add -> [9, 5]", "[9, 5] fill -> [12, 5]", "[12, 5] in_order -> [5, 12]"],
+    ),
+    "rows and a column": (
+        grad(lambda a: sum((np.sin(a[t]) * (t + 1)).sum() for t in range(9)) + np.cos(a[:, 1]).sum()), []
+    ),
+    "windows": (terms(range(9), index=lambda t: slice(t, t + 1)), []),
+    "single numbers": (terms(range(9), index=lambda t: (t, 1)), []),
+    "a chosen row": (terms(range(9), index=lambda t: [t]), []),
+    "two sums of rows": (
+        grad(lambda a: (lambda b: sum((np.sin(a[t]) + np.cos(b[t])).sum() for t in range(9)))(np.exp(a))),
+        ["stack of 9", "[9, 3] 0.0 add -> [9, 3]", "[9, 3] fill -> [20, 3]"] * 2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_a_sum_of_rows_in_zeros_is_a_stack(name: str) -> None:
+    f, wanted = SPREAD[name]
+    made = program(f, [A])
+    before, bits = list(made.ops), bits_of(made, [A])
+    after = rows.spread(made.ops, made.outputs)
+    found = [f"stack of {len(op.args)}" if op.name == "stack" else shown(op) for op in after if op not in before]
+    assert found == wanted
+    assert bits_of(Program(after, made.inputs, made.outputs), [A]) == bits
+    np.testing.assert_array_equal(np.frombuffer(bits[0][:-3]), np.asarray(f(A)).ravel())

@@ -224,6 +224,34 @@ def test_a_range_of_its_own(name: str, key: str, good: Any, bad: Any, need: str)
             schedule(name, **{**NEEDED.get(name, {}), key: value})
 
 
+ORDER = {  # the order in which each schedule looks at its arguments
+    "constant": "factor total_iters", "warmup": "start_factor end_factor total_iters", "step": "step_size gamma",
+    "multistep": "milestones gamma", "polynomial": "total_iters power", "cosine": "T_max eta_min",
+    "cosine_restarts": "T_0 T_mult eta_min",
+    "one_cycle": "total_steps max_lr pct_start div_factor final_div_factor anneal_strategy",
+    "plateau": "mode threshold_mode factor threshold min_lr eps patience cooldown",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_of_several_bad_arguments_the_first_is_named(name: str) -> None:
+    keys = ORDER[name].split()
+    for first in range(len(keys)):
+        with pytest.raises((TypeError, ValueError), match=rf"^{SCHEDULES[name].__name__}: {keys[first]}='none'"):
+            schedule(name, **{**NEEDED.get(name, {}), **dict.fromkeys(keys[first:], "none")})
+
+
+@pytest.mark.parametrize(("eps", "rate"), [(0.25, 0.5), (0.249, 0.25)])
+def test_a_change_as_small_as_eps_is_not_made(eps: float, rate: float) -> None:
+    assert Plateau(factor=0.5, eps=eps)(PlateauState(reductions=1), 0.5) == rate
+
+
+def test_a_factor_of_a_plateau_is_a_number() -> None:
+    for bad in (True, "0.5", None):
+        with pytest.raises(TypeError, match=f"^Plateau: factor={bad!r} is of type {type(bad).__name__}; it needs a n"):
+            Plateau(factor=bad)  # type: ignore[arg-type]
+
+
 def test_a_cycle_of_three_phases_goes_up_at_most_half_of_the_way() -> None:
     assert optim.OneCycle(30, pct_start=0.5, three_phase=True).pct_start == 0.5
     message = "OneCycle: pct_start=0.51; it must be more than one step, 1 / 30, and at most 0.5."

@@ -25,7 +25,7 @@ from tinygrad_nn import (
 )
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import EarlyStopping, History, graph_loss, progress_bar
-from tinygrad_nn.solver.arguments import accuracy, choose, is_layer_list, label_accuracy
+from tinygrad_nn.solver.arguments import accuracy, by_layers, choose, is_layer_list, label_accuracy, settle
 from tinygrad_nn.solver.batches import Batches, Rows, check_rows, nest, source
 from tinygrad_nn.solver.callbacks import Listeners, Step
 from tinygrad_nn.solver.checks import check_model, check_targets
@@ -33,6 +33,7 @@ from tinygrad_nn.solver.divergence import check_growth, watch_growth
 from tinygrad_nn.solver.epochs import Epoch, _joined, _losses, check_finite
 from tinygrad_nn.solver.history import cell
 from tinygrad_nn.solver.prediction import as_dtype, by_chunks, evaluating
+from tinygrad_nn.solver.ranks import SharedTraining
 from tinygrad_nn.solver.stopping import Watch, monitored
 from tinygrad_nn.solver.tasks.function import FunctionTask
 from tinygrad_nn.solver.tasks.module import ModuleTask
@@ -911,3 +912,66 @@ def test_the_metric_that_fits_the_targets() -> None:
     assert chosen(labels, two, np.sum) == chosen(labels, two, None, FunctionTask) == ["accuracy"]
     assert chosen(labels, two, "mse", FunctionTask) == ["accuracy"]
     assert chosen(labels * 1.0, two, np.sum) == chosen(labels, labels, np.sum) == chosen(Y, Y, np.sum) == []
+
+
+@pytest.mark.parametrize(("solver", "known"), [
+    (Solver("mse"), True),
+    (Solver(None), True),
+    (Solver(lambda a, y: ((a - y) ** 2).mean()), False),
+    (Solver("mse", groups={"0.*": {"learning_rate": 0.1}}), False),
+    (Solver("mse", "lbfgs"), False),
+    (Solver("mse", "adam"), True),
+])  # fmt: skip
+def test_the_way_by_layers_knows_names_of_losses_and_no_groups(solver: Solver, known: bool) -> None:
+    assert by_layers(solver) is known
+
+
+class Held:
+    """Numbers that NumPy can read and that are no array, as those of a data frame."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.ones((4, 3))
+
+
+@pytest.mark.parametrize(("x", "task", "rows"), [
+    (np.ones((4, 3)), "LayerTask", "Rows"),
+    ([[1.0, 2.0, 3.0]] * 4, "LayerTask", "Rows"),
+    (((1.0, 2.0, 3.0),) * 4, "LayerTask", "Rows"),
+    (Held(), "ModuleTask", "Rows"),
+    (range(4), "ModuleTask", "Rows"),
+    ({"a": np.ones((4, 3))}, "ModuleTask", "Rows"),
+])  # fmt: skip
+def test_only_what_is_stored_as_an_array_goes_by_layers(x: Any, task: str, rows: str) -> None:
+    model, y = [Layer(3, 2, "linear")], np.zeros((4, 2))
+    found = settle("fit", model, x, y, None, None, Solver("mse"), 2)
+    assert [type(part).__name__ for part in found] == [task, rows, "NoneType"]
+
+
+def test_one_batch_goes_by_layers_whatever_holds_it(tmp_path: Any) -> None:
+    model, y, mapped = [Layer(3, 2, "linear")], np.zeros((4, 2)), np.memmap(tmp_path / "x", float, "w+", shape=(4, 3))
+    for x in (np.ones((4, 3)), Held(), mapped):
+        task, rows, _ = settle("BackProp", model, x, y, None, None, Solver("mse"), 4, single=True)
+        assert type(task).__name__ == "LayerTask"
+        assert isinstance(rows, Rows)
+
+
+def test_batches_of_pairs_and_mapped_rows_go_by_modules(tmp_path: Any) -> None:
+    model, pairs = [Layer(3, 2, "linear")], [(np.ones((4, 3)), np.zeros((4, 2)))]
+    mapped = np.memmap(tmp_path / "x", float, "w+", shape=(4, 3))
+    for x, y, rows in ((pairs, None, "Batches"), (mapped, np.zeros((4, 2)), "Rows")):
+        found = settle("fit", model, x, y, None, None, Solver("mse"), 2)
+        assert [type(part).__name__ for part in found] == ["ModuleTask", rows, "NoneType"]
+
+
+def test_a_model_is_tried_before_the_first_step_and_a_function_before_each_hundredth() -> None:
+    function, module = object.__new__(FunctionTask), object.__new__(ModuleTask)
+
+    def tries(task: Any, steps: int, probed: bool, size: int) -> bool:
+        given: Any = SimpleNamespace(task=task, steps=steps, probed=probed, ranks=SimpleNamespace(size=size))
+        return SharedTraining._tries(given)
+
+    for probed in (True, False):
+        assert [n for n in range(301) if tries(function, n, probed, 2)] == [0, 100, 200, 300]
+    assert all(tries(module, n, probed=False, size=2) for n in (0, 1, 99, 100))
+    assert not any(tries(module, n, probed=True, size=3) for n in (0, 1, 99, 100))
+    assert not any(tries(task, 0, probed=False, size=1) for task in (function, module))

@@ -460,6 +460,8 @@ def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
         return ""
     a, b = shapes
     if name in ("matmul", "dot"):
+        if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
+            return ""  # the stacks do not meet
         inner = b[-2] if len(b) > 1 else b[0]
         if len(b) > 1 and a[-1] == b[-1] != inner:
             return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
@@ -467,7 +469,7 @@ def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
             return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"
         return ""
     if len(b) == 1 < len(a) and b[0] == a[0] and name in _ELEMENTWISE:
-        return ". One number for each row of the first is y[:, None]"
+        return f". One number for each row of the first is y[:{', None' * (len(a) - 1)}]"
     if len(a) == 1 < len(b) and a[0] == b[0] and name in _ELEMENTWISE:
-        return ". One number for each row of the second is x[:, None]"
+        return f". One number for each row of the second is x[:{', None' * (len(b) - 1)}]"
     return ""

@@ -325,7 +325,7 @@ class _Place:
 
     def __init__(self, index: Any, rank: int) -> None:
         parts = list(index) if isinstance(index, tuple) else [index]
-        self.parts = parts = [np.asarray(p) if isinstance(p, list) else source(p) for p in parts]
+        self.parts = parts = [np.asarray(p) if isinstance(p, (list, bool)) else source(p) for p in parts]
         taken = sum(p.ndim if _mask(p) else p is not None and p is not Ellipsis for p in parts)
         fill = [slice(None)] * (rank - taken)
         if any(p is Ellipsis for p in parts):

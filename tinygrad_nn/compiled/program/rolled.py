@@ -144,8 +144,8 @@ class Rolled:
         for i in range(middle, middle + p):
             for x in self.ops[i].values:
                 if self.place.get(x, -1) >= run.start:
-                    reach[x] = max(reach.get(x, 0), i - self.place[x])
-        bytes_of = np.zeros(2 * p + 1)
+                    reach[x] = i - self.place[x]  # where it is read last
+        bytes_of = np.zeros(2 * p)
         for x, distance in reach.items():
             offset, size = (self.place[x] - run.start) % p, 64 + x.nbytes
             bytes_of[offset + 1] += size

@@ -292,8 +292,7 @@ def stacks(ops: Sequence[Op]) -> list[Op]:
     made: list[Op] = []
     for op in ops:
         axis = (op.given or {}).get("axis", 0) if op.kind == "call" and op.name == "stack" else None
-        parts = _parts(op.args) if type(axis) is int and len(op.args) >= MANY else op.args
-        if type(axis) is not int or len(parts) * 2 > len(op.args):
+        if type(axis) is not int or len(parts := _parts(op.args)) * 2 > len(op.args):
             made.append(op)
             continue
         taken = [_taken(made, *x) if isinstance(x, tuple) else view(made, "slice", x, (None,)) for x in parts]
@@ -302,7 +301,7 @@ def stacks(ops: Sequence[Op]) -> list[Op]:
         else:
             like = np.broadcast_to(like_of(taken[0])[:1], (len(op.args), *taken[0].shape[1:]))
             nest = [taken, {"axis": 0}]
-            whole = make(made, "call", _joined, taken, ("call", ("joined", len(made))), like, "concatenate", nest)
+            whole = make(made, "call", _joined, taken, ("call", ("joined",)), like, "concatenate", nest)
             if axis % len(whole.shape):
                 _in_order(made, whole, axis % len(whole.shape))
         made[-1].outs = op.outs

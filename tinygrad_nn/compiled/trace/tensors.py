@@ -165,7 +165,8 @@ class Traced(Tensor):
         handler = OVERRIDES.get(function)
         if handler is None or _plain(handler):
             return _answer(function, args, kwargs)
-        if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in args):
+        given = (*args, *kwargs.values())
+        if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in given):
             raise Untraceable(OTHER_DTYPE.format(name=numpy_name(function), way="Use np.real(z) where it is real."))
         if function in GATHERING:
             args = tuple(recorder().lifted(x) for x in args)
