@@ -119,6 +119,16 @@ def test_what_a_graph_keeps_closed_is_copied_for_those_who_cannot_be_told() -> N
         made.__dlpack__(copy=False)
 
 
+def test_what_is_open_to_writing_is_never_copied_unasked() -> None:
+    within = np.zeros(3, [("a", "i1"), ("b", "f8")])["b"]  # nine bytes from entry to entry, which DLPack cannot say
+    t = Tensor(within)
+    assert np.shares_memory(t.data, within)
+    assert t.__dlpack__(copy=True) is not None
+    for options in ({}, {"copy": None}, {"copy": False}):
+        with pytest.raises(BufferError, match="strides"):
+            t.__dlpack__(**options)
+
+
 # -- Arrays with named axes
 
 

@@ -279,3 +279,16 @@ def test_every_loss_refuses_an_unknown_reduction_and_keeps_float32(name: str) ->
     assert out.dtype == np.float32
     with pytest.raises(ValueError, match=f"{name}: reduction='avg'"):
         loss(*arrays, reduction="avg")
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((), 1), ((0,), 1), ((3,), 1), ((2, 3), 2), ((1, 3), 1), ((2, 4, 3), 8), ((2, 0), 2)]
+)
+def test_a_crossentropy_from_logits_is_a_mean_over_rows(shape: tuple[int, ...], rows: int) -> None:
+    """Where a logit is 0 the loss is ln 2 and its slope 1/2 for the target 0; an array of one axis is a row."""
+    z, y = Tensor(np.zeros(shape), requires_grad=True), Tensor(np.zeros(shape), requires_grad=True)
+    out = REGISTRY["sigmoid_crossentropy"](z, y)
+    np.testing.assert_allclose(out.data, np.zeros(shape).size * np.log(2) / rows)
+    out.backward()
+    np.testing.assert_array_equal(z.grad, np.full(shape, 0.5 / rows))
+    np.testing.assert_array_equal(y.grad, np.zeros(shape))

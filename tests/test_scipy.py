@@ -12,7 +12,8 @@ from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, elementwise_grad, grad
-from tinygrad_nn.primitive import registered
+from tinygrad_nn.ops import scipy as rows
+from tinygrad_nn.primitive import REGISTRY, registered
 
 EPS, INF = np.finfo(float).eps, np.inf
 
@@ -294,3 +295,14 @@ def test_the_hyperbolic_sine_integral_has_a_slope_at_zero_and_of_complex_numbers
         slope = np.conj(grad(lambda z: np.real(special.shichi(z)[0]).sum())(z))  # of a real part
         wanted = np.divide(np.sinh(z), z, out=np.ones_like(z), where=z != 0)
         np.testing.assert_allclose(slope, wanted, rtol=1e-14)
+
+
+def test_whoever_looks_for_a_row_loads_all_of_them_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows.load()
+    loaded: list[int] = []
+    monkeypatch.setattr(rows, "load", lambda: loaded.append(len(loaded)))
+    assert rows.named("gamma") is REGISTRY["gamma"]
+    assert rows.named("no such name") is None
+    assert "gamma" in rows.names()
+    assert rows._find("gamma") is REGISTRY["gamma"]
+    assert loaded == [0, 1, 2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def _unlike(name: str, z: Array, y: Array) -> ValueError:
 
 def _batch(z: Array) -> float:
     """Return the number of rows; an array of one axis is a single row. NumPy divides by floats faster than by ints."""
-    return z.size / z.shape[-1] if z.ndim > 1 else 1.0
+    return float(math.prod(z.shape[:-1]))
 
 
 def _softmax_crossentropy(z: Array, y: Array, normalized: bool = False) -> Any:

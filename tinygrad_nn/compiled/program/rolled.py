@@ -145,7 +145,7 @@ class Rolled:
             for x in self.ops[i].values:
                 if self.place.get(x, -1) >= run.start:
                     reach[x] = i - self.place[x]  # where it is read last
-        bytes_of = np.zeros(2 * p + 1)
+        bytes_of = np.zeros(2 * p)
         for x, distance in reach.items():
             offset, size = (self.place[x] - run.start) % p, 64 + x.nbytes
             bytes_of[offset + 1] += size
