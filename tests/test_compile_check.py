@@ -38,6 +38,9 @@ SAME: dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]] = {
     "an entry set": (lambda a: (tg.Tensor(a) * 2).at[0].set((a * 3)[1]), [(LINE,), (LINE[::-1],)]),
     "determinant by entries": (_entries, [(SQUARE,), (SQUARE.T,), (SQUARE - 1,)]),
     "an entry of an argument": (lambda a: a[1] * a + a[-1], [(LINE,), (LINE[::-1],)]),
+    "chosen by numbers": (
+        lambda x, i: np.where(i, x, -x) + np.where(x, 2.0, x) + np.where(2, x, 1.0),
+        [(LINE, np.array([0, 1, 2, 0])), (LINE[::-1], np.array([-1, 0, 0, 1]))]),
     "rows of a table": (lambda W, x: embedding(W, x) * 1.0, [(TABLE, x) for x in ROWS]),
     "rows taken": (lambda W, x: np.take(W, x, axis=0) * 1.0, [(TABLE, x) for x in ROWS]),
     "rows taken, clipped": (lambda W, x: np.take(W, x, axis=0, mode="clip") * 1.0, [(TABLE, 2 * x) for x in ROWS]),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_rolled_loops import program
 
-from tinygrad_nn import compile
+from tinygrad_nn import compile, grad
 from tinygrad_nn.compiled.numba import calls, fuse, indices, straight
 from tinygrad_nn.compiled.numba.lengths import Length
 from tinygrad_nn.compiled.program.values import Program, Value
@@ -349,3 +349,15 @@ def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
     np.testing.assert_array_equal(X[thawed(tuple(filled))], X[index])
     assert all((array.data >= 0).all() for array in arrays)
     assert calls._picked((parts, at, axes), arrays, X.shape) == selected
+
+
+def test_zeros_that_are_added_once_are_not_added_again() -> None:
+    of_rows = grad(lambda a: np.sin(a[:1]).sum() + np.cos(a[1:2]).sum() + np.exp(a[2:3]).sum())
+    ops = calls.opened(program(of_rows, [V])).ops
+    assert [op.args[1] for op in ops if op.function is np.add] == [0.0] * 3
+    (joined,) = [op for op in ops if op.kind == "join"]
+    assert len(joined.args) == len(joined.attrs[0]) == 3
+
+
+def test_the_gradient_of_a_new_axis_is_a_view() -> None:
+    assert kinds(grad(lambda a: (np.sin(a[None]) * W[:1]).sum()), V).split()[-1] == "reshape"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,7 @@ REFUSED: list[tuple[str, str, tuple[int, ...], str]] = [
       for name in ("conv2d", "conv2d_backward")
       for argument, wrong, x, W in [
           ("W", (4, 2, 2, 3), CONV["x"], (4, 2, 2, 3)), ("W", (3, 2, 3), CONV["x"], (3, 2, 3)),
+          ("W", (4, 3, 2), CONV["x"], (4, 3, 2)), ("W", (4, 3, 2, 3, 1), CONV["x"], (4, 3, 2, 3, 1)),
           ("W", (1, 4, 3, 2, 3), CONV["x"], (1, 4, 3, 2, 3)), ("x", (2, 4, 5, 6), (2, 4, 5, 6), CONV["W"]),
       ]],
     *[("conv2d", "b", wrong, (f"b has shape {wrong}: with W of shape (4, 3, 2, 3) it needs (4,), a number for each "
@@ -213,3 +215,34 @@ def test_one_value_a_feature_has_no_variance(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(2, 3), (1, 3, 2)])
 def test_two_values_a_feature_are_enough(shape: tuple[int, ...]) -> None:
     manual.batch_norm(np.arange(6.0).reshape(shape), *[np.ones(3)] * 4)
+
+
+POOLS = [partial(manual.max_pool2d, np.ones((1, 1, 5, 6))), partial(manual.avg_pool2d, np.ones((1, 1, 5, 6)))]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("padding", [(2, 0), (0, 3), (3, 2), (1, 4)])
+def test_padding_as_large_as_a_kernel_is_refused(pool: Callable[..., Any], padding: tuple[int, int]) -> None:
+    message = f"padding {padding} is not smaller than the kernel (2, 3): some windows would see no pixel at all"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pool((2, 3), padding=padding)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize(("padding", "size"), [((0, 0), (2, 2)), ((1, 0), (3, 2)), ((0, 2), (2, 3)), ((1, 2), (3, 3))])
+def test_padding_below_a_kernel_is_taken(
+    pool: Callable[..., Any], padding: tuple[int, int], size: tuple[int, int]
+) -> None:
+    assert pool((2, 3), padding=padding).shape == (1, 1, *size)
+
+
+def test_no_masks_are_a_network_without_dropout() -> None:
+    W, b = [np.array([[2.0], [3.0]]), np.array([[1.0, -1.0]])], [np.zeros(2), np.ones(1)]
+    names, x, y = ["relu", "linear"], np.array([[1.0], [4.0]]), np.array([[1.0], [1.0]])
+    z, a = manual.forward(W, b, names, x)
+    assert [part.tolist() for part in (*z, *a)] == 2 * [[[2.0, 3.0], [8.0, 12.0]], [[0.0], [-3.0]]]
+    found = manual.backward(W, names, x, z, a, y, loss="mse")
+    assert float(found.loss) == (1 + 16) / 2
+    assert [part.tolist() for part in found.delta] == [[[-1, 1], [-4, 4]], [[-1], [-4]]]
+    assert [part.tolist() for part in found.dW] == [[[-17], [17]], [[-34, -51]]]
+    assert [part.tolist() for part in found.db] == [[-5, 5], [-5]]

@@ -294,6 +294,11 @@ SPREAD: dict[str, tuple[Any, list[str]]] = {
     "windows": (terms(range(9), index=lambda t: slice(t, t + 1)), []),
     "single numbers": (terms(range(9), index=lambda t: (t, 1)), []),
     "a chosen row": (terms(range(9), index=lambda t: [t]), []),
+    "a difference": (lambda a: terms(range(7))(a) - terms([7], np.cos)(a), []),
+    "a product": (lambda a: terms(range(7))(a) * terms([7], np.cos)(a), []),
+    "beside a number": (
+        lambda a: terms(range(8))(a) + 1.0, ["stack of 8", "[8, 3] 0.0 add -> [8, 3]", "[8, 3] fill -> [20, 3]"]
+    ),
     "two sums of rows": (
         grad(lambda a: (lambda b: sum((np.sin(a[t]) + np.cos(b[t])).sum() for t in range(9)))(np.exp(a))),
         ["stack of 9", "[9, 3] 0.0 add -> [9, 3]", "[9, 3] fill -> [20, 3]"] * 2,
