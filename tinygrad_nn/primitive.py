@@ -463,7 +463,7 @@ def _mended(name: str, shapes: list[tuple[int, ...]]) -> str:
         if any(m != n and 1 not in (m, n) for m, n in zip(a[-3::-1], b[-3::-1], strict=False)):
             return ""  # the stacks do not meet
         inner = b[-2] if len(b) > 1 else b[0]
-        if len(b) > 1 and a[-1] == b[-1] != inner:
+        if a[-1] == b[-1] != inner:
             return ". The second fits transposed: x @ w.T" if len(b) == 2 else ". The second fits transposed: x @ w.mT"
         if len(a) > 1 and a[-2] == inner != a[-1]:
             return ". The first fits transposed: x.T @ w" if len(a) == 2 else ". The first fits transposed: x.mT @ w"

@@ -321,7 +321,7 @@ def _solve(call: Call) -> Any:
 # -- Indices
 
 class _Place:
-    """An index of one sample, in parts: how many axes of the result come before those of its arrays, and of these."""
+    """An index of one sample, in parts: which of them are arrays, and whether these stand apart."""
 
     def __init__(self, index: Any, rank: int) -> None:
         parts = list(index) if isinstance(index, tuple) else [index]
@@ -336,7 +336,6 @@ class _Place:
         self.arrays = [i for i, p in enumerate(parts) if p is not None and not isinstance(p, slice)] if arrays else []
         self.apart = bool(self.arrays) and self.arrays != list(range(self.arrays[0], self.arrays[-1] + 1))
         self.plain = all(isinstance(p, (int, np.integer, slice, type(None))) or _numbers(p) for p in parts)
-        self.before = 0 if self.apart or not self.arrays else self.arrays[0]
 
 
 def _mask(p: Any) -> bool:
