@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
-import linecache
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
 from tinygrad_nn.compare.edits.candidates import Writer
 from tinygrad_nn.compare.edits.kinds import _about, _called, _is_size, _wraps, kind_of
@@ -26,17 +25,6 @@ from tinygrad_nn.compare.edits.text import after_and_before, line_of
 from tinygrad_nn.compare.edits.trees import Change, Spot, spots, statements
 
 Array = Any
-_counter = itertools.count()
-
-
-def written(text: str, name: str = "backward", **names: Any) -> Callable[..., Any]:
-    """Run a text as a file that a person wrote, and return a function of it."""
-    file = f"/somewhere/part{next(_counter)}.py"
-    linecache.cache[file] = len(text), None, text.splitlines(True), file
-    space: dict[str, Any] = {"np": np, "__name__": "somebody", **names}
-    exec(compile(text, file, "exec"), space)
-    f: Callable[..., Any] = space[name]
-    return f
 
 
 def source_of(text: str, name: str = "backward", **names: Any) -> Source:

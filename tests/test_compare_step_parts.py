@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.test_step_walk import C, W, X
+from tests.test_step_walk import Graph as SmallGraph
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.diagnosis import Diagnosis, Row
 from tinygrad_nn.compare.edits import Edit
@@ -363,22 +365,10 @@ def test_an_array_becomes_what_the_other_one_was() -> None:
 
 # ---- The walk back with a person's gradients
 
-X, W, C = np.array([0.5, -1.0, 2.0]), np.array([1.5, 0.25, -0.75]), np.array([1.0, 2.0, -1.0])
+class Graph(SmallGraph):
+    """The graph, and what a person's code held of one of its gradients."""
 
-
-class Graph:
-    """y = x w, s = sin y, z = s y: y is used twice."""
-
-    def __init__(self) -> None:
-        x, w = Tensor(X), Tensor(W)
-        y = x * w
-        s = np.sin(y)
-        z = s * y
-        self.kept = x, w, y, s, z
-        self.x, self.w, self.y, self.s, self.z = (t.node for t in self.kept)
-        self.tape = Tape([(self.z, C)])
-        self.ds = C * X * W
-        self.dy = C * np.sin(X * W) + self.ds * np.cos(X * W)
+    ds = C * X * W
 
     def match(self, node: Any, *arrays: Array, added: tuple[int, ...] = (), lines: tuple[int, ...] = ()) -> Any:
         states = [State(Statement(lines[k] if lines else k, 0, ""), np.asarray(a), k in added, k)
