@@ -1,5 +1,9 @@
 """The threads run each part of a loop once, whatever the number of parts, with the very values that it was given."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ import numba
 from tinygrad_nn.compiled.numba.native import build  # noqa: F401 - which starts the threads
 from tinygrad_nn.compiled.numba.native.spread import spread
 
+ROOT = Path(__file__).parents[1]
 KINDS = "void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8, i8)"
 
 
@@ -62,3 +67,13 @@ def test_a_number_is_given_as_the_type_that_the_function_takes() -> None:
     out = np.zeros(2)
     run(out, 3)
     assert out.tolist() == [3, 3]
+
+
+def test_a_thread_that_is_given_several_parts_at_once_runs_each() -> None:
+    code = (
+        "import numba\nfrom tests.test_spread import test_each_part_runs_once\n"
+        "for parts in (1, 3, 64):\n    test_each_part_runs_once(parts, True)\nprint(numba.threading_layer())"
+    )
+    env = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout.split() == ["workqueue"], done.stderr
