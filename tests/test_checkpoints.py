@@ -301,6 +301,21 @@ def with_part(text: Any, path: tuple[Any, ...], change: Callable[[Any, Any], Non
     return changed
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_the_first_reason_to_end_is_kept(said: bool, tmp_path: Path) -> None:
+    """Early stopping and a callback end the training after the same epoch; or a callback alone."""
+    stopping = EarlyStopping(1, monitor="loss", min_delta=1e9) if said else None
+    train(tmp_path, 5, early_stopping=stopping, callbacks=[lambda epoch: epoch.number == 2])
+    state = json.loads(unseal("training state", tmp_path / STATE)[1])
+    assert (state["ended"], state["epoch"]) == (("early stopping", 2) if said else ("a callback", 2))
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file; a folder is needed there"):
+        checkpoint.Checkpoint(tmp_path / "run")
+
+
 NESTED: Any = functools.reduce(lambda inner, _: [inner], range(400), [])
 BAD = [
     None, True, -5, 0, 3, 10**30, 10**400, 0.5, math.nan, math.inf, "", "x", "\x1b[2J", "../../../etc/passwd", "1e999",

@@ -49,6 +49,17 @@ def test_a_table_trains_as_its_numbers_do_and_predictions_carry_the_names(name: 
     np.testing.assert_array_equal(Predict(tables, x), Predict(arrays, x))
 
 
+def test_columns_to_validate_are_those_of_the_training_before(kind: Any) -> None:
+    model = [Layer(2, 1, rng=0)]
+    x, y = np.array(list(NUMBERS.values())).T, TARGETS["first"]
+    fit(model, kind(NUMBERS), y, solver=SOLVER, settings=SETTINGS, rng=0)
+    fit(model, x, y, kind(NUMBERS), y, solver=SOLVER, settings=SETTINGS, rng=0)
+    fit(model, kind(NUMBERS), y, solver=SOLVER, settings=SETTINGS, rng=0)
+    other = kind({f"{name}_": column for name, column in NUMBERS.items()})
+    with pytest.raises(ValueError, match="^fit: x_val "):
+        fit(model, x, y, other, y, solver=SOLVER, settings=SETTINGS, rng=0)
+
+
 def test_the_index_of_pandas_stays() -> None:
     x = pd.DataFrame(NUMBERS, index=list("uvwxyz"))
     model = [Layer(2, 1, rng=0)]

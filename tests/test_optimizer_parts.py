@@ -381,6 +381,9 @@ def test_a_plateau_of_the_form_of_pytorch() -> None:
     assert (twin.best, twin.last_epoch) == (2.0, 5)
     scheduler.step(1.0, epoch=2)
     assert scheduler.last_epoch == 2
+    idle = S.ReduceLROnPlateau(optim.SGD(leaves(1.0), lr=1.0), factor=0.5, patience=0, eps=0.3)
+    rates = [(idle.step(1.0), idle.get_last_lr()[0])[1] for _ in range(4)]
+    assert rates == [1.0, 0.5, 0.5, 0.5]  # a change by less than eps is none
 
 
 def test_schedulers_of_schedulers_are_checked() -> None:

@@ -100,6 +100,8 @@ PIECES: dict[str, Callable[[Any, Any], Any]] = {
     "a list of one": lambda x, y: np.piecewise(x, [x > 0], [lambda t: t * y]),
     "the later of two that hold": lambda x, y: np.piecewise(x, [x > 0, x > 1], [lambda t: t * y, lambda t: -t * y]),
     "with arguments": lambda x, y: np.piecewise(x, [x > 0, x < 0], [lambda t, k: t * y * k, lambda t, k: k * y], 5.0),
+    "conditions in one array": lambda x, y: np.piecewise(x, np.stack([x < 0, x > 1]), [lambda t: t * y, np.negative]),
+    "lists of truth values": lambda x, y: np.piecewise(x, [[True] * x.size, x > 1], [lambda t: t * y, lambda t: t]),
     "no use of it": lambda x, y: np.piecewise(x, [x > 0], [lambda t: t * t, lambda t: t * 2]),
 }
 
@@ -112,8 +114,19 @@ def test_pieces_whose_functions_use_what_differs(name: str) -> None:
     close(vmap(f)(x, y), of_each(one, x, y))
     close(vmap(grad(lambda x, y: f(x, y).sum()))(x, y), of_each(grad(lambda x, y: f(x, y).sum()), x, y))
     numbers = samples((), seed=2)[0]
-    if name != "one condition":  # NumPy takes no bare condition of a number
-        close(vmap(f)(numbers, y), of_each(one, numbers, y))
+    if name == "lists of truth values":
+        return
+    if name == "one condition":  # NumPy takes a bare condition of a number, not one of an array without axes
+        one = lambda x, y: raw(np.piecewise(x, np.bool_(x > 0), [lambda t: t * y, -1.0]))
+    close(vmap(f)(numbers, y), of_each(one, numbers, y))
+
+
+def test_a_list_of_truth_values_is_one_condition_but_for_a_number() -> None:
+    x, y = samples((3,), (), seed=3)
+    f = lambda x, y: np.piecewise(x, [True, False, True], [lambda t: t * y, -1.0])
+    close(vmap(f)(x, y), np.stack([[a[0] * b, -1, a[2] * b] for a, b in zip(x, y, strict=True)]))
+    g = lambda x, y: np.piecewise(x, [True, False], [lambda t: t * y, lambda t: t])
+    close(vmap(g)(y, y), y * y)
 
 
 # -- Axes of arguments and results

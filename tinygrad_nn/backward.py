@@ -431,7 +431,7 @@ def _describe(node: Node) -> str:
     names = (((p.notes or {}).get("name") if p else None) or "array" for p in node.parents or ())
     arguments = ", ".join(
         f"{printable(given)} {np.asarray(arg).dtype}{list(np.shape(arg))}"
-        for arg, given in zip(node.args or (), names, strict=True)
+        for arg, given in zip(node.args, names, strict=True)  # type: ignore[arg-type]
     )
     where = (node.notes or {}).get("where")
     line = f" at {printable(where[0])}:{where[1]}: {printable(linecache.getline(*where).strip())}" if where else ""

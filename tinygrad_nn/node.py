@@ -120,7 +120,7 @@ class Node:
         if self.inner:
             raise TypeError("a graph cannot be pickled, nor a Tensor that is part of one; pickle t.data.")
         state: Any = object.__getstate__(self)
-        if self.notes and not TRANSIENT.isdisjoint(self.notes):
+        if self.notes:
             kept = {key: value for key, value in self.notes.items() if key not in TRANSIENT}
             state = (None, {**state[1], "notes": kept or None})
         return state

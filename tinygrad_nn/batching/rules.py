@@ -135,7 +135,7 @@ def attempt(
                 found = _each_of_many(level, function, args, options)
             if not any(level.has(x.full) for x in mapped_in((found,))):
                 return found
-        except TypeError:
+        except Exception:
             if function is not np.piecewise:
                 raise
         if function is np.piecewise:
@@ -158,7 +158,8 @@ def _each_of_many(level: Level, function: Callable[..., Any], args: Any, options
 
 def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **options: Any) -> Any:
     """Return np.piecewise of a sample: every function runs on all of x, and np.where takes from each its part."""
-    listed = isinstance(condlist, (list, tuple)) and (np.ndim(x) == 0 or any(np.ndim(c) for c in condlist))
+    inside = max(map(np.ndim, condlist), default=0) + 1 if isinstance(condlist, (list, tuple)) else np.ndim(condlist)
+    listed = inside > min(np.ndim(x), 1)  # axes; a list of truth values is one condition, but for a number
     conditions = [source(c) for c in condlist] if listed else [source(condlist)]
     parts = [f(x, *args, **options) if callable(f) else f for f in funclist]
     out: Any = parts.pop() if len(parts) == len(conditions) + 1 else 0

@@ -240,7 +240,7 @@ def _vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
 
 
 def _vander_vjp(g: Array, out: Array, x: Array, N: int | None = None, increasing: bool = False) -> Array:
-    powers = np.arange(1, out.shape[1] or 1, dtype=x.dtype)  # those whose derivative is not zero
+    powers = np.arange(1, out.shape[1], dtype=x.dtype)  # those whose derivative is not zero
     g = g[:, 1:] * powers if increasing else g[:, :-1] * powers[::-1]
     return (g * np.vander(x, len(powers), increasing)).sum(axis=1)
 

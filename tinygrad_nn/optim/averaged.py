@@ -158,7 +158,7 @@ class Averaged:
         digest = hashlib.sha256()
         for g in found:
             digest.update(b"" if g is None else np.asarray(g).tobytes())
-        some = count and any(g is not None and np.any(g) for g in found)
+        some = count and any(np.any(g) for g in found if g is not None)
         told = [json.loads(text) for text in self.ranks.everyones(
             json.dumps([numbers, digest.hexdigest() if some and self.ranks.size > 1 else ""])
         )]  # fmt: skip

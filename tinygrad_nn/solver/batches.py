@@ -127,7 +127,7 @@ class Batches:
 
     def still(self, rows: int) -> Iterator[Batch]:
         """Yield the batches."""
-        return self.batches(np.random.default_rng(0))
+        return self.batches(np.random.default_rng())
 
 
 def source(call: str, x: Any, y: Any, size: int, names: tuple[str, str] = ("x", "y")) -> Rows | Batches:

@@ -130,7 +130,7 @@ class Recorder(Mode):
 
     def emit(self, op: Op, *outs: Any) -> Value:
         """Append an operation, with the arrays that it made."""
-        if op.pure and op.kind != "call" and op.values and all(arg.kind == "constant" for arg in op.values):
+        if op.pure and op.kind != "call" and all(arg.kind == "constant" for arg in op.values):
             return self.name(self.value("constant", outs[0], data=outs[0]), outs[0])
         op.scope = self.scope
         for out in outs:
