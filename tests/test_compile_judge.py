@@ -126,6 +126,8 @@ def test_with_noise_what_is_exact_stays_and_what_rounds_moves() -> None:
         (np.array([9, 2]), np.array([1, 2]), np.array([np.inf, 0.0]), None),
         (np.array([1 + 2j]), np.array([1 + 3j]), None, "1+2j instead of 1+3j at [0] of complex128[1]"),
         (1.5, 2.5, None, "1.5 instead of 2.5 of float64[]"),
+        (np.array([2e-20, np.inf]), np.array([1e-20, np.inf]), None, "2e-20 instead of 1e-20 at [0] of float64[2]"),
+        (np.array([2.0]), np.array([np.inf]), np.array([0.0]), "2 instead of inf at [0] of float64[1]"),
     ],
 )  # fmt: skip
 def test_two_leaves_differ_by_more_than_rounding(found: Any, wanted: Any, slack: Any, text: str | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.failing_ranks import AT_ONCE, FAULTS
-from tests.own_loop import LOOPS, run, without_a_function
+from tests.own_loop import LOOPS, dropout_and_clipping, run, without_a_function
 from tests.ranks import NETWORKS, arrays_of
 from tests.thread_ranks import ThreadRanks, on_ranks
 from tinygrad_nn import Settings, Solver, Tensor, fit, nn, optim
@@ -66,6 +66,12 @@ def test_the_steps_of_a_loop_are_those_of_one_who_has_all_rows(name: str, monkey
     for losses in [*found[1], *found[3]]:
         assert losses == pytest.approx(alone, rel=STEPS)
     assert found[3][0] == found[3][1] == found[3][2]
+
+
+def test_the_masks_of_a_loop_are_those_of_the_whole_batch() -> None:
+    (alone,) = on_ranks(1, dropout_and_clipping)
+    for losses in on_ranks(3, dropout_and_clipping):
+        assert losses == pytest.approx(alone, rel=STEPS)
 
 
 def test_a_loop_that_walks_back_itself() -> None:

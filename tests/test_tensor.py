@@ -185,6 +185,13 @@ def test_python_numbers_are_weak(op: Callable[..., Any], number: Any) -> None:
         assert x.grad.dtype == np.float32
 
 
+def test_without_a_copy_an_array_of_that_dtype_is_the_same_memory() -> None:
+    x = Tensor(X)
+    assert np.shares_memory(x.astype(np.float64, copy=False).data, X)
+    assert not np.shares_memory(x.astype(np.float64).data, X)
+    np.testing.assert_array_equal(grad(lambda t: t.astype(np.float64, copy=False).sum())(X), np.ones_like(X))
+
+
 def test_mixed_dtypes_promote_like_numpy_and_gradients_come_back_in_their_own() -> None:
     a, b = Tensor(X.astype(np.float32)), Tensor(X)
     y = a * b
