@@ -56,7 +56,7 @@ def test_columns_to_validate_are_those_of_the_training_before(kind: Any) -> None
     fit(model, x, y, kind(NUMBERS), y, solver=SOLVER, settings=SETTINGS, rng=0)
     fit(model, kind(NUMBERS), y, solver=SOLVER, settings=SETTINGS, rng=0)
     other = kind({f"{name}_": column for name, column in NUMBERS.items()})
-    with pytest.raises(ValueError, match="^fit: x_val "):
+    with pytest.raises(ValueError, match=r"^fit: x_val "):
         fit(model, x, y, other, y, solver=SOLVER, settings=SETTINGS, rng=0)
 
 
