@@ -193,7 +193,7 @@ def test_a_cycle_hands_its_form_on_and_has_one_top_and_one_momentum_for_each_gro
     curve = optim.OneCycle(15, **form)
     assert [group["initial_lr"] for group in optimizer.param_groups] == [0.5, 0.75]
     for t in [*range(15), 4]:
-        if 0 < t:
+        if t:
             scheduler.step(*([4] if scheduler.last_epoch == 14 else []))
         assert rate_of(optimizer) == pytest.approx([curve(t, 2.0), curve(t, 3.0)], rel=1e-12)
         momenta = [group["momentum"] for group in optimizer.param_groups]

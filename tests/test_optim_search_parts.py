@@ -77,7 +77,8 @@ def test_a_line_search_may_use_what_is_left_of_the_evaluations(options: dict[str
 @pytest.mark.parametrize(("most", "iterations"), [(1, 1), (2, 1), (3, 2), (4, 3), (6, 5), (10, 9)])
 def test_later_searches_have_what_the_first_ones_left(most: int, iterations: int) -> None:
     """In this bowl each direction takes one evaluation, and the start another one."""
-    rule, curved = optim.lbfgs(max_eval=most, line_search="strong_wolfe", tolerance_change=0.0), np.array([1, 3, 10, 30])
+    rule = optim.lbfgs(max_eval=most, line_search="strong_wolfe", tolerance_change=0.0)
+    curved = np.array([1, 3, 10, 30])
     at, places = counted(lambda w: (float(w @ (curved * w)) / 2, curved * w))
     _, _, state = rule.minimize(at, np.ones(4), rule.init(np.ones(4)), 1.0)
     assert (state[0], len(places)) == (iterations, iterations + 1)
