@@ -54,10 +54,10 @@ class Opening:
 
         Beside a zero x becomes x + 0.0, so that also the sign of a zero is what it was.
         """
-        if op.function is not np.add or op.kind != "ufunc" or op.out.dtype.kind != "f":
+        if op.function is not np.add or op.out.dtype.kind != "f":
             return []
         pair = [x.op for x in op.args if isinstance(x, Value) and x.op and x.op.kind == "join" and self.users[x] == 1]
-        if len(pair) < 2 or any(one.out.shape != op.out.shape or one.out.dtype != op.out.dtype for one in pair):
+        if len(pair) < 2 or any(one.out.shape != op.out.shape for one in pair):
             return []
         left, right = pair
         if any(x.dtype != op.out.dtype for x in [*left.args, *right.args]):
