@@ -1,7 +1,6 @@
 """Small parts of operations that only show at an edge: masks, options, tolerances, what is left of nothing."""
 
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
