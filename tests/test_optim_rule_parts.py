@@ -111,9 +111,12 @@ WRITTEN: dict[str, tuple[Any, Any]] = {
     "sizes": (one, lambda g, s, eta, w: (abs(eta - 1) * abs(g - w) + abs(g), (abs(s[0]),))),
     "a choice by a number": (one, lambda g, s, eta, w: (np.where(eta > 0.05, g * w, g - w) * eta, s)),
     "the other choice": (one, lambda g, s, eta, w: (np.where(eta > 0.5, g * w, g - w) * eta, s)),
+    "a choice that reads g last": (one, lambda g, s, eta, w: (np.where(eta > 0.05, g, w) * eta - s[0], s)),
     "without g": (one, lambda g, s, eta, w: (eta * w * 2 - w, (s[0] + 1,))),
     "the step is kept": (one, lambda g, s, eta, w: ((lambda v: (v, (v,)))(eta * g * s[0]))),
     "roots of numbers": (one, lambda g, s, eta, w: ((g * s[0] - w) * np.sqrt(eta) + g * np.sqrt(eta + 2), (s[0] * g,))),
+    "a root of a number is a number": (
+        lambda w: (w, 0.0), lambda g, s, eta, w: ((g * 2 + w * 3) * (r := np.sqrt(eta)) - s[0], (w, r))),
     "numbers as states": (
         lambda w: (np.zeros_like(w), 1.0, 0),
         lambda g, s, eta, w: (eta * (s[0] + g) / (1 - 0.5 ** (s[2] + 1)) * s[1], (s[0] + g, s[1] * 0.5, s[2] + 1))),
@@ -134,6 +137,7 @@ def test_an_in_place_form_has_the_bits_of_its_rule_and_spoils_nothing(init: Any,
         np.testing.assert_array_equal(new, first[1] - step)
         for x, y in zip(after, expected, strict=True):
             np.testing.assert_array_equal(x, y)
+            assert np.shape(x) == np.shape(y)
         np.testing.assert_array_equal(w, first[1])
         for x, y in zip(state, first[2], strict=True):
             np.testing.assert_array_equal(x, y)
