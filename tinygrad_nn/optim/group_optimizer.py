@@ -200,7 +200,7 @@ class GroupOptimizer:
             if key == "betas":
                 hyper["beta1"], hyper["beta2"] = _pair(type(self).__name__, value)
             else:
-                hyper[RENAMED.get(key, key)] = raw(value)
+                hyper[RENAMED.get(key, key)] = _plain(raw(value))
         return type(self).make(**hyper)
 
     def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
