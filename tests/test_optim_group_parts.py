@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, optim
+from tinygrad_nn.optim.update import attached
 
 DECAY = {"eps": 0.01, "weight_decay": 0.125}
 BETAS = {"betas": (0.5, 0.75), **DECAY}
@@ -168,3 +169,60 @@ def test_lbfgs_keeps_its_rate_in_its_group() -> None:
     np.testing.assert_equal(other.state_dict(), saved)
     optimizer.zero_grad()
     assert w.grad is None
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (3, "load_state_dict takes what state_dict"),
+        (["state", "param_groups"], "load_state_dict takes what state_dict"),
+        ({"state": {}}, "load_state_dict takes what state_dict"),
+        ({"param_groups": []}, "load_state_dict takes what state_dict"),
+        ({"state": {}, "param_groups": [{"params": [0], "lr": -1.0}]}, "lr=-1.0; it must be a finite number"),
+        ({"state": {}, "param_groups": [{"params": [0], "momentum": 2.0}]}, "mu=2.0; it must be"),
+    ],
+)
+def test_a_saved_state_that_is_no_good_changes_nothing(saved: Any, message: str) -> None:
+    optimizer = optim.SGD([Tensor(np.ones(2))], lr=0.5, momentum=0.5)
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+    assert optimizer.state_dict() == before
+
+
+def test_a_saved_state_brings_the_options_that_its_rule_was_made_with() -> None:
+    def made(**options: Any) -> tuple[Any, Tensor]:
+        w = Tensor(np.array([1.0, -2.0]))
+        return optim.Adam([{"params": [w], "note": np.array([1, 2])}], lr=0.5, **options), w
+
+    (one, w), (two, v) = made(betas=(0.5, 0.75), amsgrad=True), made()
+    w.grad = np.array([3.0, 1.0])
+    one.step()
+    two.load_state_dict(one.state_dict())
+    assert two.param_groups[0]["note"].tolist() == [1, 2]
+    v.data = w.data.copy()
+    assert list(two.state[v]) == ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"]
+    for g in ([0.5, -1.0], [0.25, 2.0]):
+        w.grad = v.grad = np.array(g)
+        one.step()
+        two.step()
+        np.testing.assert_array_equal(v.data, w.data)
+    np.testing.assert_equal(two.state_dict(), one.state_dict())
+
+
+def test_a_parameter_may_have_a_name_or_no_axes_but_a_pair_is_none() -> None:
+    a, b = Tensor(1.0), Tensor(np.ones(2))
+    assert optim.SGD([a, ("b", b)]).param_groups[0]["params"] == [a, b]
+    for wrong in ((a, b), ("b", b, 1), ("b",)):
+        with pytest.raises(TypeError, match="is no parameter; it needs a Tensor of floats"):
+            optim.SGD([wrong])
+
+
+def test_the_memory_of_a_parameter_stays_with_it() -> None:
+    w, v = Tensor(np.ones(2)), Tensor(np.ones(2))
+    memory = attached(w)
+    memory.rule, memory.state = optim.adam(), (1,)
+    assert attached(w) is memory
+    assert attached(v) is not memory
+    memory.forget()
+    assert (memory.rule, memory.state, memory.start) == (None, None, None)
