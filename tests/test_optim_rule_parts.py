@@ -8,6 +8,7 @@ import pytest
 
 from tinygrad_nn import Tensor, nn, optim
 from tinygrad_nn.optim.in_place import in_place
+from tinygrad_nn.optim.update import SMALL, Updater
 
 
 def leaves(*values: float) -> list[Tensor]:
@@ -160,3 +161,34 @@ def test_an_in_place_form_has_the_bits_of_its_rule_and_spoils_nothing(init: Any,
 def test_a_rate_may_be_an_array_where_it_only_scales_arrays(update: Any, scales: bool) -> None:
     into: Any = in_place(lambda w: (), update)
     assert into.scales is scales
+
+
+# -- Updates
+
+
+def test_a_rate_is_an_array_of_the_parameters_dtype_where_it_only_scales() -> None:
+    wide, narrow, number = Tensor(np.ones(2)), Tensor(np.ones(2, np.float32)), Tensor(1.0)
+    rules = [optim.sgd(), optim.sgd(), optim.sgd(), optim.adam(), optim.muon()]
+    update = Updater([wide, narrow, number, wide, wide], rules, [0.1] * 5)
+    assert [getattr(rate, "dtype", None) for rate in update.fixed] == [np.float64, np.float32, None, None, None]
+    assert [float(rate) for rate in update.fixed] == [0.1, float(np.float32(0.1)), 0.1, 0.1, 0.1]
+    assert Updater([wide, wide], [optim.sgd()] * 2, [0.1, 0.2], derive=False).fixed == [0.1, 0.2]
+
+
+def test_an_equal_rule_goes_on_and_another_begins_again() -> None:
+    (w,) = leaves(1.0)
+    for rule, count in ((optim.adam(), 1), (optim.adam(), 2), (optim.adam(0.5), 1), (optim.adam(), 1)):
+        update = Updater([w], [rule], [0.1])
+        assert (update.states() == [None]) == (count == 1)
+        update([np.ones(2)])
+        ((_, _, steps),) = update.states()
+        assert steps == count
+
+
+def test_a_large_gradient_that_somebody_holds_is_not_written_into() -> None:
+    n = SMALL // 8 + 1
+    held, w = np.full(n, 4.0), Tensor(np.full(n, 2.0))
+    gradients: list[Any] = [held]
+    Updater([w], [optim.sgd()], [0.25])(gradients, spend=True)
+    assert set(held.tolist()) == {4.0}
+    assert set(w.data.tolist()) == {1.0}
