@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, control_flow, custom_jvp, custom_vjp, grad, primitive, scan, vmap
+from tinygrad_nn import Tensor, control_flow, custom_jvp, custom_vjp, grad, jacobian, jacobians, primitive, scan, vmap
 from tinygrad_nn.backward import ancestors
+from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.node import thread
 from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms import enter
 
 # -- Loops and branches
 
@@ -219,6 +222,46 @@ def test_a_function_of_ones_own_is_named_in_equations() -> None:
     assert [(p.tex, p.vjps, p.rule_tex) for p in (*made, kept)] == [
         (r"\operatorname{own}(x)", (), ("rule(g)",)), ("f(x)", (), ("J^T g",)),
     ]  # fmt: skip
+
+
+# -- Forward mode and Jacobians
+
+
+def test_what_is_an_input_moves_as_it_is_told_though_it_depends_on_another() -> None:
+    x = enter(np.array(2.0))
+    y = x * 3.0
+    out = y * y
+    through = path([out.node], [x.node, y.node])
+    assert [node.primitive.name for node in through] == ["multiply"]
+    moved = push(through, {x.node: np.array(1.0), y.node: np.array(0.5)})
+    assert (moved[out.node], moved[y.node]) == (6.0, 0.5)
+    assert path([out.node], []) == []
+
+
+@pytest.mark.parametrize(("some", "walks"), [(0, 5), (1, 5), (2, 3), (3, 2), (5, 1), (9, 1)])
+def test_as_many_directions_go_at_once_as_memory_allows(
+    some: int, walks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    A, B, ran = np.arange(15.0).reshape(3, 5), np.arange(10.0).reshape(5, 2), []
+    monkeypatch.setattr(jacobians, "AT_ONCE", 12 * some)
+
+    def f(unit: Any) -> list[Any]:
+        ran.append(unit.shape)
+        return [np.dot(A, unit), np.dot(unit, B)]
+
+    of_a, of_b = jacobians._all_at_once(f, 5, np.dtype(float), 12)
+    assert ran == [(5,)] * walks
+    assert np.array_equal(raw(of_a), A.T)
+    assert np.array_equal(raw(of_b), B)
+
+
+def test_derivatives_of_several_matrices_stand_along_a_last_axis_and_of_one_as_they_are() -> None:
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+    f = lambda x, y: np.stack([x * y, y, x])
+    by_x, by_y = jacobian(f, (0, 1))(x, y)
+    assert by_x.shape == (3, 2, 2)
+    assert np.array_equal(jacobian(f, (0, 1), stack=True)(x, y), np.stack([by_x, by_y], axis=-1))
+    assert np.array_equal(jacobian(f, 0, stack=True)(x, y), by_x)
 
 
 # -- Rows
