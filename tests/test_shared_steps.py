@@ -489,7 +489,7 @@ def test_what_is_tried_on_ranks_does_not_stop_what_is_right() -> None:
 
 QUICK: dict[str, tuple[int, int]] = {  # epochs and rows of a batch
     "mlp": (3, 8), "mlp_by_hand": (2, 5), "root_of_squares": (2, 7), "cnn": (2, 4), "lstm": (2, 4), "lbfgs": (2, 90),
-    "function": (3, 6), "batches": (4, 0), "mapped": (1, 50),
+    "function": (3, 6), "batches": (4, 0), "mapped": (1, 50), "compiled_mlp": (1, 9), "compiled_cnn": (1, 6),
 }  # fmt: skip
 
 

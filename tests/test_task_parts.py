@@ -30,7 +30,7 @@ def test_the_weight_of_each_class(weight: Any, numbers: list[float]) -> None:
     found = class_weights("fit", weight, TARGETS, CROSS)
     np.testing.assert_allclose(found, numbers, rtol=1e-15)
     assert found.dtype == float
-    np.testing.assert_allclose(class_weights("fit", weight, TARGETS.reshape(2, 3, 3), CROSS), numbers, rtol=1e-15)
+    np.testing.assert_allclose(class_weights("fit", weight, TARGETS.reshape(3, 2, 3), CROSS), numbers, rtol=1e-15)
     assert class_weights("fit", None, TARGETS, Solver("mse")) is None
 
 
