@@ -516,6 +516,32 @@ def test_a_training_is_that_of_one_rank(name: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(history.metrics[key], values, rtol=to)
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_gradients_that_a_callback_is_told_are_those_of_the_whole_batch(optimizer: str) -> None:
+    class Hears:
+        due, heard = staticmethod(lambda number: True), ()
+
+        def step(self, step: Any) -> None:
+            self.heard = *self.heard, step.gradients
+
+        def __call__(self, epoch: Any) -> None:
+            pass
+
+    def work(comm: Any) -> Any:
+        hears = Hears()
+        model = nn.Sequential(nn.Linear(5, 2, rng=1), nn.Tanh(), nn.Linear(2, 1, rng=2))
+        fits(comm, model, solver=Solver("rmse", optimizer, 0.1), callbacks=[hears])
+        return hears.heard
+
+    alone, found = work(None), on_ranks(3, work)
+    assert [len(gradients) for gradients in alone] == [0, 4, 4]  # before the first of two updates there are none
+    for heard in found:
+        for mine, other in zip(heard, alone, strict=True):
+            assert mine.keys() == other.keys()
+            for name, g in other.items():
+                np.testing.assert_allclose(mine[name], g, rtol=1e-7, atol=1e-9)
+
+
 OF_PROCESSES = "another_version", "another_file"  # they change what threads share
 OF_LOOPS = "a_mean_of_means_in_a_loop", "a_shard_used_twice", "a_row_used_twice", "another_learning_rate"
 

@@ -1,5 +1,6 @@
 """The parts of a training step: what is compiled for ranks, what is kept for the next call, who is told of a step."""
 
+import re
 from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 
 from tests.thread_ranks import ThreadRanks, on_ranks
 from tinygrad_nn import Layer, Solver, nn
-from tinygrad_nn.distributed import sharing
+from tinygrad_nn.distributed import Shard, sharing
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import training_step
+from tinygrad_nn.solver.arguments import no_equations, settle
 from tinygrad_nn.solver.callbacks import Listeners
 from tinygrad_nn.solver.divergence import watch_growth
 from tinygrad_nn.solver.tasks import layers
@@ -19,6 +21,13 @@ from tinygrad_nn.solver.tasks.module import ModuleTask
 from tinygrad_nn.solver.training_step import CompiledGradients, CompiledStep, recent
 
 MSE = Solver("mse", "sgd", 0.1)
+X = np.arange(6.0).reshape(2, 3) / 6
+
+
+def half_frozen(name: str) -> Layer:
+    layer = Layer(3, 2)
+    getattr(layer, name).node = None
+    return layer
 
 
 def normed() -> nn.Sequential:
@@ -155,3 +164,62 @@ def test_the_compiled_step_of_the_same_layers_is_kept(monkeypatch: pytest.Monkey
     assert step(model) is not kept
     module = ModuleTask("TrainNN", nn.Sequential(nn.Linear(3, 2, rng=0)), MSE)
     assert recent(module, MSE, "numpy") is recent(module, MSE, "numpy")
+
+
+# -- Arguments
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: settle("TrainNN", nn.Linear(3, 2), None, X, None, None, MSE, 1, single=True),
+         "TrainNN: data_in is missing; pass arrays x and y, or an iterable of batches (x, y)."),
+        (lambda: settle("TrainNN", nn.Linear(3, 2), X, None, None, None, MSE, 1, single=True),
+         "TrainNN: data_out is missing; pass arrays x and y, or an iterable of batches (x, y)."),
+        (lambda: settle("fit", nn.Linear(3, 2), X, np.arange(2), None, None, MSE, 1, class_weight="balanced"),
+         ("fit: class_weight works with the loss 'crossentropy', and with losses of labels that take weight=; the "
+         "solver has 'mse'. Weigh the classes inside the loss.")),
+        *[(lambda name=name: no_equations("fit", [Layer(3, 2), half_frozen(name)]),
+           f"fit: part 2 of 2, {half_frozen(name)!r}, is frozen; use gradients='graph'.") for name in "Wb"],
+    ],
+)  # fmt: skip
+def test_what_arguments_of_a_training_say(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+# -- Tasks
+
+
+def test_a_loss_that_is_a_mean_over_rows_asks_no_other_rank() -> None:
+    """The ranks here can do nothing, so that whoever asks them fails."""
+    ranks: Any = SimpleNamespace()
+    y = np.eye(2)
+    by_layer = layers.LayerTask(layers.LayerLoss(pair(), Solver("mse"), y), "graph")
+    tasks = by_layer, ModuleTask("fit", nn.Sequential(*pair()), MSE)
+    for task in tasks:
+        alone = float(task.recorded(X, y).data)
+        with sharing(Shard(ranks, 4, 0, 2)):
+            assert float(task.recorded(X, y).data) == alone
+            task.shares(True)
+            with pytest.raises(AttributeError):
+                task.recorded(X, y)
+
+
+def test_a_line_search_leaves_no_gradients_and_goes_on_where_it_was() -> None:
+    def search() -> ModuleTask:
+        return ModuleTask("fit", nn.Linear(3, 2, rng=0), Solver("mse", "lbfgs", 0.5))
+
+    def same(loss: float, found: Any) -> Any:
+        return loss, found
+
+    task, y = search(), np.eye(2)
+    for _ in range(2):
+        task.line_search(X, y, float, same)
+        assert [p.grad for p in task.parameters] == [None, None]
+    other = search()
+    other.restore(task.arrays())
+    other.resume(task.states())
+    assert other.line_search(X, y, float, same) == task.line_search(X, y, float, same)
+    for p, q in zip(task.parameters, other.parameters, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
