@@ -95,6 +95,23 @@ def test_arrays_in_metadata_may_differ_from_call_to_call(kind: Any) -> None:
         np.testing.assert_array_equal(f(X, w), X * w)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["alias", "attention", "cast", "copy", "dot", "eig_rows", "getitem", "max", "power", "reshape", "roots", "stack",
+     "standardize", "sum", "transpose", "vdot", "where"],
+)  # fmt: skip
+def test_a_function_of_ones_own_may_have_the_name_of_an_operation(name: str) -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return x * y + z
+
+    f.__name__ = name
+    own = tg.custom_vjp(f, lambda g, out, x, y, z: (3 * g, 5 * g, 7 * g))
+    for function in (own, tg.grad(lambda *xyz: own(*xyz).sum(), (0, 1, 2))):
+        quick = compile(function, backend="numpy")
+        np.testing.assert_array_equal(quick(X, X + 1, X - 1), function(X, X + 1, X - 1))
+    assert [op.name for op in compile(own, backend="numpy").plan(X, X + 1, X - 1).program.ops] == ["multiply", "add"]
+
+
 # -- Python numbers
 
 
