@@ -339,8 +339,8 @@ STAY = "The weights are as they were before this step."
         (
             lambda: ModuleTask("fit", nn.Sequential(Layer(2, 2, "softmax", rng=0)), CROSS).evaluate(X, Y),
             ValueError,
-            ("fit: crossentropy compares a prediction of shape (3, 2) with targets of shape (3, 1). Pass targets of the "
-            "shape of the prediction."),
+            ("fit: crossentropy compares a prediction of shape (3, 2) with targets of shape (3, 1). Pass targets of "
+            "the shape of the prediction."),
         ),
         (
             lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(5)]), Solver("mse", groups={"w": {}})),
