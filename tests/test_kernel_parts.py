@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from test_rolled_loops import program
 
+import tinygrad_nn as tg
 from tinygrad_nn import compile, grad
 from tinygrad_nn.compiled.numba import calls, fuse, indices, straight
 from tinygrad_nn.compiled.numba.lengths import Length
-from tinygrad_nn.compiled.program.values import Program, Value
+from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen, thawed
 
 X = np.arange(120).reshape(4, 5, 6)
@@ -209,7 +210,7 @@ def kinds(f: Any, *args: Any) -> str:
     return " ".join(op.kind for op in calls.opened(program(f, list(args))).ops)
 
 
-U, V, W = np.ones(3), np.ones((4, 3)), np.ones((2, 4, 3))
+U, V, W, AT = np.ones(3), np.ones((4, 3)), np.ones((2, 4, 3)), np.array([2, 0, -1, 1])
 CROSS = " ".join(["slice"] * 6 + ["ufunc"] * 9 + ["join"])
 OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "cross of two vectors": (np.cross, (U, U + 1), CROSS),
@@ -230,6 +231,29 @@ OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "stacks of matrices and a vector": (np.matmul, (W, U), "call"),
     "vectors": (np.matmul, (U, U + 1), "vdot"),
     "matrix and vector of two dtypes": (np.matmul, (V.astype("f4"), U), "call"),
+    "a stack of complex numbers": (lambda a, b: np.stack([a, b]), (V + 0j, V + 0j), "call"),
+    "a stack of short numbers": (lambda a, b: np.stack([a, b]), (V.astype("f2"), V.astype("f2")), "call"),
+    "a stack of whole numbers of any length": (lambda a, b: np.stack([a, b]), (V.astype("i2"), V.astype("i2")), "join"),
+    "a stack of nothing": (lambda a, b: np.stack([a, b]), (V[:0], V[:0]), "call"),
+    "a stack of another dtype": (
+        lambda a, b: np.stack([a, b], dtype="f4", casting="same_kind"), (V, V), "call"),
+    "a number beside an array": (lambda a: np.stack([a, 2.0]), (np.array(1.0),), "call"),
+    "joined, of another dtype": (
+        lambda a, b: np.concatenate([a, b], dtype="f4", casting="same_kind"), (V, V), "call"),
+    "vector and stacks of matrices": (np.matmul, (V[:, 0], W), "call"),
+    "places that two read": (lambda a, b, i: (a[i], b[i]), (V, V + 1, AT), "call gather gather"),
+    "places of another axis": (lambda a, i: a[i][:, i], (V, AT), "call gather call gather"),
+    "places of another axis, as long": (lambda a, i: a[i][:, i], (np.ones((4, 4)), AT), "call gather gather"),
+    "places in short numbers": (lambda a, b, i: (a[i], b[i]), (V.astype("i2"), V, AT), "call call gather"),
+    "places that are known": (lambda a: a[[0, 2]], (V,), "gather"),
+    "places where something holds": (lambda a: a[np.array([True, False, True, False])], (V,), "gather"),
+    "True after places": (lambda a, i: a[i, True], (V, AT), "call"),
+    "True before places": (lambda a, i: a[True, i], (V, AT), "call"),
+    "True alone": (lambda a: a[True], (V,), "call"),
+    "an array that is True": (lambda a, i: a[i, np.array(True)], (V, AT), "call"),
+    "a list of truth values": (lambda a: a[[True, False, True, False]], (V,), "call"),
+    "a number and places": (lambda a, i: a[np.int64(2), i], (V, AT[:3] % 3), "call gather"),
+    "rows that are set": (lambda a, b: tg.Tensor(a).at[1:3].set(b), (V, V[:2]), "call"),
     "128 rows of 128": (np.matmul, (np.ones((128, 128)), np.ones(128)), "reshape matmul reshape"),
     "129 rows of 128": (np.matmul, (np.ones((129, 128)), np.ones(128)), "call"),
 }  # fmt: skip
@@ -349,6 +373,98 @@ def test_where_the_axes_of_an_index_of_arrays_stand(index: Any) -> None:
     np.testing.assert_array_equal(X[thawed(tuple(filled))], X[index])
     assert all((array.data >= 0).all() for array in arrays)
     assert calls._picked((parts, at, axes), arrays, X.shape) == selected
+
+
+def boxed(x: Value, shape: tuple[int, ...], *boxes: Any, more: tuple[Value, ...] = ()) -> Value:
+    """Return an array of zeros with arguments in boxes."""
+    out = Value(0, "made", shape, np.result_type(x.dtype, *(y.dtype for y in more)))
+    out.op = Op("join", "put", None, [x, *more], (tuple(map(frozen, boxes)), (((0, shape[0]), (0, shape[1])),)), [out])
+    return out
+
+
+def computed(ops: list[Op], known: dict[Value, Any]) -> dict[Value, Any]:
+    """Run operations that add, multiply and join."""
+    for op in ops:
+        args = [known[x] if isinstance(x, Value) else x for x in op.args]
+        if op.kind == "join":
+            whole = np.full(op.out.shape, np.nan)
+            for box in op.attrs[1]:
+                whole[tuple(slice(*ends) for ends in box)] = 0.0
+            for x, box in zip(args, op.attrs[0], strict=True):
+                whole[thawed(box)] = x
+            known[op.out] = whole.astype(op.out.dtype)
+        else:
+            known[op.out] = op.function(*args)
+    return known
+
+
+HIGH, LOW, LEFT = (slice(0, 2), ALL), (slice(2, 4), ALL), (ALL, slice(0, 2))
+ROW, RIGHT = (slice(3, 4), ALL), (ALL, slice(3, 5))
+# the boxes of two arrays of zeros, and the operations that their sum becomes
+SUMS: dict[str, tuple[Any, Any, str]] = {
+    "of one box": ([HIGH], [HIGH], "add join"),
+    "of all that there is": ([HIGH], [LOW], "add add join"),
+    "of two boxes": ([HIGH], [ROW], "add add join"),
+    "of boxes side by side": ([LEFT], [RIGHT], "add add join"),
+    "of boxes that meet": ([HIGH], [LEFT], "join join add"),
+    "of three boxes": ([LEFT, RIGHT], [(ALL, 2)], "add add add join"),
+    "of twice the same two": ([LEFT, RIGHT], [LEFT, RIGHT], "join join add"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_a_sum_of_zeros_with_something_in_them_is_one_array(name: str) -> None:
+    left, right, wanted = SUMS[name]
+    known: dict[Value, Any] = {}
+
+    def given(box: Any) -> Value:
+        x = np.random.default_rng(len(known)).choice([-0.0, 0.0, 1.5, -2.0], marked(box)[box].shape)
+        value = Value(-1 - len(known), "input", x.shape, x.dtype)
+        known[value] = np.full_like(x, 1.5) if box == (ALL, 2) else x
+        return value
+
+    a, b = (boxed(given(some[0]), (4, 5), *some, more=tuple(map(given, some[1:]))) for some in (left, right))
+    total = Value(3, "made", (4, 5), np.dtype(float))
+    total.op = Op("ufunc", "add", np.add, [a, b], (), [total])
+    before = [a.op, b.op, total.op]
+    sums = computed(before, dict(known))[total]
+    ops = calls.opened(Program(before, list(known), [total])).ops
+    assert " ".join(op.name for op in ops).replace("put", "join") == wanted
+    found = computed(ops, known)[total]
+    np.testing.assert_array_equal(found, sums)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(sums))
+    assert len({out.number for op in ops for out in op.outs}) >= wanted.count("add")
+    assert ops[-1].out is total
+    assert total.op is ops[-1]
+
+
+X4, X5 = Value(-1, "input", (2, 5), np.dtype("f4")), Value(-2, "input", (2, 5), np.dtype(float))
+WHOLE, ONE = Value(-3, "input", (2, 5), np.dtype(int)), Value(-4, "input", (5,), np.dtype(float))
+NO_SUMS: dict[str, tuple[Any, Any, Any]] = {  # two arrays, and the function
+    "a product": (lambda: boxed(X5, (4, 5), HIGH), lambda: boxed(X5, (4, 5), LOW), np.multiply),
+    "whole numbers": (lambda: boxed(WHOLE, (4, 5), HIGH), lambda: boxed(WHOLE, (4, 5), LOW), np.add),
+    "two dtypes": (lambda: boxed(X4, (4, 5), HIGH), lambda: boxed(X5, (4, 5), LOW), np.add),
+    "two shapes": (lambda: boxed(ONE, (1, 5), (0, ALL)), lambda: boxed(X5, (4, 5), LOW), np.add),
+    "what is no array of zeros": (lambda: X5, lambda: boxed(X5, (2, 5), HIGH), np.add),
+}
+
+
+@pytest.mark.parametrize("name", NO_SUMS)
+def test_other_sums_stay(name: str) -> None:
+    left, right, function = NO_SUMS[name]
+    a, b = left(), right()
+    out = Value(3, "made", np.broadcast_shapes(a.shape, b.shape), np.result_type(a.dtype, b.dtype))
+    out.op = Op("ufunc", "f", function, [a, b], (), [out])
+    before = [x.op for x in (a, b, out) if x.op]
+    assert calls.opened(Program(before, [], [out])).ops == before
+
+
+def test_an_array_of_zeros_that_something_else_reads_is_made() -> None:
+    a, b = boxed(X5, (4, 5), HIGH), boxed(X5, (4, 5), LOW)
+    out = Value(3, "made", (4, 5), np.dtype(float))
+    out.op = Op("ufunc", "add", np.add, [a, b], (), [out])
+    before = [a.op, b.op, out.op]
+    assert calls.opened(Program(before, [], [out, a])).ops == before
 
 
 def test_zeros_that_are_added_once_are_not_added_again() -> None:

@@ -11,7 +11,7 @@ from tinygrad_nn import grad
 from tinygrad_nn.compiled.program import rows
 from tinygrad_nn.compiled.program.memory import view_of
 from tinygrad_nn.compiled.program.periods import Run, runs
-from tinygrad_nn.compiled.program.rolled import Rolled, Rolling
+from tinygrad_nn.compiled.program.rolled import Rolled, Rolling, _apart, rolled
 from tinygrad_nn.compiled.program.values import Op, Program, Value
 from tinygrad_nn.compiled.trace.operations import frozen
 
@@ -84,6 +84,17 @@ def test_a_step_begins_where_least_is_carried_to_the_next() -> None:
 
 def test_nothing_repeats_where_there_is_little() -> None:
     assert runs([], 4) == runs(named("a"), 4) == runs(named("ab"), 4) == []
+
+
+def test_runs_that_touch_lie_apart_and_those_that_overlap_are_tried_where_the_first_is_no_loop() -> None:
+    first, second, third = Run(0, 16, 2), Run(16, 32, 2), Run(40, 48, 1)
+    inside, over_two = Run(4, 12, 4), Run(8, 24, 2)
+    assert _apart([second, third, first, inside, over_two]) == [[first, inside], [second], [third]]
+
+
+def test_a_program_of_no_operation_stays_as_it_is() -> None:
+    for made in (Program([], [], []), program(lambda x: x.T, [np.ones((2, 3))])):
+        assert rolled(made) is made
 
 
 def test_what_is_alike_is_told_from_what_is_not() -> None:

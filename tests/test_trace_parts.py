@@ -95,6 +95,23 @@ def test_arrays_in_metadata_may_differ_from_call_to_call(kind: Any) -> None:
         np.testing.assert_array_equal(f(X, w), X * w)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["alias", "attention", "cast", "copy", "dot", "eig_rows", "getitem", "max", "power", "reshape", "roots", "stack",
+     "standardize", "sum", "transpose", "vdot", "where"],
+)  # fmt: skip
+def test_a_function_of_ones_own_may_have_the_name_of_an_operation(name: str) -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return x * y + z
+
+    f.__name__ = name
+    own = tg.custom_vjp(f, lambda g, out, x, y, z: (3 * g, 5 * g, 7 * g))
+    for function in (own, tg.grad(lambda *xyz: own(*xyz).sum(), (0, 1, 2))):
+        quick = compile(function, backend="numpy")
+        np.testing.assert_array_equal(quick(X, X + 1, X - 1), function(X, X + 1, X - 1))
+    assert [op.name for op in compile(own, backend="numpy").plan(X, X + 1, X - 1).program.ops] == ["multiply", "add"]
+
+
 # -- Python numbers
 
 
@@ -113,6 +130,17 @@ def test_a_number_made_of_numbers_decides_and_they_are_fixed() -> None:
     ]:
         np.testing.assert_array_equal(quick(X, a, b, c), f(X, a, b, c))
     assert len(quick.plans) == 4, "one for each pair of what decides; the third number is traced"
+
+
+@pytest.mark.parametrize("zeros", [(0.0, -0.0), (-0.0, 0.0), (1 - 0j, 1 + 0j), (complex(-2, 0.0), complex(-2, -0.0))])
+def test_a_zero_that_decides_is_fixed_with_its_sign(zeros: Any) -> None:
+    def f(x: Any, a: Any) -> Any:
+        return np.divide(x, a) if isinstance(a, float) and a < 1 else np.sqrt(x * a) if a != 3 else x
+
+    quick = compile(f, backend="numpy")
+    for a in (*zeros, *zeros):
+        with np.errstate(divide="ignore"):
+            np.testing.assert_array_equal(quick(X, a), f(X, a))
 
 
 @pytest.mark.parametrize("k", [3, 0.5, -2])

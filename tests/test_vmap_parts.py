@@ -78,6 +78,33 @@ def test_a_question_is_answered_for_each_sample(name: str) -> None:
     assert np.array_equal(np.asarray(other), [of_each(lambda x: ask(x, one), x) for one in y], equal_nan=True)  # noqa: B023
 
 
+def test_equal_values_stay_in_order_where_that_is_asked_by_position() -> None:
+    x = np.random.default_rng(0).integers(0, 3, (N, 100)).astype(float)  # a short row is sorted in order anyway
+    close(vmap(lambda x: np.argsort(x, 0, "stable"))(x), np.argsort(x, 1, "stable"))
+
+
+@pytest.mark.filterwarnings("ignore:'where' used")
+def test_a_question_is_asked_where_each_sample_says() -> None:
+    (x,), where = samples((3,)), np.arange(N * 3).reshape(N, 3) % 2 == 0
+    found = vmap(lambda x, where: np.where(where, np.less(x, 1, where=where), False))(x, where)
+    close(found, where & (x < 1))
+
+
+def test_what_operations_see_of_a_sample_is_asked_of_all_samples() -> None:
+    (x,) = samples((2, 3))
+    with Level(N).entered() as level:
+        seen = level.wrap(x)._asked()
+        for found, wanted in (
+            (np.argmax(seen, axis=0), x.argmax(axis=1)), (np.argsort(seen), x.argsort()), (np.add(seen, 1), x + 1),
+            (np.logical_or.reduce(seen, axis=1), (x != 0).any(axis=2)),
+            (np.any(seen, keepdims=True), (x != 0).any(axis=(1, 2), keepdims=True)),
+        ):  # fmt: skip
+            close(getattr(found, "source", found).full, wanted)
+        assert np.shape(seen) == np.zeros_like(seen).shape == np.full_like(seen, 1).shape == (2, 3)
+        assert np.transpose(seen).shape == (3, 2)
+        assert type(np.transpose(seen)) is np.ndarray
+
+
 def test_what_is_asked_of_shapes_that_do_not_meet_says_so() -> None:
     x = np.ones((N, 2, 3))
     with pytest.raises(ValueError, match=r"^np\.greater of arrays of shapes \[\(2, 3\), \(4,\)\]$"):

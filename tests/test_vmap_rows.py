@@ -217,7 +217,9 @@ def test_a_row_whatever_differs_from_sample_to_sample(name: str) -> None:
     [
         ("matmul", ((3,), ()), {}), ("matmul", ((2, 3), (2, 3)), {}), ("matmul", ((3,), (2,)), {}),
         ("matmul", ((4, 2, 3), (4, 2, 3)), {}), ("dot", ((3,), (2,)), {}), ("dot", ((2, 3), (2, 3)), {}),
-        ("vdot", ((3,), (2, 3)), {}), ("vecdot", ((3,), ()), {}), ("vecdot", ((), (3,)), {}),
+        ("dot", ((2, 1), (4, 3, 2)), {}), ("vdot", ((3,), (2, 3)), {}), ("vdot", ((1,), (3,)), {}),
+        ("vecdot", ((3,), ()), {}), ("vecdot", ((), (3,)), {}), ("vecdot", ((1,), ()), {}), ("vecdot", ((), (1,)), {}),
+        ("cross", ((), (3,)), {}),
         ("transpose", ((3, 4),), {"axes": (0,)}), ("transpose", ((3, 4),), {"axes": (0, 1, 1)}),
         ("affine", ((2,), (6, 3), (6,)), {}), ("affine", ((3,), (6, 3), (4,)), {}),
         ("softmax_crossentropy", ((3,), (2,)), {}), ("softmax_crossentropy", ((2, 3), (3,)), {}),
@@ -260,6 +262,12 @@ def test_words_are_looked_up_in_a_table_that_is_shared_or_of_each_sample(padding
             close(vmap(grad(loss), (*axes, 0))(*given, w), wanted)
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3)])
+def test_a_table_of_numbers_or_of_matrices_is_that_of_each_sample(shape: tuple[int, ...]) -> None:
+    W, ids = np.random.default_rng(4).normal(size=(N, *shape)), np.arange(3 * N).reshape(N, 3) % 4
+    close(vmap(REGISTRY["embedding"])(Tensor(W), ids), np.stack([w[i] for w, i in zip(W, ids, strict=True)]))
+
+
 # -- Indices: of one sample, with arrays that all share and arrays of each
 
 R, J = np.array([2, 0, 1]), np.array([1, 1, 3])
@@ -275,6 +283,7 @@ STATIC: list[Any] = [
     np.ones((3, 4), bool), (np.ones((3, 4), bool), 1), np.array([True, False, False]), (1, 2, 1), (1, 2, 1, ...), True,
     np.array(True), np.array(False), (..., True), (..., False), (True, 1), (0, slice(None), True), (True, R),
     (0, slice(None), np.array(True)), (..., np.array(False)), (1, slice(None), np.array(True), R % 2),
+    (R[:, None], slice(None), np.array([[0, 1]])),
 ]  # fmt: skip
 
 

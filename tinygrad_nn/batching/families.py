@@ -217,10 +217,10 @@ def _broadcast_to(call: Call) -> Any:
 
 @rule("roll")
 def _roll(call: Call) -> Any:
-    (x,), shift, axis = call.args, call.meta["shift"], call.meta.get("axis")
+    (x,), axis = call.args, call.meta.get("axis")
     if axis is None:
         rows = x.reshape(call.n, math.prod(call.shape(0)))
-        return call.run(rows, shift=int(np.sum(shift)), axis=1).reshape(x.shape)
+        return call.run(rows, axis=1).reshape(x.shape)
     axes = tuple(1 + normalize_axis_index(a, x.ndim - 1) for a in np.atleast_1d(axis))
     return call.run(x, axis=axes if np.ndim(axis) else axes[0])
 
@@ -236,21 +236,17 @@ def _join(call: Call) -> Any:
 
 # -- Products
 
-def _transposed(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
-
-
 def product(call: Call) -> Any:
     """Multiply matrices, or vectors, of all samples: as one product where one of the two is shared."""
     (a, b), (over_a, over_b) = call.args, call.mapped
     rank_a, rank_b = call.rank(0), call.rank(1)
-    if min(rank_a, rank_b) == 0 or call.shape(0)[-1] != call.shape(1)[-2 if rank_b > 1 else 0]:
+    if 0 in (rank_a, rank_b):
         return NotImplemented  # which says what is wrong
     if not over_b and rank_b < 3:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
         return run("dot", (rows, b)).reshape((*a.shape[:-1], *b.shape[1:]))
     if not over_a and rank_a == 2 and rank_b == 1:
-        return run("dot", (b, _transposed(a)))
+        return run("dot", (b, a.T))
     a = a[..., None, :] if rank_a == 1 else a
     b = b[..., None] if rank_b == 1 else b
     out = run("matmul", aligned((a, b), call.mapped))
@@ -268,6 +264,8 @@ def _dot(call: Call) -> Any:
         return run("multiply", aligned(call.args, call.mapped))
     if rank_b < 3:
         return product(call)
+    if call.shape(0)[-1] != call.shape(1)[-2]:
+        return NotImplemented  # einsum would broadcast an axis of length 1
     a, b = LETTERS[:rank_a], LETTERS[rank_a : rank_a + rank_b]
     b = b[:-2] + a[-1] + b[-1]
     return _einsum(call, f"{a},{b}->{a[:-1]}{b[:-2]}{b[-1]}")
@@ -383,7 +381,6 @@ def _gather(call: Call, place: _Place, moving: list[bool]) -> Any:
     if call.mapped[0]:
         own = np.arange(call.n).reshape(call.n, *(1,) * rank)
         parts = [own, *parts]
-        apart = apart or numbers[0] > 0
         out = call.run(x, index=tuple(parts))  # the arrays first if they are apart, else at the place of the samples
         return np.moveaxis(out, range(1, rank + 1), range(1 + before, 1 + before + rank)) if before else out
     out = run(call.row, (x if isinstance(x, Tensor) else np.asarray(x),), {"index": tuple(parts)})

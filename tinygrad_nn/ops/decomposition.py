@@ -40,8 +40,8 @@ def _completion(Q: Array, rest: Array) -> Array:
 
 
 def _below(x: Array) -> Array:
-    """Return the part of matrices below the diagonal."""
-    return np.where(np.tri(x.shape[-2], x.shape[-1], -1, dtype=bool), x, 0)
+    """Return the part of square matrices below the diagonal."""
+    return np.where(np.tri(x.shape[-1], k=-1, dtype=bool), x, 0)
 
 
 def _main(x: Array) -> Array:

@@ -265,7 +265,7 @@ def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, An
         raise ValueError(_CELLS.format(call=call, x=x.shape, size=many))
     counts: Any = 1
     for i, m in zip(range(-1, -1 - len(many), -1), reversed(many), strict=True):
-        before, n = x.shape[: x.ndim + 2 * i + 1], x.shape[2 * i + 1]
+        before, n = x.shape[: 2 * i + 1], x.shape[2 * i + 1]
         after = x.shape[x.ndim + 2 * i + 2 :]
         first, stop = np.arange(m) * n // m, -(-np.arange(1, m + 1) * n // m)
         length = int((stop - first).max())

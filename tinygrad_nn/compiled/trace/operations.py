@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...primitive import Primitive
+from ...primitive import REGISTRY, Primitive
 from ...tensor import Tensor, held
 from ...tree import children, flatten
 from ..program.values import Op, Value
@@ -34,13 +34,14 @@ def record(
     meta: dict[str, Any], out: Array,
 ) -> Value:  # fmt: skip
     """Write down one application of a primitive, and return the value of its result."""
-    if primitive.name in RANKS:
+    name = name_of(primitive)
+    if name in RANKS:
         value = whole(record, primitive, values, given, meta, out)
         value.op.pure = False  # type: ignore[union-attr]
         return value
-    if primitive.name == "roots":
+    if name == "roots":
         raise Untraceable("np.roots gives real or complex numbers, and fewer or more, depending on the values.")
-    if primitive.name == "eig_rows" and raw[0].dtype.kind != "c":
+    if name == "eig_rows" and raw[0].dtype.kind != "c":
         raise Untraceable(
             "np.linalg.eig of real numbers gives real or complex ones, depending on the values. Give it complex "
             "numbers: a.astype(complex), or a + 0j."
@@ -58,14 +59,20 @@ def record(
     return inner if inner is not None else whole(record, primitive, values, given, meta, out)
 
 
+def name_of(primitive: Primitive) -> str:
+    """Return the name that an operation is known by: one of one's own that has the name of one of ours has another."""
+    ours = REGISTRY.get(primitive.name, primitive) is primitive
+    return primitive.name if ours else f"own {primitive.name}"
+
+
 def stays(primitive: Primitive, meta: dict[str, Any]) -> bool:
     """Tell whether a primitive stays one operation; a normalisation by moments that are known is entry by entry."""
-    return primitive.name in WHOLE and meta.get("moments") is None
+    return name_of(primitive) in WHOLE and meta.get("moments") is None
 
 
 def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[str, Any], out: Array) -> Any:
     """Return the operation that a primitive is, the argument it leaves as it is, or None."""
-    name, forward = primitive.name, primitive.forward
+    name, forward = name_of(primitive), primitive.forward
     x: Any = values[0] if values else None
     if isinstance(forward, np.ufunc):
         if forward is np.matmul:
@@ -204,15 +211,15 @@ def whole(
     more = [meta[key] for key in primitive.saves]
     if not all(isinstance(x, np.ndarray) for x in more):
         first = lambda *a, **k: primitive.forward(*a, **k)[0]  # noqa: E731
-        return opaque(record, primitive.name, first, [list(values), given], out, primitive)
+        return opaque(record, name_of(primitive), first, [list(values), given], out, primitive)
     if not more:
-        return opaque(record, primitive.name, primitive.forward, [list(values), given], out, primitive, given=given)
+        return opaque(record, name_of(primitive), primitive.forward, [list(values), given], out, primitive, given=given)
 
     def all_of_it(*args: Any, **metadata: Any) -> Any:
         result, saved = primitive.forward(*args, **metadata)
         return result, *[saved[key] for key in primitive.saves]
 
-    return opaque(record, primitive.name, all_of_it, [list(values), given], out, primitive, more, given)
+    return opaque(record, name_of(primitive), all_of_it, [list(values), given], out, primitive, more, given)
 
 
 def with_joint_rule(primitive: Primitive) -> Primitive:

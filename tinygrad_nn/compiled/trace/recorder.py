@@ -141,19 +141,19 @@ class Recorder(Mode):
     def saw(self, node: Node, _: Tensor) -> Tensor:
         """Record what the funnel just ran, and return the Tensor of the trace that stands for its result."""
         primitive: Primitive = node.primitive  # type: ignore[assignment]
-        args, parents, out = node.args, node.parents, node.out
+        args, parents, out, name = node.args, node.parents, node.out, lower.name_of(primitive)
         given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
         values = [self.find(arg, parent) for arg, parent in zip(args or (), parents or (), strict=True)]
         for part in flatten(given)[0] if given else ():
             self.asked.pop(id(part), None)
         known = self.known(out)
-        if primitive.name == "reshape" and given.get("order") == "A":
+        if name == "reshape" and given.get("order") == "A":
             raise Untraceable("order='A' follows how entries lie in memory, which is open. Use order='C' or order='F'.")
         value = known or lower.record(self, primitive, values, list(args or ()), given, node.meta, out)
         self.name(value, out)
         alive = any(p is not None and not isinstance(p, Still) for p in parents or ()) and self._grad is not QUIET
         stale = any(isinstance(p, Saved) for p in parents or ())
-        entered = primitive.name == "alias"
+        entered = name == "alias"
         if entered and out.dtype.kind not in "fc":
             raise Untraceable("a gradient with respect to what is not made of floats.")
         if not alive and not entered:
