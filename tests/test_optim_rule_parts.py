@@ -86,6 +86,15 @@ def test_a_parameter_that_the_loss_does_not_read_or_that_is_frozen_stays_in_a_se
         assert [t.dtype for t in minimizer.parameters] == [np.float64] * 4
 
 
+def test_what_is_not_of_floats_moves_by_the_update_alone() -> None:
+    whole, room = np.array([1, 2]), np.array([0, 0])
+    new, _ = optim.sgd().move(np.array([2, 3]), (), 0.5, whole, room)
+    assert new.tolist() == [0.0, 0.5]
+    assert (whole.tolist(), room.tolist()) == ([1, 2], [0, 0])
+    mixed, _ = optim.sgd().move(np.full(2, 0.1, np.float32), (), 0.5, np.ones(2), np.ones(2))
+    np.testing.assert_array_equal(mixed, np.ones(2) - 0.5 * np.full(2, 0.1, np.float32))
+
+
 # -- In-place forms: the symbols stand for g, the state, eta and w
 
 
