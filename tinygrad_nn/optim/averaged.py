@@ -160,7 +160,7 @@ class Averaged:
             digest.update(b"" if g is None else np.asarray(g).tobytes())
         some = count and any(np.any(g) for g in found if g is not None)
         told = [json.loads(text) for text in self.ranks.everyones(
-            json.dumps([numbers, digest.hexdigest() if some and self.ranks.size > 1 else ""])
+            json.dumps([numbers, digest.hexdigest() if some else ""])
         )]  # fmt: skip
         seen: dict[Any, int] = {}
         alike = set()
