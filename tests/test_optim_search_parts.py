@@ -85,6 +85,13 @@ def test_later_searches_have_what_the_first_ones_left(most: int, iterations: int
     assert (state[0], len(places)) == (iterations, iterations + 1)
 
 
+def test_parameters_without_entries_are_flat() -> None:
+    rule, w = optim.lbfgs(), np.zeros(0)
+    state = rule.init(w)
+    end, loss, after = rule.minimize(lambda w: (3.0, w), w, state, 1.0)
+    assert (end is w, loss, after is state) == (True, 3.0, True)
+
+
 def test_a_pair_is_the_change_of_the_gradient_and_the_step() -> None:
     """With a line search the gradient, the loss and the length of the step are those of the point that it found."""
     A, start = np.diag([1.0, 3.0, 10.0]), np.array([1.0, -2.0, 0.5])
@@ -132,7 +139,8 @@ SEARCHES: dict[str, tuple[list[tuple[float, float]], dict[str, Any], list[float]
     "unless it is lower": ([(9.0, STEEP), (8.0, STEEP), (7.0, 0.0)], {"cubic": [3.0, 9.0]}, [1.0, 3.0, 9.0], [9.0]),
     "too high, close in": ([HIGH, (9.0, 0.0)], {"cubic": [0.5]}, [1.0, 0.5], [0.5]),
     "uphill, close in": ([(9.0, 1.9), (8.0, 0.0)], {"cubic": [0.5]}, [1.0, 0.5], [0.5]),
-    "a little uphill, close in": ([(9.0, 0.46), (8.0, 0.0)], {"slope": -0.5, "cubic": [0.5]}, [1.0, 0.5], [0.5]),
+    "a little uphill, close in": ([(9.0, 0.46), (9.5, 0.0), (8.0, 0.0)], {"slope": -0.5, "cubic": [0.5, 0.75]},
+                                  [1.0, 0.5, 0.75], [0.75]),
     "near the right end once": ([HIGH, HIGH, (9.0, 0.0)], {"cubic": [0.95, 0.5]}, [1.0, 0.95, 0.5], [0.5]),
     "near the right end twice": ([HIGH, HIGH, (9.0, 0.0)], {"cubic": [0.9375, 0.9]},
                                  [1.0, 0.9375, 0.9375 - 0.1 * 0.9375], [0.84375]),
