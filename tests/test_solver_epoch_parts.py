@@ -9,9 +9,7 @@ import pytest
 
 from tinygrad_nn import Layer, Settings, Solver, fit, nn, optim
 from tinygrad_nn.solver import EarlyStopping, History
-from tinygrad_nn.solver import epochs as epochs_
-from tinygrad_nn.solver.checkpoint import Checkpoint
-from tinygrad_nn.solver.epochs import BoundCheckpoint, Epoch, Training, _plateau, _schedule
+from tinygrad_nn.solver.epochs import Epoch, Training, _plateau, _schedule
 from tinygrad_nn.solver.state import Progress
 from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
@@ -91,22 +89,6 @@ def test_the_rate_of_the_next_update() -> None:
 # -- Epochs
 
 
-@pytest.mark.parametrize(("every", "ends", "saved"), [
-    (3, 9, [3, 6, 7]), (1, 9, [1, 2, 3, 4, 5, 6, 7]), (3, 5, [3, 5]), (9, 9, [7]),
-])  # fmt: skip
-def test_a_checkpoint_is_due_every_so_many_epochs_and_at_the_end(
-    every: int, ends: int, saved: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    written: list[int] = []
-    monkeypatch.setattr(epochs_.store, "save", lambda folder, task, setup, done, *_: written.append(done.epoch))
-    bound = BoundCheckpoint(Checkpoint(tmp_path, every), {}, [])
-    for k in range(1, min(ends, 7) + 1):
-        done = SimpleNamespace(epoch=k, ended="a callback" if k == ends else "")
-        training: Any = SimpleNamespace(done=done, settings=Settings(7), task=None, history=None, watch=None)
-        bound.save(training)
-    assert written == saved
-
-
 def test_a_folder_is_made_with_those_that_it_is_in(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     fit(nn.Linear(3, 2, rng=0), X, Y, solver=MSE, settings=Settings(1, 5), checkpoint=folder)
@@ -184,16 +166,6 @@ def test_a_callback_ends_a_training_by_true_alone(word: Any, epochs: int) -> Non
     history = fit([Layer(3, 2, rng=0)], X, Y, solver=MSE, settings=Settings(3, 5), callbacks=callbacks)
     assert len(history) == epochs
     assert seen == list(range(1, epochs + 1))  # all are asked, even where the first ends it
-
-
-def test_the_first_reason_to_end_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ended: list[str] = []
-    monkeypatch.setattr(epochs_.store, "save", lambda folder, task, setup, done, *_: ended.append(done.ended))
-    stopping = EarlyStopping(1, min_delta=1e9, monitor="loss")
-    for callback in (lambda epoch: epoch.number == 2, lambda epoch: epoch.number == 1):
-        fit([Layer(3, 2, rng=0)], X, Y, solver=MSE, settings=Settings(3, 5), early_stopping=stopping,
-            callbacks=[callback], checkpoint=tmp_path)  # fmt: skip
-    assert ended == ["", "early stopping", "a callback"]
 
 
 @pytest.mark.parametrize("restore", [True, False])

@@ -1,4 +1,4 @@
-"""What a saved state holds: the optimizer's states in numbers and arrays, and what is said where one is missing."""
+"""What a saved state holds, what is said where a part of it is missing, and which files belong to it."""
 
 import json
 import math
@@ -11,8 +11,10 @@ import pytest
 
 from tinygrad_nn import Solver, nn, optim
 from tinygrad_nn.optim import Optimizer
-from tinygrad_nn.solver import History
+from tinygrad_nn.solver import EarlyStopping, History, checkpoint
+from tinygrad_nn.solver.checkpoint import STATE, _tidy
 from tinygrad_nn.solver.state import Progress, StateReader, _alike, taken_apart
+from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
 
 X, Y = np.arange(6.0).reshape(2, 3) / 6, np.array([[0.5, -1.0], [2.0, 0.25]])
@@ -157,3 +159,32 @@ def test_what_early_stopping_saw_is_read_with_distrust(stopping: Any, right: boo
     else:
         with says("stopping is "):
             one.stopping(2)
+
+
+def test_files_of_a_training_that_are_not_named_are_deleted_and_no_others(tmp_path: Path) -> None:
+    ours = ["weights-1.safetensors", "best-12.safetensors", ".weights-3.safetensors.0a1b.part",
+            ".state.safetensors.ff.part", ".best-1.safetensors.0.part"]  # fmt: skip
+    others = [STATE, "weights-x.safetensors", "weights-1.safetensors.bak", "notes.txt", "state.safetensors.ff.part",
+              "my-weights-1.safetensors", ".other.0.part"]  # fmt: skip
+    for name in [*ours, *others, "weights-2.safetensors"]:
+        (tmp_path / name).touch()
+    _tidy(tmp_path, ["weights-2.safetensors"])
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "weights-2.safetensors"}
+
+
+def written(folder: Path, watch: Watch, done: Progress) -> None:
+    task = ModuleTask("fit", nn.Linear(2, 1, rng=0), Solver("mse"))
+    checkpoint.save(folder, task, {"schedule": "None"}, done, [], History([0.5] * done.epoch), watch)
+
+
+def test_early_stopping_goes_on_with_the_best_weights_of_the_file(tmp_path: Path) -> None:
+    watch, done = Watch(EarlyStopping(3)), Progress(2)
+    watch.weights, watch.epoch, watch.best, watch.since = {"weight": np.ones((1, 2)), "bias": np.ones(1)}, 1, 0.5, 1
+    written(tmp_path, watch, done)
+    task, again = ModuleTask("fit", nn.Linear(2, 1, rng=1), Solver("mse")), Watch(EarlyStopping(3))
+    progress, history = checkpoint.load(tmp_path, task, {"schedule": "None"}, [], again)
+    assert (progress, history) == (done, History([0.5, 0.5]))
+    assert (again.best, again.epoch, again.since, again.written, again.sha256) == (0.5, 1, 1, 1, watch.sha256)
+    assert again.weights is not None
+    for name, array in watch.weights.items():
+        np.testing.assert_array_equal(again.weights[name], array)
