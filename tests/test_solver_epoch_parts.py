@@ -177,3 +177,52 @@ def test_the_best_weights_are_put_back_where_that_is_asked(restore: bool) -> Non
         callbacks=[lambda epoch: weights.append(layer.W.data.copy())])  # fmt: skip
     np.testing.assert_array_equal(layer.W.data, weights[0 if restore else -1])
     assert (weights[0] != weights[-1]).any()
+
+
+def test_a_perfect_fit_has_a_loss_of_zero() -> None:
+    layer = Layer(3, 2, rng=0)
+    layer.W, layer.b = np.zeros((2, 3)), np.zeros(2)
+    history = fit([layer], X, np.zeros((5, 2)), solver=MSE, settings=Settings(2, 5), x_val=X, y_val=np.zeros((5, 2)))
+    assert (history.loss, history.val_loss) == ([0.0, 0.0], [0.0, 0.0])
+
+
+def test_batches_of_ones_own_are_gone_through_twice_an_epoch_and_not_before() -> None:
+    """Once for the updates, and once for the loss after them."""
+
+    class Loader:
+        times = 0
+
+        def __iter__(self) -> Any:
+            self.times += 1
+            yield X, Y
+
+    loader, seen = Loader(), []
+    told = [lambda epoch: seen.append(loader.times)]
+    fit(nn.Linear(3, 2, rng=0), loader, solver=MSE, settings=Settings(2), callbacks=told)
+    assert seen == [2, 4]
+
+
+def test_a_step_that_is_compiled_tells_the_gradients_that_one_without_tells() -> None:
+    """Of a model with buffers and random numbers, where only some updates are told."""
+
+    class Hears(Never):
+        def due(self, number: int) -> bool:
+            return number in (1, 3)
+
+        def step(self, step: Any) -> None:
+            self.heard.append((step.number, {name: g.copy() for name, g in step.gradients.items()}, step.weights))
+
+    found = []
+    for compiled in (False, "numpy"):
+        model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm(4), nn.Dropout(0.5), nn.Linear(4, 2, rng=1))
+        hears = Hears()
+        fit(model, X, Y, solver=MSE, settings=Settings(4, 5), rng=0, compile=compiled, callbacks=[hears])
+        found.append(hears.heard)
+    plain, fast = found
+    assert [number for number, *_ in plain] == [number for number, *_ in fast] == [1, 3, 4]
+    for (_, gradients, weights), (_, others, after) in zip(plain, fast, strict=True):
+        assert gradients.keys() == others.keys()
+        for name, g in gradients.items():
+            np.testing.assert_allclose(others[name], g, rtol=1e-12, atol=1e-15)
+        for name, w in weights.items():
+            np.testing.assert_allclose(after[name], w, rtol=1e-12, atol=1e-15)
