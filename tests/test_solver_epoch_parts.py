@@ -13,6 +13,7 @@ from tinygrad_nn.solver.epochs import Epoch, Training, _plateau, _schedule
 from tinygrad_nn.solver.state import Progress
 from tinygrad_nn.solver.stopping import Watch
 from tinygrad_nn.solver.tasks.module import ModuleTask
+from tinygrad_nn.solver.tasks.task import clipped
 from tinygrad_nn.solver.training_step import TrainingStep
 
 MSE = Solver("mse", "sgd", 0.1)
@@ -65,6 +66,29 @@ def test_gradients_that_are_kept_are_those_before_clipping(optimizer: str, name:
         step(X, Y, rng)
         for g, h in zip(step.gradients, right, strict=True):
             np.testing.assert_array_equal(g, h)
+
+
+@pytest.mark.parametrize("limit", [{"clip_norm": 0.5}, {"clip_value": 0.125}])
+def test_either_limit_clips_an_update(limit: dict[str, float]) -> None:
+    solver, rng = Solver("mse", "sgd", 0.1, **limit), np.random.default_rng(0)  # type: ignore[arg-type]
+    task = task_of(solver)
+    before, (_, plain) = [p.data.copy() for p in task.parameters], task.gradients(X, Y, rng)
+    TrainingStep(task, solver)(X, Y, rng)
+    right = clipped(solver, plain)
+    assert any((g != h).any() for g, h in zip(right, plain, strict=True))  # type: ignore[union-attr]
+    for p, w, g in zip(task.parameters, before, right, strict=True):
+        np.testing.assert_allclose(p.data, w - 0.1 * g, rtol=1e-13)  # type: ignore[operator]
+
+
+def test_a_step_that_tells_watches_the_loss_of_its_first_parameter() -> None:
+    task, rng = task_of(), np.random.default_rng(0)
+    step = TrainingStep(task, MSE, tell=True)
+    task.updater.entries[0][3].start = ("mse", 10, 1.0)
+    with pytest.raises(FloatingPointError, match="the loss grew from 1 to"):
+        step(X, Y * 1e5, rng)
+    assert step.updates == 0
+    step(X, Y, rng)
+    assert [entry[3].start is not None for entry in task.updater.entries] == [True, False]
 
 
 def test_ranks_compare_their_arrays_after_each_hundred_updates() -> None:
