@@ -295,6 +295,7 @@ def test_an_option_that_is_not_known_is_told_with_the_nearest() -> None:
         (np.max, (1, 0, None, True), {}, ((1, 0), {"out": None, "keepdims": True})),
         (np.max, (1, 0, None), {"keepdims": 2}, ((1, 0), {"out": None, "keepdims": 2})),
         (np.max, (), {"x": 1}, ((), {"x": 1})), (np.max, (1,), {"a": 2}, ((1,), {"a": 2})),
+        (np.max, (1, 0, None), {"a": 2}, ((1, 0), {"out": None, "a": 2})),
         (np.sum, (1, 0, None), {}, ((1, 0, None), {})), (max, (), {"a": 1}, ((), {"a": 1})),
         (max, (1, 2, 3), {}, ((1, 2, 3), {})),
     ],
@@ -372,5 +373,34 @@ def test_an_array_of_another_library_that_is_no_array_with_named_axes_is_taken()
     plain = np.ones(2).view(type("Plain", (np.ndarray,), {}))
     assert primitive.constant(plain, REGISTRY["add"]).tolist() == [1.0, 1.0]
     assert primitive.constant([1, 2], REGISTRY["add"]).tolist() == [1, 2]
+    assert primitive.constant(type("Listed", (list,), {"dims": 1})([1, 2]), REGISTRY["add"]).tolist() == [1, 2]
     with pytest.raises(primitive.Wraps, match=r"^add of a Tensor and a Named: write it as an operator, t \* a\.$"):
         primitive.constant(np.ones(2).view(Named), REGISTRY["add"])
+
+
+@pytest.mark.parametrize(
+    ("options", "known", "wanted"),
+    [
+        ({"dim": 1, "keepdim": True}, ("axis", "keepdims"), {"axis": 1, "keepdims": True}),
+        ({"dim": 1, "axis": 0}, ("axis",), {"dim": 1, "axis": 0}), ({"dim": 1}, ("p",), {"dim": 1}),
+    ],
+)  # fmt: skip
+def test_names_of_pytorch_are_those_of_numpy_where_these_are_known(options: Any, known: Any, wanted: Any) -> None:
+    assert primitive.as_numpy(options, known) == wanted
+
+
+def test_a_row_that_is_declared_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(primitive, "REGISTRY", {})
+    monkeypatch.setattr(primitive, "RESERVED", {"taken"})
+    rule = (lambda g, out, x: g, "g")
+    row = primitive.declare(lambda x: x * 1, "x", rule, name="row", linear=(0,), entrywise=True)
+    assert (row.linear, row.entrywise) == ((0,), True)
+    with pytest.raises(ValueError, match="a primitive named 'taken' is declared already"):
+        primitive.declare(lambda x: x, "x", rule, name="taken")
+
+
+def test_small_parts_of_rows() -> None:
+    assert REGISTRY["sum"](Tensor([1.0, 2.0]), out=None).item() == 3.0
+    assert np.array_equal(primitive.undetermined(np.array([0.0, 1.0])), [0.0, np.nan], equal_nan=True)
+    with pytest.raises(ValueError, match=r"returned a gradient of shape \(3,\) for an argument of shape \(2, 3\)"):
+        primitive.sum_to(np.ones(3), (2, 3))
