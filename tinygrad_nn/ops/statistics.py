@@ -278,8 +278,9 @@ def _hundredth(a: Any, q: Any) -> Any:
     if is_tensor(q):
         return q / 100
     dtype = getattr(a, "dtype", np.dtype(float))
-    hundred = dtype.type(100) if dtype.kind == "f" else 100
-    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / hundred
+    if dtype.kind != "f":
+        return np.asarray(q) / 100
+    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / dtype.type(100)
 
 
 @override("percentile")
