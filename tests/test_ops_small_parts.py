@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops import decomposition
+from tinygrad_nn.ops import decomposition, linalg
 from tinygrad_nn.primitive import REGISTRY
 
 L = np.linalg
@@ -65,3 +65,73 @@ def test_more_rows_leave_more_rounding_in_which_a_column_depends_on_another(rows
     x = np.zeros((rows, 2))
     x[0], x[1, 1] = 1, 100 * EPS
     assert np.isnan(grad(lambda x: L.qr(x).R[1, 1])(x)).any() == lost
+
+
+def test_values_are_equal_where_they_differ_by_eight_roundings_of_their_sum() -> None:
+    w = np.array([[1.0, 2.0, 2.0 + 32 * EPS], [1.0, 2.0, 2.0 + 64 * EPS], [-1.0, 1.0, 1.0]])
+    np.testing.assert_allclose(decomposition._tolerance(w), [[40 * EPS], [40 * EPS], [24 * EPS]], rtol=1e-12)
+    same, pair = decomposition._same(w), np.zeros((3, 3), bool)
+    pair[1, 2] = pair[2, 1] = True
+    for found, wanted in zip(same, (pair, 0 * pair, pair), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_gaps_are_differences_and_of_equal_values_those_of_the_direction_in_which_they_part() -> None:
+    w = np.array([[1.0, 4.0, 4.0], [2.0, 3.0, 7.0]])
+    np.testing.assert_array_equal(decomposition._apart(w), [1, 2, 3])
+    gaps = decomposition._gaps(w, decomposition._same(w))
+    np.testing.assert_array_equal(gaps, [[[1, 3, 3], [-3, 1, 1], [-3, -1, 1]], [[1, 1, 5], [-1, 1, 4], [-5, -4, 1]]])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.float32])
+def test_a_turn_mixes_vectors_of_equal_values_and_no_others(dtype: type) -> None:
+    same = decomposition._same(np.array([[1.0, 4.0, 4.0], [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
+    Q, other = decomposition._turn(same, dtype), decomposition._turn(same, dtype, 1)
+    assert Q.dtype == dtype
+    np.testing.assert_allclose(Q @ Q.mT.conj(), np.broadcast_to(np.eye(3), (3, 3, 3)), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(np.abs(Q) > 1e-3, same | np.eye(3, dtype=bool))
+    np.testing.assert_allclose(Q[2], np.eye(3), rtol=0, atol=1e-15)
+    assert np.abs(Q[0] - other[0]).max() > 1e-3
+    assert np.iscomplexobj(Q) == (np.abs(Q.imag).max() > 1e-3)
+
+
+def test_what_is_beside_nothing_counts_as_nothing_up_to_half_of_the_digits() -> None:
+    whole = np.array([[[4.0, 0.0]], [[0.0, -1.0]]])
+    half = np.sqrt(EPS)
+    for size, wanted in ((0.9, [True, True]), (1.1, [False, False])):
+        x = size * half * np.array([[[4.0, 0.0]], [[0.0, -1.0]]])
+        np.testing.assert_array_equal(decomposition._nothing(x, whole).all(axis=(1, 2)), wanted)
+    np.testing.assert_array_equal(decomposition._size(np.array([[0.0, -3.0], [0.0, 0.0]])), [3, 1])
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4)])
+def test_a_complete_hermitian_and_a_thin_decomposition_of_a_stack_are_those_of_each(shape: tuple[int, int]) -> None:
+    stack = np.random.default_rng(3).normal(size=(2, *shape))
+    calls = [lambda x: L.qr(x, "complete").R, lambda x: L.svd(x, False).Vh ** 2, lambda x: L.svd(x).S]
+    if shape == (3, 3):
+        calls += [lambda x: L.svd((x + x.mT) / 2, hermitian=True, compute_uv=c) for c in (False,)]
+        calls += [lambda x, i=i: L.svd((x + x.mT) / 2, hermitian=True)[i] ** 2 for i in range(3)]
+    for f in calls:
+        found = f(Tensor(stack))
+        np.testing.assert_allclose(found.data, f(stack), rtol=0, atol=1e-13)
+        weights = np.cos(np.arange(found.size)).reshape(found.shape)
+        whole = grad(lambda x, f=f, w=weights: (f(x) * w).sum())(stack)
+        each = [grad(lambda x, f=f, w=w: (f(x) * w).sum())(x) for x, w in zip(stack, weights, strict=True)]
+        np.testing.assert_allclose(whole, each, rtol=1e-11, atol=1e-11)
+
+
+def test_of_a_stack_only_the_matrices_with_a_dependent_column_lose_their_gradient() -> None:
+    x = np.array([[[1.0, 1, 2], [1, 1, 0], [1, 1, 1]], [[1.0, 0, 2], [1, 1, 0], [1, 1, 1]], [[0.0, 1, 2]] * 3])
+    for f in (lambda x: L.qr(x).Q[..., :1], lambda x: L.qr(x).Q[..., 2], lambda x: L.qr(x).R[..., 0, 0],
+              lambda x: L.qr(x).R[..., 1, 1], lambda x: L.qr(x).R[..., 0, 2]):  # fmt: skip
+        whole = grad(lambda x, f=f: (f(x) ** 2).sum())(x)
+        np.testing.assert_array_equal(whole, [grad(lambda x, f=f: (f(x) ** 2).sum())(one) for one in x])
+
+
+# -- Chains of products
+
+
+def test_a_chain_of_products_is_parted_where_the_fewest_numbers_are_multiplied() -> None:
+    """The example of Cormen et al., section 15.2: (A₁ (A₂ A₃)) ((A₄ A₅) A₆)."""
+    split = linalg._splits([30, 35, 15, 5, 10, 20, 25])
+    assert (split[0, 5], split[0, 2], split[1, 2], split[3, 5], split[3, 4]) == (2, 0, 1, 4, 3)
