@@ -77,9 +77,10 @@ def test_values_are_equal_where_they_differ_by_eight_roundings_of_their_sum() ->
 
 
 def test_gaps_are_differences_and_of_equal_values_those_of_the_direction_in_which_they_part() -> None:
-    w = np.array([[1.0, 4.0, 4.0], [2.0, 3.0, 7.0]])
+    w = np.array([[1.0, 4.0, 4.0], [2.0, 3.0, 7.0]], np.float32)
     np.testing.assert_array_equal(decomposition._apart(w), [1, 2, 3])
     gaps = decomposition._gaps(w, decomposition._same(w))
+    assert gaps.dtype == np.float32
     np.testing.assert_array_equal(gaps, [[[1, 3, 3], [-3, 1, 1], [-3, -1, 1]], [[1, 1, 5], [-1, 1, 4], [-5, -4, 1]]])
 
 
@@ -101,7 +102,20 @@ def test_what_is_beside_nothing_counts_as_nothing_up_to_half_of_the_digits() -> 
     for size, wanted in ((0.9, [True, True]), (1.1, [False, False])):
         x = size * half * np.array([[[4.0, 0.0]], [[0.0, -1.0]]])
         np.testing.assert_array_equal(decomposition._nothing(x, whole).all(axis=(1, 2)), wanted)
-    np.testing.assert_array_equal(decomposition._size(np.array([[0.0, -3.0], [0.0, 0.0]])), [3, 1])
+    assert decomposition._nothing(np.zeros((1, 2)), np.zeros((1, 2))).all()
+    assert decomposition._nothing(np.zeros((0, 0)), np.zeros((0, 0))).shape == (0, 0)
+
+
+@pytest.mark.parametrize(("w", "size"), [([0.0, -3.0], 3), ([0.0, 0.0], 1), ([0.5], 0.5), (np.zeros((2, 0)), [1, 1])])
+def test_the_size_of_values_is_that_of_the_largest_or_one(w: object, size: object) -> None:
+    np.testing.assert_array_equal(decomposition._size(np.array(w)), size)
+
+
+def test_where_what_follows_cannot_be_run_again_only_a_cotangent_of_0_goes_on() -> None:
+    np.testing.assert_array_equal(decomposition._refuse(np.zeros(2)), np.zeros(2))
+    for x in ([1.0, 1.0], [0.0, 1e-300]):
+        with pytest.raises(decomposition.AtEqualValues, match="must be run again, uncompiled"):
+            decomposition._refuse(np.array(x))
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4)])
