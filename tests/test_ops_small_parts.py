@@ -149,3 +149,20 @@ def test_a_chain_of_products_is_parted_where_the_fewest_numbers_are_multiplied()
     """The example of Cormen et al., section 15.2: (A₁ (A₂ A₃)) ((A₄ A₅) A₆)."""
     split = linalg._splits([30, 35, 15, 5, 10, 20, 25])
     assert (split[0, 5], split[0, 2], split[1, 2], split[3, 5], split[3, 4]) == (2, 0, 1, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2, 0), (0,)), ((2, 3, 0), (0, 4)), ((0, 3), (3,)), ((0,), (2, 0, 3)), ((2, 0), (4, 0, 3))]
+)
+def test_a_product_over_nothing_has_a_gradient_of_zeros(shapes: tuple[tuple[int, ...], ...]) -> None:
+    x, y = (np.ones(shape) for shape in shapes)
+    for found, wanted in zip(grad(lambda x, y: np.dot(x, y).sum(), (0, 1))(x, y), (x, y), strict=True):
+        np.testing.assert_array_equal(found, 0 * wanted)
+
+
+def test_a_chain_of_products_is_of_two_matrices_or_more() -> None:
+    t = Tensor(np.eye(2))
+    np.testing.assert_array_equal(L.multi_dot([t, t]).data, np.eye(2))
+    for few in ([t], []):
+        with pytest.raises(ValueError, match=f"at least two arrays; it got {len(few)}"):
+            linalg._multi_dot(few)
