@@ -72,8 +72,9 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g[..., None] * y  # (..., n)
     if y.ndim == 2:
         return g.dot(y.T)  # (..., n)
-    columns = y.swapaxes(-1, -2).reshape(-1, y.shape[-2])  # (rest, n)
-    return g.reshape(*x.shape[:-1], len(columns)).dot(columns)  # (..., n)
+    rest = _product((*y.shape[:-2], y.shape[-1]))
+    columns = y.swapaxes(-1, -2).reshape(rest, y.shape[-2])  # (rest, n)
+    return g.reshape(*x.shape[:-1], rest).dot(columns)  # (..., n)
 
 
 def _product(lengths: Sequence[int]) -> int:
