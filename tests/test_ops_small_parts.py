@@ -166,3 +166,24 @@ def test_a_chain_of_products_is_of_two_matrices_or_more() -> None:
     for few in ([t], []):
         with pytest.raises(ValueError, match=f"at least two arrays; it got {len(few)}"):
             linalg._multi_dot(few)
+
+
+# -- Results in arrays of others
+
+OUT = """
+np.average(t, out=o); np.ptp(t, out=o); np.median(t, out=o); np.nanmedian(t, out=o); np.quantile(t, 0.5, out=o)
+np.nanquantile(t, 0.5, out=o); np.percentile(t, 5, out=o); np.nanpercentile(t, 5, out=o); np.cumulative_sum(t, out=o)
+np.cumulative_prod(t, out=o); np.nancumsum(t, out=o); np.nancumprod(t, out=o); np.take(t, [0], out=o)
+np.choose([0, 0, 0], [t], out=o); np.compress([True], t, out=o); np.outer(t, t, out=o); np.clip(t, 0, 1, out=o)
+np.linalg.multi_dot([t, t], out=o); np.sum(t, out=o); np.max(t, out=o); np.cumsum(t, out=o); np.concatenate([t], out=o)
+np.stack([t], out=o); np.einsum("i->", t, out=o); np.dot(t, t, out=o)
+np.fft.hfft(t, out=o); np.fft.ihfft(t, out=o); np.fft.fftn(t, out=o); np.fft.rfftn(t, out=o); np.fft.irfftn(t, out=o)
+"""
+
+
+@pytest.mark.parametrize("call", [c.strip() for c in OUT.strip().replace("\n", ";").split(";")])
+def test_no_result_is_written_into_an_array_which_a_graph_would_not_know_of(call: str) -> None:
+    o = np.zeros(3)
+    with pytest.raises(TypeError, match="out"):
+        eval(call, {"np": np, "t": Tensor([1.0, 2.0, 3.0]), "o": o})
+    np.testing.assert_array_equal(o, 0)
