@@ -110,6 +110,18 @@ def test_what_is_fixed_is_compared_by_value_and_type() -> None:
         assert take(call, {}) is None
 
 
+ZEROS = [0.0, -0.0, 0, 0j, complex(0.0, -0.0), complex(-0.0, 0.0), complex(1.0, 0.0), complex(1.0, -0.0), False]
+
+
+@pytest.mark.parametrize("given", ZEROS, ids=repr)
+def test_zeros_with_other_signs_are_other_values(given: Any) -> None:
+    """One divided by them is another infinity, and roots of them lie on the other side of a cut."""
+    take = taker((given,), {}, frozenset({0}))
+    assert [take((x,), {}) is not None for x in ZEROS] == [repr(x) == repr(given) for x in ZEROS]
+    assert take((type(given)(given),), {}) is not None
+    assert [nest.leaf(x, True) == nest.leaf(given, True) for x in ZEROS] == [repr(x) == repr(given) for x in ZEROS]
+
+
 def test_a_layout_is_asked_for_or_left_to_others() -> None:
     strided = np.ones(6)[::2]
     assert taker((X,), {}, layout="carray")((X,), {}) is not None

@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, control_flow, custom_jvp, grad, primitive, scan
+from tinygrad_nn import Tensor, control_flow, custom_jvp, custom_vjp, grad, jacobian, jacobians, primitive, scan, vmap
+from tinygrad_nn.backward import ancestors
+from tinygrad_nn.forward_mode import path, push
+from tinygrad_nn.node import thread
 from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.tensor import raw
+from tinygrad_nn.transforms import enter
 
 # -- Loops and branches
 
@@ -73,6 +78,24 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no length": (
         lambda: scan(lambda c, x: (c, x), 0.0), "scan: without xs it needs length=, the number of steps.",
     ),
+    "an array without axes": (
+        lambda: scan(lambda c, x: (c, x), 0.0, np.array(1.0)),
+        ("scan: xs holds float64[], which has no axis to go along. Every array of xs has the shape (length, ...): "
+        "write np.array([...]) of numbers; what is the same in every step f closes over."),
+    ),
+    "a text before the first step": (
+        lambda: tg.while_loop(lambda c: c > 0, lambda c: c, "a"),
+        "a loop hands on arrays of numbers, and got a Python str.",
+    ),
+    "branches of two shapes": (
+        lambda: vmap(lambda x: tg.cond(x > 0, np.sin, lambda x: np.stack([x, x]), x))(np.ones(3)),
+        "cond: false_fn returned float64[2] for the result, which was float64[] before. Keep its shape.",
+    ),
+    "branches of two containers": (
+        lambda: vmap(lambda x: tg.cond(x > 0, lambda x: [x], np.sin, x))(np.ones(3)),
+        ("cond: false_fn returned float64[] for the result, which was [float64[]] before. "
+        f"Return the containers of both, {KEYS}"),
+    ),
     "no branch": (
         lambda: tg.cond(True, np.sin, 1.0, 2.0),
         "cond got float in place of a function; it is called as cond(pred, true_fn, false_fn, *operands).",
@@ -97,6 +120,48 @@ def test_the_way_to_a_leaf_is_told_by_keys_and_fields() -> None:
     assert list(control_flow._named(None, "y")) == []
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 3])
+def test_a_scan_goes_as_many_steps_as_it_has_rows_or_is_told(length: int) -> None:
+    def step(c: Any, x: Any) -> Any:
+        return c * 2 + (0.0 if x is None else x), c
+
+    told, both = scan(step, 1.0, length=length), scan(step, 1.0, np.ones(length), length)
+    assert [told[0], *told[1]] == [2.0**k for k in (length, *range(length))]
+    assert [both[0], *both[1]] == [2.0 ** (k + 1) - 1 for k in (length, *range(length))]
+    kept = scan(lambda c, x: (c * x, c), Tensor(1.0), np.ones(length))[1]
+    assert not length or kept.node.primitive.name == "stack"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_rows_beyond_those_that_are_allowed_are_zeros(reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread.mode, "rows", 2)
+    carry, ys = scan(lambda c, x: (c + x, c * 10 + x), 0.0, np.arange(1.0, 5), reverse=reverse)
+    assert carry == (7.0 if reverse else 3.0)
+    assert ys.tolist() == ([0.0, 0.0, 43.0, 4.0] if reverse else [1.0, 12.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("allowed", [2, 3])
+def test_a_while_loop_goes_no_further_than_is_allowed(allowed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread.mode, "steps", allowed)
+    run = lambda: tg.while_loop(lambda c: c < 3, lambda c: c + 1, 0.0)
+    if allowed == 3:
+        assert run() == 3
+        return
+    with pytest.raises(RuntimeError, match=r"a while loop went on for more steps than were allowed\."):
+        run()
+
+
+def test_rows_are_taken_from_blocks_where_there_are_many_and_a_gradient() -> None:
+    many = np.ones((control_flow.LONG, 2))
+    few = Tensor(many[1:])
+    for x in (many, Tensor(many, False), few):
+        assert control_flow._rows(x) == x.__getitem__
+    wide = Tensor(many)
+    row = control_flow._rows(wide)
+    blocks = [ancestors([row(t).node])[1] for t in range(len(many))]
+    assert len(set(blocks)) == 4
+
+
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 30])
 def test_every_row_of_a_tensor_is_that_row(length: int) -> None:
     x = Tensor(np.arange(2.0 * length).reshape(length, 2))
@@ -111,6 +176,92 @@ def test_every_row_of_a_tensor_is_that_row(length: int) -> None:
 def test_a_text_among_the_arguments_is_no_number_even_if_it_names_a_kind_of_numbers() -> None:
     scaled = custom_jvp(lambda x, kind: np.asarray(3 * x), lambda v, out, x, kind: 3 * v[0])
     assert grad(lambda x: scaled(x, "float64") ** 2)(2.0) == 36.0
+
+
+OTHER, LEFT = "the rule of own returned", "None where there is nothing."
+COUNT = f"{OTHER} {{}} gradients for 2 arguments; return a tuple with one per argument, None where there is none."
+
+
+def own(x: Any, y: Any) -> Any:
+    return {"a": x * y[0]}
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "text"),
+    [
+        (custom_vjp, 2.0, COUNT.format(1)), (custom_vjp, (2.0,), COUNT.format(1)),
+        (custom_vjp, [1.0, 2.0, 3.0], COUNT.format(3)),
+        (custom_jvp, 2.0, f"{OTHER} float for the result, a dict with a; return the same containers, {LEFT}"),
+    ],
+)  # fmt: skip
+def test_what_a_rule_returns_in_place_of_what_it_should_is_told(make: Any, given: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        grad(lambda x: make(own, lambda *_: given)(x, [3.0])["a"])(2.0)
+
+
+def test_a_rule_may_give_nothing_for_a_nest() -> None:
+    product = custom_vjp(own, lambda g, out, x, y: (g["a"] * y[0], None))
+    gx, gy = grad(lambda x, y: product(x, y)["a"], (0, 1))(2.0, [3.0])
+    assert (gx, gy) == (3.0, [0.0])
+    alone = custom_vjp(lambda p: p[0]["a"] * 2, lambda g, out, p: ([None],))
+    assert grad(alone)([{"a": 1.0}]) == [{"a": 0.0}]
+
+
+def test_results_of_complex_and_of_real_numbers_keep_their_kinds() -> None:
+    both = custom_vjp(lambda z: (z * 1j, np.abs(z) ** 2), lambda g, out, z: -1j * g[0] + 2 * z * g[1])
+    turned, size = both(Tensor(1.0 + 2j))
+    assert (turned.item(), size.item(), turned.dtype, size.dtype) == (-2 + 1j, pytest.approx(5), complex, float)
+    gradient = grad(lambda z: np.real(both(z)[0] * 3) + both(z)[1])(1.0 + 2j)
+    assert gradient == pytest.approx(-3j + 2 * (1 + 2j))  # of -3 y + x² + y²
+
+
+def test_a_function_of_ones_own_is_named_in_equations() -> None:
+    row = custom_vjp(own, lambda g, out, x, y: (g, None))(Tensor(1.0), [2.0])["a"]
+    made = [node.primitive for node in ancestors([row.node]) if node.primitive and node.primitive.name == "own"]
+    (kept,) = [n.primitive for n in ancestors([tg.checkpoint(np.sin)(Tensor(1.0)).node]) if n.primitive]
+    assert [(p.tex, p.vjps, p.rule_tex) for p in (*made, kept)] == [
+        (r"\operatorname{own}(x)", (), ("rule(g)",)), ("f(x)", (), ("J^T g",)),
+    ]  # fmt: skip
+
+
+# -- Forward mode and Jacobians
+
+
+def test_what_is_an_input_moves_as_it_is_told_though_it_depends_on_another() -> None:
+    x = enter(np.array(2.0))
+    y = x * 3.0
+    out = y * y
+    through = path([out.node], [x.node, y.node])
+    assert [node.primitive.name for node in through] == ["multiply"]
+    moved = push(through, {x.node: np.array(1.0), y.node: np.array(0.5)})
+    assert (moved[out.node], moved[y.node]) == (6.0, 0.5)
+    assert path([out.node], []) == []
+
+
+@pytest.mark.parametrize(("some", "walks"), [(0, 5), (1, 5), (2, 3), (3, 2), (5, 1), (9, 1)])
+def test_as_many_directions_go_at_once_as_memory_allows(
+    some: int, walks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    A, B, ran = np.arange(15.0).reshape(3, 5), np.arange(10.0).reshape(5, 2), []
+    monkeypatch.setattr(jacobians, "AT_ONCE", 12 * some)
+
+    def f(unit: Any) -> list[Any]:
+        ran.append(unit.shape)
+        return [np.dot(A, unit), np.dot(unit, B)]
+
+    of_a, of_b = jacobians._all_at_once(f, 5, np.dtype(float), 12)
+    assert ran == [(5,)] * walks
+    assert np.array_equal(raw(of_a), A.T)
+    assert np.array_equal(raw(of_b), B)
+
+
+def test_derivatives_of_several_matrices_stand_along_a_last_axis_and_of_one_as_they_are() -> None:
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+    f = lambda x, y: np.stack([x * y, y, x])
+    by_x, by_y = jacobian(f, (0, 1))(x, y)
+    assert by_x.shape == (3, 2, 2)
+    assert np.array_equal(jacobian(f, (0, 1), stack=True)(x, y), np.stack([by_x, by_y], axis=-1))
+    assert np.array_equal(jacobian(f, 0, stack=True)(x, y), by_x)
 
 
 # -- Rows

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_rolled_loops import program
 
+import tinygrad_nn as tg
 from tinygrad_nn import compile, grad
 from tinygrad_nn.compiled.numba import calls, fuse, indices, straight
 from tinygrad_nn.compiled.numba.lengths import Length
@@ -209,7 +210,7 @@ def kinds(f: Any, *args: Any) -> str:
     return " ".join(op.kind for op in calls.opened(program(f, list(args))).ops)
 
 
-U, V, W = np.ones(3), np.ones((4, 3)), np.ones((2, 4, 3))
+U, V, W, AT = np.ones(3), np.ones((4, 3)), np.ones((2, 4, 3)), np.array([2, 0, -1, 1])
 CROSS = " ".join(["slice"] * 6 + ["ufunc"] * 9 + ["join"])
 OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "cross of two vectors": (np.cross, (U, U + 1), CROSS),
@@ -230,6 +231,29 @@ OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "stacks of matrices and a vector": (np.matmul, (W, U), "call"),
     "vectors": (np.matmul, (U, U + 1), "vdot"),
     "matrix and vector of two dtypes": (np.matmul, (V.astype("f4"), U), "call"),
+    "a stack of complex numbers": (lambda a, b: np.stack([a, b]), (V + 0j, V + 0j), "call"),
+    "a stack of short numbers": (lambda a, b: np.stack([a, b]), (V.astype("f2"), V.astype("f2")), "call"),
+    "a stack of whole numbers of any length": (lambda a, b: np.stack([a, b]), (V.astype("i2"), V.astype("i2")), "join"),
+    "a stack of nothing": (lambda a, b: np.stack([a, b]), (V[:0], V[:0]), "call"),
+    "a stack of another dtype": (
+        lambda a, b: np.stack([a, b], dtype="f4", casting="same_kind"), (V, V), "call"),
+    "a number beside an array": (lambda a: np.stack([a, 2.0]), (np.array(1.0),), "call"),
+    "joined, of another dtype": (
+        lambda a, b: np.concatenate([a, b], dtype="f4", casting="same_kind"), (V, V), "call"),
+    "vector and stacks of matrices": (np.matmul, (V[:, 0], W), "call"),
+    "places that two read": (lambda a, b, i: (a[i], b[i]), (V, V + 1, AT), "call gather gather"),
+    "places of another axis": (lambda a, i: a[i][:, i], (V, AT), "call gather call gather"),
+    "places of another axis, as long": (lambda a, i: a[i][:, i], (np.ones((4, 4)), AT), "call gather gather"),
+    "places in short numbers": (lambda a, b, i: (a[i], b[i]), (V.astype("i2"), V, AT), "call call gather"),
+    "places that are known": (lambda a: a[[0, 2]], (V,), "gather"),
+    "places where something holds": (lambda a: a[np.array([True, False, True, False])], (V,), "gather"),
+    "True after places": (lambda a, i: a[i, True], (V, AT), "call"),
+    "True before places": (lambda a, i: a[True, i], (V, AT), "call"),
+    "True alone": (lambda a: a[True], (V,), "call"),
+    "an array that is True": (lambda a, i: a[i, np.array(True)], (V, AT), "call"),
+    "a list of truth values": (lambda a: a[[True, False, True, False]], (V,), "call"),
+    "a number and places": (lambda a, i: a[np.int64(2), i], (V, AT[:3] % 3), "call gather"),
+    "rows that are set": (lambda a, b: tg.Tensor(a).at[1:3].set(b), (V, V[:2]), "call"),
     "128 rows of 128": (np.matmul, (np.ones((128, 128)), np.ones(128)), "reshape matmul reshape"),
     "129 rows of 128": (np.matmul, (np.ones((129, 128)), np.ones(128)), "call"),
 }  # fmt: skip

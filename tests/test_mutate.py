@@ -145,6 +145,19 @@ def test_of_a_line_that_nobody_saw_those_come_first_that_run_others_of_its_file(
     assert ([test.name for test in found], seen) == (["near", "far"], 0)
 
 
+def test_of_a_line_that_an_import_runs_those_come_first_that_use_what_it_made() -> None:
+    tests = Map()
+    fault = Fault("ops", "f.py", "f", 7, 8, 8, 8, "sign", 0, 1, "-", "+")
+    lines = {"imports": {"f.py": 2 | 1 << 8}, "uses": {"f.py": 1 << 20}, "away": {"g.py": 1 << 20}}
+    tests.tests = [TracedTest(name, f"of {name}", 1.0, bits) for name, bits in lines.items()]
+    tests.rank()
+    found, seen = tests.of(fault, False)
+    assert ([test.name for test in found], seen) == (["uses", "imports"], 2)
+    tests.tests.append(TracedTest("calls", "of calls", 1.0, {"f.py": 1 << 8}))
+    tests.rank()
+    assert {test.name for test in tests.of(fault, False)[0]} == {"imports", "calls"}
+
+
 def test_files_of_tests_take_turns() -> None:
     tests = [TracedTest(f"{file}{k}", file, 0.1, {}) for file in "ab" for k in range(30)]
     _, second, *_ = batches(tests, 60, {}, most=300, few=1.0)

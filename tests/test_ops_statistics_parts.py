@@ -48,7 +48,9 @@ CALLS = [c.strip() for c in WEIGHTED.strip().replace("\n", ";").split(";")]
 NAN_CALLS = [c for c in CALLS if "weights=[" not in c]  # with the others NumPy itself raises
 
 
-@pytest.mark.parametrize(("name", "call"), [*(("quantile", c) for c in CALLS), *(("nanquantile", c) for c in NAN_CALLS)])
+@pytest.mark.parametrize(
+    ("name", "call"), [*(("quantile", c) for c in CALLS), *(("nanquantile", c) for c in NAN_CALLS)]
+)
 def test_a_weighted_quantile_is_that_of_numpy(call: str, name: str) -> None:
     x, u = RNG.permutation(12).reshape(3, 4) / 4, RNG.integers(0, 5, (3, 4)) + 0.5
     f = f"np.{name}{call[:-1]}, method='inverted_cdf')"
@@ -105,6 +107,7 @@ def test_a_quantile_takes_parts_from_0_to_1(q: float, fits: bool) -> None:
 def test_the_hundredth_of_a_percentile_is_taken_in_the_dtype_of_numpy(kind: Any, q: Any) -> None:
     x = (RNG.permutation(7) * 2 + 1).astype(kind)
     same(np.percentile(Tensor(x), q), np.percentile(x, q), 1e-5)
+    same(np.nanpercentile(Tensor(x), q), np.nanpercentile(x, q), 1e-5)
     w = Tensor(np.asarray(q, float), requires_grad=True)
     assert np.percentile(x, w).data == pytest.approx(np.percentile(x, np.asarray(q, float)))
 
@@ -113,7 +116,25 @@ def test_the_hundredth_of_a_percentile_is_taken_in_the_dtype_of_numpy(kind: Any,
 def test_a_deviation_from_a_given_mean_leaves_holes_out(name: str) -> None:
     x, mean = np.array([[1.0, NAN, 4.0], [2.0, 0.5, NAN]]), np.array([[2.0], [1.0]])
     f = getattr(np, name)
-    same(f(Tensor(x), axis=1, mean=mean), f(x, axis=1, mean=mean), 1e-15)
+    mask = np.array([[True, True, True], [True, False, True]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for options in ({}, {"mean": mean}, {"where": mask}, {"where": mask, "mean": mean}):
+            same(f(Tensor(x), axis=1, **options), f(x, axis=1, **options), 1e-15)
     for options in ({}, {"mean": mean}):
         slope = grad(lambda x, o=options: f(x, axis=1, **o).sum())(x)
         np.testing.assert_array_equal(np.isfinite(slope) & (slope != 0), ~np.isnan(x))
+
+
+def test_each_line_of_an_array_of_three_axes_leaves_out_its_own_holes() -> None:
+    x = RNG.permutation(24).reshape(2, 3, 4) / 2
+    x[0, 1, 2] = x[1, 2, :2] = NAN
+    for axis in (0, 1, 2, (0, 2)):
+        same(np.nanquantile(Tensor(x), [0.3, 0.8], axis=axis), np.nanquantile(x, [0.3, 0.8], axis=axis), 1e-13)
+        same(np.nanmedian(Tensor(x), axis=axis), np.nanmedian(x, axis=axis))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((3,), 1), ((4,), 0), ((4, 3), (0, 1)), ((1, 4), 1), ((4,), None)])
+def test_weights_have_the_shape_of_the_array_or_of_its_reduced_axes(shape: tuple[int, ...], axis: Any) -> None:
+    with pytest.raises(ValueError, match="of the shape of a, or of its reduced axes in their order"):
+        np.quantile(Tensor(np.ones((3, 4))), 0.5, axis, weights=np.ones(shape), method="inverted_cdf")

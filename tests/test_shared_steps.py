@@ -489,7 +489,7 @@ def test_what_is_tried_on_ranks_does_not_stop_what_is_right() -> None:
 
 QUICK: dict[str, tuple[int, int]] = {  # epochs and rows of a batch
     "mlp": (3, 8), "mlp_by_hand": (2, 5), "root_of_squares": (2, 7), "cnn": (2, 4), "lstm": (2, 4), "lbfgs": (2, 90),
-    "function": (3, 6), "batches": (4, 0), "mapped": (1, 50),
+    "function": (3, 6), "batches": (4, 0), "mapped": (1, 50), "compiled_mlp": (1, 9), "compiled_cnn": (1, 6),
 }  # fmt: skip
 
 
@@ -514,6 +514,32 @@ def test_a_training_is_that_of_one_rank(name: str, tmp_path: Path) -> None:
         assert history.metrics.keys() == expected.metrics.keys()
         for key, values in expected.metrics.items():
             np.testing.assert_allclose(history.metrics[key], values, rtol=to)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_gradients_that_a_callback_is_told_are_those_of_the_whole_batch(optimizer: str) -> None:
+    class Hears:
+        due, heard = staticmethod(lambda number: True), ()
+
+        def step(self, step: Any) -> None:
+            self.heard = *self.heard, step.gradients
+
+        def __call__(self, epoch: Any) -> None:
+            pass
+
+    def work(comm: Any) -> Any:
+        hears = Hears()
+        model = nn.Sequential(nn.Linear(5, 2, rng=1), nn.Tanh(), nn.Linear(2, 1, rng=2))
+        fits(comm, model, solver=Solver("rmse", optimizer, 0.1), callbacks=[hears])
+        return hears.heard
+
+    alone, found = work(None), on_ranks(3, work)
+    assert [len(gradients) for gradients in alone] == [0, 4, 4]  # before the first of two updates there are none
+    for heard in found:
+        for mine, other in zip(heard, alone, strict=True):
+            assert mine.keys() == other.keys()
+            for name, g in other.items():
+                np.testing.assert_allclose(mine[name], g, rtol=1e-7, atol=1e-9)
 
 
 OF_PROCESSES = "another_version", "another_file"  # they change what threads share

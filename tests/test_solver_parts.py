@@ -906,7 +906,7 @@ def test_the_metric_that_fits_the_targets() -> None:
 
     labels, two = np.array([0, 1]), np.zeros((2, 3))
     assert chosen(Y, Y) == ["r2"]
-    assert chosen(Y, two) == chosen(Y[:, 0], Y[:, 0]) == chosen([1], [1]) == chosen(Y, [1]) == []
+    assert chosen(Y, two) == chosen(Y[:, 0], Y[:, 0]) == chosen([1], [1]) == chosen(Y, [1]) == chosen([1], Y) == []
     assert chosen(Y, Y, "crossentropy") == chosen(Y, Y, "binarycrossentropy") == ["accuracy"]
     assert chosen(labels, two, "crossentropy") == []
     assert chosen(labels, two, np.sum) == chosen(labels, two, None, FunctionTask) == ["accuracy"]

@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_nn import Layer, Predict, Regularization, Solver, Tensor, loss_fct, nn, optim
 from tinygrad_nn.solver.tasks.class_weight import class_weights, takes_weight, weighing
-from tinygrad_nn.solver.tasks.function import FunctionTask
+from tinygrad_nn.solver.tasks.function import FunctionTask, _parts
 from tinygrad_nn.solver.tasks.layers import LayerLoss, LayerTask
 from tinygrad_nn.solver.tasks.loss import single
 from tinygrad_nn.solver.tasks.module import ModuleTask
@@ -30,7 +30,7 @@ def test_the_weight_of_each_class(weight: Any, numbers: list[float]) -> None:
     found = class_weights("fit", weight, TARGETS, CROSS)
     np.testing.assert_allclose(found, numbers, rtol=1e-15)
     assert found.dtype == float
-    np.testing.assert_allclose(class_weights("fit", weight, TARGETS.reshape(2, 3, 3), CROSS), numbers, rtol=1e-15)
+    np.testing.assert_allclose(class_weights("fit", weight, TARGETS.reshape(3, 2, 3), CROSS), numbers, rtol=1e-15)
     assert class_weights("fit", None, TARGETS, Solver("mse")) is None
 
 
@@ -76,7 +76,7 @@ def test_a_loss_of_labels_is_given_the_weight_of_each_class() -> None:
     assert seen[0].dtype == np.float32
     given = weighing("fit", {3: 5.0}, labels, lambda output, y, weight: seen.append(weight))
     for classes in (4, 5, 4):
-        given(np.zeros((6, classes)), None)
+        given(np.zeros((6, 2, classes)), None)
         assert seen[-1].tolist() == [1.0, 1.0, 1.0, 5.0, 1.0][:classes]
     with pytest.raises(ValueError, match=r"^fit: class 3 has no rows, so its balanced weight would be infinite\."):
         weighing("fit", "balanced", labels, nn.losses.cross_entropy)(np.zeros((6, 4)), labels)
@@ -153,6 +153,24 @@ def test_a_function_may_return_its_loss_alone() -> None:
     value, (g,) = task.gradients(X, Y, np.random.default_rng(0))
     assert value == pytest.approx((Y**2).mean())
     np.testing.assert_allclose(g, -2 * X.T @ Y / 3, rtol=1e-12)
+    assert _parts((1.0, 2.0)) == (1.0, 2.0)
+    assert _parts((1.0, 2.0, 3.0)) == ((1.0, 2.0, 3.0), None)
+
+
+def test_parameters_that_are_put_back_stand_in_the_nest_too() -> None:
+    params: dict[str, Any] = {"net": [np.ones((2, 1))], "b": np.zeros(1)}
+    task = FunctionTask("fit", loss, params, ADAM)
+    task.restore({"net.0": np.full((2, 1), 5.0), "b": np.full(1, 7.0)})
+    assert (params["net"][0].tolist(), params["b"].tolist()) == ([[5.0], [5.0]], [7.0])
+    params["b"] = own = Tensor(np.zeros(1))  # a Tensor that took the place of an array is given its numbers
+    task.publish()
+    assert params["b"] is own
+    assert own.data.tolist() == [7.0]
+
+
+def test_two_parameters_of_one_path_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^fit: params has two arrays at a\.b; give one of them another key\.$"):
+        FunctionTask("fit", loss, {"a.b": np.ones(1), "a": {"b": np.zeros(1)}}, ADAM)
 
 
 # -- Modules and layers
@@ -182,6 +200,8 @@ class Constant(nn.Module):
 
 BETWEEN = "takes the logarithm of the prediction, and"
 STRICT = "gives values that are not strictly between 0 and 1."
+GREW = "the training diverged. Lower learning_rate=0.5,"
+CLIP = "gradients with clip_norm=1.0, or scale the data. The parameters are as they were before this step."
 STAY = "The weights are as they were before this step."
 
 
@@ -300,6 +320,32 @@ STAY = "The weights are as they were before this step."
                 f"the loss 'mse'. "
                 f"{STAY}"
             ),
+        ),
+        (
+            lambda: layered("crossentropy").finite(np.inf),
+            FloatingPointError,
+            f"the loss became inf: {GREW} or scale the data with tinygrad_nn.data.Scaler. {STAY}",
+        ),
+        (
+            lambda: ModuleTask("fit", nn.Sequential(Layer(2, 2, "softmax", rng=0)), CROSS).finite(np.inf),
+            FloatingPointError,
+            f"the loss became inf: {GREW.replace('0.5', '0.01')} clip the {CLIP}",
+        ),
+        (
+            lambda: ModuleTask("fit", pair(), Solver(nn.losses.huber, "sgd", 0.5)).finite(np.inf),
+            FloatingPointError,
+            f"the loss became inf: {GREW} clip the {CLIP}",
+        ),
+        (
+            lambda: ModuleTask("fit", nn.Sequential(Layer(2, 2, "softmax", rng=0)), CROSS).evaluate(X, Y),
+            ValueError,
+            ("fit: crossentropy compares a prediction of shape (3, 2) with targets of shape (3, 1). Pass targets of "
+            "the shape of the prediction."),
+        ),
+        (
+            lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(5)]), Solver("mse", groups={"w": {}})),
+            ValueError,
+            "fit: no parameter fits the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b.",
         ),
         (
             lambda: layered("rmse", road="manual").shares(True),

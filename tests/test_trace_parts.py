@@ -132,6 +132,17 @@ def test_a_number_made_of_numbers_decides_and_they_are_fixed() -> None:
     assert len(quick.plans) == 4, "one for each pair of what decides; the third number is traced"
 
 
+@pytest.mark.parametrize("zeros", [(0.0, -0.0), (-0.0, 0.0), (1 - 0j, 1 + 0j), (complex(-2, 0.0), complex(-2, -0.0))])
+def test_a_zero_that_decides_is_fixed_with_its_sign(zeros: Any) -> None:
+    def f(x: Any, a: Any) -> Any:
+        return np.divide(x, a) if isinstance(a, float) and a < 1 else np.sqrt(x * a) if a != 3 else x
+
+    quick = compile(f, backend="numpy")
+    for a in (*zeros, *zeros):
+        with np.errstate(divide="ignore"):
+            np.testing.assert_array_equal(quick(X, a), f(X, a))
+
+
 @pytest.mark.parametrize("k", [3, 0.5, -2])
 def test_a_loop_may_begin_with_a_number_of_the_arguments(k: Any) -> None:
     functions: list[Callable[..., Any]] = [

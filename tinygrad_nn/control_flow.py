@@ -119,7 +119,8 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
         called(function, "cond", "cond(pred, true_fn, false_fn, *operands)")
     one_value(pred, "cond: pred")
     if _mapped(pred):
-        return _where(pred, arrays(true_fn(*operands)), arrays(false_fn(*operands)), "cond: false_fn")
+        one, other = arrays(true_fn(*operands)), arrays(false_fn(*operands))
+        return _where(pred, one, _same(one, other, "cond: false_fn", "the result", "both"))
     if isinstance(pred, Tensor) and thread.mode.traces and thread.mode.level is None:
         return thread.mode.cond(pred, true_fn, false_fn, operands)  # type: ignore[attr-defined]
     return true_fn(*operands) if bool(raw(pred)) else false_fn(*operands)
@@ -159,7 +160,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     while _holds(pred := one_value(cond_fun(carry), CONDITION)):
         thread.mode.spend()
         new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
-        carry = _where(pred, new, carry, "while_loop: body_fun") if _mapped(pred) else new
+        carry = _where(pred, new, carry) if _mapped(pred) else new
     return arrays(carry)
 
 
@@ -178,9 +179,9 @@ def _holds(pred: Any) -> bool:
     return bool(np.any(raw(pred))) if np.ndim(raw(pred)) else bool(raw(pred))
 
 
-def _where(pred: Any, new: Tree, old: Tree, who: str) -> Tree:
+def _where(pred: Any, new: Tree, old: Tree) -> Tree:
     """Return for each sample the leaves of one of two nests."""
-    parts, rebuild = flatten_or_none(_same(old, new, who, "the result", "both"))
+    parts, rebuild = flatten_or_none(new)
     return rebuild([np.where(pred, x, y) for x, y in zip(parts, flatten_or_none(old)[0], strict=True)])
 
 
@@ -274,7 +275,7 @@ def _same(before: Tree, after: Tree, who: str, what: str, like: str) -> Tree:
         if y.shape == np.shape(raw(x)):
             mend = f"Write .astype({x.dtype.name!r}) in the function, or begin with {y.dtype}"
         else:
-            mend = "Keep its shape: what grows from step to step goes into y" if what != "y" else "Keep its shape"
+            mend = "Keep its shape" + (": what grows from step to step goes into y" if what == "the carry" else "")
         raise TypeError(f"{who} returned {described(y)} for {path}, which was {described(x)} before. {mend}.")
     return after
 

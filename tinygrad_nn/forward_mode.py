@@ -33,7 +33,7 @@ def path(roots: Iterable[Node], inputs: Iterable[Node]) -> list[Node] | None:
     moved, found = set(inputs), []
     oldest = min((node.index for node in moved), default=0)
     for node in reversed(ancestors(roots, oldest)):
-        if node not in moved and not moved.isdisjoint(node.parents or ()):
+        if node not in moved and not moved.isdisjoint(node.parents):  # type: ignore[arg-type]
             if node.primitive.ties is not None:  # type: ignore[union-attr]
                 return None
             moved.add(node)

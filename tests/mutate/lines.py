@@ -223,6 +223,7 @@ class Map:
         self.collecting: dict[str, float] = {}
         self.failed: list[str] = []
         self.direct: dict[tuple[str, str], float] = {}  # of what a file of tests runs, the share that is in a file
+        self.tops: dict[str, int] = {}  # file of a room -> the first line that importing it runs
 
     def rank(self) -> None:
         """Find out which files of tests are closest to each file of a room."""
@@ -235,6 +236,9 @@ class Map:
             total = sum(bits.bit_count() for bits in lines.values())
             for path, bits in lines.items():
                 self.direct[file, path] = bits.bit_count() / total
+        for lines in (*union.values(), *self.imports.values()):
+            for path, bits in lines.items():
+                self.tops[path] = min(bits & -bits, self.tops.get(path) or bits)
 
     def of(self, fault: Fault, slow: bool) -> tuple[list[TracedTest], int]:
         """Return the quick or slow tests to run for a fault, the closest first, and how many of them run its line."""
@@ -249,6 +253,13 @@ class Map:
             seen += len(found) if runs else 0
             chosen |= {test.name: test for test in found}
         at_import = {file for file, lines in self.imports.items() if lines.get(fault.path, 0) & (exact | span)}
+        top = self.tops.get(fault.path, 0)
+        if (seen or at_import) and all(test.lines[fault.path] & top for test in [*chosen.values()][:seen]):
+            # Only imports run the line: what it makes is used by all that run other lines of the file.
+            users = [test for test in tests if fault.path in test.lines and test.name not in chosen]
+            users.sort(key=lambda test: (-self.direct[test.file, fault.path], test.seconds))
+            chosen = {test.name: test for test in users} | chosen
+            seen += len(users)
         near = {test.file for test in chosen.values()}
         if not chosen:
             folder = fault.path.rpartition("/")[0]

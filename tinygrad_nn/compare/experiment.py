@@ -179,7 +179,7 @@ def copied(model: Sequence[Layer]) -> list[Layer]:
 
 def first(model: list[Layer], x: Array, y: Array, solver: Solver, rng: np.random.Generator) -> Experiment:
     """Return the experiment with the batch that was given."""
-    masks = draw_masks(LayerLoss(model, solver), len(x), rng) or [None] * len(model)
+    masks = draw_masks(LayerLoss(model, solver), len(x), rng)
     return Experiment(model, x, y, masks, solver, given=True)
 
 
@@ -229,7 +229,7 @@ def _random(
             model[-1].b = np.full(widths[-1], 0.4)
         x = rng.normal(0, 1, (rows, widths[0]))
         y = _targets(start, rows, widths[-1], rng)
-        masks = draw_masks(LayerLoss(model, solver), rows, rng) or [None] * len(model)
+        masks = draw_masks(LayerLoss(model, solver), rows, rng)
         with np.errstate(all="ignore"):
             made = Experiment(model, x, y, masks, solver)
         numbers = [made.right.loss, *(g for part in (made.right.dW, made.right.db) for g in part)]

@@ -176,7 +176,7 @@ class _Line:
 
 
 def _largest(x: Array) -> float:
-    return float(np.abs(x).max()) if x.size else 0.0
+    return float(np.abs(x).max(initial=0.0))
 
 
 def _strong_wolfe(along: _Line, t: float, start: _Point, tolerance: float, most: int) -> _Point:

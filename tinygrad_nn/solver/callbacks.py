@@ -39,7 +39,6 @@ class Listeners:
         self.step, self.model, self.last = step, model, last
         self._due: list[Any] = []
         self._told: dict[int, int] = {}
-        self._before = 0
 
     def begin(self, epoch: int, data: Any) -> None:
         """Tell of the state before the first update."""

@@ -28,9 +28,8 @@ def watch_growth(memory: Memory, loss: float, solver: Solver) -> None:
         FloatingPointError: it has grown; the next call is another start.
     """
     name = solver.loss if isinstance(solver.loss, str) else "function"
-    kind, calls, worst = memory.start or (name, 0, 0.0)
-    if kind != name:
-        calls, worst = 0, 0.0
+    start = memory.start
+    _, calls, worst = start if start is not None and start[0] == name else (name, 0, 0.0)
     if calls >= FIRST and abs(loss) > GROWTH * max(1.0, worst):
         memory.start = None
         grew = f"the loss grew from {worst:.3g} to {loss:.3g}"

@@ -127,6 +127,8 @@ class Training:
                 quiet: Any = suppress(Exception) if self.shared is None else nullcontext()
                 with np.errstate(all="ignore"), quiet:
                     self.start = _losses(self.task, self.data, self.solver, False, self.shared)[0]
+                    if self.shared is not None:  # rank 0 has the losses of all
+                        self.start = self.shared.ranks.told(self.start)
             rows = self.data.data if isinstance(self.data, Rows) else None
             self.listeners.begin(self.done.epoch, rows)
             while self._goes_on():

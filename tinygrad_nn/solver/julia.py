@@ -110,7 +110,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
     x = check_inputs("FeedForward", layers, data_in)
     masks: list[Array | None] = [None] * len(layers)
     if solver is not None and check_solver("FeedForward", solver).regularization.dropout:
-        masks = draw_masks(LayerLoss(layers, solver), len(x), generator(rng)) or masks
+        masks = draw_masks(LayerLoss(layers, solver), len(x), generator(rng))
     W, b = [layer.W.data for layer in layers], [layer.b.data for layer in layers]
     z, a = manual.forward(W, b, [layer.activation for layer in layers], x, masks)
     return DataCache(x, z, a, masks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -120,13 +121,19 @@ class SearchStep(TrainingStep):
     def __call__(self, x: Any, y: Any, rng: np.random.Generator, rows: int = 1) -> float:
         """Take a step on a batch, and return the loss before it."""
         task: ModuleTask = self.task  # type: ignore[assignment]
+        first: list[Any] = []  # the gradients where the search begins, as one vector
+
+        def across(loss: float, found: list[Any]) -> tuple[float, list[Any]]:
+            if self.shared is not None:
+                loss, found = self.shared.mean_of_search(loss, found)
+            first[:] = first or found
+            return loss, found
+
+        with nullcontext() if self.shared is None else self.shared.computing(x, y):
+            loss = task.line_search(x, y, self.rate(), across)
         if self.keeps:
-            self.gradients = _foreseen(task, x, y, rng)
-        if self.shared is None:
-            loss = task.line_search(x, y, self.rate())
-        else:
-            with self.shared.computing(x, y):
-                loss = task.line_search(x, y, self.rate(), self.shared.mean_of_search)
+            parts = np.split(first[0], np.cumsum([p.size for p in task.parameters[:-1]]))
+            self.gradients = [g.reshape(p.shape) for g, p in zip(parts, task.parameters, strict=True)]
         task.publish()
         self.updates += 1
         return loss

@@ -82,7 +82,7 @@ class Opening:
     def of(self, op: Op) -> list[Op]:
         """Return what an operation becomes: itself where nothing is known."""
         way = WAYS.get(op.name) if op.kind == "call" else None
-        if way is None or op.nest is None or len(op.outs) != 1 or not all(map(_usual, [*op.values, op.out])):
+        if way is None or not all(map(_usual, [*op.values, op.out])):
             return [op]
         leaves, rebuild = flatten(op.nest)
         values = iter(op.args)
@@ -125,7 +125,7 @@ class Opening:
         """
         parts: list[Any] = []
         for part in index if isinstance(index, tuple) else (index,):
-            if isinstance(part, Value) and part.dtype == bool and part.kind == "constant":
+            if isinstance(part, Value) and part.dtype == bool and part.kind == "constant" and part.shape:
                 parts += [_constant(rows) for rows in part.data.nonzero()]
             elif isinstance(part, list):
                 array = np.array(part)
@@ -139,12 +139,12 @@ class Opening:
             if part is None:
                 found.append(None)
                 continue
-            if isinstance(part, Value) and part.dtype.kind in "iu" and shape[axis]:
+            if isinstance(part, Value) and part.dtype.kind in "iu":
                 arrays.append(self.placed(part, shape[axis], axis))
                 found.append(("array", len(arrays)))
-            elif isinstance(part, (int, slice)):
+            elif type(part) in (int, slice):
                 found.append(part)
-            else:
+            else:  # such as True, which is no axis
                 return None
             axis += 1
         advanced = [k for k, part in enumerate(found) if part is not None and not isinstance(part, slice)]

@@ -54,7 +54,12 @@ def static(x: Any) -> Any:
         hash(x)
     except TypeError:
         return "object", id(x)
-    return type(x), x
+    return type(x), repr(x) if _signed(x) else x
+
+
+def _signed(x: Any) -> bool:
+    """Tell whether a number may equal another whose zeros have other signs."""
+    return isinstance(x, complex) or (isinstance(x, float) and x == 0)
 
 
 def taking(tree: Any, fixed: frozenset[int], names: Names, layout: str | None) -> list[str]:
@@ -110,7 +115,8 @@ def _take(
         k = names(x)
         same = f"{i} is not {k}"
         if type(x) in (int, float, bool, str, complex):
-            same += f" and (type({i}) is not type({k}) or {i} != {k})"
+            other = f"repr({i}) != repr({k})" if _signed(x) else f"{i} != {k}"
+            same += f" and (type({i}) is not type({k}) or {other})"
         lines.append(f"if {same}: return miss")
         return
     if isinstance(x, np.random.Generator):

@@ -64,7 +64,11 @@ class _Nest(Module):
         self.function, self._params = function, params
         self._places = list(_places(call, "", params))
         self._tensors: dict[str, Tensor] = {}
+        seen: set[str] = set()
         for path, holder, key in self._places:
+            if path in seen:
+                raise ValueError(f"{call}: params has two arrays at {printable(path)}; give one of them another key.")
+            seen.add(path)
             value = holder[key]
             if not isinstance(value, Tensor):
                 value = Tensor(np.array(value), name=path)

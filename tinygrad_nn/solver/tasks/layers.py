@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import manual
 from ...backward import walk
-from ...distributed import current, in_all_ranks
+from ...distributed import in_all_ranks
 from ...nn.containers import Sequential
 from ...nn.layer import Layer, affine
 from ...nn.losses import FROM_Z, LOSSES, PENALTIES
@@ -64,11 +64,9 @@ def sums_to_one(model: Sequence[Layer], solver: Solver, y: Array) -> bool:
     return solver.loss == "crossentropy" and model[-1].act.name == "softmax" and bool((y.sum(axis=-1) == 1).all())
 
 
-def draw_masks(net: LayerLoss, batch: int, rng: np.random.Generator | None) -> list[Array | None] | None:
-    """Draw the dropout masks of a batch, or return ``None`` where nothing is dropped."""
+def draw_masks(net: LayerLoss, batch: int, rng: np.random.Generator) -> list[Array | None]:
+    """Draw the dropout masks of a batch, ``None`` for a layer where nothing is dropped."""
     p = net.solver.regularization.dropout
-    if not p or rng is None:
-        return None
     return manual.draw_masks(rng, [layer.n_out for layer in net.model], batch, p, net.model[0].dtype)
 
 
@@ -87,7 +85,7 @@ def objective(net: LayerLoss, x: Any, y: Array, masks: Masks = None) -> Tensor:
             if masks is not None and masks[k] is not None:
                 a = masks[k] * a
         mode.scope = "loss"
-        if net.gather and current() is not None:
+        if net.gather:
             a, y = in_all_ranks(a), in_all_ranks(y)
         loss = apply(net.loss, (a, y), net.meta) if net.one_node else net.loss(a, y)
         if net.penalty is not None:

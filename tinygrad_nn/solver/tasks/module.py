@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
-from ...distributed import current, in_all_ranks
+from ...distributed import in_all_ranks
 from ...nn.losses import PENALTIES
 from ...nn.module import Module, computed
 from ...node import no_grad, recording, scope
@@ -96,7 +96,7 @@ class ModuleTask(Task):
     def batch_loss(self, x: Any, y: Any) -> Any:
         """Return the loss of a batch."""
         output = self.forward(x)
-        if self.gather and current() is not None:
+        if self.gather:
             output, y = (in_all_ranks(part) for part in (output, y))
         return self.measure(output, y, self.weighed)
 
@@ -160,8 +160,9 @@ class ModuleTask(Task):
         wide, narrow = ({name: g for name, g in found.items() if (g.ndim > 1) is many} for many in (True, False))
         return wide, narrow
 
-    def line_search(self, x: Any, y: Any, rate: Callable[[float], float], across: Across | None = None) -> float:
-        """Let L-BFGS take its step on a batch, and return the loss before it; `across` sums over ranks."""
+    def line_search(self, x: Any, y: Any, rate: Callable[[float], float], across: Across) -> float:
+        """Let L-BFGS take its step on a batch, and return the loss before it; `across` takes loss and gradients to
+        those of all ranks."""
         minimizer: Minimizer = self.search  # type: ignore[assignment]
         minimizer.groups[0].learning_rate = rate(self.solver.learning_rate)
         minimizer.across = across
