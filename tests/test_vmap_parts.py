@@ -9,8 +9,10 @@ import pytest
 from test_vmap import close
 
 from tinygrad_nn import Tensor, grad, vmap
+from tinygrad_nn.backward import ancestors
 from tinygrad_nn.batching import drawn, rules
 from tinygrad_nn.batching.mapped import Level, standing
+from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import raw
 
 N = 4
@@ -102,7 +104,45 @@ def test_what_operations_see_of_a_sample_is_asked_of_all_samples() -> None:
             close(getattr(found, "source", found).full, wanted)
         assert np.shape(seen) == np.zeros_like(seen).shape == np.full_like(seen, 1).shape == (2, 3)
         assert np.transpose(seen).shape == (3, 2)
-        assert type(np.transpose(seen)) is np.ndarray
+        assert type(np.transpose(seen)) is type(np.full_like(seen, 1)) is np.ndarray
+        assert not level.wrap(x).is_leaf
+
+
+def test_a_function_of_rows_runs_once_for_all_samples() -> None:
+    lengths = [len(ancestors([vmap(np.trapezoid)(Tensor(np.ones((n, 4)))).node])) for n in (2, 5)]
+    assert lengths[0] == lengths[1]
+
+
+def test_one_sample_is_run_alone_and_none_is_told() -> None:
+    f = lambda x: REGISTRY["reshape"](x, shape=(2, 3), order="F")
+    x = np.arange(6.0)
+    close(vmap(f)(Tensor(x[None])), x.reshape(1, 2, 3, order="A").reshape(3, 2).T[None])
+    with pytest.raises(ValueError, match=r"^reshape inside vmap over no samples: what shape its result has can only"):
+        vmap(f)(Tensor(np.ones((0, 6))))
+
+
+def test_constants_that_are_looked_up_have_no_gradient() -> None:
+    table, places = np.arange(6.0).reshape(3, 2), np.array([[[0, 1]], [[2, 0]]])
+    found = vmap(lambda i: np.take_along_axis(table, i, 0))(places)
+    assert type(found) is np.ndarray
+    close(found, np.stack([np.take_along_axis(table, i, 0) for i in places]))
+
+
+def test_one_truth_value_of_each_sample_is_an_index() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    close(vmap(lambda x, m: x[m])(Tensor(x), np.array([True, True])), x[:, None])
+
+
+def test_a_question_writes_into_no_array_and_has_the_names_of_ndarrays() -> None:
+    x, out = np.ones((2, 3)), np.zeros(3, bool)
+    with pytest.raises(TypeError, match=r"^np\.less would write a Tensor's values into an array"):
+        vmap(lambda x: np.less(x, 2, out=out))(x)
+    assert not out.any()
+    for asked in (np.less.outer, np.logical_or.outer):
+        with pytest.raises(TypeError, match=r"outer has no derivative rule here"):
+            vmap(lambda x: asked(x, x))(x)  # noqa: B023
+    with pytest.raises(AttributeError, match="no attribute 'isclose'"):
+        vmap(lambda x: x.isclose(1))(x)
 
 
 def test_what_is_asked_of_shapes_that_do_not_meet_says_so() -> None:
@@ -237,7 +277,7 @@ def test_what_stands_for_a_sample_holds_the_worst_values() -> None:
     for dtype, worst in ((np.float32, np.nan), (np.float64, np.nan), (np.complex128, complex(np.nan, 0)),
                          (np.int8, -128), (np.int64, -(2**63)), (np.uint8, 0), (np.bool_, True)):  # fmt: skip
         for shape in ((), (3,), (2, 3)):
-            found = standing(shape, np.dtype(dtype))
+            found = standing.__wrapped__(shape, np.dtype(dtype))
             assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
             assert np.array_equal(found, np.full(shape, worst, dtype), equal_nan=found.dtype.kind in "fc")
 

@@ -222,6 +222,10 @@ def test_a_row_whatever_differs_from_sample_to_sample(name: str) -> None:
         ("cross", ((), (3,)), {}),
         ("transpose", ((3, 4),), {"axes": (0,)}), ("transpose", ((3, 4),), {"axes": (0, 1, 1)}),
         ("affine", ((2,), (6, 3), (6,)), {}), ("affine", ((3,), (6, 3), (4,)), {}),
+        ("affine", ((3,), (2, 6, 3), (6,)), {}), ("affine", ((3,), (6, 3), (2, 6)), {}),
+        ("sigmoid_crossentropy", ((3,), (2,)), {}), ("sigmoid_crossentropy", ((2, 3), (3,)), {}),
+        ("attention", ((2,), (4, 2), (4, 3), (), ()), {}), ("attention", ((3, 2), (2,), (4, 3), (), ()), {}),
+        ("attention", ((3, 2), (4, 2), (4,), (), ()), {}), ("attention", ((3, 2), (4, 2), (6, 4, 3), (), ()), {}),
         ("softmax_crossentropy", ((3,), (2,)), {}), ("softmax_crossentropy", ((2, 3), (3,)), {}),
         ("sum", ((3, 4),), {"axis": 2}), ("sum", ((3,),), {"axis": 1}), ("sum", ((),), {"axis": 1}),
         ("reshape", ((3, 4),), {"shape": (5, -1)}), ("broadcast_to", ((2, 3),), {"shape": (3,)}),
@@ -262,9 +266,35 @@ def test_words_are_looked_up_in_a_table_that_is_shared_or_of_each_sample(padding
             close(vmap(grad(loss), (*axes, 0))(*given, w), wanted)
 
 
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("affine", ((3,), (3,), (6,))), ("affine", ((3,), (6, 3), ())), ("affine", ((3,), (6, 3), (1,))),
+        ("affine", ((2, 3), (6, 3), (2, 6))), ("sigmoid_crossentropy", ((), ())),
+    ],
+)  # fmt: skip
+def test_a_layer_of_a_shape_of_its_own_is_that_of_each_sample(name: str, shapes: Any) -> None:
+    row, full = REGISTRY[name], [np.random.default_rng(5).normal(size=(N, *shape)) for shape in shapes]
+    for axes in itertools.product((0, None), repeat=len(shapes)):
+        if any(axis == 0 for axis in axes):
+            one = [lambda b, x=x, axis=axis: x[b if axis == 0 else 0] for x, axis in zip(full, axes, strict=True)]
+            given = [Tensor(x if axis == 0 else x[0]) for x, axis in zip(full, axes, strict=True)]
+            close(vmap(row, axes)(*given), np.stack([row(*(x(b) for x in one)) for b in range(N)]))
+
+
+def test_a_layer_of_no_samples() -> None:
+    for axes in itertools.product((0, None), repeat=3):
+        shapes = [((0, *shape) if axis == 0 else shape) for axis, shape in zip(axes, ((3,), (6, 3), (6,)), strict=True)]
+        if any(axis == 0 for axis in axes):
+            assert vmap(REGISTRY["affine"], axes)(*map(np.ones, shapes)).shape == (0, 6)
+
+
+@pytest.mark.parametrize("words", [(3,), (3, 2)])
 @pytest.mark.parametrize("shape", [(4,), (4, 2, 3)])
-def test_a_table_of_numbers_or_of_matrices_is_that_of_each_sample(shape: tuple[int, ...]) -> None:
-    W, ids = np.random.default_rng(4).normal(size=(N, *shape)), np.arange(3 * N).reshape(N, 3) % 4
+def test_a_table_of_numbers_or_of_matrices_is_that_of_each_sample(
+    shape: tuple[int, ...], words: tuple[int, ...]
+) -> None:
+    W, ids = np.random.default_rng(4).normal(size=(N, *shape)), np.random.default_rng(5).integers(0, 4, (N, *words))
     close(vmap(REGISTRY["embedding"])(Tensor(W), ids), np.stack([w[i] for w, i in zip(W, ids, strict=True)]))
 
 
@@ -361,6 +391,7 @@ def test_an_index_of_each_sample(place: int) -> None:
     each = list(zip(x, i, j, m, strict=True))
     found = vmap(lambda x, i, j, m: x[where(i, j, m)])(Tensor(x), i, j, m)
     close(found, np.stack([x[where(i, j, m)] for x, i, j, m in each]))
+    close(vmap(lambda x, i, j, m: x[where(i, j, m)])(Tensor(x), *map(Tensor, (i, j, m))), found.data)
     shared = vmap(lambda x, i, j, m: x[where(i, j, m)], (None, 0, 0, 0))(Tensor(x[0]), i, j, m)
     close(shared, np.stack([x[0][where(i, j, m)] for _, i, j, m in each]))
     y = rng.normal(size=found.shape)

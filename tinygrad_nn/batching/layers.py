@@ -34,7 +34,7 @@ def _affine(call: Call) -> Any:
     if over_x or over_w:
         out = product(Call(call.row, [x, weights], [over_x, over_w], {}, call.level))
     else:
-        out = run("affine", (x, W, np.zeros_like(b[0])))
+        out = run("matmul", (x, weights))
     return np.add(*aligned((out, b), (over_x or over_w, over_b)))
 
 
@@ -101,7 +101,7 @@ def _normalised(call: Call, scales: tuple[int, ...]) -> Any:
     if not call.mapped[0] or call.meta.get("moments") is not None or any(call.rank(i) > rank for i in scales):
         return NotImplemented
     axes = tuple(1 + a % rank for a in (axis if isinstance(axis, tuple) else (axis,)))
-    args = [padded(x, rank) if call.mapped[i] and i in scales else x for i, x in enumerate(call.args)]
+    args = [padded(x, rank) if call.mapped[i] else x for i, x in enumerate(call.args)]
     return args, axes
 
 
@@ -149,7 +149,7 @@ def _states(call: Call) -> Any:
 def _embedding(call: Call) -> Any:
     if call.mapped == [False, True]:
         return call.run(*call.args)
-    if call.meta.get("padding_idx") is not None or not call.mapped[0] or call.rank(0) != 2:
+    if call.meta.get("padding_idx") is not None or call.rank(0) != 2:
         return NotImplemented
     W, ids = call.args[0], call.spread(1)
     first = np.arange(call.n).reshape(call.n, *(1,) * (np.ndim(ids) - 1)) * W.shape[1]

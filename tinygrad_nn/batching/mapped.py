@@ -11,7 +11,7 @@ import numpy as np
 
 from ..node import thread
 from ..ops.plain import answered_by
-from ..primitive import METHODS, OVERRIDES, REGISTRY, Primitive, no_rule
+from ..primitive import METHODS, OVERRIDES, Primitive, no_rule
 from ..tensor import Tensor, held, hold
 from ..tree import flatten
 
@@ -301,10 +301,10 @@ class Mapped(Tensor):
 
     def __getattr__(self, name: str) -> Any:
         function: Any = getattr(np, name, None)
-        if name[0] != "_" and name not in REGISTRY and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
+        if name[0] != "_" and hasattr(np.ndarray, name) and _plain(OVERRIDES.get(function)):
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         found = super().__getattr__(name)
-        if name not in METHODS or name == "at":
+        if name not in METHODS:
             return found
         method: Any = METHODS[name]
         return lambda *args, **kwargs: Mapped.attempt(method, None, (), (self, *args), kwargs)

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..node import thread
 from ..primitive import REGISTRY, Primitive, constant, say_shapes
-from ..tensor import Tensor, apply, held
+from ..tensor import Tensor, held
 from ..tree import flatten
 from . import layers as _layers  # noqa: F401 - fills the table of rules
-from .families import PLAIN, RULES, Call, aligned, entrywise, shifted
+from .families import PLAIN, RULES, Call, aligned, entrywise, run, shifted
 from .mapped import OVER, Level, Mapped, level_of, mapped_in, source
 
 # Questions along an axis, whose answer for all samples is that along the next one; of None: in a row, or all axes.
@@ -54,7 +54,7 @@ def apply_to_all(primitive: Primitive, args: Sequence[Any], meta: dict[str, Any]
     try:
         out = NotImplemented if rule is None else rule(Call(primitive, full, mapped, meta, level))
         if out is NotImplemented:
-            out = each(level, primitive.name, primitive, args, meta)
+            out = each(level, primitive, args, meta)
     except ValueError as error:
         _explain(error, primitive, args, meta)
         raise
@@ -81,20 +81,14 @@ def _explain(error: ValueError, primitive: Primitive, args: Sequence[Any], meta:
         return
 
 
-def each(level: Level, name: str, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Return what a function gives for each sample, stacked."""
+def each(level: Level, row: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Return what a row gives for each sample, stacked."""
     if level.n == 0:
-        raise ValueError(NONE.format(name=name))
-    found = [
-        _run(function, of_sample(level, b, list(args)), of_sample(level, b, options, True)) for b in range(level.n)
-    ]
-    return stacked(name, found)
-
-
-def _run(function: Callable[..., Any], args: list[Any], options: dict[str, Any]) -> Any:
-    if isinstance(function, Primitive) and any(isinstance(x, Tensor) for x in args):
-        return apply(function, tuple(args), options)  # without what a call makes of options that are Tensors
-    return function(*args, **options)
+        raise ValueError(NONE.format(name=row.name))
+    samples = range(level.n)
+    return stacked(row.name, [
+        run(row, of_sample(level, b, list(args)), of_sample(level, b, options, True)) for b in samples
+    ])  # fmt: skip
 
 
 def stacked(name: str, found: Sequence[Any]) -> Any:
