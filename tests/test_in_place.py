@@ -60,11 +60,12 @@ def test_every_rule_of_arithmetic_has_an_in_place_form() -> None:
     "update",
     [
         lambda g, state, eta, w: (eta * g.sum() * g, state),
+        lambda g, state, eta, w: (eta * np.add.reduce(g) * g, state),
         lambda g, state, eta, w: (eta * g if eta > 0.5 else g, state),
         lambda g, state, eta, w: (eta * np.clip(g, -1, 1), state),
         lambda g, state, eta, w: (np.multiply(eta, g, where=g > 0), state),
     ],
-    ids=["a sum", "a decision", "another function", "a mask"],
+    ids=["a sum", "a reduction", "a decision", "another function", "a mask"],
 )
 def test_a_rule_that_is_more_than_arithmetic_has_none(update: Any) -> None:
     assert in_place(lambda w: (), update) is None

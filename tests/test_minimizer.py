@@ -447,6 +447,8 @@ w = Tensor([1.0, 2.0], name="w")
         (lambda: Minimizer([{"parameters": []}]), "Minimizer: a group has no parameters; leave it out"),
         (lambda: Minimizer([{"weights": [w]}]), "is no group; each is a dict, e.g."),
         (lambda: Minimizer([{"parameters": [w]}, w]), "is no group"),
+        (lambda: Minimizer([{"parameters": [w]}, 3]), "Minimizer: 3 is no group; each is a dict"),
+        (lambda: Minimizer([{"parameters": [w]}, "parameters"]), "Minimizer: .parameters. is no group; each is a dict"),
         (lambda: Minimizer([np.ones(2)]), "is no parameter; it needs a Tensor of floats"),
         (lambda: Minimizer([Tensor([1, 2])]), "is no parameter"),
         (lambda: Minimizer([w * 2]), "is no parameter"),

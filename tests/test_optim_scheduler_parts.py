@@ -208,7 +208,7 @@ def test_a_cycle_goes_on_where_a_loaded_training_stands() -> None:
     assert rate_of(optimizer) == pytest.approx([optim.OneCycle(20, 2.0)(4)], rel=1e-12)
 
 
-def test_a_cycle_of_momentum_needs_one() -> None:
+def test_a_cycle_of_momentum_needs_one_for_each_group() -> None:
     optimizer = optim.Adagrad([Tensor(np.ones(2))])
     with pytest.raises(ValueError, match=r"^OneCycleLR: Adagrad has no momentum; write cycle_momentum=False\.$"):
         S.OneCycleLR(optimizer, 1.0, 20)
@@ -218,3 +218,7 @@ def test_a_cycle_of_momentum_needs_one() -> None:
         S.OneCycleLR(3, 1.0, 20)
     with pytest.raises(ValueError, match=r"^OneCycleLR: 2 values for max_lr, 1 groups; give one for each"):
         S.OneCycleLR(optimizer, [1.0, 2.0], 20)
+    with pytest.raises(ValueError, match=r"^OneCycleLR: 3 values for momentum, 1 groups; give one for each"):
+        S.OneCycleLR(made(1.0, momentum=0.5), 1.0, 20, base_momentum=[0.5] * 3)
+    with pytest.raises(ValueError, match=r"^ReduceLROnPlateau: 3 values for min_lr, 1 groups; give one for each"):
+        S.ReduceLROnPlateau(optimizer, min_lr=[0.0] * 3)

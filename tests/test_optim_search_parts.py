@@ -42,6 +42,7 @@ def test_before_its_first_step_it_remembers_nothing() -> None:
         (bowl, 0.5, {"tolerance_grad": 0.49, "max_iter": 2, "max_eval": 9}, 2, 2, 0.25),
         (slope(1.0), 0.5, {"tolerance_change": 0.5}, 1, 2, 1.5),  # the weight moves by no more than that
         (slope(1.0), 0.5, {"tolerance_change": 0.49, "max_iter": 3, "max_eval": 9}, 3, 3, 2.5),
+        (slope(4.0), 0.5, {"tolerance_change": 0.2, "max_iter": 2, "max_eval": 9}, 2, 2, 3.5),  # by more
         (slope(0.25), 0.5, {"tolerance_change": 1 / 16}, 1, 2, 1.125),  # the loss changes by less
         (slope(0.25), 1.0, {"tolerance_change": 1 / 16, "max_iter": 3, "max_eval": 9}, 3, 3, 1.75),  # by just as much
         (slope(0.25), 1.0, {"tolerance_change": 0.063}, 1, 1, 1.0),  # the direction is too flat

@@ -109,6 +109,7 @@ def test_a_name_is_taken_in_any_case_and_a_base_of_one_gives_the_factor() -> Non
     [
         (lambda: schedule("cos"), "unknown schedule 'cos'; known are constant, warmup, step, multistep, exponential"),
         (lambda: schedule("step", size=3), "schedule 'step' takes no 'size'; it takes step_size, gamma"),
+        (lambda: schedule("step", stepsize=3), "it takes step_size, gamma. Did you mean 'step_size'?"),
         (lambda: optim.StepDecay(0), "StepDecay: step_size=0; it must be a whole number of at least 1"),
         (lambda: optim.StepDecay(2.5), "StepDecay: step_size=2.5; it must be a whole number"),
         (lambda: optim.StepDecay(True), "StepDecay: step_size=True"),

@@ -132,6 +132,40 @@ def test_a_number_made_of_numbers_decides_and_they_are_fixed() -> None:
     assert len(quick.plans) == 4, "one for each pair of what decides; the third number is traced"
 
 
+ROWS = np.arange(12.0).reshape(3, 4) + 0.5
+# how a whole number of the arguments is used, and how often that is traced for three of them
+NUMBERED: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
+    "index": (lambda x, n: x[n], 1), "index from the end": (lambda x, n: x[-n] * 2, 1),
+    "index of what was computed": (lambda x, n: x.sum(axis=1)[n], 1), "column": (lambda x, n: x[:, n] * 2, 1),
+    "one of two": (lambda x, n: x[1, n], 1), "both": (lambda x, n: x[n, n] * 2, 1),
+    "beside new axes": (lambda x, n: x[None, n, 1:, None] * 2, 1), "before a list": (lambda x, n: x[n, [0, 1]] * 2, 1),
+    "gradient": (lambda x, n: tg.grad(lambda x: (x[n] ** 2).sum())(x), 1), "slice": (lambda x, n: x[:n].sum(), 3),
+    "truth": (lambda x, n: x[n > 1].sum(), 3), "axis": (lambda x, n: x[None].sum(axis=n), 3),
+    "shift": (lambda x, n: np.roll(x, n), 3), "digits": (lambda x, n: np.round(x / 7, n), 3),
+    "times": (lambda x, n: np.repeat(x, n + 1), 3), "taken": (lambda x, n: np.take(x, n, axis=0) * 2, 3),
+    "set": (lambda x, n: tg.Tensor(x).at[n].set(0.0) * 1.0, 3), "order": (lambda x, n: np.quantile(x, n / 4), 3),
+    "padded": (lambda x, n: np.pad(x, n), 3), "index of a constant": (lambda x, n: x * X[n], 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_a_whole_number_of_the_arguments_does_not_stay_what_it_was_in_the_trace(name: str) -> None:
+    f, traces = NUMBERED[name]
+    quick = compile(f, backend="numpy")
+    for n in (2, 1, 0, 2):  # of three rows: a number that is larger than the first is none
+        np.testing.assert_array_equal(quick(ROWS, n), getattr(f(ROWS, n), "data", f(ROWS, n)))
+    assert quick.traces == traces
+
+
+def test_a_row_that_is_not_there_is_told() -> None:
+    quick = compile(lambda x, n: x[n], backend="numpy")
+    quick(ROWS, 2)
+    for n in (3, -4):
+        with pytest.raises(IndexError, match=f"index {n} is out of bounds for axis 0 with size 3"):
+            quick(ROWS, n)
+    np.testing.assert_array_equal(quick(ROWS, -3), ROWS[0])
+
+
 @pytest.mark.parametrize("zeros", [(0.0, -0.0), (-0.0, 0.0), (1 - 0j, 1 + 0j), (complex(-2, 0.0), complex(-2, -0.0))])
 def test_a_zero_that_decides_is_fixed_with_its_sign(zeros: Any) -> None:
     def f(x: Any, a: Any) -> Any:

@@ -39,7 +39,6 @@ class Averaged:
     def __init__(self, minimizer: Any, comm: Any) -> None:
         self.minimizer, self.ranks = minimizer, Ranks.of("averaged", comm, own=True)
         self._sum, self._taken = Sum(self.ranks), 0
-        self._draws: list[RowDraws] = []
         self._alike: set[tuple[int, int]] = set()
         with self._failing("averaged"):
             self.ranks.open("averaged")
@@ -69,9 +68,7 @@ class Averaged:
         Args:
             rng: a Generator or a seed, the same on all ranks; axis: that of the rows, in what is drawn.
         """
-        made = RowDraws.of(np.random.default_rng(rng), axis)
-        self._draws.append(made)
-        return made
+        return RowDraws.of(np.random.default_rng(rng), axis)
 
     def step(
         self, gradients: Any = None, *, rows: Any = None, clip_norm: float | None = None,
@@ -107,8 +104,6 @@ class Averaged:
         shard = Shard(self.ranks, sum(counts), start, start + count)
         compared = self._taken % EVERY < 2
         self._taken += 1
-        for draws in self._draws:
-            draws.begin()
         if isinstance(self.minimizer, Minimizer) and isinstance(self.minimizer.groups[0].rule, LBFGSRule):
             if norm is not None or value is not None:
                 raise ValueError("step: lbfgs searches along a line; leave clip_norm and clip_value out.")
@@ -160,7 +155,7 @@ class Averaged:
             digest.update(b"" if g is None else np.asarray(g).tobytes())
         some = count and any(np.any(g) for g in found if g is not None)
         told = [json.loads(text) for text in self.ranks.everyones(
-            json.dumps([numbers, digest.hexdigest() if some and self.ranks.size > 1 else ""])
+            json.dumps([numbers, digest.hexdigest() if some else ""])
         )]  # fmt: skip
         seen: dict[Any, int] = {}
         alike = set()

@@ -173,15 +173,14 @@ class GroupOptimizer:
             new = {**given, **{key: _plain(value) for key, value in other.items()}, "params": given["params"]}
             self._check_rate(new)
             rule = self._rule(new)
-            made.append((new, rule))
+            made.append(new)
             found = []
             for t, number in zip(group.parameters, other["params"], strict=True):
                 entries = state_dict["state"].get(number)
                 found.append(None if entries is None else self._read(t, rule.init(t.data), entries, new))
             states.append(found)
-        for given, group, (new, rule), found in zip(self.param_groups, self._groups, made, states, strict=True):
-            given.update(new)
-            group.change(rule)
+        for given, group, new, found in zip(self.param_groups, self._groups, made, states, strict=True):
+            given.update(new)  # from which the next step makes the rule
             group.updater.resume(found)  # type: ignore[union-attr]
 
     def __repr__(self) -> str:
@@ -200,7 +199,7 @@ class GroupOptimizer:
             if key == "betas":
                 hyper["beta1"], hyper["beta2"] = _pair(type(self).__name__, value)
             else:
-                hyper[RENAMED.get(key, key)] = raw(value)
+                hyper[RENAMED.get(key, key)] = _plain(raw(value))
         return type(self).make(**hyper)
 
     def _words(self, given: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Symbol:
         return written(self.program, ufunc, args)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Symbol:
-        if function is not np.where or options:
+        if function is not np.where:  # which takes no options
             raise NotElementwise(function.__name__)
         return written(self.program, function, args)
 
@@ -56,9 +56,7 @@ class Symbol:
         return written(self.program, np.greater, (self, other))
 
     def __abs__(self) -> Symbol:
-        if self.array:
-            return written(self.program, np.abs, (self,))
-        return written(self.program, abs, (self,))
+        return written(self.program, np.abs if self.array else abs, (self,))
 
     def __bool__(self) -> bool:
         raise NotElementwise("a decision that depends on a value")

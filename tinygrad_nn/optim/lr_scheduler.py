@@ -343,8 +343,7 @@ class SequentialLR:
         """Go on by one in the scheduler whose turn it is."""
         self.last_epoch += 1
         k = bisect_right(self.milestones, self.last_epoch)
-        begins = k > 0 and self.milestones[k - 1] == self.last_epoch
-        self.schedulers[k].step(*((0,) if begins else ()))
+        self.schedulers[k].step(*((0,) if self.last_epoch in self.milestones else ()))
 
     def get_last_lr(self) -> list[float]:
         """Return the learning rate of each group."""
@@ -416,7 +415,7 @@ class ReduceLROnPlateau:
                 "A Minimizer takes schedule=optim.Plateau() and observe(metric)."
             )
         leasts = _for_each("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
-        rule = Plateau(mode, factor, patience, threshold, threshold_mode, cooldown, 0.0, eps)
+        rule = Plateau(mode, factor, patience, threshold, threshold_mode, cooldown, eps=eps)
         self.optimizer, self.rules = optimizer, [replace(rule, min_lr=float(least)) for least in leasts]
         self.seen = PlateauState()
         self.last_epoch = 0

@@ -150,7 +150,7 @@ class Traced(Tensor):
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise Untraceable(
             "it is turned into a plain array, whose values would be frozen. To index a constant array by it, pass that "
-            "as an argument; an array of its entries is np.stack([...])."
+            "as an argument; an array of its entries is np.stack([...]).", _slots(self)
         )
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -197,6 +197,15 @@ class Weak(Traced):
     """A Python number among the arguments, or made of such: its dtype gives way to that of an array."""
 
     __slots__ = ()
+
+    def _index(self) -> Any:
+        if type(held(self)) is not int:
+            return self._number("an index")
+        array: Any = np.multiply(self, np.ones((), int))  # of no axes, whose value may differ from call to call
+        return array._index()
+
+    def _asked(self) -> Shape:
+        return self._number("what is asked of a number")  # type: ignore[no-any-return]
 
     ndim = property(lambda self: 0)
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
@@ -289,6 +298,8 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def _held(x: Any) -> Any:
     if isinstance(x, (list, tuple)):
         return type(x)([_held(part) for part in x])
+    if isinstance(x, Weak):
+        return x._number("an option")
     return np.asarray(x) if isinstance(x, Shape) else held(x)
 
 
