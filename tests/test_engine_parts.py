@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tinygrad_nn as tg
 from tinygrad_nn import Tensor, control_flow, custom_jvp, custom_vjp, grad, jacobian, jacobians, primitive, scan, vmap
 from tinygrad_nn.backward import ancestors
 from tinygrad_nn.forward_mode import path, push
 from tinygrad_nn.node import thread
-from tinygrad_nn.primitive import REGISTRY
+from tinygrad_nn.primitive import REGISTRY, Primitive
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import enter
 
@@ -267,8 +268,139 @@ def test_derivatives_of_several_matrices_stand_along_a_last_axis_and_of_one_as_t
 # -- Rows
 
 
-@pytest.mark.skipif(not primitive._FILLS, reason="a ufunc of this NumPy returns single numbers")
-def test_a_row_of_one_result_and_at_most_two_arguments_fills() -> None:
-    assert REGISTRY["sin"].fills
-    assert REGISTRY["multiply"].fills
-    assert not REGISTRY["sum"].fills
+@pytest.mark.parametrize(
+    ("forward", "fills", "entrywise"),
+    [
+        (np.sin, True, True), (np.multiply, True, True), (np.matmul, True, False), (np.modf, False, True),
+        (special.betainc, False, True), (np.sort, False, False),
+    ],
+)  # fmt: skip
+def test_what_a_row_is_by_its_forward(forward: Any, fills: bool, entrywise: bool) -> None:
+    row = Primitive("row", forward, (), "x")
+    assert (row.fills, row.entrywise) == (fills and primitive._FILLS, entrywise)
+    assert Primitive("row", forward, (), "x", entrywise=not entrywise).entrywise is not entrywise
+    assert not hasattr(row, "__wrapped__") if isinstance(forward, np.ufunc) else row.__wrapped__ is forward
+
+
+def test_an_option_that_is_not_known_is_told_with_the_nearest() -> None:
+    said = r"^cumsum of a Tensor does not take axs=; it takes axis.* Did you mean 'axis'\?$"
+    with pytest.raises(TypeError, match=said):
+        REGISTRY["cumsum"](Tensor([1.0]), axs=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "options", "wanted"),
+    [
+        (np.max, (), {"a": 1, "axis": 0}, ((1,), {"axis": 0})), (np.max, (1, 0), {}, ((1, 0), {})),
+        (np.max, (1, 0, None, True), {}, ((1, 0), {"out": None, "keepdims": True})),
+        (np.max, (1, 0, None), {"keepdims": 2}, ((1, 0), {"out": None, "keepdims": 2})),
+        (np.max, (), {"x": 1}, ((), {"x": 1})), (np.max, (1,), {"a": 2}, ((1,), {"a": 2})),
+        (np.max, (1, 0, None), {"a": 2}, ((1, 0), {"out": None, "a": 2})),
+        (np.sum, (1, 0, None), {}, ((1, 0, None), {})), (max, (), {"a": 1}, ((), {"a": 1})),
+        (max, (1, 2, 3), {}, ((1, 2, 3), {})),
+    ],
+)  # fmt: skip
+def test_how_arguments_reach_what_stands_in(function: Any, args: Any, options: Any, wanted: Any) -> None:
+    before = dict(options)
+    assert primitive.call_function(function, lambda *a, **k: (a, k), args, options) == wanted
+    assert options == before
+
+
+def test_the_keywords_of_ufuncs() -> None:
+    def given(*args: Any, **options: Any) -> Any:
+        return args, options
+
+    call = lambda *args, **options: primitive.call_ufunc(given, args, options)
+    x = np.array([1.5, 2.5])
+    (one, number, listed), rest = call(x, 2.0, [1, 2], dtype=np.float32, order="K", subok=True, where=True, other=3)
+    assert (one.dtype, number, listed.dtype, rest) == (np.float32, 2.0, np.float32, {"other": 3})
+    assert call(x, casting="unsafe") == ((x,), {})
+    assert call(x, dtype=None)[0][0] is x
+    assert call(x, dtype=int, casting="unsafe")[0][0].tolist() == [1, 2]
+    with pytest.raises(TypeError, match="Cannot cast"):
+        call(x, dtype=int)
+    text = ("np.given(..., where=mask) leaves the other entries undefined, so they have no derivative. Say what they "
+            "are: np.where(mask, np.given(...), other).")  # fmt: skip
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        call(x, where=x > 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "wanted"),
+    [
+        ("no", [(2,)], "no"), ("no", [(2,), (3,)], "no (row of arrays of shapes (2,) and (3,))"),
+        ("(2,) and (3,)", [(2,), (3,)], "(2,) and (3,)"),
+        ("(2,) alone ", [(2,), (3,)], "(2,) alone (row of arrays of shapes (2,) and (3,))"),
+    ],
+)  # fmt: skip
+def test_the_shapes_that_met_are_told_once(text: str, shapes: Any, wanted: str) -> None:
+    error = ValueError(text)
+    primitive.say_shapes(error, Primitive("row", np.add, (), "x"), [np.ones(shape) for shape in shapes])
+    assert str(error) == wanted
+
+
+@pytest.mark.parametrize(
+    ("function", "written", "declared"),
+    [
+        (np.add, "np.add(t.data, t.data)", ", numpy=np.add"), (np.sum, "np.sum(t.data)", ", numpy=np.sum"),
+        ((np.add, "reduceat"), "np.add.reduceat(t.data, t.data)", ""),
+    ],
+)  # fmt: skip
+def test_what_has_no_rule_is_told_what_to_write(
+    function: Any, written: str, declared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primitive, "ADVISORS", [])
+    assert str(primitive.no_rule(function)).endswith(
+        f"For a plain value write {written}; to differentiate it, declare a rule: tinygrad_nn.declare(forward, tex, "
+        f"(vjp, tex){declared})."
+    )
+    monkeypatch.setattr(primitive, "ADVISORS", [lambda f, name: None, lambda f, name: f"Instead of {name} write y."])
+    assert str(primitive.no_rule(np.sin)).endswith("lose the graph. Instead of np.sin write y.")
+
+
+def test_what_stands_in_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert primitive.stand_in(np.sin) is REGISTRY["sin"]
+    monkeypatch.setattr(primitive, "FINDERS", [lambda f: None, lambda f: "second", lambda f: "third"])
+    assert primitive.stand_in("unknown") == "second"
+    monkeypatch.setattr(primitive, "FINDERS", [])
+    assert primitive.stand_in("unknown") is None
+
+
+def test_an_array_of_another_library_that_is_no_array_with_named_axes_is_taken() -> None:
+    class Named(np.ndarray):
+        dims = ("x",)
+
+    plain = np.ones(2).view(type("Plain", (np.ndarray,), {}))
+    assert primitive.constant(plain, REGISTRY["add"]).tolist() == [1.0, 1.0]
+    assert primitive.constant([1, 2], REGISTRY["add"]).tolist() == [1, 2]
+    assert primitive.constant(type("Listed", (list,), {"dims": 1})([1, 2]), REGISTRY["add"]).tolist() == [1, 2]
+    with pytest.raises(primitive.Wraps, match=r"^add of a Tensor and a Named: write it as an operator, t \* a\.$"):
+        primitive.constant(np.ones(2).view(Named), REGISTRY["add"])
+
+
+@pytest.mark.parametrize(
+    ("options", "known", "wanted"),
+    [
+        ({"dim": 1, "keepdim": True}, ("axis", "keepdims"), {"axis": 1, "keepdims": True}),
+        ({"dim": 1, "axis": 0}, ("axis",), {"dim": 1, "axis": 0}), ({"dim": 1}, ("p",), {"dim": 1}),
+    ],
+)  # fmt: skip
+def test_names_of_pytorch_are_those_of_numpy_where_these_are_known(options: Any, known: Any, wanted: Any) -> None:
+    assert primitive.as_numpy(options, known) == wanted
+
+
+def test_a_row_that_is_declared_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(primitive, "REGISTRY", {})
+    monkeypatch.setattr(primitive, "RESERVED", {"taken"})
+    rule = (lambda g, out, x: g, "g")
+    row = primitive.declare(lambda x: x * 1, "x", rule, name="row", linear=(0,), entrywise=True)
+    assert (row.linear, row.entrywise) == ((0,), True)
+    with pytest.raises(ValueError, match="a primitive named 'taken' is declared already"):
+        primitive.declare(lambda x: x, "x", rule, name="taken")
+
+
+def test_small_parts_of_rows() -> None:
+    assert REGISTRY["sum"](Tensor([1.0, 2.0]), out=None).item() == 3.0
+    assert np.array_equal(primitive.undetermined(np.array([0.0, 1.0])), [0.0, np.nan], equal_nan=True)
+    with pytest.raises(ValueError, match=r"returned a gradient of shape \(3,\) for an argument of shape \(2, 3\)"):
+        primitive.sum_to(np.ones(3), (2, 3))

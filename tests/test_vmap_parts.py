@@ -16,6 +16,7 @@ from tinygrad_nn.primitive import REGISTRY
 from tinygrad_nn.tensor import raw
 
 N = 4
+X = np.arange(3.0)
 
 
 def samples(*shapes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
@@ -78,6 +79,18 @@ def test_a_question_is_answered_for_each_sample(name: str) -> None:
     assert np.array_equal(np.asarray(nested), [of_each(lambda y: ask(one, y), y) for one in x], equal_nan=True)  # noqa: B023
     other = vmap(vmap(ask, (0, None)), (None, 0))(x, y)
     assert np.array_equal(np.asarray(other), [of_each(lambda x: ask(x, one), x) for one in y], equal_nan=True)  # noqa: B023
+
+
+@pytest.mark.parametrize("ask", [np.argmax, np.any, np.count_nonzero, lambda x: np.argmin(x, axis=1)])
+def test_a_question_of_no_samples_has_no_answers(ask: Any) -> None:
+    assert vmap(ask)(np.ones((0, 2, 3))).shape[0] == 0
+
+
+def test_a_question_of_one_sample_has_one_answer() -> None:
+    x, y = np.ones((1, 3)), np.array([[1.0, 1.0, 2.0]])
+    close(vmap(np.array_equal)(x, y), np.array([False]))
+    with pytest.raises(ValueError, match=r"^f inside vmap gives arrays of different shapes in different samples, \("):
+        rules.stacked("f", [np.ones(1), np.ones(2)])
 
 
 def test_equal_values_stay_in_order_where_that_is_asked_by_position() -> None:
@@ -194,6 +207,25 @@ def test_a_list_of_truth_values_is_one_condition_but_for_a_number() -> None:
     close(vmap(f)(x, y), np.stack([[a[0] * b, -1, a[2] * b] for a, b in zip(x, y, strict=True)]))
     g = lambda x, y: np.piecewise(x, [True, False], [lambda t: t * y, lambda t: t])
     close(vmap(g)(y, y), y * y)
+
+
+@pytest.mark.parametrize(
+    ("x", "conditions"),
+    [
+        (X, [True, False, True]), (X, [[True, False, True]]), (X, X > 1), (X, [X > 1]), (X, [X > 1, X < 1]),
+        (X, np.stack([X > 1, X < 1])), (X[0], [True, False]), (X[0], np.bool_(True)), (X[None] * 1, [X[None] > 1]),
+        (np.arange(3), [X > 1]),
+    ],
+)  # fmt: skip
+def test_pieces_are_those_of_numpy_where_all_functions_run(x: Any, conditions: Any) -> None:
+    for functions in ([lambda t: t * 10, -1.0], [lambda t: t * 10, lambda t: t * 7, -1.0], [lambda t: t * 10]):
+        try:
+            wanted = np.piecewise(x, conditions, functions)
+        except ValueError:
+            with pytest.raises(ValueError, match=r"^np\.piecewise got [123] functions for [123] conditions\.$"):
+                rules._piecewise(x, conditions, functions)
+            continue
+        close(rules._piecewise(x, conditions, functions), wanted)
 
 
 # -- Axes of arguments and results

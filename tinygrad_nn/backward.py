@@ -85,7 +85,7 @@ def walk(
     Returns:
         Node -> gradient, only for those that one arrived at.
     """
-    oldest = min((node.index for node in wanted), default=0) if wanted else 0
+    oldest = min([node.index for node in wanted]) if wanted else 0
     pending: dict[Node, Any] = {root: conj(seed)}
     arrived: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))

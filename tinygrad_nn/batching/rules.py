@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -196,8 +197,8 @@ def _along(function: Any, args: list[Any], options: dict[str, Any], level: Level
     x = args[0].full
     if x.ndim == 1 or (axis is None and options):
         return None
-    if axis is None and function in (np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort):
-        return function(x.reshape(level.n, -1), axis=1)
+    if axis is None:
+        return function(x.reshape(level.n, math.prod(x.shape[1:])), axis=1)
     axes = shifted(axis, x.ndim - 1)
     return function(x, axis=axes[0] if len(axes) == 1 else axes, **options)
 

@@ -72,8 +72,9 @@ def _dot_vjp_x(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g[..., None] * y  # (..., n)
     if y.ndim == 2:
         return g.dot(y.T)  # (..., n)
-    columns = y.swapaxes(-1, -2).reshape(-1, y.shape[-2])  # (rest, n)
-    return g.reshape(*x.shape[:-1], len(columns)).dot(columns)  # (..., n)
+    rest = _product((*y.shape[:-2], y.shape[-1]))
+    columns = y.swapaxes(-1, -2).reshape(rest, y.shape[-2])  # (rest, n)
+    return g.reshape(*x.shape[:-1], rest).dot(columns)  # (..., n)
 
 
 def _product(lengths: Sequence[int]) -> int:
@@ -89,12 +90,12 @@ def _dot_vjp_y(g: Array, out: Array, x: Array, y: Array) -> Array:
         return g * x
     if x.ndim == y.ndim == 2:
         return x.T.dot(g)  # (n, m)
-    count = x.size // x.shape[-1] if x.size else _product(x.shape[:-1])
+    count = _product(x.shape[:-1])
     rows = x.reshape(count, x.shape[-1])  # (batch, n)
     if y.ndim <= 2:
         return rows.T.dot(g.reshape(count, *y.shape[1:]))  # (n,) or (n, m)
     through = rows.T.dot(g.reshape(count, _product(g.shape[x.ndim - 1 :])))  # (n, rest)
-    return through.reshape(y.shape[-2], *y.shape[:-2], y.shape[-1]).transpose(*range(1, y.ndim - 1), 0, y.ndim - 1)
+    return through.reshape(y.shape[-2], *y.shape[:-2], y.shape[-1]).transpose(*range(1, y.ndim - 1), 0, -1)
 
 dot = declare(_dot, r"X \, Y",
     (_dot_vjp_x, r"g \, Y^T"),

@@ -180,7 +180,7 @@ def _arranged(found: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[
     axes = reduce.axes_of(axis, x.ndim)
     rest = tuple(1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes)
     if q_shape:
-        found = found.transpose((found.ndim - 1, *range(found.ndim - 1)))
+        found = found.transpose((-1, *range(found.ndim - 1)))
     return found.reshape((*q_shape, *rest))
 
 
@@ -278,8 +278,9 @@ def _hundredth(a: Any, q: Any) -> Any:
     if is_tensor(q):
         return q / 100
     dtype = getattr(a, "dtype", np.dtype(float))
-    hundred = dtype.type(100) if dtype.kind == "f" else 100
-    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / hundred
+    if dtype.kind != "f":
+        return np.asarray(q) / 100
+    return (dtype.type(q) if isinstance(q, (int, float)) else np.asarray(q)) / dtype.type(100)
 
 
 @override("percentile")

@@ -62,7 +62,7 @@ class SharedTraining:
         self.draws = RowDraws.of(random)
         self.sum = Sum(ranks)
         self.shard: Shard | None = None
-        self.identity, self.steps = 0, 0
+        self.steps = 0
         self.probed = isinstance(task, FunctionTask | LayerTask)
         self.few: Any = None  # some rows of the batch, on which the model is tried
         self.additive = isinstance(task, FunctionTask) or task.solver.loss in ADDITIVE

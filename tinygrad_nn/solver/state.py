@@ -244,7 +244,7 @@ def _alike(wanted: Any, found: Any) -> bool:
 
 def _named(task: Task) -> list[tuple[str, Any]]:
     states = task.states()
-    names = task.names if len(states) == len(task.names) else ["all"] * len(states)
+    names = task.names if len(states) == len(task.names) else ["all"]
     return list(zip(names, states, strict=True))
 
 
