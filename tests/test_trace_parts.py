@@ -255,3 +255,25 @@ def test_a_function_that_takes_only_tensors_is_not_blamed_for_its_second_run() -
     trial.function = lambda x: float(next(drifting))
     with pytest.raises(Untraceable, match="its second run gave other numbers"):
         trial.judge([1.0], [2.0], [X])
+
+
+SMALL = np.arange(4, dtype=np.int32)
+WHOLE: dict[str, Any] = {
+    "sums": lambda x, n: (x * n).sum(), "larger": lambda x, n: (x > n) * 1.0, "equal": lambda x, n: (x == n) * 1.0,
+    "a choice": lambda x, n: np.where(x < n, 1.0, 0.0) * 2, "of a number": lambda x, n: (x < n * 2) * 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_number_that_an_array_does_not_hold_is_what_numpy_makes_of_it(name: str, backend: str) -> None:
+    function = WHOLE[name]
+    made = compile(function, backend=backend)
+    for n in (3, 2**31 + 5, 2**40, -(2**33), 2, 0):
+        try:
+            wanted = function(SMALL, n)
+        except OverflowError as error:
+            with pytest.raises(OverflowError, match=str(error)):
+                made(SMALL, n)
+        else:
+            np.testing.assert_array_equal(made(SMALL, n), wanted)

@@ -57,8 +57,11 @@ def known(op: Op) -> bool:
     dtypes = [x.dtype for x in [*op.values, *op.outs]]
     if any(d in (complex, bool) if isinstance(d, type) else code_of(d) not in NAMES for d in dtypes):
         return False
+    if op.kind in ELEMENTWISE:
+        kinds = loops(op.function, op.args) if op.kind == "ufunc" else (op.out.dtype,) * len(op.args)
+        if any(_narrow(kind) and _whole(x, kind) for x, kind in zip(op.args, kinds, strict=False)):
+            return False
     if op.kind == "ufunc":
-        kinds = loops(op.function, op.args)
         if op.function in BITS:
             return all(k.kind == "b" for k in kinds)
         if op.function in COSTLY or op.function is np.reciprocal:
@@ -69,6 +72,18 @@ def known(op: Op) -> bool:
     if op.kind == "reduce":
         return op.function in (np.add, np.maximum, np.minimum) and (op.out.dtype.kind == "f" or op.function is np.add)
     return True
+
+
+def _narrow(dtype: np.dtype[Any]) -> bool:
+    """Tell whether there are whole numbers of 64 bits that a dtype of whole numbers does not hold."""
+    return dtype.kind == "u" or (dtype.kind == "i" and dtype.itemsize < 8)
+
+
+def _whole(x: Any, dtype: np.dtype[Any]) -> bool:
+    """Tell whether an argument is a whole number of Python's that may not fit; NumPy says so, machine code does not."""
+    if isinstance(x, Value):
+        return x.dtype is int
+    return type(x) is int and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
 
 
 def cast(text: str, have: str | None, want: str) -> str:
