@@ -60,7 +60,8 @@ def test_a_dtype_may_be_an_argument(backend: str) -> None:
     step = compile(lambda x, dtype: x.astype(dtype) + 1, backend=backend)
     for dtype in (np.float32, np.float64, np.float32, int):
         found = step(X, dtype)
-        assert found.dtype == dtype and step.backend == backend
+        assert found.dtype == dtype
+        assert step.backend == backend
         np.testing.assert_array_equal(found, X.astype(dtype) + 1)
 
 
