@@ -178,6 +178,20 @@ def test_steps_that_take_something_else_are_told() -> None:
     found = of([base] * 5, [slice(0, t + 1) for t in range(5)])
     assert found is not None
     assert found.wrong == [0, 1, 3, 4], "and windows have one length"
+    for first in (0, None):
+        found = of([base] * 5, [first, *(slice(t, t + 1) for t in range(1, 5))])
+        assert found is not None
+        assert found.wrong == [0], "a row or a new axis is no window"
+    assert of([base] * 5, [slice(t, None) for t in range(5)]) is None, "and each window has an end"
+
+
+@pytest.mark.parametrize(("other", "wrong"), [(0, [0]), (1, None), (2, None), (3, None), (4, [4])])
+def test_constants_that_differ_are_those_around_the_middle(other: int, wrong: Any) -> None:
+    base = Value(0, "input", (9, 2), np.dtype(float))
+    of = [Value(0, "constant", (2,), base.dtype, data=np.full(2, t)) for t in range(5)]
+    of[other] = rows.view([], "slice", base, (other,))
+    found = rows.Rows.over(of, 2)
+    assert (found and found.wrong) == wrong
 
 
 def test_a_view_goes_by_the_name_of_what_it_does() -> None:
@@ -307,6 +321,10 @@ SPREAD: dict[str, tuple[Any, list[str]]] = {
     "a chosen row": (terms(range(9), index=lambda t: [t]), []),
     "a difference": (lambda a: terms(range(7))(a) - terms([7], np.cos)(a), []),
     "a product": (lambda a: terms(range(7))(a) * terms([7], np.cos)(a), []),
+    "a sum that is read twice": (
+        lambda a: (lambda g: (g + terms([9], np.cos)(a)) * g)(terms(range(8))(a)),
+        ["stack of 8", "[8, 3] 0.0 add -> [8, 3]", "[8, 3] fill -> [20, 3]"],
+    ),
     "beside a number": (
         lambda a: terms(range(8))(a) + 1.0, ["stack of 8", "[8, 3] 0.0 add -> [8, 3]", "[8, 3] fill -> [20, 3]"]
     ),

@@ -94,7 +94,7 @@ class Rows:
         data = [_number(x, index, at) if x else None for x in full]
         if data[m] is None:
             return None
-        return Rows([r for r, x in enumerate(data) if x is None], base, [x or 0 for x in data], index, at)
+        return Rows([r for r, x in enumerate(data) if x is None], base, data, index, at)
 
     def array(self, ops: list[Op], back: bool) -> Value:
         """Append what takes all rows, along the first axis, and return the array of them.
