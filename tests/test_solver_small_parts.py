@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import FeedForward, Layer, Predict, Settings, Solver, Tensor, TrainNN, fit, nn
-from tinygrad_nn.solver import Checkpoint, checkpoint, graph_loss
+from tinygrad_nn.solver import Checkpoint, EarlyStopping, checkpoint, graph_loss
 from tinygrad_nn.solver.fingerprint import DEEP, blas_threads, differences, seed, words
 from tinygrad_nn.solver.frames import keep_names, names_of, table_like
 
@@ -235,3 +235,34 @@ def test_a_training_that_goes_on_elsewhere_says_so_at_the_line_that_called(tmp_p
         rf"install NumPy {re.escape(np.__version__)}\.$",
         str(told[0].message),
     )
+
+
+def test_a_training_that_goes_on_ends_as_if_it_was_never_interrupted(tmp_path: Path) -> None:
+    def weights(epochs: int, folder: Path | None) -> tuple[Any, list[Any]]:
+        model, stopping = layers(), EarlyStopping(9, monitor="loss", mode="max")
+        history = fit(model, X, Y, solver=Solver("mse", "adam", 0.1), settings=Settings(epochs, 1), rng=0,
+                      early_stopping=stopping, checkpoint=folder, resume=folder is not None)  # fmt: skip
+        return history.loss, [part.copy() for layer in model for part in (layer.W.data, layer.b.data)]
+
+    loss, straight = weights(5, None)
+    folder = tmp_path / "a"
+    for epochs in (1, 3, 4, 5):
+        found, again = weights(epochs, folder)
+        (best,) = folder.glob("best-*")
+        assert best.name == f"best-{1 + int(np.argmax(loss[:epochs]))}.safetensors"
+    assert found == loss
+    for one, two in zip(again, straight, strict=True):
+        np.testing.assert_array_equal(one, two)
+    stale = folder / "weights-1.safetensors"
+    stale.touch()
+    weights(5, folder)
+    assert not stale.exists()
+    best.unlink()
+    with pytest.raises(FileNotFoundError, match="best-"):
+        weights(6, folder)
+
+
+def test_the_folder_of_a_checkpoint_may_not_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        Checkpoint(tmp_path / "file")
