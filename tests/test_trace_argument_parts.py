@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compile
+from tinygrad_nn.compiled import check
 from tinygrad_nn.compiled.numba.lengths import batch_of
+from tinygrad_nn.compiled.program.values import Op, Value
 
 X, Y = np.array([3.0, -1.0, 2.0]), np.array([0.5, 4.0, -2.0])
 BACKENDS = ("numpy", "numba")
@@ -67,3 +69,29 @@ def test_a_dtype_may_be_an_argument(backend: str) -> None:
 
 def test_a_dtype_has_no_batch() -> None:
     assert batch_of([[X], [np.float64], [2.0], []]) == (3, [0])
+
+
+def made(dtype: str = "f8", *shape: int) -> Value:
+    return Value(1, "made", shape, np.dtype(dtype))
+
+
+def test_an_operation_by_itself_gives_all_its_results_in_their_dtypes() -> None:
+    both = Op("call", "both", lambda x: (x, x * 2), [X], outs=[made("f8", 3), made("f4", 3)])
+    found = check._done(both, [X])
+    assert [(x.dtype, x.tolist()) for x in found] == [("f8", [3, -1, 2]), ("f4", [6, -2, 4])]
+    total = Op("reduce", "sum", np.add, [X], ((0,), False, "<f8"), outs=[made("f8")])
+    assert check._done(total, [np.array([1e8, 1, 1, 1], "f4")]) == (1e8 + 3,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "result", "terms"),
+    [
+        ("matmul", [np.ones((2, 3, 5)), np.ones((2, 5, 4))], np.ones((2, 3, 4)), 5),
+        ("call", [np.arange(3)], np.array([0.5]), 0),
+        ("call", [np.array([3.0, 5.0])], np.array([0.0, 1.0, 5.0]), 0),
+        ("call", [np.array([3.0, 5.0]), X], np.array([2.5]), 3),
+        ("transpose", [np.ones((2, 3))], np.ones((3, 2)), 0),
+    ],
+)
+def test_sums_round_and_choices_among_entries_do_not(kind: str, given: Any, result: Any, terms: int) -> None:
+    assert check._rounded(Op(kind, kind, np.matmul, given, outs=[made()]), given, (result,)) == terms
