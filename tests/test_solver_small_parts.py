@@ -13,7 +13,7 @@ import pytest
 
 from tinygrad_nn import FeedForward, Layer, Predict, Settings, Solver, Tensor, TrainNN, fit, nn
 from tinygrad_nn.solver import Checkpoint, EarlyStopping, checkpoint, graph_loss
-from tinygrad_nn.solver.fingerprint import DEEP, blas_threads, differences, seed, words
+from tinygrad_nn.solver.fingerprint import DEEP, _called, blas_threads, differences, seed, words
 from tinygrad_nn.solver.frames import keep_names, names_of, table_like
 
 X, Y = np.arange(6.0).reshape(2, 3), np.array([[0.5, -1.0], [2.0, 0.25]])
@@ -156,6 +156,47 @@ def test_without_threadpoolctl_the_environment_tells_the_threads(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert blas_threads() == threads
+
+def _made(source: str, **around: Any) -> Any:
+    exec(source, around)
+    return around["f"]
+
+
+ADDS = "def f(x, y=1, *, z=2):\n    return x + a"
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    (_made(ADDS, a=1), _made(ADDS, a=1), True), (_made(ADDS, a=1), _made(ADDS, a=2), False),
+    (_made(ADDS, a=1), _made(ADDS.replace("+", "-"), a=1), False), (_made(ADDS, a=1), _made(ADDS, a=1, b=3), True),
+    (_made(ADDS, a=1), _made(ADDS.replace("y=1", "y=3"), a=1), False),
+    (_made(ADDS, a=1), _made(ADDS.replace("z=2", "z=3"), a=1), False),
+    (_made(ADDS, a=np.ones(2)), _made(ADDS, a=np.zeros(2)), False), (_made(ADDS, a=[1]), _made(ADDS, a=[2]), True),
+    (_made(ADDS, a=(1,)), _made(ADDS, a=(2,)), False), (_made(ADDS, a=Tensor(1.0)), _made(ADDS, a=Tensor(2.0)), True),
+    (_made("def f(x): return x * 2"), _made("def f(x): return x * 3"), False),
+    (_made("def f(x):\n    'a'\n    return x"), _made("def f(x):\n    'b'\n    return x"), True),
+    (_made("f = (lambda k: lambda x: x + k)(1)"), _made("f = (lambda k: lambda x: x + k)(2)"), False),
+    (_made("def f(x): return (lambda y: y * 2)(x)"), _made("def f(x): return (lambda y: y * 3)(x)"), False),
+    (_made("def f(x): return f(x)"), _made("def f(x): return f(x)"), True),
+    (_made("def f(x): return g(x)", g=np.tanh), _made("def f(x): return g(x)", g=np.sin), False),
+    (_made("def f(x): return x.sum()"), _made("def f(x): return x.max()"), False),
+])  # fmt: skip
+def test_functions_are_told_apart_by_what_they_compute(one: Any, other: Any, same: bool) -> None:
+    assert (words(one) == words(other)) is same
+
+
+class Model(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return self.twice(self.parameters and x)
+
+    def twice(self, x: Any) -> Any:
+        return self.once(self.once(x))
+
+    def once(self, x: Any) -> Any:
+        return self.forward and x
+
+
+def test_the_methods_of_ones_own_that_a_forward_calls_count_once() -> None:
+    assert _called(Model) == [Model.forward, Model.twice, Model.once]
 
 
 # -- Checkpoints
