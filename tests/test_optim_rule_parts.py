@@ -201,3 +201,60 @@ def test_a_large_gradient_that_somebody_holds_is_not_written_into() -> None:
     Updater([w], [optim.sgd()], [0.25])(gradients, spend=True)
     assert set(held.tolist()) == {4.0}
     assert set(w.data.tolist()) == {1.0}
+
+
+@pytest.mark.parametrize(("g", "w"), [
+    (np.array(2.0), np.array(1.0)), (np.array([2.0, 3.0]), np.array([1.0, 2.0], np.float32)),
+    (np.array([2.0, 3.0], np.float32), np.array([1.0, 2.0])), (np.array([2.0 + 1j]), np.array([1.0 - 1j])),
+    (np.array([2.0, 3.0]), np.array([1.0, 2.0])),
+], ids=["a number", "wider", "narrower", "complex", "as it is"])  # fmt: skip
+@pytest.mark.parametrize("make", [optim.adam, optim.sgd, optim.momentum, optim.adagrad])
+def test_a_parameter_of_any_kind_moves_by_the_update(make: Any, g: Any, w: Any) -> None:
+    rule = make()
+    step, after = rule.update(g, rule.init(w), 0.1, w)
+    moved, state = rule.move(g, rule.init(w), 0.1, w)
+    assert isinstance(moved, np.ndarray)
+    assert moved.dtype == (w - step).dtype
+    np.testing.assert_array_equal(moved, w - step)
+    for one, two in zip(state, after, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_rule_of_ones_own_moves_by_its_update() -> None:
+    rule = optim.Optimizer("half", (), lambda w: (), lambda g, state, eta, w: (0.5 * g, state))
+    moved, state = rule.move(np.array([2.0]), (), 0.1, np.array([5.0]))
+    np.testing.assert_array_equal(moved, [4.0])
+    assert state == ()
+
+
+@pytest.mark.parametrize(("rule", "steps"), [
+    (optim.sgd(), [0.2, 0.2, 0.2]), (optim.sgd(0.5), [0.2, 0.3, 0.35]), (optim.momentum(0.5), [0.2, 0.3, 0.35]),
+    (optim.momentum(), [0.2, 0.38, 0.542]), (optim.nesterov(0.5), [0.3, 0.35, 0.375]),
+    (optim.sgd(0.5, nesterov=True), [0.3, 0.35, 0.375]), (optim.sgd(0.5, 0.25), [0.2, 0.25, 0.275]),
+    (optim.sgd(weight_decay=0.1), [0.3, 0.3, 0.3]), (optim.sgd(0.5, weight_decay=0.1), [0.3, 0.45, 0.525]),
+    (optim.sgd(0.5, 0.25, weight_decay=0.1), [0.3, 0.375, 0.4125]), (optim.momentum(0.5, 0.1), [0.3, 0.45, 0.525]),
+    (optim.nesterov(0.5, 0.1), [0.45, 0.525, 0.5625]), (optim.lion(0.5, 0.5), [0.1, 0.1, 0.1]),
+    (optim.lion(weight_decay=0.1), [0.2, 0.2, 0.2]),
+], ids=str)  # fmt: skip
+def test_descent_makes_these_steps(rule: Any, steps: list[float]) -> None:
+    w = np.array([10.0])
+    state, found = rule.init(w), []
+    for _ in steps:
+        step, state = rule.update(np.array([2.0]), state, 0.1, w)
+        found.append(step[0])
+    np.testing.assert_allclose(found, steps, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "rate"), [
+    ("sgd", 1e-3), ("momentum", 1e-3), ("nesterov", 1e-3), ("adam", 1e-3), ("adamw", 1e-3), ("amsgrad", 1e-3),
+    ("nadam", 2e-3), ("radam", 1e-3), ("adamax", 2e-3), ("rmsprop", 1e-2), ("adagrad", 1e-2), ("adadelta", 1.0),
+    ("lion", 1e-4), ("muon", 1e-3),
+])  # fmt: skip
+def test_a_rule_has_the_learning_rate_of_its_paper_or_of_pytorch(name: str, rate: float) -> None:
+    assert getattr(optim, name)().learning_rate == rate
+
+
+@pytest.mark.parametrize(("mu", "dampening"), [(0.0, 0.0), (0.9, 0.1), (0.0, 0.1)])
+def test_looking_ahead_needs_momentum_without_dampening(mu: float, dampening: float) -> None:
+    with pytest.raises(ValueError, match=f"sgd: nesterov=True with mu={mu} and dampening={dampening}; it needs"):
+        optim.sgd(mu, dampening, nesterov=True)

@@ -222,3 +222,47 @@ def test_a_cycle_of_momentum_needs_one_for_each_group() -> None:
         S.OneCycleLR(made(1.0, momentum=0.5), 1.0, 20, base_momentum=[0.5] * 3)
     with pytest.raises(ValueError, match=r"^ReduceLROnPlateau: 3 values for min_lr, 1 groups; give one for each"):
         S.ReduceLROnPlateau(optimizer, min_lr=[0.0] * 3)
+
+
+@pytest.mark.parametrize(("make", "expected"), [
+    (lambda o: S.MultiStepLR(o, [3, 1], 0.5), [2.0, 1.0, 1.0, 0.5, 0.5]),
+    (lambda o: S.MultiStepLR(o, [2, 2], gamma=0.5), [2.0, 2.0, 0.5, 0.5]),
+    (lambda o: S.PolynomialLR(o, 4, 2.0), [2.0, 1.125, 0.5, 0.125, 0.0, 0.0]),
+    (lambda o: S.PolynomialLR(o, total_iters=2), [2.0, 1.0, 0.0, 0.0]),
+])  # fmt: skip
+def test_milestones_and_powers_are_told_by_their_places(make: Any, expected: list[float]) -> None:
+    optimizer = made(2.0)
+    scheduler, found = make(optimizer), []
+    for _ in expected:
+        found += rate_of(optimizer)
+        scheduler.step()
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("length", [{}, {"epochs": 3}, {"steps_per_epoch": 3}])
+def test_a_cycle_needs_its_whole_length(length: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="OneCycleLR needs its length: total_steps=, or epochs= and steps_per_epoch="):
+        S.OneCycleLR(made(1.0, momentum=0.9), 1.0, **length)
+
+
+def test_a_cycle_may_come_to_its_last_step_and_no_further() -> None:
+    scheduler = S.OneCycleLR(made(1.0, momentum=0.9), 1.0, epochs=2, steps_per_epoch=2)
+    for _ in range(4):
+        scheduler.step()
+    with pytest.raises(ValueError, match=r"OneCycleLR: step 5 of 4; give it more total_steps=\."):
+        scheduler.step()
+
+
+def test_a_cycle_of_momentum_leaves_the_second_beta_alone() -> None:
+    optimizer = optim.Adam([Tensor(np.ones(2))], betas=(0.5, 0.75))
+    scheduler = S.OneCycleLR(optimizer, 1.0, 10)
+    assert optimizer.param_groups[0]["betas"] == (0.95, 0.75)
+    for _ in range(2):
+        scheduler.step()
+    np.testing.assert_allclose(optimizer.param_groups[0]["betas"], (0.85, 0.75), rtol=1e-14)
+
+
+def test_two_schedules_for_one_group_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="LambdaLR") as told:
+        S.LambdaLR(made(1.0), [lambda t: 1.0, lambda t: 0.5])
+    assert "schedule" in str(told.value)

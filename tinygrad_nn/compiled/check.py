@@ -91,7 +91,7 @@ def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
 
 def _rounded(op: Op, args: list[Any], results: tuple[Any, ...]) -> int:
     """Return how many numbers are added up in an entry of the result; 0 where an operation is exact."""
-    if all(np.asarray(x).dtype.kind not in "fc" for x in results) or op.kind in VIEWS:
+    if all(np.asarray(x).dtype.kind not in "fc" for x in results):
         return 0
     if op.kind == "ufunc":
         return int(op.function in ROUNDED)

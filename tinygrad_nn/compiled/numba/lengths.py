@@ -218,7 +218,7 @@ def batch_of(parts: Sequence[Sequence[Any]]) -> Batch:
     Args:
         parts: the leaves of each argument, in order.
     """
-    shapes = [[tuple(getattr(x, "shape", ())) for x in leaves] for leaves in parts]
+    shapes = [[() if isinstance(x, type) else tuple(getattr(x, "shape", ())) for x in leaves] for leaves in parts]
     rows = next((n for n in map(_common, reversed(shapes)) if n), 0)
     slots, start = [], 0
     for part in shapes if rows else ():

@@ -130,7 +130,10 @@ class Writer:
             return self.look(op)
         args = [self.of(arg) for arg in op.args]
         if op.kind == "number":
-            return self.add(f"n{op.out.number}", op.out, _number(op, args, self.names))
+            text = _number(op, args, self.names)
+            if op.name == "pow" and op.out.dtype is int and any(one.kind == "kernel" for one in self.program.ops):
+                text = f"{self.names(whole, 'f')}({text})"  # a kernel would cut a fraction off
+            return self.add(f"n{op.out.number}", op.out, text)
         if op.kind == "scalar":
             return self.add(f"r{op.out.number}", op.out, _scalar(op, args))
         if op.kind == "kernel":
@@ -317,6 +320,17 @@ class Pool(list[Array]):
 
 class Varied(Exception):
     """Raised where a result has another shape or dtype than in the trace."""
+
+
+def whole(x: Any) -> Any:
+    """Return a power of whole numbers that is a whole number, as it was in the trace.
+
+    Raises:
+        Varied: it is a fraction, since the exponent is negative.
+    """
+    if type(x) is not int:
+        raise Varied(f"a power of whole numbers is {x} for these values, and was a whole number when it was traced.")
+    return x
 
 
 def own(name: str, shape: tuple[int, ...], dtype: Any, whole: Array, lent: bool) -> Callable[[Any], Array]:

@@ -93,7 +93,11 @@ def _visit(
         return
     lines.append(f"{name} = {source}")
     check = f"type({name}) is not {names(type(part))}"
-    lines.append(f"if {check}{'' if is_dataclass(part) else f' or len({name}) != {len(part)}'}: return miss")
+    if isinstance(part, dict):
+        check += f" or list({name}) != {names(list(part))}"  # in their order, which a function can see
+    elif not is_dataclass(part):
+        check += f" or len({name}) != {len(part)}"
+    lines.append(f"if {check}: return miss")
     if isinstance(part, dict):
         inner = [(x, f"{name}[{names(key)}]") for key, x in part.items()]
     elif isinstance(part, (list, tuple)):

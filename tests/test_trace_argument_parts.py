@@ -1,0 +1,97 @@
+"""What compiled functions make of unusual arguments, call after call: orders of keys, numbers, dtypes."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import compile
+from tinygrad_nn.compiled import check
+from tinygrad_nn.compiled.numba.lengths import batch_of
+from tinygrad_nn.compiled.program.values import Op, Value
+
+X, Y = np.array([3.0, -1.0, 2.0]), np.array([0.5, 4.0, -2.0])
+BACKENDS = ("numpy", "numba")
+
+
+def in_order(nest: dict[str, Any]) -> list[Any]:
+    return [x * (k + 1) for k, x in enumerate(nest.values())]
+
+
+def by_name(**given: Any) -> list[Any]:
+    return in_order(given)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_keys_in_another_order_are_another_kind_of_call(backend: str) -> None:
+    step, named = compile(in_order, backend=backend), compile(by_name, backend=backend)
+    for nest in ({"a": X, "b": Y}, {"b": Y, "a": X}, {"a": Y, "b": X}, {"b": Y, "a": X}):
+        for found in (step(dict(nest)), named(**nest)):
+            np.testing.assert_array_equal(found, in_order(nest))
+    assert (step.traces, named.traces) == (2, 2)
+
+
+# functions of an array and whole numbers, and numbers of the calls
+NUMBERS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
+    "a power that becomes a fraction": (lambda x, n: x * (n // 2) + 2**n, [(1,), (3,), (-2,), (2,), (-1,)]),
+    "a power of two numbers": (lambda x, a, b: x * a + a**b, [(2, 3), (3, -1), (4, -2), (3, 2)]),
+    "bits that are moved beyond 64": (lambda x, a, b: x * (a << b) + (a >> b), [(5, 1), (-5, 2), (1, 70), (3, 4)]),
+    "bits of a number alone": (lambda x, a: (x, a << 65, 1 << a, a >> 1, 9 >> a), [(1,), (2,), (70,)]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_whole_numbers_are_pythons_in_every_call(name: str, backend: str, dtype: str) -> None:
+    function, calls = NUMBERS[name]
+    step, x = compile(function, backend=backend), X.astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what machine code does not hold runs as it is
+        for given in calls:
+            found, wanted = step(x, *given), function(x, *given)
+            for a, b in zip(found, wanted, strict=True):
+                assert np.asarray(a).dtype == np.asarray(b).dtype
+                np.testing.assert_allclose(*np.array([a, b], float), rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_dtype_may_be_an_argument(backend: str) -> None:
+    step = compile(lambda x, dtype: x.astype(dtype) + 1, backend=backend)
+    for dtype in (np.float32, np.float64, np.float32, int):
+        found = step(X, dtype)
+        assert found.dtype == dtype
+        assert step.backend == backend
+        np.testing.assert_array_equal(found, X.astype(dtype) + 1)
+
+
+def test_a_dtype_has_no_batch() -> None:
+    assert batch_of([[X], [np.float64], [2.0], []]) == (3, [0])
+
+
+def made(dtype: str = "f8", *shape: int) -> Value:
+    return Value(1, "made", shape, np.dtype(dtype))
+
+
+def test_an_operation_by_itself_gives_all_its_results_in_their_dtypes() -> None:
+    both = Op("call", "both", lambda x: (x, x * 2), [X], outs=[made("f8", 3), made("f4", 3)])
+    found = check._done(both, [X])
+    assert [(x.dtype, x.tolist()) for x in found] == [("f8", [3, -1, 2]), ("f4", [6, -2, 4])]
+    total = Op("reduce", "sum", np.add, [X], ((0,), False, "<f8"), outs=[made("f8")])
+    assert check._done(total, [np.array([1e8, 1, 1, 1], "f4")]) == (1e8 + 3,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "result", "terms"),
+    [
+        ("matmul", [np.ones((2, 3, 5)), np.ones((2, 5, 4))], np.ones((2, 3, 4)), 5),
+        ("call", [np.arange(3)], np.array([0.5]), 0),
+        ("call", [np.array([3.0, 5.0])], np.array([0.0, 1.0, 5.0]), 0),
+        ("call", [np.array([3.0, 5.0]), X], np.array([2.5]), 3),
+        ("transpose", [np.ones((2, 3))], np.ones((3, 2)), 0),
+    ],
+)
+def test_sums_round_and_choices_among_entries_do_not(kind: str, given: Any, result: Any, terms: int) -> None:
+    assert check._rounded(Op(kind, kind, np.matmul, given, outs=[made()]), given, (result,)) == terms
