@@ -57,13 +57,16 @@ def test_what_is_read_later_is_not_made_in_the_array_of_an_output() -> None:
     assert Memory([made, output], {output.out}, []).target == {made.out: output.out}
 
 
-def test_the_buffers_begin_at_cache_lines() -> None:
+def test_the_buffers_begin_at_cache_lines_and_lie_apart() -> None:
     first = op("ufunc", [value("input")])
     second = op("matmul", [first.out, first.out], function=np.matmul)
     last = op("matmul", [first.out, second.out], function=np.matmul)
     for _ in range(8):
         memory = Memory([first, second, last], {last.out}, [])
-        assert [x.ctypes.data % 64 for x in memory.allocate()] == [0, 0]
+        one, other = memory.allocate()
+        assert [one.ctypes.data % 64, other.ctypes.data % 64] == [0, 0]
+        assert [one.nbytes, other.nbytes] == memory.slabs
+        assert not np.shares_memory(one, other)
 
 
 def test_of_equal_operations_all_results_are_those_of_the_first() -> None:
