@@ -87,9 +87,12 @@ def test_code_takes_calls_of_its_kind(given: Any, taken: list[Any], missed: list
 
 
 def test_a_dict_is_taken_apart_by_its_keys() -> None:
-    x, y = taker(({"a": X, 1: Y},), {})(({1: Y + 2, "a": X + 1},), {})
+    take = taker(({"a": X, 1: Y},), {})
+    x, y = take(({"a": X + 1, 1: Y + 2},), {})
     np.testing.assert_array_equal(x, X + 1)
     np.testing.assert_array_equal(y, Y + 2)
+    for other in ({1: Y, "a": X}, {"a": X, 2: Y}, {"a": X}, {"a": X, 1: Y, "b": X}):  # a function sees the order, too
+        assert take((other,), {}) is None
 
 
 def test_numbers_of_arguments_and_keywords_count() -> None:
