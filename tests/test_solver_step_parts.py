@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.thread_ranks import ThreadRanks, on_ranks
-from tinygrad_nn import Layer, Solver, nn
+from tinygrad_nn import Layer, Settings, Solver, fit, nn, optim
 from tinygrad_nn.distributed import Shard, sharing
 from tinygrad_nn.optim.update import Memory
 from tinygrad_nn.solver import training_step
@@ -204,6 +205,30 @@ def test_a_loss_that_is_a_mean_over_rows_asks_no_other_rank() -> None:
             task.shares(True)
             with pytest.raises(AttributeError):
                 task.recorded(X, y)
+
+
+def test_lbfgs_tells_the_gradients_where_its_search_begins() -> None:
+    heard = []
+
+    class Hears:
+        due = staticmethod(lambda number: True)
+
+        def step(self, step: Any) -> None:
+            heard.append((step.weights, step.gradients))
+
+        def __call__(self, epoch: Any) -> None:
+            pass
+
+    x, y = numbers(7)
+    how = {"solver": Solver("mse", optim.lbfgs(max_iter=6), 0.5), "settings": Settings(3, 7), "rng": 0}
+    fit(nn.Linear(3, 2, rng=0), x, y, **how, callbacks=[Hears()])
+    for (before, _), (after, told) in pairwise(heard):
+        other = nn.Linear(3, 2)
+        other.load_state_dict(before)
+        (((other(x) - y) ** 2).sum() / 7).backward()
+        for name, p in other.named_parameters():
+            np.testing.assert_allclose(told[name], p.grad, rtol=1e-9, atol=1e-12)
+            assert not np.array_equal(after[name], before[name])
 
 
 def test_a_line_search_leaves_no_gradients_and_goes_on_where_it_was() -> None:

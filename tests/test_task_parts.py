@@ -345,6 +345,12 @@ STAY = "The weights are as they were before this step."
         (
             lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(5)]), Solver("mse", groups={"w": {}})),
             ValueError,
+            ("fit: no parameter fits the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b "
+            "and 2 more."),
+        ),
+        (
+            lambda: ModuleTask("fit", nn.Sequential(*[Layer(2, 2) for _ in range(4)]), Solver("mse", groups={"w": {}})),
+            ValueError,
             "fit: no parameter fits the group 'w'; they are called 0.W, 0.b, 1.W, 1.b, 2.W, 2.b, 3.W, 3.b.",
         ),
         (

@@ -9,6 +9,7 @@ import pytest
 
 from tinygrad_nn import compile
 from tinygrad_nn.compiled import check
+from tinygrad_nn.compiled.numba.expressions import known
 from tinygrad_nn.compiled.numba.lengths import batch_of
 from tinygrad_nn.compiled.program.values import Op, Value
 
@@ -40,6 +41,40 @@ NUMBERS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
     "bits that are moved beyond 64": (lambda x, a, b: x * (a << b) + (a >> b), [(5, 1), (-5, 2), (1, 70), (3, 4)]),
     "bits of a number alone": (lambda x, a: (x, a << 65, 1 << a, a >> 1, 9 >> a), [(1,), (2,), (70,)]),
 }
+
+
+NUMBER = Value(0, "input", (), int)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number", "fits"),
+    [
+        ("i4", NUMBER, False), ("i4", 2**31 - 1, True), ("i4", 2**31, False), ("i4", -(2**31), True),
+        ("i4", -(2**31) - 1, False), ("i4", Value(0, "input", (), float), True), ("i4", 2.5, True),
+        ("u1", NUMBER, False), ("u1", 255, True), ("u1", 256, False), ("u1", -1, False), ("u1", 0, True),
+        ("i8", NUMBER, True), ("i8", 2**62, True), ("f4", NUMBER, True), ("f8", 2**40, True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["less", "where"])
+def test_a_kernel_takes_a_whole_number_that_its_dtype_holds(kind: str, dtype: str, number: Any, fits: bool) -> None:
+    x, mask = Value(1, "input", (3,), np.dtype(dtype)), Value(2, "input", (3,), np.dtype(bool))
+    op = {
+        "less": lambda: Op("ufunc", "less", np.less, [x, number], ()),
+        "where": lambda: Op("where", "where", np.where, [mask, x, number], ()),
+    }[kind]()
+    op.outs.append(Value(3, "made", (3,), x.dtype if kind == "where" else np.dtype(bool), op))
+    assert known(op) is fits
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_power_of_fractions_or_without_kernels_is_no_other_kind_of_call(backend: str) -> None:
+    step = compile(lambda x, a, n: np.sin(x) * a**2.0 + x * float(n), backend=backend)
+    alone = compile(lambda n: 2**n, backend="numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for a, n in ((1.5, 2), (-0.5, 3), (3.0, -1)):
+            np.testing.assert_allclose(step(X, a, n), np.sin(X) * a**2.0 + X * n, rtol=1e-14)
+            assert alone(n) == 2**n
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -201,6 +201,20 @@ def test_pieces_whose_functions_use_what_differs(name: str) -> None:
     close(vmap(f)(numbers, y), of_each(one, numbers, y))
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3)])
+def test_a_condition_on_rows_is_one_on_their_entries(shape: tuple[int, ...]) -> None:
+    x, y = samples(shape, (), seed=4)
+    for f in (
+        lambda x, y: np.piecewise(x, [x[:, 0] > 0], [lambda t: t * y, lambda t: -t * y]),
+        lambda x, y: np.piecewise(x, [x[:, 0] > 0, x[:, 1] > 1], [lambda t: t * y, lambda t: -t * y]),
+        lambda x, y: np.piecewise(x, [x > 0], [lambda t: t * y, lambda t: -t * y]),
+    ):
+        close(vmap(f)(x, y), of_each(lambda x, y, f=f: raw(f(Tensor(x, False), y)), x, y))
+    wrong = vmap(lambda x, y: np.piecewise(x, [np.append(x[0], y) > 0], [lambda t: t * y]))
+    with pytest.raises(IndexError, match=r"^np\.piecewise needs conditions of the shape of x, \(2, .\); one has \("):
+        wrong(x, y)
+
+
 def test_a_list_of_truth_values_is_one_condition_but_for_a_number() -> None:
     x, y = samples((3,), (), seed=3)
     f = lambda x, y: np.piecewise(x, [True, False, True], [lambda t: t * y, -1.0])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..node import thread
+from ..ops.selection import mask_of
 from ..primitive import REGISTRY, Primitive, constant, say_shapes
 from ..tensor import Tensor, held
 from ..tree import flatten
@@ -155,13 +156,13 @@ def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **opt
     """Return np.piecewise of a sample: every function runs on all of x, and np.where takes from each its part."""
     inside = max(map(np.ndim, condlist), default=0) + 1 if isinstance(condlist, (list, tuple)) else np.ndim(condlist)
     listed = inside > min(np.ndim(x), 1)  # axes; a list of truth values is one condition, but for a number
-    conditions = [source(c) for c in condlist] if listed else [source(condlist)]
+    conditions = [source(c) if hasattr(c, "shape") else np.asarray(c) for c in (condlist if listed else [condlist])]
     parts = [f(x, *args, **options) if callable(f) else f for f in funclist]
     out: Any = parts.pop() if len(parts) == len(conditions) + 1 else 0
     if len(parts) != len(conditions):
         raise ValueError(f"np.piecewise got {len(funclist)} functions for {len(conditions)} conditions.")
     for condition, part in zip(conditions, parts, strict=True):
-        out = np.where(condition, part, out)
+        out = np.where(mask_of(condition, np.shape(x)), part, out)
     return out.astype(x.dtype)
 
 

@@ -225,7 +225,7 @@ def _select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0
     return out
 
 
-def _mask(condition: Any, shape: tuple[int, ...]) -> Any:
+def mask_of(condition: Any, shape: tuple[int, ...]) -> Any:
     """Return a condition as a mask of all entries; one of fewer axes selects along the first, as an index does."""
     n = condition.ndim
     if condition.shape != shape[:n]:
@@ -239,7 +239,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [_mask(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # np.asarray would lose samples
+    conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # np.asarray would lose samples
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):

@@ -47,7 +47,8 @@ class ModuleTask(Task):
         self.rules = [_rule_of(solver, name) for name in self.names]
         unused = [pattern for pattern in solver.groups if not any(fnmatch(name, pattern) for name in self.names)]
         if unused:
-            known = printable(", ".join(self.names[:8]))
+            more = len(self.names) - 8
+            known = printable(", ".join(self.names[:8])) + (f" and {more} more" if more > 0 else "")
             raise ValueError(f"{call}: no parameter fits the group {unused[0]!r}; they are called {known}.")
         self.search = Minimizer(self.parameters, solver.rule) if isinstance(solver.rule, LBFGSRule) else None
         if self.search is None:
