@@ -23,7 +23,7 @@ def test_the_namespace_is_found_from_the_array() -> None:
     assert t.__array_namespace__(api_version="2022.12") is array_api
     with pytest.raises(ValueError, match=r"2024\.12 and those before it; it got '2099\.12'"):
         t.__array_namespace__(api_version="2099.12")
-    assert (t.device, t.to_device("cpu") is t, xp.__array_namespace_info__().devices()) == ("cpu", True, ["cpu"])
+    assert (t.device, t.to_device("cpu") is t, [*xp.__array_namespace_info__().devices()]) == ("cpu", True, ["cpu"])
     with pytest.raises(ValueError, match="the device is 'cpu'; it got 'gpu'"):
         t.to_device("gpu")
     with pytest.raises(ValueError, match="Leave device= away"):

@@ -344,7 +344,11 @@ def test_of_one_array(text: str) -> None:
 
 @pytest.mark.parametrize("text", calls(TWO + OPTIONS))
 def test_of_two_arrays(text: str) -> None:
-    wrong = compared(text, PAIRS, [float]) + compared(text, [((3,), (3,)), ((2, 3), (3, 2))], [np.float32, complex])
+    pairs, others = PAIRS, [((3,), (3,)), ((2, 3), (3, 2))]
+    if text.startswith("np.cross") and np.lib.NumpyVersion(np.__version__) >= "2.5.0":
+        # which takes no vectors of the plane any more; that ours does is tested with the other operations
+        pairs, others = ([pair for pair in which if 2 not in pair[0] + pair[1]] for which in (pairs, others))
+    wrong = compared(text, pairs, [float]) + compared(text, others, [np.float32, complex])
     assert not wrong, "\n".join(wrong)
 
 

@@ -161,7 +161,8 @@ def test_masks_drawn_with_the_same_seed_are_not_those_of_the_forward_pass(rng: i
         report = compare_gradients(model, x, y, solver=solver, manual=Redrawn(), rng=rng)
         assert not report.ok
         assert f"that rng={rng} starts" in " ".join(report.notes)
-        assert report == compare_gradients(model, x, y, solver=solver, manual=Redrawn(), rng=rng)
+        again = compare_gradients(model, x, y, solver=solver, manual=Redrawn(), rng=rng)
+        assert repr(report) == repr(again), "as text: NaN is not equal to itself"
 
 
 @pytest.mark.slow

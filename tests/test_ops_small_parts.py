@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, check_gradients, grad
 from tinygrad_nn.ops import decomposition, linalg
 from tinygrad_nn.primitive import REGISTRY
 
@@ -195,3 +195,19 @@ def test_whole_numbers_are_padded_with_whole_numbers(mode: str) -> None:
     found, wanted = np.pad(Tensor(x), (1, 2), mode=mode), np.pad(x, (1, 2), mode=mode)
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found.data, wanted)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((2,), (2,)), ((4, 2), (2,)), ((2,), (3,)), ((4, 3), (4, 2)), ((2, 2), (2, 3))], ids=str
+)
+def test_vectors_of_the_plane_have_a_product_whichever_numpy_there_is(shapes: tuple[tuple[int, ...], ...]) -> None:
+    draw = np.random.default_rng(5).standard_normal
+    x, y = draw(shapes[0]), draw(shapes[1])
+    a, b = (np.concatenate([v, np.zeros((*v.shape[:-1], 3 - v.shape[-1]))], axis=-1) for v in (x, y))
+    wanted = np.cross(a, b)
+    if x.shape[-1] == y.shape[-1] == 2:
+        wanted = wanted[..., 2]
+    product = np.cross(Tensor(x), y)
+    np.testing.assert_array_equal(product.data, wanted)
+    assert np.cross(x, Tensor(y)).shape == wanted.shape
+    assert check_gradients(lambda x, y: np.cross(x, y), x, y)

@@ -54,6 +54,8 @@ def _crosses():
     ]:
         yield Case("cross", lambda x, y, k=axes: np.cross(x, y, **k), shapes, complex=True, note=str(axes))
     yield Case("linalg.cross", lambda x, y: np.linalg.cross(x, y, axis=0), ((3, 2), (3, 2)), note="axis 0")
+    if np.lib.NumpyVersion(np.__version__) >= "2.5.0":  # which takes vectors of space only: no reference for others
+        return
     for shapes in (((2,), (2,)), ((4, 2), (2,)), ((2,), (3,)), ((4, 3), (4, 2)), ((2, 2), (2, 3))):
         yield Case("cross", lambda x, y: np.cross(x, y), shapes, reference=_flat_cross, note="in the plane")
 

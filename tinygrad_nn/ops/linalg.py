@@ -233,6 +233,7 @@ def _kron(a: Any, b: Any) -> Any:
 
 
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """Return the products of vectors of space or of the plane, which NumPy takes until 2.4."""
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(array(a), axisa, -1), np.moveaxis(array(b), axisb, -1)
