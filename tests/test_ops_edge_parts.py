@@ -1,12 +1,13 @@
 """Operations at their edges: ties, infinities, a single entry, nothing at all, and what is too large for one piece."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops import attention, convolution
+from tinygrad_nn.ops import attention, convolution, special
 from tinygrad_nn.primitive import REGISTRY
 
 INF = np.inf
@@ -185,3 +186,31 @@ def test_the_polynomial_of_a_matrix_that_is_not_square_is_refused() -> None:
 @pytest.mark.parametrize(("x", "slope"), [([INF, -2.0, 0.0], [1, -1, 0]), ([1e-200, -1e200], [1, -1])])
 def test_the_slope_of_a_sum_of_absolute_values_is_a_sign(x: list[float], slope: list[float]) -> None:
     np.testing.assert_array_equal(grad(lambda x: np.linalg.norm(x, 1))(np.array(x)), slope)
+
+
+# -- Special functions
+
+
+def test_the_complement_of_the_error_function_underflows_slowly() -> None:
+    x = np.array([26.5, 26.6, 26.7, 27.0, 27.2, 28.0, 50.0, 1e308, INF])
+    np.testing.assert_allclose(special.erfc(x), [math.erfc(v) for v in x], rtol=1e-14, atol=1e-323)
+    assert np.isnan(special.erfc(np.nan))
+
+
+def test_the_logarithm_of_the_gamma_function_is_that_of_the_standard_library() -> None:
+    x = np.concatenate([np.arange(0.125, 14, 0.25), np.arange(0.5, 14, 0.5)])
+    np.testing.assert_allclose(special.gammaln(x), [math.lgamma(v) for v in x], rtol=1e-14, atol=1e-15)
+
+
+def test_an_order_of_the_polygamma_function_is_whole_and_not_negative() -> None:
+    for order in (1.5, -1):
+        with pytest.raises(ValueError, match=r"the order of polygamma is 0, 1, 2, \.\.\."):
+            special.polygamma(2.0, order=order)
+    np.testing.assert_array_equal(special.polygamma(2.0, order=2.0), special.polygamma(2.0, order=2))
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize("order", range(7))
+def test_at_its_poles_the_polygamma_function_is_infinite_for_odd_orders(order: int) -> None:
+    at_poles = INF if order in (1, 3, 5) else np.nan
+    np.testing.assert_array_equal(special.polygamma(np.array([0.0, -1.0, -2.0]), order=order), [at_poles] * 3)
