@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops import attention, convolution, special
+from tinygrad_nn.ops import attention, convolution, pooling, special
 from tinygrad_nn.primitive import REGISTRY
 
 INF = np.inf
@@ -64,6 +64,38 @@ def test_windows_are_cut_into_blocks_that_stay_in_the_cache(
     y = np.zeros((shape[0], 1, *at))
     blocks = [(part.shape[0], part.shape[-1] // at[1]) for _, _, part in convolution._blocks(windows, y)]
     assert blocks == rows
+
+
+# -- Pooling
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "lengths"),
+    [
+        ((2, 3, 400, 400), 2, [1] * 6),  # of 2**18 pixels at most
+        ((2, 3, 256, 512), 2, [2] * 3),
+        ((2**18 + 1, 1), 1, [2**18, 1]),
+        ((4, 0), 1, [4]),
+    ],
+)
+def test_images_are_pooled_so_many_at_a_time_as_stay_in_the_cache(
+    shape: tuple[int, ...], axes: int, lengths: list[int]
+) -> None:
+    x = np.empty(shape, np.int8)
+    portions = list(pooling._portions(axes, x, x[..., :1]))
+    assert [len(a) for a, _ in portions] == [len(b) for _, b in portions] == lengths
+    for a, b in portions:
+        assert a.shape[1:] == shape[-axes:]
+        assert b.shape[1:] == x[..., :1].shape[-axes:]
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (2, 1, 1, 3, 4)])
+def test_a_mean_without_the_padding_takes_images_of_any_number_of_axes(shape: tuple[int, ...]) -> None:
+    x = np.arange(12.0).reshape(3, 4) + np.arange(np.prod(shape[:-2]))[:, None, None]
+    wanted = [[(a[max(0, 2 * i - 1) : 2 * i + 1, max(0, 2 * j - 1) : 2 * j + 1]).mean() for j in range(3)] for a in x
+              for i in range(2)]  # fmt: skip
+    found = pooling.avg_pool(x.reshape(shape), (2, 2), padding=1, count_include_pad=False)
+    np.testing.assert_allclose(found, np.reshape(wanted, (*shape[:-2], 2, 3)), rtol=1e-15)
 
 
 # -- Activations and attention
