@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops import attention, convolution, pooling, special
+from tinygrad_nn.ops import attention, convolution, pooling, scipy, special
 from tinygrad_nn.primitive import REGISTRY
 
 INF = np.inf
@@ -246,3 +247,20 @@ def test_an_order_of_the_polygamma_function_is_whole_and_not_negative() -> None:
 def test_at_its_poles_the_polygamma_function_is_infinite_for_odd_orders(order: int) -> None:
     at_poles = INF if order in (1, 3, 5) else np.nan
     np.testing.assert_array_equal(special.polygamma(np.array([0.0, -1.0, -2.0]), order=order), [at_poles] * 3)
+
+
+def test_what_stirlings_formula_leaves_of_a_factorial_is_its_series() -> None:
+    a = np.arange(10.0, 40)
+    wanted = [math.log(math.factorial(int(v) - 1)) - (v - 0.5) * math.log(v) + v - math.log(2 * math.pi) / 2 for v in a]
+    scipy.load()
+    from tinygrad_nn.ops import incomplete
+
+    np.testing.assert_allclose(incomplete._stirling(a), wanted, rtol=0, atol=5e-14)
+
+
+def test_a_slope_in_a_parameter_is_that_of_each_of_many_entries() -> None:
+    x = np.linspace(0.5, 4, 1100)
+    slope = grad(lambda a: tg.special.gammainc(a, x).sum())
+    many = slope(np.full(1100, 1.5))
+    for i in (0, 511, 512, 1099):
+        np.testing.assert_allclose(many[i], grad(lambda a, i=i: tg.special.gammainc(a, x[i]))(1.5), rtol=1e-13)
