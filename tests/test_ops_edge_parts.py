@@ -274,3 +274,14 @@ def test_an_integral_over_places_of_their_own_for_each_line_is_that_of_numpy(axi
     y, x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
     x = np.cumsum(x**2, axis=axis)
     np.testing.assert_allclose(np.trapezoid(Tensor(y), Tensor(x), axis=axis).data, np.trapezoid(y, x, axis=axis))
+
+
+# -- Splitting
+
+
+@pytest.mark.parametrize(("split", "axes"), [(np.hsplit, 0), (np.vsplit, 1), (np.dsplit, 2)])
+def test_a_split_along_an_axis_that_is_not_there_is_refused(split: Any, axes: int) -> None:
+    x = np.ones((2,) * axes)
+    for a in (x, Tensor(x)):
+        with pytest.raises(ValueError, match=f"only works on arrays of {axes + 1} or more dimensions"):
+            split(a, 2)
