@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinygrad_nn as tg
 from tinygrad_nn import Tensor, grad
-from tinygrad_nn.ops import attention, convolution, special
+from tinygrad_nn.ops import attention, convolution, pooling, scipy, special
 from tinygrad_nn.primitive import REGISTRY
 
 INF = np.inf
@@ -64,6 +65,38 @@ def test_windows_are_cut_into_blocks_that_stay_in_the_cache(
     y = np.zeros((shape[0], 1, *at))
     blocks = [(part.shape[0], part.shape[-1] // at[1]) for _, _, part in convolution._blocks(windows, y)]
     assert blocks == rows
+
+
+# -- Pooling
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "lengths"),
+    [
+        ((2, 3, 400, 400), 2, [1] * 6),  # of 2**18 pixels at most
+        ((2, 3, 256, 512), 2, [2] * 3),
+        ((2**18 + 1, 1), 1, [2**18, 1]),
+        ((4, 0), 1, [4]),
+    ],
+)
+def test_images_are_pooled_so_many_at_a_time_as_stay_in_the_cache(
+    shape: tuple[int, ...], axes: int, lengths: list[int]
+) -> None:
+    x = np.empty(shape, np.int8)
+    portions = list(pooling._portions(axes, x, x[..., :1]))
+    assert [len(a) for a, _ in portions] == [len(b) for _, b in portions] == lengths
+    for a, b in portions:
+        assert a.shape[1:] == shape[-axes:]
+        assert b.shape[1:] == x[..., :1].shape[-axes:]
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (2, 1, 1, 3, 4)])
+def test_a_mean_without_the_padding_takes_images_of_any_number_of_axes(shape: tuple[int, ...]) -> None:
+    x = np.arange(12.0).reshape(3, 4) + np.arange(np.prod(shape[:-2]))[:, None, None]
+    wanted = [[(a[max(0, 2 * i - 1) : 2 * i + 1, max(0, 2 * j - 1) : 2 * j + 1]).mean() for j in range(3)] for a in x
+              for i in range(2)]  # fmt: skip
+    found = pooling.avg_pool(x.reshape(shape), (2, 2), padding=1, count_include_pad=False)
+    np.testing.assert_allclose(found, np.reshape(wanted, (*shape[:-2], 2, 3)), rtol=1e-15)
 
 
 # -- Activations and attention
@@ -214,3 +247,20 @@ def test_an_order_of_the_polygamma_function_is_whole_and_not_negative() -> None:
 def test_at_its_poles_the_polygamma_function_is_infinite_for_odd_orders(order: int) -> None:
     at_poles = INF if order in (1, 3, 5) else np.nan
     np.testing.assert_array_equal(special.polygamma(np.array([0.0, -1.0, -2.0]), order=order), [at_poles] * 3)
+
+
+def test_what_stirlings_formula_leaves_of_a_factorial_is_its_series() -> None:
+    a = np.arange(10.0, 40)
+    wanted = [math.log(math.factorial(int(v) - 1)) - (v - 0.5) * math.log(v) + v - math.log(2 * math.pi) / 2 for v in a]
+    scipy.load()
+    from tinygrad_nn.ops import incomplete
+
+    np.testing.assert_allclose(incomplete._stirling(a), wanted, rtol=0, atol=5e-14)
+
+
+def test_a_slope_in_a_parameter_is_that_of_each_of_many_entries() -> None:
+    x = np.linspace(0.5, 4, 1100)
+    slope = grad(lambda a: tg.special.gammainc(a, x).sum())
+    many = slope(np.full(1100, 1.5))
+    for i in (0, 511, 512, 1099):
+        np.testing.assert_allclose(many[i], grad(lambda a, i=i: tg.special.gammainc(a, x[i]))(1.5), rtol=1e-13)
