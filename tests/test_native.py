@@ -56,6 +56,9 @@ def convolutions() -> list[Row]:
         (2, 3, (4, 1), 2, (3, 5), (1, 1), (1, 3), (1, 1), 1),  # some taps meet no pixel anywhere
         (2, 2, (9,), 4, (4,), (2,), (1,), (2,), 1),
         (5, 2, (1,), 2, (3,), (1,), (1,), (1,), 2),
+        (1, 1, (2, 3), 1, (1, 5), (1, 1), (0, 2), (1, 1), 1),  # of two rows that follow each other, few pixels are met
+        (1, 2, (8, 6), 2, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+        (2, 1, (4, 3), 2, (1, 1), (1, 2), (0, 1), (1, 1), 1),  # the size stays, though every second pixel is met
     ]:
         how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         axes = list(zip(size, kernel, stride, padding, dilation, strict=True))
@@ -79,6 +82,11 @@ def pools() -> list[Row]:
         ((1, 1, 1, 1), (1, 1), (1, 1), (0, 0)),
         ((3, 2, 7), (3,), (2,), (1,)),
         ((4, 6), (2,), (2,), (0,)),
+        ((2, 9), (2,), (3,), (0,)),  # some pixels are in no window
+        ((3, 1, 4, 5), (1, 1), (2, 2), (0, 0)),
+        ((2, 4, 4), (2, 2), (2, 2), (1, 0)),
+        ((2, 4, 4), (2, 2), (2, 2), (0, 1)),
+        ((2, 3, 6), (1, 5), (1, 2), (0, 2)),
     ]:
         how = {"kernel": kernel, "stride": stride, "padding": padding}
         front, size = image[: -len(kernel)], image[-len(kernel) :]
@@ -151,6 +159,9 @@ def test_images_that_do_not_fit_run_as_they_are(rng: np.random.Generator) -> Non
     np.testing.assert_array_equal(run(conv, x, w, native=False)[0], conv(x, w))  # two dtypes
     np.testing.assert_array_equal(run(conv, x[:0], w.astype(float), native=False)[0], conv(x[:0], w))  # no sample
     pool = lambda x: REGISTRY["max_pool"](x, kernel=(2,), stride=(1,), padding=(0,))
+    cubes = lambda x: REGISTRY["max_pool"](x, kernel=(2, 2, 2), stride=(2, 2, 2), padding=(0, 0, 0))
+    solid = rng.integers(-4, 5, (3, 4, 4, 4)).astype(float)
+    np.testing.assert_array_equal(run(cubes, solid, native=False)[0], cubes(solid))
     whole = rng.integers(-4, 5, (3, 4))
     np.testing.assert_array_equal(run(pool, whole, native=False)[0], pool(whole))
 

@@ -67,6 +67,7 @@ NORMS = [
     row(rms_norm, (2, 3, 4, 5), (4, 5), axis=(2, 3), eps=0.0),
     row(rms_norm, (4, 9), 1.0, axis=(1,), eps=0.1),
     row(rms_norm, (4, 2100), (2100,), axis=(1,), eps=0.1),
+    row(standardize, (3, 5), (5,), (5,), axis=(1,)),
 ]
 LEFT = [  # what no function of ours does
     row(attention, (2, 2, 5, 6), (2, 2, 7, 6), (2, 2, 7, 4), (2, 1, 1, 5, 7), 1.0),
@@ -188,6 +189,16 @@ def test_rows_of_one_number_have_mean_and_variance(rng: np.random.Generator) -> 
     f = lambda x: standardize(x, 1.0, 0.0, axis=(1,))
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(compile(f, backend="numba")(x), f(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_far_from_zero_have_their_variance(dtype: Any, rng: np.random.Generator) -> None:
+    far = 1e4 if dtype == np.float32 else 1e8  # where neighbouring numbers are 0.001 or 1.5e-8 apart
+    x = (far + rng.normal(size=(2, 50))).astype(dtype)
+    wide = x.astype(np.longdouble) - far
+    wanted = (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-5)
+    found = compile(lambda x: standardize(x, 1.0, 0.0, axis=(1,)), backend="numba")(x)
+    np.testing.assert_allclose(found, wanted.astype(dtype), rtol=0, atol=4 * np.spacing(dtype(far)))
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -106,6 +106,11 @@ def test_a_query_may_look_at_few_keys_or_none(number: float, dtype: Any, rng: An
     test_native_attention.test_a_query_may_look_at_few_keys_or_none(number, dtype, rng)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rows_far_from_zero_have_their_variance(dtype: Any, rng: Any) -> None:
+    test_native_attention.test_rows_far_from_zero_have_their_variance(dtype.type, rng)
+
+
 @pytest.mark.parametrize("name", test_native_attention.STACKS)
 def test_stacks(name: str, dtype: Any, rng: Any) -> None:
     *shapes, function = test_native_attention.STACKS[name]
@@ -151,6 +156,9 @@ def test_functions_of_one_number(name: str, dtype: Any) -> None:
                   "sigmoid": np.where(wide >= 0, 1, e) / (1 + e)}[name]  # fmt: skip
     precise = np.finfo(wide.dtype).eps < kind.eps / 16  # NumPy's own functions are right to a last digit or two
     assert ulps(found, wanted) < (3 if precise else 6)
+    if name.startswith("tanh"):
+        far = x[np.abs(x) > (10 if dtype == np.float32 else 20)]
+        np.testing.assert_array_equal([f(value) for value in far], np.sign(far))
     if name == "tanh8":
         assert np.signbit(f(-0.0))
 

@@ -90,7 +90,7 @@ def _polydiv(u: Any, v: Any) -> Any:
     """Return quotient and remainder by long division; of the remainder, leading entries that vanish are left out."""
     rest, by = (_vector(p, "np.polydiv") + 0.0 for p in (u, v))
     m, n = len(rest), len(by)
-    zero = (rest[0] + by[0]) * 0  # of the common dtype
+    zero = np.where(False, rest[0] + by[0], 0.0)  # of the common dtype
     quotient, done = [], []
     for _ in range(m - n + 1):
         d = rest[0] / by[0]

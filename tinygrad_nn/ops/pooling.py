@@ -85,7 +85,7 @@ BLOCK = 2**18  # pixels at a time, in what needs more memory than its result
 
 def _portions(axes: int, *arrays: Array) -> Iterator[list[Array]]:
     """Yield so many images at a time, of each array, that what is computed of them stays in the cache."""
-    images = [a.reshape(math.prod(a.shape[: a.ndim - axes]), *a.shape[a.ndim - axes :]) for a in arrays]
+    images = [a.reshape(math.prod(a.shape[:-axes]), *a.shape[-axes:]) for a in arrays]
     some = max(1, BLOCK // max(1, math.prod(images[0].shape[1:])))
     for i in range(0, len(images[0]), some):
         yield [a[i : i + some] for a in images]

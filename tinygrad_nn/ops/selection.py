@@ -172,14 +172,11 @@ def _where(condition: Any, *choices: Any) -> Any:
     return where(condition, *choices) if choices else np.nonzero(bare(condition))
 
 
-def _bound(given: Any, x: Array, sign: int) -> Any:
-    """Return a bound of np.clip, or for None one that nothing reaches, of the same dtype."""
-    if given is not None:
-        return given
-    kind, dtype = x.dtype.kind, x.dtype
-    if kind in "iu":
-        return np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min
-    return sign > 0 if kind == "b" else sign * inf
+def _widest(dtype: Any) -> tuple[Any, Any]:
+    """Return bounds of np.clip that cut nothing off, of the dtype."""
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    return (False, True) if dtype.kind == "b" else (-inf, inf)
 
 
 def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any = None, **options: Any) -> Array:
@@ -191,10 +188,13 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
         raise TypeError(f"np.clip of a Tensor takes bounds and dtype= only, not {', '.join(options)}=.")
     if (low is not MISSING or high is not MISSING) and (a_min is not MISSING or a_max is not MISSING):
         raise ValueError("np.clip takes its bounds as a_min, a_max or as min=, max=, not both.")
-    low, high = (None if b is MISSING else b for b in ((a_min, a_max) if low is high is MISSING else (low, high)))
+    bounds = (a_min, a_max) if low is high is MISSING else (low, high)
     x = x if hasattr(x, "dtype") else np.asarray(x)
     x = x if dtype is None else x.astype(dtype)
-    return clip(x, _bound(low, x, -1), _bound(high, x, +1))
+    low, high = (
+        end if b is None or b is MISSING else b for b, end in zip(bounds, _widest(x.dtype), strict=True)
+    )
+    return clip(x, low, high)
 
 
 def _modf(x: Array) -> tuple[Array, Array]:
@@ -273,7 +273,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     n = len(knots)
     if n == 0 or knots.shape != np.shape(fp):
         raise ValueError(f"np.interp needs as many values as knots, and some; it got {np.shape(fp)} and {knots.shape}.")
-    j = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, max(n - 2, 0))
+    j = np.searchsorted(knots[1:-1], at, side="right")  # how many of the inner knots are left of x, or at x
     near = np.where(at == knots[-1], n - 1, j)  # from the last knot, so that the value there is exact
     slope = (fp[j + 1] - fp[j]) / (xp[j + 1] - xp[j]) if n > 1 else 0 * fp[j]
     out = fp[near] + slope * (x - xp[near])

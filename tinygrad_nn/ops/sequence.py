@@ -149,7 +149,7 @@ def _partitioned(x: Array, kth: Any, axis: int = -1, kind: Any = "introselect", 
     return np.take_along_axis(x, places, axis), {"places": places}
 
 partitioned = declare(_partitioned, r"x_\pi",
-    (lambda g, out, x, kth, **options: _unsort(g, out, x, **options), r"g_{\pi^{-1}}"),
+    (_unsort,            r"g_{\pi^{-1}}"),
     saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
         x, kth, axis, kind, order)}, kinks="equal entries are told apart by where the algorithm puts them")
 

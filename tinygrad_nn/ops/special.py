@@ -78,6 +78,7 @@ def _erf_small(x: Array) -> Array:
 
 def _erfc_positive(y: Array) -> Array:
     """Return erfc for y > 0.46875."""
+    y = np.minimum(y, 28)  # from where on it is 0
     head = np.trunc(y * 16) / 16  # its square is exact, so that exp(-y²) loses nothing in the exponent
     scale = np.exp(-head * head) * np.exp(-(y - head) * (y + head))
     middle = y <= 4
@@ -86,7 +87,7 @@ def _erfc_positive(y: Array) -> Array:
     out[middle] = _horner(m, _MIDDLE_P) / _horner(m, _MIDDLE_Q)
     s = 1 / (t * t)
     out[~middle] = (1 / sqrt(pi) - s * _horner(s, _TAIL_P) / _horner(s, _TAIL_Q)) / t
-    return np.where(y > 26.6, 0, scale * out)
+    return scale * out
 
 
 # fmt: off

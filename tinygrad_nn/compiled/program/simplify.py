@@ -192,7 +192,7 @@ def constant(arg: Arg, number: float) -> bool:
 
 def _everywhere(array: Any, number: Any) -> bool:
     """Tell whether all entries are a real number, zeros with its sign."""
-    return bool((array == number).all()) and (bool(number) or bool((np.signbit(array) == np.signbit(number)).all()))
+    return bool((array == number).all() and (np.signbit(array) == np.signbit(number)).all())
 
 
 def _kept(op: Op) -> Value | None:

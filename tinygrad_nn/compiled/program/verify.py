@@ -9,7 +9,7 @@ import numpy as np
 
 from ..trace.nodes import Untraceable
 from .memory import Memory
-from .values import VIEWS, Op, Value
+from .values import Op, Value
 
 
 class Tenants:
@@ -60,13 +60,13 @@ class Tenants:
             return True
         place = self.place(value)
         if isinstance(place, Value):
-            return self.others.get(place) is value or (place is value and place not in self.others and value.op is None)
+            return self.others.get(place) is value or (value.op is None and place not in self.others)
         return self.buffers.get(place[0]) is value or value.nbytes == 0
 
     def inside(self, value: Value) -> bool:
         """Tell whether a view that was made once looks at the memory of what it is a view of."""
         root = self.memory.root(value)
-        if value is root or value not in self.standing or root not in self.standing or value.size == 0:
+        if value is root or value not in self.standing or value.size == 0:
             return True
         (low, high), (first, last) = (np.lib.array_utils.byte_bounds(self.standing[x]) for x in (value, root))
         return bool(first <= low and high <= last)
@@ -85,7 +85,7 @@ def prove(writer: Any) -> None:
     for op in writer.program.ops:
         for arg in op.values:
             _read(tenants, arg, op.name)
-        if op.kind in VIEWS and op.out in tenants.memory.owner:
+        if op.out in tenants.memory.owner:  # a view
             continue
         for out in op.outs:
             if Memory.stored(op):
