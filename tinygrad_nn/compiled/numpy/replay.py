@@ -261,7 +261,7 @@ def _literal(x: Any) -> bool:
 
 def _number(op: Op, args: list[str], names: Names) -> str:
     symbol = SYMBOLS.get(op.name)
-    if symbol and len(args) == 2:
+    if symbol:
         return f"{args[0]} {symbol} {args[1]}"
     return f"{names(op.function, 'f')}({', '.join(args)})"
 

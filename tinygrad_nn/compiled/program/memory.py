@@ -186,9 +186,7 @@ def _leading(op: Op) -> bool:
     parts = op.attrs[0]
     first, rest = parts[:1], parts[1:]
     whole = all(p in (None, Ellipsis) or p == ("slice", None, None, None) for p in rest)
-    return whole and all(
-        p is Ellipsis or p is None or isinstance(p, int) or (isinstance(p, tuple) and p[3] in (None, 1)) for p in first
-    )
+    return whole and all(p in (Ellipsis, None) or isinstance(p, int) or p[3] in (None, 1) for p in first)
 
 
 def view_of(op: Op, x: Array) -> Array:
