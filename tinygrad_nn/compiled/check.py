@@ -26,7 +26,7 @@ from .numpy.replay import Varied
 from .program.memory import view_of
 from .program.values import VIEWS, Op, Program, Value
 from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
-from .trace.nodes import Untraceable
+from .trace.nodes import Over, Untraceable
 
 STEPS, ROWS = 10_000, 24  # of while loops, after which other values are given up; of scans, which are enough to see
 SAME = 4  # the attempt that changes no value
@@ -158,7 +158,8 @@ def _grown(slack: Any, again: Any, still: Any) -> Any:
 
 def _apart(a: Any, b: Any, slack: Any) -> str | None:
     """Return how one leaf differs from the other, in words, or None."""
-    if not isinstance(b, (np.ndarray, np.generic, float, complex)):
+    counted = type(b) in (int, bool) and isinstance(a, np.generic)  # by a branch, whose numbers have a dtype
+    if not (counted or isinstance(b, (np.ndarray, np.generic, float, complex))):
         same = a is b or (type(a) is type(b) and bool(a == b or a != a))
         return None if same else f"{a!r:.40} instead of {b!r:.40}"
     a, b = np.asarray(a), np.asarray(b)
@@ -268,10 +269,13 @@ class Trial:
         kept: the operations.
         rebuild: puts leaves into ``(args, kwargs)``.
         draws: sets the generators among the arguments back.
+        augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
-    def __init__(self, function: Any, plan: Any, kept: Kept, rebuild: Any, draws: Any) -> None:
+    def __init__(self, function: Any, plan: Any, kept: Kept, rebuild: Any, draws: Any, augmented: Any = ()) -> None:
         self.function, self.plan, self.kept, self.rebuild, self.draws = function, plan, kept, rebuild, draws
+        at = ":".join(map(str, augmented))
+        self.also = f", or that {at} writes into an array that has two names" if at else ""
 
     def on_others(self, leaves: Sequence[Any], fixed: frozenset[int], traced: Any) -> None:
         """Run function and plan on other arguments of the same kind, as finite in their results as those traced.
@@ -286,6 +290,8 @@ class Trial:
             try:
                 with switched("steps", STEPS if attempt < SAME else None), switched("rows", rows):
                     wanted = self._eager(make())
+            except Over as error:  # as would every further call
+                raise Untraceable("it keeps an array for its next call, which a plan would not see.") from error
             except Exception:  # it does not take such values, or only Tensors
                 continue
             if attempt == SAME or _strange(wanted) <= strange:
@@ -315,7 +321,7 @@ class Trial:
             steady = True
         if not steady:
             raise Untraceable("its second run gave other numbers: something besides its arguments counts.")
-        raise Untraceable(DEFECT.format(text=text))
+        raise Untraceable(DEFECT.format(text=text, also=self.also))
 
     def _eager(self, leaves: Sequence[Any]) -> Any:
         self.draws.rewind()
@@ -341,8 +347,8 @@ class Trial:
 
 DEFECT = (
     "the check of what was compiled gave {text}, which is no rounding. That is a defect of the compiler, or the "
-    "function asks for the type of an argument, such as np.ndarray or float: while it is traced, that is a Tensor. In "
-    "the first case please report it with this function."
+    "function asks for the type of an argument, such as np.ndarray or float: while it is traced, that is a Tensor"
+    "{also}. In the first case please report it with this function."
 )
 
 

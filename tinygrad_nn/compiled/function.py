@@ -22,7 +22,7 @@ from .numpy.replay import Varied
 from .plan import MISS, Plan, SharedArgument
 from .program import arguments as nest
 from .program import verify
-from .program.simplify import simplify
+from .program.simplify import apart, simplify
 from .trace.call import array_or_scalar, canonical, trace
 from .trace.hidden import Draws, Hidden, restored
 from .trace.nodes import SecondOrder, Untraceable, caller
@@ -269,13 +269,13 @@ class Compiled:
                 raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
             try:
-                program = simplify(program)
+                program = apart(simplify(program))
                 kept = check.Kept(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
                 for writer in plan.code.every():
                     verify.prove(writer)
-                trial = check.Trial(self.function, plan, kept, rebuild, draws)
+                trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
                 trial.on_others(given, fixed, result)
                 draws.rewind()
                 again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))

@@ -16,7 +16,7 @@ from .numba.lengths import NONE, batch_of
 from .numpy import replay
 from .program import arguments as nest
 from .program import show
-from .program.values import Program
+from .program.values import Program, Value
 from .trace.call import canonical
 
 MISS = object()
@@ -56,7 +56,7 @@ class Plan:
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
         for inner in code.bodies:
             inner.finish()
-        back = f"return {nest.building(result, replay.results(program, writer, names), names)}"
+        back = f"return {nest.building(result, self._leaves(program), names)}"
         body = [*code.lines, back]
         if code.parallel:
             from .numba.native.build import CORES
@@ -85,6 +85,14 @@ class Plan:
         self.run, self.enter = scope.pop("make")(**names.objects)
         # What cannot be done twice: a result written over an argument, numbers drawn.
         self.spends = bool(self.donated) or any(v.dtype is np.random.Generator for v in program.inputs)
+
+    def _leaves(self, program: Program) -> list[str]:
+        """Return an expression for each leaf of the result; of no axes, it is a scalar, as NumPy's are."""
+        codes = replay.results(program, self.writer, self.code.names)
+        for place, x in enumerate(program.outputs):
+            if isinstance(x, Value) and x.kind == "input" and not x.shape and isinstance(x.dtype, np.dtype):
+                codes[place] += "[()]"
+        return codes
 
     def refuse_shared(self, leaves: Sequence[Any]) -> None:
         """Raise if an array that may be written into is passed twice.

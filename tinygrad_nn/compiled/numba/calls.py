@@ -17,9 +17,10 @@ import numpy as np
 from ...tree import flatten
 from ..program.values import Op, Program, Value
 from ..trace.operations import frozen, thawed
-from .expressions import NAMES, code_of
+from .expressions import NAMES, code_of, known
 
 Index = tuple[Any, ...]
+AXES = 10  # of an array that a kernel takes
 PRODUCT = 16_384  # a matrix product of fewer multiplications is quicker in the kernel than a call of BLAS
 
 
@@ -87,12 +88,13 @@ class Opening:
         leaves, rebuild = flatten(op.nest)
         values = iter(op.args)
         (args, given) = rebuild([next(values) if isinstance(x, Value) else x for x in leaves])
-        self.made, known = [], dict(self.places)
+        self.made, before = [], dict(self.places)
         last = way(self, op, args, given)
-        if last is None:
-            self.places = known
+        if last is not None:
+            last.name, last.outs, last.scope = op.name, op.outs, op.scope
+        if last is None or (last.kind in ("gather", "scatter", "join") and not _done(last)):
+            self.places = before
             return [op]
-        last.name, last.outs, last.scope = op.name, op.outs, op.scope
         op.out.op = last
         return [*self.made, last]
 
@@ -165,6 +167,11 @@ def places(n: int, axis: int, index: Any) -> Any:
         wrong = index[(index < -n) | (index >= n)].flat[0]
         raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {n}")
     return np.where(index < 0, index + n, index)
+
+
+def _done(op: Op) -> bool:
+    """Tell whether kernels can do an operation, which nothing else does."""
+    return known(op) and all(len(x.shape) <= AXES for x in op.values)
 
 
 def _usual(x: Value) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from ..program.values import Op, Value
 
 NAMES = ("f4", "f8", "i4", "i8", "b1", "u1")
+NARROW = ("i4", "u1")  # numba computes with them in 64 bits, where nothing overflows
 
 # What propagates NaN as NumPy does. {0} and {1} are names or numbers, so that they may be repeated.
 SCALAR: dict[Any, str] = {

@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
-from .calls import PRODUCT, opened
+from .calls import AXES, PRODUCT, opened
 from .expressions import COSTLY, known
 from .kernels import Kernel
 from .lengths import NONE, Batch, Lengths
@@ -17,7 +17,6 @@ from .straight import Straight, stages
 
 VECTOR = 16_384  # NumPy's exp and its like work on eight entries at once, which outweighs the call from here on
 KINDS = frozenset({"ufunc", "where", "cast", "reduce", "matmul", "vdot", "gather", "scatter", "join"})
-AXES = 10  # of an array that a kernel takes
 LONG = 512  # the most operations that are gathered for one kernel
 LINES = 250  # of a kernel; longer ones take compilers longer than in proportion, and numba ends in a RecursionError
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
-from .expressions import BITS, COSTLY, SCALAR, cast, code_of, literal, loops
+from .expressions import BITS, COSTLY, NARROW, SCALAR, cast, code_of, literal, loops
 from .extrema import LONG, further, side_by_side
 from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
 from .lengths import NOTHING, Lengths, near
@@ -295,7 +295,7 @@ class Loops:
                 self.line(depth, f"v = {text}")
                 self.line(depth, f"s = {further(op.function, 's')}")
         out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
-        self.line(depth - inner, f"{self.place(op.out, out)} = {cast('s', wide, total)}")
+        self.line(depth - inner, f"{self.place(op.out, out)} = {cast('s', None if total in NARROW else wide, total)}")
         return None
 
     def _running(self, op: Op, axes: tuple[int, ...], keep: bool) -> None:
@@ -420,7 +420,8 @@ class Loops:
         if any(pattern.count(f"{{{k}}}") > 1 for k in range(len(texts))):
             texts = [self._named(text, depth) for text in texts]
         text = pattern.format(*texts, one=literal(1, kinds[0]))
-        return cast(f"({text})", kinds[-1] if kinds[-1] == result else None, result)
+        exact = kinds[-1] == result and result not in NARROW
+        return cast(f"({text})", kinds[-1] if exact else None, result)
 
     def _count(self, op: Op, arg: Arg) -> str | None:
         """Return how a number that makes a mean over the batch is written."""

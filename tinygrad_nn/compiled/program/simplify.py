@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import Arg, Op, Program, Value
+from .values import VIEWS, Arg, Op, Program, Value
 
 MANY = 100_000  # more operations than this stay in the order in which they ran
 # The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
@@ -49,7 +49,29 @@ def simplify(program: Program) -> Program:
     ops = early(ops) if len(ops) <= MANY else ops
     for number, value in enumerate((out for op in ops for out in op.outs), 1):
         value.number = number
-    return Program(ops, program.inputs, outputs)
+    return Program(ops, program.inputs, outputs, program.whose, program.augmented)
+
+
+def apart(program: Program) -> Program:
+    """Return the program with a copy of each result that would be an argument, or another result, and is not.
+
+    A rewrite makes one value of two that are equal, but who writes into one array does not expect the other to change.
+    """
+    ops, outputs = list(program.ops), list(program.outputs)
+    holder: dict[Value, Any] = {}
+    copies: dict[Any, Value] = {}
+    for place, (x, whose) in enumerate(zip(outputs, program.whose, strict=True)):
+        if not isinstance(x, Value) or not x.shape or x.kind == "constant" or (x.op is not None and x.op.kind in VIEWS):
+            continue  # no array, or one that is copied anyway
+        if holder.setdefault(x, x if x.kind == "input" else whose) == whose:
+            continue
+        if (x, whose) not in copies:
+            op = Op("cast", "copy", None, [x], (x.dtype.str,))
+            copies[x, whose] = Value(len(ops) + 1, "made", x.shape, x.dtype, op)
+            op.outs.append(copies[x, whose])
+            ops.append(op)
+        outputs[place] = copies[x, whose]
+    return Program(ops, program.inputs, outputs, program.whose, program.augmented)
 
 
 def _latest(new: dict[Value, Arg], arg: Arg) -> Arg:

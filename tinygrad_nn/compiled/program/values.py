@@ -114,11 +114,15 @@ class Program:
         ops: in an order in which they can run.
         inputs: one value per leaf of the arguments that the operations use.
         outputs: per leaf of the result a `Value`, or the object itself where it does not depend on the arguments.
+        whose: per leaf of the result the argument that it is, or the number of the first leaf that is the same object.
+        augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
     ops: list[Op]
     inputs: list[Value]
     outputs: list[Any]
+    whose: list[Any] = field(default_factory=list)
+    augmented: tuple[Any, ...] = ()
 
 
 def elements(arg: Arg) -> tuple[int, ...]:

@@ -52,6 +52,7 @@ def trace(
     with tracing(again) as record:
         inputs: list[Value] = []
         given: list[Any] = []
+        objects: dict[int, Any] = {}  # all of which live as long as `given` and `found` do
         for slot, x in enumerate(leaves):
             if slot in static or not traceable(x):
                 given.append(x)
@@ -68,6 +69,9 @@ def trace(
                 record.name(value, data)
                 given.append(record.tensor(value, data, Live if alive else Still))
             inputs.append(value)
+            objects[id(given[-1])] = value
+            if isinstance(x, np.ndarray):
+                record.arrays.add(value)
         args, kwargs = rebuild(given)
         result = function(*args, **kwargs)
         for place in record.asked.values():
@@ -75,6 +79,7 @@ def trace(
             raise Untraceable("a constant is indexed by what differs from call to call.", at=(file, int(line)))
         found, refill = flatten(result)
         outputs = [record.find(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in found]
+        whose = [objects.setdefault(id(x), place) for place, x in enumerate(found)]
         plain = refill([array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
     read = {x for x in outputs if isinstance(x, Value)}
@@ -83,7 +88,7 @@ def trace(
             read.update(op.values)
     if any(value.kind != "constant" and value not in known for value in read):
         raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
-    return Program(record.ops, inputs, outputs), plain
+    return Program(record.ops, inputs, outputs, whose, record.augmented), plain
 
 
 def traceable(x: Any) -> bool:

@@ -36,6 +36,10 @@ def foreign(file: str) -> bool:
     return not file.startswith((PACKAGE, NUMPY, "<"))
 
 
+class Over(TypeError):
+    """Raised where what a trace has left behind is used after it."""
+
+
 class Still(Node):
     """The Node of a value through which no gradient flows: an integer, data, or what was detached."""
 
@@ -100,7 +104,7 @@ def recorder() -> Any:
     """Return the `Recorder` of this thread's trace."""
     mode = thread.mode
     if not mode.traces:
-        raise TypeError(
+        raise Over(
             "this Tensor belongs to a compiled call that is over: it was kept in a list, an attribute or a global "
             "while the call was traced. Return it instead."
         )

@@ -80,7 +80,7 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not given else None
     if not isinstance(x, Value) and name != "where":
         return None
-    if name in ("alias", "copy"):
+    if name == "alias":
         return x
     if name == "power":
         return power(values, raw, out)
@@ -96,8 +96,8 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("matmul", "dot", np.dot, values)
     if name == "vdot" and plain and all(np.shape(a) == raw[0].shape and np.result_type(a).kind == "f" for a in raw):
         return Op("vdot", "vdot", np.vdot, values)
-    if name == "cast":
-        return x if out.dtype == x.dtype else Op("cast", "cast", None, values, (out.dtype.str,))
+    if name in ("cast", "copy"):  # to the same dtype too, since what is written into a copy is no argument
+        return Op("cast", name, None, values, (out.dtype.str,))
     return view(name, x, raw[0], given, out)
 
 

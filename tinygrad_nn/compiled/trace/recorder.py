@@ -28,8 +28,8 @@ class Recorder(Mode):
 
     traces = True
     __slots__ = (
-        "_grad", "again", "asked", "by_array", "by_memory", "by_node", "data", "depth", "kept", "lowering", "ops",
-        "owners", "start", "values",
+        "_grad", "again", "arrays", "asked", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
+        "lowering", "ops", "owners", "start", "values",
     )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
@@ -48,6 +48,8 @@ class Recorder(Mode):
         self.kept: list[Any] = []  # arrays whose identity is a name must live as long as the trace
         self.start = source(None).index
         self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
+        self.arrays: set[Value] = set()  # arguments that are arrays, not Tensors
+        self.augmented: tuple[Any, ...] = ()  # where a function writes into an array by an operator
         self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
 
     @property

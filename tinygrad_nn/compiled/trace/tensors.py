@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...backward import walk
-from ...node import recording, source
+from ...node import recording, source, thread
 from ...ops import plain
 from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
 from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
-from ..program.values import Op
+from ..program.values import VIEWS, Op
 from .nodes import Live, Still, Untraceable, caller, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
@@ -339,6 +339,32 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
     return method
 
 
+def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callable[..., Any]:
+    """Return the method of an operator that writes into an array, and gives a Tensor or a number another name."""
+
+    def method(self: Traced, other: Any) -> Any:
+        out = operation(self, other)
+        if not self.ndim or not isinstance(self.node, Still) or thread.mode.level is not None:
+            return out
+        record = recorder()
+        root = record.find(self)
+        while root.op is not None and root.op.kind in VIEWS:
+            root = root.op.args[0]
+        if root in record.arrays:
+            raise Untraceable(f"{symbol}= writes into an argument. Write x = x {symbol} y, and return x.")
+        if not record.lowering:  # by a person
+            record.augmented = record.augmented or caller()
+        alike = out.shape == self.shape
+        if not isinstance(out.node, Still) or (alike and out.dtype == self.dtype):
+            return out
+        if alike and np.can_cast(out.dtype, self.dtype, "same_kind"):
+            return out.astype(self.dtype)
+        like = held(other) if isinstance(other, Tensor) else np.asarray(other)
+        return ufunc(here := np.ones(self.shape, self.dtype), np.ones_like(like), out=here)  # which raises
+
+    return method
+
+
 def number(function: Callable[..., Any], *args: Any) -> Any:
     """Compute with Python numbers, and record it."""
     record = recorder()
@@ -360,10 +386,15 @@ OPERATORS = {
     "gt": (operator.gt, None, np.greater), "ge": (operator.ge, None, np.greater_equal),
     "eq": (operator.eq, None, np.equal), "ne": (operator.ne, None, np.not_equal),
 }  # fmt: skip
+SYMBOLS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
+    "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>",
+}  # fmt: skip
 for _name, (_function, _primitive, _ufunc) in OPERATORS.items():
     setattr(Traced, f"__{_name}__", _operator(_function, False, _primitive, _ufunc))
     if _name not in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(Traced, f"__r{_name}__", _operator(_function, True, _primitive, _ufunc))
+        setattr(Traced, f"__i{_name}__", _in_place(SYMBOLS[_name], getattr(Traced, f"__{_name}__"), _ufunc))
 
 
 def _unary(function: Callable[..., Any], ufunc: Any, primitive: str | None) -> Callable[[Traced], Any]:
@@ -376,6 +407,7 @@ def _unary(function: Callable[..., Any], ufunc: Any, primitive: str | None) -> C
 
 
 setattr(Traced, "__neg__", _unary(operator.neg, np.negative, "negative"))  # noqa: B010
+setattr(Traced, "__pos__", _unary(operator.pos, np.positive, "positive"))  # noqa: B010
 setattr(Traced, "__abs__", _unary(abs, np.absolute, "absolute"))  # noqa: B010
 setattr(Traced, "__invert__", _unary(operator.invert, np.invert, None))  # noqa: B010
 setattr(Traced, "__hash__", Tensor.__hash__)  # noqa: B010 - __eq__ took it away

@@ -1,0 +1,436 @@
+"""Programs of people, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import compile, cond, grad, scan, value_and_grad, vmap, while_loop
+from tinygrad_nn.compiled.program import rolled as rolling
+from tinygrad_nn.tensor import Tensor
+from tinygrad_nn.tree import flatten
+
+T = 24
+
+
+@pytest.fixture(autouse=True)
+def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops of few operations are rolled too, which keeps the tests quick."""
+    monkeypatch.setattr(rolling, "LEAST", 24)
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+def numbers(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=shape) * 0.4
+
+
+def leaves(nest: Any) -> list[Any]:
+    return [x.data if isinstance(x, Tensor) else x for x in flatten(nest)[0]] if nest is not None else []
+
+
+def same(found: Any, wanted: Any) -> None:
+    """Two nests have the same arrays to the last bit."""
+    left, right = leaves(found), leaves(wanted)
+    assert len(left) == len(right)
+    for a, b in zip(map(np.asarray, left), map(np.asarray, right), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+
+
+def close(found: Any, wanted: Any) -> None:
+    """Two nests have the same arrays, up to rounding in numbers with a point."""
+    for a, b in zip(map(np.asarray, leaves(found)), map(np.asarray, leaves(wanted)), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        size = np.abs(b).max(initial=0) if b.dtype.kind in "fc" else 0
+        np.testing.assert_allclose(a, b, rtol=0, atol=64 * np.finfo(b.dtype).eps * size if size else 0)
+
+
+def rows() -> list[tuple[Any, ...]]:
+    """Calls with arrays of rows: other lengths, dtypes and memory."""
+    x = numbers(T, 3)
+    shown = numbers(T, 3, seed=1)
+    shown.setflags(write=False)
+    return [
+        (x,), (numbers(5, 3),), (numbers(1, 3),), (numbers(2, 3),), (x.astype(np.float32),), (x[::-1],),
+        (numbers(T, 6)[:, ::2],), (np.asfortranarray(x),), (shown,), (np.broadcast_to(x[0], x.shape),), (-x,),
+    ]  # fmt: skip
+
+
+# -- Loops of Python
+
+
+def after_next(x: Any) -> Any:
+    total = x[0] * 0
+    for t in range(len(x) - 1):
+        total = total + np.tanh(x[t] * x[t + 1])
+    return total
+
+
+def from_both_ends(x: Any) -> Any:
+    total = x[0] * 0
+    for t in range(len(x)):
+        total = np.sin(total) + x[t] * x[len(x) - 1 - t]
+    return total
+
+
+def every_other(x: Any) -> Any:
+    total = x[0] * 0
+    for t in range(len(x) // 2):
+        total = total * 0.5 + x[2 * t]
+    return total
+
+
+def stacked(x: Any) -> Any:
+    h, path = x[0] * 0, []
+    for t in range(len(x)):
+        h = np.tanh(h + x[t])
+        path.append(h)
+    return np.stack(path, axis=1), np.concatenate(path[::-1]), h
+
+
+def even_and_odd(x: Any) -> Any:
+    h = x[0] * 0
+    for t in range(len(x)):
+        h = h + x[t] if t % 2 == 0 else h * 0.5 - x[t] ** 2
+    return h
+
+
+def first_and_last_differ(x: Any) -> Any:
+    h = x[0]
+    for t in range(1, len(x)):
+        h = np.sin(h) + x[t] if t < len(x) - 1 else h * x[t]
+    return h
+
+
+def constants_anew(x: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(len(x)):
+        h = h * np.ones(3) * 0.5 + np.arange(3) * t * x[t]
+    return h
+
+
+def swapped(x: Any) -> Any:
+    a, b, c = x[0], x[-1], x[0] * 2
+    for t in range(len(x)):
+        a, b, c = b, c, np.tanh(a + x[t] * c)
+    return a, b, c
+
+
+def both_ways(x: Any) -> Any:
+    def along(order: Any) -> list[Any]:
+        h, path = x[0] * 0, []
+        for t in order:
+            h = np.tanh(0.5 * h + x[t])
+            path.append(h)
+        return path
+
+    forth, back = along(range(len(x))), along(reversed(range(len(x))))
+    return np.stack([np.concatenate(pair) for pair in zip(forth, back[::-1], strict=True)])
+
+
+def loop_in_a_loop(x: Any) -> Any:
+    total = x[0] * 0
+    for i in range(min(len(x), 9)):
+        inner = x[0] * 0
+        for j in range(min(len(x), 9)):
+            inner = inner + x[i] * np.cos(x[j])
+        total = np.tanh(total + inner)
+    return total
+
+
+def whole_numbers(x: Any) -> Any:
+    count, small = np.zeros(3, int), np.ones(3, np.int8)
+    for t in range(len(x)):
+        count = (count * 3 + (x[t] > 0)) % 17
+        small = small * np.int8(3) + (x[t] > 0).astype(np.int8)
+    return count, small
+
+
+def complex_state(x: Any) -> Any:
+    z = x[0] * 0j
+    for t in range(len(x)):
+        z = z * np.exp(0.3j) + x[t]
+    return z.real, z.imag
+
+
+def descent(x: Any) -> Any:
+    w = x[0] * 0 + 0.1
+    for t in range(len(x)):
+        w = w - 0.1 * grad(lambda w, t=t: ((w * x[t]).sum() - 1) ** 2)(w)
+    return w
+
+
+def vmap_in_a_loop(x: Any) -> Any:
+    h = x[0] * 0
+    for t in range(len(x)):
+        h = vmap(lambda a, b: np.sin(a) + b * a)(h, x[t])
+    return h
+
+
+def clock(x: Any) -> Any:
+    h, time = x[0] * 0, 0.0
+    for t in range(len(x)):
+        h, time = h + np.sin(time * x[t]), time + 0.1
+    return h, time
+
+
+def thomas(x: Any) -> Any:
+    c, d = [-0.25], [x[0, 0] / 4]
+    for t in range(1, len(x)):
+        below = 4.0 + c[-1]
+        c.append(-1 / below)
+        d.append((x[t, 0] + d[-1]) / below)
+    y = [d[-1]]
+    for t in range(len(x) - 2, -1, -1):
+        y.append(d[t] - c[t] * y[-1])
+    return np.stack(y[::-1])
+
+
+def added_in_place(x: Any) -> Any:
+    h = x[0] * 0
+    for t in range(len(x)):
+        h *= 0.5
+        h += x[t]
+    return h
+
+
+# -- Loops and branches that depend on values
+
+
+def mixed_state(x: Any) -> Any:
+    def step(state: Any, row: Any) -> Any:
+        h, n, odd = state["h"], state["n"], state["odd"]
+        return {"h": np.tanh(h + row), "n": n + 1, "odd": odd ^ (row.sum() > 0)}, (n, odd)
+
+    return scan(step, {"h": np.zeros(3, x.dtype), "n": np.int32(0), "odd": np.bool_(False)}, x)
+
+
+def branches_in_a_scan(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        return cond(row[0] > 0, lambda c: c + row, lambda c: c * 0.5, c), c
+
+    return scan(step, np.zeros(3, x.dtype), x)
+
+
+def while_in_a_scan(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        return while_loop(lambda d: (d * d).sum() > 0.5, lambda d: d * 0.7, c + row), c
+
+    return scan(step, np.zeros(3, x.dtype), x, reverse=True)
+
+
+def scan_in_a_loop(x: Any) -> Any:
+    c = np.zeros(3, x.dtype)
+    for _ in range(3):
+        c, path = scan(lambda c, row: (np.tanh(c + row), c), c, x)
+    return c, path
+
+
+def no_turn(x: Any) -> Any:
+    stays = while_loop(lambda c: c.sum() > 1e9, lambda c: c * 2, x)
+    return stays, scan(lambda c, _: (np.sin(c), c), x[0], length=0)
+
+
+def whole_condition(x: Any) -> Any:
+    return while_loop(lambda c: c[1], lambda c: (c[0] * 1.1 + x[0], c[1] - 1), (x[0] * 1, 5))[0]
+
+
+def counted(x: Any) -> Any:
+    keep, other = lambda d: {"a": d["a"] + 1, "n": d["n"]}, lambda d: {"a": d["a"] * 2, "n": d["n"] + 1}
+    return cond(x[0, 0] > 0, keep, other, {"a": x, "n": 3})
+
+
+LOOPS = [
+    after_next, from_both_ends, every_other, stacked, even_and_odd, first_and_last_differ, constants_anew, swapped,
+    both_ways, loop_in_a_loop, whole_numbers, complex_state, descent, vmap_in_a_loop, clock, thomas, added_in_place,
+    mixed_state, branches_in_a_scan, while_in_a_scan, scan_in_a_loop, no_turn, whole_condition, counted,
+]  # fmt: skip
+
+
+def ordered(call: tuple[Any, ...]) -> bool:
+    return all(x.flags.c_contiguous for x in call)
+
+
+@pytest.mark.parametrize("f", LOOPS, ids=lambda f: f.__name__)
+def test_loops_give_what_the_function_gives_for_other_lengths_dtypes_and_memory(f: Callable[..., Any]) -> None:
+    quick, kept = compile(f, backend="numpy"), []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="compiled (?!.*was traced)")
+        for call in [*rows(), *rows()[:2]]:
+            found = quick(*call)
+            (same if ordered(call) else close)(found, f(*call))
+            kept.append((leaves(found), [np.copy(x) for x in leaves(found)]))
+    for found, copies in kept:
+        same(found, copies)
+
+
+NUMBA_LOOPS = [from_both_ends, stacked, even_and_odd, constants_anew, both_ways, clock, mixed_state, branches_in_a_scan]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("f", NUMBA_LOOPS, ids=lambda f: f.__name__)
+def test_loops_of_machine_code_give_what_the_function_gives_up_to_rounding(f: Callable[..., Any]) -> None:
+    pytest.importorskip("numba")
+    pulled = lambda x: sum(np.sin(part).sum() for part in flatten(f(x))[0] if part.dtype.kind == "f")
+    wanted = value_and_grad(pulled) if f is not clock else f
+    quick = compile(wanted, backend="numba")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="compiled (?!.*was traced)")
+        for call in [*rows()[:7], *rows()[:1]]:
+            close(quick(*call), wanted(*call))
+
+
+# -- Whose arrays
+
+RESULTS: dict[str, Callable[[Any, Any], Any]] = {
+    "a copy": lambda a, b: a.copy(),
+    "a times one": lambda a, b: (a * 1.0, a / 1, +a, a**1),
+    "a turned twice": lambda a, b: np.negative(-a),
+    "the same dtype": lambda a, b: (a.astype(a.dtype), b.astype(float)),
+    "two copies": lambda a, b: (np.copy(a), np.copy(a)),
+    "equal results": lambda a, b: (a * b, a * b, {"again": a * b}),
+    "flattened": lambda a, b: [a.flatten(), np.tile(b, 1), np.repeat(a, 1)],
+    "zero taken": lambda a, b: (a - 0.0, b * 1, (a + b) * 1),
+    "the argument and its copy": lambda a, b: (a, a * 1, b),
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_is_new_for_the_function_is_a_new_array(name: str, backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    f, quick = RESULTS[name], compile(RESULTS[name], backend=backend)
+    for seed in range(3):
+        given = numbers(3, seed=seed), numbers(3, seed=seed + 9)
+        found, wanted = leaves(quick(*given)), leaves(f(*given))
+        same(found, wanted)
+        every, other = [*given, *found], [*given, *wanted]
+        shared = lambda arrays: [[np.shares_memory(x, y) for x in arrays] for y in arrays]
+        assert shared(every) == shared(other)
+
+
+SHAPES: dict[str, Callable[[Any, Any], Any]] = {
+    "the argument": lambda a, b: a,
+    "twice": lambda a, b: (a, [a], {"a": a, "b": b}),
+    "one sum in many places": lambda a, b: (lambda y: (y, [y], {"y": y}))(a + b),
+    "nothing": lambda a, b: (None, (), {}, [None, a * 2]),
+    "named": lambda a, b: Pair(a + b, Pair(b, None)),
+    "constants": lambda a, b: (3, "s", True, None, 2.5, np.arange(3)),
+    "keys of all kinds": lambda a, b: {0: a, (1, 2): a * b, "x": {None: b * 2}},
+    "views of a result": lambda a, b: (lambda y: (y, y[1:], y[::-1], y.reshape(3, 1)))(a + b),
+    "questions": lambda a, b: (np.shape(a), np.ndim(b), str(np.result_type(a, b))),
+    "true and false": lambda a, b: (a > b, np.any(a > 0), ~(a > 0), np.count_nonzero(a > 0)),
+    "extremes": lambda a, b: (a.max(), b.argmin(), np.maximum(a, b), np.sort(a)),
+    "powers": lambda a, b: (a**2, a**2.0, 2**b, b**0, np.sqrt(abs(a))),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_results_have_their_containers_and_stay_as_they_are(name: str) -> None:
+    f, quick, kept = SHAPES[name], compile(SHAPES[name], backend="numpy"), []
+    calls = [(numbers(3, seed=k), numbers(3, seed=k + 5)) for k in range(3)]
+    for call in [*calls, (calls[0][0].astype(np.float32), calls[0][1][::-1]), calls[0]]:
+        found, wanted = quick(*call), f(*call)
+        assert type(found) is type(wanted)
+        assert str(found) == str(wanted)
+        same(found, wanted)
+        kept.append((leaves(found), [np.copy(x) for x in leaves(found)]))
+    for found, copies in kept:
+        same(found, copies)
+
+
+def test_a_scalar_that_is_returned_as_it_is_stays_a_scalar() -> None:
+    for x in (np.float64(2), np.float32(3), np.int64(4)):
+        assert type(compile(lambda x: (x, x + x), backend="numpy")(x)[0]) is type(x)
+
+
+# -- What writes into arrays
+
+
+@pytest.mark.parametrize("f", [
+    lambda a: a.__imul__(2), lambda a: a[1:].__iadd__(1), lambda a: (lambda b: b.__isub__(1))(a.reshape(3, 1)),
+])  # fmt: skip
+def test_an_operator_that_writes_into_an_argument_is_told(f: Callable[..., Any]) -> None:
+    ours, theirs = np.arange(3.0), np.arange(3.0)
+    quick = compile(f, backend="numpy")
+    with pytest.warns(RuntimeWarning, match="= writes into an argument"):
+        same(quick(ours), f(theirs))
+    same(quick(ours), f(theirs))
+    same(ours, theirs)
+
+
+def test_an_array_keeps_its_dtype_where_an_operator_writes_into_it() -> None:
+    def single(a: Any) -> Any:
+        b = a.astype(np.float32)
+        b += 0.1 * a
+        return b
+
+    def whole(a: Any) -> Any:
+        b = a.astype(int)
+        b += 0.5
+        return b
+
+    x = numbers(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(compile(single, backend="numpy")(x), single(x))
+    with pytest.raises(TypeError, match="same_kind"):
+        compile(whole, backend="numpy")(x)
+
+
+def test_who_writes_into_an_array_of_two_names_is_told_where() -> None:
+    def two_names(a: Any) -> Any:
+        b = c = a * 2
+        b += 1
+        return c
+
+    with pytest.warns(RuntimeWarning, match=r"test_compiled_programs.py:\d+ writes into an array that has two names"):
+        same(compile(two_names, backend="numpy")(numbers(3)), two_names(numbers(3)))
+
+
+def test_who_keeps_an_array_for_the_next_call_is_told() -> None:
+    memory: dict[str, Any] = {}
+
+    def remembers(a: Any) -> Any:
+        memory.setdefault("first", a * 2)
+        return memory["first"] + a
+
+    with (
+        pytest.warns(RuntimeWarning, match="keeps an array for its next call"),
+        pytest.raises(TypeError, match="belongs to a compiled call that is over"),
+    ):
+        compile(remembers, backend="numpy")(numbers(3))
+
+
+# -- Dtypes in one kernel
+
+MIXED: dict[str, tuple[Callable[[Any, Any], Any], str, str]] = {
+    "products of bytes overflow": (lambda a, b: 1 / (a * a + 1) + b, "u1", "f8"),
+    "sums of bytes overflow": (lambda a, b: (a * 3 - 1) * b + a, "u1", "f4"),
+    "products of small numbers overflow": (lambda a, b: a * a * np.int32(77_777) * 0.5 + b, "i4", "f8"),
+    "a negative byte": (lambda a, b: -a * 0.5 + np.where(b > 0, -a, a), "u1", "f8"),
+    "a sum of small numbers": (lambda a, b: (a * 21_000_000).sum(dtype=np.int32) * 0.5 + b, "i4", "f8"),
+    "a stack of small and single": (lambda a, b: np.stack([a, b]) * 2, "i1", "f4"),
+    "large and signed joined": (lambda a, b: np.concatenate([a, b]), "u8", "i8"),
+    "truth among numbers": (lambda a, b: np.where(a, b, 1) * 2 + a, "?", "f4"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MIXED)
+def test_kernels_compute_in_the_dtypes_that_numpy_has(name: str) -> None:
+    pytest.importorskip("numba")
+    f, one, other = MIXED[name]
+    rng, quick = np.random.default_rng(0), compile(f, backend="numba")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            given = rng.integers(0, 2 if one == "?" else 120, 6).astype(one), (4 * rng.normal(size=6)).astype(other)
+            close(quick(*given), f(*given))
