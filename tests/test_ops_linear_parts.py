@@ -48,6 +48,19 @@ def test_a_ramp_goes_to_its_end_values(options: dict[str, Any]) -> None:
     np.testing.assert_allclose(found.data, wanted, rtol=1e-15)
 
 
+@pytest.mark.parametrize("subscripts", ["i->i", "ijk->i"])
+def test_an_einsum_names_each_axis(subscripts: str) -> None:
+    with pytest.raises(ValueError, match="einsum names the axes"):
+        np.einsum(subscripts, Tensor(A))
+
+
+def test_the_dtype_of_an_einsum_is_the_one_asked_for() -> None:
+    x = A.astype(np.float32)
+    found, wanted = (np.einsum("ij,ij->i", a, a, dtype=np.float64) for a in (Tensor(x), x))
+    assert found.dtype == wanted.dtype == np.float64
+    np.testing.assert_array_equal(found.data, wanted)
+
+
 # -- PyTorch's names
 
 
