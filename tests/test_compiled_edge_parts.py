@@ -49,9 +49,9 @@ NOTHING: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_changes_nothing_is_no_operation(name: str) -> None:
     a = np.array([[-0.0, np.inf, np.nan], [0.0, -1.5, 5e-324]])
-    f = compile(NOTHING[name], backend="numpy")
-    assert f(a).tobytes() == a.tobytes()
-    assert names(f, a) == []
+    f = compile(lambda a: np.negative(NOTHING[name](a) * 2.0), backend="numpy")
+    assert f(a).tobytes() == np.negative(a * 2.0).tobytes()
+    assert names(f, a) == ["multiply", "negative"]
 
 
 SOMETHING: dict[str, Callable[[Any], Any]] = {
@@ -166,3 +166,20 @@ def test_an_equal_dtype_is_the_same_dtype() -> None:
     for other in (np.arange(3.0, dtype=np.float32), np.arange(4.0)):
         with pytest.raises(replay.Varied, match="f gave"):
             owned(other)
+
+
+KINDS: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
+    "entry by entry": (own(np.sin), ["ufunc"]),
+    "along an axis": (lambda x: own(np.vecdot)(x, x), ["call"]),
+    "a choice that is known": (lambda x: np.where(True, x, x * 2.0), ["ufunc", "where"]),
+    "a choice by a list": (lambda x: np.where([True, False, True], x, x * 2.0), ["ufunc", "where"]),
+    "rows that are known": (lambda x: x[np.array([True, False])], ["call"]),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_operation_is_looked_into_where_it_goes_entry_by_entry(name: str) -> None:
+    function, kinds = KINDS[name]
+    f, x = compile(function, backend="numpy"), np.array([[1.5, -2.0, 0.25], [3.0, 0.5, -0.125]])
+    np.testing.assert_array_equal(f(x), function(x))
+    assert [op.kind for op in f.plan(x).program.ops] == kinds
