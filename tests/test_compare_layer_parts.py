@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.wrong_backward import Setting
+from tinygrad_nn import Layer, Solver
 from tinygrad_nn.compare.experiment import Answer, Experiment
 from tinygrad_nn.compare.layers.explain import (
     Finding,
@@ -24,6 +25,7 @@ from tinygrad_nn.compare.layers.explain import (
     needed,
 )
 from tinygrad_nn.compare.layers.fit import Witness, _multiples, penalty_alone, penalty_found, scaled
+from tinygrad_nn.compare.layers.suspects import output_suspects
 from tinygrad_nn.compare.layers.used_delta import recover
 from tinygrad_nn.compare.numerical.noise import Noise, bounds
 
@@ -567,3 +569,12 @@ def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
         w.case.answer.db[0] = np.cos(w.case.right.db[0])
     assert explain(seen).unknown
     assert isinstance(_parts(seen, 0, deltas_of(seen, 0), False), Option)
+
+
+def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> None:
+    model = [Layer(2, 2, "linear", rng=0)]
+    model[0].W, model[0].b = np.eye(2), np.zeros(2)
+    x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 5.0], [3.0, 1.0]])
+    case = Experiment(model, x, y, [None], Solver("mae"), given=True)
+    found = [s.compute(case, None) for s in output_suspects(case) if "Where the fit is perfect" in s.text]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found, [[[s / 2, -0.5], [s / 2, 0.5]] for s in (1, -1)])

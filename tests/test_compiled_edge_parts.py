@@ -9,6 +9,7 @@ import pytest
 
 from tinygrad_nn import compile
 from tinygrad_nn.compiled.numpy import replay
+from tinygrad_nn.compiled.plan import Plan
 from tinygrad_nn.compiled.trace.operations import equal
 from tinygrad_nn.primitive import Primitive
 from tinygrad_nn.tensor import apply
@@ -183,3 +184,16 @@ def test_an_operation_is_looked_into_where_it_goes_entry_by_entry(name: str) -> 
     f, x = compile(function, backend="numpy"), np.array([[1.5, -2.0, 0.25], [3.0, 0.5, -0.125]])
     np.testing.assert_array_equal(f(x), function(x))
     assert [op.kind for op in f.plan(x).program.ops] == kinds
+
+
+class _OfBackend(Plan):
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+
+
+def test_when_one_backend_goes_wrong_the_plans_of_another_stay() -> None:
+    made = compile(np.sin, backend="numba")
+    made.plans.update({name: _OfBackend(name) for name in ("numpy", "numba")})
+    with pytest.warns(RuntimeWarning, match="It runs with NumPy"):
+        made._replace("numba", "numba", ValueError("no"))
+    assert [*made.plans] == ["numpy"]

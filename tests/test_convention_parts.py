@@ -133,6 +133,11 @@ def _two(x: Any, w: Any) -> Any:
     return h, s, cache
 
 
+def _named(x: Any, w: Any) -> Any:
+    h, AL, caches = x * w, x + w, (x, w)
+    return h, AL, caches
+
+
 def _loss(x: Any, w: Any) -> Any:
     cost, AL, caches = (x * w).sum(), x * w, (x, w)
     return cost, AL, caches
@@ -149,6 +154,7 @@ def _loss(x: Any, w: Any) -> Any:
         (_out_al, lambda cache, g=None: 0, 1, [("cache", "cache", 0), ("g", "g", 0)]),
         (_two, lambda dh, ds, cache: 0, 2, [("dh", "g", 0), ("ds", "g", 1), ("cache", "cache", 0)]),
         (_loss, lambda AL, w, caches: 0, 1, [("AL", "result", 1), ("w", "input", 0), ("caches", "cache", 0)]),
+        (_named, lambda dh, AL, caches: 0, 1, [("dh", "g", 0), ("AL", "result", 1), ("caches", "cache", 0)]),
         (_loss, lambda caches: 0, 1, [("caches", "cache", 0)]),
     ],
 )  # fmt: skip

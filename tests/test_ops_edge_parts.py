@@ -285,3 +285,21 @@ def test_a_split_along_an_axis_that_is_not_there_is_refused(split: Any, axes: in
     for a in (x, Tensor(x)):
         with pytest.raises(ValueError, match=f"only works on arrays of {axes + 1} or more dimensions"):
             split(a, 2)
+
+
+@pytest.mark.parametrize("x", [-200.0, -60.0, -20.0])
+def test_the_second_derivative_of_a_far_tail_of_the_normal_distribution(x: float) -> None:
+    z = 1 / x**2  # Mills' ratio as a series in it; its first term left out is below 1e4 z^6
+    ratio = -x / (1 - z + 3 * z**2 - 15 * z**3 + 105 * z**4 - 945 * z**5)
+    log_ndtr = REGISTRY["log_ndtr"]
+    assert grad(log_ndtr)(x) == pytest.approx(ratio, rel=1e-10 + 2e4 * z**6)
+    # x + ratio loses as many digits as ratio * (x + ratio) is smaller than x
+    assert grad(grad(log_ndtr))(x) == pytest.approx(-ratio * (x + ratio), rel=1e-15 / z**2 + 4e4 * z**5)
+
+
+@pytest.mark.parametrize("ufunc", [np.add, np.multiply], ids=str)
+def test_a_running_sum_has_the_dtype_that_is_asked_for(ufunc: np.ufunc) -> None:
+    x = np.array([0.1, 0.2, 0.3])
+    made = ufunc.accumulate(Tensor(x), dtype=np.float32)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made.data, ufunc.accumulate(x, dtype=np.float32))

@@ -132,6 +132,7 @@ BAD = [
     (call(x=X[0]), r"has shape \(4,\). A single sample is data_in\[None, :\]"),
     (call(x=np.ones((2, 4, 4))), r"has shape \(2, 4, 4\). Pass one row a sample"),
     (call(x=np.ones(16), model=[Layer(1, 3)]), r"One column is data_in\[:, None\]"),
+    (call(x=np.ones((16, 2)), model=[Layer(1, 3)]), r"has shape \(16, 2\). Make the layer with n_in=2"),
     (call(x=X[:0], y=Y[:0]), r"data_in has shape \(0, 4\); it needs one row a sample, and at least one row"),
     (call(x=1.0), r"data_in has shape \(\)"),
     (call(x=[["a"] * 4] * 16), "data_in is of type <U1; a network needs real numbers"),

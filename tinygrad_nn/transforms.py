@@ -51,9 +51,9 @@ def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
     """Tell whether a result, or its inputs, depend on anything that is being differentiated outside."""
     if any(node.parents for node in inputs):
         return True
-    if root is None:
+    if root is None or not inputs:
         return False
-    oldest = min((node.index for node in inputs), default=0)
+    oldest = min(node.index for node in inputs)
     return any(
         parent is not None and parent.index < oldest
         for node in ancestors((root,), oldest)

@@ -24,12 +24,12 @@ class Update(NamedTuple):
     step: Callable[..., tuple[Array, Memory]]
 
 
-def penalised(g: Array, w: Array, λ: float) -> Array:
+def penalised(g: Array, w: Array, *, λ: float) -> Array:
     """The gradient of the loss with an L2 penalty."""
     return g + λ * w  # (O19)
 
 
-def shrunk(w: Array, η: float, λ: float) -> Array:
+def shrunk(w: Array, η: float, *, λ: float) -> Array:
     """The weight after decoupled weight decay."""
     return (1 - η * λ) * w  # (O20)
 
@@ -42,7 +42,7 @@ def sgd(
     η, μ, d, (v,) = float(eta), float(mu), float(dampening), memory
     if nesterov:
         return rolled_ahead(w, g, (np.zeros_like(w) if v is None else v,), η, μ, weight_decay)
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     if not μ:
         w = w - η * g  # (O1)
         return w, memory
@@ -58,7 +58,7 @@ def momentum(
 ) -> tuple[Array, Memory]:
     """Momentum: each step adds mu times the step before."""
     η, μ, (v,) = float(eta), float(mu), memory
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     v = μ * v + g  # (O2)
     w = w - η * v  # (O3)
     return w, (v,)
@@ -69,7 +69,7 @@ def rolled_ahead(
 ) -> tuple[Array, Memory]:
     """Nesterov momentum: the gradient is taken where the momentum leads."""
     η, μ, (v,) = float(eta), float(mu), memory
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     v = μ * v + g  # (O4)
     w = w - η * (g + μ * v)  # (O5)
     return w, (v,)
@@ -91,7 +91,7 @@ def adam(
     """Adam: the mean of the gradients over the root of the mean of their squares; amsgrad takes its maximum."""
     η, β1, β2, ε, (m, v, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     m, v, m_hat, v_hat = moments(g, m, v, t, β1, β2)
     if not amsgrad:
         w = w - η * m_hat / (np.sqrt(v_hat) + ε)  # (O10)
@@ -106,7 +106,7 @@ def adamw(
     weight_decay: float = 0.01, amsgrad: bool = False,
 ) -> tuple[Array, Memory]:  # fmt: skip
     """AdamW: decoupled weight decay, then a step of Adam."""
-    w = shrunk(w, float(eta), weight_decay)
+    w = shrunk(w, float(eta), λ=weight_decay)
     return adam(w, g, memory, eta, beta1, beta2, eps, 0.0, amsgrad)
 
 
@@ -125,7 +125,7 @@ def nadam(
     """NAdam: Adam with Nesterov momentum, which grows to its full size."""
     η, β1, β2, ε, ψ, (m, v, p, t) = float(eta), float(beta1), float(beta2), float(eps), float(momentum_decay), memory
     t = t + 1
-    w, g = (shrunk(w, η, weight_decay), g) if decoupled else (w, penalised(g, w, weight_decay))
+    w, g = (shrunk(w, η, λ=weight_decay), g) if decoupled else (w, penalised(g, w, λ=weight_decay))
     m, v, _, v_hat = moments(g, m, v, t, β1, β2)
     μ = β1 * (1 - 0.96 ** (t * ψ) / 2)  # (O24)
     μ_next = β1 * (1 - 0.96 ** ((t + 1) * ψ) / 2)  # (O25)
@@ -141,7 +141,7 @@ def radam(
     """RAdam: Adam that divides by the root only when the variance of its estimate is finite, and rectifies it."""
     η, β1, β2, ε, (m, v, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
-    w, g = (shrunk(w, η, weight_decay), g) if decoupled else (w, penalised(g, w, weight_decay))
+    w, g = (shrunk(w, η, λ=weight_decay), g) if decoupled else (w, penalised(g, w, λ=weight_decay))
     m, v, m_hat, _ = moments(g, m, v, t, β1, β2)
     ρ_end = 2 / (1 - β2) - 1  # (O28)
     ρ = ρ_end - 2 * t * β2**t / (1 - β2**t)  # (O29)
@@ -160,7 +160,7 @@ def adamax(
     """AdaMax: the mean of the gradients over a decaying maximum of their absolute values."""
     η, β1, β2, ε, (m, u, t) = float(eta), float(beta1), float(beta2), float(eps), memory
     t = t + 1
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     m, _, m_hat, _ = moments(g, m, u, t, β1, 0.0)
     u = np.maximum(β2 * u, np.abs(g) + ε)  # (O33)
     w = w - η * m_hat / u  # (O34)
@@ -173,7 +173,7 @@ def rmsprop(
 ) -> tuple[Array, Memory]:  # fmt: skip
     """RMSProp: the gradient over the root of the moving mean of squares, or of the variance; with mu, momentum."""
     η, α, ε, μ, (v, a, q) = float(eta), float(alpha), float(eps), float(mu), memory
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     v = α * v + (1 - α) * g**2  # (O11)
     s = v
     if centered:
@@ -194,7 +194,7 @@ def adagrad(
     """Adagrad: the gradient over the root of the sum of all squares so far."""
     η, ε, δ, (s, t) = float(eta), float(eps), float(lr_decay), memory
     t = t + 1
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     s = np.full_like(w, initial) if s is None else s
     s = s + g**2  # (O13)
     η = η / (1 + (t - 1) * δ)  # (O39)
@@ -207,7 +207,7 @@ def adadelta(
 ) -> tuple[Array, Memory]:
     """Adadelta: the gradient over the root of the mean of squares, times that of the steps so far."""
     η, ρ, ε, (v, u) = float(eta), float(rho), float(eps), memory
-    g = penalised(g, w, weight_decay)
+    g = penalised(g, w, λ=weight_decay)
     v = ρ * v + (1 - ρ) * g**2  # (O15)
     Δ = np.sqrt((u + ε) / (v + ε)) * g  # (O16)
     u = ρ * u + (1 - ρ) * Δ**2  # (O17)
@@ -220,7 +220,7 @@ def lion(
 ) -> tuple[Array, Memory]:
     """Lion: the sign of a mean of gradients; the mean that is kept decays more slowly."""
     η, β1, β2, (m,) = float(eta), float(beta1), float(beta2), memory
-    w = shrunk(w, η, weight_decay)
+    w = shrunk(w, η, λ=weight_decay)
     w = w - η * np.sign(β1 * m + (1 - β1) * g)  # (O40)
     m = β2 * m + (1 - β2) * g  # (O41)
     return w, (m,)
@@ -242,7 +242,7 @@ def muon(
     s = np.sqrt(max(1, w.shape[0] / np.prod(w.shape[1:])))
     if adjust == "match_rms_adamw":
         s = 0.2 * np.sqrt(max(w.shape[0], np.prod(w.shape[1:])))
-    w = shrunk(w, η, weight_decay) - η * float(s) * X.reshape(w.shape)  # (O45)
+    w = shrunk(w, η, λ=weight_decay) - η * float(s) * X.reshape(w.shape)  # (O45)
     return w, (B,)
 
 

@@ -38,7 +38,8 @@ def sgd(mu: float = 0.0, dampening: float = 0.0, nesterov: bool = False, weight_
             f"sgd: nesterov=True with mu={mu!r} and dampening={dampening!r}; it needs momentum and no dampening, e.g. "
             "sgd(mu=0.9, nesterov=True)."
         )
-    init, update = _rolling(mu, dampening, nesterov, weight_decay) if mu else _plain(weight_decay)
+    rolling = _rolling(mu, weight_decay, dampening=dampening, ahead=nesterov)
+    init, update = rolling if mu else _plain(weight_decay)
     return made(sgd, 1e-3, init, update, mu=mu, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay)
 
 
@@ -50,7 +51,7 @@ def momentum(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
     Source: Polyak (1964); Sutskever et al. (2013), in the form of ``torch.optim.SGD(momentum=mu)``.
     """
-    return made(momentum, 1e-3, *_rolling(mu, 0.0, False, weight_decay), mu=mu, weight_decay=weight_decay)
+    return made(momentum, 1e-3, *_rolling(mu, weight_decay), mu=mu, weight_decay=weight_decay)
 
 
 @named_options(RATE)
@@ -61,7 +62,7 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
     Source: Nesterov (1983); Sutskever et al. (2013), as ``torch.optim.SGD(momentum=mu, nesterov=True)``.
     """
-    return made(nesterov, 1e-3, *_rolling(mu, 0.0, True, weight_decay), mu=mu, weight_decay=weight_decay)
+    return made(nesterov, 1e-3, *_rolling(mu, weight_decay, ahead=True), mu=mu, weight_decay=weight_decay)
 
 
 def _plain(weight_decay: float) -> tuple[Init, Update]:
@@ -71,7 +72,7 @@ def _plain(weight_decay: float) -> tuple[Init, Update]:
     return nothing, update
 
 
-def _rolling(mu: float, dampening: float, ahead: bool, weight_decay: float) -> tuple[Init, Update]:
+def _rolling(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool = False) -> tuple[Init, Update]:
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         g = decayed(g, w, weight_decay)
         (v,) = state
