@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import manual
+from tinygrad_nn.manual.windows import windows
 
 BATCH, TIME, N_IN, N = 2, 4, 3, 5
 RNN = {
@@ -246,3 +247,16 @@ def test_no_masks_are_a_network_without_dropout() -> None:
     assert [part.tolist() for part in found.delta] == [[[-1, 1], [-4, 4]], [[-1], [-4]]]
     assert [part.tolist() for part in found.dW] == [[[-17], [17]], [[-34, -51]]]
     assert [part.tolist() for part in found.db] == [[-5, 5], [-5]]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "padding", "need"),
+    [((3, 3), (2, 4), (0, 0), (1, 0)), ((2, 5), (2, 2), (0, 0), (0, 2)), ((4, 6), (1, 1), (1, 2), (2, 3))],
+)  # fmt: skip
+def test_a_kernel_that_an_image_does_not_hold_is_told_the_padding_that_it_needs(
+    kernel: tuple[int, int], size: tuple[int, int], padding: tuple[int, int], need: tuple[int, int]
+) -> None:
+    x = np.ones((1, 1, *size))
+    with pytest.raises(ValueError, match=re.escape(str(need))):
+        windows(x, kernel, (1, 1), padding)
+    assert windows(x, kernel, (1, 1), need).size > 0

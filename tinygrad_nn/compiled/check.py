@@ -160,7 +160,7 @@ def _apart(a: Any, b: Any, slack: Any) -> str | None:
     """Return how one leaf differs from the other, in words, or None."""
     counted = type(b) in (int, bool) and isinstance(a, np.generic)  # by a branch, whose numbers have a dtype
     if not (counted or isinstance(b, (np.ndarray, np.generic, float, complex))):
-        same = a is b or (type(a) is type(b) and bool(a == b or a != a))
+        same = a is b or (type(a) is type(b) and bool(a == b))
         return None if same else f"{a!r:.40} instead of {b!r:.40}"
     a, b = np.asarray(a), np.asarray(b)
     if (a.dtype, a.shape) != (b.dtype, b.shape):

@@ -74,13 +74,13 @@ def _adam(β1: float, β2: float, eps: float, λ: float, highest: bool, decouple
         m, v, *u, t = state
         t = t + 1
         if not decoupled:
-            g = decayed(g, w, λ)
+            g = decayed(g, w, weight_decay=λ)
         m = β1 * m + (1 - β1) * g
         v = β2 * v + (1 - β2) * (g * g)
         u = [np.maximum(u[0], v)] if highest else u
         root = (1 - β2**t) ** 0.5  # taken out of the quotient: two numbers are corrected, and no array
         step = η * root / (1 - β1**t) * m / (np.sqrt(u[0] if highest else v) + eps * root)
-        return shrunk(step, w, η, λ) if decoupled else step, (m, v, *u, t)
+        return shrunk(step, w, rate=η, weight_decay=λ) if decoupled else step, (m, v, *u, t)
 
     return (lambda w: (*two_zeros(w), np.zeros_like(w), 0)) if highest else _moments, update
 
@@ -108,7 +108,7 @@ def nadam(
         m, v, product, t = state
         t = t + 1
         if not decoupled:
-            g = decayed(g, w, weight_decay)
+            g = decayed(g, w, weight_decay=weight_decay)
         μ = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
         μ_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))
         product = product * μ
@@ -116,7 +116,7 @@ def nadam(
         v = beta2 * v + (1 - beta2) * (g * g)
         ahead = ((1 - μ) / (1 - product)) * g + (μ_next / (1 - product * μ_next)) * m
         step = η * ahead / (np.sqrt(v / (1 - beta2**t)) + eps)
-        return shrunk(step, w, η, weight_decay) if decoupled else step, (m, v, product, t)
+        return shrunk(step, w, rate=η, weight_decay=weight_decay) if decoupled else step, (m, v, product, t)
 
     return made(
         nadam, 2e-3, lambda w: (*two_zeros(w), 1.0, 0), update, beta1=beta1, beta2=beta2, eps=eps,
@@ -147,7 +147,7 @@ def radam(
         m, v, t = state
         t = t + 1
         if not decoupled:
-            g = decayed(g, w, weight_decay)
+            g = decayed(g, w, weight_decay=weight_decay)
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * (g * g)
         rest, end = 1 - beta2**t, 2 / (1 - beta2) - 1
@@ -156,7 +156,7 @@ def radam(
         r = abs((ρ - 4) * (ρ - 2) * scale / ρ) ** 0.5  # where it would be imaginary it is not used
         step = η * (m / (1 - beta1**t))
         step = np.where(ρ > 5, step * (r * rest**0.5) / (np.sqrt(v) + eps), step)
-        return shrunk(step, w, η, weight_decay) if decoupled else step, (m, v, t)
+        return shrunk(step, w, rate=η, weight_decay=weight_decay) if decoupled else step, (m, v, t)
 
     return made(
         radam, 1e-3, _moments, update,
@@ -177,7 +177,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         m, u, t = state
         t = t + 1
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         m = beta1 * m + (1 - beta1) * g
         u = np.maximum(beta2 * u, np.abs(g) + eps)
         return η / (1 - beta1**t) * m / u, (m, u, t)
@@ -206,7 +206,7 @@ def rmsprop(
         return tuple(np.zeros_like(w) for _ in range(1 + centered + bool(mu)))
 
     def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         v = alpha * state[0] + (1 - alpha) * (g * g)
         kept = [v]
         if centered:
@@ -243,7 +243,7 @@ def adagrad(
 
     def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         s, t = state
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         s = s + g * g
         return η / (1 + t * lr_decay) * g / (np.sqrt(s) + eps), (s, t + 1)
 
@@ -266,7 +266,7 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
 
     def update(g: Array, state: OptimizerState, η: Any, w: Array) -> tuple[Array, OptimizerState]:
         v, u = state
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         v = rho * v + (1 - rho) * (g * g)
         Δ = np.sqrt(u + eps) / np.sqrt(v + eps) * g
         u = rho * u + (1 - rho) * (Δ * Δ)

@@ -67,20 +67,20 @@ def nesterov(mu: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
 
 def _plain(weight_decay: float) -> tuple[Init, Update]:
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
-        return η * decayed(g, w, weight_decay), state
+        return η * decayed(g, w, weight_decay=weight_decay), state
 
     return nothing, update
 
 
 def _rolling(mu: float, weight_decay: float, dampening: float = 0.0, ahead: bool = False) -> tuple[Init, Update]:
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         (v,) = state
         v = mu * v + g
         return η * (g + mu * v if ahead else v), (v,)
 
     def dampened(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
-        g = decayed(g, w, weight_decay)
+        g = decayed(g, w, weight_decay=weight_decay)
         v, share = state  # the first gradient enters whole
         v = mu * v + share * g
         return η * v, (v, 1 - dampening)
@@ -103,7 +103,7 @@ def lion(beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> 
     def update(g: Array, state: OptimizerState, η: float, w: Array) -> tuple[Array, OptimizerState]:
         (m,) = state
         step = η * np.sign(beta1 * m + (1 - beta1) * g)
-        return shrunk(step, w, η, weight_decay), (beta2 * m + (1 - beta2) * g,)
+        return shrunk(step, w, rate=η, weight_decay=weight_decay), (beta2 * m + (1 - beta2) * g,)
 
     return made(lion, 1e-4, one_zero, update, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
 
@@ -142,7 +142,7 @@ def muon(
         G = ((1 - mu) * g + mu * B if nesterov else B).reshape((len(g), math.prod(g.shape[1:])))
         rows, columns = G.shape
         s = math.sqrt(max(1, rows / columns)) if adjust == "original" else 0.2 * math.sqrt(max(rows, columns))
-        return shrunk(η * s * orthogonal(G, eps).reshape(g.shape), w, η, weight_decay), (B,)
+        return shrunk(η * s * orthogonal(G, eps).reshape(g.shape), w, rate=η, weight_decay=weight_decay), (B,)
 
     return made(
         muon, 1e-3, lambda w: one_zero(w) if w.ndim > 1 else rest.init(w), update,

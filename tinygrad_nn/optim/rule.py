@@ -188,11 +188,11 @@ def two_zeros(w: Array) -> OptimizerState:
     return np.zeros_like(w), np.zeros_like(w)
 
 
-def decayed(g: Array, w: Array, weight_decay: float) -> Array:
+def decayed(g: Array, w: Array, *, weight_decay: float) -> Array:
     r"""Return the gradient of the loss with the penalty :math:`\tfrac{\lambda}{2} \sum w^2` added to it."""
     return g + weight_decay * w if weight_decay else g
 
 
-def shrunk(step: Array, w: Array, rate: Any, weight_decay: float) -> Array:
+def shrunk(step: Array, w: Array, *, rate: Any, weight_decay: float) -> Array:
     """Return a step that also takes the share rate * weight_decay off the weight."""
     return step + rate * weight_decay * w if weight_decay else step
