@@ -220,6 +220,17 @@ def test_kinks_near_the_point_do_not_spoil_the_slope_by_agreeing_by_chance(near:
     assert abs(found.value - 1) <= 1e-7 + 10 * found.error <= 2e-7
 
 
+@pytest.mark.parametrize("up", [1e-2, 6e-3, 3e-3, 1.8e-3, 1e-3, 2e-4])
+@pytest.mark.parametrize("down", [7e-3, 4e-3, 1.5e-3, 3e-4])
+def test_kinks_on_both_sides_whose_wide_differences_agree_do_not_spoil_the_slope(up: float, down: float) -> None:
+    def phi(t: float) -> float:  # beyond both the difference of two sides is a line through 0, of another slope
+        return t + max(t - up, 0.0) / up + max(-t - down, 0.0) / down
+
+    found = derivative(phi, 1e-16)
+    assert abs(found.value - 1) <= 1e-9 + 10 * found.error <= 1e-7
+    assert found.kink
+
+
 def test_a_disagreement_at_a_kink_says_that_convention_decides(temporary: Any) -> None:
     right = temporary(np.abs, "|x|", (lambda g, out, x: g * np.where(x >= 0, 1, -1), "g"), name="right_abs")
     report = check_gradients(lambda x: right(x), np.array([0.0]))

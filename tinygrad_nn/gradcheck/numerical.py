@@ -83,14 +83,16 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
             break  # to go on would find numbers that agree by chance
     kink = _kink(slopes, jumps, best, error)
     found = Estimate(best, error, kink)
-    doubtful = kink != AT_POINT if kink else error > 1e-9 * max(map(abs, slopes), default=math.inf)
-    return _nearer(phi, noise, found) if doubtful else found
+    return found if kink == AT_POINT else _nearer(phi, noise, found)
 
 
 def _nearer(phi: Callable[[float], float], noise: float, found: Estimate) -> Estimate:
     """Return the slope by small steps where two of them agree on another: kinks in the sweep had agreed by chance."""
-    near, half = ((float(phi(h)) - float(phi(-h))) / (2 * h) for h in (SMALL_STEP, SMALL_STEP / 2))
     doubt = 8 * noise / SMALL_STEP
+    near = (float(phi(SMALL_STEP)) - float(phi(-SMALL_STEP))) / (2 * SMALL_STEP)
+    if abs(near - found.value) <= SAFETY * found.error + doubt:
+        return found
+    half = (float(phi(SMALL_STEP / 2)) - float(phi(-SMALL_STEP / 2))) / SMALL_STEP
     if abs(near - half) <= doubt and abs(half - found.value) > SAFETY * found.error + doubt:
         return Estimate(half, doubt, found.kink or f"a kink at a distance of more than {SMALL_STEP:.1g}")
     return found
