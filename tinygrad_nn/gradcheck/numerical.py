@@ -19,6 +19,7 @@ FIRST_STEP, LEVELS = 2.0**-6, 24  # each step is half the one before
 SAFETY = 10.0  # how many times its own estimate the numerical error may be
 SMALL_STEP = 2.0**-20  # nearer than most kinks
 COMPLEX_STEP = 1e-20
+JUMP = 1e-4  # of a slope, from one side to the other
 AT_POINT = "a kink at the point"
 EPS = float(np.finfo(np.float64).eps)
 
@@ -83,25 +84,28 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
             break  # to go on would find numbers that agree by chance
     kink = _kink(slopes, jumps, best, error)
     found = Estimate(best, error, kink)
-    return found if kink == AT_POINT else _nearer(phi, noise, found)
+    return _nearer(phi, centre, noise, found)
 
 
-def _nearer(phi: Callable[[float], float], noise: float, found: Estimate) -> Estimate:
+def _nearer(phi: Callable[[float], float], centre: float, noise: float, found: Estimate) -> Estimate:
     """Return the slope by small steps where two of them agree on another: kinks in the sweep had agreed by chance."""
     doubt = 8 * noise / SMALL_STEP
-    near = (float(phi(SMALL_STEP)) - float(phi(-SMALL_STEP))) / (2 * SMALL_STEP)
+    up, down = float(phi(SMALL_STEP)), float(phi(-SMALL_STEP))
+    near = (up - down) / (2 * SMALL_STEP)
     if abs(near - found.value) <= SAFETY * found.error + doubt:
         return found
     half = (float(phi(SMALL_STEP / 2)) - float(phi(-SMALL_STEP / 2))) / SMALL_STEP
     if abs(near - half) <= doubt and abs(half - found.value) > SAFETY * found.error + doubt:
-        return Estimate(half, doubt, found.kink or f"a kink at a distance of more than {SMALL_STEP:.1g}")
+        jumps = abs((up - centre) - (centre - down)) / SMALL_STEP > JUMP * abs(half) + SAFETY * doubt
+        near_by = f"a kink at a distance of more than {SMALL_STEP:.1g}"
+        return Estimate(half, doubt, AT_POINT if jumps else found.kink.replace(AT_POINT, near_by) or near_by)
     return found
 
 
 def _kink(slopes: list[float], jumps: list[float], best: float, error: float) -> str:
     """Say whether the slope jumps at 0, or within the steps of the sweep."""
     size = max(map(abs, slopes), default=0.0)
-    if len(jumps) >= 4 and jumps[-1] > 1e-4 * size + SAFETY * error and jumps[-1] > 0.3 * max(jumps):
+    if len(jumps) >= 4 and jumps[-1] > JUMP * size + SAFETY * error and jumps[-1] > 0.3 * max(jumps):
         return AT_POINT  # of a smooth function the jump shrinks with the step
     miss = [abs(slope - best) for slope in slopes]
     for k, (wide, narrow) in enumerate(pairwise(miss)):
