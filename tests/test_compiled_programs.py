@@ -286,6 +286,20 @@ def test_loops_of_machine_code_give_what_the_function_gives_up_to_rounding(f: Ca
             close(quick(*call), wanted(*call))
 
 
+def carried_times_row(x: Any) -> Any:
+    return scan(lambda c, row: (c * 0.5 + row, c @ row), np.ones((3, 3), x.dtype), x)
+
+
+@pytest.mark.slow
+def test_what_a_step_returns_of_a_product_is_written() -> None:
+    pytest.importorskip("numba")
+    quick = compile(carried_times_row, backend="numba")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for call in (numbers(12, 3), numbers(2, 3), numbers(12, 3, seed=1)[::-1]):
+            close(quick(call), carried_times_row(call))
+
+
 # -- Whose arrays
 
 RESULTS: dict[str, Callable[[Any, Any], Any]] = {
@@ -407,6 +421,22 @@ def test_who_keeps_an_array_for_the_next_call_is_told() -> None:
         pytest.raises(TypeError, match="belongs to a compiled call that is over"),
     ):
         compile(remembers, backend="numpy")(numbers(3))
+
+
+# -- Truth values
+
+
+@pytest.mark.parametrize("f", [
+    lambda a, b: a.conj(), lambda a, b: np.log(a.conj() + 1) * b,
+    lambda a, b: a[[0, 1, 1]] * b, lambda a, b: a.take([2, 0, 1]) + b,
+])  # fmt: skip
+def test_truth_values_stay_what_they_are_and_may_be_picked(f: Callable[..., Any]) -> None:
+    quick = compile(f, backend="numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(3):
+            given = numbers(3, seed=seed) > 0, numbers(3, seed=seed + 3)
+            same(quick(*given), f(*given))
 
 
 # -- Dtypes in one kernel

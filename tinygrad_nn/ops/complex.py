@@ -91,4 +91,4 @@ for function, outside in (
 ):  # fmt: skip
     overrides[getattr(np.emath, function.__name__)] = _wide(function, outside)
 OVERRIDES.update(overrides)
-METHODS["conj"] = conjugate
+METHODS["conj"] = lambda x: x if x.dtype == bool else conjugate(x)  # np.conj makes numbers of truth values

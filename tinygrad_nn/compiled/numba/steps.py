@@ -14,6 +14,7 @@ import numpy as np
 from ..numpy import replay
 from ..program.arguments import Names
 from ..program.values import VIEWS, Op, Program, Value
+from .calls import opened
 from .expressions import NAMES, code_of
 from .fuse import fuse
 from .machine import OPTIONS, Machine, load
@@ -44,7 +45,7 @@ class Steps:
         self.fits = self.fits and all(x.size for x in [*program.inputs, *program.outputs])
         if not self.fits:
             return
-        self.program = fuse(own_outputs(program), whole=True)
+        self.program = fuse(own_outputs(opened(program)), whole=True)
         self.fits = all(op.kind in CALLS for op in self.program.ops)
         if not self.fits:
             return

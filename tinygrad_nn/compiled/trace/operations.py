@@ -273,7 +273,7 @@ def opaque(
         if isinstance(x, (np.ndarray, Tensor)):
             known = record.find(x)
         if isinstance(known, Value):
-            if name == "getitem" and known.kind != "constant" and known.dtype == bool:
+            if name == "getitem" and place and known.kind != "constant" and known.dtype == bool:
                 raise Untraceable("an index of true and false selects another number of entries in every call.")
             holes.append(place)
             args.append(known)
