@@ -345,8 +345,9 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
         found: list[Any] = [[0.0 if isinstance(v, float) and abs(v) < 1e-9 else v for v in (
             s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,
             *(part for row in (s.row, s.own) for part in (
-                *of_row(replace(row, role="input", apart=None)), digits(row.manual, 4), digits(row.graph, 4))),
-            digits(s.arrived, 4),
+                *of_row(replace(row, role="input", apart=None)),
+                *((0, 0) if row.ok else (digits(row.manual, 4), digits(row.graph, 4))))),  # right: of any entry
+            0 if s.row.ok else digits(s.arrived, 4),
         )] for s in report.steps]  # fmt: skip
         said = [[d.kind, re.sub(r"line \d+", "line", d.where), d.factor, *words_and_numbers((d.text, *d.evidence))]
                 for d in report.diagnoses]  # fmt: skip
