@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -482,3 +483,39 @@ def test_a_way_back_reads_the_steps_however_they_were_kept(way: str, reverse: bo
         same(quick, slopes, (A(3), A(length, 3)))
         (plan,) = quick.plans.values()
         assert [body.at_once for body in plan.code.bodies] == at_once
+
+
+def _branches(x: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(2):
+        h = cond(x[t, 0] > 0, lambda h: np.sin(h) + x[t], lambda h: h * 0.5, h)  # noqa: B023 - what is tested
+    return np.sin(h).sum()
+
+
+def _turns(x: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(2):
+        more = partial(lambda row, h: h + row() ** 2 + 0.1, lambda: x[t])  # noqa: B023
+        h = while_loop(lambda h: h.sum() < 2 * (t + 1), more, h)  # noqa: B023
+    return np.sin(h).sum()
+
+
+def _steps(x: Any) -> Any:
+    h = np.zeros(3)
+    for t in range(2):
+        def step(c: Any, row: Any) -> Any:
+            return np.sin(c * (t + 1)) + row, None  # noqa: B023
+
+        h = scan(step, h, x * (t + 1))[0]
+    return np.sin(h).sum()
+
+
+@pytest.mark.parametrize("f", [_branches, _turns, _steps])
+@pytest.mark.parametrize("order", [grad, lambda f: grad(lambda x: (grad(f)(x) ** 2).sum())], ids=["first", "second"])
+def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: Any) -> None:
+    wanted = order(f)
+    quick = compile(wanted, backend="numpy")
+    rng = np.random.default_rng(3)
+    for _ in range(6):
+        x = rng.normal(size=(2, 3))
+        np.testing.assert_allclose(quick(x), wanted(x), rtol=1e-12, atol=1e-12)

@@ -14,8 +14,10 @@ values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from math import prod
+from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +38,45 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Leaves = Sequence[Any]
+
+
+class AsItWas:
+    """A person's function, of which each later call sees the variables that it closes over as they were in the first.
+
+    Gradients call it again on the way back, when the variable of the loop that it was made in has gone on.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.again: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it."""
+        if self.again is not None:
+            return self.again(*args)
+        result = self.f(*args)
+        self.again = _as_it_is(self.f, {})
+        return result
+
+
+def _as_it_is(f: Any, known: dict[int, Any]) -> Any:
+    """Return a function whose variables, and those of functions among them, stay what they are."""
+    if isinstance(f, partial):
+        args = [_as_it_is(x, known) for x in f.args]
+        return partial(_as_it_is(f.func, known), *args, **{k: _as_it_is(x, known) for k, x in f.keywords.items()})
+    if isinstance(f, MethodType):
+        return MethodType(_as_it_is(f.__func__, known), f.__self__)
+    if not isinstance(f, FunctionType) or not f.__closure__:
+        return f
+    if id(f) not in known:
+        cells = tuple(CellType() for _ in f.__closure__)
+        made = known[id(f)] = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, cells)
+        made.__kwdefaults__ = f.__kwdefaults__
+        made.__dict__.update(f.__dict__)
+        for cell, old in zip(cells, f.__closure__, strict=True):
+            with suppress(ValueError):  # a variable that has no value
+                cell.cell_contents = _as_it_is(old.cell_contents, known)
+    return known[id(f)]
 
 
 class Part:
@@ -338,6 +379,7 @@ def scan(
     record: Recorder, f: Any, init: Any, xs: Leaves, row: Callable[[Leaves], Any], length: int, reverse: bool
 ) -> tuple[Any, Any]:  # fmt: skip
     """Record a `scan` over the leaves of its rows."""
+    f = AsItWas(f)
     again = flatten_or_none(init)[1]
     rebuild: Any = None
 
@@ -361,6 +403,7 @@ def scan(
 
 def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
     """Record a `while_loop`."""
+    test, step = AsItWas(test), AsItWas(step)
     again = flatten_or_none(init)[1]
 
     def next_of(carry: Leaves, _: Leaves) -> tuple[Leaves, Leaves]:
@@ -391,7 +434,8 @@ def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tup
 
         return leaves
 
-    results = choose(record, "cond", pred, [flat(true_fn), flat(false_fn)], _leaves(record, operands), kinds)
+    branches = [flat(AsItWas(f)) for f in (true_fn, false_fn)]
+    results = choose(record, "cond", pred, branches, _leaves(record, operands), kinds)
     return kinds[0][2](results)
 
 
