@@ -233,7 +233,8 @@ OPENED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "matrix and vector of two dtypes": (np.matmul, (V.astype("f4"), U), "call"),
     "a stack of complex numbers": (lambda a, b: np.stack([a, b]), (V + 0j, V + 0j), "call"),
     "a stack of short numbers": (lambda a, b: np.stack([a, b]), (V.astype("f2"), V.astype("f2")), "call"),
-    "a stack of whole numbers of any length": (lambda a, b: np.stack([a, b]), (V.astype("i2"), V.astype("i2")), "join"),
+    "a stack of whole numbers of 16 bits": (lambda a, b: np.stack([a, b]), (V.astype("i2"), V.astype("i2")), "call"),
+    "a stack of whole numbers": (lambda a, b: np.stack([a, b]), (V.astype("i4"), V.astype("i4")), "join"),
     "a stack of nothing": (lambda a, b: np.stack([a, b]), (V[:0], V[:0]), "call"),
     "a stack of another dtype": (
         lambda a, b: np.stack([a, b], dtype="f4", casting="same_kind"), (V, V), "call"),
