@@ -464,3 +464,40 @@ def test_kernels_compute_in_the_dtypes_that_numpy_has(name: str) -> None:
         for _ in range(3):
             given = rng.integers(0, 2 if one == "?" else 120, 6).astype(one), (4 * rng.normal(size=6)).astype(other)
             close(quick(*given), f(*given))
+
+
+def _doubled(x: Any) -> Any:
+    x *= 2.0
+    x += np.arange(3.0)
+    return x
+
+
+def test_an_operator_gives_a_tensor_another_name_and_writes_nowhere() -> None:
+    """What is differentiated or mapped is a Tensor, as in the function that is not compiled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for f in (grad(lambda x: (_doubled(x) ** 2).sum()), vmap(_doubled), grad(lambda x: vmap(_doubled)(x).sum())):
+            quick = compile(f, backend="numpy")
+            for shift in (0.0, 1.0, 2.0):
+                x = np.arange(6.0).reshape(2, 3) + shift
+                kept = x.copy()
+                np.testing.assert_array_equal(quick(x), f(kept.copy()))
+                np.testing.assert_array_equal(x, kept)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "other"),
+    [(float, np.ones((2, 3))), (int, np.ones(3)), (int, 0.5), ("f4", np.ones((2, 3))), ("f4", np.ones(3) + 1j)],
+)  # fmt: skip
+def test_what_an_array_cannot_take_in_place_is_numpys_error(dtype: Any, other: Any) -> None:
+    def f(a: Any, b: Any) -> Any:
+        c = a * 2
+        c += b
+        return c
+
+    a = np.arange(3).astype(dtype)
+    with pytest.raises((ValueError, TypeError)) as wanted:
+        f(a, other)
+    with pytest.raises(type(wanted.value)) as found:
+        compile(f, backend="numpy")(a, other)
+    assert str(found.value).partition(" (")[0] == str(wanted.value).partition(" (")[0]
