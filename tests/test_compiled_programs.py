@@ -501,3 +501,15 @@ def test_what_an_array_cannot_take_in_place_is_numpys_error(dtype: Any, other: A
     with pytest.raises(type(wanted.value)) as found:
         compile(f, backend="numpy")(a, other)
     assert str(found.value).partition(" (")[0] == str(wanted.value).partition(" (")[0]
+
+
+def test_a_number_of_an_array_takes_the_dtype_of_what_is_added() -> None:
+    def f(a: Any, b: Any) -> Any:
+        s = a.sum()
+        s += b
+        return s
+
+    quick = compile(f, backend="numpy")
+    for shift in (0.1, 0.2, 0.3):
+        a, b = np.arange(3, dtype="f4"), np.float64(shift)
+        assert (quick(a, b), quick(a, b).dtype) == (f(a, b), np.float64)
