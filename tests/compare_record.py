@@ -47,11 +47,16 @@ def of_row(row: Row) -> list[Any]:
     if row.note:
         found.append(row.note)
     if not row.ok:
-        worst = list(row.worst) if row.wrong < 1 else None  # of many that are all alike, any
+        top = 0.0 if row.error is None else float(np.nanmax(row.error, initial=0))
+        one = row.error is None or (top > 1e-12 and np.sum(row.error >= top * (1 - 1e-9)) == 1)
+        worst = list(row.worst) if row.wrong < 1 and one else None  # of some that are alike, any
         columns = (row.wrong, row.max_abs, row.max_rel, row.cosine, row.ratio)
+        if abs(row.ratio) > 1e12:  # the right one is zero but for rounding
+            columns = columns[:3]
         found += [worst, row.odd, row.checked, *(digits(value) for value in columns)]
         if row.error is not None:
-            found += [*row.error.shape, digits(float(np.nansum(row.error)), 4)]
+            total = float(np.nansum(row.error))
+            found += [*row.error.shape, digits(total, 4) if 1e-12 < total < 1e12 else 0]
         if row.apart is not None:
             found += [digits(d.relative, 3) if d.relative > 1e-6 else 0 for d in row.apart[:3]]
     return found

@@ -44,7 +44,9 @@ LINES = r"\blines? \d+(?:, \d+)*(?: and \d+)?"
 
 def of_report(report: ComparisonReport) -> list[Any]:
     """What a report decides and says; numbers at few digits, those of rounding left out."""
-    method, quoted = words_and_numbers((report.verdict, report.method))
+    # How many entries are looked at hangs on rounding, since the worst of each array are among them.
+    about = re.sub(r"\d+ (?=of \d+ entries)", "", report.method)
+    method, quoted = words_and_numbers((report.verdict, about))
     found: list[Any] = [report.ok, report.first_wrong, checksum(" ".join(method)), quoted]
     found += [{road: digits(value, 7) for road, value in report.losses.items()}, *words_and_numbers(report.notes)]
     for d in report.diagnoses:
@@ -52,7 +54,11 @@ def of_report(report: ComparisonReport) -> list[Any]:
                       *words_and_numbers((d.text, *d.evidence))])  # fmt: skip
     for step in report.steps:
         found.append([step.name, step.belongs_to, step.line, step.source, step.value_ok, step.rule_ok])
-    shown = (re.sub(NUMBER, "#", text) for text in (str(report), re.sub(r"<(/?\w+)[^>]*>", r"<\1>", report.to_html())))
+    html = re.sub(r"<(/?\w+)[^>]*>", r"<\1>", report.to_html())
+    for row in report.rows:
+        if row.ok:  # whether rounding left a difference
+            html = re.sub(rf"(<figcaption>{re.escape(row.name)} \([^<]*?\)), [^<]*", r"\1", html)
+    shown = (re.sub(NUMBER, "#", text) for text in (str(report), html))
     found += map(checksum, shown)
     rows = [step.row for step in report.steps if not step.rule_ok] or report.rows
     return [*found, *(of_row(replace(row, role="input", apart=None)) for row in rows)]

@@ -385,6 +385,8 @@ PATTERNS: list[tuple[Array, Array, str]] = [
     (RIGHT[0], RIGHT[0] + np.arange(3),
         ("Entries [1] and [2] of dW are wrong, the other is right. The largest difference is at [2]: it is 2.64042, "
         "and belongs 0.640423 (4.12294 times).")),
+    (at(RIGHT, (2, 1), lambda v: -2.5e-17 + 0 * v), at(RIGHT, (2, 1), lambda v: 0.5 + 0 * v),  # rounding
+        "Entry [2, 1] of dW is wrong, the other 11 are right: it is 0.5, and belongs -2.5e-17."),
 ]  # fmt: skip
 
 

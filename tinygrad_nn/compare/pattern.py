@@ -11,6 +11,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 FEW = 6  # numbers that are listed; of more the first ones
+NOTHING = 1e-12  # of two numbers, the part that the smaller has at most where it is taken for rounding
 CLOSE = 1e-7  # relative error within which a relation between two arrays holds
 
 
@@ -79,7 +80,8 @@ def _both(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
     if np.iscomplexobj(g) or np.iscomplexobj(r):
         return f"it is {short(g)}, and belongs {short(r)}"
-    times = f" ({unlike(g / r, 1.0)} times)" if r and np.isfinite(g / r) else ""
+    known = abs(r) > NOTHING * np.abs(g)  # of one that is zero but for rounding the factor says nothing
+    times = f" ({unlike(g / r, 1.0)} times)" if known and np.isfinite(g / r) else ""
     return f"it is {unlike(g, r)}, and belongs {unlike(r, g)}{times}"
 
 
