@@ -36,8 +36,11 @@ _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conver
 
 def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO_METADATA) -> Tensor:
     """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
-    if meta and (level := thread.mode.level) is not None and level.concerns(meta):
-        return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
+    if meta and ((level := (mode := thread.mode).level) is not None or mode.traces):
+        if level is not None and level.concerns(meta):
+            return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
+        if mode.traces:
+            args, meta = mode.entered(args, meta)  # type: ignore[attr-defined]
     forward, arity = primitive.forward, len(args)
     x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
     p: Any = None
