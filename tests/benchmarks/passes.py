@@ -151,7 +151,7 @@ SHARED: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "identities": (_simplify("_identity", lambda op: None), ("4-40-3", "transformer")),
     "no broadcast arrays": (_simplify("_unbroadcast", lambda op: list(op.args)), ("gradbench:det", "gradbench:ht")),
     "updates early": (_simplify("early", lambda ops: ops), ("4-40-3", "784-256-128-10", "1024-2048-2048-10")),
-    "arguments read late": (_simplify("_late", lambda ops, *_: ops), ("4-40-3", f"4-40-3{BYTES}")),  # 1.2 in bytes: an Adam step in tests/test_compile.py
+    "arguments read late": (_simplify("_late", lambda ops, *_: ops), ("4-40-3", f"4-40-3{BYTES}")),
     "made in the output": (_memory("_aim", lambda self, ops: None), ("4-40-3", "784-256-128-10", "gradbench:gmm")),
     "over a dying value": (_memory("_heir", lambda self, op, out, dead: None), ("784-256-128-10", f"cnn{BYTES}")),
 }
