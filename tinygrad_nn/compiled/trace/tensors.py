@@ -372,14 +372,16 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
 
     def method(self: Traced, other: Any) -> Any:
         out = operation(self, other)
-        if not self.ndim or not isinstance(self.node, Still) or thread.mode.level is not None:
+        if not isinstance(self.node, Still) or thread.mode.level is not None:
             return out
         record = recorder()
         root = record.find(self)
-        while root.op is not None and root.op.kind in VIEWS:
+        while root.op is not None and root.op.kind in VIEWS and not _entry(root.op):
             root = root.op.args[0]
         if root in record.arrays:
             raise Untraceable(f"{symbol}= writes into an argument. Write x = x {symbol} y, and return x.")
+        if not self.ndim:
+            return out
         if not record.lowering:  # by a person
             record.augmented = record.augmented or caller()
         alike = out.shape == self.shape
@@ -403,6 +405,11 @@ def _added_to(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str
     record = recorder()
     record.written.append((array, array.copy()))
     return getattr(record.still(record.find(array), array), name)(inputs[1])
+
+
+def _entry(op: Op) -> bool:
+    """Tell whether a slice is one entry, a number of its own: x[0] of a vector x, not x[..., 0]."""
+    return op.kind == "slice" and op.out.shape == () and Ellipsis not in op.attrs[0]
 
 
 def number(function: Callable[..., Any], *args: Any) -> Any:
