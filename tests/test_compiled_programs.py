@@ -543,7 +543,7 @@ DECIDED: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "the last wins twice": (hessian(lambda x, i: (x.at[i].set(x**2) ** 2).sum()), PLACES),
     "the last wins forward": (lambda x, i: jvp(lambda x: x.at[i].set(x**2), (x,), (x,)), PLACES),
     "the last wins in each": (lambda x, i: jacobian(lambda x: x.at[i].set(x**2))(x), PLACES),
-    "the last wins in samples": (lambda x, i: vmap(grad(lambda r: (r.at[i].set(r * x) ** 2).sum()))(np.outer(x, x)), PLACES),
+    "in samples": (lambda x, i: vmap(grad(lambda r: (r.at[i].set(r * x) ** 2).sum()))(np.outer(x, x)), PLACES),
     "one of them": (grad(lambda x, i: (x.at[i[0]].multiply(x[1]) ** 2).sum()), PLACES),
     "a mean where": (grad(lambda x, m: np.mean(x, where=m) ** 2), MASKS),
     "a spread where": (grad(lambda x, m: np.std(x, where=m | (np.arange(3) == 0)) + np.var(x, where=m)), MASKS),
@@ -696,53 +696,6 @@ def test_gradients_do_not_flow_through_a_draw() -> None:
     quick = compile(lambda rng, x: grad(lambda x: (x * rng.normal(x, 1)).sum())(x), backend="numpy")
     with pytest.warns(RuntimeWarning, match="Draw from t.detach"), pytest.raises(TypeError, match="drop its graph"):
         quick(np.random.default_rng(0), np.arange(3.0))
-
-
-# -- Sums in an array of one's own
-
-
-def summed(x: Any) -> Any:
-    s, p, n, any_of = np.zeros(3), np.ones(3, np.float32), np.zeros(3, int), np.zeros(3, bool)
-    for row in x:
-        s += row
-        p *= 1 + row
-        n += row > 0
-        any_of |= row > 0.5
-    s /= len(x)
-    return s, p, n, any_of
-
-
-def test_what_is_summed_in_an_array_that_the_function_makes() -> None:
-    agrees(summed, (numbers(5, 3),), (-numbers(5, 3),), (numbers(2, 3),), (numbers(9, 3).astype(np.float32),))
-
-
-class Running:
-    """Sums rows in an array that it keeps."""
-
-    def __init__(self) -> None:
-        self.total = np.zeros(3)
-
-    def by_attribute(self, x: Any) -> Any:
-        """Sum rows under the name of the attribute."""
-        self.total += x[0]
-        return x * 2
-
-    def by_name(self, x: Any) -> Any:
-        """Sum rows under another name."""
-        total = self.total
-        total += x[0]
-        return x * 2
-
-
-@pytest.mark.parametrize(("name", "told"), [("by_attribute", "out=. writes"), ("by_name", "there for the next call")])
-def test_an_array_that_is_kept_is_written_into_as_often_as_the_function_is_called(name: str, told: str) -> None:
-    kept, x = Running(), numbers(4, 3)
-    quick = compile(getattr(kept, name), backend="numpy")
-    with pytest.warns(RuntimeWarning, match=told):
-        same(quick(x), x * 2)
-    for _ in range(2):
-        same(quick(x), x * 2)
-    np.testing.assert_allclose(kept.total, 3 * x[0])
 
 
 def test_equal_results_that_are_no_views_are_two_arrays() -> None:

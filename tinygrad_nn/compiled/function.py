@@ -268,7 +268,6 @@ class Compiled:
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 raise Untraceable(printable(f"{type(error).__name__}: {error}"), at=where(error)) from error
             hidden.check()
-            written, at = program.written, program.augmented
             try:
                 program = apart(simplify(program))
                 kept = check.Kept(program)
@@ -277,10 +276,7 @@ class Compiled:
                 for writer in plan.code.every():
                     verify.prove(writer)
                 trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
-                try:
-                    trial.on_others(given, fixed, result)
-                finally:
-                    unmoved(written, at)
+                trial.on_others(given, fixed, result)
                 draws.rewind()
                 again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
             except (Untraceable, SharedArgument, AtEqualValues, Varied):
@@ -307,15 +303,6 @@ class Compiled:
     def __repr__(self) -> str:
         name = printable(getattr(self.function, "__qualname__", self.function))
         return f"<compiled {name} with {self.backend}>"
-
-
-def unmoved(written: Sequence[tuple[Any, Any]], at: tuple[str, int]) -> None:
-    """Set arrays back to what was in them before the function ran; raise if it has changed one, which outlives it."""
-    moved = [(x, before) for x, before in written if x.tobytes() != before.tobytes()]
-    for x, before in moved:
-        np.copyto(x, before)
-    if moved:
-        raise Untraceable("+= and its like writes into an array that is there for the next call too.", at=at)
 
 
 def where(error: BaseException) -> tuple[str, int]:

@@ -116,7 +116,6 @@ class Program:
         outputs: per leaf of the result a `Value`, or the object itself where it does not depend on the arguments.
         whose: per leaf of the result the argument that it is, or the number of the first leaf that is the same object.
         augmented: file and line of the first ``x += y`` on an array, if there is one.
-        written: constant arrays to which that is done, each with a copy of what was in it.
     """
 
     ops: list[Op]
@@ -124,7 +123,6 @@ class Program:
     outputs: list[Any]
     whose: list[Any] = field(default_factory=list)
     augmented: tuple[Any, ...] = ()
-    written: list[tuple[Any, Any]] = field(default_factory=list)
 
 
 def elements(arg: Arg) -> tuple[int, ...]:

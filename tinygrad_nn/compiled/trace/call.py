@@ -88,7 +88,7 @@ def trace(
             read.update(op.values)
     if any(value.kind != "constant" and value not in known for value in read):
         raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
-    return Program(record.ops, inputs, outputs, whose, record.augmented, record.written), plain
+    return Program(record.ops, inputs, outputs, whose, record.augmented), plain
 
 
 def traceable(x: Any) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dis
 import sys
 from collections.abc import Iterator, Sequence
 from os.path import dirname
-from types import FrameType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,25 +25,10 @@ class Untraceable(Exception):
 
 def caller() -> tuple[str, int]:
     """Return file and line of the innermost frame outside this package and NumPy."""
-    frame = _calling()
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def renames() -> bool:
-    """Tell whether the person's code is at ``name += ...`` of a local variable, which is another object then."""
-    frame = _calling()
-    steps = dis.get_instructions(frame.f_code)
-    here = next((step for step in steps if step.offset == frame.f_lasti), None)
-    after = next(steps, None)
-    augments = here is not None and here.opname == "BINARY_OP" and here.argrepr.endswith("=")
-    return augments and after is not None and after.opname.startswith("STORE_FAST")
-
-
-def _calling() -> FrameType:
-    frame = sys._getframe(2)
+    frame = sys._getframe(1)
     while frame.f_back is not None and not foreign(frame.f_code.co_filename):
         frame = frame.f_back
-    return frame
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def foreign(file: str) -> bool:

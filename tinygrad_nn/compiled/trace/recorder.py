@@ -29,7 +29,7 @@ class Recorder(Mode):
     traces = True
     __slots__ = (
         "_grad", "again", "arrays", "asked", "augmented", "by_array", "by_memory", "by_node", "data", "depth", "kept",
-        "lowering", "ops", "owners", "start", "values", "written",
+        "lowering", "ops", "owners", "start", "values",
     )  # fmt: skip
 
     def __init__(self, outer: Mode, again: bool = False) -> None:
@@ -50,7 +50,6 @@ class Recorder(Mode):
         self.lowering: list[Primitive] = []  # the primitives whose inside is being recorded
         self.arrays: set[Value] = set()  # arguments that are arrays, not Tensors
         self.augmented: tuple[Any, ...] = ()  # where a function writes into an array by an operator
-        self.written: list[tuple[Any, Any]] = []  # plain arrays that it does that to, and what was in them
         self.asked: dict[int, str] = {}  # indices that were read, and have not yet been seen in an operation
 
     @property
@@ -129,7 +128,7 @@ class Recorder(Mode):
         bare = [_bare(x) for x in leaves]
         if any(a is not b for a, b in zip(bare, leaves, strict=True)):
             meta = rebuild(bare)
-        plain = all(type(x) is Tensor and x.node is None or not isinstance(x, Tensor) for x in args)
+        plain = all((type(x) is Tensor and x.node is None) or not isinstance(x, Tensor) for x in args)
         if plain and self.differ(bare):
             arrays = [isinstance(x, (Tensor, np.ndarray)) for x in args]
             args = tuple([self.still(self.find(x), held(x)) if a else x for x, a in zip(args, arrays, strict=True)])

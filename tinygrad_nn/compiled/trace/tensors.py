@@ -16,7 +16,7 @@ from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
 from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import Live, Still, Untraceable, caller, recorder, renames
+from .nodes import Live, Still, Untraceable, caller, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
 # is not an array, cannot be written down. All other questions are recorded.
@@ -161,8 +161,6 @@ class Traced(Tensor):
         if method == "__call__" and not kwargs and (handler is None or _plain(handler)):
             return recorder().call(ufunc, inputs, {})
         if "out" in kwargs:
-            if (moved := _added_to(ufunc, method, inputs, kwargs)) is not None:
-                return moved
             raise Untraceable(f"np.{ufunc.__name__}(..., out=) writes into an array.")
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
@@ -395,18 +393,6 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
     return method
 
 
-def _added_to(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what an array becomes by ``array += t``, if it is one that the function made for itself, else None."""
-    array, name = inputs[0], IN_PLACE.get(ufunc)
-    if name is None or method != "__call__" or len(kwargs) > 1 or kwargs["out"][0] is not array:
-        return None
-    if type(array) is not np.ndarray or array.base is not None or inputs[1].requires_grad or not renames():
-        return None
-    record = recorder()
-    record.written.append((array, array.copy()))
-    return getattr(record.still(record.find(array), array), name)(inputs[1])
-
-
 def _entry(op: Op) -> bool:
     """Tell whether a slice is one entry, a number of its own: x[0] of a vector x, not x[..., 0]."""
     return op.kind == "slice" and op.out.shape == () and Ellipsis not in op.attrs[0]
@@ -437,7 +423,6 @@ SYMBOLS = {
     "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
     "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>",
 }  # fmt: skip
-IN_PLACE = {_ufunc: f"__i{_name}__" for _name, (_, _, _ufunc) in OPERATORS.items() if _name in SYMBOLS}
 for _name, (_function, _primitive, _ufunc) in OPERATORS.items():
     setattr(Traced, f"__{_name}__", _operator(_function, False, _primitive, _ufunc))
     if _name not in ("lt", "le", "gt", "ge", "eq", "ne"):
