@@ -323,7 +323,7 @@ def test_what_is_found_on_disk_also_knows_which_arrays_share_no_memory(place: Pa
 
 def test_a_loop_that_threads_share_is_found_again(place: Path) -> None:
     pytest.importorskip("scipy")
-    made = nn.compile(lambda x: np.sum(np.sin(x) * x + np.exp(x)), backend="numba").plan(np.ones((512, 512))).writer
+    made = nn.compile(lambda x: np.sqrt(x) * x + x, backend="numba").plan(np.ones((1200, 1000))).writer
     assert made.machine.parallel
     found = []
     for _ in range(2):
