@@ -74,7 +74,7 @@ def _done(op: Op, args: list[Any]) -> tuple[Any, ...]:
     if op.kind in ("call", "draw"):
         made = op.function(*args)
         made = made if len(op.outs) > 1 else (made,)
-        return tuple(as_array(x, out.dtype) for x, out in zip(made, op.outs, strict=True))
+        return tuple(x if out.weak else as_array(x, out.dtype) for x, out in zip(made, op.outs, strict=True))
     if op.kind in VIEWS:
         return (view_of(op, np.asarray(args[0])),)
     if op.kind == "number":

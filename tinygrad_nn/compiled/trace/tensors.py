@@ -26,6 +26,7 @@ STATIC = frozenset({
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
 })  # fmt: skip
 LIKE = (np.zeros_like, np.ones_like, np.empty_like)
+BY_NUMBER = (np.can_cast, np.min_scalar_type)  # of a Python number they ask for the value
 UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
@@ -139,7 +140,9 @@ class Traced(Tensor):
         raise Untraceable(BY_VALUE.format(call=call), _slots(self))
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self._number("round(t)") if ndigits is None else np.round(self, ndigits)
+        if ndigits is None:
+            return self._number("round(t)")
+        return number(round, self, ndigits) if isinstance(self, Weak) else np.round(self, ndigits)
 
     def __format__(self, spec: str) -> str:
         raise Untraceable(BY_VALUE.format(call="printing a number"))
@@ -181,6 +184,8 @@ class Traced(Tensor):
 
     @staticmethod
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        if not isinstance(primitive.forward, np.ufunc) and all(map(_weak, args)):  # no array that they give way to
+            args = tuple([x.entered() if isinstance(x, Weak) else x for x in args])
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -206,6 +211,19 @@ class Weak(Traced):
 
     def _asked(self) -> Shape:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
+
+    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
+        return self.entered()._again(requires_grad, name)
+
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
+        """Return an array of one entry."""
+        return self.entered().reshape(*shape, **options)
+
+    def entered(self) -> Traced:
+        """Return an array of no axes, whose dtype gives way to none."""
+        record, array = recorder(), np.asarray(held(self))
+        op = Op("cast", "array", None, [record.find(self)], (array.dtype.str,))
+        return record.still(record.emit(op, array), array)  # type: ignore[no-any-return]
 
     ndim = property(lambda self: 0)
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
@@ -282,7 +300,8 @@ def _plain(handler: Any) -> bool:
 def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Answer a question about values: at once if it is one of shape, else by recording it."""
     if function in STATIC:
-        answer = function(*_held(args), **{key: _held(x) for key, x in kwargs.items()})
+        kinds = _held if function in BY_NUMBER else _kind
+        answer = function(*kinds(args), **{key: kinds(x) for key, x in kwargs.items()})
         if function not in LIKE:
             return answer
         return recorder().still(recorder().value("constant", answer, data=answer), answer)
@@ -293,6 +312,13 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if function not in OVERRIDES:
         raise Untraceable(f"{numpy_name(function)} has no rule here, so it cannot be traced.")
     return recorder().call(function, args, kwargs)
+
+
+def _kind(x: Any) -> Any:
+    """Return what has the shape and the dtype of a value, also of a Python number."""
+    if isinstance(x, (list, tuple)):
+        return type(x)([_kind(part) for part in x])
+    return held(x) if isinstance(x, Weak) else _held(x)
 
 
 def _held(x: Any) -> Any:
