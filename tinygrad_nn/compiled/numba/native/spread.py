@@ -39,9 +39,10 @@ def spreading(function: Any) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             context.active_code_library.add_linking_library(made.library)
+            packed, count = values
             none = ir.IntType(64)(0)
             code = lambda inner, _: context.declare_function(inner.module, made.fndesc)  # noqa: E731
-            _run(context, builder, args, *values, made.signature.args, none, code)
+            _run(context, builder, args, packed, count, made.signature.args, none, code)
             return context.get_dummy_value()
 
         return types.none(args, types.intp), generate
