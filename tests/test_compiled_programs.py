@@ -1,5 +1,6 @@
 """Programs of people, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -731,3 +732,38 @@ def test_loops_of_many_single_numbers(f: Callable[..., Any], more: tuple[Any, ..
     pytest.importorskip("numba")
     calls = [(numbers(9 + 15 * (f is middles), seed=k), *more) for k in range(3)]
     agrees(value_and_grad(f, tuple(range(1 + len(more)))), *calls, backend="numba")
+
+
+# -- Sums of many numbers
+
+
+LONG = [(4096,), (5000,), (262_144,), (512, 512), (20_000, 3), (3, 20_000), (64, 64, 64), (30, 30, 30, 30),
+        (7, 8, 9, 10, 11)]  # fmt: skip
+SUMMED: dict[str, Callable[..., Any]] = {
+    "all": lambda x: np.sum(np.sqrt(x) * x), "mean": lambda x: (x * x).mean(),
+    "last": lambda x: np.sum(np.sqrt(x) * x, axis=-1), "first": lambda x: np.sum(np.sqrt(x) * x, axis=0),
+    "product": lambda x: np.vdot(x, np.sqrt(x)), "gradient": grad(lambda x: np.sum(np.sqrt(x) * x) ** 2),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUMMED)
+@pytest.mark.parametrize("shape", LONG, ids=str)
+def test_sums_of_many_numbers_that_are_alike(shape: tuple[int, ...], name: str) -> None:
+    pytest.importorskip("numba")
+    f, x = SUMMED[name], np.full(shape, 0.3)  # whose rounding errors have one sign, in one order or another
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, wanted = compile(f, backend="numba")(x), f(x)
+    bound = x.size * np.finfo(float).eps / 2
+    np.testing.assert_allclose(found, wanted, rtol=bound, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(262_144,), (512, 512), (87_381, 3), (64, 64, 64)], ids=str)
+def test_a_sum_is_one_of_sums_so_that_errors_grow_with_the_rows_only(shape: tuple[int, ...]) -> None:
+    pytest.importorskip("numba")
+    x = np.full(shape, 0.3)
+    found = compile(lambda x: np.sum(x * x * 1.1), backend="numba")(x)
+    right = math.fsum((x * x * 1.1).ravel().tolist())
+    assert abs(found - right) <= 2048 * np.finfo(float).eps * right  # of two sums one after the other of 1024 at most
