@@ -532,6 +532,38 @@ def test_a_number_of_an_array_takes_the_dtype_of_what_is_added() -> None:
         assert (quick(a, b), quick(a, b).dtype) == (f(a, b), np.float64)
 
 
+def _halved(r: Any) -> Any:
+    return while_loop(lambda c: (c * c).sum() > 0.05, lambda c: c * 0.6 * np.cos(c), r)
+
+
+def _counted(r: Any, k: Any) -> Any:
+    start = (0, r)
+    return while_loop(lambda s: (s[0] < 5) & (s[1].sum() < k), lambda s: (s[0] + 1, s[1] * 1.3 + np.exp(r)), start)
+
+
+def _alike(r: Any, k: Any) -> Any:
+    return cond(k > 0.5, lambda r: {"a": np.sin(r), "b": 1.0}, lambda r: {"a": r * k, "b": 2.0}, r)["a"]
+
+
+SAMPLES: dict[str, Callable[[Any, Any], Any]] = {
+    "a loop": lambda x, k: vmap(_halved)(x),
+    "a loop over several": lambda x, k: vmap(lambda r: _counted(r, k))(x),
+    "a loop in a loop of samples": lambda x, k: vmap(vmap(lambda e: _counted(e, k)[1]))(x),
+    "a gradient around": lambda x, k: grad(lambda x: (vmap(lambda r: _counted(r, k)[1])(x) ** 2).sum())(x),
+    "a gradient of each": lambda x, k: vmap(value_and_grad(lambda r: _counted(r, k)[1].sum()))(x),
+    "second derivatives of each": lambda x, k: vmap(hessian(lambda r: (_halved(r) ** 2).sum()))(x),
+    "one branch for all": lambda x, k: vmap(lambda r: _alike(r, k))(x),
+    "a gradient of one branch": lambda x, k: grad(lambda x, k: vmap(lambda r: _alike(r, k))(x).sum(), (0, 1))(x, k),
+    "in a scan": lambda x, k: scan(lambda c, r: (vmap(lambda e: _halved(e))(c + r), c), np.zeros(3), x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_go_through_loops_and_branches_at_once(name: str) -> None:
+    x = numbers(4, 3) * 3
+    agrees(SAMPLES[name], (x, 2.0), (-x, 0.3), (x * 0, 1.0), (numbers(2, 3, seed=1), 5.0))
+
+
 # -- Whatever is decided by values is decided anew: metadata of an operation, and what its rules make of them
 
 PLACES, MASKS = [np.array([0, 1, 2]), np.array([2, 2, 2]), np.array([1, 0, 1])], [np.arange(3) < 2, np.arange(3) > 1]

@@ -123,6 +123,8 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *
         return _where(pred, one, _same(one, other, "cond: false_fn", "the result", "both"))
     if isinstance(pred, Tensor) and thread.mode.traces and thread.mode.level is None:
         return thread.mode.cond(pred, true_fn, false_fn, operands)  # type: ignore[attr-defined]
+    if isinstance(pred, Tensor) and thread.mode.traces:
+        return _cond_of_all(thread.mode.level, pred, (true_fn, false_fn), operands)
     return true_fn(*operands) if bool(raw(pred)) else false_fn(*operands)
 
 
@@ -155,6 +157,8 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         called(function, "while_loop", "while_loop(cond_fun, body_fun, init_val)")
     if thread.mode.traces and thread.mode.level is None:
         return thread.mode.while_loop(cond_fun, body_fun, init_val)  # type: ignore[attr-defined]
+    if thread.mode.traces:
+        return _while_of_all(thread.mode.level, cond_fun, body_fun, init_val)
     carry = init_val
     arrays(carry)  # raises where it holds something else
     while _holds(pred := one_value(cond_fun(carry), CONDITION)):
@@ -183,6 +187,46 @@ def _where(pred: Any, new: Tree, old: Tree) -> Tree:
     """Return for each sample the leaves of one of two nests."""
     parts, rebuild = flatten_or_none(new)
     return rebuild([np.where(pred, x, y) for x, y in zip(parts, flatten_or_none(old)[0], strict=True)])
+
+
+def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree) -> Tree:
+    """Return what one of two functions gives, in a trace, for all samples of a vmap, which choose alike."""
+    leaves, again = flatten_or_none(arrays(operands))
+    rebuild: Any = None
+
+    def of_all(f: Callable[..., Any]) -> Callable[[Any], Any]:
+        def run(full: Any) -> Any:
+            nonlocal rebuild
+            with level.again():
+                found, rebuild = flatten_or_none(arrays(f(*again([level.wrap(x) for x in full]))))
+            return [level.full(x) for x in found]
+
+        return run
+
+    with level.left():
+        found = cond(pred, *map(of_all, branches), [level.full(x) for x in leaves])
+    return rebuild([level.wrap(x) for x in found])
+
+
+def _while_of_all(level: Any, test: Callable[[Any], Any], step: Callable[[Any], Any], init: Tree) -> Tree:
+    """Run a loop, in a trace, on all samples of a vmap at once: as long as its condition holds for any of them."""
+    leaves, rebuild = flatten_or_none(arrays(init))
+
+    def goes_on(full: Any) -> Any:
+        with level.again():
+            pred = one_value(test(rebuild([level.wrap(x) for x in full])), CONDITION)
+        return np.any(level.full(pred))
+
+    def next_of(full: Any) -> Any:
+        with level.again():
+            old = rebuild([level.wrap(x) for x in full])
+            pred, new = test(old), next_carry(old, step(old), "while_loop: body_fun")
+            chosen = flatten_or_none(_where(pred, new, old))[0]
+        return [level.full(x) for x in chosen]
+
+    with level.left():
+        found = while_loop(goes_on, next_of, [level.full(x) for x in leaves])
+    return rebuild([level.wrap(x) for x in found])
 
 
 # -- What is asked of arguments and results

@@ -84,6 +84,16 @@ class Level:
             mode.level, self.open = self.outer, False
 
     @contextmanager
+    def again(self) -> Iterator[None]:
+        """Compute with one sample inside this block, from outside of this vmap, which may be over."""
+        mode = thread.mode
+        before, mode.level, self.open = (mode.level, self.open), self, True
+        try:
+            yield
+        finally:
+            mode.level, self.open = before
+
+    @contextmanager
     def left(self) -> Iterator[None]:
         """Compute with all samples inside this block, as one does outside of this vmap."""
         mode = thread.mode
