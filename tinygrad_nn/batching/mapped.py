@@ -84,6 +84,16 @@ class Level:
             mode.level, self.open = self.outer, False
 
     @contextmanager
+    def again(self) -> Iterator[None]:
+        """Run inside this block what belongs inside this vmap, also where that is over or left for now."""
+        mode, was = thread.mode, self.open
+        before, mode.level, self.open = mode.level, self, True
+        try:
+            yield
+        finally:
+            mode.level, self.open = before, was
+
+    @contextmanager
     def left(self) -> Iterator[None]:
         """Compute with all samples inside this block, as one does outside of this vmap."""
         mode = thread.mode
