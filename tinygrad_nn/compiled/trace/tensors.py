@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from numbers import Number
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
 from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import Live, Still, Untraceable, caller, recorder
+from .nodes import Live, Still, Untraceable, caller, foreign, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
 # is not an array, cannot be written down. All other questions are recorded.
@@ -201,17 +203,52 @@ class Weak(Traced):
     def _index(self) -> Any:
         if type(held(self)) is not int:
             return self._number("an index")
-        array: Any = np.multiply(self, np.ones((), int))  # of no axes, whose value may differ from call to call
-        return array._index()
+        return self._array()._index()  # whose value may differ from call to call
 
     def _asked(self) -> Shape:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._number("round(t)")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Run a NumPy function; of a number alone it makes an array first, as NumPy does."""
+        others = flatten([args[1:], kwargs])[0]
+        if function in (np.real, np.imag):
+            return getattr(args[0], function.__name__)
+        if args and type(args[0]) is Weak and not any(hasattr(x, "dtype") and type(x) is not Weak for x in others):
+            args = (args[0]._array(), *args[1:])
+        return super().__array_function__(function, types, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what an array has and a number has not where an operation asks, which takes it for an array."""
+        if not hasattr(held(self), name):
+            _refuse(self, name)
+            return getattr(self._array(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
+        return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
+
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
+        """Return an array of this number."""
+        _refuse(self, "reshape")
+        return self._array().reshape(*shape, **options)
+
+    def _array(self) -> Traced:
+        array: Any = np.multiply(self, np.ones((), np.asarray(held(self)).dtype))
+        return array  # type: ignore[no-any-return]
+
+    real = property(lambda self: self._number("n.real") if type(held(self)) is complex else +self)
+    imag = property(lambda self: self._number("n.imag") if type(held(self)) is complex else held(self).imag)
     ndim = property(lambda self: 0)
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
 
 
 Number.register(Weak)  # np.isscalar asks
+
+
+def _refuse(number: Weak, name: str) -> None:
+    """Raise where a person asks a number for what only arrays have."""
+    if foreign(sys._getframe(2).f_code.co_filename):
+        raise AttributeError(f"{type(held(number)).__name__!r} object has no attribute {name!r}")
 
 
 def _missing() -> Any:
@@ -330,6 +367,8 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
         pair = (other, self) if reflected else (self, other)
         if isinstance(self, Weak) and _weak(other):
             return number(function, *pair)
+        if isinstance(self, Weak) and isinstance(other, (str, bytes, NoneType)):
+            return function(held(self), other)  # equal to none, or raises
         if isinstance(other, (list, tuple)):
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
         if primitive is not None:
