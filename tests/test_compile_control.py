@@ -284,6 +284,9 @@ SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "the gradient of samples of samples": (
         grad(lambda a, n: tg.vmap(tg.vmap(_counted))(a, n).sum()), (A(2, 3, 2), np.array([TIMES, 5 - TIMES])),
     ),
+    "second derivatives": (
+        grad(lambda a, n: (grad(lambda a: tg.vmap(_counted)(a, n).sum())(a) ** 2).sum()), (A(3, 2), TIMES),
+    ),
     "numbers": (tg.vmap(value_and_grad(_root)), (np.array([4.0, 9.0, 2.0]),)),
     "inside a scan": (tg.vmap(_until), (np.abs(A(3)) + 1, 5 * np.abs(A(3, 2)))),
 }  # fmt: skip
@@ -631,3 +634,51 @@ def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: i
         x = rng.normal(size=(2, 3))
         np.testing.assert_allclose(quick(x), wanted(x), rtol=1e-12, atol=1e-12)
     assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+ONES = np.ones(3)
+CLOSING = {  # bodies that close over what is differentiated
+    "while, carry": lambda x: while_loop(lambda c: np.sum(c) < 50, lambda c: c * (1 + x * x) + 1, x * 1.0).sum(),
+    "while, no carry": lambda x: np.sum(while_loop(lambda c: c[0] < 4, lambda c: (c[0] + 1, c[1] * np.sin(x) + x / 9),
+                                                   (0, ONES))[1] ** 2),
+    "while, condition": lambda x: while_loop(lambda c: np.sum(c) < 50 * np.sum(x), lambda c: c * (1 + x * x),
+                                             ONES).sum(),
+    "while, matrix": lambda x: np.sum(while_loop(lambda c: c[0] < 4, lambda c: (c[0] + 1, c[1] @ np.outer(x, x)),
+                                                 (0, ONES))[1] ** 2),
+    "scan": lambda x: np.sum(scan(lambda c, r: (c * np.sin(x) + r * x, c * c), ONES, np.ones((4, 3)))[1] ** 2),
+    "cond in scan": lambda x: np.sum(scan(
+        lambda c, r: (cond(np.sum(c) > 3, lambda: c * x, lambda: c + x * x), c * c), x * 2, np.ones((4, 3)))[1] ** 2),
+}  # fmt: skip
+
+
+def norm_of_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x: np.sum(grad(f)(x) ** 2)
+
+
+HIGHER: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {  # the cotangents are computed from it, too
+    "of the gradient's norm": lambda f: grad(norm_of_gradient(f)),
+    "third order": lambda f: grad(norm_of_gradient(norm_of_gradient(f))),
+    "along itself": lambda f: lambda x: jvp(lambda y: grad(f)(y) * y, (x,), (x * 2,)),
+    "by itself": lambda f: grad(lambda x: np.sum(vjp(grad(f), x)[1](x)[0])),
+}
+
+
+@pytest.mark.parametrize("way", HIGHER)
+@pytest.mark.parametrize("name", CLOSING)
+def test_higher_orders_of_bodies_that_close_over_what_is_differentiated(name: str, way: str) -> None:
+    f = HIGHER[way](CLOSING[name])
+    quick = compile(f, backend="numpy")
+    for x in (np.array([0.7, 0.4, 0.9]), np.array([0.3, 1.1, 0.5])):
+        close(quick(x), f(x), 1e-10)
+    assert len(quick.plans) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["while, carry", "while, no carry", "cond in scan"])
+def test_numba_gives_higher_orders_of_such_bodies(name: str) -> None:
+    pytest.importorskip("numba")
+    f = grad(norm_of_gradient(CLOSING[name]))
+    quick = compile(f, backend="numba")
+    for x in (np.array([0.7, 0.4, 0.9]), np.array([0.3, 1.1, 0.5])):
+        close(quick(x), f(x), 1e-10)
+    assert quick.backend == "numba"

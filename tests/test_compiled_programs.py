@@ -368,16 +368,32 @@ def test_a_scalar_that_is_returned_as_it_is_stays_a_scalar() -> None:
 # -- What writes into arrays
 
 
-@pytest.mark.parametrize("f", [
-    lambda a: a.__imul__(2), lambda a: a[1:].__iadd__(1), lambda a: (lambda b: b.__isub__(1))(a.reshape(3, 1)),
+@pytest.mark.parametrize(("f", "shape"), [
+    (lambda a: a.__imul__(2), (3,)), (lambda a: a[1:].__iadd__(1), (3,)),
+    (lambda a: (lambda b: b.__isub__(1))(a.reshape(3, 1)), (3,)),
+    (lambda a: a.__iadd__(1), ()), (lambda a: a[...].__imul__(2), ()), (lambda a: a.T.__isub__(1), ()),
+    (lambda a: a[..., 1].__iadd__(1), (3,)), (lambda a: a.reshape(()).__iadd__(1), (1,)),
 ])  # fmt: skip
-def test_an_operator_that_writes_into_an_argument_is_told(f: Callable[..., Any]) -> None:
-    ours, theirs = np.arange(3.0), np.arange(3.0)
+def test_an_operator_that_writes_into_an_argument_is_told(f: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    ours, theirs = np.ones(shape), np.ones(shape)
     quick = compile(f, backend="numpy")
     with pytest.warns(RuntimeWarning, match="= writes into an argument"):
         same(quick(ours), f(theirs))
     same(quick(ours), f(theirs))
     same(ours, theirs)
+
+
+@pytest.mark.parametrize("x", [np.arange(1.0, 4.0), np.array(2.0), np.float64(3), 4.0])
+def test_an_operator_gives_a_number_another_name(x: Any) -> None:
+    def f(x: Any) -> Any:
+        first = x[0] if np.ndim(x) else x * 1
+        first += 1
+        return first, x
+
+    quick = compile(f, backend="numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(quick(x), f(x))
 
 
 def test_an_array_keeps_its_dtype_where_an_operator_writes_into_it() -> None:

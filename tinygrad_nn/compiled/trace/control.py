@@ -192,6 +192,11 @@ def _array(record: Recorder, x: Any) -> Tensor:
     return record.still(record.find(data), data)
 
 
+def _moves(x: Any) -> bool:
+    """Tell whether gradients flow through a value."""
+    return isinstance(x, Tensor) and x.node is not None and not isinstance(x.node, Still)
+
+
 def _floats(x: Any) -> bool:
     return bool(x.dtype.kind in "fc")
 
@@ -225,7 +230,7 @@ def packed(
     """
     stills = [record.still(*pair) for pair in results]
     floats = [x for x in stills if _floats(x)]
-    if not floats or all(t.node is None or isinstance(t.node, Still) for t in args):
+    if not floats or not any(map(_moves, args)):
         return stills
     sizes = [prod(x.shape) for x in floats]
     dtype = np.result_type(*(x.dtype for x in floats))
@@ -381,6 +386,7 @@ class Looping:
 
     def _again(self, cotangents: list[Any], args: Leaves) -> list[Any]:
         """Return the gradients of `_back`: the loop of tangents, and the gradients of that."""
+        cotangents = [enter(g) if _moves(g) else g for g in cotangents]
         of_live, of_init, of_xs, _ = self._split(cotangents)
         _, init, xs, gs = self._split(args)
         init, xs = [enter(x) for x in init], [enter(x) for x in xs]
@@ -400,7 +406,9 @@ class Looping:
             [*_merged(self.of_init, init, self.others[0]), *of_init], [*_merged(self.of_xs, xs, self.others[1]), *of_xs]
         )
         tangents = [*carry[width:], *ys]
-        return [*pulled(tangents, [*self.live, *init, *xs], gs), *tangents]
+        inputs = [*self.live, *init, *xs]
+        ends = [g for g in cotangents if _moves(g)]  # which may be computed from the inputs; the walk ends there
+        return [*pulled(tangents, [*inputs, *ends], gs)[: len(inputs)], *tangents]
 
 
 def _of(mask: Sequence[bool], leaves: Leaves) -> list[Any]:

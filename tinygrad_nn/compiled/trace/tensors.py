@@ -383,14 +383,16 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
 
     def method(self: Traced, other: Any) -> Any:
         out = operation(self, other)
-        if not self.ndim or not isinstance(self.node, Still) or thread.mode.level is not None:
+        if not isinstance(self.node, Still) or thread.mode.level is not None:
             return out
         record = recorder()
         root = record.find(self)
-        while root.op is not None and root.op.kind in VIEWS:
+        while root.op is not None and root.op.kind in VIEWS and not _entry(root.op):
             root = root.op.args[0]
         if root in record.arrays:
             raise Untraceable(f"{symbol}= writes into an argument. Write x = x {symbol} y, and return x.")
+        if not self.ndim:
+            return out
         if not record.lowering:  # by a person
             record.augmented = record.augmented or caller()
         alike = out.shape == self.shape
@@ -402,6 +404,11 @@ def _in_place(symbol: str, operation: Callable[..., Any], ufunc: Any) -> Callabl
         return ufunc(here := np.ones(self.shape, self.dtype), np.ones_like(like), out=here)  # which raises
 
     return method
+
+
+def _entry(op: Op) -> bool:
+    """Tell whether a slice is one entry, a number of its own: x[0] of a vector x, not x[..., 0]."""
+    return op.kind == "slice" and op.out.shape == () and Ellipsis not in op.attrs[0]
 
 
 def number(function: Callable[..., Any], *args: Any) -> Any:
