@@ -209,7 +209,7 @@ class Weak(Traced):
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self._number("round(t)")
+        return number(round, self) if ndigits is None else number(round, self, ndigits)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Run a NumPy function; of a number alone it makes an array first, as NumPy does."""
