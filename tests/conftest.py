@@ -78,11 +78,14 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
         return typed
 
-    def spread(function: Callable[..., Any], args: tuple[Any, ...], parts: int) -> None:
-        for p in range(parts):
-            function(*args, p, parts)
+    def spreading(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], int], None]:
+        def run(args: tuple[Any, ...], parts: int) -> None:
+            for p in range(parts):
+                function(*args, p, parts)
 
-    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": kept_as, "spread": spread}
+        return run
+
+    functions = {"exp8": np.exp, "tanh8": np.tanh, "kept_as": kept_as, "spreading": spreading}
     space: dict[str, Any] = {"np": np, **functions}
 
     def u8(place: int) -> int:

@@ -1,5 +1,6 @@
 """Machine code on disk: found again by what it computes, never taken from where others can write, never needed."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip("numba", reason="needs numba: pip install 'tinygrad-nn[jit]'")
 
 import tinygrad_nn as nn
-from tinygrad_nn.compiled.numba import cache
+from tinygrad_nn.compiled.numba import cache, machine
 from tinygrad_nn.compiled.numba import fingerprint as fingerprint_of_code
 from tinygrad_nn.compiled.numba.fingerprint import fingerprint
 
@@ -318,6 +319,37 @@ def test_what_is_found_on_disk_also_knows_which_arrays_share_no_memory(place: Pa
     assert not hits(doubling(True))
     assert not hits(doubling(False))
     assert hits(doubling(True))
+
+
+def test_a_loop_that_threads_share_is_found_again(place: Path) -> None:
+    pytest.importorskip("scipy")
+    made = nn.compile(lambda x: np.sqrt(x) * x + x, backend="numba").plan(np.ones((1200, 1000))).writer
+    assert made.machine.parallel
+    found = []
+    for _ in range(2):
+        machine._made.cache_clear()
+        found.append(list(made.machine.compiled().values()))
+    assert all(map(hits, found[1]))
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_off_while_numba_compiles_and_then_as_it_was(on: bool) -> None:
+    seen = []
+
+    def compiling(*args: int) -> None:
+        seen.append(gc.isenabled())
+        if args:
+            raise ValueError("does not compile")
+
+    was = gc.isenabled()
+    (gc.enable if on else gc.disable)()
+    try:
+        cache.without_collector(compiling)()
+        with pytest.raises(ValueError, match="does not compile"):
+            cache.without_collector(compiling)(1)
+        assert (seen, gc.isenabled()) == ([False, False], on)
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def test_only_a_kernel_that_writes_over_an_argument_may_be_given_memory_twice() -> None:

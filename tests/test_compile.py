@@ -498,7 +498,6 @@ FROZEN = tg.Tensor([1.0, 2.0])
         (lambda x: x * np.random.rand(2), "draws from np.random itself"),  # noqa: NPY002
         (lambda x: FROZEN * x, "requires gradients and is not among the arguments"),
         (lambda x: np.add(x, 1, out=x), "out="),
-        (lambda x: tg.Tensor(np.arange(2.0), False)[(x > 10).astype(int)], "constant is indexed"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )

@@ -1,5 +1,6 @@
 """Programs of people, compiled: the same results for other values, lengths, dtypes and memory, call after call."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_nn import compile, cond, grad, scan, value_and_grad, vmap, while_loop
+from tinygrad_nn import compile, cond, grad, hessian, jacobian, jvp, scan, value_and_grad, vjp, vmap, while_loop
 from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.tree import flatten
@@ -529,3 +530,240 @@ def test_a_number_of_an_array_takes_the_dtype_of_what_is_added() -> None:
     for shift in (0.1, 0.2, 0.3):
         a, b = np.arange(3, dtype="f4"), np.float64(shift)
         assert (quick(a, b), quick(a, b).dtype) == (f(a, b), np.float64)
+
+
+# -- Whatever is decided by values is decided anew: metadata of an operation, and what its rules make of them
+
+PLACES, MASKS = [np.array([0, 1, 2]), np.array([2, 2, 2]), np.array([1, 0, 1])], [np.arange(3) < 2, np.arange(3) > 1]
+DECIDED: dict[str, tuple[Callable[..., Any], list[Any]]] = {
+    "a constant Tensor is indexed": (lambda x, i: Tensor(np.eye(3), False)[i] @ x, PLACES),
+    "constants are put": (lambda x, i: Tensor(np.eye(3), False).at[i].set(np.arange(3.0)) + x, PLACES),
+    "rows are added": (lambda x, i: Tensor(np.zeros(3), False).at[i].add(x), PLACES),
+    "ones are added": (lambda x, i: Tensor(np.zeros(3), False).at[i].add(1.0) * x, PLACES),
+    "the last wins": (grad(lambda x, i: (x.at[i].set(x**2) ** 2).sum()), PLACES),
+    "the last wins twice": (hessian(lambda x, i: (x.at[i].set(x**2) ** 2).sum()), PLACES),
+    "the last wins forward": (lambda x, i: jvp(lambda x: x.at[i].set(x**2), (x,), (x,)), PLACES),
+    "the last wins in each": (lambda x, i: jacobian(lambda x: x.at[i].set(x**2))(x), PLACES),
+    "in samples": (lambda x, i: vmap(grad(lambda r: (r.at[i].set(r * x) ** 2).sum()))(np.outer(x, x)), PLACES),
+    "one of them": (grad(lambda x, i: (x.at[i[0]].multiply(x[1]) ** 2).sum()), PLACES),
+    "a mean where": (grad(lambda x, m: np.mean(x, where=m) ** 2), MASKS),
+    "a spread where": (grad(lambda x, m: np.std(x, where=m | (np.arange(3) == 0)) + np.var(x, where=m)), MASKS),
+    "the largest where": (grad(lambda x, m: np.max(x, where=m, initial=-9.0) ** 2), MASKS),
+    "a product where": (grad(lambda x, m: np.prod(x, where=m) ** 2), MASKS),
+}
+
+
+def agrees(f: Callable[..., Any], *calls: tuple[Any, ...], backend: str = "numpy") -> None:
+    """A compiled function gives the same in each call, and nothing is told."""
+    quick = compile(f, backend=backend)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="compiled (?!.*was traced)")
+        for call in calls:
+            close(quick(*call), f(*call))
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_what_an_index_or_a_mask_decides_is_decided_in_each_call(name: str) -> None:
+    f, parts = DECIDED[name]
+    agrees(f, *[(numbers(3, seed=k) + 1, part) for k, part in enumerate([*parts, parts[0]])])
+
+
+def test_factors_of_equal_indices_are_told() -> None:
+    f = grad(lambda x, y, i: (x.at[i].multiply(y) ** 2).sum(), (0, 1))
+    quick, x, y = compile(f, backend="numpy"), numbers(3), numbers(3, seed=1)
+    with pytest.warns(RuntimeWarning, match="turned into a plain array"):
+        same(quick(x, y, PLACES[0]), f(x, y, PLACES[0]))
+    for i in PLACES[1:]:
+        same(quick(x, y, i), f(x, y, i))
+
+
+SLOPES: dict[str, Callable[[Any], Any]] = {
+    "a Hessian": lambda x: hessian(lambda w: ((x @ w - 1) ** 2).sum() + (w * w).sum())(np.zeros(3)),
+    "a Jacobian": lambda x: jacobian(lambda w: (x @ w - 1) ** 2)(np.ones(3)),
+    "of no argument": lambda x: hessian(lambda w: (w**3).sum())(np.ones(3)) @ x[0],
+    "a direction": lambda x: jvp(lambda w: (x @ w - 1) ** 2, (np.ones(3),), (np.ones(3),)),
+    "a cotangent": lambda x: vjp(lambda w: (x @ w - 1) ** 2, np.ones(3))[1](np.ones(len(x))),
+    "a step of Newton": lambda x: np.linalg.solve(
+        hessian(lambda w: ((x @ w - 1) ** 2).sum() + (w * w).sum())(np.zeros(3)), x[0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_derivatives_at_constants_depend_on_arguments(name: str) -> None:
+    agrees(SLOPES[name], (numbers(4, 3),), (numbers(4, 3, seed=1),), (numbers(2, 3),))
+
+
+# -- Numbers of Python
+
+def _scaled(x: Any, a: Any) -> Any:
+    return cond(a > 0.5, lambda a: a * x, lambda a: a + x, a), cond(a > 0.5, lambda: 2.0, lambda: 3.0) * x
+
+
+NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    "a gradient": lambda x, a: value_and_grad(lambda x, a: (a * x).sum(), (0, 1))(x, a),
+    "a Tensor": lambda x, a: Tensor(a, False) * x,
+    "a direction": lambda x, a: jvp(lambda a: a * x, (a,), (1.0,)),
+    "a cotangent": lambda x, a: vjp(lambda a: a * x, a)[1](x),
+    "a shape": lambda x, a: (np.reshape(a, (1,)) * x, np.broadcast_to(a, 3) * x, np.ravel(a) * x, np.transpose(a) * x),
+    "a sum": lambda x, a: (np.mean(a) * x, np.max(a) * x, np.std(a) * x),
+    "parts": lambda x, a: (np.append(x, a), np.tile(a, 3) * x, np.outer(x, a)),
+    "rounded": lambda x, a: round(a, 1) * x,
+    "branches": _scaled,
+    "choices": lambda x, a: cond(a > 0.5, lambda a, b: (a * b, b), lambda a, b: (b - a, a), a, 2.0)[1] * x,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_gives_way_to_a_dtype_where_it_does_so_in_the_function(name: str) -> None:
+    for dtype in ("f4", "f8"):
+        x = numbers(3).astype(dtype)
+        agrees(NUMBERS[name], (x, 0.3), (x, 0.7), (-x, 0.3))
+
+
+def test_a_carry_keeps_its_dtype_also_beside_a_number() -> None:
+    def grows(A: Any, b: Any) -> Any:
+        return while_loop(lambda s: s[1] < 3, lambda s: (s[0] + A @ s[0], s[1] + 1), (b, 0))[0]
+
+    A, b = numbers(3, 3), numbers(3).astype(np.float32)
+    with pytest.raises(TypeError, match="which was float32"):
+        grows(A, b)
+    with pytest.raises(TypeError, match="which was float32"):
+        compile(grows, backend="numpy")(A, b)
+
+
+# -- Random numbers
+
+DRAWN: dict[str, tuple[Any, ...]] = {
+    "pareto": (3.0,), "power": (2.0,), "vonmises": (0.0, 1.0), "wald": (1.0, 2.0), "zipf": (2.0,), "f": (2.0, 3.0),
+    "hypergeometric": (5, 5, 3), "logseries": (0.5,), "negative_binomial": (3, 0.5), "noncentral_chisquare": (2.0, 1.0),
+    "noncentral_f": (2.0, 3.0, 1.0), "multivariate_hypergeometric": ([3, 4, 5], 4), "permutation": (4,),
+    "permuted": ([1.0, 2.0, 3.0],), "choice": ([1.0, 2.0, 3.0],), "random": (), "integers": (9,), "normal": (),
+}  # fmt: skip
+
+
+def drawn(f: Callable[..., Any], *calls: tuple[Any, ...]) -> None:
+    """A compiled function draws what the function draws, and leaves the generator where that does."""
+    quick = compile(f, backend="numpy")
+    ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for call in calls:
+            same(quick(ours, *call), f(theirs, *call))
+            assert ours.bit_generator.state == theirs.bit_generator.state
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_numbers_of_every_kind_are_drawn_in_each_call(name: str) -> None:
+    x = numbers(3).astype(np.float32)
+    drawn(lambda rng, x: (getattr(rng, name)(*DRAWN[name]) * x[0], getattr(rng, name)(*DRAWN[name])), (x,), (x,), (-x,))
+
+
+def test_every_draw_of_numpy_is_known() -> None:
+    from tinygrad_nn.compiled.trace.draws import OTHERS, Drawing
+
+    names = [name for name in dir(np.random.Generator) if name[0] != "_"]
+    theirs = [name for name in names if getattr(Drawing, name) is getattr(np.random.Generator, name)]
+    assert theirs == ["bit_generator"]
+    assert set(names) >= OTHERS
+
+
+@pytest.mark.parametrize("f", [
+    lambda rng, x, s: (rng.normal(x, s), rng.uniform(-s, s, 3), rng.normal(loc=x, scale=s, size=(2, 3))),
+    lambda rng, x, s: (rng.choice(x), rng.choice(x, 2, False), rng.choice(3, p=abs(x) / abs(x).sum())),
+    lambda rng, x, s: (rng.permutation(x), rng.permuted(x), rng.binomial(3, abs(np.tanh(x))), rng.poisson(abs(x))),
+    lambda rng, x, s: np.where(rng.random() < s, x, -x) * rng.random(),
+])  # fmt: skip
+def test_what_is_drawn_may_depend_on_arguments(f: Callable[..., Any]) -> None:
+    x = numbers(3).astype(np.float32)
+    drawn(f, (x, 0.3), (-x, 0.7), (2 * x, 0.3))
+
+
+def test_how_much_is_drawn_is_fixed() -> None:
+    drawn(lambda rng, n: (rng.normal(size=n), rng.random((n, 2)), rng.permutation(n)), (3,), (4,), (3,))
+
+
+@pytest.mark.parametrize(("f", "told"), [
+    (lambda rng, x: rng.random(out=np.zeros(3)) + x, "out=. writes into an array"),
+    (lambda rng, x: x + np.frombuffer(rng.bytes(3), np.uint8), "gives no array"),
+    (lambda rng, x: rng.normal(size=x.astype(int)), "size= of rng.normal"),
+])  # fmt: skip
+def test_what_cannot_be_drawn_is_told(f: Callable[..., Any], told: str) -> None:
+    with pytest.warns(RuntimeWarning, match=told):
+        found = compile(f, backend="numpy")(np.random.default_rng(0), np.arange(3.0))
+    same(found, f(np.random.default_rng(0), np.arange(3.0)))
+
+
+def test_gradients_do_not_flow_through_a_draw() -> None:
+    quick = compile(lambda rng, x: grad(lambda x: (x * rng.normal(x, 1)).sum())(x), backend="numpy")
+    with pytest.warns(RuntimeWarning, match="Draw from t.detach"), pytest.raises(TypeError, match="drop its graph"):
+        quick(np.random.default_rng(0), np.arange(3.0))
+
+
+def test_equal_results_that_are_no_views_are_two_arrays() -> None:
+    one, other = compile(lambda x: (np.repeat(x, 2, axis=0), np.tile(x, (2, 1))), backend="numpy")(numbers(1, 3))
+    same(one, other)
+    assert not np.shares_memory(one, other)
+
+
+# -- Programs of single numbers with numba
+
+
+def warped(x: Any, y: Any) -> Any:
+    before = [0.0] + [1e9] * len(y)
+    for i in range(len(x)):
+        row = [1e9]
+        for j in range(len(y)):
+            row.append((x[i] - y[j]) ** 2 + np.minimum(np.minimum(before[j + 1], row[j]), before[j]))
+        before = row
+    return before[-1]
+
+
+def middles(x: Any) -> Any:
+    found = [x[0]]
+    for t in range(1, len(x) - 1):
+        least, most = np.minimum(x[t - 1], x[t]), np.maximum(x[t - 1], x[t])
+        found.append(np.maximum(least, np.minimum(most, x[t + 1])))
+    return np.sin(np.stack(found)).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("f", "more"), [(warped, (numbers(7, seed=9),)), (middles, ())])
+def test_loops_of_many_single_numbers(f: Callable[..., Any], more: tuple[Any, ...]) -> None:
+    pytest.importorskip("numba")
+    calls = [(numbers(9 + 15 * (f is middles), seed=k), *more) for k in range(3)]
+    agrees(value_and_grad(f, tuple(range(1 + len(more)))), *calls, backend="numba")
+
+
+# -- Sums of many numbers
+
+
+LONG = [(4096,), (5000,), (262_144,), (512, 512), (20_000, 3), (3, 20_000), (64, 64, 64), (30, 30, 30, 30),
+        (7, 8, 9, 10, 11)]  # fmt: skip
+SUMMED: dict[str, Callable[..., Any]] = {
+    "all": lambda x: np.sum(np.sqrt(x) * x), "mean": lambda x: (x * x).mean(),
+    "last": lambda x: np.sum(np.sqrt(x) * x, axis=-1), "first": lambda x: np.sum(np.sqrt(x) * x, axis=0),
+    "product": lambda x: np.vdot(x, np.sqrt(x)), "gradient": grad(lambda x: np.sum(np.sqrt(x) * x) ** 2),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUMMED)
+@pytest.mark.parametrize("shape", LONG, ids=str)
+def test_sums_of_many_numbers_that_are_alike(shape: tuple[int, ...], name: str) -> None:
+    pytest.importorskip("numba")
+    f, x = SUMMED[name], np.full(shape, 0.3)  # whose rounding errors have one sign, in one order or another
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, wanted = compile(f, backend="numba")(x), f(x)
+    bound = x.size * np.finfo(float).eps / 2
+    np.testing.assert_allclose(found, wanted, rtol=bound, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(262_144,), (512, 512), (87_381, 3), (64, 64, 64)], ids=str)
+def test_a_sum_is_one_of_sums_so_that_errors_grow_with_the_rows_only(shape: tuple[int, ...]) -> None:
+    pytest.importorskip("numba")
+    x = np.full(shape, 0.3)
+    found = compile(lambda x: np.sum(x * x * 1.1), backend="numba")(x)
+    right = math.fsum((x * x * 1.1).ravel().tolist())
+    assert abs(found - right) <= 2048 * np.finfo(float).eps * right  # of two sums one after the other of 1024 at most

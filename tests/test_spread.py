@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 import numba
 
 from tinygrad_nn.compiled.numba.native import build  # noqa: F401 - which starts the threads
-from tinygrad_nn.compiled.numba.native.spread import spread
+from tinygrad_nn.compiled.numba.native.spread import spread, spreading
 
 ROOT = Path(__file__).parents[1]
 KINDS = "void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8, i8)"
@@ -29,9 +29,12 @@ def _part(out: Any, one: Any, number: Any, small: Any, ran: Any, p: Any, parts: 
     ran[p] += 1
 
 
+_parts = spreading(_part)
+
+
 @numba.njit("void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8)", nogil=True)
 def _by_name(out: Any, one: Any, number: Any, small: Any, ran: Any, parts: Any) -> None:
-    spread(_part, (out, one, number, small, ran), parts)
+    _parts((out, one, number, small, ran), parts)
 
 
 @numba.njit("void(f8[:, ::1], Array(f8, 0, 'C'), i4, f4, i8[::1], i8, i8)", nogil=True)
@@ -60,9 +63,11 @@ def test_a_number_is_given_as_the_type_that_the_function_takes() -> None:
     def part(out: Any, number: Any, p: Any, parts: Any) -> None:
         out[p] = number
 
+    parts = spreading(part)
+
     @numba.njit("void(f8[::1], i8)", nogil=True)
     def run(out: Any, number: Any) -> None:
-        spread(part, (out, number), 2)
+        parts((out, number), 2)
 
     out = np.zeros(2)
     run(out, 3)

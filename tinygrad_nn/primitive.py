@@ -183,16 +183,22 @@ class Primitive:
             arrays, metadata = args, NO_METADATA
         else:
             arrays, metadata = self.bind(args, kwargs)
+        of_option = None  # the funnel of an option that is a Tensor of a trace or a vmap, or has one in it
         for name, value in metadata.items() if metadata else ():
             if type(value) not in _KNOWN and hasattr(type(value), "_funnel"):
                 if value.requires_grad and name in self.composed:
                     return self.composed[name](*arrays, **metadata)
-                metadata = {**metadata, name: value._option(f"{self.name}(..., {name}=)")}
+                value = value._option(f"{self.name}(..., {name}=)")
+                metadata = {**metadata, name: value}
+            for part in value if type(value) is tuple else (value,):
+                of_option = of_option or getattr(type(part), "_funnel", None)
         for array in arrays:
             if type(array) not in _KNOWN:
                 funnel = getattr(type(array), "_funnel", None)
                 if funnel is not None:
                     return funnel(self, arrays, metadata)
+        if of_option is not None:
+            return of_option(self, arrays, metadata)
         out = self.forward(*arrays, **metadata)
         return out[0] if self.saves else out
 

@@ -38,6 +38,8 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     """Run a primitive's forward on raw arrays and record a Node if anything that requires gradients went in."""
     if meta and (level := thread.mode.level) is not None and level.concerns(meta):
         return level.apply(primitive, args, meta)  # type: ignore[no-any-return]
+    if meta and thread.mode.traces:
+        args, meta = thread.mode.entered(args, meta)  # type: ignore[attr-defined]
     forward, arity = primitive.forward, len(args)
     x: Any  # the argument or the first of two, y the second, p and q the Nodes behind these (see Node)
     p: Any = None
@@ -99,8 +101,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     if primitive.saves:
         out, saved = out
         meta = {**meta, **saved}
-    if type(out) is not _ndarray:
-        out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
+    out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:

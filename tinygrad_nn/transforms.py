@@ -48,8 +48,8 @@ def _leaf(data: np.ndarray[Any, Any], what: str) -> Tensor:
 
 
 def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
-    """Tell whether a result, or its inputs, depend on anything that is being differentiated outside."""
-    if any(node.parents for node in inputs):
+    """Tell whether a result, or its inputs, depend on anything that is being differentiated, or traced, outside."""
+    if thread.mode.traces or any(node.parents for node in inputs):
         return True
     if root is None or not inputs:
         return False
@@ -83,6 +83,7 @@ def pullback(out: Tensor, inputs: Sequence[Tensor], cotangent: Any) -> list[Any]
         arrived = {node: np.array(g) for node, g in found.items()}
     elif out.node is not None:
         seed = cotangent if isinstance(cotangent, Tensor) else wrap(np.asarray(cotangent, out.dtype), None)
+        seed = seed if seed.dtype == out.dtype else seed.astype(out.dtype)
         with recording(True):
             arrived = walk(out.node, seed, wanted=nodes, differentiable=True)
     gradients = []

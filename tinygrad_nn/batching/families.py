@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from ..node import thread
 from ..primitive import REGISTRY, Primitive
 from ..tensor import Tensor, apply
 from .mapped import Level, source
@@ -59,6 +60,8 @@ def run(row: Primitive | str, args: Sequence[Any], meta: dict[str, Any] | None =
     for x in args:
         if isinstance(x, Tensor):
             return apply(primitive, tuple(args), meta or {})
+    if meta and thread.mode.traces and thread.mode.differ(meta):  # type: ignore[attr-defined]
+        return apply(primitive, tuple(args), meta)
     out = primitive.forward(*args, **(meta or {}))
     return np.asarray(out[0] if primitive.saves else out)
 

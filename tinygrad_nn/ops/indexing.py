@@ -23,7 +23,7 @@ getitem = declare(_getitem, r"x_{[i]}",
 def _distinct(index: Any) -> bool:
     """Tell whether an index is of a kind that selects no entry twice: positions, slices and masks."""
     return all(
-        part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice))
+        part is None or part is Ellipsis or isinstance(part, slice) or np.ndim(part) == 0
         or (isinstance(part, np.ndarray) and part.dtype == np.bool_)
         for part in (index if isinstance(index, tuple) else (index,))
     )  # fmt: skip
@@ -87,12 +87,12 @@ def _at_set(x: Array, y: Array, index: Any) -> Array:
 
 def _surviving(g: Array, index: Any) -> Array:
     """Return g at the index, and zero where another value is written over this one: the last wins."""
+    picked = g[index]
     if _distinct(index):
-        return g[index]
-    slots = _slots(g, index)
-    serial = np.arange(slots.size).reshape(slots.shape)
-    last = _at_set(np.zeros(g.shape, dtype=int), serial, index)
-    return np.where(last[index] == serial, g[index], 0)
+        return picked
+    serial = np.arange(picked.size).reshape(picked.shape)
+    last = at_set(np.zeros(g.shape, dtype=int), serial, index=index)
+    return np.where(last[index] == serial, picked, 0)
 
 
 def _like(y: Array, g: Array) -> Array:

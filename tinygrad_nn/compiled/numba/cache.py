@@ -6,13 +6,14 @@ way to it must be the user's, and numba's own cache, which asks for nothing, is 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import stat
 import sys
 import warnings
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,24 @@ def kept(dispatcher: Any) -> Any:
     """Return a function of numba's that keeps on disk what it compiles, and finds it there."""
     await_numba()
     dispatcher._cache = Kept(dispatcher)
+    dispatcher._compiler.compile = without_collector(dispatcher._compiler.compile)
     return dispatcher
+
+
+def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
+    """Return numba's compiler with Python's cyclic collector off meanwhile, which takes an eighth of its time."""
+
+    @wraps(compiling)
+    def run(*args: Any) -> Any:
+        was = gc.isenabled()
+        gc.disable()
+        try:
+            return compiling(*args)
+        finally:
+            if was:
+                gc.enable()
+
+    return run
 
 
 def kept_as(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:

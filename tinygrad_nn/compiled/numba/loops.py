@@ -20,6 +20,7 @@ from .small_products import product
 WIDE = 64  # sums of more float32 numbers than this are kept in float64
 LARGE = 2**20  # operations on single numbers from which on several threads share a loop
 DEEP = 4  # loops inside of each other
+ROW, BLOCK = 64, 1024  # entries of a row that is added up for itself, and of a part of one long row
 
 
 @dataclass
@@ -269,10 +270,10 @@ class Loops:
         if kept and axes and kept[-1] > axes[-1] and op.function is np.add:
             return self._running(op, axes, keep)
         order = [*kept, *axes]
-        names, depth = self._open([x.shape[a] for a in order])
+        inner = sum(x.shape[a] > 1 for a in axes)
+        names, depth = self._open([x.shape[a] for a in order], "i" if inner <= 2 else "j")  # which are never one loop
         index = [names[order.index(a)] for a in range(len(x.shape))]
         # The accumulator is set where the loops over the kept axes end.
-        inner = sum(x.shape[a] > 1 for a in axes)
         many = prod(x.shape[a] for a in axes)
         wide = "f8" if total == "f4" and many > WIDE and op.function is np.add else total
         start = {np.add: f"{wide}(0)", np.maximum: f"{wide}(-np.inf)", np.minimum: f"{wide}(np.inf)"}[op.function]
@@ -288,15 +289,44 @@ class Loops:
         else:
             self.line(depth - inner, f"s = {start}")
             self.lines += head
-            text = self.read(x, index, depth, {}, total)
+            row, inside = self._by_rows(depth, inner) if op.function is np.add and wide == "f8" else (None, depth)
+            text = self.read(x, index, inside, {}, total)
             if op.function is np.add:
-                self.line(depth, f"s += {cast(text, total, wide)}")
+                self.line(inside, f"{'s' if row is None else 'part'} += {cast(text, total, wide)}")
+                if row is not None:
+                    self.line(row, "s += part")
             else:
                 self.line(depth, f"v = {text}")
                 self.line(depth, f"s = {further(op.function, 's')}")
         out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
         self.line(depth - inner, f"{self.place(op.out, out)} = {cast('s', None if total in NARROW else wide, total)}")
         return None
+
+    def _by_rows(self, depth: int, loops: int, whole: bool = False) -> tuple[int | None, int]:
+        """Have the inner ones of loops add up `part`, since rounding errors grow with the numbers that one sum takes.
+
+        Return the depths at which it is added to the sum, None where the loops stay as they are, and of their inside.
+        Where rows are short the outermost loop becomes two if it is long, unless it is to stay whole.
+        """
+        heads = [line.strip() for line in self.lines[len(self.lines) - loops :]]
+        inner, width = 0, 1
+        while inner < loops - 1 and width < ROW:
+            inner += 1
+            width *= self.bounds[heads[-inner]]
+        if width >= ROW:
+            self.lines.insert(len(self.lines) - inner, "    " * (depth - inner) + "part = f8(0)")
+            return depth - inner, depth
+        n = self.bounds[heads[0]] if heads and not whole else 0
+        if n < 4 * BLOCK:
+            return None, depth
+        del self.lines[len(self.lines) - loops :]
+        start, name = depth - loops, heads[0].split()[1]
+        self.line(start, f"for block in range(({n} + {BLOCK - 1}) // {BLOCK}):")
+        self.line(start + 1, "part = f8(0)")
+        self.line(start + 1, f"for {name} in range({BLOCK} * block, min({n}, {BLOCK} * block + {BLOCK})):")
+        for k, head in enumerate(heads[1:], start + 2):
+            self.line(k, head)
+        return start + 1, depth + 1
 
     def _running(self, op: Op, axes: tuple[int, ...], keep: bool) -> None:
         """Add rows onto rows, so that the inner loop runs along memory."""
@@ -332,9 +362,12 @@ class Loops:
             self.after.append(f"{s} = {' + '.join(f'{s[1:]}[{p}, 0]' for p in range(self.threads))}")
             self.sums.append((s[1:], wide, 0))
         index, depth = self._open(x.shape)
+        row = self._by_rows(depth, depth, whole=True)[0] if wide == "f8" else None
         seen: dict[Value, str] = {}
         product = " * ".join(cast(self.read(a, index, depth, seen, total), total, wide) for a in (x, y))
-        self.line(depth, f"{s} += {product}")
+        self.line(depth, f"{s if row is None else 'part'} += {product}")
+        if row is not None:
+            self.line(row, f"{s} += part")
         self.after.append(f"{self.place(op.out, [])} = {cast(s, wide, total)}")
 
     def _matmul(self, op: Op) -> None:

@@ -102,14 +102,15 @@ class Machine:
         for a in own if self.rows else ():
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
         names = ", ".join([*own, *[q for q, _, _ in part.sums], "p", "parts"])
-        return f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
+        made = f'@kept_as("void({types})", {options})\ndef {name}({names}):\n{body}\n\n'
+        return f"{made}{name}_run = spreading({name})\n\n"
 
     def _run(self, part: Part, name: str, own: list[str]) -> list[str]:
         """Return the lines that have every thread run its part."""
         threads = self.threads()
         sums = [f"{q} = np.zeros(({threads}, {max(size, 8)}), {kind})" for q, kind, size in part.sums]
         given = ", ".join([*own, *[q for q, _, _ in part.sums]])
-        return [*sums, f"spread({name}, ({given},), {threads})", *part.after]
+        return [*sums, f"{name}_run(({given},), {threads})", *part.after]
 
     def size(self) -> tuple[int, int]:
         """Return how many kernels there are, and lines of all of them; straight ones count by the time they take."""
@@ -158,10 +159,10 @@ def _straight() -> Any:
 def head() -> dict[str, Any]:
     """Return the names that a source of kernels may use; all share them."""
     from .native.mathematics import exp8, tanh8
-    from .native.spread import spread
+    from .native.spread import spreading
 
     dtypes = {name: np.dtype(name).type for name in (*NAMES, "u8") if name != "b1"}
-    functions = {"spread": spread, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
+    functions = {"spreading": spreading, "kept_as": kept_as, "exp8": exp8, "tanh8": tanh8, "straight": _straight()}
     return {"__name__": __name__, **dtypes, "np": np, "b1": np.bool_, **functions}
 
 

@@ -46,7 +46,8 @@ class Steps:
         if not self.fits:
             return
         self.program = fuse(own_outputs(opened(program)), whole=True)
-        self.fits = all(op.kind in CALLS for op in self.program.ops)
+        packed = any(x.op is not None and x.op.kind in VIEWS for x in self.program.outputs)  # in one array of many
+        self.fits = not packed and all(op.kind in CALLS for op in self.program.ops)
         if not self.fits:
             return
         self.names = Names()

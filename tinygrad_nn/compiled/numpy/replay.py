@@ -142,6 +142,8 @@ class Writer:
             return self.run_native(op)
         if op.kind in ("call", "draw"):
             f = self.names(op.function, "f")
+            if op.out.weak:
+                return self.add(f"n{op.out.number}", op.out, f"{f}({', '.join(args)})")
             owned = [
                 self.names(own(op.name, made.shape, made.dtype, self.memory.whole, not self.donated), "own")
                 for made in op.outs

@@ -334,5 +334,5 @@ def _row(x: Any) -> tuple[Any, int]:
     if op is None or op.kind != "slice":
         return None, 0
     index = _full(op.attrs[0], op.args[0].shape)
-    alone = isinstance(index[0], int) and all(part == ALL for part in index[1:])
+    alone = bool(index) and isinstance(index[0], int) and all(part == ALL for part in index[1:])
     return (op.args[0], index[0]) if alone else (None, 0)

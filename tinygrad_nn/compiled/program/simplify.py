@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .values import VIEWS, Arg, Op, Program, Value
+from .values import Arg, Op, Program, Value
 
 MANY = 100_000  # more operations than this stay in the order in which they ran
 # The second argument with which each gives back the first, to the last bit; in products and sums it may come first too.
@@ -61,7 +61,7 @@ def apart(program: Program) -> Program:
     holder: dict[Value, Any] = {}
     copies: dict[Any, Value] = {}
     for place, (x, whose) in enumerate(zip(outputs, program.whose, strict=True)):
-        if not isinstance(x, Value) or not x.shape or x.kind == "constant" or (x.op is not None and x.op.kind in VIEWS):
+        if not isinstance(x, Value) or not x.shape or x.kind == "constant":
             continue  # no array, or one that is copied anyway
         if holder.setdefault(x, x if x.kind == "input" else whose) == whose:
             continue
@@ -223,7 +223,7 @@ def _identity(op: Op) -> Arg | None:
         return x
     if op.kind == "transpose" and op.attrs[0] == tuple(range(len(x.shape))):
         return x
-    if op.kind == "cast" and x.dtype == out.dtype:
+    if op.kind == "cast" and x.dtype == out.dtype and not x.weak:
         return x
     if op.kind == "slice" and all(p is Ellipsis or p == ("slice", None, None, None) for p in op.attrs[0]):
         return x

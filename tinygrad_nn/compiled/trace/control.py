@@ -32,6 +32,7 @@ from ..program.control import Body, Choice, Loop, Pull, kind
 from ..program.values import Op, Program, Value
 from .closures import AsItWas
 from .nodes import Live, Still, Untraceable
+from .tensors import number
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -336,11 +337,13 @@ def _typed(record: Recorder, step: Callable[[Any], Any], init: Any) -> list[Tens
     """Return the leaves of the first carry, its Python numbers in the dtypes that a step gives them."""
     leaves, rebuild = flatten_or_none(init)
     arrays(init)  # raises where it holds something else
-    if not any(type(x) in NUMBERS or isinstance(x, Still.weak) for x in leaves):
+    numbers = [type(x) in NUMBERS or isinstance(x, Still.weak) for x in leaves]
+    if not any(numbers):
         return _leaves(record, init)
     with _apart(record):
         new = [held(x) for x in _leaves(record, step(rebuild(leaves)))]
-    return [x if x.dtype == y.dtype else x.astype(y.dtype) for x, y in zip(_leaves(record, init), new, strict=True)]
+    trio = zip(_leaves(record, init), new, numbers, strict=True)
+    return [x.astype(y.dtype) if mine and x.dtype != y.dtype else x for x, y, mine in trio]
 
 
 def scan(
@@ -389,22 +392,32 @@ def while_loop(record: Recorder, test: Any, step: Any, init: Any) -> Any:
 
 
 def cond(record: Recorder, pred: Any, true_fn: Any, false_fn: Any, operands: tuple[Any, ...]) -> Any:
-    """Record a `cond`."""
-    again = flatten_or_none(operands)[1]
-    kinds: list[tuple[Any, Any, Callable[[Leaves], Any]]] = []
+    """Record a `cond`; numbers of Python, which give way to the dtype of an array, stay such inside and behind it."""
+    leaves, again = flatten_or_none(operands)
+    moving = [_number(x) is None for x in leaves]
+    numbers = [x for x, moves in zip(leaves, moving, strict=True) if not moves]
+    kinds: list[tuple[Any, Any, Callable[[Leaves], Any], list[Any]]] = []
 
     def flat(f: Any) -> Callable[[Leaves], Leaves]:
-        def leaves(given: Leaves) -> Leaves:
-            tree = f(*again(given))
+        def branch(given: Leaves) -> Leaves:
+            tree = f(*again(_merged(moving, given, numbers)))
             found, rebuild = flatten_or_none(tree)
-            kinds.append((containers(tree), described(arrays(tree)), rebuild))
+            kinds.append((containers(tree), described(arrays(tree)), rebuild, [_number(x) for x in found]))
             return found
 
-        return leaves
+        return branch
 
     branches = [flat(AsItWas(f)) for f in (true_fn, false_fn)]
-    results = choose(record, "cond", pred, branches, _leaves(record, operands), kinds)
-    return kinds[0][2](results)
+    given = [_array(record, x) for x in _of(moving, leaves)]
+    results = choose(record, "cond", pred, branches, given, kinds)
+    both = zip(results, kinds[0][3], kinds[1][3], strict=True)
+    return kinds[0][2]([x if one is None or one is not other else number(one, x) for x, one, other in both])
+
+
+def _number(x: Any) -> Any:
+    """Return the type of a Python number, None of anything else."""
+    kind = type(held(x) if isinstance(x, Still.weak) else x)
+    return kind if kind in (int, float, complex) else None
 
 
 def choose(

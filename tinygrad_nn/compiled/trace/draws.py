@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from ...tensor import Tensor
+from ...tensor import Tensor, held
+from ...tree import flatten
 from ..program.values import Op, Value
 from .nodes import Untraceable, recorder
+from .operations import direct
 from .recorder import Recorder
 
-DRAWS = (
-    "random", "standard_normal", "normal", "uniform", "integers", "standard_exponential", "exponential", "gamma",
-    "standard_gamma", "beta", "binomial", "poisson", "laplace", "logistic", "gumbel", "lognormal", "geometric",
-    "rayleigh", "triangular", "weibull",
-    "chisquare", "standard_cauchy", "standard_t", "permutation", "permuted", "choice",
-    "multivariate_normal", "dirichlet", "multinomial",
-)  # fmt: skip
+OTHERS = frozenset({"shuffle", "spawn", "bytes"})
+DRAWS = [name for name in dir(np.random.Generator) if name[0] != "_" and name not in OTHERS]
+DRAWS.remove("bit_generator")
+SHAPES = frozenset({"size", "axis", "replace", "shuffle", "endpoint"})  # decide about the shape, or what is drawn
 
 
 class Drawing(np.random.Generator):
@@ -41,8 +41,14 @@ class Drawing(np.random.Generator):
         raise Untraceable("rng.spawn inside a compiled call.")
 
 
+    def bytes(self, length: int) -> Any:
+        """Refuse: bytes are no numbers."""
+        raise Untraceable("rng.bytes gives no array. Write rng.integers(0, 256, n, np.uint8).")
+
+
 def _draw(name: str) -> Any:
     plain = getattr(np.random.Generator, name)
+    parameters = inspect.signature(plain)
 
     def draw(self: Drawing, *args: Any, **kwargs: Any) -> Tensor:
         record: Recorder = recorder()
@@ -51,14 +57,26 @@ def _draw(name: str) -> Any:
                 f"rng.{name} inside a loop or a branch, which the way back would draw again. Draw the numbers before "
                 "it, and pass them as rows of xs or an operand."
             )
-        if any(isinstance(x, Tensor) for x in (*args, *kwargs.values())):
-            raise Untraceable(f"rng.{name} of values that differ from call to call.")
-        out = np.asarray(plain(self, *args, **kwargs))
-
-        def run(generator: Any) -> Any:
-            return getattr(generator, name)(*args, **kwargs)
-
-        op = Op("draw", name, run, [self.value], (("unique", len(record.values)),), pure=False)
+        given = parameters.bind(self, *args, **kwargs).arguments
+        if given.get("out") is not None:
+            raise Untraceable(f"rng.{name}(..., out=) writes into an array.")
+        for key in given:
+            if key in SHAPES or (name == "permutation" and np.ndim(given[key]) == 0):
+                for x in flatten([given[key]])[0]:
+                    if isinstance(x, Tensor):
+                        x._number(f"{key}= of rng.{name}")
+        call = [[self, *args], kwargs]
+        leaves, rebuild = flatten(call)
+        if any(isinstance(x, Tensor) and x.requires_grad for x in leaves):
+            raise Untraceable(f"rng.{name} of what gradients flow through. Draw from t.detach().")
+        places = [k for k, x in enumerate(leaves) if isinstance(x, (Drawing, Tensor, np.ndarray))]
+        values = [x.value if isinstance(x, Drawing) else record.find(x) for x in (leaves[k] for k in places)]
+        raw = [np.random.Generator(x.bit_generator) if isinstance(x, Drawing) else held(x) for x in leaves]
+        first, named = rebuild(raw)
+        drawn = plain(*first, **named)
+        out = drawn if type(drawn) in (int, float) else np.asarray(drawn)
+        run = direct(plain, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
+        op = Op("draw", name, run, values, (("unique", len(record.values)),), pure=False)
         return record.still(record.emit(op, out), out)
 
     draw.__name__, draw.__doc__ = name, f"Draw as `numpy.random.Generator.{name}` does, and record it."

@@ -80,8 +80,8 @@ def basic(primitive: Primitive, values: list[Any], raw: list[Any], given: dict[s
         return Op("ufunc", forward.__name__, forward, values) if forward.signature is None and not given else None
     if not isinstance(x, Value) and name != "where":
         return None
-    if name == "alias":
-        return x
+    if name == "alias":  # a number that gradients are taken of is an array from then on
+        return Op("cast", name, None, values, (out.dtype.str,)) if x.weak else x
     if name == "power":
         return power(values, raw, out)
     if name == "where":
@@ -177,7 +177,7 @@ def inside(
     inputs = [record.still(v, a) if isinstance(v, Value) else v for v, a in zip(values, raw, strict=True)]
     try:
         with np.errstate(all="ignore"):
-            result = primitive.forward(*inputs, **_lifted(record, given))
+            result = primitive.forward(*inputs, **lifted(record, given))
     except Exception:
         result = None
     saved: dict[str, Any] = {}
@@ -193,7 +193,7 @@ def inside(
     return None
 
 
-def _lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
+def lifted(record: Recorder, given: dict[str, Any]) -> dict[str, Any]:
     """Return metadata with the arrays in it that differ from call to call as Tensors of the trace."""
     leaves, rebuild = flatten(given)
     known = [record.known(x) if isinstance(x, np.ndarray) else None for x in leaves]
@@ -285,7 +285,7 @@ def opaque(
         filled[place] = value
     nest = rebuild(filled)
 
-    run = _direct(function, call, rebuild, leaves, holes)
+    run = direct(function, call, rebuild, leaves, holes)
 
     def copied(*arrays: Any) -> Any:
         made = run(*arrays)
@@ -302,7 +302,7 @@ def opaque(
     return record.emit(Op("call", name, runs, args, ("call", unique), given=given, nest=nest), out, *more)
 
 
-def _direct(
+def direct(
     function: Callable[..., Any], call: list[Any], rebuild: Callable[[Sequence[Any]], Any], leaves: Sequence[Any],
     holes: Sequence[int],
 ) -> Callable[..., Any]:  # fmt: skip

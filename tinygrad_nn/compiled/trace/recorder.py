@@ -122,6 +122,23 @@ class Recorder(Mode):
             known = self.name(self.value("constant", arg, data=arg), arg)
         return known
 
+    def entered(self, args: tuple[Any, ...], meta: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return what a primitive is given: arrays in its metadata, and Tensors of the trace where these differ."""
+        leaves, rebuild = flatten(meta)
+        bare = [_bare(x) for x in leaves]
+        if any(a is not b for a, b in zip(bare, leaves, strict=True)):
+            meta = rebuild(bare)
+        plain = all((type(x) is Tensor and x.node is None) or not isinstance(x, Tensor) for x in args)
+        if plain and self.differ(bare):
+            arrays = [isinstance(x, (Tensor, np.ndarray)) for x in args]
+            args = tuple([self.still(self.find(x), held(x)) if a else x for x, a in zip(args, arrays, strict=True)])
+        return args, meta
+
+    def differ(self, meta: Any) -> bool:
+        """Tell whether there is an array among metadata that differs from call to call."""
+        known = [self.known(x) for x in map(_bare, flatten(meta)[0]) if isinstance(x, np.ndarray)]
+        return any(value is not None and value.kind != "constant" for value in known)
+
     def lifted(self, x: Any) -> Any:
         """Return a plain array as a Tensor of the trace, so that what is done with it is recorded."""
         if isinstance(x, (list, tuple)) and x and all(type(part) in (int, float) for part in x):
@@ -173,7 +190,9 @@ class Recorder(Mode):
         return over(out, made, Still.tensor)
 
     def _keep(self, node: Node, primitive: Primitive) -> None:
-        """Let the rules of a node have what its forward saved."""
+        """Let the rules of a node have what its forward saved, and metadata that differ as Tensors."""
+        given = {key: x for key, x in node.meta.items() if key not in primitive.saves}
+        node.meta = {**node.meta, **lower.lifted(self, given)} if given else node.meta
         if self.again or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
             return
         if primitive.saves:
@@ -218,6 +237,12 @@ CLOSED = (
     "it uses a Tensor that requires gradients and is not among the arguments, so its value would be frozen. Pass it as "
     "an argument."
 )
+
+
+def _bare(x: Any) -> Any:
+    """Return the array that a leaf of metadata is, or stands for the shape of."""
+    asked = isinstance(x, np.ndarray) and getattr(x, "source", None)
+    return held(asked) if isinstance(asked, Tensor) else held(x)
 
 
 def _memory(array: Any) -> Any:

@@ -28,6 +28,7 @@ STATIC = frozenset({
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from,
 })  # fmt: skip
 LIKE = (np.zeros_like, np.ones_like, np.empty_like)
+BY_NUMBER = (np.can_cast, np.min_scalar_type)  # of a Python number they ask for the value
 UNKNOWN = frozenset({
     np.nonzero, np.flatnonzero, np.argwhere, np.ix_, np.array2string, np.array_repr, np.array_str, *plain.OF_CONSTANTS,
 })  # fmt: skip
@@ -141,7 +142,9 @@ class Traced(Tensor):
         raise Untraceable(BY_VALUE.format(call=call), _slots(self))
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return self._number("round(t)") if ndigits is None else np.round(self, ndigits)
+        if ndigits is None:
+            return self._number("round(t)")
+        return number(round, self, ndigits) if isinstance(self, Weak) else np.round(self, ndigits)
 
     def __format__(self, spec: str) -> str:
         raise Untraceable(BY_VALUE.format(call="printing a number"))
@@ -183,6 +186,8 @@ class Traced(Tensor):
 
     @staticmethod
     def _funnel(primitive: Any, args: tuple[Any, ...], meta: dict[str, Any]) -> Tensor:
+        if not isinstance(primitive.forward, np.ufunc) and all(map(_weak, args)):  # no array that they give way to
+            args = tuple([x.entered() if isinstance(x, Weak) else x for x in args])
         return apply(primitive, args, {key: _held(x) for key, x in meta.items()} if meta else meta)
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -203,7 +208,7 @@ class Weak(Traced):
     def _index(self) -> Any:
         if type(held(self)) is not int:
             return self._number("an index")
-        return self._array()._index()  # whose value may differ from call to call
+        return self.entered()._index()  # whose value may differ from call to call
 
     def _asked(self) -> Shape:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
@@ -217,24 +222,29 @@ class Weak(Traced):
         if function in (np.real, np.imag):
             return getattr(args[0], function.__name__)
         if args and type(args[0]) is Weak and not any(hasattr(x, "dtype") and type(x) is not Weak for x in others):
-            args = (args[0]._array(), *args[1:])
+            args = (args[0].entered(), *args[1:])
         return super().__array_function__(function, types, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         """Return what an array has and a number has not where an operation asks, which takes it for an array."""
         if not hasattr(held(self), name):
             _refuse(self, name)
-            return getattr(self._array(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
+            return getattr(self.entered(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
         return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
 
-    def reshape(self, *shape: Any, **options: Any) -> Tensor:
-        """Return an array of this number."""
-        _refuse(self, "reshape")
-        return self._array().reshape(*shape, **options)
+    def _again(self, requires_grad: bool, name: str | None) -> Tensor:
+        return self.entered()._again(requires_grad, name)
 
-    def _array(self) -> Traced:
-        array: Any = np.multiply(self, np.ones((), np.asarray(held(self)).dtype))
-        return array  # type: ignore[no-any-return]
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
+        """Return an array of one entry."""
+        _refuse(self, "reshape")
+        return self.entered().reshape(*shape, **options)
+
+    def entered(self) -> Traced:
+        """Return an array of no axes, whose dtype gives way to none."""
+        record, array = recorder(), np.asarray(held(self))
+        op = Op("cast", "array", None, [record.find(self)], (array.dtype.str,))
+        return record.still(record.emit(op, array), array)  # type: ignore[no-any-return]
 
     real = property(lambda self: self._number("n.real") if type(held(self)) is complex else +self)
     imag = property(lambda self: self._number("n.imag") if type(held(self)) is complex else held(self).imag)
@@ -319,7 +329,8 @@ def _plain(handler: Any) -> bool:
 def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Answer a question about values: at once if it is one of shape, else by recording it."""
     if function in STATIC:
-        answer = function(*_held(args), **{key: _held(x) for key, x in kwargs.items()})
+        kinds = _held if function in BY_NUMBER else _kind
+        answer = function(*kinds(args), **{key: kinds(x) for key, x in kwargs.items()})
         if function not in LIKE:
             return answer
         return recorder().still(recorder().value("constant", answer, data=answer), answer)
@@ -330,6 +341,13 @@ def _answer(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if function not in OVERRIDES:
         raise Untraceable(f"{numpy_name(function)} has no rule here, so it cannot be traced.")
     return recorder().call(function, args, kwargs)
+
+
+def _kind(x: Any) -> Any:
+    """Return what has the shape and the dtype of a value, also of a Python number."""
+    if isinstance(x, (list, tuple)):
+        return type(x)([_kind(part) for part in x])
+    return held(x) if isinstance(x, Weak) else _held(x)
 
 
 def _held(x: Any) -> Any:

@@ -15,31 +15,53 @@ from numba.extending import intrinsic
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def spread(typing: Any, function: Any, args: Any, parts: Any) -> Any:
-    """Call ``function(*args, p, parts)`` for each part p; the function is one of numba's, or an address."""
-    named = isinstance(function, types.Dispatcher)
+def spread(typing: Any, address: Any, args: Any, parts: Any) -> Any:
+    """Call the function at an address, ``f(*args, p, parts)``, for each part p."""
+    kinds = tuple(types.unliteral(kind) for kind in (*args.types, types.intp, types.intp))
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place, packed, count = values
-        kinds = tuple(types.unliteral(kind) for kind in (*args.types, types.intp, types.intp))
-        if named:
-            (made,) = function.dispatcher.overloads.values()
-            context.active_code_library.add_linking_library(made.library)
-            kinds = made.signature.args
-        given = [builder.extract_value(packed, k) for k in range(len(args.types))]
-        given = [context.cast(builder, x, *pair) for x, *pair in zip(given, args.types, kinds, strict=False)]
-
-        def call(builder: Any, block: list[Any], p: Any) -> None:
-            place, *given, count = block
-            kind = context.call_conv.get_function_type(types.none, kinds)
-            code = (context.declare_function(builder.module, made.fndesc) if named else
-                    builder.inttoptr(place, kind.as_pointer()))  # fmt: skip
-            context.call_conv.call_function(builder, code, types.none, kinds, [*given, p, count])
-
-        _start(builder, [place, *given, count], count, call)
+        kind = context.call_conv.get_function_type(types.none, kinds).as_pointer()
+        _run(context, builder, args, packed, count, kinds, place, lambda inner, place: inner.inttoptr(place, kind))
         return context.get_dummy_value()
 
-    return types.none(function, args, types.intp), generate
+    return types.none(address, args, types.intp), generate
+
+
+def spreading(function: Any) -> Any:
+    """Return what calls a function of numba's, ``f(*args, p, parts)``, for each part p, as ``run(args, parts)``.
+
+    The function is no argument of it: code that holds the function itself is not kept on disk.
+    """
+
+    def run(typing: Any, args: Any, parts: Any) -> Any:
+        (made,) = function.overloads.values()
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            context.active_code_library.add_linking_library(made.library)
+            packed, count = values
+            none = ir.IntType(64)(0)
+            code = lambda inner, _: context.declare_function(inner.module, made.fndesc)  # noqa: E731
+            _run(context, builder, args, packed, count, made.signature.args, none, code)
+            return context.get_dummy_value()
+
+        return types.none(args, types.intp), generate
+
+    return intrinsic(run)
+
+
+def _run(
+    context: Any, builder: Any, args: Any, packed: Any, count: Any, kinds: Any, place: Any, code: Any
+) -> None:  # fmt: skip
+    """Have the threads call ``code(builder, place)`` with the arguments that a tuple holds, in the types `kinds`."""
+    given = [builder.extract_value(packed, k) for k in range(len(args.types))]
+    given = [context.cast(builder, x, *pair) for x, *pair in zip(given, args.types, kinds, strict=False)]
+
+    def call(inner: Any, block: list[Any], p: Any) -> None:
+        place, *given, count = block
+        context.call_conv.call_function(inner, code(inner, place), types.none, kinds, [*given, p, count])
+
+    _start(builder, [place, *given, count], count, call)
 
 
 def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
