@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable
 from numbers import Number
 from types import NoneType
@@ -18,7 +17,7 @@ from ...primitive import METHODS, OVERRIDES, REGISTRY, numpy_name, stand_in
 from ...tensor import Tensor, apply, held, over, raw_index, wrap
 from ...tree import flatten
 from ..program.values import VIEWS, Op
-from .nodes import Live, Still, Untraceable, caller, foreign, recorder
+from .nodes import Live, Still, Untraceable, caller, recorder
 
 # Questions of shape have the same answer in every call. Those whose answer has another shape from call to call, or
 # is not an array, cannot be written down. All other questions are recorded.
@@ -228,7 +227,6 @@ class Weak(Traced):
     def __getattr__(self, name: str) -> Any:
         """Return what an array has and a number has not where an operation asks, which takes it for an array."""
         if not hasattr(held(self), name):
-            _refuse(self, name)
             return getattr(self.entered(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
         return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
 
@@ -237,7 +235,6 @@ class Weak(Traced):
 
     def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """Return an array of one entry."""
-        _refuse(self, "reshape")
         return self.entered().reshape(*shape, **options)
 
     def entered(self) -> Traced:
@@ -253,12 +250,6 @@ class Weak(Traced):
 
 
 Number.register(Weak)  # np.isscalar asks
-
-
-def _refuse(number: Weak, name: str) -> None:
-    """Raise where a person asks a number for what only arrays have."""
-    if foreign(sys._getframe(2).f_code.co_filename):
-        raise AttributeError(f"{type(held(number)).__name__!r} object has no attribute {name!r}")
 
 
 def _missing() -> Any:
