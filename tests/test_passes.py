@@ -375,7 +375,7 @@ LOWERED: dict[str, dict[str, str]] = {
         "a[0] * b": "t1 = slice[0] getitem(a); t2 = ufunc multiply(t1, b); t2",
         "(b > 1) * a": "t1 = number gt(b, 1); t2 = ufunc multiply(t1, a); t2",
         "divmod(b, 2)[0] * a": "t1 = number floordiv(b, 2); t2 = ufunc multiply(t1, a); t2",
-        "a * round(b, 1)": "t1 = call round(b); t2 = ufunc multiply(a, t1); t2",
+        "a * round(b, 1)": "t1 = number round(b, 1); t2 = ufunc multiply(a, t1); t2",
         "a + b // 2": "t1 = number floordiv(b, 2); t2 = ufunc add(a, t1); t2",
         "a + b % 2": "t1 = number mod(b, 2); t2 = ufunc add(a, t1); t2",
         "2 ** b * a": "t1 = number pow(2, b); t2 = ufunc multiply(t1, a); t2",
