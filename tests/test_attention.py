@@ -10,8 +10,9 @@ import pytest
 
 from tinygrad_nn import Tensor, manual
 from tinygrad_nn.backward import ancestors
-from tinygrad_nn.nn import MultiHeadAttention, TransformerBlock
-from tinygrad_nn.ops.attention import attention, parted, self_attention, weights
+from tinygrad_nn.gradcheck import check_gradients
+from tinygrad_nn.nn import MultiHeadAttention, TransformerBlock, functional
+from tinygrad_nn.ops.attention import attention, joined, parted, self_attention, weights
 from tinygrad_nn.transforms import pullback
 
 Array = Any
@@ -226,3 +227,46 @@ def test_a_wrong_shape_inside_a_block_names_the_part() -> None:
         TransformerBlock(8, 3, 16)
     with pytest.raises(ValueError, match=r"dropout=1\.5"):
         MultiHeadAttention(8, 2, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "value", "mask"),
+    [
+        ((2, 3, 4), (2, 5, 4), (7, 2, 5, 4), ()), ((2, 3, 4), (2, 5, 4), (7, 1, 5, 4), (2, 3, 5)),
+        ((3, 4), (5, 4), (2, 5, 4), ()), ((7, 2, 3, 4), (2, 5, 4), (5, 4), ()),
+        ((1, 3, 4), (5, 4), (2, 5, 4), (2, 2, 3, 5)), ((2, 3, 4), (2, 5, 4), (7, 2, 5, 4), (7, 1, 2, 3, 5)),
+    ],
+)  # fmt: skip
+def test_axes_in_front_broadcast(query: Any, key: Any, value: Any, mask: Any) -> None:
+    rng = RNG(0)
+    arrays = [rng.normal(size=shape) for shape in (query, key, value)]
+    added = rng.normal(size=mask) if mask else 0.0
+    assert check_gradients(lambda *x: attention(*x, added, 1.0, heads=2), *arrays, entries=0).ok
+    found = attention(*arrays, added, 1.0, heads=2)
+    looks = weights(parted(arrays[0], 2), parted(arrays[1], 2), added)
+    np.testing.assert_allclose(found, joined(looks @ parted(arrays[2], 2)), rtol=SAME, atol=SAME)
+    if mask:
+        assert check_gradients(lambda m: attention(*arrays, m, 1.0, heads=2), added, entries=0).ok
+
+
+def test_values_may_have_more_axes_in_front() -> None:
+    q, k, v = (RNG(0).normal(size=shape) for shape in ((2, 3, 4), (2, 5, 4), (7, 2, 5, 6)))
+    found = functional.scaled_dot_product_attention(q, k, v)
+    wanted = np.stack([functional.scaled_dot_product_attention(q, k, row) for row in v])
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((2, 3, 4), (2, 5, 4), (3, 5, 6)), r"key \(2, 5, 4\), value \(3, 5, 6\); the axes in front of"),
+        (((3, 3, 4), (2, 5, 4), (2, 5, 6)), r"need to broadcast: .* Write x\[:, None\] to add an axis of length 1"),
+        (((2, 3, 4), (2, 5, 4), (2, 4, 6)), r"value needs 5 rows, one for each key. Write value.swapaxes\(-1, -2\) if"),
+        (((2, 3, 4), (2, 5, 3), (2, 5, 6)), r"key needs 4 columns, as many as query. Write key.swapaxes"),
+        (((4,), (5, 4), (5, 6)), r"need two axes or more, \(..., rows, columns\). Write x\[None\] for one row"),
+        (((2, 3, 4), (2, 5, 4), (2, 5, 6), (4, 5)), r"attn_mask \(4, 5\); attn_mask needs to broadcast to .* 3, 5\)"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit_together_are_told(shapes: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        functional.scaled_dot_product_attention(*map(np.ones, shapes))

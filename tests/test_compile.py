@@ -417,6 +417,38 @@ def test_numbers_are_arguments_unless_they_decide() -> None:
     assert len(g.plans) == 2, "one for each n, whatever the rate"
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.copy, np.mean, np.ravel, np.sum, np.prod, np.max, np.std, np.median, np.round, np.squeeze, np.atleast_1d,
+        np.cumsum, np.argmax, np.any, np.ptp, np.real, np.imag, np.nan_to_num, np.average, np.ones_like, np.array,
+        lambda n: np.reshape(n, (1, 1)), lambda n: np.broadcast_to(n, (4,)), lambda n: np.expand_dims(n, 0),
+        lambda n: np.repeat(n, 4), lambda n: np.tile(n, 4), lambda n: np.full(4, n), lambda n: np.clip(n, 0, 1),
+        lambda n: np.quantile(n, 0.5), lambda n: np.where(n > 1, n, 2.0), lambda n: np.outer(n, np.ones(4)),
+        lambda n: np.outer(np.ones(4), n)[:, 0], lambda n: np.kron(n, np.ones(4)), lambda n: np.add.outer(n, n),
+        lambda n: round(n, 1), lambda n: round(n), lambda n: np.linalg.norm(np.ones(4), n), lambda n: n.real,
+        lambda n: np.linalg.norm(np.eye(4), round(n)), lambda n: 2.0 if n == "fro" or n is None or n == None else n,  # noqa: E711
+        lambda n: n.is_integer() * 1.0,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_functions_of_a_number_that_is_an_argument(function: Callable[..., Any], dtype: str) -> None:
+    f = lambda n, x: function(n) * x
+    g, x = compile(f, backend="numpy"), np.ones(4, dtype)
+    for n in (1.96, 2.0, 1.23):
+        agree(g(n, x), f(n, x))
+    assert not any(isinstance(plan, str) for plan in g.plans.values())
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1)])
+@pytest.mark.parametrize("keepdims", [True, False])
+def test_what_overflows_without_a_warning_does_so_compiled(axis: Any, keepdims: bool) -> None:
+    f = compile(lambda x: np.ptp(x, axis, keepdims=keepdims), backend="numpy")
+    for low in (-100, -120, 3):
+        x = np.array([[100, 5], [low, 100]], np.int8)
+        agree(f(x), np.ptp(x, axis, keepdims=keepdims))
+
+
 def test_too_many_traces_are_told_once() -> None:
     f = compile(lambda x: x + 1, backend="numpy")
     with pytest.warns(RuntimeWarning, match=r"traced 8 times.*\(8,\)") as told:

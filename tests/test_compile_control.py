@@ -255,6 +255,71 @@ def test_samples_of_vmap_go_their_own_ways() -> None:
     same(compile(f, backend="numpy"), f, (A(4, 3),))
 
 
+def _counted(a: Any, n: Any) -> Any:
+    return while_loop(lambda c: c[1] < n, lambda c: (np.sin(c[0]) * a.sum() + c[0], c[1] + 1), (a, 0))[0]
+
+
+def _root(a: Any) -> Any:
+    going = lambda c: c["off"] > 1e-6
+    step = lambda c: {"x": (c["x"] + a / c["x"]) / 2, "off": np.abs(c["x"] * c["x"] - a)}
+    return while_loop(going, step, {"x": 1.0, "off": np.inf})["x"]
+
+
+def _until(a: Any, x: Any) -> Any:
+    return scan(lambda c, x: (while_loop(lambda d: d < x, lambda d: d * a + 1, c), c), a, x)[0]
+
+
+TIMES = np.array([1, 4, 2])
+SAMPLES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "a number": (
+        tg.vmap(lambda a: while_loop(lambda c: c < 10, lambda c: c * a + 1, a)), (np.array([1.5, 2.0, 30.0]),),
+    ),
+    "arrays": (tg.vmap(_counted), (A(3, 2), TIMES)),
+    "one count": (tg.vmap(_counted, in_axes=(0, None)), (A(3, 2), np.array(4))),
+    "a constant count": (tg.vmap(lambda a: _counted(a, 3)), (A(3, 2),)),
+    "the gradient of each": (tg.vmap(grad(lambda a, n: _counted(a, n).sum())), (A(3, 2), TIMES)),
+    "the gradient of all": (grad(lambda a, n: tg.vmap(_counted)(a, n).sum()), (A(3, 2), TIMES)),
+    "samples of samples": (tg.vmap(tg.vmap(_counted)), (A(2, 3, 2), np.array([TIMES, 5 - TIMES]))),
+    "one of two shared": (tg.vmap(tg.vmap(_counted, in_axes=(None, 0))), (A(2, 2), np.array([TIMES, 5 - TIMES]))),
+    "the gradient of samples of samples": (
+        grad(lambda a, n: tg.vmap(tg.vmap(_counted))(a, n).sum()), (A(2, 3, 2), np.array([TIMES, 5 - TIMES])),
+    ),
+    "second derivatives": (
+        grad(lambda a, n: (grad(lambda a: tg.vmap(_counted)(a, n).sum())(a) ** 2).sum()), (A(3, 2), TIMES),
+    ),
+    "numbers": (tg.vmap(value_and_grad(_root)), (np.array([4.0, 9.0, 2.0]),)),
+    "inside a scan": (tg.vmap(_until), (np.abs(A(3)) + 1, 5 * np.abs(A(3, 2)))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_loop_inside_vmap_ends_for_each_sample_when_it_ends(name: str) -> None:
+    f, args = SAMPLES[name]
+    quick = compile(f, backend="numpy")
+    rows = [x[::-1].copy() if x.ndim else x for x in args]
+    for given in (args, rows):
+        close(quick(*given), f(*given), 1e-11)
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 17])
+@pytest.mark.parametrize("reverse", [True, False])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
+def test_zeros_have_the_signs_that_the_loop_gives_them(length: int, reverse: bool, backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+
+    def f(w: Any, x: Any) -> Any:
+        carry, ys = scan(lambda c, r: (np.sin(r) * -c * w, r * c), np.zeros(3), x, reverse=reverse)
+        return (carry - ys * 0).sum() + ys.sum()
+
+    slopes = grad(f, (0, 1))
+    for given in (A(3), A(length, 3)), (np.zeros(3), A(length, 3)), (-A(3), -np.abs(A(length, 3))):
+        for found, wanted in zip(compile(slopes, backend=backend)(*given), slopes(*given), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+
+
 def test_what_is_returned_is_nobodys_else() -> None:
     f = compile(lambda x, w: scan(lambda c, x: ((w, c[1] + 0), None), (w, x), length=2)[0], backend="numpy")
     x, w = np.ones(3), np.zeros(3)
@@ -510,8 +575,56 @@ def _steps(x: Any) -> Any:
     return np.sin(h).sum()
 
 
+def _grows(x: Any) -> Any:
+    h, factors, rows = np.zeros(3), [], {}
+    for t in range(3):
+        factors.append(t + 1.0)
+        rows["last"] = x[t % 2]
+        h = scan(lambda c, r: (np.sin(c * factors[-1]) + r * rows["last"], None), h, x)[0]
+    return h.sum()
+
+
+def _shrinks(x: Any) -> Any:
+    h, factors = np.zeros(3), [1.0, 2.0, 3.0]
+    while factors:
+        h = scan(lambda c, r: (np.tanh(c * factors.pop()) + r, None), h, x[:1])[0]
+    return h.sum()
+
+
+class Cell:
+    """A layer whose attributes change while a function runs."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+
+    def __call__(self, c: Any, row: Any) -> Any:
+        return np.tanh(c * self.factor) + row, None
+
+
+def _set_anew(x: Any) -> Any:
+    h, cell, other = np.zeros(3), Cell(), Cell()
+    for t in range(3):
+        cell.factor, other.factor = t + 1.0, x[t % 2]
+        h = scan(cell.__call__, h, x)[0]
+        h = scan(cell, h, x)[0]
+        h = cond(h.sum() > 0, lambda h: h * other.factor, lambda h: np.sin(h), h)
+    assert cell.factor == 3.0
+    return np.sin(h).sum()
+
+
+def _again_and_again(x: Any) -> Any:
+    def rest(n: int, h: Any) -> Any:
+        return rest(n - 1, cond(h.sum() > 0, lambda h: np.sin(h) * n, lambda h: h - x[n % 2] * n, h)) if n else h
+
+    return rest(3, x[0]).sum()
+
+
 @pytest.mark.parametrize(
-    ("f", "order"), [(_branches, 1), (_branches, 2), (_turns, 1), (_steps, 1), (_steps, 2)]
+    ("f", "order"),
+    [
+        (_branches, 1), (_branches, 2), (_turns, 1), (_steps, 1), (_steps, 2), (_grows, 1), (_set_anew, 1),
+        (_again_and_again, 1), (_again_and_again, 2), (_shrinks, 1),
+    ],
 )  # fmt: skip
 def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: int) -> None:
     wanted = grad(f) if order == 1 else grad(lambda x: (grad(f)(x) ** 2).sum())
@@ -520,6 +633,7 @@ def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: i
     for _ in range(6):
         x = rng.normal(size=(2, 3))
         np.testing.assert_allclose(quick(x), wanted(x), rtol=1e-12, atol=1e-12)
+    assert not any(isinstance(plan, str) for plan in quick.plans.values())
 
 
 ONES = np.ones(3)

@@ -204,6 +204,21 @@ def test_an_error_of_the_function_itself_changes_nothing() -> None:
     assert not any(isinstance(p, str) for p in f.plans.values())
 
 
+def test_an_error_that_the_function_catches_changes_nothing() -> None:
+    def solved(A: Any, b: Any) -> Any:
+        try:
+            return np.linalg.solve(A, b)
+        except np.linalg.LinAlgError:
+            return 0 * b
+
+    f, b = compile(solved, backend="numpy"), np.ones(2)
+    for A in (np.eye(2), np.zeros((2, 2)), 2 * np.eye(2), np.ones((2, 2)), np.eye(2)):
+        found, texts = told(lambda A=A: f(A, b))
+        np.testing.assert_array_equal(found, solved(A, b))
+        assert not texts
+    assert not any(isinstance(p, str) for p in f.plans.values())
+
+
 # -- Long programs
 
 

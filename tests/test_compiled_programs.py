@@ -759,6 +759,13 @@ def middles(x: Any) -> Any:
 
 
 @pytest.mark.slow
+def test_an_empty_batch_leaves_numba_at_work() -> None:
+    pytest.importorskip("numba")
+    f = value_and_grad(lambda x: (np.sin(x - x.mean(axis=1, keepdims=True)).T.reshape(-1) ** 2).sum())
+    agrees(f, (numbers(4, 3),), (np.zeros((0, 3)),), (numbers(2, 3),), backend="numba")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("f", "more"), [(warped, (numbers(7, seed=9),)), (middles, ())])
 def test_loops_of_many_single_numbers(f: Callable[..., Any], more: tuple[Any, ...]) -> None:
     pytest.importorskip("numba")

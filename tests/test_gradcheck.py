@@ -270,6 +270,74 @@ def test_the_error_estimate_bounds_the_error(f: Callable[..., Any], slope: Calla
     assert found.error <= 1e-6 * (abs(slope(x)) + 1)
 
 
+HARD: list[tuple[Callable[..., Any], float, float, float]] = [
+    (lambda x: (1e9 + 3.7 * x) - 1e9, 1.0, 3.7, 1e-5),  # differences of small steps agree on 3.75
+    (lambda x: float(np.float64(np.float32(3.7) * np.float32(x))), 1.0, 3.7, 1e-3),
+    (lambda x: float(np.float32(np.sin(x))) * 1e6, 0.4, 1e6 * np.cos(0.4), 1e-3),
+    (lambda x: np.sin(2.0**9 * np.pi * x), 0.0, 2.0**9 * np.pi, 1e-6),  # all wide steps end where it is 0
+    (lambda x: np.sin(2.0**20 * np.pi * x), 0.0, 2.0**20 * np.pi, 1e-6),
+    (lambda x: np.cos(2.0**20 * np.pi * x + 1), 1.0, -(2.0**20) * np.pi * np.sin(1), 1e-4),
+    (np.log, 1e-10, 1e10, 1e-6),
+    (np.log, 1e-290, 1e290, 1e-6),
+    (np.sqrt, 1e-20, 5e9, 1e-6),
+    (np.cbrt, 1e-30, 1e20 / 3, 1e-6),
+    (lambda x: 1 / x, 1e-10, -1e20, 1e-6),
+    (lambda x: x * abs(x), 1e-9, 2e-9, 1.0),
+    (lambda x: x / (1 + abs(x)), 1e-9, 1 - 2e-9, 1e-9),
+    (lambda x: abs(x - 3e-7) + 2 * x, 0.0, 1.0, 1e-6),
+    (lambda x: x + 1e-3 * np.tanh(1e4 * x), 0.0, 11.0, 1e-6),
+    (lambda x: np.tanh(1e6 * x), 1e-7, 1e6 / np.cosh(0.1) ** 2, 1e-6),
+    (lambda x: 1e280 * np.sin(x), 0.5, 1e280 * np.cos(0.5), 1e-9),
+    (lambda x: 1e-280 * np.sin(x), 0.5, 1e-280 * np.cos(0.5), 1e-9),
+    (lambda x: np.round(np.exp(x), 7), 0.5, np.exp(0.5), 1e-4),
+    (lambda x: (np.exp(x) - 1 - x) * 1e6, 1e-3, 1e6 * np.expm1(1e-3), 1e-6),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "slope", "within"), HARD)
+def test_hard_functions(f: Callable[..., Any], x: float, slope: float, within: float) -> None:
+    with np.errstate(all="ignore"):
+        found = derivative(lambda t: f(x + t), 2e-16 * abs(f(x)))
+    assert abs(found.value - slope) <= 10 * found.error
+    assert abs(found.value - slope) <= within * abs(slope)
+
+
+@pytest.mark.parametrize("f", [lambda x: float(x > 0), np.sign, lambda x: 1 / x if x else 0.0, np.ceil])
+def test_where_there_is_no_derivative_none_is_believed(f: Callable[..., Any]) -> None:
+    calls = []
+
+    def phi(t: float) -> float:
+        calls.append(t)
+        return float(f(t))
+
+    found = derivative(phi, 0.0)
+    assert not found.error < abs(found.value) / 10
+    assert len(calls) < 350
+
+
+@pytest.mark.parametrize(("f", "at"), [(lambda x: np.arcsin(x), 1.0), (lambda x: np.sqrt(x), 0.0)])
+def test_an_infinite_slope_at_the_end_of_a_domain_is_none(f: Callable[..., Any], at: float) -> None:
+    with np.errstate(all="ignore"):
+        assert np.isnan(derivative(lambda t: f(at + t), 1e-16).value)
+
+
+def softsign(x: Any) -> Any:
+    return x / (1 + abs(x))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (softsign, 1e-9), (softsign, 1e-7), (softsign, -1e-12), (softsign, 1e-4), (lambda x: x * abs(x), 1e-9),
+        (lambda x: x * abs(x), -1e-5), (lambda x: softsign(0.01 * x) + x, 1e-5), (lambda x: x * x, 1e-20),
+        (lambda x: x * x, 1e-160), (lambda x: np.log(x), 1e-12),
+    ],
+)  # fmt: skip
+def test_right_gradients_at_small_arguments_pass(f: Callable[..., Any], x: float) -> None:
+    report = check_gradients(f, np.array([x]))
+    assert not report.failures, str(report)
+
+
 def test_a_function_that_is_nowhere_finite_has_no_derivative() -> None:
     found = derivative(lambda t: np.nan, 0.0)
     assert np.isnan(found.value)

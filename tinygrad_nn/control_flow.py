@@ -79,13 +79,13 @@ def _whole(y: Any, count: int, reverse: bool) -> Any:
     return np.concatenate([zeros, y] if reverse else [y, zeros])
 
 
-def typed(step: Callable[[Any], Any], init: Tree) -> Tree:
+def typed(step: Callable[[Any], Any], init: Tree, who: str = "scan: f") -> Tree:
     """Return the first carry with its Python numbers in the dtypes that a step gives them."""
     leaves, rebuild = flatten_or_none(init)
     if not any(type(x) in NUMBERS for x in leaves):
         return init
     with recording(False), np.errstate(all="ignore"):
-        new = flatten_or_none(next_carry(init, pair(step(init))[0], "scan: f"))[0]
+        new = flatten_or_none(next_carry(init, pair(step(init))[0], who))[0]
     return rebuild([raw(y).dtype.type(x) if type(x) in NUMBERS else x for x, y in zip(leaves, new, strict=True)])
 
 
@@ -157,11 +157,14 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         called(function, "while_loop", "while_loop(cond_fun, body_fun, init_val)")
     if thread.mode.traces and thread.mode.level is None:
         return thread.mode.while_loop(cond_fun, body_fun, init_val)  # type: ignore[attr-defined]
-    if thread.mode.traces:
-        return _while_of_all(thread.mode.level, cond_fun, body_fun, init_val)
     carry = init_val
     arrays(carry)  # raises where it holds something else
-    while _holds(pred := one_value(cond_fun(carry), CONDITION)):
+    while True:
+        pred = one_value(cond_fun(carry), CONDITION)
+        if thread.mode.traces and isinstance(pred, Tensor):
+            return _of_all_samples(thread.mode.level, cond_fun, body_fun, carry)
+        if not _holds(pred):
+            break
         thread.mode.spend()
         new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
         carry = _where(pred, new, carry) if _mapped(pred) else new
@@ -181,6 +184,32 @@ def _holds(pred: Any) -> bool:
     while _mapped(pred):
         pred = pred.full
     return bool(np.any(raw(pred))) if np.ndim(raw(pred)) else bool(raw(pred))
+
+
+def _of_all_samples(
+    level: Any, cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Tree
+) -> Tree:
+    """Run a loop of one sample as a loop of all of them, outside of their vmap, until it ends for the last one."""
+    leaves, rebuild = flatten_or_none(typed(lambda carry: (body_fun(carry), None), init_val, "while_loop: body_fun"))
+
+    def sample(full: Sequence[Any]) -> Tree:
+        return rebuild([level.wrap(x) for x in full])
+
+    def goes_on(full: Sequence[Any]) -> Any:
+        with level.again():
+            pred = one_value(cond_fun(sample(full)), CONDITION)
+        return np.any(level.full(pred))
+
+    def step(full: Sequence[Any]) -> list[Any]:
+        with level.again():
+            carry = sample(full)
+            new = next_carry(carry, body_fun(carry), "while_loop: body_fun")
+            found = flatten_or_none(_where(cond_fun(carry), new, carry))[0]
+        return [level.full(x) for x in found]
+
+    with level.left():
+        found = while_loop(goes_on, step, [level.full(entered(x)) for x in leaves])
+    return sample(found)
 
 
 def _where(pred: Any, new: Tree, old: Tree) -> Tree:
@@ -205,27 +234,6 @@ def _cond_of_all(level: Any, pred: Any, branches: Sequence[Any], operands: Tree)
 
     with level.left():
         found = cond(pred, *map(of_all, branches), [level.full(x) for x in leaves])
-    return rebuild([level.wrap(x) for x in found])
-
-
-def _while_of_all(level: Any, test: Callable[[Any], Any], step: Callable[[Any], Any], init: Tree) -> Tree:
-    """Run a loop, in a trace, on all samples of a vmap at once: as long as its condition holds for any of them."""
-    leaves, rebuild = flatten_or_none(arrays(init))
-
-    def goes_on(full: Any) -> Any:
-        with level.again():
-            pred = one_value(test(rebuild([level.wrap(x) for x in full])), CONDITION)
-        return np.any(level.full(pred))
-
-    def next_of(full: Any) -> Any:
-        with level.again():
-            old = rebuild([level.wrap(x) for x in full])
-            pred, new = test(old), next_carry(old, step(old), "while_loop: body_fun")
-            chosen = flatten_or_none(_where(pred, new, old))[0]
-        return [level.full(x) for x in chosen]
-
-    with level.left():
-        found = while_loop(goes_on, next_of, [level.full(x) for x in leaves])
     return rebuild([level.wrap(x) for x in found])
 
 

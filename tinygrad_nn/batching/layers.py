@@ -121,7 +121,7 @@ def _rms_norm(call: Call) -> Any:
 
 @rule("attention")
 def _attention(call: Call) -> Any:
-    rank = max(call.rank(i) for i in range(3))
+    rank = max(*(call.rank(i) for i in range(3)), *(call.rank(i) - 1 for i in (3, 4)))
     if min(call.rank(i) for i in range(3)) < 2:
         return NotImplemented
     args = [call.spread(i) for i in range(3)]

@@ -85,13 +85,13 @@ class Level:
 
     @contextmanager
     def again(self) -> Iterator[None]:
-        """Compute with one sample inside this block, from outside of this vmap, which may be over."""
-        mode = thread.mode
-        before, mode.level, self.open = (mode.level, self.open), self, True
+        """Run inside this block what belongs inside this vmap, also where that is over or left for now."""
+        mode, was = thread.mode, self.open
+        before, mode.level, self.open = mode.level, self, True
         try:
             yield
         finally:
-            mode.level, self.open = before
+            mode.level, self.open = before, was
 
     @contextmanager
     def left(self) -> Iterator[None]:

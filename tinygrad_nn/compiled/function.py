@@ -185,6 +185,8 @@ class Compiled:
         if plan.spends and not isinstance(error, Forked):
             raise error  # it may have drawn, or written over arguments, before
         result = bare_tree(self.function(*args, **kwargs))
+        if isinstance(error, np.linalg.LinAlgError):
+            return result  # the function catches it: of other matrices the plan is as good as before
         self._replace(plan.backend, key, error)
         return result
 

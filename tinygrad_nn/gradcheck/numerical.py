@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +16,10 @@ from ..tensor import Tensor, raw, wrap
 from ..tree import flatten
 
 FIRST_STEP, LEVELS = 2.0**-6, 24  # each step is half the one before
+SWEEPS = 6  # of ever smaller steps
 SAFETY = 10.0  # how many times its own estimate the numerical error may be
 SMALL_STEP = 2.0**-20  # nearer than most kinks
+NEAR = 13 / 16 * SMALL_STEP  # of what repeats itself in powers of two, no period
 COMPLEX_STEP = 1e-20
 JUMP = 1e-4  # of a slope, from one side to the other
 AT_POINT = "a kink at the point"
@@ -56,53 +58,122 @@ def derivative(phi: Callable[[float], float], noise: float) -> Estimate:
         >>> abs(found.value - 1) < 10 * found.error < 1e-10
         True
     """
-    centre = float(phi(0.0))
+    seen: dict[float, float] = {}
+
+    def at(t: float) -> float:
+        if t not in seen:
+            seen[t] = float(phi(t))
+        return seen[t]
+
+    sweep = _sweep(at, noise, FIRST_STEP)
+    if sweep.settled and abs(_slope(at, NEAR) - sweep.found.value) <= SAFETY * sweep.found.error + 8 * noise / NEAR:
+        return sweep.found
+    measured = 0.0 if sweep.ends else _noise(at)
+    if measured > noise:
+        noise, sweep = measured, _sweep(at, measured, FIRST_STEP)
+    step, sweeps = NEAR, 0
+    while step > 0 and sweeps < SWEEPS and not sweep.ends:
+        least = step * 0.5**LEVELS
+        if step == NEAR or math.isfinite(at(least) - at(-least)):
+            sweep, sweeps = _nearer(sweep, _sweep(at, noise, step), step), sweeps + 1
+            if sweep.settled:
+                break
+        step = least
+    found = sweep.found
+    return found if sweep.settled else replace(found, error=max(found.error, abs(found.value)))
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """What one sweep of steps found, whether that is worth something, and whether smaller steps cannot find more."""
+
+    found: Estimate
+    settled: bool
+    ends: bool
+
+
+def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
+    """Extrapolate differences over steps from the first one on, each half the one before."""
+    centre = phi(0.0)
     previous: list[float] = []
     slopes: list[float] = []
     jumps: list[float] = []
-    best, error, least, stale = math.nan, math.inf, math.inf, 0
+    across: list[float] = []
+    best, error, least, stale, floor, flat = math.nan, math.inf, math.inf, 0, 0.0, False
     for level in range(LEVELS):
-        h = FIRST_STEP * 0.5**level
-        up, down = float(phi(h)), float(phi(-h))
+        h = first * 0.5**level
+        up, down = phi(h), phi(-h)
         if not math.isfinite(up - down):
             if slopes:
                 break
             continue
+        flat = first < FIRST_STEP and up == centre == down
+        if flat:
+            break  # the steps have become too small to change anything
+        floor = 2 * max(noise, EPS / 2 * max(abs(up), abs(down))) / h
         row = [(up - down) / (2 * h)]
         for j, before in enumerate(previous, 1):
             row.append(row[-1] + (row[-1] - before) / (4**j - 1))
-            doubt = max(abs(row[-1] - row[-2]), abs(row[-1] - before)) + 2 * noise / h
+            doubt = max(abs(row[-1] - row[-2]), abs(row[-1] - before)) + floor
             if doubt < error:
                 best, error = row[-1], doubt
         slopes.append(row[0])
         jumps.append(abs((up - centre) - (centre - down)) / h)
-        exact = error <= 1e-12 * abs(best) + 4 * noise / h or 2 * noise / h > error
+        across.append(abs(up - down))
+        exact = error <= 1e-12 * abs(best) + 2 * floor or floor > error
         previous = row
         stale = 0 if error < least else stale + 1
         least = error
         if len(slopes) >= 4 and (exact or (stale >= 3 and error < 1e-5 * max(map(abs, slopes)))):
             break  # to go on would find numbers that agree by chance
-    kink = _kink(slopes, jumps, best, error)
-    found = Estimate(best, error, kink)
-    return _nearer(phi, centre, noise, found)
+    found = Estimate(best, error, _kink(slopes, jumps, best, error, first))
+    settled = error <= max(1e-3 * abs(best), 64 * floor)
+    steps_over = len(across) >= 4 and 8 * floor * h < 0.9 * across[0] < across[-1] < 1.1 * across[0]
+    return _Sweep(found, settled, flat or steps_over)
 
 
-def _nearer(phi: Callable[[float], float], centre: float, noise: float, found: Estimate) -> Estimate:
-    """Return the slope by small steps where two of them agree on another: kinks in the sweep had agreed by chance."""
-    doubt = 8 * noise / SMALL_STEP
-    up, down = float(phi(SMALL_STEP)), float(phi(-SMALL_STEP))
-    near = (up - down) / (2 * SMALL_STEP)
-    if abs(near - found.value) <= SAFETY * found.error + doubt:
-        return found
-    half = (float(phi(SMALL_STEP / 2)) - float(phi(-SMALL_STEP / 2))) / SMALL_STEP
-    if abs(near - half) <= doubt and abs(half - found.value) > SAFETY * found.error + doubt:
-        jumps = abs((up - centre) - (centre - down)) / SMALL_STEP > JUMP * abs(half) + SAFETY * doubt
-        near_by = f"a kink at a distance of more than {SMALL_STEP:.1g}"
-        return Estimate(half, doubt, AT_POINT if jumps else found.kink.replace(AT_POINT, near_by) or near_by)
-    return found
+def _slope(phi: Callable[[float], float], h: float) -> float:
+    return (phi(h) - phi(-h)) / (2 * h)
 
 
-def _kink(slopes: list[float], jumps: list[float], best: float, error: float) -> str:
+def _nearer(before: _Sweep, after: _Sweep, step: float) -> _Sweep:
+    """Return the sweep of smaller steps where it knows better, or contradicts: wide steps may agree by chance."""
+    found, near = before.found, after.found
+    apart = abs(near.value - found.value) > SAFETY * (found.error + near.error)
+    better = near.error < found.error / SAFETY or not before.settled
+    if not math.isfinite(near.value) or not (apart or better):
+        return replace(before, ends=after.ends)
+    kink = near.kink or found.kink.replace(AT_POINT, "")
+    if apart and before.settled:
+        kink = kink or f"a kink at a distance of more than {step:.1g}"
+    return replace(after, found=replace(near, kink=kink))
+
+
+def _noise(phi: Callable[[float], float]) -> float:
+    """Measure the rounding error of a value by eighth differences, which of a smooth function are nearly nothing.
+
+    Source:
+        J. J. More and S. M. Wild, Estimating computational noise, 2011.
+    """
+
+    def of(width: float) -> float:
+        half = np.array([(phi(k * width / 8) - phi(-k * width / 8)) / 2 for k in range(9)])
+        eighth = np.diff(np.concatenate([-half[:0:-1], half]), 8)
+        return math.sqrt(2 / math.comb(16, 8)) * float(np.abs(eighth).max())
+
+    def measured(width: float) -> float:  # values may be rounded in the rhythm of one of these
+        return max(map(of, (width, 0.77 * width, 0.59 * width)))
+
+    wide, narrow = measured(NEAR), measured(NEAR / 64)
+    found = [wide, narrow]
+    if not wide / 3 < narrow < 3 * wide:
+        found.append(measured(NEAR / 64**2))
+        if wide > 3 * narrow > 9 * found[2] > 0 or wide < narrow / 3 < found[2] / 9:
+            return 0.0  # it hangs on the width: a kink, or a pole nearby
+    return min((x for x in found if x > 0 and math.isfinite(x)), default=0.0)
+
+
+def _kink(slopes: list[float], jumps: list[float], best: float, error: float, first: float) -> str:
     """Say whether the slope jumps at 0, or within the steps of the sweep."""
     size = max(map(abs, slopes), default=0.0)
     if len(jumps) >= 4 and jumps[-1] > JUMP * size + SAFETY * error and jumps[-1] > 0.3 * max(jumps):
@@ -110,7 +181,7 @@ def _kink(slopes: list[float], jumps: list[float], best: float, error: float) ->
     miss = [abs(slope - best) for slope in slopes]
     for k, (wide, narrow) in enumerate(pairwise(miss)):
         if wide > 1e-6 * size + 64 * error and narrow < wide / 64:  # of a smooth function it shrinks fourfold
-            return f"a kink at a distance of about {FIRST_STEP * 0.75 * 0.5**k:.1g}"
+            return f"a kink at a distance of about {first * 0.75 * 0.5**k:.1g}"
     return ""
 
 
@@ -152,7 +223,10 @@ class Line:
             exact = _complex_step(at, cotangents)
         agrees = exact is not None and abs(exact - found.value) <= SAFETY * found.error + 1e-6 * abs(exact)
         if exact is not None and agrees and math.isfinite(exact):
-            return Estimate(exact, float(eps) * (abs(exact) + noise / float(eps or 1)), found.kink, "complex step")
+            error = float(eps) * (abs(exact) + noise / float(eps or 1))
+            if not _analytic(at, phi, cotangents, exact, noise):
+                error = max(error, found.error, abs(exact - found.value))
+            return Estimate(exact, error, found.kink, "complex step")
         if complex_step:
             raise ValueError(
                 f"a complex step gives {exact}, differences give {found.value:.9g} +- {found.error:.1g}: the function "
@@ -161,12 +235,29 @@ class Line:
         return found
 
 
-def _complex_step(at: Callable[[complex], list[Any]], cotangents: Sequence[Any]) -> float | None:
-    """Return the derivative by one complex step, or None where the function does not take complex numbers."""
+def _analytic(
+    at: Callable[[complex], list[Any]], phi: Callable[[float], float], cotangents: Sequence[Any], slope: float,
+    noise: float,
+) -> bool:  # fmt: skip
+    """Tell whether the slopes by complex steps beside the point, summed up, give what the function changes by there."""
+    nodes, weights = np.polynomial.legendre.leggauss(5)
+    for t in (2.0**-10, 2.0**-20, 2.0**-30):
+        doubt = 16 * noise / t
+        if doubt > 1e-9 * abs(slope):
+            return False
+        slopes = [_complex_step(at, cotangents, t * node) for node in nodes]
+        mean = sum(w / 2 * s for w, s in zip(weights, slopes, strict=True) if s is not None)
+        if abs(mean - _slope(phi, t)) <= doubt + 4 * EPS * abs(slope):
+            return True
+    return False
+
+
+def _complex_step(at: Callable[[complex], list[Any]], cotangents: Sequence[Any], t: float = 0.0) -> float | None:
+    """Return the derivative at t by one complex step, or None where the function does not take complex numbers."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            outs = [np.asarray(out) for out in at(COMPLEX_STEP * 1j)]
+            outs = [np.asarray(out) for out in at(complex(t, COMPLEX_STEP))]
     except Exception:  # whatever a function may raise that was never meant for complex numbers
         return None
     if not any(out.dtype.kind == "c" for out in outs):

@@ -323,6 +323,43 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     return input
 
 
+def _fit_together(query: Any, key: Any, value: Any, mask: Any) -> None:
+    """Raise if the shapes of an attention do not fit together."""
+    shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
+    fronts = [shape[:-2] for shape in shapes.values()]
+    if mask is not None:
+        shapes["attn_mask"] = np.shape(mask)
+    (q, k, v, *_), wrong = shapes.values(), ""
+    if min(map(len, (q, k, v))) < 2:
+        wrong = "query, key and value need two axes or more, (..., rows, columns). Write x[None] for one row"
+    elif q[-1] != k[-1]:
+        wrong = f"key needs {q[-1]} columns, as many as query. Write key.swapaxes(-1, -2) if keys are columns"
+    elif v[-2] != k[-2]:
+        wrong = f"value needs {k[-2]} rows, one for each key. Write value.swapaxes(-1, -2) if values are columns"
+    elif not _broadcast(*fronts):
+        wrong = (
+            "the axes in front of the last two need to broadcast: equal lengths, or 1, counted from behind. Write "
+            "x[:, None] to add an axis of length 1 behind the first one"
+        )
+    elif mask is not None and not _broadcast(shapes["attn_mask"], (*np.broadcast_shapes(*fronts), q[-2], k[-2])):
+        wrong = (
+            f"attn_mask needs to broadcast to (..., queries, keys), here (..., {q[-2]}, {k[-2]}). Write "
+            "mask[:, None, None, :] of one that says for each sample which keys are there"
+        )
+    if wrong:
+        got = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"scaled_dot_product_attention got {got}; {wrong}.")
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> bool:
+    """Tell whether shapes broadcast."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
+
+
 def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, *, rng: Rng = None,
@@ -330,7 +367,7 @@ def scaled_dot_product_attention(
     """Return softmax(q kᵀ scale + mask) v of ``(..., queries, d)``, ``(..., keys, d)``, ``(..., keys, n)``.
 
     Args:
-        query, key, value: as above; heads are an axis in front of the last two.
+        query, key, value: as above; heads are an axis in front of the last two. The axes in front broadcast.
         attn_mask: of booleans, True where a query may look (`MultiheadAttention` has them the other way, as in
             PyTorch), or of floats that are added to the scores.
         dropout_p: the share of the weights that is set to zero; it is applied whenever it is not 0.
@@ -340,7 +377,11 @@ def scaled_dot_product_attention(
 
     Returns:
         ``(..., queries, n)``; a query that may look nowhere gets 0, in PyTorch NaN.
+
+    Raises:
+        ValueError: the shapes do not fit together.
     """
+    _fit_together(query, key, value, attn_mask)
     d = query.shape[-1]
     if scale is not None:
         query = query * (scale * sqrt(d))

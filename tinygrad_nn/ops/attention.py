@@ -51,13 +51,15 @@ def _attend(q: Array, k: Array, v: Array, mask: Array, keep: Array) -> tuple[Arr
     """Return the joined result and the weights of (..., heads, time, d)."""
     a = (q / sqrt(q.shape[-1])) @ k.swapaxes(-1, -2)
     if np.ndim(mask):
-        a += mask
+        a = np.add(a, mask, out=a if np.broadcast_shapes(a.shape, np.shape(mask)) == a.shape else None)
     a -= _shift(a)
     np.exp(a, out=a)
     total = a.sum(axis=-1, keepdims=True)
     a /= np.where(total == 0, 1, total)
-    out = np.empty((*a.shape[:-3], a.shape[-2], a.shape[-3], v.shape[-1]), a.dtype)  # (..., time, heads, d)
-    np.matmul(a * keep if np.ndim(keep) else a, v, out=out.swapaxes(-2, -3))
+    looks = a * keep if np.ndim(keep) else a
+    *stack, heads = np.broadcast_shapes(looks.shape[:-2], v.shape[:-2])
+    out = np.empty((*stack, a.shape[-2], heads, v.shape[-1]), a.dtype)  # (..., time, heads, d)
+    np.matmul(looks, v, out=out.swapaxes(-2, -3))
     return out.reshape(*out.shape[:-2], out.shape[-2] * out.shape[-1]), a
 
 

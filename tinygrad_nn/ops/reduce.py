@@ -308,6 +308,9 @@ def root(x: Array) -> Array:
 def _ptp(x: Array, axis: Any = None, out: Any = None, keepdims: bool = False) -> Array:
     """Return the largest entry less the smallest."""
     refuse_out("ptp", out)
+    if x.dtype.kind == "i" and x.ndim:  # a difference of arrays may overflow without a warning, as in NumPy
+        ends = [most(x, axis=axis, keepdims=True) for most in (max, min)]
+        return (ends[0] - ends[1]).max(axis=axis, keepdims=keepdims)
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 

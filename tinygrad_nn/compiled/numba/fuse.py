@@ -169,7 +169,7 @@ def fusable(op: Op) -> bool:
         a, b = shapes
         return len(a) == len(b) == 2 and 0 < a[0] * a[1] * b[1] <= PRODUCT
     if op.kind == "ufunc" and op.function in COSTLY:
-        return op.out.size <= VECTOR
+        return 0 < op.out.size <= VECTOR
     return all(len(s) <= AXES for s in shapes) and all(prod(s) > 0 for s in shapes) and op.out.size > 0
 
 

@@ -238,7 +238,7 @@ class Pull(Control):
         if isinstance(tape, Tape):
             tape = [tuple([x[k, ...] for x in tape.arrays]) for k in range(tape.steps)]
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
-        sums: Sequence[Any] = [np.zeros(shape, dtype) for shape, dtype in self.sums]
+        sums: Sequence[Any] = [_nothing(shape, dtype, len(tape)) for shape, dtype in self.sums]
         width, run = len(gc), self.step.run
         order = self.loop.order[: len(tape)] if self.loop.test is None else range(len(tape))
         for t, carry in zip(reversed(order), reversed(tape), strict=True):
@@ -247,7 +247,7 @@ class Pull(Control):
             for k, g in enumerate(found, width):
                 g[t] = made[k]
             sums = made[width + len(found) :]
-        return (*_own([*sums, *gc], args), *found)
+        return (*_own([*sums, *gc], args), *_added(found, len(tape)))
 
     def _at_once(
         self, closed: Sequence[Any], tape: Any, xs: Sequence[Any], gc: Sequence[Any], gys: Sequence[Any]
@@ -258,7 +258,7 @@ class Pull(Control):
             likes = self.step.program.inputs[self.counts[0] :][: self.loop.counts[2]]
             tape = Tape([np.array([c[k] for c in tape], x.dtype).reshape(n, *x.shape) for k, x in enumerate(likes)], n)
         found = [np.zeros((len(self.loop.order), *shape), dtype) for shape, dtype in self.rows]
-        totals = [np.zeros((2, *shape), dtype) for shape, dtype in self.sums]
+        totals = [_nothing((2, *shape), dtype, n) for shape, dtype in self.sums]
         moved = [np.empty((2, *x.shape), x.dtype) for x in gc]
         for both, x in zip(moved, gc, strict=True):
             both[0] = x
@@ -266,7 +266,20 @@ class Pull(Control):
         first, stride = (order[0], order.step) if n else (0, 1)
         arrays_of_all = [_row_of_one(x) for x in closed], tape.arrays, xs, moved, gys, totals, found
         self.step.steps(n, first, stride, False, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
-        return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *found)
+        return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *_added(found, n))
+
+
+def _nothing(shape: tuple[int, ...], dtype: Any, steps: int) -> Array:
+    """Return what a sum begins with: where there are steps -0.0, which leaves the sign of the first one's zeros."""
+    zero = -np.zeros((), dtype)
+    return np.full(shape, zero) if steps else np.zeros(shape, dtype)
+
+
+def _added(rows: list[Array], steps: int) -> list[Array]:
+    """Return gradients of rows as sums over the steps, in which the zeros of the other rows take the sign of a -0.0."""
+    for x in rows if steps > 1 else ():
+        x += 0
+    return rows
 
 
 def _row_of_one(x: Any) -> Any:

@@ -14,10 +14,8 @@ values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from math import prod
-from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +30,7 @@ from ...transforms import enter, pullback, pushforward
 from ...tree import containers
 from ..program.control import Body, Choice, Loop, Pull, kind
 from ..program.values import Op, Program, Value
+from .closures import AsItWas
 from .nodes import Live, Still, Untraceable
 from .tensors import number
 
@@ -39,45 +38,6 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 Leaves = Sequence[Any]
-
-
-class AsItWas:
-    """A person's function, of which each later call sees the variables that it closes over as they were in the first.
-
-    Gradients call it again on the way back, when the variable of the loop that it was made in has gone on.
-    """
-
-    def __init__(self, f: Callable[..., Any]) -> None:
-        self.f = f
-        self.again: Callable[..., Any] | None = None
-
-    def __call__(self, *args: Any) -> Any:
-        """Call it."""
-        if self.again is not None:
-            return self.again(*args)
-        result = self.f(*args)
-        self.again = _as_it_is(self.f, {})
-        return result
-
-
-def _as_it_is(f: Any, known: dict[int, Any]) -> Any:
-    """Return a function whose variables, and those of functions among them, stay what they are."""
-    if isinstance(f, partial):
-        args = [_as_it_is(x, known) for x in f.args]
-        return partial(_as_it_is(f.func, known), *args, **{k: _as_it_is(x, known) for k, x in f.keywords.items()})
-    if isinstance(f, MethodType):
-        return MethodType(_as_it_is(f.__func__, known), f.__self__)
-    if not isinstance(f, FunctionType) or not f.__closure__:
-        return f
-    if id(f) not in known:
-        cells = tuple(CellType() for _ in f.__closure__)
-        made = known[id(f)] = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, cells)
-        made.__kwdefaults__ = f.__kwdefaults__
-        made.__dict__.update(f.__dict__)
-        for cell, old in zip(cells, f.__closure__, strict=True):
-            with suppress(ValueError):  # a variable that has no value
-                cell.cell_contents = _as_it_is(old.cell_contents, known)
-    return known[id(f)]
 
 
 class Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from numbers import Number
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -206,11 +207,28 @@ class Weak(Traced):
     def _index(self) -> Any:
         if type(held(self)) is not int:
             return self._number("an index")
-        array: Any = np.multiply(self, np.ones((), int))  # of no axes, whose value may differ from call to call
-        return array._index()
+        return self.entered()._index()  # whose value may differ from call to call
 
     def _asked(self) -> Shape:
         return self._number("what is asked of a number")  # type: ignore[no-any-return]
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return number(round, self) if ndigits is None else number(round, self, ndigits)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Run a NumPy function; of a number alone it makes an array first, as NumPy does."""
+        others = flatten([args[1:], kwargs])[0]
+        if function in (np.real, np.imag):
+            return getattr(args[0], function.__name__)
+        if args and type(args[0]) is Weak and not any(hasattr(x, "dtype") and type(x) is not Weak for x in others):
+            args = (args[0].entered(), *args[1:])
+        return super().__array_function__(function, types, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what an array has and a number has not where an operation asks, which takes it for an array."""
+        if not hasattr(held(self), name):
+            return getattr(self.entered(), name) if hasattr(np.ndarray, name) else super().__getattr__(name)
+        return super().__getattr__(name) if hasattr(np.ndarray, name) else self._number(f"n.{name}")
 
     def _again(self, requires_grad: bool, name: str | None) -> Tensor:
         return self.entered()._again(requires_grad, name)
@@ -225,6 +243,8 @@ class Weak(Traced):
         op = Op("cast", "array", None, [record.find(self)], (array.dtype.str,))
         return record.still(record.emit(op, array), array)  # type: ignore[no-any-return]
 
+    real = property(lambda self: self._number("n.real") if type(held(self)) is complex else +self)
+    imag = property(lambda self: self._number("n.imag") if type(held(self)) is complex else held(self).imag)
     ndim = property(lambda self: 0)
     itemsize = nbytes = strides = flags = property(lambda self: _missing())
 
@@ -356,6 +376,8 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
         pair = (other, self) if reflected else (self, other)
         if isinstance(self, Weak) and _weak(other):
             return number(function, *pair)
+        if isinstance(self, Weak) and isinstance(other, (str, bytes, NoneType)):
+            return function(held(self), other)  # equal to none, or raises
         if isinstance(other, (list, tuple)):
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
         if primitive is not None:

@@ -1,0 +1,101 @@
+"""What a function closes over, kept as it was, for the calls of it on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+
+class AsItWas:
+    """A person's function, of which each later call sees what it closes over as that was in the first.
+
+    Gradients call it again on the way back, when the variable of the loop that it was made in has gone on.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.kept: Kept | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it."""
+        if self.kept is not None:
+            with self.kept.restored() as again:
+                return again(*args)
+        kept = Kept(self.f)  # before the call, which may change what it closes over
+        result = self.f(*args)
+        self.kept = kept
+        return result
+
+
+class Kept:
+    """A function whose variables stay what they are, and so does what functions and containers among them hold.
+
+    Attributes:
+        function: the function.
+        objects: the attributes of objects of a person among them: as they are, and as they were.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.known: dict[int, Any] = {}
+        self.objects: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.function = self._now(f)
+
+    @contextmanager
+    def restored(self) -> Iterator[Callable[..., Any]]:
+        """Let objects have the attributes that they had inside this block."""
+        before = [dict(attributes) for attributes, _ in self.objects]
+        try:
+            for attributes, were in self.objects:
+                _refill(attributes, were)
+            yield self.function
+        finally:
+            for (attributes, _), were in zip(self.objects, before, strict=True):
+                _refill(attributes, were)
+
+    def _now(self, x: Any) -> Any:
+        """Return what stays what it is."""
+        if id(x) in self.known:
+            return self.known[id(x)]
+        if isinstance(x, partial):
+            named = {key: self._now(value) for key, value in x.keywords.items()}
+            return partial(self._now(x.func), *map(self._now, x.args), **named)
+        if isinstance(x, MethodType):
+            return MethodType(self._now(x.__func__), self._now(x.__self__))
+        if type(x) is tuple:
+            return tuple(map(self._now, x))
+        if type(x) in (list, dict, set):
+            made = self.known[id(x)] = x.copy()
+            for key, value in enumerate(x) if type(x) is list else x.items() if type(x) is dict else ():
+                made[key] = self._now(value)
+            return made
+        if isinstance(x, FunctionType) and x.__closure__:
+            return self._function(x)
+        if _of_a_person(x):
+            self.known[id(x)] = x
+            self.objects.append((vars(x), dict(vars(x))))
+        return x
+
+    def _function(self, f: FunctionType) -> FunctionType:
+        cells = tuple(CellType() for _ in f.__closure__ or ())
+        made = self.known[id(f)] = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, cells)
+        made.__kwdefaults__ = f.__kwdefaults__
+        made.__dict__.update(f.__dict__)
+        for cell, old in zip(cells, f.__closure__ or (), strict=True):
+            with suppress(ValueError):  # a variable that has no value
+                cell.cell_contents = self._now(old.cell_contents)
+        return made
+
+
+def _of_a_person(x: Any) -> bool:
+    """Tell whether an object is of a class that a person wrote, whose attributes may be set anew."""
+    package = type(x).__module__.partition(".")[0]
+    own = package not in (__name__.partition(".")[0], "numpy", "builtins") and not isinstance(x, (type, ModuleType))
+    return own and type(getattr(x, "__dict__", None)) is dict
+
+
+def _refill(attributes: dict[str, Any], were: dict[str, Any]) -> None:
+    attributes.clear()
+    attributes.update(were)
