@@ -50,6 +50,9 @@ def _draw(name: str) -> Any:
     plain = getattr(np.random.Generator, name)
     parameters = inspect.signature(plain)
 
+    def again(generator: np.random.Generator, *args: Any, **kwargs: Any) -> Any:
+        return getattr(generator, name)(*args, **kwargs)  # which a class of generators may have its own way of
+
     def draw(self: Drawing, *args: Any, **kwargs: Any) -> Tensor:
         record: Recorder = recorder()
         if record.depth:
@@ -75,7 +78,7 @@ def _draw(name: str) -> Any:
         first, named = rebuild(raw)
         drawn = plain(*first, **named)
         out = drawn if type(drawn) in (int, float) else np.asarray(drawn)
-        run = direct(plain, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
+        run = direct(again, call, rebuild, [None if k in places else x for k, x in enumerate(leaves)], places)
         op = Op("draw", name, run, values, (("unique", len(record.values)),), pure=False)
         return record.still(record.emit(op, out), out)
 
