@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tinygrad_nn import compile, cond, grad, hessian, jacobian, jvp, scan, value_and_grad, vjp, vmap, while_loop
+from tinygrad_nn import (
+    compile,
+    cond,
+    grad,
+    hessian,
+    jacobian,
+    jvp,
+    logsumexp,
+    scan,
+    value_and_grad,
+    vjp,
+    vmap,
+    while_loop,
+)
 from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.tensor import Tensor
 from tinygrad_nn.tree import flatten
@@ -761,7 +774,7 @@ def middles(x: Any) -> Any:
 @pytest.mark.slow
 def test_an_empty_batch_leaves_numba_at_work() -> None:
     pytest.importorskip("numba")
-    f = value_and_grad(lambda x: (np.sin(x - x.mean(axis=1, keepdims=True)).T.reshape(-1) ** 2).sum())
+    f = value_and_grad(lambda x: np.sin(logsumexp(x, axis=1)).sum())
     agrees(f, (numbers(4, 3),), (np.zeros((0, 3)),), (numbers(2, 3),), backend="numba")
 
 
