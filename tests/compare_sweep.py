@@ -129,6 +129,7 @@ def behind(rng: Rng, dtype: Any = np.float64) -> Case:
 
     def choices(u: Array, least: int) -> list[list[Array]]:
         found, count = np.unique(np.concatenate([u > 0, np.abs(u) @ V > 0], axis=1), axis=0, return_counts=True)
+        least = min(least, int(count.max()) - 1)  # of few places some choice is still seen most
         return [list(np.eye(2)[choice.astype(int)]) for choice in found[count > least]]
 
     return Case(lambda x: tg.relu(np.abs(x) @ V), (x,), [2] * 5, gradient, choices(np.vstack([near, far]), 0),
