@@ -373,3 +373,14 @@ def test_an_operation_of_more_results_than_can_be_looked_at_tells_nothing(monkey
     assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is not None
     monkeypatch.setattr(kinks, "OUTPUTS", 2)
     assert kinks._outputs(y.node, y.node, y.node, np.ones(3, bool), 1e-6) is None
+
+
+@pytest.mark.parametrize("seed", [301, 481, 648, 817, 2008, 2225, 2602, 2642, 3437, 4044, 4228, 4323])
+def test_sides_that_move_two_equal_entries_alike_are_not_all_that_is_looked_from(seed: int) -> None:
+    def mean(x: Any, g: Any) -> Any:
+        return np.array([g[3], 0.9 * g[1] + 0.1 * g[2], g[0], 0.1 * g[1] + 0.9 * g[2]])
+
+    x = np.array([2.0, 0.5, -1.0, 0.5])
+    assert compare_gradients(lambda x: np.sort(x), (x,), manual=mean, rng=seed).ok
+    wrong = lambda x, g: mean(x, g) + np.array([0.0, 0.3, 0.0, 0.0])
+    assert not compare_gradients(lambda x: np.sort(x), (x,), manual=wrong, rng=seed).ok

@@ -52,6 +52,9 @@ class Hull:
         """Tell whether there may be others than the graph's: some side has another gradient, or none is known."""
         if self._parts():
             return True
+        self.sides.look_around(self.rng, max(0, AROUND - len(self.sides.seen)))  # two equal numbers may move alike
+        if self._parts():
+            return True
         if self._known() and not self.wide:
             self._look_wide()
         return self._parts()
