@@ -612,6 +612,15 @@ def _set_anew(x: Any) -> Any:
     return np.sin(h).sum()
 
 
+def _inside_of_others(x: Any) -> Any:
+    held: dict[str, Any] = {"factors": [1.0, x[0]]}
+    h = np.zeros(3)
+    for t in range(3):
+        held["factors"][:] = [t + 1.0, x[t % 2]]
+        h = scan(lambda c, r: (np.tanh(c * held["factors"][0]) * held["factors"][1] + r, None), h, x)[0]
+    return np.sin(h).sum()
+
+
 def _again_and_again(x: Any) -> Any:
     def rest(n: int, h: Any) -> Any:
         return rest(n - 1, cond(h.sum() > 0, lambda h: np.sin(h) * n, lambda h: h - x[n % 2] * n, h)) if n else h
@@ -623,7 +632,7 @@ def _again_and_again(x: Any) -> Any:
     ("f", "order"),
     [
         (_branches, 1), (_branches, 2), (_turns, 1), (_steps, 1), (_steps, 2), (_grows, 1), (_set_anew, 1),
-        (_again_and_again, 1), (_again_and_again, 2), (_shrinks, 1),
+        (_inside_of_others, 1), (_inside_of_others, 2), (_again_and_again, 1), (_again_and_again, 2), (_shrinks, 1),
     ],
 )  # fmt: skip
 def test_what_a_body_closes_over_is_on_the_way_back_what_it_was(f: Any, order: int) -> None:
