@@ -104,9 +104,9 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     monkeypatch.setattr(machine, "head", lambda: {**space, **kinds, "straight": straight})
     monkeypatch.setattr(fuse, "available", lambda: False)
     monkeypatch.setattr(machine, "available", lambda: False)
-    machine._made.cache_clear()
+    machine.made.cache_clear()
     yield
-    machine._made.cache_clear()
+    machine.made.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,10 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         texts.append(text)
         return load(text)
 
-    machine._made.cache_clear()
+    machine.made.cache_clear()
     monkeypatch.setattr(machine, "load", counting)
     yield texts
-    machine._made.cache_clear()
+    machine.made.cache_clear()
 
 
 def dense(p: Any, x: Array, y: Array) -> Any:

@@ -327,7 +327,7 @@ def test_a_loop_that_threads_share_is_found_again(place: Path) -> None:
     assert made.machine.parallel
     found = []
     for _ in range(2):
-        machine._made.cache_clear()
+        machine.made.cache_clear()
         found.append(list(made.machine.compiled().values()))
     assert all(map(hits, found[1]))
 

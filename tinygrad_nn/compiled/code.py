@@ -47,6 +47,15 @@ class Code:
         """Return what wrote this program, and its bodies."""
         return [self.writer, *(body.code.writer for body in self.bodies)]
 
+    def prepare(self) -> None:
+        """Compile all functions that it calls, where they are many in several processes."""
+        written = [writer.machine.functions for writer in self.every()]
+        natives = [op for writer in self.every() for op in writer.program.ops if op.kind == "native"]
+        if sum(map(len, written)) + len(natives) > 1:
+            from .numba.compilers import jobs, together
+
+            together(jobs([text for functions in written for text in functions], natives))
+
     def large(self, kernels: int, lines: int) -> bool:
         """Tell whether there are more than so many kernels, or lines of all of them."""
         sizes = [writer.machine.size() for writer in self.every()]

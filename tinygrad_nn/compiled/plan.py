@@ -54,6 +54,7 @@ class Plan:
             code = Code(program, self.backend, self.donated)
         self.code, writer, names = code, code.writer, code.names
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
+        code.prepare()
         for inner in code.bodies:
             inner.finish()
         back = f"return {nest.building(result, self._leaves(program), names)}"

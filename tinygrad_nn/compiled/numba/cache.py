@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache, cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -162,7 +162,12 @@ class Kept:
     """The files of one function: what numba asks before it compiles the function for some types, and tells after.
 
     A file holds what numba made and the digest of that with the key. The key is the name of the file.
+
+    Attributes:
+        compiled: how many functions this process has compiled, since they were not on disk.
     """
+
+    compiled: ClassVar[int] = 0
 
     def __init__(self, dispatcher: Any) -> None:
         self.dispatcher = dispatcher
@@ -209,6 +214,7 @@ class Kept:
         """Keep what was compiled for these types, if that can be."""
         from numba.core.serialize import dumps
 
+        Kept.compiled += 1
         file = self._file(signature, made.target_context)
         useless = self.useless.pop(file, None) if file else None
         if file is None or made.library.has_dynamic_globals or not all(x.can_cache for x in made.lifted):

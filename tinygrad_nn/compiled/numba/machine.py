@@ -119,7 +119,7 @@ class Machine:
 
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
-        return {name: _made(whole) for whole, name in self.functions.items()}
+        return {name: made(whole) for whole, name in self.functions.items()}
 
 
 def _shape(kernel: Kernel | Straight, value: Value) -> str:
@@ -167,7 +167,7 @@ def head() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=KNOWN)
-def _made(whole: str) -> Any:
+def made(whole: str) -> Any:
     """Return the function of a kernel, one for all plans that have it."""
     return load(whole.replace("{name}", "kernel"))["kernel"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 
 import numba
@@ -23,7 +23,7 @@ from ..cache import kept
 from ..forked import Forked
 from .spread import spread
 
-SPIN = "1000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some 20 µs, the gap between two calls
+SPIN = "10000"  # how often a thread of GNU OpenMP asks for work before it sleeps: some tenths of a millisecond
 HALVED = ("znver4",)  # processors that do AVX-512 in two halves: the products of OpenBLAS for AVX2 are quicker on them
 MATH = frozenset({"reassoc", "contract", "nsz"})  # NaN and infinity keep their meaning; sums may be reordered
 
@@ -109,6 +109,19 @@ def _start(address: Any, parts: Any, *args: Any) -> None:
     spread(address, args, parts)
 
 
+_preparing: set[int] = set()  # threads
+
+
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Let functions be compiled where this thread calls them, and not run."""
+    _preparing.add(get_ident())
+    try:
+        yield
+    finally:
+        _preparing.discard(get_ident())
+
+
 class Parted:
     """A function ``f(*args, p, parts)`` of which each thread does part p; it is called as ``f(*args, parts)``.
 
@@ -122,6 +135,9 @@ class Parted:
 
     def __call__(self, *args: Any) -> None:
         """Run all parts; one by itself without threads."""
+        if _preparing and get_ident() in _preparing:
+            self.prepare(*args)
+            return
         parts = args[-1]
         if parts == 1:
             self.body(*args[:-1], 0, 1)
@@ -132,9 +148,21 @@ class Parted:
             address = self.addresses[kinds] = self._address(args)
         _start(address, parts, *args[:-1])
 
-    def _address(self, args: Any) -> int:
-        types = [numba.types.Array(t.dtype, t.ndim, "C") if hasattr(t, "ndim") else t for t in map(numba.typeof, args)]
-        signature = (*types, numba.types.intp)
+    def prepare(self, *args: Any) -> None:
+        """Compile what a call with such arguments runs."""
+        self._compiled(args)
+        if args[-1] != 1:
+            _start.compile((numba.types.intp, numba.types.intp, numba.types.Tuple(_types(args[:-1]))))
+
+    def _compiled(self, args: Any) -> Any:
+        signature = (*_types(args), numba.types.intp)
         self.body.compile(signature)
-        found = self.body.overloads[signature]
+        return self.body.overloads[signature]
+
+    def _address(self, args: Any) -> int:
+        found = self._compiled(args)
         return int(found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
+
+
+def _types(args: Any) -> list[Any]:
+    return [numba.types.Array(t.dtype, t.ndim, "C") if hasattr(t, "ndim") else t for t in map(numba.typeof, args)]
