@@ -109,11 +109,17 @@ def await_numba() -> None:
     await_too(global_compiler_lock._lock, ffi.lib._lock._lock)
 
 
-def kept(dispatcher: Any) -> Any:
-    """Return a function of numba's that keeps on disk what it compiles, and finds it there."""
+def kept(dispatcher: Any, apart: bool = False) -> Any:
+    """Return a function of numba's that keeps on disk what it compiles, and finds it there.
+
+    With `apart` none of the arrays that it writes shares memory with another that it takes. LLVM, which otherwise
+    compares all of them in each call, and does not where they are many, then works on several entries at once.
+    """
     await_numba()
     dispatcher._cache = Kept(dispatcher)
     dispatcher._compiler.compile = without_collector(dispatcher._compiler.compile)
+    if apart:
+        dispatcher.apart, dispatcher._compiler._customize_flags = True, _without_aliases
     return dispatcher
 
 
@@ -134,18 +140,12 @@ def without_collector(compiling: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def kept_as(signature: str, apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that has numba compile a function for arguments of these types and no others.
-
-    With `apart` none of the arrays that it writes shares memory with another that it takes. LLVM, which otherwise
-    compares all of them in each call, and does not where they are many, then works on several entries at once.
-    """
+    """Return a decorator that has numba compile a function for arguments of these types and no others, as `kept`."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         from numba import njit
 
-        made = kept(njit(**options)(function))
-        if apart:
-            made.apart, made._compiler._customize_flags = True, _without_aliases
+        made = kept(njit(**options)(function), apart)
         made.compile(signature)
         made.disable_compile()
         return made

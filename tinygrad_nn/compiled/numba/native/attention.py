@@ -44,7 +44,7 @@ def _softmax(row: Any) -> None:
         row[j] *= factor
 
 
-@kernel()
+@kernel(apart=True)
 def _add(row: Any, more: Any, start: Any, step: Any) -> None:
     """Add the entries of a mask to the scores of one query."""
     if step:
@@ -97,7 +97,7 @@ def attention(
         gemm(False, False, n, d_v, m, 1.0, scores, m, values, how[10], 0.0, out[b * n * width + h * d_v :], width)
 
 
-@kernel()
+@kernel(apart=True)
 def _slope(row: Any, a: Any) -> None:
     """Turn the gradients of one query's weights into those of its scores."""
     total = row.dtype.type(0)

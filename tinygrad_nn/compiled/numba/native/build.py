@@ -95,11 +95,14 @@ class Cores:
 CORES = Cores()
 
 
-def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that compiles a function for each kind of arguments, and keeps the result on disk."""
+def kernel(apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles a function for each kind of arguments, and keeps the result on disk.
+
+    With `apart` none of the arrays that it writes shares memory with another that it takes.
+    """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        return kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function))
+        return kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
 
     return compiled
 

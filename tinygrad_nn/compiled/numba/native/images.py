@@ -30,7 +30,7 @@ def _meets(lo: Any, hi: Any, stride: Any, start: Any, size: Any) -> Any:
     return first, max(first, min(hi, (size - 1 - start) // stride + 1))
 
 
-@kernel()
+@kernel(apart=True)
 def _gather(image: Any, columns: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
     """Write what each tap of each channel meets at the positions in rows lo to hi."""
     _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
@@ -70,7 +70,7 @@ def _clear(column: Any, i0: Any, i1: Any, j0: Any, j1: Any, at: Any) -> None:
             column[q] = 0
 
 
-@kernel()
+@kernel(apart=True)
 def _scatter(columns: Any, image: Any, channels: Any, lo: Any, hi: Any, how: Any) -> None:
     """Add what each tap of each channel has at the positions in rows lo to hi to the pixel that it meets there."""
     _, _, _, height, width, _, down, across, _, at, sy, sx, py, px, dy, dx, _ = _read(how)
@@ -153,7 +153,7 @@ def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: 
         gemm(False, True, kernels, depth, n, 1.0, some_y, rows * at, columns, n, 1.0, to, depth)
 
 
-@kernel()
+@kernel(apart=True)
 def _sum(totals: Any, out: Any) -> None:
     """Write the sum of rows."""
     total = out.reshape(-1)

@@ -41,14 +41,14 @@ def _squares(x: Any, mean: Any) -> Any:
     return total
 
 
-@kernel()
+@kernel(apart=True)
 def _scaled(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
     """Write one row, of which each entry has a weight."""
     for j in range(len(x)):
         out[j] = (x[j] - mean) * scale * weight[j] + bias[j]
 
 
-@kernel()
+@kernel(apart=True)
 def _blocks(x: Any, mean: Any, scale: Any, weight: Any, bias: Any, out: Any) -> None:
     """Write one row, of which neighbouring entries have one weight."""
     size = len(x) // len(weight)
@@ -85,7 +85,7 @@ def forward(
             _blocks(row, mean, scale, weight[lo : lo + blocks], bias[lo : lo + blocks], made)
 
 
-@kernel()
+@kernel(apart=True)
 def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: Any) -> Any:
     """Add to the gradients of weight and bias, and return two sums of part of a row."""
     moved = added = x.dtype.type(0)
@@ -98,7 +98,7 @@ def _row_sums(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dw: Any, db: A
     return moved, added
 
 
-@kernel()
+@kernel(apart=True)
 def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
     """Write the gradient of one row, of which each entry has a weight, and add to those of weight and bias."""
     n = len(x)
@@ -113,7 +113,7 @@ def _row_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: A
         dx[j] = (g[j] * weight[j] - less - (x[j] - mean) * to) * scale
 
 
-@kernel()
+@kernel(apart=True)
 def _blocks_back(g: Any, x: Any, mean: Any, scale: Any, weight: Any, dx: Any, dw: Any, db: Any, centred: Any) -> None:
     """Do the same for a row of which neighbouring entries have one weight."""
     n, size = len(x), len(x) // len(weight)
@@ -169,7 +169,7 @@ def rows_back(
             )
 
 
-@kernel()
+@kernel(apart=True)
 def _gather(parted: Any, whole: Any) -> None:
     """Add up what the parts have."""
     whole = whole.reshape(-1)

@@ -19,7 +19,7 @@ from .build import kernel
 
 VECTOR = 64  # bytes; what a register does not hold becomes two
 VECTORS = 2 if get_host_cpu_features().get("avx512f") else 1  # as many as leave registers for the rest
-ROWS = 4
+ROWS = 8
 
 
 def _block(rows: int) -> Any:
@@ -84,7 +84,7 @@ def _code(rows: int) -> Callable[..., Any]:
 _rows, _row = _block(ROWS), _block(1)
 
 
-@kernel()
+@kernel(apart=True)
 def pack(a: Any, flipped: Any, packed: Any) -> None:
     """Pack a matrix, or its transpose, into an array of the size of both and as many more columns as fill the tiles."""
     k, n = (a.shape[1], a.shape[0]) if flipped else a.shape

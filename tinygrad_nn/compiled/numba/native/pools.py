@@ -19,7 +19,7 @@ def _larger(a: Any, b: Any) -> Any:
     return a if a > b or a != a else b
 
 
-@kernel()
+@kernel(apart=True)
 def _largest(t: Any, out: Any, stride: Any, taps: Any) -> None:
     """Write the largest of so many entries of t that follow each other, from each stride-th on."""
     n = len(out)
@@ -65,7 +65,7 @@ def max_pool(x: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -> No
                 _largest(t[i * pitch : (i + 1) * pitch], best[i * at : (i + 1) * at], sx, across)
 
 
-@kernel()
+@kernel(apart=True)
 def _four(above: Any, below: Any, m: Any, g: Any) -> None:
     """Write the gradient of windows of two by two pixels, which lie next to each other, over these."""
     for j in range(np.uint64(len(m))):  # numba asks of an index that may be negative, and would not vectorize
@@ -103,7 +103,7 @@ def _spread_four(g: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: An
                 more[j] = lower[j]
 
 
-@kernel()
+@kernel(apart=True)
 def _won(seen: Any, there: Any, m: Any, ties: Any) -> None:
     """Write for each tap whether it meets the largest pixel of a window, over what it meets; and how many do."""
     n = len(m)
@@ -175,7 +175,7 @@ def max_collect(h: Any, x: Any, m: Any, out: Any, scratch: Any, how: Any, p: Any
             y[j] /= each[j]
 
 
-@kernel()
+@kernel(apart=True)
 def _counted(there: Any, each: Any, whole: Any) -> None:
     """Write by how many pixels the sum of each window is divided."""
     n = len(each)

@@ -1,8 +1,8 @@
 """Recurrent layers: threads part the batch, so that nobody waits for anybody from one time to the next.
 
 The equations are those of the primitives, `ops.recurrent`. Each gets memory for the weights, `packed`, of which every
-part has its own, and for the products of one time with them, `s`. A compiler does several entries at once in a loop
-over few arrays of one axis, which it checks to be apart; so these are short loops.
+part has its own, and for the products of one time with them, `s`. What is done entry by entry is a function of rows
+that share no memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .packed import pack, times
 from .products import gemm
 
 
-@kernel()
+@kernel(apart=True)
 def _copy(a: Any, out: Any) -> None:
     for j in range(len(out)):
         out[j] = a[j]
@@ -27,22 +27,10 @@ def _zero(x: Any) -> None:
         x[j] = 0
 
 
-@kernel()
+@kernel(apart=True)
 def _add(a: Any, out: Any) -> None:
     for j in range(len(out)):
         out[j] += a[j]
-
-
-@kernel()
-def _tanh(x: Any, a: Any, out: Any) -> None:
-    for j in range(len(out)):
-        out[j] = tanh(x[j] + a[j])
-
-
-@kernel()
-def _sigmoid(x: Any, a: Any, out: Any) -> None:
-    for j in range(len(out)):
-        out[j] = sigmoid(x[j] + a[j])
 
 
 @Parted
@@ -62,40 +50,49 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
                 _add(dz[t, row, lo:hi], db[lo:hi])
 
 
+@kernel(apart=True)
+def _rnn_row(x: Any, a: Any, h: Any, relu: Any) -> None:
+    zero = h.dtype.type(0)
+    if relu:
+        for j in range(len(h)):
+            y = x[j] + a[j]
+            h[j] = zero if y <= zero else y
+    else:
+        for j in range(len(h)):
+            h[j] = tanh(x[j] + a[j])
+
+
 @Parted
 def rnn_states(z: Any, w: Any, h: Any, out: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
     """Write the states of a plain recurrent network."""
     mine, lo, hi = packed[p], p * len(h) // parts, (p + 1) * len(h) // parts
     pack(w, True, mine)
-    zero = z.dtype.type(0)
     for t in range(len(z)):
         times(h if t == 0 else out[t - 1], mine, s, lo, hi)
         for row in range(lo, hi):
-            x, a, h_t = s[row], z[t, row], out[t, row]
-            if relu:
-                for j in range(len(h_t)):
-                    y = x[j] + a[j]
-                    h_t[j] = zero if y <= zero else y
-            else:
-                _tanh(x, a, h_t)
+            _rnn_row(s[row], z[t, row], out[t, row], relu)
+
+
+@kernel(apart=True)
+def _rnn_row_back(g: Any, h: Any, back: Any, delta: Any, relu: Any) -> None:
+    zero, one = g.dtype.type(0), g.dtype.type(1)
+    if relu:
+        for j in range(len(g)):
+            delta[j] = (g[j] + back[j]) * (one if h[j] > zero else h[j])  # which is 0, or NaN
+    else:
+        for j in range(len(g)):
+            delta[j] = (g[j] + back[j]) * (one - h[j] * h[j])
 
 
 @Parted
 def _rnn_back(g: Any, out: Any, w: Any, dz: Any, dh: Any, packed: Any, s: Any, relu: Any, p: Any, parts: Any) -> None:
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
-    zero, one = g.dtype.type(0), g.dtype.type(1)
     for row in range(lo, hi):
         _zero(s[row])
     for t in range(len(g) - 1, -1, -1):
         for row in range(lo, hi):
-            g_t, h_t, delta, back = g[t, row], out[t, row], dz[t, row], s[row]
-            if relu:
-                for j in range(len(delta)):
-                    delta[j] = (g_t[j] + back[j]) * (one if h_t[j] > zero else h_t[j])  # which is 0, or NaN
-            else:
-                for j in range(len(delta)):
-                    delta[j] = (g_t[j] + back[j]) * (one - h_t[j] * h_t[j])
+            _rnn_row_back(g[t, row], out[t, row], s[row], dz[t, row], relu)
         times(dz[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _copy(s[row], dh[row])
@@ -109,6 +106,19 @@ def rnn_states_back(
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
 
+@kernel(apart=True)
+def _lstm_row(
+    to_i: Any, to_f: Any, to_u: Any, to_o: Any, a_i: Any, a_f: Any, a_u: Any, a_o: Any, c: Any,
+    i: Any, f: Any, u: Any, o: Any, c_t: Any, of_c: Any, h: Any,
+) -> None:  # fmt: skip
+    for j in range(len(h)):
+        i[j], f[j] = sigmoid(to_i[j] + a_i[j]), sigmoid(to_f[j] + a_f[j])
+        u[j], o[j] = tanh(to_u[j] + a_u[j]), sigmoid(to_o[j] + a_o[j])
+        c_t[j] = f[j] * c[j] + i[j] * u[j]
+        of_c[j] = tanh(c_t[j])
+        h[j] = o[j] * of_c[j]
+
+
 @Parted
 def lstm_states(z: Any, w: Any, h: Any, c: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
     """Write the states of a long short-term memory, its last cell, and what the rule needs."""
@@ -119,23 +129,30 @@ def lstm_states(z: Any, w: Any, h: Any, c: Any, out: Any, cells: Any, packed: An
     for t in range(len(z)):
         times(h if t == 0 else out[t - 1], mine, s, lo, hi)
         for row in range(lo, hi):
-            kept, a = gates[t, row], added[t, row]
-            for k in range(4):
-                x = s[row, k * n : (k + 1) * n]
-                if k == 2:
-                    _tanh(x, a[k], kept[k])
-                else:
-                    _sigmoid(x, a[k], kept[k])
-            i, f, u, o, c_t, of_c = kept[0], kept[1], kept[2], kept[3], kept[4], kept[5]
-            c_0, h_t = c[row] if t == 0 else gates[t - 1, row, 4], out[t, row]
-            for j in range(n):
-                c_t[j] = f[j] * c_0[j] + i[j] * u[j]
-            for j in range(n):
-                of_c[j] = tanh(c_t[j])
-            for j in range(n):
-                h_t[j] = o[j] * of_c[j]
+            x, a, k = s[row], added[t, row], gates[t, row]
+            before = c[row] if t == 0 else gates[t - 1, row, 4]
+            _lstm_row(
+                x[:n], x[n : 2 * n], x[2 * n : 3 * n], x[3 * n : 4 * n], a[0], a[1], a[2], a[3], before,
+                k[0], k[1], k[2], k[3], k[4], k[5], out[t, row],
+            )  # fmt: skip
     for row in range(lo, hi):
         _copy(gates[-1, row, 4], out[-1, row])
+
+
+@kernel(apart=True)
+def _lstm_row_back(
+    g: Any, of_h: Any, of_c: Any, i: Any, f: Any, u: Any, o: Any, c: Any, tanh_c: Any,
+    to_i: Any, to_f: Any, to_u: Any, to_o: Any,
+) -> None:  # fmt: skip
+    one = g.dtype.type(1)
+    for j in range(len(g)):
+        h = of_h[j] + g[j]
+        cell = of_c[j] + h * (o[j] * (one - tanh_c[j] * tanh_c[j]))
+        to_o[j] = h * (tanh_c[j] * o[j] * (one - o[j]))
+        to_i[j] = cell * (u[j] * i[j] * (one - i[j]))
+        to_u[j] = cell * (i[j] * (one - u[j] * u[j]))
+        to_f[j] = cell * (c[j] * f[j] * (one - f[j]))
+        of_c[j] = cell * f[j]
 
 
 @Parted
@@ -145,28 +162,17 @@ def _lstm_back(
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape
-    gates, deltas, one = cells.reshape(len(dz), batch, 6, n), dz.reshape(len(dz), batch, 4, n), g.dtype.type(1)
+    gates, deltas = cells.reshape(len(dz), batch, 6, n), dz.reshape(len(dz), batch, 4, n)
     for row in range(lo, hi):
         _zero(s[row])
         _copy(g[-1, row], dc[row])
     for t in range(len(dz) - 1, -1, -1):
         for row in range(lo, hi):
-            kept, delta, of_h, of_c = gates[t, row], deltas[t, row], s[row], dc[row]
-            i, f, u, o, tanh_c = kept[0], kept[1], kept[2], kept[3], kept[5]
-            to_i, to_f, to_u, to_o = delta[0], delta[1], delta[2], delta[3]
+            k, d, x = gates[t, row], deltas[t, row], s[row]
             before = c[row] if t == 0 else gates[t - 1, row, 4]
-            _add(g[t, row], of_h[:n])
-            for j in range(n):
-                of_c[j] += of_h[j] * (o[j] * (one - tanh_c[j] * tanh_c[j]))
-            for j in range(n):
-                to_o[j] = of_h[j] * (tanh_c[j] * o[j] * (one - o[j]))
-            for j in range(n):
-                to_i[j] = of_c[j] * (u[j] * i[j] * (one - i[j]))
-                to_u[j] = of_c[j] * (i[j] * (one - u[j] * u[j]))
-            for j in range(n):
-                to_f[j] = of_c[j] * (before[j] * f[j] * (one - f[j]))
-            for j in range(n):
-                of_c[j] *= f[j]
+            _lstm_row_back(
+                g[t, row], x[:n], dc[row], k[0], k[1], k[2], k[3], before, k[5], d[0], d[1], d[2], d[3]
+            )
         times(dz[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _copy(s[row], dh[row])
@@ -181,6 +187,18 @@ def lstm_states_back(
     _weights(dz, h, out, dw, dw[0, :0], parts)
 
 
+@kernel(apart=True)
+def _gru_row(
+    to_r: Any, to_u: Any, to_n: Any, b_r: Any, b_u: Any, b_n: Any, a_r: Any, a_u: Any, a_n: Any, before: Any,
+    r: Any, u: Any, candidate: Any, q: Any, h: Any,
+) -> None:  # fmt: skip
+    for j in range(len(h)):
+        r[j], u[j] = sigmoid(to_r[j] + b_r[j] + a_r[j]), sigmoid(to_u[j] + b_u[j] + a_u[j])
+        q[j] = to_n[j] + b_n[j]
+        candidate[j] = tanh(a_n[j] + r[j] * q[j])
+        h[j] = candidate[j] + u[j] * (before[j] - candidate[j])
+
+
 @Parted
 def gru_states(z: Any, w: Any, b: Any, h: Any, out: Any, cells: Any, packed: Any, s: Any, p: Any, parts: Any) -> None:
     """Write the states of a gated recurrent unit, and what the rule needs."""
@@ -192,16 +210,27 @@ def gru_states(z: Any, w: Any, b: Any, h: Any, out: Any, cells: Any, packed: Any
         before = h if t == 0 else out[t - 1]
         times(before, mine, s, lo, hi)
         for row in range(lo, hi):
-            kept, a, x, h_0, h_t = gates[t, row], added[t, row], s[row], before[row], out[t, row]
-            r, u, candidate, q, to_n = kept[0], kept[1], kept[2], kept[3], a[2]
-            _add(b, x[: 3 * n])
-            _sigmoid(x[:n], a[0], r)
-            _sigmoid(x[n : 2 * n], a[1], u)
-            _copy(x[2 * n : 3 * n], q)
-            for j in range(n):
-                candidate[j] = tanh(to_n[j] + r[j] * q[j])
-            for j in range(n):
-                h_t[j] = candidate[j] + u[j] * (h_0[j] - candidate[j])
+            x, a, k = s[row], added[t, row], gates[t, row]
+            _gru_row(
+                x[:n], x[n : 2 * n], x[2 * n : 3 * n], b[:n], b[n : 2 * n], b[2 * n :], a[0], a[1], a[2], before[row],
+                k[0], k[1], k[2], k[3], out[t, row],
+            )  # fmt: skip
+
+
+@kernel(apart=True)
+def _gru_row_back(
+    g: Any, back: Any, h: Any, r: Any, u: Any, candidate: Any, q: Any, to_r: Any, to_u: Any, to_n: Any,
+    of_r: Any, of_u: Any, of_q: Any, dh: Any,
+) -> None:  # fmt: skip
+    one = g.dtype.type(1)
+    for j in range(len(g)):
+        d = dh[j] + back[j] + g[j]
+        to_u[j] = of_u[j] = d * ((h[j] - candidate[j]) * u[j] * (one - u[j]))
+        n = d * ((one - u[j]) * (one - candidate[j] * candidate[j]))
+        to_n[j] = n
+        to_r[j] = of_r[j] = n * (q[j] * r[j] * (one - r[j]))
+        of_q[j] = n * r[j]
+        dh[j] = d * u[j]
 
 
 @Parted
@@ -211,31 +240,18 @@ def _gru_back(
     mine, lo, hi = packed[p], p * len(dh) // parts, (p + 1) * len(dh) // parts
     pack(w, False, mine)
     batch, n = dh.shape
-    gates, deltas, one = cells.reshape(len(g), batch, 4, n), dz.reshape(len(g), batch, 3, n), g.dtype.type(1)
+    gates, deltas = cells.reshape(len(g), batch, 4, n), dz.reshape(len(g), batch, 3, n)
     products = of_h.reshape(len(g), batch, 3, n)
     for row in range(lo, hi):
         _zero(s[row])
         _zero(dh[row])
     for t in range(len(g) - 1, -1, -1):
         for row in range(lo, hi):
-            kept, delta, product, dh_t = gates[t, row], deltas[t, row], products[t, row], dh[row]
-            r, u, candidate, q = kept[0], kept[1], kept[2], kept[3]
-            to_r, to_u, to_n, of_q = delta[0], delta[1], delta[2], product[2]
+            k, d, x, y = gates[t, row], deltas[t, row], products[t, row], s[row]
             before = h[row] if t == 0 else out[t - 1, row]
-            _add(s[row], dh_t)
-            _add(g[t, row], dh_t)
-            for j in range(n):
-                to_u[j] = dh_t[j] * ((before[j] - candidate[j]) * u[j] * (one - u[j]))
-            for j in range(n):
-                to_n[j] = dh_t[j] * ((one - u[j]) * (one - candidate[j] * candidate[j]))
-            for j in range(n):
-                to_r[j] = to_n[j] * (q[j] * r[j] * (one - r[j]))
-            for j in range(n):
-                of_q[j] = to_n[j] * r[j]
-            for j in range(n):
-                dh_t[j] *= u[j]
-            _copy(to_r, product[0])
-            _copy(to_u, product[1])
+            _gru_row_back(
+                g[t, row], y[:n], before, k[0], k[1], k[2], k[3], d[0], d[1], d[2], x[0], x[1], x[2], dh[row]
+            )
         times(of_h[t], mine, s, lo, hi)
     for row in range(lo, hi):
         _add(s[row], dh[row])
