@@ -20,6 +20,11 @@ def flat(shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
     return " + ".join(terms) or "0"
 
 
+def unsigned(place: str) -> str:
+    """Return a place as a number that is never negative, which compilers else look at in every step of a loop."""
+    return place if place.isdigit() else f"u8({place})"
+
+
 def of_broadcast(shape: Sequence[int], index: Sequence[str]) -> list[str]:
     """Return the index of an entry in an array that is broadcast."""
     tail = index[len(index) - len(shape) :] if shape else []

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..program.values import VIEWS, Arg, Op, Value
-from .expressions import BITS, COSTLY, NARROW, SCALAR, cast, code_of, literal, loops
-from .extrema import LONG, further, side_by_side
-from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice
+from .expressions import BITS, COSTLY, ELEMENTWISE, NARROW, SCALAR, cast, code_of, literal, loops
+from .indices import flat, of_broadcast, of_gather, of_reshape, of_slice, unsigned
 from .lengths import NOTHING, Lengths, near
 from .small_products import product
+from .sums import product_of_vectors, reduction
 
-WIDE = 64  # sums of more float32 numbers than this are kept in float64
 LARGE = 2**20  # operations on single numbers from which on several threads share a loop
 DEEP = 4  # loops inside of each other
-ROW, BLOCK = 64, 1024  # entries of a row that is added up for itself, and of a part of one long row
+ALONE = re.compile(r"\b[ijz]_\d")  # the index of one axis of several that are one loop
+AXES = 2  # that an array has in a kernel; each costs it time to compile
 
 
 @dataclass
@@ -67,6 +68,9 @@ class Loops:
         self.known: dict[Value, Known] = {}
         self.rows: dict[Value, str] = {}  # arrays of which only a row is there at a time, and names of single numbers
         self.deep: tuple[tuple[str, ...], tuple[int, ...]] = (), ()  # an index of several axes that is one loop
+        self.first: tuple[int, int] | None = None  # from which axis on neighbours are one loop, and of how many axes
+        self.joined: list[tuple[list[tuple[int, str]], str]] = []  # lengths and indices of such axes, and their loop
+        self.outside = 0  # the depth of the loops over the axes that a sum keeps
 
     def all(self, values: Sequence[Value]) -> list[str | Part]:
         """Return the lines that make all arrays, loops over the same rows in one; where large, as parts."""
@@ -90,16 +94,29 @@ class Loops:
         return result
 
     def _written(self, value: Value) -> list[str]:
-        """Return the lines that make an array."""
-        self.before, self.lines, self.after, self.reads, self.deep = [], [], [], [], ((), ())
+        """Return the lines that make an array, in as few loops as what is read and written allows.
+
+        Short loops within loops are worth less to a compiler than one long loop.
+        """
+        op, count, sums = self.made[value], self.count, len(self.sums or ())
+        axes = len(space(op)) if op.kind in (*ELEMENTWISE, "vdot") or op.function is np.add else 0
+        for first in (*range(1, axes - 1), None):
+            self.first = None if first is None else (first, axes)
+            self._write(value, op)
+            if first is None or not ALONE.search("\n".join([*self.before, *self.lines, *self.after])):
+                break
+            self.count = count
+            del (self.sums or [])[sums:]
+        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
+        return self.lines
+
+    def _write(self, value: Value, op: Op) -> None:
+        self.before, self.lines, self.after, self.reads, self.deep, self.joined = [], [], [], [], ((), ()), []
         self.value = value
         self.entries: list[list[str]] = []
-        op = self.made[value]
         getattr(self, f"_{op.kind}", self._elementwise)(op)
         if self.deep[0]:
             self.lines[1:1] = self._parts(self.lines[1:])
-        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
-        return self.lines
 
     def _blocks(self, values: Sequence[Value]) -> list[list[Value]]:
         """Return the arrays whose loops over rows are one: none reads rows of another that are not there yet."""
@@ -169,10 +186,15 @@ class Loops:
 
     # -- loops
 
-    def _open(
-        self, shape: Sequence[int], letter: str = "i", lead: Sequence[str] = (), depth: int = 0
+    def open(
+        self, shape: Sequence[int], letter: str = "i", lead: Sequence[str] = (), depth: int = 0, cut: int = 0
     ) -> tuple[list[str], int]:  # fmt: skip
-        """Append loops over a shape, or what is left of it, and return the index, and the depth inside."""
+        """Append loops over a shape, or what is left of it, and return the index, and the depth inside.
+
+        Those of axes before `cut` are never one with those after it.
+        """
+        if self.first is not None:
+            return self._few(shape, letter, cut)
         index = list(lead)
         if not lead and letter == "i" and sum(n > 1 for n in shape) > DEEP:
             index, depth = self._head(shape[: len(shape) - 2])
@@ -184,6 +206,37 @@ class Loops:
             index.append(f"{letter}{axis}")
             depth += 1
         return index, depth
+
+    def _few(self, shape: Sequence[int], letter: str, cut: int) -> tuple[list[str], int]:
+        """Append loops over a shape, of neighbours from some axis on a single one, and return index and depth.
+
+        What is read or written where none of the indices of such neighbours remains does not need them.
+        """
+        first, axes = self.first or (0, 0)
+        start = max(0, len(shape) - axes + first)
+        index, depth, self.outside = [], 0, 0
+        for lo, hi in pairwise(sorted({*range(start + 1), max(start, cut), len(shape)})):
+            long = [axis for axis in range(lo, hi) if shape[axis] > 1]
+            names = [f"{letter}{axis}" if len(long) < 2 else f"{letter}_{axis}" for axis in long]
+            if long:
+                loop = f"{letter}{long[0]}"
+                self._over(depth, loop, prod(shape[axis] for axis in long))
+                depth += 1
+            if len(long) > 1:
+                self.joined.append(([(shape[axis], name) for axis, name in zip(long, names, strict=True)], loop))
+            index += [names[long.index(axis)] if axis in long else "0" for axis in range(lo, hi)]
+            self.outside = depth if hi <= cut else self.outside
+        return index, depth
+
+    def offset(self, shape: Sequence[int], index: Sequence[str], start: int = 0) -> str:
+        """Return the place of an entry in an array, by the loops that there are."""
+        pairs = [(n, i) for n, i in zip(shape, index, strict=True) if n > 1]
+        for these, loop in self.joined:
+            for k in range(len(pairs) - len(these) + 1):
+                if pairs[k : k + len(these)] == these:
+                    pairs[k : k + len(these)] = [(prod(n for n, _ in these), loop)]
+                    break
+        return flat([n for n, _ in pairs], [i for _, i in pairs], start)
 
     def _head(self, shape: Sequence[int]) -> tuple[list[str], int]:
         """Append one loop over several axes, since compilers take long over deep nests; return index and depth."""
@@ -226,7 +279,7 @@ class Loops:
         self.lines.append("    " * depth + text)
 
     def _elementwise(self, op: Op) -> None:
-        index, depth = self._open(op.out.shape)
+        index, depth = self.open(op.out.shape)
         value = self._expression(op, index, depth, {})
         self.line(depth, f"{self.place(op.out, index)} = {value}")
 
@@ -236,11 +289,11 @@ class Loops:
         lead, start = self._shared(out, [whole(box) for box in boxes])
         for box in zeros:
             shape = [near(b - a, n) for (a, b), n in zip(box, out.shape, strict=True)]
-            index, depth = self._open(shape, "z", lead, start)
+            index, depth = self.open(shape, "z", lead, start)
             at = of_slice([slice(*ends) for ends in box], out.shape, index)
             self.line(depth, f"{self.place(out, at)} = {literal(0, code_of(out.dtype))}")
         for x, box in zip(op.args, boxes, strict=True):
-            index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
+            index, depth = self.open(x.shape, "i" if lead else "j", lead, start)
             text = self.read(x, index, depth, {}, code_of(out.dtype))
             self.line(depth, f"{self.place(out, of_slice(box, out.shape, index))} = {text}")
 
@@ -248,9 +301,9 @@ class Loops:
         """Add the entries of an array up at places of zeros."""
         x, out, code = op.args[0], op.out, code_of(op.out.dtype)
         lead, start = self._shared(out, [min(whole(op.attrs[0]), op.attrs[1])])
-        zero, depth = self._open(out.shape, "z", lead, start)
+        zero, depth = self.open(out.shape, "z", lead, start)
         self.line(depth, f"{self.place(out, zero)} = {literal(0, code)}")
-        index, depth = self._open(x.shape, "i" if lead else "j", lead, start)
+        index, depth = self.open(x.shape, "i" if lead else "j", lead, start)
         text = self.read(x, index, depth, {}, code)
         self.line(depth, f"{self.place(out, self._picked(op, out.shape, index, depth))} += {text}")
 
@@ -264,111 +317,10 @@ class Loops:
         return of_gather(op.attrs, shape, index, place)
 
     def _reduce(self, op: Op) -> None:
-        x, (axes, keep, _) = op.args[0], op.attrs
-        kept = [a for a in range(len(x.shape)) if a not in axes]
-        total = code_of(op.out.dtype)
-        if kept and axes and kept[-1] > axes[-1] and op.function is np.add:
-            return self._running(op, axes, keep)
-        order = [*kept, *axes]
-        inner = sum(x.shape[a] > 1 for a in axes)
-        names, depth = self._open([x.shape[a] for a in order], "i" if inner <= 2 else "j")  # which are never one loop
-        index = [names[order.index(a)] for a in range(len(x.shape))]
-        # The accumulator is set where the loops over the kept axes end.
-        many = prod(x.shape[a] for a in axes)
-        wide = "f8" if total == "f4" and many > WIDE and op.function is np.add else total
-        start = {np.add: f"{wide}(0)", np.maximum: f"{wide}(-np.inf)", np.minimum: f"{wide}(np.inf)"}[op.function]
-        head = self.lines[len(self.lines) - inner :] if inner else []
-        del self.lines[len(self.lines) - inner :]
-
-        def entry(place: str, depth: int) -> str:
-            where = [place if a in axes and n > 1 else index[a] for a, n in enumerate(x.shape)]
-            return self.read(x, where, depth, {}, total)
-
-        if op.function is not np.add and inner == 1 and many >= LONG:
-            side_by_side(op.function, total, start, many, depth - inner, self.line, entry)
-        else:
-            self.line(depth - inner, f"s = {start}")
-            self.lines += head
-            row, inside = self._by_rows(depth, inner) if op.function is np.add and wide == "f8" else (None, depth)
-            text = self.read(x, index, inside, {}, total)
-            if op.function is np.add:
-                self.line(inside, f"{'s' if row is None else 'part'} += {cast(text, total, wide)}")
-                if row is not None:
-                    self.line(row, "s += part")
-            else:
-                self.line(depth, f"v = {text}")
-                self.line(depth, f"s = {further(op.function, 's')}")
-        out = [index[a] if a in kept else "0" for a in range(len(x.shape)) if keep or a in kept]
-        self.line(depth - inner, f"{self.place(op.out, out)} = {cast('s', None if total in NARROW else wide, total)}")
-        return None
-
-    def _by_rows(self, depth: int, loops: int, whole: bool = False) -> tuple[int | None, int]:
-        """Have the inner ones of loops add up `part`, since rounding errors grow with the numbers that one sum takes.
-
-        Return the depths at which it is added to the sum, None where the loops stay as they are, and of their inside.
-        Where rows are short the outermost loop becomes two if it is long, unless it is to stay whole.
-        """
-        heads = [line.strip() for line in self.lines[len(self.lines) - loops :]]
-        inner, width = 0, 1
-        while inner < loops - 1 and width < ROW:
-            inner += 1
-            width *= self.bounds[heads[-inner]]
-        if width >= ROW:
-            self.lines.insert(len(self.lines) - inner, "    " * (depth - inner) + "part = f8(0)")
-            return depth - inner, depth
-        n = self.bounds[heads[0]] if heads and not whole else 0
-        if n < 4 * BLOCK:
-            return None, depth
-        del self.lines[len(self.lines) - loops :]
-        start, name = depth - loops, heads[0].split()[1]
-        self.line(start, f"for block in range(({n} + {BLOCK - 1}) // {BLOCK}):")
-        self.line(start + 1, "part = f8(0)")
-        self.line(start + 1, f"for {name} in range({BLOCK} * block, min({n}, {BLOCK} * block + {BLOCK})):")
-        for k, head in enumerate(heads[1:], start + 2):
-            self.line(k, head)
-        return start + 1, depth + 1
-
-    def _running(self, op: Op, axes: tuple[int, ...], keep: bool) -> None:
-        """Add rows onto rows, so that the inner loop runs along memory."""
-        x, total = op.args[0], code_of(op.out.dtype)
-        zero, depth = self._open(op.out.shape, "z")
-        start = f"{total}(0)"
-        if self.sums is not None:
-            name = f"q{len(self.sums)}"
-            self.sums.append((name, total, op.out.size))
-            start = " + ".join(f"{name}[{p}, {flat(op.out.shape, zero)}]" for p in range(self.threads))
-        self.line(depth, f"{self.place(op.out, zero)} = {start}")
-        lines, self.lines = self.lines, []
-        index, depth = self._open(x.shape)
-        out = ["0" if a in axes else i for a, i in enumerate(index) if keep or a not in axes]
-        text = self.read(x, index, depth, {}, total)
-        if self.sums is None:
-            self.before = lines
-            self.line(depth, f"{self.place(op.out, out)} += {text}")
-        else:
-            self.after = lines
-            self.line(depth, f"s{name}[{flat(op.out.shape, out)}] += {text}")
+        reduction(self, op)
 
     def _vdot(self, op: Op) -> None:
-        x, y = op.args
-        total = code_of(op.out.dtype)
-        wide = "f8" if total == "f4" and x.size > WIDE else total
-        if self.sums is None:
-            s = f"t{self.count}"
-            self.count += 1
-            self.before.append(f"{s} = {wide}(0)")
-        else:
-            s = f"sq{len(self.sums)}"
-            self.after.append(f"{s} = {' + '.join(f'{s[1:]}[{p}, 0]' for p in range(self.threads))}")
-            self.sums.append((s[1:], wide, 0))
-        index, depth = self._open(x.shape)
-        row = self._by_rows(depth, depth, whole=True)[0] if wide == "f8" else None
-        seen: dict[Value, str] = {}
-        product = " * ".join(cast(self.read(a, index, depth, seen, total), total, wide) for a in (x, y))
-        self.line(depth, f"{s if row is None else 'part'} += {product}")
-        if row is not None:
-            self.line(row, f"{s} += part")
-        self.after.append(f"{self.place(op.out, [])} = {cast(s, wide, total)}")
+        product_of_vectors(self, op)
 
     def _matmul(self, op: Op) -> None:
         product(self, op)
@@ -382,7 +334,7 @@ class Loops:
         pool, start = self.scratch.get(value, (value, 0))
         if value in self.rows:
             shape, part = value.shape[1:], f"{prod(value.shape[1:])} * p + " if self.sums is not None else ""
-            return self.rows[value] or f"{self.names[pool]}[{unsigned(part + flat(shape, index[1:], start))}]"
+            return self.rows[value] or f"{self.names[pool]}[{unsigned(part + self.offset(shape, index[1:], start))}]"
         if pool is value and not flattened(value):
             return f"{self.names[value]}[{', '.join(map(unsigned, index)) or '()'}]"
         names, axes = self.deep
@@ -392,7 +344,7 @@ class Loops:
         if same > 1:
             first = "i0" if same == len(axes) else f"r{same - 1}"
             index, shape = [first, *index[same:]], (prod(shape[:same]), *shape[same:])
-        return f"{self.names[pool]}[{unsigned(flat(shape, index, start))}]"
+        return f"{self.names[pool]}[{unsigned(self.offset(shape, index, start))}]"
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the array behind a view, and the index in it of an entry of the view."""
@@ -471,19 +423,14 @@ class Loops:
         return name
 
 
-def unsigned(place: str) -> str:
-    """Return a place as a number that is never negative, which compilers else look at in every step of a loop."""
-    return place if place.isdigit() else f"u8({place})"
-
-
 def whole(box: Sequence[Any]) -> int:
     """Return how many of the first axes an index takes as they are."""
     return next((k for k, part in enumerate(box) if part != ("slice", None, None, None)), len(box))
 
 
 def flattened(value: Value) -> bool:
-    """Tell whether a kernel takes an array as one of a single axis: each other axis costs it time to compile."""
-    return len(value.shape) > DEEP
+    """Tell whether a kernel takes an array as one of a single axis."""
+    return len(value.shape) > AXES
 
 
 def space(op: Op) -> tuple[int, ...]:
