@@ -13,6 +13,7 @@ pytest.importorskip("numba")
 pytest.importorskip("scipy")
 
 import numba
+from numba.extending import intrinsic
 
 from tinygrad_nn.compiled.numba.native import build  # noqa: F401 - which starts the threads
 from tinygrad_nn.compiled.numba.native.spread import spread, spreading
@@ -82,3 +83,37 @@ def test_a_thread_that_is_given_several_parts_at_once_runs_each() -> None:
     env = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.split() == ["workqueue"], done.stderr
+
+
+@intrinsic
+def _holders(typing: Any, x: Any) -> Any:
+    """Return the address of the count of who holds an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.ptrtoint(array.meminfo, context.get_value_type(signature.return_type))
+
+    return numba.types.intp(x), generate
+
+
+@numba.njit("void(i8[::1], i8, i8)", nogil=True)
+def _counted_part(out: Any, p: Any, parts: Any) -> None:
+    half = out[p:]
+    half[0] = _holders(half)
+
+
+_counted_parts = spreading(_counted_part)
+
+
+@numba.njit("i8(i8[::1], i8)", nogil=True)
+def _counted(out: Any, parts: Any) -> Any:
+    _counted_parts((out,), parts)
+    return _holders(out)
+
+
+def test_threads_do_not_count_who_holds_an_array() -> None:
+    out = np.ones(3, np.int64)
+    held = sys.getrefcount(out)
+    assert _counted(out, 3) != 0
+    assert out.tolist() == [0, 0, 0]
+    assert sys.getrefcount(out) == held

@@ -18,7 +18,7 @@ from .lengths import NOTHING, Lengths, near
 from .small_products import product
 from .sums import product_of_vectors, reduction
 
-LARGE = 2**20  # operations on single numbers from which on several threads share a loop
+LARGE = 2**17  # operations on single numbers from which on several threads share a loop
 DEEP = 4  # loops inside of each other
 ALONE = re.compile(r"\b[ijz]_\d")  # the index of one axis of several that are one loop
 AXES = 2  # that an array has in a kernel; each costs it time to compile

@@ -14,7 +14,7 @@ from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .lengths import NAME
 from .loops import Part, flattened
-from .native.row import available
+from .native.row import APART, available
 from .straight import Straight
 
 EXACT = "nogil=True, error_model='numpy'"
@@ -108,7 +108,7 @@ class Machine:
     def _run(self, part: Part, name: str, own: list[str]) -> list[str]:
         """Return the lines that have every thread run its part."""
         threads = self.threads()
-        sums = [f"{q} = np.zeros(({threads}, {max(size, 8)}), {kind})" for q, kind, size in part.sums]
+        sums = [f"{q} = np.zeros(({threads}, {size + APART}), {kind})" for q, kind, size in part.sums]
         given = ", ".join([*own, *[q for q, _, _ in part.sums]])
         return [*sums, f"{name}_run(({given},), {threads})", *part.after]
 

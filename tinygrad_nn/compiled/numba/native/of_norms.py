@@ -9,7 +9,7 @@ import numpy as np
 
 from ...program.values import Arg, Op, Value
 from .of_attention import by_place
-from .row import Native
+from .row import APART, Native
 
 PARALLEL = 2**14  # fewer entries are quicker on one core
 Shape = tuple[int, ...]
@@ -94,7 +94,7 @@ def memory(op: Op) -> tuple[Shape, ...]:
         return () if op.name == "standardize" else ((1,),)
     weight = _given(op)[1]
     size = weight.size if isinstance(weight, Value) else 1
-    parts = (threads(op), size)
+    parts = (threads(op), size + APART)
     return (*[(size,)] * (3 - len(op.outs)), parts, parts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...program.values import Arg, Op, Value
 
+APART = 32  # numbers between what two threads add up, which else share a line of the cache, and wait for it
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 

@@ -56,12 +56,22 @@ def _run(
     """Have the threads call ``code(builder, place)`` with the arguments that a tuple holds, in the types `kinds`."""
     given = [builder.extract_value(packed, k) for k in range(len(args.types))]
     given = [context.cast(builder, x, *pair) for x, *pair in zip(given, args.types, kinds, strict=False)]
+    given = [_lent(context, builder, kind, x) for kind, x in zip(kinds, given, strict=False)]
 
     def call(inner: Any, block: list[Any], p: Any) -> None:
         place, *given, count = block
         context.call_conv.call_function(inner, code(inner, place), types.none, kinds, [*given, p, count])
 
     _start(builder, [place, *given, count], count, call)
+
+
+def _lent(context: Any, builder: Any, kind: Any, x: Any) -> Any:
+    """Return an array that nobody holds: threads that count its holders would wait for each other at each slice."""
+    if not isinstance(kind, types.Array):
+        return x
+    array = context.make_array(kind)(context, builder, x)
+    array.meminfo, array.parent = (cgutils.get_null_value(part.type) for part in (array.meminfo, array.parent))
+    return array._getvalue()
 
 
 def _start(builder: Any, values: list[Any], count: Any, call: Any) -> None:
