@@ -83,3 +83,43 @@ def test_how_deep_the_loops_are(f: Callable[..., Array], deep: int, monkeypatch:
     np.testing.assert_allclose(tg.compile(f, backend="numba")(x, b), f(x, b))
     assert [nest(text) for text in texts] == [deep]
     assert fuse.available() is False
+
+
+ARRAY, NUMBER = ("a1", "f4[:, ::1]"), ("a0", "f8")
+
+
+def written(*bounds: str) -> list[str]:
+    """Return the lines of loops inside of each other, and of one that stands after them."""
+    lines = [f"{'    ' * k}for i{k} in range({n}):" for k, n in enumerate(bounds)]
+    return [*lines, "    " * len(bounds) + "x", "for j in range(99): y"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (("16", "64"), ("16 + zero", "64")),
+        (("16", "63"), None),
+        (("64",), None),
+        (("rows", "64"), None),
+        (("16", "rows"), None),
+        (("2", "3", "99"), ("2 + zero", "3 + zero", "99")),
+        (("2", "99", "3"), ("2 + zero", "99", "3")),
+    ],
+)
+def test_loops_around_long_ones_are_not_unrolled(given: tuple[str, ...], wanted: tuple[str, ...] | None) -> None:
+    found = machine.rolled(written(*given), [NUMBER, ARRAY])
+    assert found == (["zero = len(a1) >> 62", *written(*wanted)] if wanted else written(*given))
+    assert machine.rolled(written(*given), [NUMBER, ("a2", "Array(f4, 0, 'C')")]) == written(*given)
+
+
+@pytest.mark.slow
+def test_a_loop_over_channels_and_pixels_is_little_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_NN_CACHE", "")
+    monkeypatch.setattr(loops, "LARGE", 2**40)
+    texts: list[dict[str, Any]] = []
+    load = machine.load
+    monkeypatch.setattr(machine, "load", lambda text: (texts.append(load(text)), texts[-1])[1])
+    x, b = np.ones((4, 16, 28, 28), np.float32), np.ones((16, 1, 1), np.float32)
+    tg.compile(lambda x, b: np.maximum(x + b, 0), backend="numba")(x, b)
+    ((code,),) = [made["kernel"].inspect_llvm().values() for made in texts]
+    assert code.count("\n") < 1500  # 5,000 lines, for which LLVM took seconds, if the 16 were unrolled

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache, lru_cache
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ EXACT = "nogil=True, error_model='numpy'"
 # NaN, infinity and the sign of zero keep their meaning; sums may be reordered.
 OPTIONS = f"{EXACT}, fastmath={{'reassoc', 'contract'}}"
 
+LOOP = re.compile(r"( *)(for \w+ in range\()(\d+)\):")  # over a number of entries that is known
+MANY = 64  # entries of a loop, which gains nothing by being unrolled together with the one around it
 KNOWN = 1024  # kernels that stay at hand, used or not
 PER_LINE = 100  # lines of straight code that take as long to compile as one of loops
 
@@ -68,7 +72,7 @@ class Machine:
                 kinds = [f"{kind[:2]}[::1]" if name in flat else kind for name, kind in parameters.values()]
                 parts += self._part(item, name, own, kinds, f"{OPTIONS}, {apart=}")
                 lines += self._run(item, name, own)
-        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *lines]
+        lines = [*(f"{name} = {name}.reshape(-1)" for name in flat), *rolled(lines, parameters.values())]
         if checks:
             arrays = [v for v in kernel.args if not v.weak and v.shape]
             shapes = " or ".join(f"{names[v]}.shape != {_shape(kernel, v)}" for v in arrays)
@@ -98,6 +102,7 @@ class Machine:
         lines = [f"s{q} = {f'{q}[p]' if size else f'{kind}(0)'}" for q, kind, size in part.sums]
         lines.append(f"for i0 in range(p * {part.rows} // parts, (p + 1) * {part.rows} // parts):")
         lines += [*part.body, *[f"{q}[p, 0] = s{q}" for q, _, size in part.sums if not size]]
+        lines = rolled(lines, zip(own, kinds, strict=True))
         body = "\n".join(f"    {line}" for line in lines)
         for a in own if self.rows else ():
             body = re.sub(rf"\b{a}\[\(\)\]", f"{a}[0]", body)
@@ -120,6 +125,23 @@ class Machine:
     def compiled(self) -> dict[str, Any]:
         """Return the functions by name."""
         return {name: made(whole) for whole, name in self.functions.items()}
+
+
+def rolled(lines: list[str], parameters: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the lines of a function so that no loop around a long one is unrolled, which takes LLVM seconds.
+
+    Over how many entries such a loop goes is not known before the function runs: a zero is added, made of a length.
+    """
+    array = next((name for name, kind in parameters if kind.endswith("::1]")), None)
+    found = [_rolled(line, lines[k + 1 :]) if array else line for k, line in enumerate(lines)]
+    return [f"zero = len({array}) >> 62", *found] if found != lines else found
+
+
+def _rolled(line: str, after: list[str]) -> str:
+    loop = LOOP.match(line)
+    inside = takewhile(lambda other: loop and other.startswith(f"{loop[1]} "), after)
+    long = any(inner and int(inner[3]) >= MANY for inner in map(LOOP.match, inside))
+    return LOOP.sub(r"\1\2\3 + zero):", line) if long else line
 
 
 def _shape(kernel: Kernel | Straight, value: Value) -> str:
