@@ -11,6 +11,7 @@ from tests.test_control_flow import close
 from tinygrad_nn import compile, grad, value_and_grad
 from tinygrad_nn.compiled.numba import calls as calls_of_kernels
 from tinygrad_nn.compiled.trace.operations import frozen
+from tinygrad_nn.nn import functional
 
 RNG = np.random.default_rng(0)
 X, V = RNG.normal(size=(6, 5)), RNG.normal(size=7)
@@ -314,6 +315,17 @@ def test_places_of_an_index_that_stays_a_call_are_made_by_the_next(plain_kernels
         short = np.arange(30, dtype=np.int16).reshape(6, 5) * np.int16(k)  # of a dtype that no kernel has
         close(quick(X, short, i), f(X, short, i))
     assert sorted(calls(quick)) == ["getitem", "places"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("padding", [None, 1])
+def test_words_are_looked_up_by_an_argument(backend: str, padding: int | None, plain_kernels: None) -> None:
+    f = value_and_grad(lambda W, words: (functional.embedding(words, W, padding) ** 2).sum())
+    quick = compile(f, backend=backend)
+    for words in (np.array([[0, 1], [5, 1]]), np.array([[2, 2], [1, 4]])):
+        close(quick(X, words), f(X, words))
+    with pytest.raises(ValueError, match="the table has the words 0 to 5; input holds 6"):
+        quick(X, np.array([[0, 1], [2, 6]]))
 
 
 @pytest.mark.slow

@@ -183,14 +183,6 @@ def test_what_is_large_is_a_call(text: str, given: str, name: str, limit: int, p
     assert count(kernels(text, given)) == [1, 1]
 
 
-@pytest.mark.parametrize(("most", "kind"), [(12, "kernel"), (13, "ufunc")])
-def test_an_operation_alone_is_a_kernel_where_threads_share_it(most: int, kind: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(loops, "LARGE", most)
-    assert [op.kind for op in kernels("a + b", "x x")] == [kind]
-    monkeypatch.setattr(fuse, "available", lambda: False)
-    assert [op.kind for op in kernels("a + b", "x x")] == ["ufunc"]
-
-
 if __name__ == "__main__":
     fuse.available = lambda: False
     texts = []

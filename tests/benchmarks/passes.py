@@ -137,13 +137,31 @@ def _passing() -> None:
 def _apart() -> None:
     from tinygrad_nn.compiled.numba import cache
 
-    cache._without_aliases = lambda flags: flags
+    kept = cache.kept
+    cache.kept = lambda dispatcher, apart=False: kept(dispatcher)
 
 
 def _threads() -> None:
     from tinygrad_nn.compiled.numba.machine import Machine
 
     Machine.threads = staticmethod(lambda: 1)
+
+
+def _one_loop() -> None:
+    from tinygrad_nn.compiled.numba.loops import Known, Loops
+
+    def written(self: Loops, value: Any) -> list[str]:
+        self._write(value, self.made[value])
+        self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
+        return self.lines
+
+    Loops._written = written
+
+
+def _uncounted() -> None:
+    from tinygrad_nn.compiled.numba.native import spread
+
+    spread._lent = lambda context, builder, kind, x: x
 
 
 SHARED: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
@@ -159,7 +177,9 @@ MACHINE: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "moved to the first use": (_sink, ("784-256-128-10", "cnn")),
     "exp of our own": (_exp, ("lstm", "gradbench:gmm", "gradbench:lse")),
     "loops in parts": (_threads, ("784-256-128-10", "cnn", "lstm")),
-    "arrays told apart": (_apart, ("gradbench:ba", "gradbench:gmm", "gradbench:kmeans")),
+    "neighbouring axes at once": (_one_loop, ("cnn", "transformer", "gradbench:gmm")),
+    "arrays nobody counts": (_uncounted, ("cnn", "lstm", "transformer")),
+    "arrays told apart": (_apart, ("lstm", "transformer", "gradbench:ba", "gradbench:gmm", "gradbench:kmeans")),
     "a row at a time": (_passing, ("gradbench:ba", "gradbench:det", "gradbench:kmeans")),
     "indices in kernels": (_kinds("gather", "scatter"), ("gradbench:ba", "gradbench:det", "gradbench:ht")),
     "joins in kernels": (_kinds("join"), ("gradbench:ba", "gradbench:ht")),

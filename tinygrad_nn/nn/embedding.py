@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
+def unknown(x: Any, words: int) -> int | None:
+    """Return a number in x that is none of so many words, None if there is none, or x is of a trace."""
+    numbers = x.data if type(x) is Tensor else x
+    if not isinstance(numbers, np.ndarray) or not numbers.size:
+        return None
+    low, high = int(numbers.min()), int(numbers.max())
+    return low if low < 0 else high if high >= words else None
+
+
 @pytorch_names(
     {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are whole"),
      "scale_grad_by_freq": (False, "scale the gradient yourself")},
@@ -80,11 +89,9 @@ class Embedding(Module):
                 f"{self!r} takes the numbers of words; x has dtype {x.dtype}. Write x.astype(int) if these are numbers "
                 "of words."
             )
-        numbers = x.data if type(x) is Tensor else x  # those of a trace are not known yet
-        if x.size and isinstance(numbers, np.ndarray):
-            low, high = numbers.min(), numbers.max()
-            if low < 0 or high >= self.words:
-                raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {low if low < 0 else high}.")
+        missing = unknown(x, self.words)
+        if missing is not None:
+            raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {missing}.")
         result: Tensor = embedding(self.weight, x, padding_idx=self.padding_idx)
         return result
 

@@ -35,6 +35,7 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
+from .embedding import unknown
 from .keywords import translated
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
@@ -266,11 +267,10 @@ def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float =
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the numbers in input; the row padding_idx is not learned."""
-    numbers = np.asarray(raw(input))
-    low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
-    if low < 0 or high >= weight.shape[0]:
-        raise ValueError(f"embedding: the table has the words 0 to {weight.shape[0] - 1}; input holds "
-                         f"{low if low < 0 else high}.")  # fmt: skip
+    numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
+    missing = unknown(numbers, words)
+    if missing is not None:
+        raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
     return rows_of(weight, numbers, padding_idx=padding_idx)
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from math import prod
 
 from ..program.values import VIEWS, Op, Program, Value
-from . import loops
 from .calls import AXES, PRODUCT, opened
 from .expressions import COSTLY, ELEMENTWISE, known
 from .kernels import Kernel
@@ -132,7 +131,7 @@ def _append(
     views = _needed([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
     outs = [op.out for op in work if op.out in needed]
-    if len(work) == 1 and not whole and _simple(work[0]):
+    if len(work) == 1 and not whole and work[0].kind in (*ELEMENTWISE, "matmul", "vdot"):
         made = set(work[0].outs)
         before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
         order += [*before, *work, *[view for view in views if view not in before]]
@@ -149,12 +148,6 @@ def _append(
         order += views
     else:
         order += views
-
-
-def _simple(op: Op) -> bool:
-    """Tell whether NumPy does an operation as well as a kernel of its own would."""
-    large = op.kind in ELEMENTWISE and op.out.size >= loops.LARGE and available()
-    return op.kind in (*ELEMENTWISE, "matmul", "vdot") and not large
 
 
 def _needed(views: list[Op], later: set[Value]) -> list[Op]:
