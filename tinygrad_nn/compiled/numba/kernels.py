@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ..program.values import VIEWS, Op, Value
 from .expressions import ELEMENTWISE, ENTRYWISE, code_of
 from .lengths import NOTHING, Length, Lengths, named
-from .loops import Loops, Part, space
+from .loops import AXES, DEEP, Loops, Part, space
 
 
 class Kernel:
@@ -23,9 +23,11 @@ class Kernel:
         outs: the arrays it writes; after those that are needed outside, one of each dtype for all others.
         batch: the length of the batch if it takes that as a number.
         shapes: of values that have it.
+        axes: that an array has at most where it does not come flat; known once the source is written.
     """
 
     __name__ = "kernel"
+    axes = DEEP
 
     def __init__(self, group: Sequence[Op], outside: Sequence[Value], lengths: Lengths) -> None:
         self.ops = list(group)
@@ -66,7 +68,12 @@ class Kernel:
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | Part]:
         """Return the body, where each array goes by the name given; equal names are the same array."""
         with named(self.shapes):
-            return Loops(self.made, self.stored, self.scratch, names, threads, self.lengths).all(self._order(names))
+            for self.axes in (AXES, DEEP):
+                loops = Loops(self.made, self.stored, self.scratch, names, threads, self.lengths, self.axes)
+                lines = loops.all(self._order(names))
+                if loops.few:
+                    break
+            return lines
 
     def length(self) -> int:
         """Return how many lines its body has."""

@@ -19,9 +19,9 @@ from .small_products import product
 from .sums import product_of_vectors, reduction
 
 LARGE = 2**17  # operations on single numbers from which on several threads share a loop
-DEEP = 4  # loops inside of each other
+DEEP = 4  # loops inside of each other, and axes of an array; more take long to compile
 ALONE = re.compile(r"\b[ijz]_\d")  # the index of one axis of several that are one loop
-AXES = 2  # that an array has in a kernel; each costs it time to compile
+AXES = 2  # of an array that stays one of several axes where loops over neighbours become one
 
 
 @dataclass
@@ -54,8 +54,9 @@ class Loops:
 
     def __init__(
         self, made: dict[Value, Op], stored: Sequence[Value], scratch: dict[Value, tuple[Value, int]],
-        names: dict[Value, str], threads: int = 1, lengths: Lengths = NOTHING,
+        names: dict[Value, str], threads: int = 1, lengths: Lengths = NOTHING, axes: int = DEEP,
     ) -> None:  # fmt: skip
+        self.axes, self.few = axes, False  # of an array that is no single axis; whether neighbours are one loop
         self.made, self.names, self.scratch, self.threads, self.lengths = made, names, scratch, threads, lengths
         self.bounds: dict[str, int] = {}  # line of a loop -> over how many
         self.inline = {v for v in made if v not in stored and made[v].kind not in VIEWS}
@@ -107,6 +108,7 @@ class Loops:
                 break
             self.count = count
             del (self.sums or [])[sums:]
+        self.few = self.few or bool(self.joined)
         self.known[value] = Known(self.reads, self.entries, bool(self.before or self.after))
         return self.lines
 
@@ -335,7 +337,7 @@ class Loops:
         if value in self.rows:
             shape, part = value.shape[1:], f"{prod(value.shape[1:])} * p + " if self.sums is not None else ""
             return self.rows[value] or f"{self.names[pool]}[{unsigned(part + self.offset(shape, index[1:], start))}]"
-        if pool is value and not flattened(value):
+        if pool is value and len(value.shape) <= self.axes:
             return f"{self.names[value]}[{', '.join(map(unsigned, index)) or '()'}]"
         names, axes = self.deep
         shape, same = value.shape, 0
@@ -426,11 +428,6 @@ class Loops:
 def whole(box: Sequence[Any]) -> int:
     """Return how many of the first axes an index takes as they are."""
     return next((k for k, part in enumerate(box) if part != ("slice", None, None, None)), len(box))
-
-
-def flattened(value: Value) -> bool:
-    """Tell whether a kernel takes an array as one of a single axis."""
-    return len(value.shape) > AXES
 
 
 def space(op: Op) -> tuple[int, ...]:

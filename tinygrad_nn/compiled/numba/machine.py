@@ -15,7 +15,7 @@ from .cache import kept_as
 from .expressions import NAMES, code_of
 from .kernels import Kernel
 from .lengths import NAME
-from .loops import Part, flattened
+from .loops import Part
 from .native.row import APART, available
 from .straight import Straight
 
@@ -62,9 +62,10 @@ class Machine:
         types = ", ".join(kind for _, kind in parameters.values())
         given = list(parameters)
         own = [name for name, _ in parameters.values()]
-        flat = dict.fromkeys(names[value] for value in values if flattened(value))
+        source = kernel.source(names, self.threads())
+        flat = dict.fromkeys(names[value] for value in values if len(value.shape) > kernel.axes)
         lines, parts = [], ""
-        for item in kernel.source(names, self.threads()):
+        for item in source:
             if isinstance(item, str):
                 lines.append(item)
             else:

@@ -15,7 +15,7 @@ import numpy as np
 from ..program.values import VIEWS, Arg, Op, Value
 from .expressions import ELEMENTWISE, cast, code_of, literal
 from .indices import flat
-from .loops import Loops
+from .loops import DEEP, Loops
 
 PIECE = 200  # operations in a function, of which LLVM's time grows faster than its length
 FEW = 8  # numbers of a dtype that come, or leave, one by one
@@ -66,6 +66,7 @@ class Straight:
     """
 
     __name__ = "kernel"
+    axes = DEEP
 
     def __init__(self, group: Sequence[Op], outside: Sequence[Value]) -> None:
         self.ops = list(group)
