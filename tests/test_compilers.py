@@ -169,6 +169,66 @@ def test_without_another_process_all_is_compiled_here(started: Any, monkeypatch:
         assert row.tolist() == [k, k]
 
 
+class NoThread(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_without_another_thread_all_is_compiled_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def start(line: list[str], **options: Any) -> Any:
+        started.append(START([sys.executable, "-c", "input()"], **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(compilers, "Thread", NoThread)
+    monkeypatch.setattr(compilers, "count", lambda functions: 1)
+    compilers.together([{"kernel": KERNEL.format(k)} for k in range(1, 3)])
+    assert [process.poll() is not None for process in started] == [True] * len(started)
+    assert started
+
+
+@pytest.mark.parametrize("paths", [[Path("/somewhere"), 3], ["", ".", "relative/folder"]])
+def test_only_whole_paths_are_searched_there(paths: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[list[str]] = []
+
+    def start(line: list[str], **options: Any) -> Any:
+        lines.append(line)
+        return Lost(line, **options)
+
+    monkeypatch.setattr(sys, "path", [*paths, *sys.path])
+    monkeypatch.setattr(subprocess, "Popen", start)
+    helper = compilers.Helper(deque())
+    helper.wait()
+    helper.end()
+    (line,) = lines
+    found = json.loads(line[-1])
+    assert all(os.path.isabs(path) for path in found)
+    assert [path for path in sys.path if isinstance(path, str) and os.path.isabs(path)] == found[:-1]
+
+
+class Taken(deque[Any]):
+    """Jobs of which the last is taken by another between a look and a try."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_the_last_job_may_be_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilers, "deque", Taken)
+    monkeypatch.setattr(compilers, "count", lambda functions: 0)
+    compilers.together([{"kernel": KERNEL.format(1)}])
+
+
+def test_a_job_without_words_in_json_is_left_to_this_process() -> None:
+    left: deque[Any] = deque([{"kernel": object()}])
+    helper = compilers.Helper(left)
+    helper.wait()
+    helper.end()
+    assert not left
+
+
 def test_an_error_here_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[Any] = []
 

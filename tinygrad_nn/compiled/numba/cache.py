@@ -13,6 +13,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Any, ClassVar
@@ -259,6 +260,7 @@ def prune(place: Path) -> None:
     """Delete the files that were not used for longest, if there are too many."""
     files = list(place.iterdir())
     if len(files) > MOST:
-        files.sort(key=lambda file: file.stat().st_mtime)
+        with suppress(FileNotFoundError):  # another process deletes them, too
+            files.sort(key=lambda file: file.stat().st_mtime)
         for file in files[: len(files) - MOST // 2]:
             file.unlink(missing_ok=True)

@@ -87,10 +87,10 @@ def together(found: list[Job]) -> None:
     helpers: list[Helper] = []
     before = Kept.compiled
     try:
-        while left:
-            prepare(left.popleft())
+        while (job := _next(left)) is not None:
+            prepare(job)
             if not helpers and Kept.compiled > before:
-                with suppress(OSError):  # no more processes can be had
+                with suppress(OSError, RuntimeError):  # no more processes, or threads, can be had
                     for _ in range(count(len(left))):
                         helpers += [Helper(left)]
         for helper in helpers:
@@ -98,6 +98,14 @@ def together(found: list[Job]) -> None:
     finally:
         for helper in helpers:
             helper.end()
+
+
+def _next(left: deque[Job]) -> Job | None:
+    """Return the first of the jobs that are left; another thread takes them too, from the back."""
+    try:
+        return left.popleft()
+    except IndexError:
+        return None
 
 
 def count(functions: int) -> int:
@@ -113,18 +121,25 @@ class Helper:
     def __init__(self, left: deque[Job]) -> None:
         self.left = left
         # No file where this process happens to stand, and no variable, decides what is imported there.
-        line = [sys.executable, "-I", *["-O"] * sys.flags.optimize, "-c", START, json.dumps([*sys.path, ROOT])]
+        given: list[Any] = sys.path
+        paths = [path for path in given if isinstance(path, str) and os.path.isabs(path)]
+        line = [sys.executable, "-I", *["-O"] * sys.flags.optimize, "-c", START, json.dumps([*paths, ROOT])]
         window = getattr(subprocess, "CREATE_NO_WINDOW", 0)
         self.process: Any = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             creationflags=window,
         )  # fmt: skip
         self.thread = Thread(target=self._hand_out, daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError:
+            self.process.kill()
+            self.process.communicate()
+            raise
 
     def _hand_out(self) -> None:
         """Answer each line with a job, until none is left or the process has ended."""
-        with suppress(IndexError, OSError):
+        with suppress(IndexError, OSError, TypeError):  # a TypeError of what JSON has no word for: it is compiled here
             for _ in self.process.stdout:
                 self.process.stdin.write(json.dumps(self.left.pop()) + "\n")
                 self.process.stdin.flush()

@@ -18,7 +18,7 @@ from .lengths import NOTHING, Lengths, near
 from .small_products import product
 from .sums import product_of_vectors, reduction
 
-LARGE = 2**17  # operations on single numbers from which on several threads share a loop
+LARGE = 2**19  # operations on single numbers from which on several threads share a loop
 DEEP = 4  # loops inside of each other, and axes of an array; more take long to compile
 ALONE = re.compile(r"\b[ijz]_\d")  # the index of one axis of several that are one loop
 AXES = 2  # of an array that stays one of several axes where loops over neighbours become one
