@@ -256,9 +256,12 @@ def test_what_is_on_disk_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> N
         patch.setattr(compilers, "count", lambda functions: 0)
         compilers.together(found)
     machine.made.cache_clear()
-    monkeypatch.setattr(compilers, "count", lambda functions: 1)
-    monkeypatch.setattr(compilers, "Helper", refused)
+    asked: list[int] = []
+    monkeypatch.setattr(compilers, "count", lambda functions: asked.append(functions) or 0)
     compilers.together(found)
+    assert asked == []
+    compilers.together([{"kernel": KERNEL.format(4)}, *found])
+    assert asked == [3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -299,6 +302,20 @@ def test_functions_of_native_are_told_apart_by_types_alone() -> None:
         return op
 
     assert len(compilers.jobs([], [product(4, "f8"), product(9, "f8"), product(4, "f4")])) == 2
+
+
+def test_numbers_that_differ_from_call_to_call_keep_their_type() -> None:
+    from tinygrad_nn.compiled.numba.native.matrix_products import UPDATE
+
+    a, b, w = (Value(k, "input", (3, 3), np.dtype("f8")) for k in range(1, 4))
+    eta, many = Value(4, "input", (), float), Value(5, "input", (), int)
+    op = Op("native", "update", UPDATE, [a, b, w, eta, many], (), [w])
+    op.extra = True, 2, np.array([7, 8])
+    (job,) = compilers.jobs([], [op])
+    array = ["f8", [3, 3]]
+    found = [array, array, array, 0.0, 0, array, True, 2, ["<i8", [2], [7, 8]]]
+    assert job == {"native": ["products", "update"], "given": found}
+    assert [type(x) for x in job["given"]] == [type(x) for x in found]
 
 
 def test_a_process_does_what_it_is_told_until_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:

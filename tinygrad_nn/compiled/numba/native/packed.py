@@ -1,6 +1,6 @@
 """Products of a few rows with one matrix, again and again: it is packed once, where BLAS does so in each call.
 
-A packed matrix is cut into tiles of some columns, each row by row. A block of the result, four rows of one tile, stays
+A packed matrix is cut into tiles of some columns, each row by row. A block of the result, some rows of one tile, stays
 in registers.
 """
 
@@ -18,8 +18,8 @@ from numba.extending import intrinsic
 from .build import kernel
 
 VECTOR = 64  # bytes; what a register does not hold becomes two
-VECTORS = 2 if get_host_cpu_features().get("avx512f") else 1  # as many as leave registers for the rest
-ROWS = 8
+# As many as leave registers for the rest: of 32 there are 16 sums, of 16, which hold half as much, 8.
+VECTORS, ROWS = (2, 8) if get_host_cpu_features().get("avx512f") else (1, 4)
 
 
 def _block(rows: int) -> Any:
