@@ -324,8 +324,9 @@ def test_words_are_looked_up_by_an_argument(backend: str, padding: int | None, p
     quick = compile(f, backend=backend)
     for words in (np.array([[0, 1], [5, 1]]), np.array([[2, 2], [1, 4]])):
         close(quick(X, words), f(X, words))
-    with pytest.raises(ValueError, match="the table has the words 0 to 5; input holds 6"):
-        quick(X, np.array([[0, 1], [2, 6]]))
+    for wrong in (6, -1):
+        with pytest.raises(ValueError, match=f"the table has the words 0 to 5; input holds {wrong}"):
+            quick(X, np.array([[0, 1], [2, wrong]]))
 
 
 @pytest.mark.slow

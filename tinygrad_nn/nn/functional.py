@@ -271,6 +271,8 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     missing = unknown(numbers, words)
     if missing is not None:
         raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
+    if isinstance(numbers, Tensor) and type(numbers) is not Tensor:  # of a trace: what is negative is no row, either
+        numbers = np.where(numbers < 0, words, numbers)
     return rows_of(weight, numbers, padding_idx=padding_idx)
 
 
