@@ -335,16 +335,13 @@ def _seed(result: Tensor, gradient: Any) -> np.ndarray[Any, Any]:
 
 
 def _own(gradients: dict[Node, Any], seed: Any) -> dict[Node, Any]:
-    """Return the gradients as arrays that share memory neither with each other nor with anything else."""
+    """Make copies of those gradients that share memory with each other or with anything else, and return all."""
     lent = {id(seed)}
-    owned = {}
     for node, g in gradients.items():
-        if type(g) is not np.ndarray or g.base is not None or (key := id(g)) in lent:
-            g = np.array(g)
-            key = id(g)
-        lent.add(key)
-        owned[node] = g
-    return owned
+        if type(g) is not np.ndarray or g.base is not None or id(g) in lent:
+            gradients[node] = g = np.array(g)
+        lent.add(id(g))
+    return gradients
 
 
 # -- Anomaly detection

@@ -67,8 +67,7 @@ def cleared(node: Node, value: Array | None = None) -> None:
     """Put ``None``, or what a person assigns, in the place of a gradient, and forget what was remembered of it."""
     node.grad = value
     if node.notes is not None and not TRANSIENT.isdisjoint(node.notes):
-        for key in TRANSIENT:
-            node.notes.pop(key, None)
+        node.notes = {key: note for key, note in node.notes.items() if key not in TRANSIENT} or None
 
 
 def replaced(node: Node, g: Any) -> None:
@@ -113,17 +112,21 @@ class Watch:
     def __init__(self) -> None:
         self.steps, self.said = 0, False
 
-    def before(self, call: str, parameters: Sequence[Any], edit: str) -> None:
-        """Look at the gradients that a step is going to use."""
-        if self.said:
-            return
+    def gradients(self, call: str, parameters: Sequence[Any], edit: str) -> list[Array | None]:
+        """Return the gradients that a step is going to use, and look whether one of them grows."""
+        found: list[Array | None] = []
         for t in parameters:
             node: Node | None = t.node
-            last = node.notes.get("summed") if node is not None and node.notes is not None else None
-            if last is not None and last[1] and last[0]() is node.grad:  # type: ignore[union-attr]
+            if node is None:  # what is frozen has no node
+                found.append(None)
+                continue
+            found.append(node.grad)
+            last = node.notes.get("summed") if node.notes is not None else None
+            if last is not None and last[1] and last[0]() is node.grad and not self.said:
                 self.said = True
                 name = repr(t.name) if t.name else f"a parameter of shape {t.shape}"
-                return say(PILED.format(call=call, name=name, edit=edit))
+                say(PILED.format(call=call, name=name, edit=edit))
+        return found
 
     def after(self, parameters: Sequence[Any]) -> None:
         """Mark the gradients that a step has used."""

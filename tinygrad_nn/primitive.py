@@ -185,7 +185,9 @@ class Primitive:
             arrays, metadata = self.bind(args, kwargs)
         of_option = None  # the funnel of an option that is a Tensor of a trace or a vmap, or has one in it
         for name, value in metadata.items() if metadata else ():
-            if type(value) not in _KNOWN and hasattr(type(value), "_funnel"):
+            if (kind := type(value)) in _KNOWN:
+                continue
+            if hasattr(kind, "_funnel"):
                 if value.requires_grad and name in self.composed:
                     return self.composed[name](*arrays, **metadata)
                 value = value._option(f"{self.name}(..., {name}=)")

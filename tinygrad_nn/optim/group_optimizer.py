@@ -115,14 +115,16 @@ class GroupOptimizer:
         """
         loss = None if closure is None else closure()
         parameters = [t for group in self._groups for t in group.parameters]
-        self._watch.before(f"{type(self).__name__}.step", parameters, "optimizer.zero_grad().")
+        found = self._watch.gradients(f"{type(self).__name__}.step", parameters, "optimizer.zero_grad().")
+        start = 0
         for k, (given, group) in enumerate(zip(self.param_groups, self._groups, strict=True)):
             hyper = [given[key] for key in self.defaults if key != "lr"]
             if hyper != self._settled[k]:
                 group.change(self._rule(given))
                 self._settled[k] = hyper
             rate = self._check_rate(given)
-            gradients = [None if t.node is None else t.node.grad for t in group.parameters]
+            gradients = found[start : start + len(group.parameters)]
+            start += len(gradients)
             if given["maximize"]:
                 gradients = [None if g is None else -g for g in gradients]
             group.updater(gradients, [rate] * len(gradients))  # type: ignore[misc]

@@ -178,15 +178,16 @@ class Minimizer:
                 gradients = None
             parameters = self.parameters
             if gradients is None:
-                self._watch.before("step", parameters, "minimizer.zero_grad(), or step(lambda: loss).")
-                found = [None if (node := t.node) is None else node.grad for t in parameters]
+                found = self._watch.gradients("step", parameters, "minimizer.zero_grad(), or step(lambda: loss).")
             else:
                 found = self._fitting(gradients)
+            start = 0
             for group in self.groups:
-                mine, found = found[: len(group.parameters)], found[len(group.parameters) :]
                 updater: Any = group.updater
+                stop = start + len(updater.entries)
                 fixed = self.schedule is None and group.learning_rate == updater.rates[0]
-                updater(mine, None if fixed else [self._rate(group)] * len(mine))
+                updater(found[start:stop], None if fixed else [self._rate(group)] * (stop - start))
+                start = stop
             if gradients is None:
                 self._watch.after(parameters)
         self.steps += 1

@@ -185,7 +185,9 @@ class LayerTask(Task):
         """Return the loss and the gradients of a batch by the graph or by hand."""
         masks = draw_masks(self.net, len(x), rng) if self.draws else None
         loss, dW, db = self.road(self.net, x, y, masks)
-        return loss, [g for pair in zip(dW, db, strict=True) for g in pair]
+        found: Gradients = [None] * len(self.parameters)
+        found[::2], found[1::2] = dW, db
+        return loss, found
 
     def batch(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Any, ...]:
         """Return what `recorded` takes: the batch and its dropout masks."""
