@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_nn.compiled.numba.native import build, packed, products
+from tinygrad_nn.compiled.numba.native import blocked, build, packed, products
 
 Array = np.ndarray[Any, Any]
 HERE = "tinygrad_nn.compiled.numba.native."
@@ -34,7 +34,10 @@ def space(module: ModuleType | str) -> dict[str, Any]:
         if module is products:
             names["_gemm"] = _gemm
         elif module is packed:
-            names |= {"_rows": _block(packed.ROWS), "_row": _block(1)}
+            names |= {"block": _block(packed.ROWS), "_row": _block(1), "_turned": _turned, "_line": _line}
+        elif module is blocked:
+            names["block"] = space(packed)["block"]
+            names["multiplied"] = lambda *args: names["multiply"](*args) is None
         for key, value in list(names.items()):
             body = getattr(value, "body", value)
             function = getattr(body, "py_func", body)
@@ -80,10 +83,25 @@ def _columns(x: Array, rows: int, columns: int, apart: int) -> Array:
 
 
 def _block(rows: int) -> Callable[..., None]:
-    def block(a: Array, a_0: int, lda: int, b: Array, b_0: int, k: int, c: Array, c_0: int, ldc: int) -> None:
+    def block(
+        a: Array, a_0: int, of_row: int, of_column: int, b: Array, b_0: int, k: int,
+        c: Array, c_0: int, ldc: int, alpha: Any, add: bool,
+    ) -> None:  # fmt: skip
         wide = packed.VECTOR * packed.VECTORS // a.itemsize
         tile = b[b_0 : b_0 + k * wide].reshape(k, wide)
         for r in range(rows):
-            c[c_0 + r * ldc :][:wide] = a[a_0 + r * lda :][:k] @ tile
+            row = c[c_0 + r * ldc :][:wide]
+            row[:] = (row if add else 0) + a.dtype.type(alpha) * (a[a_0 + r * of_row :: of_column][:k] @ tile)
 
     return block
+
+
+def _turned(a: Array, a_0: int, lda: int, out: Array, out_0: int, ldo: int) -> None:
+    lanes = packed.VECTOR // a.itemsize
+    for r in range(lanes):
+        out[out_0 + r :: ldo][:lanes] = a[a_0 + r * lda :][:lanes]
+
+
+def _line(a: Array, a_0: int, out: Array, out_0: int) -> None:
+    lanes = packed.VECTOR // a.itemsize
+    out[out_0 :][:lanes] = a[a_0:][:lanes]

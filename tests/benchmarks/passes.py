@@ -75,6 +75,12 @@ def _products() -> None:
     matrix_products.large = lambda op: False
 
 
+def _blocks() -> None:
+    from tinygrad_nn.compiled.numba.native import blocked
+
+    blocked.ready = lambda dtype: None
+
+
 def _update() -> None:
     from tinygrad_nn.compiled.numba.native import matrix_products
 
@@ -188,6 +194,7 @@ MACHINE: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "numbers as straight code": (_straight, ("scalar",)),
     "loops found": (_rolled, ("gradbench:lstm",)),
     "products": (_products, ("784-256-128-10", "transformer")),
+    "products in blocks": (_blocks, ("784-256-128-10", "1024-2048-2048-10", "lstm", "transformer")),
     "product and update": (_update, ("1024-2048-2048-10", f"1024-2048-2048-10{BYTES}")),
     "stacks of products": (_stacks, ("transformer", "gradbench:gmm", "gradbench:ht")),
     "convolution": (_images("conv", "conv_transpose", "conv_weight"), ("cnn",)),

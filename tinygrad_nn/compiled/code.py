@@ -55,6 +55,12 @@ class Code:
             from .numba.compilers import jobs, together
 
             together(jobs([text for functions in written for text in functions], natives))
+        if natives:
+            from .numba.native import multiplied
+            from .numba.native.blocked import ready
+
+            for dtype in multiplied(natives):
+                ready(dtype)
 
     def large(self, kernels: int, lines: int) -> bool:
         """Tell whether there are more than so many kernels, or lines of all of them."""

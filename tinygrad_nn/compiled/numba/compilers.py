@@ -25,6 +25,7 @@ from ..program.values import Arg, Op, Value
 from .cache import Kept, folder
 from .expressions import code_of
 from .machine import made
+from .native import multiplied
 
 EACH = 6  # functions for each more process: it takes a second to start, in which five are compiled
 MOST = 3  # more processes
@@ -32,7 +33,8 @@ PATIENCE = 60.0  # seconds that the last functions of another process are waited
 ROOT = str(Path(__file__).resolve().parents[3])
 START = f"import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import serve; serve()"
 
-Job = dict[str, Any]  # "kernel": its source; or "native": its module and name, and "given": what it is called with
+# "kernel": its source; "native": its module and name, and "given": what it is called with; or "product": a dtype.
+Job = dict[str, Any]
 
 
 def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
@@ -42,7 +44,8 @@ def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
     longest, so that no process waits long for another.
     """
     kernels: list[Job] = [{"kernel": text} for text in sorted(set(sources), key=lambda text: (-len(text), text))]
-    natives: dict[str, Job] = {}
+    ops = list(ops)
+    natives: dict[str, Job] = {str(dtype): {"product": dtype.char} for dtype in multiplied(ops)} if ops else {}
     for op in ops:
         given = [_described(x) for x in [*op.args, *op.outs, *op.extra]]
         kinds = [op.function.module, op.function.function, *[_kind(x) for x in given]]
@@ -73,6 +76,11 @@ def prepare(job: Job) -> None:
     """Compile what a job names, or find it on disk."""
     if "kernel" in job:
         made(job["kernel"])
+        return
+    if "product" in job:
+        from .native.blocked import ready
+
+        ready(np.dtype(job["product"]))
         return
     from .native.build import preparing
 

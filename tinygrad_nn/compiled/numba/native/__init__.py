@@ -6,9 +6,14 @@ What a plan fuses into kernels is written anew for each plan. What is here is wr
 
 from __future__ import annotations
 
-from ...program.values import Program
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ...program.values import Op, Program
 from . import matrix_products, of_attention, of_images, of_norms, of_recurrent
-from .row import Native, alike, run_by
+from .row import SMALL, Native, alike, run_by
 
 TABLE: dict[str, Native] = {**of_attention.ROWS, **of_images.ROWS, **of_norms.ROWS, **of_recurrent.ROWS}
 """Name of a primitive, with ``_back`` for the rule of all its arguments -> how it is done."""
@@ -21,3 +26,8 @@ def choose(program: Program) -> Program:
         if native is not None and op.given is not None and alike(op) and native.fits(op):
             run_by(op, native)
     return matrix_products.products(program)
+
+
+def multiplied(ops: Iterable[Op]) -> list[np.dtype[Any]]:
+    """Return the dtypes of large matrices that functions of ours multiply."""
+    return list(dict.fromkeys(op.out.dtype for op in ops if op.work > SMALL))

@@ -81,7 +81,7 @@ def attention(
         b, h = unit // heads, unit % heads
         scores = a[unit * n * m : (unit + 1) * n * m]
         q_of, k_of = q[b * n * how[6] + how[7] + h * d :], k[b * m * how[8] + how[9] + h * d :]
-        gemm(False, True, n, m, d, scale, q_of, how[6], k_of, how[8], 0.0, scores, m)
+        gemm(False, True, n, m, d, scale, q_of, how[6], k_of, how[8], False, scores, m)
         for i in range(n):
             row = scores[i * m : (i + 1) * m]
             if how[12]:
@@ -94,7 +94,7 @@ def attention(
             scores = kept[p * n * m : (p + 1) * n * m]
         values = v[b * m * how[10] + how[11] + h * d_v :]
         width = heads * d_v
-        gemm(False, False, n, d_v, m, 1.0, scores, m, values, how[10], 0.0, out[b * n * width + h * d_v :], width)
+        gemm(False, False, n, d_v, m, 1.0, scores, m, values, how[10], False, out[b * n * width + h * d_v :], width)
 
 
 @kernel(apart=True)
@@ -124,7 +124,7 @@ def attention_back(
         g_of = g[b * n * width + h * d_v :]
         q_at, k_at = b * n * how[6] + how[7] + h * d, b * m * how[8] + how[9] + h * d
         v_at = b * m * how[10] + how[11] + h * d_v
-        gemm(False, True, n, m, d_v, 1.0, g_of, width, v[v_at:], how[10], 0.0, scores, m)
+        gemm(False, True, n, m, d_v, 1.0, g_of, width, v[v_at:], how[10], False, scores, m)
         seen = weights
         if how[17]:
             seen = kept[p * n * m : (p + 1) * n * m]
@@ -133,11 +133,11 @@ def attention_back(
                 row = scores[i * m : (i + 1) * m]
                 _times(row, keep, at, how[21], row)
                 _times(weights[i * m : (i + 1) * m], keep, at, how[21], seen[i * m : (i + 1) * m])
-        gemm(True, False, m, d_v, n, 1.0, seen, m, g_of, width, 0.0, dv[v_at:], how[10])
+        gemm(True, False, m, d_v, n, 1.0, seen, m, g_of, width, False, dv[v_at:], how[10])
         for i in range(n):
             _slope(scores[i * m : (i + 1) * m], weights[i * m : (i + 1) * m])
-        gemm(False, False, n, d, m, scale, scores, m, k[k_at:], how[8], 0.0, dq[q_at:], how[6])
-        gemm(True, False, m, d, n, scale, scores, m, q[q_at:], how[6], 0.0, dk[k_at:], how[8])
+        gemm(False, False, n, d, m, scale, scores, m, k[k_at:], how[8], False, dq[q_at:], how[6])
+        gemm(True, False, m, d, n, scale, scores, m, q[q_at:], how[6], False, dk[k_at:], how[8])
 
 
 def self_attention(qkv: Any, *more: Any) -> None:

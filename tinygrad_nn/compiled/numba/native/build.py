@@ -102,7 +102,11 @@ def kernel(apart: bool = False, **options: Any) -> Callable[[Callable[..., Any]]
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        return kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
+        made = kept(numba.njit(nogil=True, error_model="numpy", fastmath=set(MATH), **options)(function), apart)
+        called = made.get_call_template
+        # Once for all constants of a type: where it is compiled into what calls it, these are known all the same.
+        made.get_call_template = lambda args, named: called([numba.types.unliteral(x) for x in args], named)
+        return made
 
     return compiled
 

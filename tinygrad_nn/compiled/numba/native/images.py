@@ -111,7 +111,7 @@ def conv(x: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, parts: Any) -
         n = (min(rows, lo + some) - lo) * at
         _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
         some_w, some_y = w[sample % groups * kernels * depth :], y[(sample * kernels * rows + lo) * at :]
-        gemm(False, False, kernels, n, depth, 1.0, some_w, depth, columns, n, 0.0, some_y, rows * at)
+        gemm(False, False, kernels, n, depth, 1.0, some_w, depth, columns, n, False, some_y, rows * at)
 
 
 @Parted
@@ -132,7 +132,7 @@ def conv_transpose(y: Any, w: Any, out: Any, scratch: Any, how: Any, p: Any, par
         for lo in range(0, rows, some):
             n = (min(rows, lo + some) - lo) * at
             some_y, k = y[(sample * kernels * rows + lo) * at :], (c1 - c0) * taps
-            gemm(True, False, k, n, kernels, 1.0, some_w, channels * taps, some_y, rows * at, 0.0, columns, n)
+            gemm(True, False, k, n, kernels, 1.0, some_w, channels * taps, some_y, rows * at, False, columns, n)
             _scatter(columns, seen, c1 - c0, lo, lo + n // at, how)
 
 
@@ -150,7 +150,7 @@ def _weight(y: Any, x: Any, totals: Any, scratch: Any, how: Any, p: Any, parts: 
         n = (min(rows, lo + some) - lo) * at
         _gather(image[sample * channels * height * width :], columns, channels, lo, lo + n // at, how)
         some_y, to = y[(sample * kernels * rows + lo) * at :], total[sample % groups * kernels * depth :]
-        gemm(False, True, kernels, depth, n, 1.0, some_y, rows * at, columns, n, 1.0, to, depth)
+        gemm(False, True, kernels, depth, n, 1.0, some_y, rows * at, columns, n, True, to, depth)
 
 
 @kernel(apart=True)

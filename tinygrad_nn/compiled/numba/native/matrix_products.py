@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from ...program.values import Arg, Op, Program, Value
 from . import of_stacks
-from .row import Native, alike, contiguous, run_by
+from .row import LEAST, Native, alike, contiguous, run_by
 
 PRODUCT = 16_384  # a product of fewer multiplications is quicker in the kernel around it than as a call of BLAS
 PARALLEL = 2**19  # a product of fewer is quicker on one core than parted
@@ -91,5 +92,12 @@ def _only(x: Value, users: dict[Value, list[Op]], returned: set[Value]) -> Op | 
     return found[0] if alone and sum(arg is x for arg in found[0].args) == 1 else None
 
 
-PRODUCT_OF = Native("products", "product")
-UPDATE = Native("products", "update", over=2)
+
+def _work(op: Op) -> int:
+    a, b = op.args[:2]
+    (n, m), k = op.out.shape, isqrt(a.size * b.size // op.out.size)
+    return n * m * k if min(n, m, k) >= LEAST else 0
+
+
+PRODUCT_OF = Native("products", "product", work=_work)
+UPDATE = Native("products", "update", work=_work, over=2)

@@ -112,9 +112,15 @@ def numbers(op: Op) -> tuple[Any, ...]:
     return np.array([*sizes, *lie, *(masked or ()), *(times or ()), kept], np.int64), threads(op)
 
 
+def work(op: Op) -> int:
+    """Return the multiplications of one head."""
+    _, _, queries, keys, d, d_v = _sizes(op)
+    return queries * keys * max(d, d_v)
+
+
 def row(function: str) -> Native:
     """Return the row of a function."""
-    return Native("attention", function, fits, arrays, memory, numbers)
+    return Native("attention", function, fits, arrays, memory, numbers, work)
 
 
 ROWS = {name: row(name) for name in ("attention", "self_attention", "attention_back", "self_attention_back")}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...program.values import Op
-from .row import Native
+from .row import LEAST, Native
 
 BLOCK = 2**17  # entries of columns at a time: with the image and the kernels they stay in the cache of a core
 LITTLE = 2**16  # products, or pixels times taps, of which there are too few to part them
@@ -61,12 +61,21 @@ def _conv_numbers(op: Op) -> tuple[Any, ...]:
     return np.array(_convolved(op)[0]), _conv_parts(op)
 
 
+def _work(op: Op) -> int:
+    how, columns = _convolved(op)
+    return int(how[5] * prod(columns)) if how[5] >= LEAST else 0
+
+
 def _columns(op: Op) -> tuple[Ints, ...]:
     return ((_conv_parts(op), prod(_convolved(op)[1])),)
 
 
 def _columns_and_totals(op: Op) -> tuple[Ints, ...]:
     return (*_columns(op), (_conv_parts(op), op.out.size))
+
+
+def _convolution(function: str, memory: Any) -> Native:
+    return Native("images", function, _of_images, memory=memory, numbers=_conv_numbers, work=_work)
 
 
 # -- Pooling
@@ -121,9 +130,9 @@ def _windows(op: Op) -> tuple[Ints, ...]:
 
 
 ROWS = {
-    "conv": Native("images", "conv", _of_images, memory=_columns, numbers=_conv_numbers),
-    "conv_transpose": Native("images", "conv_transpose", _of_images, memory=_columns, numbers=_conv_numbers),
-    "conv_weight": Native("images", "conv_weight", _of_images, memory=_columns_and_totals, numbers=_conv_numbers),
+    "conv": _convolution("conv", _columns),
+    "conv_transpose": _convolution("conv_transpose", _columns),
+    "conv_weight": _convolution("conv_weight", _columns_and_totals),
     "max_pool": Native("pools", "max_pool", _of_pixels, memory=_lines, numbers=_pool_numbers),
     "max_spread": Native("pools", "max_spread", _of_pixels, memory=_windows, numbers=_spread_numbers),
     "max_collect": Native("pools", "max_collect", _of_pixels, memory=_windows, numbers=_pool_numbers),

@@ -73,5 +73,11 @@ def numbers(op: Op) -> tuple[Any, ...]:
     return (*choice, threads(op))
 
 
+def work(op: Op) -> int:
+    """Return the multiplications of the gradient of the weights."""
+    z, w = _given(op)[:2]
+    return z.size * w.shape[1] if op.name.endswith("_back") else 0
+
+
 NAMES = "rnn_states", "rnn_states_back", "lstm_states", "lstm_states_back", "gru_states", "gru_states_back"
-ROWS = {name: Native("recurrent", name, fits, arrays, memory, numbers) for name in NAMES}
+ROWS = {name: Native("recurrent", name, fits, arrays, memory, numbers, work) for name in NAMES}

@@ -92,4 +92,10 @@ def numbers(op: Op) -> tuple[Any, ...]:
     return np.array(axes, np.int64).reshape(len(axes), 3), np.array(how, np.int64), min(parts, count * runs)
 
 
-STACK = Native("stacks", "stack", fits, arrays, numbers=numbers)
+def work(op: Op) -> int:
+    """Return the multiplications of the product of two matrices."""
+    _, how, _ = numbers(op)
+    return int(how[0] * how[1] * how[2])
+
+
+STACK = Native("stacks", "stack", fits, arrays, numbers=numbers, work=work)

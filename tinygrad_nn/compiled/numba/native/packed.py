@@ -18,36 +18,33 @@ from numba.extending import intrinsic
 from .build import kernel
 
 VECTOR = 64  # bytes; what a register does not hold becomes two
+NEAR = 16  # rows that are read in turns: each may lie in a page of its own, of which a processor knows a few
 # As many as leave registers for the rest: of 32 there are 16 sums, of 16, which hold half as much, 8.
 VECTORS, ROWS = (2, 8) if get_host_cpu_features().get("avx512f") else (1, 4)
 
 
 def _block(rows: int) -> Any:
-    """Return a function that makes some rows of one tile of a product: arrays from an entry on, and their row's length.
+    """Return a function that makes some rows of one tile of a product, alpha a b, or adds them to what is there.
 
-    It is written as LLVM has it, since a loop over entries keeps no sums in registers.
+    Of a matrix it gets an array, where in it the first entry is, and how far the next row is and the next column. It is
+    written as LLVM has it, since a loop over entries keeps no sums in registers.
     """
 
-    def typed(context: Any, a: Any, a_0: Any, lda: Any, b: Any, b_0: Any, k: Any, c: Any, c_0: Any, ldc: Any) -> Any:
+    def typed(
+        context: Any, a: Any, a_0: Any, of_row: Any, of_column: Any, b: Any, b_0: Any, k: Any,
+        c: Any, c_0: Any, ldc: Any, alpha: Any, add: Any,
+    ) -> Any:  # fmt: skip
         n = types.intp
-        return types.void(a, n, n, b, n, n, c, n, n), _code(rows)
+        return types.void(a, n, n, n, b, n, n, c, n, n, c.dtype, types.boolean), _code(rows)
 
     return intrinsic(typed)
 
 
 def _code(rows: int) -> Callable[..., Any]:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (a, b, c), (a_0, b_0, c_0), (lda, k, ldc) = args[::3], args[1::3], args[2::3]
-        kind = signature.args[0]
-        number = context.get_data_type(kind.dtype)
-        size = kind.dtype.bitwidth // 8
-        lanes = VECTOR // size
-        vector = ir.VectorType(number, lanes)
-        spread = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        starts = [
-            builder.gep(context.make_array(t)(context, builder, x).data, [start])
-            for t, x, start in zip(signature.args[::3], (a, b, c), (a_0, b_0, c_0), strict=True)
-        ]
+        _, _, of_row, of_column, _, _, k, _, _, ldc, alpha, add = args
+        size, lanes, vector = _vectors(context, signature.args[7])
+        from_a, from_b, to_c = [_entry(context, builder, signature, args, i) for i in (0, 4, 7)]
 
         def whole(n: int) -> Any:
             return ir.Constant(k.type, n)
@@ -56,6 +53,10 @@ def _code(rows: int) -> Callable[..., Any]:
             places = [builder.gep(start, [builder.add(at, whole(v * lanes))]) for v in range(VECTORS)]
             return [builder.bitcast(place, vector.as_pointer()) for place in places]
 
+        def spread(x: Any) -> Any:
+            first = builder.insert_element(zero, x, ir.Constant(ir.IntType(32), 0))
+            return builder.shuffle_vector(first, zero, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
+
         zero = ir.Constant(vector, [0.0] * lanes)
         sums = [[cgutils.alloca_once(builder, vector) for _ in range(VECTORS)] for _ in range(rows)]
         for row in sums:
@@ -63,42 +64,124 @@ def _code(rows: int) -> Callable[..., Any]:
                 builder.store(zero, place)
         with cgutils.for_range(builder, k) as loop:
             these = [
-                builder.load(x, align=size) for x in vectors(starts[1], builder.mul(loop.index, whole(VECTORS * lanes)))
+                builder.load(x, align=size) for x in vectors(from_b, builder.mul(loop.index, whole(VECTORS * lanes)))
             ]
+            column = builder.mul(of_column, loop.index)
             for r in range(rows):
-                x = builder.load(builder.gep(starts[0], [builder.add(builder.mul(lda, whole(r)), loop.index)]))
-                x = builder.shuffle_vector(
-                    builder.insert_element(zero, x, ir.Constant(ir.IntType(32), 0)), zero, spread
-                )
+                x = spread(builder.load(builder.gep(from_a, [builder.add(builder.mul(of_row, whole(r)), column)])))
                 for place, y in zip(sums[r], these, strict=True):
                     product = builder.fmul(x, y, flags=("contract",))
                     builder.store(builder.fadd(builder.load(place), product, flags=("contract",)), place)
+        factor = spread(alpha)
         for r in range(rows):
-            for place, total in zip(vectors(starts[2], builder.mul(ldc, whole(r))), sums[r], strict=True):
-                builder.store(builder.load(total), place, align=size)
+            for place, total in zip(vectors(to_c, builder.mul(ldc, whole(r))), sums[r], strict=True):
+                made = builder.fmul(factor, builder.load(total), flags=("contract",))
+                with builder.if_then(add):
+                    old = builder.load(place, align=size)
+                    builder.store(builder.fadd(old, made, flags=("contract",)), place, align=size)
+                with builder.if_then(builder.not_(add)):
+                    builder.store(made, place, align=size)
         return context.get_dummy_value()
 
     return code
 
 
-_rows, _row = _block(ROWS), _block(1)
+def _vectors(context: Any, array: Any) -> tuple[int, int, Any]:
+    """Return the bytes of a number of an array, how many of them a vector has, and the type of one."""
+    size = array.dtype.bitwidth // 8
+    return size, VECTOR // size, ir.VectorType(context.get_data_type(array.dtype), VECTOR // size)
+
+
+def _entry(context: Any, builder: Any, signature: Any, args: Any, i: int) -> Any:
+    """Return where the entry lies that an array, argument i, and the next one name."""
+    return builder.gep(context.make_array(signature.args[i])(context, builder, args[i]).data, [args[i + 1]])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _turned(context: Any, a: Any, a_0: Any, lda: Any, out: Any, out_0: Any, ldo: Any) -> Any:
+    """Write the transpose of as many rows of a matrix as a vector has entries, and as many columns."""
+    n = types.intp
+    return types.void(a, n, n, out, n, n), _turn
+
+
+def _turn(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    size, lanes, vector = _vectors(context, signature.args[0])
+    start, end = [_entry(context, builder, signature, args, i) for i in (0, 3)]
+    lda, ldo = args[2], args[5]
+
+    def row(of: Any, apart: Any, r: int) -> Any:
+        return builder.bitcast(builder.gep(of, [builder.mul(apart, ir.Constant(apart.type, r))]), vector.as_pointer())
+
+    rows = [builder.load(row(start, lda, r), align=size) for r in range(lanes)]
+    apart = lanes // 2
+    while apart:  # the quarters of a square change places, then those of each quarter
+        for r in range(lanes):
+            if not r & apart:
+                up, low = rows[r], rows[r + apart]
+                upper = [lane if not lane & apart else lanes + lane - apart for lane in range(lanes)]
+                lower = [lane + apart if not lane & apart else lanes + lane for lane in range(lanes)]
+                rows[r], rows[r + apart] = [
+                    builder.shuffle_vector(up, low, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
+                    for order in (upper, lower)
+                ]
+        apart //= 2
+    for r in range(lanes):
+        builder.store(rows[r], row(end, ldo, r), align=size)
+    return context.get_dummy_value()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _line(context: Any, a: Any, a_0: Any, out: Any, out_0: Any) -> Any:
+    """Copy as many numbers as a vector has."""
+    return types.void(a, types.intp, out, types.intp), _copy
+
+
+def _copy(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    size, _, vector = _vectors(context, signature.args[0])
+    start, end = [
+        builder.bitcast(_entry(context, builder, signature, args, i), vector.as_pointer()) for i in (0, 2)
+    ]
+    builder.store(builder.load(start, align=size), end, align=size)
+    return context.get_dummy_value()
+
+
+block, _row = _block(ROWS), _block(1)
 
 
 @kernel(apart=True)
+def pack_part(b: Any, start: Any, ldb: Any, flipped: Any, k: Any, n: Any, wide: Any, packed: Any, at: Any) -> None:
+    """Pack k rows and n columns of a matrix, or of its transpose, whose first entry is at `start`; to `at` and on.
+
+    Tiles have `wide` columns, as many as some vectors.
+    """
+    lanes = VECTOR // b.itemsize
+    of_row, of_column = (1, ldb) if flipped else (ldb, 1)
+    some = k if flipped else NEAR
+    for first in range(0, k, some):
+        for left in range(0, n, wide):
+            row, last = first, first + some if first + some < k else k
+            here, place = start + left * of_column, at + left * k
+            if left + wide <= n:
+                while flipped and row + lanes <= last:
+                    for v in range(0, wide, lanes):
+                        _turned(b, here + row + v * ldb, ldb, packed, place + row * wide + v, wide)
+                    row += lanes
+                while not flipped and row < last:
+                    for v in range(0, wide, lanes):
+                        _line(b, here + row * ldb + v, packed, place + row * wide + v)
+                    row += 1
+            while row < last:
+                for j in range(wide):
+                    x = b[here + row * of_row + j * of_column] if left + j < n else b.dtype.type(0)
+                    packed[place + row * wide + j] = x
+                row += 1
+
+
+@kernel()
 def pack(a: Any, flipped: Any, packed: Any) -> None:
     """Pack a matrix, or its transpose, into an array of the size of both and as many more columns as fill the tiles."""
     k, n = (a.shape[1], a.shape[0]) if flipped else a.shape
-    of_row, of_column = (1, k) if flipped else (n, 1)
-    wide = VECTOR * VECTORS // a.itemsize
-    a, flat = a.reshape(-1), packed.reshape(-1)
-    for start in range(0, n, wide):
-        some = min(wide, n - start)
-        for row in range(k):
-            place = (start * k) + row * wide
-            for j in range(some):
-                flat[place + j] = a[row * of_row + (start + j) * of_column]
-            for j in range(some, wide):
-                flat[place + j] = 0
+    pack_part(a.reshape(-1), 0, a.shape[1], flipped, k, n, VECTOR * VECTORS // a.itemsize, packed.reshape(-1), 0)
 
 
 @kernel()
@@ -110,8 +193,8 @@ def times(a: Any, packed: Any, out: Any, lo: Any, hi: Any) -> None:
     for start in range(0, n - wide + 1, wide):
         row = lo
         while row + ROWS <= hi:
-            _rows(a, row * k, k, b, start * k, k, c, row * n + start, n)
+            block(a, row * k, k, 1, b, start * k, k, c, row * n + start, n, 1.0, False)
             row += ROWS
         while row < hi:
-            _row(a, row * k, k, b, start * k, k, c, row * n + start, n)
+            _row(a, row * k, k, 1, b, start * k, k, c, row * n + start, n, 1.0, False)
             row += 1

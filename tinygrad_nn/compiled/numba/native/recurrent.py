@@ -40,9 +40,9 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
     k = (len(dz) - 1) * batch
     lo, hi = p * m // parts, (p + 1) * m // parts
     d, out = dz.reshape(-1)[lo:], dw.reshape(-1)[lo * n :]
-    gemm(True, False, hi - lo, n, batch, 1.0, d, m, h.reshape(-1), n, 0.0, out, n)
+    gemm(True, False, hi - lo, n, batch, 1.0, d, m, h.reshape(-1), n, False, out, n)
     if k:  # one product for all times but the first
-        gemm(True, False, hi - lo, n, k, 1.0, d[batch * m :], m, states.reshape(-1), n, 1.0, out, n)
+        gemm(True, False, hi - lo, n, k, 1.0, d[batch * m :], m, states.reshape(-1), n, True, out, n)
     if len(db):
         _zero(db[lo:hi])
         for t in range(len(dz)):

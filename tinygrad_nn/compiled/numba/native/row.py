@@ -13,6 +13,7 @@ import numpy as np
 from ...program.values import Arg, Op, Value
 
 APART = 32  # numbers between what two threads add up, which else share a line of the cache, and wait for it
+LEAST, SMALL = 16, 10**6  # rows and columns, and multiplications, up to which a product is quicker in BLAS
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -36,6 +37,7 @@ class Native:
         arrays: the arguments it gets, each C-contiguous (a view whose entries lie otherwise is copied first).
         memory: shapes of arrays of the same dtype that it works in, and whose entries are nothing before and after.
         numbers: what else it gets; metadata of the primitive are in ``op.given``.
+        work: how many multiplications its largest product of matrices has.
         over: the place among `arrays` of one that the only result may lie in, -1 for none.
     """
 
@@ -45,6 +47,7 @@ class Native:
     arrays: Callable[[Op], list[Arg]] = everything
     memory: Callable[[Op], tuple[tuple[int, ...], ...]] = nothing
     numbers: Callable[[Op], tuple[Any, ...]] = nothing
+    work: Callable[[Op], int] = lambda op: 0
     over: int = -1
 
     def compiled(self) -> Any:
@@ -60,7 +63,7 @@ def available() -> bool:
 def run_by(op: Op, native: Native) -> None:
     """Let an operation be done by a function of ours."""
     dtype = op.out.dtype
-    op.extra = (*native.numbers(op),)
+    op.extra, op.work = (*native.numbers(op),), native.work(op)
     outs = [Value(-1, "made", shape, dtype, op=op) for shape in native.memory(op)]
     op.kind, op.function, op.args, op.outs = "native", native, native.arrays(op), [*op.outs, *outs]
 

@@ -32,4 +32,4 @@ def stack(a: Any, b: Any, c: Any, axes: Any, how: Any, p: Any, parts: Any) -> No
         a_at += lo if a_flipped else lo * lda
         if hi > lo:
             out = c[(matrix * n + lo) * m :]
-            gemm(a_flipped, b_flipped, hi - lo, m, k, 1.0, a[a_at:], lda, b[b_at:], ldb, 0.0, out, m)
+            gemm(a_flipped, b_flipped, hi - lo, m, k, 1.0, a[a_at:], lda, b[b_at:], ldb, False, out, m)

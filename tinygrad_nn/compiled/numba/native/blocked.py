@@ -1,0 +1,115 @@
+"""Products of two matrices in blocks that stay in the caches, for processors on which that is ahead of BLAS.
+
+Some rows and columns of the second matrix are packed, and some rows of the first, and multiplied tile by tile (Goto and
+van de Geijn, 2008). What goes into an entry of the result is added up in one order, however many threads there are.
+
+The function is compiled once for each dtype, by itself, and called by its address: compiled into all that multiplies
+matrices it would be optimized again for each.
+"""
+
+from __future__ import annotations
+
+from ctypes import addressof, c_int64
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.binding import add_symbol
+from numba import types
+from numba.extending import intrinsic
+
+from .build import kernel
+from .packed import ROWS, VECTOR, VECTORS, block, pack_part
+from .row import LEAST, SMALL
+
+DEEP, BROAD, HIGH = 256, 512, 256  # rows and columns that are packed at a time, and rows of the other matrix
+WASTE = 1.2  # how much larger than the result its tiles may be
+ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code finds the address of `multiply`, 0 as long as none is
+for _char, _cell in ADDRESSES.items():
+    add_symbol(f"tinygrad_nn_multiply_{_char}", addressof(_cell))
+
+
+@kernel()
+def multiply(
+    a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
+    add: Any, c: Any, ldc: Any,
+) -> None:  # fmt: skip
+    """Write alpha a b for matrices as `products.gemm` takes them, or add it to what is in c."""
+    lanes = VECTOR // c.itemsize
+    wide = lanes * VECTORS
+    # Packed b, packed a, and a tile that sticks out, from where a line of the cache begins.
+    packed = np.empty(DEEP * (BROAD + HIGH) + (ROWS + 1) * wide, c.dtype)
+    tiles = (-packed.ctypes.data % VECTOR) // c.itemsize
+    panels, edge = tiles + DEEP * BROAD, tiles + DEEP * (BROAD + HIGH)
+    for left in range(0, n, BROAD):
+        columns = n - left if n - left < BROAD else BROAD
+        for first in range(0, k, DEEP):
+            depth = k - first if k - first < DEEP else DEEP
+            corner = left * ldb + first if b_flipped else first * ldb + left
+            pack_part(b, corner, ldb, b_flipped, depth, columns, wide, packed, tiles)
+            adds = add or first > 0
+            for top in range(0, m, HIGH):
+                rows = m - top if m - top < HIGH else HIGH
+                corner = first * lda + top if a_flipped else top * lda + first
+                pack_part(a, corner, lda, not a_flipped, depth, rows, lanes, packed, panels)
+                for start in range(0, columns, wide):
+                    some = columns - start
+                    for row in range(0, rows, ROWS):
+                        place = (top + row) * ldc + left + start
+                        panel = panels + row // lanes * lanes * depth + row % lanes
+                        b_at = tiles + start * depth
+                        if some >= wide and row + ROWS <= rows:
+                            block(packed, panel, 1, lanes, packed, b_at, depth, c, place, ldc, alpha, adds)
+                        else:
+                            block(packed, panel, 1, lanes, packed, b_at, depth, packed, edge, wide, alpha, False)
+                            for r in range(row, rows if rows - row < ROWS else row + ROWS):
+                                for j in range(some if some < wide else wide):
+                                    old = c[place + j] if adds else c.dtype.type(0)
+                                    c[place + j] = old + packed[edge + (r - row) * wide + j]
+                                place += ldc
+
+
+def ready(dtype: np.dtype[Any]) -> None:
+    """Compile `multiply` for a dtype, or find it on disk, and let machine code know its address."""
+    cell = ADDRESSES[dtype.char]
+    if VECTORS > 1 and not cell.value:
+        number = types.float32 if dtype.char == "f" else types.float64
+        n, flag, array = types.intp, types.boolean, types.Array(number, 1, "C")
+        signature = (flag, flag, n, n, n, number, array, n, array, n, flag, array, n)
+        multiply.compile(signature)
+        found = multiply.overloads[signature]
+        cell.value = found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+
+
+@kernel()
+def suits(m: Any, n: Any, k: Any, size: Any) -> bool:
+    """Tell whether a product of such matrices is quicker here than in BLAS, which packs no small ones."""
+    wide = VECTOR * VECTORS // size
+    tiles = (m + ROWS - 1) // ROWS * ROWS * ((n + wide - 1) // wide * wide)
+    return VECTORS > 1 and m >= LEAST and k >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiplied(
+    context: Any, a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any,
+    b: Any, ldb: Any, add: Any, c: Any, ldc: Any,
+) -> Any:  # fmt: skip
+    """Call `multiply` by its address, and tell whether that is known and it had the memory."""
+    w, flag = types.intp, types.boolean
+    return flag(flag, flag, w, w, w, c.dtype, a, w, b, w, flag, c, w), _call
+
+
+def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    name = f"tinygrad_nn_multiply_{'f' if signature.args[-2].dtype.bitwidth == 32 else 'd'}"
+    cell = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
+    address = builder.load(cell)
+    done = builder.alloca(ir.IntType(1))
+    known = builder.icmp_unsigned("!=", address, ir.IntType(64)(0))
+    builder.store(known, done)
+    with builder.if_then(known):
+        kind = context.call_conv.get_function_type(types.none, signature.args).as_pointer()
+        status, _ = context.call_conv.call_function(
+            builder, builder.inttoptr(address, kind), types.none, signature.args, args
+        )
+        builder.store(status.is_ok, done)
+    return builder.load(done)
