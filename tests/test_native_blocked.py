@@ -135,7 +135,7 @@ def test_parts_change_no_bit(m: int, n: int, k: int, flips: Any, dtype: Any, rng
     for out, moved in made:
         assert (np.abs(out - exact) <= room).all()
         assert (np.abs(moved - (case.old - 0.5 * exact)) <= room).all()
-        if blocked.VECTORS > 1:
+        if blocked.AHEAD:
             np.testing.assert_array_equal(out, made[0][0])
             np.testing.assert_array_equal(moved, made[0][1])
 
@@ -151,16 +151,16 @@ def test_parts_are_whole_blocks_and_miss_nothing() -> None:
 
 def test_which_products_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     suits = plain(blocked, "suits")
-    monkeypatch.setitem(space(blocked), "VECTORS", 2)
-    wide = 2 * blocked.VECTOR // 4
+    monkeypatch.setitem(space(blocked), "AHEAD", True)
+    wide = blocked.VECTORS * blocked.VECTOR // 4
     assert suits(128, 256, 784, 4)
     assert suits(16, 4 * wide, 2000, 4)
     assert not suits(100, 100, 100, 4), "not more than a million"
     assert not suits(15, 4 * wide, 20000, 4), "few rows"
     assert not suits(20000, 4 * wide, 15, 4), "a short sum"
     assert not suits(20000, wide // 2, 2000, 4), "half of each tile would be empty"
-    monkeypatch.setitem(space(blocked), "VECTORS", 1)
-    assert not suits(128, 256, 784, 4), "registers of half the width"
+    monkeypatch.setitem(space(blocked), "AHEAD", False)
+    assert not suits(128, 256, 784, 4), "narrow registers"
 
 
 def test_without_an_address_blas_multiplies(rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_an_address_is_there_where_registers_are_wide() -> None:
     for dtype in DTYPES:
         blocked.ready(dtype)
         address = blocked.ADDRESSES[dtype.char].value
-        assert (address != 0) is (blocked.VECTORS > 1)
+        assert (address != 0) is blocked.AHEAD
         compilers.prepare({"product": dtype.char})
         assert blocked.ADDRESSES[dtype.char].value == address
 

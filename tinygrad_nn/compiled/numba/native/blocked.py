@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import add_symbol
+from llvmlite.binding import add_symbol, get_host_cpu_name
 from numba import types
 from numba.extending import intrinsic
 
-from .build import kernel
+from .build import HALVED, kernel
 from .packed import ROWS, VECTOR, VECTORS, block, pack_part
 from .row import LEAST, SMALL
 
 DEEP, BROAD, HIGH = 256, 512, 256  # rows and columns that are packed at a time, and rows of the other matrix
+AHEAD = VECTORS > 1 and get_host_cpu_name() not in HALVED  # of BLAS; registers hold 64 bytes
 WASTE = 1.2  # how much larger than the result its tiles may be
 ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code finds the address of `multiply`, 0 as long as none is
 for _char, _cell in ADDRESSES.items():
@@ -72,7 +73,7 @@ def multiply(
 def ready(dtype: np.dtype[Any]) -> None:
     """Compile `multiply` for a dtype, or find it on disk, and let machine code know its address."""
     cell = ADDRESSES[dtype.char]
-    if VECTORS > 1 and not cell.value:
+    if AHEAD and not cell.value:
         number = types.float32 if dtype.char == "f" else types.float64
         n, flag, array = types.intp, types.boolean, types.Array(number, 1, "C")
         signature = (flag, flag, n, n, n, number, array, n, array, n, flag, array, n)
@@ -86,7 +87,7 @@ def suits(m: Any, n: Any, k: Any, size: Any) -> bool:
     """Tell whether a product of such matrices is quicker here than in BLAS, which packs no small ones."""
     wide = VECTOR * VECTORS // size
     tiles = (m + ROWS - 1) // ROWS * ROWS * ((n + wide - 1) // wide * wide)
-    return VECTORS > 1 and m >= LEAST and k >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
+    return AHEAD and m >= LEAST and k >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
 
 
 @intrinsic  # type: ignore[untyped-decorator]

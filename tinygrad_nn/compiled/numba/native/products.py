@@ -1,4 +1,4 @@
-"""Matrix products: BLAS calls, of which each thread makes its own."""
+"""Matrix products, of which each thread makes a part: calls of BLAS, or of `blocked` for large ones."""
 
 from __future__ import annotations
 
