@@ -77,8 +77,8 @@ class Op:
         scope: the layer that was running.
         given: metadata of the primitive that a ``call`` is, ``None`` if it is none, or takes arrays as metadata.
         extra: what a ``native`` function gets besides arrays.
-        work: the multiplications of the largest product of matrices that a ``native`` function makes.
         nest: of a ``call``, its arguments by position and by name, with values where arrays were.
+        work: of a ``native``, the multiplications of the largest product of matrices in it.
     """
 
     kind: str
@@ -91,8 +91,8 @@ class Op:
     scope: str | None = None
     given: dict[str, Any] | None = None
     extra: tuple[Any, ...] = ()
-    work: int = 0
     nest: Any = None
+    work: int = 0
 
     @property
     def out(self) -> Value:
