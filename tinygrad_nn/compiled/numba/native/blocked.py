@@ -30,6 +30,13 @@ for _char, _cell in ADDRESSES.items():
     add_symbol(f"tinygrad_nn_multiply_{_char}", addressof(_cell))
 
 
+@kernel(apart=True)
+def _copy(a: Any, a_0: Any, lda: Any, m: Any, n: Any, out: Any, out_0: Any, ldo: Any) -> None:
+    for i in range(m):
+        for j in range(n):
+            out[out_0 + i * ldo + j] = a[a_0 + i * lda + j]
+
+
 @kernel()
 def multiply(
     a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
@@ -62,12 +69,11 @@ def multiply(
                         if some >= wide and row + ROWS <= rows:
                             block(packed, panel, 1, lanes, packed, b_at, depth, c, place, ldc, alpha, adds)
                         else:
-                            block(packed, panel, 1, lanes, packed, b_at, depth, packed, edge, wide, alpha, False)
-                            for r in range(row, rows if rows - row < ROWS else row + ROWS):
-                                for j in range(some if some < wide else wide):
-                                    old = c[place + j] if adds else c.dtype.type(0)
-                                    c[place + j] = old + packed[edge + (r - row) * wide + j]
-                                place += ldc
+                            these, those = min(rows - row, ROWS), min(some, wide)
+                            if adds:
+                                _copy(c, place, ldc, these, those, packed, edge, wide)
+                            block(packed, panel, 1, lanes, packed, b_at, depth, packed, edge, wide, alpha, adds)
+                            _copy(packed, edge, wide, these, those, c, place, ldc)
 
 
 def ready(dtype: np.dtype[Any]) -> None:
@@ -87,7 +93,7 @@ def suits(m: Any, n: Any, k: Any, size: Any) -> bool:
     """Tell whether a product of such matrices is quicker here than in BLAS, which packs no small ones."""
     wide = VECTOR * VECTORS // size
     tiles = (m + ROWS - 1) // ROWS * ROWS * ((n + wide - 1) // wide * wide)
-    return AHEAD and m >= LEAST and k >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
+    return AHEAD and min(m, n, k) >= LEAST and m * n * k > SMALL and tiles <= WASTE * m * n
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -95,7 +101,7 @@ def multiplied(
     context: Any, a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any,
     b: Any, ldb: Any, add: Any, c: Any, ldc: Any,
 ) -> Any:  # fmt: skip
-    """Call `multiply` by its address, and tell whether that is known and it had the memory."""
+    """Call `multiply` by its address, and tell whether that is known."""
     w, flag = types.intp, types.boolean
     return flag(flag, flag, w, w, w, c.dtype, a, w, b, w, flag, c, w), _call
 
@@ -104,13 +110,12 @@ def _call(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     name = f"tinygrad_nn_multiply_{'f' if signature.args[-2].dtype.bitwidth == 32 else 'd'}"
     cell = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
     address = builder.load(cell)
-    done = builder.alloca(ir.IntType(1))
     known = builder.icmp_unsigned("!=", address, ir.IntType(64)(0))
-    builder.store(known, done)
     with builder.if_then(known):
         kind = context.call_conv.get_function_type(types.none, signature.args).as_pointer()
         status, _ = context.call_conv.call_function(
             builder, builder.inttoptr(address, kind), types.none, signature.args, args
         )
-        builder.store(status.is_ok, done)
-    return builder.load(done)
+        with builder.if_then(status.is_error):  # no memory
+            context.call_conv.return_status_propagate(builder, status)
+    return known

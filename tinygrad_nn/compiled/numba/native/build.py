@@ -1,8 +1,8 @@
 """How the functions of this package are compiled, and how they share the cores with BLAS.
 
-Products are made on one core each, many of them by BLAS, and the threads of numba part the work. For the time of a call
-BLAS is told to use one core: two pools of threads that wait for work by asking for it without pause would take the cores
-from each other.
+Products are made on one core each, many of them by BLAS, and the threads of numba part the work. For the time of a
+call BLAS is told to use one core: two pools of threads that wait for work by asking for it without pause would take the
+cores from each other.
 """
 
 from __future__ import annotations

@@ -73,14 +73,15 @@ def _code(rows: int) -> Callable[..., Any]:
                     product = builder.fmul(x, y, flags=("contract",))
                     builder.store(builder.fadd(builder.load(place), product, flags=("contract",)), place)
         factor = spread(alpha)
+        kind = ir.FunctionType(vector, [vector] * 3)
+        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{lanes}f{8 * size}")
         for r in range(rows):
             for place, total in zip(vectors(to_c, builder.mul(ldc, whole(r))), sums[r], strict=True):
-                made = builder.fmul(factor, builder.load(total), flags=("contract",))
-                with builder.if_then(add):
-                    old = builder.load(place, align=size)
-                    builder.store(builder.fadd(old, made, flags=("contract",)), place, align=size)
-                with builder.if_then(builder.not_(add)):
+                with builder.if_then(add):  # rounded once, wherever LLVM puts this code
+                    made = builder.call(fma, [factor, builder.load(total), builder.load(place, align=size)])
                     builder.store(made, place, align=size)
+                with builder.if_then(builder.not_(add)):
+                    builder.store(builder.fmul(factor, builder.load(total)), place, align=size)
         return context.get_dummy_value()
 
     return code

@@ -35,6 +35,16 @@ def _blas(
 
 
 @kernel()
+def gemm_in(
+    blocks: Any, a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
+    add: Any, c: Any, ldc: Any,
+) -> None:  # fmt: skip
+    """Do what `gemm` does, in blocks or by BLAS: all parts of a product are made in the way that suits the whole."""
+    if not (blocks and multiplied(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)):
+        _blas(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)
+
+
+@kernel()
 def gemm(
     a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
     add: Any, c: Any, ldc: Any,
@@ -43,9 +53,7 @@ def gemm(
 
     Their rows are lda, ldb and ldc entries apart; a flipped one lies there transposed.
     """
-    blocks = suits(m, n, k, c.itemsize)
-    if not (blocks and multiplied(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)):
-        _blas(a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)
+    gemm_in(suits(m, n, k, c.itemsize), a_flipped, b_flipped, m, n, k, alpha, a, lda, b, ldb, add, c, ldc)
 
 
 @kernel()
@@ -57,7 +65,7 @@ def part(n: Any, p: Any, parts: Any) -> Any:
 
 @kernel()
 def _part(a_flipped: Any, b_flipped: Any, alpha: Any, a: Any, b: Any, add: Any, c: Any, p: Any, parts: Any) -> None:
-    """Do one part of a product: some rows of c, or some columns if it has more of these; all parts in the same way."""
+    """Do one part of a product: some rows of c, or some columns if it has more of these."""
     m, n = c.shape
     k = a.shape[0] if a_flipped else a.shape[1]
     lda, ldb = a.shape[1], b.shape[1]
@@ -66,8 +74,7 @@ def _part(a_flipped: Any, b_flipped: Any, alpha: Any, a: Any, b: Any, add: Any, 
     top, left, rows, columns = (lo, 0, hi - lo, n) if m >= n else (0, lo, m, hi - lo)
     a, b, out = a.reshape(-1), b.reshape(-1), c.reshape(-1)[top * n + left :]
     a, b = a[top if a_flipped else top * lda :], b[left * ldb if b_flipped else left :]
-    if not (blocks and multiplied(a_flipped, b_flipped, rows, columns, k, alpha, a, lda, b, ldb, add, out, n)):
-        _blas(a_flipped, b_flipped, rows, columns, k, alpha, a, lda, b, ldb, add, out, n)
+    gemm_in(blocks, a_flipped, b_flipped, rows, columns, k, alpha, a, lda, b, ldb, add, out, n)
 
 
 def _product(a: Any, b: Any, c: Any, a_flipped: Any, b_flipped: Any, p: Any, parts: Any) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .blocked import suits
 from .build import Parted, kernel
 from .mathematics import sigmoid, tanh
 from .packed import pack, times
-from .products import gemm
+from .products import gemm_in
 
 
 @kernel(apart=True)
@@ -39,10 +40,11 @@ def _weights(dz: Any, h: Any, states: Any, dw: Any, db: Any, p: Any, parts: Any)
     m, n, batch = dz.shape[2], h.shape[1], len(h)
     k = (len(dz) - 1) * batch
     lo, hi = p * m // parts, (p + 1) * m // parts
-    d, out = dz.reshape(-1)[lo:], dw.reshape(-1)[lo * n :]
-    gemm(True, False, hi - lo, n, batch, 1.0, d, m, h.reshape(-1), n, False, out, n)
+    d, out, size = dz.reshape(-1)[lo:], dw.reshape(-1)[lo * n :], dw.itemsize
+    gemm_in(suits(m, n, batch, size), True, False, hi - lo, n, batch, 1.0, d, m, h.reshape(-1), n, False, out, n)
     if k:  # one product for all times but the first
-        gemm(True, False, hi - lo, n, k, 1.0, d[batch * m :], m, states.reshape(-1), n, True, out, n)
+        before, blocks = states.reshape(-1), suits(m, n, k, size)
+        gemm_in(blocks, True, False, hi - lo, n, k, 1.0, d[batch * m :], m, before, n, True, out, n)
     if len(db):
         _zero(db[lo:hi])
         for t in range(len(dz)):

@@ -59,10 +59,17 @@ def _run(
     given = [_lent(context, builder, kind, x) for kind, x in zip(kinds, given, strict=False)]
 
     def call(inner: Any, block: list[Any], p: Any) -> None:
-        place, *given, count = block
-        context.call_conv.call_function(inner, code(inner, place), types.none, kinds, [*given, p, count])
+        place, failed, *given, count = block
+        status, _ = context.call_conv.call_function(
+            inner, code(inner, place), types.none, kinds, [*given, p, count]
+        )
+        with inner.if_then(status.is_error):
+            inner.store(ir.IntType(8)(1), failed)
 
-    _start(builder, [place, *given, count], count, call)
+    failed = cgutils.alloca_once_value(builder, ir.IntType(8)(0))
+    _start(builder, [place, failed, *given, count], count, call)
+    with builder.if_then(builder.trunc(builder.load(failed), ir.IntType(1))):
+        context.call_conv.return_user_exc(builder, MemoryError, ("there was none for a part of the work",))
 
 
 def _lent(context: Any, builder: Any, kind: Any, x: Any) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .blocked import suits
 from .build import Parted
-from .products import gemm
+from .products import gemm_in
 
 
 @Parted
@@ -19,6 +20,7 @@ def stack(a: Any, b: Any, c: Any, axes: Any, how: Any, p: Any, parts: Any) -> No
     a, b, c = a.reshape(-1), b.reshape(-1), c.reshape(-1)
     n, m, k, lda, ldb, runs = how[0], how[1], how[2], how[4], how[7], how[9]
     a_flipped, b_flipped = how[5] != 0, how[8] != 0
+    blocks = suits(n, m, k, c.itemsize)
     units = len(c) // (n * m) * runs
     for unit in range(p * units // parts, (p + 1) * units // parts):
         matrix, run = unit // runs, unit % runs
@@ -32,4 +34,4 @@ def stack(a: Any, b: Any, c: Any, axes: Any, how: Any, p: Any, parts: Any) -> No
         a_at += lo if a_flipped else lo * lda
         if hi > lo:
             out = c[(matrix * n + lo) * m :]
-            gemm(a_flipped, b_flipped, hi - lo, m, k, 1.0, a[a_at:], lda, b[b_at:], ldb, False, out, m)
+            gemm_in(blocks, a_flipped, b_flipped, hi - lo, m, k, 1.0, a[a_at:], lda, b[b_at:], ldb, False, out, m)
