@@ -32,7 +32,7 @@ def space(module: ModuleType | str) -> dict[str, Any]:
     if module.__name__ not in _spaces:
         names = _spaces[module.__name__] = dict(vars(module))
         if module is products:
-            names["_gemm"] = _gemm
+            names |= {"_gemm": _gemm, "_there": lambda x: x}
         elif module is packed:
             names |= {"block": _block(packed.ROWS), "_row": _block(1), "_turned": _turned, "_line": _line}
         elif module is blocked:
@@ -72,8 +72,7 @@ def _gemm(
     left = _columns(a, k, m, lda).T if a_flipped == 116 else _columns(a, m, k, lda)
     right = _columns(b, n, k, ldb).T if b_flipped == 116 else _columns(b, k, n, ldb)
     out = _columns(c, m, n, ldc)
-    old = beta._arr[0] * out if beta._arr[0] else 0
-    out[...] = alpha._arr[0] * (left @ right) + old
+    out[...] = alpha * (left @ right) + (beta * out if beta else 0)
 
 
 def _columns(x: Array, rows: int, columns: int, apart: int) -> Array:

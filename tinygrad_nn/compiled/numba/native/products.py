@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .blocked import multiplied, suits
 from .build import Parted, kernel
@@ -20,17 +22,25 @@ _gemm = types.ExternalFunction(  # that of numba, which looks up the BLAS of Sci
 )  # fmt: skip
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _there(context: Any, x: Any) -> Any:
+    """Return the address of a place that has a number."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(cgutils.alloca_once_value(builder, args[0]), ir.IntType(8).as_pointer())
+
+    return types.voidptr(x), code
+
+
 @kernel()
 def _blas(
     a_flipped: Any, b_flipped: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
     add: Any, c: Any, ldc: Any,
 ) -> None:  # fmt: skip
-    factors = np.empty(2, c.dtype)
-    factors[0], factors[1] = alpha, 1 if add else 0
     # BLAS counts columns where NumPy counts rows, so it computes the transpose of c from those of b and a.
     _gemm(
         115 if c.itemsize == 4 else 100, 116 if b_flipped else 110, 116 if a_flipped else 110, n, m, k,
-        factors.ctypes, b.ctypes, ldb, a.ctypes, lda, factors[1:].ctypes, c.ctypes, ldc,
+        _there(c.dtype.type(alpha)), b.ctypes, ldb, a.ctypes, lda, _there(c.dtype.type(add)), c.ctypes, ldc,
     )  # fmt: skip
 
 
