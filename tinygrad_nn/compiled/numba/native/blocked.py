@@ -22,7 +22,7 @@ from .build import HALVED, kernel
 from .packed import ROWS, VECTOR, VECTORS, block, pack_part
 from .row import LEAST, SMALL
 
-DEEP, BROAD, HIGH = 256, 512, 256  # rows and columns that are packed at a time, and rows of the other matrix
+DEEP, BROAD, HIGH = 512, 1024, 128  # rows and columns that are packed at a time, and rows of the other matrix
 AHEAD = VECTORS > 1 and get_host_cpu_name() not in HALVED  # of BLAS; registers hold 64 bytes
 WASTE = 1.2  # how much larger than the result its tiles may be
 ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code finds the address of `multiply`, 0 as long as none is
