@@ -22,7 +22,7 @@ from .build import HALVED, kernel
 from .packed import ROWS, VECTOR, VECTORS, block, pack_part
 from .row import LEAST, SMALL
 
-DEEP, BROAD, HIGH = 512, 1024, 128  # rows and columns that are packed at a time, and rows of the other matrix
+DEEP, BROAD, HIGH = 512, 1024, 64  # rows and columns that are packed at a time, and rows of the other matrix
 AHEAD = VECTORS > 1 and get_host_cpu_name() not in HALVED  # of BLAS; registers hold 64 bytes
 WASTE = 1.2  # how much larger than the result its tiles may be
 ADDRESSES = {"f": c_int64(), "d": c_int64()}  # where machine code finds the address of `multiply`, 0 as long as none is
@@ -46,13 +46,16 @@ def multiply(
     lanes = VECTOR // c.itemsize
     wide = lanes * VECTORS
     # Packed b, packed a, and a tile that sticks out, from where a line of the cache begins.
-    packed = np.empty(DEEP * (BROAD + HIGH) + (ROWS + 1) * wide, c.dtype)
+    deep = (k + (k + DEEP - 1) // DEEP - 1) // ((k + DEEP - 1) // DEEP)  # of blocks that are alike
+    broad, high = min(n, BROAD) + wide - 1, min(m, HIGH) + lanes - 1
+    of_b, of_a = deep * (broad - broad % wide), deep * (high - high % lanes)
+    packed = np.empty(of_b + of_a + (ROWS + 1) * wide, c.dtype)
     tiles = (-packed.ctypes.data % VECTOR) // c.itemsize
-    panels, edge = tiles + DEEP * BROAD, tiles + DEEP * (BROAD + HIGH)
+    panels, edge = tiles + of_b, tiles + of_b + of_a
     for left in range(0, n, BROAD):
         columns = n - left if n - left < BROAD else BROAD
-        for first in range(0, k, DEEP):
-            depth = k - first if k - first < DEEP else DEEP
+        for first in range(0, k, deep):
+            depth = k - first if k - first < deep else deep
             corner = left * ldb + first if b_flipped else first * ldb + left
             pack_part(b, corner, ldb, b_flipped, depth, columns, wide, packed, tiles)
             adds = add or first > 0
