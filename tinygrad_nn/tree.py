@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .printable import printable
 
 Tree = Any  # an array, or dicts, lists, tuples, named tuples and dataclasses of trees
@@ -20,6 +22,8 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         ([1.0, 2.0, 3.0], {'W': 10, 'layers': [20, (30,)]})
     """
     kind: Any = type(tree)
+    if kind is float or kind is np.ndarray:  # the usual leaves
+        return [tree], _only
     make: Callable[[Any], Tree]
     if kind is dict:
         keys, parts = list(tree), list(tree.values())
@@ -36,7 +40,7 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
         parts = [getattr(tree, name) for name in names]
         make = lambda new: kind(**dict(zip(names, new, strict=True)))  # noqa: E731
     else:
-        return [tree], lambda new: new[0]
+        return [tree], _only
     flat = [([], _nothing) if part is None else flatten(part) for part in parts]  # None stands for no array
     leaves = [x for found, _ in flat for x in found]
     counted = [(len(found), again) for found, again in flat]  # so that no leaf lives on in the function
@@ -78,6 +82,10 @@ def _fields(tree: Tree) -> list[str] | None:
     return [field.name for field in fields(tree) if field.init]
 
 
+def _only(new: Sequence[Any]) -> Any:
+    return new[0]
+
+
 def _nothing(new: Sequence[Any]) -> None:
     return None
 
@@ -93,14 +101,14 @@ def refilled(tree: Any, values: Sequence[Any]) -> Any:
 
 def slot(f: Callable[..., Any], argnum: int | str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | str:
     """Return where an argument, given by position or name, stands in this call."""
-    name = printable(getattr(f, "__name__", type(f).__name__))
     if not isinstance(argnum, str):
         if not -len(args) <= argnum < len(args):
+            name = printable(getattr(f, "__name__", type(f).__name__))
             raise ValueError(f"argnums={argnum}, but {name} was called with {len(args)} positional arguments.")
         return int(argnum) % len(args)
     if argnum in kwargs:
         return argnum
-    names = list(inspect.signature(f).parameters)
+    name, names = printable(getattr(f, "__name__", type(f).__name__)), list(inspect.signature(f).parameters)
     if argnum not in names or names.index(argnum) >= len(args):
         raise ValueError(f"{name} was called without an argument {argnum!r}; its parameters are {names}.")
     return names.index(argnum)
