@@ -252,6 +252,23 @@ def test_sum_to_undoes_broadcasting(shape: tuple[int, ...], wanted: Any) -> None
     np.testing.assert_array_equal(summed, g if wanted is None else wanted)
 
 
+@pytest.mark.parametrize("dtype", list("fdeFD"))
+@pytest.mark.parametrize("n", range(2, 10))
+@pytest.mark.parametrize("lead", [(0,), (50,), (300,), (30, 40), (2000, 1)])
+def test_sum_to_along_short_rows_has_the_bits_of_numpy(lead: tuple[int, ...], n: int, dtype: str, rng: Any) -> None:
+    for entry in (None, 0.0, -0.0, np.nan, np.inf):
+        g = rng.normal(size=(*lead, n)).astype(dtype)
+        if entry is not None:
+            g.flat[:: 1 if entry == 0 else 7] = entry
+        for given in (g, np.asfortranarray(g), g[::-1], np.broadcast_to(g[..., :1], g.shape)):
+            with np.errstate(all="ignore"):
+                made, wanted = sum_to(given, (*lead, 1)), given.sum(axis=-1, keepdims=True)
+            assert (made.dtype, made.shape) == (wanted.dtype, wanted.shape)
+            np.testing.assert_array_equal(made, wanted)
+            known = ~np.isnan(wanted)
+            np.testing.assert_array_equal(np.signbit(made.real)[known], np.signbit(wanted.real)[known])
+
+
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 5), (2, 2, 3, 4)])
 def test_sum_to_refuses_what_was_not_broadcast(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"returned a gradient of shape \(2, 3, 4\) for an argument of shape"):

@@ -33,6 +33,7 @@ try:
     _FILLS = True  # a ufunc makes an array also of a single number where it is asked to
 except TypeError:  # before NumPy 2.3
     _FILLS = False
+SHORT, FEW = 8, 256  # NumPy takes its time where it adds up along short rows, and many of them
 _KNOWN = frozenset({np.ndarray, float, int, bool, complex})  # what a rule takes as it is
 
 
@@ -353,7 +354,14 @@ def sum_to(g: Array, shape: tuple[int, ...], by: Primitive | None = None) -> Arr
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape, strict=True)):
         whose = "a VJP rule" if by is None else f"the VJP rule of {by.name}"
         raise ValueError(f"{whose} returned a gradient of shape {given} for an argument of shape {shape}.")
-    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
+    axes = tuple([i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1])
+    short = axes == (g.ndim - 1,) and g.shape[-1] < SHORT and g.size > FEW
+    if short and type(g) is np.ndarray and g.dtype.char in "fd":
+        total = 0.0 + g[..., 0]  # to the same last bit, in as little as a tenth of the time
+        for k in range(1, g.shape[-1]):
+            total += g[..., k]
+        return total[..., None]
+    return g.sum(axis=axes, keepdims=True)
 
 
 def constant(arg: Any, primitive: Primitive) -> Any:
