@@ -226,3 +226,11 @@ def test_the_memory_of_a_parameter_stays_with_it() -> None:
     assert attached(v) is not memory
     memory.forget()
     assert (memory.rule, memory.state, memory.start) == (None, None, None)
+
+
+def test_each_group_moves_by_its_own_gradients() -> None:
+    a, b, frozen, c = (Tensor(np.full(2, x), requires_grad=x != 9.0) for x in (1.0, 2.0, 9.0, 3.0))
+    made = optim.SGD([{"params": [a, b]}, {"params": [c], "lr": 0.5}], lr=0.25)
+    (1.0 * a + 2.0 * b + frozen + 4.0 * c).sum().backward()
+    made.step()
+    assert [t.data.tolist() for t in (a, b, frozen, c)] == [[0.75] * 2, [1.5] * 2, [9.0] * 2, [1.0] * 2]

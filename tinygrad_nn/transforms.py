@@ -20,8 +20,7 @@ from .node import Node, recording, thread
 from .primitive import Ties, declare
 from .printable import printable
 from .tensor import Tensor, apply, held, leaf, raw, wrap
-from .tree import Tree, flatten
-from .tree import slot as slot_of
+from .tree import Tree, flatten, slot
 
 _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
@@ -128,12 +127,12 @@ class Call:
 
     def __init__(self, f: Callable[..., Any], argnums: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.single = isinstance(argnums, (int, np.integer, str))
-        slots = [slot_of(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
+        slots = [slot(f, argnum, args, kwargs) for argnum in ([argnums] if self.single else argnums)]
         if len(slots) > 1 and len(set(slots)) < len(slots):
             raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; its gradient is one.")
         given, named = list(args), dict(kwargs)
-        places: list[Any] = [(named if isinstance(slot, str) else given, slot) for slot in slots]
-        leaves, self.rebuild = flatten([where[slot] for where, slot in places])
+        places: list[Any] = [(named if isinstance(key, str) else given, key) for key in slots]
+        leaves, self.rebuild = flatten([where[key] for where, key in places])
         level = thread.mode.level
         # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.
         shared = level is not None and not any(level.has(x) for x in flatten([given, named])[0])
@@ -143,8 +142,8 @@ class Call:
                     self.inputs = [enter(x, f) for x in leaves]
             else:
                 self.inputs = [enter(x, f) for x in leaves]
-            for (where, slot), x in zip(places, self.rebuild(self.inputs), strict=True):
-                where[slot] = x
+            for (where, key), x in zip(places, self.rebuild(self.inputs), strict=True):
+                where[key] = x
             if thread.mode.grad:
                 self.value = f(*given, **named)
             else:

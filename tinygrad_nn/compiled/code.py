@@ -56,10 +56,10 @@ class Code:
 
             together(jobs([text for functions in written for text in functions], natives))
         if natives:
-            from .numba.native import multiplied
+            from .numba.native import dtypes_of_products
             from .numba.native.blocked import ready
 
-            for dtype in multiplied(natives):
+            for dtype in dtypes_of_products(natives):
                 ready(dtype)
 
     def large(self, kernels: int, lines: int) -> bool:

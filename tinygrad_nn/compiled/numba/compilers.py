@@ -25,7 +25,7 @@ from ..program.values import Arg, Op, Value
 from .cache import Kept, folder
 from .expressions import code_of
 from .machine import made
-from .native import multiplied
+from .native import dtypes_of_products
 
 EACH = 6  # functions for each more process: it takes a second to start, in which five are compiled
 MOST = 3  # more processes
@@ -45,7 +45,7 @@ def jobs(sources: Iterable[str], ops: Iterable[Op]) -> list[Job]:
     """
     kernels: list[Job] = [{"kernel": text} for text in sorted(set(sources), key=lambda text: (-len(text), text))]
     ops = list(ops)
-    natives: dict[str, Job] = {str(dtype): {"product": dtype.char} for dtype in multiplied(ops)} if ops else {}
+    natives: dict[str, Job] = {str(dtype): {"product": dtype.char} for dtype in dtypes_of_products(ops)} if ops else {}
     for op in ops:
         given = [_described(x) for x in [*op.args, *op.outs, *op.extra]]
         kinds = [op.function.module, op.function.function, *[_kind(x) for x in given]]

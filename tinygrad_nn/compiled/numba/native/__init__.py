@@ -28,6 +28,6 @@ def choose(program: Program) -> Program:
     return matrix_products.products(program)
 
 
-def multiplied(ops: Iterable[Op]) -> list[np.dtype[Any]]:
+def dtypes_of_products(ops: Iterable[Op]) -> list[np.dtype[Any]]:
     """Return the dtypes of large matrices that functions of ours multiply."""
     return list(dict.fromkeys(op.out.dtype for op in ops if op.work > SMALL))
