@@ -97,41 +97,55 @@ def test_with_noise_what_is_exact_stays_and_what_rounds_moves() -> None:
 # -- How far two results may be apart
 
 
-@pytest.mark.parametrize(
-    ("found", "wanted", "slack", "text"),
-    [
-        (1.0, 1.0, None, None), ("a", "a", None, None), ("a", "b", None, "'a' instead of 'b'"),
-        (None, None, None, None), (1, True, None, "1 instead of True"), (2, 3, None, "2 instead of 3"),
-        (np.ones(2), np.ones(3), None, "float64[2] instead of float64[3]"),
-        (np.ones(2, "f4"), np.ones(2), None, "float32[2] instead of float64[2]"),
-        (np.array([1, 2]), np.array([1, 3]), None, "2 instead of 3 at [1] of int64[2]"),
-        (np.array([1.0, np.nan]), np.array([1.0, np.nan]), None, None),
-        (np.array([1.0, np.nan]), np.array([1.0, 2.0]), None, "nan instead of 2 at [1] of float64[2]"),
-        (np.array([1.0, 2.0]), np.array([1.0, np.nan]), None, "2 instead of nan at [1] of float64[2]"),
-        (np.array([np.inf]), np.array([np.inf]), None, None),
-        (np.array([np.inf]), np.array([-np.inf]), None, "inf instead of -inf at [0] of float64[1]"),
-        (np.array([1e300]), np.array([np.inf]), None, "1e+300 instead of inf at [0] of float64[1]"),
-        (np.array([[1.0, 2.0 + 31 * 2 * EPS]]), np.array([[1.0, 2.0]]), None, None),  # 32 roundings of the largest
-        (np.array([[1.0, 2.0 + 33 * 2 * EPS]]), np.array([[1.0, 2.0]]), None,
-         "2 instead of 2 at [0, 1] of float64[1, 2]"),
-        (np.array([1.0 + 62 * EPS, 2.0]), np.array([1.0, 2.0]), None, None),  # also where an entry is smaller
-        (np.array([1.0 + 70 * EPS, np.inf]), np.array([1.0, np.inf]), None, "1 instead of 1 at [0] of float64[2]"),
-        (np.array([1.0 + 31e-9, 1.0]), np.array([1.0, 1.0]), np.array([1e-9, 0.0]), None),
-        (np.array([1.0 + 33e-9, 1.0]), np.array([1.0, 1.0]), np.array([1e-9, 0.0]),
-         "1.00000003 instead of 1 at [0] of float64[2]"),
-        (np.array([1.0, 1.0 + 31e-9, 1.0]), np.ones(3), np.array([1e-9, 0.0, 1e-9]), None),  # as its neighbours
-        (np.array([1.0, 1.0 + 31e-9, 1.0]), np.ones(3), np.array([1e-9, 0.0, 0.0]),
-         "1.00000003 instead of 1 at [1] of float64[3]"),
-        (np.array([1.0, 9.0]), np.array([1.0, 2.0]), np.array([0.0, np.inf]), None),
-        (np.array([9, 2]), np.array([1, 2]), np.array([np.inf, 0.0]), None),
-        (np.array([1 + 2j]), np.array([1 + 3j]), None, "1+2j instead of 1+3j at [0] of complex128[1]"),
-        (1.5, 2.5, None, "1.5 instead of 2.5 of float64[]"),
-        (np.array([2e-20, np.inf]), np.array([1e-20, np.inf]), None, "2e-20 instead of 1e-20 at [0] of float64[2]"),
-        (np.array([2.0]), np.array([np.inf]), np.array([0.0]), "2 instead of inf at [0] of float64[1]"),
-    ],
-)  # fmt: skip
+APART: Any = [
+    (1.0, 1.0, None, None), ("a", "a", None, None), ("a", "b", None, "'a' instead of 'b'"),
+    (None, None, None, None), (1, True, None, "1 instead of True"), (2, 3, None, "2 instead of 3"),
+    (np.ones(2), np.ones(3), None, "float64[2] instead of float64[3]"),
+    (np.ones(2, "f4"), np.ones(2), None, "float32[2] instead of float64[2]"),
+    (np.array([1, 2]), np.array([1, 3]), None, "2 instead of 3 at [1] of int64[2]"),
+    (np.array([1.0, np.nan]), np.array([1.0, np.nan]), None, None),
+    (np.array([1.0, np.nan]), np.array([1.0, 2.0]), None, "nan instead of 2 at [1] of float64[2]"),
+    (np.array([1.0, 2.0]), np.array([1.0, np.nan]), None, "2 instead of nan at [1] of float64[2]"),
+    (np.array([np.inf]), np.array([np.inf]), None, None),
+    (np.array([np.inf]), np.array([-np.inf]), None, "inf instead of -inf at [0] of float64[1]"),
+    (np.array([1e300]), np.array([np.inf]), None, "1e+300 instead of inf at [0] of float64[1]"),
+    (np.array([[1.0, 2.0 + 31 * 2 * EPS]]), np.array([[1.0, 2.0]]), None, None),  # 32 roundings of the largest
+    (np.array([[1.0, 2.0 + 33 * 2 * EPS]]), np.array([[1.0, 2.0]]), None,
+     "2 instead of 2 at [0, 1] of float64[1, 2]"),
+    (np.array([1.0 + 62 * EPS, 2.0]), np.array([1.0, 2.0]), None, None),  # also where an entry is smaller
+    (np.array([1.0 + 70 * EPS, np.inf]), np.array([1.0, np.inf]), None, "1 instead of 1 at [0] of float64[2]"),
+    (np.array([1.0 + 31e-9, 1.0]), np.array([1.0, 1.0]), np.array([1e-9, 0.0]), None),
+    (np.array([1.0 + 33e-9, 1.0]), np.array([1.0, 1.0]), np.array([1e-9, 0.0]),
+     "1.00000003 instead of 1 at [0] of float64[2]"),
+    (np.array([1.0, 1.0 + 31e-9, 1.0]), np.ones(3), np.array([1e-9, 0.0, 1e-9]), None),  # as its neighbours
+    (np.array([1.0, 1.0 + 31e-9, 1.0]), np.ones(3), np.array([1e-9, 0.0, 0.0]),
+     "1.00000003 instead of 1 at [1] of float64[3]"),
+    (np.array([1.0, 9.0]), np.array([1.0, 2.0]), np.array([0.0, np.inf]), None),
+    (np.array([9, 2]), np.array([1, 2]), np.array([np.inf, 0.0]), None),
+    (np.array([1 + 2j]), np.array([1 + 3j]), None, "1+2j instead of 1+3j at [0] of complex128[1]"),
+    (1.5, 2.5, None, "1.5 instead of 2.5 of float64[]"),
+    (np.array([2e-20, np.inf]), np.array([1e-20, np.inf]), None, "2e-20 instead of 1e-20 at [0] of float64[2]"),
+    (np.array([2.0]), np.array([np.inf]), np.array([0.0]), "2 instead of inf at [0] of float64[1]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("found", "wanted", "slack", "text"), APART)
 def test_two_leaves_differ_by_more_than_rounding(found: Any, wanted: Any, slack: Any, text: str | None) -> None:
     assert check._apart(found, wanted, slack) == text
+
+
+@pytest.mark.parametrize(("found", "wanted", "slack", "text"), APART)
+def test_two_large_arrays_differ_as_small_ones_do(found: Any, wanted: Any, slack: Any, text: str | None) -> None:
+    if isinstance(wanted, np.ndarray) and found.shape == wanted.shape and slack is None:
+        large = [np.resize(x, check.TILE + 8) for x in (found, wanted)]
+        assert (check._apart(*large, slack) is None) == (text is None)
+        for at in (0, check.TILE // 2, -1):  # one entry among many that are equal
+            one = np.array(large[1])
+            one[at] = large[0][at]
+            assert check._apart(one, large[1], slack) is None or text is not None
+            one[at] = wanted.flat[0] + 1 if wanted.dtype.kind in "fc" else wanted.flat[0] + 2
+            same = not np.isfinite(wanted.flat[0]) and one[at] == large[1][at]
+            assert (check._apart(one, large[1], slack) is None) == same
 
 
 def test_what_noise_was_seen_grows() -> None:
@@ -201,6 +215,26 @@ def test_arguments_change_less_and_less(attempt: int) -> None:
     assert 2 < one <= 2.2 if attempt < 3 else one == 2
     zeros = check._changed(np.zeros(5), attempt, rng)
     assert ((zeros > 0) & (zeros < 0.1)).all() == (attempt < 3)
+
+
+@pytest.mark.parametrize("attempt", range(check.SAME + 1))
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+def test_large_arguments_change_as_small_ones_do(dtype: str, attempt: int) -> None:
+    x = np.arange(1.0, 400_001).reshape(1000, 400).astype(dtype)
+    new = check._changed(x, attempt, np.random.default_rng(0))
+    assert (new.dtype, new.shape) == (x.dtype, x.shape)
+    if attempt > 2:
+        np.testing.assert_array_equal(new, np.roll(x, 1, axis=0) if attempt == 3 else x)
+        return
+    factors = new / x
+    assert ((np.abs(factors) > 1 - 1e-6) & (np.abs(factors) < 1.1 + 1e-6)).all()
+    assert all(len(np.unique(np.round(row.real, 5))) > 300 for row in factors[::100]), "each entry by itself"
+    assert not any((row == factors[0]).all() for row in factors[1:]), "no row as another"
+    assert (factors.real[0, 0] < 0) == (attempt == 0)
+    assert 0.4 < (factors.real < 0).mean() < 0.6 or attempt
+    zeros = check._changed(np.zeros_like(x), attempt, np.random.default_rng(0))
+    assert ((zeros.real > 0) & (zeros.real < 0.1)).all()
+    assert zeros.dtype == x.dtype
 
 
 @pytest.mark.parametrize(("kind", "strides"), [(0, (16, 8)), (1, (32, 16)), (2, (-16, 8)), (3, (8, 24)), (4, (16, 8))])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import Tensor, check_gradients, grad
-from tinygrad_nn.ops import decomposition, linalg
+from tinygrad_nn.ops import decomposition, linalg, neural
 from tinygrad_nn.primitive import REGISTRY
 
 L = np.linalg
@@ -211,3 +211,28 @@ def test_vectors_of_the_plane_have_a_product_whichever_numpy_there_is(shapes: tu
     np.testing.assert_array_equal(product.data, wanted)
     assert np.cross(x, Tensor(y)).shape == wanted.shape
     assert check_gradients(lambda x, y: np.cross(x, y), x, y)
+
+
+# -- Sums of rows, by a product where they are short
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "g"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 8, 9, 40])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 5, 16, 17, 100, 1001])
+def test_a_row_is_summed_to_the_same_bit_by_every_way(rows: int, n: int, dtype: str) -> None:
+    e = np.exp(np.random.default_rng(rows).normal(size=(rows, n))).astype(dtype)
+    for x in (e, np.asfortranarray(e), np.repeat(e, 2, axis=1)[:, ::2]):
+        found, wanted = neural._row_sums(x), np.add.reduce(x, axis=-1, keepdims=True)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(np.broadcast_to(found, e.shape), np.broadcast_to(wanted, e.shape))
+
+
+def test_a_row_of_zeros_or_of_no_number_keeps_to_itself() -> None:
+    z = np.array([[0.0, -np.inf, 1.0], [np.nan, 0.0, 1.0], [1e4, 0.0, -1e4], [-np.inf, 5.0, -np.inf]])
+    y = np.eye(3)[[0, 1, 0, 1]]
+    with np.errstate(all="ignore"):
+        out, saved = neural._softmax_crossentropy(z, y)
+    wanted = np.array([[1 / (1 + np.e), 0, np.e / (1 + np.e)], [1, 0, 0], [0, 1, 0]])
+    np.testing.assert_allclose(saved["p"][[0, 2, 3]], wanted, rtol=1e-15)
+    assert np.isnan(saved["p"][1]).all()
+    assert np.isnan(out)

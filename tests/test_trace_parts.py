@@ -248,13 +248,13 @@ def test_a_function_that_takes_only_tensors_is_not_blamed_for_its_second_run() -
     kept = check.Kept.__new__(check.Kept)
     kept.ops, kept.outputs = [], [2.0]
     trial = check.Trial(only_of_a_trace, None, kept, lambda leaves: (leaves, {}), Draws([]))
-    trial.judge([2.0], [2.0], [X])
+    trial.judge([2.0], [2.0], lambda: [X])
     with pytest.raises(Untraceable, match="the check of what was compiled gave 1 instead of 2"):
-        trial.judge([1.0], [2.0], [X])
+        trial.judge([1.0], [2.0], lambda: [X])
     drifting = iter(range(9))
     trial.function = lambda x: float(next(drifting))
     with pytest.raises(Untraceable, match="its second run gave other numbers"):
-        trial.judge([1.0], [2.0], [X])
+        trial.judge([1.0], [2.0], lambda: [X])
 
 
 SMALL = np.arange(4, dtype=np.int32)

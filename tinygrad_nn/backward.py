@@ -23,6 +23,7 @@ from .printable import printable
 from .tensor import Tensor, holders, raw, wrap
 
 LONG = 1024  # in a graph of more Nodes the older ones serve again: a short one costs the cyclic collector little
+DOUBLE = np.dtype(float)  # is one object, and most gradients have it
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
     if hasattr(_part, "lock"):  # before Python 3.12, threads wait for each other at cached properties
@@ -176,7 +177,7 @@ def walk(
     for leaf, g in pending.items():
         if leaf.notes is not None and "hooks" in leaf.notes:
             g = pending[leaf] = _heed(leaf, g, differentiable)
-        if g.dtype.kind == "c":
+        if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**arrived, **pending} if arrived else pending
 
@@ -203,7 +204,7 @@ def lift(node: Node) -> tuple[Any, Any, dict[str, Any]]:
 
 def conj(g: Any) -> Any:
     """Return the conjugate of a complex gradient, and a real one as it is."""
-    return g.conj() if g.dtype.kind == "c" else g
+    return g.conj() if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c" else g
 
 
 def cast(r: Any, dtype: np.dtype[Any]) -> Any:

@@ -128,10 +128,10 @@ class Watch:
                 say(PILED.format(call=call, name=name, edit=edit))
         return found
 
-    def after(self, parameters: Sequence[Any]) -> None:
-        """Mark the gradients that a step has used."""
+    def after(self, groups: Sequence[Any]) -> None:
+        """Mark the gradients of the parameters of groups, which a step has used."""
         if self.steps < FIRST or self.steps % OFTEN < 2:
-            for t in parameters:
+            for t in [t for group in groups for t in group.parameters]:
                 if t.node is not None and isinstance(t.node.grad, np.ndarray):
                     t.node.note(used=(ref(t.node.grad), float(t.node.grad.sum())))
         self.steps += 1

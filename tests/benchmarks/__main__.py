@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import chain, conv, dispatch, drawing, importing, step, steps, tasks
+from . import chain, conv, dispatch, drawing, importing, starts, step, steps, tasks
 from .runner import CHAIN, PEERS, PERCEPTRON, ROOT, STEP, THREADS, Found, asked, environment, in_turns
 from .tables import grid, over, table
 
@@ -208,13 +208,14 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "memory": memory,
     "profile": profiles,
     "check": check,
+    "starts": alone(starts.main, "The first call of a compiled step, imports aside"),
     "dispatch": alone(dispatch.main, str(dispatch.__doc__)),
     "trainnn": alone(step.main, "A step of TrainNN and of both roads, in one process"),
     "collector": alone(chain.main, "A node of a chain, forward, back, and letting go"),
     "conv": alone(lambda: conv.main(["--peers", PEERS]), "A convolution alone"),
     "drawing": alone(drawing.main, str(drawing.__doc__)),
 }
-USUAL = ["steps", "cnn", "lstm", "transformer", "scalar", "chain", "import", "memory", "profile", "dispatch"]
+USUAL = ["steps", "cnn", "lstm", "transformer", "scalar", "chain", "import", "memory", "starts", "profile", "dispatch"]
 
 
 def written(page: str, text: str) -> str:

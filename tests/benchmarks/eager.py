@@ -54,14 +54,14 @@ def tensors(task: Task) -> Callable[[], float]:
 
     arrays, x, y = data(task)
     last = len(task.sizes) - 2
-    p = {name: Tensor(array) for name, array in arrays.items()}
-    minimizer = Minimizer(list(p.values()), task.rule, RATE)
+    W, b = ([Tensor(arrays[f"{name}{k}"]) for k in range(last + 1)] for name in "Wb")
+    minimizer = Minimizer([*W, *b], task.rule, RATE)
 
     def one() -> float:
         a: Any = x
         for k in range(last):
-            a = relu(affine(a, p[f"W{k}"], p[f"b{k}"]))
-        loss = softmax_crossentropy(affine(a, p[f"W{last}"], p[f"b{last}"]), y, normalized=True)
+            a = relu(affine(a, W[k], b[k]))
+        loss = softmax_crossentropy(affine(a, W[last], b[last]), y, normalized=True)
         minimizer.zero_grad()
         loss.backward()
         minimizer.step()
@@ -75,15 +75,15 @@ def torch(task: Task) -> Callable[[], float]:
     import torch
 
     arrays, x, y = data(task)
-    p = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
     inputs, targets, last = torch.tensor(x), torch.tensor(y), len(task.sizes) - 2
-    rule = torch.optim.SGD(p.values(), RATE) if task.rule == "sgd" else torch.optim.Adam(p.values(), RATE)
+    W, b = ([torch.tensor(arrays[f"{name}{k}"], requires_grad=True) for k in range(last + 1)] for name in "Wb")
+    rule = torch.optim.SGD([*W, *b], RATE) if task.rule == "sgd" else torch.optim.Adam([*W, *b], RATE)
 
     def one() -> float:
         a = inputs
         for k in range(last):
-            a = torch.relu(torch.nn.functional.linear(a, p[f"W{k}"], p[f"b{k}"]))
-        z = torch.nn.functional.linear(a, p[f"W{last}"], p[f"b{last}"])
+            a = torch.relu(torch.nn.functional.linear(a, W[k], b[k]))
+        z = torch.nn.functional.linear(a, W[last], b[last])
         loss = torch.nn.functional.cross_entropy(z, targets)
         rule.zero_grad()
         loss.backward()
@@ -101,6 +101,7 @@ def mygrad(task: Task) -> Callable[[], float]:
 
     arrays, x, y = data(task)
     p = {name: mg.tensor(array) for name, array in arrays.items()}
+    W, b = ([p[f"{name}{k}"] for k in range(len(task.sizes) - 1)] for name in "Wb")
     moments = {name: [np.zeros_like(array), np.zeros_like(array)] for name, array in arrays.items()}
     labels, last, count = y.argmax(axis=1), len(task.sizes) - 2, 0
 
@@ -108,8 +109,8 @@ def mygrad(task: Task) -> Callable[[], float]:
         nonlocal count
         a: Any = x
         for k in range(last):
-            a = relu(mg.matmul(a, p[f"W{k}"].T) + p[f"b{k}"])
-        loss = softmax_crossentropy(mg.matmul(a, p[f"W{last}"].T) + p[f"b{last}"], labels)
+            a = relu(mg.matmul(a, W[k].T) + b[k])
+        loss = softmax_crossentropy(mg.matmul(a, W[last].T) + b[last], labels)
         loss.backward()
         count += 1
         for name, t in p.items():

@@ -280,7 +280,7 @@ class Compiled:
                 trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
                 trial.on_others(given, fixed, result)
                 draws.rewind()
-                again = plan.first(given, keep, lambda found, were: trial.judge(found, result, were))
+                again = plan.first(given, keep, lambda found, were: trial.judge(found, result, lambda: were))
             except (Untraceable, SharedArgument, AtEqualValues, Varied):
                 raise
             except Exception as error:

@@ -114,21 +114,18 @@ class GroupOptimizer:
             TypeError, ValueError: a number in `param_groups` was set out of range.
         """
         loss = None if closure is None else closure()
-        parameters = [t for group in self._groups for t in group.parameters]
-        found = self._watch.gradients(f"{type(self).__name__}.step", parameters, "optimizer.zero_grad().")
-        start = 0
-        for k, (given, group) in enumerate(zip(self.param_groups, self._groups, strict=True)):
+        call, groups = f"{type(self).__name__}.step", self._groups
+        found = [self._watch.gradients(call, group.parameters, "optimizer.zero_grad().") for group in groups]
+        for k, (given, group, gradients) in enumerate(zip(self.param_groups, groups, found, strict=True)):
             hyper = [given[key] for key in self.defaults if key != "lr"]
             if hyper != self._settled[k]:
                 group.change(self._rule(given))
                 self._settled[k] = hyper
             rate = self._check_rate(given)
-            gradients = found[start : start + len(group.parameters)]
-            start += len(gradients)
             if given["maximize"]:
                 gradients = [None if g is None else -g for g in gradients]
             group.updater(gradients, [rate] * len(gradients))  # type: ignore[misc]
-        self._watch.after(parameters)
+        self._watch.after(groups)
         return loss
 
     @property

@@ -21,6 +21,7 @@ from .update import Memory, Updater
 
 Array = Any
 Rule = Optimizer | LBFGSRule
+CLEAR = "minimizer.zero_grad(), or step(lambda: loss)."
 Across = Callable[[float, list[Array]], tuple[float, list[Array]]]  # from loss and gradients of a rank to those of all
 
 
@@ -154,7 +155,10 @@ class Minimizer:
         for group in self.groups:
             for t in group.parameters:
                 if (node := t.node) is not None:
-                    cleared(node)
+                    if node.notes is None:
+                        node.grad = None
+                    else:
+                        cleared(node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, by the gradients that `backward` accumulated.
@@ -176,20 +180,17 @@ class Minimizer:
             if callable(gradients):
                 loss = self._evaluate(gradients)
                 gradients = None
-            parameters = self.parameters
             if gradients is None:
-                found = self._watch.gradients("step", parameters, "minimizer.zero_grad(), or step(lambda: loss).")
+                found = [self._watch.gradients("step", group.parameters, CLEAR) for group in self.groups]
             else:
-                found = self._fitting(gradients)
-            start = 0
+                given = iter(self._fitting(gradients))
+                found = [[next(given) for _ in group.parameters] for group in self.groups]
             for group in self.groups:
                 updater: Any = group.updater
-                stop = start + len(updater.entries)
                 fixed = self.schedule is None and group.learning_rate == updater.rates[0]
-                updater(found[start:stop], None if fixed else [self._rate(group)] * (stop - start))
-                start = stop
+                updater(found.pop(0), None if fixed else [self._rate(group)] * len(updater.entries))
             if gradients is None:
-                self._watch.after(parameters)
+                self._watch.after(self.groups)
         self.steps += 1
         return loss
 
