@@ -11,8 +11,8 @@ from fuzz_compiled import outcomes
 from test_compile import BACKENDS, agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
 
 import tinygrad_nn as tg
-from tinygrad_nn import Settings, Solver, compile, fit, nn
-from tinygrad_nn.compiled import check
+from tinygrad_nn import Settings, Solver, compile, fit, nn, value_and_grad
+from tinygrad_nn.compiled import check, functional
 from tinygrad_nn.ops.embedding import embedding
 
 ROWS = np.array([[0, 2], [1, 1], [2, 0]])  # of it arguments are views
@@ -118,6 +118,27 @@ def test_fit_over_slices_of_one_array_learns_from_each() -> None:
         history = fit(model, batches, solver=solver, settings=Settings(2, 1), compile=compiled)
         losses.append(history.loss)
     agree(losses[1], losses[0], 64)
+
+
+@each_backend
+@pytest.mark.parametrize("layer", [True, False])
+@pytest.mark.parametrize("dtype", ["i1", "i4", "i8", "u1"])
+def test_a_word_that_is_not_there_is_refused_by_a_compiled_call_too(dtype: str, layer: bool, backend: str) -> None:
+    table = nn.Embedding(200, 3, rng=0)
+
+    def loss(weight: Any, x: Any) -> Any:
+        if not layer:
+            return (nn.functional.embedding(x, weight) ** 2).sum()
+        return functional(lambda x: (table(x) ** 2).sum(), [table.weight], [table])([weight], [], x)[0]
+
+    f, weight = compile(value_and_grad(loss), backend=backend), table.weight.data
+    there = np.array([[1, 2], [120, 1]], dtype)
+    for x in (there, there.T.copy()):
+        agree(f(weight, x), value_and_grad(loss)(weight, x))
+    assert f.plans, "it is compiled"
+    for word in (-1, -3, -128) if dtype != "u1" else (200, 255):
+        with pytest.raises(ValueError, match=f"the words 0 to 199; .* holds {word}"):
+            f(weight, np.array([[1, word], [120, 1]], dtype))
 
 
 # -- The check

@@ -26,6 +26,13 @@ def unknown(x: Any, words: int) -> int | None:
     return low if low < 0 else high if high >= words else None
 
 
+def from_zero(x: Any, words: int) -> Any:
+    """Return numbers of words; where a trace or a vmap hides them, one below 0 as a number that no word has."""
+    if type(x) in (np.ndarray, Tensor) or x.dtype.kind != "i":
+        return x
+    return np.where(x < 0, words, x.astype(np.intp))
+
+
 @pytorch_names(
     {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are whole"),
      "scale_grad_by_freq": (False, "scale the gradient yourself")},
@@ -92,7 +99,7 @@ class Embedding(Module):
         missing = unknown(x, self.words)
         if missing is not None:
             raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {missing}.")
-        result: Tensor = embedding(self.weight, x, padding_idx=self.padding_idx)
+        result: Tensor = embedding(self.weight, from_zero(x, self.words), padding_idx=self.padding_idx)
         return result
 
     def about(self) -> str:

@@ -35,7 +35,7 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
-from .embedding import unknown
+from .embedding import from_zero, unknown
 from .keywords import translated
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
@@ -271,9 +271,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     missing = unknown(numbers, words)
     if missing is not None:
         raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
-    if isinstance(numbers, Tensor) and type(numbers) is not Tensor:  # of a trace: what is negative is no row, either
-        numbers = np.where(numbers < 0, words, numbers)
-    return rows_of(weight, numbers, padding_idx=padding_idx)
+    return rows_of(weight, from_zero(numbers, words), padding_idx=padding_idx)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
