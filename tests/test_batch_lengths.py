@@ -328,6 +328,15 @@ def test_numbers_that_count_the_batch() -> None:
         assert text is None or eval(text, {"rows": 40}) == x
 
 
+@pytest.mark.parametrize("rows", [2_810, 123_457, 2**40 + 1])
+def test_numbers_that_count_a_large_batch(rows: int) -> None:
+    x = value(rows, 3, slot=0)
+    program = Program([made("reduce", [x], ((0,), False, None), (3,)).op], [x], [])  # type: ignore[list-item]
+    found = Lengths(program, (rows, [0]))
+    assert [found.number(x) for x in (rows, 1 / rows, -2 / rows)] == ["rows", "1.0 / rows", "-2.0 / rows"]
+    assert found.number(rows + 1) is found.number(float(2**53)) is None
+
+
 def test_a_name_lasts_as_long_as_it_is_needed() -> None:
     x = value(4, 3)
     texts = []

@@ -190,6 +190,8 @@ def test_rows_that_are_picked_get_other_gradients() -> None:
     order = np.array([1, 3, 0, 2])
     p = at(lambda x: x[order], x, name="getitem")
     np.testing.assert_allclose(p.made("The gradient is picked by the index once more"), p.site.g[order])
+    for where in ("first", "last"):  # all rows, in another order
+        np.testing.assert_allclose(p.made(f"The gradient of picked rows is put into the {where} rows"), p.site.g)
     assert texts(p.found, "Rows that were picked", "Of rows", "The gradients of rows") == []
     np.testing.assert_allclose(p.made("The gradient of picked rows is put back in reversed"),
                                rows(*zip(order, p.site.g[::-1], strict=True)))  # fmt: skip

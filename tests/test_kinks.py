@@ -1,6 +1,7 @@
 """At a kink or a tie a gradient is right where the slopes on its sides span it, and nowhere else."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -339,6 +340,27 @@ def test_a_side_on_which_a_function_fails_or_has_another_shape_is_not_seen() -> 
 
     assert len(of_one(fails, lambda x: x, [1.0]).seen) == 1
     assert len(of_one(lambda x: x[x <= 1], lambda x: x, [1.0]).seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("outs", "names"), [
+        ((np.ones(3), np.ones(2), np.ones(3)), "f"), ((np.ones(3), np.ones(3), np.ones((3, 1))), "f"),
+        ((np.arange(3), np.arange(3), np.arange(3)), "f"), ((np.ones(3), np.ones(3), np.ones(3)), "g"),
+    ],
+)  # fmt: skip
+def test_a_graph_with_other_operations_on_a_side_is_not_folded(outs: Any, names: str) -> None:
+    traces = [SimpleNamespace(signature=["f"], operations=[SimpleNamespace(out=out)]) for out in outs]
+    traces[2].signature = [names]
+    side: Any = SimpleNamespace(near=SimpleNamespace(trace=traces[1]), far=SimpleNamespace(trace=traces[2]))
+    base: Any = traces[0]
+    assert kinks.Folded(base, EPS).add(side) is False
+
+
+def test_an_operation_of_one_number_is_diagonal_where_no_gradient_has_another_shape() -> None:
+    x = tg.Tensor([2.0])
+    for one in (x * 3.0, np.where(np.array([True]), x, 0.0), x**2, x[np.array([0])]):
+        assert kinks._diagonal(one.node) is True
+    assert kinks._diagonal(tg.softmax_crossentropy(tg.Tensor([[1.0]]), np.ones((1, 1))).node) is False
 
 
 def test_uneven_sides_move_some_inputs_by_much_less() -> None:

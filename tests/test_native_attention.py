@@ -48,6 +48,8 @@ ATTENTION = [
     row(self_attention, (2, 17, 24), (17, 17), (2, 4, 17, 17), heads=4),
     row(self_attention, (1, 1, 3), 0.0, (1,)),
     row(self_attention, (2, 3, 4, 12), (1, 1, 1, 4, 4), 1.0, heads=2),
+    row(attention, (3, 4, 8), (3, 9, 8), (3, 9, 8), (2, 4, 9), (3, 2, 1, 9), heads=2),
+    row(attention, (3, 4, 8), (3, 9, 8), (3, 9, 8), (3, 2, 1, 9), (2, 4, 9), heads=2),
 ]
 NORMS = [
     row(standardize, (3, 5, 7), (7,), (7,), axis=(-1,)),

@@ -132,7 +132,9 @@ class Call:
             raise ValueError(f"argnums={argnums!r} names an argument of {_name(f)} twice; its gradient is one.")
         given, named = list(args), dict(kwargs)
         places: list[Any] = [(named if isinstance(key, str) else given, key) for key in slots]
-        leaves, self.rebuild = flatten([where[key] for where, key in places])
+        nests = [where[key] for where, key in places]
+        self.nested = not self.single or nests[0] is None  # of one argument the list around it is left out
+        leaves, self.rebuild = flatten(nests if self.nested else nests[0])
         level = thread.mode.level
         # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.
         shared = level is not None and not any(level.has(x) for x in flatten([given, named])[0])
@@ -142,7 +144,8 @@ class Call:
                     self.inputs = [enter(x, f) for x in leaves]
             else:
                 self.inputs = [enter(x, f) for x in leaves]
-            for (where, key), x in zip(places, self.rebuild(self.inputs), strict=True):
+            entered = self.rebuild(self.inputs)
+            for (where, key), x in zip(places, entered if self.nested else [entered], strict=True):
                 where[key] = x
             if thread.mode.grad:
                 self.value = f(*given, **named)
@@ -155,7 +158,7 @@ class Call:
     def arrange(self, gradients: list[Any]) -> Tree:
         """Return gradients of the inputs in the containers of the arguments."""
         trees = self.rebuild(gradients)
-        return trees[0] if self.single else tuple(trees)
+        return trees if not self.nested else trees[0] if self.single else tuple(trees)
 
 
 def value_and_grad(
@@ -202,11 +205,12 @@ def value_and_grad(
         number = type(out) is Tensor and not out.data.ndim  # of which the first takes a fifth of the time
         one = np.array(1, out.data.dtype) if number else np.ones_like(out.data)
         gradients = pullback(out, call.inputs, one)
-        outside = any([isinstance(g, Tensor) for g in gradients] + [bool(t.node and t.node.p) for t in call.inputs])
-        if level_of(*call.inputs) is not None:
-            shown = _shown(out, call.inputs)
+        if thread.mode.level is not None and level_of(*call.inputs) is not None:
+            shown: Any = _shown(out, call.inputs)
+        elif any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.p for t in call.inputs):
+            shown = out  # since something outside is being differentiated
         else:
-            shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
+            shown = out.data.copy()[()]  # that of a graph is read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
