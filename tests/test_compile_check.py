@@ -11,7 +11,7 @@ from fuzz_compiled import outcomes
 from test_compile import BACKENDS, agree, cache, each_backend  # noqa: F401 - the cache of kernels is a fixture
 
 import tinygrad_nn as tg
-from tinygrad_nn import Settings, Solver, compile, fit, nn, value_and_grad
+from tinygrad_nn import Settings, Solver, compile, fit, nn, value_and_grad, vmap
 from tinygrad_nn.compiled import check, functional
 from tinygrad_nn.ops.embedding import embedding
 
@@ -122,7 +122,7 @@ def test_fit_over_slices_of_one_array_learns_from_each() -> None:
 
 @each_backend
 @pytest.mark.parametrize("layer", [True, False])
-@pytest.mark.parametrize("dtype", ["i1", "i4", "i8", "u1"])
+@pytest.mark.parametrize("dtype", ["i1", "i4", "i8", "u1", "u8"])
 def test_a_word_that_is_not_there_is_refused_by_a_compiled_call_too(dtype: str, layer: bool, backend: str) -> None:
     table = nn.Embedding(200, 3, rng=0)
 
@@ -136,9 +136,29 @@ def test_a_word_that_is_not_there_is_refused_by_a_compiled_call_too(dtype: str, 
     for x in (there, there.T.copy()):
         agree(f(weight, x), value_and_grad(loss)(weight, x))
     assert f.plans, "it is compiled"
-    for word in (-1, -3, -128) if dtype != "u1" else (200, 255):
+    words = {"i1": (-1, -3, -128), "u1": (200, 255), "u8": (200, 2**63, 2**64 - 1)}.get(dtype, (-1, -201, 200))
+    for word in words:
         with pytest.raises(ValueError, match=f"the words 0 to 199; .* holds {word}"):
             f(weight, np.array([[1, word], [120, 1]], dtype))
+
+
+@pytest.mark.parametrize("layer", [True, False])
+@pytest.mark.parametrize("run", [lambda f: f, lambda f: compile(f, backend="numpy")], ids=["eager", "compiled"])
+def test_a_word_that_is_not_there_is_refused_in_one_sample_of_many(run: Any, layer: bool) -> None:
+    """The tables of all samples are one: no other sample's row is looked up, nor learned."""
+    table, weight = nn.Embedding(4, 1, rng=0), np.arange(1.0, 5.0).reshape(4, 1)
+
+    def loss(weight: Any, x: Any) -> Any:
+        if not layer:
+            return nn.functional.embedding(x, weight).sum()
+        return functional(lambda x: table(x).sum(), [table.weight], [table])([weight], [], x)[0]
+
+    f = run(vmap(value_and_grad(loss), (None, 0)))
+    value, g = f(weight, np.array([[0, 1], [2, 3]]))
+    assert (value.tolist(), g[..., 0].tolist()) == ([3, 7], [[1, 1, 0, 0], [0, 0, 1, 1]])
+    for word in (-1, -128, 4, 100):
+        with pytest.raises(ValueError, match=f"the words 0 to 3; .* holds {word}"):
+            f(weight, np.array([[word, 1], [2, 3]]))
 
 
 # -- The check

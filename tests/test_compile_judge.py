@@ -237,6 +237,15 @@ def test_large_arguments_change_as_small_ones_do(dtype: str, attempt: int) -> No
     assert zeros.dtype == x.dtype
 
 
+@pytest.mark.parametrize("filled", [0.0, 1.0])
+@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("period", [check.TILE, check.OTHER_TILE])
+def test_no_entry_of_a_large_argument_is_as_a_later_one(period: int, attempt: int, filled: float) -> None:
+    x = check._changed(np.full(3 * period + 5, filled), attempt, np.random.default_rng(0))
+    for times in (1, 2, 3):
+        assert (x[: -times * period] == x[times * period :]).mean() < 0.01
+
+
 @pytest.mark.parametrize(("kind", "strides"), [(0, (16, 8)), (1, (32, 16)), (2, (-16, 8)), (3, (8, 24)), (4, (16, 8))])
 def test_arguments_lie_elsewhere(kind: int, strides: tuple[int, ...]) -> None:
     x = np.arange(6.0).reshape(3, 2)

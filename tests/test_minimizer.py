@@ -164,6 +164,16 @@ def test_layers_are_trained_by_a_loop_of_ones_own(rng: np.random.Generator) -> N
 # ---- groups
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_parameter_that_joins_a_group_later_is_not_left_out_silently(count: int) -> None:
+    w, late = [Tensor([1.0]) for _ in range(count)], Tensor([2.0])
+    minimizer = Minimizer([{"parameters": [t]} for t in w], "sgd", 0.1)
+    minimizer.groups[-1].parameters.append(late)
+    with pytest.raises(ValueError, match="a group has other parameters than at first; make a new Minimizer for them"):
+        minimizer.step(lambda: sum([*w[1:], late], w[0]).sum())
+    assert [t.data.tolist() for t in [*w, late]] == [*[[1.0]] * count, [2.0]]
+
+
 def test_groups_have_rates_hyper_parameters_and_optimizers_of_their_own() -> None:
     parameters, _ = problem()
     W, b, s = parameters

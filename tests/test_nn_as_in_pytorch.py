@@ -111,6 +111,8 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: F.one_hot([3], 2), ValueError, "class numbers from 3 to 3 do not fit 2 classes"),
         (lambda: F.layer_norm(np.ones((2, 3)), (4,)), ValueError, "does not end in normalized_shape=(4,)"),
         (lambda: F.embedding([7], np.ones((3, 2))), ValueError, "the table has the words 0 to 2; input holds 7."),
+        (lambda: F.embedding([True], np.ones((3, 2))), TypeError, "numbers of words; it has dtype bool. Write"),
+        (lambda: F.embedding([1.0], np.ones((3, 2))), TypeError, "numbers of words; it has dtype float64. Write"),
         (lambda: F.pad(np.ones(2), (1, 1), mode="mirror"), ValueError, "modes are constant, reflect, replicate, circu"),
         (lambda: F.conv1d(np.ones((1, 1, 4)), np.ones((1, 1, 3)), padding="full"), ValueError, "known are 'same'"),
         (lambda: F.dropout(np.ones(2), 1.5), ValueError, "at least 0 and below 1"),

@@ -298,6 +298,11 @@ def test_a_table_of_numbers_or_of_matrices_is_that_of_each_sample(
 ) -> None:
     W, ids = np.random.default_rng(4).normal(size=(N, *shape)), np.random.default_rng(5).integers(0, 4, (N, *words))
     close(vmap(REGISTRY["embedding"])(Tensor(W), ids), np.stack([w[i] for w, i in zip(W, ids, strict=True)]))
+    for given in (ids, ids - W.shape[1], ids.astype("i1"), ids.astype("u8")):  # np.take counts from the end, too
+        close(vmap(REGISTRY["embedding"])(Tensor(W), given), np.stack([w[i] for w, i in zip(W, ids, strict=True)]))
+    for number in (W.shape[1], -W.shape[1] - 1, 10**9, -(10**9)):
+        with pytest.raises(IndexError, match="out of bounds"):
+            vmap(REGISTRY["embedding"])(Tensor(W), np.full_like(ids, number))
 
 
 # -- Indices: of one sample, with arrays that all share and arrays of each

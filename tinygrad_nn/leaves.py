@@ -129,7 +129,7 @@ class Watch:
         return found
 
     def after(self, groups: Sequence[Any]) -> None:
-        """Mark the gradients of the parameters of groups, which a step has used."""
+        """Mark the gradients that a step has used: those of all parameters of these groups."""
         if self.steps < FIRST or self.steps % OFTEN < 2:
             for t in [t for group in groups for t in group.parameters]:
                 if t.node is not None and isinstance(t.node.grad, np.ndarray):

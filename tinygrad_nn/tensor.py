@@ -106,7 +106,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     tensor.data = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:
         if (out is x or out is y or arity == 0) and holders(out) > 3 and (arity or any(arg is out for arg in x)):
-            tensor.data = out = out.view()  # perhaps a person's own: only a view is closed
+            tensor.data = out = out.view()  # an argument (x are all where arity is 0), perhaps a person's: close a view
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = mode.spare.pop() if mode.spare else Node()
         node.primitive, node.meta, node.out = primitive, meta, out

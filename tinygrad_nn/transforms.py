@@ -133,7 +133,7 @@ class Call:
         given, named = list(args), dict(kwargs)
         places: list[Any] = [(named if isinstance(key, str) else given, key) for key in slots]
         nests = [where[key] for where, key in places]
-        self.nested = not self.single or nests[0] is None  # of one argument the list around it is left out
+        self.nested = not self.single or nests[0] is None  # a single one needs no list around it; None alone is a leaf
         leaves, self.rebuild = flatten(nests if self.nested else nests[0])
         level = thread.mode.level
         # What all samples of a vmap share is entered and computed once, unless f closes over what differs by sample.

@@ -151,6 +151,9 @@ def _embedding(call: Call) -> Any:
         return call.run(*call.args)
     if call.meta.get("padding_idx") is not None or call.rank(0) != 2:
         return NotImplemented
-    W, ids = call.args[0], call.spread(1)
-    first = np.arange(call.n).reshape(call.n, *(1,) * (np.ndim(ids) - 1)) * W.shape[1]
-    return run("embedding", (W.reshape(call.n * W.shape[1], W.shape[2]), ids + first))
+    W, ids = call.args[0], call.spread(1).astype(np.intp)
+    rows = W.shape[1]
+    first = np.arange(call.n).reshape(call.n, *(1,) * (np.ndim(ids) - 1)) * rows
+    ids = np.where(ids < 0, ids + rows, ids)
+    ids = np.where((ids < 0) | (ids >= rows), call.n * rows, ids + first)  # no row of another sample, but none at all
+    return run("embedding", (W.reshape(call.n * rows, W.shape[2]), ids))

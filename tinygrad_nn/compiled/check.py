@@ -29,7 +29,7 @@ from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Over, Untraceable
 
 STEPS, ROWS = 10_000, 24  # of while loops, after which other values are given up; of scans, which are enough to see
-TILE = 65_521  # random numbers for one array: a prime, so that they come differently in each row of a larger one
+TILE, OTHER_TILE = 65_521, 65_519  # primes: random numbers of a large array are products of two that repeat so late
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
 ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
@@ -232,24 +232,35 @@ def others(leaves: Sequence[Any], fixed: frozenset[int], plain: frozenset[int], 
 
 
 def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
+    """Return an array with other values, or itself where this attempt changes none of its kind."""
     if attempt == SAME or x.dtype.kind not in "fciub":
         return x
     if attempt == 3:
         return np.roll(x, 1, axis=0) if x.ndim else x
     if x.dtype.kind in "fc":
-        drawn = x.shape if x.size <= TILE else TILE
         if not x.any():
-            return np.resize((0.1 * rng.random(drawn)).astype(x.dtype), x.shape)
-        signs = np.ones(drawn)
-        if attempt == 0 and x.ndim:
-            signs = rng.choice([-1.0, 1.0], drawn)
-            signs.flat[0] = -1
-        if drawn == x.shape:
-            return (x * (1 + 0.1 * rng.random(drawn)) * signs).astype(x.dtype)
-        return x * np.resize(((1 + 0.1 * rng.random(drawn)) * signs).astype(x.dtype), x.shape)
+            return _drawn(x, lambda shape, root: (0.1 * rng.random(shape)) ** root).astype(x.dtype)
+
+        def factors(shape: Any, root: float) -> Any:
+            signs = np.ones(shape)
+            if attempt == 0 and x.ndim:
+                signs = rng.choice([-1.0, 1.0], shape)
+                signs.flat[0] = 1 if shape == OTHER_TILE else -1  # so that the first entry changes its sign
+            return (1 + 0.1 * rng.random(shape)) ** root * signs
+
+        return (x * _drawn(x, factors)).astype(x.dtype, copy=False)
     if x.ndim == 0 and x.dtype.kind in "iu" and attempt < 2:
         return (x + 1).astype(x.dtype)
     return np.roll(x, 1)
+
+
+def _drawn(x: Any, draw: Callable[[Any, float], Any]) -> Any:
+    """Return random numbers for the entries of an array; `draw` takes a shape and an exponent of each number."""
+    if x.size <= TILE:
+        return draw(x.shape, 1.0)
+    one, other = (np.resize(draw(n, 0.5).astype(x.real.dtype), x.shape) for n in (TILE, OTHER_TILE))
+    one *= other
+    return one
 
 
 def elsewhere(x: Any, kind: int) -> Any:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..batching import level_of
+from ..node import thread
 from ..ops.embedding import embedding
 from ..tensor import Tensor, raw
 from .keywords import pytorch_names
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 def unknown(x: Any, words: int) -> int | None:
     """Return a number in x that is none of so many words, None if there is none, or x is of a trace."""
+    while level_of(x) is not None:
+        x = x.full  # the numbers of all samples
     numbers = x.data if type(x) is Tensor else x
     if not isinstance(numbers, np.ndarray) or not numbers.size:
         return None
@@ -26,11 +30,16 @@ def unknown(x: Any, words: int) -> int | None:
     return low if low < 0 else high if high >= words else None
 
 
-def from_zero(x: Any, words: int) -> Any:
-    """Return numbers of words; where a trace or a vmap hides them, one below 0 as a number that no word has."""
-    if type(x) in (np.ndarray, Tensor) or x.dtype.kind != "i":
+def not_wrapped(x: Any, words: int) -> Any:
+    """Return numbers of words as they are; in a trace, where nobody sees them, so that what is no word has no row.
+
+    Indexing counts what is below 0 from the end.
+    """
+    if not thread.mode.traces:
         return x
-    return np.where(x < 0, words, x.astype(np.intp))
+    if x.dtype == np.uint64:  # of which the largest would become negative
+        return np.minimum(x, words).astype(np.intp)
+    return np.where(x < 0, words, x.astype(np.intp)) if x.dtype.kind == "i" else x  # int8 may not hold `words`
 
 
 @pytorch_names(
@@ -99,7 +108,7 @@ class Embedding(Module):
         missing = unknown(x, self.words)
         if missing is not None:
             raise ValueError(f"{self!r} has the words 0 to {self.words - 1}; x holds {missing}.")
-        result: Tensor = embedding(self.weight, from_zero(x, self.words), padding_idx=self.padding_idx)
+        result: Tensor = embedding(self.weight, not_wrapped(x, self.words), padding_idx=self.padding_idx)
         return result
 
     def about(self) -> str:

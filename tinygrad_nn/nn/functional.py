@@ -35,7 +35,7 @@ from ..tensor import Tensor, raw
 from . import losses
 from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
 from .activation_layers import softmin as softmin_
-from .embedding import from_zero, unknown
+from .embedding import not_wrapped, unknown
 from .keywords import translated
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
@@ -268,10 +268,12 @@ def instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float =
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Return the rows of a table ``(words, n)`` at the numbers in input; the row padding_idx is not learned."""
     numbers, words = input if isinstance(input, Tensor) else np.asarray(input), weight.shape[0]
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"embedding: input holds numbers of words; it has dtype {numbers.dtype}. Write x.astype(int).")
     missing = unknown(numbers, words)
     if missing is not None:
         raise ValueError(f"embedding: the table has the words 0 to {words - 1}; input holds {missing}.")
-    return rows_of(weight, from_zero(numbers, words), padding_idx=padding_idx)
+    return rows_of(weight, not_wrapped(numbers, words), padding_idx=padding_idx)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from ..primitive import SHORT, Array, Primitive, declare
 from .reduce import spread
 
-ZERO = np.zeros(())
+ZERO = np.zeros(())  # of float64, which NumPy need not make of a number first
 
 
 # fmt: off
 def _relu(x: Array) -> Array:
     """Return max(x, 0); the slope at 0 is 0."""
-    return np.maximum(x, ZERO if type(x) is np.ndarray and x.dtype is ZERO.dtype else 0)  # NumPy converts no number
+    return np.maximum(x, ZERO if type(x) is np.ndarray and x.dtype is ZERO.dtype else 0)
 
 relu = declare(_relu, r"\max(x, 0)",
     (lambda g, out, x: g * np.sign(out),                             r"g \, [x > 0]"),
@@ -142,20 +143,22 @@ def _unlike(name: str, z: Array, y: Array) -> ValueError:
     )
 
 
-_ONES: dict[tuple[int, str], Array] = {}
+@cache
+def _ones(n: int, kind: str) -> Array | None:
+    """Return the matrix with which a product sums rows of so many entries; None where BLAS adds in another order."""
+    ones, rows = np.ones((n, n), kind), np.random.default_rng(0).random((64, n)).astype(kind)
+    sums = np.add.reduce(rows, axis=-1, keepdims=True)
+    return ones if all((rows[:m].dot(ones) == sums[:m]).all() for m in range(2, 65)) else None
 
 
 def _row_sums(e: Array) -> Array:
-    """Return the sum of each row as an array that goes with e; of few columns, each sum in all places of its row."""
-    if type(e) is not np.ndarray or len(shape := e.shape) != 2 or shape[1] >= SHORT or shape[0] < 2:
-        return np.add.reduce(e, axis=-1, keepdims=True)
-    key = shape[1], e.dtype.char
-    ones = _ONES.get(key)
+    """Return the sum of each row, for the entries of that row: in one column, or of short rows in all their columns."""
+    ones = None
+    if type(e) is np.ndarray and len(shape := e.shape) == 2 and shape[1] < SHORT and shape[0] > 1:  # one is no matrix
+        ones = _ones(shape[1], kind) if (kind := e.dtype.char) in "fd" else None
     if ones is None:
-        if e.dtype.char not in "fd":
-            return np.add.reduce(e, axis=-1, keepdims=True)
-        ones = _ONES[key] = np.ones((key[0], key[0]), e.dtype)
-    return e.dot(ones)  # adds in the same order, in a third of the time, and leaves no short rows to step over
+        return np.add.reduce(e, axis=-1, keepdims=True)
+    return e.dot(ones)  # in a third of the time, and what follows has no short rows to step over
 
 
 def _batch(z: Array) -> float:

@@ -21,7 +21,7 @@ from .update import Memory, Updater
 
 Array = Any
 Rule = Optimizer | LBFGSRule
-CLEAR = "minimizer.zero_grad(), or step(lambda: loss)."
+CLEARED_BY = "minimizer.zero_grad(), or step(lambda: loss)."  # what a warning advises
 Across = Callable[[float, list[Array]], tuple[float, list[Array]]]  # from loss and gradients of a rank to those of all
 
 
@@ -180,15 +180,20 @@ class Minimizer:
             if callable(gradients):
                 loss = self._evaluate(gradients)
                 gradients = None
-            if gradients is None:
-                found = [self._watch.gradients("step", group.parameters, CLEAR) for group in self.groups]
-            else:
-                given = iter(self._fitting(gradients))
-                found = [[next(given) for _ in group.parameters] for group in self.groups]
+            every = None if gradients is None else iter(self._fitting(gradients))
+            found: list[list[Array | None]] = []
             for group in self.groups:
+                parameters = group.parameters
+                if group.updater is None or len(parameters) != len(group.updater.entries):
+                    raise ValueError("step: a group has other parameters than at first; make a new Minimizer for them.")
+                if every is None:
+                    found.append(self._watch.gradients("step", parameters, CLEARED_BY))
+                else:
+                    found.append([next(every) for _ in parameters])
+            for group, given in zip(self.groups, found, strict=True):
                 updater: Any = group.updater
                 fixed = self.schedule is None and group.learning_rate == updater.rates[0]
-                updater(found.pop(0), None if fixed else [self._rate(group)] * len(updater.entries))
+                updater(given, None if fixed else [self._rate(group)] * len(given))
             if gradients is None:
                 self._watch.after(self.groups)
         self.steps += 1
