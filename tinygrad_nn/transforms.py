@@ -49,11 +49,15 @@ def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
 
 def _outside(root: Node | None, inputs: frozenset[Node]) -> bool:
     """Tell whether a result, or its inputs, depend on anything that is being differentiated, or traced, outside."""
-    if thread.mode.traces or any(node.p for node in inputs):
+    if thread.mode.traces:
         return True
-    if root is None or not inputs:
+    oldest = -1
+    for node in inputs:
+        if node.p:
+            return True
+        oldest = node.index if oldest < 0 or node.index < oldest else oldest
+    if root is None or oldest < 0:
         return False
-    oldest = min([node.index for node in inputs])
     stack, seen = [root], {root}
     while stack:
         node = stack.pop()
@@ -205,12 +209,11 @@ def value_and_grad(
         number = type(out) is Tensor and not out.data.ndim  # of which the first takes a fifth of the time
         one = np.array(1, out.data.dtype) if number else np.ones_like(out.data)
         gradients = pullback(out, call.inputs, one)
+        outside = any([isinstance(g, Tensor) for g in gradients] + [bool(t.node and t.node.p) for t in call.inputs])
         if thread.mode.level is not None and level_of(*call.inputs) is not None:
-            shown: Any = _shown(out, call.inputs)
-        elif any(isinstance(g, Tensor) for g in gradients) or any(t.node and t.node.p for t in call.inputs):
-            shown = out  # since something outside is being differentiated
+            shown = _shown(out, call.inputs)
         else:
-            shown = out.data.copy()[()]  # that of a graph is read-only
+            shown = out if outside else out.data.copy()[()]  # that of a graph is read-only
         return ((shown, aux) if has_aux else shown), call.arrange(gradients)
 
     return wraps(f)(value_and_gradient)
