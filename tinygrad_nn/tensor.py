@@ -52,13 +52,13 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             if (p := x.node) is None and x.label:
                 names = {0: x.label}
             x = x.data
-        elif kind not in _PLAIN and (kind is not _ndarray or x.dtype.char == "O"):
+        elif kind is not float and kind not in _PLAIN and (kind is not _ndarray or x.dtype.char == "O"):
             arity = 0
         if (kind := type(y)) is Tensor:
             if (q := y.node) is None and y.label:
                 names = {1: y.label}
             y = y.data
-        elif kind not in _PLAIN and (kind is not _ndarray or y.dtype.char == "O"):
+        elif kind is not float and kind not in _PLAIN and (kind is not _ndarray or y.dtype.char == "O"):
             arity = 0
     else:
         arity = 0
@@ -86,11 +86,12 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
                 bare.append(constant(arg, primitive))
                 parents.append(None)
         x, p = tuple(bare), tuple(parents) if live else None
+    made = arity > 0 and primitive.fills  # a new array, by a ufunc
     try:
-        if arity == 0:
-            out = forward(*x, **meta) if meta else forward(*x)
-        elif primitive.fills:
+        if made:
             out = forward(x, out=...) if arity == 1 else forward(x, y, out=...)
+        elif arity == 0:
+            out = forward(*x, **meta) if meta else forward(*x)
         elif arity == 1:
             out = forward(x, **meta) if meta else forward(x)
         else:
@@ -98,15 +99,17 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     except ValueError as error:
         say_shapes(error, primitive, list((x, y)[:arity] if arity else x))
         raise
-    if primitive.saves:
-        out, saved = out
-        meta = {**meta, **saved}
-    out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
+    if not made:
+        if primitive.saves:
+            out, saved = out
+            meta = {**meta, **saved}
+        if type(out) is not _ndarray:
+            out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:
-        if (out is x or out is y or arity == 0) and holders(out) > 3 and (arity or any(arg is out for arg in x)):
-            tensor.data = out = out.view()  # an argument (x are all where arity is 0), perhaps a person's: close a view
+        if not made and holders(out) > 3 and (out is x or out is y or (arity == 0 and any(arg is out for arg in x))):
+            tensor.data = out = out.view()  # perhaps a person's own: only a view is closed
         _close(out, False)  # the rules will read it, so NumPy refuses to write into it
         node = mode.spare.pop() if mode.spare else Node()
         node.primitive, node.meta, node.out = primitive, meta, out
