@@ -90,12 +90,10 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     try:
         if made:
             out = forward(x, out=...) if arity == 1 else forward(x, y, out=...)
-        elif arity == 0:
-            out = forward(*x, **meta) if meta else forward(*x)
-        elif arity == 1:
-            out = forward(x, **meta) if meta else forward(x)
+        elif meta:
+            out = forward(*x, **meta) if arity == 0 else forward(x, **meta) if arity == 1 else forward(x, y, **meta)
         else:
-            out = forward(x, y, **meta) if meta else forward(x, y)
+            out = forward(*x) if arity == 0 else forward(x) if arity == 1 else forward(x, y)
     except ValueError as error:
         say_shapes(error, primitive, list((x, y)[:arity] if arity else x))
         raise
@@ -103,8 +101,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         if primitive.saves:
             out, saved = out
             meta = {**meta, **saved}
-        if type(out) is not _ndarray:
-            out = np.asarray(out)  # NumPy returns scalars where it could return 0-d arrays
+        out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars for arrays without axes
     tensor: Tensor = _new(Tensor)
     tensor.data = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:
