@@ -271,6 +271,8 @@ def test_arguments_of_every_kind_have_others() -> None:
     assert new[5] is leaves[5], "what the plan depends on stays"
     assert new[6].base is None or new[6].flags.c_contiguous, "what is written into lies in order"
     assert (new[6] != 1).all()
+    same = check.others(leaves, frozenset(), frozenset({5, 6}), check.SAME)
+    assert not any(np.shares_memory(same[k], leaves[k]) for k in (5, 6)), "what is written into is no person's array"
 
 
 def test_two_numbers_change_by_different_factors() -> None:

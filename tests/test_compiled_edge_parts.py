@@ -124,6 +124,7 @@ def test_a_replay_gives_the_eager_numbers(name: str) -> None:
 @pytest.mark.parametrize(("a", "b", "same"), [
     (np.ones(2), np.ones(2), True), (np.ones(2), np.ones(2, np.float32), False), (np.ones(2), np.ones((1, 2)), False),
     (np.ones(1), np.ones(2), False), (np.array([np.nan, -0.0]), np.array([np.nan, -0.0]), True),
+    (np.array([np.nan, 1.0]), np.array([-np.nan, 1.0]), True),  # a NaN with other bits is one, too
     (np.zeros(1), -np.zeros(1), False), (np.array([1 + 2j]), np.array([1 + 2j]), True),
     (np.arange(2), np.arange(2), True),
     (np.array([1 + 2j]), np.array([1 + 3j]), False), (np.array([2 + 2j]), np.array([1 + 2j]), False),

@@ -97,6 +97,22 @@ def test_it_is_said_once(loop: Callable[[], None], message: str) -> None:
     assert re.search(message, str(said[0].message))
 
 
+@pytest.mark.parametrize("make", [lambda groups: optim.Minimizer([{"parameters": g} for g in groups], "sgd", 0.1),
+                                  lambda groups: optim.SGD([{"params": g} for g in groups], lr=0.1)])  # fmt: skip
+def test_a_gradient_that_grows_in_the_second_group_is_told_too(make: Any) -> None:
+    w, b = parameters()
+    optimizer = make([[w], [b]])
+
+    def loop() -> None:
+        for _ in range(4):
+            w.grad = None
+            walk_back(w, b)
+            optimizer.step()
+
+    with pytest.warns(GradientWarning, match="step: 'b' was moved"):
+        loop()
+
+
 def clear(how: str) -> Callable[[list[Tensor], Any], None]:
     def cleared(ps: list[Tensor], optimizer: Any) -> None:
         for t in ps:

@@ -227,6 +227,13 @@ def test_a_row_is_summed_to_the_same_bit_by_every_way(rows: int, n: int, dtype: 
         np.testing.assert_array_equal(np.broadcast_to(found, e.shape), np.broadcast_to(wanted, e.shape))
 
 
+def test_single_rows_are_summed_to_the_same_bit() -> None:
+    rng = np.random.default_rng(0)
+    for n in range(1, 9):
+        for e in rng.random((200, 1, n)):
+            np.testing.assert_array_equal(neural._row_sums(e)[:, :1], np.add.reduce(e, axis=-1, keepdims=True))
+
+
 def test_a_row_of_zeros_or_of_no_number_keeps_to_itself() -> None:
     z = np.array([[0.0, -np.inf, 1.0], [np.nan, 0.0, 1.0], [1e4, 0.0, -1e4], [-np.inf, 5.0, -np.inf]])
     y = np.eye(3)[[0, 1, 0, 1]]

@@ -520,3 +520,13 @@ def test_derivatives_of_several_arguments_stand_along_a_last_axis() -> None:
     assert np.allclose(rows, np.stack([x * np.cos(0.3 * x), x], axis=-1), rtol=1e-14)
     one = jacobian(f, 1, stack=True)(x, 0.3, 0.7)
     assert np.array_equal(one, rows[:, 0])
+
+
+def test_containers_of_arrays_alone_come_back_as_they_are() -> None:
+    x, y = np.ones(2), np.ones(3)
+    for made in (tuple, list):
+        found = grad(lambda parts: (parts[0] * 2.0).sum() + (parts[1] * 3.0).sum())(made([x, y]))
+        assert type(found) is made
+        assert [g.tolist() for g in found] == [[2.0] * 2, [3.0] * 3]
+    assert grad(lambda x, nothing: (x * 2.0).sum(), argnums=1)(x, None) is None
+    assert grad(lambda x, nothing: (x * 2.0).sum(), argnums=(0, 1))(x, None)[1] is None
