@@ -29,7 +29,7 @@ from .trace.call import NUMBERS, array_or_scalar, as_array, canonical
 from .trace.nodes import Over, Untraceable
 
 STEPS, ROWS = 10_000, 24  # of while loops, after which other values are given up; of scans, which are enough to see
-TILE, OTHER_TILE = 65_521, 65_519  # primes: random numbers of a large array are products of two that repeat so late
+TILE, OTHER_TILE = 65_521, 65_519  # after so many random numbers repeat in large arrays: primes, so not both at once
 SAME = 4  # the attempt that changes no value
 RUNS = 24  # with noise, at most; where a sign hangs on rounding, each shows it or not
 ROUNDINGS = 32  # of the largest entry, or as many times the noise that was seen
@@ -255,7 +255,11 @@ def _changed(x: Any, attempt: int, rng: np.random.Generator) -> Any:
 
 
 def _drawn(x: Any, draw: Callable[[Any, float], Any]) -> Any:
-    """Return random numbers for the entries of an array; `draw` takes a shape and an exponent of each number."""
+    """Return random numbers for the entries of an array: of a large one products of two roots, which repeat much later.
+
+    Args:
+        draw: takes a shape, and the exponent of each number: 1, or 0.5 for a root.
+    """
     if x.size <= TILE:
         return draw(x.shape, 1.0)
     one, other = (np.resize(draw(n, 0.5).astype(x.real.dtype), x.shape) for n in (TILE, OTHER_TILE))

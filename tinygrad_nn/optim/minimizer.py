@@ -155,10 +155,7 @@ class Minimizer:
         for group in self.groups:
             for t in group.parameters:
                 if (node := t.node) is not None:
-                    if node.notes is None:
-                        node.grad = None
-                    else:
-                        cleared(node)
+                    cleared(node)
 
     def step(self, gradients: Sequence[Array | None] | Callable[[], Any] | None = None) -> float | None:
         """Update the parameters once, by the gradients that `backward` accumulated.
