@@ -24,7 +24,7 @@ class EarlyStopping:
 
     Args:
         patience: number of epochs in a row without improvement after which the training ends, at least 1.
-        min_delta: the smallest change that counts as an improvement, at least 0.
+        min_delta: a value is better than the best one only if it differs by more than this, at least 0.
         monitor: ``'val_loss'``, ``'loss'``, or the name of a metric, such as ``'val_accuracy'``.
         mode: ``'min'`` or ``'max'``: which values are better; ``'auto'`` is ``'min'`` for losses, else ``'max'``.
         restore: whether the model ends with the weights of its best epoch, even if all epochs were run.
@@ -56,10 +56,9 @@ class EarlyStopping:
 
 @dataclass
 class Watch:
-    """The state of early stopping.
+    """The state of early stopping: the best value, its epoch, the number of epochs since then, and the best weights.
 
-    It is the best value, its epoch, the number of epochs since, the best weights, and the epoch and the checksum of
-    the file in which the checkpoint holds these.
+    `written` and `sha256` are the epoch and the checksum of the checkpoint file that holds these weights.
     """
 
     rule: EarlyStopping
