@@ -11,7 +11,7 @@ from ..tensor import Tensor
 from .rule import Optimizer, OptimizerState, alone
 
 Array = Any
-SMALL = 2**14  # up to so many bytes a new array costs less than the check whether an old one may be reused
+SMALL = 2**14  # bytes; a new array up to this size costs less than the check whether an old one may be reused
 
 
 class Memory:
