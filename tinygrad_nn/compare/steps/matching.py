@@ -66,7 +66,7 @@ def _same(one: Match, other: Match) -> bool:
 
 
 def _begun(given: list[Given], values: Sequence[Version], right: Mapping[Node, Array]) -> list[Given]:
-    """Leave out gradients that are still zero, such as an initial ``dh = zeros``, unless the right ones are all zero."""
+    """Leave out gradients that stay zero, such as an initial ``dh = zeros``, unless the right ones are all zero."""
     if not any(np.any(right[v.node]) for v in values):
         return given
     return [g for g in given if np.any(g.states[-1].array)] or given
