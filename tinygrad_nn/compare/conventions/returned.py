@@ -132,7 +132,7 @@ class Pairing:
         raise self._error(f"{len(found)} gradients")
 
     def _alone(self, found: Any, owners: list[int]) -> dict[int, Any]:
-        """Return the gradient for a return value of one array; its input is found by name, if it is alone, or by shape."""
+        """Return the gradients if one array was returned: the input is found by name, if it is alone, or by shape."""
         names = of_gradient(self.names[0]) if len(self.names) == 1 else ()
         arrays = [k for k in owners if _is_array(self.all.values[k])]
         named = [k for k in owners if self.all.names[k] in names]
