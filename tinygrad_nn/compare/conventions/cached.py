@@ -106,7 +106,7 @@ def _parts(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> Parts:
         elif p.default is p.empty or n in COTANGENTS:
             slots.append((n, "g", len(free)))
             free.append(n)
-    if free and not any(kind == "cache" for _, kind, _ in slots):  # if no parameter is named as a cache, the last is it
+    if free and not any(kind == "cache" for _, kind, _ in slots):  # no name says cache: take the last parameter
         place = max(k for k, (_, kind, _) in enumerate(slots) if kind == "g")
         slots[place] = (slots[place][0], "cache", 0)
         free.pop()

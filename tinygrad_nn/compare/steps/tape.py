@@ -13,8 +13,8 @@ from ...node import Node
 from ..paths import Traced, again, args_of, parents_of, run_again, twin
 
 Array = np.ndarray[Any, Any]
-Instead = Callable[[Node, Array, bool], Array | None]  # (node, what arrived, marked) -> what goes on, None for the same
-LOST: Array = np.array(np.nan)  # returned by an `Instead` if the user's gradient cannot be used, as by its shape
+Instead = Callable[[Node, Array, bool], Array | None]  # (node, arrived, marked) -> gradient to pass on; None: arrived
+LOST: Array = np.array(np.nan)  # returned by an `Instead` if the user's gradient cannot be passed on (wrong shape)
 
 
 class Tape:

@@ -25,8 +25,8 @@ class Walked(NamedTuple):
     """The result of a walk back with the user's gradients.
 
     `states` has the chosen state of each match, `given` the user's gradients that were passed on, `arrived` what the
-    rules computed from them. `marked` has the nodes reached from a gradient that could not be passed on, as by its
-    shape. `open` has the matches for which the last possible state is not the right one, with all their states.
+    rules computed from them. `marked` has the nodes reached from a gradient that could not be passed on (its shape is
+    wrong). `open` has the matches for which the last possible state is not the right one, with all their states.
     """
 
     states: list[State]
