@@ -130,7 +130,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
 
     Raises:
         NoGraphError: it fails on Tensors, or loses them, but runs on arrays.
-        ValueError: no result depends on the inputs by operations on Tensors.
+        ValueError: no result depends on the inputs by operations on Tensors. Its own error, if it fails on arrays too.
     """
     with recording(True), noting_places():
         tensors = [enter(np.array(x)) for x in leaves]
