@@ -1,4 +1,4 @@
-"""The Julia project's functions FeedForward, BackProp, Predict and TrainNN, for lists of layers and for modules."""
+"""The Julia project's functions FeedForward, BackProp, Predict and TrainNN, for lists of layers and, but for BackProp, modules."""
 
 from __future__ import annotations
 
