@@ -101,7 +101,7 @@ class Experiment:
         return by_hand.penalty_pair(reg.method).gradient(self.W[k], reg.lam, reg.r)
 
     def cache(self) -> DataCache:
-        """Return a fresh data_cache in the dtype of the model."""
+        """Return a new data_cache in the dtype of the model."""
         x = self.x.astype(self.dtype)
         W, b = [layer.W.data for layer in self.model], [layer.b.data for layer in self.model]
         z, a = by_hand.forward(W, b, self.names, x, self.own_masks)

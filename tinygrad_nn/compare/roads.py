@@ -69,7 +69,7 @@ class RoadsReport:
     Attributes:
         parameters: in the order W, b of each layer.
         losses: the loss of the batch by each road.
-        rounding: the relative difference that `manual_graph` may have in the dtype of the model.
+        rounding: the relative difference that rounding may cause in `manual_graph`, in the dtype of the model.
         entries: how many entries all parameters have together.
     """
 

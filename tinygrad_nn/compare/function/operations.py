@@ -79,7 +79,7 @@ def _located(look: Look, d: Diagnosis, lost: list[int], begun: list[Begun]) -> D
 def other_shape(label: str, got: tuple[int, ...], shape: tuple[int, ...]) -> Diagnosis:
     """Return the diagnosis of right numbers in a wrong shape: harmless if only axes of length 1 in front differ.
 
-    Then x - dx still has the shape of x or broadcasts as it should; with any other shape it would be wrong.
+    Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
     text = f"The numbers are right, the shape is {got} and belongs {shape}: "
     if got[len(got) - len(shape) :] == shape and math.prod(got) == math.prod(shape):

@@ -361,7 +361,7 @@ def _array(
         if suspect.kind == "transpose" and any(np.any(e) for e in extra):  # the penalty may be transposed with it
             turned: list[Array | float] = [w.case.penalty(k).T for w in seen]
             fits += _fits(seen, got, base, turned, k)
-        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # it may be forgotten as well
+        bare = not fits and suspect.kind != RIGHT and any(np.any(e) for e in extra)  # the penalty may be missing too
         for fit, beside in fits if not bare else _fits(seen, got, base, [0.0] * len(seen), k):
             if suspect.kind == RIGHT and not fit.factor.is_one:
                 options.append(Option(1.1, (_by_factor(k, part, fit.factor, beside),)))
@@ -414,7 +414,7 @@ def _fits(
 
 def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
     penalty = w.case.penalty(k)
-    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # it is added to each sample
+    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # added to each sample
         return np.broadcast_to(penalty, p.shape)
     if kind == "transpose" and p.shape == penalty.T.shape and not np.array_equal(p.shape, penalty.shape):
         return penalty.T

@@ -100,7 +100,7 @@ def scaled(
         return Fit(Factor("0", 0.0), worst)
     factor = name_factor(values, facts, 3e-3 if loose else 1e-6)
     if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
-        return None  # one number is some multiple of any other
+        return None  # any number is a multiple of any other, so one number alone proves nothing
     return Fit(factor, worst)
 
 

@@ -17,7 +17,7 @@ from ..experiment import Experiment, Manual, answer_of, copied
 Array = np.ndarray[Any, Any]
 
 SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explains a gradient, and if something does
-CLOSE = 1e-8  # of the largest entry: in float64 the order of sums moves a gradient by less
+CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
 
 
 def with_lines(diagnoses: Sequence[Diagnosis], manual: Manual, cases: Sequence[Experiment]) -> list[Diagnosis]:

@@ -95,7 +95,7 @@ def _tries(
     given: Witness, others: list[Witness], sized: list[Witness], near: list[Witness]
 ) -> list[list[Witness]]:
     """Return the sets of experiments in which to search for an explanation, the most informative first."""
-    if given.case.large:  # the same mistakes show in small networks, a thousand times faster
+    if given.case.large:  # small networks show the same mistakes a thousand times faster
         return [others or near]
     return [[given, *others], [given, *sized], [given, *near], [given]]
 

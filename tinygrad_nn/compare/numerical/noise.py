@@ -113,7 +113,7 @@ def _output(case: Experiment, z: Array, error: Array) -> Any:
         bound: Array = (a * total + np.abs(y)) / rows + np.abs(case.right.delta[-1]) * wide + a * (1 - a) * wide / rows
         return bound
     g = np.abs(by_hand.LOSSES[loss].gradient(a, y))
-    reach = error + np.abs(a) + np.abs(y)  # the error of a - y
+    reach = error + np.abs(a) + np.abs(y)  # a bound of the error of a - y
     if loss == "mse":
         n = g + 2 * reach / rows
     elif loss == "rmse":

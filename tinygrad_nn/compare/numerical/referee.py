@@ -131,7 +131,7 @@ class Referee:
             yhat = activate(name, z)
             kink |= bool(((np.abs((yhat - case.y).real) <= TINY * np.abs(case.y)) & (yhat.imag != 0)).any())
         value = loss_of(case.solver.loss, name, z, case.y)
-        if case.solver.loss == "rmse":  # the root of 0 has no derivative
+        if case.solver.loss == "rmse":  # the square root has no derivative at 0
             kink |= bool(value.real <= TINY * math.sqrt(float((case.y * case.y).sum()) / len(case.y)))
         return value, kink
 
