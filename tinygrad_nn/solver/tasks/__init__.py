@@ -1,1 +1,1 @@
-"""Kinds of models as a training sees them: lists of layers, modules, functions."""
+"""The kinds of models that can be trained: lists of layers, modules, functions."""
