@@ -96,7 +96,7 @@ def _vector_norm_vjp(
         return np.where(won, g * sign, 0) / won.sum(axis=axis, keepdims=True, dtype=g.dtype)
     if x.dtype.kind == "c":
         return g * sign * (size / nonzero(out)) ** (ord - 1)
-    if 1 < ord < 2:  # the second derivative at an entry that is 0 is infinite, and the mixed ones are 0: no x / out
+    if 1 < ord < 2:  # at an entry of 0 second derivatives are infinite but mixed ones 0, so do not divide x by out
         return g * absolute_power(x, exponent=ord - 1, odd=True) * nonzero(out) ** (1 - ord)
     return g * absolute_power(x / nonzero(out), exponent=ord - 1, odd=True)
 

@@ -198,7 +198,7 @@ def _clip_as_numpy(x: Any, a_min: Any = MISSING, a_max: Any = MISSING, out: Any 
 
 
 def _modf(x: Array) -> tuple[Array, Array]:
-    part = fraction(x)  # of integers, a float
+    part = fraction(x)  # for integers this is a float
     return part, trunc(x if x.dtype == part.dtype else x.astype(part.dtype))
 
 
@@ -242,7 +242,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
     conditions = bare(condlist)
     if np.ndim(conditions) == 0 or (np.ndim(conditions[0]) == 0 and x.ndim != 0):
         conditions = [conditions]
-    conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # np.asarray would lose samples
+    conditions = [mask_of(np.asanyarray(c, dtype=bool), x.shape) for c in conditions]  # asanyarray keeps vmap's arrays
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     if len(funclist) != len(conditions):
@@ -261,7 +261,7 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
 
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:
     """Return np.interp of Tensors: the piecewise linear function through (xp, fp), with the right slope at a knot."""
-    x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # NumPy too computes it in float64
+    x, xp, fp = (np.multiply(a, np.float64(1)) for a in (x, xp, fp))  # in float64, like NumPy
     if "c" in (x.dtype.kind, xp.dtype.kind):
         raise TypeError(f"np.interp needs real numbers as x and xp; they have the dtypes {x.dtype} and {xp.dtype}.")
     if period is not None:
@@ -277,7 +277,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     if n == 0 or knots.shape != np.shape(fp):
         raise ValueError(f"np.interp needs as many values as knots, and some; it got {np.shape(fp)} and {knots.shape}.")
     j = np.searchsorted(knots[1:-1], at, side="right")  # the number of inner knots that are at or left of x
-    near = np.where(at == knots[-1], n - 1, j)  # from the last knot, so that the value there is exact
+    near = np.where(at == knots[-1], n - 1, j)  # at the last knot start from it, so that the value is exact
     slope = (fp[j + 1] - fp[j]) / (xp[j + 1] - xp[j]) if n > 1 else 0 * fp[j]
     out = fp[near] + slope * (x - xp[near])
     out = where(at < knots[0], fp[0] if left is None else left, out)

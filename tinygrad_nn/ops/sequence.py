@@ -172,7 +172,7 @@ def _full(g: Array, n: int, m: int, mode: Any, correlating: bool = False) -> Arr
     """Return the cotangent of a convolution of n and m entries, padded with zeros to that of mode "full"."""
     short = n if n < m else m
     start = {"f": 0, "s": (short - 1) // 2, "v": short - 1}["vsf"[mode] if isinstance(mode, int) else mode[0]]
-    if correlating and n < m:  # NumPy swaps the two and reverses the result
+    if correlating and n < m:  # NumPy swaps the arguments and reverses the result
         start = n + m - 1 - start - g.shape[0]
     return REGISTRY["put"](g, index=slice(start, start + g.shape[0]), shape=(n + m - 1,))
 
