@@ -1,4 +1,4 @@
-"""summary, a table of what a model is made of."""
+"""`summary`: a table of the layers of a model, with shapes, parameters, operations and memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SummaryRow:
     """One call of a layer.
 
     Attributes:
-        name: of the layer.
-        input, output: shapes; the input is ``None`` where a model is one function.
-        parameters: how many numbers it learns that no layer above has counted.
-        operations: how many operations its forward recorded.
-        bytes: of those parameters and of all results of its operations, which the way back keeps.
-        shared: whether some of its parameters are those of a layer above.
+        name: the name of the layer.
+        input, output: shapes; the input is ``None`` if the model is a single function.
+        parameters: the number of its parameter entries that no earlier row has counted.
+        operations: the number of operations that its forward recorded.
+        bytes: memory of these parameters and of all results of its operations, which are kept for `backward`.
+        shared: whether it shares parameters with an earlier row.
     """
 
     name: str
@@ -41,7 +41,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A table of layers; printed it is text, a notebook shows it as a table.
+    """A table of layers; ``print`` shows text, a notebook displays a table.
 
     Attributes:
         rows: one for each layer.
@@ -51,12 +51,12 @@ class ModelSummary:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model learns, shared ones counted once."""
+        """The number of parameter entries of the model; shared parameters are counted once."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def operations(self) -> int:
-        """How many operations its forward records."""
+        """The number of operations that the forward records."""
         return sum(row.operations for row in self.rows)
 
     @property
