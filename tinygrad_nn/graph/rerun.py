@@ -331,7 +331,7 @@ def hold_result(node: Node, tensor: Tensor, values: Mapping[int, Any]) -> None:
 
 
 def unheld(primitive: Primitive) -> Primitive:
-    """Return the original primitive of an operation whose result may have overwritten entries (see `hold_result`)."""
+    """Return a primitive without the overwritten entries of `hold_result`: its rules take arrays of any shape again."""
     whole: Primitive = vars(primitive).get("unheld", primitive)
     return whole
 

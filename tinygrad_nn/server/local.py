@@ -124,7 +124,8 @@ def serve(
         routes: ``{"GET /": page, "POST /edit": edit}``: functions of a `Request`, each called in a worker thread. They
             may return a str (sent as an HTML page), a `Download` (a file), an iterator (a stream of events, in which
             None keeps the connection open) or any other value (sent as JSON). An exception is sent as
-            ``{"error": text}``: with status 400 for TypeError, ValueError and LookupError, and 500 for others.
+            ``{"error": text}``; its status is 400 for TypeError, ValueError, LookupError and NotImplementedError, else
+            500.
         port: the port to listen on; 0 takes a free one.
         open_browser: whether to open the page.
         at_end: a function that is called once the server has stopped.

@@ -192,7 +192,7 @@ def _has_shape(value: Any) -> bool:
 
 
 def _called(value: Any, name: str, path: str) -> str:
-    """Return the name of an operand for the user: its own name, a parameter name or a path."""
+    """Return the name of an operand: its own, else that of a variable (or the end of a path), else the parameter's."""
     own = (value.name or "") if isinstance(value, Tensor) else ""
     return own or (name if path.endswith(f".{name}") and name else path) or name
 

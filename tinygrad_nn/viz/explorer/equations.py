@@ -22,7 +22,7 @@ class Equations:
         self.spelled: dict[tuple[Any, ...], tuple[int, list[int], tuple[str, ...]]] = {}
 
     def of(self, part: GraphNode, operands: int) -> tuple[int, list[int], tuple[str, ...]]:
-        """Return the index of a node's equation, those of its rules (one per operand), and the letters of its operands."""
+        """Return the indices of a node's equation and rules (one rule per operand), and the letters of its operands."""
         if part.tex is None:
             return -1, [], ()
         key = (part.operation, part.tex, part.rules, operands)

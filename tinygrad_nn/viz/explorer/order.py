@@ -57,9 +57,9 @@ def arrange(view: GraphView) -> Arrangement:
     for place, edge in enumerate(view.edges):
         box, source, target = _meet(boxes, home, edge.source, edge.target)
         inner[box].append((source, target, place))
-        for number, child in _within(boxes, box, home[edge.source], edge.source):  # lanes beside the parts behind it
+        for number, child in _within(boxes, box, home[edge.source], edge.source):  # passes the later layers
             inner[number].append((child, "", place))
-        for number, child in _within(boxes, box, home[edge.target], edge.target):  # lanes beside the parts before it
+        for number, child in _within(boxes, box, home[edge.target], edge.target):  # passes the earlier layers
             inner[number].append(("", child, place))
     parts: list[dict[int, list[str]]] = []
     lanes = [0]

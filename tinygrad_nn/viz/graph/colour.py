@@ -235,7 +235,7 @@ def _births(view: GraphView) -> list[int]:
     """Return the index in `BIRTH` of each node; "born" means that all arguments (or later gradients) are finite."""
     bad = [bool(node.value.nan or node.value.infinite) for node in view]
     ill = [node.grad is not None and bool(node.grad.nan or node.grad.infinite) for node in view]
-    had, met = [False] * len(view), [False] * len(view)  # has a non-finite argument; has a user with a non-finite gradient
+    had, met = [False] * len(view), [False] * len(view)  # bad arguments; ill gradients of its users
     for edge in view.edges:
         had[edge.target] |= bad[edge.source]
         met[edge.source] |= ill[edge.target]

@@ -143,8 +143,8 @@ def draw(
 ) -> Drawing:
     """Draw the graph behind a result: data with corners, operations rounded, operands as arrows, scopes as boxes.
 
-    Gradients are shown if ``backward(retain_graph=True, retain_grads=True)`` was called before. A graph of more than 300
-    parts is folded to a readable size (each loop to one iteration), with a note; `.dot` and `.json` contain all of it.
+    Gradients are shown if ``backward(retain_graph=True, retain_grads=True)`` was called before. A graph of more than
+    300 parts is folded to a readable size (a loop to one step), with a note; `.dot` and `.json` contain all of it.
 
     Args:
         result: a Tensor, several in a list, tuple or dict, or a `GraphView`; or an exception, by default the last one:

@@ -55,7 +55,7 @@ def fold(view: GraphView, read: int = READ, small: int | None = None) -> Folded:
     """
     levels = find_levels(view) if small is None else find_levels(view, small)
     failed = [part.number for part in view if part.kind == "failed"]
-    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # a failed operation stays visible
+    kept = {level for number in failed for level in levels.chain(levels.home[number])}  # failures stay visible
     return _Folding(view, levels, _open(levels, read, kept)).folded()
 
 

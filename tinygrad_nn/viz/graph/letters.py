@@ -23,7 +23,7 @@ MOST_LISTED = 8
 
 
 def spelled(part: GraphNode, operands: int) -> tuple[Tree, list[Tree | None], tuple[str, ...]]:
-    """Return the equation of a node, its rules and its letters; ``out`` stands for the result, ``g`` for its gradient."""
+    """Return the equation of a node, its rules and its letters; ``out`` is the result, ``g`` the gradient in it."""
     if part.operation in LISTED and operands <= MOST_LISTED:
         return _listed(part.operation, operands)
     return _spelled(part.tex or "", part.rules, symbols(part) or JOINT.get(part.operation or "", ())[:operands])

@@ -218,7 +218,7 @@ class _Build:
         return found
 
     def _wires(self, step: list[int]) -> list[int]:
-        """Return, for each operand in a step, the operation of the step that computes it, or -1 if it comes from outside."""
+        """Return, for each operand in a step, the index of the operation that computes it, or -1 if it is outside."""
         inside = {number: k for k, number in enumerate(self._operations(step))}
         return [inside.get(source, -1) for number in inside for source in self.sources[number]]
 
@@ -334,5 +334,5 @@ class _Build:
 
 
 def _blank(text: str) -> str:
-    """Return a text with all numbers replaced by 0, so that ``block3`` equals ``block4``, ``(:, 3)`` equals ``(:, 4)``."""
+    """Return a text with all numbers replaced by 0, so that ``block3`` and ``block4`` look the same."""
     return re.sub(r"\d+", "0", text)

@@ -92,8 +92,8 @@ class Arrow:
 class Picture:
     """The content of a drawing: items (in topological order as far as folding allows) and arrows.
 
-    `labels` has the texts of boxes that differ from the last part of their path, `legend` the meaning of colors, `roles`
-    the words for leaves that are parameters or inputs, and `note` a sentence on what was folded.
+    `labels` has the texts of boxes that differ from the last part of their path, `legend` the meaning of colors,
+    `roles` the words for leaves that are parameters or inputs, and `note` a sentence on what was folded.
     """
 
     items: tuple[Item, ...]
@@ -154,7 +154,7 @@ def whole(
     owner: list[str] = []
     for node, drawn in zip(view, first, strict=True):
         owner.append(_folded(homes[drawn], style.depth))
-        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # repeated blocks inside a folded scope belong to it
+        if owner[-1] and owner[-1] == _folded(homes[node.number], style.depth):  # repeats inside it belong to it
             folds.setdefault(owner[-1], []).append(node)
     keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
     items: dict[str, Item] = {}

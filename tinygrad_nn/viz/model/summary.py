@@ -61,7 +61,7 @@ class ModelSummary:
 
     @property
     def bytes(self) -> int:
-        """Bytes of parameters and results."""
+        """The memory of parameters and results in bytes."""
         return sum(row.bytes for row in self.rows)
 
     def _cells(self) -> list[tuple[str, ...]]:
@@ -88,16 +88,16 @@ class ModelSummary:
 
 
 def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
-    """Return a table of the layers of a model, as they are when it is called with x.
+    """Return a table of the layers of a model, with the shapes of a call with x.
 
-    Modules are in use meanwhile, so that they stay as they are. A module whose parts have rows of their own counts only
-    what is left.
+    Modules are in evaluation mode during the call, so that they do not change. A module whose inner modules have rows
+    of their own counts only the rest.
 
     Args:
         model: a module; a list of layers, each a function of the output of the one before; or one function, whose
             layers are the outermost scopes that its operations are recorded under.
-        x: a batch, ``(batch, n_in)``; more: what the model takes besides.
-        depth: how many levels of modules within modules have rows of their own.
+        x: a batch, ``(batch, n_in)``; more: further arguments of the model.
+        depth: how many levels of nested modules have rows of their own.
 
     Returns:
         A `ModelSummary`.
@@ -137,14 +137,14 @@ def summary(model: Any, x: Any, *more: Any, depth: int = 1) -> ModelSummary:
 
 
 def _by_call(calls: list[Call], results: list[Any], entries: list[Tensor]) -> Iterator[SummaryRow]:
-    """Yield a row for each call, but not for containers that have nothing of their own."""
+    """Yield a row for each call, except for containers without operations and parameters of their own."""
     view, outside = GraphView(results), {entry.node for entry in entries}
     nodes: list[list[GraphNode]] = [[] for _ in calls]
     owner = {}
     for part in view:
         if part.node is not None and part.operation:
             inner = [k for k, call in enumerate(calls) if call.start < part.node.index < call.end]
-            owner[part.number] = max(inner)  # the call that began last
+            owner[part.number] = max(inner)  # the innermost call
             nodes[max(inner)].append(part)
     for edge in view.edges:
         source = view[edge.source]
