@@ -84,7 +84,7 @@ class Program:
             run_statement(stmt, env)
 
     def units(self) -> Iterator[tuple[int | None, Source, ast.stmt, Any, str, int]]:
-        """Yield each statement with the index of its top-level statement (None in a helper function) and its parent."""
+        """Yield (index of its top-level statement, None in a helper; source; statement; parent; field; index there)."""
         last = len(self.before) - 1
         for k, top in enumerate(self.source.statements):
             for stmt, holder, field, index in statements([top]):

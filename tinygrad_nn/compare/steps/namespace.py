@@ -33,6 +33,7 @@ def read_namespace(
 
     Raises:
         ValueError: there is no Tensor with a graph, or no gradient of one.
+        RuntimeError: the graph was freed by a backward.
     """
     held = {label: value for name, whole in space.items() if not name.startswith("_")
             for label, value in parts(name, whole)}  # fmt: skip

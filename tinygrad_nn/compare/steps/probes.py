@@ -68,6 +68,8 @@ class Called:
         own = set(self.backward.__code__.co_varnames)
         own |= set(self.runs[0].mine.others)
         names = [re.escape(name) for name in kwargs[bag] if name.isidentifier() and name not in own]
+        if not names:  # the backward keeps every value in a variable of its own
+            return edit
         pattern = rf"(?<![\w.'\"])({'|'.join(names)})(?!\w)"
         form = rf"{bag}.\1" if dotted else rf"{bag}['\1']"
         after = re.sub(pattern, form, edit.after)

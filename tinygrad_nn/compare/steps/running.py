@@ -131,6 +131,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     Raises:
         NoGraphError: it fails on Tensors, or loses them, but runs on arrays.
         ValueError: no result depends on the inputs by operations on Tensors.
+        Exception: its own error, if it fails on arrays as well.
     """
     with recording(True), noting_places():
         tensors = [enter(np.array(x)) for x in leaves]
@@ -171,7 +172,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
 
 
 def room(b: Binding) -> str:
-    """Return the part of a function's name that both passes share, as affine of affine_backward.
+    """Return the part of a function's name that both passes share: "affine" for affine_backward.
 
     For the outermost function it is "".
     """
