@@ -136,7 +136,7 @@ class LRScheduler:
         Raises:
             ValueError: the state is of another schedule; nothing is changed then.
         """
-        here = self.state_dict()
+        here, state_dict = self.state_dict(), state_dict if isinstance(state_dict, Mapping) else {}
         if set(state_dict) != set(here) or state_dict["schedules"] != here["schedules"]:
             raise ValueError(
                 f"{type(self).__name__}: the schedule is {here.get('schedules')} here and "
