@@ -160,7 +160,7 @@ class Compiled:
         return plan
 
     def _first(self, args: Any, kwargs: Any) -> Any:
-        """Return the result of a call that the last used plan does not fit: find or make its plan and run that."""
+        # The result of a call that the last used plan does not fit: find or make its plan, and run that.
         leaves = flatten([args, kwargs])[0]
         graph = any(isinstance(x, Tensor) and x.node is not None for x in leaves)
         if graph or isinstance(thread.mode, Recorder) or check.running():
@@ -259,7 +259,7 @@ class Compiled:
             del self._fixed[kind]
 
     def _make(self, leaves: Any, rebuild: Any, call: Any, fixed: frozenset[int], keep: bool) -> tuple[Plan, Any]:
-        """Trace the function, make its plan, check that, and return the plan with the result of its first run."""
+        # Trace the function, make its plan, check the plan, and return it with the result of its first run.
         given = [canonical(x, keep=True) for x in leaves]
         with Hidden(self.function, given) as hidden, restored(given) as draws:
             try:
