@@ -98,7 +98,7 @@ def _words(error: Exception) -> str:
 
 @cache
 def versions() -> str:
-    """Return what machine code depends on besides the function: versions, numba's settings and the files of `native`."""
+    """Return what machine code depends on besides the function: versions, numba's settings, the files of `native`."""
     import llvmlite
     import numba
 

@@ -104,7 +104,7 @@ def of_reshape(shape: Sequence[int], source: Sequence[int], index: list[str]) ->
 
 
 def _of_group(ours: list[tuple[int, str]], theirs: list[int]) -> list[str]:
-    """Return the index of an entry in axes of lengths `theirs`, from the (length, index) pairs of other axes, `ours`."""
+    """Return the index of an entry in axes of lengths `theirs`, given its (length, index) pairs in other axes."""
     flat = _in(ours[0][1])
     for n, i in ours[1:]:
         flat = f"({flat} * {n} + {_in(i)})"
