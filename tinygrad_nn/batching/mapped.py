@@ -109,7 +109,7 @@ class Level:
 
     def wrap(self, full: Any) -> Mapped:
         """Return the Mapped Tensor for one sample of an array or Tensor with the samples along its first axis."""
-        if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the inner vmap's Mapped holds the outer's
+        if (inner := level_of(full)) is not None and inner.depth > self.depth:  # the inner vmap's Mapped is outside
             return inner.wrap(self.wrap(full.full.swapaxes(0, 1)))
         made: Mapped = object.__new__(Mapped)
         made.full, made.level, made.label = full, self, None
