@@ -130,7 +130,7 @@ class LRScheduler:
             "schedules": [one.state_dict() if isinstance(one, schedules.Schedule) else None for one in self.schedules],
         }
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Any) -> None:
         """Load the result of `state_dict`; the learning rates themselves are in the optimizer's state.
 
         Raises:
